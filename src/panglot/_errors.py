@@ -1,0 +1,44 @@
+"""The one error that a user can cause."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class PanglotError(Exception):
+    """Something in the input or the settings is wrong, and the message says what to do about it.
+
+    The command line prints it without a traceback and exits with status 2.
+
+    Args:
+        problem: What is wrong, in one sentence.
+        file: The file in which it was found.
+        line: The line of that file, counted from 1.
+        field: The field, column or option that is wrong.
+        cure: What the user can do.
+
+    >>> str(PanglotError("no passage", file="a.jsonl", line=3, field="passage", cure="add one"))
+    'a.jsonl, line 3, field "passage": no passage. To mend it: add one'
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: str | Path | None = None,
+        line: int | None = None,
+        field: str | None = None,
+        cure: str | None = None,
+    ) -> None:
+        self.problem, self.file, self.line, self.field, self.cure = problem, file, line, field, cure
+        where = ", ".join(
+            part
+            for part in (
+                str(file) if file is not None else "",
+                f"line {line}" if line is not None else "",
+                f'field "{field}"' if field is not None else "",
+            )
+            if part
+        )
+        text = f"{where}: {problem}" if where else problem
+        super().__init__(f"{text}. To mend it: {cure}" if cure else text)

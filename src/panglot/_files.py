@@ -1,0 +1,122 @@
+"""Atomic writes, digests and the folders that panglot keeps for itself."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from panglot._errors import PanglotError
+
+
+def cache_folder() -> Path:
+    """Return the cache folder: ``$PANGLOT_CACHE``, else ``$XDG_CACHE_HOME/panglot``, else ``~/.cache/panglot``."""
+    if chosen := os.environ.get("PANGLOT_CACHE"):
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "panglot"
+
+
+@contextlib.contextmanager
+def explain_write(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write ``path`` into a :class:`PanglotError`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        cure = "free some space or choose another place" if error.errno == 28 else "choose a place that can be written"
+        raise PanglotError(f"cannot write: {reason}", file=path, cure=cure) from error
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; move it there when the block ends well, remove it otherwise.
+
+    A reader sees the old content or the whole new one, also after a kill or a power cut.
+
+    Raises:
+        PanglotError: The place cannot be written.
+    """
+    path = Path(path)
+    with explain_write(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(handle)
+        part = Path(name)
+        try:
+            yield part
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
+            part.chmod(0o666 & ~_umask())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path``; move it there when the block ends well, remove it otherwise.
+
+    An existing folder at ``path`` is replaced whole.
+
+    Raises:
+        PanglotError: The place cannot be written.
+    """
+    path = Path(path)
+    with explain_write(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+        old = part.with_suffix(".old")
+        try:
+            yield part
+            part.chmod(0o777 & ~_umask())
+            if path.exists():
+                path.rename(old)
+            part.rename(path)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+            if old.exists() and not path.exists():
+                old.rename(path)
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write ``text`` to ``path`` atomically, in UTF-8."""
+    with atomic_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write ``value`` to ``path`` atomically as indented JSON."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def digest(*parts: str | bytes) -> str:
+    """Return the SHA-256 of ``parts`` in hexadecimal; their boundaries count.
+
+    >>> digest("ab", "c") == digest("a", "bc")
+    False
+    """
+    whole = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        whole.update(len(data).to_bytes(8, "little"))
+        whole.update(data)
+    return whole.hexdigest()
+
+
+def file_digest(path: str | Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

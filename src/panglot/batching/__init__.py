@@ -1,0 +1,1 @@
+"""Rows in, batches out: pure functions, without torch."""

@@ -1,0 +1,35 @@
+"""What an encoder is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+Side = Literal["question", "passage"]
+Vectors = npt.NDArray[np.float32]
+
+
+@runtime_checkable
+class Encoder(Protocol):
+    """Turns texts into vectors whose dot product is their similarity.
+
+    Attributes:
+        name: What tables call it.
+        fingerprint: Changes whenever the vectors of a text would; the key of the cache of vectors.
+    """
+
+    name: str
+    fingerprint: str
+
+    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
+        """Return one unit-length row per text, shape ``[texts, dimension]``, float32.
+
+        Args:
+            texts: The texts, in any order and length.
+            side: Whether they are asked or searched; prompts differ.
+            ids: The ids of the texts; only encoders of precomputed vectors look at them.
+        """
+        ...

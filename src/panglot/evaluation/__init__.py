@@ -1,0 +1,1 @@
+"""Vectors and relevance in, figures out."""
