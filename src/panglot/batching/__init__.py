@@ -1,1 +1,9 @@
 """Rows in, batches out: pure functions, without torch."""
+
+from panglot.batching.batch import Batch
+from panglot.batching.describe import Description, describe
+from panglot.batching.plan import Plan
+from panglot.batching.policy import Policy
+from panglot.batching.sources import Source, source
+
+__all__ = ["Batch", "Description", "Plan", "Policy", "Source", "describe", "source"]

@@ -17,7 +17,9 @@ import pyarrow.compute as pc
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, digest
 
-TEXTS = pa.schema([("id", pa.string()), ("language", pa.string()), ("group", pa.string()), ("text", pa.string())])
+TEXTS = pa.schema(
+    [("id", pa.string()), ("language", pa.string()), ("group", pa.string()), ("text", pa.string())]
+)
 RELEVANCE = pa.schema([("question", pa.int32()), ("passage", pa.int32()), ("grade", pa.int16())])
 
 Ints = npt.NDArray[np.int64]
@@ -76,7 +78,9 @@ class Collection:
             if len(ids) < len(columns[0]):
                 seen: set[str] = set()
                 twice = next(i for i in columns[0] if i in seen or seen.add(i))
-                raise PanglotError(f"two {side}s have the id {twice!r}", field="id", cure="give each its own id")
+                raise PanglotError(
+                    f"two {side}s have the id {twice!r}", field="id", cure="give each its own id"
+                )
             rows.append(ids)
         pairs: dict[tuple[int, int], int] = {}
         for question, passage, grade in relevance:
@@ -120,7 +124,10 @@ class Collection:
         with atomic_folder(folder) as part:
             for name in ("questions", "passages", "relevance"):
                 table: pa.Table = getattr(self, name)
-                with pa.OSFile(str(part / f"{name}.arrow"), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
+                with (
+                    pa.OSFile(str(part / f"{name}.arrow"), "wb") as sink,
+                    pa.ipc.new_file(sink, table.schema) as out,
+                ):
                     out.write_table(table)
             head = {"name": self.name, "about": dict(self.about)}
             (part / "collection.json").write_text(json.dumps(head, ensure_ascii=False, indent=2), "utf-8")
@@ -128,7 +135,10 @@ class Collection:
     @cached_property
     def languages(self) -> tuple[str, ...]:
         """All languages of questions and passages, sorted."""
-        both = {*self.questions["language"].unique().to_pylist(), *self.passages["language"].unique().to_pylist()}
+        both = {
+            *self.questions["language"].unique().to_pylist(),
+            *self.passages["language"].unique().to_pylist(),
+        }
         return tuple(sorted(both))
 
     @cached_property
@@ -145,7 +155,9 @@ class Collection:
     def pairs(self) -> tuple[Ints, Ints]:
         """Row numbers of the relevant ``(questions, passages)``: judgements with a grade above 0."""
         relevant = self.relevance.filter(pc.greater(self.relevance["grade"], 0))
-        return relevant["question"].to_numpy().astype(np.int64), relevant["passage"].to_numpy().astype(np.int64)
+        return relevant["question"].to_numpy().astype(np.int64), relevant["passage"].to_numpy().astype(
+            np.int64
+        )
 
     @cached_property
     def digest(self) -> str:

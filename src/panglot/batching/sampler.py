@@ -1,0 +1,184 @@
+"""The same batches for users of sentence-transformers' trainer.
+
+A planned data set holds the pairs of a plan's first steps in their order, and :class:`PlannedBatches`, given to the
+training arguments as ``batch_sampler``, hands them out step by step. On several processes each one gets its
+:meth:`panglot.batching.Batch.shard` of every step, where the trainer's own samplers give each another batch: with
+``gather_across_devices`` in the loss, the batch over all processes is the plan's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from panglot._errors import PanglotError
+from panglot.batching.plan import Plan
+from panglot.batching.policy import Policy
+from panglot.batching.sources import source
+from panglot.corpus.collection import Collection, Ints
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+_COLUMNS = ("question", "passage")
+
+
+def planned(collections: Sequence[Collection], policy: Policy, steps: int) -> tuple[Dataset, PlannedBatches]:
+    """Return what ``SentenceTransformerTrainer`` needs to follow a plan: ``train_dataset`` and ``batch_sampler``.
+
+    Train for one epoch (``num_train_epochs=1``): it holds all steps, over as many epochs of the collections as
+    they take. ``per_device_train_batch_size`` has no effect; the policy's ``batch_size`` is that of all processes
+    together. A resumed training goes on with the step at which it stopped.
+
+    Args:
+        collections: What to train on, each with its own name.
+        policy: Which rows meet; all but ``whole-group``, where a question has several passages.
+        steps: The number of steps to plan; 16 bytes are kept per pair, and texts are looked up when they are needed.
+
+    Returns:
+        A data set with the columns ``question`` and ``passage``, and the batch sampler.
+
+    Raises:
+        PanglotError: As :func:`panglot.batching.source` and :class:`panglot.batching.Plan`; or the policy is
+            ``whole-group``; or the package ``datasets`` is missing.
+    """
+    if policy.batches == "whole-group":
+        raise PanglotError(
+            "sentence-transformers' ranking losses take one passage a question",
+            field="batches",
+            cure="choose other batches, or train with panglot.train",
+        )
+    if steps < 1:
+        raise PanglotError(f"{steps} steps train nothing", field="steps", cure="choose 1 or more")
+    try:
+        from datasets import Dataset
+    except ImportError as error:
+        raise PanglotError(
+            "sentence-transformers' trainer needs the package datasets", cure='pip install "panglot[hub]"'
+        ) from error
+    plan = Plan([source(collection) for collection in collections], policy)
+    offsets = [
+        np.cumsum([0, *(table.num_rows for table in side)])
+        for side in zip(*((c.questions, c.passages) for c in collections), strict=True)
+    ]
+    batches = [plan(k) for k in range(steps)]
+    columns = [
+        np.concatenate([batch.questions + offsets[0][batch.source] for batch in batches]),
+        np.concatenate([batch.passages + offsets[1][batch.source] for batch in batches]),
+    ]
+    table = pa.table(dict(zip(_COLUMNS, columns, strict=True)))
+    pairs = Dataset(table)
+    pairs.set_transform(_Texts.of(collections, offsets))
+    return pairs, PlannedBatches(np.cumsum([len(batch.questions) for batch in batches]))
+
+
+@dataclass(frozen=True)
+class PlannedBatches:
+    """The ``batch_sampler`` of the training arguments: makes the sampler of a planned data set.
+
+    Other data sets of the trainer, for evaluation, get sentence-transformers' default sampler.
+
+    Attributes:
+        ends: For each step, the row of the planned data set at which its batch ends, shape ``[steps]``.
+    """
+
+    ends: Ints
+
+    def __call__(
+        self,
+        dataset: Dataset,
+        batch_size: int,
+        drop_last: bool,
+        valid_label_columns: list[str] | None = None,
+        generator: Any = None,  # noqa: ANN401 - torch is not imported here
+        seed: int = 0,
+    ) -> Any:  # noqa: ANN401
+        """Return the batch sampler of a data set; sentence-transformers calls this."""
+        if tuple(dataset.column_names[:2]) == _COLUMNS and dataset.features["question"].dtype == "int64":
+            if len(dataset) != self.ends[-1]:
+                raise PanglotError(
+                    f"the planned data set has {int(self.ends[-1]):,} pairs, this one {len(dataset):,}",
+                    field="train_dataset",
+                    cure="give the trainer the data set as `planned` returned it",
+                )
+            return StepSampler(self.ends)
+        from sentence_transformers.base.sampler import DefaultBatchSampler
+        from torch.utils.data import RandomSampler
+
+        order: Any = RandomSampler(dataset, generator=generator)
+        return DefaultBatchSampler(order, batch_size, drop_last, valid_label_columns, generator, seed)
+
+
+@dataclass
+class StepSampler:
+    """A batch sampler that yields a plan's steps in order.
+
+    With W processes it yields W parts of each step in turn; ``accelerate`` gives every W-th to each process.
+    """
+
+    ends: Ints
+    # Batches differ in size, and accelerate drops those that are unlike a stated one.
+    batch_size: None = None
+    drop_last: bool = False
+
+    def __len__(self) -> int:
+        return len(self.ends) * _world()
+
+    def __iter__(self) -> Iterator[list[int]]:
+        world = _world()
+        starts = np.r_[0, self.ends[:-1]]
+        smallest = int((self.ends - starts).min())
+        if smallest < world:
+            raise PanglotError(
+                f"a batch of {smallest} pairs does not reach for {world} processes",
+                field="batch_size",
+                cure="choose a larger batch_size or fewer processes",
+            )
+        for start, end in zip(starts.tolist(), self.ends.tolist(), strict=True):
+            size = end - start
+            for rank in range(world):
+                yield list(range(start + size * rank // world, start + size * (rank + 1) // world))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Refuse a second epoch, which would repeat the plan's batches; the trainer calls this."""
+        if epoch > 0:
+            raise PanglotError(
+                "a plan already goes over the data as often as its steps take",
+                field="num_train_epochs",
+                cure="set num_train_epochs=1 and plan more steps",
+            )
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """Turns row numbers into texts when rows are fetched."""
+
+    tables: tuple[tuple[pa.ChunkedArray, ...], tuple[pa.ChunkedArray, ...]]
+    offsets: tuple[Ints, Ints]
+
+    @classmethod
+    def of(cls, collections: Sequence[Collection], offsets: Sequence[Ints]) -> _Texts:
+        questions = tuple(collection.questions["text"] for collection in collections)
+        passages = tuple(collection.passages["text"] for collection in collections)
+        return cls((questions, passages), (offsets[0], offsets[1]))
+
+    def __call__(self, rows: Mapping[str, Sequence[int]]) -> dict[str, list[str]]:
+        texts = {name: list(column) for name, column in rows.items() if name not in _COLUMNS}
+        for name, tables, offsets in zip(_COLUMNS, self.tables, self.offsets, strict=True):
+            if name in rows:
+                where = np.searchsorted(offsets, rows[name], side="right") - 1
+                texts[name] = [
+                    tables[w][row - int(offsets[w])].as_py()
+                    for w, row in zip(where.tolist(), rows[name], strict=True)
+                ]
+        return {name: texts[name] for name in rows}
+
+
+def _world() -> int:
+    from accelerate import PartialState
+
+    return PartialState().num_processes

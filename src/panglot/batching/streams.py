@@ -1,0 +1,143 @@
+"""Streams: endless sequences of batches of one kind from one source, in one language or pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from panglot._errors import PanglotError
+from panglot.batching._random import Floats
+from panglot.batching.batch import Bools
+from panglot.batching.policy import Policy
+from panglot.batching.sources import Source
+from panglot.corpus.collection import Ints
+
+ONE_LANGUAGE = ("english", "mono")
+_CHUNK = 65536
+
+_CURES = {
+    "english": "add a set with English questions and passages, or choose other batches",
+    "mono": "add a set whose questions and passages share a language, or choose other batches",
+    "mixed-mono": "add a set whose questions and passages share a language, or choose other batches",
+}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The batches of one kind from one source.
+
+    Attributes:
+        kind: As :attr:`panglot.batching.Batch.kind`.
+        source: Index into the plan's sources.
+        question: The questions' language, an index into the source's languages; −1 where it varies.
+        passage: The passages' language, likewise.
+        probability: That a step of this kind is of this stream.
+    """
+
+    kind: str
+    source: int
+    question: int
+    passage: int
+    probability: float
+
+    def name(self, source: Source) -> str:
+        """Return what seeds this stream's permutations: it holds languages by code and never by number."""
+        x, y = (source.languages[i] if i >= 0 else "*" for i in (self.question, self.passage))
+        return f"{self.kind} {x} {y}"
+
+    def rows(self, source: Source) -> Ints:
+        """Return the rows of the source that can serve."""
+        if self.question >= 0:
+            return np.flatnonzero(
+                (source.question[:, self.question] >= 0) & (source.passage[:, self.passage] >= 0)
+            )
+        return np.flatnonzero(_serves(self.kind, source.question >= 0, source.passage >= 0))
+
+
+def streams(sources: Sequence[Source], policy: Policy, kind: str) -> tuple[Stream, ...]:
+    """Return the streams of a kind, ordered by source name and languages.
+
+    A language, pair or source with fewer than two rows for the kind cannot fill a batch and has no stream.
+
+    Raises:
+        PanglotError: No source can serve the kind.
+    """
+    found: list[tuple[int, list[tuple[int, int, int]], int]] = []
+    for index in sorted(range(len(sources)), key=lambda i: sources[i].name):
+        counts, total = _count(sources[index], kind)
+        if counts := [entry for entry in counts if entry[2] > 1]:
+            found.append((index, counts, total))
+    if not found:
+        names = ", ".join(source.name for source in sources)
+        raise PanglotError(
+            f"no row of {names} can serve {kind} batches",
+            field="batches",
+            cure=_CURES.get(
+                kind, "add a set with one question or passage in several languages, or choose mono"
+            ),
+        )
+    of_source = shares([total for _, _, total in found], policy.source_temperature)
+    return tuple(
+        Stream(kind, index, x, y, float(share * inner))
+        for (index, counts, _), share in zip(found, of_source, strict=True)
+        for (x, y, _), inner in zip(
+            counts, shares([n for *_, n in counts], policy.language_temperature), strict=True
+        )
+    )
+
+
+def shares(counts: Sequence[int], temperature: float) -> Floats:
+    """Return probabilities in proportion to n^(1/T).
+
+    >>> import math
+    >>> shares([1, 100], 2).round(3).tolist(), shares([1, 100], math.inf).tolist()
+    ([0.091, 0.909], [0.5, 0.5])
+    """
+    logs = np.log(np.asarray(counts, np.float64)) / temperature
+    weights = np.exp(logs - logs.max())
+    return weights / weights.sum()
+
+
+def pair_counts(source: Source) -> Ints:
+    """Return how many rows have a question in x and a passage in y, shape ``[languages, languages]``."""
+    size = len(source.languages)
+    counts = np.zeros((size, size), np.int64)
+    for start in range(0, source.rows, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        # Sums of 65,536 ones are exact in float32, whose products are far faster than those of integers.
+        q, p = ((matrix[part] >= 0).astype(np.float32) for matrix in (source.question, source.passage))
+        counts += (q.T @ p).astype(np.int64)
+    return counts
+
+
+def _count(source: Source, kind: str) -> tuple[list[tuple[int, int, int]], int]:
+    """Return (x, y, rows) for each stream of a kind in a source, and how many rows serve any of them."""
+    size = len(source.languages)
+    if kind in {*ONE_LANGUAGE, "cross-pair"}:
+        pairs = pair_counts(source)
+        if kind == "cross-pair":
+            entries = [(x, y, int(pairs[x, y])) for x in range(size) for y in range(size) if x != y]
+        else:
+            chosen = [x for x in range(size) if kind == "mono" or source.languages[x].split("-")[0] == "en"]
+            entries = [(x, x, int(pairs[x, x])) for x in chosen]
+        if kind == "english":
+            return entries, max((n for *_, n in entries), default=0)
+    else:
+        entries = []
+    serving = int(_serves(kind, source.question >= 0, source.passage >= 0).sum())
+    return (entries or [(-1, -1, serving)]) if kind not in {*ONE_LANGUAGE, "cross-pair"} else entries, serving
+
+
+def _serves(kind: str, q: Bools, p: Bools) -> Bools:
+    """Mark the rows that can serve a kind.
+
+    ``whole-group`` takes the rows that could serve ``cross``: groups in one language each would meet in mixed
+    batches of one-language rows, which is ``mixed-mono``.
+    """
+    mono = (q & p).sum(1)
+    if kind in {"mono", "mixed-mono"}:
+        return mono > 0
+    cross = q.sum(1) * p.sum(1) > mono
+    return (cross | (mono > 0)) if kind == "hybrid-row" else cross

@@ -1,0 +1,134 @@
+"""Text, lines and JSON out of plain or gzipped files, with errors that say where."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, cast
+
+from panglot._errors import PanglotError
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield ``(line number, line)`` of a UTF-8 file, plain or gzipped, but for blank lines.
+
+    Raises:
+        PanglotError: The file is missing, empty, cut short, or not UTF-8.
+    """
+    number, anything = 0, False
+    try:
+        with _open(path) as stream:
+            for number, raw in enumerate(stream, 1):
+                line = _decode(raw.removeprefix(_BOM) if number == 1 else raw, path, number)
+                if line.strip():
+                    anything = True
+                    yield number, line.rstrip("\r\n")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _cut_short(path, number + 1) from error
+    if not anything:
+        raise _empty(path)
+
+
+def read_text(path: Path) -> str:
+    """Return the whole text of a UTF-8 file, plain or gzipped.
+
+    Raises:
+        PanglotError: The file is missing, empty, cut short, or not UTF-8.
+    """
+    pieces: list[bytes] = []
+    try:
+        with _open(path) as stream:
+            while piece := stream.read(1 << 22):
+                pieces.append(piece)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _cut_short(path, b"".join(pieces).count(b"\n") + 1) from error
+    raw = b"".join(pieces).removeprefix(_BOM)
+    if not raw.strip():
+        raise _empty(path)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, raw.count(b"\n", 0, error.start) + 1, error) from error
+
+
+def read_json(path: Path) -> object:
+    """Return the value in a JSON file, plain or gzipped.
+
+    Raises:
+        PanglotError: As :func:`read_text`, or the text is not JSON.
+    """
+    return parse_json(read_text(path), path)
+
+
+def parse_json(text: str, path: Path, line: int | None = None) -> object:
+    """Return the JSON value in ``text``, which stands in ``path``, in ``line`` if it is one line of it.
+
+    Raises:
+        PanglotError: The text is not JSON.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise PanglotError(
+            f"not JSON: {error.msg} (column {error.colno})",
+            file=path,
+            line=line if line is not None else error.lineno,
+            cure="correct the line; a file that was cut short must be fetched again",
+        ) from error
+    except RecursionError as error:
+        raise PanglotError("JSON nested too deeply", file=path, line=line, cure="flatten it") from error
+
+
+def _open(path: Path) -> IO[bytes]:
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise PanglotError(
+            f"cannot read: {error.strerror or error}", file=path, cure="check the path and its permissions"
+        ) from error
+    if stream.peek(2)[:2] == b"\x1f\x8b":
+        return cast("IO[bytes]", _Gzip(stream))
+    return stream
+
+
+class _Gzip(gzip.GzipFile):
+    """A gzip reader that closes the file below it too."""
+
+    def __init__(self, below: IO[bytes]) -> None:
+        super().__init__(fileobj=below, mode="rb")
+        self._below = below
+
+    def close(self) -> None:
+        super().close()
+        self._below.close()
+
+
+def _decode(raw: bytes, path: Path, line: int) -> str:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, line, error) from error
+
+
+def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> PanglotError:
+    return PanglotError(
+        f"not UTF-8 (byte 0x{error.object[error.start]:02x})",
+        file=path,
+        line=line,
+        cure="save it as UTF-8, e.g. `iconv -f ISO-8859-1 -t UTF-8`",
+    )
+
+
+def _cut_short(path: Path, line: int) -> PanglotError:
+    return PanglotError(
+        "the gzip data are damaged or cut short", file=path, line=line, cure="fetch the file again"
+    )
+
+
+def _empty(path: Path) -> PanglotError:
+    return PanglotError("the file is empty", file=path, cure="fetch or write it again")

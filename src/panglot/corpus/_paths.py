@@ -1,0 +1,95 @@
+"""Which reader a path needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from panglot._errors import PanglotError
+from panglot.corpus import _cache, beir, jsonl, parquet, squad
+from panglot.corpus._folder import plain_name
+from panglot.corpus.collection import Collection
+from panglot.corpus.language import canonical
+
+# Files from this size on are parsed once and kept.
+_LARGE = 4_000_000
+
+
+def read_path(
+    path: Path, *, candidates: str | None, context: bool, languages: Sequence[str] | None
+) -> Collection:
+    """Read a file or folder in one of the layouts that panglot knows.
+
+    Raises:
+        PanglotError: The layout is not known, an option does not go with it, or the file is broken.
+    """
+    wanted = [canonical(code) for code in languages or ()]
+    ending = path.name.removesuffix(".gz").rpartition(".")[2].lower()
+    if path.is_file() and ending == "json":
+        language = wanted[0] if len(wanted) == 1 else _language_of(path)
+        chosen = candidates or "paragraph"
+        _check(chosen, ("paragraph", "sentence"), context)
+        return _kept(
+            path,
+            lambda: squad.collect(plain_name(path), [(path, language)], candidates=chosen, context=context),
+            language=language,
+            candidates=chosen,
+            context=context,
+        )
+    _check(candidates or "passage", ("passage", "paragraph"), context)
+    collection = _read_passages(path, ending)
+    return collection.select(wanted) if wanted else collection
+
+
+def _read_passages(path: Path, ending: str) -> Collection:
+    if path.is_dir():
+        if (path / "collection.json").is_file():
+            return Collection.open(path)
+        if any(path.glob("corpus.jsonl*")):
+            return beir.read(path)
+        raise PanglotError(
+            "a folder of no known layout",
+            file=path,
+            cure="give one with collection.json (saved by panglot), or BEIR's corpus, queries and qrels",
+        )
+    if ending in ("jsonl", "ndjson"):
+        return _kept(path, lambda: jsonl.read(path))
+    if ending == "parquet":
+        return _kept(path, lambda: parquet.read(path))
+    raise PanglotError(
+        "a file of no known layout", file=path, cure="give .jsonl, .parquet or SQuAD's .json, or .gz"
+    )
+
+
+def _kept(path: Path, build: Callable[[], Collection], **options: object) -> Collection:
+    if path.stat().st_size < _LARGE:
+        return build()
+    return _cache.built_once(_cache.source_key([path], **options), build)
+
+
+def _check(candidates: str, known: tuple[str, ...], context: bool) -> None:
+    if candidates not in known:
+        raise PanglotError(
+            f"no candidates {candidates!r} here", field="candidates", cure=f"choose among {', '.join(known)}"
+        )
+    if context and candidates != "sentence":
+        raise PanglotError(
+            "context goes with sentences only", field="context", cure="ask for candidates `sentence`"
+        )
+
+
+def _language_of(path: Path) -> str:
+    """Return the language that the file's name tells: ``train.fi.json``, ``fi.json``, ``squad-fi.json``."""
+    for piece in reversed(re.split(r"[.\-_]", plain_name(path))):
+        if re.fullmatch(r"[a-z]{2}", piece):
+            try:
+                return canonical(piece)
+            except PanglotError:
+                continue
+    raise PanglotError(
+        "the language of this file is not known",
+        file=path,
+        field="language",
+        cure="say which: one code in `languages`",
+    )

@@ -1,0 +1,176 @@
+"""What is known about each data set: languages, licence, where to get it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Card:
+    """One known data set.
+
+    Attributes:
+        name: What the user calls it.
+        title: One line about it.
+        task: What its questions and passages are.
+        languages: Canonical codes, sorted.
+        parallel: What ties its translations, or "no".
+        size: Its size in words.
+        licence: Its licence.
+        source: Where to get it.
+        folder: The name of its folder under the data folder.
+        files: One pattern, below that folder, that tells whether the set is there.
+        parts: What ``NAME:PART`` may say; the first is the default. Empty where there are no parts.
+        candidates: What ``candidates`` may say; the first is the default.
+        test_only: Parts that must never be trained on; "*" is all.
+        hub: Repository of data sets on the hub that holds it, or "".
+        hub_files: Patterns of the files of that repository that are needed.
+    """
+
+    name: str
+    title: str
+    task: str
+    languages: tuple[str, ...]
+    parallel: str
+    size: str
+    licence: str
+    source: str
+    folder: str = ""
+    files: str = "*.json*"
+    parts: tuple[str, ...] = ()
+    candidates: tuple[str, ...] = ("paragraph",)
+    test_only: tuple[str, ...] = ()
+    hub: str = ""
+    hub_files: tuple[str, ...] = ()
+
+    def is_test_only(self, part: str) -> bool:
+        """Tell whether ``part`` ("" where there are none) must never be trained on."""
+        return "*" in self.test_only or part in self.test_only
+
+
+def _codes(text: str) -> tuple[str, ...]:
+    return tuple(sorted(text.split()))
+
+
+_STARTER = "ar bn de en es fi hi id ja ru sw zh"
+_HELP = (
+    "ca ca-valencia cs da de dz el en es et eu fi fr gl hu"
+    " id it ja km ko nl om pl pt pt-BR ru sl sv tr vi zh zh-Hant"
+)
+
+CARDS: Mapping[str, Card] = {
+    card.name: card
+    for card in (
+        Card(
+            "starter",
+            "Short factual passages with one question each, written for panglot",
+            "question to passage",
+            _codes(_STARTER),
+            "group",
+            "at least 100 facts in each language",
+            "CC0-1.0",
+            "comes with panglot",
+            parts=("test", "train", "dev", "all"),
+            candidates=("passage",),
+            test_only=("test",),
+        ),
+        Card(
+            "xquad-r",
+            "XQuAD-R of LAReQA: the same 240 paragraphs and 1,190 questions in all (arXiv 2004.05484)",
+            "question to answer sentence",
+            _codes("ar de el en es hi ru th tr vi zh"),
+            "question id",
+            "1,190 questions a language, 13,014 sentences",
+            "CC BY-SA 4.0",
+            "https://github.com/google-research-datasets/lareqa (folder xquad-r)",
+            folder="xquad-r",
+            candidates=("sentence", "paragraph"),
+            test_only=("*",),
+        ),
+        Card(
+            "mlqa-r",
+            "LAReQA's MLQA-R: MLQA with sentence candidates (arXiv 2004.05484)",
+            "question to answer sentence",
+            _codes("ar de en es hi vi zh"),
+            "question id, 2 to 4 languages each",
+            "20,534 sentences",
+            "CC BY-SA 3.0",
+            "https://github.com/google-research-datasets/lareqa (folder mlqa-r)",
+            folder="mlqa-r",
+            candidates=("sentence", "paragraph"),
+            test_only=("*",),
+        ),
+        Card(
+            "mlqa",
+            "Questions in seven languages, passages about the same facts (arXiv 1910.07475)",
+            "question to answer sentence or paragraph",
+            _codes("ar de en es hi vi zh"),
+            "question id, each in English and about three others; passages comparable, not translated",
+            "dev: 1,148 questions, 15,747 pairs; test: 11,590 questions in the whole",
+            "CC BY-SA 3.0",
+            "https://github.com/facebookresearch/MLQA (MLQA_V1.zip: dev and test folders)",
+            folder="mlqa",
+            files="*/*-context-*-question-*.json*",
+            parts=("dev", "test", "both"),
+            candidates=("sentence", "paragraph"),
+            hub="facebook/mlqa",
+            hub_files=("mlqa.??.??/*.parquet", "mlqa.??.??/**/*.parquet"),
+        ),
+        Card(
+            "tydiqa-goldp",
+            "Questions by native speakers, gold passages of Wikipedia (arXiv 2003.05002)",
+            "question to paragraph",
+            _codes("ar bn en fi id ko ru sw te"),
+            "no",
+            "dev: 5,077 questions, 4,488 passages",
+            "Apache-2.0",
+            "https://github.com/google-research-datasets/tydiqa (gold passage task)",
+            folder="tydiqa-goldp",
+            files="*/*tydiqa*.json*",
+            parts=("dev", "train"),
+            candidates=("paragraph", "sentence"),
+            test_only=("dev",),
+            hub="google-research-datasets/tydiqa",
+            hub_files=("secondary_task/*.parquet", "secondary_task/**/*.parquet"),
+        ),
+        Card(
+            "squad2-en-fi",
+            "SQuAD 2.0's training part in Finnish (machine-translated) and English (translated back)",
+            "question to paragraph",
+            _codes("en fi"),
+            "question id",
+            "130,319 questions and 19,035 paragraphs a language",
+            "Apache-2.0, CC BY-SA 4.0",
+            "https://github.com/TurkuNLP/squad2-fi",
+            folder="squad2-en-fi",
+            files="train.*.json*",
+        ),
+        Card(
+            "xor-questions",
+            "XOR-TyDi's human translations of questions to and from English (arXiv 2010.11856)",
+            "question to its translation",
+            _codes("ar bn en fi ja ko ru te"),
+            "line",
+            "some 32,800 pairs",
+            "MIT",
+            "https://nlp.cs.washington.edu/xorqa",
+            folder="xor-tydi",
+            files="question-translation/*-en/en.txt*",
+            candidates=("question",),
+        ),
+        Card(
+            "libreoffice-help",
+            "Help pages of LibreOffice: title to passage",
+            "title to passage",
+            _codes(_HELP),
+            "group",
+            "54,377 passages in 1,748 groups",
+            "MPL-2.0",
+            "https://github.com/LibreOffice/help and its translations",
+            folder="libreoffice-help",
+            files="*.parquet",
+            candidates=("passage",),
+        ),
+    )
+}

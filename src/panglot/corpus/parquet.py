@@ -1,0 +1,63 @@
+"""Parquet tables with the columns of the JSON lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from panglot._errors import PanglotError
+from panglot.corpus import _rows
+from panglot.corpus.collection import Collection
+
+
+def read(path: Path, *, name: str = "", about: Mapping[str, str] | None = None) -> Collection:
+    """Read a table with the columns ``language, passage`` and, if there, ``group, question, id``.
+
+    Raises:
+        PanglotError: The file is not Parquet, a column is missing, or a row is wrong; rows count from 1.
+    """
+    return _rows.collect(name or path.stem, rows(path), {"candidates": "passage", **(about or {})})
+
+
+def rows(path: Path) -> Iterator[_rows.Row]:
+    """Yield the checked rows of the table.
+
+    Raises:
+        PanglotError: As :func:`read`.
+    """
+    for line, values in enumerate(records(path, ("language", "passage"), ("group", "question", "id")), 1):
+        yield _rows.row(values, path, line)
+
+
+def records(
+    path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> Iterator[dict[str, object]]:
+    """Yield the rows of a Parquet file with the columns ``needed``, and those of ``optional`` that it has.
+
+    Raises:
+        PanglotError: The file is not Parquet, or a needed column is missing.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            there = file.schema_arrow.names
+            for column in needed:
+                if column not in there:
+                    raise PanglotError(
+                        f"no such column (there are: {', '.join(there)})",
+                        file=path,
+                        field=column,
+                        cure="rename or add the column",
+                    )
+            columns = [*needed, *(column for column in optional if column in there)]
+            for batch in file.iter_batches(batch_size=8192, columns=columns):
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise PanglotError(
+            f"not a readable Parquet file: {str(error).splitlines()[0]}",
+            file=path,
+            cure="write or fetch it again",
+        ) from error

@@ -1,0 +1,192 @@
+"""One door for every data set: by name, or by path."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from panglot._errors import PanglotError
+from panglot.corpus import _cache, _hub, lareqa, mlqa, squad_en_fi, tydiqa
+from panglot.corpus._paths import read_path
+from panglot.corpus.cards import CARDS, Card
+from panglot.corpus.collection import Collection
+from panglot.corpus.language import canonical
+
+__all__ = ["CARDS", "Card", "find", "read"]
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What exactly of a known set is wanted."""
+
+    card: Card
+    part: str
+    candidates: str
+    context: bool
+
+    @property
+    def name(self) -> str:
+        return (
+            self.card.name
+            if not self.part or self.part == self.card.parts[0]
+            else f"{self.card.name}:{self.part}"
+        )
+
+    @property
+    def about(self) -> dict[str, str]:
+        card = self.card
+        test_only = "yes" if card.is_test_only(self.part) else "no"
+        return {"title": card.title, "licence": card.licence, "source": card.source, "part": self.part,
+                "test_only": test_only}  # fmt: skip
+
+
+def read(
+    name_or_path: str | Path,
+    *,
+    data_dir: str | Path | None = None,
+    candidates: str | None = None,
+    context: bool = False,
+    part: str | None = None,
+    languages: Sequence[str] | None = None,
+) -> Collection:
+    """Return a data set as a collection.
+
+    A known name (``xquad-r``, ``mlqa:test``; see :data:`CARDS`) is looked for under ``data_dir``, then under
+    ``$PANGLOT_DATA``, then on the hub where one can be reached. Anything else is a path: a folder that
+    :meth:`Collection.save` wrote, a BEIR folder, JSON lines, Parquet, or a SQuAD-like JSON file. Known sets
+    and large files are parsed once and memory-mapped from the cache afterwards. ``about["test_only"]`` is
+    ``"yes"`` for sets that must not be trained on.
+
+    Args:
+        name_or_path: ``NAME``, ``NAME:PART`` or a path; write ``./xquad-r`` for a folder of that name.
+        data_dir: The folder that holds the folders of the known sets.
+        candidates: ``sentence`` or ``paragraph`` where the set knows both.
+        context: With sentences as candidates, put their paragraph behind each.
+        part: The same as ``NAME:PART``.
+        languages: Keep these; for one SQuAD-like file, its language.
+
+    Raises:
+        PanglotError: Unknown name, set not found, an option that the set does not have, or a broken file.
+    """
+    text = str(name_or_path)
+    head, colon, tail = text.partition(":")
+    if isinstance(name_or_path, str) and head in CARDS:
+        collection = _read_known(_wish(CARDS[head], tail if colon else part, candidates, context), data_dir)
+    elif Path(text).exists():
+        if part is not None:
+            raise PanglotError(f"{text} has no parts", field="part", cure="leave it out")
+        return read_path(Path(text), candidates=candidates, context=context, languages=languages)
+    else:
+        raise _unknown(text)
+    return collection.select([canonical(code) for code in languages]) if languages else collection
+
+
+def find(card: Card, data_dir: str | Path | None = None) -> Path | None:
+    """Return the folder in which a known set lies, or None where it is not at hand."""
+    return next((place for place in _places(card, data_dir) if any(place.glob(card.files))), None)
+
+
+def _places(card: Card, data_dir: str | Path | None) -> list[Path]:
+    roots = [data_dir, os.environ.get("PANGLOT_DATA")]
+    return [Path(root).expanduser() / card.folder for root in roots if root]
+
+
+def _wish(card: Card, part: str | None, candidates: str | None, context: bool) -> _Wish:
+    if part and part not in card.parts:
+        known = f"choose among {', '.join(card.parts)}" if card.parts else "it has no parts"
+        raise PanglotError(f"{card.name} has no part {part!r}", field="part", cure=known)
+    if candidates == "paragraph" and "passage" in card.candidates:
+        candidates = "passage"
+    chosen = candidates or card.candidates[0]
+    if chosen not in card.candidates:
+        raise PanglotError(
+            f"{card.name} has no candidates {chosen!r}",
+            field="candidates",
+            cure=f"choose among {', '.join(card.candidates)}",
+        )
+    if context and chosen != "sentence":
+        raise PanglotError(
+            f"context goes with sentences, not with a {chosen}",
+            field="context",
+            cure="ask for candidates `sentence`",
+        )
+    return _Wish(card, part or (card.parts[0] if card.parts else ""), chosen, context)
+
+
+def _read_known(wish: _Wish, data_dir: str | Path | None) -> Collection:
+    card = wish.card
+    if not card.folder:
+        from panglot.corpus import starter
+
+        return starter.read(part=wish.part, name=wish.name, about=wish.about)
+    folder = find(card, data_dir) or _hub.fetch(card)
+    if folder is None:
+        looked = (
+            ", ".join(str(place / card.files) for place in _places(card, data_dir)) or "no data folder is set"
+        )
+        raise PanglotError(
+            f"the data set {card.name} is not at hand (looked for: {looked}{_hub.why_not(card)})",
+            cure=f"get it from {card.source}, put it into DATA/{card.folder} and give --data-dir DATA",
+        )
+    options = {"name": wish.name, "candidates": wish.candidates, "context": wish.context, "about": wish.about}
+    sources = [path for path in folder.rglob("*") if path.is_file()]
+    return _cache.built_once(_cache.source_key(sources, **options), lambda: _READERS[card.name](folder, wish))
+
+
+def _unknown(text: str) -> PanglotError:
+    near = difflib.get_close_matches(text.partition(":")[0].lower(), CARDS, n=3, cutoff=0.5)
+    looks_like_path = "/" in text or "." in Path(text).name
+    problem = f"no such file or folder: {text}" if looks_like_path else f"unknown data set {text!r}"
+    cure = (
+        f"did you mean {' or '.join(near)}?"
+        if near
+        else "see `panglot data list`, or give a path that exists"
+    )
+    return PanglotError(problem, cure=cure)
+
+
+def _lareqa(folder: Path, wish: _Wish) -> Collection:
+    return lareqa.read(
+        folder, name=wish.name, candidates=wish.candidates, context=wish.context, about=wish.about
+    )
+
+
+def _mlqa(folder: Path, wish: _Wish) -> Collection:
+    return mlqa.read(folder, name=wish.name, part=wish.part, candidates=wish.candidates, context=wish.context,
+                     about=wish.about)  # fmt: skip
+
+
+def _tydiqa(folder: Path, wish: _Wish) -> Collection:
+    return tydiqa.read(folder, name=wish.name, part=wish.part, candidates=wish.candidates,
+    context=wish.context,
+                       about=wish.about)  # fmt: skip
+
+
+def _squad_en_fi(folder: Path, wish: _Wish) -> Collection:
+    return squad_en_fi.read(folder, name=wish.name, about=wish.about)
+
+
+def _xor_questions(folder: Path, wish: _Wish) -> Collection:
+    from panglot.corpus import xor_questions
+
+    return xor_questions.read(folder, name=wish.name, about=wish.about)
+
+
+def _libreoffice(folder: Path, wish: _Wish) -> Collection:
+    from panglot.corpus import libreoffice
+
+    return libreoffice.read(folder, name=wish.name, about=wish.about)
+
+
+_READERS: dict[str, Callable[[Path, _Wish], Collection]] = {
+    "xquad-r": _lareqa,
+    "mlqa-r": _lareqa,
+    "mlqa": _mlqa,
+    "tydiqa-goldp": _tydiqa,
+    "squad2-en-fi": _squad_en_fi,
+    "xor-questions": _xor_questions,
+    "libreoffice-help": _libreoffice,
+}

@@ -1,0 +1,83 @@
+"""SQuAD files, version 1 and 2, and sets in their layout."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from panglot._errors import PanglotError
+from panglot.corpus._sentences import sentence_at
+from panglot.corpus._squad import Paragraph, Question, paragraphs
+from panglot.corpus.collection import Collection, Text
+
+
+def collect(
+    name: str,
+    files: Iterable[tuple[Path, str]],
+    *,
+    candidates: str = "paragraph",
+    context: bool = False,
+    clean: Callable[[str], str] = str,
+    about: Mapping[str, str] | None = None,
+) -> Collection:
+    """Read SQuAD-like ``files``, each with its language: answerable questions and distinct passages.
+
+    Passages are paragraphs, or the sentence that holds the answer's first character (with ``context``: the
+    sentence, a line end, its paragraph). Paragraphs without an answered question stay in the pool of
+    paragraphs. Every question is a group of its own; ids that repeat get a number behind them. An answer
+    whose offset is wrong is looked for nearby; where its words are not in the paragraph, the question is
+    left out. ``about`` counts what was left out.
+
+    Raises:
+        PanglotError: A file is broken, or there is no answerable question.
+    """
+    questions: list[Text] = []
+    passages: dict[tuple[str, str], str] = {}
+    relevance: list[tuple[str, str, int]] = []
+    times: Counter[str] = Counter()
+    left_out = Counter(unanswerable=0, misplaced=0)
+    for path, language in files:
+        for paragraph in paragraphs(path):
+            whole = clean(paragraph.context)
+            if candidates == "paragraph":
+                passages.setdefault((language, whole), f"{language}-{len(passages):06d}")
+            for question in paragraph.questions:
+                if question.impossible or question.start is None:
+                    left_out["unanswerable"] += 1
+                    continue
+                text = whole
+                if candidates == "sentence":
+                    start = answer_place(paragraph, question)
+                    if start is None:
+                        left_out["misplaced"] += 1
+                        continue
+                    begin, end = sentence_at(paragraph.context, language, start)
+                    sentence = clean(paragraph.context[begin:end])
+                    text = f"{sentence}\n{whole}" if context else sentence
+                times[question.id] += 1
+                again = f"~{times[question.id]}" if times[question.id] > 1 else ""
+                identity = f"{language}-{question.id}{again}"
+                questions.append(Text(identity, language, identity, question.text))
+                passage = passages.setdefault((language, text), f"{language}-{len(passages):06d}")
+                relevance.append((identity, passage, 1))
+    if not questions:
+        raise PanglotError("no answerable question", field="answers", cure="give a file with answers")
+    facts = {**(about or {}), "candidates": candidates, "context": "yes" if context else "no"}
+    facts |= {f"left out, {why}": str(number) for why, number in left_out.items() if number}
+    pool = [Text(identity, language, identity, text) for (language, text), identity in passages.items()]
+    return Collection.build(name, questions, pool, relevance, facts)
+
+
+def answer_place(paragraph: Paragraph, question: Question) -> int | None:
+    """Return where the answer begins, or None if its words are not in the paragraph.
+
+    The file's offset if the words are there, else their nearest occurrence. An empty answer is taken at its
+    offset.
+    """
+    words, start, text = question.answer or "", question.start or 0, paragraph.context
+    if 0 <= start < len(text) and text.startswith(words, start):
+        return start
+    before, after = text.rfind(words, 0, max(start, 0) + len(words)), text.find(words, max(start, 0))
+    found = [place for place in (before, after) if place >= 0 and words]
+    return min(found, key=lambda place: abs(place - start)) if found else None

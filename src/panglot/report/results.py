@@ -1,0 +1,269 @@
+"""Read a dictionary of figures, or a comparison of several, into one shape that every report prints."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from panglot._errors import PanglotError
+from panglot.report.measures import SETTINGS, Measure, bias_measures, measure, retrieval_measures
+
+Figures = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its interval, where one was drawn."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far model ``a`` stands above model ``b``, and the chance of that without a cause."""
+
+    a: str
+    b: str
+    estimate: Estimate
+    p: float | None
+    p_corrected: float | None
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One measure in one setting over all models.
+
+    Args:
+        setting: Of the three settings.
+        measure: The measure.
+        estimates: Per model; a model without the figure is absent.
+        best: The model whose lead is real, or nothing.
+        differences: Of pairs of models, in a comparison.
+    """
+
+    setting: str
+    measure: Measure
+    estimates: Mapping[str, Estimate]
+    best: str | None = None
+    differences: tuple[Difference, ...] = ()
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The figures of all models on one data set."""
+
+    name: str
+    models: tuple[str, ...]
+    figures: Mapping[str, Figures]
+    contests: tuple[Contest, ...]
+
+    @property
+    def headline(self) -> tuple[Contest, ...]:
+        """The three settings and rank distance."""
+        return self.contests[:4]
+
+    @property
+    def any(self) -> Figures:
+        """The figures of the first model that has this data set: for what all models share."""
+        return next(iter(self.figures.values()), {})
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages of the collection."""
+        named = self.any.get("languages") or self.any.get("pool") or ()
+        return [str(code) for code in named]
+
+    def value(self, model: str, *path: str) -> float | None:
+        """Return the number at ``path`` in a model's figures, or nothing."""
+        return number(self.figures.get(model, {}), *path)
+
+    def estimate(self, model: str, setting: str, key: str) -> Estimate | None:
+        """Return a model's value of a measure, with its interval."""
+        value = self.value(model, setting, key)
+        if value is None:
+            return None
+        return Estimate(value, *ends(dig(self.figures[model], setting, "interval", key)))
+
+    def keys(self, setting: str) -> list[str]:
+        """Return the keys under ``setting`` that hold a number for any model, in their first order."""
+        found: dict[str, None] = {}
+        for figures in self.figures.values():
+            part = figures.get(setting)
+            if isinstance(part, Mapping):
+                found |= {str(key): None for key in part if number(part, str(key)) is not None}
+        return list(found)
+
+    def best(self, setting: str, key: str) -> str | None:
+        """Return the model whose lead at a measure is real, or nothing."""
+        return next((c.best for c in self.contests if (c.setting, c.measure.key) == (setting, key)), None)
+
+    def bias(self) -> list[Measure]:
+        """Return the measures of language bias that some model has."""
+        return bias_measures(self.keys("multilingual"))
+
+    def retrieval(self) -> list[Measure]:
+        """Return the measures of retrieval that some model has in some setting."""
+        return retrieval_measures(
+            list(dict.fromkeys(key for setting in SETTINGS for key in self.keys(setting)))
+        )
+
+    def leading_measure(self) -> str:
+        """Return the key of the measure that stands for a setting: mAP, else the first that was asked for."""
+        keys = [found.key for found in self.retrieval()]
+        return "mAP" if "mAP" in keys or not keys else keys[0]
+
+    def not_measured(self) -> list[tuple[str, str, tuple[str, ...]]]:
+        """Return what could not be measured, why, and for which models."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for model, figures in self.figures.items():
+            for item in figures.get("not_measured") or ():
+                if isinstance(item, Mapping):
+                    what, why = str(item.get("what", "")), str(item.get("why", ""))
+                    found.setdefault((what, why), []).append(model)
+        return [(what, why, tuple(models)) for (what, why), models in found.items()]
+
+    def left_out(self) -> list[tuple[str, int]]:
+        """Return each setting in which questions without a relevant passage were left out, and how many."""
+        found = (
+            (setting, self.value(model, setting, "left_out"))
+            for model in list(self.figures)[:1]
+            for setting in SETTINGS
+        )
+        return [(setting, int(count)) for setting, count in found if count]
+
+    def why_not(self, setting: str) -> str:
+        """Return why nothing was measured in ``setting``."""
+        return next((why for what, why, _ in self.not_measured() if what == setting), "not measured")
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything that a report shows: one model's evaluation, or several compared.
+
+    Args:
+        models: Their names, in order.
+        evaluations: The dictionary of figures of each.
+        datasets: What they were measured on.
+        compared: Whether it is a comparison.
+        about: What was given, for its date, command and settings.
+    """
+
+    models: tuple[str, ...]
+    evaluations: Mapping[str, Figures]
+    datasets: tuple[Dataset, ...]
+    compared: bool
+    about: Figures
+
+
+def read(figures_or_comparison: Figures) -> Results:
+    """Return the results in an evaluation's dictionary of figures or in a comparison.
+
+    Raises:
+        PanglotError: It is neither.
+    """
+    given = figures_or_comparison
+    if not isinstance(given.get("datasets"), Mapping):
+        raise PanglotError(
+            "these are no figures", field="datasets", cure="give what evaluate or compare wrote with --json"
+        )
+    if isinstance(given.get("evaluations"), Mapping):
+        return _comparison(given)
+    name = str(dig(given, "model", "name") or "model")
+    datasets = tuple(_dataset(str(key), (name,), {name: given}, {}) for key in given["datasets"])
+    return Results((name,), {name: given}, datasets, compared=False, about=given)
+
+
+def dig(value: object, *path: str) -> Any:  # noqa: ANN401 - what lies there is the caller's to judge
+    """Return what lies at ``path`` in nested mappings, or nothing where the path ends early."""
+    for key in path:
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(key)
+    return value
+
+
+def number(value: object, *path: str) -> float | None:
+    """Return the finite number at ``path``, or nothing.
+
+    >>> number({"a": {"b": 2}}, "a", "b"), number({"a": None}, "a", "b"), number({"a": True}, "a")
+    (2.0, None, None)
+    """
+    found = dig(value, *path)
+    if isinstance(found, bool) or not isinstance(found, int | float) or not math.isfinite(found):
+        return None
+    return float(found)
+
+
+def ends(pair: object) -> tuple[float | None, float | None]:
+    """Return the two ends of an interval, or twice nothing.
+
+    >>> ends([0.1, 0.2]), ends(None)
+    ((0.1, 0.2), (None, None))
+    """
+    if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
+        return None, None
+    low, high = number({"end": pair[0]}, "end"), number({"end": pair[1]}, "end")
+    return (None, None) if low is None or high is None else (low, high)
+
+
+def _comparison(given: Figures) -> Results:
+    evaluations: Mapping[str, Figures] = given["evaluations"]
+    models = tuple(str(model) for model in given.get("models") or evaluations)
+    names = dict.fromkeys(
+        [
+            *map(str, given["datasets"]),
+            *(str(name) for figures in evaluations.values() for name in dig(figures, "datasets") or ()),
+        ]
+    )
+    datasets = tuple(_dataset(name, models, evaluations, given["datasets"].get(name) or {}) for name in names)
+    return Results(models, evaluations, datasets, compared=True, about=given)
+
+
+def _dataset(
+    name: str, models: tuple[str, ...], evaluations: Mapping[str, Figures], contests: Figures
+) -> Dataset:
+    figures = {
+        model: part
+        for model in models
+        if isinstance(part := dig(evaluations.get(model), "datasets", name), Mapping)
+    }
+    bare = Dataset(name, models, figures, ())
+    leading = bare.leading_measure()
+    wanted = [(setting, leading) for setting in SETTINGS] + [("multilingual", "rank_distance")]
+    for key in contests:
+        setting, _, rest = str(key).partition(".")
+        if setting in SETTINGS and (setting, rest) not in wanted:
+            wanted.append((setting, rest))
+    every = tuple(_contest(bare, *pair, contests.get(".".join(pair))) for pair in wanted)
+    return Dataset(name, models, figures, every)
+
+
+def _contest(dataset: Dataset, setting: str, key: str, compared: Figures | None) -> Contest:
+    estimates: dict[str, Estimate] = {}
+    for model in dataset.models:
+        value = number(compared, "values", model)
+        own = dataset.estimate(model, setting, key)
+        if value is not None:
+            low, high = ends(dig(compared, "intervals", model))
+            if low is None and own is not None:
+                low, high = own.low, own.high
+            estimates[model] = Estimate(value, low, high)
+        elif own is not None:
+            estimates[model] = own
+    best = dig(compared, "best")
+    differences = tuple(
+        Difference(
+            str(item.get("a")),
+            str(item.get("b")),
+            Estimate(value, *ends(item.get("interval"))),
+            number(item, "p"),
+            number(item, "p_corrected"),
+        )
+        for item in dig(compared, "differences") or ()
+        if (value := number(item, "difference")) is not None
+    )
+    return Contest(setting, measure(key), estimates, str(best) if best in estimates else None, differences)

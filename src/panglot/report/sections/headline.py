@@ -1,0 +1,175 @@
+"""The three settings and rank distance, with intervals; for several models, which lead is real."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from panglot.report import svg
+from panglot.report.charts import axis
+from panglot.report.heatmap import scrolling
+from panglot.report.markup import Child, Markup, join, tag
+from panglot.report.measures import SETTING_MEANINGS
+from panglot.report.names import short_names
+from panglot.report.numbers import NOTHING, chance, interval, written
+from panglot.report.scales import Scale, around, ticks
+from panglot.report.sections.frame import folded, widths
+from panglot.report.summary import contest_name, verdicts
+
+if TYPE_CHECKING:
+    from panglot.report.results import Contest, Dataset, Difference, Estimate
+
+
+def headline(dataset: Dataset, *, compared: bool) -> Markup:
+    """Return the section that stands first: what the models reach."""
+    if not compared and len(dataset.models) == 1:
+        return tag("dl", [_stat(dataset, contest) for contest in dataset.headline], class_="stats")
+    panels = [_panel(dataset, contest) for contest in dataset.headline]
+    lines = tag("ul", [tag("li", line) for line in verdicts(dataset)], class_="verdicts")
+    return join([tag("div", panels, class_="panels"), lines, _differences(dataset)])
+
+
+def _meaning(contest: Contest) -> str:
+    if contest.measure.key == "rank_distance":
+        return contest.measure.meaning
+    return SETTING_MEANINGS[contest.setting]
+
+
+def _stat(dataset: Dataset, contest: Contest) -> Markup:
+    found, kind = contest.estimates.get(dataset.models[0]), contest.measure.kind
+    name = tag("dt", contest_name(contest), _arrow(contest))
+    if found is None:
+        why = dataset.why_not(
+            contest.measure.key if contest.measure.key == "rank_distance" else contest.setting
+        )
+        return tag("div", name, tag("dd", NOTHING, class_="figure none"), tag("dd", why, class_="meaning"))
+    size = dataset.value(dataset.models[0], "multilingual", "pool_size") or dataset.value(
+        dataset.models[0], "passages"
+    )
+    scale = Scale(0, 1) if kind == "score" else Scale(0, max(size or 0.0, found.high or found.value))
+    drawing = svg.track(scale, _marks(scale, found, 0), rules=(scale.low, scale.high), height=16)
+    return tag(
+        "div",
+        name,
+        tag("dd", written(found.value, kind), class_="figure"),
+        tag("dd", interval(found.low, found.high, kind), class_="interval"),
+        tag("dd", drawing, axis(scale, lambda value: written(value, kind, digits=0)), class_="drawn"),
+        tag("dd", _meaning(contest), class_="meaning"),
+    )
+
+
+def _panel(dataset: Dataset, contest: Contest) -> Markup:
+    kind = contest.measure.kind
+    caption = tag(
+        "caption", tag("strong", contest_name(contest), _arrow(contest)), tag("span", _meaning(contest))
+    )
+    if not contest.estimates:
+        setting = contest.measure.key if contest.measure.key == "rank_distance" else contest.setting
+        return tag(
+            "table", caption, tag("tbody", tag("tr", tag("td", dataset.why_not(setting)))), class_="panel"
+        )
+    scale = _scale(contest)
+    ends = {
+        model: interval(found.low, found.high, kind) if (found := contest.estimates.get(model)) else ""
+        for model in dataset.models
+    }
+    rows: list[Child] = []
+    for place, model in enumerate(dataset.models):
+        found = contest.estimates.get(model)
+        best = contest.best == model
+        drawing = svg.track(scale, _marks(scale, found, place) if found else [], rules=ticks(scale, 4))
+        value = written(found.value, kind) if found else NOTHING
+        rows.append(
+            tag(
+                "tr",
+                tag("th", svg.swatch(place), tag("bdi", model), scope="row"),
+                tag("td", drawing, class_="drawn"),
+                tag(
+                    "td",
+                    tag("strong", value, title="best, and surely so") if best else value,
+                    tag("span", ends[model], class_="interval"),
+                    class_="figure",
+                ),
+            )
+        )
+    digits = 2 if kind == "score" and scale.high - scale.low >= 0.04 else 3
+    foot = tag(
+        "tr",
+        tag("td"),
+        tag("td", axis(scale, lambda value: written(value, kind, digits=digits)), class_="drawn"),
+        tag("td"),
+    )
+    return tag(
+        "table",
+        caption,
+        tag("tbody", rows),
+        tag("tfoot", foot, aria_hidden="true"),
+        class_="panel",
+        style=widths(dataset.models, ends.values()),
+    )
+
+
+def _arrow(contest: Contest) -> Child:
+    if not contest.measure.lower:
+        return None
+    return tag("span", " ↓", title="lower is better", class_="arrow")
+
+
+def _marks(scale: Scale, found: Estimate, series: int) -> list[Child]:
+    line = (
+        svg.whisker(scale, found.low, found.high, series)
+        if found.low is not None and found.high is not None
+        else None
+    )
+    return [line, svg.marker(series, scale.percent(found.value))]
+
+
+def _scale(contest: Contest) -> Scale:
+    every = [
+        end
+        for found in contest.estimates.values()
+        for end in (found.value, found.low, found.high)
+        if end is not None
+    ]
+    return around(every, least=0, most=1 if contest.measure.kind == "score" else None)
+
+
+def _differences(dataset: Dataset) -> Child:
+    bodies = [_difference_rows(dataset, contest) for contest in dataset.headline if contest.differences]
+    if not bodies:
+        return None
+    headings = ("Pair", "", "Difference", "Interval", "p")
+    head = tag("tr", [tag("th", heading, scope="col") if heading else tag("td") for heading in headings])
+    caption = tag("caption", "Differences of pairs of models. p is corrected for the number of comparisons.")
+    table = tag("table", caption, tag("thead", head), bodies, class_="differences")
+    return folded("Differences of all pairs", scrolling(table))
+
+
+def _difference_rows(dataset: Dataset, contest: Contest) -> Markup:
+    known = [end for one in contest.differences for end in _ends(one)]
+    reach = max(abs(end) for end in known) or 1.0
+    scale = Scale(-reach, reach)
+    rows = [_difference_row(dataset, contest, one, scale) for one in contest.differences]
+    heading = tag("tr", tag("th", contest_name(contest), _arrow(contest), colspan=5, scope="rowgroup"))
+    return tag("tbody", heading, rows)
+
+
+def _difference_row(dataset: Dataset, contest: Contest, one: Difference, scale: Scale) -> Markup:
+    short, kind, found = short_names(dataset.models), contest.measure.kind, one.estimate
+    p = one.p if one.p_corrected is None else one.p_corrected
+    real = p is not None and p < 0.05
+    series = dataset.models.index(one.a) if one.a in dataset.models else 0
+    pair = [tag("bdi", short.get(one.a, one.a)), " − ", tag("bdi", short.get(one.b, one.b))]
+    return tag(
+        "tr",
+        tag("th", pair, scope="row"),
+        tag("td", svg.track(scale, _marks(scale, found, series), rules=(0.0,), height=16), class_="drawn"),
+        tag("td", written(found.value, kind, sign=True), class_="figure"),
+        tag("td", interval(found.low, found.high, kind, sign=True), class_="interval"),
+        tag("td", chance(p).removeprefix("= "), class_="figure"),
+        class_=None if real else "unsure",
+    )
+
+
+def _ends(one: Difference) -> list[float]:
+    found = one.estimate
+    return [end for end in (found.value, found.low, found.high) if end is not None]

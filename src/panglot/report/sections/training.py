@@ -1,0 +1,86 @@
+"""Training curves: the loss, and the dev collection in three settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from panglot.report.charts import Series, legend, plot
+from panglot.report.curves import Lines, dev, losses, smoothed, thinned
+from panglot.report.markup import Child, Markup, tag
+from panglot.report.measures import SETTING_LABELS, SETTINGS
+from panglot.report.numbers import written
+from panglot.report.sections.frame import section
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def training(curves: Mapping[str, Lines], models: tuple[str, ...]) -> Markup:
+    """Return the curves of every model that has a log; a log without a model stands behind them."""
+    names = [
+        *(model for model in models if model in curves),
+        *(name for name in curves if name not in models),
+    ]
+    numbers = {name: [*models, *names].index(name) for name in names}
+    if len(names) == 1:
+        content = _one(curves[names[0]])
+    else:
+        content = _several({name: curves[name] for name in names}, numbers)
+    explanation = (
+        "Loss of the training batches, smoothed, and figures on the dev collection, "
+        "by which a run stops and keeps its best."
+    )
+    return section("Training", explanation, *content)
+
+
+def _one(lines: Lines) -> list[Child]:
+    by_kind = losses(lines)
+    series = [_smooth(kind, place, points) for place, (kind, points) in enumerate(by_kind.items())]
+    settings = [
+        Series(SETTING_LABELS[setting], place, thinned(points))
+        for place, setting in enumerate(SETTINGS)
+        if (points := dev(lines, setting))
+    ]
+    return [
+        tag("div", _plots([("Loss by kind of batch", series), ("Dev collection, mAP", settings)], legends=True),
+            class_="plots")
+    ]  # fmt: skip
+
+
+def _several(curves: Mapping[str, Lines], numbers: Mapping[str, int]) -> list[Child]:
+    loss = [
+        _smooth(name, numbers[name], sorted(point for points in losses(lines).values() for point in points))
+        for name, lines in curves.items()
+        if losses(lines)
+    ]
+    panels = [("Loss", [Series(one.name, one.number, one.points) for one in loss])]
+    for setting in SETTINGS:
+        series = [
+            Series(name, numbers[name], thinned(points))
+            for name, lines in curves.items()
+            if (points := dev(lines, setting))
+        ]
+        panels += [(f"Dev collection, {SETTING_LABELS[setting].lower()} mAP", series)]
+    plots = _plots(panels, legends=False)
+    if not plots:
+        return []
+    return [legend([(numbers[name], name) for name in curves]), tag("div", plots, class_="plots")]
+
+
+def _plots(panels: list[tuple[str, list[Series]]], *, legends: bool) -> list[Child]:
+    found: list[Child] = []
+    for title, series in panels:
+        if not any(one.points for one in series):
+            continue
+        label = f"{title}: " + "; ".join(
+            f"{one.name} from {written(one.points[0][1])} to {written(one.points[-1][1])}" for one in series
+        )
+        drawn = plot(title, series, label=label)
+        names = legend([(one.number, one.name) for one in series]) if legends and len(series) > 1 else None
+        found.append(tag("div", drawn, names))
+    return found
+
+
+def _smooth(name: str, number: int, points: list[tuple[float, float]]) -> Series:
+    thin = thinned(points)
+    return Series(name, number, smoothed(thin) if len(thin) > 20 else thin, thin if len(thin) > 20 else None)

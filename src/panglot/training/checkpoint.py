@@ -1,0 +1,119 @@
+"""Checkpoints: complete, atomic, and believed only when their digests agree."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from panglot._errors import PanglotError
+from panglot._files import atomic_folder, file_digest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_KEPT = 2
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        step: Steps done.
+        pairs: Pairs seen in them.
+        seconds: Time spent in them, over all starts.
+        best: Best dev score so far, or None.
+        best_step: Where it was reached.
+        waited: Dev measurements since then.
+    """
+
+    step: int = 0
+    pairs: int = 0
+    seconds: float = 0.0
+    best: float | None = None
+    best_step: int = 0
+    waited: int = 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run's state between two steps.
+
+    Attributes:
+        progress: Where it stands.
+        weights: The parameters that move, by name.
+        moments: The optimizer's tensors, by ``parameter/moment``.
+    """
+
+    progress: Progress
+    weights: Mapping[str, Tensor]
+    moments: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def save(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write a checkpoint as ``folder``, atomically."""
+    from safetensors.torch import save_file
+
+    with atomic_folder(folder) as part:
+        for name, tensors in (("weights", checkpoint.weights), ("moments", checkpoint.moments)):
+            save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, part / f"{name}.safetensors")
+        digests = {name: file_digest(part / f"{name}.safetensors") for name in ("weights", "moments")}
+        head = {"progress": asdict(checkpoint.progress), "sha256": digests}
+        (part / "checkpoint.json").write_text(json.dumps(head, indent=2), "utf-8")
+
+
+def load(folder: Path) -> Checkpoint:
+    """Read a checkpoint.
+
+    Raises:
+        PanglotError: It is damaged.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        head = json.loads((folder / "checkpoint.json").read_text("utf-8"))
+        for name, wanted in head["sha256"].items():
+            if file_digest(folder / f"{name}.safetensors") != wanted:
+                raise PanglotError("damaged checkpoint", file=folder / f"{name}.safetensors", cure="remove the folder")
+        tensors = [load_file(folder / f"{name}.safetensors") for name in ("weights", "moments")]
+        return Checkpoint(Progress(**head["progress"]), *tensors)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PanglotError(f"damaged checkpoint: {error}", file=folder, cure="remove the folder") from error
+
+
+def place(folder: Path, step: int) -> Path:
+    """Return where the checkpoint of a step lies."""
+    return folder / f"step-{step:08d}"
+
+
+def newest(folder: Path) -> Checkpoint | None:
+    """Return the newest good checkpoint under ``folder``, or None if there never was one.
+
+    A damaged one is passed over with a warning, for the one before it.
+
+    Raises:
+        PanglotError: There are checkpoints, and all are damaged.
+    """
+    found = sorted(folder.glob("step-*"), reverse=True)
+    for path in found:
+        try:
+            return load(path)
+        except PanglotError as error:
+            warnings.warn(f"{error}; going back to the one before", stacklevel=2)
+    if found:
+        raise PanglotError(
+            "every checkpoint is damaged", file=folder, cure=f"remove {folder} to begin this run anew"
+        )
+    return None
+
+
+def prune(folder: Path, keep: int) -> None:
+    """Remove all but the newest checkpoints and that of step ``keep``."""
+    for path in sorted(folder.glob("step-*"))[:-_KEPT]:
+        if path != place(folder, keep):
+            shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,189 @@
+"""The training sets: read, checked, split, and turned into token ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from panglot._errors import PanglotError
+from panglot.batching.batch import Batch
+from panglot.batching.sources import Source, source
+from panglot.corpus import registry
+from panglot.corpus.collection import Collection, Ints
+from panglot.corpus.split import hold_out
+from panglot.encoders.protocol import Side
+
+if TYPE_CHECKING:
+    from panglot.training.settings import Settings
+    from panglot.training.trainee import Tokens, Trainee
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run trains and is watched on.
+
+    Attributes:
+        collections: The training sets.
+        sources: Their rows, in the same order.
+        dev: What it is measured on while training, or None.
+    """
+
+    collections: tuple[Collection, ...]
+    sources: tuple[Source, ...]
+    dev: Collection | None
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The digest of each collection by name; ``dev`` under its name with the prefix ``dev:``."""
+        found = {collection.name: collection.digest for collection in self.collections}
+        return found | ({f"dev:{self.dev.name}": self.dev.digest} if self.dev else {})
+
+    def used_texts(self) -> dict[Side, list[str]]:
+        """Return the texts that rows use."""
+        texts: dict[Side, list[str]] = {"question": [], "passage": []}
+        for collection, rows in zip(self.collections, self.sources, strict=True):
+            for side, table, used in (
+                ("question", collection.questions, rows.question),
+                ("passage", collection.passages, rows.passage),
+            ):
+                texts[side].extend(table["text"].take(np.unique(used[used >= 0])).to_pylist())
+        return texts
+
+
+def load(settings: Settings) -> TrainingData:
+    """Read what ``settings`` names.
+
+    Raises:
+        PanglotError: A set is not at hand, is broken, is for tests only, or has no rows to train on.
+    """
+    train: list[Collection] = []
+    held: list[Collection] = []
+    for wish in settings.on:
+        name, _, candidates = wish.partition("@")
+        collection = registry.read(
+            name, data_dir=settings.data_dir, candidates=candidates or None, languages=settings.languages or None
+        )
+        if collection.about.get("test_only") == "yes":
+            raise PanglotError(
+                f"{name} is a test set, and training on it would make its figures worthless",
+                field="on",
+                cure="train on another set, such as mlqa or starter:train",
+            )
+        collection = replace(collection, name=wish)
+        if settings.dev_share and not settings.dev:
+            collection, dev = hold_out(collection, settings.dev_share, settings.seed)
+            held.append(dev)
+        train.append(collection)
+    dev = registry.read(settings.dev, data_dir=settings.data_dir) if settings.dev else _joined(held)
+    return TrainingData(tuple(train), tuple(source(collection) for collection in train), dev)
+
+
+def _joined(parts: list[Collection]) -> Collection | None:
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    names = " + ".join(part.name for part in parts)
+    questions, passages, relevance = [], [], []
+    for number, part in enumerate(parts):
+        ids: list[list[str]] = []
+        for table, rows in ((part.questions, questions), (part.passages, passages)):
+            marked = [f"{number}:{i}" for i in table["id"].to_pylist()]
+            groups = [f"{number}:{g}" for g in table["group"].to_pylist()]
+            rows.extend(zip(marked, table["language"].to_pylist(), groups, table["text"].to_pylist(), strict=True))
+            ids.append(marked)
+        judged = part.relevance.to_pydict()
+        relevance.extend(
+            (ids[0][q], ids[1][p], g)
+            for q, p, g in zip(judged["question"], judged["passage"], judged["grade"], strict=True)
+        )
+    return Collection.build(names, questions, passages, relevance, {"source": "held out from training"})
+
+
+@dataclass(frozen=True)
+class Example:
+    """One batch as the model meets it.
+
+    Attributes:
+        questions: Token ids of each question, ``B`` of them.
+        passages: Token ids of each passage: those of the batch, then hard negatives.
+        positive: Which passages answer which questions, shape ``[B, P]``.
+        ignored: Which passages are neither positive nor negative for a question, shape ``[B, P]``, or None.
+    """
+
+    questions: list[Tokens]
+    passages: list[Tokens]
+    positive: np.ndarray
+    ignored: np.ndarray | None
+
+
+class Tokenized:
+    """The training texts as token ids, made when first used and kept.
+
+    Args:
+        data: The training sets.
+        trainee: Tokenizes.
+        hard_negatives: The most that one question brings.
+        seed: Draws them where there are more.
+    """
+
+    def __init__(self, data: TrainingData, trainee: Trainee, hard_negatives: int, seed: int) -> None:
+        self._data, self._trainee = data, trainee
+        self._seed, self._most = seed, hard_negatives
+        self._kept: dict[tuple[int, Side, int], Tokens] = {}
+        self._judged = [_negatives(c) if hard_negatives else {} for c in data.collections]
+
+    def example(self, batch: Batch) -> Example:
+        """Return the texts of a batch, and what answers what."""
+        extra, origin = self._hard(batch)
+        passages = np.concatenate([batch.passages, extra])
+        positive = np.zeros((len(batch.questions), len(passages)), bool)
+        if batch.positive is None:
+            np.fill_diagonal(positive, val=True)
+        else:
+            positive[:, : batch.positive.shape[1]] = batch.positive
+        ignored = None
+        if len(extra):
+            # Another question's hard negative may be a passage of this row's own group.
+            own = self._data.sources[batch.source].passage[batch.rows]
+            ignored = (own[:, :, None] == passages[None, None]).any(1) & ~positive
+            ignored[origin, len(batch.passages) + np.arange(len(extra))] = False
+        return Example(
+            self._tokens(batch.source, "question", batch.questions),
+            self._tokens(batch.source, "passage", passages),
+            positive,
+            ignored,
+        )
+
+    def _hard(self, batch: Batch) -> tuple[Ints, Ints]:
+        judged = self._judged[batch.source]
+        found: list[int] = []
+        origin: list[int] = []
+        for place, question in enumerate(batch.questions):
+            choices = judged.get(int(question), ())
+            if len(choices) > self._most:
+                rng = np.random.default_rng((self._seed, batch.step, place))
+                choices = rng.choice(choices, self._most, replace=False)
+            found.extend(int(c) for c in choices)
+            origin.extend(place for _ in choices)
+        return np.asarray(found, np.int64), np.asarray(origin, np.int64)
+
+    def _tokens(self, number: int, side: Side, rows: Ints) -> list[Tokens]:
+        missing = [int(row) for row in np.unique(rows) if (number, side, int(row)) not in self._kept]
+        if missing:
+            collection = self._data.collections[number]
+            table = collection.questions if side == "question" else collection.passages
+            texts = table["text"].take(missing).to_pylist()
+            for row, tokens in zip(missing, self._trainee.tokenize(texts, side), strict=True):
+                self._kept[number, side, row] = tokens
+        return [self._kept[number, side, int(row)] for row in rows]
+
+
+def _negatives(collection: Collection) -> Mapping[int, list[int]]:
+    judged = collection.relevance.to_pydict()
+    found: dict[int, list[int]] = {}
+    for question, passage, grade in zip(judged["question"], judged["passage"], judged["grade"], strict=True):
+        if grade <= 0:
+            found.setdefault(question, []).append(passage)
+    return found

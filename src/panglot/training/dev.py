@@ -1,0 +1,85 @@
+"""Watching a run on a dev collection."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from panglot.corpus.collection import Collection
+    from panglot.encoders.protocol import Side, Vectors
+    from panglot.training.checkpoint import Progress
+    from panglot.training.settings import Settings
+    from panglot.training.trainee import Trainee
+
+_MEASUREMENTS = 10
+SETTINGS = ("monolingual", "crosslingual", "multilingual")
+
+
+class Watch:
+    """Measures the model in training.
+
+    The score of a model is the mean of its mAP in the settings that the collection allows.
+
+    Args:
+        collection: The dev collection.
+        settings: How often to measure.
+        trainee: The model.
+    """
+
+    def __init__(self, collection: Collection, settings: Settings, trainee: Trainee) -> None:
+        self._collection, self._settings, self._trainee = collection, settings, trainee
+
+    def due(self, progress: Progress, share: float) -> bool:
+        """Whether to measure after this step, the share ``share`` of the budget being spent."""
+        if share >= 1:
+            return True
+        if self._settings.dev_every:
+            return progress.step % self._settings.dev_every == 0
+        before = self._settings.progress(progress.step - 1, progress.pairs - self._settings.batch_size)
+        return int(share * _MEASUREMENTS) > int(before * _MEASUREMENTS)
+
+    def measure(self) -> tuple[float, dict[str, Any]]:
+        """Return the score, and mAP by setting with the rank distance."""
+        from panglot.evaluation.figures import measure
+        from panglot.evaluation.measures import parse
+
+        vectors = [
+            self._encode(table["text"].to_pylist(), side)
+            for side, table in (("question", self._collection.questions), ("passage", self._collection.passages))
+        ]
+        figures = measure(vectors[0], vectors[1], self._collection, measures=(parse("mAP"),), draws=0).figures
+        found = {name: figures[name]["mAP"] for name in SETTINGS if figures[name] is not None}
+        multilingual = figures["multilingual"] or {}
+        return float(np.mean(list(found.values()))), {**found, "rank_distance": multilingual.get("rank_distance")}
+
+    @staticmethod
+    def judge(progress: Progress, score: float) -> tuple[bool, Progress]:
+        """Return whether ``score`` is the best so far, and the progress that remembers it."""
+        if progress.best is None or score > progress.best:
+            return True, replace(progress, best=score, best_step=progress.step, waited=0)
+        return False, replace(progress, waited=progress.waited + 1)
+
+    def _encode(self, texts: list[str], side: Side) -> Vectors:
+        import torch
+
+        distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
+        tokens = self._trainee.tokenize(list(distinct), side)
+        order = np.argsort([len(text) for text in tokens], kind="stable")
+        vectors = np.empty((len(tokens), self._trainee.dimension), np.float32)
+        mode = self._trainee.model.training
+        self._trainee.model.eval()
+        with torch.inference_mode():
+            begin = 0
+            while begin < len(order):
+                end, total = begin, 0
+                while end < len(order) and (end == begin or total + len(tokens[order[end]]) <= self._settings.chunk_tokens):
+                    total += len(tokens[order[end]])
+                    end += 1
+                part = order[begin:end]
+                vectors[part] = self._trainee.embed([tokens[i] for i in part]).cpu().numpy()
+                begin = end
+        self._trainee.model.train(mode)
+        return vectors[[distinct[text] for text in texts]]

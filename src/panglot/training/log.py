@@ -1,0 +1,122 @@
+"""What a run tells while it runs: JSON lines, TensorBoard events, and a line on the terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from panglot._errors import PanglotError
+
+_SMOOTHING = 0.9
+_QUIET_SECONDS = 20.0
+
+
+class Log:
+    """Writes ``log.jsonl``; lines beyond ``step`` are dropped first, so that a resumed run has no line twice.
+
+    Args:
+        folder: The run folder.
+        step: Steps that are already done.
+        tensorboard: Whether to write events under ``folder/tensorboard`` too.
+        show: Whether to show progress on standard error.
+
+    Raises:
+        PanglotError: TensorBoard is wanted and not installed.
+    """
+
+    def __init__(self, folder: Path, step: int, *, tensorboard: bool, show: bool) -> None:
+        self._path = folder / "log.jsonl"
+        lines = self._path.read_text("utf-8").splitlines() if self._path.exists() else []
+        kept = [line for line in lines if _step(line) <= step]
+        self._path.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+        self._file = self._path.open("a", encoding="utf-8")
+        self._events = _writer(folder / "tensorboard", step) if tensorboard else None
+        self._screen = _Screen() if show else None
+
+    def write(self, step: int, values: Mapping[str, Any], progress: float) -> None:
+        """Record a step's values; ``progress`` is the share of the budget spent."""
+        self._file.write(json.dumps({"step": step, **values}, ensure_ascii=False) + "\n")
+        self._file.flush()
+        if self._events is not None:
+            for name, value in _flat(values):
+                self._events.add_scalar(name, value, step)
+        if self._screen is not None:
+            self._screen.show(step, values, progress)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+        if self._events is not None:
+            self._events.close()
+        if self._screen is not None:
+            self._screen.close()
+
+
+class _Screen:
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self._losses: dict[str, float] = {}
+        self._last = time.monotonic()
+        self._bar = None
+        if console.is_terminal:
+            self._bar = Progress(
+                TextColumn("training"), BarColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn(),
+                console=console,
+            )  # fmt: skip
+            self._bar.start()
+            self._task = self._bar.add_task("", total=1.0, text="")
+
+    def show(self, step: int, values: Mapping[str, Any], progress: float) -> None:
+        if "loss" in values:
+            pair = "-".join(values["languages"]) if len(values["languages"]) <= 2 else "many"
+            for name in (values["kind"], f"{values['kind']} {pair}"):
+                before = self._losses.get(name, values["loss"])
+                self._losses[name] = _SMOOTHING * before + (1 - _SMOOTHING) * values["loss"]
+            kinds = "  ".join(f"{kind} {loss:.3f}" for kind, loss in self._losses.items() if " " not in kind)
+            text = f"step {step}  loss {kinds}  ({pair})  {values['pairs_per_second']:.1f} pairs/s"
+        else:
+            text = f"step {step}  dev " + "  ".join(f"{k} {v:.4f}" for k, v in values["dev"].items() if v is not None)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=progress, text=text)
+        elif time.monotonic() - self._last >= _QUIET_SECONDS or "dev" in values or progress >= 1:
+            self._last = time.monotonic()
+            sys.stderr.write(f"{progress:4.0%}  {text}\n")
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _step(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):  # a line that a kill cut short
+        return float("inf")
+
+
+def _flat(values: Mapping[str, Any]) -> list[tuple[str, float]]:
+    flat = [(name, value) for name, value in values.items() if isinstance(value, int | float)]
+    if "loss" in values:
+        flat.append((f"loss/{values['kind']}/{'-'.join(values['languages'][:2])}", values["loss"]))
+    flat.extend((f"dev/{name}", value) for name, value in values.get("dev", {}).items() if value is not None)
+    return flat
+
+
+def _writer(folder: Path, step: int) -> Any:  # noqa: ANN401
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise PanglotError(
+            "TensorBoard is not installed", field="tensorboard", cure="pip install 'panglot[tensorboard]'"
+        ) from error
+    return SummaryWriter(str(folder), purge_step=step + 1)

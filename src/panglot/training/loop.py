@@ -1,0 +1,293 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from panglot._errors import PanglotError
+from panglot.batching.batch import Batch
+from panglot.batching.plan import Plan
+from panglot.training import checkpoint, data, save
+from panglot.training.checkpoint import Checkpoint, Progress
+from panglot.training.dev import Watch
+from panglot.training.gradient import Processes, accumulate
+from panglot.training.log import Log
+from panglot.training.run import Run
+from panglot.training.trainee import Trainee
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from panglot.training.settings import Settings
+
+_CHECKPOINT_SECONDS = 60.0
+
+
+class Interrupted(Exception):  # noqa: N818  (not an error: the run can go on)
+    """The run was asked to stop; its state is saved, and the same command takes it up again."""
+
+
+@dataclass
+class _State:
+    """What changes from step to step."""
+
+    trainee: Trainee
+    optimizer: Optimizer
+    progress: Progress
+
+
+def train(settings: Settings, *, show: bool | None = None) -> Path:
+    """Train and return the run folder, by then a sentence-transformers folder.
+
+    A run that was interrupted or killed goes on where its last checkpoint stands, and ends with the same weights; a
+    run that is finished is left as it is. Under ``torchrun`` or ``accelerate launch`` all processes share each batch.
+
+    Args:
+        settings: The recipe.
+        show: Whether to show progress on standard error; by default on the first process.
+
+    Raises:
+        PanglotError: Settings, data, model or run folder are wrong, or the loss is no longer a number.
+        Interrupted: By Ctrl-C or a termination signal, after a checkpoint was written.
+    """
+    processes, device = _start_processes()
+    first = processes.rank == 0
+    run = Run(settings)
+    if run.finished():
+        return settings.output
+    training_data = data.load(settings)
+    plan = Plan(training_data.sources, settings.policy)
+    if first:
+        run.begin(training_data, processes.count)
+        for warning in (warning for source in training_data.sources for warning in source.warnings):
+            sys.stderr.write(f"note: {warning}\n")
+    trainee = Trainee(save.start_model(settings.model), settings, device)
+    tokenized = data.Tokenized(training_data, trainee, settings.hard_negatives, settings.seed)
+    if settings.embeddings == "trimmed":
+        trainee.trim(
+            tokens for side, texts in training_data.used_texts().items() for tokens in trainee.tokenize(texts, side)
+        )
+    start = {name: tensor.clone() for name, tensor in trainee.state().items()} if settings.average < 1 else {}
+    state = _State(trainee, _optimizer(trainee, settings), Progress())
+    if (kept := checkpoint.newest(run.checkpoints)) is not None:
+        _restore(state, kept)
+    watch = Watch(training_data.dev, settings, trainee) if training_data.dev else None
+
+    shown = first if show is None else show
+    log = Log(settings.output, state.progress.step, tensorboard=settings.tensorboard, show=shown) if first else None
+    with log or nullcontext(), _stop_signals() as stopped:
+        _steps(state, settings, plan, tokenized, processes, run, log, watch, stopped)
+    if first:
+        _finish(state, settings, run, start, watch, training_data)
+    return settings.output
+
+
+def _steps(
+    state: _State,
+    settings: Settings,
+    plan: Plan,
+    tokenized: data.Tokenized,
+    processes: Processes,
+    run: Run,
+    log: Log | None,
+    watch: Watch | None,
+    stopped: Callable[[], bool],
+) -> None:
+    saved = time.monotonic()
+    while settings.progress(state.progress.step, state.progress.pairs) < 1:
+        began = time.monotonic()
+        done = state.progress
+        batch = plan(done.step)
+        rate = learning_rate(settings, settings.progress(done.step, done.pairs))
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        loss = accumulate(
+            state.trainee, tokenized.example(batch), settings, processes, _seed(settings.seed, done.step)
+        )
+        norm = _step(state, settings)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise _not_a_number(loss, batch, plan, run)
+        spent = time.monotonic() - began
+        state.progress = replace(
+            done, step=done.step + 1, pairs=done.pairs + len(batch.questions), seconds=done.seconds + spent
+        )
+        share = settings.progress(state.progress.step, state.progress.pairs)
+        if log is not None:
+            log.write(state.progress.step, _line(batch, plan, state.progress, loss, norm, rate, spent), share)
+        best = False
+        if watch is not None and watch.due(state.progress, share):
+            score, figures = watch.measure()
+            best, state.progress = watch.judge(state.progress, score)
+            if log is not None:
+                log.write(state.progress.step, {"dev": figures}, share)
+        stop = _agreed(stopped(), processes)
+        late = settings.checkpoint_every == 0 and time.monotonic() - saved > _CHECKPOINT_SECONDS
+        asked = settings.checkpoint_every > 0 and state.progress.step % settings.checkpoint_every == 0
+        if log is not None and (stop or late or asked or best or share >= 1):
+            checkpoint.save(_checkpoint(state), checkpoint.place(run.checkpoints, state.progress.step))
+            checkpoint.prune(run.checkpoints, state.progress.best_step)
+            saved = time.monotonic()
+        if stop:
+            raise Interrupted(f"stopped after step {state.progress.step}; the same command goes on from there")
+        if settings.patience and state.progress.waited >= settings.patience:
+            break
+
+
+def learning_rate(settings: Settings, progress: float) -> float:
+    """Return the learning rate at a share of the budget: linear warm-up, then the decay.
+
+    >>> from panglot.training.settings import Settings
+    >>> recipe = Settings(on=("starter:train",), learning_rate=1.0, warmup=0.5)
+    >>> [learning_rate(recipe, share) for share in (0.0, 0.25, 0.5, 0.75)]
+    [0.01, 0.5, 1.0, 0.5]
+    """
+    if progress < settings.warmup:
+        # Not from zero: the first step would be wasted.
+        return settings.learning_rate * max(progress / settings.warmup, 0.01)
+    rest = (1 - progress) / (1 - settings.warmup) if settings.warmup < 1 else 1.0
+    factor = {"constant": 1.0, "linear": rest, "cosine": 0.5 - 0.5 * math.cos(math.pi * rest)}[settings.decay]
+    return settings.learning_rate * factor
+
+
+def _start_processes() -> tuple[Processes, Any]:
+    from accelerate import PartialState
+
+    state = PartialState()
+    return Processes(state.num_processes, state.process_index), state.device
+
+
+def _optimizer(trainee: Trainee, settings: Settings) -> Optimizer:
+    import torch
+
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in trainee.trained.values() if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in trainee.trained.values() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+
+
+def _step(state: _State, settings: Settings) -> float:
+    """Clip, step, clear; return the norm of the gradient. Nothing moves if it is not finite."""
+    import torch
+
+    parameters = list(state.trainee.trained.values())
+    norm = float(torch.nn.utils.clip_grad_norm_(parameters, settings.clip or math.inf))
+    if math.isfinite(norm):
+        state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    return norm
+
+
+def _checkpoint(state: _State) -> Checkpoint:
+    moments: dict[str, Any] = {}
+    for name, parameter in state.trainee.trained.items():
+        for key, value in state.optimizer.state.get(parameter, {}).items():
+            moments[f"{name}/{key}"] = value
+    return Checkpoint(state.progress, state.trainee.state(), moments)
+
+
+def _restore(state: _State, kept: Checkpoint) -> None:
+    state.trainee.load_state(dict(kept.weights))
+    for name, parameter in state.trainee.trained.items():
+        prefix = f"{name}/"
+        state.optimizer.state[parameter] = {
+            key.removeprefix(prefix): value.to(parameter.device) if not key.endswith("/step") else value
+            for key, value in kept.moments.items()
+            if key.startswith(prefix)
+        }
+    state.progress = kept.progress
+
+
+def _finish(
+    state: _State,
+    settings: Settings,
+    run: Run,
+    start: dict[str, Any],
+    watch: Watch | None,
+    training_data: data.TrainingData,
+) -> None:
+    if watch is not None and state.progress.best is not None:
+        best = checkpoint.load(checkpoint.place(run.checkpoints, state.progress.best_step))
+        state.trainee.load_state(dict(best.weights))
+    if start:
+        mixed = {
+            name: settings.average * tensor + (1 - settings.average) * start[name]
+            for name, tensor in state.trainee.state().items()
+        }
+        state.trainee.load_state(mixed)
+    save.finish(state.trainee.merged(), settings, training_data, state.progress)
+
+
+def _line(
+    batch: Batch, plan: Plan, progress: Progress, loss: float, norm: float, rate: float, seconds: float
+) -> dict[str, Any]:
+    source = plan.sources[batch.source]
+    ends = (batch.question_languages, batch.passage_languages)
+    languages = sorted({source.languages[i] for side in ends for i in side.tolist()})
+    if batch.kind in {"mono", "english", "cross-pair"}:
+        languages = [source.languages[side[0]] for side in ends]
+    return {
+        "pairs": progress.pairs,
+        "loss": loss,
+        "gradient_norm": norm,
+        "learning_rate": rate,
+        "kind": batch.kind,
+        "source": source.name,
+        "languages": languages,
+        "pairs_per_second": len(batch.questions) / seconds,
+        "seconds": progress.seconds,
+    }
+
+
+def _not_a_number(loss: float, batch: Batch, plan: Plan, run: Run) -> PanglotError:
+    source = plan.sources[batch.source]
+    rows = ", ".join(str(row) for row in batch.rows[:8])
+    return PanglotError(
+        f"loss or gradient of step {batch.step + 1} is not a number (loss {loss}; {batch.kind} batch of {source.name},"
+        f" rows {rows}, …); the last good checkpoint is kept in {run.checkpoints}",
+        cure="lower learning_rate, raise temperature, or set precision to fp32, in a new run folder",
+    )
+
+
+def _seed(seed: int, step: int) -> int:
+    return seed * 1_000_003 + step
+
+
+def _agreed(stop: bool, processes: Processes) -> bool:  # noqa: FBT001
+    """Whether any process was asked to stop."""
+    import torch
+
+    if processes.count == 1:
+        return stop
+    flag = torch.tensor([float(stop)])
+    torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+    return bool(flag.item())
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """Let Ctrl-C and SIGTERM end the run after the step at hand; a second Ctrl-C ends it at once."""
+    caught: list[int] = []
+
+    def remember(number: int, _: object) -> None:
+        if caught and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        caught.append(number)
+
+    try:
+        before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    except ValueError:  # not in the main thread: the caller's signals are the caller's
+        before = {}
+    try:
+        yield lambda: bool(caught)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

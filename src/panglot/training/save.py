@@ -1,0 +1,121 @@
+"""Where models come from, and how a trained one is written down."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from panglot._environment import machine, versions
+from panglot._errors import PanglotError
+from panglot._files import explain_write
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from panglot.training.checkpoint import Progress
+    from panglot.training.data import TrainingData
+    from panglot.training.settings import Settings
+
+
+def start_model(name: str) -> SentenceTransformer:
+    """Load the model that training starts from; only safetensors weights, no code of the model's own.
+
+    Raises:
+        PanglotError: There is no such model.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    from panglot.encoders.bundled import bundled_folder
+
+    path = str(bundled_folder()) if name == "bundled" else name
+    try:
+        return SentenceTransformer(path, device="cpu", model_kwargs={"use_safetensors": True})
+    except (OSError, ValueError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise PanglotError(
+            f"cannot load the model {name!r}: {reason}",
+            field="model",
+            cure="give `bundled`, a sentence-transformers folder with safetensors weights, or a hub name",
+        ) from error
+
+
+def finish(model: SentenceTransformer, settings: Settings, data: TrainingData, progress: Progress) -> None:
+    """Write the model into the run folder; ``modules.json``, which makes it a model, comes last."""
+    with explain_write(settings.output):
+        part = Path(tempfile.mkdtemp(prefix=".model.", dir=settings.output))
+        try:
+            model.eval()
+            model.save_pretrained(str(part), create_model_card=False)
+            (part / "README.md").write_text(card(settings, data, progress), "utf-8")
+            names = sorted(path.name for path in part.iterdir())
+            for name in [*(n for n in names if n != "modules.json"), "modules.json"]:
+                target = settings.output / name
+                if target.is_dir():
+                    shutil.rmtree(target)
+                os.replace(part / name, target)  # noqa: PTH105  (also moves folders)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def card(settings: Settings, data: TrainingData, progress: Progress) -> str:
+    """Return the model card: data, settings, figures, versions."""
+    languages = sorted({language for collection in data.collections for language in collection.languages})
+    head: dict[str, Any] = {
+        "library_name": "sentence-transformers",
+        "pipeline_tag": "sentence-similarity",
+        "tags": ["sentence-transformers", "feature-extraction", "panglot", "multilingual", "retrieval"],
+        "language": languages,
+    }
+    # YAML reads JSON values.
+    lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---", ""]
+    sets = [
+        f"| {c.name} | {c.about.get('licence', 'not stated')} | {rows.rows:,} | {', '.join(rows.languages)} |"
+        for c, rows in zip(data.collections, data.sources, strict=True)
+    ]
+    lines += [
+        f"# {settings.output.name}",
+        "",
+        f"A multilingual retrieval model, trained by [panglot](https://github.com/panglot/panglot) from"
+        f" `{settings.model}` with `{settings.batches}` batches: {progress.pairs:,} pairs in {progress.step:,} steps,"
+        f" {progress.seconds:,.0f} seconds.",
+        "",
+        "```python",
+        "from sentence_transformers import SentenceTransformer",
+        "",
+        f'model = SentenceTransformer("{settings.output}")',
+        'questions = model.encode_query(["Where does the river end?"])',
+        'passages = model.encode_document(["The river flows into the Black Sea."])',
+        "similarity = model.similarity(questions, passages)",
+        "```",
+        "",
+        "## Training data",
+        "",
+        "| set | licence | rows | languages |",
+        "|---|---|---|---|",
+        *sets,
+        "",
+        "## Figures",
+        "",
+        "No test set was looked at during training."
+        + (
+            f" On the dev collection `{data.dev.name}` the saved weights (step {progress.best_step}) have a mean mAP"
+            f" over settings of {progress.best:.4f}."
+            if data.dev is not None and progress.best is not None
+            else ""
+        )
+        + f" `panglot evaluate {settings.output} DATASET` measures the model in three settings.",
+        "",
+        "## Recipe",
+        "",
+        "```toml",
+        settings.to_toml().rstrip(),
+        "```",
+        "",
+        "Versions: " + ", ".join(f"{name} {version}" for name, version in versions().items()) + ".",
+        "Machine: " + ", ".join(f"{name} {value}" for name, value in machine().items()) + ".",
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,246 @@
+"""What a user decides about a training run: the recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from panglot._errors import PanglotError
+from panglot.batching.policy import Batches, CrossKind, Policy
+
+Embeddings = Literal["frozen", "trimmed", "full"]
+Decay = Literal["linear", "cosine", "constant"]
+Precision = Literal["auto", "fp32", "bf16"]
+
+#: Settings that may change between the start of a run and its continuation: they do not touch its outcome.
+INCIDENTAL = ("data_dir", "output", "checkpoint_every", "tensorboard")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A training run. A TOML recipe holds the same names, the command line the same with dashes.
+
+    Attributes:
+        model: The start: ``bundled``, a sentence-transformers folder or a hub name.
+        on: The training sets, ``NAME[:PART][@CANDIDATES]`` or a path each.
+        output: The run folder; becomes a sentence-transformers folder.
+        data_dir: Where the known sets lie.
+        languages: Train on these languages only; empty: on all.
+        batches: Which rows meet, as in :class:`panglot.batching.policy.Policy`.
+        alpha: Share of one-language batches or rows of the hybrid kinds.
+        cross_kind: Whether hybrid's cross batches draw two languages by row or by batch (``pair``).
+        batch_size: Pairs a step, over all processes.
+        pairs: Training budget in pairs seen: the run ends with the batch that reaches it.
+        steps: Training budget in steps instead.
+        source_temperature: Sources are drawn by n^(1/T).
+        language_temperature: Languages are drawn by n^(1/T).
+        hard_negatives: Passages judged irrelevant (grade 0) that join each question's batch, at most.
+        learning_rate: Peak of AdamW's learning rate.
+        warmup: Share of the steps in which the learning rate grows to its peak.
+        decay: How it falls afterwards.
+        weight_decay: AdamW's, on matrices only.
+        clip: Largest norm of the gradient; 0: no bound.
+        temperature: τ of the loss.
+        symmetric: Whether passages also choose among questions.
+        dropout: Whether the model's dropout is on; off by default: with short training it only adds noise.
+        max_length: Tokens of a text, prompt included; the rest is cut.
+        embeddings: Word embeddings ``frozen`` (the default: they are four fifths of the parameters of a small
+            multilingual encoder), ``trimmed`` (those of tokens that occur in the training text are trained,
+            the others stay) or ``full``.
+        frozen_layers: Number of lowest transformer layers that are not trained.
+        precision: ``bf16`` autocast, ``fp32``, or ``auto``: bf16 where the device multiplies it faster.
+        chunk_tokens: Tokens that go through the model at once.
+        cache_tokens: Batches with more tokens keep no activations and run twice through the model (GradCache,
+            2101.06983), so that memory does not bound the batch.
+        average: Share λ of the trained weights in the saved model, λ · trained + (1 − λ) · start.
+        dev: Collection to measure while training; the weights that did best on it are kept.
+        dev_share: Share of the training rows held out to serve as ``dev`` where none is named.
+        dev_every: Steps between two measurements; 0: ten in all.
+        patience: Measurements without a new best after which training stops; 0: never.
+        seed: Seeds batches, dropout and all else.
+        checkpoint_every: Steps between two checkpoints; 0: about every minute.
+        tensorboard: Whether to write TensorBoard events too (needs the extra ``tensorboard``).
+
+    Raises:
+        PanglotError: A value is out of its range.
+    """
+
+    model: str = "bundled"
+    on: tuple[str, ...] = ()
+    output: Path = Path("runs/panglot")
+    data_dir: Path | None = None
+    languages: tuple[str, ...] = ()
+    batches: Batches = "hybrid"
+    alpha: float = 0.5
+    cross_kind: CrossKind = "cross"
+    batch_size: int = 32
+    pairs: int = 4000
+    steps: int | None = None
+    source_temperature: float = 1.0
+    language_temperature: float = 2.0
+    hard_negatives: int = 0
+    learning_rate: float = 2e-5
+    warmup: float = 0.1
+    decay: Decay = "linear"
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    temperature: float = 0.02
+    symmetric: bool = True
+    dropout: bool = False
+    max_length: int = 256
+    embeddings: Embeddings = "frozen"
+    frozen_layers: int = 0
+    precision: Precision = "auto"
+    chunk_tokens: int = 2048
+    cache_tokens: int = 32768
+    average: float = 1.0
+    dev: str | None = None
+    dev_share: float = 0.0
+    dev_every: int = 0
+    patience: int = 0
+    seed: int = 0
+    checkpoint_every: int = 0
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.on:
+            raise PanglotError("no training set", field="on", cure="name one, as in `--on starter:train`")
+        bounds: dict[str, tuple[float, float]] = {
+            "pairs": (1, math.inf),
+            "hard_negatives": (0, math.inf),
+            "learning_rate": (0, 1),
+            "warmup": (0, 1),
+            "weight_decay": (0, 1),
+            "clip": (0, math.inf),
+            "temperature": (1e-4, 10),
+            "max_length": (8, math.inf),
+            "frozen_layers": (0, math.inf),
+            "chunk_tokens": (1, math.inf),
+            "cache_tokens": (1, math.inf),
+            "average": (0, 1),
+            "dev_share": (0, 0.9),
+            "dev_every": (0, math.inf),
+            "patience": (0, math.inf),
+            "checkpoint_every": (0, math.inf),
+        }
+        for name, (low, high) in bounds.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise PanglotError(f"{value} is out of range", field=name, cure=f"choose from {low} to {high}")
+        if self.steps is not None and self.steps < 1:
+            raise PanglotError(f"{self.steps} steps train nothing", field="steps", cure="choose 1 or more")
+        for name, kind in (("embeddings", Embeddings), ("decay", Decay), ("precision", Precision)):
+            if getattr(self, name) not in get_args(kind):
+                known = ", ".join(get_args(kind))
+                raise PanglotError(f"{getattr(self, name)!r} is unknown", field=name, cure=f"choose among {known}")
+        if self.patience and not (self.dev or self.dev_share):
+            raise PanglotError("stopping early needs a dev collection", field="patience", cure="give dev or dev_share")
+        _ = self.policy
+
+    @property
+    def policy(self) -> Policy:
+        """The part that batching needs."""
+        return Policy(
+            batches=self.batches,
+            alpha=self.alpha,
+            cross_kind=self.cross_kind,
+            batch_size=self.batch_size,
+            source_temperature=self.source_temperature,
+            language_temperature=self.language_temperature,
+            seed=self.seed,
+        )
+
+    def progress(self, step: int, pairs: int) -> float:
+        """Return the share of the budget that is spent after ``step`` steps with ``pairs`` pairs, 0 to 1.
+
+        >>> Settings(on=("starter:train",), pairs=100).progress(2, 64)
+        0.64
+        """
+        return min(1.0, step / self.steps if self.steps is not None else pairs / self.pairs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON and TOML know them."""
+        values = dataclasses.asdict(self)
+        return {
+            name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+        }
+
+    def essence(self) -> dict[str, Any]:
+        """Return the settings that the outcome depends on."""
+        return {name: value for name, value in self.to_dict().items() if name not in INCIDENTAL}
+
+    def to_toml(self) -> str:
+        """Return the recipe as TOML; settings that are not set are left out."""
+        # JSON's numbers, strings, lists and booleans are TOML's too.
+        lines = [
+            f"{name} = {json.dumps(value, ensure_ascii=False)}"
+            for name, value in self.to_dict().items()
+            if value is not None
+        ]
+        return "\n".join(lines) + "\n"
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], file: Path | None = None) -> Settings:
+        """Make settings from plain values, as a recipe holds them.
+
+        Raises:
+            PanglotError: A name is unknown or a value has the wrong type.
+        """
+        fields = {f.name: f for f in dataclasses.fields(cls)}
+        clean: dict[str, Any] = {}
+        for name, value in values.items():
+            if name not in fields:
+                raise PanglotError(
+                    "no such setting", file=file, field=name, cure=f"choose among {', '.join(sorted(fields))}"
+                )
+            clean[name] = _typed(name, value, str(fields[name].type), file)
+        try:
+            return cls(**clean)
+        except PanglotError as error:
+            raise PanglotError(error.problem, file=file, field=error.field, cure=error.cure) from None
+
+    @classmethod
+    def read(cls, path: str | Path, **changes: Any) -> Settings:  # noqa: ANN401
+        """Read a TOML recipe; ``changes`` win over it.
+
+        Raises:
+            PanglotError: The file is not there or not TOML, or a setting is wrong.
+        """
+        path = Path(path)
+        try:
+            values = tomllib.loads(path.read_text("utf-8"))
+        except OSError as error:
+            raise PanglotError("no such recipe", file=path, cure="check the path") from error
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise PanglotError(f"not TOML: {error}", file=path, cure="write `name = value` lines") from error
+        return cls.from_dict({**values, **changes}, path)
+
+
+def _typed(name: str, value: Any, kind: str, file: Path | None) -> Any:  # noqa: ANN401
+    if value is None and "None" in kind:
+        return None
+    base = kind.removesuffix(" | None")
+    if base == "Path" and isinstance(value, str | Path):
+        return Path(value)
+    if base.startswith("tuple"):
+        if isinstance(value, str):
+            return (value,)
+        if isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
+            return tuple(value)
+    elif base == "float" and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    elif base == "int" and isinstance(value, int) and not isinstance(value, bool):
+        return value
+    elif base == "bool" and isinstance(value, bool):
+        return value
+    elif base not in {"float", "int", "bool", "Path"} and isinstance(value, str):
+        return value
+    wanted = {"float": "a number", "int": "a whole number", "bool": "true or false", "Path": "a path"}
+    expected = "a list of strings" if base.startswith("tuple") else wanted.get(base, "a string")
+    raise PanglotError(f"{value!r} is not {expected}", file=file, field=name, cure=f"give {expected}")

