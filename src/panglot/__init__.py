@@ -1,3 +1,57 @@
 """Multilingual dense retrieval: hybrid batch training, three-setting evaluation, language bias."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from panglot._errors import PanglotError
+
+if TYPE_CHECKING:
+    from panglot.corpus.collection import Collection
+    from panglot.corpus.registry import read
+    from panglot.encoders.load import load
+    from panglot.encoders.protocol import Encoder
+    from panglot.evaluation.compare import compare
+    from panglot.evaluation.evaluate import Evaluation, evaluate
+    from panglot.training.settings import Settings
+    from panglot.training.train import train
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Collection",
+    "Encoder",
+    "Evaluation",
+    "PanglotError",
+    "Settings",
+    "compare",
+    "evaluate",
+    "load",
+    "read",
+    "train",
+]
+
+_HOMES = {
+    "Collection": "corpus.collection",
+    "Encoder": "encoders.protocol",
+    "Evaluation": "evaluation.evaluate",
+    "Settings": "training.settings",
+    "compare": "evaluation.compare",
+    "evaluate": "evaluation.evaluate",
+    "load": "encoders.load",
+    "read": "corpus.registry",
+    "train": "training.train",
+}
+
+
+def __getattr__(name: str) -> object:
+    # Importing on first use keeps `import panglot` fast.
+    from importlib import import_module
+
+    if name not in _HOMES:
+        raise AttributeError(f"module 'panglot' has no attribute {name!r}")
+    return getattr(import_module(f"panglot.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -29,7 +29,11 @@ def explain_write(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        cure = "free some space or choose another place" if error.errno == 28 else "choose a place that can be written"
+        cure = (
+            "free some space or choose another place"
+            if error.errno == 28
+            else "choose a place that can be written"
+        )
         raise PanglotError(f"cannot write: {reason}", file=path, cure=cure) from error
 
 

@@ -51,7 +51,7 @@ def tiny_model() -> Any:
     """Make a random BERT of two layers that knows each word of the collections."""
     import torch
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
     from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -62,8 +62,10 @@ def tiny_model() -> Any:
     folder = Path(os.environ["PANGLOT_TEST_FOLDER"]) / "model"
     if not (folder / "config.json").exists():
         torch.manual_seed(0)
-        size = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-        BertModel(BertConfig(vocab_size=len(vocabulary), **size)).save_pretrained(folder)
+        size: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+        BertModel(BertConfig(vocab_size=len(vocabulary), intermediate_size=32, **size)).save_pretrained(
+            folder
+        )
         fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
         fast.save_pretrained(folder)
     transformer = Transformer(str(folder))
@@ -74,7 +76,7 @@ def trained(output: Path, *, resume: bool = False, **options: Any) -> list[list[
     """Train and return the texts that reached the loss, as :func:`expected`."""
     import torch
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-    from sentence_transformers.losses import MultipleNegativesRankingLoss
+    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
     model = tiny_model()
     met: list[list[list[str]]] = []
@@ -137,8 +139,10 @@ def test_accelerate_gives_each_process_its_shard(monkeypatch: pytest.MonkeyPatch
         parts = list(shard)
         assert len(shard) == len(parts) == STEPS
         for k, rows in enumerate(parts):
-            mine = plan(k).shard(rank, 3)
-            texts = COLLECTIONS[mine.source].passages["text"].take(mine.passages).to_pylist()
+            batch = plan(k)
+            part = len(batch.passages) // 3
+            mine = batch.passages[part * rank : part * (rank + 1)]
+            texts = COLLECTIONS[batch.source].passages["text"].take(mine).to_pylist()
             assert dataset[rows]["passage"] == texts
     monkeypatch.setattr(sampler_module, "_world", lambda: 7)
     with pytest.raises(PanglotError, match="7 processes"):
@@ -153,18 +157,19 @@ def test_two_processes_meet_the_batches_of_the_plan(tmp_path: Path, monkeypatch:
         sys.executable,
         "-m",
         "torch.distributed.run",
+        "--standalone",
         "--nproc-per-node=2",
-        "--master-port=0",
         __file__,
     ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [*command, str(tmp_path)], env=environment, capture_output=True, text=True, check=False
+        [*command, str(tmp_path)], env=environment, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
     ranks = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
     for k, texts in enumerate(expected()):
-        assert [ranks[0][k][side] + ranks[1][k][side] for side in (0, 1)] == texts
+        even = len(texts[0]) // 2 * 2
+        assert [ranks[0][k][side] + ranks[1][k][side] for side in (0, 1)] == [t[:even] for t in texts]
 
 
 def test_an_evaluation_set_gets_the_usual_sampler() -> None:

@@ -19,10 +19,14 @@ from panglot.corpus.registry import read
 Judgement = tuple[str, str, int]
 
 
+def text(line: str) -> Text:
+    identity, language, group, rest = line.split(maxsplit=3)
+    return Text(identity, language, group, rest)
+
+
 def build(questions: list[str], passages: list[str], judgements: list[Judgement]) -> Collection:
     """Make a collection from ``id language group text`` lines."""
-    sides = [[Text(*line.split(maxsplit=3)) for line in lines] for lines in (questions, passages)]
-    return Collection.build("small", *sides, judgements)
+    return Collection.build("small", map(text, questions), map(text, passages), judgements)
 
 
 def blocks(held: Source) -> set[frozenset[int]]:
@@ -144,7 +148,7 @@ def test_blocks_are_the_closure_of_what_rows_share(drawn: list[tuple[int, int, i
 
 
 def test_a_collection_without_answers_is_refused() -> None:
-    with pytest.raises(PanglotError, match="small has no question with a relevant passage.*judgements"):
+    with pytest.raises(PanglotError, match=r"small has no question with a relevant passage.*judgements"):
         source(build(["q1 en a X"], ["p1 en A x"], [("q1", "p1", 0)]))
 
 
@@ -154,10 +158,9 @@ def test_a_large_block_is_warned_of() -> None:
         build(many, ["p en A x", "o en B y"], [(f"q{i}", "o" if i > 5 else "p", 1) for i in range(30)])
     )
     assert held.largest_block == 24
-    assert held.warnings == (
-        "small: 24 of 30 rows (80%) share a passage, a text or a group and never meet in one batch, so that a batch"
-        " has about 1 of them at most",
-    )
+    (warning,) = held.warnings
+    assert warning.startswith("small: 24 of 30 rows (80%) share a passage")
+    assert warning.endswith("a batch has about 1 of its rows at most")
     apart = source(
         build(many, [f"p{i} en A{i} x{i}" for i in range(30)], [(f"q{i}", f"p{i}", 1) for i in range(30)])
     )

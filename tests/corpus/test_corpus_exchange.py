@@ -35,13 +35,10 @@ def collection() -> Collection:
 
 
 @given(st.dictionaries(IDS, st.dictionaries(IDS, st.integers(-1, 5), min_size=1), min_size=1, max_size=4))
-def test_qrels_read_back(qrels: dict[str, dict[str, int]]) -> None:
-    path = Path(f"/tmp/qrels-{id(qrels)}.txt")
-    try:
-        trec.write_qrels(path, qrels)
-        assert trec.read_qrels(path) == qrels
-    finally:
-        path.unlink(missing_ok=True)
+def test_qrels_read_back(tmp_path_factory: pytest.TempPathFactory, qrels: dict[str, dict[str, int]]) -> None:
+    path = tmp_path_factory.getbasetemp() / "qrels.txt"
+    trec.write_qrels(path, qrels)
+    assert trec.read_qrels(path) == qrels
 
 
 def test_runs_read_back_bit_for_bit_and_others_read_them(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_what_is_missing_is_told(fake: Path) -> None:
         registry.read("xquad-r", data_dir=fake)
     with pytest.raises(PanglotError, match=r"tydiqa-goldp is not at hand.*ConnectionError: no way out"):
         registry.read("tydiqa-goldp", data_dir=fake)
-    with pytest.raises(PanglotError, match="unknown data set 'xquad'.*did you mean xquad-r"):
+    with pytest.raises(PanglotError, match=r"unknown data set 'xquad'.*did you mean xquad-r"):
         registry.read("xquad")
     with pytest.raises(PanglotError, match=r"no such file or folder: nothing/here.jsonl"):
         registry.read("nothing/here.jsonl")

@@ -139,7 +139,7 @@ def test_bad_parquet(tmp_path: Path) -> None:
     with pytest.raises(PanglotError, match="not a readable Parquet file"):
         parquet.read(path)
     pq.write_table(pa.table({"lang": ["en"], "passage": ["p"]}), path)
-    with pytest.raises(PanglotError, match='field "language": no such column .there are: lang, passage'):
+    with pytest.raises(PanglotError, match=r'field "language": no such column .there are: lang, passage'):
         parquet.read(path)
     pq.write_table(
         pa.table({"language": ["en", "en"], "passage": ["p", "r"], "question": ["q", None], "group": [1, 1]}),

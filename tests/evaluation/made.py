@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from panglot.corpus.collection import Collection, Text
-from panglot.encoders.protocol import Side, Vectors
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from panglot.encoders.protocol import Side, Vectors
 
 
 def unit(vectors: npt.NDArray[np.float64]) -> Vectors:

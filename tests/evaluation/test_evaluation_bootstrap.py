@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import strategies as st
 
 from panglot.evaluation import bootstrap
 from panglot.evaluation.bootstrap import Sums, draw, holm, interval, randomisation
-from panglot.evaluation.lattice import Doubles
+
+if TYPE_CHECKING:
+    from panglot.evaluation.lattice import Doubles
 
 
 def values(seed: int = 0, questions: int = 60) -> tuple[Doubles, Doubles, np.ndarray, np.ndarray]:
@@ -81,7 +84,9 @@ def test_interval_covers_the_truth_as_often_as_it_says() -> None:
 def test_few_groups_are_tested_exactly() -> None:
     differences = np.array([[0.3, 0.0], [0.1, -0.2], [-0.05, 0.1], [0.2, 0.1]])
     for column, p in zip(differences.T, randomisation(differences, 10, 0), strict=True):
-        flipped = [abs(np.dot(signs, column)) >= abs(column.sum()) - 1e-12 for signs in product([-1, 1], repeat=4)]
+        flipped = [
+            abs(np.dot(signs, column)) >= abs(column.sum()) - 1e-12 for signs in product([-1, 1], repeat=4)
+        ]
         assert p == pytest.approx(np.mean(flipped))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +13,9 @@ from panglot.evaluation.compare import compare, contests
 from panglot.evaluation.figures import measure
 
 from .made import Table, parallel, unit
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def models(**noise: float) -> tuple[list[Table], object]:
@@ -35,7 +38,10 @@ def test_a_model_is_best_only_where_its_lead_is_real(tmp_path: Path) -> None:
     assert difference["interval"][0] <= difference["difference"] <= difference["interval"][1]
     assert difference["p"] < 0.01
     assert figures["multilingual.rank_distance"]["best"] == "good"  # lower is better there
-    assert figures["multilingual.rank_distance"]["values"]["good"] < figures["multilingual.rank_distance"]["values"]["bad"]
+    assert (
+        figures["multilingual.rank_distance"]["values"]["good"]
+        < figures["multilingual.rank_distance"]["values"]["bad"]
+    )
     assert figures["multilingual.self_preference@10"]["best"] is None  # a fact, no contest
     found.to_json(tmp_path / "c.json")
     assert json.loads((tmp_path / "c.json").read_text())["models"] == ["good", "bad"]

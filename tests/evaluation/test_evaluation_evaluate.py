@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ir_measures
 import numpy as np
@@ -13,12 +12,15 @@ import pytest
 from panglot._errors import PanglotError
 from panglot.corpus import trec
 from panglot.corpus.collection import Collection, Text
-from panglot.evaluation import figures as figures_module
 from panglot.evaluation.evaluate import evaluate
 from panglot.evaluation.figures import headline, measure
+from panglot.evaluation.reasons import SETTINGS
 from panglot.evaluation.trec import qrels, run
 
 from .made import Table, parallel, unit
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def small(
@@ -31,8 +33,8 @@ def small(
         [(q, p, 1) for q, p in pairs],
     )
     generator = np.random.default_rng(0)
-    vectors = (unit(generator.standard_normal((len(side), 8))) for side in (questions, passages))
-    figures = measure(*vectors, collection, draws=20).figures
+    asked, held = (unit(generator.standard_normal((len(side), 8))) for side in (questions, passages))
+    figures = measure(asked, held, collection, draws=20).figures
     json.dumps(figures, allow_nan=False)
     return figures
 
@@ -49,7 +51,7 @@ def test_three_settings_by_their_definition() -> None:
     relevant = np.zeros(scores.shape, bool)
     relevant[collection.pairs] = True
 
-    def average(q: int, pool: np.ndarray) -> float:
+    def average(q: np.intp, pool: np.ndarray) -> float:
         order = np.flatnonzero(pool)[np.argsort(-scores[q, pool])]
         places = np.flatnonzero(relevant[q, order]) + 1
         return float(np.mean(np.arange(1, len(places) + 1) / places))
@@ -60,9 +62,7 @@ def test_three_settings_by_their_definition() -> None:
             for x in range(3)
         ]
     )
-    multi = np.mean(
-        [np.mean([average(q, held >= 0) for q in np.flatnonzero(asked == x)]) for x in range(3)]
-    )
+    multi = np.mean([np.mean([average(q, held >= 0) for q in np.flatnonzero(asked == x)]) for x in range(3)])
     assert figures["monolingual"]["mAP"] == pytest.approx(matrix.trace() / 3)
     assert figures["crosslingual"]["mAP"] == pytest.approx((matrix.sum() - matrix.trace()) / 6)
     assert figures["multilingual"]["mAP"] == pytest.approx(multi)
@@ -87,7 +87,9 @@ def test_languages_weigh_equally_whatever_their_number_of_questions() -> None:
     figures = measure(questions[keep], passages, part, draws=0).figures
     by_language = figures["monolingual"]["by_language"]
     assert by_language["de"]["questions"] == 1
-    assert figures["monolingual"]["mAP"] == pytest.approx(np.mean([each["mAP"] for each in by_language.values()]))
+    assert figures["monolingual"]["mAP"] == pytest.approx(
+        np.mean([each["mAP"] for each in by_language.values()])
+    )
 
 
 def test_each_distinct_text_is_encoded_once() -> None:
@@ -102,7 +104,9 @@ def test_each_distinct_text_is_encoded_once() -> None:
 
 def test_dictionary_is_json_and_the_same_twice(tmp_path: Path) -> None:
     questions, passages, collection = parallel()
-    first, second = (evaluate(Table("table", questions, passages, collection), collection, seed=4) for _ in range(2))
+    first, second = (
+        evaluate(Table("table", questions, passages, collection), collection, seed=4) for _ in range(2)
+    )
     first.to_json(tmp_path / "figures.json")
     read = json.loads((tmp_path / "figures.json").read_text())
     assert read == first.figures
@@ -143,7 +147,9 @@ def test_sets_that_are_not_parallel_have_pools_of_one_language_and_the_mixed_poo
 
 
 def test_one_language_only() -> None:
-    figures = small([("a", "en", "1"), ("b", "en", "2")], [("p", "en", ""), ("r", "en", "")], [("a", "p"), ("b", "r")])
+    figures = small(
+        [("a", "en", "1"), ("b", "en", "2")], [("p", "en", ""), ("r", "en", "")], [("a", "p"), ("b", "r")]
+    )
     assert figures["crosslingual"] is None
     assert figures["multilingual"] is None
     assert figures["geometry"] is None
@@ -151,7 +157,9 @@ def test_one_language_only() -> None:
 
 
 def test_questions_in_other_languages_than_the_passages() -> None:
-    figures = small([("a", "fi", "1"), ("b", "ja", "1")], [("p", "en", ""), ("r", "en", "")], [("a", "p"), ("b", "r")])
+    figures = small(
+        [("a", "fi", "1"), ("b", "ja", "1")], [("p", "en", ""), ("r", "en", "")], [("a", "p"), ("b", "r")]
+    )
     assert figures["monolingual"] is None
     assert figures["crosslingual"]["mAP"] > 0
     assert "own language" in reasons(figures)["monolingual"]
@@ -159,11 +167,13 @@ def test_questions_in_other_languages_than_the_passages() -> None:
 
 def test_nothing_relevant_at_all() -> None:
     figures = small([("a", "en", "1")], [("p", "en", ""), ("r", "de", "")], [])
-    assert [figures[setting] for setting in figures_module.SETTINGS] == [None, None, None]
+    assert [figures[setting] for setting in SETTINGS] == [None, None, None]
 
 
 def test_one_group_has_no_interval() -> None:
-    figures = small([("a", "en", "1"), ("b", "de", "1")], [("p", "en", ""), ("r", "de", "")], [("a", "p"), ("b", "r")])
+    figures = small(
+        [("a", "en", "1"), ("b", "de", "1")], [("p", "en", ""), ("r", "de", "")], [("a", "p"), ("b", "r")]
+    )
     assert "interval" not in figures["monolingual"]
     assert "one question group" in reasons(figures)["interval"]
 

@@ -15,10 +15,13 @@ from panglot.evaluation.ranks import rank
 from panglot.evaluation.settings import values
 
 NAMES = {
-    "mAP": "AP", "MRR": "RR", "R@1": "R@1", "R@3": "R@3", "R@10": "R@10", "P@1": "P@1", "P@5": "P@5",
-    "nDCG": "nDCG", "nDCG@1": "nDCG@1", "nDCG@10": "nDCG@10", "Success@1": "Success@1", "Success@5": "Success@5",
+    "mAP": "AP",
     "mAP@5": "AP@5",
-}  # fmt: skip
+    "MRR": "RR",
+    "nDCG": "nDCG",
+    **{name: name for name in ("R@1", "R@3", "R@10", "P@1", "P@5", "nDCG@1", "nDCG@10")},
+    **{name: name for name in ("Success@1", "Success@5")},
+}
 
 
 @settings(max_examples=60, deadline=None)

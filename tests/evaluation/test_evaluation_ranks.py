@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -11,10 +12,12 @@ from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
 from panglot.corpus.collection import Collection, Text
-from panglot.encoders.protocol import Vectors
 from panglot.evaluation.ranks import Ranks, rank
 
 from .made import parallel
+
+if TYPE_CHECKING:
+    from panglot.encoders.protocol import Vectors
 
 
 def random_case(seed: int, dimension: int = 2) -> tuple[Vectors, Vectors, Collection]:

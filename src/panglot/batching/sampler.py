@@ -1,9 +1,9 @@
 """The same batches for users of sentence-transformers' trainer.
 
-A planned data set holds the pairs of a plan's first steps in their order, and :class:`PlannedBatches`, given to the
-training arguments as ``batch_sampler``, hands them out step by step. On several processes each one gets its
-:meth:`panglot.batching.Batch.shard` of every step, where the trainer's own samplers give each another batch: with
-``gather_across_devices`` in the loss, the batch over all processes is the plan's.
+A planned data set holds the pairs of a plan's first steps in their order, and :class:`PlannedBatches`, given
+to the training arguments as ``batch_sampler``, hands them out step by step. Several processes share the batch
+of a step, where the trainer's own samplers give each of them another batch: with ``gather_across_devices`` in
+the loss, the batch over all processes is the plan's.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _COLUMNS = ("question", "passage")
 
 
 def planned(collections: Sequence[Collection], policy: Policy, steps: int) -> tuple[Dataset, PlannedBatches]:
-    """Return what ``SentenceTransformerTrainer`` needs to follow a plan: ``train_dataset`` and ``batch_sampler``.
+    """Return what ``SentenceTransformerTrainer`` needs to follow a plan: data set and ``batch_sampler``.
 
-    Train for one epoch (``num_train_epochs=1``): it holds all steps, over as many epochs of the collections as
-    they take. ``per_device_train_batch_size`` has no effect; the policy's ``batch_size`` is that of all processes
-    together. A resumed training goes on with the step at which it stopped.
+    Train for one epoch (``num_train_epochs=1``): it holds all steps, over as many epochs of the collections
+    as they take. ``per_device_train_batch_size`` has no effect; the policy's ``batch_size`` is that of all
+    processes together. A resumed training goes on with the step at which it stopped.
 
     Args:
         collections: What to train on, each with its own name.
         policy: Which rows meet; all but ``whole-group``, where a question has several passages.
-        steps: The number of steps to plan; 16 bytes are kept per pair, and texts are looked up when they are needed.
+        steps: The number of batches to plan; 16 bytes are kept per pair, and texts are looked up when needed.
 
     Returns:
         A data set with the columns ``question`` and ``passage``, and the batch sampler.
@@ -117,7 +117,9 @@ class PlannedBatches:
 class StepSampler:
     """A batch sampler that yields a plan's steps in order.
 
-    With W processes it yields W parts of each step in turn; ``accelerate`` gives every W-th to each process.
+    With W processes it yields W parts of each step in turn, and ``accelerate`` gives every W-th to each of
+    them. The parts are of equal size, as the trainer's gathering of embeddings needs: up to W − 1 pairs of a
+    step are left out.
     """
 
     ends: Ints
@@ -139,9 +141,9 @@ class StepSampler:
                 cure="choose a larger batch_size or fewer processes",
             )
         for start, end in zip(starts.tolist(), self.ends.tolist(), strict=True):
-            size = end - start
+            part = (end - start) // world
             for rank in range(world):
-                yield list(range(start + size * rank // world, start + size * (rank + 1) // world))
+                yield list(range(start + part * rank, start + part * (rank + 1)))
 
     def set_epoch(self, epoch: int) -> None:
         """Refuse a second epoch, which would repeat the plan's batches; the trainer calls this."""
@@ -166,8 +168,10 @@ class _Texts:
         passages = tuple(collection.passages["text"] for collection in collections)
         return cls((questions, passages), (offsets[0], offsets[1]))
 
-    def __call__(self, rows: Mapping[str, Sequence[int]]) -> dict[str, list[str]]:
-        texts = {name: list(column) for name, column in rows.items() if name not in _COLUMNS}
+    def __call__(self, rows: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
+        texts: dict[str, list[Any]] = {
+            name: list(column) for name, column in rows.items() if name not in _COLUMNS
+        }
         for name, tables, offsets in zip(_COLUMNS, self.tables, self.offsets, strict=True):
             if name in rows:
                 where = np.searchsorted(offsets, rows[name], side="right") - 1

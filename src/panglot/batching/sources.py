@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from panglot._errors import PanglotError
 from panglot.batching.blocks import connect, text_numbers
@@ -52,7 +51,7 @@ class Source:
             return ()
         warning = (
             f"{self.name}: {self.largest_block:,} of {self.rows:,} rows ({share:.0%}) share a passage, a text"
-            f" or a group and never meet in one batch, so that a batch has about {1 / share:.0f} of them at most"
+            f" or a group and never meet in one batch: a batch has about {1 / share:.0f} of its rows at most"
         )
         return (warning,)
 
@@ -128,7 +127,7 @@ def source(collection: Collection) -> Source:
 
 def _numbers(column: pa.ChunkedArray) -> Ints:
     """Number the values of a column in the order of their first occurrence."""
-    return pc.index_in(column, column.unique()).to_numpy().astype(np.int64)
+    return column.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
 
 
 def _occurrence(keys: Ints) -> Ints:

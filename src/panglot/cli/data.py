@@ -11,7 +11,7 @@ import click
 
 from panglot._files import write_json
 from panglot.corpus import registry
-from panglot.corpus.cards import CARDS
+from panglot.corpus.cards import CARDS, Card
 from panglot.corpus.collection import Collection
 
 _DATA_DIR = click.option(
@@ -42,12 +42,8 @@ def list_sets(data_dir: Path | None, to: str | None) -> None:
         ])  # fmt: skip
     if to == "-":
         return
-    rows = [
-        (card.name, ", ".join(card.parts), f"{len(card.languages)}: {' '.join(card.languages)}", card.size,
-         card.licence, "yes" if found[card.name] else f"get it from {card.source}")
-        for card in CARDS.values()
-    ]  # fmt: skip
-    _table(("name", "parts", "languages", "size", "licence", "at hand"), rows)
+    rows = [(card.name, _told(card, found[card.name])) for card in CARDS.values()]
+    _table(("name", "what it is, and where"), rows)
 
 
 @data.command("show")
@@ -92,6 +88,15 @@ def show(name: str, data_dir: Path | None, limit: int, candidates: str | None, t
             click.echo(f"  [{passage['language']}] {_short(passage['text'])}")
 
 
+def _told(card: Card, place: str) -> str:
+    """Return the lines of the list about one set."""
+    parts = f"; parts: {', '.join(card.parts)}" if card.parts else ""
+    never = "; never train on it" if "*" in card.test_only else ""
+    where = f"at hand: {place}" if place else f"not at hand; get it from {card.source}"
+    languages = f"{len(card.languages)} languages: {' '.join(card.languages)}"
+    return "\n".join((card.title, languages, f"{card.size}; {card.licence}{parts}{never}", where, ""))
+
+
 def _samples(collection: Collection, limit: int) -> list[dict[str, Any]]:
     """Return the first ``limit`` questions, spread over the collection, with their relevant passages."""
     left, right = collection.pairs
@@ -114,12 +119,15 @@ def _short(text: str, length: int = 160) -> str:
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for place, title in enumerate(head):
-        table.add_column(title, justify="right" if place in right else "left", overflow="fold")
+        table.add_column(
+            title, justify="right" if place in right else "left", overflow="fold", no_wrap=place == 0
+        )
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) for cell in row))
     Console().print(table)
 
 

@@ -96,7 +96,7 @@ CARDS: Mapping[str, Card] = {
             "question id, 2 to 4 languages each",
             "20,534 sentences",
             "CC BY-SA 3.0",
-            "https://github.com/google-research-datasets/lareqa (folder mlqa-r)",
+            "LAReQA's authors (not in their repository): one XX.json a language, laid out as XQuAD-R",
             folder="mlqa-r",
             candidates=("sentence", "paragraph"),
             test_only=("*",),

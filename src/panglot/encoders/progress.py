@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,8 +19,12 @@ PATIENCE = 2.0
 def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
     """Yield a function to call with the number of texts just finished.
 
-    A bar with the rate and the time left appears after :data:`PATIENCE` seconds, on a terminal only.
+    A bar with the rate and the time left appears after :data:`PATIENCE` seconds, on a terminal only. Inside
+    another one, the outer bar is advanced instead.
     """
+    if outer := _active.get():
+        yield outer
+        return
     if not sys.stderr.isatty():
         yield lambda _done: None
         return
@@ -47,7 +52,12 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
             bar.start()
             bar.update(task, advance=0, completed=finished, rate=f"{finished / spent:.0f} texts/s")
 
+    token = _active.set(advance)
     try:
         yield advance
     finally:
+        _active.reset(token)
         bar.stop()
+
+
+_active: ContextVar[Callable[[int], None] | None] = ContextVar("_active", default=None)

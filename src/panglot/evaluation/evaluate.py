@@ -187,8 +187,8 @@ def open_encoder(encoder: Encoder | str | Path) -> Encoder:
     from panglot.encoders.cache import Cached
     from panglot.encoders.load import load
 
-    loaded = load(str(encoder))
-    return loaded if isinstance(loaded, Cached) else Cached(loaded)
+    loaded = load(encoder)
+    return loaded if _by_id(loaded) else Cached(loaded)
 
 
 def encode(encoder: Encoder, collection: Collection) -> tuple[Vectors, Vectors]:
@@ -201,7 +201,7 @@ def _encode(encoder: Encoder, collection: Collection, side: Side) -> Vectors:
     texts, ids = table["text"].to_pylist(), table["id"].to_pylist()
     rows: dict[str, int] = {}
     # Precomputed vectors belong to ids: equal texts may have different ones there.
-    index = None if getattr(encoder, "by_id", False) else [rows.setdefault(text, len(rows)) for text in texts]
+    index = None if _by_id(encoder) else [rows.setdefault(text, len(rows)) for text in texts]
     if index is not None:
         first: dict[str, str] = {}
         for text, text_id in zip(texts, ids, strict=True):
@@ -214,6 +214,13 @@ def _encode(encoder: Encoder, collection: Collection, side: Side) -> Vectors:
             cure="an encoder returns one row a text",
         )
     return vectors if index is None else vectors[index]
+
+
+def _by_id(encoder: Encoder) -> bool:
+    """Whether the encoder looks its vectors up by id, itself or behind a cache."""
+    return bool(
+        getattr(encoder, "by_id", False) or getattr(getattr(encoder, "encoder", None), "by_id", False)
+    )
 
 
 def versions() -> dict[str, str]:

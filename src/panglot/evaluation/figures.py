@@ -13,6 +13,7 @@ from panglot.evaluation.agreement import rank_correlation
 from panglot.evaluation.bootstrap import Sums, draw, interval
 from panglot.evaluation.measures import DEFAULT, Measure
 from panglot.evaluation.ranks import Ranks, rank
+from panglot.evaluation.reasons import SETTINGS, reasons
 from panglot.evaluation.settings import language_means, values
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Vectors
     from panglot.evaluation.lattice import Doubles
 
-SETTINGS = ("monolingual", "crosslingual", "multilingual")
 Figures = dict[str, Any]
 
 
@@ -93,7 +93,7 @@ def measure(
     per_question = per_question_values(ranks, measures)
     sums = per_question.sums()
     drawn = draw(sums, draws, seed) if draws and _groups(ranks) > 1 else {}
-    missing: list[dict[str, str]] = _reasons(ranks, draws)
+    missing: list[dict[str, str]] = reasons(ranks, draws)
     unmeasured = {item["what"] for item in missing}
     figures: Figures = {
         "languages": list(collection.languages),
@@ -249,40 +249,6 @@ def _geometry(
     else:
         missing.append({"what": "translation_cosine", "why": "no group has versions in two languages"})
     return figures, missing
-
-
-def _reasons(ranks: Ranks, draws: int) -> list[dict[str, str]]:
-    """Say what this collection cannot support, and why."""
-    asked = np.bincount(ranks.question_language, minlength=len(ranks.languages)) > 0
-    own = ranks.question_language[ranks.question] == ranks.passage_language[ranks.passage]
-    one_pool = (ranks.pool > 0).sum() < 2
-    reasons: dict[str, str] = {}
-    if not len(own):
-        return [{"what": setting, "why": "no question has a relevant passage"} for setting in SETTINGS]
-    if not own.any():
-        reasons["monolingual"] = "no passage answers a question in its own language"
-    if own.all():
-        one = one_pool and asked.sum() < 2
-        reasons["crosslingual"] = (
-            "questions and passages are in one language"
-            if one
-            else "no passage in another language answers a question"
-        )
-    if one_pool:
-        reasons["multilingual"] = "the passages are in one language, so there is no pool of several"
-    else:
-        if not bias.spans(ranks).parallel.any():
-            where = "its own language only" if own.all() else "one language only"
-            reasons["rank_distance"] = (
-                f"the relevant passages of a question are in {where}; nor are max rank, complete@k, PEER@k and "
-                "the language preference rate"
-            )
-        cells = np.unique(np.stack([ranks.question_group, ranks.question_language]), axis=1)
-        if len(np.unique(cells[0])) == cells.shape[1]:
-            reasons["rank_correlation"] = "no question group is asked in two languages"
-    if draws and _groups(ranks) < 2:
-        reasons["interval"] = "there is one question group only"
-    return [{"what": what, "why": why} for what, why in reasons.items()]
 
 
 def table(matrix: Doubles, languages: Sequence[str]) -> dict[str, dict[str, float]]:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.evaluation.lattice import Doubles, exponent, on_lattice, to_scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pyarrow as pa
 
     from panglot.corpus.collection import Collection, Ints
     from panglot.encoders.protocol import Vectors
@@ -191,7 +192,7 @@ class _Counter:
         old = np.count_nonzero(self.top[question] >= 0)
         if old:
             falling = np.concatenate([falling, -self.top_scores[question, :old]])
-            near = np.concatenate([near, self.top[question, :old]])
+            near = np.concatenate([near, self.top[question, :old].astype(np.int64)])
         if old or np.any(falling[1:] == falling[:-1]):
             order = np.lexsort((self.by_id[near], falling))
             falling, near = falling[order], near[order]

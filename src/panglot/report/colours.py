@@ -47,9 +47,12 @@ def css(colour: Colour) -> str:
 
 
 def ink(colour: Colour) -> str:
-    """Return the colour of text on ``colour``, near black or white, whichever stands out more."""
-    dark = (17, 17, 17)
-    return css(dark) if contrast(dark, colour) >= contrast((255, 255, 255), colour) else "#ffffff"
+    """Return the colour of text on ``colour``: black or white, whichever stands out more.
+
+    One of the two reaches a contrast of 4.58 on every colour, more than the 4.5 that WCAG's level AA asks.
+    """
+    black, white = (0, 0, 0), (255, 255, 255)
+    return css(black if contrast(black, colour) >= contrast(white, colour) else white)
 
 
 def contrast(one: Colour, other: Colour) -> float:

@@ -37,8 +37,8 @@ def heatmap(
     *,
     caption: Child,
     corner: tuple[str, str],
-    column: tuple[str, Mapping[str, float | None]] | None = None,
-    row: tuple[str, Mapping[str, float | None]] | None = None,
+    column: tuple[str, Mapping[str, float]] | None = None,
+    row: tuple[str, Mapping[str, float]] | None = None,
 ) -> Markup:
     """Return the table of a matrix, in a container of its own that scrolls sideways.
 

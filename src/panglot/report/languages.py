@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from panglot.report.numbers import Kind
 
 
+Cells = Mapping[str, Mapping[str, float]]
+
+
 @dataclass(frozen=True)
 class LanguageColumn:
     """One figure per language.
@@ -50,20 +53,31 @@ def matrix(dataset: Dataset, model: str) -> dict[str, dict[str, float]]:
     return found
 
 
-def asked(dataset: Dataset, model: str, code: str) -> float | None:
-    """Return the mean over passage languages for questions in ``code``, its own left out."""
-    return _mean([value for y, value in matrix(dataset, model).get(code, {}).items() if y != code])
+def asked(cells: Cells) -> dict[str, float]:
+    """Return question language → the mean over passage languages, its own left out.
+
+    >>> asked({"de": {"de": 0.9, "en": 0.6, "fr": 0.4}})
+    {'de': 0.5}
+    """
+    rows = {x: [value for y, value in row.items() if y != x] for x, row in cells.items()}
+    return {x: fmean(values) for x, values in rows.items() if values}
 
 
-def answered(dataset: Dataset, model: str, code: str) -> float | None:
-    """Return the mean over question languages for passages in ``code``, its own left out."""
-    rows = matrix(dataset, model)
-    return _mean([row[code] for x, row in rows.items() if x != code and code in row])
+def answered(cells: Cells) -> dict[str, float]:
+    """Return passage language → the mean over question languages, its own left out."""
+    turned: dict[str, dict[str, float]] = {}
+    for x, row in cells.items():
+        for y, value in row.items():
+            turned.setdefault(y, {})[x] = value
+    return asked(turned)
 
 
 def language_columns(dataset: Dataset) -> list[LanguageColumn]:
     """Return the columns that hold at least one figure."""
     key = dataset.leading_measure()
+    cells = {model: matrix(dataset, model) for model in dataset.models}
+    rows = {model: asked(found) for model, found in cells.items()}
+    columns_of = {model: answered(found) for model, found in cells.items()}
 
     def by(setting: str, name: str) -> Callable[[str, str], float | None]:
         return lambda model, code: dataset.value(model, setting, "by_language", code, name)
@@ -83,14 +97,14 @@ def language_columns(dataset: Dataset) -> list[LanguageColumn]:
         ),
         LanguageColumn("mono", f"Monolingual {key}", "score", False, by("monolingual", key)),
         LanguageColumn(
-            "asked", f"Cross-lingual {key}, asked in", "score", False, lambda m, c: asked(dataset, m, c)
+            "asked", f"Cross-lingual {key}, asked in", "score", False, lambda m, c: rows[m].get(c)
         ),
         LanguageColumn(
             "answered",
             f"Cross-lingual {key}, answered in",
             "score",
             False,
-            lambda m, c: answered(dataset, m, c),
+            lambda m, c: columns_of[m].get(c),
         ),
         LanguageColumn("multi", f"Multilingual {key}", "score", False, by("multilingual", key)),
         LanguageColumn("distance", "Rank distance", "rank", False, by("multilingual", "rank_distance")),
@@ -101,7 +115,3 @@ def language_columns(dataset: Dataset) -> list[LanguageColumn]:
         for column in columns
         if any(column.value(m, code) is not None for m in dataset.models for code in dataset.languages)
     ]
-
-
-def _mean(values: list[float]) -> float | None:
-    return fmean(values) if values else None

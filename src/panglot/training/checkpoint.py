@@ -61,7 +61,9 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
 
     with atomic_folder(folder) as part:
         for name, tensors in (("weights", checkpoint.weights), ("moments", checkpoint.moments)):
-            save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, part / f"{name}.safetensors")
+            save_file(
+                {key: tensor.contiguous() for key, tensor in tensors.items()}, part / f"{name}.safetensors"
+            )
         digests = {name: file_digest(part / f"{name}.safetensors") for name in ("weights", "moments")}
         head = {"progress": asdict(checkpoint.progress), "sha256": digests}
         (part / "checkpoint.json").write_text(json.dumps(head, indent=2), "utf-8")
@@ -79,7 +81,9 @@ def load(folder: Path) -> Checkpoint:
         head = json.loads((folder / "checkpoint.json").read_text("utf-8"))
         for name, wanted in head["sha256"].items():
             if file_digest(folder / f"{name}.safetensors") != wanted:
-                raise PanglotError("damaged checkpoint", file=folder / f"{name}.safetensors", cure="remove the folder")
+                raise PanglotError(
+                    "damaged checkpoint", file=folder / f"{name}.safetensors", cure="remove the folder"
+                )
         tensors = [load_file(folder / f"{name}.safetensors") for name in ("weights", "moments")]
         return Checkpoint(Progress(**head["progress"]), *tensors)
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -64,7 +64,10 @@ def load(settings: Settings) -> TrainingData:
     for wish in settings.on:
         name, _, candidates = wish.partition("@")
         collection = registry.read(
-            name, data_dir=settings.data_dir, candidates=candidates or None, languages=settings.languages or None
+            name,
+            data_dir=settings.data_dir,
+            candidates=candidates or None,
+            languages=settings.languages or None,
         )
         if collection.about.get("test_only") == "yes":
             raise PanglotError(
@@ -91,7 +94,9 @@ def _joined(parts: list[Collection]) -> Collection | None:
         for table, rows in ((part.questions, questions), (part.passages, passages)):
             marked = [f"{number}:{i}" for i in table["id"].to_pylist()]
             groups = [f"{number}:{g}" for g in table["group"].to_pylist()]
-            rows.extend(zip(marked, table["language"].to_pylist(), groups, table["text"].to_pylist(), strict=True))
+            rows.extend(
+                zip(marked, table["language"].to_pylist(), groups, table["text"].to_pylist(), strict=True)
+            )
             ids.append(marked)
         judged = part.relevance.to_pydict()
         relevance.extend(

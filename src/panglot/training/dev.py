@@ -48,12 +48,18 @@ class Watch:
 
         vectors = [
             self._encode(table["text"].to_pylist(), side)
-            for side, table in (("question", self._collection.questions), ("passage", self._collection.passages))
+            for side, table in (
+                ("question", self._collection.questions),
+                ("passage", self._collection.passages),
+            )
         ]
         figures = measure(vectors[0], vectors[1], self._collection, measures=(parse("mAP"),), draws=0).figures
         found = {name: figures[name]["mAP"] for name in SETTINGS if figures[name] is not None}
         multilingual = figures["multilingual"] or {}
-        return float(np.mean(list(found.values()))), {**found, "rank_distance": multilingual.get("rank_distance")}
+        return float(np.mean(list(found.values()))), {
+            **found,
+            "rank_distance": multilingual.get("rank_distance"),
+        }
 
     @staticmethod
     def judge(progress: Progress, score: float) -> tuple[bool, Progress]:
@@ -75,7 +81,9 @@ class Watch:
             begin = 0
             while begin < len(order):
                 end, total = begin, 0
-                while end < len(order) and (end == begin or total + len(tokens[order[end]]) <= self._settings.chunk_tokens):
+                while end < len(order) and (
+                    end == begin or total + len(tokens[order[end]]) <= self._settings.chunk_tokens
+                ):
                     total += len(tokens[order[end]])
                     end += 1
                 part = order[begin:end]

@@ -51,7 +51,9 @@ class Log:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
         self._file.close()
         if self._events is not None:
             self._events.close()
@@ -85,7 +87,9 @@ class _Screen:
             kinds = "  ".join(f"{kind} {loss:.3f}" for kind, loss in self._losses.items() if " " not in kind)
             text = f"step {step}  loss {kinds}  ({pair})  {values['pairs_per_second']:.1f} pairs/s"
         else:
-            text = f"step {step}  dev " + "  ".join(f"{k} {v:.4f}" for k, v in values["dev"].items() if v is not None)
+            text = f"step {step}  dev " + "  ".join(
+                f"{k} {v:.4f}" for k, v in values["dev"].items() if v is not None
+            )
         if self._bar is not None:
             self._bar.update(self._task, completed=progress, text=text)
         elif time.monotonic() - self._last >= _QUIET_SECONDS or "dev" in values or progress >= 1:

@@ -73,7 +73,9 @@ def train(settings: Settings, *, show: bool | None = None) -> Path:
     tokenized = data.Tokenized(training_data, trainee, settings.hard_negatives, settings.seed)
     if settings.embeddings == "trimmed":
         trainee.trim(
-            tokens for side, texts in training_data.used_texts().items() for tokens in trainee.tokenize(texts, side)
+            tokens
+            for side, texts in training_data.used_texts().items()
+            for tokens in trainee.tokenize(texts, side)
         )
     start = {name: tensor.clone() for name, tensor in trainee.state().items()} if settings.average < 1 else {}
     state = _State(trainee, _optimizer(trainee, settings), Progress())
@@ -82,7 +84,11 @@ def train(settings: Settings, *, show: bool | None = None) -> Path:
     watch = Watch(training_data.dev, settings, trainee) if training_data.dev else None
 
     shown = first if show is None else show
-    log = Log(settings.output, state.progress.step, tensorboard=settings.tensorboard, show=shown) if first else None
+    log = (
+        Log(settings.output, state.progress.step, tensorboard=settings.tensorboard, show=shown)
+        if first
+        else None
+    )
     with log or nullcontext(), _stop_signals() as stopped:
         _steps(state, settings, plan, tokenized, processes, run, log, watch, stopped)
     if first:
@@ -136,7 +142,9 @@ def _steps(
             checkpoint.prune(run.checkpoints, state.progress.best_step)
             saved = time.monotonic()
         if stop:
-            raise Interrupted(f"stopped after step {state.progress.step}; the same command goes on from there")
+            raise Interrupted(
+                f"stopped after step {state.progress.step}; the same command goes on from there"
+            )
         if settings.patience and state.progress.waited >= settings.patience:
             break
 
@@ -168,7 +176,10 @@ def _optimizer(trainee: Trainee, settings: Settings) -> Optimizer:
     import torch
 
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in trainee.trained.values() if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {
+            "params": [p for p in trainee.trained.values() if p.ndim > 1],
+            "weight_decay": settings.weight_decay,
+        },
         {"params": [p for p in trainee.trained.values() if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
@@ -261,7 +272,7 @@ def _seed(seed: int, step: int) -> int:
     return seed * 1_000_003 + step
 
 
-def _agreed(stop: bool, processes: Processes) -> bool:  # noqa: FBT001
+def _agreed(stop: bool, processes: Processes) -> bool:
     """Whether any process was asked to stop."""
     import torch
 

@@ -28,9 +28,11 @@ def start_model(name: str) -> SentenceTransformer:
         PanglotError: There is no such model.
     """
     from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
 
     from panglot.encoders.bundled import bundled_folder
 
+    logging.disable_progress_bar()
     path = str(bundled_folder()) if name == "bundled" else name
     try:
         return SentenceTransformer(path, device="cpu", model_kwargs={"use_safetensors": True})

@@ -131,15 +131,21 @@ class Settings:
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
             if not low <= value <= high:
-                raise PanglotError(f"{value} is out of range", field=name, cure=f"choose from {low} to {high}")
+                raise PanglotError(
+                    f"{value} is out of range", field=name, cure=f"choose from {low} to {high}"
+                )
         if self.steps is not None and self.steps < 1:
             raise PanglotError(f"{self.steps} steps train nothing", field="steps", cure="choose 1 or more")
         for name, kind in (("embeddings", Embeddings), ("decay", Decay), ("precision", Precision)):
             if getattr(self, name) not in get_args(kind):
                 known = ", ".join(get_args(kind))
-                raise PanglotError(f"{getattr(self, name)!r} is unknown", field=name, cure=f"choose among {known}")
+                raise PanglotError(
+                    f"{getattr(self, name)!r} is unknown", field=name, cure=f"choose among {known}"
+                )
         if self.patience and not (self.dev or self.dev_share):
-            raise PanglotError("stopping early needs a dev collection", field="patience", cure="give dev or dev_share")
+            raise PanglotError(
+                "stopping early needs a dev collection", field="patience", cure="give dev or dev_share"
+            )
         _ = self.policy
 
     @property
@@ -167,7 +173,11 @@ class Settings:
         """Return the settings as JSON and TOML know them."""
         values = dataclasses.asdict(self)
         return {
-            name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+            name: str(value)
+            if isinstance(value, Path)
+            else list(value)
+            if isinstance(value, tuple)
+            else value
             for name, value in values.items()
         }
 
@@ -235,11 +245,11 @@ def _typed(name: str, value: Any, kind: str, file: Path | None) -> Any:  # noqa:
             return tuple(value)
     elif base == "float" and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    elif base == "int" and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    elif base == "bool" and isinstance(value, bool):
-        return value
-    elif base not in {"float", "int", "bool", "Path"} and isinstance(value, str):
+    elif (
+        (base == "int" and isinstance(value, int) and not isinstance(value, bool))
+        or (base == "bool" and isinstance(value, bool))
+        or (base not in {"float", "int", "bool", "Path"} and isinstance(value, str))
+    ):
         return value
     wanted = {"float": "a number", "int": "a whole number", "bool": "true or false", "Path": "a path"}
     expected = "a list of strings" if base.startswith("tuple") else wanted.get(base, "a string")

@@ -132,7 +132,9 @@ class Trainee:
             layers = _layers(self._transformer)
             if settings.frozen_layers >= len(layers):
                 raise PanglotError(
-                    f"the model has {len(layers)} layers", field="frozen_layers", cure="leave some to be trained"
+                    f"the model has {len(layers)} layers",
+                    field="frozen_layers",
+                    cure="leave some to be trained",
                 )
             for layer in layers[: settings.frozen_layers]:
                 layer.requires_grad_(False)
@@ -155,7 +157,9 @@ def _layers(transformer: Any) -> Sequence[nn.Module]:  # noqa: ANN401
         if found is not None:
             return list(found)
     raise PanglotError(
-        f"the layers of a {inner.config.model_type} model are not known", field="frozen_layers", cure="set it to 0"
+        f"the layers of a {inner.config.model_type} model are not known",
+        field="frozen_layers",
+        cure="set it to 0",
     )
 
 
@@ -205,5 +209,7 @@ def _bf16(precision: str, device: Any) -> bool:  # noqa: ANN401
     if device.type == "cpu":
         # Where a processor has no bf16 products, autocast is slower than float32.
         capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))
+        return bool(
+            capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16")
+        )
     return False

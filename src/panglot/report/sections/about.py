@@ -29,8 +29,8 @@ def how_to_read(results: Results) -> Markup:
         (
             "Rank distance",
             (
-                "Ranks between the first and the last version of an answer, in the pool of all languages. A model "
-                "that is blind to language puts them side by side. Larger pools make it larger."
+                "Ranks between the first and the last version of an answer, in the pool of all languages. "
+                "A model that is blind to language puts them side by side. Larger pools make it larger."
             ),
         ),
         (
@@ -40,8 +40,8 @@ def how_to_read(results: Results) -> Markup:
         (
             "Intervals",
             (
-                "95% bootstrap intervals over question groups: all translations of a question are drawn together, so the interval "
-                "says how the figure would move with other questions."
+                "95% bootstrap intervals over question groups: all translations of a question are drawn "
+                "together, so the interval says how the figure would move with other questions."
             ),
         ),
     ]
@@ -51,7 +51,7 @@ def how_to_read(results: Results) -> Markup:
                 "Bold",
                 (
                     "The best model, and only where a paired randomisation test, corrected for the number of "
-                    "comparisons, tells it from the others. Where nothing is bold, no order should be claimed."
+                    "comparisons, tells it from the others. Where none is bold, no order should be claimed."
                 ),
             )
         )

@@ -72,7 +72,7 @@ def _one(dataset: Dataset, columns: list[LanguageColumn], drawn: list[LanguageCo
 def _several(dataset: Dataset, columns: list[LanguageColumn]) -> Markup:
     shown = [column for column in columns if column.short != "answered"]
     groups = [
-        tag("th", column.label, scope="colgroup", colspan=1 if column.shared else len(dataset.models))
+        tag("th", _label(column), scope="colgroup", colspan=1 if column.shared else len(dataset.models))
         for column in shown
     ]
     below = [
@@ -107,7 +107,7 @@ def retrieval(dataset: Dataset) -> Markup:
     settings = [setting for setting in SETTINGS if dataset.keys(setting)]
     if len(measures) < 2 or not settings:
         return Markup("")
-    if len(dataset.models) > 1:
+    if len(dataset.models) != 1:
         table = _retrieval_of_several(dataset, measures, settings)
         return section("All measures", "The same rankings by other measures.", scrolling(table), wide=True)
     model = dataset.models[0]
@@ -150,6 +150,10 @@ def _retrieval_of_several(dataset: Dataset, measures: list[Measure], settings: l
 def _score(dataset: Dataset, model: str, setting: str, key: str) -> Child:
     value = written(dataset.value(model, setting, key))
     return tag("strong", value) if dataset.best(setting, key) == model else value
+
+
+def _label(column: LanguageColumn) -> str:
+    return f"{column.label} ↓" if column.short == "distance" else column.label
 
 
 def _heading(column: LanguageColumn) -> str:

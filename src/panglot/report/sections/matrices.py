@@ -34,8 +34,8 @@ def matrices(dataset: Dataset) -> Markup:
             look,
             caption=_caption(dataset, model, f"{key} by language of question and passage"),
             corner=("asked in", "answered in"),
-            column=("mean", {code: asked(dataset, model, code) for code in dataset.languages}),
-            row=("mean", {code: answered(dataset, model, code) for code in dataset.languages}),
+            column=("mean", asked(cells)),
+            row=("mean", answered(cells)),
         )
         for model, cells in found.items()
     ]
@@ -54,8 +54,8 @@ def geometry(dataset: Dataset) -> Markup:
     if not models:
         return Markup("")
     explanation = (
-        "How far embeddings tell languages apart. Best is a linear classifier of languages at chance, and translations "
-        "close to one another and far from random pairs."
+        "How far embeddings tell languages apart. Best is a linear classifier of languages at chance, "
+        "and translations close to one another and far from random pairs."
     )
     return section(
         "Geometry of the embeddings", explanation, _lines(dataset, models), _distances(dataset, models)
@@ -67,7 +67,7 @@ def _lines(dataset: Dataset, models: list[str]) -> Markup:
     rows: list[Child] = []
     for label, value, beside_it, against, kind in (
         ("Language classifier", "language_classifier", "chance", "chance", "percent"),
-        ("Cosine of translations", "translation_cosine", "random_cosine", "random pairs", "score"),
+        ("Cosine of translations", "translation_cosine", "random_cosine", "random", "score"),
     ):
         for place, model in enumerate(models):
             found, other = (

@@ -112,7 +112,7 @@ def _own(dataset: Dataset, key: str, k: str) -> Markup:
 
 
 def _tables(dataset: Dataset, key: str, k: str) -> Child:
-    pool = {code: _pool(dataset, code) for code in dataset.languages}
+    pool = {code: share for code in dataset.languages if (share := _pool(dataset, code)) is not None}
 
     def place(_x: str, y: str, value: float) -> float:
         fair = pool.get(y)

@@ -41,10 +41,8 @@ def _one(lines: Lines) -> list[Child]:
         for place, setting in enumerate(SETTINGS)
         if (points := dev(lines, setting))
     ]
-    return [
-        tag("div", _plots([("Loss by kind of batch", series), ("Dev collection, mAP", settings)], legends=True),
-            class_="plots")
-    ]  # fmt: skip
+    panels = [("Loss by kind of batch", series), ("Dev collection, mAP", settings)]
+    return [tag("div", _plots(panels, legends=True), class_="plots")]
 
 
 def _several(curves: Mapping[str, Lines], numbers: Mapping[str, int]) -> list[Child]:

@@ -1,0 +1,134 @@
+"""``panglot doctor``: what panglot finds on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from panglot._environment import machine, versions
+from panglot._errors import PanglotError
+from panglot._files import cache_folder, write_json
+
+
+@click.command("doctor")
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA."
+)
+@click.option("--json", "to", metavar="PATH", help="Write the findings as JSON; - is standard output.")
+def doctor(data_dir: Path | None, to: str | None) -> None:
+    """Tell versions, devices, data sets found, cache sizes, and where the bundled model lies."""
+    found = examine(data_dir)
+    if to and to != "-":
+        write_json(to, found)
+    click.echo(json.dumps(found, ensure_ascii=False, indent=2) if to == "-" else _told(found))
+
+
+def examine(data_dir: Path | None = None) -> dict[str, Any]:
+    """Return what ``panglot doctor --json`` writes.
+
+    ``bundled_path`` is the bundled model's folder, made if need be; null, with the reason in
+    ``bundled_problem``, where it cannot be made. Sizes are bytes.
+    """
+    bundled, problem = _bundled()
+    return {
+        "versions": versions(),
+        "machine": machine(),
+        **_torch(),
+        "data_dir": str(data_dir or os.environ.get("PANGLOT_DATA") or "") or None,
+        "data": _data(data_dir),
+        "cache": str(cache_folder()),
+        "cache_bytes": cache_sizes(),
+        "bundled_path": bundled,
+        "bundled_problem": problem,
+    }
+
+
+def cache_sizes(folder: Path | None = None) -> dict[str, int]:
+    """Return the bytes in each folder of the cache.
+
+    >>> cache_sizes(Path("/no/such/folder"))
+    {}
+    """
+    root = folder or cache_folder()
+    parts = sorted(part for part in root.iterdir() if part.is_dir()) if root.is_dir() else []
+    return {part.name: sum(_size(path) for path in part.rglob("*")) for part in parts}
+
+
+def _size(path: Path) -> int:
+    # Another process may take a file away in the meantime.
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except OSError:
+        return 0
+
+
+def _torch() -> dict[str, Any]:
+    """Return devices, threads and whether bfloat16 pays, without which training and encoding are slow."""
+    try:
+        import torch
+
+        from panglot.encoders.devices import choose_device, fast_bf16
+    except (ImportError, OSError) as error:
+        return {"devices": [], "device": None, "threads": None, "bf16": None, "torch_problem": str(error)}
+    devices = ["cpu"]
+    devices += [
+        f"cuda:{index} {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count())
+    ]
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    chosen = choose_device()
+    return {
+        "devices": devices,
+        "device": str(chosen),
+        "threads": torch.get_num_threads(),
+        "bf16": fast_bf16(chosen),
+        "torch_problem": None,
+    }
+
+
+def _data(data_dir: Path | None) -> dict[str, str | None]:
+    from panglot.corpus import registry
+
+    return {
+        name: "comes with panglot" if not card.folder else _text(registry.find(card, data_dir))
+        for name, card in registry.CARDS.items()
+    }
+
+
+def _text(path: Path | None) -> str | None:
+    return str(path) if path else None
+
+
+def _bundled() -> tuple[str | None, str | None]:
+    from panglot.encoders.bundled import bundled_folder
+
+    try:
+        return str(bundled_folder()), None
+    except PanglotError as error:
+        return None, str(error)
+
+
+def _told(found: dict[str, Any]) -> str:
+    machine_, cache = found["machine"], found["cache_bytes"]
+    device = found["device"] or f"torch cannot be used: {found['torch_problem']}"
+    bf16 = "bfloat16 is fast here" if found["bf16"] else "float32, as bfloat16 is not fast here"
+    at_hand = [f"{name:<18} {place or '–'}" for name, place in found["data"].items()]
+    sizes = [f"{name:<18} {size / 1e6:,.1f} MB" for name, size in cache.items()] or ["empty"]
+    sections = {
+        "versions": [f"{name:<22} {version}" for name, version in found["versions"].items()],
+        "machine": [
+            f"{machine_['cores']} cores, {machine_['processor']}",
+            f"devices: {', '.join(found['devices'])}; used: {device}, {found['threads']} threads",
+            bf16,
+        ],
+        f"data sets (folder: {found['data_dir'] or 'none given; say --data-dir or PANGLOT_DATA'})": at_hand,
+        f"cache ({found['cache']})": sizes,
+        "bundled model": [found["bundled_path"] or f"not usable: {found['bundled_problem']}"],
+    }
+    return "\n".join(
+        line for title, lines in sections.items() for line in (title, *(f"  {line}" for line in lines))
+    )

@@ -1,0 +1,73 @@
+"""The command line's entrance: finds the command, and turns errors into one clear line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from panglot import __version__
+from panglot._errors import PanglotError
+
+#: Where each command lives, and its line in the help: commands are imported when they are called.
+_COMMANDS = {
+    "evaluate": ("evaluate_command", "Measure a model in three settings, with language bias."),
+    "train": ("train", "Train a model with hybrid or other batches."),
+    "compare": ("compare_command", "Compare models on the same questions."),
+    "data": ("data", "Look at data sets: list, show."),
+    "demo": ("demo", "Train and measure on what comes with panglot, in minutes."),
+    "doctor": ("doctor", "Tell versions, devices, data folders and caches."),
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        return getattr(import_module(f"panglot.cli.{cmd_name}"), _COMMANDS[cmd_name][0])
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, message="panglot %(version)s")
+def cli() -> None:
+    """Multilingual dense retrieval: hybrid batch training, three-setting evaluation, language bias."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line. Exit status 0: done; 2: the input is wrong; 130: interrupted."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        result: Any = cli.main(args=arguments, prog_name="panglot", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return 130
+    except PanglotError as error:
+        click.echo(f"panglot: {error}", err=True)
+        return 2
+    except BrokenPipeError:
+        # `panglot … | head` closed the pipe; keep Python from complaining at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return result if isinstance(result, int) else 0
+
+
+if __name__ == "__main__":
+    main()

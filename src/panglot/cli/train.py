@@ -1,0 +1,80 @@
+"""``panglot train``: one option for every setting of a recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import click
+
+from panglot.training.settings import Settings
+
+
+def _options() -> list[Callable[[Any], Any]]:
+    """Make the options out of the settings' types, defaults and documentation."""
+    told = _documentation()
+    hints = get_type_hints(Settings)
+    options: list[Callable[[Any], Any]] = []
+    for field in dataclasses.fields(Settings):
+        if field.name in {"model", "on"}:
+            continue
+        kind = hints[field.name]
+        name = "--" + field.name.replace("_", "-")
+        default = "" if field.default in (None, ()) else f"  [default: {field.default}]"
+        about: dict[str, Any] = {"help": told[field.name] + default, "default": None}
+        if kind is bool:
+            options.append(click.option(f"{name}/--no-{name[2:]}", **about))
+        elif get_args(kind) and all(isinstance(choice, str) for choice in get_args(kind)):
+            options.append(click.option(name, type=click.Choice(get_args(kind)), **about))
+        else:
+            plain = next((t for t in (float, int) if kind is t or t in get_args(kind)), str)
+            options.append(click.option(name, type=plain, metavar=field.name.upper(), **about))
+    return options
+
+
+def _documentation() -> dict[str, str]:
+    text = inspect.getdoc(Settings) or ""
+    body = text.split("Attributes:\n")[1].split("\n\nRaises:")[0]
+    entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", body, re.MULTILINE)
+    return {name: re.sub(r"\s+", " ", told).replace("`", "") for name, told in entries}
+
+
+@click.command("train")
+@click.argument("model", required=False)
+@click.option(
+    "--on",
+    multiple=True,
+    metavar="SET",
+    help="A training set, NAME[:PART][@CANDIDATES] or a path; repeat for more.",
+)
+@click.option(
+    "--recipe",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="TOML file with settings; options win over it.",
+)
+def train(model: str | None, on: tuple[str, ...], recipe: Path | None, **given: Any) -> int:  # noqa: ANN401
+    """Train MODEL (by default the bundled one) and write a sentence-transformers folder.
+
+    Stop it at any moment, by Ctrl-C or harder; the same command goes on from there.
+    """
+    from panglot.training.loop import Interrupted
+    from panglot.training.train import train as run
+
+    changes = {name: value for name, value in given.items() if value is not None}
+    if changes.get("languages"):
+        changes["languages"] = [code.strip() for code in changes["languages"].split(",")]
+    try:
+        folder = run(model, list(on) or None, recipe=recipe, **changes)
+    except Interrupted as stop:
+        click.echo(str(stop), err=True)
+        return 130
+    click.echo(f"{folder} is trained. Next: panglot compare {model or 'bundled'} {folder} --test DATASET")
+    return 0
+
+
+for _option in _options():
+    train = _option(train)

@@ -1,0 +1,159 @@
+"""Vectors kept on disk by the content of their texts."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from panglot._errors import PanglotError
+from panglot._files import atomic_file, cache_folder, explain_write
+from panglot.encoders.progress import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from panglot.encoders.protocol import Encoder, Side, Vectors
+
+SECONDS = 20.0
+"""How much work may be lost by a kill."""
+
+FIRST, LEAST, MOST = 256, 64, 32_768
+"""Texts of the first piece, whose speed sets the size of the next, and the bounds of that."""
+
+KEY = 16
+"""Bytes of a text's key."""
+
+
+class Cached:
+    """An encoder that remembers every vector it has given, on disk, across processes.
+
+    A shard is one ``.npy`` file of records (key, vector), named after the digest of its content and never
+    changed; whoever writes, writes another. Shards that are damaged are dropped with a warning and encoded
+    again. Encoders of precomputed vectors pass through.
+
+    Args:
+        encoder: The encoder whose vectors are kept.
+        folder: Where all encoders' vectors are kept; by default ``vectors`` in the cache folder.
+    """
+
+    def __init__(self, encoder: Encoder, folder: str | Path | None = None) -> None:
+        self.encoder = encoder
+        self.name, self.fingerprint = encoder.name, encoder.fingerprint
+        self.by_id = bool(getattr(encoder, "by_id", False))
+        self.folder = Path(folder or cache_folder() / "vectors") / encoder.fingerprint[:32]
+        self._known: dict[bytes, npt.NDArray[np.float32]] = {}
+        self._read: set[str] = set()
+        self._written = True
+
+    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
+        """Return one unit-length row per text, shape ``[texts, dimension]``, float32.
+
+        Texts that were never encoded are, in pieces of some 20 seconds, each kept before the next begins:
+        the same call after a kill goes on from there.
+        """
+        if self.by_id:
+            return self.encoder.encode(texts, side, ids=ids)
+        keys = [text_key(text, side) for text in texts]
+        self._refresh()
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
+        if missing:
+            self._encode(missing, side)
+        if not keys:
+            return self.encoder.encode([], side)
+        return np.stack([self._known[key] for key in keys])
+
+    def size(self) -> int:
+        """Return the bytes that this encoder's vectors take on disk."""
+        return sum(path.stat().st_size for path in self.folder.glob("*.npy"))
+
+    def clear(self) -> None:
+        """Forget this encoder's vectors, on disk and in memory."""
+        self._known.clear()
+        self._read.clear()
+        if self.folder.exists():
+            with explain_write(self.folder):
+                shutil.rmtree(self.folder)
+
+    def _encode(self, missing: dict[bytes, str], side: Side) -> None:
+        # Longest first: pieces of like lengths, and memory runs out at once or never.
+        work = sorted(missing.items(), key=lambda item: len(item[1]), reverse=True)
+        begin, count = 0, FIRST
+        with progress(f"{self.name}: {side}s", len(work)):
+            while begin < len(work):
+                piece = work[begin : begin + count]
+                started = time.monotonic()
+                vectors = self.encoder.encode([text for _, text in piece], side)
+                spent = time.monotonic() - started
+                self._keep([key for key, _ in piece], vectors)
+                begin += count
+                count = int(np.clip(len(piece) * SECONDS / max(spent, 1e-3), LEAST, MOST))
+
+    def _keep(self, keys: list[bytes], vectors: Vectors) -> None:
+        if vectors.ndim != 2 or len(vectors) != len(keys):
+            raise PanglotError(
+                f"the encoder {self.name} gave an array of shape {vectors.shape} for {len(keys)} texts",
+                cure="return one row per text",
+            )
+        records = np.empty(len(keys), _record(vectors.shape[1]))
+        records["key"] = np.frombuffer(b"".join(keys), f"V{KEY}")
+        records["vector"] = vectors
+        for row, key in enumerate(keys):
+            self._known[key] = records["vector"][row]
+        name = hashlib.sha256(records.tobytes()).hexdigest()
+        try:
+            with atomic_file(self.folder / f"{name}.npy") as part, part.open("wb") as file:
+                np.save(file, records, allow_pickle=False)
+            self._read.add(f"{name}.npy")
+        except PanglotError as error:
+            if self._written:
+                warnings.warn(f"vectors are not kept: {error}", RuntimeWarning, stacklevel=4)
+            self._written = False
+
+    def _refresh(self) -> None:
+        """Take in the shards that were not yet read."""
+        dimension = len(next(iter(self._known.values()))) if self._known else None
+        for path in sorted(self.folder.glob("*.npy")):
+            if path.name in self._read:
+                continue
+            records = _shard(path, dimension)
+            if records is None:
+                warnings.warn(
+                    f"{path}: damaged vectors are dropped and made again", RuntimeWarning, stacklevel=3
+                )
+                path.unlink(missing_ok=True)
+                continue
+            self._read.add(path.name)
+            vectors = records["vector"]
+            dimension = vectors.shape[1]
+            raw = records["key"].tobytes()
+            for row in range(len(records)):
+                self._known[raw[KEY * row : KEY * (row + 1)]] = vectors[row]
+
+
+def text_key(text: str, side: Side) -> bytes:
+    """Return what a text on that side is known by: the head of a SHA-256."""
+    data = f"{side}\0{text}".encode("utf-8", "surrogatepass")
+    return hashlib.sha256(data).digest()[:KEY]
+
+
+def _record(dimension: int) -> np.dtype[Any]:
+    return np.dtype([("key", f"V{KEY}"), ("vector", "<f4", (dimension,))])
+
+
+def _shard(path: Path, dimension: int | None) -> npt.NDArray[np.void] | None:
+    """Return the records of a shard, or None when they are not what was written."""
+    try:
+        records = np.load(path, allow_pickle=False)
+        width = int(records.dtype["vector"].shape[0])
+        whole = records.ndim == 1 and records.dtype == _record(dimension or width)
+    except (OSError, ValueError, EOFError, KeyError, IndexError, TypeError):
+        return None
+    return records if whole and hashlib.sha256(records.tobytes()).hexdigest() == path.stem else None

@@ -1,0 +1,232 @@
+"""Any embeddings endpoint that speaks OpenAI's protocol."""
+
+from __future__ import annotations
+
+import base64
+import email.utils
+import os
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import numpy as np
+
+from panglot._errors import PanglotError
+from panglot._files import digest
+from panglot.encoders.progress import progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import httpx
+
+    from panglot.encoders.protocol import Side, Vectors
+
+RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+TOO_LARGE = 413
+LONGEST_PAUSE = 60.0
+
+
+class EndpointEncoder:
+    """A model behind ``POST {base}/embeddings``.
+
+    The key comes from ``$PANGLOT_API_KEY``, else ``$OPENAI_API_KEY``, and is sent as a bearer token.
+
+    Args:
+        url: ``http(s)://host/v1#model-name``. In its query, ``question_prompt``, ``passage_prompt``,
+            ``dimensions`` and ``batch_size`` stand for the arguments below; anything else is sent along.
+        question_prompt: What is put before every question.
+        passage_prompt: What is put before every passage.
+        dimensions: Ask the model for vectors so long.
+        batch_size: Texts of a request; halved when the endpoint says that a request is too large.
+        retries: How often a request that failed for a passing reason is sent again.
+        timeout: Seconds to wait for an answer.
+        name: What tables call it; by default the model's name.
+        pause: How to wait between attempts, given seconds.
+
+    Raises:
+        PanglotError: The address has no host or no model name.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        question_prompt: str = "",
+        passage_prompt: str = "",
+        dimensions: int | None = None,
+        batch_size: int = 64,
+        retries: int = 6,
+        timeout: float = 120.0,
+        name: str | None = None,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc or not parts.fragment:
+            raise PanglotError(
+                f"{url!r} does not name an endpoint and a model",
+                field="model",
+                cure="write http://host/v1#model-name",
+            )
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        self.prompts: dict[Side, str] = {
+            "question": query.pop("question_prompt", question_prompt),
+            "passage": query.pop("passage_prompt", passage_prompt),
+        }
+        self.dimensions = _whole_number(query.pop("dimensions", dimensions), "dimensions")
+        self.batch_size = _whole_number(query.pop("batch_size", batch_size), "batch_size") or 1
+        self.url = urlunsplit(
+            (parts.scheme, parts.netloc, parts.path.rstrip("/") + "/embeddings", urlencode(query), "")
+        )
+        self.model = parts.fragment
+        self.name = name or self.model
+        self.retries, self.timeout, self.pause = retries, timeout, pause
+        self.dimension = self.dimensions
+        self.fingerprint = digest(
+            "endpoint", self.url, self.model, *self.prompts.values(), str(self.dimensions)
+        )
+
+    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002
+        """Return one unit-length row per text, shape ``[texts, dimension]``, float32.
+
+        Raises:
+            PanglotError: The endpoint cannot be reached, refuses, or does not answer with a vector per text.
+        """
+        import httpx
+
+        prompt = self.prompts[side]
+        # Endpoints refuse an empty text.
+        whole = [prompt + text or " " for text in texts]
+        parts: list[Vectors] = []
+        key = os.environ.get("PANGLOT_API_KEY") or os.environ.get("OPENAI_API_KEY")
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        with (
+            httpx.Client(timeout=self.timeout, headers=headers) as client,
+            progress(f"{self.name}: {side}s", len(whole)) as advance,
+        ):
+            begin = 0
+            while begin < len(whole):
+                batch = whole[begin : begin + self.batch_size]
+                response = self._post(client, batch)
+                if response.status_code == TOO_LARGE and len(batch) > 1:
+                    self.batch_size = len(batch) // 2
+                    continue
+                parts.append(self._vectors(response, len(batch)))
+                begin += len(batch)
+                advance(len(batch))
+        return np.concatenate(parts) if parts else np.empty((0, self.dimension or 0), np.float32)
+
+    def _post(self, client: httpx.Client, batch: list[str]) -> httpx.Response:
+        import httpx
+
+        body: dict[str, Any] = {"model": self.model, "input": batch, "encoding_format": "float"}
+        if self.dimensions:
+            body["dimensions"] = self.dimensions
+        for attempt in range(self.retries + 1):
+            try:
+                response = client.post(self.url, json=body)
+            except (httpx.TransportError, httpx.DecodingError) as error:
+                # A name that is wrong, or a server that is not up, will hardly mend itself.
+                if attempt >= (
+                    min(self.retries, 2) if isinstance(error, httpx.ConnectError) else self.retries
+                ):
+                    reason = str(error) or type(error).__name__
+                    raise self._error(
+                        f"the endpoint cannot be reached: {reason}", "check its address"
+                    ) from error
+                self.pause(backoff(attempt))
+                continue
+            if response.status_code not in RETRIED or attempt == self.retries:
+                return response
+            self.pause(retry_after(response.headers.get("retry-after"), time.time()) or backoff(attempt))
+        raise AssertionError
+
+    def _vectors(self, response: httpx.Response, count: int) -> Vectors:
+        """Return the answer's vectors in the order of the texts."""
+        status = response.status_code
+        if status in (401, 403):
+            cure = "set PANGLOT_API_KEY (or OPENAI_API_KEY) to a valid key"
+            raise self._error(f"the endpoint refuses access (status {status}): {_said(response)}", cure)
+        if status != 200:
+            cure = "check the model's name" if status == 404 else "read the endpoint's message"
+            raise self._error(f"the endpoint answers with status {status}: {_said(response)}", cure)
+        cure = "check that the address speaks OpenAI's embeddings protocol"
+        try:
+            rows = response.json()["data"]
+            order = [int(row.get("index", place)) for place, row in enumerate(rows)]
+            found = [_numbers(row["embedding"]) for row in rows]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise self._error(f"the answer is not a list of embeddings: {_said(response)}", cure) from error
+        if sorted(order) != list(range(count)):
+            raise self._error(
+                f"{count} texts were sent and {len(found)} vectors came back", "try a smaller batch_size"
+            )
+        widths = {len(row) for row in found}
+        expected = self.dimension or len(found[0])
+        if widths != {expected} or expected == 0:
+            raise self._error(f"vectors of length {sorted(widths)} where {expected} was expected", cure)
+        self.dimension = expected
+        vectors = np.empty((count, expected), np.float64)
+        vectors[order] = found
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        if not np.isfinite(lengths).all() or not lengths.all():
+            raise self._error("a vector is zero or not finite", "report it to whoever runs the endpoint")
+        return (vectors / lengths).astype(np.float32)
+
+    def _error(self, problem: str, cure: str) -> PanglotError:
+        return PanglotError(f"{self.url}, model {self.model}: {problem}", cure=cure)
+
+
+def backoff(attempt: int) -> float:
+    """Return the seconds to wait after so many failures: half a second, doubled each time, at most a minute.
+
+    >>> [backoff(attempt) for attempt in range(4)]
+    [0.5, 1.0, 2.0, 4.0]
+    """
+    return min(LONGEST_PAUSE, 0.5 * 2**attempt)
+
+
+def retry_after(header: str | None, now: float) -> float | None:
+    """Return the seconds that a ``Retry-After`` header asks for, at most a minute; None without a usable one.
+
+    >>> retry_after("3", 0), retry_after("Thu, 01 Jan 1970 00:00:10 GMT", 4), retry_after("soon", 0)
+    (3.0, 6.0, None)
+    """
+    if not header:
+        return None
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            seconds = email.utils.parsedate_to_datetime(header).timestamp() - now
+        except ValueError:
+            return None
+    return min(LONGEST_PAUSE, seconds) if seconds > 0 else None
+
+
+def _numbers(embedding: object) -> np.ndarray[Any, Any]:
+    """Return an embedding, which may come as numbers or as base64 of float32."""
+    if isinstance(embedding, str):
+        return np.frombuffer(base64.b64decode(embedding, validate=True), "<f4")
+    row = np.asarray(embedding, np.float64)
+    if row.ndim != 1:
+        raise ValueError("not a row of numbers")
+    return row
+
+
+def _said(response: httpx.Response) -> str:
+    """Return the head of what the endpoint wrote, on one line."""
+    text = " ".join(response.text.split())
+    return repr(text[:200] + ("…" if len(text) > 200 else ""))
+
+
+def _whole_number(value: str | int | None, field: str) -> int | None:
+    if value is None:
+        return None
+    try:
+        number = int(value)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise PanglotError(f"{value!r} is not a number above 0", field=field, cure="write a whole number")
+    return number

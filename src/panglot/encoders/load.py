@@ -1,0 +1,63 @@
+"""From what a user writes to an encoder."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from panglot._errors import PanglotError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from panglot.encoders.protocol import Encoder
+
+
+def load(model: str | Path, **options: Any) -> Encoder:  # noqa: ANN401
+    """Return the encoder that ``model`` names.
+
+    ============================  =============================================================
+    ``bundled``                   multilingual-e5-small, which comes with the package
+    a folder                      a sentence-transformers or transformers model
+    ``owner/model``               one of the hub, fetched once
+    ``http(s)://host/v1#name``    a model behind an OpenAI-compatible endpoint
+    ``vectors:FOLDER`` or NPZ     vectors computed elsewhere
+    ============================  =============================================================
+
+    Args:
+        model: One of these.
+        options: Of the encoder's class: for models ``device``, ``precision``, ``max_length``,
+            ``batch_tokens``, ``trust_remote_code`` and ``name``; see :mod:`panglot.encoders.sentence_transformer`,
+            :mod:`panglot.encoders.endpoint` and :mod:`panglot.encoders.vectors`.
+
+    Raises:
+        PanglotError: There is no such model, it cannot be loaded safely, or it does not know an option.
+    """
+    text = str(model)
+    if not text:
+        raise PanglotError("no model was named", field="model", cure="name a folder, or bundled")
+    if text.startswith("vectors:"):
+        from panglot.encoders.vectors import PrecomputedVectors
+
+        return _make(PrecomputedVectors, text.removeprefix("vectors:"), options)
+    if text.startswith(("http://", "https://")):
+        from panglot.encoders.endpoint import EndpointEncoder
+
+        return _make(EndpointEncoder, text, options)
+    from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
+
+    if text == "bundled":
+        from panglot.encoders.bundled import bundled_folder
+
+        return _make(SentenceTransformerEncoder, bundled_folder(), {"name": "bundled"} | options)
+    return _make(SentenceTransformerEncoder, model, options)
+
+
+def _make(kind: type[Any], model: str | Path, options: dict[str, Any]) -> Encoder:
+    known = list(inspect.signature(kind).parameters)[1:]
+    for name in options:
+        if name not in known:
+            raise PanglotError(
+                f"{model} has no option {name!r}", field=name, cure=f"use one of {', '.join(known)}"
+            )
+    return kind(model, **options)

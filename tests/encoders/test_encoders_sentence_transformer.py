@@ -1,0 +1,261 @@
+"""Our loop gives sentence-transformers' vectors; unsafe folders are refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sentence_transformers import SentenceTransformer
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
+
+from panglot._errors import PanglotError
+from panglot.encoders import Encoder, load
+from panglot.encoders._batches import token_batches
+from panglot.encoders.bundled import bundled_folder
+from panglot.encoders.devices import choose_device, choose_precision, fast_bf16
+from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TEXTS = [
+    "How many bones has an adult?",
+    "Ein Erwachsener hat 206 Knochen.",
+    "成人有206块骨头。",
+    "ผู้ใหญ่มีกระดูก 206 ชิ้น",
+    "  blanks around  ",
+    "",
+    "word " * 700,
+    "x",
+]
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "query", "passage", ":", *"abcdefghij"]
+
+
+@pytest.fixture(scope="module")
+def bundled() -> SentenceTransformerEncoder:
+    encoder = load("bundled", precision="fp32")
+    assert isinstance(encoder, SentenceTransformerEncoder)
+    return encoder
+
+
+def make_model(
+    folder: Path, kind: str = "bert", pooling: str = "mean", *, dense: bool = False, **prompts: str
+) -> Path:
+    """Save a small model with random weights, words of one letter, and the prompts given."""
+    from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
+
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {
+        "vocab_size": len(VOCABULARY), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
+        "intermediate_size": 64, "max_position_embeddings": 40, "pad_token_id": 0,
+    }  # fmt: skip
+    model = BertModel(BertConfig(**sizes)) if kind == "bert" else XLMRobertaModel(XLMRobertaConfig(**sizes))
+    backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(VOCABULARY)}, "[UNK]"))
+    backend.pre_tokenizer = pre_tokenizers.Whitespace()
+    backend.post_processor = processors.TemplateProcessing(
+        "[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]",
+        model_max_length=32,
+    )  # fmt: skip
+    model.save_pretrained(folder / "raw")
+    tokenizer.save_pretrained(folder / "raw")
+    modules: list[Any] = [Transformer(str(folder / "raw"), max_seq_length=32), Pooling(32, pooling)]
+    modules += [Dense(32, 8)] if dense else []
+    SentenceTransformer(modules=[*modules, Normalize()], prompts=prompts, device="cpu").save_pretrained(
+        str(folder / "model"), create_model_card=False
+    )
+    return folder / "model"
+
+
+def letters(count: int) -> list[str]:
+    generator = np.random.default_rng(1)
+    return [" ".join(generator.choice(list("abcdefghij"), generator.integers(0, 50))) for _ in range(count)]
+
+
+def test_equal_to_encode_query_and_encode_document(bundled: SentenceTransformerEncoder) -> None:
+    theirs = SentenceTransformer(str(bundled_folder()), device="cpu")
+    np.testing.assert_allclose(bundled.encode(TEXTS, "question"), theirs.encode_query(TEXTS), atol=2e-6)
+    np.testing.assert_allclose(bundled.encode(TEXTS, "passage"), theirs.encode_document(TEXTS), atol=2e-6)
+
+
+def test_bf16_costs_less_than_a_ten_thousandth(bundled: SentenceTransformerEncoder) -> None:
+    if not fast_bf16(torch.device("cpu")):
+        pytest.skip("no bfloat16 on this processor")
+    halved = load("bundled", precision="bf16")
+    a, b = halved.encode(TEXTS, "passage"), bundled.encode(TEXTS, "passage")
+    assert np.sum(a * b, 1).min() > 0.9999
+    assert halved.fingerprint != bundled.fingerprint
+
+
+def test_unit_length_float32_and_order(bundled: SentenceTransformerEncoder) -> None:
+    vectors = bundled.encode(TEXTS, "passage")
+    assert vectors.dtype == np.float32
+    assert vectors.shape == (len(TEXTS), bundled.dimension)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(bundled.encode(TEXTS[::-1], "passage")[::-1], vectors, atol=2e-6)
+    assert bundled.encode([], "question").shape == (0, bundled.dimension)
+    assert isinstance(bundled, Encoder)
+    assert bundled.name == "bundled"
+
+
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
+@pytest.mark.parametrize("pooling", ["mean", "cls", "max", "lasttoken"])
+@pytest.mark.parametrize("dense", [False, True])
+def test_every_pooling_is_that_of_the_model(tmp_path: Path, kind: str, pooling: str, dense: bool) -> None:
+    folder = make_model(
+        tmp_path, kind, pooling, dense=dense, query="query: ", passage="passage: ", document="passage: "
+    )
+    ours = SentenceTransformerEncoder(folder, precision="fp32", batch_tokens=200, device="cpu")
+    assert ours._pooling == (pooling if pooling in ("mean", "cls") else "")
+    theirs = SentenceTransformer(str(folder), device="cpu")
+    texts = letters(60)
+    np.testing.assert_allclose(ours.encode(texts, "question"), theirs.encode_query(texts), atol=2e-6)
+    np.testing.assert_allclose(ours.encode(texts, "passage"), theirs.encode_document(texts), atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    "prompts",
+    [{}, {"query": "query: "}, {"query": "query: ", "passage": "passage: "}, {"document": "passage: "}],
+)
+def test_prompts_follow_the_model(tmp_path: Path, prompts: dict[str, str]) -> None:
+    folder = make_model(tmp_path, **prompts)
+    ours, theirs = (
+        SentenceTransformerEncoder(folder, device="cpu"),
+        SentenceTransformer(str(folder), device="cpu"),
+    )
+    texts = letters(10)
+    np.testing.assert_allclose(ours.encode(texts, "question"), theirs.encode_query(texts), atol=5e-2)
+    ours, theirs = SentenceTransformerEncoder(folder, device="cpu", precision="fp32"), theirs
+    np.testing.assert_allclose(ours.encode(texts, "question"), theirs.encode_query(texts), atol=2e-6)
+    np.testing.assert_allclose(ours.encode(texts, "passage"), theirs.encode_document(texts), atol=2e-6)
+
+
+def test_a_prompt_that_is_not_pooled(tmp_path: Path) -> None:
+    folder = make_model(tmp_path, query="query: ", document="passage: ")
+    settings = folder / "1_Pooling" / "config.json"
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"include_prompt": False}))
+    ours = SentenceTransformerEncoder(folder, precision="fp32", device="cpu")
+    theirs = SentenceTransformer(str(folder), device="cpu")
+    texts = [text for text in letters(20) if text]
+    np.testing.assert_allclose(ours.encode(texts, "question"), theirs.encode_query(texts), atol=2e-6)
+
+
+def test_max_length_cuts_and_changes_the_fingerprint(tmp_path: Path) -> None:
+    folder = make_model(tmp_path)
+    long, short = (
+        SentenceTransformerEncoder(folder, precision="fp32", max_length=n, device="cpu") for n in (None, 5)
+    )
+    np.testing.assert_allclose(
+        short.encode(["a b c d e f"], "passage"), long.encode(["a b c"], "passage"), atol=2e-6
+    )
+    assert short.fingerprint != long.fingerprint
+    with pytest.raises(PanglotError, match="too few"):
+        SentenceTransformerEncoder(folder, max_length=0)
+
+
+def test_the_fingerprint_follows_the_weights_not_the_place(tmp_path: Path) -> None:
+    folder = make_model(tmp_path / "one")
+    shutil.copytree(folder, tmp_path / "two")
+    first = load(folder).fingerprint
+    (tmp_path / "two" / "README.md").write_text("a card")
+    assert load(tmp_path / "two").fingerprint == first
+    weights = tmp_path / "two" / "model.safetensors"
+    raw = bytearray(weights.read_bytes())
+    raw[-1] ^= 1
+    weights.write_bytes(raw)
+    assert load(tmp_path / "two").fingerprint != first
+
+
+def test_pickles_are_refused(tmp_path: Path) -> None:
+    folder = make_model(tmp_path)
+    state = {"x": torch.zeros(1)}
+    torch.save(state, folder / "pytorch_model.bin")
+    load(folder)  # beside safetensors they are not looked at
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(PanglotError, match=r"pickle.*safetensors"):
+        load(folder)
+
+
+def test_a_pickled_dense_layer_is_refused(tmp_path: Path) -> None:
+    folder = make_model(tmp_path, dense=True)
+    (part,) = folder.glob("2_*")
+    (part / "model.safetensors").rename(part / "pytorch_model.bin")
+    with pytest.raises(PanglotError, match="pickle"):
+        load(folder)
+
+
+def test_code_of_the_model_runs_only_when_told(tmp_path: Path) -> None:
+    folder = make_model(tmp_path)
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[1]["type"] = "evil.Pooling"
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    with pytest.raises(PanglotError, match=r"own code.*trust_remote_code"):
+        load(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_code_behind_auto_map_runs_only_when_told(tmp_path: Path) -> None:
+    folder = make_model(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    with pytest.raises(PanglotError, match="cannot be loaded"):
+        load(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("name", ["modules.json", "config.json", "tokenizer.json", "model.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
+def test_damaged_files_are_told(tmp_path: Path, name: str, content: bytes) -> None:
+    folder = make_model(tmp_path)
+    (folder / name).write_bytes(content)
+    with pytest.raises(PanglotError):
+        load(folder)
+
+
+def test_what_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(PanglotError, match="no model folder"):
+        load(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PanglotError, match="a file, not a model folder"):
+        load(tmp_path / "file")
+    with pytest.raises(PanglotError, match="no such folder"):
+        load(str(tmp_path / "none"))
+    with pytest.raises(PanglotError, match="no model was named"):
+        load("")
+
+
+def test_a_name_that_the_hub_does_not_give(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(PanglotError, match="no folder here, and the hub does not give it"):
+        load("nobody-owns-this/model-7f3a")
+
+
+def test_unknown_options_are_told() -> None:
+    with pytest.raises(PanglotError, match=r"no option 'presicion'.*precision"):
+        load("bundled", presicion="fp32")
+    with pytest.raises(PanglotError, match="unknown precision"):
+        choose_precision("int8", torch.device("cpu"))  # type: ignore[arg-type]
+    with pytest.raises(PanglotError, match="no device"):
+        choose_device("cuda:99")
+    with pytest.raises(PanglotError, match="no device"):
+        choose_device("gpu")
+
+
+@given(st.lists(st.integers(0, 600), max_size=60), st.integers(1, 4096))
+def test_batches_hold_every_row_once_within_the_budget(lengths: list[int], budget: int) -> None:
+    batches = token_batches(lengths, budget)
+    assert sorted(int(row) for batch in batches for row in batch) == list(range(len(lengths)))
+    for batch in batches:
+        assert len(batch) == 1 or len(batch) * max(lengths[row] for row in batch) <= budget

@@ -1,0 +1,110 @@
+"""``panglot evaluate`` and ``panglot compare``, with vectors from disk."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import ir_measures
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from panglot._errors import PanglotError
+from panglot.cli.compare import compare_command
+from panglot.cli.evaluate import evaluate_command
+from panglot.evaluation.figures import measure
+from panglot.evaluation.trec import qrels
+
+from .made import parallel, unit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> tuple[Path, list[str]]:
+    """A saved collection, and vectors of two models for it."""
+    questions, passages, collection = parallel(groups=30)
+    collection.save(tmp_path / "made")
+    generator = np.random.default_rng(1)
+    worse = unit(passages + 2 * generator.standard_normal(passages.shape))
+    for name, vectors in (("good", passages), ("bad", worse)):
+        np.savez(
+            tmp_path / f"{name}.npz",
+            questions=questions,
+            passages=vectors,
+            question_ids=np.array(collection.questions["id"].to_pylist()),
+            passage_ids=np.array(collection.passages["id"].to_pylist()),
+        )
+    return tmp_path, [f"vectors:{tmp_path / name}.npz" for name in ("good", "bad")]
+
+
+def test_evaluate_prints_and_writes(places: tuple[Path, list[str]]) -> None:
+    folder, (good, _) = places
+    arguments = [good, str(folder / "made"), "--draws", "20", "--json", str(folder / "f.json"), "--seed", "3"]
+    arguments += [
+        "--report",
+        str(folder / "f.md"),
+        "--trec-run",
+        str(folder / "f.run"),
+        "--measures",
+        "mAP,R@10",
+    ]
+    done = CliRunner().invoke(evaluate_command, arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "mAP" in done.stdout
+    figures = json.loads((folder / "f.json").read_text("utf-8"))
+    assert figures["settings"]["measures"] == ["mAP", "R@10"]
+    questions, passages, collection = parallel(groups=30)
+    expected = measure(questions, passages, collection, draws=0).figures
+    found = figures["datasets"]["made"]
+    assert found["multilingual"]["rank_distance"] == expected["multilingual"]["rank_distance"]
+    assert "mAP" in (folder / "f.md").read_text("utf-8")
+    judged = [
+        ir_measures.Qrel(q, p, grade) for q, row in qrels(collection).items() for p, grade in row.items()
+    ]
+    run = list(ir_measures.read_trec_run(str(folder / "f.run")))
+    theirs = ir_measures.calc_aggregate([ir_measures.parse_measure("AP")], judged, run)
+    assert found["multilingual"]["mAP"] == pytest.approx(next(iter(theirs.values())), abs=1e-9)
+
+
+def test_json_on_standard_output_is_json_alone(places: tuple[Path, list[str]]) -> None:
+    folder, (good, bad) = places
+    data = str(folder / "made")
+    for command, arguments in (
+        (evaluate_command, [good, data]),
+        (compare_command, [good, bad, "--test", data]),
+    ):
+        done = CliRunner().invoke(
+            command, [*arguments, "--draws", "5", "--json", "-"], catch_exceptions=False
+        )
+        assert json.loads(done.stdout)["datasets"]["made"]
+        assert not done.stderr
+
+
+def test_compare_finds_the_better_model(places: tuple[Path, list[str]]) -> None:
+    folder, models = places
+    arguments = [*models, "--test", str(folder / "made"), "--draws", "50", "--json", str(folder / "c.json")]
+    done = CliRunner().invoke(compare_command, arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "good" in done.stdout
+    figures = json.loads((folder / "c.json").read_text("utf-8"))
+    assert figures["datasets"]["made"]["multilingual.mAP"]["best"] == "good"
+
+
+def test_languages_are_kept(places: tuple[Path, list[str]]) -> None:
+    folder, (good, _) = places
+    arguments = [good, str(folder / "made"), "--languages", "de, zh", "--draws", "0", "--json", "-"]
+    done = CliRunner().invoke(evaluate_command, arguments, catch_exceptions=False)
+    assert json.loads(done.stdout)["datasets"]["made"]["languages"] == ["de", "zh"]
+
+
+def test_a_mistake_is_a_panglot_error(places: tuple[Path, list[str]]) -> None:
+    folder, (good, _) = places
+    for arguments in (
+        [good, str(folder / "made"), "--measures", "F1"],
+        [good, str(folder / "nowhere.jsonl")],
+    ):
+        done = CliRunner().invoke(evaluate_command, arguments)
+        assert isinstance(done.exception, PanglotError)

@@ -1,0 +1,133 @@
+"""The page in a real browser: it opens in silence, fits every width, and can be read in the dark."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sample_figures
+
+from panglot.report import write_html
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+sync_api = pytest.importorskip("playwright.sync_api")
+
+BAD = "<script>window.hit=1</script><img src=x onerror=window.hit=1>" + "long" * 30
+
+# Of every element with text of its own: the contrast of its ink with the first ground behind it.
+FAINT = """() => {
+  const parse = c => c.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((s, v, i) => s + v * [.2126, .7152, .0722][i], 0);
+  const ground = e => { for (; e; e = e.parentElement) {
+    const c = parse(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] > 0) return c; }
+    return [255, 255, 255]; };
+  const found = [];
+  for (const e of document.querySelectorAll('body *')) {
+    if (e.closest('svg') || ![...e.childNodes].some(n => n.nodeType === 3 && n.data.trim())) continue;
+    const [a, b] = [light(parse(getComputedStyle(e).color)), light(ground(e))].sort((x, y) => x - y);
+    const ratio = (b + .05) / (a + .05);
+    if (ratio < 4.5) found.push([e.tagName, e.className, e.textContent.slice(0, 20), ratio]);
+  }
+  return found.slice(0, 5);
+}"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    chromium = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))),
+        None,
+    )
+    if chromium is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    flags = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=flags)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pages")
+    comparison = sample_figures.comparison()
+    logs = {model: sample_figures.log_lines(model) for model in comparison["models"]}
+    bad = sample_figures.renamed(sample_figures.renamed(comparison, "runs/mono", BAD), "xquad-r", BAD)
+    write_html(folder / "one.html", sample_figures.figures(), logs["runs/hybrid"])
+    write_html(folder / "many.html", comparison, logs)
+    write_html(folder / "not-parallel.html", sample_figures.not_parallel())
+    write_html(folder / "bad.html", bad, {BAD: logs["runs/mono"], "another": logs["runs/cross"]}, title=BAD)
+    return {path.stem: path for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("name", ["one", "many", "not-parallel", "bad"])
+def test_the_page_opens_in_silence_and_fits(browser: Any, pages: dict[str, Path], name: str) -> None:
+    page = browser.new_page(color_scheme="dark")
+    heard: list[str] = []
+    page.on("console", lambda message: heard.append(message.text))
+    page.on("pageerror", lambda error: heard.append(str(error)))
+    page.on("request", lambda request: heard.append(request.url))
+    page.goto(pages[name].as_uri())
+    for width in (360, 768, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, width
+    assert heard == [pages[name].as_uri()]
+    assert page.evaluate("window.hit") is None
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["one", "many"])
+def test_all_text_stands_out(browser: Any, pages: dict[str, Path], name: str, scheme: str) -> None:
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(pages[name].as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert page.evaluate(FAINT) == []
+    luminance = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (luminance == "rgb(255, 255, 255)") == (scheme == "light")
+    page.close()
+
+
+def test_arabic_runs_from_right_to_left(browser: Any, pages: dict[str, Path]) -> None:
+    page = browser.new_page()
+    page.goto(pages["one"].as_uri())
+    direction = "e => getComputedStyle(e).direction"
+    assert page.locator("bdi[lang=ar]").first.evaluate(direction) == "rtl"
+    assert page.locator("bdi[lang=de]").first.evaluate(direction) == "ltr"
+    page.close()
+
+
+def test_print_opens_what_is_folded_on_white(browser: Any, pages: dict[str, Path]) -> None:
+    page = browser.new_page(color_scheme="dark")
+    page.goto(pages["many"].as_uri())
+    table = page.locator("details table").first
+    assert not table.is_visible()
+    page.emulate_media(media="print")
+    assert table.is_visible()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.close()
+
+
+def test_a_wide_table_scrolls_in_its_own_container(browser: Any, pages: dict[str, Path]) -> None:
+    page = browser.new_page(viewport={"width": 360, "height": 800})
+    page.goto(pages["one"].as_uri())
+    box = page.locator(".scroll:has(.heat)").first
+    assert box.evaluate("e => e.scrollWidth > e.clientWidth")
+    box.evaluate("e => e.scrollLeft = 200")
+    left = box.evaluate(
+        "e => e.querySelector('tbody th').getBoundingClientRect().left - e.getBoundingClientRect().left"
+    )
+    assert left == pytest.approx(0, abs=2)
+    page.close()

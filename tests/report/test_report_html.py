@@ -1,0 +1,234 @@
+"""The page as text: it needs nothing from elsewhere, escapes everything, and names what it shows."""
+
+from __future__ import annotations
+
+import os
+import re
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sample_figures
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from panglot._errors import PanglotError
+from panglot.report import colours, to_html, write_html
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VOID = {"meta", "link", "br", "hr", "col"}
+Attributes = dict[str, str | None]
+
+
+class Page(HTMLParser):
+    """Every element of a page in order, its text, and whether each is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, Attributes]] = []
+        self.text: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        assert self._open == [], self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def all(self, tag: str) -> list[Attributes]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def one() -> Page:
+    return Page(to_html(sample_figures.figures(), sample_figures.log_lines()))
+
+
+def many() -> Page:
+    comparison = sample_figures.comparison()
+    return Page(
+        to_html(comparison, {model: sample_figures.log_lines(model) for model in comparison["models"]})
+    )
+
+
+@pytest.mark.parametrize("make", [one, many, lambda: Page(to_html(sample_figures.not_parallel()))])
+def test_the_page_needs_nothing_but_itself(make: Any) -> None:
+    page: Page = make()
+    assert not {"script", "iframe", "object", "embed", "img", "form"} & {tag for tag, _ in page.elements}
+    for _, attributes in page.elements:
+        assert not any(name.startswith("on") for name in attributes)
+        for name in ("src", "href", "xlink:href", "action"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:"))
+    style = "".join(page.text)
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+@pytest.mark.parametrize("make", [one, many])
+def test_tables_and_drawings_say_what_they_are(make: Any) -> None:
+    page: Page = make()
+    assert len(page.all("caption")) == len(page.all("table"))
+    assert all(th.get("scope") for th in page.all("th"))
+    drawings = page.all("svg")
+    nested = [svg for svg in drawings if (svg.get("class") or "").startswith("mark")]
+    for svg in drawings:
+        assert svg in nested or svg.get("aria-hidden") or (svg.get("role") == "img" and svg.get("aria-label"))
+    assert page.all("html")[0]["lang"] == "en"
+    assert len(page.all("h1")) == 1
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_every_figure_of_the_matrix_is_a_cell() -> None:
+    figures = sample_figures.figures()
+    text = to_html(figures)
+    (table,) = re.findall(
+        r"<table class=\"heat\">(?:(?!</table>).)*answered in(?:(?!</table>).)*</table>", text
+    )
+    values = re.findall(r"<td class=\"s\d+(?: own)?\">([^<]*)</td>", table)
+    matrix = figures["datasets"]["xquad-r"]["crosslingual"]["matrix"]["mAP"]
+    mono = figures["datasets"]["xquad-r"]["monolingual"]["by_language"]
+    wanted = [
+        mono[x]["mAP"] if x == y else matrix[x][y] for x in sample_figures.POOL for y in sample_figures.POOL
+    ]
+    assert values == [f"{value:.2f}".removeprefix("0") for value in wanted]
+
+
+def test_right_to_left_names_have_their_own_direction() -> None:
+    names = [bdi for bdi in one().all("bdi") if bdi.get("lang") == "ar"]
+    assert names
+    assert all(name["dir"] == "auto" for name in names)
+
+
+def test_bold_is_only_what_is_best_beyond_chance() -> None:
+    text = to_html(sample_figures.comparison())
+    bold = set(re.findall(r"<strong(?: title=\"[^\"]*\")?>([.\d,]+)</strong>", text))
+    assert bold == {".566"}
+
+
+def test_scripts_in_names_stay_text() -> None:
+    bad = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
+    comparison = sample_figures.renamed(
+        sample_figures.renamed(sample_figures.comparison(), "runs/mono", bad), "xquad-r", bad
+    )
+    page = Page(to_html(comparison, {bad: sample_figures.log_lines()}))
+    assert [tag for tag, _ in page.elements] == [
+        tag
+        for tag, _ in Page(
+            to_html(sample_figures.comparison(), {"runs/mono": sample_figures.log_lines()})
+        ).elements
+    ]
+    assert bad in page.text
+
+
+@settings(max_examples=25, deadline=None)
+@given(name=st.text(max_size=40), why=st.text(max_size=40))
+def test_no_text_from_outside_changes_the_page(name: str, why: str) -> None:
+    def tags(model: str, reason: str) -> list[tuple[str, Any]]:
+        figures = sample_figures.not_parallel()
+        figures["model"]["name"] = model or "model"
+        figures["command"] = f"panglot {reason}"
+        figures["datasets"] = {reason or "x": figures["datasets"]["tydiqa-goldp"]}
+        figures["datasets"][reason or "x"]["not_measured"][0]["why"] = reason
+        return [(tag, sorted(attributes)) for tag, attributes in Page(to_html(figures)).elements]
+
+    assert tags(name, why) == tags("model", "why")
+
+
+def test_unknown_language_codes_stand_for_themselves() -> None:
+    figures = sample_figures.renamed(sample_figures.figures(), "ar", "<b>x</b>")
+    figures["datasets"]["xquad-r"]["languages"][0] = "<b>x</b>"
+    text = to_html(figures)
+    assert "<b>x" not in text
+    assert "&lt;b&gt;x" in text
+
+
+@pytest.mark.parametrize("letter", ["s", "d"])
+def test_numbers_in_cells_are_readable(letter: str) -> None:
+    rules = re.findall(rf"\.{letter}(\d+)\{{background:(#\w+);color:(#\w+)\}}", colours.stylesheet())
+    assert len(rules) == colours.STEPS
+    for _, ground, ink in rules:
+        assert colours.contrast(colours.parse(ground), colours.parse(ink)) >= 4.5
+
+
+def test_the_sequential_scale_rises_evenly_in_lightness() -> None:
+    black = (0, 0, 0)
+    lightness = [colours.contrast(colours.sequential(place / 40), black) for place in range(41)]
+    assert lightness == sorted(lightness)
+
+
+def test_a_comparison_with_holes_is_shown() -> None:
+    comparison = sample_figures.comparison()
+    del comparison["evaluations"]["runs/cross"]["datasets"]["xquad-r"]
+    comparison["evaluations"]["runs/mono"]["datasets"]["xquad-r"]["multilingual"] = None
+    comparison["evaluations"]["runs/mono"]["datasets"]["xquad-r"]["geometry"] = None
+    for contest in comparison["datasets"]["xquad-r"].values():
+        contest["values"]["runs/cross"] = None
+        contest["differences"] = []
+    comparison["datasets"]["other"] = {}
+    assert "runs/cross" in "".join(Page(to_html(comparison)).text)
+
+
+@pytest.mark.parametrize("key", ["monolingual", "crosslingual", "multilingual", "geometry"])
+def test_any_setting_may_be_null(key: str) -> None:
+    figures = sample_figures.figures()
+    figures["datasets"]["xquad-r"][key] = None
+    figures["datasets"]["xquad-r"]["not_measured"] = [{"what": key, "why": f"no {key} here"}]
+    assert f"no {key} here" in "".join(Page(to_html(figures)).text)
+
+
+def test_a_single_language_and_an_empty_evaluation_are_shown() -> None:
+    figures = sample_figures.figures()
+    figures["datasets"] = {"empty": {"languages": [], "monolingual": None, "not_measured": []}}
+    Page(to_html(figures))
+    figures["datasets"] = {}
+    Page(to_html(figures))
+    figures["datasets"] = {
+        "one": {
+            "languages": ["sw"],
+            "pool": {"sw": 3},
+            "monolingual": {"mAP": 0.5, "by_language": {"sw": {"mAP": 0.5}}},
+        }
+    }
+    assert "Kiswahili" in "".join(Page(to_html(figures)).text)
+
+
+def test_a_hundred_languages_take_a_moment() -> None:
+    from time import perf_counter
+
+    codes = [f"q{chr(97 + a)}{chr(97 + b)}" for a in range(10) for b in range(10)]
+    cells = {x: dict.fromkeys(codes, 0.5) for x in codes}
+    figures = sample_figures.figures()
+    figures["datasets"]["xquad-r"] |= {
+        "languages": codes,
+        "crosslingual": {"mAP": 0.5, "matrix": {"mAP": cells}},
+        "multilingual": {"mAP": 0.4, "language_share@10": cells, "pool_share": dict.fromkeys(codes, 0.01)},
+        "geometry": {"mean_distance": cells},
+    }
+    begun = perf_counter()
+    text = to_html(figures)
+    assert perf_counter() - begun < 5
+    assert len(text) < 3_000_000
+
+
+def test_writing_is_whole_or_not_at_all(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "report.html"
+    write_html(target, sample_figures.figures(), title="A & B")
+    assert "<title>A &amp; B</title>" in target.read_text("utf-8")
+    with pytest.raises(PanglotError):
+        write_html(target, {})
+    assert "A &amp; B" in target.read_text("utf-8")
+    assert os.listdir(target.parent) == ["report.html"]  # noqa: PTH208
+    with pytest.raises(PanglotError, match="cannot write"):
+        write_html(target / "below" / "report.html", sample_figures.figures())

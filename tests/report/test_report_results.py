@@ -1,0 +1,129 @@
+"""Reading figures: what is there, what is missing, which lead is real."""
+
+from __future__ import annotations
+
+import pytest
+import sample_figures
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panglot._errors import PanglotError
+from panglot.report.languages import answered, asked, matrix
+from panglot.report.measures import bias_measures, retrieval_measures
+from panglot.report.numbers import written
+from panglot.report.results import Dataset, Results, read
+from panglot.report.scales import around, ticks
+from panglot.report.summary import gaps, verdicts
+
+
+def only(results: Results) -> Dataset:
+    (dataset,) = results.datasets
+    return dataset
+
+
+def test_an_evaluation_and_a_comparison_are_read_into_one_shape() -> None:
+    one, many = read(sample_figures.figures()), read(sample_figures.comparison())
+    assert one.models == ("bundled",)
+    assert not one.compared
+    assert many.models == tuple(sample_figures.KINDS)
+    assert many.compared
+    for results in (one, many):
+        names = [(c.setting, c.measure.key) for c in only(results).headline]
+        assert names[:3] == [(s, "mAP") for s in ("monolingual", "crosslingual", "multilingual")]
+        assert names[3] == ("multilingual", "rank_distance")
+    mono = only(many).headline[0].estimates["runs/hybrid"]
+    assert (mono.value, mono.low, mono.high) == (0.809, 0.798, 0.82)
+
+
+@pytest.mark.parametrize("given", [{}, {"datasets": None}, {"datasets": []}, {"evaluations": {}}])
+def test_what_is_no_figures_is_refused(given: dict[str, object]) -> None:
+    with pytest.raises(PanglotError, match="no figures"):
+        read(given)
+
+
+def test_best_is_what_the_comparison_says_and_nothing_else() -> None:
+    dataset = only(read(sample_figures.comparison()))
+    assert [contest.best for contest in dataset.headline] == [None, None, "runs/hybrid", None]
+    best, even = verdicts(dataset)
+    assert best == "Best: runs/hybrid in Multilingual mAP."
+    assert even.endswith("Monolingual mAP, Cross-lingual mAP, Rank distance.")
+
+
+def test_a_best_model_without_a_value_is_not_believed() -> None:
+    comparison = sample_figures.comparison()
+    comparison["datasets"]["xquad-r"]["multilingual.mAP"]["best"] = "runs/unknown"
+    assert only(read(comparison)).headline[2].best is None
+
+
+def test_intervals_of_a_comparison_come_from_the_evaluations_where_it_has_none() -> None:
+    comparison = sample_figures.comparison()
+    for contest in comparison["datasets"]["xquad-r"].values():
+        del contest["intervals"]
+    found = only(read(comparison)).headline[0].estimates["bundled"]
+    assert (found.low, found.high) == (0.789, 0.811)
+
+
+def test_a_setting_that_is_null_keeps_its_reason() -> None:
+    dataset = only(read(sample_figures.not_parallel()))
+    assert dataset.headline[1].estimates == {}
+    assert dataset.why_not("crosslingual") == "no passage in another language answers a question"
+    assert [what for what, _ in gaps(dataset)] == ["Cross-lingual", "Rank distance"]
+    assert matrix(dataset, "bundled") == {}
+
+
+def test_a_reason_of_one_model_names_it() -> None:
+    comparison = sample_figures.comparison()
+    part = comparison["evaluations"]["runs/mono"]["datasets"]["xquad-r"]
+    part["not_measured"] = [{"what": "geometry", "why": "no vectors"}]
+    assert gaps(only(read(comparison))) == [("Geometry", "not measured for runs/mono: no vectors")]
+
+
+def test_questions_that_were_left_out_are_told() -> None:
+    figures = sample_figures.figures()
+    figures["datasets"]["xquad-r"]["monolingual"]["left_out"] = 12
+    dataset = only(read(figures))
+    assert gaps(dataset) == [("Monolingual", "12 questions without a relevant passage there left out")]
+    assert "left_out" not in [measure.key for measure in dataset.retrieval()]
+
+
+def test_without_map_the_first_measure_leads() -> None:
+    figures = sample_figures.figures()
+    part = figures["datasets"]["xquad-r"]
+    for setting in ("monolingual", "crosslingual", "multilingual"):
+        del part[setting]["mAP"]
+    assert only(read(figures)).headline[0].measure.key == "MRR"
+
+
+def test_the_matrix_has_monolingual_figures_on_its_diagonal_and_means_without_it() -> None:
+    figures = sample_figures.figures()
+    dataset = only(read(figures))
+    cells = matrix(dataset, "bundled")
+    mono = figures["datasets"]["xquad-r"]["monolingual"]["by_language"]
+    assert all(cells[x][x] == mono[x]["mAP"] for x in sample_figures.POOL)
+    others = [value for y, value in cells["th"].items() if y != "th"]
+    assert asked(cells)["th"] == pytest.approx(sum(others) / 10)
+    column = [row["th"] for x, row in cells.items() if x != "th"]
+    assert answered(cells)["th"] == pytest.approx(sum(column) / 10)
+
+
+def test_measures_are_told_apart() -> None:
+    keys = ["mAP", "R@10", "complete@100", "rank_distance", "complete@10", "pool_size", "PEER@20"]
+    assert [m.key for m in bias_measures(keys)] == ["rank_distance", "complete@10", "complete@100", "PEER@20"]
+    assert [m.key for m in retrieval_measures(keys)] == ["mAP", "R@10"]
+
+
+@given(st.floats(allow_nan=True, allow_infinity=True), st.sampled_from(["score", "rank", "percent", "times"]))
+def test_every_number_can_be_written(value: float, kind: str) -> None:
+    text = written(value, kind)  # pyright: ignore[reportArgumentType]
+    assert text
+    assert "-" not in text
+    assert not text.startswith("−.000")
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=20))
+def test_a_scale_holds_its_values_and_its_ticks(values: list[float]) -> None:
+    scale = around(values, least=0, most=1)
+    assert scale.low - 1e-9 <= min(values)
+    assert max(values) <= scale.high + 1e-9
+    assert all(scale.low - 1e-9 <= at <= scale.high + 1e-9 for at in ticks(scale))
+    assert len(ticks(scale)) <= 11

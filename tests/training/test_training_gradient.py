@@ -1,0 +1,151 @@
+"""The gradient of a batch does not depend on how it is computed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from training_facts import TOPICS
+
+from panglot.batching import Plan
+from panglot.training import data, save
+from panglot.training.gradient import Processes, accumulate
+from panglot.training.loss import info_nce
+from panglot.training.settings import Settings
+from panglot.training.trainee import Trainee
+
+CPU = torch.device("cpu")
+
+
+def gradient(settings: Settings, step: int = 0) -> tuple[float, dict[str, torch.Tensor]]:
+    training_data = data.load(settings)
+    trainee = Trainee(save.start_model(settings.model), settings, CPU)
+    tokenized = data.Tokenized(training_data, trainee, settings.hard_negatives, settings.seed)
+    example = tokenized.example(Plan(training_data.sources, settings.policy)(step))
+    loss = accumulate(trainee, example, settings, Processes(), seed=3)
+    return loss, {name: p.grad.clone() for name, p in trainee.trained.items() if p.grad is not None}
+
+
+def recipe(facts_folder: Path, small_model: Path, **changes: object) -> Settings:
+    base = Settings(
+        model=str(small_model),
+        on=(str(facts_folder),),
+        batch_size=12,
+        batches="cross",
+        precision="fp32",
+        temperature=0.1,
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("batches", ["cross", "whole-group", "hybrid-row"])
+@pytest.mark.parametrize("hard_negatives", [0, 1])
+@pytest.mark.parametrize("dropout", [False, True])
+def test_grad_cache_is_the_plain_gradient(
+    facts_folder: Path, small_model: Path, batches: str, hard_negatives: int, dropout: bool
+) -> None:
+    settings = recipe(
+        facts_folder,
+        small_model,
+        batches=batches,
+        hard_negatives=hard_negatives,
+        dropout=dropout,
+        chunk_tokens=150,
+    )
+    plain = gradient(settings)
+    cached = gradient(replace(settings, cache_tokens=1))
+    assert cached[0] == pytest.approx(plain[0], abs=1e-6)
+    assert plain[1].keys() == cached[1].keys()
+    for name, expected in plain[1].items():
+        torch.testing.assert_close(cached[1][name], expected, atol=1e-5, rtol=0)
+
+
+def test_dropout_is_replayed_only_where_it_is_on(facts_folder: Path, small_model: Path) -> None:
+    still, moving = (gradient(recipe(facts_folder, small_model, dropout=on))[0] for on in (False, True))
+    assert still != moving
+
+
+def test_gradient_is_that_of_the_padded_model(facts_folder: Path, small_model: Path) -> None:
+    settings = recipe(facts_folder, small_model, symmetric=False)
+    loss, found = gradient(settings)
+    training_data = data.load(settings)
+    batch = Plan(training_data.sources, settings.policy)(0)
+    model = save.start_model(settings.model)
+    model.eval()
+    held = training_data.collections[0]
+    vectors = []
+    for prompt, texts in (
+        ("query: ", held.questions["text"].take(batch.questions)),
+        ("passage: ", held.passages["text"].take(batch.passages)),
+    ):
+        features = model.tokenizer([prompt + t for t in texts.to_pylist()], padding=True, return_tensors="pt")
+        vectors.append(model(dict(features))["sentence_embedding"])
+    expected = info_nce(vectors[0], vectors[1], temperature=settings.temperature)
+    expected.backward()
+    assert loss == pytest.approx(float(expected), abs=1e-5)
+    plain = dict(model.named_parameters())
+    for name, gradient_found in found.items():
+        torch.testing.assert_close(gradient_found, plain[name].grad, atol=1e-5, rtol=0)
+
+
+def test_frozen_parts_have_no_gradient(facts_folder: Path, small_model: Path) -> None:
+    names = gradient(recipe(facts_folder, small_model, frozen_layers=1))[1]
+    assert names
+    assert all("layer.1." in name for name in names)
+    assert not any("word_embeddings" in name for name in gradient(recipe(facts_folder, small_model))[1])
+
+
+def test_trimmed_embeddings_move_only_tokens_of_the_training_text(
+    facts_folder: Path, small_model: Path
+) -> None:
+    from panglot.training.loop import train
+
+    output = facts_folder.parent / "trimmed"
+    settings = recipe(
+        facts_folder, small_model, embeddings="trimmed", output=output, steps=3, learning_rate=0.01
+    )
+    train(settings, show=False)
+    before, after = (
+        save.start_model(str(path))[0].auto_model.get_input_embeddings().weight
+        for path in (small_model, output)
+    )
+    moved = (before != after).any(1)
+    assert moved.any()
+    assert not moved[-20:].any()
+
+
+def test_trimmed_is_full_on_the_tokens_that_occur(facts_folder: Path, small_model: Path) -> None:
+    full = gradient(recipe(facts_folder, small_model, embeddings="full"))
+    settings = recipe(facts_folder, small_model, embeddings="trimmed")
+    training_data = data.load(settings)
+    trainee = Trainee(save.start_model(settings.model), settings, CPU)
+    texts = training_data.used_texts()
+    used = sorted({t for side, ts in texts.items() for ids in trainee.tokenize(ts, side) for t in ids})
+    trainee.trim(ids for side, ts in texts.items() for ids in trainee.tokenize(ts, side))
+    example = data.Tokenized(training_data, trainee, 0, 0).example(
+        Plan(training_data.sources, settings.policy)(0)
+    )
+    loss = accumulate(trainee, example, settings, Processes(), seed=3)
+    assert loss == pytest.approx(full[0], abs=1e-6)
+    word_gradient = next(g for name, g in full[1].items() if "word_embeddings" in name)
+    torch.testing.assert_close(trainee.trained["words"].grad, word_gradient[used], atol=1e-5, rtol=0)
+
+
+def test_a_neighbours_hard_negative_from_the_own_group_is_ignored(
+    facts_folder: Path, small_model: Path
+) -> None:
+    settings = recipe(facts_folder, small_model, hard_negatives=1, batch_size=20)
+    training_data = data.load(settings)
+    trainee = Trainee(save.start_model(settings.model), settings, CPU)
+    batch = Plan(training_data.sources, settings.policy)(0)
+    example = data.Tokenized(training_data, trainee, 1, 0).example(batch)
+    assert example.ignored is not None
+    held = training_data.collections[0]
+    group_of = held.questions["group"].take(batch.questions).to_pylist()
+    extra = len(example.passages) - len(batch.passages)
+    assert extra == len(batch.questions)
+    # The hard negative of a topic is the passage of the topic before it.
+    wanted = sum(TOPICS[TOPICS.index(group) - 1] in group_of for group in group_of)
+    assert example.ignored.sum() == wanted

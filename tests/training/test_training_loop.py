@@ -1,0 +1,280 @@
+"""Runs: stopped and resumed, broken and refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from panglot._errors import PanglotError
+from panglot.training import checkpoint
+from panglot.training.loop import train
+from panglot.training.settings import Settings
+
+COMMAND = [sys.executable, "-m", "panglot.cli.main", "train"]
+
+
+@pytest.fixture
+def recipe(facts_folder: Path, small_model: Path, tmp_path: Path) -> Settings:
+    return Settings(
+        model=str(small_model), on=(str(facts_folder),), output=tmp_path / "run", batch_size=8, steps=12, dropout=True,
+        precision="fp32", learning_rate=1e-3, checkpoint_every=3,
+    )  # fmt: skip
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def arguments(settings: Settings) -> list[str]:
+    given = [
+        settings.model, "--on", settings.on[0], "--output", str(settings.output), "--batch-size", "8",
+        "--steps", str(settings.steps), "--dropout", "--precision", "fp32", "--learning-rate", "1e-3",
+        "--checkpoint-every", str(settings.checkpoint_every),
+    ]  # fmt: skip
+    return [*COMMAND, *given]
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+
+
+def test_a_run_learns_and_loads_in_plain_sentence_transformers(recipe: Settings, facts: Any) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    import panglot
+
+    settings = replace(recipe, steps=150, dropout=False, checkpoint_every=0, batches="hybrid-row")
+    train(settings, show=False)
+    losses = [json.loads(line)["loss"] for line in (settings.output / "log.jsonl").read_text().splitlines()]
+    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
+    model = SentenceTransformer(str(settings.output))
+    texts = facts.passages["text"].to_pylist()
+    ours = panglot.load(settings.output).encode(texts, "passage")
+    theirs = model.encode_document(texts, normalize_embeddings=True)
+    assert np.min(np.sum(ours * theirs, axis=1)) > 0.9999
+    questions = facts.questions["text"].to_pylist()
+    ours = panglot.load(settings.output).encode(questions, "question")
+    assert np.min(np.sum(ours * model.encode_query(questions, normalize_embeddings=True), axis=1)) > 0.9999
+    assert "hybrid-row" in (settings.output / "README.md").read_text()
+
+
+def test_stopped_anywhere_and_resumed_is_as_never_stopped(
+    recipe: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = replace(recipe, output=tmp_path / "whole")
+    train(whole, show=False)
+    from panglot.training import loop
+
+    real = loop._step
+    for stop_at in (2, 7):
+        calls = 0
+
+        def stopping(state: Any, settings: Settings, stop_at: int = stop_at) -> float:
+            nonlocal calls
+            calls += 1
+            if calls == stop_at:
+                raise KeyboardInterrupt
+            return real(state, settings)
+
+        monkeypatch.setattr(loop, "_step", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, show=False)
+    monkeypatch.setattr(loop, "_step", real)
+    train(recipe, show=False)
+    assert same(weights(recipe.output), weights(whole.output))
+    lines = [
+        [json.loads(line) for line in (o / "log.jsonl").read_text().splitlines()]
+        for o in (recipe.output, whole.output)
+    ]
+    assert [line["step"] for line in lines[0]] == list(range(1, 13))
+    assert [line["loss"] for line in lines[0]] == [line["loss"] for line in lines[1]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_killed_and_started_again_is_as_never_killed(recipe: Settings, tmp_path: Path, number: int) -> None:
+    settings = replace(recipe, steps=400, checkpoint_every=20)
+    whole = replace(settings, output=tmp_path / "whole")
+    subprocess.run(arguments(whole), check=True, env=environment(), capture_output=True)
+    child = subprocess.Popen(arguments(settings), env=environment(), stderr=subprocess.PIPE)
+    log = settings.output / "log.jsonl"
+    begin = time.monotonic()
+    while not log.exists() or len(log.read_text().splitlines()) < 70:
+        assert time.monotonic() - begin < 120
+        time.sleep(0.01)
+    child.send_signal(number)
+    _, told = child.communicate(timeout=60)
+    assert child.returncode == (-9 if number == signal.SIGKILL else 130)
+    assert number == signal.SIGKILL or b"the same command goes on" in told
+    assert not (settings.output / "modules.json").exists()
+    subprocess.run(arguments(settings), check=True, env=environment(), capture_output=True)
+    assert same(weights(settings.output), weights(whole.output))
+
+
+def test_a_finished_run_is_left_alone(recipe: Settings) -> None:
+    train(recipe, show=False)
+    before = (recipe.output / "model.safetensors").stat().st_mtime_ns
+    train(recipe, show=False)
+    assert (recipe.output / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_another_recipe_in_the_folder_is_refused(recipe: Settings) -> None:
+    train(recipe, show=False)
+    with pytest.raises(PanglotError, match=r"another recipe \(learning_rate 0.001 there and 0.1 now\)"):
+        train(replace(recipe, learning_rate=0.1), show=False)
+
+
+def test_other_data_in_a_resumed_run_are_refused(recipe: Settings, facts: Any, tmp_path: Path) -> None:
+    facts.save(tmp_path / "mine")
+    settings = replace(recipe, on=(str(tmp_path / "mine"),))
+    train(settings, show=False)
+    (settings.output / "modules.json").unlink()
+    facts.select(["de", "en"]).save(tmp_path / "mine")
+    with pytest.raises(PanglotError, match="changed since the run began"):
+        train(settings, show=False)
+
+
+def test_a_folder_with_other_things_is_not_touched(recipe: Settings) -> None:
+    recipe.output.mkdir()
+    (recipe.output / "thesis.tex").write_text("years of work")
+    with pytest.raises(PanglotError, match="not a run folder"):
+        train(recipe, show=False)
+    assert (recipe.output / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_damaged_checkpoint_is_passed_over(recipe: Settings, tmp_path: Path) -> None:
+    whole = replace(recipe, output=tmp_path / "whole")
+    train(whole, show=False)
+    train(recipe, show=False)
+    (recipe.output / "modules.json").unlink()
+    newest = checkpoint.place(recipe.output / "checkpoints", 12)
+    data = bytearray((newest / "weights.safetensors").read_bytes())
+    data[-1] ^= 1
+    (newest / "weights.safetensors").write_bytes(bytes(data))
+    with pytest.warns(UserWarning, match="damaged checkpoint"):
+        train(recipe, show=False)
+    assert same(weights(recipe.output), weights(whole.output))
+    (recipe.output / "modules.json").unlink()
+    for path in (recipe.output / "checkpoints").glob("step-*"):
+        (path / "checkpoint.json").write_text("{")
+    with pytest.warns(UserWarning), pytest.raises(PanglotError, match="every checkpoint is damaged"):
+        train(recipe, show=False)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(recipe: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from panglot.training import loop
+
+    real, calls = loop.accumulate, 0
+
+    def breaking(trainee: Any, *rest: Any, **named: Any) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == 5:
+            with torch.no_grad():
+                next(iter(trainee.trained.values())).fill_(float("nan"))
+        return real(trainee, *rest, **named)
+
+    monkeypatch.setattr(loop, "accumulate", breaking)
+    with pytest.raises(PanglotError, match="step 5 is not a number") as caught:
+        train(recipe, show=False)
+    assert str(recipe.output / "checkpoints") in str(caught.value)
+    kept = checkpoint.newest(recipe.output / "checkpoints")
+    assert kept is not None
+    assert kept.progress.step == 3
+    assert all(torch.isfinite(tensor).all() for tensor in kept.weights.values())
+
+
+def test_early_stopping_keeps_the_best(recipe: Settings, facts_folder: Path) -> None:
+    settings = replace(recipe, dev=str(facts_folder), dev_every=2, patience=2, steps=60, learning_rate=0.5)
+    train(settings, show=False)
+    lines = [json.loads(line) for line in (settings.output / "log.jsonl").read_text().splitlines()]
+    scores = {line["step"]: np.mean([line["dev"][s] for s in ("monolingual", "crosslingual", "multilingual")])
+              for line in lines if "dev" in line}  # fmt: skip
+    assert max(scores) < 60
+    best = max(scores, key=lambda step: scores[step])
+    saved = weights(settings.output)
+    kept = load_file(checkpoint.place(settings.output / "checkpoints", best) / "weights.safetensors")
+    name = next(iter(kept))
+    assert torch.equal(saved[name.removeprefix("0.auto_model.").removeprefix("0.model.")], kept[name])
+
+
+def test_averaging_with_the_start(recipe: Settings, small_model: Path, tmp_path: Path) -> None:
+    train(recipe, show=False)
+    half = replace(recipe, output=tmp_path / "half", average=0.5)
+    train(half, show=False)
+    for name, tensor in weights(half.output).items():
+        expected = (weights(recipe.output)[name] + load_file(small_model / "model.safetensors")[name]) / 2
+        torch.testing.assert_close(tensor, expected)
+
+
+def test_test_sets_are_refused(recipe: Settings, data_dir: Path) -> None:
+    with pytest.raises(PanglotError, match="xquad-r is a test set"):
+        train(replace(recipe, on=("xquad-r",), data_dir=data_dir), show=False)
+
+
+def test_a_place_that_cannot_be_written(recipe: Settings, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PanglotError, match="cannot write"):
+        train(replace(recipe, output=tmp_path / "file" / "run"), show=False)
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_one_does(recipe: Settings, tmp_path: Path) -> None:
+    settings = replace(recipe, dropout=False, steps=6, checkpoint_every=0)
+    train(settings, show=False)
+    script = tmp_path / "two.py"
+    script.write_text(
+        "import json, sys\nfrom pathlib import Path\nimport torch\n"
+        "from panglot.batching import Plan\n"
+        "from panglot.training import loop\nfrom panglot.training.settings import Settings\n"
+        "settings = Settings.read(sys.argv[1], output=sys.argv[2])\n"
+        "met = []\nreal = loop.accumulate\n"
+        "def noting(trainee, example, settings, processes, seed):\n"
+        "    assert processes.count == 2\n"
+        "    met.append([list(map(list, example.questions)), list(map(list, example.passages))])\n"
+        "    return real(trainee, example, settings, processes, seed)\n"
+        "loop.accumulate = noting\nloop.train(settings, show=False)\n"
+        "rank = torch.distributed.get_rank()\n"
+        "Path(sys.argv[2] + f'.rank{rank}.json').write_text(json.dumps(met))\n"
+    )
+    (tmp_path / "recipe.toml").write_text(settings.to_toml())
+    two = tmp_path / "two"
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--master-port",
+        "29611",
+    ]
+    done = subprocess.run(
+        [*launch, str(script), str(tmp_path / "recipe.toml"), str(two)],
+        env={**environment(), "ACCELERATE_USE_CPU": "true"}, capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    for name, tensor in weights(two).items():
+        torch.testing.assert_close(tensor, weights(settings.output)[name], atol=1e-5, rtol=0)
+    losses = [
+        [json.loads(line)["loss"] for line in (o / "log.jsonl").read_text().splitlines()]
+        for o in (settings.output, two)
+    ]
+    np.testing.assert_allclose(losses[0], losses[1], atol=1e-5)
+    ranks = [json.loads(Path(f"{two}.rank{rank}.json").read_text()) for rank in (0, 1)]
+    assert ranks[0] == ranks[1]

@@ -1,0 +1,52 @@
+"""Recipes: written, read, refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from panglot._errors import PanglotError
+from panglot.training.settings import Settings
+
+
+def test_a_recipe_comes_back(tmp_path: Path) -> None:
+    settings = Settings(
+        on=("mlqa", "my set.jsonl"), output=tmp_path / "ü", languages=("de", "en"), learning_rate=3e-5
+    )
+    path = tmp_path / "recipe.toml"
+    path.write_text(settings.to_toml(), encoding="utf-8")
+    assert Settings.read(path) == settings
+    assert Settings.read(path, seed=4).seed == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("on = ['a']\nlearnin_rate = 1", "learnin_rate"),
+        ("on = ['a']\nlearning_rate = 'high'", "learning_rate"),
+        ("on = ['a']\nlearning_rate = -1.0", "learning_rate"),
+        ("on = ['a']\nbatches = 'hybird'", "batches"),
+        ("on = ['a']\nsteps = 0", "steps"),
+        ("on = ['a']\nsymmetric = 1", "symmetric"),
+        ("on = [1]", "on"),
+        ("seed = 1", "on"),
+        ("on = ['a']\npatience = 2", "patience"),
+        ("on = [", "not TOML"),
+    ],
+)
+def test_a_wrong_recipe_names_file_and_field(tmp_path: Path, text: str, named: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(PanglotError, match=named) as caught:
+        Settings.read(path)
+    assert str(path) in str(caught.value)
+
+
+def test_every_setting_has_its_option() -> None:
+    import dataclasses
+
+    from panglot.cli.train import train
+
+    options = {parameter.name for parameter in train.params}
+    assert {field.name for field in dataclasses.fields(Settings)} <= options
