@@ -63,9 +63,7 @@ def tiny_model() -> Any:
     if not (folder / "config.json").exists():
         torch.manual_seed(0)
         size: dict[str, Any] = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-        BertModel(BertConfig(vocab_size=len(vocabulary), intermediate_size=32, **size)).save_pretrained(
-            folder
-        )
+        BertModel(BertConfig(vocab_size=len(vocabulary), intermediate_size=32, **size)).save_pretrained(folder)
         fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
         fast.save_pretrained(folder)
     transformer = Transformer(str(folder))
@@ -99,9 +97,7 @@ def trained(output: Path, *, resume: bool = False, **options: Any) -> list[list[
         logging_strategy="no",
         **arguments,
     )
-    trainer = SentenceTransformerTrainer(
-        model=model, args=args, train_dataset=train_dataset, loss=Watched(model)
-    )
+    trainer = SentenceTransformerTrainer(model=model, args=args, train_dataset=train_dataset, loss=Watched(model))
     trainer.train(resume_from_checkpoint=resume or None)
     return met
 

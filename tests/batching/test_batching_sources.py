@@ -113,9 +113,7 @@ def test_rows_that_share_a_thing_are_kept_apart(
 
 @given(
     st.lists(
-        st.tuples(
-            st.integers(0, 5), st.integers(0, 2), st.integers(0, 5), st.integers(0, 3), st.integers(0, 8)
-        ),
+        st.tuples(st.integers(0, 5), st.integers(0, 2), st.integers(0, 5), st.integers(0, 3), st.integers(0, 8)),
         min_size=1,
         max_size=14,
     )
@@ -142,9 +140,7 @@ def test_blocks_are_the_closure_of_what_rows_share(drawn: list[tuple[int, int, i
         keys = [f"group {groups[held.question[row].max()]}" for row in (one, two)]
         together = any(keys[0] in s and keys[1] in s for s in sets)
         assert (held.block[one] == held.block[two]) == together
-    assert sorted(held.question[held.question >= 0].tolist()) == list(range(len(drawn))), (
-        "no question is lost"
-    )
+    assert sorted(held.question[held.question >= 0].tolist()) == list(range(len(drawn))), "no question is lost"
 
 
 def test_a_collection_without_answers_is_refused() -> None:
@@ -154,16 +150,12 @@ def test_a_collection_without_answers_is_refused() -> None:
 
 def test_a_large_block_is_warned_of() -> None:
     many = [f"q{i} en g{i} X{i}" for i in range(30)]
-    held = source(
-        build(many, ["p en A x", "o en B y"], [(f"q{i}", "o" if i > 5 else "p", 1) for i in range(30)])
-    )
+    held = source(build(many, ["p en A x", "o en B y"], [(f"q{i}", "o" if i > 5 else "p", 1) for i in range(30)]))
     assert held.largest_block == 24
     (warning,) = held.warnings
     assert warning.startswith("small: 24 of 30 rows (80%) share a passage")
     assert warning.endswith("a batch has about 1 of its rows at most")
-    apart = source(
-        build(many, [f"p{i} en A{i} x{i}" for i in range(30)], [(f"q{i}", f"p{i}", 1) for i in range(30)])
-    )
+    apart = source(build(many, [f"p{i} en A{i} x{i}" for i in range(30)], [(f"q{i}", f"p{i}", 1) for i in range(30)]))
     assert apart.warnings == ()
 
 
@@ -182,8 +174,7 @@ def meets(collection: Collection, batch: Batch, answers: dict[str, set[str]]) ->
         if q["text"][i].casefold().split() == q["text"][owner].casefold().split():
             wrong.append(f"{q['text'][i]} is asked twice")
         if any(
-            p["text"][j].casefold().split() == p["text"][own].casefold().split()
-            for own in np.flatnonzero(positive[i])
+            p["text"][j].casefold().split() == p["text"][own].casefold().split() for own in np.flatnonzero(positive[i])
         ):
             wrong.append(f"{p['text'][j]} is there twice")
     return wrong

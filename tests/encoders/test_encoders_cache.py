@@ -37,9 +37,7 @@ class Hashed:
         self.seen += texts
         rows = np.empty((len(texts), self.dimension), np.float32)
         for row, text in enumerate(texts):
-            seed = int.from_bytes(
-                hashlib.sha256(f"{side}{text}".encode("utf-8", "surrogatepass")).digest()[:8]
-            )
+            seed = int.from_bytes(hashlib.sha256(f"{side}{text}".encode("utf-8", "surrogatepass")).digest()[:8])
             rows[row] = np.random.default_rng(seed).normal(size=self.dimension)
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 

@@ -45,9 +45,7 @@ def bundled() -> SentenceTransformerEncoder:
     return encoder
 
 
-def make_model(
-    folder: Path, kind: str = "bert", pooling: str = "mean", *, dense: bool = False, **prompts: str
-) -> Path:
+def make_model(folder: Path, kind: str = "bert", pooling: Any = "mean", *, dense: bool = False, **prompts: str) -> Path:
     """Save a small model with random weights, words of one letter, and the prompts given."""
     from sentence_transformers.sentence_transformer.modules import Dense, Normalize, Pooling, Transformer
 
@@ -126,15 +124,11 @@ def test_every_pooling_is_that_of_the_model(tmp_path: Path, kind: str, pooling: 
     "prompts",
     [{}, {"query": "query: "}, {"query": "query: ", "passage": "passage: "}, {"document": "passage: "}],
 )
-def test_prompts_follow_the_model(tmp_path: Path, prompts: dict[str, str]) -> None:
+def test_prompts_follow_the_model(tmp_path: Path, prompts: dict[str, Any]) -> None:
     folder = make_model(tmp_path, **prompts)
-    ours, theirs = (
-        SentenceTransformerEncoder(folder, device="cpu"),
-        SentenceTransformer(str(folder), device="cpu"),
-    )
+    ours = SentenceTransformerEncoder(folder, device="cpu", precision="fp32")
+    theirs = SentenceTransformer(str(folder), device="cpu")
     texts = letters(10)
-    np.testing.assert_allclose(ours.encode(texts, "question"), theirs.encode_query(texts), atol=5e-2)
-    ours, theirs = SentenceTransformerEncoder(folder, device="cpu", precision="fp32"), theirs
     np.testing.assert_allclose(ours.encode(texts, "question"), theirs.encode_query(texts), atol=2e-6)
     np.testing.assert_allclose(ours.encode(texts, "passage"), theirs.encode_document(texts), atol=2e-6)
 
@@ -151,12 +145,8 @@ def test_a_prompt_that_is_not_pooled(tmp_path: Path) -> None:
 
 def test_max_length_cuts_and_changes_the_fingerprint(tmp_path: Path) -> None:
     folder = make_model(tmp_path)
-    long, short = (
-        SentenceTransformerEncoder(folder, precision="fp32", max_length=n, device="cpu") for n in (None, 5)
-    )
-    np.testing.assert_allclose(
-        short.encode(["a b c d e f"], "passage"), long.encode(["a b c"], "passage"), atol=2e-6
-    )
+    long, short = (SentenceTransformerEncoder(folder, precision="fp32", max_length=n, device="cpu") for n in (None, 5))
+    np.testing.assert_allclose(short.encode(["a b c d e f"], "passage"), long.encode(["a b c"], "passage"), atol=2e-6)
     assert short.fingerprint != long.fingerprint
     with pytest.raises(PanglotError, match="too few"):
         SentenceTransformerEncoder(folder, max_length=0)

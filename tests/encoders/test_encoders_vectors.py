@@ -19,9 +19,7 @@ ROWS = np.array([[3, 4], [0, 2], [-1, 0]], np.float32)
 UNIT = np.array([[0.6, 0.8], [0, 1], [-1, 0]], np.float32)
 
 
-def write(
-    folder: Path, ids: Any = IDS, rows: Any = ROWS, *, side: str = "questions", listed: bool = False
-) -> Path:
+def write(folder: Path, ids: Any = IDS, rows: Any = ROWS, *, side: str = "questions", listed: bool = False) -> Path:
     folder.mkdir(exist_ok=True, parents=True)
     np.save(folder / f"{side}.npy", rows, allow_pickle=True)
     if listed:

@@ -55,10 +55,7 @@ def figures(model: str = "bundled", *, seed: int = 0) -> dict[str, Any]:
         language_share[x] = {y: weight / total for y, weight in weights.items()}
     preference = {x: language_share[x][x] / share[x] for x in languages}
     distances = {
-        x: {
-            y: 0.0 if x == y else round(0.22 + 0.25 * abs(EASE[x] - EASE[y]) + 0.01 * own, 3)
-            for y in languages
-        }
+        x: {y: 0.0 if x == y else round(0.22 + 0.25 * abs(EASE[x] - EASE[y]) + 0.01 * own, 3) for y in languages}
         for x in languages
     }
     return {

@@ -68,9 +68,7 @@ def test_no_log_is_an_error_with_a_cure(tmp_path: Path) -> None:
 def test_what_is_no_number_is_no_point() -> None:
     lines = [json.loads('{"step": 1, "loss": NaN}'), {"step": 2, "loss": None}, {"step": 3, "loss": 1.0}]
     assert losses(lines) == {"loss": [(3.0, 1.0)]}
-    assert (
-        dev([{"step": 4, "dev": {"monolingual": {"mAP": 0.5}, "crosslingual": None}}], "crosslingual") == []
-    )
+    assert dev([{"step": 4, "dev": {"monolingual": {"mAP": 0.5}, "crosslingual": None}}], "crosslingual") == []
     assert dev([{"step": 4, "dev": {"monolingual": {"mAP": 0.5}}}], "monolingual") == [(4.0, 0.5)]
 
 

@@ -112,7 +112,7 @@ def test_measures_are_told_apart() -> None:
     assert [m.key for m in retrieval_measures(keys)] == ["mAP", "R@10"]
 
 
-@given(st.floats(allow_nan=True, allow_infinity=True), st.sampled_from(["score", "rank", "percent", "times"]))
+@given(st.floats(allow_nan=True, allow_infinity=True), st.sampled_from(["score", "rank", "count", "percent", "times"]))
 def test_every_number_can_be_written(value: float, kind: str) -> None:
     text = written(value, kind)  # pyright: ignore[reportArgumentType]
     assert text

@@ -18,16 +18,12 @@ NASTY = "[bold]a|b[/bold] <script>x</script>\x1b[31m*c*_d_`e`"
 
 def printed(figures: dict[str, Any], width: int = 80, *, colour: bool = False) -> str:
     out = io.StringIO()
-    console = Console(
-        file=out, width=width, force_terminal=colour, color_system="standard" if colour else None
-    )
+    console = Console(file=out, width=width, force_terminal=colour, color_system="standard" if colour else None)
     (print_comparison if "evaluations" in figures else print_evaluation)(figures, console)
     return out.getvalue()
 
 
-@pytest.mark.parametrize(
-    "make", [sample_figures.figures, sample_figures.comparison, sample_figures.not_parallel]
-)
+@pytest.mark.parametrize("make", [sample_figures.figures, sample_figures.comparison, sample_figures.not_parallel])
 def test_eighty_columns_are_enough(make: Any) -> None:
     text = printed(make())
     assert max(cell_len(line) for line in text.splitlines()) <= 80
@@ -53,9 +49,7 @@ def test_reasons_are_printed() -> None:
 
 
 def test_names_command_neither_rich_nor_the_terminal() -> None:
-    text = printed(
-        sample_figures.renamed(sample_figures.comparison(), "runs/mono", NASTY), width=300, colour=False
-    )
+    text = printed(sample_figures.renamed(sample_figures.comparison(), "runs/mono", NASTY), width=300, colour=False)
     assert "\x1b" not in text
     assert "[bold]a|b" in text
 

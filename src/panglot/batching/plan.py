@@ -10,7 +10,7 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot.batching._random import Floats, uniforms
 from panglot.batching.batch import Batch
-from panglot.batching.deal import Epoch, Rows, deal
+from panglot.batching.deal import Epoch, batches_needed, deal
 from panglot.batching.languages import different, same
 from panglot.batching.policy import Policy
 from panglot.batching.sources import Source
@@ -20,7 +20,7 @@ from panglot.corpus.collection import Ints
 __all__ = ["Batch", "Plan", "Policy"]
 
 _BLOCK = 4096
-_EPOCHS_KEPT = 2**29  # bytes
+_EPOCHS_KEPT = 2**30  # bytes; beyond it, the epoch that was used longest ago is dealt again when needed
 
 
 class Plan:
@@ -58,16 +58,23 @@ class Plan:
         self._stream_edges = [_edges([stream.probability for stream in group]) for group in of_kind]
         self._drawn: list[Ints] = []
         self._before: list[Ints] = [np.zeros(len(self.streams), np.int64)]
-        self._rows: dict[int, Rows] = {}
-        self._epochs: OrderedDict[tuple[int, int], tuple[Epoch, Floats]] = OrderedDict()
+        self._block = [np.unique(source.block, return_inverse=True)[1] for source in self.sources]
+        self._batches: dict[int, int] = {}
+        self._epochs: OrderedDict[tuple[int, int], Epoch] = OrderedDict()
+        self._chances: dict[int, tuple[int, Floats]] = {}
 
     def __call__(self, k: int) -> Batch:
         """Return the batch of step ``k``, counted from 0."""
-        stream, turn = self.draw(k)
-        rows = self._rows_of(stream)
-        epoch, chances = self._epoch(stream, turn // rows.batches)
-        at = epoch.batch(turn % rows.batches)
-        return self._batch(k, self.streams[stream], rows.rows[at], chances[:, at])
+        index, turn = self.draw(k)
+        epoch, turn = divmod(turn, self.batches_per_epoch(index))
+        rows = self._epoch(index, epoch).batch(turn)
+        stream = self.streams[index]
+        if stream.kind == "whole-group":
+            return self._groups(k, stream, rows)
+        x, y = self._languages(index, epoch, rows)
+        source = self.sources[stream.source]
+        questions, passages = source.question[rows, x], source.passage[rows, y]
+        return Batch(k, stream.kind, stream.source, rows, questions, passages, None, x, y)
 
     def draw(self, k: int) -> tuple[int, int]:
         """Return which of :attr:`streams` step ``k`` takes from, and how many earlier steps did."""
@@ -84,7 +91,9 @@ class Plan:
 
     def batches_per_epoch(self, stream: int) -> int:
         """Return after how many of its batches a stream has seen each of its rows once."""
-        return self._rows_of(stream).batches
+        if stream not in self._batches:
+            self._epoch(stream, 0)
+        return self._batches[stream]
 
     def _draws(self, block: int) -> Ints:
         chance = uniforms(2 * _BLOCK, "step", self.policy.seed, block).reshape(_BLOCK, 2)
@@ -95,62 +104,58 @@ class Plan:
             stream[mine] = self._first[index] + np.searchsorted(edges, chance[mine, 1], side="right")
         return stream
 
-    def _rows_of(self, index: int) -> Rows:
-        if index not in self._rows:
+    def _epoch(self, index: int, number: int) -> Epoch:
+        key = (index, number)
+        if key not in self._epochs:
             stream = self.streams[index]
             source = self.sources[stream.source]
             rows = stream.rows(source)
-            versions = (source.question[rows] >= 0).sum(1) if stream.kind == "whole-group" else None
-            self._rows[index] = Rows.of(rows, source.block[rows], versions, self.policy.batch_size)
-        return self._rows[index]
-
-    def _epoch(self, index: int, number: int) -> tuple[Epoch, Floats]:
-        """Return an epoch of a stream, and two random numbers for each of its rows, shape ``[2, rows]``."""
-        key = (index, number)
-        if key not in self._epochs:
-            stream, rows = self.streams[index], self._rows_of(index)
-            source = self.sources[stream.source]
-            name = (self.policy.seed, number, source.name, stream.name(source))
-            mixed = stream.kind in {"mixed-mono", "cross", "hybrid-row"}
-            chances = (
-                uniforms(2 * len(rows.rows), *name, "languages") if mixed else np.empty(2 * len(rows.rows))
-            )
-            self._epochs[key] = deal(rows, *name), chances.reshape(2, -1)
-            while len(self._epochs) > 1 and sum(map(_size, self._epochs.values())) > _EPOCHS_KEPT:
+            block = self._block[stream.source][rows]
+            whole = stream.kind == "whole-group"
+            questions = int((source.question[rows] >= 0).sum()) if whole else len(rows)
+            self._batches[index] = batches_needed(block, questions, self.policy.batch_size)
+            self._epochs[key] = deal(rows, block, self._batches[index], *self._name(stream, number))
+            while len(self._epochs) > 1 and sum(epoch.bytes for epoch in self._epochs.values()) > _EPOCHS_KEPT:
                 self._epochs.popitem(last=False)
         self._epochs.move_to_end(key)
         return self._epochs[key]
 
-    def _batch(self, step: int, stream: Stream, rows: Ints, chances: Floats) -> Batch:
+    def _name(self, stream: Stream, epoch: int) -> tuple[str | int, ...]:
+        source = self.sources[stream.source]
+        return self.policy.seed, epoch, source.name, stream.name(source)
+
+    def _languages(self, index: int, epoch: int, rows: Ints) -> tuple[Ints, Ints]:
+        """Return the language of each question and passage of a batch."""
+        stream = self.streams[index]
+        if stream.question >= 0:
+            return np.full(len(rows), stream.question), np.full(len(rows), stream.passage)
+        source = self.sources[stream.source]
+        if self._chances.get(index, (-1,))[0] != epoch:
+            drawn = uniforms(2 * source.rows, *self._name(stream, epoch), "languages")
+            self._chances[index] = epoch, drawn.reshape(2, -1)
+        chance = self._chances[index][1][:, rows]
+        q, p = source.question[rows] >= 0, source.passage[rows] >= 0
+        if stream.kind == "mixed-mono":
+            return (x := same(q, p, chance[0])), x
+        x, y = different(q, p, chance[0])
+        if stream.kind == "hybrid-row":
+            mono, pairs = (q & p).sum(1), q.sum(1) * p.sum(1)
+            alone = (mono > 0) & ((chance[1] < self.policy.alpha) | (pairs == mono))
+            own = same(q, p, chance[0])
+            x, y = np.where(alone, own, x), np.where(alone, own, y)
+        return x, y
+
+    def _groups(self, step: int, stream: Stream, rows: Ints) -> Batch:
+        """Return every version of the rows."""
         source = self.sources[stream.source]
         question, passage = source.question[rows], source.passage[rows]
-        q, p = question >= 0, passage >= 0
-        if stream.kind == "whole-group":
-            asked, x = np.nonzero(q)
-            answered, y = np.nonzero(p)
-            positive = asked[:, None] == answered[None, :]
-            questions, passages = question[asked, x], passage[answered, y]
-            return Batch(step, stream.kind, stream.source, rows[asked], questions, passages, positive, x, y)
-        if stream.question >= 0:
-            x, y = np.full(len(rows), stream.question), np.full(len(rows), stream.passage)
-        elif stream.kind == "mixed-mono":
-            x = y = same(q, p, chances[0])
-        else:
-            x, y = different(q, p, chances[0])
-            if stream.kind == "hybrid-row":
-                mono, pairs = (q & p).sum(1), q.sum(1) * p.sum(1)
-                alone = (mono > 0) & ((chances[1] < self.policy.alpha) | (pairs == mono))
-                own = same(q, p, chances[0])
-                x, y = np.where(alone, own, x), np.where(alone, own, y)
-        at = np.arange(len(rows))
-        return Batch(step, stream.kind, stream.source, rows, question[at, x], passage[at, y], None, x, y)
+        asked, x = np.nonzero(question >= 0)
+        answered, y = np.nonzero(passage >= 0)
+        positive = asked[:, None] == answered[None, :]
+        questions, passages = question[asked, x], passage[answered, y]
+        return Batch(step, stream.kind, stream.source, rows[asked], questions, passages, positive, x, y)
 
 
 def _edges(shares: Sequence[float]) -> Floats:
     """Return the upper edges of intervals of [0, 1) but the last, so that no rounding leaves a gap at 1."""
     return np.cumsum(shares)[:-1]
-
-
-def _size(kept: tuple[Epoch, Floats]) -> int:
-    epoch, chances = kept
-    return epoch.order.nbytes + epoch.hands.nbytes + chances.nbytes

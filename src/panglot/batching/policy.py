@@ -8,9 +8,7 @@ from typing import Literal, get_args
 
 from panglot._errors import PanglotError
 
-Batches = Literal[
-    "english", "mono", "mixed-mono", "cross", "cross-pair", "hybrid", "hybrid-row", "whole-group"
-]
+Batches = Literal["english", "mono", "mixed-mono", "cross", "cross-pair", "hybrid", "hybrid-row", "whole-group"]
 CrossKind = Literal["cross", "pair"]
 
 
@@ -53,9 +51,7 @@ class Policy:
             ("cross_kind", self.cross_kind, get_args(CrossKind)),
         ):
             if value not in known:
-                raise PanglotError(
-                    f"{value!r} is unknown", field=field, cure=f"choose among {', '.join(known)}"
-                )
+                raise PanglotError(f"{value!r} is unknown", field=field, cure=f"choose among {', '.join(known)}")
         if not 0 <= self.alpha <= 1:
             raise PanglotError(f"{self.alpha} is no probability", field="alpha", cure="choose from 0 to 1")
         if self.batch_size < 2:
@@ -67,9 +63,7 @@ class Policy:
             ("language_temperature", self.language_temperature),
         ):
             if math.isnan(value) or value <= 0:
-                raise PanglotError(
-                    f"{value} is not above 0", field=field, cure="choose 1 (proportional) or more"
-                )
+                raise PanglotError(f"{value} is not above 0", field=field, cure="choose 1 (proportional) or more")
 
     @property
     def kinds(self) -> tuple[tuple[str, float], ...]:

@@ -169,17 +169,14 @@ class _Texts:
         return cls((questions, passages), (offsets[0], offsets[1]))
 
     def __call__(self, rows: Mapping[str, Sequence[int]]) -> dict[str, list[Any]]:
-        texts: dict[str, list[Any]] = {
-            name: list(column) for name, column in rows.items() if name not in _COLUMNS
-        }
+        texts: dict[str, list[Any]] = {name: list(column) for name, column in rows.items() if name not in _COLUMNS}
         for name, tables, offsets in zip(_COLUMNS, self.tables, self.offsets, strict=True):
             if name in rows:
                 where = np.searchsorted(offsets, rows[name], side="right") - 1
                 texts[name] = [
-                    tables[w][row - int(offsets[w])].as_py()
-                    for w, row in zip(where.tolist(), rows[name], strict=True)
+                    tables[w][row - int(offsets[w])].as_py() for w, row in zip(where.tolist(), rows[name], strict=True)
                 ]
-        return {name: texts[name] for name in rows}
+        return texts
 
 
 def _world() -> int:

@@ -50,9 +50,7 @@ class Stream:
     def rows(self, source: Source) -> Ints:
         """Return the rows of the source that can serve."""
         if self.question >= 0:
-            return np.flatnonzero(
-                (source.question[:, self.question] >= 0) & (source.passage[:, self.passage] >= 0)
-            )
+            return np.flatnonzero((source.question[:, self.question] >= 0) & (source.passage[:, self.passage] >= 0))
         return np.flatnonzero(_serves(self.kind, source.question >= 0, source.passage >= 0))
 
 
@@ -74,17 +72,13 @@ def streams(sources: Sequence[Source], policy: Policy, kind: str) -> tuple[Strea
         raise PanglotError(
             f"no row of {names} can serve {kind} batches",
             field="batches",
-            cure=_CURES.get(
-                kind, "add a set with one question or passage in several languages, or choose mono"
-            ),
+            cure=_CURES.get(kind, "add a set with one question or passage in several languages, or choose mono"),
         )
     of_source = shares([total for _, _, total in found], policy.source_temperature)
     return tuple(
         Stream(kind, index, x, y, float(share * inner))
         for (index, counts, _), share in zip(found, of_source, strict=True)
-        for (x, y, _), inner in zip(
-            counts, shares([n for *_, n in counts], policy.language_temperature), strict=True
-        )
+        for (x, y, _), inner in zip(counts, shares([n for *_, n in counts], policy.language_temperature), strict=True)
     )
 
 

@@ -15,9 +15,7 @@ from panglot._files import cache_folder, write_json
 
 
 @click.command("doctor")
-@click.option(
-    "--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA."
-)
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA.")
 @click.option("--json", "to", metavar="PATH", help="Write the findings as JSON; - is standard output.")
 def doctor(data_dir: Path | None, to: str | None) -> None:
     """Tell versions, devices, data sets found, cache sizes, and where the bundled model lies."""
@@ -75,9 +73,7 @@ def _torch() -> dict[str, Any]:
     except (ImportError, OSError) as error:
         return {"devices": [], "device": None, "threads": None, "bf16": None, "torch_problem": str(error)}
     devices = ["cpu"]
-    devices += [
-        f"cuda:{index} {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count())
-    ]
+    devices += [f"cuda:{index} {torch.cuda.get_device_name(index)}" for index in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
         devices.append("mps")
     chosen = choose_device()
@@ -129,6 +125,4 @@ def _told(found: dict[str, Any]) -> str:
         f"cache ({found['cache']})": sizes,
         "bundled model": [found["bundled_path"] or f"not usable: {found['bundled_problem']}"],
     }
-    return "\n".join(
-        line for title, lines in sections.items() for line in (title, *(f"  {line}" for line in lines))
-    )
+    return "\n".join(line for title, lines in sections.items() for line in (title, *(f"  {line}" for line in lines)))

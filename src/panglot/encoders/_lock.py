@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from panglot._files import explain_write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
     from pathlib import Path
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Generator[None]:
     """Hold the lock file ``path``; others wait. The system lets go of it when the process dies.
 
     Where the system has no such locks (``fcntl``), nothing is held.

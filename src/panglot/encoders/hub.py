@@ -22,18 +22,17 @@ def fetch(path_or_name: str | Path, *, trust_remote_code: bool = False) -> Path:
     if path.is_dir():
         return path
     name = str(path_or_name)
-    looks = (
-        name.count("/") <= 1 and not name.startswith((".", "/", "~")) and not isinstance(path_or_name, Path)
-    )
+    looks = name.count("/") <= 1 and not name.startswith((".", "/", "~")) and not isinstance(path_or_name, Path)
     if path.exists() or not looks:
         what = "a file, not a model folder" if path.exists() else "no such folder"
         raise PanglotError(what, file=path, cure="name a folder, a model of the hub, or bundled")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    wanted = [*WANTED, "*.py"] if trust_remote_code else list(WANTED)
+    wanted: list[str] = [*WANTED, *(("*.py",) if trust_remote_code else ())]
+    unwanted: list[str] = [*UNWANTED]
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=list(UNWANTED)))
+        return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=unwanted))
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise PanglotError(

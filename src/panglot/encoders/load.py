@@ -27,8 +27,9 @@ def load(model: str | Path, **options: Any) -> Encoder:  # noqa: ANN401
     Args:
         model: One of these.
         options: Of the encoder's class: for models ``device``, ``precision``, ``max_length``,
-            ``batch_tokens``, ``trust_remote_code`` and ``name``; see :mod:`panglot.encoders.sentence_transformer`,
-            :mod:`panglot.encoders.endpoint` and :mod:`panglot.encoders.vectors`.
+            ``batch_tokens``, ``trust_remote_code`` and ``name``; see
+            :mod:`panglot.encoders.sentence_transformer`, :mod:`panglot.encoders.endpoint` and
+            :mod:`panglot.encoders.vectors`.
 
     Raises:
         PanglotError: There is no such model, it cannot be loaded safely, or it does not know an option.
@@ -57,7 +58,5 @@ def _make(kind: type[Any], model: str | Path, options: dict[str, Any]) -> Encode
     known = list(inspect.signature(kind).parameters)[1:]
     for name in options:
         if name not in known:
-            raise PanglotError(
-                f"{model} has no option {name!r}", field=name, cure=f"use one of {', '.join(known)}"
-            )
+            raise PanglotError(f"{model} has no option {name!r}", field=name, cure=f"use one of {', '.join(known)}")
     return kind(model, **options)

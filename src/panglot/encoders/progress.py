@@ -9,14 +9,14 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
 PATIENCE = 2.0
 """Seconds of work before a bar appears."""
 
 
 @contextlib.contextmanager
-def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress(label: str, total: int) -> Generator[Callable[[int], None]]:
     """Yield a function to call with the number of texts just finished.
 
     A bar with the rate and the time left appears after :data:`PATIENCE` seconds, on a terminal only. Inside

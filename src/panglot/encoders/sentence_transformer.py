@@ -80,9 +80,7 @@ class SentenceTransformerEncoder:
         self.max_length: int | None = self.model.max_seq_length
         self.dimension = int(self.model.get_embedding_dimension())
         self.name = name or (Path(path_or_name).name if Path(path_or_name).is_dir() else str(path_or_name))
-        self.fingerprint = digest(
-            "sentence-transformers", folder_digest(folder), self.precision, str(self.max_length)
-        )
+        self.fingerprint = digest("sentence-transformers", folder_digest(folder), self.precision, str(self.max_length))
         self._pooling = _packable(self.model)
         if self._pooling and self.precision == "bf16" and self.device.type == "cpu":
             _halve_linear(self.model[0].auto_model)
@@ -113,15 +111,13 @@ class SentenceTransformerEncoder:
         """Return the token ids of each text with its prompt, cut to the maximum length, without padding."""
         prompt = next((self.model.prompts[key] for key in PROMPTS[side] if key in self.model.prompts), "")
         whole = [prompt + text for text in texts] if prompt else texts
-        tokenizer = self.model.tokenizer
+        tokenizer: Any = self.model.tokenizer
         fast = getattr(tokenizer, "backend_tokenizer", None)
         if fast is None:
             if not callable(tokenizer):
                 return [np.frombuffer(text.encode("utf-8", "replace"), np.uint8) for text in whole]
-            rows = tokenizer(whole, truncation=self.max_length is not None, max_length=self.max_length)[
-                "input_ids"
-            ]
-            return [np.asarray(row, np.int32) for row in rows]
+            found: Any = tokenizer(whole, truncation=self.max_length is not None, max_length=self.max_length)
+            return [np.asarray(row, np.int32) for row in found["input_ids"]]
         fast.no_padding()
         if self.max_length is None:
             fast.no_truncation()

@@ -68,9 +68,7 @@ def draw(sums: Mapping[str, Sums], draws: int, seed: int) -> dict[str, Doubles]:
     if not sums:
         return {}
     groups = len(next(iter(sums.values())).total)
-    table = np.concatenate(
-        [part for figure in sums.values() for part in (figure.total, figure.number)], axis=1
-    )
+    table = np.concatenate([part for figure in sums.values() for part in (figure.total, figure.number)], axis=1)
     ends = np.cumsum([figure.total.shape[1] for figure in sums.values()])
     results = {name: np.full(draws, np.nan) for name in sums}
     generator = np.random.default_rng(seed)
@@ -78,9 +76,7 @@ def draw(sums: Mapping[str, Sums], draws: int, seed: int) -> dict[str, Doubles]:
     for start in range(0, draws if groups else 0, size):
         number = min(size, draws - start)
         drawn = generator.integers(0, groups, (number, groups)) + np.arange(number)[:, None] * groups
-        weights = (
-            np.bincount(drawn.ravel(), minlength=number * groups).reshape(number, groups).astype(np.float64)
-        )
+        weights = np.bincount(drawn.ravel(), minlength=number * groups).reshape(number, groups).astype(np.float64)
         sampled = weights @ table
         for (name, figure), end in zip(sums.items(), ends, strict=True):
             cells = figure.total.shape[1]

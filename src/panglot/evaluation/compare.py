@@ -90,18 +90,14 @@ def compare(
         PanglotError: Fewer than two models, two of one name, or what :func:`evaluate` raises.
     """
     if len(models) < 2:
-        raise PanglotError(
-            "one model alone cannot be compared", field="models", cure="name two models or more"
-        )
+        raise PanglotError("one model alone cannot be compared", field="models", cure="name two models or more")
     sets = open_sets(test, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
     evaluations: dict[str, Evaluation] = {}
     for given in models:
         encoder = open_encoder(given)
         name = encoder.name
         if name in evaluations:
-            raise PanglotError(
-                f"two models are called {name}", field="models", cure="rename the folder of one"
-            )
+            raise PanglotError(f"two models are called {name}", field="models", cure="rename the folder of one")
         evaluations[name] = evaluate(
             encoder, list(sets.values()), candidates=candidates, context=context, languages=languages,
             measures=measures, draws=draws, seed=seed, command=command, tell=tell,
@@ -162,11 +158,7 @@ def contests(
     pairs = list(combinations(models, 2))
     shares = {(model, name): sums[model][name].shares() for model in models for name in names}
     columns = [shares[a, name] - shares[b, name] for name in names for a, b in pairs]
-    p = (
-        randomisation(np.stack(columns, axis=1), permutations, seed).tolist()
-        if columns and groups > 1
-        else []
-    )
+    p = randomisation(np.stack(columns, axis=1), permutations, seed).tolist() if columns and groups > 1 else []
     found: Figures = {}
     for place, name in enumerate(names):
         own = p[place * len(pairs) : (place + 1) * len(pairs)]

@@ -102,9 +102,7 @@ def evaluate(
         raise PanglotError("no measure is named", field="measures", cure="name one, such as mAP")
     if draws < 0:
         raise PanglotError(f"{draws} draws", field="draws", cure="give 0 or more")
-    sets = open_sets(
-        collections, data_dir=data_dir, candidates=candidates, context=context, languages=languages
-    )
+    sets = open_sets(collections, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
     model = open_encoder(encoder)
     measured: dict[str, Measured] = {}
     dimension = 0
@@ -165,9 +163,7 @@ def open_sets(
         else:
             from panglot.corpus.registry import read
 
-            collection = read(
-                item, data_dir=data_dir, candidates=candidates, context=context, languages=languages
-            )
+            collection = read(item, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
         name = collection.name
         if name in found:
             raise PanglotError(f"two data sets are called {name}", cure="measure them one after the other")
@@ -218,9 +214,7 @@ def _encode(encoder: Encoder, collection: Collection, side: Side) -> Vectors:
 
 def _by_id(encoder: Encoder) -> bool:
     """Whether the encoder looks its vectors up by id, itself or behind a cache."""
-    return bool(
-        getattr(encoder, "by_id", False) or getattr(getattr(encoder, "encoder", None), "by_id", False)
-    )
+    return bool(getattr(encoder, "by_id", False) or getattr(getattr(encoder, "encoder", None), "by_id", False))
 
 
 def versions() -> dict[str, str]:
@@ -240,9 +234,7 @@ def machine() -> dict[str, str | int]:
     processor = platform.processor() or platform.machine()
     if sys.platform == "linux":
         lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
-        processor = next(
-            (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), processor
-        )
+        processor = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), processor)
     return {"cores": cores, "processor": processor}
 
 

@@ -106,9 +106,7 @@ def measure(
         "pool": dict(zip(collection.languages, ranks.pool.tolist(), strict=True)),
     }
     for setting in SETTINGS:
-        figures[setting] = (
-            None if setting in unmeasured else _setting(setting, per_question, sums, drawn, ranks)
-        )
+        figures[setting] = None if setting in unmeasured else _setting(setting, per_question, sums, drawn, ranks)
     if figures["multilingual"] is not None:
         figures["multilingual"] |= _heads(ranks)
     if figures["crosslingual"] is not None:
@@ -224,9 +222,7 @@ def _heads(ranks: Ranks) -> Figures:
     return {"language_share@10": table(shares, ranks.languages), "pool_share": pool}
 
 
-def _geometry(
-    questions: Vectors, passages: Vectors, ranks: Ranks, seed: int
-) -> tuple[Figures | None, list[Figures]]:
+def _geometry(questions: Vectors, passages: Vectors, ranks: Ranks, seed: int) -> tuple[Figures | None, list[Figures]]:
     languages, missing = ranks.languages, list[Figures]()
     if (ranks.pool > 0).sum() < 2:
         return None, [{"what": "geometry", "why": "the passages are in one language only"}]

@@ -104,7 +104,5 @@ def translation_cosines(
     if not mixed.any():
         return None
     a, other, norms = a[mixed], other[mixed], norms[mixed]
-    random = np.einsum("nd,nd->n", vectors[a], vectors[other]) / (
-        norms * np.linalg.norm(vectors[other], axis=1)
-    )
+    random = np.einsum("nd,nd->n", vectors[a], vectors[other]) / (norms * np.linalg.norm(vectors[other], axis=1))
     return float(alike.mean(dtype=np.float64)), float(random.mean(dtype=np.float64))

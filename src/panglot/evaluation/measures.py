@@ -95,9 +95,7 @@ class Measure:
         best = np.lexsort((-grade, unit))
         ideal_rank = _place(unit, np.bincount(unit, minlength=units))
         sums = [
-            np.bincount(
-                unit, np.where(ranks <= (self.cut or np.inf), grades / np.log2(ranks + 1.0), 0.0), units
-            )
+            np.bincount(unit, np.where(ranks <= (self.cut or np.inf), grades / np.log2(ranks + 1.0), 0.0), units)
             for ranks, grades in ((rank, grade), (ideal_rank, grade[best]))
         ]
         return sums[0] / sums[1]
@@ -119,9 +117,7 @@ def parse(name: str | Measure) -> Measure:
     found = re.fullmatch(r"([A-Za-z]+)(?:@([1-9]\d*))?", name.strip())
     kind = _KINDS.get(found[1].lower()) if found else None
     if found is None or kind is None:
-        raise PanglotError(
-            f"no measure is called {name!r}", field="measures", cure="use mAP, MRR, R@10, nDCG@10, …"
-        )
+        raise PanglotError(f"no measure is called {name!r}", field="measures", cure="use mAP, MRR, R@10, nDCG@10, …")
     cut = int(found[2]) if found[2] else None
     if cut is None and kind in _NEEDS_CUT:
         raise PanglotError(f"{kind} needs a cut-off", field="measures", cure=f"write {kind}@10, for example")

@@ -98,6 +98,7 @@ def rank(
     names: list[str] = collection.passages["id"].to_pylist()
     by_id = np.empty(len(names), np.int64)
     by_id[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
+    by_language = np.argsort(language, kind="stable")
     depth = min(depth, len(passages))
     counter = _Counter(
         starts=np.searchsorted(question, np.arange(len(questions) + 1)),
@@ -114,12 +115,13 @@ def rank(
     with ThreadPoolExecutor(1) as thread:
         busy: Future[None] | None = None
         for low, high in _blocks(len(passages), tile):
-            columns = right[low:high].astype(np.float64).T
+            part = _Tile.of(by_language[low:high], language, len(collection.languages))
+            columns = right[part.passages].astype(np.float64).T
             for first, last in _blocks(len(questions), max(1, cells // (high - low))):
                 products = left[first:last].astype(np.float64) @ columns
                 if busy is not None:
                     busy.result()
-                busy = thread.submit(counter.add, products, sum(powers), first, low)
+                busy = thread.submit(counter.add, products, sum(powers), first, part)
         if busy is not None:
             busy.result()
     return Ranks(
@@ -140,6 +142,27 @@ def rank(
 
 
 @dataclass(frozen=True)
+class _Tile:
+    """Some passages, in the order of their languages.
+
+    Attributes:
+        passages: Their rows.
+        bounds: Language i lies between ``bounds[i]`` and ``bounds[i + 1]``.
+        holds: Of all passages, whether each is here.
+    """
+
+    passages: Ints
+    bounds: list[int]
+    holds: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, passages: Ints, language: Ints, languages: int) -> _Tile:
+        holds = np.zeros(len(language), bool)
+        holds[passages] = True
+        return cls(passages, np.searchsorted(language[passages], np.arange(languages + 1)).tolist(), holds)
+
+
+@dataclass(frozen=True)
 class _Counter:
     """The relevant pairs, sorted by question, and what the tiles have added so far."""
 
@@ -153,49 +176,38 @@ class _Counter:
     top: npt.NDArray[np.int32]
     top_scores: Vectors
 
-    def add(self, products: Doubles, power: int, first: int, low: int) -> None:
-        """Add what the tile of passages from ``low`` on says of the questions from ``first`` on."""
+    def add(self, products: Doubles, power: int, first: int, tile: _Tile) -> None:
+        """Add what a tile says of the questions from ``first`` on."""
         for question, row in enumerate(products, first):
-            self._add_row(to_scores(row, power), question, low)
+            scores = to_scores(row, power)
+            for pair in range(self.starts[question], self.starts[question + 1]):
+                self._count(scores, pair, tile)
+            if depth := self.top.shape[1]:
+                floor = max(_bound(scores, depth), self.top_scores[question, -1])
+                near = np.flatnonzero(scores >= floor)
+                self._keep_head(-scores[near], tile.passages[near], question)
 
-    def _add_row(self, row: Vectors, question: int, low: int) -> None:
-        pairs = slice(self.starts[question], self.starts[question + 1])
-        depth = self.top.shape[1]
-        # Only passages that stand before the weakest relevant one, or in the head, are sorted.
-        floor = max(_bound(row, depth), self.top_scores[question, -1]) if depth else np.float32(np.inf)
-        floor = min(floor, self.score[pairs].min(initial=np.float32(np.inf)))
-        near = np.flatnonzero(row >= floor)
-        falling = -row[near]
-        order = np.argsort(falling)
-        falling, near = falling[order], near[order] + low
-        self._count(falling, near, pairs)
-        self._keep_head(falling, near, question)
-
-    def _count(self, falling: Vectors, near: Ints, pairs: slice) -> None:
-        score, language = -self.score[pairs], self.language[near]
-        before, upto = np.searchsorted(falling, score, "left"), np.searchsorted(falling, score, "right")
-        for pair, a, b in zip(range(pairs.start, pairs.stop), before.tolist(), upto.tolist(), strict=True):
-            passage = self.passage[pair]
-            own = self.language[passage]
-            self.pooled[pair] += a
-            self.within[pair] += np.count_nonzero(language[:a] == own)
-            if b - a > 1 or (b > a and near[a] != passage):
-                tied = near[a:b][self.by_id[near[a:b]] < self.by_id[passage]]
-                self.pooled[pair] += len(tied)
-                self.within[pair] += np.count_nonzero(self.language[tied] == own)
+    def _count(self, scores: Vectors, pair: int, tile: _Tile) -> None:
+        score, passage = self.score[pair], self.passage[pair]
+        own = slice(*tile.bounds[self.language[passage] :][:2])
+        above, reached = scores > score, scores >= score
+        ahead, level = np.count_nonzero(above), np.count_nonzero(reached)
+        self.pooled[pair] += ahead
+        self.within[pair] += np.count_nonzero(above[own])
+        if level - ahead > tile.holds[passage]:  # others than itself
+            tied = np.flatnonzero(reached & ~above)
+            tied = tied[self.by_id[tile.passages[tied]] < self.by_id[passage]]
+            self.pooled[pair] += len(tied)
+            self.within[pair] += np.count_nonzero((tied >= own.start) & (tied < own.stop))
 
     def _keep_head(self, falling: Vectors, near: Ints, question: int) -> None:
         depth = self.top.shape[1]
-        if len(near) > depth:
-            end = int(np.searchsorted(falling, falling[depth - 1], "right")) if depth else 0
-            falling, near = falling[:end], near[:end]
         old = np.count_nonzero(self.top[question] >= 0)
         if old:
             falling = np.concatenate([falling, -self.top_scores[question, :old]])
             near = np.concatenate([near, self.top[question, :old].astype(np.int64)])
-        if old or np.any(falling[1:] == falling[:-1]):
-            order = np.lexsort((self.by_id[near], falling))
-            falling, near = falling[order], near[order]
+        order = np.lexsort((self.by_id[near], falling))
+        falling, near = falling[order], near[order]
         size = min(depth, len(near))
         self.top[question, :size] = near[:size]
         self.top_scores[question, :size] = -falling[:size]
@@ -222,9 +234,7 @@ def _pair_products(left: Vectors, right: Vectors, question: Ints, passage: Ints)
 
 
 def _relevant(collection: Collection) -> tuple[Ints, Ints, Ints]:
-    q, p, grade = (
-        collection.relevance[name].to_numpy().astype(np.int64) for name in ("question", "passage", "grade")
-    )
+    q, p, grade = (collection.relevance[name].to_numpy().astype(np.int64) for name in ("question", "passage", "grade"))
     order = np.lexsort((-grade, p, q))
     q, p, grade = q[order], p[order], grade[order]
     first = np.ones(len(q), bool)
@@ -237,9 +247,7 @@ def _groups(table: pa.Table) -> Ints:
     names: list[str | None] = table["group"].to_pylist()
     numbers: dict[object, int] = {}
     # A text without a group must not meet the others that have none.
-    return np.array(
-        [numbers.setdefault(name or row, len(numbers)) for row, name in enumerate(names)], np.int64
-    )
+    return np.array([numbers.setdefault(name or row, len(numbers)) for row, name in enumerate(names)], np.int64)
 
 
 def _blocks(total: int, size: int) -> Iterator[tuple[int, int]]:

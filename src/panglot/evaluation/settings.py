@@ -37,9 +37,7 @@ def values(ranks: Ranks, measures: Sequence[Measure]) -> dict[Measure, Values]:
     cell = ranks.question * languages + ranks.passage_language[ranks.passage]
     return {
         measure: Values(
-            measure.values(cell, ranks.within, ranks.grade, questions * languages).reshape(
-                questions, languages
-            ),
+            measure.values(cell, ranks.within, ranks.grade, questions * languages).reshape(questions, languages),
             measure.values(ranks.question, ranks.pooled, ranks.grade, questions),
         )
         for measure in measures

@@ -57,9 +57,7 @@ def language_heading(code: str, *, full: bool = True) -> Markup:
     parts: list[Child] = [tag("span", named.code, class_="code")]
     if full and named.autonym != named.code:
         parts += [" ", autonym(named)]
-    return tag(
-        "span", *parts, class_="language", title=named.english if named.english != named.code else None
-    )
+    return tag("span", *parts, class_="language", title=named.english if named.english != named.code else None)
 
 
 def autonym(named: LanguageName) -> Markup:
@@ -116,10 +114,6 @@ def plot(title: str, series: Sequence[Series], *, label: str, x_label: str = "st
         tag("span", written(y, digits=digits), class_="y", style=f"bottom:{100 * y_scale.share(y):.2f}%")
         for y in y_ticks
     ]
-    x_labels = [
-        tag("span", f"{x:,.0f}", class_="x", style=f"left:{100 * x_scale.share(x):.2f}%") for x in x_ticks
-    ]
+    x_labels = [tag("span", f"{x:,.0f}", class_="x", style=f"left:{100 * x_scale.share(x):.2f}%") for x in x_ticks]
     scale = tag("div", y_labels, x_labels, tag("span", x_label, class_="x unit"), aria_hidden="true")
-    return tag(
-        "figure", tag("figcaption", title), tag("div", picture, dots, scale, class_="area"), class_="plot"
-    )
+    return tag("figure", tag("figcaption", title), tag("div", picture, dots, scale, class_="area"), class_="plot")

@@ -45,9 +45,7 @@ def from_log(path: str | Path) -> list[dict[str, Any]]:
         except ValueError as error:
             if place == last:
                 break
-            raise PanglotError(
-                "this line is not JSON", file=file, line=place + 1, cure="remove the line"
-            ) from error
+            raise PanglotError("this line is not JSON", file=file, line=place + 1, cure="remove the line") from error
         step = number(value, "step")
         if step is not None:
             # A resumed run logs again what lies behind its checkpoint: the later line is the true one.
@@ -95,6 +93,5 @@ def smoothed(points: Points, share: float = 0.06) -> Points:
     """Return each point with the mean of its neighbours: a window of ``share`` of all points, centred."""
     half = max(1, round(len(points) * share / 2))
     return [
-        (x, fmean(y for _, y in points[max(0, place - half) : place + half + 1]))
-        for place, (x, _) in enumerate(points)
+        (x, fmean(y for _, y in points[max(0, place - half) : place + half + 1])) for place, (x, _) in enumerate(points)
     ]

@@ -93,9 +93,7 @@ def heatmap(
 
 def scrolling(table: Markup) -> Markup:
     """Return a table in a container that scrolls sideways, by finger, wheel or arrow keys."""
-    return tag(
-        "div", table, class_="scroll", tabindex=0, role="group", aria_label="Table, may scroll sideways"
-    )
+    return tag("div", table, class_="scroll", tabindex=0, role="group", aria_label="Table, may scroll sideways")
 
 
 def scale_legend(letter: str, low: str, high: str, middle: str | None = None) -> Markup:
@@ -115,9 +113,7 @@ def _cell(value: float | None, x: str, y: str, look: Look) -> Markup:
     if value is None:
         return tag("td", class_="empty")
     look_class = f"{look.letter}{step(look.share(x, y, value))}"
-    return tag(
-        "td", look.write(value), class_=f"{look_class} own" if x == y and look.diagonal else look_class
-    )
+    return tag("td", look.write(value), class_=f"{look_class} own" if x == y and look.diagonal else look_class)
 
 
 def _written(value: float | None, look: Look) -> str:

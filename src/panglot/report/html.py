@@ -32,9 +32,7 @@ Curves = Mapping[str, Lines]
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
-def to_html(
-    figures_or_comparison: Figures, curves: Curves | Lines | None = None, title: str | None = None
-) -> str:
+def to_html(figures_or_comparison: Figures, curves: Curves | Lines | None = None, title: str | None = None) -> str:
     """Return an evaluation, or a comparison, as one self-contained page.
 
     Args:

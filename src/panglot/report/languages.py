@@ -92,13 +92,9 @@ def language_columns(dataset: Dataset) -> list[LanguageColumn]:
     )
     own = next((name for name in multilingual if name.startswith("self_preference")), "self_preference@10")
     columns = [
-        LanguageColumn(
-            "pool", "Passages", "rank", True, lambda model, code: dataset.value(model, "pool", code)
-        ),
+        LanguageColumn("pool", "Passages", "count", True, lambda model, code: dataset.value(model, "pool", code)),
         LanguageColumn("mono", f"Monolingual {key}", "score", False, by("monolingual", key)),
-        LanguageColumn(
-            "asked", f"Cross-lingual {key}, asked in", "score", False, lambda m, c: rows[m].get(c)
-        ),
+        LanguageColumn("asked", f"Cross-lingual {key}, asked in", "score", False, lambda m, c: rows[m].get(c)),
         LanguageColumn(
             "answered",
             f"Cross-lingual {key}, answered in",

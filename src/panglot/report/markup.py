@@ -38,9 +38,7 @@ def tag(name: str, /, *children: Child, **attributes: str | float | bool | None)
     """
     written = "".join(_attribute(key, value) for key, value in attributes.items())
     if name in _VOID and not children:
-        return Markup(
-            f"<{name}{written}>" if name in {"meta", "link", "br", "hr", "col"} else f"<{name}{written}/>"
-        )
+        return Markup(f"<{name}{written}>" if name in {"meta", "link", "br", "hr", "col"} else f"<{name}{written}/>")
     return Markup(f"<{name}{written}>{join(children)}</{name}>")
 
 

@@ -69,6 +69,4 @@ def short_names(models: tuple[str, ...]) -> dict[str, str]:
     """
     short = {model: clean(model).rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1] for model in models}
     values = list(short.values())
-    return {
-        model: name if name and values.count(name) == 1 else clean(model) for model, name in short.items()
-    }
+    return {model: name if name and values.count(name) == 1 else clean(model) for model, name in short.items()}

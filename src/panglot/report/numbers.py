@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-Kind = Literal["score", "rank", "percent", "times"]
+Kind = Literal["score", "rank", "count", "percent", "times"]
 
 NOTHING = "–"
 
@@ -15,7 +15,8 @@ def written(value: float | None, kind: Kind = "score", *, digits: int = 3, sign:
 
     Args:
         value: The number. Scores and percentages are fractions of 1.
-        kind: ``score`` writes ``.800``, ``rank`` ``1,214``, ``percent`` ``9.3%``, ``times`` ``7.3×``.
+        kind: ``score`` writes ``.800``, ``rank`` ``1,214`` or ``77.6``, ``count`` ``48``,
+            ``percent`` ``9.3%``, ``times`` ``7.3×``.
         digits: Decimals of a score; a percentage has two less.
         sign: Write a plus before what is not negative: for differences.
 
@@ -64,6 +65,8 @@ def _unsigned(value: float, kind: Kind, digits: int) -> str:
             return text.removeprefix("0") or text
         case "rank":
             return f"{value:,.0f}" if value >= 99.95 or value == 0 else f"{value:.1f}"
+        case "count":
+            return f"{value:,.0f}"
         case "percent":
             return f"{100 * value:.{max(0, digits - 2)}f}%"
         case "times":

@@ -107,9 +107,7 @@ class Dataset:
 
     def retrieval(self) -> list[Measure]:
         """Return the measures of retrieval that some model has in some setting."""
-        return retrieval_measures(
-            list(dict.fromkeys(key for setting in SETTINGS for key in self.keys(setting)))
-        )
+        return retrieval_measures(list(dict.fromkeys(key for setting in SETTINGS for key in self.keys(setting))))
 
     def leading_measure(self) -> str:
         """Return the key of the measure that stands for a setting: mAP, else the first that was asked for."""
@@ -223,13 +221,9 @@ def _comparison(given: Figures) -> Results:
     return Results(models, evaluations, datasets, compared=True, about=given)
 
 
-def _dataset(
-    name: str, models: tuple[str, ...], evaluations: Mapping[str, Figures], contests: Figures
-) -> Dataset:
+def _dataset(name: str, models: tuple[str, ...], evaluations: Mapping[str, Figures], contests: Figures) -> Dataset:
     figures = {
-        model: part
-        for model in models
-        if isinstance(part := dig(evaluations.get(model), "datasets", name), Mapping)
+        model: part for model in models if isinstance(part := dig(evaluations.get(model), "datasets", name), Mapping)
     }
     bare = Dataset(name, models, figures, ())
     leading = bare.leading_measure()

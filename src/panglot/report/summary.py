@@ -17,7 +17,7 @@ def facts(dataset: Dataset) -> str:
     """Return what the data set holds: languages, questions, passages, kind of candidates."""
     figures = dataset.any
     counts = [
-        f"{written(dataset.value(model, key), 'rank').split('.')[0]} {key}"
+        f"{written(dataset.value(model, key), 'count')} {key}"
         for model in list(dataset.figures)[:1]
         for key in ("questions", "passages")
         if dataset.value(model, key) is not None
@@ -46,7 +46,7 @@ def lead(dataset: Dataset) -> str:
     size = dataset.value(model, "multilingual", "pool_size") or dataset.value(model, "passages")
     if distance is None:
         return f"{text}."
-    of = f" of {written(size, 'rank')}" if size else ""
+    of = f" of {written(size, 'count')}" if size else ""
     return (
         f"{text}, and the first and the last relevant passage of a question "
         f"lie {written(distance, 'rank')}{of} ranks apart."
@@ -63,7 +63,11 @@ def contest_name(contest: Contest) -> str:
 def verdicts(dataset: Dataset) -> list[str]:
     """Return where a model is best beyond chance, and where none is."""
     measured = [contest for contest in dataset.headline if contest.estimates]
-    lines = [f"Best: {clean(found.best)} in {contest_name(found)}." for found in measured if found.best]
+    won: dict[str, list[str]] = {}
+    for contest in measured:
+        if contest.best:
+            won.setdefault(contest.best, []).append(contest_name(contest))
+    lines = [f"Best: {clean(model)} in {', '.join(names)}." for model, names in won.items()]
     if even := [contest_name(found) for found in measured if not found.best]:
         lines.append(f"No clear best (the first may lead by chance): {', '.join(even)}.")
     return lines

@@ -45,14 +45,9 @@ def track(scale: Scale, marks: Iterable[Child], *, rules: Iterable[float] = (), 
         rules: Where thin lines cross the row, so that rows read as one plot.
         height: In pixels.
     """
-    lines = [
-        tag("line", x1=scale.percent(at), x2=scale.percent(at), y1="0", y2="100%", class_="rule")
-        for at in rules
-    ]
+    lines = [tag("line", x1=scale.percent(at), x2=scale.percent(at), y1="0", y2="100%", class_="rule") for at in rules]
     base = tag("line", x1="0", x2="100%", y1="50%", y2="50%", class_="base")
-    return tag(
-        "svg", base, lines, join(marks), class_="track", width="100%", height=height, aria_hidden="true"
-    )
+    return tag("svg", base, lines, join(marks), class_="track", width="100%", height=height, aria_hidden="true")
 
 
 def whisker(scale: Scale, low: float, high: float, series: int) -> Markup:

@@ -162,9 +162,7 @@ def _languages(dataset: Dataset) -> list[Table]:
     if len(dataset.models) == 1:
         table = _language_table("Languages", [column.short for column in columns])
         for code in dataset.languages:
-            values = [
-                written(column.value(dataset.models[0], code), column.kind, digits=3) for column in columns
-            ]
+            values = [written(column.value(dataset.models[0], code), column.kind, digits=3) for column in columns]
             table.add_row(*_language(code), *values)
         return [table] if columns else []
     return [
@@ -213,9 +211,7 @@ def _bias(dataset: Dataset) -> Table:
         for model in dataset.models:
             found = dataset.estimate(model, "multilingual", measure.key)
             best = dataset.best("multilingual", measure.key) == model
-            text = Text(
-                written(found.value if found else None, measure.kind), style="bold green" if best else ""
-            )
+            text = Text(written(found.value if found else None, measure.kind), style="bold green" if best else "")
             if found and one and (ends := interval(found.low, found.high, measure.kind)):
                 text.append(f"\n{ends}", style="dim")
             values.append(text)

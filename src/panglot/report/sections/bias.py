@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def bias(dataset: Dataset) -> Markup:
     """Return the measures of the pool of all languages."""
     size = dataset.value(next(iter(dataset.figures), ""), "multilingual", "pool_size")
-    of = f", {written(size, 'rank')} passages," if size else ""
+    of = f", {written(size, 'count')} passages," if size else ""
     explanation = f"All languages in one pool{of} where every version of an answer should come early."
     table = _measures(dataset)
     by_language = _by_language(dataset)
@@ -83,8 +83,7 @@ def _by_language(dataset: Dataset) -> Child:
         code: {
             model: value
             for model in dataset.models
-            if (value := dataset.value(model, "multilingual", "by_language", code, "rank_distance"))
-            is not None
+            if (value := dataset.value(model, "multilingual", "by_language", code, "rank_distance")) is not None
         }
         for code in dataset.languages
     }

@@ -38,13 +38,9 @@ def _stat(dataset: Dataset, contest: Contest) -> Markup:
     found, kind = contest.estimates.get(dataset.models[0]), contest.measure.kind
     name = tag("dt", contest_name(contest), _arrow(contest))
     if found is None:
-        why = dataset.why_not(
-            contest.measure.key if contest.measure.key == "rank_distance" else contest.setting
-        )
+        why = dataset.why_not(contest.measure.key if contest.measure.key == "rank_distance" else contest.setting)
         return tag("div", name, tag("dd", NOTHING, class_="figure none"), tag("dd", why, class_="meaning"))
-    size = dataset.value(dataset.models[0], "multilingual", "pool_size") or dataset.value(
-        dataset.models[0], "passages"
-    )
+    size = dataset.value(dataset.models[0], "multilingual", "pool_size") or dataset.value(dataset.models[0], "passages")
     scale = Scale(0, 1) if kind == "score" else Scale(0, max(size or 0.0, found.high or found.value))
     drawing = svg.track(scale, _marks(scale, found, 0), rules=(scale.low, scale.high), height=16)
     return tag(
@@ -59,14 +55,10 @@ def _stat(dataset: Dataset, contest: Contest) -> Markup:
 
 def _panel(dataset: Dataset, contest: Contest) -> Markup:
     kind = contest.measure.kind
-    caption = tag(
-        "caption", tag("strong", contest_name(contest), _arrow(contest)), tag("span", _meaning(contest))
-    )
+    caption = tag("caption", tag("strong", contest_name(contest), _arrow(contest)), tag("span", _meaning(contest)))
     if not contest.estimates:
         setting = contest.measure.key if contest.measure.key == "rank_distance" else contest.setting
-        return tag(
-            "table", caption, tag("tbody", tag("tr", tag("td", dataset.why_not(setting)))), class_="panel"
-        )
+        return tag("table", caption, tag("tbody", tag("tr", tag("td", dataset.why_not(setting)))), class_="panel")
     scale = _scale(contest)
     ends = {
         model: interval(found.low, found.high, kind) if (found := contest.estimates.get(model)) else ""
@@ -116,19 +108,14 @@ def _arrow(contest: Contest) -> Child:
 
 def _marks(scale: Scale, found: Estimate, series: int) -> list[Child]:
     line = (
-        svg.whisker(scale, found.low, found.high, series)
-        if found.low is not None and found.high is not None
-        else None
+        svg.whisker(scale, found.low, found.high, series) if found.low is not None and found.high is not None else None
     )
     return [line, svg.marker(series, scale.percent(found.value))]
 
 
 def _scale(contest: Contest) -> Scale:
     every = [
-        end
-        for found in contest.estimates.values()
-        for end in (found.value, found.low, found.high)
-        if end is not None
+        end for found in contest.estimates.values() for end in (found.value, found.low, found.high) if end is not None
     ]
     return around(every, least=0, most=1 if contest.measure.kind == "score" else None)
 
@@ -162,7 +149,7 @@ def _difference_row(dataset: Dataset, contest: Contest, one: Difference, scale: 
     return tag(
         "tr",
         tag("th", pair, scope="row"),
-        tag("td", svg.track(scale, _marks(scale, found, series), rules=(0.0,), height=16), class_="drawn"),
+        tag("td", svg.track(scale, [svg.notch(scale, 0.0), *_marks(scale, found, series)], height=16), class_="drawn"),
         tag("td", written(found.value, kind, sign=True), class_="figure"),
         tag("td", interval(found.low, found.high, kind, sign=True), class_="interval"),
         tag("td", chance(p).removeprefix("= "), class_="figure"),

@@ -64,9 +64,7 @@ def _one(dataset: Dataset, columns: list[LanguageColumn], drawn: list[LanguageCo
                 [tag("td", written(values[column.short], column.kind)) for column in columns],
             )
         )
-    return tag(
-        "table", tag("caption", "Figures by language"), tag("thead", head), tag("tbody", rows), class_="grid"
-    )
+    return tag("table", tag("caption", "Figures by language"), tag("thead", head), tag("tbody", rows), class_="grid")
 
 
 def _several(dataset: Dataset, columns: list[LanguageColumn]) -> Markup:
@@ -76,9 +74,7 @@ def _several(dataset: Dataset, columns: list[LanguageColumn]) -> Markup:
         for column in shown
     ]
     below = [
-        tag("td")
-        if column.shared
-        else tag("th", svg.swatch(place), tag("span", model, class_="unseen"), scope="col")
+        tag("td") if column.shared else tag("th", svg.swatch(place), tag("span", model, class_="unseen"), scope="col")
         for column in shown
         for place, model in enumerate(dataset.models[:1] if column.shared else dataset.models)
     ]
@@ -95,9 +91,7 @@ def _several(dataset: Dataset, columns: list[LanguageColumn]) -> Markup:
         for code in dataset.languages
     ]
     head = [tag("tr", tag("th", "Language", scope="col", rowspan=2), groups), tag("tr", below)]
-    caption = tag(
-        "caption", tag("div", "Figures by language", legend(list(enumerate(dataset.models))), class_="pin")
-    )
+    caption = tag("caption", tag("div", "Figures by language", legend(list(enumerate(dataset.models))), class_="pin"))
     return tag("table", caption, tag("thead", head), tag("tbody", rows), class_="grid several")
 
 
@@ -126,9 +120,7 @@ def retrieval(dataset: Dataset) -> Markup:
 
 
 def _retrieval_of_several(dataset: Dataset, measures: list[Measure], settings: list[str]) -> Markup:
-    groups = [
-        tag("th", SETTING_LABELS[setting], scope="colgroup", colspan=len(measures)) for setting in settings
-    ]
+    groups = [tag("th", SETTING_LABELS[setting], scope="colgroup", colspan=len(measures)) for setting in settings]
     below = [tag("th", measure.label, scope="col") for _ in settings for measure in measures]
     rows = [
         tag(

@@ -57,9 +57,7 @@ def geometry(dataset: Dataset) -> Markup:
         "How far embeddings tell languages apart. Best is a linear classifier of languages at chance, "
         "and translations close to one another and far from random pairs."
     )
-    return section(
-        "Geometry of the embeddings", explanation, _lines(dataset, models), _distances(dataset, models)
-    )
+    return section("Geometry of the embeddings", explanation, _lines(dataset, models), _distances(dataset, models))
 
 
 def _lines(dataset: Dataset, models: list[str]) -> Markup:
@@ -77,11 +75,7 @@ def _lines(dataset: Dataset, models: list[str]) -> Markup:
             if found is None:
                 continue
             number_of = dataset.models.index(model)
-            marks = (
-                [svg.notch(scale, other), svg.span(scale, other, found, number_of)]
-                if other is not None
-                else []
-            )
+            marks = [svg.notch(scale, other), svg.span(scale, other, found, number_of)] if other is not None else []
             marks.append(svg.marker(number_of, scale.percent(found)))
             write = partial(written, kind="percent" if kind == "percent" else "score")
             name = [svg.swatch(number_of), tag("bdi", model)] if len(dataset.models) > 1 else [label]
@@ -108,8 +102,7 @@ def _distances(dataset: Dataset, models: list[str]) -> Child:
             x: {
                 y: value
                 for y in dataset.languages
-                if y != x
-                and (value := number(dataset.figures[model], "geometry", "mean_distance", x, y)) is not None
+                if y != x and (value := number(dataset.figures[model], "geometry", "mean_distance", x, y)) is not None
             }
             for x in dataset.languages
         }

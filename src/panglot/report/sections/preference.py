@@ -51,9 +51,7 @@ def _own(dataset: Dataset, key: str, k: str) -> Markup:
     several = len(dataset.models) > 1
     found = {
         code: {
-            model: value
-            for model in dataset.models
-            if (value := _share(dataset, model, key, code, code)) is not None
+            model: value for model in dataset.models if (value := _share(dataset, model, key, code, code)) is not None
         }
         for code in dataset.languages
     }
@@ -69,18 +67,13 @@ def _own(dataset: Dataset, key: str, k: str) -> Markup:
             place = dataset.models.index(model)
             if not several and pool is not None:
                 marks.append(svg.span(scale, pool, value, place))
-            marks.append(
-                svg.marker(place, scale.percent(value), title=f"{model}: {written(value, 'percent')}")
-            )
+            marks.append(svg.marker(place, scale.percent(value), title=f"{model}: {written(value, 'percent')}"))
         rows.append(
             tag(
                 "tr",
                 tag("th", language_heading(code), scope="row"),
                 tag("td", svg.track(scale, marks, rules=ticks(scale, 4), height=26), class_="drawn"),
-                [
-                    tag("td", written(row.get(model), "percent", digits=2), class_="figure")
-                    for model in dataset.models
-                ],
+                [tag("td", written(row.get(model), "percent", digits=2), class_="figure") for model in dataset.models],
                 tag("td", written(pool, "percent", digits=2), class_="interval"),
             )
         )
@@ -124,11 +117,7 @@ def _tables(dataset: Dataset, key: str, k: str) -> Child:
     tables: list[Child] = []
     for number_of, model in enumerate(dataset.models):
         cells = {
-            x: {
-                y: value
-                for y in dataset.languages
-                if (value := _share(dataset, model, key, x, y)) is not None
-            }
+            x: {y: value for y in dataset.languages if (value := _share(dataset, model, key, x, y)) is not None}
             for x in dataset.languages
         }
         if not any(cells.values()):
@@ -149,8 +138,4 @@ def _tables(dataset: Dataset, key: str, k: str) -> Child:
         return None
     bar = scale_legend("d", "⅛ of its share", "8×", "white: its share of the pool")
     whole = [beside(*tables), bar]
-    return (
-        folded("Shares of every language", *whole)
-        if len(dataset.models) > 1
-        else tag("div", whole, class_="stack")
-    )
+    return folded("Shares of every language", *whole) if len(dataset.models) > 1 else tag("div", whole, class_="stack")

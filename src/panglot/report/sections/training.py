@@ -22,10 +22,8 @@ def training(curves: Mapping[str, Lines], models: tuple[str, ...]) -> Markup:
         *(name for name in curves if name not in models),
     ]
     numbers = {name: [*models, *names].index(name) for name in names}
-    if len(names) == 1:
-        content = _one(curves[names[0]])
-    else:
-        content = _several({name: curves[name] for name in names}, numbers)
+    ordered = {name: curves[name] for name in names}
+    content = _one(ordered[names[0]]) if len(names) == 1 else _several(ordered, numbers)
     explanation = (
         "Loss of the training batches, smoothed, and figures on the dev collection, "
         "by which a run stops and keeps its best."

@@ -1,0 +1,126 @@
+"""What a user can get wrong on the command line: status 2, what is wrong, how to mend it, and nothing lost."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from panglot.cli import main as entrance
+
+Tell = Callable[..., str]
+
+
+@pytest.fixture
+def fails(capsys: pytest.CaptureFixture[str]) -> Tell:
+    """Run a command that must fail as the user's mistake, and return what it says."""
+
+    def run(*arguments: str | Path) -> str:
+        with pytest.raises(SystemExit) as caught:
+            entrance.main([str(argument) for argument in arguments])
+        told = capsys.readouterr().err
+        assert caught.value.code == 2, told
+        assert "Traceback" not in told
+        return " ".join(told.split())
+
+    return run
+
+
+def lines(*rows: dict[str, object]) -> str:
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def row(group: str, language: str, **changes: object) -> dict[str, object]:
+    return {"group": group, "language": language, "question": f"where {group} {language}?",
+            "passage": f"{group} is here in {language}."} | changes  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "empty"),
+        (lines(row("a", "en"), {"group": "b", "language": "en", "question": "?"}), "line 2"),
+        (lines(row("a", "en"), {"group": "b", "question": "q", "passage": "p"}), 'line 2, field "language"'),
+        (lines(row("a", "xx-nonsense")), 'line 1, field "language"'),
+        (lines(row("a", "en"), row("a", "en", passage="Another.")), "line 2"),
+        (lines(row("a", "en")) + "{oops\n", "line 2"),
+        (lines({"group": "b", "language": "en", "question": "who?"}), "passage"),
+    ],
+)
+def test_broken_lines_are_named(fails: Tell, tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "docs.jsonl"
+    path.write_text(text, encoding="utf-8")
+    told = fails("evaluate", "bundled", path)
+    assert says in told
+    assert str(path) in told
+
+
+def test_wrong_encoding_and_truncated_gzip(fails: Tell, tmp_path: Path) -> None:
+    path = tmp_path / "docs.jsonl"
+    path.write_bytes(lines(row("a", "en")).encode() + '{"group": "b", "passage": "Käse"}\n'.encode("latin-1"))
+    assert "line 2" in fails("data", "show", path)
+    packed = tmp_path / "docs.jsonl.gz"
+    packed.write_bytes(gzip.compress(lines(*(row(str(i), "en") for i in range(500))).encode())[:-40])
+    assert str(packed) in fails("data", "show", packed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("evaluate", "bundled", "xquad"), "did you mean xquad-r"),
+        (("evaluate", "bundled", "nowhere/docs.jsonl"), "nowhere/docs.jsonl"),
+        (("evaluate", "no/such/model", "starter:dev"), "no/such/model"),
+        (("evaluate", "bundled", "starter:dev", "--measures", "nDCG@"), "nDCG@"),
+        (("evaluate", "bundled", "starter:dev", "--languages", "ko"), "ko"),
+        (("train", "bundled"), "on"),
+        (("train", "--recipe", "nowhere.toml", "--on", "starter:train"), "nowhere.toml"),
+        (("train", "--on", "starter:train", "--learning-rate", "7"), "learning_rate"),
+        (("train", "--on", "starter:train", "--batches", "hybird"), "batches"),
+        (("train", "--on", "starter:test"), "test set"),
+        (("compare", "bundled", "bundled", "--test", "nothing-known"), "nothing-known"),
+        (("data", "show", "mlqa:third"), "third"),
+        (("evaluatte",), "evaluatte"),
+    ],
+)
+def test_wrong_arguments_say_the_cure(fails: Tell, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    extra = ("--output", tmp_path / "run") if arguments[0] == "train" else ()
+    assert says in fails(*arguments, *extra)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_set_that_is_not_at_hand_says_where_to_get_it(fails: Tell, tmp_path: Path) -> None:
+    told = fails("evaluate", "bundled", "xquad-r", "--data-dir", tmp_path)
+    assert str(tmp_path / "xquad-r") in told
+    assert "github" in told
+
+
+def test_an_output_that_cannot_be_written_loses_nothing(fails: Tell, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    told = fails("data", "show", "starter:dev", "--json", tmp_path / "file" / "scores.json")
+    assert "cannot write" in told
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_one_language_only_is_measured_as_far_as_it_goes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "docs.jsonl"
+    path.write_text(lines(*(row(str(i), "en") for i in range(5))), encoding="utf-8")
+    with pytest.raises(SystemExit) as caught:
+        entrance.main(["evaluate", "bundled", str(path), "--json", "-"])
+    assert caught.value.code in {0, None}
+    found = next(iter(json.loads(capsys.readouterr().out)["datasets"].values()))
+    assert found["monolingual"]["mAP"] > 0.5
+    assert found["crosslingual"] is None
+    assert any(each["what"] == "crosslingual" and each["why"] for each in found["not_measured"])
+
+
+def test_a_passage_of_a_hundred_thousand_characters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "docs.jsonl"
+    rows = [row("a", "en", passage="water " * 17_000), row("b", "en")]
+    path.write_text(lines(*rows), encoding="utf-8")
+    with pytest.raises(SystemExit) as caught:
+        entrance.main(["evaluate", "bundled", str(path), "--json", "-", "--draws", "0"])
+    assert caught.value.code in {0, None}
+    assert next(iter(json.loads(capsys.readouterr().out)["datasets"].values()))["passages"] == 2
