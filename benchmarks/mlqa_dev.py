@@ -38,8 +38,7 @@ def main(data_dir: Path, output: Path, share: float = 0.12, seed: int = 0) -> No
                 label = f"{language}-pool-{row}-{number}"
                 passages.append(Text(label, language, label, text[start:end]))
     judged = [
-        (held.questions["id"][q].as_py(), held.passages["id"][p].as_py(), 1)
-        for q, p in zip(*held.pairs, strict=True)
+        (held.questions["id"][q].as_py(), held.passages["id"][p].as_py(), 1) for q, p in zip(*held.pairs, strict=True)
     ]
     dev = Collection.build(
         "mlqa-held", [Text(**row) for row in held.questions.to_pylist()], passages, judged, held.about

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from panglot._errors import PanglotError
@@ -23,22 +23,18 @@ def cache_folder() -> Path:
 
 
 @contextlib.contextmanager
-def explain_write(path: Path) -> Iterator[None]:
+def explain_write(path: Path) -> Generator[None]:
     """Turn the operating system's refusal to write ``path`` into a :class:`PanglotError`."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        cure = (
-            "free some space or choose another place"
-            if error.errno == 28
-            else "choose a place that can be written"
-        )
+        cure = "free some space or choose another place" if error.errno == 28 else "choose a place that can be written"
         raise PanglotError(f"cannot write: {reason}", file=path, cure=cure) from error
 
 
 @contextlib.contextmanager
-def atomic_file(path: str | Path) -> Iterator[Path]:
+def atomic_file(path: str | Path) -> Generator[Path]:
     """Yield a temporary path beside ``path``; move it there when the block ends well, remove it otherwise.
 
     A reader sees the old content or the whole new one, also after a kill or a power cut.
@@ -63,7 +59,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_folder(path: str | Path) -> Iterator[Path]:
+def atomic_folder(path: str | Path) -> Generator[Path]:
     """Yield a temporary folder beside ``path``; move it there when the block ends well, remove it otherwise.
 
     An existing folder at ``path`` is replaced whole.

@@ -179,6 +179,15 @@ def test_every_row_comes_once_an_epoch_of_its_stream(plan: Plan) -> None:
                 assert max(sizes[index, epoch]) <= plan.policy.batch_size
 
 
+def test_a_stream_goes_on_where_it_was_thousands_of_steps_before() -> None:
+    plan = Plan([made("a", 30, 3, gaps=0, blocks=30, seed=1)], Policy("cross-pair"))
+    turns: Counter[int] = Counter()
+    for k in range(9000):
+        index, turn = plan.draw(k)
+        assert turn == turns[index]
+        turns[index] += 1
+
+
 @pytest.mark.parametrize("alpha", [0.1, 0.5, 0.8])
 @pytest.mark.parametrize("batches", ["hybrid", "hybrid-row"])
 def test_alpha_is_the_share_of_one_language(batches: Any, alpha: float) -> None:

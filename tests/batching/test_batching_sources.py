@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from pathlib import Path
@@ -159,6 +160,17 @@ def test_a_large_block_is_warned_of() -> None:
     assert apart.warnings == ()
 
 
+@functools.cache
+def known(name: str, data_dir: Path) -> tuple[Collection, Source, dict[str, set[str]]]:
+    """Return a set, its rows, and for each question group the groups of the passages that answer it."""
+    collection = read(name, data_dir=data_dir)
+    group, passage_group = (t["group"].to_pylist() for t in (collection.questions, collection.passages))
+    answers: dict[str, set[str]] = {}
+    for question, passage in zip(*(side.tolist() for side in collection.pairs), strict=True):
+        answers.setdefault(group[question], set()).add(passage_group[passage])
+    return collection, source(collection), answers
+
+
 def meets(collection: Collection, batch: Batch, answers: dict[str, set[str]]) -> list[str]:
     """Say which negatives of a batch are none, from ids, groups and texts alone."""
     q = collection.questions.take(batch.questions).to_pydict()
@@ -182,12 +194,7 @@ def meets(collection: Collection, batch: Batch, answers: dict[str, set[str]]) ->
 
 @pytest.mark.parametrize("name", ["mlqa", "squad2-en-fi", "xquad-r"])
 def test_no_translation_and_no_second_question_on_a_passage_is_a_negative(name: str, data_dir: Path) -> None:
-    collection = read(name, data_dir=data_dir)
-    held = source(collection)
-    group, passage_group = (t["group"].to_pylist() for t in (collection.questions, collection.passages))
-    answers: dict[str, set[str]] = {}
-    for question, passage in zip(*(side.tolist() for side in collection.pairs), strict=True):
-        answers.setdefault(group[question], set()).add(passage_group[passage])
+    collection, held, answers = known(name, data_dir)
     assert held.rows == len(answers)
     for batches in ("mono", "mixed-mono", "cross", "cross-pair", "hybrid-row", "whole-group"):
         plan = Plan([held], Policy(batches, batch_size=64, seed=3))
@@ -197,18 +204,13 @@ def test_no_translation_and_no_second_question_on_a_passage_is_a_negative(name: 
 
 def test_the_check_itself_sees_a_block_that_meets(data_dir: Path) -> None:
     """Without blocks, questions about one paragraph do meet: the test above can fail."""
-    collection = read("squad2-en-fi", data_dir=data_dir)
-    held = source(collection)
+    collection, held, answers = known("squad2-en-fi", data_dir)
     loose = Source(held.name, held.languages, held.question[:400], held.passage[:400], np.arange(400))
-    group, passage_group = (t["group"].to_pylist() for t in (collection.questions, collection.passages))
-    answers: dict[str, set[str]] = {}
-    for question, passage in zip(*(side.tolist() for side in collection.pairs), strict=True):
-        answers.setdefault(group[question], set()).add(passage_group[passage])
     assert meets(collection, Plan([loose], Policy("mono", batch_size=64))(0), answers)
 
 
 def test_a_large_source_is_ready_in_time(data_dir: Path) -> None:
-    held = source(read("squad2-en-fi", data_dir=data_dir))
+    _, held, _ = known("squad2-en-fi", data_dir)
     began = time.process_time()
     plan = Plan([held], Policy("hybrid-row"))
     plan(0)

@@ -8,9 +8,7 @@ from panglot.corpus.cards import CARDS
 
 
 def test_list(data_dir: Path, tmp_path: Path) -> None:
-    done = CliRunner().invoke(
-        data, ["list", "--data-dir", str(data_dir), "--json", str(tmp_path / "list.json")]
-    )
+    done = CliRunner().invoke(data, ["list", "--data-dir", str(data_dir), "--json", str(tmp_path / "list.json")])
     assert done.exit_code == 0, done.output
     assert "xquad-r" in done.output
     found = {entry["name"]: entry for entry in json.loads((tmp_path / "list.json").read_text())}
@@ -23,8 +21,7 @@ def test_list(data_dir: Path, tmp_path: Path) -> None:
 def test_show(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     rows = [
-        {"language": x, "group": "g", "question": f"{x}?", "passage": f"{x} [bold]yes[/bold]"}
-        for x in ("en", "ar")
+        {"language": x, "group": "g", "question": f"{x}?", "passage": f"{x} [bold]yes[/bold]"} for x in ("en", "ar")
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = CliRunner().invoke(data, ["show", str(path)])

@@ -14,9 +14,7 @@ from panglot.corpus import beir, trec
 from panglot.corpus.collection import Collection, Text
 from panglot.corpus.registry import read
 
-IDS = st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1, max_size=6).filter(
-    lambda s: s.split() == [s]
-)
+IDS = st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1, max_size=6).filter(lambda s: s.split() == [s])
 
 
 @pytest.fixture

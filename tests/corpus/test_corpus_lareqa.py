@@ -22,8 +22,7 @@ def sentences(data_dir: Path) -> Collection:
 @pytest.fixture(scope="module")
 def published(data_dir: Path) -> dict[str, Any]:
     return {
-        path.name[:2]: json.loads(gzip.decompress(path.read_bytes()))
-        for path in (data_dir / "xquad-r").glob("*.gz")
+        path.name[:2]: json.loads(gzip.decompress(path.read_bytes())) for path in (data_dir / "xquad-r").glob("*.gz")
     }
 
 
@@ -43,9 +42,7 @@ def test_every_question_has_one_relevant_sentence_in_each_language(sentences: Co
 
 def test_relevance_against_the_published_offsets(sentences: Collection, published: dict[str, Any]) -> None:
     """The oracle walks the file anew: which sentence's break holds answer_start, as a code point."""
-    text = dict(
-        zip(sentences.passages["id"].to_pylist(), sentences.passages["text"].to_pylist(), strict=True)
-    )
+    text = dict(zip(sentences.passages["id"].to_pylist(), sentences.passages["text"].to_pylist(), strict=True))
     ids = sentences.passages["id"].to_pylist()
     left, right = sentences.pairs
     asked = sentences.questions["id"].to_pylist()
@@ -99,9 +96,7 @@ def test_ids_keep_the_order_of_the_files(sentences: Collection) -> None:
 
 
 def test_passage_groups_tie_translations(sentences: Collection) -> None:
-    group = dict(
-        zip(sentences.passages["id"].to_pylist(), sentences.passages["group"].to_pylist(), strict=True)
-    )
+    group = dict(zip(sentences.passages["id"].to_pylist(), sentences.passages["group"].to_pylist(), strict=True))
     left, right = sentences.pairs
     ids = sentences.passages["id"].to_pylist()
     by_question: dict[int, set[str]] = {}
@@ -119,9 +114,7 @@ def test_context_puts_the_paragraph_behind_the_sentence(data_dir: Path, publishe
     with_context = lareqa.read(data_dir / "xquad-r", name="x", context=True)
     paragraph = published["zh"]["data"][3]["paragraphs"][0]
     row = with_context.passages["id"].to_pylist().index("zh-003-00-02")
-    assert (
-        with_context.passages["text"][row].as_py() == f"{paragraph['sentences'][2]}\n{paragraph['context']}"
-    )
+    assert with_context.passages["text"][row].as_py() == f"{paragraph['sentences'][2]}\n{paragraph['context']}"
     assert with_context.passages.num_rows == sum(POOL.values())
 
 
@@ -169,9 +162,7 @@ def test_broken_files(tmp_path: Path) -> None:
     path = tmp_path / "en.json"
     paragraph = made(["a. "], {"q": 0})
     write(path, {**paragraph, "sentences": ["a. ", "b"]})
-    with pytest.raises(
-        PanglotError, match=r"en.json, field .data\[0\].paragraphs\[0\].sentences.: sentences and"
-    ):
+    with pytest.raises(PanglotError, match=r"en.json, field .data\[0\].paragraphs\[0\].sentences.: sentences and"):
         lareqa.read(tmp_path, name="x")
     write(path, {key: value for key, value in paragraph.items() if not key.startswith("sentence")})
     with pytest.raises(PanglotError, match="no sentences"):

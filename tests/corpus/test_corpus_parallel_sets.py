@@ -56,9 +56,7 @@ def test_libreoffice_help(data_dir: Path) -> None:
     collection = libreoffice.read(data_dir / "libreoffice-help")
     assert collection.passages.num_rows == 54_377
     assert len(collection.passages["group"].unique()) == 1_748
-    later = [
-        group for group in collection.passages["group"].unique().to_pylist() if "/" in group.split("#")[1]
-    ]
+    later = [group for group in collection.passages["group"].unique().to_pylist() if "/" in group.split("#")[1]]
     assert len(later) == 349
     assert len(collection.questions["group"].unique()) == 1_482  # the first part of 83 sections is not there
     assert collection.languages == CARDS["libreoffice-help"].languages
@@ -79,7 +77,5 @@ def test_khmer_keeps_its_word_breaks(data_dir: Path) -> None:
 
 def test_help_without_a_column(tmp_path: Path) -> None:
     pq.write_table(pa.table({"group": ["a"], "lang": ["en"], "title": ["b"]}), tmp_path / "x.parquet")
-    with pytest.raises(
-        PanglotError, match=r'x.parquet, field "text": no such column .there are: group, lang, title'
-    ):
+    with pytest.raises(PanglotError, match=r'x.parquet, field "text": no such column .there are: group, lang, title'):
         libreoffice.read(tmp_path)

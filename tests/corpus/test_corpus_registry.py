@@ -38,9 +38,7 @@ def fake(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_found_under_the_folder_or_the_environment(
-    fake: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_found_under_the_folder_or_the_environment(fake: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     given = registry.read("mlqa", data_dir=fake)
     monkeypatch.setenv("PANGLOT_DATA", str(fake))
     assert registry.read("mlqa").digest == given.digest
@@ -50,10 +48,7 @@ def test_found_under_the_folder_or_the_environment(
 
 
 def test_options(fake: Path) -> None:
-    assert (
-        registry.read("mlqa", data_dir=fake, candidates="paragraph").passages["text"][0].as_py()
-        == "Ade. Bde."
-    )
+    assert registry.read("mlqa", data_dir=fake, candidates="paragraph").passages["text"][0].as_py() == "Ade. Bde."
     assert registry.read("mlqa", data_dir=fake, context=True).passages["text"][0].as_py() == "Bde.\nAde. Bde."
     assert registry.read("mlqa:dev", data_dir=fake).name == "mlqa"
     assert registry.read("mlqa", data_dir=fake, languages=["eng_Latn"]).languages == ("en",)

@@ -34,9 +34,7 @@ def plain_blocks(c: Collection) -> list[set[str]]:
             keys.setdefault(("group", row["group"]), set()).add(row["id"])
             keys.setdefault(("text", row["language"], row["text"]), set()).add(row["id"])
         sets += keys.values()
-    sets += [
-        {questions[q]["id"], passages[p]["id"]} for q, p in zip(left.tolist(), right.tolist(), strict=True)
-    ]
+    sets += [{questions[q]["id"], passages[p]["id"]} for q, p in zip(left.tolist(), right.tolist(), strict=True)]
     merged: list[set[str]] = []
     for found in sets:
         touching = [other for other in merged if other & found]
@@ -83,9 +81,7 @@ def test_mlqa(data_dir: Path) -> None:
 
 
 def test_what_hangs_together_cannot_be_split() -> None:
-    c = Collection.build(
-        "x", [Text("a", "en", "g", "t"), Text("b", "de", "g", "u")], [Text("p", "en", "h", "v")], []
-    )
+    c = Collection.build("x", [Text("a", "en", "g", "t"), Text("b", "de", "g", "u")], [Text("p", "en", "h", "v")], [])
     with pytest.raises(PanglotError, match="cannot be split"):
         hold_out(c, 0.5, 0)
     with pytest.raises(PanglotError, match="share of 1"):

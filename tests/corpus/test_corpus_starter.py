@@ -24,9 +24,7 @@ def write(folder: Path, language: str, *rows: tuple[str, str]) -> None:
 def test_parts(tmp_path: Path) -> None:
     for language in ("en", "fi"):
         write(tmp_path, language, ("a", "train"), ("b", "dev"), ("c", "test"), ("d", "test"))
-    sizes = {
-        part: starter.read(part=part, place=tmp_path).questions.num_rows for part in (*starter.PARTS, "all")
-    }
+    sizes = {part: starter.read(part=part, place=tmp_path).questions.num_rows for part in (*starter.PARTS, "all")}
     assert sizes == {"train": 2, "dev": 2, "test": 4, "all": 8}
     test = starter.read(place=tmp_path)
     assert test.languages == ("en", "fi")

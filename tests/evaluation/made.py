@@ -34,9 +34,7 @@ def parallel(
     answer = generator.integers(0, passages, groups)
     questions = [Text(f"q{g}-{x}", x, f"q{g}", f"question {g} {x}") for x in languages for g in range(groups)]
     texts = [Text(f"p{p}-{x}", x, f"p{p}", f"passage {p} {x}") for x in languages for p in range(passages)]
-    relevance = [
-        (f"q{g}-{x}", f"p{answer[g]}-{y}", 1) for g in range(groups) for x in languages for y in languages
-    ]
+    relevance = [(f"q{g}-{x}", f"p{answer[g]}-{y}", 1) for g in range(groups) for x in languages for y in languages]
     collection = Collection.build("made", questions, texts, relevance, {"candidates": "passage"})
     at = [
         np.concatenate([meaning[rows] + shift[x] for x in range(len(languages))])

@@ -86,9 +86,7 @@ def test_peer_is_the_authors_formula_where_the_relevant_lead() -> None:
     """H = (N − 1) Σ n_l (r̄_l − r̄)² / Σ (r − r̄)², on the ranks themselves (2405.00978)."""
     names = ["en", "en", "de", "en", "de", "hi", "de", "hi", "hi"]
     passages = [Text(f"p{i}", names[i] if i < 9 else "en", f"p{i}", "!") for i in range(20)]
-    collection = Collection.build(
-        "lead", [Text("q", "en", "q", "?")], passages, [("q", f"p{i}", 1) for i in range(9)]
-    )
+    collection = Collection.build("lead", [Text("q", "en", "q", "?")], passages, [("q", f"p{i}", 1) for i in range(9)])
     vectors = np.arange(20, 0, -1, dtype=np.float32)[:, None]
     found = bias.peer(rank(np.ones((1, 1), np.float32), vectors, collection), 20)
     ranks, spoken = np.arange(1, 10), np.array(names)
@@ -130,10 +128,7 @@ def test_rank_correlation_is_the_mean_over_pairs() -> None:
         for other in np.flatnonzero(ranks.question_group == ranks.question_group[q]):
             if other != q:
                 items = sorted({*lists[q], *lists[other]})
-                places = [
-                    [row.index(i) if i in row else len(row) for i in items]
-                    for row in (lists[q], lists[other])
-                ]
+                places = [[row.index(i) if i in row else len(row) for i in items] for row in (lists[q], lists[other])]
                 taus.append(tau_b(*places))
         assert found[q] == pytest.approx(np.mean(taus))
 
@@ -145,9 +140,7 @@ def test_a_question_without_translation_has_no_correlation() -> None:
 def test_geometry_sees_a_shift_of_languages_and_not_its_absence() -> None:
     _, shifted, collection = parallel(passages=300, dimension=16, noise=0.1)
     generator = np.random.default_rng(0)
-    alike = unit(
-        np.tile(generator.standard_normal((300, 16)), (3, 1)) + 0.1 * generator.standard_normal((900, 16))
-    )
+    alike = unit(np.tile(generator.standard_normal((300, 16)), (3, 1)) + 0.1 * generator.standard_normal((900, 16)))
     language = collection.passage_language
     group = np.tile(np.arange(300), 3)
     told = geometry.language_classifier(shifted, language, group, seed=0)

@@ -84,9 +84,7 @@ def test_interval_covers_the_truth_as_often_as_it_says() -> None:
 def test_few_groups_are_tested_exactly() -> None:
     differences = np.array([[0.3, 0.0], [0.1, -0.2], [-0.05, 0.1], [0.2, 0.1]])
     for column, p in zip(differences.T, randomisation(differences, 10, 0), strict=True):
-        flipped = [
-            abs(np.dot(signs, column)) >= abs(column.sum()) - 1e-12 for signs in product([-1, 1], repeat=4)
-        ]
+        flipped = [abs(np.dot(signs, column)) >= abs(column.sum()) - 1e-12 for signs in product([-1, 1], repeat=4)]
         assert p == pytest.approx(np.mean(flipped))
 
 

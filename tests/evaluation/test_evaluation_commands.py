@@ -61,9 +61,7 @@ def test_evaluate_prints_and_writes(places: tuple[Path, list[str]]) -> None:
     found = figures["datasets"]["made"]
     assert found["multilingual"]["rank_distance"] == expected["multilingual"]["rank_distance"]
     assert "mAP" in (folder / "f.md").read_text("utf-8")
-    judged = [
-        ir_measures.Qrel(q, p, grade) for q, row in qrels(collection).items() for p, grade in row.items()
-    ]
+    judged = [ir_measures.Qrel(q, p, grade) for q, row in qrels(collection).items() for p, grade in row.items()]
     run = list(ir_measures.read_trec_run(str(folder / "f.run")))
     theirs = ir_measures.calc_aggregate([ir_measures.parse_measure("AP")], judged, run)
     assert found["multilingual"]["mAP"] == pytest.approx(next(iter(theirs.values())), abs=1e-9)
@@ -76,9 +74,7 @@ def test_json_on_standard_output_is_json_alone(places: tuple[Path, list[str]]) -
         (evaluate_command, [good, data]),
         (compare_command, [good, bad, "--test", data]),
     ):
-        done = CliRunner().invoke(
-            command, [*arguments, "--draws", "5", "--json", "-"], catch_exceptions=False
-        )
+        done = CliRunner().invoke(command, [*arguments, "--draws", "5", "--json", "-"], catch_exceptions=False)
         assert json.loads(done.stdout)["datasets"]["made"]
         assert not done.stderr
 

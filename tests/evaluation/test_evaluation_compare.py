@@ -39,8 +39,7 @@ def test_a_model_is_best_only_where_its_lead_is_real(tmp_path: Path) -> None:
     assert difference["p"] < 0.01
     assert figures["multilingual.rank_distance"]["best"] == "good"  # lower is better there
     assert (
-        figures["multilingual.rank_distance"]["values"]["good"]
-        < figures["multilingual.rank_distance"]["values"]["bad"]
+        figures["multilingual.rank_distance"]["values"]["good"] < figures["multilingual.rank_distance"]["values"]["bad"]
     )
     assert figures["multilingual.self_preference@10"]["best"] is None  # a fact, no contest
     found.to_json(tmp_path / "c.json")

@@ -57,10 +57,7 @@ def test_three_settings_by_their_definition() -> None:
         return float(np.mean(np.arange(1, len(places) + 1) / places))
 
     matrix = np.array(
-        [
-            [np.mean([average(q, held == y) for q in np.flatnonzero(asked == x)]) for y in range(3)]
-            for x in range(3)
-        ]
+        [[np.mean([average(q, held == y) for q in np.flatnonzero(asked == x)]) for y in range(3)] for x in range(3)]
     )
     multi = np.mean([np.mean([average(q, held >= 0) for q in np.flatnonzero(asked == x)]) for x in range(3)])
     assert figures["monolingual"]["mAP"] == pytest.approx(matrix.trace() / 3)
@@ -87,9 +84,7 @@ def test_languages_weigh_equally_whatever_their_number_of_questions() -> None:
     figures = measure(questions[keep], passages, part, draws=0).figures
     by_language = figures["monolingual"]["by_language"]
     assert by_language["de"]["questions"] == 1
-    assert figures["monolingual"]["mAP"] == pytest.approx(
-        np.mean([each["mAP"] for each in by_language.values()])
-    )
+    assert figures["monolingual"]["mAP"] == pytest.approx(np.mean([each["mAP"] for each in by_language.values()]))
 
 
 def test_each_distinct_text_is_encoded_once() -> None:
@@ -104,9 +99,7 @@ def test_each_distinct_text_is_encoded_once() -> None:
 
 def test_dictionary_is_json_and_the_same_twice(tmp_path: Path) -> None:
     questions, passages, collection = parallel()
-    first, second = (
-        evaluate(Table("table", questions, passages, collection), collection, seed=4) for _ in range(2)
-    )
+    first, second = (evaluate(Table("table", questions, passages, collection), collection, seed=4) for _ in range(2))
     first.to_json(tmp_path / "figures.json")
     read = json.loads((tmp_path / "figures.json").read_text())
     assert read == first.figures
@@ -131,9 +124,7 @@ def test_questions_without_an_answer_in_a_pool_are_left_out_and_counted() -> Non
 
 
 def test_sets_that_are_not_parallel_have_pools_of_one_language_and_the_mixed_pool() -> None:
-    figures = small(
-        [("a", "en", ""), ("b", "fi", "")], [("p", "en", ""), ("r", "fi", "")], [("a", "p"), ("b", "r")]
-    )
+    figures = small([("a", "en", ""), ("b", "fi", "")], [("p", "en", ""), ("r", "fi", "")], [("a", "p"), ("b", "r")])
     assert figures["monolingual"]["mAP"] == 1
     assert figures["crosslingual"] is None
     assert figures["multilingual"]["mAP"] > 0
@@ -147,9 +138,7 @@ def test_sets_that_are_not_parallel_have_pools_of_one_language_and_the_mixed_poo
 
 
 def test_one_language_only() -> None:
-    figures = small(
-        [("a", "en", "1"), ("b", "en", "2")], [("p", "en", ""), ("r", "en", "")], [("a", "p"), ("b", "r")]
-    )
+    figures = small([("a", "en", "1"), ("b", "en", "2")], [("p", "en", ""), ("r", "en", "")], [("a", "p"), ("b", "r")])
     assert figures["crosslingual"] is None
     assert figures["multilingual"] is None
     assert figures["geometry"] is None
@@ -157,9 +146,7 @@ def test_one_language_only() -> None:
 
 
 def test_questions_in_other_languages_than_the_passages() -> None:
-    figures = small(
-        [("a", "fi", "1"), ("b", "ja", "1")], [("p", "en", ""), ("r", "en", "")], [("a", "p"), ("b", "r")]
-    )
+    figures = small([("a", "fi", "1"), ("b", "ja", "1")], [("p", "en", ""), ("r", "en", "")], [("a", "p"), ("b", "r")])
     assert figures["monolingual"] is None
     assert figures["crosslingual"]["mAP"] > 0
     assert "own language" in reasons(figures)["monolingual"]
@@ -171,9 +158,7 @@ def test_nothing_relevant_at_all() -> None:
 
 
 def test_one_group_has_no_interval() -> None:
-    figures = small(
-        [("a", "en", "1"), ("b", "de", "1")], [("p", "en", ""), ("r", "de", "")], [("a", "p"), ("b", "r")]
-    )
+    figures = small([("a", "en", "1"), ("b", "de", "1")], [("p", "en", ""), ("r", "de", "")], [("a", "p"), ("b", "r")])
     assert "interval" not in figures["monolingual"]
     assert "one question group" in reasons(figures)["interval"]
 

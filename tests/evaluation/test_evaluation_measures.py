@@ -32,9 +32,7 @@ def test_every_measure_agrees_with_trec_eval(seed: int, dimension: int, held: in
     if dimension == 2:  # whole numbers: nearly everything ties
         questions, passages = (generator.integers(-1, 2, (n, 2)).astype(np.float32) for n in (asked, held))
     else:
-        questions, passages = (
-            generator.standard_normal((n, dimension)).astype(np.float32) for n in (asked, held)
-        )
+        questions, passages = (generator.standard_normal((n, dimension)).astype(np.float32) for n in (asked, held))
     # trec_eval puts the higher id first among equal scores, panglot the lower one: count the ids down.
     theirs = [f"d{held - i:04d}" for i in range(held)]
     judged = {

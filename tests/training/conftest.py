@@ -33,7 +33,7 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random BERT of two layers over letters, as a sentence-transformers folder with prompts and dropout."""
     import torch
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.models import Normalize, Pooling, Transformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 

@@ -10,7 +10,8 @@ import torch
 from training_facts import TOPICS
 
 from panglot.batching import Plan
-from panglot.training import data, save
+from panglot.encoders.opening import open_model
+from panglot.training import data
 from panglot.training.gradient import Processes, accumulate
 from panglot.training.loss import info_nce
 from panglot.training.settings import Settings
@@ -21,7 +22,7 @@ CPU = torch.device("cpu")
 
 def gradient(settings: Settings, step: int = 0) -> tuple[float, dict[str, torch.Tensor]]:
     training_data = data.load(settings)
-    trainee = Trainee(save.start_model(settings.model), settings, CPU)
+    trainee = Trainee(open_model(settings.model, CPU)[0], settings, CPU)
     tokenized = data.Tokenized(training_data, trainee, settings.hard_negatives, settings.seed)
     example = tokenized.example(Plan(training_data.sources, settings.policy)(step))
     loss = accumulate(trainee, example, settings, Processes(), seed=3)
@@ -72,7 +73,7 @@ def test_gradient_is_that_of_the_padded_model(facts_folder: Path, small_model: P
     loss, found = gradient(settings)
     training_data = data.load(settings)
     batch = Plan(training_data.sources, settings.policy)(0)
-    model = save.start_model(settings.model)
+    model = open_model(settings.model, CPU)[0]
     model.eval()
     held = training_data.collections[0]
     vectors = []
@@ -97,19 +98,14 @@ def test_frozen_parts_have_no_gradient(facts_folder: Path, small_model: Path) ->
     assert not any("word_embeddings" in name for name in gradient(recipe(facts_folder, small_model))[1])
 
 
-def test_trimmed_embeddings_move_only_tokens_of_the_training_text(
-    facts_folder: Path, small_model: Path
-) -> None:
+def test_trimmed_embeddings_move_only_tokens_of_the_training_text(facts_folder: Path, small_model: Path) -> None:
     from panglot.training.loop import train
 
     output = facts_folder.parent / "trimmed"
-    settings = recipe(
-        facts_folder, small_model, embeddings="trimmed", output=output, steps=3, learning_rate=0.01
-    )
+    settings = recipe(facts_folder, small_model, embeddings="trimmed", output=output, steps=3, learning_rate=0.01)
     train(settings, show=False)
     before, after = (
-        save.start_model(str(path))[0].auto_model.get_input_embeddings().weight
-        for path in (small_model, output)
+        open_model(path, CPU)[0][0].auto_model.get_input_embeddings().weight for path in (small_model, output)
     )
     moved = (before != after).any(1)
     assert moved.any()
@@ -120,25 +116,21 @@ def test_trimmed_is_full_on_the_tokens_that_occur(facts_folder: Path, small_mode
     full = gradient(recipe(facts_folder, small_model, embeddings="full"))
     settings = recipe(facts_folder, small_model, embeddings="trimmed")
     training_data = data.load(settings)
-    trainee = Trainee(save.start_model(settings.model), settings, CPU)
+    trainee = Trainee(open_model(settings.model, CPU)[0], settings, CPU)
     texts = training_data.used_texts()
     used = sorted({t for side, ts in texts.items() for ids in trainee.tokenize(ts, side) for t in ids})
     trainee.trim(ids for side, ts in texts.items() for ids in trainee.tokenize(ts, side))
-    example = data.Tokenized(training_data, trainee, 0, 0).example(
-        Plan(training_data.sources, settings.policy)(0)
-    )
+    example = data.Tokenized(training_data, trainee, 0, 0).example(Plan(training_data.sources, settings.policy)(0))
     loss = accumulate(trainee, example, settings, Processes(), seed=3)
     assert loss == pytest.approx(full[0], abs=1e-6)
     word_gradient = next(g for name, g in full[1].items() if "word_embeddings" in name)
     torch.testing.assert_close(trainee.trained["words"].grad, word_gradient[used], atol=1e-5, rtol=0)
 
 
-def test_a_neighbours_hard_negative_from_the_own_group_is_ignored(
-    facts_folder: Path, small_model: Path
-) -> None:
+def test_a_neighbours_hard_negative_from_the_own_group_is_ignored(facts_folder: Path, small_model: Path) -> None:
     settings = recipe(facts_folder, small_model, hard_negatives=1, batch_size=20)
     training_data = data.load(settings)
-    trainee = Trainee(save.start_model(settings.model), settings, CPU)
+    trainee = Trainee(open_model(settings.model, CPU)[0], settings, CPU)
     batch = Plan(training_data.sources, settings.policy)(0)
     example = data.Tokenized(training_data, trainee, 1, 0).example(batch)
     assert example.ignored is not None

@@ -99,8 +99,7 @@ def test_stopped_anywhere_and_resumed_is_as_never_stopped(
     train(recipe, show=False)
     assert same(weights(recipe.output), weights(whole.output))
     lines = [
-        [json.loads(line) for line in (o / "log.jsonl").read_text().splitlines()]
-        for o in (recipe.output, whole.output)
+        [json.loads(line) for line in (o / "log.jsonl").read_text().splitlines()] for o in (recipe.output, whole.output)
     ]
     assert [line["step"] for line in lines[0]] == list(range(1, 13))
     assert [line["loss"] for line in lines[0]] == [line["loss"] for line in lines[1]]
@@ -173,7 +172,7 @@ def test_a_damaged_checkpoint_is_passed_over(recipe: Settings, tmp_path: Path) -
     (recipe.output / "modules.json").unlink()
     for path in (recipe.output / "checkpoints").glob("step-*"):
         (path / "checkpoint.json").write_text("{")
-    with pytest.warns(UserWarning), pytest.raises(PanglotError, match="every checkpoint is damaged"):
+    with pytest.warns(UserWarning, match="damaged"), pytest.raises(PanglotError, match="every checkpoint is damaged"):
         train(recipe, show=False)
 
 
@@ -266,7 +265,7 @@ def test_two_processes_train_what_one_does(recipe: Settings, tmp_path: Path) -> 
     ]
     done = subprocess.run(
         [*launch, str(script), str(tmp_path / "recipe.toml"), str(two)],
-        env={**environment(), "ACCELERATE_USE_CPU": "true"}, capture_output=True, text=True, check=False, timeout=240,
+        env=environment(), capture_output=True, text=True, check=False, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     for name, tensor in weights(two).items():

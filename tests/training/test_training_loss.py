@@ -13,6 +13,10 @@ from hypothesis import given
 from panglot.training.loss import info_nce
 
 
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
 def by_hand(scores: np.ndarray, positive: np.ndarray, ignored: np.ndarray) -> float:
     rows = []
     for i in range(len(scores)):
@@ -31,10 +35,7 @@ def by_hand(scores: np.ndarray, positive: np.ndarray, ignored: np.ndarray) -> fl
 @given(st.integers(0, 10_000), st.integers(2, 6), st.integers(0, 4), st.booleans())
 def test_loss_is_the_formula(seed: int, size: int, extra: int, symmetric: bool) -> None:
     rng = np.random.default_rng(seed)
-    questions, passages = (
-        (lambda v: v / np.linalg.norm(v, axis=1, keepdims=True))(rng.normal(size=(n, 5)))
-        for n in (size, size + extra)
-    )
+    questions, passages = (unit(rng.normal(size=(n, 5))) for n in (size, size + extra))
     positive = np.eye(size, size + extra, dtype=bool) | (rng.random((size, size + extra)) < 0.1)
     positive[:, size:] = False
     ignored = (rng.random(positive.shape) < 0.1) & ~positive
@@ -51,11 +52,7 @@ def test_loss_is_the_formula(seed: int, size: int, extra: int, symmetric: bool) 
 
 
 def test_one_positive_is_cross_entropy() -> None:
-    vectors = torch.nn.functional.normalize(
-        torch.randn(2, 7, 4, generator=torch.Generator().manual_seed(1)), dim=-1
-    )
+    vectors = torch.nn.functional.normalize(torch.randn(2, 7, 4, generator=torch.Generator().manual_seed(1)), dim=-1)
     scores = vectors[0] @ vectors[1].T / 0.05
     expected = torch.nn.functional.cross_entropy(scores, torch.arange(7))
-    assert float(info_nce(vectors[0], vectors[1], temperature=0.05)) == pytest.approx(
-        float(expected), abs=1e-6
-    )
+    assert float(info_nce(vectors[0], vectors[1], temperature=0.05)) == pytest.approx(float(expected), abs=1e-6)

@@ -11,9 +11,7 @@ from panglot.training.settings import Settings
 
 
 def test_a_recipe_comes_back(tmp_path: Path) -> None:
-    settings = Settings(
-        on=("mlqa", "my set.jsonl"), output=tmp_path / "ü", languages=("de", "en"), learning_rate=3e-5
-    )
+    settings = Settings(on=("mlqa", "my set.jsonl"), output=tmp_path / "ü", languages=("de", "en"), learning_rate=3e-5)
     path = tmp_path / "recipe.toml"
     path.write_text(settings.to_toml(), encoding="utf-8")
     assert Settings.read(path) == settings

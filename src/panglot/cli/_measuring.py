@@ -27,12 +27,8 @@ _OPTIONS = (
         "--draws", default=1000, show_default=True, type=click.IntRange(0), help="For the intervals; 0: none."
     ),
     click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the draws."),
-    click.option(
-        "--json", "to_json", metavar="PATH", help="Write the figures as JSON; - is standard output."
-    ),
-    click.option(
-        "--report", type=click.Path(path_type=Path), help="Write a page: .html, or .md for Markdown."
-    ),
+    click.option("--json", "to_json", metavar="PATH", help="Write the figures as JSON; - is standard output."),
+    click.option("--report", type=click.Path(path_type=Path), help="Write a page: .html, or .md for Markdown."),
 )
 
 

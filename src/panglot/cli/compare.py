@@ -14,13 +14,9 @@ if TYPE_CHECKING:
 
 @click.command("compare")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option(
-    "--test", "tests", multiple=True, required=True, metavar="DATASET", help="A data set; repeat for more."
-)
+@click.option("--test", "tests", multiple=True, required=True, metavar="DATASET", help="A data set; repeat for more.")
 @measuring_options
-@click.option(
-    "--permutations", default=10_000, show_default=True, type=click.IntRange(1), help="Of the test."
-)
+@click.option("--permutations", default=10_000, show_default=True, type=click.IntRange(1), help="Of the test.")
 def compare_command(
     models: tuple[str, ...],
     tests: tuple[str, ...],

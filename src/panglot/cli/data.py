@@ -49,9 +49,7 @@ def list_sets(data_dir: Path | None, to: str | None) -> None:
 @data.command("show")
 @click.argument("name")
 @_DATA_DIR
-@click.option(
-    "--limit", default=3, show_default=True, type=click.IntRange(0), help="How many questions to print."
-)
+@click.option("--limit", default=3, show_default=True, type=click.IntRange(0), help="How many questions to print.")
 @click.option("--candidates", type=click.Choice(["sentence", "paragraph"]), help="What the passages are.")
 @_JSON
 def show(name: str, data_dir: Path | None, limit: int, candidates: str | None, to: str | None) -> None:
@@ -78,8 +76,7 @@ def show(name: str, data_dir: Path | None, limit: int, candidates: str | None, t
         if value:
             click.echo(f"  {key}: {value}")
     rows = [
-        (code, language_name(code), f"{counts[0][code]:,}", f"{counts[1][code]:,}")
-        for code in collection.languages
+        (code, language_name(code), f"{counts[0][code]:,}", f"{counts[1][code]:,}") for code in collection.languages
     ]
     _table(("code", "language", "questions", "passages"), rows, right=(2, 3))
     for sample in samples:
@@ -123,9 +120,7 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int,
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     for place, title in enumerate(head):
-        table.add_column(
-            title, justify="right" if place in right else "left", overflow="fold", no_wrap=place == 0
-        )
+        table.add_column(title, justify="right" if place in right else "left", overflow="fold", no_wrap=place == 0)
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)

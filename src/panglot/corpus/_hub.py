@@ -76,9 +76,7 @@ def convert(card: Card, snapshot: Path, folder: Path) -> None:
         for target, found in rows.items():
             file = part / target
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(
-                json.dumps({"data": list(_articles(found))}, ensure_ascii=False), encoding="utf-8"
-            )
+            file.write_text(json.dumps({"data": list(_articles(found))}, ensure_ascii=False), encoding="utf-8")
 
 
 def _articles(rows: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, object]]:

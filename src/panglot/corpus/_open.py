@@ -125,9 +125,7 @@ def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> PanglotError:
 
 
 def _cut_short(path: Path, line: int) -> PanglotError:
-    return PanglotError(
-        "the gzip data are damaged or cut short", file=path, line=line, cure="fetch the file again"
-    )
+    return PanglotError("the gzip data are damaged or cut short", file=path, line=line, cure="fetch the file again")
 
 
 def _empty(path: Path) -> PanglotError:

@@ -16,9 +16,7 @@ from panglot.corpus.language import canonical
 _LARGE = 4_000_000
 
 
-def read_path(
-    path: Path, *, candidates: str | None, context: bool, languages: Sequence[str] | None
-) -> Collection:
+def read_path(path: Path, *, candidates: str | None, context: bool, languages: Sequence[str] | None) -> Collection:
     """Read a file or folder in one of the layouts that panglot knows.
 
     Raises:
@@ -57,9 +55,7 @@ def _read_passages(path: Path, ending: str) -> Collection:
         return _kept(path, lambda: jsonl.read(path))
     if ending == "parquet":
         return _kept(path, lambda: parquet.read(path))
-    raise PanglotError(
-        "a file of no known layout", file=path, cure="give .jsonl, .parquet or SQuAD's .json, or .gz"
-    )
+    raise PanglotError("a file of no known layout", file=path, cure="give .jsonl, .parquet or SQuAD's .json, or .gz")
 
 
 def _kept(path: Path, build: Callable[[], Collection], **options: object) -> Collection:
@@ -74,9 +70,7 @@ def _check(candidates: str, known: tuple[str, ...], context: bool) -> None:
             f"no candidates {candidates!r} here", field="candidates", cure=f"choose among {', '.join(known)}"
         )
     if context and candidates != "sentence":
-        raise PanglotError(
-            "context goes with sentences only", field="context", cure="ask for candidates `sentence`"
-        )
+        raise PanglotError("context goes with sentences only", field="context", cure="ask for candidates `sentence`")
 
 
 def _language_of(path: Path) -> str:

@@ -52,9 +52,7 @@ def row(values: Mapping[str, object], file: Path, line: int) -> Row:
     """
     texts = {key: _text(values.get(key), key, file, line) for key in (*FIELDS, "id")}
     if texts["language"] is None:
-        raise PanglotError(
-            "the language is missing", file=file, line=line, field="language", cure="add it, e.g. en"
-        )
+        raise PanglotError("the language is missing", file=file, line=line, field="language", cure="add it, e.g. en")
     if texts["question"] is None and texts["passage"] is None:
         known = ", ".join(map(str, values)) or "none"
         raise PanglotError(
@@ -64,9 +62,7 @@ def row(values: Mapping[str, object], file: Path, line: int) -> Row:
             field="passage",
             cure="add `passage`, or `question` if another line of the group has the passage",
         )
-    return Row(
-        texts["group"], texts["language"], texts["question"], texts["passage"], file, line, texts["id"]
-    )
+    return Row(texts["group"], texts["language"], texts["question"], texts["passage"], file, line, texts["id"])
 
 
 def collect(name: str, rows: Iterable[Row], about: Mapping[str, str] | None = None) -> Collection:
@@ -167,7 +163,5 @@ def _text(value: object, key: str, file: Path, line: int) -> str | None:
             f"not a text but {type(value).__name__}", file=file, line=line, field=key, cure="put it in quotes"
         )
     if any(0xD800 <= ord(letter) <= 0xDFFF for letter in value):
-        raise PanglotError(
-            "half of a surrogate pair", file=file, line=line, field=key, cure="correct the escape"
-        )
+        raise PanglotError("half of a surrogate pair", file=file, line=line, field=key, cure="correct the escape")
     return value

@@ -73,13 +73,10 @@ def paragraphs(path: Path) -> Iterator[Paragraph]:
             where = f"{at}.paragraphs[{p}]"
             context = _text(raw, "context", path, where)
             questions = tuple(
-                _question(qa, path, f"{where}.qas[{q}]")
-                for q, qa in enumerate(_list(raw, "qas", path, where))
+                _question(qa, path, f"{where}.qas[{q}]") for q, qa in enumerate(_list(raw, "qas", path, where))
             )
             sentences, breaks = _sentences(raw, path, where)
-            yield Paragraph(
-                a, p, title if isinstance(title, str) else "", context, questions, sentences, breaks, where
-            )
+            yield Paragraph(a, p, title if isinstance(title, str) else "", context, questions, sentences, breaks, where)
 
 
 def _question(raw: dict[str, Any], path: Path, where: str) -> Question:
@@ -90,18 +87,14 @@ def _question(raw: dict[str, Any], path: Path, where: str) -> Question:
     answers = raw.get("answers") or []
     answer = start = None
     if answers:
-        answer = _text(
-            answers[0] if isinstance(answers, list) else None, "text", path, f"{where}.answers[0]", True
-        )
+        answer = _text(answers[0] if isinstance(answers, list) else None, "text", path, f"{where}.answers[0]", True)
         start = answers[0].get("answer_start")
         if not isinstance(start, int) or isinstance(start, bool):
             raise _missing(path, f"{where}.answers[0].answer_start", "a number")
     return Question(str(identity), text, answer, start, bool(raw.get("is_impossible", False)))
 
 
-def _sentences(
-    raw: dict[str, Any], path: Path, where: str
-) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+def _sentences(raw: dict[str, Any], path: Path, where: str) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
     sentences, breaks = raw.get("sentences"), raw.get("sentence_breaks")
     if sentences is None and breaks is None:
         return (), ()

@@ -68,9 +68,7 @@ def write(collection: Collection, folder: Path, *, split: str = "test") -> None:
     Raises:
         PanglotError: The place cannot be written.
     """
-    ids = [
-        cast("list[str]", table["id"].to_pylist()) for table in (collection.questions, collection.passages)
-    ]
+    ids = [cast("list[str]", table["id"].to_pylist()) for table in (collection.questions, collection.passages)]
     with atomic_folder(folder) as part:
         for file, table in (("queries.jsonl", collection.questions), ("corpus.jsonl", collection.passages)):
             with (part / file).open("w", encoding="utf-8") as out:
@@ -99,9 +97,7 @@ def _qrels_file(folder: Path, split: str | None) -> Path:
         test = [path for path in found if path.name.startswith("test.")]
         if not test:
             names = ", ".join(path.name.split(".")[0] for path in found)
-            raise PanglotError(
-                f"several splits: {names}", file=folder / "qrels", field="split", cure="say which"
-            )
+            raise PanglotError(f"several splits: {names}", file=folder / "qrels", field="split", cure="say which")
         return test[0]
     return found[0]
 
@@ -148,7 +144,5 @@ def _texts(path: Path, language: str | None) -> Iterator[Text]:
         try:
             known = canonical(code)
         except PanglotError as error:
-            raise PanglotError(
-                error.problem, file=path, line=line, field="language", cure=error.cure
-            ) from error
+            raise PanglotError(error.problem, file=path, line=line, field="language", cure=error.cure) from error
         yield Text(identity, known, str(values.get("group") or identity), text)

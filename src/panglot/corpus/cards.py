@@ -55,8 +55,7 @@ def _codes(text: str) -> tuple[str, ...]:
 
 _STARTER = "ar bn de en es fi hi id ja ru sw zh"
 _HELP = (
-    "ca ca-valencia cs da de dz el en es et eu fi fr gl hu"
-    " id it ja km ko nl om pl pt pt-BR ru sl sv tr vi zh zh-Hant"
+    "ca ca-valencia cs da de dz el en es et eu fi fr gl hu id it ja km ko nl om pl pt pt-BR ru sl sv tr vi zh zh-Hant"
 )
 
 CARDS: Mapping[str, Card] = {

@@ -7,21 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
+from pyarrow import compute
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, digest
 
-TEXTS = pa.schema(
-    [("id", pa.string()), ("language", pa.string()), ("group", pa.string()), ("text", pa.string())]
-)
+TEXTS = pa.schema([("id", pa.string()), ("language", pa.string()), ("group", pa.string()), ("text", pa.string())])
 RELEVANCE = pa.schema([("question", pa.int32()), ("passage", pa.int32()), ("grade", pa.int16())])
 
+pc: Any = compute  # its functions are made at run time, so that no checker knows them
 Ints = npt.NDArray[np.int64]
 
 
@@ -74,13 +73,11 @@ class Collection:
         for side, texts in (("question", questions), ("passage", passages)):
             columns = tuple(zip(*texts, strict=True)) or ((), (), (), ())
             tables.append(pa.table([pa.array(column, pa.string()) for column in columns], schema=TEXTS))
-            ids = {text_id: row for row, text_id in enumerate(columns[0])}
+            ids: dict[str, int] = {text_id: row for row, text_id in enumerate(columns[0])}
             if len(ids) < len(columns[0]):
                 seen: set[str] = set()
                 twice = next(i for i in columns[0] if i in seen or seen.add(i))
-                raise PanglotError(
-                    f"two {side}s have the id {twice!r}", field="id", cure="give each its own id"
-                )
+                raise PanglotError(f"two {side}s have the id {twice!r}", field="id", cure="give each its own id")
             rows.append(ids)
         pairs: dict[tuple[int, int], int] = {}
         for question, passage, grade in relevance:
@@ -117,7 +114,8 @@ class Collection:
             ]
         except (OSError, ValueError, pa.ArrowException) as error:
             raise PanglotError(f"not a collection: {error}", file=folder, cure="write it again") from error
-        return cls(head["name"], *tables, head["about"])
+        questions, passages, relevance = tables
+        return cls(head["name"], questions, passages, relevance, head["about"])
 
     def save(self, folder: str | Path) -> None:
         """Write the collection to ``folder``, atomically."""
@@ -155,9 +153,7 @@ class Collection:
     def pairs(self) -> tuple[Ints, Ints]:
         """Row numbers of the relevant ``(questions, passages)``: judgements with a grade above 0."""
         relevant = self.relevance.filter(pc.greater(self.relevance["grade"], 0))
-        return relevant["question"].to_numpy().astype(np.int64), relevant["passage"].to_numpy().astype(
-            np.int64
-        )
+        return relevant["question"].to_numpy().astype(np.int64), relevant["passage"].to_numpy().astype(np.int64)
 
     @cached_property
     def digest(self) -> str:

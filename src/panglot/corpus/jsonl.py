@@ -12,9 +12,7 @@ from panglot.corpus._open import numbered_lines, parse_json
 from panglot.corpus.collection import Collection
 
 
-def read(
-    paths: Sequence[Path] | Path, *, name: str = "", about: Mapping[str, str] | None = None
-) -> Collection:
+def read(paths: Sequence[Path] | Path, *, name: str = "", about: Mapping[str, str] | None = None) -> Collection:
     """Read files of lines ``{"group": …, "language": …, "question": …, "passage": …}``, plain or gzipped.
 
     ``group`` ties translations and may be missing: then each line stands alone. A line with a passage only
@@ -25,9 +23,7 @@ def read(
     """
     paths = [paths] if isinstance(paths, Path) else list(paths)
     found = (row for path in paths for row in rows(path))
-    return _rows.collect(
-        name or paths[0].name.split(".", 1)[0], found, {"candidates": "passage", **(about or {})}
-    )
+    return _rows.collect(name or paths[0].name.split(".", 1)[0], found, {"candidates": "passage", **(about or {})})
 
 
 def rows(path: Path) -> Iterator[_rows.Row]:
@@ -39,7 +35,5 @@ def rows(path: Path) -> Iterator[_rows.Row]:
     for line, text in numbered_lines(path):
         value = parse_json(text, path, line)
         if not isinstance(value, dict):
-            raise PanglotError(
-                "not a JSON object", file=path, line=line, cure='write {"language": …, "passage": …}'
-            )
+            raise PanglotError("not a JSON object", file=path, line=line, cure='write {"language": …, "passage": …}')
         yield _rows.row(cast("dict[str, object]", value), path, line)

@@ -13,9 +13,7 @@ from panglot.corpus._ties import Ties
 from panglot.corpus.collection import Collection, Text
 from panglot.corpus.language import canonical
 
-Key = tuple[
-    str, int, int, int
-]  # language, article, paragraph, sentence (0 where the paragraph is the candidate)
+Key = tuple[str, int, int, int]  # language, article, paragraph, sentence (0 where the paragraph is the candidate)
 
 
 def read(
@@ -75,9 +73,7 @@ def read(
     group = _groups(texts, answers, counts)
     passages = [Text(label, key[0], group[key], text) for key, (label, text) in texts.items()]
     relevance = [
-        (question.id, texts[key][0], 1)
-        for question in questions
-        for key in dict.fromkeys(answers[question.group])
+        (question.id, texts[key][0], 1) for question in questions for key in dict.fromkeys(answers[question.group])
     ]
     facts = {**(about or {}), "candidates": candidates, "context": "yes" if context else "no"}
     return Collection.build(name, questions, passages, relevance, facts)

@@ -14,9 +14,7 @@ from panglot.corpus.parquet import records
 _PLAIN = {"en-US": "en"}
 
 
-def read(
-    folder: Path, *, name: str = "libreoffice-help", about: Mapping[str, str] | None = None
-) -> Collection:
+def read(folder: Path, *, name: str = "libreoffice-help", about: Mapping[str, str] | None = None) -> Collection:
     """Read ``libreoffice-help.parquet``: a section's title asks, its parts answer.
 
     Long sections come in parts that share the title (``…/2``); each part is a passage group of its own, and
@@ -37,12 +35,8 @@ def read(
             questions.setdefault((language, section), Text(label, language, section, str(row["title"])))
             passages.append(Text(f"{language}:{group}", language, group, str(row["text"])))
             by_section.setdefault(section, []).append(passages[-1].id)
-    relevance = (
-        (question.id, passage, 1) for question in questions.values() for passage in by_section[question.group]
-    )
-    return Collection.build(
-        name, questions.values(), passages, relevance, {**(about or {}), "candidates": "passage"}
-    )
+    relevance = ((question.id, passage, 1) for question in questions.values() for passage in by_section[question.group])
+    return Collection.build(name, questions.values(), passages, relevance, {**(about or {}), "candidates": "passage"})
 
 
 def section_of(group: str) -> str:

@@ -44,9 +44,7 @@ def read(
         for path in files(folder / half, f"{half}-context-*-question-*.json"):
             found = _NAME.fullmatch(plain_name(path))
             if found is None:
-                raise PanglotError(
-                    "not a name of MLQA", file=path, cure="call it dev-context-XX-question-YY.json"
-                )
+                raise PanglotError("not a name of MLQA", file=path, cure="call it dev-context-XX-question-YY.json")
             passage_language, question_language = canonical(found[2]), canonical(found[3])
             for paragraph in paragraphs(path):
                 for question in paragraph.questions:
@@ -56,9 +54,7 @@ def read(
                     if candidates == "sentence":
                         start, end = sentence_at(text, passage_language, question.start)
                         text = f"{text[start:end]}\n{text}" if context else text[start:end]
-                    _agree(
-                        asked.setdefault(question.id, {}), question_language, question.text, path, question.id
-                    )
+                    _agree(asked.setdefault(question.id, {}), question_language, question.text, path, question.id)
                     _agree(answered.setdefault(question.id, {}), passage_language, text, path, question.id)
     return _collect(name, asked, answered, {**(about or {}), "part": part, "candidates": candidates,
                                             "context": "yes" if context else "no"})  # fmt: skip
@@ -66,9 +62,7 @@ def read(
 
 def _agree(versions: dict[str, str], language: str, text: str, path: Path, identity: str) -> None:
     if versions.setdefault(language, text) != text:
-        raise PanglotError(
-            f"another file has other text for {identity!r}", file=path, cure="fetch the set again"
-        )
+        raise PanglotError(f"another file has other text for {identity!r}", file=path, cure="fetch the set again")
 
 
 def _collect(
@@ -87,12 +81,8 @@ def _collect(
         for identity in sorted(asked)
         for language, text in sorted(asked[identity].items())
     ]
-    passages = [
-        Text(label, language, ties.first(label), text) for (language, text), label in sorted(ids.items())
-    ]
+    passages = [Text(label, language, ties.first(label), text) for (language, text), label in sorted(ids.items())]
     relevance = [
-        (question.id, ids[version], 1)
-        for question in questions
-        for version in sorted(answered[question.group].items())
+        (question.id, ids[version], 1) for question in questions for version in sorted(answered[question.group].items())
     ]
     return Collection.build(name, questions, passages, relevance, about)

@@ -31,9 +31,7 @@ def rows(path: Path) -> Iterator[_rows.Row]:
         yield _rows.row(values, path, line)
 
 
-def records(
-    path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()
-) -> Iterator[dict[str, object]]:
+def records(path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> Iterator[dict[str, object]]:
     """Yield the rows of a Parquet file with the columns ``needed``, and those of ``optional`` that it has.
 
     Raises:

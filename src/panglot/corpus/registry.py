@@ -29,11 +29,7 @@ class _Wish:
 
     @property
     def name(self) -> str:
-        return (
-            self.card.name
-            if not self.part or self.part == self.card.parts[0]
-            else f"{self.card.name}:{self.part}"
-        )
+        return self.card.name if not self.part or self.part == self.card.parts[0] else f"{self.card.name}:{self.part}"
 
     @property
     def about(self) -> dict[str, str]:
@@ -124,9 +120,7 @@ def _read_known(wish: _Wish, data_dir: str | Path | None) -> Collection:
         return starter.read(part=wish.part, name=wish.name, about=wish.about)
     folder = find(card, data_dir) or _hub.fetch(card)
     if folder is None:
-        looked = (
-            ", ".join(str(place / card.files) for place in _places(card, data_dir)) or "no data folder is set"
-        )
+        looked = ", ".join(str(place / card.files) for place in _places(card, data_dir)) or "no data folder is set"
         raise PanglotError(
             f"the data set {card.name} is not at hand (looked for: {looked}{_hub.why_not(card)})",
             cure=f"get it from {card.source}, put it into DATA/{card.folder} and give --data-dir DATA",
@@ -140,18 +134,12 @@ def _unknown(text: str) -> PanglotError:
     near = difflib.get_close_matches(text.partition(":")[0].lower(), CARDS, n=3, cutoff=0.5)
     looks_like_path = "/" in text or "." in Path(text).name
     problem = f"no such file or folder: {text}" if looks_like_path else f"unknown data set {text!r}"
-    cure = (
-        f"did you mean {' or '.join(near)}?"
-        if near
-        else "see `panglot data list`, or give a path that exists"
-    )
+    cure = f"did you mean {' or '.join(near)}?" if near else "see `panglot data list`, or give a path that exists"
     return PanglotError(problem, cure=cure)
 
 
 def _lareqa(folder: Path, wish: _Wish) -> Collection:
-    return lareqa.read(
-        folder, name=wish.name, candidates=wish.candidates, context=wish.context, about=wish.about
-    )
+    return lareqa.read(folder, name=wish.name, candidates=wish.candidates, context=wish.context, about=wish.about)
 
 
 def _mlqa(folder: Path, wish: _Wish) -> Collection:

@@ -30,16 +30,12 @@ def read(folder: Path, *, name: str = "squad2-en-fi", about: Mapping[str, str] |
             group = f"{paragraph.title or f'd{paragraph.article:03d}'}-p{paragraph.number:03d}"
             if paragraph.questions and "-q" in paragraph.questions[0].id:
                 group = paragraph.questions[0].id.rpartition("-q")[0]
-            passages.setdefault(group, {})[language] = Text(
-                f"{language}-{group}", language, group, paragraph.context
-            )
+            passages.setdefault(group, {})[language] = Text(f"{language}-{group}", language, group, paragraph.context)
             for question in paragraph.questions:
                 identity = f"{language}-{question.id}"
                 questions.append(Text(identity, language, question.id, question.text))
                 asked.append((identity, group))
-    relevance = (
-        (identity, passage.id, 1) for identity, group in asked for passage in passages[group].values()
-    )
+    relevance = ((identity, passage.id, 1) for identity, group in asked for passage in passages[group].values())
     facts = {**(about or {}), "candidates": "paragraph"}
     pool = [passage for versions in passages.values() for passage in versions.values()]
     return Collection.build(name, questions, pool, relevance, facts)

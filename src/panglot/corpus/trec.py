@@ -59,9 +59,7 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
         except ValueError:
             value = float("nan")
         if not abs(value) < float("inf"):
-            raise PanglotError(
-                f"no finite number: {score!r}", file=path, line=line, field="score", cure="correct it"
-            )
+            raise PanglotError(f"no finite number: {score!r}", file=path, line=line, field="score", cure="correct it")
         _put(found, question, passage, value, path, line)
     return found
 
@@ -77,9 +75,7 @@ def write_run(path: Path, run: Run, *, name: str = "panglot") -> None:
         (
             (question, "Q0", passage, str(rank), repr(float(score)), name)
             for question, scores in run.items()
-            for rank, (passage, score) in enumerate(
-                sorted(scores.items(), key=lambda item: (-item[1], item[0])), 1
-            )
+            for rank, (passage, score) in enumerate(sorted(scores.items(), key=lambda item: (-item[1], item[0])), 1)
         ),
     )
 
@@ -88,20 +84,14 @@ def _fields(path: Path, number: int, shape: str) -> Iterable[tuple[int, list[str
     for line, text in numbered_lines(path):
         parts = text.split()
         if len(parts) != number:
-            raise PanglotError(
-                f"{len(parts)} columns, not {number}", file=path, line=line, cure=f"write `{shape}`"
-            )
+            raise PanglotError(f"{len(parts)} columns, not {number}", file=path, line=line, cure=f"write `{shape}`")
         yield line, parts
 
 
-def _put(
-    found: dict[str, dict[str, V]], question: str, passage: str, value: V, path: Path, line: int
-) -> None:
+def _put(found: dict[str, dict[str, V]], question: str, passage: str, value: V, path: Path, line: int) -> None:
     row = found.setdefault(question, {})
     if passage in row:
-        raise PanglotError(
-            f"{question} and {passage} come twice", file=path, line=line, cure="remove one of them"
-        )
+        raise PanglotError(f"{question} and {passage} come twice", file=path, line=line, cure="remove one of them")
     row[passage] = value
 
 

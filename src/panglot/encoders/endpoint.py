@@ -82,9 +82,7 @@ class EndpointEncoder:
         self.name = name or self.model
         self.retries, self.timeout, self.pause = retries, timeout, pause
         self.dimension = self.dimensions
-        self.fingerprint = digest(
-            "endpoint", self.url, self.model, *self.prompts.values(), str(self.dimensions)
-        )
+        self.fingerprint = digest("endpoint", self.url, self.model, *self.prompts.values(), str(self.dimensions))
 
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002
         """Return one unit-length row per text, shape ``[texts, dimension]``, float32.
@@ -127,13 +125,9 @@ class EndpointEncoder:
                 response = client.post(self.url, json=body)
             except (httpx.TransportError, httpx.DecodingError) as error:
                 # A name that is wrong, or a server that is not up, will hardly mend itself.
-                if attempt >= (
-                    min(self.retries, 2) if isinstance(error, httpx.ConnectError) else self.retries
-                ):
+                if attempt >= (min(self.retries, 2) if isinstance(error, httpx.ConnectError) else self.retries):
                     reason = str(error) or type(error).__name__
-                    raise self._error(
-                        f"the endpoint cannot be reached: {reason}", "check its address"
-                    ) from error
+                    raise self._error(f"the endpoint cannot be reached: {reason}", "check its address") from error
                 self.pause(backoff(attempt))
                 continue
             if response.status_code not in RETRIED or attempt == self.retries:
@@ -158,9 +152,7 @@ class EndpointEncoder:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._error(f"the answer is not a list of embeddings: {_said(response)}", cure) from error
         if sorted(order) != list(range(count)):
-            raise self._error(
-                f"{count} texts were sent and {len(found)} vectors came back", "try a smaller batch_size"
-            )
+            raise self._error(f"{count} texts were sent and {len(found)} vectors came back", "try a smaller batch_size")
         widths = {len(row) for row in found}
         expected = self.dimension or len(found[0])
         if widths != {expected} or expected == 0:

@@ -7,7 +7,7 @@ products are written out, because the backward pass of PyTorch's fused attention
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -47,7 +47,7 @@ def hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> Ten
     device = next(model.parameters()).device
     ids = torch.from_numpy(np.concatenate([np.asarray(text, dtype=np.int64) for text in texts])).to(device)
     positions = torch.from_numpy(np.concatenate([np.arange(start, start + n) for n in lengths])).to(device)
-    previous = model.config._attn_implementation
+    previous = model.config._attn_implementation or "eager"
     model.set_attn_implementation(_NAME)
     try:
         output = model(
@@ -61,13 +61,62 @@ def hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> Ten
     return output.last_hidden_state[0]
 
 
+def pooling_of(model: Any) -> Literal["mean", "cls", ""]:  # noqa: ANN401
+    """Return a model's pooling if :func:`embed` computes what sentence-transformers would, else nothing."""
+    modules = list(model)
+    kinds = [type(module).__name__ for module in modules]
+    if kinds[:2] != ["Transformer", "Pooling"] or not set(kinds[2:]) <= {"Dense", "Normalize", "LayerNorm"}:
+        return ""
+    transformer, pooling = modules[:2]
+    own = any(
+        getattr(transformer, name, None)
+        for name in (
+            "query_length",
+            "document_length",
+            "query_expansion",
+            "processing_kwargs",
+            "do_lower_case",
+        )
+    )
+    inner = getattr(transformer, "auto_model", None)
+    if own or inner is None or not can_pack(inner) or getattr(inner.config, "is_decoder", False):
+        return ""
+    if not getattr(pooling, "include_prompt", True) or getattr(model, "truncate_dim", None):
+        return ""
+    if getattr(model.tokenizer, "backend_tokenizer", None) is None:
+        return ""
+    mode = getattr(pooling, "pooling_mode", None)
+    return mode if mode in ("mean", "cls") else ""
+
+
+def embed(model: Any, texts: Sequence[Sequence[int]], pooling: str) -> Tensor:  # noqa: ANN401
+    """Return a sentence-transformers model's vectors of texts, shape ``[texts, d]``; not normalised.
+
+    Args:
+        model: A model for which :func:`pooling_of` says ``pooling``.
+        texts: Token ids, special tokens included, no padding.
+        pooling: ``mean``, or ``cls`` for the first token.
+    """
+    import torch
+
+    hidden = hidden_states(model[0].auto_model, texts)
+    lengths = [len(text) for text in texts]
+    if pooling == "mean":
+        pooled = segment_mean(hidden, lengths)
+    else:
+        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        pooled = hidden[torch.from_numpy(starts).to(hidden.device)].float()
+    features: dict[str, Tensor] = {"sentence_embedding": pooled}
+    for module in list(model)[2:]:
+        features = module(features)
+    return features["sentence_embedding"]
+
+
 def segment_mean(hidden: Tensor, lengths: Sequence[int]) -> Tensor:
     """Return the mean token vector of each text, in float32, shape ``[texts, hidden]``."""
     import torch
 
-    return torch.segment_reduce(
-        hidden.float(), "mean", lengths=torch.tensor(lengths, device=hidden.device), axis=0
-    )
+    return torch.segment_reduce(hidden.float(), "mean", lengths=torch.tensor(lengths, device=hidden.device), axis=0)
 
 
 def _groups(lengths: Sequence[int], device: torch.device) -> list[tuple[Tensor, Tensor]]:
@@ -117,14 +166,10 @@ def _attention(
         a, b, c = (states[index].transpose(1, 2) for states in (q, k, v))
         mask = real[:, None, None, :]
         if q.is_cuda:
-            mixed = functional.scaled_dot_product_attention(
-                a, b, c, attn_mask=mask, dropout_p=rate, scale=scale
-            )
+            mixed = functional.scaled_dot_product_attention(a, b, c, attn_mask=mask, dropout_p=rate, scale=scale)
         else:
             scores = (a @ b.transpose(-1, -2)) * scale
-            weights = torch.softmax(scores.masked_fill(~mask, float("-inf")), -1, dtype=torch.float32).to(
-                c.dtype
-            )
+            weights = torch.softmax(scores.masked_fill(~mask, float("-inf")), -1, dtype=torch.float32).to(c.dtype)
             mixed = functional.dropout(weights, rate) @ c
         parts.append(mixed.transpose(1, 2)[real])
         places.append(index[real])

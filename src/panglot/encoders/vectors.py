@@ -66,9 +66,7 @@ class PrecomputedVectors:
                 cure="compute both with one model",
             )
         self.dimension = widths.pop()
-        self.fingerprint = digest(
-            "vectors", *(part for file in files for part in (file.name, known_digest(file)))
-        )
+        self.fingerprint = digest("vectors", *(part for file in files for part in (file.name, known_digest(file))))
 
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
         """Return the rows of ``ids``, shape ``[ids, dimension]``, float32, unit length.
@@ -83,9 +81,7 @@ class PrecomputedVectors:
                 cure="pass the ids of the texts",
             )
         if len(ids) != len(texts):
-            raise PanglotError(
-                f"{len(ids)} ids for {len(texts)} texts", field="ids", cure="pass one id per text"
-            )
+            raise PanglotError(f"{len(ids)} ids for {len(texts)} texts", field="ids", cure="pass one id per text")
         if side not in self._tables:
             raise PanglotError(f"no vectors of {side}s here", file=self.path, cure=f"give {LAYOUT}")
         rows, vectors = self._tables[side]
@@ -157,9 +153,7 @@ def _table(vectors: npt.NDArray[Any], ids: object, path: Path, id_file: Path) ->
             cure="write floats of shape [texts, dimension]",
         )
     if len(names) != len(vectors):
-        raise PanglotError(
-            f"{len(names)} ids for {len(vectors)} rows", file=id_file, cure="write one id per row"
-        )
+        raise PanglotError(f"{len(names)} ids for {len(vectors)} rows", file=id_file, cure="write one id per row")
     rows = {key: row for row, key in enumerate(names)}
     if len(rows) < len(names):
         twice = next(key for row, key in enumerate(names) if rows[key] != row)

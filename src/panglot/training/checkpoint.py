@@ -61,9 +61,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
 
     with atomic_folder(folder) as part:
         for name, tensors in (("weights", checkpoint.weights), ("moments", checkpoint.moments)):
-            save_file(
-                {key: tensor.contiguous() for key, tensor in tensors.items()}, part / f"{name}.safetensors"
-            )
+            save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, part / f"{name}.safetensors")
         digests = {name: file_digest(part / f"{name}.safetensors") for name in ("weights", "moments")}
         head = {"progress": asdict(checkpoint.progress), "sha256": digests}
         (part / "checkpoint.json").write_text(json.dumps(head, indent=2), "utf-8")
@@ -81,9 +79,7 @@ def load(folder: Path) -> Checkpoint:
         head = json.loads((folder / "checkpoint.json").read_text("utf-8"))
         for name, wanted in head["sha256"].items():
             if file_digest(folder / f"{name}.safetensors") != wanted:
-                raise PanglotError(
-                    "damaged checkpoint", file=folder / f"{name}.safetensors", cure="remove the folder"
-                )
+                raise PanglotError("damaged checkpoint", file=folder / f"{name}.safetensors", cure="remove the folder")
         tensors = [load_file(folder / f"{name}.safetensors") for name in ("weights", "moments")]
         return Checkpoint(Progress(**head["progress"]), *tensors)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -110,9 +106,7 @@ def newest(folder: Path) -> Checkpoint | None:
         except PanglotError as error:
             warnings.warn(f"{error}; going back to the one before", stacklevel=2)
     if found:
-        raise PanglotError(
-            "every checkpoint is damaged", file=folder, cure=f"remove {folder} to begin this run anew"
-        )
+        raise PanglotError("every checkpoint is damaged", file=folder, cure=f"remove {folder} to begin this run anew")
     return None
 
 

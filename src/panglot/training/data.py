@@ -45,11 +45,11 @@ class TrainingData:
         """Return the texts that rows use."""
         texts: dict[Side, list[str]] = {"question": [], "passage": []}
         for collection, rows in zip(self.collections, self.sources, strict=True):
-            for side, table, used in (
-                ("question", collection.questions, rows.question),
-                ("passage", collection.passages, rows.passage),
+            for found, table, used in (
+                (texts["question"], collection.questions, rows.question),
+                (texts["passage"], collection.passages, rows.passage),
             ):
-                texts[side].extend(table["text"].take(np.unique(used[used >= 0])).to_pylist())
+                found.extend(table["text"].take(np.unique(used[used >= 0])).to_pylist())
         return texts
 
 
@@ -94,9 +94,7 @@ def _joined(parts: list[Collection]) -> Collection | None:
         for table, rows in ((part.questions, questions), (part.passages, passages)):
             marked = [f"{number}:{i}" for i in table["id"].to_pylist()]
             groups = [f"{number}:{g}" for g in table["group"].to_pylist()]
-            rows.extend(
-                zip(marked, table["language"].to_pylist(), groups, table["text"].to_pylist(), strict=True)
-            )
+            rows.extend(zip(marked, table["language"].to_pylist(), groups, table["text"].to_pylist(), strict=True))
             ids.append(marked)
         judged = part.relevance.to_pydict()
         relevance.extend(

@@ -46,14 +46,9 @@ class Watch:
         from panglot.evaluation.figures import measure
         from panglot.evaluation.measures import parse
 
-        vectors = [
-            self._encode(table["text"].to_pylist(), side)
-            for side, table in (
-                ("question", self._collection.questions),
-                ("passage", self._collection.passages),
-            )
-        ]
-        figures = measure(vectors[0], vectors[1], self._collection, measures=(parse("mAP"),), draws=0).figures
+        questions = self._encode(self._collection.questions["text"].to_pylist(), "question")
+        passages = self._encode(self._collection.passages["text"].to_pylist(), "passage")
+        figures = measure(questions, passages, self._collection, measures=(parse("mAP"),), draws=0).figures
         found = {name: figures[name]["mAP"] for name in SETTINGS if figures[name] is not None}
         multilingual = figures["multilingual"] or {}
         return float(np.mean(list(found.values()))), {

@@ -34,9 +34,7 @@ class Processes:
         return [texts * process // self.count for process in range(self.count + 1)]
 
 
-def accumulate(
-    trainee: Trainee, example: Example, settings: Settings, processes: Processes, seed: int
-) -> float:
+def accumulate(trainee: Trainee, example: Example, settings: Settings, processes: Processes, seed: int) -> float:
     """Add the gradient of the batch's loss to the parameters' ``.grad`` and return the loss.
 
     Every process encodes its share, all gather all vectors, take the loss of the whole batch, and send the gradient
@@ -97,9 +95,7 @@ def accumulate(
     return float(loss.detach())
 
 
-def _embed(
-    trainee: Trainee, texts: Sequence[Tokens], chunk: np.ndarray, seed: tuple[int, int, int]
-) -> Tensor:
+def _embed(trainee: Trainee, texts: Sequence[Tokens], chunk: np.ndarray, seed: tuple[int, int, int]) -> Tensor:
     import torch
 
     if trainee.model.training:

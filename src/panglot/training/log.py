@@ -51,9 +51,7 @@ class Log:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._file.close()
         if self._events is not None:
             self._events.close()
@@ -82,14 +80,12 @@ class _Screen:
         if "loss" in values:
             pair = "-".join(values["languages"]) if len(values["languages"]) <= 2 else "many"
             for name in (values["kind"], f"{values['kind']} {pair}"):
-                before = self._losses.get(name, values["loss"])
-                self._losses[name] = _SMOOTHING * before + (1 - _SMOOTHING) * values["loss"]
+                loss: float = values["loss"]
+                self._losses[name] = _SMOOTHING * self._losses.get(name, loss) + (1 - _SMOOTHING) * loss
             kinds = "  ".join(f"{kind} {loss:.3f}" for kind, loss in self._losses.items() if " " not in kind)
             text = f"step {step}  loss {kinds}  ({pair})  {values['pairs_per_second']:.1f} pairs/s"
         else:
-            text = f"step {step}  dev " + "  ".join(
-                f"{k} {v:.4f}" for k, v in values["dev"].items() if v is not None
-            )
+            text = f"step {step}  dev " + "  ".join(f"{k} {v:.4f}" for k, v in values["dev"].items() if v is not None)
         if self._bar is not None:
             self._bar.update(self._task, completed=progress, text=text)
         elif time.monotonic() - self._last >= _QUIET_SECONDS or "dev" in values or progress >= 1:
@@ -109,7 +105,7 @@ def _step(line: str) -> float:
 
 
 def _flat(values: Mapping[str, Any]) -> list[tuple[str, float]]:
-    flat = [(name, value) for name, value in values.items() if isinstance(value, int | float)]
+    flat = [(name, float(value)) for name, value in values.items() if isinstance(value, int | float)]
     if "loss" in values:
         flat.append((f"loss/{values['kind']}/{'-'.join(values['languages'][:2])}", values["loss"]))
     flat.extend((f"dev/{name}", value) for name, value in values.get("dev", {}).items() if value is not None)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from panglot._errors import PanglotError
 from panglot.batching.batch import Batch
 from panglot.batching.plan import Plan
+from panglot.encoders.opening import open_model
 from panglot.training import checkpoint, data, save
 from panglot.training.checkpoint import Checkpoint, Progress
 from panglot.training.dev import Watch
@@ -69,13 +71,11 @@ def train(settings: Settings, *, show: bool | None = None) -> Path:
         run.begin(training_data, processes.count)
         for warning in (warning for source in training_data.sources for warning in source.warnings):
             sys.stderr.write(f"note: {warning}\n")
-    trainee = Trainee(save.start_model(settings.model), settings, device)
+    trainee = Trainee(open_model(settings.model, device)[0], settings, device)
     tokenized = data.Tokenized(training_data, trainee, settings.hard_negatives, settings.seed)
     if settings.embeddings == "trimmed":
         trainee.trim(
-            tokens
-            for side, texts in training_data.used_texts().items()
-            for tokens in trainee.tokenize(texts, side)
+            tokens for side, texts in training_data.used_texts().items() for tokens in trainee.tokenize(texts, side)
         )
     start = {name: tensor.clone() for name, tensor in trainee.state().items()} if settings.average < 1 else {}
     state = _State(trainee, _optimizer(trainee, settings), Progress())
@@ -84,11 +84,7 @@ def train(settings: Settings, *, show: bool | None = None) -> Path:
     watch = Watch(training_data.dev, settings, trainee) if training_data.dev else None
 
     shown = first if show is None else show
-    log = (
-        Log(settings.output, state.progress.step, tensorboard=settings.tensorboard, show=shown)
-        if first
-        else None
-    )
+    log = Log(settings.output, state.progress.step, tensorboard=settings.tensorboard, show=shown) if first else None
     with log or nullcontext(), _stop_signals() as stopped:
         _steps(state, settings, plan, tokenized, processes, run, log, watch, stopped)
     if first:
@@ -115,9 +111,7 @@ def _steps(
         rate = learning_rate(settings, settings.progress(done.step, done.pairs))
         for group in state.optimizer.param_groups:
             group["lr"] = rate
-        loss = accumulate(
-            state.trainee, tokenized.example(batch), settings, processes, _seed(settings.seed, done.step)
-        )
+        loss = accumulate(state.trainee, tokenized.example(batch), settings, processes, _seed(settings.seed, done.step))
         norm = _step(state, settings)
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise _not_a_number(loss, batch, plan, run)
@@ -142,9 +136,7 @@ def _steps(
             checkpoint.prune(run.checkpoints, state.progress.best_step)
             saved = time.monotonic()
         if stop:
-            raise Interrupted(
-                f"stopped after step {state.progress.step}; the same command goes on from there"
-            )
+            raise Interrupted(f"stopped after step {state.progress.step}; the same command goes on from there")
         if settings.patience and state.progress.waited >= settings.patience:
             break
 
@@ -166,9 +158,16 @@ def learning_rate(settings: Settings, progress: float) -> float:
 
 
 def _start_processes() -> tuple[Processes, Any]:
+    import torch
     from accelerate import PartialState
 
-    state = PartialState()
+    state = PartialState(cpu=not torch.cuda.is_available())
+    wanted = int(os.environ.get("WORLD_SIZE", "1"))
+    if state.num_processes != wanted:
+        raise PanglotError(
+            f"{wanted} processes were started, and {state.num_processes} found each other",
+            cure="start them by `torchrun --nproc-per-node N -m panglot.cli.main train …`",
+        )
     return Processes(state.num_processes, state.process_index), state.device
 
 
@@ -284,7 +283,7 @@ def _agreed(stop: bool, processes: Processes) -> bool:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
+def _stop_signals() -> Generator[Callable[[], bool]]:
     """Let Ctrl-C and SIGTERM end the run after the step at hand; a second Ctrl-C ends it at once."""
     caught: list[int] = []
 

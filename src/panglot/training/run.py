@@ -74,18 +74,14 @@ class Run:
         path = self.folder / "run.json"
         if not path.exists():
             if self.folder.is_dir() and any(p.name != "recipe.toml" for p in self.folder.iterdir()):
-                raise PanglotError(
-                    "not a run folder, and not empty", file=self.folder, cure="choose another output"
-                )
+                raise PanglotError("not a run folder, and not empty", file=self.folder, cure="choose another output")
             if self.folder.exists() and not self.folder.is_dir():
                 raise PanglotError("is a file", file=self.folder, cure="choose another output")
             return
         before, now = _json(path)["settings"], self._settings.essence()
         changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
         if changed:
-            what = ", ".join(
-                f"{name} {before.get(name)!r} there and {now.get(name)!r} now" for name in changed
-            )
+            what = ", ".join(f"{name} {before.get(name)!r} there and {now.get(name)!r} now" for name in changed)
             raise PanglotError(
                 f"the folder holds a run of another recipe ({what})",
                 file=self.folder,

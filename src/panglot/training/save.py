@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panglot._environment import machine, versions
-from panglot._errors import PanglotError
 from panglot._files import explain_write
 
 if TYPE_CHECKING:
@@ -19,30 +18,6 @@ if TYPE_CHECKING:
     from panglot.training.checkpoint import Progress
     from panglot.training.data import TrainingData
     from panglot.training.settings import Settings
-
-
-def start_model(name: str) -> SentenceTransformer:
-    """Load the model that training starts from; only safetensors weights, no code of the model's own.
-
-    Raises:
-        PanglotError: There is no such model.
-    """
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
-
-    from panglot.encoders.bundled import bundled_folder
-
-    logging.disable_progress_bar()
-    path = str(bundled_folder()) if name == "bundled" else name
-    try:
-        return SentenceTransformer(path, device="cpu", model_kwargs={"use_safetensors": True})
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise PanglotError(
-            f"cannot load the model {name!r}: {reason}",
-            field="model",
-            cure="give `bundled`, a sentence-transformers folder with safetensors weights, or a hub name",
-        ) from error
 
 
 def finish(model: SentenceTransformer, settings: Settings, data: TrainingData, progress: Progress) -> None:
@@ -78,12 +53,15 @@ def card(settings: Settings, data: TrainingData, progress: Progress) -> str:
         f"| {c.name} | {c.about.get('licence', 'not stated')} | {rows.rows:,} | {', '.join(rows.languages)} |"
         for c, rows in zip(data.collections, data.sources, strict=True)
     ]
+    told = (
+        f"A multilingual retrieval model, trained by [panglot](https://github.com/panglot/panglot) from"
+        f" `{settings.model}` with `{settings.batches}` batches: {progress.pairs:,} pairs in {progress.step:,} steps,"
+        f" {progress.seconds:,.0f} seconds."
+    )
     lines += [
         f"# {settings.output.name}",
         "",
-        f"A multilingual retrieval model, trained by [panglot](https://github.com/panglot/panglot) from"
-        f" `{settings.model}` with `{settings.batches}` batches: {progress.pairs:,} pairs in {progress.step:,} steps,"
-        f" {progress.seconds:,.0f} seconds.",
+        told,
         "",
         "```python",
         "from sentence_transformers import SentenceTransformer",

@@ -12,10 +12,10 @@ from typing import Any, Literal, get_args
 
 from panglot._errors import PanglotError
 from panglot.batching.policy import Batches, CrossKind, Policy
+from panglot.encoders.devices import Precision
 
 Embeddings = Literal["frozen", "trimmed", "full"]
 Decay = Literal["linear", "cosine", "constant"]
-Precision = Literal["auto", "fp32", "bf16"]
 
 #: Settings that may change between the start of a run and its continuation: they do not touch its outcome.
 INCIDENTAL = ("data_dir", "output", "checkpoint_every", "tensorboard")
@@ -131,21 +131,15 @@ class Settings:
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
             if not low <= value <= high:
-                raise PanglotError(
-                    f"{value} is out of range", field=name, cure=f"choose from {low} to {high}"
-                )
+                raise PanglotError(f"{value} is out of range", field=name, cure=f"choose from {low} to {high}")
         if self.steps is not None and self.steps < 1:
             raise PanglotError(f"{self.steps} steps train nothing", field="steps", cure="choose 1 or more")
         for name, kind in (("embeddings", Embeddings), ("decay", Decay), ("precision", Precision)):
             if getattr(self, name) not in get_args(kind):
                 known = ", ".join(get_args(kind))
-                raise PanglotError(
-                    f"{getattr(self, name)!r} is unknown", field=name, cure=f"choose among {known}"
-                )
+                raise PanglotError(f"{getattr(self, name)!r} is unknown", field=name, cure=f"choose among {known}")
         if self.patience and not (self.dev or self.dev_share):
-            raise PanglotError(
-                "stopping early needs a dev collection", field="patience", cure="give dev or dev_share"
-            )
+            raise PanglotError("stopping early needs a dev collection", field="patience", cure="give dev or dev_share")
         _ = self.policy
 
     @property
@@ -173,11 +167,7 @@ class Settings:
         """Return the settings as JSON and TOML know them."""
         values = dataclasses.asdict(self)
         return {
-            name: str(value)
-            if isinstance(value, Path)
-            else list(value)
-            if isinstance(value, tuple)
-            else value
+            name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
             for name, value in values.items()
         }
 

@@ -10,6 +10,8 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot.corpus.collection import Ints
 from panglot.encoders import packed
+from panglot.encoders.devices import choose_precision
+from panglot.encoders.opening import prompt_of
 from panglot.encoders.protocol import Side
 
 if TYPE_CHECKING:
@@ -31,25 +33,16 @@ class Trainee:
     """
 
     def __init__(self, model: SentenceTransformer, settings: Settings, device: Any) -> None:  # noqa: ANN401
-        self.model = model.to(device)
+        self.model: Any = model.to(device)
         self.device = device
-        prompts = {name: prompt for name, prompt in model.prompts.items() if prompt}
-        self._prompts: dict[Side, str] = {
-            "question": prompts.get("query", ""),
-            "passage": prompts.get("document") or prompts.get("passage", ""),
-        }
         # sentence-transformers adds an empty `document` prompt, and encode_document prefers it.
-        if self._prompts["passage"]:
-            model.prompts["document"] = self._prompts["passage"]
-        self.autocast = _bf16(settings.precision, device)
+        model.prompts["document"] = model.prompts.get("document") or model.prompts.get("passage", "")
+        self.autocast = choose_precision(settings.precision, device) == "bf16"
         self._limit = min(settings.max_length, model.max_seq_length or settings.max_length)
         self._transformer: Any = model[0]
-        self._rest = list(model.children())[1:]
-        inner = getattr(self._transformer, "auto_model", None)
-        pooling = getattr(self._rest[0], "pooling_mode", None) if self._rest else None
-        plain = pooling in ("mean", ("mean",), ["mean"]) and getattr(self._rest[0], "include_prompt", True)
-        self._packable = inner is not None and plain and packed.can_pack(inner)
-        self._words: nn.Embedding = (inner or model).get_input_embeddings()
+        inner: Any = getattr(self._transformer, "auto_model", None) or model
+        self._pooling = packed.pooling_of(model)
+        self._words: Any = inner.get_input_embeddings()
         self.trained = self._freeze(settings)
         self._trimmed: _TrimmedRows | None = None
         model.train(settings.dropout)
@@ -61,7 +54,7 @@ class Trainee:
 
     def tokenize(self, texts: Sequence[str], side: Side) -> list[Tokens]:
         """Return the token ids of texts with their prompt, special tokens included, cut at the longest length."""
-        prompt = self._prompts[side]
+        prompt = prompt_of(self.model, side)
         tokenizer = self.model.tokenizer
         return tokenizer(
             [prompt + text for text in texts],
@@ -77,16 +70,11 @@ class Trainee:
         from torch.nn import functional
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            if self._packable:
-                hidden = packed.hidden_states(self._transformer.auto_model, texts)
-                features = {"sentence_embedding": packed.segment_mean(hidden, [len(text) for text in texts])}
-                modules = self._rest[1:]
+            if self._pooling:
+                vectors = packed.embed(self.model, texts, self._pooling)
             else:
-                features = self._padded(texts)
-                modules = [self._transformer, *self._rest]
-            for module in modules:
-                features = module(features)
-        return functional.normalize(features["sentence_embedding"].float(), dim=-1)
+                vectors = self.model(self._padded(texts))["sentence_embedding"]
+        return functional.normalize(vectors.float(), dim=-1)
 
     def trim(self, used: Iterable[Tokens]) -> None:
         """With ``embeddings = "trimmed"``, let the word embeddings of these tokens move, and only those."""
@@ -197,19 +185,3 @@ class _TrimmedRows:
         place = self._place[inputs[0]]
         found = functional.embedding(place.clamp(min=0), self.weight)
         return torch.where((place >= 0)[..., None], found, output)
-
-
-def _bf16(precision: str, device: Any) -> bool:  # noqa: ANN401
-    import torch
-
-    if precision != "auto":
-        return precision == "bf16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type == "cpu":
-        # Where a processor has no bf16 products, autocast is slower than float32.
-        capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        return bool(
-            capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16")
-        )
-    return False

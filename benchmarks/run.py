@@ -1,0 +1,87 @@
+"""List the benchmarks and run them: ``make bench`` runs the short ones.
+
+python benchmarks/run.py                 # the short ones
+python benchmarks/run.py --list
+python benchmarks/run.py encoding training_speed
+python benchmarks/run.py --all           # hours
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+from _common import DATA, ROOT
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark: its script and options, about how long it takes on two cores, and what it measures."""
+
+    command: tuple[str, ...]
+    minutes: float
+    what: str
+    needs_data: bool = True
+
+    @property
+    def short(self) -> bool:
+        """Whether it runs when nothing is said."""
+        return self.minutes <= 5
+
+
+BENCHMARKS = {
+    "start": Benchmark(("start.py",), 1, "import time, --help time, wheel size", needs_data=False),
+    "measuring": Benchmark(("measuring.py",), 1, "measuring XQuAD-R after encoding: seconds, peak memory"),
+    "encoding": Benchmark(("encoding.py", "--texts", "500"), 3, "texts/s beside SentenceTransformer.encode"),
+    "demo": Benchmark(
+        ("start.py", "--demo"), 6, "the above of start, and the demo's time and memory", needs_data=False
+    ),
+    "training_speed": Benchmark(
+        ("training_speed.py", "--evaluate"), 90, "training beside sentence-transformers: pairs/s, memory, figures"
+    ),
+    "strategies": Benchmark(("strategies.py",), 420, "the main table: seven batchings, three seeds; resumable"),
+}
+
+
+def main() -> int:
+    """Run what is asked for; return the number of benchmarks that failed."""
+    options = parser().parse_args()
+    asked = [
+        name
+        for name, each in BENCHMARKS.items()
+        if options.all or (name in options.names if options.names else each.short)
+    ]
+    for name, each in BENCHMARKS.items():
+        mark = "*" if name in asked else " "
+        print(f"{mark} {name:15} {each.minutes:4.0f} min  {each.what}", flush=True)
+    if options.list:
+        return 0
+    failed = 0
+    for name in asked:
+        each = BENCHMARKS[name]
+        if each.needs_data and not DATA.is_dir():
+            print(f"\n{name}: left out, no data sets in {DATA}: set PANGLOT_DATA", flush=True)
+            continue
+        print(f"\n{name}: python benchmarks/{' '.join(each.command)}", flush=True)
+        begin = time.perf_counter()
+        script, *arguments = each.command
+        status = subprocess.run([sys.executable, str(ROOT / "benchmarks" / script), *arguments], check=False).returncode
+        failed += status != 0
+        print(f"{name}: {'failed' if status else 'done'}, {time.perf_counter() - begin:.0f} s", flush=True)
+    return failed
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the options."""
+    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], metavar="NAME", help=", ".join(BENCHMARKS))
+    found.add_argument("--all", action="store_true", help="run all of them")
+    found.add_argument("--list", action="store_true", help="only say what there is")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

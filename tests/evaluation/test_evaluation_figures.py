@@ -1,0 +1,48 @@
+"""The figures that two independent computations gave for the bundled encoder on the real sets."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import pytest
+
+from panglot.evaluation.evaluate import evaluate
+from panglot.evaluation.ranks import rank
+
+from .made import parallel
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.slow
+def test_xquad_r(data_dir: Path) -> None:
+    found = evaluate("bundled", "xquad-r", data_dir=data_dir, measures=["mAP"]).figures["datasets"]["xquad-r"]
+    assert (found["questions"], found["passages"], found["groups"]) == (13090, 13014, 1190)
+    assert found["monolingual"]["mAP"] == pytest.approx(0.800, abs=0.004)
+    assert found["crosslingual"]["mAP"] == pytest.approx(0.640, abs=0.004)
+    assert found["multilingual"]["mAP"] == pytest.approx(0.298, abs=0.004)
+    assert found["multilingual"]["rank_distance"] == pytest.approx(1214, rel=0.03)
+
+
+@pytest.mark.slow
+def test_tydiqa(data_dir: Path) -> None:
+    figures = evaluate("bundled", "tydiqa-goldp", data_dir=data_dir, measures=["mAP"]).figures
+    found = figures["datasets"]["tydiqa-goldp"]
+    assert (found["passages"], len(found["languages"])) == (4488, 9)
+    assert found["monolingual"]["mAP"] == pytest.approx(0.898, abs=0.004)
+    assert found["multilingual"]["mAP"] == pytest.approx(0.897, abs=0.004)
+    assert found["multilingual"]["rank_distance"] is None
+
+
+def test_memory_is_bounded_by_blocks() -> None:
+    questions, passages, collection = parallel(groups=1000, passages=2000, dimension=16)
+    whole = len(questions) * len(passages) * 8
+    tracemalloc.start()
+    try:
+        rank(questions, passages, collection, cells=1 << 17)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < whole / 8
