@@ -218,3 +218,18 @@ def test_a_large_source_is_ready_in_time(data_dir: Path) -> None:
     began = time.process_time()
     plan(500_000)
     assert time.process_time() - began < 1
+
+
+def test_translations_of_questions_never_meet_themselves() -> None:
+    from panglot.batching import Plan, Policy
+
+    texts = [Text(f"{x}{g}", x, f"g{g}", f"text {g} in {x}") for g in range(12) for x in ("en", "fi")]
+    judged = [(f"{x}{g}", f"{y}{g}", 1) for g in range(12) for x, y in (("en", "fi"), ("fi", "en"))]
+    translations = source(Collection.build("translations", texts, texts, judged))
+    assert not translations.mono
+    for kind in ("hybrid-row", "cross", "cross-pair"):
+        plan = Plan([translations], Policy(kind, batch_size=4))
+        for batch in map(plan, range(12)):
+            assert (batch.question_languages != batch.passage_languages).all()
+    with pytest.raises(PanglotError, match="mono"):
+        Plan([translations], Policy("mono", batch_size=4))

@@ -48,3 +48,10 @@ def test_every_setting_has_its_option() -> None:
 
     options = {parameter.name for parameter in train.params}
     assert {field.name for field in dataclasses.fields(Settings)} <= options
+
+
+def test_infinity_is_written_as_toml_does(tmp_path: Path) -> None:
+    settings = Settings(on=("mlqa",), source_temperature=float("inf"))
+    path = tmp_path / "recipe.toml"
+    path.write_text(settings.to_toml(), encoding="utf-8")
+    assert Settings.read(path) == settings

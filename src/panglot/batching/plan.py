@@ -140,7 +140,7 @@ class Plan:
         x, y = different(q, p, chance[0])
         if stream.kind == "hybrid-row":
             mono, pairs = (q & p).sum(1), q.sum(1) * p.sum(1)
-            alone = (mono > 0) & ((chance[1] < self.policy.alpha) | (pairs == mono))
+            alone = (mono > 0) & ((chance[1] < self.policy.alpha) | (pairs == mono)) & source.mono
             own = same(q, p, chance[0])
             x, y = np.where(alone, own, x), np.where(alone, own, y)
         return x, y

@@ -25,6 +25,8 @@ class Source:
             languages]``.
         passage: Row numbers in ``collection.passages``, −1 where there is none, shape ``[rows, languages]``.
         block: Rows that must never be each other's negatives share it, shape ``[rows]``.
+        mono: Whether a passage in the question's own language is relevant anywhere; False for translations,
+            where it is the question itself. Such a source serves no one-language rows.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Source:
     question: Ints
     passage: Ints
     block: Ints
+    mono: bool = True
 
     @property
     def rows(self) -> int:
@@ -122,6 +125,7 @@ def source(collection: Collection) -> Source:
         question,
         passage_of_group[group_of_row],
         block.astype(np.int64),
+        bool((collection.question_language[question_of] == collection.passage_language[passage_of]).any()),
     )
 
 

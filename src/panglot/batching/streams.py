@@ -51,7 +51,7 @@ class Stream:
         """Return the rows of the source that can serve."""
         if self.question >= 0:
             return np.flatnonzero((source.question[:, self.question] >= 0) & (source.passage[:, self.passage] >= 0))
-        return np.flatnonzero(_serves(self.kind, source.question >= 0, source.passage >= 0))
+        return np.flatnonzero(_serves(self.kind, source))
 
 
 def streams(sources: Sequence[Source], policy: Policy, kind: str) -> tuple[Stream, ...]:
@@ -95,7 +95,7 @@ def shares(counts: Sequence[int], temperature: float) -> Floats:
 
 
 def pair_counts(source: Source) -> Ints:
-    """Return how many rows have a question in x and a passage in y, shape ``[languages, languages]``."""
+    """Return how many rows have a question in x and a relevant passage in y, shape ``[languages, languages]``."""
     size = len(source.languages)
     counts = np.zeros((size, size), np.int64)
     for start in range(0, source.rows, _CHUNK):
@@ -103,6 +103,8 @@ def pair_counts(source: Source) -> Ints:
         # Sums of 65,536 ones are exact in float32, whose products are far faster than those of integers.
         q, p = ((matrix[part] >= 0).astype(np.float32) for matrix in (source.question, source.passage))
         counts += (q.T @ p).astype(np.int64)
+    if not source.mono:
+        np.fill_diagonal(counts, 0)
     return counts
 
 
@@ -120,18 +122,20 @@ def _count(source: Source, kind: str) -> tuple[list[tuple[int, int, int]], int]:
             return entries, max((n for *_, n in entries), default=0)
     else:
         entries = []
-    serving = int(_serves(kind, source.question >= 0, source.passage >= 0).sum())
+    serving = int(_serves(kind, source).sum())
     return (entries or [(-1, -1, serving)]) if kind not in {*ONE_LANGUAGE, "cross-pair"} else entries, serving
 
 
-def _serves(kind: str, q: Bools, p: Bools) -> Bools:
+def _serves(kind: str, source: Source) -> Bools:
     """Mark the rows that can serve a kind.
 
     ``whole-group`` takes the rows that could serve ``cross``: groups in one language each would meet in mixed
     batches of one-language rows, which is ``mixed-mono``.
     """
-    mono = (q & p).sum(1)
+    q, p = source.question >= 0, source.passage >= 0
+    both = (q & p).sum(1)
+    mono = (both > 0) & source.mono
     if kind in {"mono", "mixed-mono"}:
-        return mono > 0
-    cross = q.sum(1) * p.sum(1) > mono
-    return (cross | (mono > 0)) if kind == "hybrid-row" else cross
+        return mono
+    cross = q.sum(1) * p.sum(1) > both
+    return (cross | mono) if kind == "hybrid-row" else cross

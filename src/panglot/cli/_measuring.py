@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +28,7 @@ _OPTIONS = (
     ),
     click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the draws."),
     click.option("--json", "to_json", metavar="PATH", help="Write the figures as JSON; - is standard output."),
+    click.option("--trust-remote-code", is_flag=True, help="Let Python code that comes with a model run."),
     click.option("--report", type=click.Path(path_type=Path), help="Write a page: .html, or .md for Markdown."),
 )
 
@@ -59,8 +60,10 @@ def tell(to_json: str | None) -> Callable[[str], None]:
     return (lambda _: None) if to_json == "-" else (lambda line: click.echo(line, err=True))
 
 
-def deliver(figures: Mapping[str, Any], to_json: str | None, report: Path | None, *, compared: bool) -> None:
-    """Print the figures, and write JSON and the page where asked."""
+def deliver(
+    figures: Mapping[str, Any], to_json: str | None, report: Path | None, *, models: Sequence[str], compared: bool
+) -> None:
+    """Print the figures, and write JSON and the page, with the training curves of run folders, where asked."""
     from panglot._files import write_json, write_text
 
     if to_json == "-":
@@ -73,9 +76,10 @@ def deliver(figures: Mapping[str, Any], to_json: str | None, report: Path | None
 
             write_text(report, to_markdown(figures))
         else:
-            from panglot.report.html import write_html
+            from panglot.report.html import from_log, write_html
 
-            write_html(report, figures)
+            runs = {Path(model).name: Path(model) for model in models if (Path(model) / "log.jsonl").is_file()}
+            write_html(report, figures, {name: from_log(folder) for name, folder in runs.items()} or None)
     if to_json == "-":
         return
     from rich.console import Console

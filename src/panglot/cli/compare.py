@@ -29,6 +29,7 @@ def compare_command(
     draws: int,
     permutations: int,
     seed: int,
+    trust_remote_code: bool,
     to_json: str | None,
     report: Path | None,
 ) -> None:
@@ -43,6 +44,7 @@ def compare_command(
     found = compare(
         list(models), test=list(tests), data_dir=data_dir, candidates=candidates, context=context,
         languages=split(languages), measures=split(measures) or DEFAULT, draws=draws,
-        permutations=permutations, seed=seed, command=command_line(), tell=tell(to_json),
+        permutations=permutations, seed=seed, trust_remote_code=trust_remote_code,
+        command=command_line(), tell=tell(to_json),
     )  # fmt: skip
-    deliver(found.figures, to_json, report, compared=True)
+    deliver(found.figures, to_json, report, models=models, compared=True)

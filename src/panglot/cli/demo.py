@@ -51,8 +51,8 @@ def demo(output: Path, pairs: int, seed: int) -> None:
     console.print(
         f"\n{time.perf_counter() - begin:.0f} seconds. [bold]monolingual[/]: question and passages in one language;"
         " [bold]crosslingual[/]: in two; [bold]multilingual[/]: all passages in one pool, where the untouched model"
-        " prefers the question's own language. A [bold]rank distance[/] of 0 would mean that a fact's translations"
-        " stand together.\n"
+        " prefers the question's own language. The [bold]rank distance[/] is how far a fact's translations are"
+        " apart in that pool; 11 is the least for twelve languages.\n"
         f"Model: {trained}   Report: {output / 'report.html'}\n"
         "Next: panglot evaluate bundled YOUR.jsonl   (lines of group, language, question, passage)\n"
         f"      panglot train --on YOUR.jsonl --output runs/mine ; panglot compare bundled runs/mine --test OTHER.jsonl"

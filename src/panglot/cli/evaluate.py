@@ -33,6 +33,7 @@ def evaluate_command(
     measures: str | None,
     draws: int,
     seed: int,
+    trust_remote_code: bool,
     to_json: str | None,
     report: Path | None,
     trec_run: Path | None,
@@ -48,11 +49,12 @@ def evaluate_command(
     found = evaluate(
         model, list(datasets), data_dir=data_dir, candidates=candidates, context=context,
         languages=split(languages), measures=split(measures) or DEFAULT, draws=draws, seed=seed,
+        trust_remote_code=trust_remote_code,
         command=command_line(), tell=tell(to_json),
     )  # fmt: skip
     if trec_run is not None:
         _write_runs(found, trec_run)
-    deliver(found.figures, to_json, report, compared=False)
+    deliver(found.figures, to_json, report, models=[model], compared=False)
 
 
 def _write_runs(found: Evaluation, path: Path) -> None:

@@ -44,7 +44,7 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line. Exit status 0: done; 2: the input is wrong; 130: interrupted."""
+    """Run the command line. Exit status 0: done; 1: a fault of panglot; 2: the input is wrong; 130: interrupted."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     sys.exit(_run(arguments))

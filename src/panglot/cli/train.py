@@ -40,7 +40,10 @@ def _documentation() -> dict[str, str]:
     text = inspect.getdoc(Settings) or ""
     body = text.split("Attributes:\n")[1].split("\n\nRaises:")[0]
     entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", body, re.MULTILINE)
-    return {name: re.sub(r"\s+", " ", told).replace("`", "") for name, told in entries}
+    return {
+        name: re.sub(r"\s+", " ", re.sub(r":\w+:`([^`]*\.)?(\w+)`", r"\2", told)).replace("`", "")
+        for name, told in entries
+    }
 
 
 @click.command("train")
@@ -72,7 +75,10 @@ def train(model: str | None, on: tuple[str, ...], recipe: Path | None, **given: 
     except Interrupted as stop:
         click.echo(str(stop), err=True)
         return 130
-    click.echo(f"{folder} is trained. Next: panglot compare {model or 'bundled'} {folder} --test DATASET")
+    from accelerate import PartialState
+
+    if PartialState().is_main_process:
+        click.echo(f"{folder} is trained. Next: panglot compare {model or 'bundled'} {folder} --test DATASET")
     return 0
 
 

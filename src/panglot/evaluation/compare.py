@@ -62,6 +62,7 @@ def compare(
     draws: int = 1000,
     permutations: int = 10_000,
     seed: int = 0,
+    trust_remote_code: bool = False,
     command: str | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Comparison:
@@ -83,6 +84,7 @@ def compare(
         draws: Bootstrap draws for the intervals; 0 for none.
         permutations: Random sign patterns of the test.
         seed: Of draws and patterns.
+        trust_remote_code: Whether Python code that comes with a model may run.
         command: What to write down as the command.
         tell: Called with a line for people before each long step.
 
@@ -94,7 +96,7 @@ def compare(
     sets = open_sets(test, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
     evaluations: dict[str, Evaluation] = {}
     for given in models:
-        encoder = open_encoder(given)
+        encoder = open_encoder(given, trust_remote_code=trust_remote_code)
         name = encoder.name
         if name in evaluations:
             raise PanglotError(f"two models are called {name}", field="models", cure="rename the folder of one")

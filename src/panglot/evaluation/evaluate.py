@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from panglot import __version__
+from panglot._environment import machine, versions
 from panglot._errors import PanglotError
 from panglot._files import write_json
 from panglot.corpus.collection import Collection
@@ -73,6 +70,7 @@ def evaluate(
     measures: Sequence[str | Measure] = DEFAULT,
     draws: int = 1000,
     seed: int = 0,
+    trust_remote_code: bool = False,
     command: str | None = None,
     tell: Callable[[str], None] | None = None,
 ) -> Evaluation:
@@ -90,6 +88,7 @@ def evaluate(
         measures: Names such as ``mAP``, ``R@10``, ``nDCG@10``.
         draws: Bootstrap draws for the intervals, over question groups; 0 for none.
         seed: Of the draws.
+        trust_remote_code: Whether Python code that comes with a model may run.
         command: What to write down as the command.
         tell: Called with a line for people before each long step.
 
@@ -103,7 +102,7 @@ def evaluate(
     if draws < 0:
         raise PanglotError(f"{draws} draws", field="draws", cure="give 0 or more")
     sets = open_sets(collections, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
-    model = open_encoder(encoder)
+    model = open_encoder(encoder, trust_remote_code=trust_remote_code)
     measured: dict[str, Measured] = {}
     dimension = 0
     for name, collection in sets.items():
@@ -176,14 +175,14 @@ def open_sets(
     return found
 
 
-def open_encoder(encoder: Encoder | str | Path) -> Encoder:
+def open_encoder(encoder: Encoder | str | Path, *, trust_remote_code: bool = False) -> Encoder:
     """Return an encoder; names and paths are loaded, with the cache of vectors in between."""
     if not isinstance(encoder, str | Path):
         return encoder
     from panglot.encoders.cache import Cached
     from panglot.encoders.load import load
 
-    loaded = load(encoder)
+    loaded = load(encoder, **({"trust_remote_code": True} if trust_remote_code else {}))
     return loaded if _by_id(loaded) else Cached(loaded)
 
 
@@ -215,27 +214,6 @@ def _encode(encoder: Encoder, collection: Collection, side: Side) -> Vectors:
 def _by_id(encoder: Encoder) -> bool:
     """Whether the encoder looks its vectors up by id, itself or behind a cache."""
     return bool(getattr(encoder, "by_id", False) or getattr(getattr(encoder, "encoder", None), "by_id", False))
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what the figures depend on."""
-    found = {"python": platform.python_version()}
-    for name in ("numpy", "torch", "sentence-transformers", "transformers"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def machine() -> dict[str, str | int]:
-    """Return the number of cores that this process may use, and the processor's name."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    processor = platform.processor() or platform.machine()
-    if sys.platform == "linux":
-        lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
-        processor = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), processor)
-    return {"cores": cores, "processor": processor}
 
 
 def _heads(figures: Figures) -> dict[str, float]:

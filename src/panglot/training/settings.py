@@ -179,7 +179,7 @@ class Settings:
         """Return the recipe as TOML; settings that are not set are left out."""
         # JSON's numbers, strings, lists and booleans are TOML's too.
         lines = [
-            f"{name} = {json.dumps(value, ensure_ascii=False)}"
+            f"{name} = {'inf' if value == math.inf else json.dumps(value, ensure_ascii=False)}"
             for name, value in self.to_dict().items()
             if value is not None
         ]
