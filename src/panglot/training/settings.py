@@ -97,7 +97,7 @@ class Settings:
     frozen_layers: int = 0
     precision: Precision = "auto"
     chunk_tokens: int = 2048
-    cache_tokens: int = 32768
+    cache_tokens: int = 8192
     average: float = 1.0
     dev: str | None = None
     dev_share: float = 0.0
