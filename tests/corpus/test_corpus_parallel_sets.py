@@ -79,3 +79,19 @@ def test_help_without_a_column(tmp_path: Path) -> None:
     pq.write_table(pa.table({"group": ["a"], "lang": ["en"], "title": ["b"]}), tmp_path / "x.parquet")
     with pytest.raises(PanglotError, match=r'x.parquet, field "text": no such column .there are: group, lang, title'):
         libreoffice.read(tmp_path)
+
+
+def test_ntrex_documents_are_in_one_part_and_sentences_find_their_translations(data_dir: Path) -> None:
+    wanted = ["deu", "en", "zh", "th"]
+    train, test = (read("ntrex-128", data_dir=data_dir, part=part, languages=wanted) for part in ("train", "test"))
+    assert train.questions.num_rows + test.questions.num_rows == 4 * 1_997
+    documents = [{group.rpartition("-")[0] for group in c.questions["group"].to_pylist()} for c in (train, test)]
+    assert not documents[0] & documents[1]
+    assert len(documents[0] | documents[1]) == 123
+    assert test.about["test_only"] == "yes"
+    assert train.about["test_only"] == "no"
+    left, right = train.pairs
+    assert len(left) == train.questions.num_rows * 3
+    assert (train.question_language[left] != train.passage_language[right]).all()
+    groups = [table["group"].to_pylist() for table in (train.questions, train.passages)]
+    assert all(groups[0][q] == groups[1][p] for q, p in zip(left.tolist(), right.tolist(), strict=True))

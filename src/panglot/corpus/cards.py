@@ -54,6 +54,13 @@ def _codes(text: str) -> tuple[str, ...]:
 
 
 _STARTER = "ar bn de en es fi hi id ja ru sw zh"
+_NTREX = (
+    "af am ar az ba be bem bg bn bo bs ca ckb cs cy da de dv dz ee el en en-GB en-IN en-US es es-MX "
+    "es-x-ref2 et eu fa fa-AF ff fi fil fj fo fr fr-CA ga gl gsw-u-sd-chbe gsw-u-sd-chzh gu ha he hi hmn "
+    "hr hu hy id ig is it ja ka kk km kn ko ku ky lb lo lt lv mey mg mi mk ml mn mr ms mt my nb nd ne nl "
+    "nn nso ny om pa pl ps pt pt-BR ro ru rw sd shi si sk sl sm sn so sq sr sr-Latn ss sv sw ta te tg th "
+    "ti tk tn to tr tt ty ug uk ur uz ve vi wo xh yo yue zh zh-Hant zu"
+)
 _HELP = (
     "ca ca-valencia cs da de dz el en es et eu fi fr gl hu id it ja km ko nl om pl pt pt-BR ru sl sv tr vi zh zh-Hant"
 )
@@ -170,6 +177,21 @@ CARDS: Mapping[str, Card] = {
             folder="libreoffice-help",
             files="*.parquet",
             candidates=("passage",),
+        ),
+        Card(
+            "ntrex-128",
+            "NTREX-128: news sentences and their translations (WMT 2022)",
+            "sentence to its translation",
+            _codes(_NTREX),
+            "sentence",
+            "1,997 sentences in 123 documents, a quarter of them in test",
+            "CC BY-SA 4.0",
+            "https://github.com/MicrosoftTranslator/NTREX",
+            folder="ntrex-128",
+            files="*.parquet",
+            parts=("train", "test"),
+            candidates=("sentence",),
+            test_only=("test",),
         ),
     )
 }

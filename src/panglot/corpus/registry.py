@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from panglot._errors import PanglotError
@@ -26,6 +26,7 @@ class _Wish:
     part: str
     candidates: str
     context: bool
+    languages: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -70,7 +71,10 @@ def read(
     text = str(name_or_path)
     head, colon, tail = text.partition(":")
     if isinstance(name_or_path, str) and head in CARDS:
-        collection = _read_known(_wish(CARDS[head], tail if colon else part, candidates, context), data_dir)
+        wish = _wish(CARDS[head], tail if colon else part, candidates, context)
+        if head in _SELECTING:
+            wish = replace(wish, languages=tuple(sorted(canonical(code) for code in languages or ())))
+        collection = _read_known(wish, data_dir)
     elif Path(text).exists():
         if part is not None:
             raise PanglotError(f"{text} has no parts", field="part", cure="leave it out")
@@ -125,7 +129,8 @@ def _read_known(wish: _Wish, data_dir: str | Path | None) -> Collection:
             f"the data set {card.name} is not at hand (looked for: {looked}{_hub.why_not(card)})",
             cure=f"get it from {card.source}, put it into DATA/{card.folder} and give --data-dir DATA",
         )
-    options = {"name": wish.name, "candidates": wish.candidates, "context": wish.context, "about": wish.about}
+    options = {"name": wish.name, "candidates": wish.candidates, "context": wish.context, "about": wish.about,
+               "languages": wish.languages}  # fmt: skip
     sources = [path for path in folder.rglob("*") if path.is_file()]
     return _cache.built_once(_cache.source_key(sources, **options), lambda: _READERS[card.name](folder, wish))
 
@@ -169,6 +174,15 @@ def _libreoffice(folder: Path, wish: _Wish) -> Collection:
     return libreoffice.read(folder, name=wish.name, about=wish.about)
 
 
+def _ntrex(folder: Path, wish: _Wish) -> Collection:
+    from panglot.corpus import ntrex
+
+    return ntrex.read(folder, name=wish.name, part=wish.part, languages=wish.languages, about=wish.about)
+
+
+# A hundred languages make ten thousand pairs a sentence: these readers make only those that are wanted.
+_SELECTING = {"ntrex-128"}
+
 _READERS: dict[str, Callable[[Path, _Wish], Collection]] = {
     "xquad-r": _lareqa,
     "mlqa-r": _lareqa,
@@ -177,4 +191,5 @@ _READERS: dict[str, Callable[[Path, _Wish], Collection]] = {
     "squad2-en-fi": _squad_en_fi,
     "xor-questions": _xor_questions,
     "libreoffice-help": _libreoffice,
+    "ntrex-128": _ntrex,
 }
