@@ -2,8 +2,8 @@
 
     python benchmarks/mlqa_dev.py ../shared/data runs/data
 
-writes the collections ``runs/data/mlqa-train`` and ``runs/data/mlqa-held``. No passage, text or question of one is in
-the other.
+writes the collections ``runs/data/mlqa-train`` and ``runs/data/mlqa-held``. No paragraph, text or question of one is
+in the other.
 """
 
 from __future__ import annotations
@@ -13,39 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from panglot.corpus import registry
-from panglot.corpus._sentences import spans
-from panglot.corpus.collection import Collection, Text
 from panglot.corpus.split import hold_out
 
 
 def main(data_dir: Path, output: Path, share: float = 0.12, seed: int = 0) -> None:
-    train, held = hold_out(registry.read("mlqa", data_dir=data_dir, candidates="sentence"), share, seed)
-    whole = registry.read("mlqa", data_dir=data_dir, candidates="paragraph")
-    groups = set(held.questions["group"].to_pylist())
-    texts = whole.passages.to_pylist()
-    question, passage = whole.pairs
-    group_of = whole.questions["group"].to_pylist()
-    paragraphs = sorted({int(p) for q, p in zip(question, passage, strict=True) if group_of[q] in groups})
-    passages = [Text(**row) for row in held.passages.to_pylist()]
-    there = {(text.language, text.text) for text in passages}
-    answers = {(text["language"], text["text"]) for text in train.passages.to_pylist()}
-    for row in paragraphs:
-        language, text = texts[row]["language"], texts[row]["text"]
-        for number, (start, end) in enumerate(spans(text, language)):
-            key = (language, text[start:end])
-            if key not in there and key not in answers:
-                there.add(key)
-                label = f"{language}-pool-{row}-{number}"
-                passages.append(Text(label, language, label, text[start:end]))
-    judged = [
-        (held.questions["id"][q].as_py(), held.passages["id"][p].as_py(), 1) for q, p in zip(*held.pairs, strict=True)
-    ]
-    dev = Collection.build(
-        "mlqa-held", [Text(**row) for row in held.questions.to_pylist()], passages, judged, held.about
-    )
-    replace(train, name="mlqa-train").save(output / "mlqa-train")
-    dev.save(output / "mlqa-held")
-    sys.stdout.write(f"{train}\n{dev}\n")
+    whole = registry.read("mlqa", data_dir=data_dir, candidates="sentence")
+    for name, part in zip(("mlqa-train", "mlqa-held"), hold_out(whole, share, seed), strict=True):
+        replace(part, name=name).save(output / name)
+        sys.stdout.write(f"{part!r}\n")
 
 
 if __name__ == "__main__":

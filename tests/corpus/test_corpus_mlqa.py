@@ -100,4 +100,8 @@ def test_both_plain_and_gzipped_is_one_file(tmp_path: Path) -> None:
     plain = tmp_path / "dev" / "dev-context-en-question-en.json"
     plain.with_name(plain.name + ".gz").write_bytes(gzip.compress(plain.read_bytes()))
     collection = mlqa.read(tmp_path, context=True)
-    assert collection.passages["text"].to_pylist() == ["Bb.\nAa. Bb."]
+    assert sorted(collection.passages["text"].to_pylist()) == ["Aa.\nAa. Bb.", "Bb.\nAa. Bb."]
+    judged = {
+        collection.passages["text"][row["passage"]].as_py(): row["grade"] for row in collection.relevance.to_pylist()
+    }
+    assert judged == {"Bb.\nAa. Bb.": 1, "Aa.\nAa. Bb.": 0}

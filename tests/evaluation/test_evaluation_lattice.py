@@ -27,7 +27,7 @@ def test_products_are_exact_in_every_order(seed: int, scale: float, dimension: i
         doubles = rows[:, order].astype(np.float64)
         assert (doubles @ doubles.T).tolist() == exact
         assert np.abs(np.cumsum(doubles[0] * doubles[1])).max() < 2**53
-    scores = to_scores(np.array(exact, np.float64), 2 * power)
+    scores = to_scores(np.array(exact, np.float32), 2 * power)
     expected = vectors.astype(np.float64) @ vectors.astype(np.float64).T
     np.testing.assert_allclose(scores, expected, atol=2e-7 * scale**2)
 

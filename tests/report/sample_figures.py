@@ -85,7 +85,7 @@ def figures(model: str = "bundled", *, seed: int = 0) -> dict[str, Any]:
                     **extras(multi),
                     "rank_distance": distance, "rank_distance_share": distance / (size - 1),
                     "pool_size": size, "max_rank": distance + 21.4,
-                    "complete@10": near(multi * 0.2), "complete@100": near(multi * 0.9),
+                    "complete@20": near(multi * 0.2), "complete@100": near(multi * 0.9),
                     "PEER@20": near(multi * 0.8), "language_preference_rate": near(0.2 + own / 12),
                     "rank_correlation": near(0.5 + multi / 3),
                     "self_preference@10": sum(preference.values()) / len(preference),

@@ -14,14 +14,14 @@ def blocks(collection: Collection) -> tuple[Ints, Ints]:
     """Return the block of every question and of every passage: shapes ``[questions]`` and ``[passages]``.
 
     Blocks are the connected parts of the collection: texts of one group, equal texts of one side and
-    language, and a question and the passages that are relevant for it, are in one block. They are numbered
+    language, and a question and the passages that it was judged with, are in one block. They are numbered
     by first question, then by first passage.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     questions, passages = collection.questions.num_rows, collection.passages.num_rows
-    left, right = collection.pairs
+    left, right = (collection.relevance[side].to_numpy().astype(np.int64) for side in ("question", "passage"))
     edges = [np.stack([left, right + questions])]
     start, size = 0, questions + passages
     for table in (collection.questions, collection.passages):

@@ -116,8 +116,9 @@ def peer(ranks: Ranks, cut: int) -> Doubles:
     from scipy.special import chdtrc
 
     questions, languages = len(ranks.question_language), len(ranks.languages)
-    levels, unit = np.unique(np.stack([ranks.question, ranks.grade]), axis=1, return_inverse=True)
-    units = levels.shape[1]
+    grades = ranks.grade.max(initial=0) + 1
+    levels, unit = np.unique(ranks.question * grades + ranks.grade, return_inverse=True)
+    units, asked = len(levels), levels // grades
     order = np.lexsort((ranks.pooled, unit))
     unit, rank = unit[order], ranks.pooled[order]
     cell = unit * languages + ranks.passage_language[ranks.passage[order]]
@@ -136,4 +137,4 @@ def peer(ranks: Ranks, cut: int) -> Doubles:
         freedom = (number > 0).sum(axis=1) - 1
         p = np.where((freedom > 0) & (inside > 0), chdtrc(freedom, np.maximum(statistic, 0)), 1.0)
     with np.errstate(invalid="ignore"):
-        return np.bincount(levels[0], p, questions) / np.bincount(levels[0], minlength=questions)
+        return np.bincount(asked, p, questions) / np.bincount(asked, minlength=questions)

@@ -148,7 +148,7 @@ def per_question_values(ranks: Ranks, measures: Sequence[Measure]) -> PerQuestio
         "multilingual.rank_distance": distance,
         "multilingual.rank_distance_share": distance / max(1, len(ranks.passage_language) - 1),
         "multilingual.max_rank": bias.max_rank(span),
-        "multilingual.complete@10": bias.complete(span, 10),
+        "multilingual.complete@20": bias.complete(span, 20),
         "multilingual.complete@100": bias.complete(span, 100),
         "multilingual.PEER@20": bias.peer(ranks, 20) if parallel else nothing,
         "multilingual.language_preference_rate": bias.language_preference(span, ranks),

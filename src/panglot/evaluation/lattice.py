@@ -46,6 +46,6 @@ def on_lattice(vectors: Vectors, power: int) -> Vectors:
     return np.rint(scaled, out=scaled)
 
 
-def to_scores(products: Doubles, power: int) -> Vectors:
-    """Return the products of two lattices, whose powers add to ``power``, as float32 scores."""
-    return np.multiply(products, 2.0 ** (power - 2 * _BITS)).astype(np.float32)
+def to_scores(products: Vectors, power: int) -> Vectors:
+    """Return float32 scores from products of two lattices, as float32, whose powers add to ``power``."""
+    return products * np.float32(2.0 ** (power - 2 * _BITS))

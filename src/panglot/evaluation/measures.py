@@ -71,7 +71,7 @@ class Measure:
         >>> np.round(Measure("mAP").values(np.array([0, 0]), np.array([1, 4]), np.array([1, 1]), 2), 3)
         array([0.75,  nan])
         """
-        order = np.lexsort((rank, unit))
+        order = np.argsort(unit * (rank.max(initial=0) + 1) + rank, kind="stable")
         unit, rank, grade = unit[order], rank[order], grade[order]
         number = np.bincount(unit, minlength=units)
         with np.errstate(invalid="ignore", divide="ignore"):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from panglot._errors import PanglotError
+from panglot.evaluation.counting import Counter, Tile
 from panglot.evaluation.lattice import Doubles, exponent, on_lattice, to_scores
 
 if TYPE_CHECKING:
@@ -22,7 +25,6 @@ if TYPE_CHECKING:
 
 _TILE = 1 << 15  # passages
 _CELLS = 1 << 23  # scores
-_CHUNKS = 128
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def rank(
     depth: int = 100,
     tile: int = _TILE,
     cells: int = _CELLS,
+    threads: int | None = None,
 ) -> Ranks:
     """Rank every relevant passage by the dot product of its vector with the question's.
 
@@ -85,7 +88,8 @@ def rank(
         collection: Languages, groups, ids and relevance.
         depth: How many passages of the head of each pooled ranking to keep.
         tile: Passages per tile.
-        cells: Scores per block and tile, at most; two blocks are in memory at once.
+        cells: Scores in memory at once, over all threads.
+        threads: How many; by default one for each core that this process may use.
 
     Raises:
         PanglotError: The shapes do not fit the collection, or a number is not finite.
@@ -99,11 +103,11 @@ def rank(
     by_id = np.empty(len(names), np.int64)
     by_id[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
     by_language = np.argsort(language, kind="stable")
-    depth = min(depth, len(passages))
-    counter = _Counter(
+    depth, one_tile = min(depth, len(passages)), len(passages) <= tile
+    counter = Counter(
         starts=np.searchsorted(question, np.arange(len(questions) + 1)),
         passage=passage,
-        score=to_scores(_pair_products(left, right, question, passage), sum(powers)),
+        score=np.empty(len(question), np.float32) if one_tile else _pair_products(left, right, question, passage),
         language=language,
         by_id=by_id,
         within=np.ones(len(question), np.int64),
@@ -111,19 +115,21 @@ def rank(
         top=np.full((len(questions), depth), -1, np.int32),
         top_scores=np.full((len(questions), depth), -np.inf, np.float32),
     )
-    # One thread counts while the other multiplies.
-    with ThreadPoolExecutor(1) as thread:
-        busy: Future[None] | None = None
+    workers = threads or _cores()
+    # Every thread multiplies and counts for questions of its own.
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         for low, high in _blocks(len(passages), tile):
-            part = _Tile.of(by_language[low:high], language, len(collection.languages))
+            part = Tile.of(by_language[low:high], language, len(collection.languages))
             columns = right[part.passages].astype(np.float64).T
-            for first, last in _blocks(len(questions), max(1, cells // (high - low))):
-                products = left[first:last].astype(np.float64) @ columns
-                if busy is not None:
-                    busy.result()
-                busy = thread.submit(counter.add, products, sum(powers), first, part)
-        if busy is not None:
-            busy.result()
+            size = min(max(1, cells // workers // (high - low)), -(-len(questions) // workers))
+
+            def work(block: tuple[int, int], part: Tile = part, columns: Doubles = columns) -> None:
+                products = left[slice(*block)].astype(np.float64) @ columns
+                if one_tile:
+                    counter.read_scores(products, block[0], part)
+                counter.add(products, block[0], part)
+
+            list(pool.map(work, _blocks(len(questions), max(1, size))))
     return Ranks(
         languages=collection.languages,
         question_language=collection.question_language,
@@ -137,96 +143,17 @@ def rank(
         within=counter.within,
         pooled=counter.pooled,
         top=counter.top,
-        top_scores=counter.top_scores,
+        top_scores=to_scores(counter.top_scores, sum(powers)),
     )
 
 
-@dataclass(frozen=True)
-class _Tile:
-    """Some passages, in the order of their languages.
-
-    Attributes:
-        passages: Their rows.
-        bounds: Language i lies between ``bounds[i]`` and ``bounds[i + 1]``.
-        holds: Of all passages, whether each is here.
-    """
-
-    passages: Ints
-    bounds: list[int]
-    holds: npt.NDArray[np.bool_]
-
-    @classmethod
-    def of(cls, passages: Ints, language: Ints, languages: int) -> _Tile:
-        holds = np.zeros(len(language), bool)
-        holds[passages] = True
-        return cls(passages, np.searchsorted(language[passages], np.arange(languages + 1)).tolist(), holds)
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-@dataclass(frozen=True)
-class _Counter:
-    """The relevant pairs, sorted by question, and what the tiles have added so far."""
-
-    starts: Ints
-    passage: Ints
-    score: Vectors
-    language: Ints
-    by_id: Ints
-    within: Ints
-    pooled: Ints
-    top: npt.NDArray[np.int32]
-    top_scores: Vectors
-
-    def add(self, products: Doubles, power: int, first: int, tile: _Tile) -> None:
-        """Add what a tile says of the questions from ``first`` on."""
-        for question, row in enumerate(products, first):
-            scores = to_scores(row, power)
-            for pair in range(self.starts[question], self.starts[question + 1]):
-                self._count(scores, pair, tile)
-            if depth := self.top.shape[1]:
-                floor = max(_bound(scores, depth), self.top_scores[question, -1])
-                near = np.flatnonzero(scores >= floor)
-                self._keep_head(-scores[near], tile.passages[near], question)
-
-    def _count(self, scores: Vectors, pair: int, tile: _Tile) -> None:
-        score, passage = self.score[pair], self.passage[pair]
-        own = slice(*tile.bounds[self.language[passage] :][:2])
-        above, reached = scores > score, scores >= score
-        ahead, level = np.count_nonzero(above), np.count_nonzero(reached)
-        self.pooled[pair] += ahead
-        self.within[pair] += np.count_nonzero(above[own])
-        if level - ahead > tile.holds[passage]:  # others than itself
-            tied = np.flatnonzero(reached & ~above)
-            tied = tied[self.by_id[tile.passages[tied]] < self.by_id[passage]]
-            self.pooled[pair] += len(tied)
-            self.within[pair] += np.count_nonzero((tied >= own.start) & (tied < own.stop))
-
-    def _keep_head(self, falling: Vectors, near: Ints, question: int) -> None:
-        depth = self.top.shape[1]
-        old = np.count_nonzero(self.top[question] >= 0)
-        if old:
-            falling = np.concatenate([falling, -self.top_scores[question, :old]])
-            near = np.concatenate([near, self.top[question, :old].astype(np.int64)])
-        order = np.lexsort((self.by_id[near], falling))
-        falling, near = falling[order], near[order]
-        size = min(depth, len(near))
-        self.top[question, :size] = near[:size]
-        self.top_scores[question, :size] = -falling[:size]
-
-
-def _bound(row: Vectors, depth: int) -> np.float32:
-    """Return a score that at least ``depth`` passages reach: the weakest of the best of interleaved chunks.
-
-    Far cheaper than selecting among the whole row, and only some 2 ``depth`` passages are left to sort.
-    """
-    chunks = max(_CHUNKS, depth + depth // 4)
-    if len(row) < 4 * chunks:
-        return np.float32(-np.inf)
-    best = row[: len(row) // chunks * chunks].reshape(-1, chunks).max(axis=0)
-    return np.partition(best, chunks - depth)[chunks - depth]
-
-
-def _pair_products(left: Vectors, right: Vectors, question: Ints, passage: Ints) -> Doubles:
-    products = np.empty(len(question))
+def _pair_products(left: Vectors, right: Vectors, question: Ints, passage: Ints) -> Vectors:
+    products = np.empty(len(question), np.float32)
     for a, b in _blocks(len(question), 1 << 12):
         sides = left[question[a:b]].astype(np.float64), right[passage[a:b]].astype(np.float64)
         products[a:b] = np.einsum("rd,rd->r", *sides)
@@ -234,13 +161,15 @@ def _pair_products(left: Vectors, right: Vectors, question: Ints, passage: Ints)
 
 
 def _relevant(collection: Collection) -> tuple[Ints, Ints, Ints]:
-    q, p, grade = (collection.relevance[name].to_numpy().astype(np.int64) for name in ("question", "passage", "grade"))
-    order = np.lexsort((-grade, p, q))
-    q, p, grade = q[order], p[order], grade[order]
-    first = np.ones(len(q), bool)
-    first[1:] = (np.diff(q) != 0) | (np.diff(p) != 0)
-    keep = first & (grade > 0)
-    return q[keep], p[keep], grade[keep]
+    """Return question, passage and grade of the relevant pairs, sorted; of two judgements the higher."""
+    table = collection.relevance
+    q, p, grade = (table[name].to_numpy().astype(np.int64) for name in ("question", "passage", "grade"))
+    q, p, grade = q[grade > 0], p[grade > 0], grade[grade > 0]
+    key = q * max(1, collection.passages.num_rows) + p
+    order = np.argsort(key, kind="stable")
+    key, first = np.unique(key[order], return_index=True)
+    grade = np.maximum.reduceat(grade[order], first) if len(first) else grade
+    return q[order][first], p[order][first], grade
 
 
 def _groups(table: pa.Table) -> Ints:

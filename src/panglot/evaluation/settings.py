@@ -35,10 +35,14 @@ def values(ranks: Ranks, measures: Sequence[Measure]) -> dict[Measure, Values]:
     """Measure every question in every language's pool, and in the pool of all."""
     questions, languages = len(ranks.question_language), len(ranks.languages)
     cell = ranks.question * languages + ranks.passage_language[ranks.passage]
+    # Sorted once here, so that every measure finds them in order.
+    own, all_ = np.lexsort((ranks.within, cell)), np.lexsort((ranks.pooled, ranks.question))
+    alone = cell[own], ranks.within[own], ranks.grade[own]
+    pooled = ranks.question[all_], ranks.pooled[all_], ranks.grade[all_]
     return {
         measure: Values(
-            measure.values(cell, ranks.within, ranks.grade, questions * languages).reshape(questions, languages),
-            measure.values(ranks.question, ranks.pooled, ranks.grade, questions),
+            measure.values(*alone, questions * languages).reshape(questions, languages),
+            measure.values(*pooled, questions),
         )
         for measure in measures
     }

@@ -27,7 +27,7 @@ class Measure:
     """A measure as reports show it.
 
     Args:
-        key: Its name in the dictionary of figures, such as ``complete@10``.
+        key: Its name in the dictionary of figures, such as ``complete@20``.
         label: Its name for people.
         kind: How its numbers are written.
         lower: Whether less is better.
@@ -75,7 +75,7 @@ _BIAS: dict[str, tuple[str, Kind, bool, str]] = {
         "PEER@{k}",
         "score",
         False,
-        "Ranks within {k} by language: 1 no sign of bias, 0 sure bias.",
+        "Do ranks within {k} differ by language? 0 surely; constant where all are within.",
     ),
     "language_preference_rate": (
         "Own language first",
@@ -120,8 +120,8 @@ _SIZES = {"pool_size", "left_out", "questions"}
 def measure(key: str) -> Measure:
     """Return what is known of a measure; an unknown one is a score that goes by its own name.
 
-    >>> measure("complete@10").label, measure("rank_distance").lower, measure("nDCG@10").label
-    ('Complete within 10', True, 'nDCG@10')
+    >>> measure("complete@20").label, measure("rank_distance").lower, measure("nDCG@10").label
+    ('Complete within 20', True, 'nDCG@10')
     """
     base, k = _parts(key)
     if key in _PARTS:
