@@ -22,7 +22,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 DATA = Path(os.environ.get("PANGLOT_DATA", ROOT.parent / "shared" / "data"))
 
 
-def record(path: Path | None, threads: int | None = None, **values: Any) -> None:  # noqa: ANN401
+def record(path: Path | None, threads: int | None = None, **values: Any) -> None:
     """Write ``values`` atomically as JSON, with command, date, versions and machine; nothing without a path."""
     if path is None:
         return

@@ -140,7 +140,7 @@ def trained(folder: Path) -> dict[str, Any]:
     }
 
 
-def save_sums(found: Any, path: Path) -> None:  # noqa: ANN401
+def save_sums(found: Any, path: Path) -> None:
     """Keep what intervals and paired tests need: every headline figure's sums over question groups."""
     import numpy as np
 

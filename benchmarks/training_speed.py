@@ -99,7 +99,7 @@ def train_panglot(settings: dict[str, Any]) -> Loop:
             clock.pairs.append(0)
             return self
 
-        def write(self, step: int, values: Any, progress: float) -> None:  # noqa: ANN401
+        def write(self, step: int, values: Any, progress: float) -> None:
             super().write(step, values, progress)
             clock.stamps.append(time.monotonic())
             clock.pairs.append(values["pairs"])
@@ -130,11 +130,11 @@ def train_sentence_transformers(side: Side, settings: dict[str, Any]) -> Loop:
     clock = Loop([], [])
 
     class Clock(TrainerCallback):
-        def on_train_begin(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
             clock.stamps.append(time.monotonic())
             clock.pairs.append(0)
 
-        def on_step_end(self, *_: Any, **__: Any) -> None:  # noqa: ANN401
+        def on_step_end(self, *_: Any, **__: Any) -> None:
             clock.stamps.append(time.monotonic())
             clock.pairs.append(min(clock.pairs[-1] + side.batch_size, len(rows["anchor"])))
 

@@ -94,9 +94,9 @@ class PlannedBatches:
         batch_size: int,
         drop_last: bool,
         valid_label_columns: list[str] | None = None,
-        generator: Any = None,  # noqa: ANN401 - torch is not imported here
+        generator: Any = None,
         seed: int = 0,
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:
         """Return the batch sampler of a data set; sentence-transformers calls this."""
         if tuple(dataset.column_names[:2]) == _COLUMNS and dataset.features["question"].dtype == "int64":
             if len(dataset) != self.ends[-1]:

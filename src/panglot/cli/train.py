@@ -59,7 +59,7 @@ def _documentation() -> dict[str, str]:
     type=click.Path(path_type=Path, dir_okay=False),
     help="TOML file with settings; options win over it.",
 )
-def train(model: str | None, on: tuple[str, ...], recipe: Path | None, **given: Any) -> int:  # noqa: ANN401
+def train(model: str | None, on: tuple[str, ...], recipe: Path | None, **given: Any) -> int:
     """Train MODEL (by default the bundled one) and write a sentence-transformers folder.
 
     Stop it at any moment, by Ctrl-C or harder; the same command goes on from there.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder
 
 
-def load(model: str | Path, **options: Any) -> Encoder:  # noqa: ANN401
+def load(model: str | Path, **options: Any) -> Encoder:
     """Return the encoder that ``model`` names.
 
     ============================  =============================================================

@@ -38,12 +38,12 @@ def open_model(name: str | Path, device: torch.device, *, trust_remote_code: boo
     return _open(folder, device, trust_remote_code=trust_remote_code), folder
 
 
-def prompt_of(model: Any, side: Side) -> str:  # noqa: ANN401
+def prompt_of(model: Any, side: Side) -> str:
     """Return what a model puts before the texts of a side."""
     return next((model.prompts[key] for key in PROMPTS[side] if key in model.prompts), "")
 
 
-def _open(folder: Path, device: torch.device, *, trust_remote_code: bool) -> Any:  # noqa: ANN401
+def _open(folder: Path, device: torch.device, *, trust_remote_code: bool) -> Any:
     """Load the folder with safetensors only, quietly, or say what is wrong with it."""
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer

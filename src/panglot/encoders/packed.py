@@ -61,7 +61,7 @@ def hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> Ten
     return output.last_hidden_state[0]
 
 
-def pooling_of(model: Any) -> Literal["mean", "cls", ""]:  # noqa: ANN401
+def pooling_of(model: Any) -> Literal["mean", "cls", ""]:
     """Return a model's pooling if :func:`embed` computes what sentence-transformers would, else nothing."""
     modules = list(model)
     kinds = [type(module).__name__ for module in modules]
@@ -89,7 +89,7 @@ def pooling_of(model: Any) -> Literal["mean", "cls", ""]:  # noqa: ANN401
     return mode if mode in ("mean", "cls") else ""
 
 
-def embed(model: Any, texts: Sequence[Sequence[int]], pooling: str) -> Tensor:  # noqa: ANN401
+def embed(model: Any, texts: Sequence[Sequence[int]], pooling: str) -> Tensor:
     """Return a sentence-transformers model's vectors of texts, shape ``[texts, d]``; not normalised.
 
     Args:
@@ -146,12 +146,12 @@ def _attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,  # noqa: ARG001  (the interface of transformers)
+    attention_mask: Tensor | None,
     *,
     groups: Sequence[tuple[Tensor, Tensor]],
     scaling: float | None = None,
     dropout: float = 0.0,
-    **_: Any,  # noqa: ANN401
+    **_: Any,
 ) -> tuple[Tensor, None]:
     """Attend within each text; ``query`` and the others are ``[1, heads, tokens, size]``."""
     import torch

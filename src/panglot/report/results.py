@@ -175,7 +175,7 @@ def read(figures_or_comparison: Figures) -> Results:
     return Results((name,), {name: given}, datasets, compared=False, about=given)
 
 
-def dig(value: object, *path: str) -> Any:  # noqa: ANN401 - what lies there is the caller's to judge
+def dig(value: object, *path: str) -> Any:
     """Return what lies at ``path`` in nested mappings, or nothing where the path ends early."""
     for key in path:
         if not isinstance(value, Mapping):

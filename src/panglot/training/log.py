@@ -112,7 +112,7 @@ def _flat(values: Mapping[str, Any]) -> list[tuple[str, float]]:
     return flat
 
 
-def _writer(folder: Path, step: int) -> Any:  # noqa: ANN401
+def _writer(folder: Path, step: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:

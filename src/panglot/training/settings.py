@@ -206,7 +206,7 @@ class Settings:
             raise PanglotError(error.problem, file=file, field=error.field, cure=error.cure) from None
 
     @classmethod
-    def read(cls, path: str | Path, **changes: Any) -> Settings:  # noqa: ANN401
+    def read(cls, path: str | Path, **changes: Any) -> Settings:
         """Read a TOML recipe; ``changes`` win over it.
 
         Raises:
@@ -222,7 +222,7 @@ class Settings:
         return cls.from_dict({**values, **changes}, path)
 
 
-def _typed(name: str, value: Any, kind: str, file: Path | None) -> Any:  # noqa: ANN401
+def _typed(name: str, value: Any, kind: str, file: Path | None) -> Any:
     if value is None and "None" in kind:
         return None
     base = kind.removesuffix(" | None")

@@ -16,7 +16,7 @@ def train(
     *,
     recipe: str | Path | None = None,
     show: bool | None = None,
-    **settings: Any,  # noqa: ANN401
+    **settings: Any,
 ) -> Path:
     """Train a model and return its folder, which ``SentenceTransformer`` and :func:`panglot.load` open.
 
@@ -49,5 +49,5 @@ def _names(on: str | Path | Sequence[str | Path] | None) -> list[str] | None:
     return [str(on)] if isinstance(on, str | Path) else [str(name) for name in on]
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401
+def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value

@@ -32,7 +32,7 @@ class Trainee:
         device: Where it computes.
     """
 
-    def __init__(self, model: SentenceTransformer, settings: Settings, device: Any) -> None:  # noqa: ANN401
+    def __init__(self, model: SentenceTransformer, settings: Settings, device: Any) -> None:
         self.model: Any = model.to(device)
         self.device = device
         # sentence-transformers adds an empty `document` prompt, and encode_document prefers it.
@@ -136,7 +136,7 @@ def _unused(name: str) -> bool:
     return ".pooler." in name
 
 
-def _layers(transformer: Any) -> Sequence[nn.Module]:  # noqa: ANN401
+def _layers(transformer: Any) -> Sequence[nn.Module]:
     inner = transformer.auto_model
     for path in ("encoder.layer", "layers", "transformer.layer", "encoder.layers"):
         found = inner
