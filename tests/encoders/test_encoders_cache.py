@@ -31,7 +31,7 @@ class Hashed:
         self.seen: list[str] = []
         self.fail_after: int | None = None
 
-    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
+    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002
         if self.fail_after is not None and len(self.seen) >= self.fail_after:
             raise KeyboardInterrupt
         self.seen += texts

@@ -222,6 +222,6 @@ def test_writing_is_whole_or_not_at_all(tmp_path: Path) -> None:
     with pytest.raises(PanglotError):
         write_html(target, {})
     assert "A &amp; B" in target.read_text("utf-8")
-    assert os.listdir(target.parent) == ["report.html"]
+    assert os.listdir(target.parent) == ["report.html"]  # noqa: PTH208
     with pytest.raises(PanglotError, match="cannot write"):
         write_html(target / "below" / "report.html", sample_figures.figures())

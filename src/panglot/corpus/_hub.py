@@ -44,7 +44,7 @@ def fetch(card: Card) -> Path | None:
             allow_patterns=list(card.hub_files),
             etag_timeout=5,
         )
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (each cause has a class of its own)
         _reasons[card.name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         return None
     convert(card, Path(snapshot), kept)

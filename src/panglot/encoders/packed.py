@@ -146,7 +146,7 @@ def _attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,
+    attention_mask: Tensor | None,  # noqa: ARG001  (the interface of transformers)
     *,
     groups: Sequence[tuple[Tensor, Tensor]],
     scaling: float | None = None,

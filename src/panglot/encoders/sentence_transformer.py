@@ -83,7 +83,7 @@ class SentenceTransformerEncoder:
         if self._pooling and self.precision == "bf16" and self.device.type == "cpu":
             _halve_linear(self.model[0].auto_model)
 
-    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
+    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002
         """Return one unit-length row per text, shape ``[texts, dimension]``, float32."""
         import torch
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _CHECKPOINT_SECONDS = 60.0
 
 
-class Interrupted(Exception):
+class Interrupted(Exception):  # noqa: N818  (not an error: the run can go on)
     """The run was asked to stop; its state is saved, and the same command takes it up again."""
 
 

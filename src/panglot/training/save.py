@@ -33,7 +33,7 @@ def finish(model: SentenceTransformer, settings: Settings, data: TrainingData, p
                 target = settings.output / name
                 if target.is_dir():
                     shutil.rmtree(target)
-                os.replace(part / name, target)
+                os.replace(part / name, target)  # noqa: PTH105  (also moves folders)
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
