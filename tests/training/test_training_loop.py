@@ -277,3 +277,18 @@ def test_two_processes_train_what_one_does(recipe: Settings, tmp_path: Path) -> 
     np.testing.assert_allclose(losses[0], losses[1], atol=1e-5)
     ranks = [json.loads(Path(f"{two}.rank{rank}.json").read_text()) for rank in (0, 1)]
     assert ranks[0] == ranks[1]
+
+
+def test_a_disk_that_is_full_is_said_and_what_was_kept_stays(recipe: Settings) -> None:
+    settings = replace(recipe, steps=6)
+    small = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)); "
+    run = "sys.argv = ['panglot', *sys.argv[1:]]; runpy.run_module('panglot.cli.main', run_name='__main__')"
+    command = [sys.executable, "-c", small + run, *arguments(settings)[3:]]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr[-2000:]
+    assert "cannot write" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (settings.output / "modules.json").exists()
+    again = subprocess.run(arguments(settings), env=environment(), capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert (settings.output / "modules.json").exists()

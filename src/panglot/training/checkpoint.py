@@ -57,11 +57,15 @@ class Checkpoint:
 
 def save(checkpoint: Checkpoint, folder: Path) -> None:
     """Write a checkpoint as ``folder``, atomically."""
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     with atomic_folder(folder) as part:
         for name, tensors in (("weights", checkpoint.weights), ("moments", checkpoint.moments)):
-            save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, part / f"{name}.safetensors")
+            try:
+                save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, part / f"{name}.safetensors")
+            except SafetensorError as error:
+                raise PanglotError(f"cannot write: {error}", file=folder, cure="free some space") from error
         digests = {name: file_digest(part / f"{name}.safetensors") for name in ("weights", "moments")}
         head = {"progress": asdict(checkpoint.progress), "sha256": digests}
         (part / "checkpoint.json").write_text(json.dumps(head, indent=2), "utf-8")

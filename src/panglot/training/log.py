@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from panglot._errors import PanglotError
+from panglot._files import write_text
 
 _SMOOTHING = 0.9
 _QUIET_SECONDS = 20.0
@@ -33,7 +34,7 @@ class Log:
         self._path = folder / "log.jsonl"
         lines = self._path.read_text("utf-8").splitlines() if self._path.exists() else []
         kept = [line for line in lines if _step(line) <= step]
-        self._path.write_text("".join(f"{line}\n" for line in kept), "utf-8")
+        write_text(self._path, "".join(f"{line}\n" for line in kept))
         self._file = self._path.open("a", encoding="utf-8")
         self._events = _writer(folder / "tensorboard", step) if tensorboard else None
         self._screen = _Screen() if show else None

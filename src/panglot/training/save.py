@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panglot._environment import machine, versions
+from panglot._errors import PanglotError
 from panglot._files import explain_write
 
 if TYPE_CHECKING:
@@ -22,11 +23,16 @@ if TYPE_CHECKING:
 
 def finish(model: SentenceTransformer, settings: Settings, data: TrainingData, progress: Progress) -> None:
     """Write the model into the run folder; ``modules.json``, which makes it a model, comes last."""
+    from safetensors import SafetensorError
+
     with explain_write(settings.output):
         part = Path(tempfile.mkdtemp(prefix=".model.", dir=settings.output))
         try:
             model.eval()
-            model.save_pretrained(str(part), create_model_card=False)
+            try:
+                model.save_pretrained(str(part), create_model_card=False)
+            except SafetensorError as error:
+                raise PanglotError(f"cannot write: {error}", file=settings.output, cure="free some space") from error
             (part / "README.md").write_text(card(settings, data, progress), "utf-8")
             names = sorted(path.name for path in part.iterdir())
             for name in [*(n for n in names if n != "modules.json"), "modules.json"]:

@@ -34,6 +34,7 @@ def train(
 
     Raises:
         PanglotError: Settings, data, model or run folder are wrong, or the loss is no longer a number.
+        panglot.training.loop.Interrupted: By Ctrl-C or a termination signal, after a checkpoint was written.
     """
     from panglot.training.loop import train as run
 
