@@ -43,13 +43,14 @@ def test_found_under_the_folder_or_the_environment(fake: Path, monkeypatch: pyte
     monkeypatch.setenv("PANGLOT_DATA", str(fake))
     assert registry.read("mlqa").digest == given.digest
     assert registry.read("mlqa", data_dir=tmp_path / "elsewhere").digest == given.digest
-    assert sorted(given.passages["text"].to_pylist()) == ["Bde.", "Ben."]
+    assert sorted(given.passages["text"].to_pylist()) == ["Ade.", "Aen.", "Bde.", "Ben."]
+    assert {given.passages["text"][int(row)].as_py() for row in given.pairs[1]} == {"Bde.", "Ben."}
     assert given.about["test_only"] == "no"
 
 
 def test_options(fake: Path) -> None:
     assert registry.read("mlqa", data_dir=fake, candidates="paragraph").passages["text"][0].as_py() == "Ade. Bde."
-    assert registry.read("mlqa", data_dir=fake, context=True).passages["text"][0].as_py() == "Bde.\nAde. Bde."
+    assert registry.read("mlqa", data_dir=fake, context=True).passages["text"][1].as_py() == "Bde.\nAde. Bde."
     assert registry.read("mlqa:dev", data_dir=fake).name == "mlqa"
     assert registry.read("mlqa", data_dir=fake, languages=["eng_Latn"]).languages == ("en",)
     for wrong, message in (
@@ -187,7 +188,7 @@ def test_hub_files_become_the_publishers(tmp_path: Path, monkeypatch: pytest.Mon
     dev = registry.read("tydiqa-goldp")
     assert dev.questions["id"].to_pylist() == ["sw-swahili-1-0"]
     assert registry.read("tydiqa-goldp:train").questions["id"].to_pylist() == ["sw-swahili-2-0"]
-    assert registry.read("mlqa").passages["text"].to_pylist() == ["Two."]
+    assert registry.read("mlqa").passages["text"].to_pylist() == ["One.", "Two."]
     assert registry.read("mlqa").questions["language"].to_pylist() == ["de", "en"]
     assert calls == ["google-research-datasets/tydiqa", "facebook/mlqa"]  # fetched once each
     assert _hub.fetch(CARDS["xquad-r"]) is None
