@@ -41,7 +41,7 @@ def demo(output: Path, pairs: int, seed: int) -> None:
         batches="hybrid-row",
         pairs=pairs,
         seed=seed,
-        batch_size=32,
+        batch_size=24,
     )
     console.print("2. Measuring both models on starter:test, in three settings …")
     found = compare(["bundled", str(trained)], test=["starter:test"], seed=seed)
