@@ -2,7 +2,7 @@
 
 All layers but attention work on single tokens, so the texts of a batch can be one long row ``[1, tokens]``: large
 matrix products and no work on padding. Attention alone pads, within groups of texts of similar length. On a CPU its
-products are written out, because the backward pass of PyTorch's fused attention is some six times slower in bfloat16.
+products are written out, because the backward pass of PyTorch's fused attention is several times slower in bfloat16.
 """
 
 from __future__ import annotations
