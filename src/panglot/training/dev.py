@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from panglot.training.gradient import chunks_of
+
 if TYPE_CHECKING:
     from panglot.corpus.collection import Collection
     from panglot.encoders.protocol import Side, Vectors
@@ -68,21 +70,11 @@ class Watch:
 
         distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         tokens = self._trainee.tokenize(list(distinct), side)
-        order = np.argsort([len(text) for text in tokens], kind="stable")
         vectors = np.empty((len(tokens), self._trainee.dimension), np.float32)
         mode = self._trainee.model.training
         self._trainee.model.eval()
         with torch.inference_mode():
-            begin = 0
-            while begin < len(order):
-                end, total = begin, 0
-                while end < len(order) and (
-                    end == begin or total + len(tokens[order[end]]) <= self._settings.chunk_tokens
-                ):
-                    total += len(tokens[order[end]])
-                    end += 1
-                part = order[begin:end]
-                vectors[part] = self._trainee.embed([tokens[i] for i in part]).cpu().numpy()
-                begin = end
+            for chunk in chunks_of([len(text) for text in tokens], self._settings.chunk_tokens):
+                vectors[chunk] = self._trainee.embed([tokens[i] for i in chunk]).cpu().numpy()
         self._trainee.model.train(mode)
         return vectors[[distinct[text] for text in texts]]

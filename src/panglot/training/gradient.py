@@ -56,7 +56,7 @@ def accumulate(trainee: Trainee, example: Example, settings: Settings, processes
     asked, answered = processes.edges(len(example.questions)), processes.edges(len(example.passages))
     mine, ours = slice(asked[rank], asked[rank + 1]), slice(answered[rank], answered[rank + 1])
     texts = [*example.questions[mine], *example.passages[ours]]
-    chunks = _chunks([len(text) for text in texts], settings.chunk_tokens)
+    chunks = chunks_of([len(text) for text in texts], settings.chunk_tokens)
     total = sum(map(len, example.questions)) + sum(map(len, example.passages))
     again = total > settings.cache_tokens
 
@@ -103,7 +103,7 @@ def _embed(trainee: Trainee, texts: Sequence[Tokens], chunk: np.ndarray, seed: t
     return trainee.embed([texts[i] for i in chunk])
 
 
-def _chunks(lengths: Sequence[int], most: int) -> list[np.ndarray]:
+def chunks_of(lengths: Sequence[int], most: int) -> list[np.ndarray]:
     """Group texts by length, each group at most ``most`` tokens unless it is a single text."""
     chunks: list[list[int]] = []
     tokens = most

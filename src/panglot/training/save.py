@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -39,7 +38,7 @@ def finish(model: SentenceTransformer, settings: Settings, data: TrainingData, p
                 target = settings.output / name
                 if target.is_dir():
                     shutil.rmtree(target)
-                os.replace(part / name, target)  # noqa: PTH105  (also moves folders)
+                (part / name).replace(target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
 
