@@ -45,18 +45,15 @@ class Watch:
 
     def measure(self) -> tuple[float, dict[str, Any]]:
         """Return the score, and mAP by setting with the rank distance."""
-        from panglot.evaluation.figures import measure
+        from panglot.evaluation.figures import headline
         from panglot.evaluation.measures import parse
 
         questions = self._encode(self._collection.questions["text"].to_pylist(), "question")
         passages = self._encode(self._collection.passages["text"].to_pylist(), "passage")
-        figures = measure(questions, passages, self._collection, measures=(parse("mAP"),), draws=0).figures
-        found = {name: figures[name]["mAP"] for name in SETTINGS if figures[name] is not None}
-        multilingual = figures["multilingual"] or {}
-        return float(np.mean(list(found.values()))), {
-            **found,
-            "rank_distance": multilingual.get("rank_distance"),
-        }
+        figures = headline(questions, passages, self._collection, (parse("mAP"),))
+        found = {name: figures[f"{name}.mAP"] for name in SETTINGS if f"{name}.mAP" in figures}
+        distance = figures.get("multilingual.rank_distance")
+        return float(np.mean(list(found.values()))), {**found, "rank_distance": distance}
 
     @staticmethod
     def judge(progress: Progress, score: float) -> tuple[bool, Progress]:
