@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from panglot.corpus.collection import Collection, Text
+from training_facts import FORMS, LANGUAGES, TOPICS
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
@@ -16,3 +19,52 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip("no real data: set PANGLOT_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def facts() -> Collection:
+    """Twenty facts in three languages, each passage with a wrong neighbour judged irrelevant (grade 0)."""
+    questions = [Text(f"q-{x}-{t}", x, t, FORMS[x][0].format(t)) for t in TOPICS for x in LANGUAGES]
+    passages = [Text(f"p-{x}-{t}", x, t, FORMS[x][1].format(t)) for t in TOPICS for x in LANGUAGES]
+    judged = [(f"q-{x}-{t}", f"p-{y}-{t}", 1) for t in TOPICS for x in LANGUAGES for y in LANGUAGES]
+    judged += [(f"q-{x}-{t}", f"p-{x}-{TOPICS[i - 1]}", 0) for i, t in enumerate(TOPICS) for x in LANGUAGES]
+    return Collection.build("facts", questions, passages, judged)
+
+
+@pytest.fixture(scope="session")
+def facts_folder(facts: Collection, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, saved."""
+    folder = tmp_path_factory.mktemp("data") / "facts"
+    facts.save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random BERT of two layers over letters, as a sentence-transformers folder with prompts and dropout."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("model")
+    letters = "abcdefghijklmnopqrstuvwxyz?.: "
+    vocabulary = {piece: row for row, piece in enumerate(["[PAD]", "[UNK]", *letters])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary) + 20, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,
+        intermediate_size=64, max_position_embeddings=128, hidden_dropout_prob=0.2,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder / "raw")
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
+    fast.save_pretrained(folder / "raw")
+    model = SentenceTransformer(
+        modules=[Transformer(str(folder / "raw")), Pooling(32), Normalize()],
+        prompts={"query": "query: ", "passage": "passage: "},
+        device="cpu",
+    )
+    model.save(str(folder / "model"), create_model_card=False)
+    return folder / "model"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder
     from panglot.evaluation.compare import compare
     from panglot.evaluation.evaluate import Evaluation, evaluate
+    from panglot.remedies.debias import debias
     from panglot.training.settings import Settings
     from panglot.training.train import train
 
@@ -25,6 +26,7 @@ __all__ = [
     "PanglotError",
     "Settings",
     "compare",
+    "debias",
     "evaluate",
     "load",
     "read",
@@ -37,6 +39,7 @@ _HOMES = {
     "Evaluation": "evaluation.evaluate",
     "Settings": "training.settings",
     "compare": "evaluation.compare",
+    "debias": "remedies.debias",
     "evaluate": "evaluation.evaluate",
     "load": "encoders.load",
     "read": "corpus.registry",

@@ -177,9 +177,9 @@ def test_a_damaged_checkpoint_is_passed_over(recipe: Settings, tmp_path: Path) -
 
 
 def test_a_loss_that_is_no_number_stops_the_run(recipe: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    from panglot.training import loop
+    from panglot.training import update
 
-    real, calls = loop.accumulate, 0
+    real, calls = update.accumulate, 0
 
     def breaking(trainee: Any, *rest: Any, **named: Any) -> float:
         nonlocal calls
@@ -189,7 +189,7 @@ def test_a_loss_that_is_no_number_stops_the_run(recipe: Settings, monkeypatch: p
                 next(iter(trainee.trained.values())).fill_(float("nan"))
         return real(trainee, *rest, **named)
 
-    monkeypatch.setattr(loop, "accumulate", breaking)
+    monkeypatch.setattr(update, "accumulate", breaking)
     with pytest.raises(PanglotError, match="step 5 is not a number") as caught:
         train(recipe, show=False)
     assert str(recipe.output / "checkpoints") in str(caught.value)

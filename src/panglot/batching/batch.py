@@ -19,7 +19,8 @@ class Batch:
     Attributes:
         step: The step's number, from 0.
         kind: ``mono``, ``mixed-mono``, ``cross``, ``cross-pair``, ``hybrid-row``, ``whole-group`` or
-            ``english``.
+            ``english``; ``distill-questions``, where both ends are versions of a question, passage i the English
+            one of question i, and ``distill-passages``, likewise.
         source: Index into the plan's sources.
         rows: The source's row of each question, shape ``[B]``.
         questions: Row numbers in the collection's questions, shape ``[B]``.

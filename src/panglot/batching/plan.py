@@ -14,7 +14,7 @@ from panglot.batching.deal import Epoch, batches_needed, deal
 from panglot.batching.languages import different, same
 from panglot.batching.policy import Policy
 from panglot.batching.sources import Source
-from panglot.batching.streams import Stream, streams
+from panglot.batching.streams import DISTILL, Objective, Stream, english_of, streams
 from panglot.corpus.collection import Ints
 
 __all__ = ["Batch", "Plan", "Policy"]
@@ -35,12 +35,13 @@ class Plan:
     Args:
         sources: The sources, each with its own name.
         policy: Which rows meet.
+        objective: The kinds and languages of its batches, in place of the policy's.
 
     Raises:
         PanglotError: There is no source, two share a name, or none can serve one of the policy's kinds.
     """
 
-    def __init__(self, sources: Sequence[Source], policy: Policy) -> None:
+    def __init__(self, sources: Sequence[Source], policy: Policy, objective: Objective | None = None) -> None:
         names = [source.name for source in sources]
         if not names:
             raise PanglotError("there is nothing to train on", field="on", cure="name a data set")
@@ -51,10 +52,12 @@ class Plan:
             )
         self.sources = tuple(sources)
         self.policy = policy
-        of_kind = [streams(self.sources, policy, kind) for kind, _ in policy.kinds]
+        kinds = objective.kinds if objective else policy.kinds
+        of_kind = [streams(self.sources, policy, kind, objective) for kind, _ in kinds]
+        self._key = ("step", objective.name) if objective else ("step",)
         self.streams: tuple[Stream, ...] = tuple(stream for group in of_kind for stream in group)
         self._first = np.cumsum([0, *(len(group) for group in of_kind)])
-        self._kind_edges = _edges([share for _, share in policy.kinds])
+        self._kind_edges = _edges([share for _, share in kinds])
         self._stream_edges = [_edges([stream.probability for stream in group]) for group in of_kind]
         self._drawn: list[Ints] = []
         self._before: list[Ints] = [np.zeros(len(self.streams), np.int64)]
@@ -73,7 +76,9 @@ class Plan:
             return self._groups(k, stream, rows)
         x, y = self._languages(index, epoch, rows)
         source = self.sources[stream.source]
-        questions, passages = source.question[rows, x], source.passage[rows, y]
+        ends = {DISTILL[0]: (source.question,) * 2, DISTILL[1]: (source.passage,) * 2}
+        asked, answered = ends.get(stream.kind, (source.question, source.passage))
+        questions, passages = asked[rows, x], answered[rows, y]
         return Batch(k, stream.kind, stream.source, rows, questions, passages, None, x, y)
 
     def draw(self, k: int) -> tuple[int, int]:
@@ -96,7 +101,7 @@ class Plan:
         return self._batches[stream]
 
     def _draws(self, block: int) -> Ints:
-        chance = uniforms(2 * _BLOCK, "step", self.policy.seed, block).reshape(_BLOCK, 2)
+        chance = uniforms(2 * _BLOCK, *self._key, self.policy.seed, block).reshape(_BLOCK, 2)
         kind = np.searchsorted(self._kind_edges, chance[:, 0], side="right")
         stream = np.empty(_BLOCK, np.int64)
         for index, edges in enumerate(self._stream_edges):
@@ -135,6 +140,10 @@ class Plan:
             self._chances[index] = epoch, drawn.reshape(2, -1)
         chance = self._chances[index][1][:, rows]
         q, p = source.question[rows] >= 0, source.passage[rows] >= 0
+        if stream.kind in DISTILL:
+            others, english = (q if stream.kind == DISTILL[0] else p), english_of(source)
+            others[:, english] = False
+            return same(others, others, chance[0]), np.full(len(rows), english)
         if stream.kind == "mixed-mono":
             return (x := same(q, p, chance[0])), x
         x, y = different(q, p, chance[0])

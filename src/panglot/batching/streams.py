@@ -15,9 +15,12 @@ from panglot.batching.sources import Source
 from panglot.corpus.collection import Ints
 
 ONE_LANGUAGE = ("english", "mono")
+DISTILL = ("distill-questions", "distill-passages")
 _CHUNK = 65536
 
 _CURES = {
+    "distill-questions": "add a set with questions in English and other languages",
+    "distill-passages": "add a set with passages in English and other languages",
     "english": "add a set with English questions and passages, or choose other batches",
     "mono": "add a set whose questions and passages share a language, or choose other batches",
     "mixed-mono": "add a set whose questions and passages share a language, or choose other batches",
@@ -54,8 +57,29 @@ class Stream:
         return np.flatnonzero(_serves(self.kind, source))
 
 
-def streams(sources: Sequence[Source], policy: Policy, kind: str) -> tuple[Stream, ...]:
-    """Return the streams of a kind, ordered by source name and languages.
+@dataclass(frozen=True)
+class Objective:
+    """One of the losses whose gradients meet in a step of gradient mixing.
+
+    Attributes:
+        name: ``mono``, ``cross``, …; of a family, the language (``de``) or the pair (``de-fr``: question, passage).
+        kinds: The kinds of its batches, with their probabilities.
+        weight: Its share in a weighted mean, before division by the sum of all.
+        question: The only language of its questions, or nothing.
+        passage: The only language of its passages, or nothing.
+    """
+
+    name: str
+    kinds: tuple[tuple[str, float], ...]
+    weight: float = 1.0
+    question: str = ""
+    passage: str = ""
+
+
+def streams(
+    sources: Sequence[Source], policy: Policy, kind: str, objective: Objective | None = None
+) -> tuple[Stream, ...]:
+    """Return the streams of a kind, ordered by source name and languages; of an objective, those in its languages.
 
     A language, pair or source with fewer than two rows for the kind cannot fill a batch and has no stream.
 
@@ -65,6 +89,10 @@ def streams(sources: Sequence[Source], policy: Policy, kind: str) -> tuple[Strea
     found: list[tuple[int, list[tuple[int, int, int]], int]] = []
     for index in sorted(range(len(sources)), key=lambda i: sources[i].name):
         counts, total = _count(sources[index], kind)
+        if objective is not None and objective.question:
+            wanted, codes = (objective.question, objective.passage), sources[index].languages
+            counts = [entry for entry in counts if (codes[entry[0]], codes[entry[1]]) == wanted]
+            total = sum(n for *_, n in counts)
         if counts := [entry for entry in counts if entry[2] > 1]:
             found.append((index, counts, total))
     if not found:
@@ -94,6 +122,17 @@ def shares(counts: Sequence[int], temperature: float) -> Floats:
     return weights / weights.sum()
 
 
+def is_english(code: str) -> bool:
+    """Whether a BCP 47 code is that of English, of whatever region."""
+    return code.split("-", maxsplit=1)[0] == "en"
+
+
+def english_of(source: Source) -> int:
+    """Return the number of a source's English, the plainest code if there are several; −1 if there is none."""
+    found = [x for x, code in enumerate(source.languages) if is_english(code)]
+    return min(found, key=lambda x: len(source.languages[x]), default=-1)
+
+
 def pair_counts(source: Source) -> Ints:
     """Return how many rows have a question in x and a relevant passage in y, shape ``[languages, languages]``."""
     size = len(source.languages)
@@ -116,14 +155,19 @@ def _count(source: Source, kind: str) -> tuple[list[tuple[int, int, int]], int]:
         if kind == "cross-pair":
             entries = [(x, y, int(pairs[x, y])) for x in range(size) for y in range(size) if x != y]
         else:
-            chosen = [x for x in range(size) if kind == "mono" or source.languages[x].split("-")[0] == "en"]
+            chosen = [x for x in range(size) if kind == "mono" or is_english(source.languages[x])]
             entries = [(x, x, int(pairs[x, x])) for x in chosen]
         if kind == "english":
             return entries, max((n for *_, n in entries), default=0)
     else:
         entries = []
-    serving = int(_serves(kind, source).sum())
-    return (entries or [(-1, -1, serving)]) if kind not in {*ONE_LANGUAGE, "cross-pair"} else entries, serving
+    rows = serving(kind, source)
+    return (entries or [(-1, -1, rows)]) if kind not in {*ONE_LANGUAGE, "cross-pair"} else entries, rows
+
+
+def serving(kind: str, source: Source) -> int:
+    """Return how many rows of a source can serve a kind."""
+    return int(_serves(kind, source).sum())
 
 
 def _serves(kind: str, source: Source) -> Bools:
@@ -133,6 +177,9 @@ def _serves(kind: str, source: Source) -> Bools:
     batches of one-language rows, which is ``mixed-mono``.
     """
     q, p = source.question >= 0, source.passage >= 0
+    if kind in DISTILL:
+        side, english = (q if kind == DISTILL[0] else p), english_of(source)
+        return side[:, english] & (side.sum(1) > 1) if english >= 0 else np.zeros(source.rows, bool)
     both = (q & p).sum(1)
     mono = (both > 0) & source.mono
     if kind in {"mono", "mixed-mono"}:

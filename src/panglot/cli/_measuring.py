@@ -60,16 +60,24 @@ def tell(to_json: str | None) -> Callable[[str], None]:
     return (lambda _: None) if to_json == "-" else (lambda line: click.echo(line, err=True))
 
 
+def deliver_json(value: object, to_json: str) -> None:
+    """Write a value as JSON to a file, or to standard output for ``-``."""
+    from panglot._files import write_json
+
+    if to_json == "-":
+        click.echo(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
+    else:
+        write_json(Path(to_json), value)
+
+
 def deliver(
     figures: Mapping[str, Any], to_json: str | None, report: Path | None, *, models: Sequence[str], compared: bool
 ) -> None:
     """Print the figures, and write JSON and the page, with the training curves of run folders, where asked."""
-    from panglot._files import write_json, write_text
+    from panglot._files import write_text
 
-    if to_json == "-":
-        click.echo(json.dumps(figures, ensure_ascii=False, indent=2, allow_nan=False))
-    elif to_json:
-        write_json(Path(to_json), figures)
+    if to_json:
+        deliver_json(figures, to_json)
     if report is not None:
         if report.suffix.lower() == ".md":
             from panglot.report.markdown import to_markdown

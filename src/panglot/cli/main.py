@@ -16,7 +16,11 @@ from panglot._errors import PanglotError
 _COMMANDS = {
     "evaluate": ("evaluate_command", "Measure a model in three settings, with language bias."),
     "train": ("train", "Train a model with hybrid or other batches."),
+    "debias": ("debias_command", "Reduce a model's language bias without training."),
     "compare": ("compare_command", "Compare models on the same questions."),
+    "study": ("study", "Train by many strategies, languages and seeds, and compare."),
+    "reproduce": ("reproduce", "Compute the documentation's figures again: ok, drift or fail."),
+    "probe": ("probe_command", "Find questions that English answers and another language does not."),
     "data": ("data", "Look at data sets: list, show."),
     "demo": ("demo", "Train and measure on what comes with panglot, in minutes."),
     "doctor": ("doctor", "Tell versions, devices, data folders and caches."),

@@ -13,6 +13,8 @@ import click
 
 from panglot.training.settings import Settings
 
+_LISTS = {field.name for field in dataclasses.fields(Settings) if isinstance(field.default, tuple)} - {"on"}
+
 
 def _options() -> list[Callable[[Any], Any]]:
     """Make the options out of the settings' types, defaults and documentation."""
@@ -24,7 +26,8 @@ def _options() -> list[Callable[[Any], Any]]:
             continue
         kind = hints[field.name]
         name = "--" + field.name.replace("_", "-")
-        default = "" if field.default in (None, ()) else f"  [default: {field.default}]"
+        shown = ",".join(field.default) if isinstance(field.default, tuple) else field.default
+        default = "" if shown in {None, ""} else f"  [default: {shown}]"
         about: dict[str, Any] = {"help": told[field.name] + default, "default": None}
         if kind is bool:
             options.append(click.option(f"{name}/--no-{name[2:]}", **about))
@@ -32,8 +35,12 @@ def _options() -> list[Callable[[Any], Any]]:
             options.append(click.option(name, type=click.Choice(get_args(kind)), **about))
         else:
             plain = next((t for t in (float, int) if kind is t or t in get_args(kind)), str)
-            options.append(click.option(name, type=plain, metavar=field.name.upper(), **about))
+            options.append(click.option(name, type=plain, metavar=_metavar(field.name), **about))
     return options
+
+
+def _metavar(name: str) -> str:
+    return f"{name[:-1].upper()},…" if name in _LISTS else name.upper()
 
 
 def _documentation() -> dict[str, str]:
@@ -68,8 +75,8 @@ def train(model: str | None, on: tuple[str, ...], recipe: Path | None, **given: 
     from panglot.training.train import train as run
 
     changes = {name: value for name, value in given.items() if value is not None}
-    if changes.get("languages"):
-        changes["languages"] = [code.strip() for code in changes["languages"].split(",")]
+    for name in _LISTS & changes.keys():
+        changes[name] = [entry.strip() for entry in changes[name].split(",")]
     try:
         folder = run(model, list(on) or None, recipe=recipe, **changes)
     except Interrupted as stop:

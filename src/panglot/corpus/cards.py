@@ -26,6 +26,8 @@ class Card:
         test_only: Parts that must never be trained on; "*" is all.
         hub: Repository of data sets on the hub that holds it, or "".
         hub_files: Patterns of the files of that repository that are needed.
+        draws_on: Names of other sets that must be at hand, for it takes passages from them.
+        pairs: The set is a row of pairs with English, each a set of its own: ``NAME:XX``, and no whole.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Card:
     test_only: tuple[str, ...] = ()
     hub: str = ""
     hub_files: tuple[str, ...] = ()
+    draws_on: tuple[str, ...] = ()
+    pairs: bool = False
 
     def is_test_only(self, part: str) -> bool:
         """Tell whether ``part`` ("" where there are none) must never be trained on."""
@@ -63,6 +67,22 @@ _NTREX = (
 )
 _HELP = (
     "ca ca-valencia cs da de dz el en es et eu fi fr gl hu id it ja km ko nl om pl pt pt-BR ru sl sv tr vi zh zh-Hant"
+)
+_SIB = (
+    "ace ace-Arab acm-Arab acq-Arab aeb af ajp-Arab ak ak-x-twi am apc ar ar-Latn ars ary arz as ast awa ay az "
+    "azb-Arab ba ban be bem bg bho bjn bjn-Arab bm bn bo bs bug ca ceb cjk-Latn ckb crh-Latn cs cy da de din-Latn "
+    "dyu dz ee el en eo es et eu fa fa-AF fi fil fj fo fon fr fur fuv ga gd gl gn gu ha he hi hne hr ht hu hy id "
+    "ig ilo is it ja jv ka kab kac kam kbp kea kg ki kk km kmb kn ko kr kr-Arab ks ks-Deva ku ky lb lg li lij lmo "
+    "ln lo lt ltg lua luo lus-Latn lv mag mai mg mi min min-Arab mk ml mn mni mos mr ms mt my nb ne nl nn nqo nso "
+    "nus ny oc om or pa pag pap pbt-Arab pl pt quy-Latn rn ro ru rw sa sat sc scn sd sg shn si sk sl sm sn so sq "
+    "sr ss st su sv sw szl ta taq taq-Tfng te tg th ti tk tn tpi tr ts tt tum tzm-Tfng ug uk umb ur uz vec vi war "
+    "wo xh yi yo yue zh zh-Hant zu"
+)
+_TATOEBA = (
+    "af am ang ar arq arz ast awa az be ber bg bn br bs ca cbk ceb ch chm cs csb cy da de dsb dtp dtp-x-kzj el en "
+    "eo es et eu fa fi fil fo fr fy ga gd gl gsw he hi hr hsb hu hy ia id ie io is it ja jv ka kab kk km ko ku kw "
+    "la lfn lt lv max mk ml mn mr ms nb nds nl nn nov oc orv pam pl pms pt ro ru sk sl sq sr sv sw swg ta te th "
+    "tk tr tt tzl ug uk ur uz vi war wuu xh yi yue zh"
 )
 
 CARDS: Mapping[str, Card] = {
@@ -141,6 +161,20 @@ CARDS: Mapping[str, Card] = {
             hub_files=("secondary_task/*.parquet", "secondary_task/**/*.parquet"),
         ),
         Card(
+            "tydiqa-goldp-large",
+            "TyDi QA's dev questions over larger pools; never with tydiqa-goldp:train or a quarter of squad2-en-fi",
+            "question to paragraph",
+            _codes("ar bn en fi id ko ru sw te"),
+            "no",
+            "dev: 5,077 questions, 22,773 passages (bn 465 to en 8,588)",
+            "Apache-2.0, CC BY-SA 4.0",
+            "the files of tydiqa-goldp, squad2-en-fi, ntrex-128 and sib-200",
+            folder="tydiqa-goldp",
+            files="*/*tydiqa*.json*",
+            test_only=("*",),
+            draws_on=("squad2-en-fi", "ntrex-128", "sib-200"),
+        ),
+        Card(
             "squad2-en-fi",
             "SQuAD 2.0's training part in Finnish (machine-translated) and English (translated back)",
             "question to paragraph",
@@ -180,18 +214,48 @@ CARDS: Mapping[str, Card] = {
         ),
         Card(
             "ntrex-128",
-            "NTREX-128: news sentences and their translations (WMT 2022)",
-            "sentence to its translation",
+            "NTREX-128: news sentences and their translations, or passages of 3 to 5 sentences (WMT 2022)",
+            "sentence to its translation, or first sentence to the rest of its passage",
             _codes(_NTREX),
             "sentence",
-            "1,997 sentences in 123 documents, a quarter of them in test",
+            "1,997 sentences or 516 passages in 123 documents, a quarter of them in test",
             "CC BY-SA 4.0",
             "https://github.com/MicrosoftTranslator/NTREX",
             folder="ntrex-128",
             files="*.parquet",
             parts=("train", "test"),
+            candidates=("sentence", "passage"),
+            test_only=("test",),
+        ),
+        Card(
+            "sib-200",
+            "SIB-200: sentences of FLORES in 205 languages (arXiv 2309.07445); overlaps Belebele and FLORES",
+            "sentence to its translation",
+            _codes(_SIB),
+            "sentence",
+            "701 sentences in train, 99 in dev, 204 in test",
+            "CC BY-SA 4.0",
+            "https://github.com/dadelani/sib-200",
+            folder="sib-200",
+            files="*.parquet",
+            parts=("train", "dev", "test"),
             candidates=("sentence",),
             test_only=("test",),
+        ),
+        Card(
+            "tatoeba-112",
+            "LASER's test pairs of 112 languages with English (arXiv 1812.10464): read as tatoeba-112:XX",
+            "sentence to its translation, both ways, within each pair",
+            _codes(_TATOEBA),
+            "pair",
+            "88,877 pairs, 104 to 1,000 a language",
+            "CC BY 2.0 FR",
+            "https://github.com/facebookresearch/LASER (data/tatoeba/v1)",
+            folder="tatoeba-112",
+            files="*.parquet",
+            candidates=("sentence",),
+            test_only=("*",),
+            pairs=True,
         ),
     )
 }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from panglot._errors import PanglotError
@@ -27,10 +27,11 @@ class _Wish:
     candidates: str
     context: bool
     languages: tuple[str, ...] = ()
+    others: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        return self.card.name if not self.part or self.part == self.card.parts[0] else f"{self.card.name}:{self.part}"
+        return self.card.name if self.part in ("", *self.card.parts[:1]) else f"{self.card.name}:{self.part}"
 
     @property
     def about(self) -> dict[str, str]:
@@ -51,14 +52,16 @@ def read(
 ) -> Collection:
     """Return a data set as a collection.
 
-    A known name (``xquad-r``, ``mlqa:test``; see :data:`CARDS`) is looked for under ``data_dir``, then under
-    ``$PANGLOT_DATA``, then on the hub where one can be reached. Anything else is a path: a folder that
-    :meth:`Collection.save` wrote, a BEIR folder, JSON lines, Parquet, or a SQuAD-like JSON file. Known sets
-    and large files are parsed once and memory-mapped from the cache afterwards. ``about["test_only"]`` is
+    A known name (``xquad-r``, ``mlqa:test``, ``ntrex-128:test@passage``; see :data:`CARDS`) is looked for under
+    ``data_dir``, then under ``$PANGLOT_DATA``, then on the hub where one can be reached. Anything else is a path: a
+    folder that :meth:`Collection.save` wrote, a BEIR folder, JSON lines, Parquet, or a SQuAD-like JSON file. Known
+    sets and large files are parsed once and memory-mapped from the cache afterwards. ``about["test_only"]`` is
     ``"yes"`` for sets that must not be trained on.
 
     Args:
-        name_or_path: ``NAME``, ``NAME:PART`` or a path; write ``./xquad-r`` for a folder of that name.
+        name_or_path: ``NAME[:PART][@CANDIDATES]`` or a path; write ``./xquad-r`` for a folder of that name. What
+            stands in the name wins over ``part`` and ``candidates``. A set of pairs with English is read a pair at a
+            time: ``tatoeba-112:de``.
         data_dir: The folder that holds the folders of the known sets.
         candidates: ``sentence`` or ``paragraph`` where the set knows both.
         context: With sentences as candidates, put their paragraph behind each.
@@ -69,12 +72,16 @@ def read(
         PanglotError: Unknown name, set not found, an option that the set does not have, or a broken file.
     """
     text = str(name_or_path)
-    head, colon, tail = text.partition(":")
+    named, at, style = text.partition("@")
+    head, colon, tail = named.partition(":")
     if isinstance(name_or_path, str) and head in CARDS:
-        wish = _wish(CARDS[head], tail if colon else part, candidates, context)
+        chosen = _pair(CARDS[head], tail or part, languages) if CARDS[head].pairs else tail if colon else part
+        wish = _wish(CARDS[head], chosen, style if at else candidates, context)
         if head in _SELECTING:
             wish = replace(wish, languages=tuple(sorted(canonical(code) for code in languages or ())))
         collection = _read_known(wish, data_dir)
+        if at:
+            collection = replace(collection, name=f"{collection.name}@{style}")
     elif Path(text).exists():
         if part is not None:
             raise PanglotError(f"{text} has no parts", field="part", cure="leave it out")
@@ -94,8 +101,18 @@ def _places(card: Card, data_dir: str | Path | None) -> list[Path]:
     return [Path(root).expanduser() / card.folder for root in roots if root]
 
 
+def _pair(card: Card, part: str | None, languages: Sequence[str] | None) -> str:
+    """Return the code of the language whose pair with English is wanted."""
+    wanted = {canonical(code) for code in ([part] if part else languages or ())} - {"en"}
+    if len(wanted) == 1 and wanted < set(card.languages):
+        return wanted.pop()
+    many = f"{card.name} is {len(card.languages) - 1} pairs with English, each with a pool of its own"
+    problem = many if len(wanted) != 1 else f"{card.name} has no pair of {wanted.pop()} and English"
+    raise PanglotError(problem, field="part", cure=f"read one of its languages, such as {card.name}:de")
+
+
 def _wish(card: Card, part: str | None, candidates: str | None, context: bool) -> _Wish:
-    if part and part not in card.parts:
+    if part and part not in card.parts and not card.pairs:
         known = f"choose among {', '.join(card.parts)}" if card.parts else "it has no parts"
         raise PanglotError(f"{card.name} has no part {part!r}", field="part", cure=known)
     if candidates == "paragraph" and "passage" in card.candidates:
@@ -122,6 +139,15 @@ def _read_known(wish: _Wish, data_dir: str | Path | None) -> Collection:
         from panglot.corpus import starter
 
         return starter.read(part=wish.part, name=wish.name, about=wish.about)
+    folder = _place(card, data_dir)
+    wish = replace(wish, others={name: _place(CARDS[name], data_dir) for name in card.draws_on})
+    options = {"name": wish.name, "candidates": wish.candidates, "context": wish.context, "about": wish.about,
+               "languages": wish.languages}  # fmt: skip
+    sources = [path for place in (folder, *wish.others.values()) for path in place.rglob("*") if path.is_file()]
+    return _cache.built_once(_cache.source_key(sources, **options), lambda: _READERS[card.name](folder, wish))
+
+
+def _place(card: Card, data_dir: str | Path | None) -> Path:
     folder = find(card, data_dir) or _hub.fetch(card)
     if folder is None:
         looked = ", ".join(str(place / card.files) for place in _places(card, data_dir)) or "no data folder is set"
@@ -129,10 +155,7 @@ def _read_known(wish: _Wish, data_dir: str | Path | None) -> Collection:
             f"the data set {card.name} is not at hand (looked for: {looked}{_hub.why_not(card)})",
             cure=f"get it from {card.source}, put it into DATA/{card.folder} and give --data-dir DATA",
         )
-    options = {"name": wish.name, "candidates": wish.candidates, "context": wish.context, "about": wish.about,
-               "languages": wish.languages}  # fmt: skip
-    sources = [path for path in folder.rglob("*") if path.is_file()]
-    return _cache.built_once(_cache.source_key(sources, **options), lambda: _READERS[card.name](folder, wish))
+    return folder
 
 
 def _unknown(text: str) -> PanglotError:
@@ -153,8 +176,7 @@ def _mlqa(folder: Path, wish: _Wish) -> Collection:
 
 
 def _tydiqa(folder: Path, wish: _Wish) -> Collection:
-    return tydiqa.read(folder, name=wish.name, part=wish.part, candidates=wish.candidates,
-    context=wish.context,
+    return tydiqa.read(folder, name=wish.name, part=wish.part, candidates=wish.candidates, context=wish.context,
                        about=wish.about)  # fmt: skip
 
 
@@ -177,11 +199,30 @@ def _libreoffice(folder: Path, wish: _Wish) -> Collection:
 def _ntrex(folder: Path, wish: _Wish) -> Collection:
     from panglot.corpus import ntrex
 
-    return ntrex.read(folder, name=wish.name, part=wish.part, languages=wish.languages, about=wish.about)
+    return ntrex.read(folder, name=wish.name, part=wish.part, candidates=wish.candidates, languages=wish.languages,
+                      about=wish.about)  # fmt: skip
+
+
+def _sib200(folder: Path, wish: _Wish) -> Collection:
+    from panglot.corpus import sib200
+
+    return sib200.read(folder, name=wish.name, part=wish.part, languages=wish.languages, about=wish.about)
+
+
+def _tatoeba(folder: Path, wish: _Wish) -> Collection:
+    from panglot.corpus import tatoeba
+
+    return tatoeba.read(folder, wish.part, name=wish.name, about=wish.about)
+
+
+def _tydiqa_large(folder: Path, wish: _Wish) -> Collection:
+    from panglot.corpus import tydiqa_large
+
+    return tydiqa_large.read(folder, wish.others, name=wish.name, about=wish.about)
 
 
 # A hundred languages make ten thousand pairs a sentence: these readers make only those that are wanted.
-_SELECTING = {"ntrex-128"}
+_SELECTING = {"ntrex-128", "sib-200"}
 
 _READERS: dict[str, Callable[[Path, _Wish], Collection]] = {
     "xquad-r": _lareqa,
@@ -192,4 +233,7 @@ _READERS: dict[str, Callable[[Path, _Wish], Collection]] = {
     "xor-questions": _xor_questions,
     "libreoffice-help": _libreoffice,
     "ntrex-128": _ntrex,
+    "sib-200": _sib200,
+    "tatoeba-112": _tatoeba,
+    "tydiqa-goldp-large": _tydiqa_large,
 }

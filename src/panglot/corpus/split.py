@@ -72,5 +72,21 @@ def hold_out(collection: Collection, share: float, seed: int) -> tuple[Collectio
     return collection.keep(~dev[0], ~dev[1]), collection.keep(*dev)
 
 
+def sample(collection: Collection, share: float, seed: int) -> Collection:
+    """Return about ``share`` of a collection: of its whole blocks, and of the passages that answer no question.
+
+    Raises:
+        PanglotError: As :func:`hold_out`.
+    """
+    question_block, passage_block = blocks(collection)
+    part = hold_out(collection, share, seed)[1]
+    asked = np.isin(passage_block, question_block)
+    chance = np.random.default_rng((seed, 1)).random(int(passage_block.max(initial=-1)) + 1)
+    ids = set(part.questions["id"].to_pylist())
+    questions = np.fromiter((i in ids for i in collection.questions["id"].to_pylist()), np.bool_)
+    kept = np.isin(passage_block, question_block[questions])
+    return collection.keep(questions, np.where(asked, kept, chance[passage_block] < share))
+
+
 def _numbers(column: pa.ChunkedArray) -> Ints:
     return column.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)

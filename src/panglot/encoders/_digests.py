@@ -37,12 +37,19 @@ def folder_digest(folder: Path) -> str:
     Checkpoints, logs and documentation inside the folder do not count; they do not change a vector.
     """
     parts: list[str] = []
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        hidden = any(part.startswith((".", "checkpoint")) for part in relative.parts)
-        if not hidden and path.is_file() and path.suffix in MODEL_FILES:
-            parts += [relative.as_posix(), known_digest(path)]
+    for path in model_files(folder):
+        parts += [path.relative_to(folder).as_posix(), known_digest(path)]
     return digest(*parts)
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Return the files that :func:`folder_digest` is made of."""
+    found: list[Path] = []
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith((".", "checkpoint")) for part in path.relative_to(folder).parts)
+        if not hidden and path.is_file() and path.suffix in MODEL_FILES:
+            found.append(path)
+    return found
 
 
 MODEL_FILES = frozenset({".json", ".safetensors", ".txt", ".model", ".py", ".spm", ".vocab"})

@@ -50,6 +50,12 @@ def _refuse_code(folder: Path, modules: object) -> None:
     cure = "read that code, then say trust_remote_code=True (--trust-remote-code)"
     for module in modules if isinstance(modules, list) else []:
         kind = str(module.get("type")) if isinstance(module, dict) else ""
+        if kind.startswith("panglot.remedies."):
+            raise PanglotError(
+                "a debiased model goes on from panglot.load, `panglot evaluate` and `panglot compare` only",
+                file=folder,
+                cure=f"use the model in it, {folder / 'model'}, and debias what comes out",
+            )
         if not kind.startswith("sentence_transformers."):
             raise PanglotError(f"the model runs its own code, {kind!r}", file=folder / "modules.json", cure=cure)
 

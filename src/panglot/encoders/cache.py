@@ -14,6 +14,7 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot._files import atomic_file, cache_folder, explain_write
 from panglot.encoders.progress import progress
+from panglot.encoders.protocol import LanguageAware
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,19 @@ FIRST, LEAST, MOST = 256, 64, 32_768
 
 KEY = 16
 """Bytes of a text's key."""
+
+
+def cached(encoder: Encoder, folder: str | Path | None = None) -> Encoder:
+    """Return ``encoder`` with its vectors kept on disk.
+
+    Of one that looks at languages, its base's vectors are kept, which do not depend on them; one of precomputed
+    vectors comes back as it is.
+    """
+    if getattr(encoder, "by_id", False):
+        return encoder
+    if isinstance(encoder, LanguageAware):
+        return encoder.over(cached(encoder.base, folder))
+    return Cached(encoder, folder)
 
 
 class Cached:

@@ -128,7 +128,7 @@ def segment_mean(hidden: Tensor, lengths: Sequence[int]) -> Tensor:
 class _Group(NamedTuple):
     """Texts of similar length: numbers of their tokens ``[texts, longest]``, and which of those are no padding."""
 
-    index: Tensor
+    tokens: Tensor
     real: Tensor
     places: Tensor  # of the tokens that are no padding, in the flat group
 
@@ -163,7 +163,7 @@ def _layout(lengths: Sequence[int], device: torch.device) -> _Layout:
         arrays = (index, real, np.flatnonzero(real))
         groups.append(_Group(*(torch.from_numpy(array).to(device) for array in arrays)))
         begin = end
-    tokens = torch.cat([group.index[group.real] for group in groups])
+    tokens = torch.cat([group.tokens[group.real] for group in groups])
     return _Layout(groups, torch.argsort(tokens))
 
 
@@ -188,7 +188,7 @@ def _attention(
     q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))
     parts: list[Tensor] = []
     for group in layout.groups:
-        a, b, c = (states[group.index].transpose(1, 2) for states in (q, k, v))
+        a, b, c = (states[group.tokens].transpose(1, 2) for states in (q, k, v))
         mask = group.real[:, None, None, :]
         if q.is_cuda:
             mixed = functional.scaled_dot_product_attention(a, b, c, attn_mask=mask, dropout_p=rate, scale=scale)

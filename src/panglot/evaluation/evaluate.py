@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from panglot._environment import machine, versions
 from panglot._errors import PanglotError
 from panglot._files import write_json
 from panglot.corpus.collection import Collection
+from panglot.encoders.protocol import LanguageAware
 from panglot.evaluation.figures import Figures, Measured, PerQuestion, measure
 from panglot.evaluation.measures import DEFAULT, Measure, parse
 
@@ -179,36 +180,44 @@ def open_encoder(encoder: Encoder | str | Path, *, trust_remote_code: bool = Fal
     """Return an encoder; names and paths are loaded, with the cache of vectors in between."""
     if not isinstance(encoder, str | Path):
         return encoder
-    from panglot.encoders.cache import Cached
+    from panglot.encoders.cache import cached
     from panglot.encoders.load import load
 
-    loaded = load(encoder, **({"trust_remote_code": True} if trust_remote_code else {}))
-    return loaded if _by_id(loaded) else Cached(loaded)
+    return cached(load(encoder, **({"trust_remote_code": True} if trust_remote_code else {})))
 
 
 def encode(encoder: Encoder, collection: Collection) -> tuple[Vectors, Vectors]:
-    """Return a row per question and per passage; equal texts of one side are encoded once."""
+    """Return a row per question and per passage; equal texts of one side are encoded once.
+
+    An encoder that looks at languages is told those of the collection, and meets equal texts of two languages twice.
+    """
     return _encode(encoder, collection, "question"), _encode(encoder, collection, "passage")
 
 
 def _encode(encoder: Encoder, collection: Collection, side: Side) -> Vectors:
     table = collection.questions if side == "question" else collection.passages
-    texts, ids = table["text"].to_pylist(), table["id"].to_pylist()
-    rows: dict[str, int] = {}
+    columns = [table[name].to_pylist() for name in ("text", "id", "language")]
+    aware = isinstance(encoder, LanguageAware)
     # Precomputed vectors belong to ids: equal texts may have different ones there.
-    index = None if _by_id(encoder) else [rows.setdefault(text, len(rows)) for text in texts]
-    if index is not None:
-        first: dict[str, str] = {}
-        for text, text_id in zip(texts, ids, strict=True):
-            first.setdefault(text, text_id)
-        texts, ids = list(first), list(first.values())
-    vectors = np.asarray(encoder.encode(texts, side, ids=ids), np.float32)
+    keys = columns[1] if _by_id(encoder) else list(zip(columns[0], columns[2], strict=True)) if aware else columns[0]
+    first: dict[Any, int] = {}
+    index: list[int] = []
+    rows: list[int] = []
+    for row, key in enumerate(keys):
+        index.append(first.setdefault(key, len(first)))
+        if index[-1] == len(rows):
+            rows.append(row)
+    texts, ids, languages = ([column[row] for row in rows] for column in columns)
+    vectors = np.asarray(
+        encoder.encode(texts, side, ids=ids, languages=languages) if aware else encoder.encode(texts, side, ids=ids),
+        np.float32,
+    )
     if vectors.ndim != 2 or len(vectors) != len(texts):
         raise PanglotError(
             f"{encoder.name} gave an array of shape {vectors.shape} for {len(texts)} {side}s",
             cure="an encoder returns one row a text",
         )
-    return vectors if index is None else vectors[index]
+    return vectors[index] if len(texts) < len(index) else vectors
 
 
 def _by_id(encoder: Encoder) -> bool:

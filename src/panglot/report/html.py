@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -46,6 +46,22 @@ def to_html(figures_or_comparison: Figures, curves: Curves | Lines | None = None
     results = read(figures_or_comparison)
     by_model = _curves(curves, results)
     name = title or _title(results)
+    body: list[Child] = [
+        tag("header", tag("h1", name), _contents(results)),
+        tag("main", [_dataset(results, dataset, place) for place, dataset in enumerate(results.datasets)],
+            training(by_model, results.models) if by_model else None,
+            how_to_read(results)),
+        provenance(results),
+    ]  # fmt: skip
+    return _whole(name, body)
+
+
+def page(title: str, sections: Sequence[Child]) -> str:
+    """Return sections of one's own as a page of the same make."""
+    return _whole(title, [tag("header", tag("h1", title)), tag("main", list(sections))])
+
+
+def _whole(title: str, body: Sequence[Child]) -> str:
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -53,19 +69,11 @@ def to_html(figures_or_comparison: Figures, curves: Curves | Lines | None = None
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("meta", name="generator", content="panglot"),
-        tag("title", name),
+        tag("title", title),
         tag("link", rel="icon", href="data:,"),
         tag("style", Markup(_stylesheet())),
     )
-    body = tag(
-        "body",
-        tag("header", tag("h1", name), _contents(results)),
-        tag("main", [_dataset(results, dataset, place) for place, dataset in enumerate(results.datasets)],
-            training(by_model, results.models) if by_model else None,
-            how_to_read(results)),
-        provenance(results),
-    )  # fmt: skip
-    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+    return f"<!doctype html>\n{tag('html', head, tag('body', list(body)), lang='en')}\n"
 
 
 def write_html(

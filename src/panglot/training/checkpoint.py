@@ -47,7 +47,7 @@ class Checkpoint:
     Attributes:
         progress: Where it stands.
         weights: The parameters that move, by name.
-        moments: The optimizer's tensors, by ``parameter/moment``.
+        moments: The optimizer's tensors, by ``parameter/moment``, and what the way of mixing remembers.
     """
 
     progress: Progress

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot.batching.batch import Batch
+from panglot.augment.codeswitch import Switched, reachable
+from panglot.batching.batch import Batch, Bools
 from panglot.batching.sources import Source, source
+from panglot.batching.streams import DISTILL, is_english
 from panglot.corpus import registry
 from panglot.corpus.collection import Collection, Ints
 from panglot.corpus.split import hold_out
 from panglot.encoders.protocol import Side
+from panglot.training.switching import Switching, english_rows, told
 
 if TYPE_CHECKING:
     from panglot.training.settings import Settings
@@ -29,20 +32,30 @@ class TrainingData:
         collections: The training sets.
         sources: Their rows, in the same order.
         dev: What it is measured on while training, or None.
+        switching: How English rows are code-switched, or None.
     """
 
     collections: tuple[Collection, ...]
     sources: tuple[Source, ...]
     dev: Collection | None
+    switching: Switching | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the owner of the data should know before training, a sentence each."""
+        found = [warning for source in self.sources for warning in source.warnings]
+        return (*found, *(self.switching.warnings if self.switching else ()))
 
     @property
     def digests(self) -> dict[str, str]:
-        """The digest of each collection by name; ``dev`` under its name with the prefix ``dev:``."""
+        """The digest of each collection by name; ``dev`` under its name with the prefix ``dev:``; of the lexicons."""
         found = {collection.name: collection.digest for collection in self.collections}
+        if self.switching:
+            found["lexicons"] = self.switching.lexicon.digest
         return found | ({f"dev:{self.dev.name}": self.dev.digest} if self.dev else {})
 
     def used_texts(self) -> dict[Side, list[str]]:
-        """Return the texts that rows use."""
+        """Return the texts that rows use, and the words that code-switching may bring in."""
         texts: dict[Side, list[str]] = {"question": [], "passage": []}
         for collection, rows in zip(self.collections, self.sources, strict=True):
             for found, table, used in (
@@ -50,6 +63,9 @@ class TrainingData:
                 (texts["passage"], collection.passages, rows.passage),
             ):
                 found.extend(table["text"].take(np.unique(used[used >= 0])).to_pylist())
+        if self.switching:
+            for found in texts.values():
+                found.extend(reachable(found, self.switching.lexicon))
         return texts
 
 
@@ -81,7 +97,8 @@ def load(settings: Settings) -> TrainingData:
             held.append(dev)
         train.append(collection)
     dev = registry.read(settings.dev, data_dir=settings.data_dir) if settings.dev else _joined(held)
-    return TrainingData(tuple(train), tuple(source(collection) for collection in train), dev)
+    sources = tuple(source(collection) for collection in train)
+    return TrainingData(tuple(train), sources, dev, Switching.of(settings, sources))
 
 
 def _joined(parts: list[Collection]) -> Collection | None:
@@ -136,9 +153,14 @@ class Tokenized:
         self._seed, self._most = seed, hard_negatives
         self._kept: dict[tuple[int, Side, int], Tokens] = {}
         self._judged = [_negatives(c) if hard_negatives else {} for c in data.collections]
+        self._switched: dict[tuple[int, Side, int], Switched] = {}
 
     def example(self, batch: Batch) -> Example:
         """Return the texts of a batch, and what answers what."""
+        if batch.kind in DISTILL:
+            side: Side = "question" if batch.kind == DISTILL[0] else "passage"
+            texts, english = (self._tokens(batch.source, side, rows) for rows in (batch.questions, batch.passages))
+            return Example(texts, english, np.eye(len(batch.rows), dtype=bool), None)
         extra, origin = self._hard(batch)
         passages = np.concatenate([batch.passages, extra])
         positive = np.zeros((len(batch.questions), len(passages)), bool)
@@ -152,12 +174,38 @@ class Tokenized:
             own = self._data.sources[batch.source].passage[batch.rows]
             ignored = (own[:, :, None] == passages[None, None]).any(1) & ~positive
             ignored[origin, len(batch.passages) + np.arange(len(extra))] = False
+        english = english_rows(batch, self._data.sources[batch.source])
         return Example(
-            self._tokens(batch.source, "question", batch.questions),
-            self._tokens(batch.source, "passage", passages),
+            self._met(batch, "question", batch.questions, english),
+            self._met(batch, "passage", passages, np.concatenate([english, english[origin]])),
             positive,
             ignored,
         )
+
+    def told(self) -> dict[str, Any]:
+        """Return what the log says of the texts that were code-switched since the last call."""
+        switched, self._switched = self._switched, {}
+        return told(switched.values())
+
+    def _met(self, batch: Batch, side: Side, rows: Ints, english: Bools) -> list[Tokens]:
+        """Return the texts of one side, those of English rows code-switched where that is wanted."""
+        switching = self._data.switching
+        if switching is None or not english.any():
+            return self._tokens(batch.source, side, rows)
+        collection = self._data.collections[batch.source]
+        # A hard negative of an English question may be in another language.
+        language = collection.question_language if side == "question" else collection.passage_language
+        codes = np.array([is_english(code) for code in collection.languages])
+        chosen = english & codes[language[rows]]
+        table = collection.questions if side == "question" else collection.passages
+        texts: list[str] = []
+        for row, text in zip(rows[chosen].tolist(), table["text"].take(rows[chosen]).to_pylist(), strict=True):
+            met = switching(text, batch.step, collection.name, side, row)
+            self._switched[batch.source, side, row] = met
+            texts.append(met.text)
+        changed = iter(self._trainee.tokenize(texts, side))
+        plain = iter(self._tokens(batch.source, side, rows[~chosen]))
+        return [next(changed if replaced else plain) for replaced in chosen]
 
     def _hard(self, batch: Batch) -> tuple[Ints, Ints]:
         judged = self._judged[batch.source]

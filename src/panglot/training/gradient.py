@@ -95,6 +95,48 @@ def accumulate(trainee: Trainee, example: Example, settings: Settings, processes
     return float(loss.detach())
 
 
+def distil(
+    trainee: Trainee, start: Trainee, example: Example, settings: Settings, processes: Processes, seed: int
+) -> float:
+    """Add the gradient of a distillation batch to the parameters' ``.grad`` and return its loss.
+
+    The loss is the mean, over the batch's translations and their English texts alike, of 1 − cosine between the
+    text's vector and the one that the start gives the English text (2004.09813, whose squared error of unit vectors is
+    twice that).
+
+    Args:
+        trainee: The model; its ``.grad`` are added to.
+        start: The model before training.
+        example: Its questions are the translations, its passages the English texts in the same order.
+        settings: Chunks.
+        processes: Who computes which share.
+        seed: Seeds dropout; the same on all processes.
+    """
+    import torch
+
+    edges = processes.edges(len(example.questions))
+    mine = slice(edges[processes.rank], edges[processes.rank + 1])
+    english = example.passages[mine]
+    texts, count = [*example.questions[mine], *english], 2 * len(example.questions)
+    total = torch.zeros((), device=trainee.device)
+    if english:
+        with torch.no_grad():
+            chunks = chunks_of([len(text) for text in english], settings.chunk_tokens)
+            pieces = [start.embed([english[i] for i in chunk]) for chunk in chunks]
+            order = torch.from_numpy(np.concatenate(chunks)).to(trainee.device)
+            target = _placed(pieces, order, len(english), trainee).repeat(2, 1)
+        for number, chunk in enumerate(chunks_of([len(text) for text in texts], settings.chunk_tokens)):
+            vectors = _embed(trainee, texts, chunk, (seed, processes.rank, number))
+            wanted = target[torch.from_numpy(chunk).to(trainee.device)]
+            loss = (1 - (vectors * wanted).sum(1)).sum() / count
+            loss.backward()
+            total += loss.detach()
+    _sum_over_processes(trainee, processes.count)
+    if processes.count > 1:
+        torch.distributed.all_reduce(total)
+    return float(total)
+
+
 def _embed(trainee: Trainee, texts: Sequence[Tokens], chunk: np.ndarray, seed: tuple[int, int, int]) -> Tensor:
     import torch
 

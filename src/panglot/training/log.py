@@ -15,6 +15,7 @@ from panglot._files import write_text
 
 _SMOOTHING = 0.9
 _QUIET_SECONDS = 20.0
+_SHOWN = 4
 
 
 class Log:
@@ -80,11 +81,12 @@ class _Screen:
     def show(self, step: int, values: Mapping[str, Any], progress: float) -> None:
         if "loss" in values:
             pair = "-".join(values["languages"]) if len(values["languages"]) <= 2 else "many"
-            for name in (values["kind"], f"{values['kind']} {pair}"):
-                loss: float = values["loss"]
+            for name, loss in _losses(values):
                 self._losses[name] = _SMOOTHING * self._losses.get(name, loss) + (1 - _SMOOTHING) * loss
-            kinds = "  ".join(f"{kind} {loss:.3f}" for kind, loss in self._losses.items() if " " not in kind)
+            kinds = "  ".join(f"{kind} {loss:.3f}" for kind, loss in self._losses.items())
             text = f"step {step}  loss {kinds}  ({pair})  {values['pairs_per_second']:.1f} pairs/s"
+            if "conflicts" in values:
+                text += f"  cosine {values['cosine']:.2f}, {values['conflicts']:.0%} conflict"
         else:
             text = f"step {step}  dev " + "  ".join(f"{k} {v:.4f}" for k, v in values["dev"].items() if v is not None)
         if self._bar is not None:
@@ -105,10 +107,20 @@ def _step(line: str) -> float:
         return float("inf")
 
 
+def _losses(values: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Return the losses to show: those of a few objectives, or the one of the step."""
+    objectives = values.get("objectives", ())
+    if 0 < len(objectives) <= _SHOWN:
+        return [(objective["name"], objective["loss"]) for objective in objectives]
+    return [(values["kind"], values["loss"])]
+
+
 def _flat(values: Mapping[str, Any]) -> list[tuple[str, float]]:
     flat = [(name, float(value)) for name, value in values.items() if isinstance(value, int | float)]
     if "loss" in values:
         flat.append((f"loss/{values['kind']}/{'-'.join(values['languages'][:2])}", values["loss"]))
+    for objective in values.get("objectives", ()):
+        flat += [(f"objective/{key}/{objective['name']}", objective[key]) for key in ("loss", "weight")]
     flat.extend((f"dev/{name}", value) for name, value in values.get("dev", {}).items() if value is not None)
     return flat
 

@@ -7,30 +7,32 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
-from panglot.batching.batch import Batch
-from panglot.batching.plan import Plan
+from panglot.batching.sources import Source
 from panglot.encoders.opening import open_model
 from panglot.training import checkpoint, data, save
 from panglot.training.checkpoint import Checkpoint, Progress
 from panglot.training.dev import Watch
-from panglot.training.gradient import Processes, accumulate
+from panglot.training.gradient import Processes
 from panglot.training.log import Log
 from panglot.training.run import Run
 from panglot.training.trainee import Trainee
+from panglot.training.update import Outcome, Update, plan_of
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
     from panglot.training.settings import Settings
 
+ONE_PAIR = ("mono", "english", "cross-pair")
 _CHECKPOINT_SECONDS = 60.0
+_MEMORY = "mixing/memory"
 
 
 class Interrupted(Exception):  # noqa: N818  (not an error: the run can go on)
@@ -43,6 +45,7 @@ class _State:
 
     trainee: Trainee
     optimizer: Optimizer
+    update: Update
     progress: Progress
 
 
@@ -66,10 +69,10 @@ def train(settings: Settings, *, show: bool | None = None) -> Path:
     if run.finished():
         return settings.output
     training_data = data.load(settings)
-    plan = Plan(training_data.sources, settings.policy)
+    plan = plan_of(settings, training_data.sources)
     if first:
         run.begin(training_data, processes.count)
-        for warning in (warning for source in training_data.sources for warning in source.warnings):
+        for warning in training_data.warnings:
             sys.stderr.write(f"note: {warning}\n")
     trainee = Trainee(open_model(settings.model, device)[0], settings, device)
     tokenized = data.Tokenized(training_data, trainee, settings.hard_negatives, settings.seed)
@@ -78,7 +81,8 @@ def train(settings: Settings, *, show: bool | None = None) -> Path:
             tokens for side, texts in training_data.used_texts().items() for tokens in trainee.tokenize(texts, side)
         )
     start = {name: tensor.clone() for name, tensor in trainee.state().items()} if settings.average < 1 else {}
-    state = _State(trainee, _optimizer(trainee, settings), Progress())
+    update = Update(settings, plan, tokenized, trainee, processes)
+    state = _State(trainee, _optimizer(trainee, settings), update, Progress())
     if (kept := checkpoint.newest(run.checkpoints)) is not None:
         _restore(state, kept)
     watch = Watch(training_data.dev, settings, trainee) if training_data.dev else None
@@ -86,7 +90,7 @@ def train(settings: Settings, *, show: bool | None = None) -> Path:
     shown = first if show is None else show
     log = Log(settings.output, state.progress.step, tensorboard=settings.tensorboard, show=shown) if first else None
     with log or nullcontext(), _stop_signals() as stopped:
-        _steps(state, settings, plan, tokenized, processes, run, log, watch, stopped)
+        _steps(state, settings, processes, run, log, watch, stopped)
     if first:
         _finish(state, settings, run, start, watch, training_data)
     return settings.output
@@ -95,8 +99,6 @@ def train(settings: Settings, *, show: bool | None = None) -> Path:
 def _steps(
     state: _State,
     settings: Settings,
-    plan: Plan,
-    tokenized: data.Tokenized,
     processes: Processes,
     run: Run,
     log: Log | None,
@@ -107,21 +109,23 @@ def _steps(
     while settings.progress(state.progress.step, state.progress.pairs) < 1:
         began = time.monotonic()
         done = state.progress
-        batch = plan(done.step)
         rate = learning_rate(settings, settings.progress(done.step, done.pairs))
         for group in state.optimizer.param_groups:
             group["lr"] = rate
-        loss = accumulate(state.trainee, tokenized.example(batch), settings, processes, _seed(settings.seed, done.step))
+        outcome = state.update(done.step)
         norm = _step(state, settings)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise _not_a_number(loss, batch, plan, run)
+        if not (math.isfinite(outcome.loss) and math.isfinite(norm)):
+            raise _not_a_number(outcome, state.update.sources, run)
         spent = time.monotonic() - began
         state.progress = replace(
-            done, step=done.step + 1, pairs=done.pairs + len(batch.questions), seconds=done.seconds + spent
+            done, step=done.step + 1, pairs=done.pairs + outcome.pairs, seconds=done.seconds + spent
         )
         share = settings.progress(state.progress.step, state.progress.pairs)
         if log is not None:
-            log.write(state.progress.step, _line(batch, plan, state.progress, loss, norm, rate, spent), share)
+            line = _line(outcome, settings, state.update.sources)
+            numbers = {"gradient_norm": norm, "learning_rate": rate, "pairs_per_second": outcome.pairs / spent}
+            times = {"pairs": state.progress.pairs, "seconds": state.progress.seconds}
+            log.write(state.progress.step, line | numbers | times, share)
         best = False
         if watch is not None and watch.due(state.progress, share):
             score, figures = watch.measure()
@@ -197,10 +201,14 @@ def _step(state: _State, settings: Settings) -> float:
 
 
 def _checkpoint(state: _State) -> Checkpoint:
+    import torch
+
     moments: dict[str, Any] = {}
     for name, parameter in state.trainee.trained.items():
         for key, value in state.optimizer.state.get(parameter, {}).items():
             moments[f"{name}/{key}"] = value
+    if state.update.memory.size:
+        moments[_MEMORY] = torch.from_numpy(state.update.memory)
     return Checkpoint(state.progress, state.trainee.state(), moments)
 
 
@@ -213,6 +221,8 @@ def _restore(state: _State, kept: Checkpoint) -> None:
             for key, value in kept.moments.items()
             if key.startswith(prefix)
         }
+    if _MEMORY in kept.moments:
+        state.update.memory = kept.moments[_MEMORY].numpy().copy()
     state.progress = kept.progress
 
 
@@ -236,39 +246,34 @@ def _finish(
     save.finish(state.trainee.merged(), settings, training_data, state.progress)
 
 
-def _line(
-    batch: Batch, plan: Plan, progress: Progress, loss: float, norm: float, rate: float, seconds: float
-) -> dict[str, Any]:
-    source = plan.sources[batch.source]
-    ends = (batch.question_languages, batch.passage_languages)
-    languages = sorted({source.languages[i] for side in ends for i in side.tolist()})
-    if batch.kind in {"mono", "english", "cross-pair"}:
-        languages = [source.languages[side[0]] for side in ends]
+def _line(outcome: Outcome, settings: Settings, sources: Sequence[Source]) -> dict[str, Any]:
+    languages: set[str] = set()
+    for batch in outcome.batches:
+        codes = sources[batch.source].languages
+        languages.update(codes[i] for side in (batch.question_languages, batch.passage_languages) for i in set(side))
+    first = outcome.batches[0]
+    codes = sources[first.source].languages
     return {
-        "pairs": progress.pairs,
-        "loss": loss,
-        "gradient_norm": norm,
-        "learning_rate": rate,
-        "kind": batch.kind,
-        "source": source.name,
-        "languages": languages,
-        "pairs_per_second": len(batch.questions) / seconds,
-        "seconds": progress.seconds,
+        "loss": outcome.loss,
+        "kind": first.kind if settings.mixing == "none" else settings.mixing,
+        "source": " + ".join(sorted({sources[batch.source].name for batch in outcome.batches})),
+        "languages": [codes[first.question_languages[0]], codes[first.passage_languages[0]]]
+        if settings.mixing == "none" and first.kind in ONE_PAIR
+        else sorted(languages),
+        **outcome.told,
     }
 
 
-def _not_a_number(loss: float, batch: Batch, plan: Plan, run: Run) -> PanglotError:
-    source = plan.sources[batch.source]
-    rows = ", ".join(str(row) for row in batch.rows[:8])
+def _not_a_number(outcome: Outcome, sources: Sequence[Source], run: Run) -> PanglotError:
+    told = "; ".join(
+        f"{batch.kind} batch of {sources[batch.source].name}, rows {', '.join(str(row) for row in batch.rows[:8])}, …"
+        for batch in outcome.batches[:4]
+    )
     return PanglotError(
-        f"loss or gradient of step {batch.step + 1} is not a number (loss {loss}; {batch.kind} batch of {source.name},"
-        f" rows {rows}, …); the last good checkpoint is kept in {run.checkpoints}",
+        f"loss or gradient of step {outcome.batches[0].step + 1} is not a number (loss {outcome.loss}; {told}); the"
+        f" last good checkpoint is kept in {run.checkpoints}",
         cure="lower learning_rate, raise temperature, or set precision to fp32, in a new run folder",
     )
-
-
-def _seed(seed: int, step: int) -> int:
-    return seed * 1_000_003 + step
 
 
 def _agreed(stop: bool, processes: Processes) -> bool:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from panglot._environment import machine, versions
 from panglot._errors import PanglotError
 from panglot._files import explain_write
+from panglot.augment.lexicons import KNOWN
+from panglot.training.switching import realised
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -83,6 +85,7 @@ def card(settings: Settings, data: TrainingData, progress: Progress) -> str:
         "|---|---|---|---|",
         *sets,
         "",
+        *_code_switching(settings, data),
         "## Figures",
         "",
         "No test set was looked at during training."
@@ -104,3 +107,22 @@ def card(settings: Settings, data: TrainingData, progress: Progress) -> str:
         "Machine: " + ", ".join(f"{name} {value}" for name, value in machine().items()) + ".",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _code_switching(settings: Settings, data: TrainingData) -> list[str]:
+    """Return the lines that tell into which languages English words went, and how many."""
+    if data.switching is None:
+        return []
+    lexicon, met = data.switching.lexicon, realised(settings.output / "log.jsonl")
+    names = ", ".join(f"{name} ({KNOWN.get(name, 'licence not stated')})" for name in lexicon.names)
+    total = max(met.words, 1)
+    summary = (
+        f"Code-switching (2305.05295), {settings.code_switch}, p = {settings.code_switch_share}, into"
+        f" {len(lexicon.languages)} languages by the lexicons {names}: {sum(met.replaced.values()) / total:.1%} of"
+        f" {met.words:,} English words were replaced, and {met.covered / total:.1%} had a translation."
+    )
+    if lexicon.missing:
+        summary += f" No lexicon has {', '.join(lexicon.missing)}."
+    shares = sorted(met.replaced.items(), key=lambda entry: (-entry[1], entry[0]))
+    told = ", ".join(f"{language} {count / total:.2%}" for language, count in shares)
+    return [summary, "", *([f"By language: {told}.", ""] if told else [])]

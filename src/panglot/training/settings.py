@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from panglot._errors import PanglotError
+from panglot.augment.codeswitch import CodeSwitch
 from panglot.batching.policy import Batches, CrossKind, Policy
 from panglot.encoders.devices import Precision
+from panglot.training.mixing import Mixing, require
 
 Embeddings = Literal["frozen", "trimmed", "full"]
 Decay = Literal["linear", "cosine", "constant"]
@@ -34,12 +36,23 @@ class Settings:
         batches: Which rows meet, as in :class:`panglot.batching.policy.Policy`.
         alpha: Share of one-language batches or rows of the hybrid kinds.
         cross_kind: Whether hybrid's cross batches draw two languages by row or by batch (``pair``).
-        batch_size: Pairs a step, over all processes.
+        mixing: How the gradients of several objectives become one: ``none`` (a step is one batch, drawn as
+            ``batches`` says), ``mean``, ``sum`` or ``weighted`` (standard gradient mixing), or a conflict-aware way
+            (:class:`panglot.training.mixing.Mixer`). A step then takes a batch of every objective.
+        objectives: What is mixed, ``NAME[:WEIGHT]`` each, as in :func:`panglot.batching.objectives.objectives`:
+            kinds of batches, ``distill`` (2004.09813), ``language`` (one objective each) or ``pair``.
+        objectives_per_step: Objectives that a step draws; 0: all.
+        batch_size: Pairs a step, over all processes; with mixing, pairs a step and objective.
         pairs: Training budget in pairs seen: the run ends with the batch that reaches it.
         steps: Training budget in steps instead.
         source_temperature: Sources are drawn by n^(1/T).
         language_temperature: Languages are drawn by n^(1/T).
         hard_negatives: Passages judged irrelevant (grade 0) that join each question's batch, at most.
+        code_switch: Replace words of English rows (question and passage both English) by their translations
+            (2305.05295): ``bilingual`` draws a language for each text, ``multilingual`` for each word.
+        code_switch_share: Probability that a word with a translation is replaced; words without one stay.
+        code_switch_languages: Languages to switch into; empty: all that the lexicons have.
+        lexicons: Lexicons by name or path, as in :func:`panglot.augment.lexicons.read`; empty: all that are known.
         learning_rate: Peak of AdamW's learning rate.
         warmup: Share of the steps in which the learning rate grows to its peak.
         decay: How it falls afterwards.
@@ -78,12 +91,19 @@ class Settings:
     batches: Batches = "hybrid"
     alpha: float = 0.5
     cross_kind: CrossKind = "cross"
+    mixing: Mixing = "none"
+    objectives: tuple[str, ...] = ("mono", "cross")
+    objectives_per_step: int = 0
     batch_size: int = 32
     pairs: int = 4000
     steps: int | None = None
     source_temperature: float = 1.0
     language_temperature: float = 2.0
     hard_negatives: int = 0
+    code_switch: CodeSwitch = "none"
+    code_switch_share: float = 0.5
+    code_switch_languages: tuple[str, ...] = ()
+    lexicons: tuple[str, ...] = ()
     learning_rate: float = 2e-5
     warmup: float = 0.1
     decay: Decay = "linear"
@@ -113,6 +133,8 @@ class Settings:
         bounds: dict[str, tuple[float, float]] = {
             "pairs": (1, math.inf),
             "hard_negatives": (0, math.inf),
+            "code_switch_share": (0, 1),
+            "objectives_per_step": (0, math.inf),
             "learning_rate": (0, 1),
             "warmup": (0, 1),
             "weight_decay": (0, 1),
@@ -134,13 +156,44 @@ class Settings:
                 raise PanglotError(f"{value} is out of range", field=name, cure=f"choose from {low} to {high}")
         if self.steps is not None and self.steps < 1:
             raise PanglotError(f"{self.steps} steps train nothing", field="steps", cure="choose 1 or more")
-        for name, kind in (("embeddings", Embeddings), ("decay", Decay), ("precision", Precision)):
+        for name, kind in (
+            ("embeddings", Embeddings),
+            ("decay", Decay),
+            ("precision", Precision),
+            ("mixing", Mixing),
+            ("code_switch", CodeSwitch),
+        ):
             if getattr(self, name) not in get_args(kind):
                 known = ", ".join(get_args(kind))
                 raise PanglotError(f"{getattr(self, name)!r} is unknown", field=name, cure=f"choose among {known}")
         if self.patience and not (self.dev or self.dev_share):
             raise PanglotError("stopping early needs a dev collection", field="patience", cure="give dev or dev_share")
+        if any(":" in wish for wish in self.objectives) and self.mixing not in {"none", "weighted"}:
+            raise PanglotError(
+                f"{self.mixing} has no use for weights", field="objectives", cure="leave them out, or mix weighted"
+            )
+        require(self.mixing)
+        self._check_code_switch()
         _ = self.policy
+
+    def _check_code_switch(self) -> None:
+        if self.code_switch == "none":
+            for name in ("code_switch_languages", "lexicons"):
+                if getattr(self, name):
+                    raise PanglotError(
+                        "given without code_switch", field=name, cure="set code_switch to bilingual or multilingual"
+                    )
+            return
+        if self.mixing == "none":
+            kinds = {self.batches} if self.alpha > 0 or "hybrid" not in self.batches else set[str]()
+        else:
+            kinds = {wish.partition(":")[0] for wish in self.objectives}
+        if not kinds & {"english", "mono", "mixed-mono", "hybrid", "hybrid-row", "language", "pair"}:
+            raise PanglotError(
+                "code-switching is for rows in one language, and there are none",
+                field="code_switch",
+                cure="choose english, mono, mixed-mono or a hybrid with alpha above 0, or leave code_switch at none",
+            )
 
     @property
     def policy(self) -> Policy:

@@ -76,6 +76,11 @@ class Trainee:
                 vectors = self.model(self._padded(texts))["sentence_embedding"]
         return functional.normalize(vectors.float(), dim=-1)
 
+    def lend_words(self, other: Trainee) -> None:
+        """Look words up in another model's embeddings where those are frozen: they are most of the parameters."""
+        if not other._words.weight.requires_grad:
+            self._words.weight = other._words.weight
+
     def trim(self, used: Iterable[Tokens]) -> None:
         """With ``embeddings = "trimmed"``, let the word embeddings of these tokens move, and only those."""
         rows = np.unique(np.concatenate([np.asarray(text, dtype=np.int64) for text in used]))

@@ -1,0 +1,117 @@
+"""Code-switching: English words replaced by their translations (2305.05295)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from panglot.augment.lexicons import Lexicon
+from panglot.augment.words import LONGEST, cased, joined, key, stems, words
+from panglot.batching._random import uniforms
+
+CodeSwitch = Literal["none", "bilingual", "multilingual"]
+
+
+@dataclass(frozen=True)
+class Switched:
+    """A text after code-switching.
+
+    Attributes:
+        text: The text.
+        words: The words that the English text had.
+        covered: Those of them with a translation in the language, or in one of the languages, at hand.
+        replaced: Those of them that were replaced, by language.
+    """
+
+    text: str
+    words: int
+    covered: int
+    replaced: Mapping[str, int]
+
+
+def switch(
+    text: str,
+    lexicon: Lexicon,
+    *,
+    mode: CodeSwitch,
+    share: float,
+    name: tuple[str | int, ...],
+) -> Switched:
+    """Replace each word of an English text, with probability ``share``, by a translation.
+
+    From left to right, the longest run of up to three words with an entry is taken as one. A word is looked up as it
+    is written, then in lower case, then capitalised, then by what it may be a form of (:func:`stems`). Words without
+    an entry stay, so on average the share of the words that are replaced is ``share`` times the share that is
+    covered. All that is between words stays.
+
+    Args:
+        text: The text.
+        lexicon: The translations.
+        mode: ``bilingual``: into one language, drawn for the text. ``multilingual``: a language for each word, among
+            those that have an entry for it. ``none``: the text stays.
+        share: The probability p.
+        name: What the random numbers belong to: the same name gives the same text.
+
+    >>> lexicon = Lexicon.of({"fi": {"lake": "järvi", "of course": "tietysti"}})
+    >>> switch("Of course lakes freeze.", lexicon, mode="bilingual", share=1, name=(0,))
+    Switched(text='Tietysti järvi freeze.', words=4, covered=3, replaced={'fi': 3})
+    """
+    if mode == "none":
+        share = 0.0
+    spans = words(text)
+    chance = uniforms(1 + 2 * len(spans), "code-switch", *name).tolist()
+    language = _drawn(lexicon.languages, chance[0]) if mode == "bilingual" else None
+    pieces: list[str] = []
+    done = place = covered = 0
+    replaced: Counter[str] = Counter()
+    while place < len(spans):
+        length, entry, targets = _longest(text, spans, place, lexicon, language)
+        covered += length if targets else 0
+        if targets and chance[1 + 2 * place] < share:
+            chosen = _drawn(tuple(targets), chance[2 + 2 * place])
+            start, end = spans[place][0], spans[place + length - 1][1]
+            pieces += [text[done:start], cased(targets[chosen], key(text[start:end]), entry, chosen)]
+            done = end
+            replaced[chosen] += length
+        place += length
+    return Switched("".join([*pieces, text[done:]]), len(spans), covered, dict(sorted(replaced.items())))
+
+
+def reachable(texts: Iterable[str], lexicon: Lexicon) -> list[str]:
+    """Return the translations that switching these texts may bring in, as the lexicon has them and capitalised."""
+    known = {key(text[start:end]).lower() for text in texts for start, end in words(text)}
+    known |= {stem for word in known for stem in stems(word)}
+    found: set[str] = set()
+    for english, targets in lexicon.entries.items():
+        if all(english[start:end].lower() in known for start, end in words(english)):
+            found.update(targets.values())
+            found.update(cased(target, "Xx", "xx", language) for language, target in targets.items())
+    return sorted(found)
+
+
+def _longest(
+    text: str, spans: list[tuple[int, int]], place: int, lexicon: Lexicon, language: str | None
+) -> tuple[int, str, Mapping[str, str]]:
+    """Return how many words the entry at ``place`` has, the entry, and its translations (none: there is no entry)."""
+    start, end = spans[place]
+    length = 1
+    if text[start:end].lower().replace("’", "'") in lexicon.beginnings:
+        for before, after in pairwise(spans[place : place + LONGEST]):
+            if not joined(text, before, after):
+                break
+            length += 1
+    for size in range(length, 0, -1):
+        for candidate in lexicon.keys(key(text[start : spans[place + size - 1][1]])):
+            targets = lexicon.entries[candidate]
+            if language is None:
+                return size, candidate, targets
+            if language in targets:
+                return size, candidate, {language: targets[language]}
+    return 1, "", {}
+
+
+def _drawn(choices: tuple[str, ...], chance: float) -> str:
+    return choices[int(chance * len(choices))]

@@ -1,0 +1,200 @@
+"""Lexicons: what an English word is in other languages."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from panglot._errors import PanglotError
+from panglot._files import digest
+from panglot.augment.cells import cleaned, is_latin
+from panglot.augment.words import is_entry, key, stems, words
+from panglot.corpus import parquet
+from panglot.corpus.language import canonical
+
+#: The known lexicons and their licences, the best first: people's translations, mined ones, names of emoji.
+KNOWN: Mapping[str, str] = {"gatitos": "CC BY 4.0", "wiktionary": "CC BY-SA 3.0", "cldr-emoji": "Unicode-3.0"}
+_FOLDER = "lexicons"
+_OTHER_SCRIPT = 0.9
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """Translations of English words, those of several lexicons merged.
+
+    Attributes:
+        entries: English words (as :func:`panglot.augment.words.key` spells them) → language → translation.
+        languages: Canonical codes of the languages that have entries, sorted.
+        names: The lexicons that were merged; where two have a word in a language, the first is followed.
+        missing: Languages that were asked for and have no entry.
+    """
+
+    entries: Mapping[str, Mapping[str, str]] = field(repr=False)
+    languages: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, translations: Mapping[str, Mapping[str, str]]) -> Lexicon:
+        """Return the lexicon of ``{language: {english: translation}}``.
+
+        >>> Lexicon.of({"fi": {"lake": "järvi"}, "de": {"lake": "See"}}).entries["lake"]
+        {'de': 'See', 'fi': 'järvi'}
+        """
+        found: dict[str, dict[str, str]] = {}
+        for language in sorted(translations):
+            for english, target in translations[language].items():
+                found.setdefault(english, {})[language] = target
+        return cls(found, tuple(language for language in sorted(translations) if translations[language]))
+
+    @cached_property
+    def sizes(self) -> Mapping[str, int]:
+        """The number of entries of each language."""
+        counts = Counter(language for targets in self.entries.values() for language in targets)
+        return {language: counts[language] for language in self.languages}
+
+    @cached_property
+    def beginnings(self) -> frozenset[str]:
+        """The first words of entries of several words, in lower case."""
+        spans = ((english, words(english)) for english in self.entries)
+        return frozenset(english[: found[0][1]].lower() for english, found in spans if len(found) > 1)
+
+    def keys(self, written: str) -> tuple[str, ...]:
+        """Return the entries that English text may stand for, likeliest first.
+
+        As it is written, in lower case, capitalised, and for one word those that it may be a form of.
+
+        >>> Lexicon.of({"de": {"Cancer": "Krebs", "cancer": "Krebs", "lake": "See", "bed": "Bett"}}).keys("Cancer")
+        ('Cancer', 'cancer')
+        """
+        single = written.isalpha() or "'" in written
+        if single and written in self._met:
+            return self._met[written]
+        plain = written.lower()
+        forms = (written, plain, plain[:1].upper() + plain[1:], *(stems(plain) if single else ()))
+        found = tuple(form for form in dict.fromkeys(forms) if form in self.entries)
+        if single:
+            self._met[written] = found
+        return found
+
+    @cached_property
+    def _met(self) -> dict[str, tuple[str, ...]]:
+        return {}
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest of all entries."""
+        return digest(*(f"{word}\t{x}\t{self.entries[word][x]}" for word in sorted(self.entries)
+                        for x in sorted(self.entries[word])))  # fmt: skip
+
+
+def find(name: str, data_dir: str | Path | None = None) -> Path | None:
+    """Return the file of a known lexicon, or None where it is not at hand."""
+    return next((place for place in _places(name, data_dir) if place.is_file()), None)
+
+
+def read(names: Sequence[str] = (), languages: Sequence[str] = (), data_dir: str | Path | None = None) -> Lexicon:
+    """Read lexicons and merge them.
+
+    Left out are cells that :func:`panglot.augment.cells.cleaned` cannot use, entries of more than three English
+    words, translations that equal the English (a replacement that replaces nothing would count as one; the
+    lexicons after it may not fill the gap), and, where a language has another script, lower-case Latin ones.
+
+    Args:
+        names: Known names, or paths of Parquet files with the columns ``lang``, ``en`` and ``target``; the first
+            that has a word in a language is followed. Empty: those of :data:`KNOWN` that are at hand, in that order.
+        languages: Keep these; empty: all.
+        data_dir: The folder that holds the folder ``lexicons``; else ``$PANGLOT_DATA``.
+
+    Raises:
+        PanglotError: A lexicon is not at hand or broken, or none has an entry in one of the languages.
+    """
+    chosen = list(names) or [name for name in KNOWN if find(name, data_dir)]
+    if not chosen:
+        raise _nowhere("no lexicon is at hand", "gatitos", data_dir)
+    wanted = {canonical(language) for language in languages}
+    merged: dict[str, dict[str, str | None]] = {}
+    for name in chosen:
+        for language, cells in _cells(_path(name, data_dir), wanted).items():
+            there = merged.setdefault(language, {})
+            for english, target in cells.items():
+                there.setdefault(english, target)
+    kept = {x: {w: t for w, t in found.items() if t is not None} for x, found in merged.items()}
+    lexicon = Lexicon.of({language: entries for language, entries in kept.items() if entries})
+    missing = tuple(sorted(wanted - set(lexicon.languages)))
+    if not lexicon.languages:
+        raise PanglotError(
+            f"{' and '.join(chosen)} {'has' if len(chosen) == 1 else 'have'} no entry"
+            + (f" in {', '.join(missing)}" if missing else ""),
+            field="code_switch_languages" if missing else "lexicons",
+            cure="choose other languages or lexicons",
+        )
+    return Lexicon(lexicon.entries, lexicon.languages, tuple(chosen), missing)
+
+
+def _cells(path: Path, wanted: Iterable[str]) -> dict[str, dict[str, str | None]]:
+    """Return language → English → translation, None where it is the English itself."""
+    found: dict[str, dict[str, str | None]] = {}
+    codes: dict[str, str] = {}
+    usable: dict[str, bool] = {}
+    for line, row in enumerate(parquet.records(path, ("lang", "en", "target")), 1):
+        code, english, target = row["lang"], row["en"], row["target"]
+        if not (isinstance(code, str) and isinstance(english, str) and isinstance(target, str)):
+            raise PanglotError("a cell is not text", file=path, line=line, cure="fill it, or remove the row")
+        if code not in codes:
+            try:
+                codes[code] = canonical(code)
+            except PanglotError as error:
+                raise PanglotError(error.problem, file=path, line=line, field="lang", cure=error.cure) from error
+        if wanted and codes[code] not in wanted:
+            continue
+        word = key(english.strip())
+        if word not in usable:
+            usable[word] = is_entry(word)
+        translation = cleaned(word, target, codes[code]) if usable[word] else None
+        if translation is not None:
+            same = translation.casefold() == word.casefold()
+            found.setdefault(codes[code], {}).setdefault(word, None if same else translation)
+    return {language: _in_script(cells) for language, cells in found.items()}
+
+
+def _in_script(cells: dict[str, str | None]) -> dict[str, str | None]:
+    """Leave transliterations out of a language that is written in another script than Latin."""
+    latin = {word for word, target in cells.items() if target is not None and is_latin(target)}
+    if len(latin) > (1 - _OTHER_SCRIPT) * len(cells):
+        return cells
+    return {word: target for word, target in cells.items() if word not in latin or (target or "").isupper()}
+
+
+def _path(name: str, data_dir: str | Path | None) -> Path:
+    if name in KNOWN:
+        path = find(name, data_dir)
+        if path is None:
+            raise _nowhere(f"the lexicon {name} is not at hand", name, data_dir)
+        return path
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise PanglotError(
+            f"unknown lexicon {name!r}",
+            field="lexicons",
+            cure=f"choose among {', '.join(KNOWN)}, or give a Parquet file with the columns lang, en and target",
+        )
+    return path
+
+
+def _places(name: str, data_dir: str | Path | None) -> list[Path]:
+    roots = [data_dir, os.environ.get("PANGLOT_DATA")]
+    return [Path(root).expanduser() / _FOLDER / f"{name}.parquet" for root in roots if root]
+
+
+def _nowhere(problem: str, name: str, data_dir: str | Path | None) -> PanglotError:
+    looked = ", ".join(str(place) for place in _places(name, data_dir)) or "no data folder is set"
+    return PanglotError(
+        f"{problem} (looked for: {looked})",
+        field="lexicons",
+        cure=f"put it into DATA/{_FOLDER} and give data_dir, or name a Parquet file with the columns lang, en, target",
+    )

@@ -1,0 +1,1 @@
+"""Training-free remedies for language bias: fitted on unlabelled text, applied to finished vectors."""

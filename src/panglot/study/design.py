@@ -1,0 +1,250 @@
+"""A study: which strategies, numbers of languages and seeds are trained, and what they are measured on."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from panglot._errors import PanglotError
+from panglot.training.settings import Settings
+
+START = "start"
+#: What the study decides, so a strategy may not.
+_RESERVED = ("output", "seed", "languages", "on", "data_dir", "dev", "dev_share", "dev_every", "checkpoint_every")
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """One way of training.
+
+    Attributes:
+        name: What it is called in tables and folders.
+        settings: What it changes in the settings of all.
+        smallest: The fewest languages that it can be trained on; below, the study leaves it out.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    smallest: int = 1
+
+
+@dataclass(frozen=True)
+class Test:
+    """What every model is measured on.
+
+    Attributes:
+        on: ``NAME[:PART][@CANDIDATES]`` or a path.
+        share: The share of it that is taken, by whole groups; 1: all of it.
+        languages: In which languages; empty: in all.
+    """
+
+    on: str
+    share: float = 1.0
+    languages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How each strategy's learning rate is chosen.
+
+    Attributes:
+        grid: The learning rates that are tried; one: nothing is tried.
+        size: At which number of training languages; None: at the largest of the study.
+        dev_share: The share of the training rows that is held out to choose by.
+    """
+
+    grid: tuple[float, ...]
+    size: int | None = None
+    dev_share: float = 0.1
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model: the untouched start, a strategy at a number of languages with a seed, or a trial of a learning rate.
+
+    Attributes:
+        strategy: The strategy's name, or ``start``.
+        size: Number of training languages, 0 for all.
+        seed: Seeds the training.
+        rate: The learning rate that is tried, or None.
+    """
+
+    strategy: str
+    size: int = 0
+    seed: int = 0
+    rate: float | None = None
+
+    @property
+    def name(self) -> str:
+        """What its folder is called.
+
+        >>> Cell("hybrid", 16, 2).name, Cell("mean", 0, 1).name, Cell("mono", 4, 0, 2e-05).name
+        ('hybrid-16-2', 'mean-all-1', 'mono-4-0-2e-05')
+        """
+        if self.strategy == START:
+            return START
+        parts = [self.strategy, str(self.size or "all"), str(self.seed)]
+        return "-".join([*parts, f"{self.rate:g}"] if self.rate is not None else parts)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study, as its TOML file says.
+
+    Attributes:
+        file: The file.
+        output: Where models and figures go.
+        on: The training sets.
+        train: Settings of all strategies.
+        strategies: The strategies.
+        sizes: Numbers of training languages, growing; 0 is all.
+        seeds: The seeds.
+        tests: The test sets.
+        rates: How learning rates are chosen, or None: as the settings say.
+        focus: The strategy that the answer is about.
+        rival: The strategy that it is compared with.
+    """
+
+    file: Path
+    output: Path
+    on: tuple[str, ...]
+    train: Mapping[str, Any]
+    strategies: tuple[Strategy, ...]
+    sizes: tuple[int, ...]
+    seeds: tuple[int, ...]
+    tests: tuple[Test, ...]
+    rates: Rates | None
+    focus: str
+    rival: str
+
+    def strategy(self, name: str) -> Strategy:
+        """Return a strategy by name."""
+        return next(strategy for strategy in self.strategies if strategy.name == name)
+
+    def cells(self) -> tuple[Cell, ...]:
+        """Return the cells to measure: the start, then seed by seed, so that a table of all sizes is there early."""
+        trained = [
+            Cell(strategy.name, size, seed)
+            for seed in self.seeds
+            for size in self.sizes
+            for strategy in self.strategies
+            if size == 0 or size >= strategy.smallest
+        ]
+        return (Cell(START), *trained)
+
+    def trials(self) -> tuple[Cell, ...]:
+        """Return the cells that learning rates are chosen by."""
+        if self.rates is None or len(self.rates.grid) < 2:
+            return ()
+        wanted = self.rates.size if self.rates.size is not None else self.sizes[-1]
+        return tuple(
+            Cell(s.name, wanted if wanted == 0 else max(wanted, s.smallest), self.seeds[0], rate)
+            for s in self.strategies
+            for rate in self.rates.grid
+        )
+
+
+def read(path: str | Path) -> Study:
+    """Read a study.
+
+    Raises:
+        PanglotError: The file is not there, is no TOML, or says what no study or recipe knows.
+    """
+    file = Path(path)
+    try:
+        whole = tomllib.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise PanglotError("no such study", file=file, cure="check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PanglotError(f"not TOML: {error}", file=file, cure="write `name = value` lines") from error
+    _only(
+        whole, {"output", "on", "sizes", "seeds", "focus", "rival", "train", "strategies", "tests", "rates"}, "", file
+    )
+    for name in ("output", "on", "sizes", "seeds", "strategies", "tests"):
+        if not whole.get(name):
+            raise PanglotError("is missing", file=file, field=name, cure="see studies/languages.toml for an example")
+    train = dict(whole.get("train", {}))
+    strategies = tuple(_strategy(name, dict(values), file) for name, values in whole["strategies"].items())
+    names = [strategy.name for strategy in strategies]
+    study = Study(
+        file,
+        Path(whole["output"]),
+        _words(whole["on"], "on", file),
+        train,
+        strategies,
+        tuple(sorted((_size(size, file) for size in whole["sizes"]), key=lambda size: size or 10**9)),
+        tuple(_whole(seed, "seeds", file) for seed in whole["seeds"]),
+        tuple(_test(values, file) for values in whole["tests"]),
+        _rates(whole["rates"], file) if "rates" in whole else None,
+        str(whole.get("focus", names[0])),
+        str(whole.get("rival", names[-1])),
+    )
+    for field in ("focus", "rival"):
+        if getattr(study, field) not in names:
+            raise PanglotError(f"no strategy is called {getattr(study, field)!r}", file=file, field=field,
+                               cure=f"choose among {', '.join(names)}")  # fmt: skip
+    for strategy in strategies:
+        _allowed({**train, **strategy.settings}, f"strategies.{strategy.name}", file)
+        Settings.from_dict({**train, **strategy.settings, "on": list(study.on)}, file)
+    return study
+
+
+def _strategy(name: str, values: dict[str, Any], file: Path) -> Strategy:
+    if name == START or not name.replace("-", "").replace("_", "").isalnum():
+        raise PanglotError(
+            f"{name!r} cannot be a strategy's name", file=file, field="strategies", cure="choose another"
+        )
+    smallest = _whole(values.pop("smallest", 1), f"strategies.{name}.smallest", file)
+    return Strategy(name, values, smallest)
+
+
+def _allowed(settings: Mapping[str, Any], field: str, file: Path) -> None:
+    if taken := sorted(set(settings) & set(_RESERVED)):
+        raise PanglotError(f"{taken[0]} is what the study decides", file=file, field=field, cure="remove it")
+
+
+def _test(values: Any, file: Path) -> Test:
+    if isinstance(values, str):
+        values = {"on": values}
+    _only(values, {f.name for f in fields(Test)}, "tests", file)
+    test = Test(str(values["on"]), float(values.get("share", 1.0)), tuple(values.get("languages", ())))
+    if not 0 < test.share <= 1:
+        raise PanglotError(f"{test.share} is no share", file=file, field="tests.share", cure="choose above 0, up to 1")
+    return test
+
+
+def _rates(values: Mapping[str, Any], file: Path) -> Rates:
+    _only(values, {f.name for f in fields(Rates)}, "rates", file)
+    grid = tuple(float(rate) for rate in values.get("grid", ()))
+    if not grid:
+        raise PanglotError("is missing", file=file, field="rates.grid", cure="name the learning rates to try")
+    size = values.get("size")
+    return Rates(grid, None if size is None else _size(size, file), float(values.get("dev_share", 0.1)))
+
+
+def _size(value: Any, file: Path) -> int:
+    return 0 if value == "all" else _whole(value, "sizes", file, least=1)
+
+
+def _whole(value: Any, field: str, file: Path, least: int = 0) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise PanglotError(f"{value!r} is no whole number", file=file, field=field, cure=f"give {least} or more")
+    return value
+
+
+def _words(value: Any, field: str, file: Path) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise PanglotError(f"{value!r} is not a list of strings", file=file, field=field, cure='write ["…", "…"]')
+    return tuple(value)
+
+
+def _only(values: object, known: set[str], field: str, file: Path) -> None:
+    if not isinstance(values, Mapping):
+        raise PanglotError(f"{values!r} is not a table", file=file, field=field, cure="write `name = value` lines")
+    if unknown := sorted(set(values) - known):
+        raise PanglotError(
+            f"{unknown[0]!r} is unknown", file=file, field=field, cure=f"choose among {', '.join(sorted(known))}"
+        )

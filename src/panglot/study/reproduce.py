@@ -1,0 +1,202 @@
+"""``reproduce``: every figure of the documentation, computed again and held against what is written."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from panglot._errors import PanglotError
+from panglot._files import digest, write_json
+
+Verdict = Literal["ok", "drift", "fail", "left out"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure that the documentation states.
+
+    Attributes:
+        path: Where it stands in the command's JSON, with dots between the steps.
+        value: What the documentation says.
+        tolerance: How far off is still ``ok``; up to three times that is ``drift``.
+    """
+
+    path: str
+    value: float
+    tolerance: float
+
+    def judge(self, found: float) -> Verdict:
+        """Return the verdict on a value.
+
+        >>> figure = Figure("mAP", 0.8, 0.004)
+        >>> [figure.judge(found) for found in (0.803, 0.79, 0.7)]
+        ['ok', 'drift', 'fail']
+        """
+        off = abs(found - self.value)
+        return "ok" if off <= self.tolerance else "drift" if off <= 3 * self.tolerance else "fail"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A command and the figures that it gives.
+
+    Attributes:
+        name: What it is called.
+        command: The words behind ``panglot``; ``{runs}`` stands for the folder of what is trained.
+        minutes: What it takes on two cores, with nothing cached.
+        figures: What it gives; empty for a training that later commands need.
+        needs: Names of runs that come first.
+    """
+
+    name: str
+    command: str
+    minutes: float
+    figures: tuple[Figure, ...]
+    needs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A figure, held against the documentation.
+
+    Attributes:
+        run: The run's name.
+        figure: The figure.
+        found: What came out, or None.
+        verdict: The verdict.
+        why: Why it failed or was left out.
+    """
+
+    run: str
+    figure: Figure
+    found: float | None
+    verdict: Verdict
+    why: str = ""
+
+
+def runs(file: Path | None = None) -> tuple[Run, ...]:
+    """Return the runs of a file of figures; by default, of the one that comes with the package.
+
+    Raises:
+        PanglotError: The file is broken.
+    """
+    text = file.read_text("utf-8") if file else files("panglot.study").joinpath("figures.toml").read_text("utf-8")
+    try:
+        return tuple(_run(values) for values in tomllib.loads(text)["run"])
+    except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise PanglotError(
+            f"no file of figures: {error}", file=file, cure="see src/panglot/study/figures.toml"
+        ) from error
+
+
+def reproduce(
+    wanted: Sequence[Run],
+    folder: Path,
+    *,
+    data_dir: Path | None = None,
+    minutes: float | None = None,
+    only: Sequence[str] = (),
+    tell: Callable[[str], None],
+) -> Iterator[Row]:
+    """Run commands and yield a row for each of their figures; what was computed before, by this version, is read again.
+
+    Args:
+        wanted: The runs, those that others need first.
+        folder: Where results and trained models go.
+        data_dir: Where the known sets lie.
+        minutes: Leave out runs that would go beyond so many minutes in all.
+        only: Names of runs, with what they need; empty: all.
+        tell: Called with lines for people.
+
+    Raises:
+        PanglotError: ``only`` names what is not there.
+    """
+    by_name = {run.name: run for run in wanted}
+    if unknown := [name for name in only if name not in by_name]:
+        raise PanglotError(f"no run is called {unknown[0]!r}", field="only", cure=f"choose among {', '.join(by_name)}")
+    chosen = _closed(only or list(by_name), by_name)
+    left, failed = minutes, dict[str, str]()
+    for run in wanted:
+        if run.name not in chosen:
+            continue
+        broken = next((need for need in run.needs if need in failed), None)
+        why = f"{broken} was not run" if broken else ""
+        if not why and left is not None and run.minutes > left:
+            why = f"it takes some {run.minutes:g} minutes"
+        if why:
+            failed[run.name] = why
+            yield from (Row(run.name, figure, None, "left out", why) for figure in run.figures)
+            continue
+        if left is not None:
+            left -= run.minutes
+        tell(f"{run.name}: panglot {run.command} (some {run.minutes:g} minutes)")
+        found, why = _execute(run, folder, data_dir)
+        if found is None:
+            failed[run.name] = why
+        yield from (_judge(run, figure, found, why) for figure in run.figures)
+
+
+def _judge(run: Run, figure: Figure, found: Mapping[str, Any] | None, why: str) -> Row:
+    if found is None:
+        return Row(run.name, figure, None, "fail", why)
+    value: Any = found
+    for step in figure.path.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    if not isinstance(value, int | float):
+        return Row(run.name, figure, None, "fail", "the command does not give it")
+    return Row(run.name, figure, float(value), figure.judge(float(value)))
+
+
+def _execute(run: Run, folder: Path, data_dir: Path | None) -> tuple[Mapping[str, Any] | None, str]:
+    """Return what a command wrote as JSON, or None and why not."""
+    from panglot import __version__
+
+    folder.mkdir(parents=True, exist_ok=True)
+    key = digest(run.command, __version__)
+    kept = folder / f"{run.name}.json"
+    if kept.exists() and (before := json.loads(kept.read_text("utf-8")))["key"] == key:
+        return before["found"], ""
+    target = folder / f".{run.name}.part"
+    words = [word.replace("{runs}", str(folder)) for word in shlex.split(run.command)]
+    command = [sys.executable, "-m", "panglot.cli.main", *words]
+    if run.figures:
+        command += ["--json", str(target)]
+    if data_dir is not None:
+        command += ["--data-dir", str(data_dir)]
+    begin = time.monotonic()
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
+    if done.returncode == 130:
+        raise KeyboardInterrupt
+    if done.returncode:
+        said = done.stderr.strip().splitlines()
+        return None, said[-1] if said else f"status {done.returncode}"
+    found = json.loads(target.read_text("utf-8")) if run.figures else {}
+    write_json(kept, {"key": key, "seconds": round(time.monotonic() - begin), "found": found})
+    target.unlink(missing_ok=True)
+    return found, ""
+
+
+def _run(values: Mapping[str, Any]) -> Run:
+    figures = tuple(
+        Figure(path, float(value), float(values["tolerance"][path.rpartition(".")[2]]))
+        for path, value in values.get("figures", {}).items()
+    )
+    return Run(values["name"], values["command"], float(values["minutes"]), figures, tuple(values.get("needs", ())))
+
+
+def _closed(names: Sequence[str], by_name: Mapping[str, Run]) -> set[str]:
+    found, todo = set[str](), list(names)
+    while todo:
+        if (name := todo.pop()) not in found:
+            found.add(name)
+            todo.extend(by_name[name].needs)
+    return found

@@ -1,0 +1,198 @@
+"""From the cells that are done to values with intervals, retention, and differences between strategies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from panglot.evaluation.bootstrap import Sums, draw, interval
+from panglot.study.cell import place
+from panglot.study.design import START, Cell, Study
+
+Doubles = npt.NDArray[np.float64]
+DRAWS = 1000
+FIGURES = {
+    "monolingual.mAP": "monolingual mAP",
+    "crosslingual.mAP": "cross-lingual mAP",
+    "multilingual.mAP": "multilingual mAP",
+    "multilingual.rank_distance": "rank distance",
+}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with its interval.
+
+    Attributes:
+        value: The mean over seeds.
+        ends: The 95 % interval, over seeds and question groups; None where nothing varies.
+        seeds: How many seeds there are.
+    """
+
+    value: float
+    ends: tuple[float, float] | None
+    seeds: int
+
+
+class Results:
+    """The figures of a study's cells.
+
+    An estimate's draws take question groups with replacement, the same groups for all cells, and seeds with
+    replacement, the same seeds for all strategies: differences are paired.
+
+    Args:
+        study: The study; cells that are not done are left out.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self._cells = {cell: place(study, cell).folder for cell in study.cells() if place(study, cell).done}
+
+    @cached_property
+    def about(self) -> dict[Cell, dict[str, Any]]:
+        """What each done cell wrote beside its sums."""
+        return {c: json.loads((folder / "cell.json").read_text("utf-8")) for c, folder in self._cells.items()}
+
+    @cached_property
+    def _sums(self) -> dict[Cell, dict[str, Sums]]:
+        return {cell: _read(folder / "sums.npz") for cell, folder in self._cells.items()}
+
+    def cells(self, strategy: str, size: int) -> list[Cell]:
+        """Return the done cells of a strategy at a size, by seed; the start is one cell at every size."""
+        if strategy == START:
+            return [cell for cell in self._cells if cell.strategy == START]
+        return [cell for cell in self._cells if (cell.strategy, cell.size) == (strategy, size)]
+
+    def sizes(self, strategy: str) -> list[int]:
+        """Return the sizes at which a strategy has a done cell, growing."""
+        return [size for size in self.study.sizes if self.cells(strategy, size)]
+
+    def draws(self, strategy: str, size: int, key: str) -> tuple[float, Doubles, int] | None:
+        """Return a figure's mean over seeds, its draws, shape ``[DRAWS]``, and the number of seeds; None without any.
+
+        Args:
+            strategy: The strategy, or ``start``.
+            size: Number of training languages; of the start, that of the cell that it is compared with.
+            key: ``test|slice|figure``.
+        """
+        test, part, figure = key.split("|")
+        if strategy == START and part in {"seen", "unseen"}:
+            key = f"{test}|{part}-{size}|{figure}"
+        found = [self._sums[cell][key] for cell in self.cells(strategy, size) if key in self._sums[cell]]
+        if not found:
+            return None
+        each = np.stack([draw({key: sums}, DRAWS, 0)[key] for sums in found])
+        seeds = np.random.default_rng(1).integers(0, len(each), (len(each), DRAWS))
+        mean = float(np.mean([sums.mean() for sums in found]))
+        return mean, np.take_along_axis(each, seeds, axis=0).mean(axis=0), len(found)
+
+    def estimate(self, strategy: str, size: int, key: str) -> Estimate | None:
+        """Return a figure with its interval, or None without a cell."""
+        found = self.draws(strategy, size, key)
+        return None if found is None else Estimate(found[0], interval(found[1]), found[2])
+
+    def retention(self, strategy: str, size: int, key: str, *, of: str = START) -> Estimate | None:
+        """Return a figure as a share of the start's, or (``of="best"``) of the strategy's own at its best size."""
+        mine = self.draws(strategy, size, key)
+        other = self._reference(strategy, size, key, of)
+        if mine is None or other is None or other[0] == 0:
+            return None
+        return Estimate(mine[0] / other[0], interval(_ratio(mine[1], other[1])), mine[2])
+
+    def difference(self, one: str, other: str, size: int, key: str, *, of: str = START) -> Estimate | None:
+        """Return how much more of the reference one strategy keeps than another."""
+        pairs = [(self.draws(s, size, key), self._reference(s, size, key, of)) for s in (one, other)]
+        shares: list[tuple[float, Doubles, int]] = []
+        for mine, reference in pairs:
+            if mine is None or reference is None or reference[0] == 0:
+                return None
+            shares.append((mine[0] / reference[0], _ratio(mine[1], reference[1]), mine[2]))
+        (a, drawn_a, seeds_a), (b, drawn_b, seeds_b) = shares
+        return Estimate(a - b, interval(drawn_a - drawn_b), min(seeds_a, seeds_b))
+
+    def measured(self) -> list[tuple[str, str, str]]:
+        """Return (test, slice, figure) for all that some cell has."""
+        every = {key for sums in self._sums.values() for key in sums}
+        tests = [test.on for test in self.study.tests]
+        return [
+            (test, part, figure)
+            for test in tests
+            for part in ("all", "seen", "unseen", "never")
+            for figure in FIGURES
+            if f"{test}|{part}|{figure}" in every
+        ]
+
+    def _reference(self, strategy: str, size: int, key: str, of: str) -> tuple[float, Doubles, int] | None:
+        if of == START:
+            return self.draws(START, size, key)
+        sizes = [(found[0], other) for other in self.sizes(strategy) if (found := self.draws(strategy, other, key))]
+        lower = key.endswith("rank_distance")
+        best = (min if lower else max)(sizes, default=None)
+        return None if best is None else self.draws(strategy, best[1], key)
+
+
+def _ratio(one: Doubles, other: Doubles) -> Doubles:
+    """Divide draw by draw; a draw whose reference is 0 says nothing."""
+    return np.divide(one, other, out=np.full_like(one, np.nan), where=other != 0)
+
+
+def _read(path: Path) -> dict[str, Sums]:
+    with np.load(path, allow_pickle=False) as arrays:
+        keys = [name.removesuffix("|total") for name in arrays.files if name.endswith("|total")]
+        return {
+            key: Sums(*(arrays[f"{key}|{part}"].astype(np.float64) for part in ("total", "number"))) for key in keys
+        }
+
+
+def as_dict(results: Results) -> dict[str, Any]:
+    """Return every value, retention and difference, ready for JSON."""
+    study = results.study
+    values: dict[str, Any] = {}
+    for test, part, figure in results.measured():
+        key = f"{test}|{part}|{figure}"
+        rows: dict[str, Any] = {}
+        for strategy in (START, *(s.name for s in study.strategies)):
+            for size in study.sizes:
+                if (found := results.estimate(strategy, size, key)) is None:
+                    continue
+                row = _plain(found)
+                if strategy != START and figure != "multilingual.rank_distance":
+                    row["retention_of_start"] = _plain(results.retention(strategy, size, key))
+                    row["retention_of_best"] = _plain(results.retention(strategy, size, key, of="best"))
+                rows.setdefault(strategy, {})[_size(size)] = row
+        values.setdefault(test, {}).setdefault(part, {})[figure] = rows
+    return {
+        "strategies": [s.name for s in study.strategies],
+        "sizes": [_size(size) for size in study.sizes],
+        "values": values,
+        "answer": {
+            _size(size): {f"{t}|{p}|{f}": _plain(found) for t, p, f in results.measured()
+                          if (found := results.difference(study.focus, study.rival, size, f"{t}|{p}|{f}"))}
+            for size in study.sizes
+        },
+    }  # fmt: skip
+
+
+def _size(size: int) -> str:
+    return str(size or "all")
+
+
+def _plain(found: Estimate | None) -> dict[str, Any]:
+    return {} if found is None else {"value": found.value, "interval": found.ends, "seeds": found.seeds}
+
+
+def best(estimates: Mapping[str, Estimate], *, lower: bool) -> Sequence[str]:
+    """Return the names whose value is within the interval of the best one's: no other is told apart from it."""
+    if not estimates:
+        return ()
+    lead = (min if lower else max)(estimates.values(), key=lambda found: found.value)
+    if lead.ends is None:
+        return [name for name, found in estimates.items() if found is lead]
+    return [name for name, found in estimates.items() if lead.ends[0] <= found.value <= lead.ends[1]]

@@ -1,0 +1,122 @@
+"""The gradients of a step's objectives: each computed alone, held while they are needed, and combined."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from panglot.training.mixing import Diagnosis, Mixer, diagnose
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_HELD_BYTES = 2**31
+"""Gradients up to this size are held in memory, larger ones in an unnamed file that the system pages in and out."""
+_WATCHED = 8
+"""So many objectives are diagnosed even where their weights are known beforehand and need no Gramian."""
+_COLUMNS = 2**18
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """What a step of mixing did.
+
+    Attributes:
+        losses: The loss of each objective, shape ``[K]``.
+        weights: The weight of each objective's gradient, shape ``[K]``.
+        diagnosis: How the gradients lie, if they were held.
+    """
+
+    losses: list[float]
+    weights: np.ndarray[Any, Any]
+    diagnosis: Diagnosis | None
+
+
+def mix(
+    parameters: Sequence[nn.Parameter],
+    losses: Sequence[Callable[[], float]],
+    mixer: Mixer,
+    drawn: Sequence[int],
+    k: int,
+) -> Mixed:
+    """Leave the combined gradient of several objectives in the parameters' ``.grad``.
+
+    With weights that are known beforehand, one gradient is held beside the sum, however many objectives there are;
+    otherwise as many as there are, for their Gramian.
+
+    Args:
+        parameters: What is trained.
+        losses: One function per drawn objective that adds its gradient to ``.grad`` and returns its loss.
+        mixer: Finds the weights.
+        drawn: The numbers of the objectives.
+        k: The step.
+    """
+    known = mixer.fixed(drawn)
+    if known is not None and len(drawn) > _WATCHED:
+        total = _flat(parameters).zero_()
+        found: list[float] = []
+        for weight, loss in zip(known, losses, strict=True):
+            found.append(_alone(parameters, loss))
+            total.add_(_flat(parameters), alpha=float(weight))
+        _put(parameters, total)
+        return Mixed(found, known, None)
+    size = sum(parameter.numel() for parameter in parameters)
+    held = _room(len(drawn), size, parameters[0])
+    found = []
+    for row, loss in zip(held, losses, strict=True):
+        found.append(_alone(parameters, loss))
+        row.copy_(_flat(parameters))
+    gramian = gramian_of(held)
+    # Solvers fail on what is no number in their own ways, or not at all.
+    finite = bool(np.isfinite(gramian).all())
+    weights = mixer.weights(gramian, drawn, k) if finite else np.full(len(drawn), np.nan)
+    _put(parameters, combination(held, weights).to(parameters[0].device))
+    return Mixed(found, weights, diagnose(gramian))
+
+
+def gramian_of(held: Tensor) -> np.ndarray[Any, Any]:
+    """Return the inner products of the rows, shape ``[K, K]``, float64, reading some columns at a time."""
+    import torch
+
+    total = torch.zeros(len(held), len(held), dtype=torch.float64)
+    for part in held.split(_COLUMNS, dim=1):
+        total += (part @ part.T).double().cpu()
+    return total.numpy()
+
+
+def combination(held: Tensor, weights: np.ndarray[Any, Any]) -> Tensor:
+    """Return the weighted sum of the rows, shape ``[n]``."""
+    import torch
+
+    factors = torch.from_numpy(np.asarray(weights)).to(held.device, held.dtype)
+    return torch.cat([factors @ part for part in held.split(_COLUMNS, dim=1)])
+
+
+def _room(rows: int, size: int, like: nn.Parameter) -> Tensor:
+    import torch
+
+    if rows * size * 4 <= _HELD_BYTES:
+        return torch.empty(rows, size, device=like.device)
+    with tempfile.TemporaryFile() as file:  # its space lives as long as the mapping
+        return torch.from_numpy(np.memmap(file, np.float32, "w+", shape=(rows, size)))
+
+
+def _alone(parameters: Sequence[nn.Parameter], loss: Callable[[], float]) -> float:
+    for parameter in parameters:
+        parameter.grad = None
+    return loss()
+
+
+def _flat(parameters: Sequence[nn.Parameter]) -> Tensor:
+    import torch
+
+    return torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
+
+
+def _put(parameters: Sequence[nn.Parameter], flat: Tensor) -> None:
+    for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+        parameter.grad = part.view_as(parameter)

@@ -1,0 +1,115 @@
+"""Code-switching in training: which rows, and how much of it came about."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from panglot._errors import PanglotError
+from panglot.augment.codeswitch import CodeSwitch, Switched, switch
+from panglot.augment.lexicons import Lexicon, read
+from panglot.batching.batch import Batch, Bools
+from panglot.batching.sources import Source
+from panglot.batching.streams import is_english
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from panglot.training.settings import Settings
+
+
+@dataclass(frozen=True)
+class Switching:
+    """How texts are code-switched.
+
+    Attributes:
+        lexicon: The translations.
+        mode: ``bilingual`` or ``multilingual``.
+        share: The probability that a word with a translation is replaced.
+        seed: Seeds all draws.
+    """
+
+    lexicon: Lexicon
+    mode: CodeSwitch
+    share: float
+    seed: int
+
+    @classmethod
+    def of(cls, settings: Settings, sources: Sequence[Source]) -> Switching | None:
+        """Return what a recipe asks for, or None where it asks for nothing.
+
+        Raises:
+            PanglotError: No row has an English question and an English passage, or no lexicon serves.
+        """
+        if settings.code_switch == "none":
+            return None
+        if not any(_english_rows(source) for source in sources):
+            raise PanglotError(
+                f"no row of {', '.join(source.name for source in sources)} is English on both sides",
+                field="code_switch",
+                cure="add a set with English questions and passages, or leave code_switch at none",
+            )
+        lexicon = read(settings.lexicons, settings.code_switch_languages, settings.data_dir)
+        return cls(lexicon, settings.code_switch, settings.code_switch_share, settings.seed)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know before training, a sentence each."""
+        missing, there = self.lexicon.missing, len(self.lexicon.languages)
+        told = f"code-switching: no lexicon has {', '.join(missing)}; it goes on with the other {there}"
+        return (told,) if missing else ()
+
+    def __call__(self, text: str, *name: str | int) -> Switched:
+        """Return the text as ``name`` (step, source, side, row) meets it."""
+        return switch(text, self.lexicon, mode=self.mode, share=self.share, name=(self.seed, *name))
+
+
+def english_rows(batch: Batch, source: Source) -> Bools:
+    """Mark the rows of a batch whose question and passage are both English, shape ``[B]``.
+
+    Rows in two languages and whole groups are no one-language training: they are left as they are.
+    """
+    if batch.positive is not None:
+        return np.zeros(len(batch.questions), bool)
+    english = np.array([is_english(code) for code in source.languages])
+    return english[batch.question_languages] & english[batch.passage_languages]
+
+
+def told(texts: Iterable[Switched]) -> dict[str, Any]:
+    """Return what the log says of a step's texts; nothing if there were none.
+
+    ``switched_share`` is the share of the words that were replaced; ``switched`` has the numbers of words, of those
+    with an entry, and of those replaced, by language.
+    """
+    words = covered = 0
+    replaced: Counter[str] = Counter()
+    for text in texts:
+        words, covered = words + text.words, covered + text.covered
+        replaced.update(text.replaced)
+    if not words:
+        return {}
+    numbers = {"words": words, "covered": covered, "replaced": dict(sorted(replaced.items()))}
+    return {"switched_share": replaced.total() / words, "switched": numbers}
+
+
+def realised(log: Path) -> Switched:
+    """Return the sums of a run's ``log.jsonl``, which has each step once."""
+    words = covered = 0
+    replaced: Counter[str] = Counter()
+    for line in log.read_text("utf-8").splitlines() if log.exists() else ():
+        numbers: Mapping[str, Any] = json.loads(line).get("switched", {})
+        words, covered = words + numbers.get("words", 0), covered + numbers.get("covered", 0)
+        replaced.update(numbers.get("replaced", {}))
+    return Switched("", words, covered, replaced)
+
+
+def _english_rows(source: Source) -> int:
+    english = [x for x, code in enumerate(source.languages) if is_english(code)]
+    both = (source.question[:, english] >= 0).any(1) & (source.passage[:, english] >= 0).any(1)
+    return int(both.sum()) if source.mono else 0

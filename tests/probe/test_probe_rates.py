@@ -1,0 +1,79 @@
+"""Intervals of shares."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from panglot.probe.rates import against_rest, mean, share
+
+
+@settings(deadline=None)
+@given(hits=st.integers(0, 60), more=st.integers(0, 200))
+def test_independent_questions_have_wilsons_interval(hits: int, more: int) -> None:
+    number = hits + more
+    if not number:
+        return
+    found = share(np.arange(number) < hits, np.arange(number))
+    theirs = stats.binomtest(hits, number).proportion_ci(0.95, method="wilson")
+    assert found[0] == hits / number
+    assert found[1:] == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+@settings(deadline=None)
+@given(hits=st.integers(0, 30), more=st.integers(1, 60), times=st.integers(2, 6))
+def test_copies_of_a_question_are_one_question(hits: int, more: int, times: int) -> None:
+    hit, group = np.arange(hits + more) < hits, np.arange(hits + more)
+    assert share(np.repeat(hit, times), np.repeat(group, times)) == pytest.approx(share(hit, group), abs=1e-9)
+
+
+def clustered(seed: int, groups: int = 300, times: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    hard = generator.beta(0.3, 2.0, groups)
+    group = np.repeat(np.arange(groups), times)
+    return generator.random(len(group)) < hard[group], group
+
+
+def test_the_interval_is_about_that_of_the_bootstrap_over_groups() -> None:
+    hit, group = clustered(1)
+    sums = np.bincount(group, hit)
+    generator = np.random.default_rng(2)
+    drawn = sums[generator.integers(0, len(sums), (4000, len(sums)))].mean(axis=1) / 6
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    assert share(hit, group)[1:] == pytest.approx((low, high), abs=0.004)
+    naive = share(hit, np.arange(len(hit)))
+    assert naive[2] - naive[1] < 0.7 * (high - low)
+
+
+def test_the_rest_and_the_difference() -> None:
+    hit, group = clustered(3)
+    inside = np.arange(len(hit)) % 6 < 2
+    found = against_rest(hit, group, inside)
+    assert found["rest"] == pytest.approx(hit[~inside].mean())
+    assert found["difference"] == pytest.approx(found["rate"] - found["rest"])
+    sides = [np.bincount(group[part], hit[part]) for part in (inside, ~inside)]
+    generator = np.random.default_rng(4)
+    rows = generator.integers(0, 300, (4000, 300))
+    drawn = sides[0][rows].mean(axis=1) / 2 - sides[1][rows].mean(axis=1) / 4
+    assert found["difference_interval"] == pytest.approx(np.quantile(drawn, [0.025, 0.975]).tolist(), abs=0.004)
+
+
+def test_without_a_rest_or_with_a_few_there_is_no_difference() -> None:
+    hit, group = np.arange(30) < 5, np.arange(30)
+    assert against_rest(hit, group, np.ones(30, np.bool_))["rest"] is None
+    few = against_rest(hit, group, np.arange(30) < 9)
+    assert few["rest"] == 0
+    assert few["difference"] is None
+
+
+def test_a_mean_over_groups_is_students() -> None:
+    value = np.array([0.1, 0.4, 0.2, 0.5])
+    centre, ends = mean(value, np.arange(4))
+    theirs = stats.t.interval(0.95, 3, value.mean(), stats.sem(value))
+    assert centre == pytest.approx(value.mean())
+    assert ends == pytest.approx(list(theirs))
+    assert mean(np.repeat(value, 3), np.repeat(np.arange(4), 3))[1] == pytest.approx(ends)
+    assert mean(value, np.zeros(4, np.int64))[1] is None

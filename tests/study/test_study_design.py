@@ -1,0 +1,87 @@
+"""What a study's file says, and what is wrong with one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from panglot._errors import PanglotError
+from panglot.study import design
+from panglot.study.design import Cell
+
+TEXT = """
+output = "out"
+on = ["starter:train"]
+sizes = ["all", 1, 4]
+seeds = [0, 1]
+focus = "hybrid"
+rival = "mean"
+[train]
+pairs = 64
+[strategies.mono]
+batches = "mono"
+[strategies.hybrid]
+batches = "hybrid"
+smallest = 4
+[strategies.mean]
+mixing = "mean"
+smallest = 4
+[[tests]]
+on = "starter:test"
+share = 0.5
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "study.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def test_cells_are_the_grid_seed_by_seed(tmp_path: Path) -> None:
+    study = design.read(written(tmp_path, TEXT))
+    names = [cell.name for cell in study.cells()]
+    one = ["mono-1-0", "mono-4-0", "hybrid-4-0", "mean-4-0", "mono-all-0", "hybrid-all-0", "mean-all-0"]
+    assert names == ["start", *one, *(name[:-1] + "1" for name in one)]
+    assert study.trials() == ()
+
+
+def test_trials_try_every_rate_with_every_strategy(tmp_path: Path) -> None:
+    study = design.read(written(tmp_path, TEXT + "[rates]\ngrid = [2e-5, 5e-5]\nsize = 1\n"))
+    assert study.trials()[:3] == (
+        Cell("mono", 1, 0, 2e-5),
+        Cell("mono", 1, 0, 5e-5),
+        Cell("hybrid", 4, 0, 2e-5),  # no fewer languages than it can be trained on
+    )
+    assert len({cell.name for cell in (*study.cells(), *study.trials())}) == len(study.cells()) + 6
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('output = "out"', "", "output.*is missing"),
+        ("seeds = [0, 1]", "seeds = [0.5]", "0.5 is no whole number"),
+        ('sizes = ["all", 1, 4]', "sizes = [0]", "0 is no whole number"),
+        ('batches = "mono"', 'batches = "duo"', "'duo' is unknown"),
+        ('batches = "mono"', "seed = 3", "seed is what the study decides"),
+        ('batches = "mono"', "paris = 3", "no such setting"),
+        ('rival = "mean"', 'rival = "avarage"', "no strategy is called 'avarage'"),
+        ("share = 0.5", "share = 0.0", "0.0 is no share"),
+        ("share = 0.5", "part = 2", "'part' is unknown"),
+        ('on = ["starter:train"]', 'on = "starter:train"', "not a list of strings"),
+        ("[strategies.mono]", "[strategies.start]", "cannot be a strategy's name"),
+        ("seeds", "sedes", "'sedes' is unknown"),
+        ("[train]", "[train", "not TOML"),
+    ],
+)
+def test_what_is_wrong_is_told(tmp_path: Path, old: str, new: str, told: str) -> None:
+    path = written(tmp_path, TEXT.replace(old, new))
+    with pytest.raises(PanglotError, match=told) as caught:
+        design.read(path)
+    assert caught.value.file == path
+
+
+def test_a_study_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(PanglotError, match="no such study"):
+        design.read(tmp_path / "none.toml")

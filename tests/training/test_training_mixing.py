@@ -1,0 +1,245 @@
+"""Ways of mixing against their formulas, and mixed training against its parts."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+
+from panglot._errors import PanglotError
+from panglot.encoders.opening import open_model
+from panglot.training import data, mixing, mixture
+from panglot.training.gradient import Processes
+from panglot.training.loop import train
+from panglot.training.mixing import Mixer, Mixing, diagnose
+from panglot.training.settings import Settings
+from panglot.training.trainee import Trainee
+from panglot.training.update import Update, plan_of
+
+CPU = torch.device("cpu")
+WAYS: tuple[Mixing, ...] = tuple(way for way in get_args(Mixing) if way != "none")
+CONFLICT = np.array([[4.0, -3.0, 1.0], [-3.0, 9.0, 0.5], [1.0, 0.5, 2.0]])
+
+
+def gradients(count: int, size: int = 40, seed: int = 0) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).normal(size=(count, size))
+
+
+def direction(way: Mixing, rows: np.ndarray[Any, Any], step: int = 0, seed: int = 0) -> np.ndarray[Any, Any]:
+    return Mixer(way, [1.0] * len(rows), seed).weights(rows @ rows.T, range(len(rows)), step) @ rows
+
+
+def test_fixed_ways_are_their_formulas() -> None:
+    rows = gradients(3)
+    np.testing.assert_allclose(direction("mean", rows), rows.mean(0))
+    np.testing.assert_allclose(direction("sum", rows), rows.sum(0))
+    weighted = Mixer("weighted", [1.0, 3.0, 4.0], 0)
+    np.testing.assert_allclose(weighted.weights(rows @ rows.T, (0, 2), 0), [0.2, 0.8])
+
+
+def test_pcgrad_is_the_published_algorithm() -> None:
+    a, b = np.array([1.0, 0.0]), np.array([-1.0, 1.0])
+    expected = ((a - (a @ b) / (b @ b) * b) + (b - (b @ a) / (a @ a) * a)) / 2
+    np.testing.assert_allclose(direction("pcgrad", np.stack([a, b])), expected)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_pcgrad_is_upgrad_for_two_objectives(seed: int) -> None:
+    pytest.importorskip("quadprog")
+    rows = gradients(2, 3, seed)
+    np.testing.assert_allclose(direction("pcgrad", rows), direction("upgrad", rows), atol=1e-5)
+
+
+def test_gradvac_is_the_published_formula_and_remembers() -> None:
+    rows = np.array([[1.0, 0.0], [-0.6, 0.8]])
+    mixer = Mixer("gradvac", [1, 1], 0)
+    mixer.memory[:] = 0.5
+    weights = mixer.weights(rows @ rows.T, (0, 1), 0)
+    phi, wanted = -0.6, 0.5
+    added = (wanted * np.sqrt(1 - phi**2) - phi * np.sqrt(1 - wanted**2)) / np.sqrt(1 - wanted**2)
+    np.testing.assert_allclose(weights, [(1 + added) / 2] * 2, rtol=1e-6)
+    np.testing.assert_allclose(mixer.memory[0, 1], 0.99 * 0.5 + 0.01 * phi)
+
+
+def test_gradvac_remembers_pairs_whatever_is_drawn() -> None:
+    rows = gradients(4)
+    mixer = Mixer("gradvac", [1.0] * 4, 0)
+    mixer.weights((rows @ rows.T)[np.ix_([1, 3], [1, 3])], (1, 3), 0)
+    assert np.flatnonzero(mixer.memory).tolist() == [1 * 4 + 3, 3 * 4 + 1]
+
+
+def test_nash_and_fair_weights_solve_their_equations() -> None:
+    pytest.importorskip("ecos")
+    rows = gradients(3) * 7
+    gramian = rows @ rows.T
+    nash = Mixer("nash-mtl", [1.0] * 3, 0).weights(gramian, range(3), 0)
+    np.testing.assert_allclose(gramian @ nash, 1 / nash, rtol=0.02)
+    fair = Mixer("fairgrad", [1.0] * 3, 0).weights(gramian, range(3), 0)
+    np.testing.assert_allclose(gramian @ fair, fair**-0.5, rtol=0.02)
+
+
+def test_mgda_is_the_least_norm_point() -> None:
+    a, b = np.array([2.0, 0.0]), np.array([0.0, 1.0])
+    np.testing.assert_allclose(direction("mgda", np.stack([a, b])), [0.4, 0.8], atol=0.01)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_way_depends_on_other_random_numbers(way: Mixing) -> None:
+    mixing.require(way)
+    rows = gradients(3, 5)
+    torch.manual_seed(1)
+    first, before = direction(way, rows, step=4), torch.random.get_rng_state()
+    torch.manual_seed(1)
+    assert torch.equal(before, torch.random.get_rng_state())
+    torch.manual_seed(2)
+    assert np.array_equal(first, direction(way, rows, step=4))
+
+
+def test_the_order_of_pcgrad_changes_from_step_to_step() -> None:
+    rows = gradients(6, 4)
+    assert len({direction("pcgrad", rows, step).round(9).tobytes() for step in range(8)}) > 1
+
+
+def test_diagnosis_is_that_of_the_gradients() -> None:
+    found = diagnose(CONFLICT)
+    cosines = [-3 / 6, 1 / np.sqrt(8), 0.5 / np.sqrt(18)]
+    assert found.cosine == pytest.approx(np.mean(cosines))
+    assert found.lowest == pytest.approx(-0.5)
+    assert found.conflicts == pytest.approx(1 / 3)
+    assert found.norms.tolist() == pytest.approx([2, 3, np.sqrt(2)])
+
+
+def test_a_missing_part_is_named_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mixing, "find_spec", lambda name: None if name == "ecos" else object())
+    with pytest.raises(PanglotError, match=r"nash-mtl needs ecos.*panglot\[mixing\]"):
+        Settings(on=("starter:train",), mixing="nash-mtl")
+
+
+def test_weights_without_weighted_are_refused() -> None:
+    with pytest.raises(PanglotError, match="no use for weights"):
+        Settings(on=("starter:train",), mixing="mean", objectives=("mono:2", "cross"))
+
+
+def recipe(facts_folder: Path, small_model: Path, output: Path = Path("run"), **changes: Any) -> Settings:
+    base = Settings(
+        model=str(small_model),
+        on=(str(facts_folder),),
+        output=output,
+        mixing="mean",
+        batch_size=6,
+        pairs=60,
+        precision="fp32",
+        temperature=0.1,
+        learning_rate=1e-3,
+    )
+    return replace(base, **changes)
+
+
+def made(settings: Settings) -> tuple[Trainee, Update]:
+    training_data = data.load(settings)
+    trainee = Trainee(open_model(settings.model, CPU)[0], settings, CPU)
+    tokenized = data.Tokenized(training_data, trainee, settings.hard_negatives, settings.seed)
+    return trainee, Update(settings, plan_of(settings, training_data.sources), tokenized, trainee, Processes())
+
+
+def gradient_of(settings: Settings, k: int = 0) -> torch.Tensor:
+    trainee, update = made(settings)
+    update(k)
+    return torch.cat([p.grad.flatten() for p in trainee.trained.values() if p.grad is not None])
+
+
+def test_the_mean_of_two_objectives_is_that_of_their_gradients(facts_folder: Path, small_model: Path) -> None:
+    settings = recipe(facts_folder, small_model)
+    alone = []
+    for keep in ("mono", "cross"):
+        trainee, update = made(settings)
+        batch = update._plan(0)[("mono", "cross").index(keep)]  # type: ignore[operator]
+        update._gradient(batch, 0)  # type: ignore[arg-type]
+        alone.append(torch.cat([p.grad.flatten() for p in trainee.trained.values() if p.grad is not None]))
+    torch.testing.assert_close(gradient_of(settings), (alone[0] + alone[1]) / 2)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_grad_cache_is_the_full_computation(facts_folder: Path, small_model: Path, way: Mixing) -> None:
+    mixing.require(way)
+    settings = recipe(
+        facts_folder, small_model, mixing=way, objectives=("language", "cross", "distill"), dropout=True,
+        chunk_tokens=100,
+    )  # fmt: skip
+    plain = gradient_of(settings)
+    assert plain.norm() > 0
+    torch.testing.assert_close(gradient_of(replace(settings, cache_tokens=1)), plain, atol=1e-5, rtol=1e-4)
+
+
+def test_gradients_on_disk_are_those_in_memory(
+    facts_folder: Path, small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = recipe(facts_folder, small_model, mixing="pcgrad", objectives=("pair",))
+    held = gradient_of(settings)
+    monkeypatch.setattr(mixture, "_HELD_BYTES", 0)
+    monkeypatch.setattr(mixture, "_COLUMNS", 1000)
+    torch.testing.assert_close(gradient_of(settings), held)
+
+
+def test_many_objectives_of_known_weight_are_not_held(
+    facts_folder: Path, small_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = recipe(facts_folder, small_model, mixing="weighted", objectives=("pair:3", "cross:1"))
+    held = gradient_of(settings)
+    monkeypatch.setattr(mixture, "_WATCHED", 2)
+    monkeypatch.setattr(mixture, "_room", None)
+    torch.testing.assert_close(gradient_of(settings), held)
+
+
+def test_distillation_pulls_a_translation_to_the_start(facts_folder: Path, small_model: Path, tmp_path: Path) -> None:
+    settings = recipe(
+        facts_folder, small_model, tmp_path, mixing="weighted", objectives=("mono:0.001", "distill:1"), pairs=480
+    )
+    train(settings, show=False)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text("utf-8").splitlines()]
+    losses = [line["objectives"][1]["loss"] for line in lines]
+    assert [objective["name"] for objective in lines[0]["objectives"]] == ["mono", "distill"]
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+
+
+@pytest.mark.parametrize("way", ["mean", "gradvac", "pcgrad"])
+def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(
+    facts_folder: Path, small_model: Path, tmp_path: Path, way: Mixing
+) -> None:
+    from safetensors.torch import load_file
+
+    from panglot.training import checkpoint, loop
+
+    whole = recipe(facts_folder, small_model, tmp_path / "whole", mixing=way, checkpoint_every=2,
+                   objectives=("language", "cross"), objectives_per_step=3, pairs=108)  # fmt: skip
+    train(whole, show=False)
+    broken = replace(whole, output=tmp_path / "broken")
+    kept = checkpoint.save
+
+    def stop(state: Any, folder: Path) -> None:
+        kept(state, folder)
+        if folder.name.endswith("4"):
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop.checkpoint, "save", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(broken, show=False)
+    train(broken, show=False)
+    ends = [load_file(folder / "model.safetensors") for folder in (whole.output, broken.output)]
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
+def test_gradients_that_are_no_number_stop_the_run(
+    facts_folder: Path, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = recipe(facts_folder, small_model, tmp_path, mixing="upgrad")
+    original = mixture.gramian_of
+    monkeypatch.setattr(mixture, "gramian_of", lambda held: original(held) * np.nan)
+    with pytest.raises(PanglotError, match="not a number"):
+        train(settings, show=False)
