@@ -93,7 +93,12 @@ def done(cell: Cell, options: argparse.Namespace) -> bool:
     path = options.results / f"{cell.name}.json"
     if not path.exists():
         return False
-    if json.loads(path.read_text("utf-8"))["cell"] != json.loads(json.dumps(essence(cell, options))):
+    from panglot.training.settings import Settings
+
+    before = json.loads(path.read_text("utf-8"))["cell"]
+    if before["training"] is not None:
+        before["training"] = Settings.completed(before["training"])
+    if before != json.loads(json.dumps(essence(cell, options))):
         raise PanglotError(
             "these figures were made with other settings", file=path, cure="remove the file, or give other --results"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sample_figures
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
 from panglot.report import from_log
-from panglot.report.curves import dev, losses, smoothed, thinned
+from panglot.report.curves import conflicts, dev, losses, smoothed, thinned
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,3 +88,16 @@ def test_smoothing_stays_within_the_values(values: list[float]) -> None:
     smooth = smoothed(points)
     assert [x for x, _ in smooth] == [x for x, _ in points]
     assert all(min(values) - 1e-9 <= y <= max(values) + 1e-9 for _, y in smooth)
+
+
+def test_objectives_have_a_curve_each_unless_they_are_many() -> None:
+    def line(step: int, names: list[str]) -> dict[str, Any]:
+        objectives = [{"name": name, "loss": step + number} for number, name in enumerate(names)]
+        return {"step": step, "loss": 9.0, "kind": "pcgrad", "objectives": objectives, "cosine": -0.5, "conflicts": 1.0}
+
+    assert losses([line(1, ["mono", "cross"]), line(2, ["cross"])]) == {
+        "mono": [(1, 1.0)],
+        "cross": [(1, 2.0), (2, 2.0)],
+    }
+    assert losses([line(1, list("abcdefgh"))]) == {"pcgrad": [(1, 9.0)]}
+    assert conflicts([line(1, ["mono"])]) == {"mean cosine": [(1, -0.5)], "share in conflict": [(1, 1.0)]}

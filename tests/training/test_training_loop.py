@@ -292,3 +292,25 @@ def test_a_disk_that_is_full_is_said_and_what_was_kept_stays(recipe: Settings) -
     again = subprocess.run(arguments(settings), env=environment(), capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr[-2000:]
     assert (settings.output / "modules.json").exists()
+
+
+def test_rows_that_a_test_set_shares_are_left_out(recipe: Settings, tmp_path: Path) -> None:
+    from panglot.training import data
+
+    test = tmp_path / "test.jsonl"
+    test.write_text('{"language": "en", "question": "where is lake?", "passage": "Somewhere."}\n', "utf-8")
+    found = data.load(replace(recipe, leave_out=(str(test),)))
+    before = data.load(recipe)
+    assert found.sources[0].rows == before.sources[0].rows - 1
+    assert not any("lake" in text for text in found.used_texts()["question"])
+    assert any("left out" in warning for warning in found.warnings)
+
+
+def test_lines_from_a_test_set_are_not_trained_on(recipe: Settings, tmp_path: Path) -> None:
+    from panglot.training import data
+
+    pairs = tmp_path / "pairs.jsonl"
+    line = '{"group": "g", "language": "en", "question": "Who?", "passage": "Me.", "test_only": "yes"}\n'
+    pairs.write_text(line, "utf-8")
+    with pytest.raises(PanglotError, match="is a test set"):
+        data.load(replace(recipe, on=(str(pairs),)))

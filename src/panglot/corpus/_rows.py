@@ -26,6 +26,7 @@ class Row:
         file: Where it stands.
         line: Which line or row of the file, from 1.
         id: The line's own id, if it has one.
+        test_only: Whether the line says that it comes from a test set: such a collection must not be trained on.
     """
 
     group: str | None
@@ -35,6 +36,7 @@ class Row:
     file: Path
     line: int
     id: str | None = None
+    test_only: bool = False
 
 
 @dataclass
@@ -62,7 +64,8 @@ def row(values: Mapping[str, object], file: Path, line: int) -> Row:
             field="passage",
             cure="add `passage`, or `question` if another line of the group has the passage",
         )
-    return Row(texts["group"], texts["language"], texts["question"], texts["passage"], file, line, texts["id"])
+    return Row(texts["group"], texts["language"], texts["question"], texts["passage"], file, line, texts["id"],
+               values.get("test_only") == "yes")  # fmt: skip
 
 
 def collect(name: str, rows: Iterable[Row], about: Mapping[str, str] | None = None) -> Collection:
@@ -93,6 +96,8 @@ def collect(name: str, rows: Iterable[Row], about: Mapping[str, str] | None = No
             )
         key = entry.group if entry.group is not None else _own_group(number, named)
         _add(groups.setdefault(key, _Group()), entry)
+    if any(entry.test_only for entry in rows):
+        about = {**(about or {}), "test_only": "yes"}
     return _build(name, groups, about)
 
 

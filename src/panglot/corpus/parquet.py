@@ -27,7 +27,7 @@ def rows(path: Path) -> Iterator[_rows.Row]:
     Raises:
         PanglotError: As :func:`read`.
     """
-    for line, values in enumerate(records(path, ("language", "passage"), ("group", "question", "id")), 1):
+    for line, values in enumerate(records(path, ("language", "passage"), ("group", "question", "id", "test_only")), 1):
         yield _rows.row(values, path, line)
 
 

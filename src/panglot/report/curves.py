@@ -54,14 +54,37 @@ def from_log(path: str | Path) -> list[dict[str, Any]]:
     return sorted(found.values(), key=lambda value: (value["step"], "dev" in value))
 
 
-def losses(lines: Lines) -> dict[str, Points]:
-    """Return kind of batch → (step, loss)."""
+def losses(lines: Lines, most: int = 6) -> dict[str, Points]:
+    """Return kind of batch, or with gradient mixing the objective, → (step, loss); more than ``most`` as their mean."""
+    mixed = {str(o.get("name")) for line in lines for o in _objectives(line)}
     found: dict[str, Points] = {}
     for line in lines:
         step, loss = number(line, "step"), number(line, "loss")
-        if step is not None and loss is not None:
+        if step is None or loss is None:
+            continue
+        if 0 < len(mixed) <= most:
+            for objective in _objectives(line):
+                found.setdefault(str(objective.get("name")), []).append((step, number(objective, "loss") or 0.0))
+        else:
             found.setdefault(str(line.get("kind") or "loss"), []).append((step, loss))
     return found
+
+
+def conflicts(lines: Lines) -> dict[str, Points]:
+    """Return mean cosine of the objectives' gradients, and share in conflict → (step, value), of gradient mixing."""
+    found: dict[str, Points] = {}
+    for line in lines:
+        step = number(line, "step")
+        for name, key in (("mean cosine", "cosine"), ("share in conflict", "conflicts")):
+            value = number(line, key)
+            if step is not None and value is not None:
+                found.setdefault(name, []).append((step, value))
+    return found
+
+
+def _objectives(line: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    found = line.get("objectives")
+    return [o for o in found if isinstance(o, Mapping)] if isinstance(found, list) else []
 
 
 def dev(lines: Lines, setting: str) -> Points:

@@ -13,8 +13,9 @@ from panglot.augment.codeswitch import Switched, reachable
 from panglot.batching.batch import Batch, Bools
 from panglot.batching.sources import Source, source
 from panglot.batching.streams import DISTILL, is_english
-from panglot.corpus import registry
+from panglot.corpus import overlap, registry
 from panglot.corpus.collection import Collection, Ints
+from panglot.corpus.overlap import Overlap
 from panglot.corpus.split import hold_out
 from panglot.encoders.protocol import Side
 from panglot.training.switching import Switching, english_rows, told
@@ -33,17 +34,21 @@ class TrainingData:
         sources: Their rows, in the same order.
         dev: What it is measured on while training, or None.
         switching: How English rows are code-switched, or None.
+        shared: What was left out because a test set has it.
     """
 
     collections: tuple[Collection, ...]
     sources: tuple[Source, ...]
     dev: Collection | None
     switching: Switching | None = None
+    shared: tuple[Overlap, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the owner of the data should know before training, a sentence each."""
         found = [warning for source in self.sources for warning in source.warnings]
+        found += [f"{each.training}: {each.groups:,} groups left out, {each.test} shares text with them"
+                  for each in self.shared if each.groups]  # fmt: skip
         return (*found, *(self.switching.warnings if self.switching else ()))
 
     @property
@@ -77,6 +82,8 @@ def load(settings: Settings) -> TrainingData:
     """
     train: list[Collection] = []
     held: list[Collection] = []
+    shared: list[Overlap] = []
+    tests = [overlap.prepare(registry.read(name, data_dir=settings.data_dir)) for name in settings.leave_out]
     for wish in settings.on:
         name, _, candidates = wish.partition("@")
         collection = registry.read(
@@ -92,13 +99,16 @@ def load(settings: Settings) -> TrainingData:
                 cure="train on another set, such as mlqa or starter:train",
             )
         collection = replace(collection, name=wish)
+        if tests:
+            collection, found = overlap.leave_out(collection, tests)
+            shared.extend(found)
         if settings.dev_share and not settings.dev:
             collection, dev = hold_out(collection, settings.dev_share, settings.seed)
             held.append(dev)
         train.append(collection)
     dev = registry.read(settings.dev, data_dir=settings.data_dir) if settings.dev else _joined(held)
     sources = tuple(source(collection) for collection in train)
-    return TrainingData(tuple(train), sources, dev, Switching.of(settings, sources))
+    return TrainingData(tuple(train), sources, dev, Switching.of(settings, sources), tuple(shared))
 
 
 def _joined(parts: list[Collection]) -> Collection | None:

@@ -78,7 +78,7 @@ class Run:
             if self.folder.exists() and not self.folder.is_dir():
                 raise PanglotError("is a file", file=self.folder, cure="choose another output")
             return
-        before, now = _json(path)["settings"], self._settings.essence()
+        before, now = type(self._settings).completed(_json(path)["settings"]), self._settings.essence()
         changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
         if changed:
             what = ", ".join(f"{name} {before.get(name)!r} there and {now.get(name)!r} now" for name in changed)

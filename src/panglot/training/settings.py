@@ -30,6 +30,8 @@ class Settings:
     Attributes:
         model: The start: ``bundled``, a sentence-transformers folder or a hub name.
         on: The training sets, ``NAME[:PART][@CANDIDATES]`` or a path each.
+        leave_out: Test sets; training rows that share a text with one, or nearly so, are left out with all their
+            translations (:func:`panglot.corpus.overlap.leave_out`).
         output: The run folder; becomes a sentence-transformers folder.
         data_dir: Where the known sets lie.
         languages: Train on these languages only; empty: on all.
@@ -85,6 +87,7 @@ class Settings:
 
     model: str = "bundled"
     on: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ()
     output: Path = Path("runs/panglot")
     data_dir: Path | None = None
     languages: tuple[str, ...] = ()
@@ -227,6 +230,11 @@ class Settings:
     def essence(self) -> dict[str, Any]:
         """Return the settings that the outcome depends on."""
         return {name: value for name, value in self.to_dict().items() if name not in INCIDENTAL}
+
+    @classmethod
+    def completed(cls, essence: dict[str, Any]) -> dict[str, Any]:
+        """Return what :meth:`essence` said in an earlier version, with the defaults of settings that are new since."""
+        return {**cls(on=("any",)).essence(), **essence}
 
     def to_toml(self) -> str:
         """Return the recipe as TOML; settings that are not set are left out."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from panglot.report.charts import Series, legend, plot
-from panglot.report.curves import Lines, dev, losses, smoothed, thinned
+from panglot.report.curves import Lines, conflicts, dev, losses, smoothed, thinned
 from panglot.report.markup import Child, Markup, tag
 from panglot.report.measures import SETTING_LABELS, SETTINGS
 from panglot.report.numbers import written
@@ -39,7 +39,13 @@ def _one(lines: Lines) -> list[Child]:
         for place, setting in enumerate(SETTINGS)
         if (points := dev(lines, setting))
     ]
-    panels = [("Loss by kind of batch", series), ("Dev collection, mAP", settings)]
+    gradients = [_smooth(name, place, points) for place, (name, points) in enumerate(conflicts(lines).items())]
+    mixing = any(line.get("objectives") for line in lines)
+    panels = [
+        ("Loss by objective" if mixing else "Loss by kind of batch", series),
+        ("Gradients of the objectives", gradients),
+        ("Dev collection, mAP", settings),
+    ]
     return [tag("div", _plots(panels, legends=True), class_="plots")]
 
 
