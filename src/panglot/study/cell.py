@@ -13,6 +13,7 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_file, write_json
+from panglot.batching.streams import is_english
 from panglot.corpus.collection import Collection
 from panglot.evaluation.bootstrap import Sums
 from panglot.evaluation.evaluate import Evaluation, evaluate
@@ -62,6 +63,10 @@ def settings(study: Study, cell: Cell, material: Material, rate: float | None) -
         "seed": cell.seed,
         "output": str(place(study, cell).folder / "run"),
     }
+    if found.get("code_switch", "none") != "none":
+        # English text alone, switched into the languages that others train on.
+        found["code_switch_languages"] = [code for code in found["languages"] if not is_english(code)]
+        found["languages"] = [code for code in found["languages"] if is_english(code)]
     if chosen is not None:
         found["learning_rate"] = chosen
     if cell.rate is not None:
