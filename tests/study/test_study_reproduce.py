@@ -35,7 +35,7 @@ def planned(small_model: Path) -> list[Run]:
         Run("wrong", f"evaluate {small_model} no-such-set", 1, (good,)),
         Run("after", "evaluate bundled starter:test", 1, (good,), ("wrong",)),
         Run("measured", f"evaluate {small_model} starter:test --draws 0", 1,
-            (Figure("datasets.starter.passages", 144, 0), Figure("datasets.starter.nothing", 1, 0))),
+            (Figure("datasets.starter.passages", 576, 0), Figure("datasets.starter.nothing", 1, 0))),
         Run("long", "evaluate bundled xquad-r", 99, (good,)),
     ]  # fmt: skip
 

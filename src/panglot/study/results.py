@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -186,13 +185,3 @@ def _size(size: int) -> str:
 
 def _plain(found: Estimate | None) -> dict[str, Any]:
     return {} if found is None else {"value": found.value, "interval": found.ends, "seeds": found.seeds}
-
-
-def best(estimates: Mapping[str, Estimate], *, lower: bool) -> Sequence[str]:
-    """Return the names whose value is within the interval of the best one's: no other is told apart from it."""
-    if not estimates:
-        return ()
-    lead = (min if lower else max)(estimates.values(), key=lambda found: found.value)
-    if lead.ends is None:
-        return [name for name, found in estimates.items() if found is lead]
-    return [name for name, found in estimates.items() if lead.ends[0] <= found.value <= lead.ends[1]]
