@@ -314,3 +314,12 @@ def test_lines_from_a_test_set_are_not_trained_on(recipe: Settings, tmp_path: Pa
     pairs.write_text(line, "utf-8")
     with pytest.raises(PanglotError, match="is a test set"):
         data.load(replace(recipe, on=(str(pairs),)))
+
+
+def test_dev_measurements_tell_geometry_and_come_ten_times_with_mixing_too(recipe: Settings, facts_folder: Path) -> None:
+    train(replace(recipe, dev=str(facts_folder), mixing="mean", steps=None, pairs=320), show=False)
+    lines = [json.loads(line) for line in (recipe.output / "log.jsonl").read_text("utf-8").splitlines()]
+    measured = [line["dev"] for line in lines if "dev" in line]
+    assert len(measured) == 10
+    assert 0 <= measured[-1]["language_classifier"] <= 1
+    assert measured[-1]["translation_cosine"] > measured[-1]["random_cosine"]

@@ -133,9 +133,9 @@ def rank(
     return Ranks(
         languages=collection.languages,
         question_language=collection.question_language,
-        question_group=_groups(collection.questions),
+        question_group=group_numbers(collection.questions),
         passage_language=language,
-        passage_group=_groups(collection.passages),
+        passage_group=group_numbers(collection.passages),
         pool=np.bincount(language, minlength=len(collection.languages)),
         question=question,
         passage=passage,
@@ -172,7 +172,8 @@ def _relevant(collection: Collection) -> tuple[Ints, Ints, Ints]:
     return q[order][first], p[order][first], grade
 
 
-def _groups(table: pa.Table) -> Ints:
+def group_numbers(table: pa.Table) -> Ints:
+    """Return a number for the group of each text, shape ``[texts]``; a text without a group is its own."""
     names: list[str | None] = table["group"].to_pylist()
     numbers: dict[object, int] = {}
     # A text without a group must not meet the others that have none.

@@ -34,26 +34,37 @@ class Watch:
     def __init__(self, collection: Collection, settings: Settings, trainee: Trainee) -> None:
         self._collection, self._settings, self._trainee = collection, settings, trainee
 
-    def due(self, progress: Progress, share: float) -> bool:
-        """Whether to measure after this step, the share ``share`` of the budget being spent."""
+    def due(self, step: int, before: float, share: float) -> bool:
+        """Whether to measure after ``step`` steps, the last of which took the budget from ``before`` to ``share``."""
         if share >= 1:
             return True
         if self._settings.dev_every:
-            return progress.step % self._settings.dev_every == 0
-        before = self._settings.progress(progress.step - 1, progress.pairs - self._settings.batch_size)
+            return step % self._settings.dev_every == 0
         return int(share * _MEASUREMENTS) > int(before * _MEASUREMENTS)
 
     def measure(self) -> tuple[float, dict[str, Any]]:
-        """Return the score, and mAP by setting with the rank distance."""
+        """Return the score; and mAP by setting with the rank distance, and the geometry of the passages.
+
+        The geometry tells whether the model becomes language-agnostic: the accuracy of a linear classifier of
+        languages, and the mean cosine of translations beside that of random texts in the same languages.
+        """
         from panglot.evaluation.figures import headline
+        from panglot.evaluation.geometry import language_classifier, translation_cosines
         from panglot.evaluation.measures import parse
+        from panglot.evaluation.ranks import group_numbers
 
         questions = self._encode(self._collection.questions["text"].to_pylist(), "question")
         passages = self._encode(self._collection.passages["text"].to_pylist(), "passage")
         figures = headline(questions, passages, self._collection, (parse("mAP"),))
         found = {name: figures[f"{name}.mAP"] for name in SETTINGS if f"{name}.mAP" in figures}
         distance = figures.get("multilingual.rank_distance")
-        return float(np.mean(list(found.values()))), {**found, "rank_distance": distance}
+        told: dict[str, Any] = {**found, "rank_distance": distance}
+        language, group = self._collection.passage_language, group_numbers(self._collection.passages)
+        if classified := language_classifier(passages, language, group, seed=0):
+            told["language_classifier"], told["chance"] = classified
+        if cosines := translation_cosines(passages, language, group, seed=0):
+            told["translation_cosine"], told["random_cosine"] = cosines
+        return float(np.mean(list(found.values()))), told
 
     @staticmethod
     def judge(progress: Progress, score: float) -> tuple[bool, Progress]:

@@ -127,7 +127,7 @@ def _steps(
             times = {"pairs": state.progress.pairs, "seconds": state.progress.seconds}
             log.write(state.progress.step, line | numbers | times, share)
         best = False
-        if watch is not None and watch.due(state.progress, share):
+        if watch is not None and watch.due(state.progress.step, settings.progress(done.step, done.pairs), share):
             score, figures = watch.measure()
             best, state.progress = watch.judge(state.progress, score)
             if log is not None:

@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_GEOMETRY = {
+    "languages told apart": "language_classifier",
+    "cosine of translations": "translation_cosine",
+    "cosine of random texts": "random_cosine",
+}
+
+
 def training(curves: Mapping[str, Lines], models: tuple[str, ...]) -> Markup:
     """Return the curves of every model that has a log; a log without a model stands behind them."""
     names = [
@@ -39,12 +46,18 @@ def _one(lines: Lines) -> list[Child]:
         for place, setting in enumerate(SETTINGS)
         if (points := dev(lines, setting))
     ]
+    geometry = [
+        Series(label, place, thinned(points))
+        for place, (label, name) in enumerate(_GEOMETRY.items())
+        if (points := dev(lines, name))
+    ]
     gradients = [_smooth(name, place, points) for place, (name, points) in enumerate(conflicts(lines).items())]
     mixing = any(line.get("objectives") for line in lines)
     panels = [
         ("Loss by objective" if mixing else "Loss by kind of batch", series),
         ("Gradients of the objectives", gradients),
         ("Dev collection, mAP", settings),
+        ("Dev collection, vectors", geometry),
     ]
     return [tag("div", _plots(panels, legends=True), class_="plots")]
 
