@@ -243,12 +243,12 @@ def test_two_processes_train_what_one_does(recipe: Settings, tmp_path: Path) -> 
         "from panglot.batching import Plan\n"
         "from panglot.training import loop\nfrom panglot.training.settings import Settings\n"
         "settings = Settings.read(sys.argv[1], output=sys.argv[2])\n"
-        "met = []\nreal = loop.accumulate\n"
+        "from panglot.training import update\nmet = []\nreal = update.accumulate\n"
         "def noting(trainee, example, settings, processes, seed):\n"
         "    assert processes.count == 2\n"
         "    met.append([list(map(list, example.questions)), list(map(list, example.passages))])\n"
         "    return real(trainee, example, settings, processes, seed)\n"
-        "loop.accumulate = noting\nloop.train(settings, show=False)\n"
+        "update.accumulate = noting\nloop.train(settings, show=False)\n"
         "rank = torch.distributed.get_rank()\n"
         "Path(sys.argv[2] + f'.rank{rank}.json').write_text(json.dumps(met))\n"
     )
@@ -316,7 +316,9 @@ def test_lines_from_a_test_set_are_not_trained_on(recipe: Settings, tmp_path: Pa
         data.load(replace(recipe, on=(str(pairs),)))
 
 
-def test_dev_measurements_tell_geometry_and_come_ten_times_with_mixing_too(recipe: Settings, facts_folder: Path) -> None:
+def test_dev_measurements_tell_geometry_and_come_ten_times_with_mixing_too(
+    recipe: Settings, facts_folder: Path
+) -> None:
     train(replace(recipe, dev=str(facts_folder), mixing="mean", steps=None, pairs=320), show=False)
     lines = [json.loads(line) for line in (recipe.output / "log.jsonl").read_text("utf-8").splitlines()]
     measured = [line["dev"] for line in lines if "dev" in line]

@@ -39,7 +39,12 @@ def test_fixed_ways_are_their_formulas() -> None:
     np.testing.assert_allclose(direction("mean", rows), rows.mean(0))
     np.testing.assert_allclose(direction("sum", rows), rows.sum(0))
     weighted = Mixer("weighted", [1.0, 3.0, 4.0], 0)
-    np.testing.assert_allclose(weighted.weights(rows @ rows.T, (0, 2), 0), [0.2, 0.8])
+    np.testing.assert_allclose(weighted.weights(rows @ rows.T, (0, 1, 2), 0), [0.125, 0.375, 0.5])
+    # Of three objectives, two are drawn: over all draws, each keeps its share.
+    shares = np.zeros(3)
+    for drawn in ((0, 1), (0, 2), (1, 2)):
+        shares[list(drawn)] += weighted.weights(rows[list(drawn)] @ rows[list(drawn)].T, drawn, 0) / 3
+    np.testing.assert_allclose(shares, [0.125, 0.375, 0.5])
 
 
 def test_pcgrad_is_the_published_algorithm() -> None:
@@ -52,7 +57,7 @@ def test_pcgrad_is_the_published_algorithm() -> None:
 def test_pcgrad_is_upgrad_for_two_objectives(seed: int) -> None:
     pytest.importorskip("quadprog")
     rows = gradients(2, 3, seed)
-    np.testing.assert_allclose(direction("pcgrad", rows), direction("upgrad", rows), atol=1e-5)
+    np.testing.assert_allclose(direction("pcgrad", rows), direction("upgrad", rows), atol=1e-4)
 
 
 def test_gradvac_is_the_published_formula_and_remembers() -> None:
@@ -177,9 +182,9 @@ def test_grad_cache_is_the_full_computation(facts_folder: Path, small_model: Pat
 
 
 def test_gradients_on_disk_are_those_in_memory(
-    facts_folder: Path, small_model: Path, monkeypatch: pytest.MonkeyPatch
+    facts_folder: Path, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = recipe(facts_folder, small_model, mixing="pcgrad", objectives=("pair",))
+    settings = recipe(facts_folder, small_model, tmp_path, mixing="pcgrad", objectives=("pair",))
     held = gradient_of(settings)
     monkeypatch.setattr(mixture, "_HELD_BYTES", 0)
     monkeypatch.setattr(mixture, "_COLUMNS", 1000)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -86,6 +88,27 @@ def sample(collection: Collection, share: float, seed: int) -> Collection:
     questions = np.fromiter((i in ids for i in collection.questions["id"].to_pylist()), np.bool_)
     kept = np.isin(passage_block, question_block[questions])
     return collection.keep(questions, np.where(asked, kept, chance[passage_block] < share))
+
+
+def joined(parts: Sequence[Collection]) -> Collection | None:
+    """Return several collections as one, ids and groups marked by their number; None for none."""
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    names = " + ".join(part.name for part in parts)
+    questions, passages, relevance = [], [], []
+    for number, part in enumerate(parts):
+        ids: list[list[str]] = []
+        for table, rows in ((part.questions, questions), (part.passages, passages)):
+            marked = [f"{number}:{i}" for i in table["id"].to_pylist()]
+            groups = [f"{number}:{g}" for g in table["group"].to_pylist()]
+            rows.extend(zip(marked, table["language"].to_pylist(), groups, table["text"].to_pylist(), strict=True))
+            ids.append(marked)
+        judged = part.relevance.to_pydict()
+        relevance.extend(
+            (ids[0][q], ids[1][p], g)
+            for q, p, g in zip(judged["question"], judged["passage"], judged["grade"], strict=True)
+        )
+    return Collection.build(names, questions, passages, relevance, {"source": "held out from training"})
 
 
 def _numbers(column: pa.ChunkedArray) -> Ints:

@@ -193,7 +193,7 @@ def _attention(
         if q.is_cuda:
             mixed = functional.scaled_dot_product_attention(a, b, c, attn_mask=mask, dropout_p=rate, scale=scale)
         else:
-            bias = torch.zeros(mask.shape).masked_fill_(~mask, float("-inf"))
+            bias = torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, float("-inf"))
             weights = torch.softmax(torch.add(bias, a @ b.transpose(-1, -2), alpha=scale), -1).to(c.dtype)
             mixed = functional.dropout(weights, rate) @ c
         parts.append(mixed.transpose(1, 2).flatten(0, 1)[group.places])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot._files import atomic_file, write_json
+from panglot._files import atomic_file, digest, write_json
 from panglot.batching.streams import is_english
 from panglot.corpus.collection import Collection
 from panglot.evaluation.bootstrap import Sums
@@ -63,48 +63,98 @@ def settings(study: Study, cell: Cell, material: Material, rate: float | None) -
         "seed": cell.seed,
         "output": str(place(study, cell).folder / "run"),
     }
-    if found.get("code_switch", "none") != "none":
+    if found.get("code_switch", "none") != "none" and found.get("batches") == "english":
         # English text alone, switched into the languages that others train on.
         found["code_switch_languages"] = [code for code in found["languages"] if not is_english(code)]
         found["languages"] = [code for code in found["languages"] if is_english(code)]
     if chosen is not None:
         found["learning_rate"] = chosen
     if cell.rate is not None:
-        assert study.rates is not None
-        # Measured once, at the end.
-        found |= {"dev_share": study.rates.dev_share, "dev_every": 1_000_000}
+        # Measured once, at the end: on the same rows for every strategy.
+        found |= {"dev": str(material.dev), "dev_every": 1_000_000}
     return found
 
 
-def run(study: Study, cell: Cell, material: Material, rate: float | None, tell: Any = None) -> bool:
+def key(study: Study, cell: Cell, material: Material, rate: float | None) -> str:
+    """Return the digest of all that a cell's figures depend on."""
+    recipe = {} if cell.strategy == START else settings(study, cell, material, rate)
+    model = study.train.get("model", "bundled")
+    return digest(json.dumps([material.key, model, {**recipe, "output": "", "on": "", "dev": ""}], sort_keys=True))
+
+
+def check(study: Study, cell: Cell, material: Material, rate: float | None) -> None:
+    """Check that a done cell was made as the study says now.
+
+    Raises:
+        PanglotError: It was made with other settings or data.
+    """
+    path = place(study, cell).folder / "cell.json"
+    if path.exists() and json.loads(path.read_text("utf-8"))["key"] != key(study, cell, material, rate):
+        raise PanglotError(
+            "this cell was made with other settings or data than the study has now",
+            file=path.parent,
+            cure="remove the folder to make it anew, or give the study another output",
+        )
+
+
+def run(
+    study: Study,
+    cell: Cell,
+    material: Material,
+    rate: float | None,
+    *,
+    data_dir: Path | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> bool:
     """Train and measure a cell, going on where an earlier process stopped; return False if another one has it.
 
     Raises:
-        PanglotError: Settings or data are wrong, or the loss is no longer a number.
+        PanglotError: Settings or data are wrong, or the loss is no longer a number; that is written down.
     """
     lies = place(study, cell)
     with claim(lies.folder) as free:
         if not free:
             return False
-        if not lies.done:
-            _run(study, cell, material, rate, lies.folder, tell)
+        try:
+            check(study, cell, material, rate)
+            if not lies.done:
+                _run(study, cell, material, rate, lies.folder, data_dir, tell)
+        except PanglotError as error:
+            fail(study, cell, 2, str(error))
+            raise
         (lies.folder / "failed.json").unlink(missing_ok=True)
         _tidy(lies.folder)
     return True
 
 
-def _run(study: Study, cell: Cell, material: Material, rate: float | None, folder: Path, tell: Any) -> None:
+def _run(
+    study: Study,
+    cell: Cell,
+    material: Material,
+    rate: float | None,
+    folder: Path,
+    data_dir: Path | None,
+    tell: Callable[[str], None] | None,
+) -> None:
     import panglot
     from panglot.encoders.cache import Cached
     from panglot.encoders.load import load
 
-    about: dict[str, Any] = {"strategy": cell.strategy, "size": cell.size, "seed": cell.seed, "rate": cell.rate}
+    made = key(study, cell, material, rate)
+    about: dict[str, Any] = {
+        "key": made,
+        "material": material.key,
+        "strategy": cell.strategy,
+        "size": cell.size,
+        "seed": cell.seed,
+        "rate": cell.rate,
+    }
     if cell.strategy == START:
         model: Any = str(study.train.get("model", "bundled"))
         about["training"] = None
     else:
         recipe = settings(study, cell, material, rate)
-        panglot.train(**recipe)
+        panglot.train(**recipe, data_dir=data_dir)
         about["training"] = {**_trained(folder / "run"), "learning_rate": recipe.get("learning_rate")}
         about["recipe"] = {name: value for name, value in recipe.items() if name not in {"output", "languages"}}
         if cell.rate is not None:
@@ -224,7 +274,7 @@ def best_rate(study: Study, strategy: str) -> float | None:
     """Return the learning rate with which a strategy did best on dev rows, None where nothing was tried.
 
     Raises:
-        PanglotError: No trial of the strategy came to its end.
+        PanglotError: A trial of the strategy is still to be done, or none came to its end.
     """
     if study.rates is None:
         return None
@@ -233,9 +283,12 @@ def best_rate(study: Study, strategy: str) -> float | None:
         return study.rates.grid[0]
     scores: dict[float, float] = {}
     for cell in trials:
-        path = place(study, cell).folder / "cell.json"
-        if path.exists() and cell.rate is not None:
-            dev = json.loads(path.read_text("utf-8"))["training"]["dev"]
+        lies = place(study, cell)
+        if not (lies.done or lies.failed):
+            raise PanglotError(f"{cell.name} is still to be done", file=study.file, field="rates",
+                               cure="run the study first")  # fmt: skip
+        if lies.done and cell.rate is not None:
+            dev = json.loads((lies.folder / "cell.json").read_text("utf-8"))["training"]["dev"]
             values = [dev.get(name) for name in ("monolingual", "crosslingual", "multilingual")]
             scores[cell.rate] = float(np.mean([value for value in values if value is not None]))
     if not scores:

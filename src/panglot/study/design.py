@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,10 @@ from panglot.training.settings import Settings
 
 START = "start"
 #: What the study decides, so a strategy may not.
-_RESERVED = ("output", "seed", "languages", "on", "data_dir", "dev", "dev_share", "dev_every", "checkpoint_every")
+_RESERVED = ("output", "seed", "languages", "on", "data_dir", "dev", "dev_share", "dev_every", "checkpoint_every",
+             "steps", "leave_out")  # fmt: skip
+#: What must be the same for all strategies.
+_COMMON = ("model", "pairs")
 
 
 @dataclass(frozen=True)
@@ -182,12 +185,16 @@ def read(path: str | Path) -> Study:
         str(whole.get("focus", names[0])),
         str(whole.get("rival", names[-1])),
     )
+    named = [test.on for test in study.tests]
+    if twice := [name for name in named if named.count(name) > 1]:
+        raise PanglotError(f"{twice[0]!r} is there twice", file=file, field="tests", cure="name each test once")
     for field in ("focus", "rival"):
         if getattr(study, field) not in names:
             raise PanglotError(f"no strategy is called {getattr(study, field)!r}", file=file, field=field,
                                cure=f"choose among {', '.join(names)}")  # fmt: skip
     for strategy in strategies:
-        _allowed({**train, **strategy.settings}, f"strategies.{strategy.name}", file)
+        _allowed({**train, **strategy.settings}, _RESERVED, f"strategies.{strategy.name}", file)
+        _allowed(strategy.settings, _COMMON, f"strategies.{strategy.name}", file)
         Settings.from_dict({**train, **strategy.settings, "on": list(study.on)}, file)
     return study
 
@@ -201,16 +208,19 @@ def _strategy(name: str, values: dict[str, Any], file: Path) -> Strategy:
     return Strategy(name, values, smallest)
 
 
-def _allowed(settings: Mapping[str, Any], field: str, file: Path) -> None:
-    if taken := sorted(set(settings) & set(_RESERVED)):
-        raise PanglotError(f"{taken[0]} is what the study decides", file=file, field=field, cure="remove it")
+def _allowed(settings: Mapping[str, Any], reserved: Sequence[str], field: str, file: Path) -> None:
+    if taken := sorted(set(settings) & set(reserved)):
+        raise PanglotError(f"{taken[0]} is what the study decides for all", file=file, field=field, cure="remove it")
 
 
 def _test(values: Any, file: Path) -> Test:
     if isinstance(values, str):
         values = {"on": values}
     _only(values, {f.name for f in fields(Test)}, "tests", file)
-    test = Test(str(values["on"]), float(values.get("share", 1.0)), tuple(values.get("languages", ())))
+    if not isinstance(values.get("on"), str):
+        raise PanglotError("is missing", file=file, field="tests.on", cure="name a data set")
+    languages = _words(values.get("languages", []), "tests.languages", file)
+    test = Test(values["on"], _number(values.get("share", 1.0), "tests.share", file), languages)
     if not 0 < test.share <= 1:
         raise PanglotError(f"{test.share} is no share", file=file, field="tests.share", cure="choose above 0, up to 1")
     return test
@@ -218,11 +228,14 @@ def _test(values: Any, file: Path) -> Test:
 
 def _rates(values: Mapping[str, Any], file: Path) -> Rates:
     _only(values, {f.name for f in fields(Rates)}, "rates", file)
-    grid = tuple(float(rate) for rate in values.get("grid", ()))
-    if not grid:
-        raise PanglotError("is missing", file=file, field="rates.grid", cure="name the learning rates to try")
+    if not isinstance(values.get("grid"), list) or not values["grid"]:
+        raise PanglotError(
+            "is missing", file=file, field="rates.grid", cure="name the learning rates to try, as a list"
+        )
+    grid = tuple(_number(rate, "rates.grid", file) for rate in values["grid"])
     size = values.get("size")
-    return Rates(grid, None if size is None else _size(size, file), float(values.get("dev_share", 0.1)))
+    share = _number(values.get("dev_share", 0.1), "rates.dev_share", file)
+    return Rates(grid, None if size is None else _size(size, file), share)
 
 
 def _size(value: Any, file: Path) -> int:
@@ -233,6 +246,12 @@ def _whole(value: Any, field: str, file: Path, least: int = 0) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise PanglotError(f"{value!r} is no whole number", file=file, field=field, cure=f"give {least} or more")
     return value
+
+
+def _number(value: Any, field: str, file: Path) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise PanglotError(f"{value!r} is no number", file=file, field=field, cure="give a number")
+    return float(value)
 
 
 def _words(value: Any, field: str, file: Path) -> tuple[str, ...]:

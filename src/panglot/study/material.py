@@ -12,7 +12,7 @@ from typing import Any
 from panglot._files import digest, write_json
 from panglot.corpus import overlap, registry
 from panglot.corpus.collection import Collection
-from panglot.corpus.split import sample
+from panglot.corpus.split import hold_out, joined, sample
 from panglot.study.claim import claim
 from panglot.study.design import Study
 from panglot.study.languages import LanguageSet, nested
@@ -23,13 +23,17 @@ class Material:
     """What the cells of a study train on and are measured on.
 
     Attributes:
+        key: Digest of what it was made after.
         training: Folders of the training sets.
+        dev: Folder of what is held out of them, in the languages of the trials, to choose learning rates by.
         tests: The test sets, by name.
         languages: The training languages of each size of the study.
         removed: Per training set, how many question groups were left out for each test set.
     """
 
+    key: str
     training: tuple[Path, ...]
+    dev: Path
     tests: dict[str, Collection]
     languages: dict[int, LanguageSet]
     removed: dict[str, dict[str, int]]
@@ -41,26 +45,24 @@ def prepare(study: Study, data_dir: Path | None) -> Material:
     Raises:
         PanglotError: A set is not at hand, or nothing of it is left.
     """
-    folder = study.output / "data"
-    wanted = digest(json.dumps([study.on, [[t.on, t.share, t.languages] for t in study.tests]]))
+    dev = [study.rates.dev_share, study.rates.size] if study.rates else None
+    key = digest(json.dumps([study.on, [[t.on, t.share, t.languages] for t in study.tests], dev]))
+    # Another file, another folder: what a killed worker left never passes for something else.
+    folder = study.output / "data" / key[:12]
     about = folder / "material.json"
-    while not _ready(about, wanted):
+    while not about.exists():
         with claim(folder) as free:
-            if free and not _ready(about, wanted):
-                _make(study, data_dir, folder, about, wanted)
+            if free and not about.exists():
+                _make(study, data_dir, folder, about)
             elif not free:
                 time.sleep(1)
     made: dict[str, Any] = json.loads(about.read_text("utf-8"))
     training = tuple(folder / name for name in made["training"])
     tests = {name: replace(Collection.open(folder / place), name=name) for name, place in made["tests"].items()}
-    return Material(training, tests, _languages(study, made["languages"]), made["removed"])
+    return Material(key, training, folder / "dev", tests, _languages(study, made["languages"]), made["removed"])
 
 
-def _ready(about: Path, wanted: str) -> bool:
-    return about.exists() and json.loads(about.read_text("utf-8"))["wanted"] == wanted
-
-
-def _make(study: Study, data_dir: Path | None, folder: Path, about: Path, wanted: str) -> None:
+def _make(study: Study, data_dir: Path | None, folder: Path, about: Path) -> None:
     tests: dict[str, str] = {}
     held: list[Any] = []
     for number, test in enumerate(study.tests):
@@ -74,15 +76,21 @@ def _make(study: Study, data_dir: Path | None, folder: Path, about: Path, wanted
     languages: set[str] = set()
     removed: dict[str, dict[str, int]] = {}
     training: list[str] = []
-    for wish in study.on:
+    dev: list[Collection] = []
+    for number, wish in enumerate(study.on):
         collection = registry.read(wish, data_dir=data_dir)
         kept, shared = overlap.leave_out(collection, held)
         removed[wish] = {found.test: found.groups for found in shared}
-        training.append(wish.replace("/", "_").replace(":", "_"))
-        replace(kept, name=wish).save(folder / training[-1])
         languages.update(kept.languages)
-    found = {"wanted": wanted, "training": training, "tests": tests, "languages": sorted(languages), "removed": removed}
-    write_json(about, found)
+        if study.rates is not None:
+            kept, part = hold_out(kept, study.rates.dev_share, 0)
+            dev.append(part)
+        training.append(f"train-{number}")
+        replace(kept, name=wish).save(folder / training[-1])
+    if study.rates is not None and (whole := joined(dev)) is not None:
+        size = study.rates.size if study.rates.size is not None else study.sizes[-1]
+        whole.select(_languages(study, sorted(languages))[size].languages).save(folder / "dev")
+    write_json(about, {"training": training, "tests": tests, "languages": sorted(languages), "removed": removed})
 
 
 def _languages(study: Study, languages: Sequence[str]) -> dict[int, LanguageSet]:

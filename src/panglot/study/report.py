@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
+from statistics import mean
 
 from panglot._errors import PanglotError
 from panglot._files import write_json, write_text
@@ -66,11 +67,11 @@ def to_markdown(results: Results, stands: Tally) -> str:
     lines = [f"# Study {escaped(study.file.stem)}", "", _head(results, stands), "", "## Answer", ""]
     lines += [f"- {escaped(sentence)}" for sentence in answer(results)] or ["No cell of both strategies is done."]
     for test, group in groupby(results.measured(), key=lambda key: key[0]):
-        lines += ["", f"## {escaped(test)}"]
+        lines += ["", f"## {escaped(test)}", "", _about(results, test)]
         for part, figures in groupby(group, key=lambda key: key[1]):
             names = [figure for _, _, figure in figures]
             lines += ["", f"### {PARTS[part].capitalize()}", "", _table(results, test, part, names)]
-    lines += ["", _foot(results, stands)]
+    lines += ["", "## Cost", "", _cost(results), "", _foot(results, stands)]
     return "\n".join(lines) + "\n"
 
 
@@ -149,6 +150,8 @@ def _points(found: Estimate) -> str:
 
 
 def _verdict(gap: Estimate, study: Study) -> str:
+    if gap.seeds < 2:
+        return "one seed, so nothing is told apart"
     if gap.ends is None or gap.ends[0] <= 0 <= gap.ends[1]:
         return "not told apart here"
     return f"{study.focus if gap.value > 0 else study.rival} keeps more"
@@ -161,12 +164,44 @@ def _languages(size: int) -> str:
 def _head(results: Results, stands: Tally) -> str:
     study = results.study
     rates = ", ".join(f"{name} {rate:g}" for name, rate in _rates(study).items() if rate is not None)
+    chosen = f" Learning rates, chosen on held-out training rows: {rates}." if rates else ""
     return (
-        f"{stands}. Every cell trains on {study.train.get('pairs', 'the same number of')} pairs, whatever the number of"
-        f" languages. {f'Learning rates, chosen on held-out training rows: {rates}. ' if rates else ''}Values are means"
-        f" over seeds; in brackets, 95 % intervals from {DRAWS:,} draws of question groups and of seeds, both with"
-        " replacement. Few seeds make intervals too narrow rather than too wide."
+        f"{stands}. Every cell trains on {_pairs(results)} pairs, whatever the number of languages (a run ends with the"
+        f" step that reaches its budget). Training rows that share text with a test set were left out.{chosen} Values"
+        f" are means over seeds; in brackets, 95 % intervals from {DRAWS:,} draws of question groups and of seeds, both"
+        " with replacement, uncorrected for the number of comparisons. With three seeds, read them as rough."
     )
+
+
+def _pairs(results: Results) -> str:
+    seen = [about["training"]["pairs"] for about in results.about.values() if about.get("training")]
+    return f"{min(seen):,} to {max(seen):,}" if seen else "the same number of"
+
+
+def _about(results: Results, test: str) -> str:
+    """Say what a test set is, as measured: its part, questions, passages, languages."""
+    share = next(each.share for each in results.study.tests if each.on == test)
+    figures = next(iter(results.about.values()))["figures"]["datasets"][test]
+    part = f"{100 * share:g} % of its groups: " if share < 1 else ""
+    return (
+        f"{part}{figures['questions']:,} questions, {figures['passages']:,} passages in one pool,"
+        f" {len(figures['languages'])} languages."
+    )
+
+
+def _cost(results: Results) -> str:
+    """Return steps, seconds and conflicts of each strategy as a table."""
+    rows: list[list[str]] = []
+    for strategy in results.study.strategies:
+        trained = [a["training"] for c, a in results.about.items() if c.strategy == strategy.name]
+        if not trained:
+            continue
+        steps, seconds = (mean(each[name] for each in trained) for name in ("steps", "seconds"))
+        mixed = [each for each in trained if "cosine" in each]
+        cosine = f"{mean(each['cosine'] for each in mixed):.2f}" if mixed else "–"
+        conflict = f"{100 * mean(each['conflicts'] for each in mixed):.0f} %" if mixed else "–"
+        rows.append([strategy.name, f"{steps:.0f}", f"{seconds:.0f}", cosine, conflict])
+    return table(["strategy", "steps", "seconds", "cosine of gradients", "in conflict"], rows)
 
 
 def _rates(study: Study) -> dict[str, float | None]:

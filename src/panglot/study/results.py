@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from panglot._errors import PanglotError
 from panglot.evaluation.bootstrap import Sums, draw, interval
 from panglot.study.cell import place
 from panglot.study.design import START, Cell, Study
@@ -48,11 +49,16 @@ class Results:
 
     Args:
         study: The study; cells that are not done are left out.
+
+    Raises:
+        PanglotError: Cells were made with other settings than the study has, or with different test sets.
     """
 
     def __init__(self, study: Study) -> None:
         self.study = study
         self._cells = {cell: place(study, cell).folder for cell in study.cells() if place(study, cell).done}
+        self._check()
+        self._draws: dict[tuple[str, int, str, tuple[int, ...]], tuple[float, Doubles, int] | None] = {}
 
     @cached_property
     def about(self) -> dict[Cell, dict[str, Any]]:
@@ -73,24 +79,67 @@ class Results:
         """Return the sizes at which a strategy has a done cell, growing."""
         return [size for size in self.study.sizes if self.cells(strategy, size)]
 
-    def draws(self, strategy: str, size: int, key: str) -> tuple[float, Doubles, int] | None:
+    def seeds(self, strategy: str, size: int) -> tuple[int, ...]:
+        """Return the seeds of a strategy's done cells."""
+        return tuple(cell.seed for cell in self.cells(strategy, size))
+
+    def draws(
+        self, strategy: str, size: int, key: str, seeds: tuple[int, ...] | None = None
+    ) -> tuple[float, Doubles, int] | None:
         """Return a figure's mean over seeds, its draws, shape ``[DRAWS]``, and the number of seeds; None without any.
+
+        Resampled means of n seeds vary (n − 1) / n times as much as they should; the draws are stretched by that.
 
         Args:
             strategy: The strategy, or ``start``.
             size: Number of training languages; of the start, that of the cell that it is compared with.
             key: ``test|slice|figure``.
+            seeds: Only these; by default all that are done.
         """
         test, part, figure = key.split("|")
-        if strategy == START and part in {"seen", "unseen"}:
-            key = f"{test}|{part}-{size}|{figure}"
-        found = [self._sums[cell][key] for cell in self.cells(strategy, size) if key in self._sums[cell]]
+        if strategy == START:
+            seeds = None
+            if part in {"seen", "unseen"}:
+                key = f"{test}|{part}-{size}|{figure}"
+        chosen = self.seeds(strategy, size) if seeds is None else seeds
+        wish = (strategy, size, key, chosen)
+        if wish not in self._draws:
+            cells = [cell for cell in self.cells(strategy, size) if cell.seed in chosen and key in self._sums[cell]]
+            self._draws[wish] = self._drawn([self._sums[cell][key] for cell in cells], key)
+        return self._draws[wish]
+
+    @staticmethod
+    def _drawn(found: list[Sums], key: str) -> tuple[float, Doubles, int] | None:
         if not found:
             return None
         each = np.stack([draw({key: sums}, DRAWS, 0)[key] for sums in found])
-        seeds = np.random.default_rng(1).integers(0, len(each), (len(each), DRAWS))
+        count = len(each)
+        if count > 1:
+            centre = each.mean(axis=0)
+            each = centre + (each - centre) * np.sqrt(count / (count - 1))
+        seeds = np.random.default_rng(1).integers(0, count, (count, DRAWS))
         mean = float(np.mean([sums.mean() for sums in found]))
-        return mean, np.take_along_axis(each, seeds, axis=0).mean(axis=0), len(found)
+        return mean, np.take_along_axis(each, seeds, axis=0).mean(axis=0), count
+
+    def _check(self) -> None:
+        if len({about.get("material") for about in self.about.values()}) > 1:
+            raise PanglotError(
+                "its cells were measured on different data",
+                file=self.study.output / "cells",
+                cure="remove the cells to make them anew, or give the study another output",
+            )
+        for cell, about in self.about.items():
+            if cell.strategy == START:
+                continue
+            wanted = {**self.study.train, **self.study.strategy(cell.strategy).settings}
+            wanted.pop("learning_rate", None)
+            made = about.get("recipe", {})
+            if changed := sorted(name for name, value in wanted.items() if made.get(name, value) != value):
+                raise PanglotError(
+                    f"made with {changed[0]} {made.get(changed[0])!r}, and the study has {wanted[changed[0]]!r} now",
+                    file=self._cells[cell],
+                    cure="remove the folder to make it anew, or give the study another output",
+                )
 
     def estimate(self, strategy: str, size: int, key: str) -> Estimate | None:
         """Return a figure with its interval, or None without a cell."""
@@ -107,7 +156,9 @@ class Results:
 
     def difference(self, one: str, other: str, size: int, key: str, *, of: str = START) -> Estimate | None:
         """Return how much more of the reference one strategy keeps than another."""
-        pairs = [(self.draws(s, size, key), self._reference(s, size, key, of)) for s in (one, other)]
+        # The seeds that both have, so that the difference is paired.
+        both = tuple(sorted(set(self.seeds(one, size)) & set(self.seeds(other, size))))
+        pairs = [(self.draws(s, size, key, both), self._reference(s, size, key, of)) for s in (one, other)]
         shares: list[tuple[float, Doubles, int]] = []
         for mine, reference in pairs:
             if mine is None or reference is None or reference[0] == 0:
@@ -164,7 +215,8 @@ def as_dict(results: Results) -> dict[str, Any]:
                 row = _plain(found)
                 if strategy != START and figure != "multilingual.rank_distance":
                     row["retention_of_start"] = _plain(results.retention(strategy, size, key))
-                    row["retention_of_best"] = _plain(results.retention(strategy, size, key, of="best"))
+                    if part in {"all", "never"}:  # elsewhere the languages differ from size to size
+                        row["retention_of_best"] = _plain(results.retention(strategy, size, key, of="best"))
                 rows.setdefault(strategy, {})[_size(size)] = row
         values.setdefault(test, {}).setdefault(part, {})[figure] = rows
     return {

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from panglot._errors import PanglotError
-from panglot.study.cell import best_rate, fail, place, run
+from panglot.study.cell import best_rate, check, fail, place, run
 from panglot.study.claim import claimed
 from panglot.study.design import START, Cell, Study
 from panglot.study.material import prepare
 
 TAKEN = 75
 """Exit status of a cell that another worker has."""
+_REFUSED = 2
+_INTERRUPTED = (130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
 
 
 @dataclass(frozen=True)
@@ -69,19 +73,43 @@ def work(
         PanglotError: Data are not at hand.
         KeyboardInterrupt: By Ctrl-C; the cell at hand has saved its state.
     """
-    prepare(study, data_dir)
-    for cells in (study.trials(), study.cells()):
-        chosen = [cell for cell in cells if not only or cell.strategy in only]
-        for number, cell in enumerate(chosen, 1):
-            lies = place(study, cell)
-            if lies.done or (lies.failed and not again) or claimed(lies.folder):
+    if unknown := [name for name in only if name not in {s.name for s in study.strategies}]:
+        raise PanglotError(f"no strategy is called {unknown[0]!r}", file=study.file, field="only",
+                           cure=f"choose among {', '.join(s.name for s in study.strategies)}")  # fmt: skip
+    material = prepare(study, data_dir)
+    tried = set[Cell]()
+    for cells, waits in ((study.trials(), True), (study.cells(), False)):
+        chosen = [cell for cell in cells if not only or cell.strategy in {*only, START}]
+        while todo := [cell for cell in chosen if _open(study, cell, tried, again=again)]:
+            mine = [cell for cell in todo if not claimed(place(study, cell).folder)]
+            if not mine and not waits:
+                break
+            if not mine:
+                # Rates are chosen by all trials, so the cells wait for those of other workers.
+                time.sleep(2)
                 continue
-            tell(f"{number} of {len(chosen)}: {cell.name}")
+            cell = mine[0]
+            tell(f"{chosen.index(cell) + 1} of {len(chosen)}: {cell.name}")
             status, told = _start(study, cell, data_dir)
+            if status != TAKEN:
+                tried.add(cell)
             if status not in (0, TAKEN):
-                fail(study, cell, status, told)
+                if status != _REFUSED:  # it wrote that down itself
+                    fail(study, cell, status, told)
                 tell(f"{cell.name} failed: {told.strip().splitlines()[-1] if told.strip() else f'status {status}'}")
+        for cell in chosen:
+            if place(study, cell).done:
+                check(study, cell, material, _rate(study, cell))
     return tally(study)
+
+
+def _open(study: Study, cell: Cell, tried: set[Cell], *, again: bool) -> bool:
+    lies = place(study, cell)
+    return not lies.done and cell not in tried and (again or not lies.failed)
+
+
+def _rate(study: Study, cell: Cell) -> float | None:
+    return None if cell.strategy == START or cell.rate is not None else best_rate(study, cell.strategy)
 
 
 def run_cell(study: Study, name: str, data_dir: Path | None, tell: Callable[[str], None]) -> int:
@@ -94,8 +122,8 @@ def run_cell(study: Study, name: str, data_dir: Path | None, tell: Callable[[str
     if name not in by_name:
         raise PanglotError(f"no cell is called {name!r}", file=study.file, cure=f"choose among {', '.join(by_name)}")
     cell = by_name[name]
-    rate = None if cell.strategy == START or cell.rate is not None else best_rate(study, cell.strategy)
-    return 0 if run(study, cell, prepare(study, data_dir), rate, tell) else TAKEN
+    material = prepare(study, data_dir)
+    return 0 if run(study, cell, material, _rate(study, cell), data_dir=data_dir, tell=tell) else TAKEN
 
 
 def _start(study: Study, cell: Cell, data_dir: Path | None) -> tuple[int, str]:
@@ -117,6 +145,6 @@ def _start(study: Study, cell: Cell, data_dir: Path | None) -> tuple[int, str]:
             process.terminate()
             process.wait()
             raise
-    if process.returncode == 130:
+    if process.returncode in _INTERRUPTED:
         raise KeyboardInterrupt
     return process.returncode, "".join(said)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from panglot.batching.streams import DISTILL, is_english
 from panglot.corpus import overlap, registry
 from panglot.corpus.collection import Collection, Ints
 from panglot.corpus.overlap import Overlap
-from panglot.corpus.split import hold_out
+from panglot.corpus.split import hold_out, joined
 from panglot.encoders.protocol import Side
 from panglot.training.switching import Switching, english_rows, told
 
@@ -85,7 +86,8 @@ def load(settings: Settings) -> TrainingData:
     shared: list[Overlap] = []
     tests = [overlap.prepare(registry.read(name, data_dir=settings.data_dir)) for name in settings.leave_out]
     for wish in settings.on:
-        name, _, candidates = wish.partition("@")
+        known = not Path(wish).exists()
+        name, _, candidates = wish.partition("@") if known else (wish, "", "")
         collection = registry.read(
             name,
             data_dir=settings.data_dir,
@@ -98,7 +100,8 @@ def load(settings: Settings) -> TrainingData:
                 field="on",
                 cure="train on another set, such as mlqa or starter:train",
             )
-        collection = replace(collection, name=wish)
+        # The name seeds the permutations: that of a saved collection is the same wherever it lies.
+        collection = replace(collection, name=wish) if known else collection
         if tests:
             collection, found = overlap.leave_out(collection, tests)
             shared.extend(found)
@@ -106,29 +109,9 @@ def load(settings: Settings) -> TrainingData:
             collection, dev = hold_out(collection, settings.dev_share, settings.seed)
             held.append(dev)
         train.append(collection)
-    dev = registry.read(settings.dev, data_dir=settings.data_dir) if settings.dev else _joined(held)
+    dev = registry.read(settings.dev, data_dir=settings.data_dir) if settings.dev else joined(held)
     sources = tuple(source(collection) for collection in train)
     return TrainingData(tuple(train), sources, dev, Switching.of(settings, sources), tuple(shared))
-
-
-def _joined(parts: list[Collection]) -> Collection | None:
-    if len(parts) < 2:
-        return parts[0] if parts else None
-    names = " + ".join(part.name for part in parts)
-    questions, passages, relevance = [], [], []
-    for number, part in enumerate(parts):
-        ids: list[list[str]] = []
-        for table, rows in ((part.questions, questions), (part.passages, passages)):
-            marked = [f"{number}:{i}" for i in table["id"].to_pylist()]
-            groups = [f"{number}:{g}" for g in table["group"].to_pylist()]
-            rows.extend(zip(marked, table["language"].to_pylist(), groups, table["text"].to_pylist(), strict=True))
-            ids.append(marked)
-        judged = part.relevance.to_pydict()
-        relevance.extend(
-            (ids[0][q], ids[1][p], g)
-            for q, p, g in zip(judged["question"], judged["passage"], judged["grade"], strict=True)
-        )
-    return Collection.build(names, questions, passages, relevance, {"source": "held out from training"})
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,7 @@ def train(settings: Settings, *, show: bool | None = None) -> Path:
     state = _State(trainee, _optimizer(trainee, settings), update, Progress())
     if (kept := checkpoint.newest(run.checkpoints)) is not None:
         _restore(state, kept)
+    _same_step(state.progress.step, processes, device)
     watch = Watch(training_data.dev, settings, trainee) if training_data.dev else None
 
     shown = first if show is None else show
@@ -132,7 +133,7 @@ def _steps(
             best, state.progress = watch.judge(state.progress, score)
             if log is not None:
                 log.write(state.progress.step, {"dev": figures}, share)
-        stop = _agreed(stopped(), processes)
+        stop = _agreed(stopped(), processes, state.trainee.device)
         late = settings.checkpoint_every == 0 and time.monotonic() - saved > _CHECKPOINT_SECONDS
         asked = settings.checkpoint_every > 0 and state.progress.step % settings.checkpoint_every == 0
         if log is not None and (stop or late or asked or best or share >= 1):
@@ -276,15 +277,35 @@ def _not_a_number(outcome: Outcome, sources: Sequence[Source], run: Run) -> Pang
     )
 
 
-def _agreed(stop: bool, processes: Processes) -> bool:
+def _agreed(stop: bool, processes: Processes, device: Any) -> bool:
     """Whether any process was asked to stop."""
     import torch
 
     if processes.count == 1:
         return stop
-    flag = torch.tensor([float(stop)])
+    flag = torch.tensor([float(stop)], device=device)
     torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
     return bool(flag.item())
+
+
+def _same_step(step: int, processes: Processes, device: Any) -> None:
+    """Check that all processes go on from one checkpoint.
+
+    Raises:
+        PanglotError: They do not.
+    """
+    import torch
+
+    if processes.count == 1:
+        return
+    ends = torch.tensor([step, -step], device=device)
+    torch.distributed.all_reduce(ends, op=torch.distributed.ReduceOp.MAX)
+    if int(ends[0]) != -int(ends[1]):
+        raise PanglotError(
+            f"processes go on from different steps, {-int(ends[1])} and {int(ends[0])}",
+            field="output",
+            cure="give all machines one shared run folder",
+        )
 
 
 @contextmanager

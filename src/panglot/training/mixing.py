@@ -52,7 +52,8 @@ class Mixer:
     ``mean``, ``sum`` and ``weighted`` (a mean by the objectives' own weights) are standard gradient mixing. PCGrad
     (2001.06782) and GradVac (2010.05874, β = .01) give the mean of the corrected gradients; CAGrad (2110.14048) has
     c = .5; MGDA, IMTL-G, Aligned-MTL (2305.19000), UPGrad (2406.16232) and FairGrad (2402.15638, α = 2) are as in
-    their papers; Nash-MTL (2202.01017) solves G w = 1/w, so that its update has norm √K.
+    their papers; Nash-MTL (2202.01017) solves G w = 1/w, so that its update has norm √K (where the solver finds no
+    solution, as with parallel gradients, its weights are equal).
 
     Args:
         way: The way; not ``none``.
@@ -78,8 +79,8 @@ class Mixer:
         if self._way == "sum":
             return np.ones(len(drawn))
         if self._way == "weighted":
-            own = self._own[list(drawn)]
-            return own / own.sum()
+            # Over the draws of a few, each objective keeps its share on average.
+            return self._own[list(drawn)] * len(self._own) / (len(drawn) * self._own.sum())
         return None
 
     def weights(self, gramian: np.ndarray[Any, Any], drawn: Sequence[int], step: int) -> np.ndarray[Any, Any]:
@@ -101,7 +102,15 @@ class Mixer:
             torch.manual_seed(self._seed * 1_000_003 + step)
             if self._way == "gradvac":
                 return self._vaccine(normal, drawn)
-            return _WAYS[self._way](normal, scale)
+            try:
+                return _WAYS[self._way](normal, scale)
+            except Exception as error:
+                # Each solver has errors of its own kind.
+                raise PanglotError(
+                    f"{self._way} found no weights in step {step + 1}: {error}",
+                    field="mixing",
+                    cure="choose mean or pcgrad, in a new run folder",
+                ) from error
 
     def _vaccine(self, normal: Tensor, drawn: Sequence[int]) -> np.ndarray[Any, Any]:
         import torch
@@ -144,8 +153,8 @@ def _upgrad(normal: Tensor, _: float) -> np.ndarray[Any, Any]:
     from torchjd.aggregation import UPGradWeighting
     from torchjd.linalg import QuadprogProjector
 
-    # Double precision needs less on the diagonal than the 1e-4 that is there for single.
-    return UPGradWeighting(projector=QuadprogProjector(reg_eps=1e-8))(normal).numpy()
+    # The sums are in double precision: less is needed on the diagonal than the 1e-4 that is there for single.
+    return UPGradWeighting(projector=QuadprogProjector(reg_eps=1e-6))(normal).numpy()
 
 
 def _fair(normal: Tensor, scale: float) -> np.ndarray[Any, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from panglot._files import explain_write
 from panglot.training.mixing import Diagnosis, Mixer, diagnose
 
 if TYPE_CHECKING:
@@ -42,6 +45,7 @@ def mix(
     mixer: Mixer,
     drawn: Sequence[int],
     k: int,
+    folder: Path | None = None,
 ) -> Mixed:
     """Leave the combined gradient of several objectives in the parameters' ``.grad``.
 
@@ -54,6 +58,10 @@ def mix(
         mixer: Finds the weights.
         drawn: The numbers of the objectives.
         k: The step.
+        folder: Where gradients go that are too large for memory; by default the system's place for such files.
+
+    Raises:
+        PanglotError: There is no room for them.
     """
     known = mixer.fixed(drawn)
     if known is not None and len(drawn) > _WATCHED:
@@ -65,7 +73,7 @@ def mix(
         _put(parameters, total)
         return Mixed(found, known, None)
     size = sum(parameter.numel() for parameter in parameters)
-    held = _room(len(drawn), size, parameters[0])
+    held = _room(len(drawn), size, parameters[0], folder)
     found = []
     for row, loss in zip(held, losses, strict=True):
         found.append(_alone(parameters, loss))
@@ -96,12 +104,15 @@ def combination(held: Tensor, weights: np.ndarray[Any, Any]) -> Tensor:
     return torch.cat([factors @ part for part in held.split(_COLUMNS, dim=1)])
 
 
-def _room(rows: int, size: int, like: nn.Parameter) -> Tensor:
+def _room(rows: int, size: int, like: nn.Parameter, folder: Path | None) -> Tensor:
     import torch
 
     if rows * size * 4 <= _HELD_BYTES:
         return torch.empty(rows, size, device=like.device)
-    with tempfile.TemporaryFile() as file:  # its space lives as long as the mapping
+    place = folder or Path(tempfile.gettempdir())
+    with explain_write(place), tempfile.TemporaryFile(dir=place) as file:  # its space lives as long as the mapping
+        # Taken now: a mapping that finds no room when it is written to kills the process.
+        os.posix_fallocate(file.fileno(), 0, rows * size * 4)
         return torch.from_numpy(np.memmap(file, np.float32, "w+", shape=(rows, size)))
 
 

@@ -60,9 +60,14 @@ def card(settings: Settings, data: TrainingData, progress: Progress) -> str:
         f"| {c.name} | {c.about.get('licence', 'not stated')} | {rows.rows:,} | {', '.join(rows.languages)} |"
         for c, rows in zip(data.collections, data.sources, strict=True)
     ]
+    batches = f"`{settings.batches}` batches"
+    if settings.mixing != "none":
+        batches = (
+            f"the gradients of {', '.join(f'`{name}`' for name in settings.objectives)} mixed by `{settings.mixing}`"
+        )
     told = (
         f"A multilingual retrieval model, trained by [panglot](https://github.com/panglot/panglot) from"
-        f" `{settings.model}` with `{settings.batches}` batches: {progress.pairs:,} pairs in {progress.step:,} steps,"
+        f" `{settings.model}` with {batches}: {progress.pairs:,} pairs in {progress.step:,} steps,"
         f" {progress.seconds:,.0f} seconds."
     )
     lines += [

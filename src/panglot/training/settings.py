@@ -171,6 +171,10 @@ class Settings:
                 raise PanglotError(f"{getattr(self, name)!r} is unknown", field=name, cure=f"choose among {known}")
         if self.patience and not (self.dev or self.dev_share):
             raise PanglotError("stopping early needs a dev collection", field="patience", cure="give dev or dev_share")
+        if self.mixing == "none" and (self.objectives != type(self).objectives or self.objectives_per_step):
+            raise PanglotError(
+                "objectives are mixed, and mixing is none", field="objectives", cure="set mixing, for example to mean"
+            )
         if any(":" in wish for wish in self.objectives) and self.mixing not in {"none", "weighted"}:
             raise PanglotError(
                 f"{self.mixing} has no use for weights", field="objectives", cure="leave them out, or mix weighted"

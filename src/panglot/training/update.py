@@ -102,7 +102,8 @@ class Update:
         assert self._mixer is not None
         batches = self._plan(k)
         losses = [lambda b=batch, i=index: self._gradient(b, i) for index, batch in batches.items()]
-        mixed = mix(list(self._trainee.trained.values()), losses, self._mixer, list(batches), k)
+        mixed = mix(list(self._trainee.trained.values()), losses, self._mixer, list(batches), k,
+                    self._settings.output)  # fmt: skip
         told: dict[str, Any] = {"objectives": [], **self._tokenized.told()}
         for place, (index, batch) in enumerate(batches.items()):
             about: dict[str, Any] = {
