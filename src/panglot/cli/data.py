@@ -1,4 +1,4 @@
-"""``panglot data``: which data sets there are, and what is in one."""
+"""``panglot data``: which data sets there are, what is in one, and what can be made of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from typing import Any
 import click
 
 from panglot._files import write_json
+from panglot.cli.data_check import check
+from panglot.cli.data_convert import convert
+from panglot.cli.data_from_docs import from_docs
 from panglot.corpus import registry
 from panglot.corpus.cards import CARDS, Card
 from panglot.corpus.collection import Collection
@@ -22,7 +25,12 @@ _JSON = click.option("--json", "to", metavar="PATH", help="Write the figures as 
 
 @click.group("data")
 def data() -> None:
-    """Look at data sets."""
+    """Look at data sets, convert and check them, and make them of documents."""
+
+
+data.add_command(convert)
+data.add_command(check)
+data.add_command(from_docs)
 
 
 @data.command("list")

@@ -34,11 +34,11 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise _empty(path)
 
 
-def read_text(path: Path) -> str:
-    """Return the whole text of a UTF-8 file, plain or gzipped.
+def read_bytes(path: Path) -> bytes:
+    """Return the whole content of a file, plain or gzipped, without a byte order mark.
 
     Raises:
-        PanglotError: The file is missing, empty, cut short, or not UTF-8.
+        PanglotError: The file is missing, empty, or cut short.
     """
     pieces: list[bytes] = []
     try:
@@ -50,6 +50,16 @@ def read_text(path: Path) -> str:
     raw = b"".join(pieces).removeprefix(_BOM)
     if not raw.strip():
         raise _empty(path)
+    return raw
+
+
+def read_text(path: Path) -> str:
+    """Return the whole text of a UTF-8 file, plain or gzipped.
+
+    Raises:
+        PanglotError: The file is missing, empty, cut short, or not UTF-8.
+    """
+    raw = read_bytes(path)
     try:
         return raw.decode()
     except UnicodeDecodeError as error:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from panglot._errors import PanglotError
-from panglot.corpus import _cache, beir, jsonl, parquet, squad
+from panglot.corpus import _cache, beir, clef, jsonl, parquet, squad
 from panglot.corpus._folder import plain_name
 from panglot.corpus.collection import Collection
 from panglot.corpus.language import canonical
@@ -46,10 +46,13 @@ def _read_passages(path: Path, ending: str) -> Collection:
             return Collection.open(path)
         if any(path.glob("corpus.jsonl*")):
             return beir.read(path)
+        if (path / "documents").is_dir() and (path / "topics").is_dir():
+            return clef.read(path)
         raise PanglotError(
             "a folder of no known layout",
             file=path,
-            cure="give one with collection.json (saved by panglot), or BEIR's corpus, queries and qrels",
+            cure="give one with collection.json (saved by panglot), BEIR's corpus, queries and qrels, or TREC's "
+            "documents, topics and qrels",
         )
     if ending in ("jsonl", "ndjson"):
         return _kept(path, lambda: jsonl.read(path))

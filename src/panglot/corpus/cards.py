@@ -3,58 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+from panglot.corpus.card import Card, codes
+from panglot.corpus.cards_questions import QUESTION_SETS
 
-@dataclass(frozen=True)
-class Card:
-    """One known data set.
-
-    Attributes:
-        name: What the user calls it.
-        title: One line about it.
-        task: What its questions and passages are.
-        languages: Canonical codes, sorted.
-        parallel: What ties its translations, or "no".
-        size: Its size in words.
-        licence: Its licence.
-        source: Where to get it.
-        folder: The name of its folder under the data folder.
-        files: One pattern, below that folder, that tells whether the set is there.
-        parts: What ``NAME:PART`` may say; the first is the default. Empty where there are no parts.
-        candidates: What ``candidates`` may say; the first is the default.
-        test_only: Parts that must never be trained on; "*" is all.
-        hub: Repository of data sets on the hub that holds it, or "".
-        hub_files: Patterns of the files of that repository that are needed.
-        draws_on: Names of other sets that must be at hand, for it takes passages from them.
-        pairs: The set is a row of pairs with English, each a set of its own: ``NAME:XX``, and no whole.
-    """
-
-    name: str
-    title: str
-    task: str
-    languages: tuple[str, ...]
-    parallel: str
-    size: str
-    licence: str
-    source: str
-    folder: str = ""
-    files: str = "*.json*"
-    parts: tuple[str, ...] = ()
-    candidates: tuple[str, ...] = ("paragraph",)
-    test_only: tuple[str, ...] = ()
-    hub: str = ""
-    hub_files: tuple[str, ...] = ()
-    draws_on: tuple[str, ...] = ()
-    pairs: bool = False
-
-    def is_test_only(self, part: str) -> bool:
-        """Tell whether ``part`` ("" where there are none) must never be trained on."""
-        return "*" in self.test_only or part in self.test_only
-
-
-def _codes(text: str) -> tuple[str, ...]:
-    return tuple(sorted(text.split()))
+__all__ = ["CARDS", "Card"]
 
 
 _STARTER = "ar bn de en es fi hi id ja ru sw zh"
@@ -92,7 +45,7 @@ CARDS: Mapping[str, Card] = {
             "starter",
             "Short factual passages with one question each, written for panglot",
             "question to passage",
-            _codes(_STARTER),
+            codes(_STARTER),
             "group",
             "at least 100 facts in each language",
             "CC0-1.0",
@@ -105,7 +58,7 @@ CARDS: Mapping[str, Card] = {
             "xquad-r",
             "XQuAD-R of LAReQA: the same 240 paragraphs and 1,190 questions in all (arXiv 2004.05484)",
             "question to answer sentence",
-            _codes("ar de el en es hi ru th tr vi zh"),
+            codes("ar de el en es hi ru th tr vi zh"),
             "question id",
             "1,190 questions a language, 13,014 sentences",
             "CC BY-SA 4.0",
@@ -118,7 +71,7 @@ CARDS: Mapping[str, Card] = {
             "mlqa-r",
             "LAReQA's MLQA-R: MLQA with sentence candidates (arXiv 2004.05484)",
             "question to answer sentence",
-            _codes("ar de en es hi vi zh"),
+            codes("ar de en es hi vi zh"),
             "question id, 2 to 4 languages each",
             "20,534 sentences",
             "CC BY-SA 3.0",
@@ -131,7 +84,7 @@ CARDS: Mapping[str, Card] = {
             "mlqa",
             "Questions in seven languages, passages about the same facts (arXiv 1910.07475)",
             "question to answer sentence or paragraph",
-            _codes("ar de en es hi vi zh"),
+            codes("ar de en es hi vi zh"),
             "question id, each in English and about three others; passages comparable, not translated",
             "dev: 1,148 questions, 15,747 pairs; test: 11,590 questions in the whole",
             "CC BY-SA 3.0",
@@ -147,7 +100,7 @@ CARDS: Mapping[str, Card] = {
             "tydiqa-goldp",
             "Questions by native speakers, gold passages of Wikipedia (arXiv 2003.05002)",
             "question to paragraph",
-            _codes("ar bn en fi id ko ru sw te"),
+            codes("ar bn en fi id ko ru sw te"),
             "no",
             "dev: 5,077 questions, 4,488 passages",
             "Apache-2.0",
@@ -164,7 +117,7 @@ CARDS: Mapping[str, Card] = {
             "tydiqa-goldp-large",
             "TyDi QA's dev questions over larger pools; never with tydiqa-goldp:train or a quarter of squad2-en-fi",
             "question to paragraph",
-            _codes("ar bn en fi id ko ru sw te"),
+            codes("ar bn en fi id ko ru sw te"),
             "no",
             "dev: 5,077 questions, 22,773 passages (bn 465 to en 8,588)",
             "Apache-2.0, CC BY-SA 4.0",
@@ -178,7 +131,7 @@ CARDS: Mapping[str, Card] = {
             "squad2-en-fi",
             "SQuAD 2.0's training part in Finnish (machine-translated) and English (translated back)",
             "question to paragraph",
-            _codes("en fi"),
+            codes("en fi"),
             "question id",
             "130,319 questions and 19,035 paragraphs a language",
             "Apache-2.0, CC BY-SA 4.0",
@@ -190,7 +143,7 @@ CARDS: Mapping[str, Card] = {
             "xor-questions",
             "XOR-TyDi's human translations of questions to and from English (arXiv 2010.11856)",
             "question to its translation",
-            _codes("ar bn en fi ja ko ru te"),
+            codes("ar bn en fi ja ko ru te"),
             "line",
             "some 32,800 pairs",
             "MIT",
@@ -203,7 +156,7 @@ CARDS: Mapping[str, Card] = {
             "libreoffice-help",
             "Help pages of LibreOffice: title to passage",
             "title to passage",
-            _codes(_HELP),
+            codes(_HELP),
             "group",
             "54,377 passages in 1,748 groups",
             "MPL-2.0",
@@ -216,7 +169,7 @@ CARDS: Mapping[str, Card] = {
             "ntrex-128",
             "NTREX-128: news sentences and their translations, or passages of 3 to 5 sentences (WMT 2022)",
             "sentence to its translation, or first sentence to the rest of its passage",
-            _codes(_NTREX),
+            codes(_NTREX),
             "sentence",
             "1,997 sentences or 516 passages in 123 documents, a quarter of them in test",
             "CC BY-SA 4.0",
@@ -231,7 +184,7 @@ CARDS: Mapping[str, Card] = {
             "sib-200",
             "SIB-200: sentences of FLORES in 205 languages (arXiv 2309.07445); overlaps Belebele and FLORES",
             "sentence to its translation",
-            _codes(_SIB),
+            codes(_SIB),
             "sentence",
             "701 sentences in train, 99 in dev, 204 in test",
             "CC BY-SA 4.0",
@@ -246,7 +199,7 @@ CARDS: Mapping[str, Card] = {
             "tatoeba-112",
             "LASER's test pairs of 112 languages with English (arXiv 1812.10464): read as tatoeba-112:XX",
             "sentence to its translation, both ways, within each pair",
-            _codes(_TATOEBA),
+            codes(_TATOEBA),
             "pair",
             "88,877 pairs, 104 to 1,000 a language",
             "CC BY 2.0 FR",
@@ -257,5 +210,6 @@ CARDS: Mapping[str, Card] = {
             test_only=("*",),
             pairs=True,
         ),
+        *QUESTION_SETS,
     )
 }

@@ -4,41 +4,20 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from panglot._errors import PanglotError
-from panglot.corpus import _cache, _hub, lareqa, mlqa, squad_en_fi, tydiqa
+from panglot.corpus import _cache, _hub
 from panglot.corpus._paths import read_path
+from panglot.corpus._readers import READERS as _READERS
+from panglot.corpus._readers import SELECTING, Wish
 from panglot.corpus.cards import CARDS, Card
 from panglot.corpus.collection import Collection
 from panglot.corpus.language import canonical
 
 __all__ = ["CARDS", "Card", "find", "read"]
-
-
-@dataclass(frozen=True)
-class _Wish:
-    """What exactly of a known set is wanted."""
-
-    card: Card
-    part: str
-    candidates: str
-    context: bool
-    languages: tuple[str, ...] = ()
-    others: Mapping[str, Path] = field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return self.card.name if self.part in ("", *self.card.parts[:1]) else f"{self.card.name}:{self.part}"
-
-    @property
-    def about(self) -> dict[str, str]:
-        card = self.card
-        test_only = "yes" if card.is_test_only(self.part) else "no"
-        return {"title": card.title, "licence": card.licence, "source": card.source, "part": self.part,
-                "test_only": test_only}  # fmt: skip
 
 
 def read(
@@ -54,7 +33,8 @@ def read(
 
     A known name (``xquad-r``, ``mlqa:test``, ``ntrex-128:test@passage``; see :data:`CARDS`) is looked for under
     ``data_dir``, then under ``$PANGLOT_DATA``, then on the hub where one can be reached. Anything else is a path: a
-    folder that :meth:`Collection.save` wrote, a BEIR folder, JSON lines, Parquet, or a SQuAD-like JSON file. Known
+    folder that :meth:`Collection.save` wrote, a BEIR or TREC folder, JSON lines, Parquet, or a SQuAD-like JSON file;
+    ``hub:owner/name?question=COLUMN&passage=COLUMN&language=en`` reads the columns of a hub data set. Known
     sets and large files are parsed once and memory-mapped from the cache afterwards. ``about["test_only"]`` is
     ``"yes"`` for sets that must not be trained on.
 
@@ -77,18 +57,25 @@ def read(
     if isinstance(name_or_path, str) and head in CARDS:
         chosen = _pair(CARDS[head], tail or part, languages) if CARDS[head].pairs else tail if colon else part
         wish = _wish(CARDS[head], chosen, style if at else candidates, context)
-        if head in _SELECTING:
+        if head in SELECTING:
             wish = replace(wish, languages=tuple(sorted(canonical(code) for code in languages or ())))
         collection = _read_known(wish, data_dir)
         if at:
             collection = replace(collection, name=f"{collection.name}@{style}")
+    elif text.startswith("hub:"):
+        from panglot.corpus import hub_columns
+
+        collection = hub_columns.read_name(text)
     elif Path(text).exists():
         if part is not None:
             raise PanglotError(f"{text} has no parts", field="part", cure="leave it out")
         return read_path(Path(text), candidates=candidates, context=context, languages=languages)
     else:
         raise _unknown(text)
-    return collection.select([canonical(code) for code in languages]) if languages else collection
+    # Questions alone were selected by their reader; `select` asks for passages too.
+    if not languages or collection.about.get("candidates") == "topics":
+        return collection
+    return collection.select([canonical(code) for code in languages])
 
 
 def find(card: Card, data_dir: str | Path | None = None) -> Path | None:
@@ -111,7 +98,7 @@ def _pair(card: Card, part: str | None, languages: Sequence[str] | None) -> str:
     raise PanglotError(problem, field="part", cure=f"read one of its languages, such as {card.name}:de")
 
 
-def _wish(card: Card, part: str | None, candidates: str | None, context: bool) -> _Wish:
+def _wish(card: Card, part: str | None, candidates: str | None, context: bool) -> Wish:
     if part and part not in card.parts and not card.pairs:
         known = f"choose among {', '.join(card.parts)}" if card.parts else "it has no parts"
         raise PanglotError(f"{card.name} has no part {part!r}", field="part", cure=known)
@@ -130,10 +117,10 @@ def _wish(card: Card, part: str | None, candidates: str | None, context: bool) -
             field="context",
             cure="ask for candidates `sentence`",
         )
-    return _Wish(card, part or (card.parts[0] if card.parts else ""), chosen, context)
+    return Wish(card, part or (card.parts[0] if card.parts else ""), chosen, context)
 
 
-def _read_known(wish: _Wish, data_dir: str | Path | None) -> Collection:
+def _read_known(wish: Wish, data_dir: str | Path | None) -> Collection:
     card = wish.card
     if not card.folder:
         from panglot.corpus import starter
@@ -164,76 +151,3 @@ def _unknown(text: str) -> PanglotError:
     problem = f"no such file or folder: {text}" if looks_like_path else f"unknown data set {text!r}"
     cure = f"did you mean {' or '.join(near)}?" if near else "see `panglot data list`, or give a path that exists"
     return PanglotError(problem, cure=cure)
-
-
-def _lareqa(folder: Path, wish: _Wish) -> Collection:
-    return lareqa.read(folder, name=wish.name, candidates=wish.candidates, context=wish.context, about=wish.about)
-
-
-def _mlqa(folder: Path, wish: _Wish) -> Collection:
-    return mlqa.read(folder, name=wish.name, part=wish.part, candidates=wish.candidates, context=wish.context,
-                     about=wish.about)  # fmt: skip
-
-
-def _tydiqa(folder: Path, wish: _Wish) -> Collection:
-    return tydiqa.read(folder, name=wish.name, part=wish.part, candidates=wish.candidates, context=wish.context,
-                       about=wish.about)  # fmt: skip
-
-
-def _squad_en_fi(folder: Path, wish: _Wish) -> Collection:
-    return squad_en_fi.read(folder, name=wish.name, about=wish.about)
-
-
-def _xor_questions(folder: Path, wish: _Wish) -> Collection:
-    from panglot.corpus import xor_questions
-
-    return xor_questions.read(folder, name=wish.name, about=wish.about)
-
-
-def _libreoffice(folder: Path, wish: _Wish) -> Collection:
-    from panglot.corpus import libreoffice
-
-    return libreoffice.read(folder, name=wish.name, about=wish.about)
-
-
-def _ntrex(folder: Path, wish: _Wish) -> Collection:
-    from panglot.corpus import ntrex
-
-    return ntrex.read(folder, name=wish.name, part=wish.part, candidates=wish.candidates, languages=wish.languages,
-                      about=wish.about)  # fmt: skip
-
-
-def _sib200(folder: Path, wish: _Wish) -> Collection:
-    from panglot.corpus import sib200
-
-    return sib200.read(folder, name=wish.name, part=wish.part, languages=wish.languages, about=wish.about)
-
-
-def _tatoeba(folder: Path, wish: _Wish) -> Collection:
-    from panglot.corpus import tatoeba
-
-    return tatoeba.read(folder, wish.part, name=wish.name, about=wish.about)
-
-
-def _tydiqa_large(folder: Path, wish: _Wish) -> Collection:
-    from panglot.corpus import tydiqa_large
-
-    return tydiqa_large.read(folder, wish.others, name=wish.name, about=wish.about)
-
-
-# A hundred languages make ten thousand pairs a sentence: these readers make only those that are wanted.
-_SELECTING = {"ntrex-128", "sib-200"}
-
-_READERS: dict[str, Callable[[Path, _Wish], Collection]] = {
-    "xquad-r": _lareqa,
-    "mlqa-r": _lareqa,
-    "mlqa": _mlqa,
-    "tydiqa-goldp": _tydiqa,
-    "squad2-en-fi": _squad_en_fi,
-    "xor-questions": _xor_questions,
-    "libreoffice-help": _libreoffice,
-    "ntrex-128": _ntrex,
-    "sib-200": _sib200,
-    "tatoeba-112": _tatoeba,
-    "tydiqa-goldp-large": _tydiqa_large,
-}

@@ -19,6 +19,7 @@ def collect(
     candidates: str = "paragraph",
     context: bool = False,
     clean: Callable[[str], str] = str,
+    opener: Callable[[Path], Iterable[Paragraph]] = paragraphs,
     about: Mapping[str, str] | None = None,
 ) -> Collection:
     """Read SQuAD-like ``files``, each with its language: answerable questions and distinct passages.
@@ -27,7 +28,7 @@ def collect(
     sentence, a line end, its paragraph). Paragraphs without an answered question stay in the pool of
     paragraphs. Every question is a group of its own; ids that repeat get a number behind them. An answer
     whose offset is wrong is looked for nearby; where its words are not in the paragraph, the question is
-    left out. ``about`` counts what was left out.
+    left out. ``about`` counts what was left out. ``opener`` reads files of another layout.
 
     Raises:
         PanglotError: A file is broken, or there is no answerable question.
@@ -38,7 +39,7 @@ def collect(
     times: Counter[str] = Counter()
     left_out = Counter(unanswerable=0, misplaced=0)
     for path, language in files:
-        for paragraph in paragraphs(path):
+        for paragraph in opener(path):
             whole = clean(paragraph.context)
             if candidates == "paragraph":
                 passages.setdefault((language, whole), f"{language}-{len(passages):06d}")

@@ -1,0 +1,164 @@
+"""JSON lines and Parquet rows parted into those that can be read and those that cannot, each with its reason."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from panglot._errors import PanglotError
+from panglot._files import atomic_file
+from panglot.corpus import _rows, parquet
+from panglot.corpus._open import _BOM, _cut_short, _open, parse_json
+from panglot.corpus.language import canonical
+
+
+@dataclass(frozen=True)
+class Broken:
+    r"""One line that cannot be used.
+
+    Attributes:
+        line: Which line or row of the file, from 1.
+        field: The field that is wrong, or "".
+        problem: What is wrong with it.
+        cure: What the user can do.
+        text: The line as it stands in the file; bytes that are not UTF-8 as ``\xNN``. Empty for Parquet.
+    """
+
+    line: int
+    field: str
+    problem: str
+    cure: str
+    text: str = ""
+
+
+def sieve(path: Path) -> tuple[list[_rows.Row], list[Broken]]:
+    """Return the rows of a JSON lines or Parquet file that can be read, and the lines that cannot, in order.
+
+    Beside a line's own form, what binds lines together is judged: an id that was used before, a second question or
+    passage of one language in one group, a group with a question and no passage. Of two lines that do not agree the
+    first one stays. The rows that stay make a collection without an error, if there is a question among them. A gzip
+    file that is cut short gives the lines before the cut, and a last broken one.
+
+    Raises:
+        PanglotError: The file cannot be opened, or is no Parquet file although it is called one.
+    """
+    reader = _table(path) if path.name.lower().endswith(".parquet") else _lines(path)
+    rows: list[_rows.Row] = []
+    broken: list[Broken] = []
+    texts: dict[int, str] = {}
+    ids: dict[str, int] = {}
+    versions: dict[tuple[str, str, str], str] = {}
+    for line, found, text in reader:
+        why = found if isinstance(found, Broken) else _clash(found, ids, versions)
+        if why is not None:
+            broken.append(why if why.text or not text else Broken(why.line, why.field, why.problem, why.cure, text))
+        elif isinstance(found, _rows.Row):
+            rows.append(found)
+            texts[line] = text if found.question is not None else ""
+    answered = {row.group for row in rows if row.passage is not None}
+    kept: list[_rows.Row] = []
+    for row in rows:
+        if row.question is not None and row.passage is None and (row.group is None or row.group not in answered):
+            problem, cure = "a question without a relevant passage", "add the passage, here or in a line of its group"
+            broken.append(Broken(row.line, "passage", problem, cure, texts[row.line]))
+        else:
+            kept.append(row)
+    return kept, sorted(broken, key=lambda one: one.line)
+
+
+def keep_aside(broken: Iterable[Broken], path: Path) -> int:
+    """Write broken lines as JSON lines ``{"line", "field", "problem", "cure", "text"}``; return how many.
+
+    Raises:
+        PanglotError: The place cannot be written.
+    """
+    number = 0
+    with atomic_file(path) as part, part.open("w", encoding="utf-8") as out:
+        for one in broken:
+            number += 1
+            values = {"line": one.line, "field": one.field, "problem": one.problem, "cure": one.cure, "text": one.text}
+            out.write(json.dumps(values) + "\n")
+    return number
+
+
+def _lines(path: Path) -> Iterator[tuple[int, _rows.Row | Broken, str]]:
+    line = 0
+    try:
+        with _open(path) as stream:
+            for line, read in enumerate(stream, 1):
+                raw = read.removeprefix(_BOM) if line == 1 else read
+                if raw.strip():
+                    text = raw.decode("utf-8", "backslashreplace").rstrip("\r\n")
+                    yield line, _line(raw, text, path, line), text
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        yield line + 1, _broken(_cut_short(path, line + 1), line + 1), ""
+
+
+def _line(raw: bytes, text: str, path: Path, line: int) -> _rows.Row | Broken:
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        return Broken(line, "", f"not UTF-8 (byte 0x{raw[error.start]:02x})", _encoding(raw))
+    try:
+        value = parse_json(text, path, line)
+        if not isinstance(value, dict):
+            return Broken(line, "", "not a JSON object", 'write {"language": …, "passage": …}')
+        return _checked(cast("dict[str, object]", value), path, line)
+    except PanglotError as error:
+        return _broken(error, line)
+
+
+def _table(path: Path) -> Iterator[tuple[int, _rows.Row | Broken, str]]:
+    columns = ("language", "passage"), ("group", "question", "id", "test_only")
+    for line, values in enumerate(parquet.records(path, *columns), 1):
+        try:
+            yield line, _checked(values, path, line), ""
+        except PanglotError as error:
+            yield line, _broken(error, line), ""
+
+
+def _checked(values: dict[str, object], path: Path, line: int) -> _rows.Row:
+    row = _rows.row(values, path, line)
+    try:
+        canonical(row.language)
+    except PanglotError as error:
+        raise PanglotError(error.problem, file=path, line=line, field="language", cure=error.cure) from error
+    return row
+
+
+def _clash(row: _rows.Row, ids: dict[str, int], versions: dict[tuple[str, str, str], str]) -> Broken | None:
+    """Return what sets the row against an earlier one, else note it."""
+    if row.id is not None and row.id in ids:
+        problem = f"the id {row.id!r} is used before, in line {ids[row.id]}"
+        return Broken(row.line, "id", problem, "give each line its own id")
+    language = canonical(row.language)
+    sides = [("question", row.question), ("passage", row.passage)]
+    if row.group is not None:
+        for side, text in sides:
+            if text is not None and versions.get((row.group, language, side), text) != text:
+                problem = f"the group {row.group!r} has another {side} in {language} already"
+                return Broken(row.line, side, problem, "give it a group of its own")
+        versions |= {(row.group, language, side): text for side, text in sides if text is not None}
+    if row.id is not None:
+        ids[row.id] = row.line
+    return None
+
+
+def _broken(error: PanglotError, line: int) -> Broken:
+    return Broken(line, error.field or "", error.problem, error.cure or "")
+
+
+def _encoding(raw: bytes) -> str:
+    """Return a cure that names the encoding in which the bytes make sense."""
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in raw:
+        return "it looks like UTF-16: convert the file, e.g. `iconv -f UTF-16 -t UTF-8`"
+    try:
+        raw.decode("cp1252")
+    except UnicodeDecodeError:
+        return "convert the line to UTF-8"
+    return "it could be Windows-1252: `iconv -f WINDOWS-1252 -t UTF-8`, for this line only if the others are UTF-8"
