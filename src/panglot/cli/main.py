@@ -21,7 +21,8 @@ _COMMANDS = {
     "study": ("study", "Train by many strategies, languages and seeds, and compare."),
     "reproduce": ("reproduce", "Compute the documentation's figures again: ok, drift or fail."),
     "probe": ("probe_command", "Find questions that English answers and another language does not."),
-    "data": ("data", "Look at data sets: list, show."),
+    "translate": ("translate_command", "Translate a data set into other languages."),
+    "data": ("data", "Data sets: list, show, convert, check, from-docs."),
     "demo": ("demo", "Train and measure on what comes with panglot, in minutes."),
     "doctor": ("doctor", "Tell versions, devices, data folders and caches."),
 }

@@ -1,0 +1,126 @@
+"""``panglot translate``: parallel data out of data in one language or two."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from panglot.cli._measuring import deliver_json, split, tell
+
+if TYPE_CHECKING:
+    from panglot.augment.translation.plan import Want
+    from panglot.augment.translation.translate import Distant
+
+
+@click.command("translate")
+@click.argument("dataset")
+@click.option("--to", required=True, metavar="CODES", help="Languages to translate into, such as es,pt,ca.")
+@click.option("--output", type=click.Path(path_type=Path), help="The folder to write.")
+@click.option(
+    "--engine",
+    "engines",
+    multiple=True,
+    metavar="NAME",
+    help="auto (what is installed), apertium, bergamot, ctranslate2=FOLDER, libretranslate=URL, chat=URL#MODEL;"
+    " repeat for more, the first first.",
+)
+@click.option("--from", "sources", metavar="CODES", help="Translate from these languages only.")
+@click.option("--limit", type=click.IntRange(1), help="Translate the first so many questions, and their passages.")
+@click.option("--similarity", metavar="MODEL", help="Also drop rows that are far from their source for this model.")
+@click.option("--no-filters", is_flag=True, help="Drop nothing but what could not be translated.")
+@click.option("--cache", type=click.Path(path_type=Path), help="File that keeps every translation.")
+@click.option("--dry-run", is_flag=True, help="Show the routes and how many rows would go, and stop.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA.")
+@click.option("--json", "to_json", metavar="PATH", help="Write the figures as JSON; - is standard output.")
+def translate_command(
+    dataset: str,
+    to: str,
+    output: Path | None,
+    engines: tuple[str, ...],
+    sources: str | None,
+    limit: int | None,
+    similarity: str | None,
+    cache: Path | None,
+    data_dir: Path | None,
+    to_json: str | None,
+    *,
+    no_filters: bool,
+    dry_run: bool,
+) -> None:
+    """Translate the questions and passages of DATASET and write a parallel collection.
+
+    DATASET is a known name (`panglot data list`) or a path. Groups are kept; what the filters find is put aside in
+    dropped.jsonl with the reason. Every translation is kept at once, so that the same command goes on after a kill.
+    """
+    from panglot.augment.filters.judge import LAX, Thresholds
+    from panglot.augment.translation.opening import open_engines
+    from panglot.augment.translation.plan import plan
+    from panglot.augment.translation.sample import head
+    from panglot.augment.translation.store import Store
+    from panglot.augment.translation.translate import check_output, translate
+    from panglot.corpus import registry
+
+    if output is None and not dry_run:
+        raise click.UsageError("Missing option '--output'.")
+    if output is not None:
+        check_output(output)
+    told, targets = tell(to_json), split(to) or []
+    opened = open_engines(engines)
+    collection = registry.read(dataset, data_dir=data_dir)
+    collection = head(collection, limit) if limit else collection
+    wants = plan(collection, targets, opened, sources=split(sources))
+    for line in _routes(wants):
+        told(line)
+    if dry_run or output is None:
+        if to_json:
+            deliver_json({"routes": _counted(wants)}, to_json)
+        return
+    with Store(cache) as store:
+        done = translate(
+            collection, targets, opened, store, sources=split(sources),
+            thresholds=LAX if no_filters else Thresholds(), distant=_distant(similarity), tell=told,
+        )  # fmt: skip
+    done.save(output)
+    if to_json:
+        deliver_json(done.figures, to_json)
+    if to_json != "-":
+        _print(done.figures)
+        click.echo(f"{output}: {done.collection!r}")
+
+
+def _counted(wants: list[Want]) -> list[dict[str, Any]]:
+    found: dict[str, dict[str, int]] = {}
+    for want in wants:
+        counts = found.setdefault(str(want.route), {"question": 0, "passage": 0})
+        counts[want.side] += 1
+    return [{"route": route, **counts} for route, counts in found.items()]
+
+
+def _routes(wants: list[Want]) -> list[str]:
+    return [
+        f"{each['route']}: {each['question']:,} questions, {each['passage']:,} passages" for each in _counted(wants)
+    ]
+
+
+def _distant(model: str | None) -> Distant | None:
+    if model is None:
+        return None
+    from panglot.augment.filters.similarity import distant_by
+    from panglot.encoders.load import load
+
+    return distant_by(load(model))
+
+
+def _print(figures: dict[str, Any]) -> None:
+    for routes in figures["to"].values():
+        for each in routes:
+            rows, kept = sum(each["rows"].values()), sum(each["kept"].values())
+            click.echo(f"{each['route']}: {kept:,} of {rows:,} rows kept")
+            click.echo(
+                f"  {each['sentences']:,} sentences: {each['translated']:,} translated in {each['seconds']:,.1f} s,"
+                f" {each['reused']:,} known before, {each['failed']:,} failed"
+            )
+            for reason, count in each["dropped_by"].items():
+                click.echo(f"  {reason}: {count:,} ({count / rows:.1%})")
