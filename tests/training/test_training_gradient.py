@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from training_facts import TOPICS
 
 from panglot.batching import Plan
 from panglot.encoders.opening import open_model
@@ -16,6 +15,7 @@ from panglot.training.gradient import Processes, accumulate
 from panglot.training.loss import info_nce
 from panglot.training.settings import Settings
 from panglot.training.trainee import Trainee
+from training_facts import TOPICS
 
 CPU = torch.device("cpu")
 
