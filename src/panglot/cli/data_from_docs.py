@@ -12,7 +12,7 @@ from panglot.corpus.convert import write_rows
 
 
 @click.command("from-docs")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True))
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="A .jsonl or .parquet file to write.")
 @click.option("--language", help="Language of documents that do not tell theirs.")
 @click.option("--ways", default="title,first-sentence", show_default=True, help="question, title, first-sentence.")
