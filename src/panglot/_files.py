@@ -8,8 +8,10 @@ import json
 import os
 import shutil
 import tempfile
+import tomllib
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 from panglot._errors import PanglotError
 
@@ -94,6 +96,20 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: object) -> None:
     """Write ``value`` to ``path`` atomically as indented JSON."""
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """Return what a TOML file holds; ``what`` says what the file is, in errors.
+
+    Raises:
+        PanglotError: It is not there or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise PanglotError(f"no such {what}", file=path, cure="check the path") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PanglotError(f"not TOML: {error}", file=path, cure="write `name = value` lines") from error
 
 
 def digest(*parts: str | bytes) -> str:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import Any
-
-from panglot._errors import PanglotError
-from panglot.corpus.language import canonical
+from panglot.corpus._langid import code as code_of
+from panglot.corpus._langid import identifier
 
 LEAST = 0.05
 """If the wanted languages together are less probable than this, the text is in none of them."""
@@ -26,10 +23,10 @@ class Detector:
     """
 
     def __init__(self, languages: tuple[str, ...]) -> None:
-        self._identifier = _identifier()
+        self._identifier = identifier()
         self._wanted: dict[str, str] = {}
         for label in self._identifier.labels:
-            if chosen := _served(_code(label), languages):
+            if chosen := _served(code_of(label), languages):
                 self._wanted[label] = chosen
 
     @property
@@ -53,18 +50,3 @@ def _served(code: str | None, languages: tuple[str, ...]) -> str | None:
         return code
     near = [each for each in sorted(languages) if each.split("-")[0] in {code, _ALIKE.get(code)}]
     return near[0] if near else None
-
-
-def _code(label: str) -> str | None:
-    try:
-        return canonical(label)
-    except PanglotError:  # zxx: no language
-        return None
-
-
-@lru_cache(maxsize=1)
-def _identifier() -> Any:
-    # An identifier of our own, and never restricted: the one of the module's functions belongs to the user.
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

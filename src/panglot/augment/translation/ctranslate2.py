@@ -56,10 +56,12 @@ class CTranslate2:
             raise PanglotError("no converted model (model.bin)", file=self.folder, cure=cure)
         self._family, self._languages = self._read_languages()
 
-    def serves(self, source: str, target: str) -> bool:  # noqa: D102
+    def serves(self, source: str, target: str) -> bool:
+        """Whether one language can be translated into the other."""
         return target in self.targets(source)
 
-    def targets(self, source: str) -> Sequence[str]:  # noqa: D102
+    def targets(self, source: str) -> Sequence[str]:
+        """What a language can be translated into."""
         if self._family is None:
             known, target = self._languages
             return (target,) if source == known else ()
@@ -71,7 +73,8 @@ class CTranslate2:
         """The release, the beam and a digest of the model."""
         return f"{metadata.version('ctranslate2')}+{self.folder.name}.{self._digest}.beam{self.beam}"
 
-    def translate(self, sentences: Sequence[str], source: str, target: str) -> list[str]:  # noqa: D102
+    def translate(self, sentences: Sequence[str], source: str, target: str) -> list[str]:
+        """Translate sentences, in their order."""
         before, prefix = self._marks(source, target)
         reader, writer = self._pieces
         tokens = [[*before, *reader.encode(sentence, out_type=str), "</s>"] for sentence in sentences]

@@ -29,17 +29,20 @@ class LibreTranslate:
         self._service, self.batch_size = Service(url, **options), batch_size
         self._key = api_key("PANGLOT_TRANSLATION_KEY")
 
-    def serves(self, source: str, target: str) -> bool:  # noqa: D102
+    def serves(self, source: str, target: str) -> bool:
+        """Whether one language can be translated into the other."""
         return (source, target) in self._pairs
 
-    def targets(self, source: str) -> Sequence[str]:  # noqa: D102
+    def targets(self, source: str) -> Sequence[str]:
+        """What a language can be translated into."""
         return [target for known, target in self._pairs if known == source]
 
     def version(self, source: str, target: str) -> str:  # noqa: ARG002
         """The address: the interface does not tell which models answer."""
         return self._service.url
 
-    def translate(self, sentences: Sequence[str], source: str, target: str) -> list[str]:  # noqa: D102
+    def translate(self, sentences: Sequence[str], source: str, target: str) -> list[str]:
+        """Translate sentences, in their order."""
         codes = self._pairs[source, target]
         body = {"q": list(sentences), "source": codes[0], "target": codes[1], "format": "text"}
         answer = self._service.ask("POST", "/translate", {**body, **({"api_key": self._key} if self._key else {})})
