@@ -40,6 +40,8 @@ def test_answerable_questions_of_version_2(tmp_path: Path) -> None:
         "one?": "𝒳 is one.",
         "two?": "Two came later.",
     }
+    judged = {(asked[j["question"]], texts[j["passage"]]): j["grade"] for j in sentences.relevance.to_pylist()}
+    assert judged == {(q, p): int(q[:3] == p.lower()[:3] or (q, p[0]) == ("one?", "𝒳")) for q in asked for p in texts}
     context = squad.collect("x", [(path, "en")], candidates="sentence", context=True)
     assert context.passages["text"][0].as_py() == "𝒳 is one.\n𝒳 is one. Two came later."
 

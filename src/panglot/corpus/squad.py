@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from panglot._errors import PanglotError
-from panglot.corpus._sentences import sentence_at
+from panglot.corpus._sentences import sentence_at, spans
 from panglot.corpus._squad import Paragraph, Question, paragraphs
 from panglot.corpus.collection import Collection, Text
 
@@ -24,11 +24,12 @@ def collect(
 ) -> Collection:
     """Read SQuAD-like ``files``, each with its language: answerable questions and distinct passages.
 
-    Passages are paragraphs, or the sentence that holds the answer's first character (with ``context``: the
-    sentence, a line end, its paragraph). Paragraphs without an answered question stay in the pool of
-    paragraphs. Every question is a group of its own; ids that repeat get a number behind them. An answer
-    whose offset is wrong is looked for nearby; where its words are not in the paragraph, the question is
-    left out. ``about`` counts what was left out. ``opener`` reads files of another layout.
+    Passages are the paragraphs, or their sentences (with ``context``: a sentence, a line end, its paragraph). Of the
+    sentences, the one that holds the answer's first character is relevant; the others of its paragraph are judged
+    with grade 0, so that they can serve as hard negatives. Paragraphs without an answered question stay in the pool.
+    Every question is a group of its own; ids that repeat get a number behind them. An answer whose offset is wrong is
+    looked for nearby; where its words are not in the paragraph, the question is left out. ``about`` counts what was
+    left out. ``opener`` reads files of another layout.
 
     Raises:
         PanglotError: A file is broken, or there is no answerable question.
@@ -40,34 +41,43 @@ def collect(
     left_out = Counter(unanswerable=0, misplaced=0)
     for path, language in files:
         for paragraph in opener(path):
-            whole = clean(paragraph.context)
-            if candidates == "paragraph":
-                passages.setdefault((language, whole), f"{language}-{len(passages):06d}")
+            pool = {
+                span: passages.setdefault((language, text), f"{language}-{len(passages):06d}")
+                for span, text in _candidates(paragraph.context, language, candidates, context, clean).items()
+            }
             for question in paragraph.questions:
                 if question.impossible or question.start is None:
                     left_out["unanswerable"] += 1
                     continue
-                text = whole
+                answer = 0, len(paragraph.context)
                 if candidates == "sentence":
                     start = answer_place(paragraph, question)
                     if start is None:
                         left_out["misplaced"] += 1
                         continue
-                    begin, end = sentence_at(paragraph.context, language, start)
-                    sentence = clean(paragraph.context[begin:end])
-                    text = f"{sentence}\n{whole}" if context else sentence
+                    answer = sentence_at(paragraph.context, language, start)
                 times[question.id] += 1
                 again = f"~{times[question.id]}" if times[question.id] > 1 else ""
                 identity = f"{language}-{question.id}{again}"
                 questions.append(Text(identity, language, identity, question.text))
-                passage = passages.setdefault((language, text), f"{language}-{len(passages):06d}")
-                relevance.append((identity, passage, 1))
+                relevance.append((identity, pool[answer], 1))
+                relevance += [(identity, other, 0) for other in sorted({*pool.values()} - {pool[answer]})]
     if not questions:
         raise PanglotError("no answerable question", field="answers", cure="give a file with answers")
     facts = {**(about or {}), "candidates": candidates, "context": "yes" if context else "no"}
     facts |= {f"left out, {why}": str(number) for why, number in left_out.items() if number}
-    pool = [Text(identity, language, identity, text) for (language, text), identity in passages.items()]
-    return Collection.build(name, questions, pool, relevance, facts)
+    distinct = [Text(identity, language, identity, text) for (language, text), identity in passages.items()]
+    return Collection.build(name, questions, distinct, relevance, facts)
+
+
+def _candidates(
+    text: str, language: str, candidates: str, context: bool, clean: Callable[[str], str]
+) -> dict[tuple[int, int], str]:
+    """Return the passages that a paragraph gives, by where they stand in it."""
+    if candidates == "paragraph" or not text.strip():
+        return {(0, len(text)): clean(text)}
+    behind = f"\n{clean(text)}" if context else ""
+    return {(start, end): clean(text[start:end]) + behind for start, end in spans(text, language)}
 
 
 def answer_place(paragraph: Paragraph, question: Question) -> int | None:
