@@ -5,7 +5,8 @@
 Every run is a process of its own; the sides take turns, so that a machine that slows down slows all of them. The rows
 are those of panglot's hybrid plan over MLQA dev answer sentences (question and passage in one language or in two);
 sentence-transformers shuffles them, as it does by default. Speed is wall time of the training loop without its first
-96 pairs (in whole steps), on the same clock. Loading, tokenizing in advance and saving count only in the seconds of the whole.
+96 pairs (in whole steps), on the same clock. Loading, tokenizing in advance and saving count only in the seconds of the
+whole.
 """
 
 from __future__ import annotations
