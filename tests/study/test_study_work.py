@@ -72,7 +72,7 @@ def start(file: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    said = process.communicate(timeout=300)[0]
+    said = process.communicate(timeout=2400)[0]
     assert process.returncode in (0, 1), said
     return said
 

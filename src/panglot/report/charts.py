@@ -82,14 +82,15 @@ def plot(
     every = [point for one in series for point in one.points]
     seen = every + [point for one in series for point in one.behind or ()]
     seen += [(x, end) for one in series for x, *both in one.ends for end in both]
-    x_scale = Scale(min(x for x, _ in every), max(x for x, _ in every))
+    across = [x for x, _ in [*every, *names]]
+    x_scale = Scale(min(across), max(across))
     y_scale = around(y for _, y in seen)
 
     def placed(points: Points) -> Points:
         return [(x_scale.share(x), y_scale.share(y)) for x, y in points]
 
     y_ticks = list(ticks(y_scale, 4))
-    digits = max(2, decimals(y_ticks))
+    digits = max(2 if y_scale.high < 10 else 0, decimals(y_ticks))
     x_ticks = [(x, f"{x:,.0f}") for x in ticks(x_scale, 4) if x_scale.share(x) <= 0.97]
     rules = [
         tag(

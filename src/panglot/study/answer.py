@@ -48,7 +48,8 @@ def _sum(study: Study, every: Sequence[Contest]) -> str:
         f"Beside {study.rival}, {study.focus} keeps more in {ahead} and less in {behind} of {len(judged)}"
         f" comparisons, and {len(judged) - ahead - behind} are not told apart. p is of a t test of the difference,"
         f" paired by seed and question, whose variance is that over {_range(seeds)} seeds plus that over question"
-        f" groups; it is corrected after Holm for all {len(judged)} comparisons. Brackets are 95 % intervals, uncorrected."
+        f" groups; it is corrected after Holm for all {len(judged)} comparisons. Brackets are 95 % intervals, and"
+        " uncorrected."
     )
 
 

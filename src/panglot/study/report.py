@@ -64,7 +64,7 @@ def to_html(results: Results, stands: Tally) -> str:
         for part, figures in groupby(group, key=lambda key: key[1]):
             keys = [figure for _, _, figure in figures]
             plots = [drawn for figure in keys if (drawn := _plot(results, test, part, figure)) is not None]
-            blocks += [tag("h3", PARTS[part].capitalize()), tag("div", plots, class_="plots")]
+            blocks += [tag("h3", PARTS[part].capitalize(), style="margin-top: 2rem"), tag("div", plots, class_="plots")]
             blocks += [tag("p", _kept(part)), _rows(*retention(results, test, part, keys))]
         parts.append(tag("section", tag("h2", test), tag("p", _about(results, test)), blocks))
     parts.append(tag("section", tag("p", _head(results, stands)), tag("p", _foot(results, stands))))
@@ -96,7 +96,7 @@ def _series(results: Results, name: str, number: int, test: str, part: str, figu
 
 def _kept(part: str) -> str:
     own = " and of the strategy's own at its best number of languages" if part in _FIXED else " in the same languages"
-    return f"Retention: per cent of the start's value{own}, with 95 % intervals."
+    return f"Retention of mAP: per cent of the start's value{own}, with 95 % intervals."
 
 
 def retention(results: Results, test: str, part: str, figures: Sequence[str]) -> tuple[list[str], list[list[str]]]:
@@ -115,7 +115,9 @@ def retention(results: Results, test: str, part: str, figures: Sequence[str]) ->
             if any(found):
                 shown = [percent(each) if each else "–" for each in found]
                 rows.append([languages(size), strategy.name, *shown])
-    heads = [f"{FIGURES[figure]}, of {'the start' if of == START else 'its best'}" for figure, of in wanted]
+    heads = [
+        f"{FIGURES[figure].removesuffix(' mAP')}, of {'start' if of == START else 'best'}" for figure, of in wanted
+    ]
     return ["training languages", "strategy", *heads], rows
 
 
