@@ -172,6 +172,13 @@ def test_a_cell_whose_loss_is_no_number_is_written_down(file: Path, monkeypatch:
     assert not tally(study).failed
 
 
+def test_a_test_set_without_a_wanted_language_is_told(file: Path) -> None:
+    file.write_text(file.read_text("utf-8").replace('["en", "de", "fi"]', '["en", "de", "th"]'), "utf-8")
+    with pytest.raises(PanglotError, match="starter:test has nothing in th") as caught:
+        prepare(design.read(file), None)
+    assert caught.value.file == file
+
+
 def test_a_language_without_a_lexicon_is_told_and_left_out(
     file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
