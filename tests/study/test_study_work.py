@@ -212,8 +212,11 @@ def test_a_study_gives_curves_tables_and_an_answer(file: Path, tmp_path: Path) -
     page = (tmp_path / "out" / "report.html").read_text("utf-8")
     assert "http" not in page.split("</style>")[1]
     assert "<svg" in page
+    assert page.count('class="upright') >= 4 * 3  # an interval for every point
+    assert "Retention" in page
     text = (tmp_path / "out" / "report.md").read_text("utf-8")
     assert "beside mean" in text
+    assert "| all languages | hybrid | 1" in text.split("Retention")[1] or "| all languages | hybrid | 9" in text
     # Seen and unseen languages are told apart: trained on English alone, German and Finnish are unseen.
     unseen = found["values"]["starter:test"]["unseen"]["monolingual.mAP"]
     assert set(unseen["mono"]) == {"1"}
