@@ -69,6 +69,8 @@ def difference(results: Results, one: str, other: str, size: int, key: str) -> t
     mine, theirs, start = (results.each(name, size, key, both) for name in (one, other, "start"))
     if mine is None or theirs is None or start is None or not start.values[0]:
         return None
+    if len(mine.values) != len(theirs.values):  # a figure that one of the cells could not give
+        return None
     values = (mine.values - theirs.values) / start.values[0]
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = (mine.draws - theirs.draws) / start.draws[0]
