@@ -9,6 +9,7 @@ import pytest
 from panglot._errors import PanglotError
 from panglot.study import design
 from panglot.study.design import Cell
+from panglot.training import mixing
 
 TEXT = """
 output = "out"
@@ -66,6 +67,7 @@ def test_trials_try_every_rate_with_every_strategy(tmp_path: Path) -> None:
         ('batches = "mono"', 'batches = "duo"', "'duo' is unknown"),
         ('batches = "mono"', "seed = 3", "seed is what the study decides"),
         ('batches = "mono"', "paris = 3", "no such setting"),
+        ("pairs = 64", 'pairs = 64\nbatches = "mono"', "batches.*'mono' is given, and mixing mean"),
         ('rival = "mean"', 'rival = "avarage"', "no strategy is called 'avarage'"),
         ("share = 0.5", "share = 0.0", "0.0 is no share"),
         ("share = 0.5", "part = 2", "'part' is unknown"),
@@ -78,6 +80,16 @@ def test_trials_try_every_rate_with_every_strategy(tmp_path: Path) -> None:
 def test_what_is_wrong_is_told(tmp_path: Path, old: str, new: str, told: str) -> None:
     path = written(tmp_path, TEXT.replace(old, new))
     with pytest.raises(PanglotError, match=told) as caught:
+        design.read(path)
+    assert caught.value.file == path
+
+
+def test_what_is_not_installed_is_told_before_anything_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, TEXT.replace('mixing = "mean"', 'mixing = "nash-mtl"'))
+    monkeypatch.setattr(mixing, "find_spec", lambda name: None if name == "ecos" else object())
+    with pytest.raises(PanglotError, match=r"nash-mtl needs ecos.*panglot\[mixing\]") as caught:
         design.read(path)
     assert caught.value.file == path
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from panglot._errors import PanglotError
 from panglot.cli.main import main
+from panglot.study import basis as bases
+from panglot.study import reproduce as reproducing
+from panglot.study.basis import basis
 from panglot.study.reproduce import Figure, Row, Run, reproduce, runs
 
 ROOT = Path(__file__).parents[2]
@@ -56,6 +60,62 @@ def test_runs_that_fail_or_take_too_long_are_told(planned: list[Run], tmp_path: 
     found["found"]["datasets"]["starter"]["passages"] = 7
     kept.write_text(json.dumps(found), "utf-8")
     assert [row.found for row in rows() if row.run == "measured"] == [7.0, None]
+
+
+def test_what_is_stated_may_change_and_what_it_rests_on_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run("shown", "data show starter:test", 1, (Figure("passages", 576, 0),))
+
+    def row(run: Run) -> Row:
+        return next(iter(reproduce([run], tmp_path, tell=lambda _: None)))
+
+    assert row(run).verdict == "ok"
+    kept = tmp_path / "shown.json"
+    found = json.loads(kept.read_text("utf-8"))
+    kept.write_text(json.dumps({**found, "found": {"passages": 7}}), "utf-8")
+    other = row(replace(run, figures=(Figure("passages", 6, 1),)))
+    assert (other.found, other.verdict) == (7, "ok")  # judged anew, not run anew
+    monkeypatch.setattr(reproducing, "basis", lambda *_: "another")
+    assert row(run).found == 576
+    kept.write_text("{", "utf-8")
+    assert row(run).found == 576
+
+
+def test_a_model_of_another_basis_is_removed_and_a_killed_one_gone_on_with(tmp_path: Path) -> None:
+    run = Run("trained", "train --no-such-option --output {runs}/model", 1, ())
+    weights = tmp_path / "model" / "weights"
+    weights.parent.mkdir()
+    for left in (False, True):
+        weights.parent.mkdir(exist_ok=True)
+        weights.touch()
+        list(reproduce([run], tmp_path, tell=lambda _: None))
+        assert weights.exists() == left
+
+
+def test_a_basis_is_of_data_recipe_source_and_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, recipe = tmp_path / "data" / "xquad-r", tmp_path / "mine.toml"
+    folder.mkdir(parents=True)
+    (tmp_path / "data" / "mkqa").mkdir()
+    (folder / "en.json").write_text("1")
+    recipe.write_text('on = ["xquad-r"]')
+    commands = (["evaluate", "bundled", "xquad-r@sentence"], ["train", "--recipe", str(recipe), "--output", "runs/x"])
+
+    def now() -> list[str]:
+        return [basis(words, tmp_path / "data") for words in commands]
+
+    first = now()
+    (tmp_path / "data" / "mkqa" / "mkqa.jsonl").write_text("no set that is named")
+    assert now() == first
+    (folder / "en.json").write_text("2!")
+    second = now()
+    assert all(a != b for a, b in zip(first, second, strict=True))
+    recipe.write_text('on = ["xquad-r"]\nseed = 1')
+    third = now()
+    assert (third[0] == second[0], third[1] == second[1]) == (True, False)
+    for name, value in (("source", lambda: "other"), ("SOURCE_SHA256", "0"), ("versions", lambda: {"torch": "1"})):
+        with monkeypatch.context() as patch:
+            patch.setattr(bases, name, value)
+            assert all(a != b for a, b in zip(third, now(), strict=True))
+    assert now() == third
 
 
 def test_an_unknown_run_is_an_error(planned: list[Run], tmp_path: Path) -> None:

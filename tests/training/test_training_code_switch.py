@@ -98,7 +98,7 @@ def test_a_run_logs_its_share_and_resumes_as_never_stopped(
 
 
 def test_an_objective_of_gradient_mixing_is_switched_too(recipe: Settings) -> None:
-    settings = replace(recipe, mixing="mean", objectives=("english", "cross"), steps=2)
+    settings = replace(recipe, mixing="mean", objectives=("english", "cross"), batches="hybrid", steps=2)
     train(settings, show=False)
     assert all(line["switched"]["words"] > 0 and len(line["objectives"]) == 2 for line in lines(settings))
 
@@ -219,7 +219,7 @@ def test_missing_languages_are_told_and_the_run_goes_on(recipe: Settings, capsys
         ({"batches": "cross"}, "for rows in one language"),
         ({"batches": "whole-group"}, "for rows in one language"),
         ({"batches": "hybrid", "alpha": 0.0}, "for rows in one language"),
-        ({"mixing": "mean", "objectives": ("cross", "distill")}, "for rows in one language"),
+        ({"mixing": "mean", "objectives": ("cross", "distill"), "batches": "hybrid"}, "for rows in one language"),
         ({"code_switch_languages": ("tlh",)}, "no entry in tlh"),
         ({"code_switch_languages": ("klingon!",)}, "unknown language code"),
         ({"languages": ("de", "fi"), "batches": "mono"}, "English on both sides"),

@@ -325,3 +325,48 @@ def test_dev_measurements_tell_geometry_and_come_ten_times_with_mixing_too(
     assert len(measured) == 10
     assert 0 <= measured[-1]["language_classifier"] <= 1
     assert measured[-1]["translation_cosine"] > measured[-1]["random_cosine"]
+
+
+_TWO = """
+import json, sys
+from pathlib import Path
+import torch
+from panglot.training import loop, mixture
+from panglot.training.dev import Watch
+from panglot.training.settings import Settings
+
+rank = int(__import__("os").environ["RANK"])
+gramian_of, total_norm, scores = mixture.gramian_of, torch.nn.utils.get_total_norm, [0.5, 0.4, 0.3, 0.2, 0.1, 0.0]
+odds = [[9.0, -3.0], [-3.0, 9.0]] if rank else [[1.0, 1.0], [1.0, 1.0]]
+# The second process finds gradients at odds, a larger norm, and a model that gets better and better.
+mixture.gramian_of = lambda held: gramian_of(held) * odds
+torch.nn.utils.get_total_norm = lambda gradients: total_norm(gradients) * (1 + rank)
+Watch.measure = lambda watch: (scores.pop() if rank else scores.pop(0), {})
+ends, finish = {}, loop._steps
+def noting(state, *rest):
+    finish(state, *rest)
+    ends.update({name: tensor.clone() for name, tensor in state.trainee.state().items()})
+    ends["step"] = torch.tensor(state.progress.step)
+loop._steps = noting
+loop.train(Settings.read(sys.argv[1], output=sys.argv[2]), show=False)
+from safetensors.torch import save_file
+save_file(ends, sys.argv[2] + f".rank{rank}.safetensors")
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_decide_as_the_first_one_does(recipe: Settings, facts_folder: Path, tmp_path: Path) -> None:
+    settings = replace(
+        recipe, mixing="pcgrad", dropout=False, steps=20, clip=0.1, dev=str(facts_folder), dev_every=2, patience=2
+    )
+    (tmp_path / "two.py").write_text(_TWO)
+    (tmp_path / "recipe.toml").write_text(settings.to_toml())
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29613"]
+    done = subprocess.run(
+        [*launch, str(tmp_path / "two.py"), str(tmp_path / "recipe.toml"), str(tmp_path / "two")],
+        env=environment(), capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (load_file(f"{tmp_path / 'two'}.rank{rank}.safetensors") for rank in (0, 1))
+    assert first["step"] == 6  # the best at 2, two measurements without a better one
+    assert same(first, second)

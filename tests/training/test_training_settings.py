@@ -30,6 +30,9 @@ def test_a_recipe_comes_back(tmp_path: Path) -> None:
         ("on = [1]", "on"),
         ("seed = 1", "on"),
         ("on = ['a']\npatience = 2", "patience"),
+        ("on = ['a']\nmixing = 'mean'\nbatches = 'mono'", "batches"),
+        ("on = ['a']\nmixing = 'mean'\ncross_kind = 'pair'", "cross_kind"),
+        ("on = ['a']\nmixing = 'pcgrad'\nalpha = 0.3", "alpha.*objectives"),
         ("on = [", "not TOML"),
     ],
 )
@@ -39,6 +42,15 @@ def test_a_wrong_recipe_names_file_and_field(tmp_path: Path, text: str, named: s
     with pytest.raises(PanglotError, match=named) as caught:
         Settings.read(path)
     assert str(path) in str(caught.value)
+
+
+def test_alpha_is_for_an_objective_that_has_one() -> None:
+    settings = Settings(on=("a",), mixing="weighted", objectives=("hybrid-row:2", "cross"), alpha=0.3)
+    assert settings.policy.alpha == 0.3
+    # What an earlier version let pass, and did not use, is no other recipe.
+    kept = Settings(on=("a",), mixing="mean").essence()
+    assert Settings.completed({**kept, "batches": "mono", "alpha": 0.3}) == kept
+    assert Settings.completed({**kept, "mixing": "none", "batches": "mono"})["batches"] == "mono"
 
 
 def test_every_setting_has_its_option() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from panglot._errors import PanglotError
@@ -13,7 +14,9 @@ UNWANTED = ("onnx/*", "openvino/*", "*.onnx", "original/*")
 def fetch(path_or_name: str | Path, *, trust_remote_code: bool = False) -> Path:
     """Return the folder itself, or the local copy of the hub's model, fetched when it is not there yet.
 
-    Pickled weights are not fetched; Python code only with ``trust_remote_code``.
+    A file takes its place when it is whole, so a download that was killed is gone on with by the next call. Where the
+    hub does not answer, a copy that is whole serves. Pickled weights are not fetched; Python code only with
+    ``trust_remote_code``.
 
     Raises:
         PanglotError: It is neither a folder nor a model that the hub gives.
@@ -30,9 +33,12 @@ def fetch(path_or_name: str | Path, *, trust_remote_code: bool = False) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     wanted: list[str] = [*WANTED, *(("*.py",) if trust_remote_code else ())]
-    unwanted: list[str] = [*UNWANTED]
+
+    def copy(*, here: bool = False) -> Path:
+        return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=[*UNWANTED], local_files_only=here))
+
     try:
-        return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=unwanted))
+        return copy()
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise PanglotError(
@@ -40,8 +46,11 @@ def fetch(path_or_name: str | Path, *, trust_remote_code: bool = False) -> Path:
             cure="check the name, or fetch the model first and name its folder",
         ) from error
     except Exception as error:  # The hub's client lets errors of its transport through, of many classes.
-        if type(error).__module__.split(".")[0] not in ("httpx", "httpcore", "requests", "urllib3"):
+        if not type(error).__module__.startswith(("httpx", "httpcore", "requests", "urllib3")):
             raise
+        with contextlib.suppress(OSError, ValueError):
+            return copy(here=True)
         raise PanglotError(
-            f"{name!r} is no folder here, and the hub cannot be reached: {error}", cure="check the network"
+            f"{name!r} is no folder here, and the hub does not answer: {error}",
+            cure="check the network; the same command goes on",
         ) from error

@@ -26,12 +26,14 @@ class Series:
         number: Tells its colour and shape.
         points: (x, y), rising in x.
         behind: Points to draw faintly behind it, such as those that it smooths.
+        ends: Intervals as (x, low, high).
     """
 
     name: str
     number: int
     points: Points
     behind: Points | None = None
+    ends: Sequence[tuple[float, float, float]] = ()
 
 
 def legend(names: Sequence[tuple[int, str]], note: Child = None) -> Markup:
@@ -65,7 +67,9 @@ def autonym(named: LanguageName) -> Markup:
     return tag("bdi", named.autonym, dir="auto", lang=named.tag, class_="autonym")
 
 
-def plot(title: str, series: Sequence[Series], *, label: str, x_label: str = "step") -> Markup:
+def plot(
+    title: str, series: Sequence[Series], *, label: str, x_label: str = "step", names: Sequence[tuple[float, str]] = ()
+) -> Markup:
     """Return a line plot as wide as its place, with text that does not shrink with it.
 
     Args:
@@ -73,18 +77,21 @@ def plot(title: str, series: Sequence[Series], *, label: str, x_label: str = "st
         series: The lines.
         label: What the plot shows, for those who listen.
         x_label: What x counts.
+        names: What stands below some x, instead of numbers.
     """
     every = [point for one in series for point in one.points]
     seen = every + [point for one in series for point in one.behind or ()]
-    x_scale = Scale(min(x for x, _ in every), max(x for x, _ in every))
+    seen += [(x, end) for one in series for x, *both in one.ends for end in both]
+    across = [x for x, _ in [*every, *names]]
+    x_scale = Scale(min(across), max(across))
     y_scale = around(y for _, y in seen)
 
     def placed(points: Points) -> Points:
         return [(x_scale.share(x), y_scale.share(y)) for x, y in points]
 
     y_ticks = list(ticks(y_scale, 4))
-    digits = max(2, decimals(y_ticks))
-    x_ticks = [x for x in ticks(x_scale, 4) if x_scale.share(x) <= 0.97]
+    digits = max(2 if y_scale.high < 10 else 0, decimals(y_ticks))
+    x_ticks = [(x, f"{x:,.0f}") for x in ticks(x_scale, 4) if x_scale.share(x) <= 0.97]
     rules = [
         tag(
             "line", x1=0, x2=100, y1=100 - 100 * y_scale.share(y), y2=100 - 100 * y_scale.share(y),
@@ -94,6 +101,11 @@ def plot(title: str, series: Sequence[Series], *, label: str, x_label: str = "st
     ]  # fmt: skip
     faint = [svg.line(placed(one.behind), one.number, faint=True) for one in series if one.behind]
     lines = [svg.line(placed(one.points), one.number) for one in series]
+    lines += [
+        svg.upright(x_scale.share(x), y_scale.share(low), y_scale.share(high), one.number)
+        for one in series
+        for x, low, high in one.ends
+    ]
     picture = tag(
         "svg",
         rules,
@@ -114,6 +126,10 @@ def plot(title: str, series: Sequence[Series], *, label: str, x_label: str = "st
         tag("span", written(y, digits=digits), class_="y", style=f"bottom:{100 * y_scale.share(y):.2f}%")
         for y in y_ticks
     ]
-    x_labels = [tag("span", f"{x:,.0f}", class_="x", style=f"left:{100 * x_scale.share(x):.2f}%") for x in x_ticks]
-    scale = tag("div", y_labels, x_labels, tag("span", x_label, class_="x unit"), aria_hidden="true")
+    x_labels = [
+        tag("span", name, class_="x", style=f"left:{100 * x_scale.share(x):.2f}%") for x, name in names or x_ticks
+    ]
+    scale = tag(
+        "div", y_labels, x_labels, tag("span", x_label, class_="x unit") if not names else None, aria_hidden="true"
+    )
     return tag("figure", tag("figcaption", title), tag("div", picture, dots, scale, class_="area"), class_="plot")

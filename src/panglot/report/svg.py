@@ -73,3 +73,14 @@ def line(points: Iterable[tuple[float, float]], series: int, *, faint: bool = Fa
     places = " ".join(f"{100 * x:.2f},{100 - 100 * y:.2f}" for x, y in points)
     look = f"curve k{series % COLOURS}" + (" faint" if faint else "")
     return tag("polyline", points=places, class_=look, vector_effect="non-scaling-stroke")
+
+
+def upright(x: float, low: float, high: float, series: int) -> Markup:
+    """Return the upright line of an interval, places as in :func:`line`."""
+    ends = {
+        "x1": f"{100 * x:.2f}",
+        "x2": f"{100 * x:.2f}",
+        "y1": f"{100 - 100 * low:.2f}",
+        "y2": f"{100 - 100 * high:.2f}",
+    }
+    return tag("line", **ends, class_=f"upright k{series % COLOURS}", vector_effect="non-scaling-stroke")

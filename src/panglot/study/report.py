@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -13,18 +12,16 @@ from panglot._files import write_json, write_text
 from panglot.report.charts import Series, legend, plot
 from panglot.report.html import page
 from panglot.report.markdown import escaped, table
-from panglot.report.markup import Child, tag
+from panglot.report.markup import Child, Markup, tag
+from panglot.study.answer import PARTS, answer, answers, languages, percent
 from panglot.study.cell import best_rate
 from panglot.study.design import START, Study
 from panglot.study.results import DRAWS, FIGURES, Estimate, Results, as_dict
 from panglot.study.work import Tally, tally
 
-PARTS = {
-    "all": "all languages",
-    "seen": "languages trained on",
-    "unseen": "languages not trained on",
-    "never": "languages that no cell trained on",
-}
+_FIXED = ("all", "never")
+"""Slices whose languages are the same at every size."""
+_ASIDE = 0.06
 
 
 def write(study: Study, folder: Path) -> str:
@@ -33,32 +30,9 @@ def write(study: Study, folder: Path) -> str:
     text = to_markdown(results, stands)
     write_text(folder / "report.md", text)
     write_text(folder / "report.html", to_html(results, stands))
-    write_json(folder / "report.json", {"stands": str(stands), "rates": _rates(study), **as_dict(results)})
+    found = {"stands": str(stands), "rates": _rates(study), **as_dict(results), "answer": answers(results)}
+    write_json(folder / "report.json", found)
     return text
-
-
-def answer(results: Results) -> list[str]:
-    """Return how much of the start the study's focus keeps beside its rival, a sentence a figure.
-
-    Only what an interval supports is called a difference.
-    """
-    study, said = results.study, []
-    for test, part, figure in results.measured():
-        if part not in {"all", "never"} or figure.endswith("rank_distance"):
-            continue
-        key = f"{test}|{part}|{figure}"
-        sizes = [s for s in study.sizes if results.difference(study.focus, study.rival, s, key)]
-        if not sizes:
-            continue
-        ends = [(size, results.retention(study.focus, size, key)) for size in (sizes[0], sizes[-1])]
-        kept = " and ".join(f"{_percent(found)} at {_languages(size)}" for size, found in ends if found)
-        gap = results.difference(study.focus, study.rival, sizes[-1], key)
-        assert gap is not None
-        said.append(
-            f"{test}, {FIGURES[figure]}, {PARTS[part]}: {study.focus} keeps {kept} of the start's; beside {study.rival}"
-            f" at {_languages(sizes[-1])} that is {100 * gap.value:+.1f} points{_points(gap)}: {_verdict(gap, study)}."
-        )
-    return said
 
 
 def to_markdown(results: Results, stands: Tally) -> str:
@@ -71,6 +45,7 @@ def to_markdown(results: Results, stands: Tally) -> str:
         for part, figures in groupby(group, key=lambda key: key[1]):
             names = [figure for _, _, figure in figures]
             lines += ["", f"### {PARTS[part].capitalize()}", "", _table(results, test, part, names)]
+            lines += ["", _kept(part), "", table(*retention(results, test, part, names), left=2)]
     lines += ["", "## Cost", "", _cost(results), "", _foot(results, stands)]
     return "\n".join(lines) + "\n"
 
@@ -81,35 +56,75 @@ def to_html(results: Results, stands: Tally) -> str:
     names = [START, *(s.name for s in study.strategies)]
     parts: list[Child] = [
         tag("section", tag("h2", "Answer"), tag("ul", [tag("li", sentence) for sentence in answer(results)])),
-        legend(list(enumerate(names))),
-    ]
+        tag("section", tag("p", "Curves are by number of training languages; bars are 95 % intervals."),
+            legend(list(enumerate(names)))),
+    ]  # fmt: skip
     for test, group in groupby(results.measured(), key=lambda key: key[0]):
-        plots: list[Child] = []
-        for _, part, figure in group:
-            series = [
-                s for number, name in enumerate(names) if (s := _series(results, name, number, test, part, figure))
-            ]
-            if series:
-                title = f"{FIGURES[figure]}, {PARTS[part]}"
-                label = f"{title}, by number of training languages"
-                plots.append(plot(title, series, label=label, x_label="languages, by step of the study"))
-        parts.append(tag("section", tag("h2", test), plots, tag("p", _steps(study))))
+        blocks: list[Child] = []
+        for part, figures in groupby(group, key=lambda key: key[1]):
+            keys = [figure for _, _, figure in figures]
+            plots = [drawn for figure in keys if (drawn := _plot(results, test, part, figure)) is not None]
+            blocks += [tag("h3", PARTS[part].capitalize(), style="margin-top: 2rem"), tag("div", plots, class_="plots")]
+            blocks += [tag("p", _kept(part)), _rows(*retention(results, test, part, keys))]
+        parts.append(tag("section", tag("h2", test), tag("p", _about(results, test)), blocks))
     parts.append(tag("section", tag("p", _head(results, stands)), tag("p", _foot(results, stands))))
     return page(f"Study {study.file.stem}", parts)
 
 
+def _plot(results: Results, test: str, part: str, figure: str) -> Markup | None:
+    study = results.study
+    names = [START, *(s.name for s in study.strategies)]
+    series = [s for number, name in enumerate(names) if (s := _series(results, name, number, test, part, figure))]
+    if not series:
+        return None
+    title = f"{FIGURES[figure]}, {PARTS[part]}"
+    steps = [(float(step), str(size or "all")) for step, size in enumerate(study.sizes, 1)]
+    return plot(title, series, label=f"{title}, by number of training languages", names=steps)
+
+
 def _series(results: Results, name: str, number: int, test: str, part: str, figure: str) -> Series | None:
-    """Return a strategy's curve: sizes double, so its steps are drawn equally wide."""
-    points = [
-        (float(step), found.value)
+    """Return a strategy's curve: the sizes are drawn equally wide, the strategies of a size beside one another."""
+    aside = (number - len(results.study.strategies) / 2) * _ASIDE
+    found = [
+        (step + aside, estimate)
         for step, size in enumerate(results.study.sizes, 1)
-        if (found := results.estimate(name, size, f"{test}|{part}|{figure}"))
+        if (estimate := results.estimate(name, size, f"{test}|{part}|{figure}"))
     ]
-    return Series(name, number, points) if points else None
+    ends = [(x, *estimate.ends) for x, estimate in found if estimate.ends]
+    return Series(name, number, [(x, estimate.value) for x, estimate in found], ends=ends) if found else None
 
 
-def _steps(study: Study) -> str:
-    return "Steps: " + ", ".join(f"{step} = {_languages(size)}" for step, size in enumerate(study.sizes, 1)) + "."
+def _kept(part: str) -> str:
+    own = " and of the strategy's own at its best number of languages" if part in _FIXED else " in the same languages"
+    return f"Retention of mAP: per cent of the start's value{own}, with 95 % intervals."
+
+
+def retention(results: Results, test: str, part: str, figures: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows of the table of retention.
+
+    A figure as a share of the start's, and, where its languages are the same at every size, of the strategy's own at
+    the size where that is best, in per cent.
+    """
+    study, kept = results.study, [figure for figure in figures if not figure.endswith("rank_distance")]
+    references = (START, "best") if part in _FIXED else (START,)
+    wanted = [(figure, of) for figure in kept for of in references]
+    rows: list[list[str]] = []
+    for size in study.sizes:
+        for strategy in study.strategies:
+            found = [results.retention(strategy.name, size, f"{test}|{part}|{figure}", of=of) for figure, of in wanted]
+            if any(found):
+                shown = [percent(each) if each else "–" for each in found]
+                rows.append([languages(size), strategy.name, *shown])
+    heads = [
+        f"{FIGURES[figure].removesuffix(' mAP')}, of {'start' if of == START else 'best'}" for figure, of in wanted
+    ]
+    return ["training languages", "strategy", *heads], rows
+
+
+def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
+    body = [tag("tr", [tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])]) for row in rows]
+    top = tag("tr", [tag("th", name, scope="col") for name in head])
+    return tag("div", tag("table", tag("thead", top), tag("tbody", body), class_="grid"), class_="wide")
 
 
 def _table(results: Results, test: str, part: str, figures: Sequence[str]) -> str:
@@ -121,14 +136,12 @@ def _table(results: Results, test: str, part: str, figures: Sequence[str]) -> st
             found = [results.estimate(name, size, key) for key in keys]
             if not any(found):
                 continue
-            kept = [results.retention(name, size, k) for k in keys if not k.endswith("rank_distance")]
-            shares = " / ".join(f"{100 * each.value:.1f}" for each in kept if each)
             count = max(each.seeds for each in found if each)
             rows.append([
-                _languages(size), name, *(_cell(each, figure) for each, figure in zip(found, figures, strict=True)),
-                "–" if name == START else shares, "–" if name == START else str(count),
+                languages(size), name, *(_cell(each, figure) for each, figure in zip(found, figures, strict=True)),
+                "–" if name == START else str(count),
             ])  # fmt: skip
-    header = ["training languages", "strategy", *(FIGURES[figure] for figure in figures), "% of the start's", "seeds"]
+    header = ["training languages", "strategy", *(FIGURES[figure] for figure in figures), "seeds"]
     return table(header, rows, left=2)
 
 
@@ -140,36 +153,17 @@ def _cell(found: Estimate | None, figure: str) -> str:
     return f"{found.value:{form}}{ends}"
 
 
-def _percent(found: Estimate) -> str:
-    ends = f" [{100 * found.ends[0]:.1f}, {100 * found.ends[1]:.1f}]" if found.ends else ""
-    return f"{100 * found.value:.1f} %{ends}"
-
-
-def _points(found: Estimate) -> str:
-    return f" [{100 * found.ends[0]:+.1f}, {100 * found.ends[1]:+.1f}]" if found.ends else ""
-
-
-def _verdict(gap: Estimate, study: Study) -> str:
-    if gap.seeds < 2:
-        return "one seed, so nothing is told apart"
-    if gap.ends is None or gap.ends[0] <= 0 <= gap.ends[1]:
-        return "not told apart here"
-    return f"{study.focus if gap.value > 0 else study.rival} keeps more"
-
-
-def _languages(size: int) -> str:
-    return "all languages" if size == 0 else f"{size} language{'s' if size > 1 else ''}"
-
-
 def _head(results: Results, stands: Tally) -> str:
     study = results.study
     rates = ", ".join(f"{name} {rate:g}" for name, rate in _rates(study).items() if rate is not None)
+    count = len(study.seeds)
+    seeds = f"there are {count} seeds" if count > 1 else "there is one seed"
     chosen = f" Learning rates, chosen on held-out training rows: {rates}." if rates else ""
     return (
         f"{stands}. Every cell trains on {_pairs(results)} pairs, whatever the number of languages (a run ends with the"
         f" step that reaches its budget). Training rows that share text with a test set were left out.{chosen} Values"
         f" are means over seeds; in brackets, 95 % intervals from {DRAWS:,} draws of question groups and of seeds, both"
-        " with replacement, uncorrected for the number of comparisons. With three seeds, read them as rough."
+        f" with replacement, uncorrected for the number of comparisons; {seeds}, so read them as rough."
     )
 
 
@@ -216,9 +210,11 @@ def _rates(study: Study) -> dict[str, float | None]:
 
 def _foot(results: Results, stands: Tally) -> str:
     dates = sorted({about["figures"]["date"] for about in results.about.values()})
-    machines = sorted({json.dumps(about["figures"]["machine"]) for about in results.about.values()})
+    places = [about["figures"]["machine"] for about in results.about.values()]
+    machines = sorted({f"{place['cores']} cores of {place['processor']}" for place in places})
     left = [f"failed: {', '.join(cell.name for cell in stands.failed)}"] if stands.failed else []
     if open_cells := [cell.name for cell in (*stands.missing, *stands.elsewhere)]:
         left.append(f"not done: {', '.join(open_cells)}")
-    when = f"Measured {dates[0]} to {dates[-1]} on {'; '.join(machines)}. " if dates else ""
+    days = " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else ""
+    when = f"Measured {days} on {'; '.join(machines)}. " if dates else ""
     return when + (f"What this leaves open: {'; '.join(left)}." if left else "All cells are done.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -11,11 +12,13 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 from panglot._errors import PanglotError
-from panglot._files import digest, write_json
+from panglot._files import digest, explain_write, write_json
+from panglot.study.basis import basis
 
 Verdict = Literal["ok", "drift", "fail", "left out"]
 
@@ -107,7 +110,11 @@ def reproduce(
     only: Sequence[str] = (),
     tell: Callable[[str], None],
 ) -> Iterator[Row]:
-    """Run commands and yield a row for each of their figures; what was computed before, by this version, is read again.
+    """Run commands and yield a row for each of their figures; what was computed before is read again.
+
+    A result is kept as long as what it rests on stays (:func:`panglot.study.basis.basis`) and so does what it needs.
+    What the documentation states, and by how much it may be off, is no part of that. A model that was trained on
+    another basis is removed and trained anew.
 
     Args:
         wanted: The runs, those that others need first.
@@ -124,7 +131,7 @@ def reproduce(
     if unknown := [name for name in only if name not in by_name]:
         raise PanglotError(f"no run is called {unknown[0]!r}", field="only", cure=f"choose among {', '.join(by_name)}")
     chosen = _closed(only or list(by_name), by_name)
-    left, failed = minutes, dict[str, str]()
+    left, failed, keys = minutes, dict[str, str](), dict[str, str]()
     for run in wanted:
         if run.name not in chosen:
             continue
@@ -139,7 +146,9 @@ def reproduce(
         if left is not None:
             left -= run.minutes
         tell(f"{run.name}: panglot {run.command} (some {run.minutes:g} minutes)")
-        found, why = _execute(run, folder, data_dir)
+        words = shlex.split(run.command)
+        keys[run.name] = digest(basis(words, data_dir), *(keys[need] for need in run.needs))
+        found, why = _execute(run, keys[run.name], folder, data_dir)
         if found is None:
             failed[run.name] = why
         yield from (_judge(run, figure, found, why) for figure in run.figures)
@@ -156,17 +165,17 @@ def _judge(run: Run, figure: Figure, found: Mapping[str, Any] | None, why: str) 
     return Row(run.name, figure, float(value), figure.judge(float(value)))
 
 
-def _execute(run: Run, folder: Path, data_dir: Path | None) -> tuple[Mapping[str, Any] | None, str]:
+def _execute(run: Run, key: str, folder: Path, data_dir: Path | None) -> tuple[Mapping[str, Any] | None, str]:
     """Return what a command wrote as JSON, or None and why not."""
-    from panglot import __version__
-
-    folder.mkdir(parents=True, exist_ok=True)
-    key = digest(run.command, __version__)
     kept = folder / f"{run.name}.json"
-    if kept.exists() and (before := json.loads(kept.read_text("utf-8")))["key"] == key:
+    before = _kept(kept)
+    if before.get("key") == key and "found" in before:
         return before["found"], ""
     target = folder / f".{run.name}.part"
     words = [word.replace("{runs}", str(folder)) for word in shlex.split(run.command)]
+    if before.get("key") != key:
+        _clear(words, folder)
+        write_json(kept, {"key": key})  # begun: what a killed run of this key left is gone on with
     command = [sys.executable, "-m", "panglot.cli.main", *words]
     if run.figures:
         command += ["--json", str(target)]
@@ -183,6 +192,23 @@ def _execute(run: Run, folder: Path, data_dir: Path | None) -> tuple[Mapping[str
     write_json(kept, {"key": key, "seconds": round(time.monotonic() - begin), "found": found})
     target.unlink(missing_ok=True)
     return found, ""
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    try:
+        before = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return before if isinstance(before, dict) else {}
+
+
+def _clear(words: Sequence[str], folder: Path) -> None:
+    """Remove what a command wrote to a place of its own in the folder, on another basis."""
+    for before, word in pairwise(words):
+        made = Path(word)
+        if before == "--output" and made.is_dir() and made.resolve().parent == folder.resolve():
+            with explain_write(made):
+                shutil.rmtree(made)
 
 
 def _run(values: Mapping[str, Any]) -> Run:

@@ -1,8 +1,9 @@
-"""From the cells that are done to values with intervals, retention, and differences between strategies."""
+"""From the cells that are done to values with intervals, and retention."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +42,21 @@ class Estimate:
     seeds: int
 
 
+@dataclass(frozen=True)
+class Each:
+    """A figure of each seed.
+
+    Attributes:
+        values: Shape ``[seeds]``.
+        draws: On draws of question groups, the same groups for all cells, shape ``[seeds, DRAWS]``.
+        groups: Number of question groups.
+    """
+
+    values: Doubles
+    draws: Doubles
+    groups: int
+
+
 class Results:
     """The figures of a study's cells.
 
@@ -58,7 +74,7 @@ class Results:
         self.study = study
         self._cells = {cell: place(study, cell).folder for cell in study.cells() if place(study, cell).done}
         self._check()
-        self._draws: dict[tuple[str, int, str, tuple[int, ...]], tuple[float, Doubles, int] | None] = {}
+        self._each: dict[tuple[str, int, str, tuple[int, ...]], Each | None] = {}
 
     @cached_property
     def about(self) -> dict[Cell, dict[str, Any]]:
@@ -83,12 +99,8 @@ class Results:
         """Return the seeds of a strategy's done cells."""
         return tuple(cell.seed for cell in self.cells(strategy, size))
 
-    def draws(
-        self, strategy: str, size: int, key: str, seeds: tuple[int, ...] | None = None
-    ) -> tuple[float, Doubles, int] | None:
-        """Return a figure's mean over seeds, its draws, shape ``[DRAWS]``, and the number of seeds; None without any.
-
-        Resampled means of n seeds vary (n − 1) / n times as much as they should; the draws are stretched by that.
+    def each(self, strategy: str, size: int, key: str, seeds: tuple[int, ...] | None = None) -> Each | None:
+        """Return a figure of each seed; None without any.
 
         Args:
             strategy: The strategy, or ``start``.
@@ -103,23 +115,25 @@ class Results:
                 key = f"{test}|{part}-{size}|{figure}"
         chosen = self.seeds(strategy, size) if seeds is None else seeds
         wish = (strategy, size, key, chosen)
-        if wish not in self._draws:
+        if wish not in self._each:
             cells = [cell for cell in self.cells(strategy, size) if cell.seed in chosen and key in self._sums[cell]]
-            self._draws[wish] = self._drawn([self._sums[cell][key] for cell in cells], key)
-        return self._draws[wish]
+            found = [self._sums[cell][key] for cell in cells]
+            self._each[wish] = _drawn(found) if found else None
+        return self._each[wish]
 
-    @staticmethod
-    def _drawn(found: list[Sums], key: str) -> tuple[float, Doubles, int] | None:
-        if not found:
+    def draws(self, strategy: str, size: int, key: str) -> tuple[float, Doubles, int] | None:
+        """Return a figure's mean over seeds, its draws, shape ``[DRAWS]``, and the number of seeds; None without any.
+
+        Resampled means of n seeds vary (n − 1) / n times as much as they should; the draws are stretched by that.
+        """
+        if (found := self.each(strategy, size, key)) is None:
             return None
-        each = np.stack([draw({key: sums}, DRAWS, 0)[key] for sums in found])
-        count = len(each)
+        count, each = len(found.values), found.draws
         if count > 1:
             centre = each.mean(axis=0)
             each = centre + (each - centre) * np.sqrt(count / (count - 1))
         seeds = np.random.default_rng(1).integers(0, count, (count, DRAWS))
-        mean = float(np.mean([sums.mean() for sums in found]))
-        return mean, np.take_along_axis(each, seeds, axis=0).mean(axis=0), count
+        return float(found.values.mean()), np.take_along_axis(each, seeds, axis=0).mean(axis=0), count
 
     def _check(self) -> None:
         if len({about.get("material") for about in self.about.values()}) > 1:
@@ -154,19 +168,6 @@ class Results:
             return None
         return Estimate(mine[0] / other[0], interval(_ratio(mine[1], other[1])), mine[2])
 
-    def difference(self, one: str, other: str, size: int, key: str, *, of: str = START) -> Estimate | None:
-        """Return how much more of the reference one strategy keeps than another."""
-        # The seeds that both have, so that the difference is paired.
-        both = tuple(sorted(set(self.seeds(one, size)) & set(self.seeds(other, size))))
-        pairs = [(self.draws(s, size, key, both), self._reference(s, size, key, of)) for s in (one, other)]
-        shares: list[tuple[float, Doubles, int]] = []
-        for mine, reference in pairs:
-            if mine is None or reference is None or reference[0] == 0:
-                return None
-            shares.append((mine[0] / reference[0], _ratio(mine[1], reference[1]), mine[2]))
-        (a, drawn_a, seeds_a), (b, drawn_b, seeds_b) = shares
-        return Estimate(a - b, interval(drawn_a - drawn_b), min(seeds_a, seeds_b))
-
     def measured(self) -> list[tuple[str, str, str]]:
         """Return (test, slice, figure) for all that some cell has."""
         every = {key for sums in self._sums.values() for key in sums}
@@ -188,6 +189,12 @@ class Results:
         return None if best is None else self.draws(strategy, best[1], key)
 
 
+def _drawn(found: Sequence[Sums]) -> Each:
+    # At once, so that the groups of a draw are counted once for all seeds.
+    drawn = draw({str(place): sums for place, sums in enumerate(found)}, DRAWS, 0)
+    return Each(np.array([sums.mean() for sums in found]), np.stack(list(drawn.values())), len(found[0].total))
+
+
 def _ratio(one: Doubles, other: Doubles) -> Doubles:
     """Divide draw by draw; a draw whose reference is 0 says nothing."""
     return np.divide(one, other, out=np.full_like(one, np.nan), where=other != 0)
@@ -202,7 +209,7 @@ def _read(path: Path) -> dict[str, Sums]:
 
 
 def as_dict(results: Results) -> dict[str, Any]:
-    """Return every value, retention and difference, ready for JSON."""
+    """Return every value and retention, ready for JSON."""
     study = results.study
     values: dict[str, Any] = {}
     for test, part, figure in results.measured():
@@ -217,21 +224,17 @@ def as_dict(results: Results) -> dict[str, Any]:
                     row["retention_of_start"] = _plain(results.retention(strategy, size, key))
                     if part in {"all", "never"}:  # elsewhere the languages differ from size to size
                         row["retention_of_best"] = _plain(results.retention(strategy, size, key, of="best"))
-                rows.setdefault(strategy, {})[_size(size)] = row
+                rows.setdefault(strategy, {})[named(size)] = row
         values.setdefault(test, {}).setdefault(part, {})[figure] = rows
     return {
         "strategies": [s.name for s in study.strategies],
-        "sizes": [_size(size) for size in study.sizes],
+        "sizes": [named(size) for size in study.sizes],
         "values": values,
-        "answer": {
-            _size(size): {f"{t}|{p}|{f}": _plain(found) for t, p, f in results.measured()
-                          if (found := results.difference(study.focus, study.rival, size, f"{t}|{p}|{f}"))}
-            for size in study.sizes
-        },
-    }  # fmt: skip
+    }
 
 
-def _size(size: int) -> str:
+def named(size: int) -> str:
+    """Return what a size is called in JSON."""
     return str(size or "all")
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from panglot.training.loss import info_nce
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from panglot.training.data import Example
@@ -32,6 +33,21 @@ class Processes:
         [0, 2, 5, 8]
         """
         return [texts * process // self.count for process in range(self.count + 1)]
+
+    def agree(self, values: np.ndarray[Any, Any] | float, device: torch.device) -> np.ndarray[Any, Any]:
+        """Return the first process's values on every process, float64.
+
+        Sums in another order, or on another processor, differ in their last bits: what decides how a run goes on must
+        be the same everywhere.
+        """
+        import torch
+
+        mine = np.asarray(values, np.float64)
+        if self.count == 1:
+            return mine
+        shared = torch.from_numpy(mine.copy()).to(device)
+        torch.distributed.broadcast(shared, 0)
+        return shared.cpu().numpy()
 
 
 def accumulate(trainee: Trainee, example: Example, settings: Settings, processes: Processes, seed: int) -> float:

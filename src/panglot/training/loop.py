@@ -115,7 +115,7 @@ def _steps(
             group["lr"] = rate
         outcome = state.update(done.step)
         norm = _step(state, settings)
-        if not (math.isfinite(outcome.loss) and math.isfinite(norm)):
+        if _any(not (math.isfinite(outcome.loss) and math.isfinite(norm)), processes, state.trainee.device):
             raise _not_a_number(outcome, state.update.sources, run)
         spent = time.monotonic() - began
         state.progress = replace(
@@ -130,10 +130,11 @@ def _steps(
         best = False
         if watch is not None and watch.due(state.progress.step, settings.progress(done.step, done.pairs), share):
             score, figures = watch.measure()
+            score = float(processes.agree(score, state.trainee.device))
             best, state.progress = watch.judge(state.progress, score)
             if log is not None:
                 log.write(state.progress.step, {"dev": figures}, share)
-        stop = _agreed(stopped(), processes, state.trainee.device)
+        stop = _any(stopped(), processes, state.trainee.device)
         late = settings.checkpoint_every == 0 and time.monotonic() - saved > _CHECKPOINT_SECONDS
         asked = settings.checkpoint_every > 0 and state.progress.step % settings.checkpoint_every == 0
         if log is not None and (stop or late or asked or best or share >= 1):
@@ -194,7 +195,9 @@ def _step(state: _State, settings: Settings) -> float:
     import torch
 
     parameters = list(state.trainee.trained.values())
-    norm = float(torch.nn.utils.clip_grad_norm_(parameters, settings.clip or math.inf))
+    local = float(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
+    norm = float(state.update.processes.agree(local, state.trainee.device))
+    torch.nn.utils.clip_grads_with_norm_(parameters, settings.clip or math.inf, torch.tensor(norm))
     if math.isfinite(norm):
         state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
@@ -277,13 +280,13 @@ def _not_a_number(outcome: Outcome, sources: Sequence[Source], run: Run) -> Pang
     )
 
 
-def _agreed(stop: bool, processes: Processes, device: Any) -> bool:
-    """Whether any process was asked to stop."""
+def _any(yes: bool, processes: Processes, device: Any) -> bool:
+    """Whether any process says yes."""
     import torch
 
     if processes.count == 1:
-        return stop
-    flag = torch.tensor([float(stop)], device=device)
+        return yes
+    flag = torch.tensor([float(yes)], device=device)
     torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
     return bool(flag.item())
 

@@ -55,6 +55,10 @@ class Mixer:
     their papers; Nash-MTL (2202.01017) solves G w = 1/w, so that its update has norm √K (where the solver finds no
     solution, as with parallel gradients, its weights are equal).
 
+    GradVac lifts a pair's cosine to its running mean, which starts at 0: as long as a pair has met seldom, in short
+    runs or where few objectives are drawn of many, that is nearly PCGrad. After n meetings the mean has gone 1 − .99^n
+    of its way: a tenth after 10, two thirds after 100.
+
     Args:
         way: The way; not ``none``.
         weights: Of all objectives, for ``weighted``.

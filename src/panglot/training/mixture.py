@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panglot._files import explain_write
+from panglot.training.gradient import Processes
 from panglot.training.mixing import Diagnosis, Mixer, diagnose
 
 if TYPE_CHECKING:
@@ -46,11 +47,17 @@ def mix(
     drawn: Sequence[int],
     k: int,
     folder: Path | None = None,
+    processes: Processes = Processes(),  # noqa: B008  (frozen)
 ) -> Mixed:
     """Leave the combined gradient of several objectives in the parameters' ``.grad``.
 
     With weights that are known beforehand, one gradient is held beside the sum, however many objectives there are;
-    otherwise as many as there are, for their Gramian.
+    otherwise as many as there are, for their Gramian. Word embeddings are no part of them unless they are trained.
+
+    Holding is the cheap way to the Gramian. With room for B gradients only, the K of a step would be computed some K/2B
+    times over, each for seconds, where to write one down and read it again takes a fraction of one; and the inner
+    products of a layer from its inputs and outputs alone cost less than its gradient only where a batch has fewer
+    tokens than a layer has rows.
 
     Args:
         parameters: What is trained.
@@ -59,6 +66,7 @@ def mix(
         drawn: The numbers of the objectives.
         k: The step.
         folder: Where gradients go that are too large for memory; by default the system's place for such files.
+        processes: All of them combine by the first one's Gramian and weights.
 
     Raises:
         PanglotError: There is no room for them.
@@ -78,11 +86,13 @@ def mix(
     for row, loss in zip(held, losses, strict=True):
         found.append(_alone(parameters, loss))
         row.copy_(_flat(parameters))
-    gramian = gramian_of(held)
+    device = parameters[0].device
+    gramian = processes.agree(gramian_of(held), device)
     # Solvers fail on what is no number in their own ways, or not at all.
     finite = bool(np.isfinite(gramian).all())
     weights = mixer.weights(gramian, drawn, k) if finite else np.full(len(drawn), np.nan)
-    _put(parameters, combination(held, weights).to(parameters[0].device))
+    weights = processes.agree(weights, device)
+    _put(parameters, combination(held, weights).to(device))
     return Mixed(found, weights, diagnose(gramian))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -35,7 +36,8 @@ class Settings:
         output: The run folder; becomes a sentence-transformers folder.
         data_dir: Where the known sets lie.
         languages: Train on these languages only; empty: on all.
-        batches: Which rows meet, as in :class:`panglot.batching.policy.Policy`.
+        batches: Which rows meet, as in :class:`panglot.batching.policy.Policy`. With ``mixing``, ``objectives`` say
+            that.
         alpha: Share of one-language batches or rows of the hybrid kinds.
         cross_kind: Whether hybrid's cross batches draw two languages by row or by batch (``pair``).
         mixing: How the gradients of several objectives become one: ``none`` (a step is one batch, drawn as
@@ -179,6 +181,13 @@ class Settings:
             raise PanglotError(
                 f"{self.mixing} has no use for weights", field="objectives", cure="leave them out, or mix weighted"
             )
+        for name in unused(self.mixing, self.objectives):
+            if (value := getattr(self, name)) != getattr(type(self), name):
+                raise PanglotError(
+                    f"{value!r} is given, and mixing {self.mixing} takes a batch of each objective instead",
+                    field=name,
+                    cure=f"leave {name} out and say in objectives what is mixed, or set mixing to none",
+                )
         require(self.mixing)
         self._check_code_switch()
         _ = self.policy
@@ -237,8 +246,13 @@ class Settings:
 
     @classmethod
     def completed(cls, essence: dict[str, Any]) -> dict[str, Any]:
-        """Return what :meth:`essence` said in an earlier version, with the defaults of settings that are new since."""
-        return {**cls(on=("any",)).essence(), **essence}
+        """Return what :meth:`essence` said in an earlier version, as this one would say it.
+
+        Settings that are new since have their defaults, as have those that were given and had no use.
+        """
+        plain = cls(on=("any",)).essence()
+        whole = {**plain, **essence}
+        return {**whole, **{name: plain[name] for name in unused(whole["mixing"], whole["objectives"])}}
 
     def to_toml(self) -> str:
         """Return the recipe as TOML; settings that are not set are left out."""
@@ -280,6 +294,19 @@ class Settings:
         path = Path(path)
         values = read_toml(path, "recipe")
         return cls.from_dict({**values, **changes}, path)
+
+
+def unused(mixing: Mixing, objectives: Sequence[str]) -> tuple[str, ...]:
+    """Return the settings of batches that a way of mixing has no use for.
+
+    >>> unused("mean", ("mono", "hybrid-row")), unused("none", ())
+    (('batches', 'cross_kind'), ())
+    """
+    if mixing == "none":
+        return ()
+    # The one kind of batches that has an α and can be an objective.
+    rows = any(wish.partition(":")[0] == "hybrid-row" for wish in objectives)
+    return ("batches", "cross_kind") if rows else ("batches", "alpha", "cross_kind")
 
 
 def _typed(name: str, value: Any, kind: str, file: Path | None) -> Any:

@@ -73,7 +73,7 @@ class Update:
         self, settings: Settings, plan: Plan | Mixture, tokenized: Tokenized, trainee: Trainee, processes: Processes
     ) -> None:
         self.sources: tuple[Source, ...] = plan.sources
-        self._settings, self._tokenized, self._trainee, self._processes = settings, tokenized, trainee, processes
+        self._settings, self._tokenized, self._trainee, self.processes = settings, tokenized, trainee, processes
         self._plan = plan
         self._mixer: Mixer | None = None
         self._start: Trainee | None = None
@@ -103,7 +103,7 @@ class Update:
         batches = self._plan(k)
         losses = [lambda b=batch, i=index: self._gradient(b, i) for index, batch in batches.items()]
         mixed = mix(list(self._trainee.trained.values()), losses, self._mixer, list(batches), k,
-                    self._settings.output)  # fmt: skip
+                    self._settings.output, self.processes)  # fmt: skip
         told: dict[str, Any] = {"objectives": [], **self._tokenized.told()}
         for place, (index, batch) in enumerate(batches.items()):
             about: dict[str, Any] = {
@@ -126,5 +126,5 @@ class Update:
         seed = (self._settings.seed * 1_000_003 + batch.step) * 16_411 + index
         if batch.kind in DISTILL:
             assert self._start is not None
-            return distil(self._trainee, self._start, example, self._settings, self._processes, seed)
-        return accumulate(self._trainee, example, self._settings, self._processes, seed)
+            return distil(self._trainee, self._start, example, self._settings, self.processes, seed)
+        return accumulate(self._trainee, example, self._settings, self.processes, seed)
