@@ -30,6 +30,7 @@ def test_a_recipe_comes_back(tmp_path: Path) -> None:
         ("on = [1]", "on"),
         ("seed = 1", "on"),
         ("on = ['a']\npatience = 2", "patience"),
+        ("on = ['a']\nleave_out = ['none', 'mkqa']", "leave_out"),
         ("on = [", "not TOML"),
     ],
 )

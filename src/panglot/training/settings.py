@@ -31,7 +31,8 @@ class Settings:
         model: The start: ``bundled``, a sentence-transformers folder or a hub name.
         on: The training sets, ``NAME[:PART][@CANDIDATES]`` or a path each.
         leave_out: Test sets; training rows that share a text with one, or nearly so, are left out with all their
-            translations (:func:`panglot.corpus.overlap.leave_out`).
+            translations (:func:`panglot.corpus.guard.guard`). ``auto``: all known test sets at hand; ``none``: leave
+            nothing out.
         output: The run folder; becomes a sentence-transformers folder.
         data_dir: Where the known sets lie.
         languages: Train on these languages only; empty: on all.
@@ -87,7 +88,7 @@ class Settings:
 
     model: str = "bundled"
     on: tuple[str, ...] = ()
-    leave_out: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ("auto",)
     output: Path = Path("runs/panglot")
     data_dir: Path | None = None
     languages: tuple[str, ...] = ()
@@ -131,6 +132,10 @@ class Settings:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
+        if "none" in self.leave_out:
+            if len(self.leave_out) > 1:
+                raise PanglotError("none is named beside others", field="leave_out", cure="name either")
+            object.__setattr__(self, "leave_out", ())  # one way to say it, in recipes and run folders
         if not self.on:
             raise PanglotError("no training set", field="on", cure="name one, as in `--on starter:train`")
         bounds: dict[str, tuple[float, float]] = {
@@ -238,7 +243,8 @@ class Settings:
     @classmethod
     def completed(cls, essence: dict[str, Any]) -> dict[str, Any]:
         """Return what :meth:`essence` said in an earlier version, with the defaults of settings that are new since."""
-        return {**cls(on=("any",)).essence(), **essence}
+        # Before this setting was there, nothing was left out.
+        return {**cls(on=("any",)).essence(), "leave_out": [], **essence}
 
     def to_toml(self) -> str:
         """Return the recipe as TOML; settings that are not set are left out."""
