@@ -40,7 +40,8 @@ def _only(data_dir: Path, folder: Path, *names: str) -> Path:
     return folder
 
 
-def test_known_test_sets_are_those_that_lie_there(own_cache: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("own_cache")
+def test_known_test_sets_are_those_that_lie_there(tmp_path: Path) -> None:
     assert [test.name for test in at_hand(["de", "en"], data_dir=tmp_path)] == ["starter:test"]
     for name in ("mkqa", "tatoeba-112", "miracl", "mlqa", "squad2-en-fi", "flores-200", "tydiqa-goldp"):
         file = tmp_path / name / CARDS[name].files.replace("**/", "x/").replace("*", "x")
@@ -69,6 +70,7 @@ def test_what_was_found_is_remembered_until_a_file_changes(
     assert (first.overlaps[0].equal, first.overlaps[0].groups) == (1, 1)
     with monkeypatch.context() as patched:
         patched.setattr(registry, "read", lambda *_, **__: pytest.fail("read again"))
+        patched.setattr("panglot.corpus.overlap.grams", lambda _: pytest.fail("hashed again"))
         again = guard(training, [str(test)])
     assert (again.collection.digest, again.overlaps) == (first.collection.digest, first.overlaps)
     test.write_text('{"language": "en", "question": "Where is the river?", "passage": "North!"}\n', "utf-8")
@@ -78,7 +80,8 @@ def test_what_was_found_is_remembered_until_a_file_changes(
     assert guard(training, [str(test)]).collection.questions["text"].to_pylist() == ["where is the lake"]
 
 
-def test_a_broken_test_set_is_told_and_refused_if_it_was_named(own_cache: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("own_cache")
+def test_a_broken_test_set_is_told_and_refused_if_it_was_named(tmp_path: Path) -> None:
     broken = tmp_path / "mkqa" / "mkqa-en.jsonl"
     broken.parent.mkdir()
     broken.write_text("{", "utf-8")
@@ -89,7 +92,8 @@ def test_a_broken_test_set_is_told_and_refused_if_it_was_named(own_cache: Path, 
         guard(_collection("Where is the lake?"), ["mkqa"], data_dir=tmp_path)
 
 
-def test_nothing_left_is_said(own_cache: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("own_cache")
+def test_nothing_left_is_said(tmp_path: Path) -> None:
     test = tmp_path / "test.jsonl"
     test.write_text('{"language": "en", "question": "Where is the lake?", "passage": "North."}\n', "utf-8")
     with pytest.raises(PanglotError, match="nothing of mine is left: it shares 1 groups with the test set test"):
@@ -99,7 +103,9 @@ def test_nothing_left_is_said(own_cache: Path, tmp_path: Path) -> None:
 def test_sets_made_of_flores_overlap(data_dir: Path, tmp_path: Path) -> None:
     """Sentences of SIB-200 as lines of FLORES-200 and within passages of Belebele, in the publishers' forms."""
     sib = read("sib-200:train", data_dir=data_dir, languages=["de", "en"])
-    texts = {code: [row["text"] for row in sib.passages.to_pylist() if row["language"] == code] for code in ("de", "en")}
+    texts = {
+        code: [row["text"] for row in sib.passages.to_pylist() if row["language"] == code] for code in ("de", "en")
+    }
     flores = tmp_path / "flores-200" / "devtest"
     flores.mkdir(parents=True)
     (tmp_path / "belebele" / "data").mkdir(parents=True)
@@ -107,8 +113,8 @@ def test_sets_made_of_flores_overlap(data_dir: Path, tmp_path: Path) -> None:
         lines = texts[code][:50]
         (flores / f"{name}.devtest").write_text("".join(f"{line}\n" for line in lines), "utf-8")
         row = {"link": "https://en.wikinews.org/wiki/X", "question_number": 1, "question": f"{code}: What happened?",
-               "flores_passage": " ".join(texts[code][100:104]), "mc_answer1": "a", "mc_answer2": "b", "mc_answer3": "c",
-               "mc_answer4": "d", "correct_answer_num": "1", "dialect": name, "ds": "2023-05-03"}  # fmt: skip
+               "flores_passage": " ".join(texts[code][100:104]), "mc_answer1": "a", "mc_answer2": "b",
+               "mc_answer3": "c", "mc_answer4": "d", "correct_answer_num": "1", "dialect": name}  # fmt: skip
         (tmp_path / "belebele" / "data" / f"{name}.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
     found = guard(sib, ["auto"], data_dir=tmp_path)
     overlaps = _found(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -44,7 +44,7 @@ def mine(model: str, collection: str, output: Path | None, to_json: str | None, 
     folder = output or beside(collection)
     if folder.exists() and not (folder / "collection.json").is_file():
         raise PanglotError("is there already, and is no collection", file=folder, cure="choose another output")
-    found = run(model, collection, tell=tell(to_json), **cast("dict[str, Any]", settings))
+    found = run(model, collection, tell=tell(to_json), **settings)
     found.save(folder)
     if to_json:
         deliver_json({"folder": str(folder), **json.loads(found.about[MINED])}, to_json)

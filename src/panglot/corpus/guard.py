@@ -1,10 +1,13 @@
 """Training sets kept clear of test sets, told or not which: found once, remembered by content.
 
-Matching is exact: every n-gram of the test sets is held, 16 bytes each, and those of the training set pass by in pieces,
-so that memory does not grow with the training set.
+Matching is exact: every n-gram of the test sets is held, 16 bytes each, and those of the training set pass by in
+pieces, so that memory does not grow with the training set.
 
-MinHash would not do better here. It estimates the Jaccard index of two texts, and what a training set shares with a
-test set is mostly a sentence inside a paragraph, whose Jaccard index is small however surely it is contained.
+MinHash would do worse here. It estimates the Jaccard index of two texts, and what a training set shares with a test
+set is mostly a sentence or question inside a paragraph, whose Jaccard index is small however surely it is contained:
+of the 24 pairs of texts that MLQA dev or TyDi QA train nearly share with XQuAD-R, TyDi QA dev, XOR-TyDi dev and MIRACL
+dev, it is above one half in 6. Nor would it save memory: the n-grams of those test sets take 13 MB, signatures of 128
+numbers for their texts 32 MB.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from panglot._errors import PanglotError
 from panglot._files import cache_folder, digest, write_json
@@ -134,12 +138,16 @@ def _place(key: str) -> Path:
 
 def _remembered(key: str) -> Shared | None:
     try:
-        values = json.loads(_place(key).read_text("utf-8"))
-        pairs = tuple((mine, theirs) for mine, theirs in values["examples"])
-        nearest = tuple(values["nearest"]) if values["nearest"] else None
-        return Shared(**{**values, "taken": tuple(values["taken"]), "equal": tuple(values["equal"]), "examples": pairs,
-                         "nearest": nearest})  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError):
+        values: dict[str, Any] = json.loads(_place(key).read_text("utf-8"))
+        return Shared(
+            values["test"],
+            tuple(values["taken"]),
+            tuple(values["equal"]),
+            values["highest"],
+            tuple((mine, theirs) for mine, theirs in values["examples"]),
+            (values["nearest"][0], values["nearest"][1]) if values["nearest"] else None,
+        )
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
         return None
 
 

@@ -124,9 +124,7 @@ def leave_out(
     return without(training, texts, shared(texts, known, threshold=threshold))
 
 
-def shared(
-    texts: Distinct, tests: Sequence[tuple[str, Texts]], *, threshold: float = THRESHOLD
-) -> tuple[Shared, ...]:
+def shared(texts: Distinct, tests: Sequence[tuple[str, Texts]], *, threshold: float = THRESHOLD) -> tuple[Shared, ...]:
     """Return what the texts of a training set share with each test set.
 
     n-grams of the test sets are held, those of the training set pass by: memory does not grow with it.
@@ -137,7 +135,7 @@ def shared(
     if not 0 < threshold <= 1:
         raise PanglotError(f"a threshold of {threshold}", field="threshold", cure="give a number above 0, at most 1")
     found: list[list[Matches]] = [[] for _ in tests]
-    for start, part in grams(texts):
+    for start, part in grams(texts) if tests else ():
         for matches, (_, known) in zip(found, tests, strict=True):
             matches.append(known.found_in(start, part))
     return tuple(
@@ -165,19 +163,19 @@ def _shared(name: str, texts: Distinct, known: Texts, parts: Sequence[Matches], 
     )
 
 
-def without(
-    training: Collection, texts: Distinct, found: Sequence[Shared]
-) -> tuple[Collection, tuple[Overlap, ...]]:
+def without(training: Collection, texts: Distinct, found: Sequence[Shared]) -> tuple[Collection, tuple[Overlap, ...]]:
     """Return the training set without what it shares with test sets, and what that was; as :func:`leave_out`."""
     tables = training.questions, training.passages
     gone = [np.zeros(table.num_rows, bool) for table in tables]
     told: list[Overlap] = []
     for each in found:
-        marked = np.zeros(len(texts), bool)
-        marked[list(each.taken)] = True
-        whole = [_whole_groups(table, marked[place]) for table, place in zip(tables, texts.places, strict=True)]
-        gone = [before | more for before, more in zip(gone, whole, strict=True)]
-        groups = sum(len(t["group"].filter(pa.array(m)).unique()) for t, m in zip(tables, whole, strict=True))
+        groups = 0
+        if each.taken:
+            marked = np.zeros(len(texts), bool)
+            marked[list(each.taken)] = True
+            whole = [_whole_groups(table, marked[place]) for table, place in zip(tables, texts.places, strict=True)]
+            gone = [before | more for before, more in zip(gone, whole, strict=True)]
+            groups = sum(len(t["group"].filter(pa.array(m)).unique()) for t, m in zip(tables, whole, strict=True))
         near = len(each.taken) - len(each.equal)
         told.append(
             Overlap(training.name, each.test, len(each.equal), near, each.highest, groups, each.examples, each.nearest)

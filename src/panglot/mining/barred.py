@@ -64,7 +64,9 @@ def _versions(collection: Collection, one: Ints) -> Sparse:
     group = group_numbers(collection.passages)
     question_of, passage_of = collection.pairs
     names = dict(zip(collection.passages["group"].to_pylist(), group.tolist(), strict=True))
-    own = np.array([names.get(name, -1) if name else -1 for name in collection.questions["group"].to_pylist()], np.int64)
+    own = np.array(
+        [names.get(name, -1) if name else -1 for name in collection.questions["group"].to_pylist()], np.int64
+    )
     asking = np.r_[asks[question_of], asks[own >= 0]]
     answering = np.r_[group[passage_of], own[own >= 0]]
     number = int(group.max(initial=-1)) + 1

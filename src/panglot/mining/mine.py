@@ -43,8 +43,9 @@ class Report:
     @classmethod
     def of(cls, collection: Collection) -> Report:
         """Return the report that :func:`mine` wrote into a collection's ``about``."""
-        found = json.loads(collection.about[MINED])["found"]
-        return cls(**{**found, "questions": {int(number): count for number, count in found["questions"].items()}})
+        found: dict[str, Any] = json.loads(collection.about[MINED])["found"]
+        questions = {int(number): count for number, count in found["questions"].items()}
+        return cls(questions, found["left_out"], found["same_language"], found["unanswered"])
 
 
 def mine(
@@ -74,8 +75,8 @@ def mine(
         model: An encoder, or what :func:`panglot.load` understands.
         collection: A training set, or its name or path as for :func:`panglot.read`.
         negatives: How many for each question, at most.
-        language: In which language they are: ``any``, the question's own (``same``), one ``drawn`` for each question, or
-            those of its relevant passages (``passage``).
+        language: In which language they are: ``any``, the question's own (``same``), one ``drawn`` for each question,
+            or those of its relevant passages (``passage``).
         relative_margin: A negative's score is at most this share below the relevant passage's: .05 is NV-Retriever's
             TopK-PercPos at 95 %. The relevant passage is the best in the negative's language, if there is one.
         absolute_margin: And lower by at least this.
@@ -89,7 +90,7 @@ def mine(
         PanglotError: A setting is out of range, the set is a test set, has no relevant passage, or cannot be read.
     """
     margin = _checked(negatives, language, relative_margin, absolute_margin, similarity)
-    (name, source), = open_sets(collection, data_dir=data_dir).items()
+    ((name, source),) = open_sets(collection, data_dir=data_dir).items()
     if source.about.get("test_only") == "yes":
         raise PanglotError(f"{name} is a test set", field="on", cure="mine in a training set")
     if not len(source.pairs[0]):
@@ -134,7 +135,11 @@ def _checked(negatives: int, language: str, relative: float, absolute: float, si
     if language not in get_args(Languages):
         known = ", ".join(get_args(Languages))
         raise PanglotError(f"{language!r} is unknown", field="language", cure=f"choose among {known}")
-    bounds = {"relative_margin": (relative, 0, 1), "absolute_margin": (absolute, 0, 2), "similarity": (similarity, -1, 1)}
+    bounds = {
+        "relative_margin": (relative, 0, 1),
+        "absolute_margin": (absolute, 0, 2),
+        "similarity": (similarity, -1, 1),
+    }
     for name, (value, low, high) in bounds.items():
         if not low <= value <= high:
             raise PanglotError(f"{value} is out of range", field=name, cure=f"choose from {low} to {high}")

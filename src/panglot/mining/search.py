@@ -95,7 +95,7 @@ def hardest(
     limit = margin.bound(score * unit[0])
     passage = np.full((len(questions), negatives), -1, np.int64)
     best = np.full((len(questions), negatives), -np.inf)
-    left_out = dict.fromkeys(REASONS, 0)
+    left_out: dict[str, int] = dict.fromkeys(REASONS, 0)
     work = allowed & (reference >= 0)
     with progress("searching negatives", int(work.sum())) as advance:
         for language in range(len(collection.languages)):
