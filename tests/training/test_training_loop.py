@@ -326,6 +326,13 @@ def test_what_was_left_out_is_in_run_folder_log_card_and_report(
     assert found == {"starter": (0, 0, 0), "mkqa": (1, 0, 1)}
     lines = [json.loads(line) for line in (settings.output / "log.jsonl").read_text("utf-8").splitlines()]
     assert [(line["step"], "left_out" in line) for line in lines] == [(0, True), (1, False), (2, False)]
+    # A test set that came to hand in between does not change a run that goes on.
+    (settings.output / "modules.json").unlink()
+    folder = tmp_path / "data" / "flores-200" / "devtest"
+    folder.mkdir(parents=True)
+    for code in ("deu", "eng"):
+        (folder / f"{code}_Latn.devtest").write_text("Where is river?\n", "utf-8")
+    train(settings, show=False)
     assert "| facts | mkqa | 1 | 0 | 1 |" in (settings.output / "README.md").read_text("utf-8")
     assert "1 groups left out, <bdi>mkqa</bdi>" in training({"run": from_log(settings.output)}, ("run",))
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -54,30 +55,41 @@ class Guarded:
         collection: What is left.
         overlaps: What was shared with each test set, in the order of their names.
         unread: Why a test set could not be compared, by name.
+        compared: The names of those that were, as :func:`panglot.read` takes them.
     """
 
     collection: Collection
     overlaps: tuple[Overlap, ...]
     unread: dict[str, str]
+    compared: tuple[str, ...]
 
 
-def guard(training: Collection, wishes: Sequence[str], *, data_dir: str | Path | None = None) -> Guarded:
+def guard(
+    training: Collection,
+    wishes: Sequence[str],
+    *,
+    data_dir: str | Path | None = None,
+    only: AbstractSet[str] | None = None,
+) -> Guarded:
     """Return a training set without the texts that it shares with test sets (:func:`panglot.corpus.overlap.leave_out`).
 
     Args:
         training: What would be trained on.
         wishes: Test sets, as for :func:`panglot.read`; ``auto`` are all that :func:`at_hand` finds.
         data_dir: The folder that holds the folders of the known sets.
+        only: Of the sets that ``auto`` finds, these alone: what a run was begun with, whatever came since.
 
     Raises:
         PanglotError: A set that was named cannot be read, or nothing is left.
     """
     named = tuple(Test(name) for name in wishes if name != AUTO)
     known = tuple(at_hand(training.languages, data_dir=data_dir)) if AUTO in wishes else ()
+    known = tuple(test for test in known if only is None or test.name in only)
     texts = Distinct.of(training)
     content = texts.digest
     found: list[Shared | None] = []
     keys: list[str | None] = []
+    names: list[str] = []
     unread: dict[str, str] = {}
     missing: list[tuple[int, tuple[str, overlap.Texts]]] = []
     for test in (*known, *named):
@@ -95,6 +107,7 @@ def guard(training: Collection, wishes: Sequence[str], *, data_dir: str | Path |
             continue
         found.append(shared)
         keys.append(key)
+        names.append(test.name)
     # One pass over the training texts for all that was not known.
     for (at, _), shared in zip(missing, overlap.shared(texts, [test for _, test in missing]), strict=True):
         found[at] = shared
@@ -107,7 +120,7 @@ def guard(training: Collection, wishes: Sequence[str], *, data_dir: str | Path |
             field="leave_out",
             cure="train on another set, or name the test sets that you will measure on, as in `--leave-out xquad-r`",
         )
-    return Guarded(kept, overlaps, unread)
+    return Guarded(kept, overlaps, unread, tuple(names))
 
 
 def at_hand(languages: Sequence[str], *, data_dir: str | Path | None = None) -> Iterator[Test]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,7 @@ class TrainingData:
         switching: How English rows are code-switched, or None.
         shared: What was left out because a test set has it.
         unread: Why a test set at hand could not be compared, by name.
+        compared: The test sets that could.
     """
 
     collections: tuple[Collection, ...]
@@ -48,6 +50,7 @@ class TrainingData:
     switching: Switching | None = None
     shared: tuple[Overlap, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
+    compared: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -102,8 +105,8 @@ class TrainingData:
         return texts
 
 
-def load(settings: Settings) -> TrainingData:
-    """Read what ``settings`` names.
+def load(settings: Settings, compared: AbstractSet[str] | None = None) -> TrainingData:
+    """Read what ``settings`` names; with ``compared``, test sets that came to hand since are not looked at.
 
     Raises:
         PanglotError: A set is not at hand, is broken, is for tests only, or has no rows to train on.
@@ -112,6 +115,7 @@ def load(settings: Settings) -> TrainingData:
     held: list[Collection] = []
     shared: list[Overlap] = []
     unread: dict[str, str] = {}
+    tests: set[str] = set()
     for wish in settings.on:
         known = not Path(wish).exists()
         name, _, candidates = wish.partition("@") if known else (wish, "", "")
@@ -130,17 +134,19 @@ def load(settings: Settings) -> TrainingData:
         # The name seeds the permutations: that of a saved collection is the same wherever it lies.
         collection = replace(collection, name=wish) if known else collection
         if settings.leave_out:
-            guarded = guard(collection, settings.leave_out, data_dir=settings.data_dir)
+            guarded = guard(collection, settings.leave_out, data_dir=settings.data_dir, only=compared)
             collection = guarded.collection
             shared.extend(guarded.overlaps)
             unread |= guarded.unread
+            tests.update(guarded.compared)
         if settings.dev_share and not settings.dev:
             collection, dev = hold_out(collection, settings.dev_share, settings.seed)
             held.append(dev)
         train.append(collection)
     dev = registry.read(settings.dev, data_dir=settings.data_dir) if settings.dev else joined(held)
     sources = tuple(source(collection) for collection in train)
-    return TrainingData(tuple(train), sources, dev, Switching.of(settings, sources), tuple(shared), unread)
+    return TrainingData(tuple(train), sources, dev, Switching.of(settings, sources), tuple(shared), unread,
+                        tuple(sorted(tests)))  # fmt: skip
 
 
 def told_nearest(overlap: Overlap) -> str:

@@ -69,7 +69,7 @@ def train(settings: Settings, *, show: bool | None = None) -> Path:
     settings = run.settings
     if run.finished():
         return settings.output
-    training_data = data.load(settings)
+    training_data = data.load(settings, run.compared)
     plan = plan_of(settings, training_data.sources)
     if first:
         run.begin(training_data, processes.count)

@@ -34,6 +34,12 @@ class Run:
         self.folder = settings.output
         self.checkpoints = self.folder / "checkpoints"
 
+    @property
+    def compared(self) -> frozenset[str] | None:
+        """The test sets that the training sets were compared with when the run began; None: it begins now."""
+        path = self.folder / "run.json"
+        return frozenset(_json(path).get("compared", ())) if path.exists() else None
+
     def finished(self) -> bool:
         """Whether this very recipe has already been trained to its end here.
 
@@ -67,6 +73,7 @@ class Run:
             {
                 "settings": self.settings.essence(),
                 "data": data.digests,
+                "compared": data.compared,
                 "left_out": data.left_out,
                 "rows": {source.name: source.rows for source in data.sources},
                 "processes": processes,
