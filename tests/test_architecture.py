@@ -15,6 +15,7 @@ ORDER = (
     "batching",
     "augment",
     "evaluation",
+    "mining",
     "training",
     "probe",
     "report",

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder
     from panglot.evaluation.compare import compare
     from panglot.evaluation.evaluate import Evaluation, evaluate
+    from panglot.mining.mine import mine
     from panglot.remedies.debias import debias
     from panglot.training.settings import Settings
     from panglot.training.train import train
@@ -29,6 +30,7 @@ __all__ = [
     "debias",
     "evaluate",
     "load",
+    "mine",
     "read",
     "train",
 ]
@@ -42,6 +44,7 @@ _HOMES = {
     "debias": "remedies.debias",
     "evaluate": "evaluation.evaluate",
     "load": "encoders.load",
+    "mine": "mining.mine",
     "read": "corpus.registry",
     "train": "training.train",
 }

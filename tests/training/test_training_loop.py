@@ -300,10 +300,67 @@ def test_rows_that_a_test_set_shares_are_left_out(recipe: Settings, tmp_path: Pa
     test = tmp_path / "test.jsonl"
     test.write_text('{"language": "en", "question": "where is lake?", "passage": "Somewhere."}\n', "utf-8")
     found = data.load(replace(recipe, leave_out=(str(test),)))
-    before = data.load(recipe)
+    before = data.load(replace(recipe, leave_out=()))
     assert found.sources[0].rows == before.sources[0].rows - 1
     assert not any("lake" in text for text in found.used_texts()["question"])
     assert any("left out" in warning for warning in found.warnings)
+
+
+def test_what_was_left_out_is_in_run_folder_log_card_and_report(
+    recipe: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from panglot.report.curves import from_log
+    from panglot.report.sections.training import training
+
+    monkeypatch.delenv("PANGLOT_DATA", raising=False)
+    monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
+    known = tmp_path / "data" / "mkqa"
+    known.mkdir(parents=True)
+    for code, question in (("en", "Where is lake?"), ("fi", "Missä on lampi?")):
+        line = {"question": question, "id": f"1_{code}", "lang": code, "answers": ["north"]}
+        (known / f"mkqa-{code}.jsonl").write_text(json.dumps(line) + "\n", "utf-8")
+    settings = replace(recipe, steps=2, data_dir=tmp_path / "data")
+    train(settings, show=False)
+    begun = json.loads((settings.output / "run.json").read_text("utf-8"))
+    found = {each["test"]: (each["equal"], each["near"], each["groups"]) for each in begun["left_out"]}
+    assert found == {"starter": (0, 0, 0), "mkqa": (1, 0, 1)}
+    lines = [json.loads(line) for line in (settings.output / "log.jsonl").read_text("utf-8").splitlines()]
+    assert [(line["step"], "left_out" in line) for line in lines] == [(0, True), (1, False), (2, False)]
+    # A test set that came to hand in between does not change a run that goes on.
+    (settings.output / "modules.json").unlink()
+    folder = tmp_path / "data" / "flores-200" / "devtest"
+    folder.mkdir(parents=True)
+    for code in ("deu", "eng"):
+        (folder / f"{code}_Latn.devtest").write_text("Where is river?\n", "utf-8")
+    train(settings, show=False)
+    assert "| facts | mkqa | 1 | 0 | 1 |" in (settings.output / "README.md").read_text("utf-8")
+    assert "1 groups left out, <bdi>mkqa</bdi>" in training({"run": from_log(settings.output)}, ("run",))
+
+
+def test_a_run_of_before_test_sets_were_looked_for_goes_on_as_it_was(recipe: Settings) -> None:
+    from panglot.training.run import Run
+
+    before = replace(recipe, leave_out=("none",), steps=4)
+    assert before.leave_out == ()
+    train(before, show=False)
+    (recipe.output / "modules.json").unlink()  # as if it had been killed at its end
+    now = replace(before, leave_out=("auto",))
+    with pytest.raises(PanglotError, match=r"leave_out \[\] there and \['auto'\] now"):
+        train(now, show=False)
+    path = recipe.output / "run.json"
+    begun = json.loads(path.read_text("utf-8"))
+    del begun["left_out"]
+    for old in ({"leave_out": []}, {}):
+        begun["settings"] = {name: value for name, value in begun["settings"].items() if name != "leave_out"} | old
+        path.write_text(json.dumps(begun), "utf-8")
+        assert Run(now).settings == before
+        assert not Run(now).finished()
+    train(now, show=False)
+    assert (recipe.output / "modules.json").exists()
+    begun["settings"]["leave_out"] = ["mkqa"]
+    path.write_text(json.dumps(begun), "utf-8")
+    with pytest.raises(PanglotError, match="another recipe"):
+        Run(now).finished()
 
 
 def test_lines_from_a_test_set_are_not_trained_on(recipe: Settings, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def test_a_recipe_comes_back(tmp_path: Path) -> None:
         ("on = ['a']\nmixing = 'mean'\nbatches = 'mono'", "batches"),
         ("on = ['a']\nmixing = 'mean'\ncross_kind = 'pair'", "cross_kind"),
         ("on = ['a']\nmixing = 'pcgrad'\nalpha = 0.3", "alpha.*objectives"),
+        ("on = ['a']\nleave_out = ['none', 'mkqa']", "leave_out"),
         ("on = [", "not TOML"),
     ],
 )

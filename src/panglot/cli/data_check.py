@@ -85,6 +85,8 @@ def _print(report: checking.Report, kept: Path | None) -> None:
         )
         for mine, theirs in one.examples:
             click.echo(f"  {_short(mine)} = {_short(theirs)}")
+        if one.nearest is not None:
+            click.echo(f"  nearest below it: {_short(one.nearest[0])} ~ {_short(one.nearest[1])}")
     for name, why in report.unread.items():
         click.echo(f"not compared with {name}: {why}")
     if not (report.broken or report.remarks or any(one.equal or one.near for one in report.overlaps)):

@@ -16,6 +16,7 @@ from panglot._errors import PanglotError
 _COMMANDS = {
     "evaluate": ("evaluate_command", "Measure a model in three settings, with language bias."),
     "train": ("train", "Train a model with hybrid or other batches."),
+    "mine": ("mine", "Find hard negatives for a training set."),
     "debias": ("debias_command", "Reduce a model's language bias without training."),
     "compare": ("compare_command", "Compare models on the same questions."),
     "study": ("study", "Train by many strategies, languages and seeds, and compare."),

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot.corpus._grams import Hashes, grams
+from panglot._files import digest
+from panglot.corpus._grams import grams
 from panglot.corpus.collection import Collection, Ints
+from panglot.corpus.matches import NOTHING, Matches, Texts
 
 THRESHOLD = 0.5
-_FEW = 10  # n-grams
-_NONE = np.empty(0, np.int64)
-_SIEVE = 20, 27  # bits of the table that tells most strangers apart: at least, at most
-
-
-@dataclass(frozen=True)
-class Matches:
-    """Pairs of texts that share something, sorted by first text, then second.
-
-    Attributes:
-        first: Place of one text in its list, shape ``[pairs]``.
-        second: Place of the other in its list.
-        share: Shared n-grams / n-grams of the text that has fewer, where fewer than 10 count as 10, for a phrase
-            that two short texts have in common says little; 1 where one text has all n-grams of the other, and for
-            equal texts.
-        equal: Whether the texts are equal but for case, blanks and punctuation.
-    """
-
-    first: Ints
-    second: Ints
-    share: npt.NDArray[np.float64]
-    equal: npt.NDArray[np.bool_]
+_EXAMPLES = 3
+_SLICE = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -51,6 +32,7 @@ class Overlap:
         highest: The largest share below the threshold, 0 to 1.
         groups: Groups of questions and of passages of the training set that hold such a text.
         examples: The first few pairs, text of the training set first.
+        nearest: The pair with the share ``highest``, or None where nothing below the threshold is shared.
     """
 
     training: str
@@ -60,68 +42,64 @@ class Overlap:
     highest: float
     groups: int
     examples: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    nearest: tuple[str, str] | None = field(default=None, repr=False)
 
 
-class Texts:
-    """Texts to compare with others, hashed once.
+@dataclass(frozen=True)
+class Shared:
+    """What the distinct texts of a training set share with one test set.
 
-    Args:
-        texts: In any language.
+    Attributes:
+        test: Name of the test set.
+        taken: Places of the texts that share at least the threshold, rising.
+        equal: Places of those that are equal to a text of the test set, rising.
+        highest: As in :class:`Overlap`, like ``examples`` and ``nearest``.
+        examples: The first few pairs.
+        nearest: The pair with that share.
     """
 
-    def __init__(self, texts: Iterable[str]) -> None:
-        self.texts = tuple(texts)
-        self._parts = tuple(grams(self.texts))
+    test: str
+    taken: tuple[int, ...]
+    equal: tuple[int, ...]
+    highest: float
+    examples: tuple[tuple[str, str], ...]
+    nearest: tuple[str, str] | None
 
-    def matches(self, others: Texts) -> Matches:
-        """Return every pair of one of these texts and one of ``others`` that share an n-gram or are equal.
 
-        An n-gram is 8 words, or 24 letters in scripts without blanks between words; case, punctuation, blanks and
-        compatibility forms do not count. Shorter texts can only be equal, and those of fewer than 4 letters not even
-        that.
+class Distinct(Sequence[str]):
+    """The distinct texts of a collection, as Arrow has them: read a few thousand at a time.
 
-        >>> found = Texts(["the cat sat on the mat", "The cat sat."]).matches(Texts(["The cat sat on the mat."]))
-        >>> found.first.tolist(), found.share.tolist()
-        ([0], [1.0])
-        """
-        number = max(1, len(others.texts))
-        firsts: list[Ints] = [np.empty(0, np.int64)]
-        seconds: list[Ints] = [np.empty(0, np.int64)]
-        shares = [np.empty(0)]
-        equals = [np.empty(0, bool)]
-        for start, part in self._parts:
-            text, other = others._grams.find(part.gram, part.text)
-            some = np.flatnonzero(part.whole)
-            same, equal = others._wholes.find(part.whole[some], some)
-            key, times = np.unique(text * number + other, return_counts=True)
-            equal = np.unique(same * number + equal)
-            keys = np.union1d(key, equal)
-            first, second = np.divmod(keys, number)
-            shared = np.zeros(len(keys))
-            shared[np.searchsorted(keys, key)] = times
-            fewer = np.minimum(part.size[first], others._sizes[second])
-            is_equal = np.isin(keys, equal)
-            firsts.append(first + start)
-            seconds.append(second)
-            shares.append(np.where(is_equal | (shared == fewer), 1.0, shared / np.maximum(_FEW, fewer)))
-            equals.append(is_equal)
-        return Matches(np.concatenate(firsts), np.concatenate(seconds), np.concatenate(shares), np.concatenate(equals))
+    Attributes:
+        places: The place of each question's text and of each passage's text among them.
+    """
 
-    @cached_property
-    def _grams(self) -> _Lookup:
-        hashes = [part.gram for _, part in self._parts]
-        texts = [part.text + start for start, part in self._parts]
-        return _Lookup(np.concatenate([np.empty(0, np.uint64), *hashes]), np.concatenate([_NONE, *texts]))
+    def __init__(self, texts: pa.StringArray, places: Sequence[Ints]) -> None:
+        self._texts, self.places = texts, places
 
-    @cached_property
-    def _wholes(self) -> _Lookup:
-        whole = np.concatenate([np.empty(0, np.uint64), *(part.whole for _, part in self._parts)])
-        some = np.flatnonzero(whole)
-        return _Lookup(whole[some], some)
+    @classmethod
+    def of(cls, collection: Collection) -> Distinct:
+        """Return those of questions and passages together."""
+        columns = [table["text"].combine_chunks() for table in (collection.questions, collection.passages)]
+        whole = pa.chunked_array(columns, pa.string()).combine_chunks().dictionary_encode()
+        place = whole.indices.to_numpy().astype(np.int64)
+        return cls(whole.dictionary, np.split(place, [collection.questions.num_rows]))
 
-    @cached_property
-    def _sizes(self) -> Ints:
-        return np.concatenate([_NONE, *(part.size for _, part in self._parts)])
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __getitem__(self, place: int) -> str:  # type: ignore[override]
+        return self._texts[place].as_py()
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self._texts), _SLICE):
+            yield from self._texts.slice(start, _SLICE).to_pylist()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the texts, in order."""
+        offsets, letters = (np.frombuffer(part or b"", np.uint8) for part in self._texts.buffers()[1:])
+        size = np.frombuffer(offsets, np.int32)[: len(self) + 1]
+        return digest(size.tobytes(), letters[: int(size[-1]) if len(size) else 0].tobytes())
 
 
 def leave_out(
@@ -141,75 +119,76 @@ def leave_out(
     Raises:
         PanglotError: The threshold is not between 0 and 1.
     """
+    known = [prepare(test) if isinstance(test, Collection) else test for test in tests]
+    texts = Distinct.of(training)
+    return without(training, texts, shared(texts, known, threshold=threshold))
+
+
+def shared(texts: Distinct, tests: Sequence[tuple[str, Texts]], *, threshold: float = THRESHOLD) -> tuple[Shared, ...]:
+    """Return what the texts of a training set share with each test set.
+
+    n-grams of the test sets are held, those of the training set pass by: memory does not grow with it.
+
+    Raises:
+        PanglotError: The threshold is not between 0 and 1.
+    """
     if not 0 < threshold <= 1:
         raise PanglotError(f"a threshold of {threshold}", field="threshold", cure="give a number above 0, at most 1")
+    found: list[list[Matches]] = [[] for _ in tests]
+    for start, part in grams(texts) if tests else ():
+        for matches, (_, known) in zip(found, tests, strict=True):
+            matches.append(known.found_in(start, part))
+    return tuple(
+        _shared(name, texts, known, [*matches, NOTHING], threshold)
+        for (name, known), matches in zip(tests, found, strict=True)
+    )
+
+
+def _shared(name: str, texts: Distinct, known: Texts, parts: Sequence[Matches], threshold: float) -> Shared:
+    matches = Matches(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    taken = matches.share >= threshold
+    below = np.where(taken, 0.0, matches.share)
+    highest = float(below.max(initial=0))
+
+    def pair(at: int) -> tuple[str, str]:
+        return texts[int(matches.first[at])], known.texts[int(matches.second[at])]
+
+    return Shared(
+        name,
+        tuple(np.unique(matches.first[taken]).tolist()),
+        tuple(np.unique(matches.first[matches.equal]).tolist()),
+        highest,
+        tuple(pair(at) for at in np.flatnonzero(taken)[:_EXAMPLES].tolist()),
+        pair(int(below.argmax())) if highest else None,
+    )
+
+
+def without(training: Collection, texts: Distinct, found: Sequence[Shared]) -> tuple[Collection, tuple[Overlap, ...]]:
+    """Return the training set without what it shares with test sets, and what that was; as :func:`leave_out`."""
     tables = training.questions, training.passages
-    texts, places = _distinct(tables)
-    mine = Texts(texts)
     gone = [np.zeros(table.num_rows, bool) for table in tables]
-    found: list[Overlap] = []
-    for test in tests:
-        name, known = prepare(test) if isinstance(test, Collection) else test
-        matches = mine.matches(known)
-        taken = matches.share >= threshold
-        marked = np.zeros(len(texts), bool)
-        marked[matches.first[taken]] = True
-        equal = np.zeros(len(texts), bool)
-        equal[matches.first[matches.equal]] = True
-        whole = [_whole_groups(table, marked[place]) for table, place in zip(tables, places, strict=True)]
-        gone = [before | more for before, more in zip(gone, whole, strict=True)]
-        found.append(
-            Overlap(
-                training.name,
-                name,
-                equal=int(equal.sum()),
-                near=int((marked & ~equal).sum()),
-                highest=float(matches.share[~taken].max(initial=0)),
-                groups=sum(len(t["group"].filter(pa.array(m)).unique()) for t, m in zip(tables, whole, strict=True)),
-                examples=tuple(
-                    (texts[first], known.texts[second])
-                    for first, second in zip(matches.first[taken][:3], matches.second[taken][:3], strict=True)
-                ),
-            )
+    told: list[Overlap] = []
+    for each in found:
+        groups = 0
+        if each.taken:
+            marked = np.zeros(len(texts), bool)
+            marked[list(each.taken)] = True
+            whole = [_whole_groups(table, marked[place]) for table, place in zip(tables, texts.places, strict=True)]
+            gone = [before | more for before, more in zip(gone, whole, strict=True)]
+            groups = sum(len(t["group"].filter(pa.array(m)).unique()) for t, m in zip(tables, whole, strict=True))
+        near = len(each.taken) - len(each.equal)
+        told.append(
+            Overlap(training.name, each.test, len(each.equal), near, each.highest, groups, each.examples, each.nearest)
         )
     question, passage = training.pairs
     questions = gone[0].copy()
     questions[question[gone[1][passage]]] = True
-    return training.keep(~_whole_groups(tables[0], questions), ~gone[1]), tuple(found)
+    return training.keep(~_whole_groups(tables[0], questions), ~gone[1]), tuple(told)
 
 
 def prepare(test: Collection) -> tuple[str, Texts]:
     """Return the name of a test set and its texts, hashed, as :func:`leave_out` takes them."""
-    return test.name, Texts(_distinct((test.questions, test.passages))[0])
-
-
-class _Lookup:
-    """Where each hash occurs."""
-
-    def __init__(self, hashes: Hashes, text: Ints) -> None:
-        order = np.argsort(hashes, kind="stable")
-        self._hash, self._text = hashes[order], text[order]
-        bits = min(max(_SIEVE[0], (8 * len(hashes)).bit_length()), _SIEVE[1])
-        self._mask = np.uint64((1 << bits) - 1)
-        self._sieve = np.zeros(1 << bits, bool)
-        self._sieve[hashes & self._mask] = True
-
-    def find(self, hashes: Hashes, text: Ints) -> tuple[Ints, Ints]:
-        """Return ``(text, known text)`` for each occurrence of each of ``hashes`` here."""
-        # Nearly all are strangers: a table of bits tells most of them apart faster than a search does.
-        likely = np.flatnonzero(self._sieve[hashes & self._mask])
-        low = np.searchsorted(self._hash, hashes[likely], "left")
-        times = np.searchsorted(self._hash, hashes[likely], "right") - low
-        inside = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
-        return np.repeat(text[likely], times), self._text[np.repeat(low, times) + inside]
-
-
-def _distinct(tables: Sequence[pa.Table]) -> tuple[list[str], list[Ints]]:
-    """Return the distinct texts of some tables, and the place of each row's text among them, by table."""
-    columns = [table["text"].combine_chunks() for table in tables]
-    whole = pa.chunked_array(columns, pa.string()).combine_chunks().dictionary_encode()
-    place = whole.indices.to_numpy().astype(np.int64)
-    return whole.dictionary.to_pylist(), np.split(place, [tables[0].num_rows])
+    return test.name, Texts(Distinct.of(test))
 
 
 def _whole_groups(table: pa.Table, marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.corpus import _rows
-from panglot.corpus.collection import Collection
+from panglot.corpus.collection import Collection, pc
 
 
 def read(path: Path, *, name: str = "", about: Mapping[str, str] | None = None) -> Collection:
@@ -31,8 +31,16 @@ def rows(path: Path) -> Iterator[_rows.Row]:
         yield _rows.row(values, path, line)
 
 
-def records(path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> Iterator[dict[str, object]]:
+def records(
+    path: Path,
+    needed: tuple[str, ...],
+    optional: tuple[str, ...] = (),
+    *,
+    only: tuple[str, Callable[[str], bool]] | None = None,
+) -> Iterator[dict[str, object]]:
     """Yield the rows of a Parquet file with the columns ``needed``, and those of ``optional`` that it has.
+
+    ``only`` is a column and which of its values are wanted: rows with others are never made.
 
     Raises:
         PanglotError: The file is not Parquet, or a needed column is missing.
@@ -52,6 +60,10 @@ def records(path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ())
                     )
             columns = [*needed, *(column for column in optional if column in there)]
             for batch in file.iter_batches(batch_size=8192, columns=columns):
+                if only is not None:
+                    values = batch[only[0]].unique()
+                    wanted = [value for value in values.to_pylist() if only[1](str(value))]
+                    batch = batch.filter(pc.is_in(batch[only[0]], pa.array(wanted, values.type)))  # noqa: PLW2901
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise PanglotError(

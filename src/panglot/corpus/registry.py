@@ -17,7 +17,7 @@ from panglot.corpus.cards import CARDS, Card
 from panglot.corpus.collection import Collection
 from panglot.corpus.language import canonical
 
-__all__ = ["CARDS", "Card", "find", "read"]
+__all__ = ["CARDS", "Card", "find", "identity", "read"]
 
 
 def read(
@@ -52,15 +52,10 @@ def read(
         PanglotError: Unknown name, set not found, an option that the set does not have, or a broken file.
     """
     text = str(name_or_path)
-    named, at, style = text.partition("@")
-    head, colon, tail = named.partition(":")
-    if isinstance(name_or_path, str) and head in CARDS:
-        chosen = _pair(CARDS[head], tail or part, languages) if CARDS[head].pairs else tail if colon else part
-        wish = _wish(CARDS[head], chosen, style if at else candidates, context)
-        if head in SELECTING:
-            wish = replace(wish, languages=tuple(sorted(canonical(code) for code in languages or ())))
+    if isinstance(name_or_path, str) and _head(text) in CARDS:
+        wish, style = _named(text, candidates, context, part, languages)
         collection = _read_known(wish, data_dir)
-        if at:
+        if style:
             collection = replace(collection, name=f"{collection.name}@{style}")
     elif text.startswith("hub:"):
         from panglot.corpus import hub_columns
@@ -78,9 +73,52 @@ def read(
     return collection.select([canonical(code) for code in languages])
 
 
+def identity(
+    name_or_path: str, *, data_dir: str | Path | None = None, languages: Sequence[str] | None = None
+) -> str | None:
+    """Return what changes when :func:`read` would give other texts: a digest of the files' names, sizes and times.
+
+    Nothing is read. None where that cannot be told without reading: columns of the hub.
+
+    Raises:
+        PanglotError: As :func:`read`, of a name that is unknown or not at hand.
+    """
+    chosen = sorted(languages or ())
+    if _head(name_or_path) in CARDS:
+        wish, _ = _named(name_or_path, None, False, None, languages)
+        if not wish.card.folder:
+            from panglot.corpus import starter
+
+            return _cache.source_key(starter.folder().glob("*.jsonl"), part=wish.part, chosen=chosen)
+        files = _sources(*_located(wish, data_dir))
+        return _cache.source_key(files, wish=wish.name, style=wish.candidates, chosen=chosen)
+    path = Path(name_or_path)
+    if not path.exists():
+        return None
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    return _cache.source_key(files, chosen=chosen)
+
+
 def find(card: Card, data_dir: str | Path | None = None) -> Path | None:
     """Return the folder in which a known set lies, or None where it is not at hand."""
     return next((place for place in _places(card, data_dir) if any(place.glob(card.files))), None)
+
+
+def _head(text: str) -> str:
+    return text.partition("@")[0].partition(":")[0]
+
+
+def _named(
+    text: str, candidates: str | None, context: bool, part: str | None, languages: Sequence[str] | None
+) -> tuple[Wish, str]:
+    """Return what is wanted of a known set, and the kind of passages that its name says."""
+    named, _, style = text.partition("@")
+    head, colon, tail = named.partition(":")
+    chosen = _pair(CARDS[head], tail or part, languages) if CARDS[head].pairs else tail if colon else part
+    wish = _wish(CARDS[head], chosen, style or candidates, context)
+    if head in SELECTING:
+        wish = replace(wish, languages=tuple(sorted(canonical(code) for code in languages or ())))
+    return wish, style
 
 
 def _places(card: Card, data_dir: str | Path | None) -> list[Path]:
@@ -126,12 +164,20 @@ def _read_known(wish: Wish, data_dir: str | Path | None) -> Collection:
         from panglot.corpus import starter
 
         return starter.read(part=wish.part, name=wish.name, about=wish.about)
-    folder = _place(card, data_dir)
-    wish = replace(wish, others={name: _place(CARDS[name], data_dir) for name in card.draws_on})
+    wish, folder = _located(wish, data_dir)
     options = {"name": wish.name, "candidates": wish.candidates, "context": wish.context, "about": wish.about,
                "languages": wish.languages}  # fmt: skip
-    sources = [path for place in (folder, *wish.others.values()) for path in place.rglob("*") if path.is_file()]
+    sources = _sources(wish, folder)
     return _cache.built_once(_cache.source_key(sources, **options), lambda: _READERS[card.name](folder, wish))
+
+
+def _located(wish: Wish, data_dir: str | Path | None) -> tuple[Wish, Path]:
+    others = {name: _place(CARDS[name], data_dir) for name in wish.card.draws_on}
+    return replace(wish, others=others), _place(wish.card, data_dir)
+
+
+def _sources(wish: Wish, folder: Path) -> list[Path]:
+    return [path for place in (folder, *wish.others.values()) for path in place.rglob("*") if path.is_file()]
 
 
 def _place(card: Card, data_dir: str | Path | None) -> Path:

@@ -46,11 +46,15 @@ def read(
     texts: list[Text] = []
     broken = 0
     codes: dict[str, str] = {}
+
+    def wanted(raw: str) -> bool:
+        code = codes.get(raw) or codes.setdefault(raw, _APART.get(raw) or canonical(raw))
+        return not languages or code in languages
+
     for path in files(folder, "*.parquet"):
-        for row in records(path, ("lang", "index_id", "split", "text")):
-            raw, text = str(row["lang"]), str(row["text"] or "").strip()
-            code = codes.get(raw) or codes.setdefault(raw, _APART.get(raw) or canonical(raw))
-            if row["split"] != part or (languages and code not in languages) or not text:
+        for row in records(path, ("lang", "index_id", "split", "text"), only=("lang", wanted)):
+            code, text = codes[str(row["lang"])], str(row["text"] or "").strip()
+            if row["split"] != part or not text:
                 continue
             if is_mojibake(text):
                 broken += 1

@@ -55,10 +55,8 @@ def read(
     """
     texts: list[Text] = []
     for path in files(folder, "*.parquet"):
-        for row in records(path, ("lang", "eng", "text")):
-            raw = str(row["lang"])
-            if (_APART.get(raw) or canonical(raw)) != language:
-                continue
+        of_pair = "lang", lambda raw: (_APART.get(raw) or canonical(raw)) == language
+        for row in records(path, ("lang", "eng", "text"), only=of_pair):
             label = f"{language}-{len(texts) // 2:04d}"
             for code, side in ((language, "text"), ("en", "eng")):
                 texts.append(Text(f"{code}:{label}", code, label, str(row[side] or "").strip()))

@@ -154,7 +154,8 @@ def _run(
         about["training"] = None
     else:
         recipe = settings(study, cell, material, rate)
-        panglot.train(**recipe, data_dir=data_dir)
+        # What the study's test sets have is out of its material already.
+        panglot.train(**recipe, leave_out=[], data_dir=data_dir)
         about["training"] = {**_trained(folder / "run"), "learning_rate": recipe.get("learning_rate")}
         about["recipe"] = {name: value for name, value in recipe.items() if name not in {"output", "languages"}}
         if cell.rate is not None:

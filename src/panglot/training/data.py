@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,9 @@ from panglot.augment.codeswitch import Switched, reachable
 from panglot.batching.batch import Batch, Bools
 from panglot.batching.sources import Source, source
 from panglot.batching.streams import DISTILL, is_english
-from panglot.corpus import overlap, registry
+from panglot.corpus import registry
 from panglot.corpus.collection import Collection, Ints
+from panglot.corpus.guard import guard
 from panglot.corpus.overlap import Overlap
 from panglot.corpus.split import hold_out, joined
 from panglot.encoders.protocol import Side
@@ -24,6 +26,8 @@ from panglot.training.switching import Switching, english_rows, told
 if TYPE_CHECKING:
     from panglot.training.settings import Settings
     from panglot.training.trainee import Tokens, Trainee
+
+_TOLD, _SHOWN = 0.2, 60
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class TrainingData:
         dev: What it is measured on while training, or None.
         switching: How English rows are code-switched, or None.
         shared: What was left out because a test set has it.
+        unread: Why a test set at hand could not be compared, by name.
+        compared: The test sets that could.
     """
 
     collections: tuple[Collection, ...]
@@ -43,13 +49,21 @@ class TrainingData:
     dev: Collection | None
     switching: Switching | None = None
     shared: tuple[Overlap, ...] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
+    compared: tuple[str, ...] = ()
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the owner of the data should know before training, a sentence each."""
         found = [warning for source in self.sources for warning in source.warnings]
-        found += [f"{each.training}: {each.groups:,} groups left out, {each.test} shares text with them"
-                  for each in self.shared if each.groups]  # fmt: skip
+        found += [
+            f"{each.training}: {each.groups:,} groups left out, {each.test} shares text with them"
+            for each in self.shared
+            if each.groups
+        ]
+        found += [f"{each.training}: nearest to {each.test} of what stays, {nearest}"
+                  for each in self.shared if (nearest := told_nearest(each))]  # fmt: skip
+        found += [f"not compared with {name}: {why}" for name, why in self.unread.items()]
         return (*found, *(self.switching.warnings if self.switching else ()))
 
     @property
@@ -59,6 +73,22 @@ class TrainingData:
         if self.switching:
             found["lexicons"] = self.switching.lexicon.digest
         return found | ({f"dev:{self.dev.name}": self.dev.digest} if self.dev else {})
+
+    @property
+    def left_out(self) -> list[dict[str, Any]]:
+        """What each training set shares with each test set that it was compared with."""
+        return [
+            {
+                "training": each.training,
+                "test": each.test,
+                "equal": each.equal,
+                "near": each.near,
+                "groups": each.groups,
+                "nearest": round(each.highest, 3),
+                "nearest_texts": list(each.nearest) if told_nearest(each) and each.nearest else None,
+            }
+            for each in self.shared
+        ]
 
     def used_texts(self) -> dict[Side, list[str]]:
         """Return the texts that rows use, and the words that code-switching may bring in."""
@@ -75,8 +105,8 @@ class TrainingData:
         return texts
 
 
-def load(settings: Settings) -> TrainingData:
-    """Read what ``settings`` names.
+def load(settings: Settings, compared: AbstractSet[str] | None = None) -> TrainingData:
+    """Read what ``settings`` names; with ``compared``, test sets that came to hand since are not looked at.
 
     Raises:
         PanglotError: A set is not at hand, is broken, is for tests only, or has no rows to train on.
@@ -84,7 +114,8 @@ def load(settings: Settings) -> TrainingData:
     train: list[Collection] = []
     held: list[Collection] = []
     shared: list[Overlap] = []
-    tests = [overlap.prepare(registry.read(name, data_dir=settings.data_dir)) for name in settings.leave_out]
+    unread: dict[str, str] = {}
+    tests: set[str] = set()
     for wish in settings.on:
         known = not Path(wish).exists()
         name, _, candidates = wish.partition("@") if known else (wish, "", "")
@@ -102,16 +133,28 @@ def load(settings: Settings) -> TrainingData:
             )
         # The name seeds the permutations: that of a saved collection is the same wherever it lies.
         collection = replace(collection, name=wish) if known else collection
-        if tests:
-            collection, found = overlap.leave_out(collection, tests)
-            shared.extend(found)
+        if settings.leave_out:
+            guarded = guard(collection, settings.leave_out, data_dir=settings.data_dir, only=compared)
+            collection = guarded.collection
+            shared.extend(guarded.overlaps)
+            unread |= guarded.unread
+            tests.update(guarded.compared)
         if settings.dev_share and not settings.dev:
             collection, dev = hold_out(collection, settings.dev_share, settings.seed)
             held.append(dev)
         train.append(collection)
     dev = registry.read(settings.dev, data_dir=settings.data_dir) if settings.dev else joined(held)
     sources = tuple(source(collection) for collection in train)
-    return TrainingData(tuple(train), sources, dev, Switching.of(settings, sources), tuple(shared))
+    return TrainingData(tuple(train), sources, dev, Switching.of(settings, sources), tuple(shared), unread,
+                        tuple(sorted(tests)))  # fmt: skip
+
+
+def told_nearest(overlap: Overlap) -> str:
+    """Return in words the pair that shares most below the threshold, or "" where it shares less than a fifth."""
+    if overlap.nearest is None or overlap.highest < _TOLD:
+        return ""
+    mine, theirs = (" ".join(text.split())[:_SHOWN] for text in overlap.nearest)
+    return f"{overlap.highest:.0%} of n-grams: {mine!r} and {theirs!r}"
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ class Log:
         self._path = folder / "log.jsonl"
         lines = self._path.read_text("utf-8").splitlines() if self._path.exists() else []
         kept = [line for line in lines if _step(line) <= step]
+        self._resumed = bool(kept)
         write_text(self._path, "".join(f"{line}\n" for line in kept))
         self._file = self._path.open("a", encoding="utf-8")
         self._events = _writer(folder / "tensorboard", step) if tensorboard else None
@@ -49,6 +50,12 @@ class Log:
                 self._events.add_scalar(name, value, step)
         if self._screen is not None:
             self._screen.show(step, values, progress)
+
+    def note(self, values: Mapping[str, Any]) -> None:
+        """Record what holds for the whole run, as step 0; on a run that goes on it is there already."""
+        if not self._resumed:
+            self._file.write(json.dumps({"step": 0, **values}, ensure_ascii=False) + "\n")
+            self._file.flush()
 
     def __enter__(self) -> Self:
         return self

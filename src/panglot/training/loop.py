@@ -66,9 +66,10 @@ def train(settings: Settings, *, show: bool | None = None) -> Path:
     processes, device = _start_processes()
     first = processes.rank == 0
     run = Run(settings)
+    settings = run.settings
     if run.finished():
         return settings.output
-    training_data = data.load(settings)
+    training_data = data.load(settings, run.compared)
     plan = plan_of(settings, training_data.sources)
     if first:
         run.begin(training_data, processes.count)
@@ -90,6 +91,8 @@ def train(settings: Settings, *, show: bool | None = None) -> Path:
 
     shown = first if show is None else show
     log = Log(settings.output, state.progress.step, tensorboard=settings.tensorboard, show=shown) if first else None
+    if log is not None and (left_out := [each for each in training_data.left_out if each["groups"]]):
+        log.note({"left_out": left_out})
     with log or nullcontext(), _stop_signals() as stopped:
         _steps(state, settings, processes, run, log, watch, stopped)
     if first:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,12 +24,21 @@ class Run:
 
     Args:
         settings: The recipe; its ``output`` is the folder.
+
+    Attributes:
+        settings: The recipe, as the run in the folder was begun (:func:`as_begun`).
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = as_begun(settings)
         self.folder = settings.output
         self.checkpoints = self.folder / "checkpoints"
+
+    @property
+    def compared(self) -> frozenset[str] | None:
+        """The test sets that the training sets were compared with when the run began; None: it begins now."""
+        path = self.folder / "run.json"
+        return frozenset(_json(path).get("compared", ())) if path.exists() else None
 
     def finished(self) -> bool:
         """Whether this very recipe has already been trained to its end here.
@@ -57,12 +67,14 @@ class Run:
             return
         with explain_write(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-        write_text(self.folder / "recipe.toml", self._settings.to_toml())
+        write_text(self.folder / "recipe.toml", self.settings.to_toml())
         write_json(
             path,
             {
-                "settings": self._settings.essence(),
+                "settings": self.settings.essence(),
                 "data": data.digests,
+                "compared": data.compared,
+                "left_out": data.left_out,
                 "rows": {source.name: source.rows for source in data.sources},
                 "processes": processes,
                 "versions": versions(),
@@ -78,7 +90,7 @@ class Run:
             if self.folder.exists() and not self.folder.is_dir():
                 raise PanglotError("is a file", file=self.folder, cure="choose another output")
             return
-        before, now = type(self._settings).completed(_json(path)["settings"]), self._settings.essence()
+        before, now = type(self.settings).completed(_json(path)["settings"]), self.settings.essence()
         changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
         if changed:
             what = ", ".join(f"{name} {before.get(name)!r} there and {now.get(name)!r} now" for name in changed)
@@ -87,6 +99,21 @@ class Run:
                 file=self.folder,
                 cure="choose another output, or remove the folder",
             )
+
+
+def as_begun(settings: Settings) -> Settings:
+    """Return the settings, with nothing left out where the run was begun when that was the default.
+
+    Such a run goes on with the rows that it had.
+    """
+    path = settings.output / "run.json"
+    if settings.leave_out != type(settings).leave_out or not path.exists():
+        return settings
+    before = _json(path)
+    # Newer runs say what was left out, even if it was nothing.
+    if "left_out" in before or before["settings"].get("leave_out"):
+        return settings
+    return dataclasses.replace(settings, leave_out=())
 
 
 def _json(path: Path) -> dict[str, Any]:

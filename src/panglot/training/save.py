@@ -12,6 +12,7 @@ from panglot._environment import machine, versions
 from panglot._errors import PanglotError
 from panglot._files import explain_write
 from panglot.augment.lexicons import KNOWN
+from panglot.training.data import told_nearest
 from panglot.training.switching import realised
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def card(settings: Settings, data: TrainingData, progress: Progress) -> str:
         "|---|---|---|---|",
         *sets,
         "",
+        *_left_out(data),
         *_code_switching(settings, data),
         "## Figures",
         "",
@@ -112,6 +114,30 @@ def card(settings: Settings, data: TrainingData, progress: Progress) -> str:
         "Machine: " + ", ".join(f"{name} {value}" for name, value in machine().items()) + ".",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _left_out(data: TrainingData) -> list[str]:
+    """Return the lines that tell which test sets the training sets were compared with, and what went for them."""
+    if not data.shared:
+        return ["The training sets were compared with no test set.", ""]
+    tests = sorted({each.test for each in data.shared})
+    rows = [
+        f"| {each.training} | {each.test} | {each.equal:,} | {each.near:,} | {each.groups:,} |"
+        for each in data.shared
+        if each.groups
+    ]
+    table = [
+        "Left out, with all translations, because a test set has them:",
+        "",
+        "| set | test set | equal texts | near texts | groups |",
+        "|---|---|---|---|---|",
+        *rows,
+        "",
+    ]
+    nearest = [f"Nearest of what stayed, {each.training} to {each.test}: {words}."
+               for each in data.shared if (words := told_nearest(each))]  # fmt: skip
+    told = f"Compared with the test sets {', '.join(tests)}; {'no text is shared.' if not rows else ''}".rstrip("; ")
+    return [told + ("." if rows else ""), "", *(table if rows else []), *(line for n in nearest for line in (n, ""))]
 
 
 def _code_switching(settings: Settings, data: TrainingData) -> list[str]:

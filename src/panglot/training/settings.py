@@ -32,7 +32,8 @@ class Settings:
         model: The start: ``bundled``, a sentence-transformers folder or a hub name.
         on: The training sets, ``NAME[:PART][@CANDIDATES]`` or a path each.
         leave_out: Test sets; training rows that share a text with one, or nearly so, are left out with all their
-            translations (:func:`panglot.corpus.overlap.leave_out`).
+            translations (:func:`panglot.corpus.guard.guard`). ``auto``: all known test sets at hand; ``none``: leave
+            nothing out.
         output: The run folder; becomes a sentence-transformers folder.
         data_dir: Where the known sets lie.
         languages: Train on these languages only; empty: on all.
@@ -89,7 +90,7 @@ class Settings:
 
     model: str = "bundled"
     on: tuple[str, ...] = ()
-    leave_out: tuple[str, ...] = ()
+    leave_out: tuple[str, ...] = ("auto",)
     output: Path = Path("runs/panglot")
     data_dir: Path | None = None
     languages: tuple[str, ...] = ()
@@ -133,6 +134,10 @@ class Settings:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
+        if "none" in self.leave_out:
+            if len(self.leave_out) > 1:
+                raise PanglotError("none is named beside others", field="leave_out", cure="name either")
+            object.__setattr__(self, "leave_out", ())  # one way to say it, in recipes and run folders
         if not self.on:
             raise PanglotError("no training set", field="on", cure="name one, as in `--on starter:train`")
         bounds: dict[str, tuple[float, float]] = {
@@ -248,10 +253,11 @@ class Settings:
     def completed(cls, essence: dict[str, Any]) -> dict[str, Any]:
         """Return what :meth:`essence` said in an earlier version, as this one would say it.
 
-        Settings that are new since have their defaults, as have those that were given and had no use.
+        Settings that are new since have their defaults, as have those that were given and had no use. Before
+        ``leave_out`` was there, nothing was left out.
         """
         plain = cls(on=("any",)).essence()
-        whole = {**plain, **essence}
+        whole = {**plain, "leave_out": [], **essence}
         return {**whole, **{name: plain[name] for name in unused(whole["mixing"], whole["objectives"])}}
 
     def to_toml(self) -> str:

@@ -35,7 +35,20 @@ def training(curves: Mapping[str, Lines], models: tuple[str, ...]) -> Markup:
         "Loss of the training batches, smoothed, and figures on the dev collection, "
         "by which a run stops and keeps its best."
     )
-    return section("Training", explanation, *content)
+    return section("Training", explanation, *content, *_left_out(ordered))
+
+
+def _left_out(curves: Mapping[str, Lines]) -> list[Child]:
+    """Return what was left out of training because a test set has it, a line each."""
+    found = [
+        tag("li", f"{name}: ", tag("bdi", str(each.get("training"))), f": {each.get('groups'):,} groups left out, ",
+            tag("bdi", str(each.get("test"))), f" has their text ({each.get('equal'):,} texts equal, "
+            f"{each.get('near'):,} nearly so)")
+        for name, lines in curves.items()
+        for line in lines
+        for each in line.get("left_out", ())
+    ]  # fmt: skip
+    return [tag("h4", "Left out of training"), tag("ul", found)] if found else []
 
 
 def _one(lines: Lines) -> list[Child]:

@@ -1,0 +1,1 @@
+"""Hard negatives: the passages that a model ranks highest and that answer nothing."""
