@@ -49,7 +49,7 @@ def read(
     for path in files(folder, "*.parquet"):
         for row in records(path, ("lang", "index_id", "split", "text")):
             raw, text = str(row["lang"]), str(row["text"] or "").strip()
-            code = codes.get(raw) or codes.setdefault(raw, _APART.get(raw) or canonical(raw))
+            code = codes.get(raw) or codes.setdefault(raw, code_of(raw))
             if row["split"] != part or (languages and code not in languages) or not text:
                 continue
             if is_mojibake(text):
@@ -60,6 +60,11 @@ def read(
     texts.sort(key=lambda text: (text.language, int(text.group)))
     facts = {**(about or {}), "part": part, "candidates": "sentence", "left out, wrongly decoded": str(broken)}
     return translations(name, texts, facts)
+
+
+def code_of(raw: str) -> str:
+    """Return the canonical code of a value of the column ``lang``."""
+    return _APART.get(raw) or canonical(raw)
 
 
 def is_mojibake(text: str) -> bool:

@@ -50,7 +50,9 @@ class TrainingData:
         found = [warning for source in self.sources for warning in source.warnings]
         found += [f"{each.training}: {each.groups:,} groups left out, {each.test} shares text with them"
                   for each in self.shared if each.groups]  # fmt: skip
-        return (*found, *(self.switching.warnings if self.switching else ()))
+        if self.switching:
+            found += [*self.switching.warnings, self.switching.told_coverage(self.collections)]
+        return tuple(found)
 
     @property
     def digests(self) -> dict[str, str]:
