@@ -1,8 +1,10 @@
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
+from panglot._errors import PanglotError
 from panglot.cli.data import data
 from panglot.corpus.cards import CARDS
 
@@ -38,3 +40,35 @@ def test_show(tmp_path: Path) -> None:
     assert len(told["samples"]) == 1
     assert len(told["samples"][0]["passages"]) == 2
     assert CliRunner().invoke(data, ["show", str(path), "--limit", "0"]).exit_code == 0
+
+
+def test_show_of_a_lexicon_has_entries_rows_and_what_they_cover(tmp_path: Path) -> None:
+    words = tmp_path / "words.tsv"
+    words.write_text("en\tsw\tfi\nlake\tziwa\tjärvi\nriver\tmto\t\nfish\tsamaki\tkala\n", encoding="utf-8")
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"language": "en", "question": "Which lake?", "passage": "The river feeds fish."}\n')
+    done = CliRunner().invoke(data, ["show", str(words), "--against", str(rows), "--json", "-", "--limit", "2"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.output)
+    assert told["entries"] == {"fi": 2, "sw": 3}
+    assert told["samples"]["sw"] == [["lake", "ziwa"], ["fish", "samaki"]]
+    assert told["coverage"] == {
+        "against": str(rows), "texts": 2, "words": 6, "any": 0.5, "by_language": {"fi": 2 / 6, "sw": 0.5},
+    }  # fmt: skip
+    done = CliRunner().invoke(data, ["show", str(words), "--against", str(rows), "--languages", "fi,de"])
+    assert "2 usable entries in 1 languages" in done.output
+    assert "none in: de" in done.output
+    assert "33.3%" in done.output
+    assert "lake → järvi" in done.output
+
+
+def test_show_of_a_lexicon_refuses_what_does_not_go(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"language": "de", "question": "Wo?", "passage": "Da."}\n')
+    done = CliRunner().invoke(data, ["show", str(rows), "--against", "mlqa"])
+    assert done.exit_code == 2
+    assert "are for lexicons" in done.output
+    words = tmp_path / "en-sw.tsv"
+    words.write_text("lake\tziwa\n")
+    with pytest.raises(PanglotError, match="has no English text"):
+        CliRunner().invoke(data, ["show", str(words), "--against", str(rows)], catch_exceptions=False)

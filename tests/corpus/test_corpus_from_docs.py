@@ -228,3 +228,43 @@ def test_unknown_language_and_kind(tmp_path: Path) -> None:
     latin.write_bytes(b'<html lang="fr"><h1>Caf\xe9</h1><p>x</p>')
     with pytest.raises(PanglotError, match="not utf-8"):
         from_docs.read([latin])
+
+
+LIBREOFFICE = """<!DOCTYPE html>
+<html lang="{lang}" dir="ltr">
+<head>
+<base href="../../../../">
+<noscript><meta http-equiv="refresh" content="0; URL=../../../../{lang}/noscript.html"></noscript>
+<meta http-equiv="Content-Type" content="text/html; charset=utf-8">
+<title>{title}</title>
+<script type="text/javascript" src="help2.js" defer></script></head>
+<body>
+<header id="TopLeftHeader"><a class="logo" href="x"><p dir="auto">LibreOffice 7.4 Help</p></a><div class="dropdowns"><div
+class="modules"><button type="button">Module</button><nav id="modules-nav"></nav></div></div></header><aside
+class="leftside"><div id="Index"><input id="search-bar" type="search" class="search"></div></aside><div id="DisplayArea">
+<a name="bm_id3153394"></a><meta itemprop="keywords" content="opening; Word">
+<h1 id="hd_id3145313" dir="auto">{title}</h1>
+<p id="par_id3145345" class="paragraph" dir="auto">{text} <span class="switchinline"><span hidden="true" id="MAC_1"
+class="MAC">{mac}</span><span hidden="true" id="default_1">{usual}</span></span>+O.</p>
+<div class="relatedtopics"><p class="related"><span class="emph">{related}</span></p><div class="relatedbody"><div
+class="embedded"><p class="embedded"><a href="x">{title}</a></p></div></div></div>
+</div><footer><div id="DEBUG" class="debug"><h3 class="bug">Help content debug info:</h3></div></footer></body></html>
+"""
+
+
+def test_libreoffice_s_help_as_debian_installs_it(tmp_path: Path) -> None:
+    root = tmp_path / "usr" / "share" / "libreoffice" / "help"
+    pages = {
+        "en-US": ("Opening documents", "Choose where the file lies, or press", "Command", "Ctrl", "Related Topics"),
+        "de": ("Dokumente öffnen", "Wählen Sie, wo die Datei liegt, oder drücken Sie", "Befehl", "Strg", "Themen"),
+    }
+    # The name's tail is Malay's code, and no language here: the page tells its own, and the folder agrees.
+    for code, (title, text, mac, usual, related) in pages.items():
+        page = LIBREOFFICE.format(lang=code, title=title, text=text, mac=mac, usual=usual, related=related)
+        write(root / code / "text" / "shared" / "guide" / "import_ms.html", page)
+    made = from_docs.read([root])
+    assert made.tied == 1
+    assert {(row.group, row.language, row.question, row.passage) for row in made.rows} == {
+        ("import_ms.html#hd_id3145313", "en-US", pages["en-US"][0], f"{pages['en-US'][1]} Ctrl+O."),
+        ("import_ms.html#hd_id3145313", "de", pages["de"][0], f"{pages['de'][1]} Strg+O."),
+    }

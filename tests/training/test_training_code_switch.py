@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -204,7 +205,9 @@ def test_a_changed_lexicon_is_refused_on_resuming(recipe: Settings) -> None:
 def test_missing_languages_are_told_and_the_run_goes_on(recipe: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     settings = replace(recipe, code_switch_languages=("fi", "tlh", "zh-TW"), steps=1)
     train(settings, show=False)
-    assert "no lexicon has tlh, zh-Hant; it goes on with the other 1" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "no lexicon has tlh, zh-Hant; it goes on with the other 1" in told
+    assert re.search(r"the lexicons cover \d\d% of \d+ English words looked at \(fi \d\d%\)", told)
     assert "No lexicon has tlh, zh-Hant." in (settings.output / "README.md").read_text()
 
 

@@ -68,7 +68,7 @@ def switch(
     done = place = covered = 0
     replaced: Counter[str] = Counter()
     while place < len(spans):
-        length, entry, targets = _longest(text, spans, place, lexicon, language)
+        length, entry, targets = longest_entry(text, spans, place, lexicon, language)
         covered += length if targets else 0
         if targets and chance[1 + 2 * place] < share:
             chosen = _drawn(tuple(targets), chance[2 + 2 * place])
@@ -92,10 +92,18 @@ def reachable(texts: Iterable[str], lexicon: Lexicon) -> list[str]:
     return sorted(found)
 
 
-def _longest(
+def longest_entry(
     text: str, spans: list[tuple[int, int]], place: int, lexicon: Lexicon, language: str | None
 ) -> tuple[int, str, Mapping[str, str]]:
-    """Return how many words the entry at ``place`` has, the entry, and its translations (none: there is no entry)."""
+    """Return how many words the entry at ``place`` has, the entry, and its translations (none: there is no entry).
+
+    Args:
+        text: The text.
+        spans: Where its words are.
+        place: The word at which the entry begins.
+        lexicon: The translations.
+        language: Into which language; None: into any.
+    """
     start, end = spans[place]
     length = 1
     if text[start:end].lower().replace("’", "'") in lexicon.beginnings:

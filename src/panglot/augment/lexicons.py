@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +12,9 @@ from pathlib import Path
 from panglot._errors import PanglotError
 from panglot._files import digest
 from panglot.augment.cells import cleaned, is_latin
+from panglot.augment.entries import opening
+from panglot.augment.entries.opening import entries
 from panglot.augment.words import is_entry, key, stems, words
-from panglot.corpus import parquet
 from panglot.corpus.language import canonical
 
 #: The known lexicons and their licences, the best first: people's translations, mined ones, names of emoji.
@@ -105,7 +106,7 @@ def read(names: Sequence[str] = (), languages: Sequence[str] = (), data_dir: str
     lexicons after it may not fill the gap), and, where a language has another script, lower-case Latin ones.
 
     Args:
-        names: Known names, or paths of Parquet files with the columns ``lang``, ``en`` and ``target``; the first
+        names: Known names, or paths of files that :func:`panglot.augment.entries.opening.entries` reads; the first
             that has a word in a language is followed. Empty: those of :data:`KNOWN` that are at hand, in that order.
         languages: Keep these; empty: all.
         data_dir: The folder that holds the folder ``lexicons``; else ``$PANGLOT_DATA``.
@@ -119,12 +120,11 @@ def read(names: Sequence[str] = (), languages: Sequence[str] = (), data_dir: str
     wanted = {canonical(language) for language in languages}
     merged: dict[str, dict[str, str | None]] = {}
     for name in chosen:
-        for language, cells in _cells(_path(name, data_dir), wanted).items():
+        for language, cells in _cells(path_of(name, data_dir), wanted).items():
             there = merged.setdefault(language, {})
             for english, target in cells.items():
                 there.setdefault(english, target)
-    kept = {x: {w: t for w, t in found.items() if t is not None} for x, found in merged.items()}
-    lexicon = Lexicon.of({language: entries for language, entries in kept.items() if entries})
+    lexicon = Lexicon.of(_without_same(merged))
     missing = tuple(sorted(wanted - set(lexicon.languages)))
     if not lexicon.languages:
         raise PanglotError(
@@ -136,29 +136,34 @@ def read(names: Sequence[str] = (), languages: Sequence[str] = (), data_dir: str
     return Lexicon(lexicon.entries, lexicon.languages, tuple(chosen), missing)
 
 
-def _cells(path: Path, wanted: Iterable[str]) -> dict[str, dict[str, str | None]]:
+def translations(
+    name: str, languages: Iterable[str] = (), data_dir: str | Path | None = None
+) -> dict[str, dict[str, str]]:
+    """Return language → English → translation of one lexicon, as :func:`read` would use it; it may be empty.
+
+    Raises:
+        PanglotError: The lexicon is not at hand or broken.
+    """
+    return _without_same(_cells(path_of(name, data_dir), {canonical(language) for language in languages}))
+
+
+def _without_same(cells: Mapping[str, Mapping[str, str | None]]) -> dict[str, dict[str, str]]:
+    kept = {x: {w: t for w, t in found.items() if t is not None} for x, found in cells.items()}
+    return {language: found for language, found in kept.items() if found}
+
+
+def _cells(path: Path, wanted: Collection[str]) -> dict[str, dict[str, str | None]]:
     """Return language → English → translation, None where it is the English itself."""
     found: dict[str, dict[str, str | None]] = {}
-    codes: dict[str, str] = {}
     usable: dict[str, bool] = {}
-    for line, row in enumerate(parquet.records(path, ("lang", "en", "target")), 1):
-        code, english, target = row["lang"], row["en"], row["target"]
-        if not (isinstance(code, str) and isinstance(english, str) and isinstance(target, str)):
-            raise PanglotError("a cell is not text", file=path, line=line, cure="fill it, or remove the row")
-        if code not in codes:
-            try:
-                codes[code] = canonical(code)
-            except PanglotError as error:
-                raise PanglotError(error.problem, file=path, line=line, field="lang", cure=error.cure) from error
-        if wanted and codes[code] not in wanted:
-            continue
-        word = key(english.strip())
+    for entry in entries(path, wanted):
+        word = key(entry.english.strip())
         if word not in usable:
             usable[word] = is_entry(word)
-        translation = cleaned(word, target, codes[code]) if usable[word] else None
+        translation = cleaned(word, entry.target, entry.language) if usable[word] else None
         if translation is not None:
             same = translation.casefold() == word.casefold()
-            found.setdefault(codes[code], {}).setdefault(word, None if same else translation)
+            found.setdefault(entry.language, {}).setdefault(word, None if same else translation)
     return {language: _in_script(cells) for language, cells in found.items()}
 
 
@@ -170,18 +175,23 @@ def _in_script(cells: dict[str, str | None]) -> dict[str, str | None]:
     return {word: target for word, target in cells.items() if word not in latin or (target or "").isupper()}
 
 
-def _path(name: str, data_dir: str | Path | None) -> Path:
+def path_of(name: str, data_dir: str | Path | None = None) -> Path:
+    """Return the file or folder of a lexicon, by its known name or its path.
+
+    Raises:
+        PanglotError: It is not there.
+    """
     if name in KNOWN:
         path = find(name, data_dir)
         if path is None:
             raise _nowhere(f"the lexicon {name} is not at hand", name, data_dir)
         return path
     path = Path(name).expanduser()
-    if not path.is_file():
+    if not path.exists():
         raise PanglotError(
             f"unknown lexicon {name!r}",
             field="lexicons",
-            cure=f"choose among {', '.join(KNOWN)}, or give a Parquet file with the columns lang, en and target",
+            cure=f"choose among {', '.join(KNOWN)}, or give {opening.KNOWN}",
         )
     return path
 
@@ -196,5 +206,5 @@ def _nowhere(problem: str, name: str, data_dir: str | Path | None) -> PanglotErr
     return PanglotError(
         f"{problem} (looked for: {looked})",
         field="lexicons",
-        cure=f"put it into DATA/{_FOLDER} and give data_dir, or name a Parquet file with the columns lang, en, target",
+        cure=f"put it into DATA/{_FOLDER} and give data_dir, or name a file of your own",
     )

@@ -10,9 +10,12 @@ from typing import Any
 import click
 
 from panglot._files import write_json
+from panglot.cli._measuring import split
+from panglot.cli._tables import print_table
 from panglot.cli.data_check import check
 from panglot.cli.data_convert import convert
 from panglot.cli.data_from_docs import from_docs
+from panglot.cli.data_lexicon import is_lexicon, show_lexicon
 from panglot.corpus import registry
 from panglot.corpus.cards import CARDS, Card
 from panglot.corpus.collection import Collection
@@ -51,7 +54,7 @@ def list_sets(data_dir: Path | None, to: str | None) -> None:
     if to == "-":
         return
     rows = [(card.name, _told(card, found[card.name])) for card in CARDS.values()]
-    _table(("name", "what it is, and where"), rows)
+    print_table(("name", "what it is, and where"), rows)
 
 
 @data.command("show")
@@ -59,9 +62,24 @@ def list_sets(data_dir: Path | None, to: str | None) -> None:
 @_DATA_DIR
 @click.option("--limit", default=3, show_default=True, type=click.IntRange(0), help="How many questions to print.")
 @click.option("--candidates", type=click.Choice(["sentence", "paragraph"]), help="What the passages are.")
+@click.option("--against", metavar="DATASET", help="For a lexicon: how much of a data set's English it covers.")
+@click.option("--languages", metavar="CODES", help="For a lexicon: these only, such as de,sw.")
 @_JSON
-def show(name: str, data_dir: Path | None, limit: int, candidates: str | None, to: str | None) -> None:
-    """Show what is in a data set: NAME, NAME:PART or a path."""
+def show(
+    name: str,
+    data_dir: Path | None,
+    limit: int,
+    candidates: str | None,
+    against: str | None,
+    languages: str | None,
+    to: str | None,
+) -> None:
+    """Show what is in a data set (NAME, NAME:PART or a path), or in a lexicon, with some rows of it."""
+    if is_lexicon(name):
+        show_lexicon(name, data_dir, limit=limit, against=against, languages=split(languages) or [], to=to)
+        return
+    if against or languages:
+        raise click.UsageError(f"--against and --languages are for lexicons, and {name} is none")
     collection = registry.read(name, data_dir=data_dir, candidates=candidates)
     counts = [Counter(table["language"].to_pylist()) for table in (collection.questions, collection.passages)]
     samples = _samples(collection, limit)
@@ -86,7 +104,7 @@ def show(name: str, data_dir: Path | None, limit: int, candidates: str | None, t
     rows = [
         (code, language_name(code), f"{counts[0][code]:,}", f"{counts[1][code]:,}") for code in collection.languages
     ]
-    _table(("code", "language", "questions", "passages"), rows, right=(2, 3))
+    print_table(("code", "language", "questions", "passages"), rows, right=(2, 3))
     for sample in samples:
         click.echo(f"\n{sample['id']} [{sample['language']}] {sample['question']}")
         for passage in sample["passages"]:
@@ -119,19 +137,6 @@ def _samples(collection: Collection, limit: int) -> list[dict[str, Any]]:
 def _short(text: str, length: int = 160) -> str:
     line = " ".join(text.split())
     return line if len(line) <= length else line[: length - 1] + "…"
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for place, title in enumerate(head):
-        table.add_column(title, justify="right" if place in right else "left", overflow="fold", no_wrap=place == 0)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
 
 
 def _write(to: str, value: object) -> None:

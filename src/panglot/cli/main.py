@@ -23,6 +23,7 @@ _COMMANDS = {
     "reproduce": ("reproduce", "Compute the documentation's figures again: ok, drift or fail."),
     "probe": ("probe_command", "Find questions that English answers and another language does not."),
     "translate": ("translate_command", "Translate a data set into other languages."),
+    "languages": ("languages_command", "Tell what there is for each language: data, tokens, lexicons, routes."),
     "data": ("data", "Data sets: list, show, convert, check, from-docs."),
     "demo": ("demo", "Train and measure on what comes with panglot, in minutes."),
     "doctor": ("doctor", "Tell versions, devices, data folders and caches."),

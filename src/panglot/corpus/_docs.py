@@ -49,12 +49,14 @@ class Place:
         path_language: The code of that piece, or "".
         whole: The path with that piece.
         given: What the user says the language is, or "".
+        other: More pieces that could be a language: the path without them, and their code.
     """
 
     page: str
     path_language: str
     whole: str
     given: str
+    other: tuple[tuple[str, str], ...] = ()
 
     def settle(self, path: Path, told: str = "") -> tuple[str, str]:
         """Return the page's name and its language; ``told`` is what the file itself says, and wins.
@@ -74,13 +76,16 @@ class Place:
             language = canonical(code)
         except PanglotError as error:
             raise PanglotError(error.problem, file=path, field="language", cure=error.cure) from error
-        # A piece of the path that is another language than the file's own is a folder's name.
-        agrees = not told or (self.path_language and _base(canonical(self.path_language)) == _base(language))
-        return (self.page if agrees else self.whole), language
+        if not told:
+            return self.page, language
+        # A piece of the path that is another language than the file's own is part of a name: de/import_ms.html.
+        pieces = ((self.page, self.path_language), *self.other)
+        agree = (page for page, piece in pieces if piece and _base(canonical(piece)) == _base(language))
+        return next(agree, self.whole), language
 
 
 def place_of(path: Path, given: str | None = None) -> Place:
-    """Tell the language's piece of a path from the rest: the last folder or part of the name that is a code.
+    """Tell the language's piece of a path from the rest: the part of the name or the last folder that is a code.
 
     >>> place_of(Path("help/de/page.html")).page, place_of(Path("help/page.pt-BR.md")).path_language
     ('help/page.html', 'pt-BR')
@@ -88,17 +93,19 @@ def place_of(path: Path, given: str | None = None) -> Place:
     whole = path.as_posix().removesuffix(".gz").removeprefix("./")
     stem, dot, ending = path.name.removesuffix(".gz").rpartition(".")
     folder = path.parent.parts
+    pieces: list[tuple[str, str]] = []
     for mark in (".", "_"):
         base, found, code = stem.rpartition(mark)
         if found and base and _is_code(code):
-            return Place(Path(*folder, base + dot + ending).as_posix(), code, whole, given or "")
+            pieces.append((Path(*folder, base + dot + ending).as_posix(), code))
     if _is_code(stem) and ending in ("po", "xlf", "xliff"):
-        return Place(Path(*folder, dot + ending).as_posix(), stem, whole, given or "")
+        pieces.append((Path(*folder, dot + ending).as_posix(), stem))
     for number in range(len(folder) - 1, -1, -1):
         if _is_code(folder[number]):
             rest = (*folder[:number], *folder[number + 1 :], stem + dot + ending)
-            return Place(Path(*rest).as_posix(), folder[number], whole, given or "")
-    return Place(whole, "", whole, given or "")
+            pieces.append((Path(*rest).as_posix(), folder[number]))
+    page, code = pieces[0] if pieces else (whole, "")
+    return Place(page, code, whole, given or "", tuple(pieces[1:]))
 
 
 def positions(versions: Mapping[str, Sequence[Section]]) -> dict[str, list[Section]]:

@@ -16,6 +16,13 @@ _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 _SKIPPED = {"script", "style", "nav", "header", "footer", "aside", "template", "noscript", "svg", "select", "button"}
 _BLOCKS = {"p", "div", "li", "dd", "dt", "td", "th", "tr", "pre", "blockquote", "section", "article", "main", "br",
            "ul", "ol", "dl", "table", "figure", "figcaption", "body"}  # fmt: skip
+# Elements without an end.
+_VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+# Lists of links below a page, in LibreOffice's help.
+_SKIPPED_CLASSES = {"relatedtopics", "related", "embedded"}
+# It hides all alternatives until a script knows system and module: those of modules, and the usual one, are text.
+_MODULES = {"BASE", "CALC", "CHART", "DRAW", "IMPRESS", "MATH", "WRITER"}
+_USUAL = "default"
 # Stands for the end of a block, which a line end in the source is not.
 _BREAK = "\x1e"
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
@@ -24,7 +31,7 @@ _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECAS
 def sections(path: Path, place: Place) -> Iterator[Section]:
     """Yield a page's sections; ``<html lang>`` tells the language, ``id`` of a heading or its section the anchor.
 
-    Navigation, scripts and page headers are left out. Text is decoded as the page says, as UTF-8 if it says nothing.
+    Navigation, scripts, page headers and what is hidden are left out. Text is decoded as the page says, as UTF-8 if it says nothing.
 
     Raises:
         PanglotError: The file cannot be read or decoded, or nobody tells its language.
@@ -58,7 +65,7 @@ class _Parser(HTMLParser):
         given = {key: value or "" for key, value in attrs}
         if tag == "html":
             self.language = given.get("lang") or given.get("xml:lang") or ""
-        if tag in _SKIPPED:
+        if tag not in _VOID and (tag in _SKIPPED or tag in self._skipped or _is_no_text(given)):
             self._skipped.append(tag)
         if self._skipped:
             return
@@ -93,6 +100,12 @@ class _Parser(HTMLParser):
         elif not self._skipped:
             _, _, title, text = self._parts[-1]
             (title if self._heading else text).append(data)
+
+
+def _is_no_text(given: dict[str, str]) -> bool:
+    classes = set(given.get("class", "").split())
+    hidden = "hidden" in given and not classes & _MODULES and not given.get("id", "").startswith(_USUAL)
+    return hidden or bool(classes & _SKIPPED_CLASSES)
 
 
 def _line(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -98,8 +98,7 @@ def xliff(path: Path, place: Place) -> Iterator[Section]:
 
 
 def _settle(path: Path, place: Place, told: str) -> tuple[str, str]:
-    alone = Place(place.page, place.path_language, place.whole, "")
-    return alone.settle(path, told)
+    return replace(place, given="").settle(path, told)
 
 
 def _sections(pairs: list[_Pair], page: str, source: str, target: str) -> Iterator[Section]:

@@ -48,7 +48,7 @@ def read(
     codes: dict[str, str] = {}
 
     def wanted(raw: str) -> bool:
-        code = codes.get(raw) or codes.setdefault(raw, _APART.get(raw) or canonical(raw))
+        code = codes.get(raw) or codes.setdefault(raw, code_of(raw))
         return not languages or code in languages
 
     for path in files(folder, "*.parquet"):
@@ -64,6 +64,11 @@ def read(
     texts.sort(key=lambda text: (text.language, int(text.group)))
     facts = {**(about or {}), "part": part, "candidates": "sentence", "left out, wrongly decoded": str(broken)}
     return translations(name, texts, facts)
+
+
+def code_of(raw: str) -> str:
+    """Return the canonical code of a value of the column ``lang``."""
+    return _APART.get(raw) or canonical(raw)
 
 
 def is_mojibake(text: str) -> bool:

@@ -34,6 +34,11 @@ def names(languages: Iterable[str] | None = None) -> tuple[str, ...]:
     return tuple(f"{card.name}:{code}" for code in known if languages is None or code in set(languages))
 
 
+def code_of(raw: str) -> str:
+    """Return the canonical code of a value of the column ``lang``."""
+    return _APART.get(raw) or canonical(raw)
+
+
 def read(
     folder: Path, language: str, *, name: str = "tatoeba-112", about: Mapping[str, str] | None = None
 ) -> Collection:
@@ -55,7 +60,7 @@ def read(
     """
     texts: list[Text] = []
     for path in files(folder, "*.parquet"):
-        of_pair = "lang", lambda raw: (_APART.get(raw) or canonical(raw)) == language
+        of_pair = "lang", lambda raw: code_of(raw) == language
         for row in records(path, ("lang", "eng", "text"), only=of_pair):
             label = f"{language}-{len(texts) // 2:04d}"
             for code, side in ((language, "text"), ("en", "eng")):

@@ -64,7 +64,9 @@ class TrainingData:
         found += [f"{each.training}: nearest to {each.test} of what stays, {nearest}"
                   for each in self.shared if (nearest := told_nearest(each))]  # fmt: skip
         found += [f"not compared with {name}: {why}" for name, why in self.unread.items()]
-        return (*found, *(self.switching.warnings if self.switching else ()))
+        if self.switching:
+            found += [*self.switching.warnings, self.switching.told_coverage(self.collections)]
+        return tuple(found)
 
     @property
     def digests(self) -> dict[str, str]:

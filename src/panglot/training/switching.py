@@ -13,6 +13,7 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot.augment.codeswitch import CodeSwitch, Switched, switch
+from panglot.augment.coverage import coverage, english_texts
 from panglot.augment.lexicons import Lexicon, read
 from panglot.batching.batch import Batch, Bools
 from panglot.batching.sources import Source
@@ -21,7 +22,11 @@ from panglot.batching.streams import is_english
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from panglot.corpus.collection import Collection
     from panglot.training.settings import Settings
+
+# Texts that coverage is counted on before training, and languages that are named.
+_LOOKED_AT, _NAMED = 200, 12
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,18 @@ class Switching:
         missing, there = self.lexicon.missing, len(self.lexicon.languages)
         told = f"code-switching: no lexicon has {', '.join(missing)}; it goes on with the other {there}"
         return (told,) if missing else ()
+
+    def told_coverage(self, collections: Iterable[Collection]) -> str:
+        """Return a sentence on how much of the English training text the lexicons cover, by some of its texts."""
+        texts = [text for collection in collections for text in english_texts(collection, _LOOKED_AT)]
+        found = coverage(texts, self.lexicon)
+        ranked = sorted(found.covered, key=lambda code: (-found.covered[code], code))
+        some = ranked if len(ranked) <= _NAMED else [*ranked[: _NAMED - 1], ranked[-1]]
+        by_language = ", ".join(f"{code} {found.share(code):.0%}" for code in some)
+        return (
+            f"code-switching: the lexicons cover {found.share():.0%} of {found.words:,} English words looked at "
+            f"({by_language}{'' if some == ranked else f' of {len(ranked)} languages, the best and the last'})"
+        )
 
     def __call__(self, text: str, *name: str | int) -> Switched:
         """Return the text as ``name`` (step, source, side, row) meets it."""

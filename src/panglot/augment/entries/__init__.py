@@ -1,0 +1,1 @@
+"""Readers of lexicon files: one file a format."""
