@@ -129,7 +129,7 @@ CARDS: Mapping[str, Card] = {
         ),
         Card(
             "tydiqa-goldp-mt",
-            "TyDi QA's English dev questions, machine-translated into Catalan, Spanish and Portuguese; English passages",
+            "TyDi QA's English dev questions, machine-translated into ca, es and pt, over their English passages",
             "question to paragraph",
             codes("ca en es pt"),
             "question id",
