@@ -16,7 +16,7 @@ class Pieces:
     """A text, cut.
 
     Attributes:
-        sentences: Each sentence, with one blank in place of every run of white space.
+        sentences: Each sentence with a letter or a digit, with one blank in place of every run of white space.
         between: What stands before the first, between two, and after the last: one more than the sentences.
     """
 
@@ -37,7 +37,8 @@ def cut(text: str, language: str) -> Pieces:
         # Controls, and halves of surrogate pairs, would end the stream of a subprocess; joiners are letters' business.
         letters = (c for c in text[start:stop] if c.isspace() or unicodedata.category(c) not in ("Cc", "Cs"))
         sentence = " ".join("".join(letters).split())
-        if sentence:
+        # Engines make words out of signs alone: those stay as they are.
+        if any(map(str.isalnum, sentence)):
             sentences.append(sentence)
             between.append(text[end:start])
             end = stop
