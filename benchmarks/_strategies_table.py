@@ -16,6 +16,7 @@ from _common import record, table
 from panglot._files import write_text
 from panglot.evaluation.bootstrap import Sums, draw, holm, interval, randomisation
 from panglot.evaluation.compare import LOWER_IS_BETTER
+from panglot.evaluation.lattice import Doubles
 
 FIGURES = {
     "monolingual.mAP": "monolingual mAP",
@@ -46,11 +47,18 @@ class Strategy:
         """Return a figure's mean over seeds."""
         return float(np.mean([seed[key].mean() for seed in self.sums]))
 
-    def interval(self, key: str) -> tuple[float, float] | None:
-        """Return the interval of the mean: each draw takes groups and seeds with replacement."""
+    def drawn(self, key: str) -> Doubles:
+        """Return the mean in each draw of groups and seeds, with replacement, shape ``[draws]``.
+
+        Strategies with equally many seeds are drawn alike, so that their draws are paired.
+        """
         each = np.stack([draw({key: seed[key]}, DRAWS, 0)[key] for seed in self.sums])
         seeds = np.random.default_rng(1).integers(0, len(each), (len(each), DRAWS))
-        return interval(np.take_along_axis(each, seeds, axis=0).mean(axis=0))
+        return np.take_along_axis(each, seeds, axis=0).mean(axis=0)
+
+    def interval(self, key: str) -> tuple[float, float] | None:
+        """Return the interval of the mean."""
+        return interval(self.drawn(key))
 
     def shares(self, key: str) -> np.ndarray:
         """Return what each question group adds to the mean over seeds, shape ``[groups]``."""
@@ -103,10 +111,12 @@ def contest(strategies: Sequence[Strategy], key: str) -> dict[str, Any]:
         return {"differences": [], "best": None}
     columns = np.stack([a.shares(key) - b.shares(key) for a, b in pairs], axis=1)
     p = randomisation(columns, PERMUTATIONS, 0).tolist()
+    drawn = {strategy.name: strategy.drawn(key) for strategy in strategies}
     tests: list[dict[str, Any]] = [
-        {"a": a.name, "b": b.name, "difference": a.mean(key) - b.mean(key), "p": one, "p_corrected": corrected}
+        {"a": a.name, "b": b.name, "difference": a.mean(key) - b.mean(key),
+         "interval": interval(drawn[a.name] - drawn[b.name]), "p": one, "p_corrected": corrected}
         for (a, b), one, corrected in zip(pairs, p, holm(p), strict=True)
-    ]
+    ]  # fmt: skip
     better = min if key.rpartition(".")[2] in LOWER_IS_BETTER else max
     leader = better(strategies, key=lambda strategy: strategy.mean(key)).name
     real = all(test["p_corrected"] < REAL for test in tests if leader in {test["a"], test["b"]})

@@ -59,10 +59,10 @@ def recipe(cell: Cell, options: argparse.Namespace) -> dict[str, Any]:
     """Return the settings of a cell; none for the untouched start."""
     if cell.strategy == START:
         return {}
-    grid = tomllib.loads(options.settings.read_text("utf-8"))
+    settings = tomllib.loads(options.settings.read_text("utf-8"))
     return {
-        **grid["all"],
-        **grid.get(cell.strategy, {}),
+        **settings["all"],
+        **settings.get(cell.strategy, {}),
         "batches": cell.strategy,
         "pairs": options.pairs,
         "seed": cell.seed,
@@ -76,12 +76,18 @@ def essence(cell: Cell, options: argparse.Namespace) -> dict[str, Any]:
     from panglot.training.settings import Settings
 
     settings = recipe(cell, options)
-    return {"test": tests(options), "training": Settings.from_dict(settings).essence() if settings else None}
+    kept = {"languages": found} if (found := grid(options).get("languages")) else {}
+    return {"test": tests(options), **kept, "training": Settings.from_dict(settings).essence() if settings else None}
+
+
+def grid(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what all cells share: the names of the test sets and, unless it is all, their languages."""
+    return tomllib.loads(options.settings.read_text("utf-8"))["grid"]
 
 
 def tests(options: argparse.Namespace) -> list[str]:
     """Return the names of the test sets."""
-    return tomllib.loads(options.settings.read_text("utf-8"))["grid"]["test"]
+    return grid(options)["test"]
 
 
 def done(cell: Cell, options: argparse.Namespace) -> bool:
@@ -124,7 +130,10 @@ def run(cell: Cell, options: argparse.Namespace) -> None:
     training["peak_mib"] = peak_mib()
     sets = tests(options)
     command = f"python benchmarks/strategies.py --only {cell.strategy} --seeds {cell.seed} --pairs {options.pairs}"
-    found = panglot.evaluate(model, sets, data_dir=options.data_dir, draws=options.draws, command=command, tell=print)
+    found = panglot.evaluate(
+        model, sets, data_dir=options.data_dir, languages=grid(options).get("languages"), draws=options.draws,
+        command=command, tell=print,
+    )  # fmt: skip
     save_sums(found, options.results / f"{cell.name}.npz")
     about = {"strategy": cell.strategy, "seed": cell.seed, "cell": essence(cell, options), "training": training}
     write_json(options.results / f"{cell.name}.json", {**about, **found.figures})
@@ -183,7 +192,7 @@ def main() -> int:
         if options.report:
             from _strategies_table import write
 
-            print(write(options.results, options.table, [*STRATEGIES], options.seeds))
+            print(write(options.results, options.table, options.only, options.seeds))
             return 0
         return everything(options)
     except PanglotError as error:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     " repeat for more, the first first.",
 )
 @click.option("--from", "sources", metavar="CODES", help="Translate from these languages only.")
+@click.option("--questions-only", is_flag=True, help="Leave the passages in their languages.")
 @click.option("--limit", type=click.IntRange(1), help="Translate the first so many questions, and their passages.")
 @click.option("--similarity", metavar="MODEL", help="Also drop rows that are far from their source for this model.")
 @click.option("--no-filters", is_flag=True, help="Drop nothing but what could not be translated.")
@@ -46,6 +47,7 @@ def translate_command(
     data_dir: Path | None,
     to_json: str | None,
     *,
+    questions_only: bool,
     no_filters: bool,
     dry_run: bool,
 ) -> None:
@@ -70,7 +72,7 @@ def translate_command(
     opened = open_engines(engines)
     collection = registry.read(dataset, data_dir=data_dir)
     collection = head(collection, limit) if limit else collection
-    wants = plan(collection, targets, opened, sources=split(sources))
+    wants = plan(collection, targets, opened, sources=split(sources), questions_only=questions_only)
     for line in _routes(wants):
         told(line)
     if dry_run or output is None:
@@ -79,7 +81,7 @@ def translate_command(
         return
     with Store(cache) as store:
         done = translate(
-            collection, targets, opened, store, sources=split(sources),
+            collection, targets, opened, store, sources=split(sources), questions_only=questions_only,
             thresholds=LAX if no_filters else Thresholds(), distant=_distant(similarity), tell=told,
         )  # fmt: skip
     done.save(output)

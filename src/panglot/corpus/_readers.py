@@ -76,6 +76,7 @@ READERS = {
     "sib-200": Reader("sib200", ("part", "languages")),
     "tatoeba-112": _tatoeba,
     "tydiqa-goldp-large": _tydiqa_large,
+    "tydiqa-goldp-mt": Reader("tydiqa_mt", ("candidates", "context")),
     "miracl": Reader("miracl", _CORPUS),
     "mrtydi": Reader("mrtydi", _CORPUS),
     "mmarco": Reader("mmarco", _CORPUS),

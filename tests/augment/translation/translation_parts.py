@@ -60,6 +60,7 @@ class Served:
         self.script: list[str] = []
         self.url = ""
         self.dictionary: dict[str, str] = {}
+        self.wait = "2"
 
 
 @contextmanager
@@ -101,7 +102,7 @@ def service() -> Generator[Served]:
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
             if status == 429:
-                self.send_header("Retry-After", "2")
+                self.send_header("Retry-After", told.wait)
             self.end_headers()
             self.wfile.write(data)
 

@@ -33,7 +33,9 @@ UNLIKELY = 0.02
 
 
 def wrong_script(text: str, target: str, share: float) -> bool:
-    """Whether less than ``share`` of the letters is of a script of the language; never where that is unknown.
+    """Whether less than ``share`` of the text is of a script of the language; never where that is unknown.
+
+    Shares are by :func:`weight`: a few long Latin names outnumber the characters of a Chinese sentence.
 
     >>> wrong_script("How are you?", "ru", 0.5), wrong_script("Как дела?", "ru", 0.5)
     (True, False)
@@ -42,7 +44,8 @@ def wrong_script(text: str, target: str, share: float) -> bool:
     letters = [letter for letter in text if letter.isalpha()]
     if not wanted or not letters:
         return False
-    return sum(script(letter) in wanted for letter in letters) < share * len(letters)
+    own = [letter for letter in letters if script(letter) in wanted]
+    return weight("".join(own)) < share * weight("".join(letters))
 
 
 def wrong_language(text: str, target: str, *, letters: int, sure: float) -> str | None:

@@ -34,7 +34,12 @@ class Want:
 
 
 def plan(
-    collection: Collection, targets: Sequence[str], engines: Sequence[Engine], *, sources: Sequence[str] | None = None
+    collection: Collection,
+    targets: Sequence[str],
+    engines: Sequence[Engine],
+    *,
+    sources: Sequence[str] | None = None,
+    questions_only: bool = False,
 ) -> list[Want]:
     """Return what is wanted, by target language, then side, then row.
 
@@ -46,6 +51,7 @@ def plan(
         targets: Codes of the languages to translate into.
         engines: In the order of preference.
         sources: Translate from these languages only.
+        questions_only: Leave the passages in their languages.
 
     Raises:
         PanglotError: A language without a route from any version of some group, or nothing to translate.
@@ -65,7 +71,7 @@ def plan(
             ("question", collection.questions),
             ("passage", collection.passages),
         )
-        for side, table in sides:
+        for side, table in sides[: 1 if questions_only else 2]:
             languages: list[str] = table["language"].to_pylist()
             groups: list[str] = table["group"].to_pylist()
             versions: dict[str, dict[str, None]] = {}

@@ -11,6 +11,7 @@ from panglot.augment.translation.store import Direction
 
 #: Languages tried in the middle, beside those that an engine lists.
 PIVOTS = ("en", "es", "fr", "pt", "de", "ru", "ca")
+_SHOWN = 30
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,17 @@ def nearest(engines: Sequence[Engine], sources: Iterable[str], target: str) -> R
 
 
 def missing(engines: Sequence[Engine], sources: Sequence[str], target: str) -> PanglotError:
-    """Return the error of a language that no route leads to."""
+    """Return the error of a language that no route leads to; it tells those that there are."""
     names = ", ".join(engine.name for engine in engines) or "none"
-    known = sorted({to for engine in engines for code in sources for to in engine.targets(code) or ()})
-    reach = f"from {', '.join(sources)} they reach {', '.join(known)}" if known else "they reach nothing from there"
+    near = {to: engine.name for engine in engines[::-1] for code in sources for to in engine.targets(code) or ()}
+    far = {
+        to: pivot for pivot in sorted(near, reverse=True) for engine in engines for to in engine.targets(pivot) or ()
+        if to not in near and to not in sources
+    }  # fmt: skip
+    ways = [f"{to} ({name})" for to, name in sorted(near.items())]
+    ways += [f"{to} (through {pivot})" for to, pivot in sorted(far.items())]
+    more = f" and {len(ways) - _SHOWN} more" if len(ways) > _SHOWN else ""
+    reach = f"they reach {', '.join(ways[:_SHOWN])}{more}" if ways else "they reach nothing from there"
     return PanglotError(
         f"no route from {', '.join(sources)} to {target} with the engines at hand ({names}); {reach}",
         field="to",

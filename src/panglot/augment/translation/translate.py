@@ -77,6 +77,7 @@ def translate(
     store: Store,
     *,
     sources: Sequence[str] | None = None,
+    questions_only: bool = False,
     thresholds: Thresholds | None = None,
     distant: Distant | None = None,
     tell: Callable[[str], None] = lambda _: None,
@@ -93,6 +94,7 @@ def translate(
         engines: In the order of preference.
         store: Keeps each batch as it is done.
         sources: Translate from these languages only.
+        questions_only: Leave the passages in their languages.
         thresholds: Of the filters; by default :class:`Thresholds`.
         distant: A filter by an encoder, as :func:`panglot.augment.filters.similarity.distant_by`.
         tell: Told what is being done, in lines.
@@ -101,7 +103,7 @@ def translate(
         PanglotError: A pair has no route, or an engine fails on all that it is given.
     """
     limits = thresholds or Thresholds()
-    wants = plan(collection, targets, engines, sources=sources)
+    wants = plan(collection, targets, engines, sources=sources, questions_only=questions_only)
     tables = {"question": collection.questions, "passage": collection.passages}
     used = {side: set(table["id"].to_pylist()) for side, table in tables.items()}
     new: dict[str, list[tuple[int, Text]]] = {"question": [], "passage": []}

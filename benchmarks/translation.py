@@ -1,0 +1,217 @@
+"""Machine-translated training data from end to end: what it costs to make, what the filters drop, what it brings.
+
+    python benchmarks/translation.py                    # all stages; the same command goes on after any interruption
+    python benchmarks/translation.py --data             # no training: draw, translate, filter
+    python benchmarks/translation.py --data --only es   # one language; several may run at once
+    python benchmarks/translation.py --report           # the tables of what is done
+
+Paragraphs of squad2-en-fi are drawn until they have the wanted number of English questions; English becomes Portuguese
+by Bergamot, Spanish and Catalan by Apertium. Then ``strategies.py`` trains English batches and hybrid batches on the
+result at equal pairs, with the settings of ``translation.toml``, and measures them on XQuAD-R in English and Spanish.
+Everything lies under ``runs/translation``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from _common import DATA, RESULTS, ROOT, environment, record, table
+from panglot._errors import PanglotError
+
+if TYPE_CHECKING:
+    from panglot.augment.translation.protocol import Engine
+    from panglot.corpus.collection import Collection
+
+ENGINES = {"pt": "bergamot", "es": "apertium", "ca": "apertium"}
+RUNS = ROOT / "runs" / "translation"
+
+
+class Timed:
+    """An engine that writes down what each batch took, so that a rate outlives a kill.
+
+    Seconds of processors count beside those of the clock: the machine may be shared.
+    """
+
+    def __init__(self, engine: Engine, log: Path) -> None:
+        self._engine, self._log = engine, log
+        self.name, self.batch_size = engine.name, engine.batch_size
+        self.serves, self.targets, self.version = engine.serves, engine.targets, engine.version
+
+    def translate(self, sentences: Sequence[str], source: str, target: str) -> list[str]:
+        """Translate, and write a line about it."""
+        clock, processors = time.perf_counter(), _processors()
+        found = self._engine.translate(sentences, source, target)
+        took = {"seconds": time.perf_counter() - clock, "processor_seconds": _processors() - processors}
+        with self._log.open("a", encoding="utf-8") as out:
+            out.write(json.dumps({"sentences": len(sentences), "letters": sum(map(len, sentences)), **took}) + "\n")
+        return found
+
+
+def _processors() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+def draw(collection: Collection, questions: int, seed: int) -> Collection:
+    """Return paragraphs, in a random order, with all their questions, until there are so many questions.
+
+    A larger draw with the same seed holds a smaller one.
+    """
+    asked, passage = collection.pairs
+    order = np.random.default_rng(seed).permutation(collection.passages.num_rows)
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    chosen = asked[np.argsort(place[passage], kind="stable")[:questions]]
+    kept = np.isin(np.arange(collection.questions.num_rows), chosen)
+    passages = np.isin(np.arange(collection.passages.num_rows), passage[kept[asked]])
+    return collection.keep(kept, passages)
+
+
+def english(options: argparse.Namespace) -> Collection:
+    """Return the drawn rows, drawn once.
+
+    Raises:
+        PanglotError: They were drawn otherwise.
+    """
+    from panglot.corpus import registry
+    from panglot.corpus.collection import Collection
+
+    folder = options.runs / "english"
+    if not folder.exists():
+        whole = registry.read("squad2-en-fi", data_dir=options.data_dir, languages=["en"])
+        draw(whole, options.questions, options.seed).save(folder)
+    found = Collection.open(folder)
+    if found.questions.num_rows != options.questions:
+        cure = f"remove {options.runs}, or give --questions {found.questions.num_rows}"
+        raise PanglotError(f"there are {found.questions.num_rows:,} questions", file=folder, cure=cure)
+    return found
+
+
+def translated(rows: Collection, languages: Sequence[str], folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Translate into some languages unless that is done; return the report."""
+    from panglot.augment.translation.opening import open_engines
+    from panglot.augment.translation.store import Store
+    from panglot.augment.translation.translate import translate
+
+    if not folder.exists():
+        engines: list[Engine] = [
+            Timed(engine, options.runs / f"speed-{code}.jsonl")
+            for code in languages
+            for engine in open_engines([ENGINES[code]])
+        ]
+        with Store(options.runs / "translations.sqlite") as store:
+            translate(rows, languages, engines, store, tell=lambda line: print(line, flush=True)).save(folder)
+    return json.loads((folder / "report.json").read_text("utf-8"))["to"]
+
+
+def figures(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return speed and losses of each language that is done."""
+    rows: list[dict[str, Any]] = []
+    for code, name in ENGINES.items():
+        path, speed = options.runs / code / "report.json", options.runs / f"speed-{code}.jsonl"
+        if not path.exists():
+            continue
+        (found,) = json.loads(path.read_text("utf-8"))["to"][code]
+        sums: Counter[str] = Counter()
+        for line in speed.read_text("utf-8").splitlines():
+            sums.update(json.loads(line))
+        number = sum(found["rows"].values())
+        rows.append({
+            "language": code, "engine": name, **{k: found[k] for k in ("rows", "kept", "dropped", "dropped_by")},
+            **{k: round(v, 2) for k, v in sums.items()},
+            **{
+                f"{what}_per_{unit.removesuffix('s')}": round(count / sums[unit], 2)
+                for unit in ("seconds", "processor_seconds")
+                for what, count in (("rows", number), ("sentences", sums["sentences"]))
+            },
+        })  # fmt: skip
+    return rows
+
+
+def tables(rows: Sequence[dict[str, Any]]) -> str:
+    """Return speed and losses as Markdown."""
+    speed = [
+        [row["language"], row["engine"], f"{sum(row['rows'].values()):,}", f"{row['sentences']:,}",
+         f"{row['rows_per_processor_second']:.1f}", f"{row['sentences_per_processor_second']:.1f}",
+         f"{row['rows_per_second']:.1f}", f"{row['sentences_per_second']:.1f}"] for row in rows
+    ]  # fmt: skip
+    head = ["to", "engine", "rows", "sentences", "rows per processor second", "sentences per processor second",
+            "rows/s", "sentences/s"]  # fmt: skip
+    reasons = sorted({reason for row in rows for reason in row["dropped_by"]})
+    lost = [
+        [row["language"], f"{row['dropped'] / sum(row['rows'].values()):.2%}",
+         *(f"{row['dropped_by'].get(reason, 0) / sum(row['rows'].values()):.2%}" for reason in reasons)]
+        for row in rows
+    ]  # fmt: skip
+    return table(head, speed) + "\n\n" + table(["to", "dropped", *reasons], lost)
+
+
+def data(options: argparse.Namespace) -> None:
+    """Draw, translate, filter; write the figures; with all languages there, join them."""
+    options.runs.mkdir(parents=True, exist_ok=True)
+    rows = english(options)
+    for code in options.only:
+        translated(rows, [code], options.runs / code, options)
+    record(options.results / "translation.json", 1, questions=options.questions, seed=options.seed,
+           passages=rows.passages.num_rows, digest=rows.digest, languages=figures(options))  # fmt: skip
+    if all((options.runs / code).exists() for code in ENGINES):
+        # Every sentence is in the store: this only puts the languages into one collection.
+        translated(rows, [*ENGINES], options.runs / "parallel", options)
+
+
+def runs(options: argparse.Namespace, *more: str) -> int:
+    """Train and measure what is missing, or report; return the exit status."""
+    command = [
+        sys.executable, str(ROOT / "benchmarks" / "strategies.py"), "--only", "english", "hybrid", "--pairs", "2048",
+        "--settings", str(ROOT / "benchmarks" / "translation.toml"), "--output", str(options.runs / "models"),
+        "--results", str(options.results / "translation"), "--table", str(options.results / "translation.md"),
+        "--data-dir", str(options.data_dir.resolve()), "--seeds", *map(str, options.seeds),
+        *(["--threads", str(options.threads)] if options.threads else []), *more,
+    ]  # fmt: skip
+    return subprocess.run(command, cwd=ROOT, env=environment(options.threads), check=False).returncode
+
+
+def main() -> int:
+    """Run the stages that are not done."""
+    options = parser().parse_args()
+    try:
+        if not options.report:
+            data(options)
+        print(tables(figures(options)), flush=True)
+    except PanglotError as error:
+        print(f"translation: {error}", file=sys.stderr)
+        return 2
+    if options.data:
+        return 0
+    return runs(options, "--report") if options.report else runs(options) or runs(options, "--report")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the options."""
+    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("--questions", type=int, default=5000, help="English questions to draw")
+    found.add_argument("--seed", type=int, default=0, help="of the draw")
+    found.add_argument("--only", nargs="+", choices=ENGINES, default=[*ENGINES], metavar="CODE")
+    found.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the trainings")
+    found.add_argument("--data", action="store_true", help="stop before training")
+    found.add_argument("--report", action="store_true", help="only print and write the tables of what is done")
+    found.add_argument("--threads", type=int, help="threads of a training; by default as many as it likes")
+    found.add_argument("--data-dir", type=Path, default=DATA, help="the folder of data sets")
+    found.add_argument("--runs", type=Path, default=RUNS, help="where data and models lie")
+    found.add_argument("--results", type=Path, default=RESULTS, help="where figures go")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
