@@ -27,8 +27,17 @@ def rows(path: Path) -> Iterator[_rows.Row]:
     Raises:
         PanglotError: As :func:`read`.
     """
-    for line, values in enumerate(records(path, ("language", "passage"), ("group", "question", "id", "test_only")), 1):
+    for line, values in enumerate(row_values(path), 1):
         yield _rows.row(values, path, line)
+
+
+def row_values(path: Path) -> Iterator[dict[str, object]]:
+    """Yield the rows as they stand.
+
+    Raises:
+        PanglotError: The file is not Parquet, or a column is missing.
+    """
+    return records(path, ("language", "passage"), ("group", "question", "id", "test_only"))
 
 
 def records(path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> Iterator[dict[str, object]]:
