@@ -39,7 +39,7 @@ lines = st.lists(sound, min_size=1, max_size=9) | st.lists(sound | odd, min_size
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make pieces so small that a few rows are many of them."""
-    monkeypatch.setattr(_chunks, "_LINES", 2)
+    monkeypatch.setattr(_chunks, "_STRETCH", 90)
     monkeypatch.setattr(prepare, "_PIECE", 2)
     monkeypatch.setattr(prepare, "BATCH", 3)
     monkeypatch.setattr(_maps, "BATCH", 3)
@@ -61,7 +61,7 @@ def outcome(make: object) -> tuple[object, ...]:
 
 @pytest.mark.usefixtures("small_pieces")
 @given(lines, lines)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_same_collection_or_the_same_error(tmp_path: Path, one: list[Row], two: list[Row]) -> None:
     paths = [write(tmp_path / "a.jsonl", one), write(tmp_path / "b.jsonl", two)]
     assert outcome(lambda: prepare.prepare(paths, tmp_path / "out")) == outcome(lambda: jsonl.read(paths))

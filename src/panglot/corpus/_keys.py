@@ -34,13 +34,12 @@ class Keys(NamedTuple):
         return Keys(self.wide[rows], self.check[rows])  # type: ignore[index]
 
 
-def keys(texts: Sequence[str]) -> Keys:
+def keys(texts: Sequence[str] | pa.Array) -> Keys:
     """Return the keys of texts."""
-    count = len(texts)
-    return Keys(
-        np.fromiter(map(hash, texts), np.int64, count),
-        np.fromiter(map(zlib.crc32, (text.encode() for text in texts)), np.uint32, count),
-    )
+    column = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.string())
+    raw = column.cast(pa.binary()).to_pylist()
+    count = len(raw)
+    return Keys(np.fromiter(map(hash, raw), np.int64, count), np.fromiter(map(zlib.crc32, raw), np.uint32, count))
 
 
 def joined(parts: Iterable[Keys]) -> Keys:
@@ -92,7 +91,7 @@ def numbered(column: pa.ChunkedArray) -> Ints32:
     >>> numbered(pa.chunked_array([["b", "a"], ["b"]])).tolist()
     [0, 1, 0]
     """
-    parts = [keys(batch.column(0).to_pylist()) for batch in walk(pa.table({"text": column}))]
+    parts = [keys(batch.column(0)) for batch in walk(pa.table({"text": column}))]
     return ranks(first_of(joined(parts)))
 
 

@@ -27,17 +27,17 @@ def rows(path: Path) -> Iterator[_rows.Row]:
     Raises:
         PanglotError: As :func:`read`.
     """
-    for line, values in enumerate(row_values(path), 1):
+    for line, values in enumerate((values for batch in row_batches(path) for values in batch.to_pylist()), 1):
         yield _rows.row(values, path, line)
 
 
-def row_values(path: Path) -> Iterator[dict[str, object]]:
-    """Yield the rows as they stand.
+def row_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """Yield the rows as they stand, some thousand at a time.
 
     Raises:
         PanglotError: The file is not Parquet, or a column is missing.
     """
-    return records(path, ("language", "passage"), ("group", "question", "id", "test_only"))
+    return batches(path, ("language", "passage"), ("group", "question", "id", "test_only"))
 
 
 def records(path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> Iterator[dict[str, object]]:
@@ -45,6 +45,16 @@ def records(path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ())
 
     Raises:
         PanglotError: The file is not Parquet, or a needed column is missing.
+    """
+    for batch in batches(path, needed, optional):
+        yield from batch.to_pylist()
+
+
+def batches(path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> Iterator[pa.RecordBatch]:
+    """Yield the same some thousand rows at a time.
+
+    Raises:
+        PanglotError: As :func:`records`.
     """
     import pyarrow.parquet as pq
 
@@ -60,8 +70,7 @@ def records(path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ())
                         cure="rename or add the column",
                     )
             columns = [*needed, *(column for column in optional if column in there)]
-            for batch in file.iter_batches(batch_size=8192, columns=columns):
-                yield from batch.to_pylist()
+            yield from file.iter_batches(batch_size=8192, columns=columns)
     except (pa.ArrowException, OSError) as error:
         raise PanglotError(
             f"not a readable Parquet file: {str(error).splitlines()[0]}",

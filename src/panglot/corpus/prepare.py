@@ -102,7 +102,7 @@ def _gathered(paths: Sequence[Path], held: Path, read: Chunks, progress: Callabl
                 out.write_batch(batch)
                 texts = {each: batch[each] for each in ("group", "question", "passage", "id")}
                 there = {each: texts[each].is_valid().to_numpy(zero_copy_only=False) for each in texts}
-                found = {each: keys(texts[each].fill_null("").to_pylist()) for each in ("group", "question", "passage")}
+                found = {each: keys(texts[each].fill_null("")) for each in ("group", "question", "passage")}
                 groups.append(found["group"])
                 questions.append(found["question"].wide)
                 passages.append(found["passage"])
@@ -110,7 +110,7 @@ def _gathered(paths: Sequence[Path], held: Path, read: Chunks, progress: Callabl
                 asks.append(there["question"])
                 says.append(there["passage"])
                 if there["id"].any():
-                    ids.append(keys(texts["id"].drop_null().to_pylist()))
+                    ids.append(keys(texts["id"].drop_null()))
                     id_rows.append(np.flatnonzero(there["id"]).astype(np.int32) + np.int32(size))
                 spoken = batch["language"].dictionary_encode()
                 for code in spoken.dictionary.to_pylist():
