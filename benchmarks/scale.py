@@ -81,7 +81,9 @@ def datasets_prepare(folder: Path, rows: int) -> dict[str, Any]:
 
 
 def datasets_filter(folder: Path, rows: int) -> dict[str, Any]:
-    found = _loaded(folder).filter(lambda codes: [code in KEPT for code in codes], input_columns="language", batched=True)
+    found = _loaded(folder).filter(
+        lambda codes: [code in KEPT for code in codes], input_columns="language", batched=True
+    )
     return {"rows": rows, "kept": len(found)}
 
 

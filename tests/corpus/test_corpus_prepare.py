@@ -128,7 +128,9 @@ def test_the_digest_is_that_of_all_values(rows: list[tuple[str, str, str]], size
     assert Collection("x", *tables).digest == digest(*(str(value) for column in columns for value in column))
 
 
-@given(st.lists(st.lists(st.integers(0, 9), max_size=4), min_size=1, max_size=4), st.lists(st.integers(0, 99), max_size=9))
+@given(
+    st.lists(st.lists(st.integers(0, 9), max_size=4), min_size=1, max_size=4), st.lists(st.integers(0, 99), max_size=9)
+)
 def test_take(parts: list[list[int]], wanted: list[int]) -> None:
     column = pa.chunked_array(parts, pa.int64())
     rows = np.array([row % len(column) for row in wanted] if len(column) else [], np.int64)

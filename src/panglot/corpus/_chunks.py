@@ -158,7 +158,7 @@ def _sound(columns: Mapping[str, pa.Array]) -> dict[str, pa.Array] | None:
     lacking = pc.and_(columns["question"].is_null(), columns["passage"].is_null())
     if columns["language"].null_count or pc.any(lacking).as_py():
         return None
-    test_only = pc.fill_null(pc.equal(columns["test_only"], "yes"), False)  # noqa: FBT003
+    test_only = pc.fill_null(pc.equal(columns["test_only"], "yes"), False)
     return {**columns, "test_only": test_only}
 
 

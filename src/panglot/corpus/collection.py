@@ -182,7 +182,7 @@ class Collection:
             PanglotError: None of them is in the collection.
         """
         wanted = pa.array(languages, pa.string())
-        keep = [_marks(t, wanted) for t in (self.questions, self.passages)]
+        keep = [marked(t, wanted) for t in (self.questions, self.passages)]
         if not keep[0].any() or not keep[1].any():
             raise PanglotError(
                 f"{self.name} has no questions or no passages in {', '.join(languages)}",
@@ -262,7 +262,8 @@ def _kept_judgements(
             yield pa.record_batch(columns, schema=RELEVANCE)
 
 
-def _marks(table: pa.Table, languages: pa.Array) -> npt.NDArray[np.bool_]:
+def marked(table: pa.Table, languages: pa.Array) -> npt.NDArray[np.bool_]:
+    """Mark the texts that are in one of some languages."""
     found = [pc.is_in(batch.column(0), languages).to_numpy(zero_copy_only=False) for batch in walk(table, ["language"])]
     return np.concatenate([np.empty(0, bool), *found])
 

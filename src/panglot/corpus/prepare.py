@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -73,7 +72,9 @@ def prepare(
             writer.texts(out, "passage", layout.passages, layout.origin)
         with _file(part / "relevance.arrow", RELEVANCE) as out:
             _judgements(out, layout)
-        write_head(part, name, {"candidates": "passage", **(about or {}), **({"test_only": "yes"} if test_only else {})})
+        write_head(
+            part, name, {"candidates": "passage", **(about or {}), **({"test_only": "yes"} if test_only else {})}
+        )
         del table, writer
         held.unlink()
     return Collection.open(folder)
@@ -223,7 +224,10 @@ def _told(clash: Clash, table: pa.Table, starts: Sequence[tuple[int, Path]]) -> 
     if clash.what == "id":
         before = take_row(table, clash.other)["line"]
         return PanglotError(
-            f"the id {row['id']!r} is used before, in line {before}", **place, field="id", cure="give each line its own id"
+            f"the id {row['id']!r} is used before, in line {before}",
+            **place,
+            field="id",
+            cure="give each line its own id",
         )
     if clash.what == "language":
         try:
