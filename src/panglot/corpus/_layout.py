@@ -71,7 +71,8 @@ class Layout:
     def judgements(self, start: int, end: int) -> tuple[Ints32, Ints32]:
         """Return the relevant pairs ``(questions, passages)`` of a stretch of questions."""
         group = self.group[start:end]
-        first, counts = self.starts[group], np.diff(self.starts)[group]
+        first = self.starts[group]
+        counts = self.starts[group + 1] - first
         question = np.repeat(np.arange(start, start + len(group), dtype=np.int32), counts)
         before = np.cumsum(counts) - counts
         place = np.repeat(first - before, counts) + np.arange(len(question))

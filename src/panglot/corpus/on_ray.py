@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 from collections.abc import Generator, Iterator
@@ -73,8 +74,7 @@ def _read(path: Path) -> Iterator[pa.RecordBatch]:
 
 def _tasks(path: Path) -> Iterator[dict[str, Any]]:
     with opened(path) as stream:
-        zipped = not hasattr(stream, "raw")
-        if zipped or is_table(path):
+        if isinstance(stream, gzip.GzipFile) or is_table(path):
             yield {"path": str(path), "start": -1}
             return
         line = start = 0
