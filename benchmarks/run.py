@@ -42,6 +42,7 @@ BENCHMARKS = {
     "training_speed": Benchmark(
         ("training_speed.py", "--evaluate", "1"), 180, "training beside sentence-transformers: pairs/s, memory, figures"
     ),
+    "scale": Benchmark(("scale.py",), 30, "10 million rows beside datasets: seconds, memory", needs_data=False),
     "strategies": Benchmark(("strategies.py",), 420, "the main table: seven batchings, three seeds; resumable"),
 }
 

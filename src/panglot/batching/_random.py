@@ -12,6 +12,8 @@ import numpy.typing as npt
 from panglot._files import digest
 from panglot.corpus.collection import Ints
 
+_PIECE = 1 << 20
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -23,9 +25,22 @@ def raw(count: int, *name: str | int) -> npt.NDArray[np.uint64]:
 
 def uniforms(count: int, *name: str | int) -> Floats:
     """Return ``count`` random numbers in [0, 1) that belong to ``name``."""
-    return (raw(count, *name) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    bits = raw(count, *name)
+    bits >>= np.uint64(11)
+    # In the place of the bits: millions of rows have one such number each.
+    found = bits.view(np.float64)
+    for start in range(0, count, _PIECE):
+        found[start : start + _PIECE] = bits[start : start + _PIECE].astype(np.float64) * 2.0**-53
+    return found
 
 
 def permutation(count: int, *name: str | int) -> Ints:
     """Return the permutation of ``0 … count - 1`` that belongs to ``name``."""
-    return np.argsort(raw(count, *name), kind="stable")
+    return stable_order(raw(count, *name))
+
+
+def stable_order(keys: npt.NDArray[np.uint64]) -> Ints:
+    """Return the order of a stable sort; where no key occurs twice, any sort finds it, and several times faster."""
+    order = np.argsort(keys)
+    ranked = keys[order]
+    return np.argsort(keys, kind="stable") if (ranked[1:] == ranked[:-1]).any() else order

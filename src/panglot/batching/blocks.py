@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from panglot.corpus.collection import Ints
+from panglot.corpus._keys import Ints32, first_of, first_of_numbers, joined, keys, ranks, smallest_together
+from panglot.corpus._maps import walk
 
 
-def connect(rows: int, *links: tuple[Ints, Ints]) -> Ints:
+def connect(rows: int, links: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> Ints32:
     """Return a block for each row: rows that share a thing, directly or through others, share a block.
 
     Args:
@@ -19,51 +22,40 @@ def connect(rows: int, *links: tuple[Ints, Ints]) -> Ints:
             of one pair are their own kind: thing 3 of one pair is not thing 3 of the next.
 
     Returns:
-        Block numbers from 0, shape ``[rows]``.
+        Block numbers from 0, in the order of the blocks' first rows, shape ``[rows]``.
 
     >>> first, second = (np.array([0, 1, 2, 3]), np.array([7, 7, 8, 9])), (np.array([1, 2]), np.array([7, 7]))
-    >>> connect(4, first, second).tolist()
+    >>> connect(4, [first, second]).tolist()
     [0, 0, 0, 1]
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    size = rows
-    starts: list[Ints] = []
-    ends: list[Ints] = []
+    least = np.arange(rows, dtype=np.int32)
     for row, thing in links:
-        names, number = np.unique(thing, return_inverse=True)
-        starts.append(row)
-        ends.append(number + size)
-        size += len(names)
-    start, end = (
-        np.concatenate([*starts, np.empty(0, np.int64)]),
-        np.concatenate([*ends, np.empty(0, np.int64)]),
-    )
-    graph = coo_matrix((np.ones(len(start), np.int8), (start, end)), shape=(size, size))
-    component = connected_components(graph, directed=False)[1][:rows]
-    return np.unique(component, return_inverse=True)[1].astype(np.int64)
+        one = least[row]
+        other = one[first_of_numbers(thing)]
+        apart = one != other
+        least = smallest_together(rows, one[apart], other[apart])[least]
+    return ranks(least)
 
 
-def text_numbers(texts: pa.ChunkedArray) -> Ints:
+def text_numbers(texts: pa.ChunkedArray, chosen: npt.NDArray[np.bool_] | None = None) -> Ints32:
     """Return a number for each text; texts that differ only in case or blanks share it.
 
-    >>> who, again, what = text_numbers(pa.chunked_array([["Who?", "  who? ", "What?"]]))
-    >>> bool(who == again), bool(who == what)
-    (True, False)
+    Args:
+        texts: The texts.
+        chosen: Marks those that matter; the others' number is −1.
+
+    >>> text_numbers(pa.chunked_array([["Who?", "  who? ", "What?"]])).tolist()
+    [0, 0, 1]
     """
-    numbers = np.empty(len(texts), np.int64)
-    at = 0
-    for chunk in texts.iterchunks():
-        for start in range(0, len(chunk), 65536):
-            part = chunk.slice(start, 65536).to_pylist()
-            # 64 bits of a digest instead of the text: a million texts would otherwise be held twice.
-            keys = b"".join(_key(text) for text in part)
-            numbers[at : at + len(part)] = np.frombuffer(keys, np.int64)
-            at += len(part)
-    return numbers
-
-
-def _key(text: str | None) -> bytes:
-    plain = " ".join((text or "").casefold().split())
-    return hashlib.blake2b(plain.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    found = np.full(len(texts), -1, np.int32)
+    rows = np.arange(len(texts)) if chosen is None else np.flatnonzero(chosen)
+    parts = []
+    start = 0
+    for batch in walk(pa.table({"text": texts})):
+        column = batch.column(0)
+        if chosen is not None:
+            column = column.filter(pa.array(chosen[start : start + len(column)]))
+        start += batch.num_rows
+        parts.append(keys([" ".join((text or "").casefold().split()) for text in column.to_pylist()]))
+    found[rows] = ranks(first_of(joined(parts)))
+    return found

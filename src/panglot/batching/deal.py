@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from panglot.batching._random import permutation, raw
+from panglot.batching._random import permutation, raw, stable_order
+from panglot.corpus._keys import Ints32
 from panglot.corpus.collection import Ints
 
 
@@ -33,7 +34,7 @@ class Epoch:
         return self.order.nbytes + self.hands.nbytes
 
 
-def batches_needed(block: Ints, questions: int, batch_size: int) -> int:
+def batches_needed(block: Ints | Ints32, questions: int, batch_size: int) -> int:
     """Return the number of batches of an epoch: enough for ``batch_size``, and for the largest block.
 
     Args:
@@ -53,7 +54,7 @@ def batches_needed(block: Ints, questions: int, batch_size: int) -> int:
     return max(batches, int(np.bincount(block).max()))
 
 
-def deal(rows: Ints, block: Ints, batches: int, *name: str | int) -> Epoch:
+def deal(rows: Ints, block: Ints | Ints32, batches: int, *name: str | int) -> Epoch:
     """Deal rows into the batches of the epoch called ``name``.
 
     Rows are laid out with the blocks in random order, at random within a block, and dealt out in turn, so that
@@ -71,10 +72,14 @@ def deal(rows: Ints, block: Ints, batches: int, *name: str | int) -> Epoch:
     >>> sorted(sorted(block[epoch.batch(turn)].tolist()) for turn in range(3))
     [[0, 1], [0, 1], [0, 2]]
     """
-    place = permutation(int(block.max()) + 1, *name, "blocks")[block].astype(np.uint64)
     # One key, place above and chance below, sorts several times faster than two.
-    key = (place << np.uint64(32)) | (raw(len(rows), *name, "rows") >> np.uint64(32))
-    order = rows[np.argsort(key, kind="stable")].astype(np.int32)
+    key = permutation(int(block.max()) + 1, *name, "blocks")[block].astype(np.uint64)
+    key <<= np.uint64(32)
+    chance = raw(len(rows), *name, "rows")
+    chance >>= np.uint64(32)
+    key |= chance
+    del chance
+    order = rows[stable_order(key)].astype(np.int32)
     # Without this, the rows of a block would follow each other in time.
     hands = permutation(batches, *name, "hands")
     return Epoch(order, hands)

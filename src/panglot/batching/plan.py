@@ -15,12 +15,13 @@ from panglot.batching.languages import different, same
 from panglot.batching.policy import Policy
 from panglot.batching.sources import Source
 from panglot.batching.streams import DISTILL, Objective, Stream, english_of, streams
+from panglot.corpus._keys import Ints32
 from panglot.corpus.collection import Ints
 
 __all__ = ["Batch", "Plan", "Policy"]
 
 _BLOCK = 4096
-_EPOCHS_KEPT = 2**30  # bytes; beyond it, the epoch that was used longest ago is dealt again when needed
+_EPOCHS_KEPT = 2**28  # bytes; beyond it, the epoch that was used longest ago is dealt again when needed
 
 
 class Plan:
@@ -61,7 +62,7 @@ class Plan:
         self._stream_edges = [_edges([stream.probability for stream in group]) for group in of_kind]
         self._drawn: list[Ints] = []
         self._before: list[Ints] = [np.zeros(len(self.streams), np.int64)]
-        self._block = [np.unique(source.block, return_inverse=True)[1] for source in self.sources]
+        self._block = [_from_zero(source.block) for source in self.sources]
         self._batches: dict[int, int] = {}
         self._epochs: OrderedDict[tuple[int, int], Epoch] = OrderedDict()
         self._chances: dict[int, tuple[int, Floats]] = {}
@@ -163,6 +164,12 @@ class Plan:
         positive = asked[:, None] == answered[None, :]
         questions, passages = question[asked, x], passage[answered, y]
         return Batch(step, stream.kind, stream.source, rows[asked], questions, passages, positive, x, y)
+
+
+def _from_zero(block: Ints | Ints32) -> Ints | Ints32:
+    """Number blocks from 0 without gaps, in their order; those of :func:`panglot.batching.source` are already."""
+    plain = block.min() >= 0 and block.max() < len(block) and bool(np.bincount(block).all())
+    return block if plain else np.unique(block, return_inverse=True)[1]
 
 
 def _edges(shares: Sequence[float]) -> Floats:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from panglot._errors import PanglotError
+from panglot.batching import _kept
 from panglot.batching.blocks import connect, text_numbers
-from panglot.corpus.collection import Collection, Ints
+from panglot.corpus._keys import Ints32, numbered
+from panglot.corpus._maps import walk
+from panglot.corpus.collection import Collection, Ints, pc
 
 LARGE_BLOCK = 0.1
+Codes = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,7 @@ class Source:
         name: The collection's name; it seeds the source's permutations, so no two sources of a plan share it.
         languages: Canonical BCP 47 codes, sorted.
         question: Row numbers in ``collection.questions``, −1 where there is no version, shape ``[rows,
-            languages]``.
+            languages]``. Those of :func:`source` have 32 bits, as has ``passage``: 8 bytes a row and language.
         passage: Row numbers in ``collection.passages``, −1 where there is none, shape ``[rows, languages]``.
         block: Rows that must never be each other's negatives share it, shape ``[rows]``.
         mono: Whether a passage in the question's own language is relevant anywhere; False for translations,
@@ -31,9 +37,9 @@ class Source:
 
     name: str
     languages: tuple[str, ...]
-    question: Ints
-    passage: Ints
-    block: Ints
+    question: Ints | Ints32
+    passage: Ints | Ints32
+    block: Ints | Ints32
     mono: bool = True
 
     @property
@@ -78,67 +84,121 @@ def source(collection: Collection) -> Source:
     one (so that a translation of a passage counts as the passage), or the text of a question or of a
     relevant passage but for case and blanks; also through a chain of such rows.
 
+    The rows of a large collection that was opened from a folder are found once, and memory-mapped from the cache
+    afterwards.
+
     Raises:
         PanglotError: No question has a relevant passage.
     """
-    group = _numbers(collection.questions["group"])
-    language = len(collection.languages)
-    question_of, passage_of = collection.pairs
-    if not len(question_of):
+    found = _kept.found_once(collection, lambda: _found(collection))
+    return Source(collection.name, collection.languages, found.question, found.passage, found.block, found.mono)
+
+
+def _found(collection: Collection) -> _kept.Rows:
+    languages = len(collection.languages)
+    group = numbered(collection.questions["group"])
+    asked_in, said_in = (
+        _languages(table, collection.languages) for table in (collection.questions, collection.passages)
+    )
+    answered = np.zeros(int(group.max(initial=-1)) + 1, bool)
+    for question_of, _ in _pairs(collection):
+        answered[group[question_of]] = True
+    if not answered.any():
         raise PanglotError(
             f"{collection.name} has no question with a relevant passage",
             cure="add judgements with a grade above 0, or leave the collection out of the training",
         )
-    answered = np.zeros(group.max() + 1, bool)
-    answered[group[question_of]] = True
-    asked = np.flatnonzero(answered[group])
-    occurrence = _occurrence(group[asked] * language + collection.question_language[asked])
-    order = np.lexsort((asked, occurrence, group[asked]))
-    asked, occurrence = asked[order], occurrence[order]
+    best, links, mono = _answers(collection, group, asked_in, said_in, len(answered))
+    del said_in
+    asked = np.flatnonzero(answered[group]).astype(np.int32)
+    occurrence = _occurrence(group[asked].astype(np.int64) * languages + asked_in[asked])
+    if occurrence.any():
+        order = np.lexsort((occurrence, group[asked]))
+        asked, occurrence = asked[order], occurrence[order]
+    elif (group[asked][1:] < group[asked][:-1]).any():
+        asked = asked[np.argsort(group[asked], kind="stable")]
     first = np.r_[True, (np.diff(group[asked]) != 0) | (np.diff(occurrence) != 0)]
-    row = np.cumsum(first) - 1
+    del occurrence
+    row = np.cumsum(first, dtype=np.int32) - np.int32(1)
     group_of_row = group[asked[first]]
-
-    question = np.full((len(group_of_row), language), -1, np.int64)
-    question[row, collection.question_language[asked]] = asked
-    passage_of_group = np.full((len(answered), language), np.iinfo(np.int64).max, np.int64)
-    np.minimum.at(passage_of_group, (group[question_of], collection.passage_language[passage_of]), passage_of)
-    passage_of_group[passage_of_group == np.iinfo(np.int64).max] = -1
-
-    links = np.unique(group[question_of] * collection.passages.num_rows + passage_of)
-    linked_group, linked_passage = np.divmod(links, collection.passages.num_rows)
-    relevant = np.unique(linked_passage)
-    passage_group = _numbers(collection.passages["group"])[linked_passage]
-    passage_text = np.zeros(collection.passages.num_rows, np.int64)
-    passage_text[relevant] = text_numbers(collection.passages["text"].take(pa.array(relevant)))
-    block_of_group = connect(
-        len(answered),
-        (linked_group, linked_passage),
-        (linked_group, passage_group),
-        (linked_group, passage_text[linked_passage]),
-        (group[asked], text_numbers(collection.questions["text"].take(pa.array(asked)))),
-    )
-    block = np.unique(block_of_group[group_of_row], return_inverse=True)[1]
-    return Source(
-        collection.name,
-        collection.languages,
-        question,
-        passage_of_group[group_of_row],
-        block.astype(np.int64),
-        bool((collection.question_language[question_of] == collection.passage_language[passage_of]).any()),
-    )
+    question = np.full((len(group_of_row), languages), -1, np.int32)
+    question[row, asked_in[asked]] = asked
+    del row, first, asked_in
+    # Where each group is one row, and in its place, as nearly always, the table of groups is that of rows.
+    alike = len(group_of_row) == len(answered) and bool((group_of_row[1:] > group_of_row[:-1]).all())
+    passage = best if alike else best[group_of_row]
+    del best
+    block_of_group = connect(len(answered), _shared(collection, group, asked, *links))
+    return _kept.Rows(question, passage, _compact(block_of_group[group_of_row]), mono)
 
 
-def _numbers(column: pa.ChunkedArray) -> Ints:
-    """Number the values of a column in the order of their first occurrence."""
-    return column.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+def _shared(
+    collection: Collection, group: Ints32, asked: Ints32, linked_group: Ints32, linked_passage: Ints32
+) -> Iterator[tuple[Ints32, Ints32]]:
+    """Yield what makes question groups one block: the groups, and the things that they have."""
+    yield linked_group, linked_passage
+    yield linked_group, numbered(collection.passages["group"])[linked_passage]
+    for rows, groups, table in (
+        (linked_passage, linked_group, collection.passages),
+        (asked, group[asked], collection.questions),
+    ):
+        chosen = np.zeros(table.num_rows, bool)
+        chosen[rows] = True
+        yield groups, text_numbers(table["text"], chosen)[rows]
 
 
-def _occurrence(keys: Ints) -> Ints:
+def _answers(
+    collection: Collection, group: Ints32, asked_in: Codes, said_in: Codes, groups: int
+) -> tuple[Ints32, tuple[Ints32, Ints32], bool]:
+    """Return the first passage of each group and language, which passages each group has, and whether any is mono."""
+    best = np.full((groups, len(collection.languages)), np.iinfo(np.int32).max, np.int32)
+    links: list[Ints] = []
+    mono = False
+    for question_of, passage_of in _pairs(collection):
+        mine = group[question_of]
+        np.minimum.at(best, (mine, said_in[passage_of]), passage_of)
+        # The versions of a question mostly follow each other, and have the same answers.
+        links.append(np.unique(mine.astype(np.int64) * collection.passages.num_rows + passage_of))
+        mono = mono or bool((asked_in[question_of] == said_in[passage_of]).any())
+    best[best == np.iinfo(np.int32).max] = -1
+    linked = np.concatenate(links)
+    links.clear()
+    if (linked[1:] <= linked[:-1]).any():
+        linked = np.unique(linked)
+    linked_group = (linked // collection.passages.num_rows).astype(np.int32)
+    linked %= collection.passages.num_rows
+    return best, (linked_group, linked.astype(np.int32)), mono
+
+
+def _pairs(collection: Collection) -> Iterator[tuple[Ints32, Ints32]]:
+    """Yield the relevant ``(questions, passages)``, a piece at a time."""
+    for batch in walk(collection.relevance):
+        relevant = batch["grade"].to_numpy() > 0
+        yield batch["question"].to_numpy()[relevant], batch["passage"].to_numpy()[relevant]
+
+
+def _languages(table: pa.Table, languages: tuple[str, ...]) -> Codes:
+    """Return the language of each text as an index."""
+    known = pa.array(languages, pa.string())
+    found = [pc.index_in(batch.column(0), known).to_numpy().astype(np.int16) for batch in walk(table, ["language"])]
+    return np.concatenate([np.empty(0, np.int16), *found])
+
+
+def _compact(numbers: Ints32) -> Ints32:
+    """Number values from 0, in their own order, so that none is left out."""
+    there = np.zeros(int(numbers.max()) + 1, bool)
+    there[numbers] = True
+    return (np.cumsum(there, dtype=np.int32) - np.int32(1))[numbers]
+
+
+def _occurrence(keys: Ints) -> Ints32:
     """Return for each key how many equal ones stand before it."""
+    counts = np.zeros(len(keys), np.int32)
+    ranked = np.sort(keys)
+    if not (ranked[1:] == ranked[:-1]).any():
+        return counts
     order = np.argsort(keys, kind="stable")
     starts = np.r_[True, np.diff(keys[order]) != 0]
     begin = np.maximum.accumulate(np.where(starts, np.arange(len(keys)), 0))
-    counts = np.empty(len(keys), np.int64)
     counts[order] = np.arange(len(keys)) - begin
     return counts

@@ -176,10 +176,18 @@ def _serves(kind: str, source: Source) -> Bools:
     ``whole-group`` takes the rows that could serve ``cross``: groups in one language each would meet in mixed
     batches of one-language rows, which is ``mixed-mono``.
     """
-    q, p = source.question >= 0, source.passage >= 0
+    found = np.empty(source.rows, bool)
+    for start in range(0, source.rows, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        found[part] = _piece_serves(kind, source, source.question[part] >= 0, source.passage[part] >= 0)
+    return found
+
+
+def _piece_serves(kind: str, source: Source, q: Bools, p: Bools) -> Bools:
+    """Mark those of some rows, with their questions and passages by language."""
     if kind in DISTILL:
         side, english = (q if kind == DISTILL[0] else p), english_of(source)
-        return side[:, english] & (side.sum(1) > 1) if english >= 0 else np.zeros(source.rows, bool)
+        return side[:, english] & (side.sum(1) > 1) if english >= 0 else np.zeros(len(side), bool)
     both = (q & p).sum(1)
     mono = (both > 0) & source.mono
     if kind in {"mono", "mixed-mono"}:

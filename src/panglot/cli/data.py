@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pyarrow as pa
 
 from panglot._files import write_json
 from panglot.cli._measuring import split
@@ -81,7 +82,7 @@ def show(
     if against or languages:
         raise click.UsageError(f"--against and --languages are for lexicons, and {name} is none")
     collection = registry.read(name, data_dir=data_dir, candidates=candidates)
-    counts = [Counter(table["language"].to_pylist()) for table in (collection.questions, collection.passages)]
+    counts = [_by_language(table) for table in (collection.questions, collection.passages)]
     samples = _samples(collection, limit)
     if to:
         _write(to, {
@@ -120,6 +121,10 @@ def _told(card: Card, place: str) -> str:
     return "\n".join((card.title, languages, f"{card.size}; {card.licence}{parts}{never}", where, ""))
 
 
+def _by_language(table: pa.Table) -> Counter[str]:
+    return Counter({each["values"]: each["counts"] for each in table["language"].value_counts().to_pylist()})
+
+
 def _samples(collection: Collection, limit: int) -> list[dict[str, Any]]:
     """Return the first ``limit`` questions, spread over the collection, with their relevant passages."""
     left, right = collection.pairs
@@ -127,7 +132,8 @@ def _samples(collection: Collection, limit: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for row in [number * i // limit for i in range(min(limit, number))]:
         question = collection.questions.slice(row, 1).to_pylist()[0]
-        passages = collection.passages.take(right[left == row]).to_pylist()
+        # `take` would put the whole table into memory.
+        passages = [collection.passages.slice(place, 1).to_pylist()[0] for place in right[left == row].tolist()]
         answers = [{"language": passage["language"], "text": passage["text"]} for passage in passages]
         sample = {"id": question["id"], "language": question["language"], "question": question["text"]}
         found.append({**sample, "passages": answers})

@@ -9,8 +9,11 @@ import click
 from panglot._errors import PanglotError
 from panglot.corpus import check as checking
 from panglot.corpus import convert as converting
-from panglot.corpus import registry
+from panglot.corpus import filters, registry
+from panglot.corpus._paths import row_files
+from panglot.corpus.language import canonical
 from panglot.corpus.sieve import keep_aside
+from panglot.encoders.progress import progress
 
 
 @click.command("convert")
@@ -19,6 +22,11 @@ from panglot.corpus.sieve import keep_aside
 @click.option("--to", "form", required=True, type=click.Choice(converting.FORMS), help="The form to write.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA.")
 @click.option("--languages", help="Keep these, with commas.")
+@click.option("--rows", type=click.IntRange(1), help="Keep so many questions at most, drawn in whole groups.")
+@click.option("--seed", default=0, show_default=True, help="Draws them.")
+@click.option("--min-characters", default=0, help="Leave shorter passages out.")
+@click.option("--max-characters", type=int, help="Leave longer passages out.")
+@click.option("--ray", "on_ray", is_flag=True, help="Read rows in Ray's workers; for arrow.")
 @click.option("--split", default="test", show_default=True, help="Name of BEIR's judgements.")
 @click.option("--untie", is_flag=True, help="Give groups of their own to questions that rows cannot hold.")
 @click.option("--skip-broken", is_flag=True, help="Leave broken lines out, count them and keep them aside.")
@@ -31,13 +39,37 @@ def convert(
     form: str,
     data_dir: Path | None,
     languages: str | None,
+    rows: int | None,
+    seed: int,
+    min_characters: int,
+    max_characters: int | None,
+    on_ray: bool,
     split: str,
     untie: bool,
     skip_broken: bool,
     aside: Path | None,
 ) -> None:
-    """Write the data set NAME (NAME, NAME:PART or a path) to OUTPUT as BEIR, JSON lines, Parquet or TREC."""
-    codes = languages.split(",") if languages else None
+    """Write the data set NAME (NAME, NAME:PART or a path) to OUTPUT as Arrow, BEIR, JSON lines, Parquet or TREC.
+
+    JSON lines and Parquet of any size become Arrow in bounded memory.
+    """
+    codes = [canonical(code) for code in languages.split(",")] if languages else []
+    filtered = bool(codes or rows or min_characters or max_characters is not None)
+    converting.check_place(form, output)
+    known = registry.is_known(name)
+    files = [] if known else row_files(Path(name))
+    # Other readers select languages themselves: some read nothing else.
+    walked = bool(files) or (not known and (Path(name) / "collection.json").is_file())
+    if on_ray and (form != "arrow" or not files or filtered or skip_broken):
+        raise PanglotError(
+            "Ray reads whole files of JSON lines or Parquet, to write them as arrow",
+            field="ray",
+            cure="leave it out; filter what was written in a second step",
+        )
+    if form == "arrow" and files and not filtered and not skip_broken:
+        with progress("rows", None, unit="rows") as advance:
+            _tell(converting.prepare_rows(files, output, advance, on_ray=on_ray))
+        return
     if skip_broken:
         collection, broken = checking.read(name, data_dir=data_dir)
         if broken:
@@ -45,13 +77,17 @@ def convert(
             click.echo(f"{keep_aside(broken, place):,} broken lines left out, kept in {place}", err=True)
         if collection is None:
             raise PanglotError("nothing is left without the broken lines", file=name, cure=broken[0].cure)
-        if codes:
-            from panglot.corpus.language import canonical
-
-            collection = collection.select([canonical(code) for code in codes])
     else:
-        collection = registry.read(name, data_dir=data_dir, languages=codes)
-    done = converting.write(collection, form, output, split=split, untie=untie)
+        collection = registry.read(name, data_dir=data_dir, languages=None if walked else codes)
+    marks = None
+    if rows or min_characters or max_characters is not None or (codes and walked):
+        marks = filters.chosen(
+            collection, languages=codes, shortest=min_characters, longest=max_characters, rows=rows, seed=seed
+        )
+    _tell(converting.write(collection, form, output, split=split, untie=untie, marks=marks))
+
+
+def _tell(done: converting.Converted) -> None:
     click.echo(f"{done.path}: {done.questions:,} questions, {done.passages:,} passages, {done.judgements:,} judgements")
     for why, number in done.lost.items():
         click.echo(f"  {why}: {number:,}")

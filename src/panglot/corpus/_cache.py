@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -25,10 +26,17 @@ def source_key(files: Iterable[Path], **options: object) -> str:
     return digest(*parts)
 
 
-def built_once(key: str, build: Callable[[], Collection]) -> Collection:
-    """Return the cached collection of ``key``, memory-mapped; build it if it is missing or damaged.
+def built_once(
+    key: str, build: Callable[[], Collection], write: Callable[[Path], Collection] | None = None
+) -> Collection:
+    """Return the cached collection of ``key``, memory-mapped; make it if it is missing or damaged.
 
     Where the cache cannot be written, the built collection is returned as it is.
+
+    Args:
+        key: As :func:`source_key`.
+        build: Makes the collection in memory.
+        write: Makes it in a folder instead, for what memory may not hold.
     """
     folder = cache_folder() / "collections" / key
     if folder.is_dir():
@@ -36,6 +44,8 @@ def built_once(key: str, build: Callable[[], Collection]) -> Collection:
             return Collection.open(folder)
         except (PanglotError, KeyError, TypeError) as error:
             _log.warning("building %s again: %s", folder.name[:12], error)
+    if write is not None and _writable(folder.parent):
+        return write(folder)
     collection = build()
     try:
         collection.save(folder)
@@ -43,3 +53,12 @@ def built_once(key: str, build: Callable[[], Collection]) -> Collection:
     except PanglotError as error:
         _log.warning("not cached: %s", error)
         return collection
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False

@@ -11,7 +11,7 @@ from typing import IO, cast
 
 from panglot._errors import PanglotError
 
-_BOM = b"\xef\xbb\xbf"
+BOM = b"\xef\xbb\xbf"
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -22,16 +22,25 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     """
     number, anything = 0, False
     try:
-        with _open(path) as stream:
+        with opened(path) as stream:
             for number, raw in enumerate(stream, 1):
-                line = _decode(raw.removeprefix(_BOM) if number == 1 else raw, path, number)
-                if line.strip():
+                if line := decoded(raw, path, number):
                     anything = True
-                    yield number, line.rstrip("\r\n")
+                    yield number, line
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _cut_short(path, number + 1) from error
     if not anything:
         raise _empty(path)
+
+
+def decoded(raw: bytes, path: Path, number: int) -> str:
+    """Return line ``number`` of a UTF-8 file without its end; "" for a blank one.
+
+    Raises:
+        PanglotError: It is not UTF-8.
+    """
+    line = _decode(raw.removeprefix(BOM) if number == 1 else raw, path, number)
+    return line.rstrip("\r\n") if line.strip() else ""
 
 
 def read_bytes(path: Path) -> bytes:
@@ -42,12 +51,12 @@ def read_bytes(path: Path) -> bytes:
     """
     pieces: list[bytes] = []
     try:
-        with _open(path) as stream:
+        with opened(path) as stream:
             while piece := stream.read(1 << 22):
                 pieces.append(piece)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _cut_short(path, b"".join(pieces).count(b"\n") + 1) from error
-    raw = b"".join(pieces).removeprefix(_BOM)
+    raw = b"".join(pieces).removeprefix(BOM)
     if not raw.strip():
         raise _empty(path)
     return raw
@@ -94,7 +103,12 @@ def parse_json(text: str, path: Path, line: int | None = None) -> object:
         raise PanglotError("JSON nested too deeply", file=path, line=line, cure="flatten it") from error
 
 
-def _open(path: Path) -> IO[bytes]:
+def opened(path: Path) -> IO[bytes]:
+    """Open a file, plain or gzipped.
+
+    Raises:
+        PanglotError: It cannot be read.
+    """
     try:
         stream = path.open("rb")
     except OSError as error:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from panglot._errors import PanglotError
 from panglot.corpus import _cache, beir, clef, jsonl, parquet, squad
 from panglot.corpus._folder import plain_name
 from panglot.corpus.collection import Collection
 from panglot.corpus.language import canonical
+from panglot.corpus.prepare import prepare
 
 # Files from this size on are parsed once and kept.
 _LARGE = 4_000_000
+# Of collections of so many passages, the part in some languages is kept too, for it may not fit into memory.
+_MANY = 1_000_000
 
 
 def read_path(path: Path, *, candidates: str | None, context: bool, languages: Sequence[str] | None) -> Collection:
@@ -37,7 +43,30 @@ def read_path(path: Path, *, candidates: str | None, context: bool, languages: S
         )
     _check(candidates or "passage", ("passage", "paragraph"), context)
     collection = _read_passages(path, ending)
-    return collection.select(wanted) if wanted else collection
+    return _selected(collection, wanted) if wanted else collection
+
+
+def row_files(path: Path) -> list[Path]:
+    """Return the JSON lines or Parquet files that a path means: itself, or all in a folder of such, by name."""
+    if path.is_file():
+        return [path] if _holds_rows(path) else []
+    if any((path / name).exists() for name in ("collection.json", "qrels", "qrels.txt", "topics")):
+        return []
+    return sorted(each for each in path.iterdir() if each.is_file() and _holds_rows(each)) if path.is_dir() else []
+
+
+def _holds_rows(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson", ".parquet"))
+
+
+def _selected(collection: Collection, languages: Sequence[str]) -> Collection:
+    home = collection.folder
+    if home is None or collection.passages.num_rows < _MANY:
+        return collection.select(languages)
+    key = _cache.source_key(home.glob("*.arrow"), languages=sorted(languages))
+    return _cache.built_once(
+        key, lambda: collection.select(languages), lambda folder: collection.select(languages, folder)
+    )
 
 
 def _read_passages(path: Path, ending: str) -> Collection:
@@ -48,17 +77,34 @@ def _read_passages(path: Path, ending: str) -> Collection:
             return beir.read(path)
         if (path / "documents").is_dir() and (path / "topics").is_dir():
             return clef.read(path)
+        if files := row_files(path):
+            return _rows_kept(files, path.resolve().name)
         raise PanglotError(
             "a folder of no known layout",
             file=path,
-            cure="give one with collection.json (saved by panglot), BEIR's corpus, queries and qrels, or TREC's "
-            "documents, topics and qrels",
+            cure="give one with collection.json (saved by panglot), BEIR's corpus, queries and qrels, TREC's "
+            "documents, topics and qrels, or files of JSON lines or Parquet",
         )
-    if ending in ("jsonl", "ndjson"):
-        return _kept(path, lambda: jsonl.read(path))
-    if ending == "parquet":
-        return _kept(path, lambda: parquet.read(path))
+    if ending in ("jsonl", "ndjson", "parquet"):
+        return _rows_kept([path])
     raise PanglotError("a file of no known layout", file=path, cure="give .jsonl, .parquet or SQuAD's .json, or .gz")
+
+
+def _rows_kept(paths: list[Path], name: str = "") -> Collection:
+    """Read files of rows: small ones whole, large ones in pieces, once."""
+
+    def whole() -> Collection:
+        if len(paths) == 1:
+            return (parquet if paths[0].name.lower().endswith(".parquet") else jsonl).read(paths[0])
+        with tempfile.TemporaryDirectory() as folder:
+            found = prepare(paths, Path(folder) / "rows", name=name)
+            every = [np.ones(table.num_rows, bool) for table in (found.questions, found.passages)]
+            return found.keep(*every)
+
+    if sum(path.stat().st_size for path in paths) < _LARGE:
+        return whole()
+    key = _cache.source_key(paths, **({"name": name} if name else {}))
+    return _cache.built_once(key, whole, lambda folder: prepare(paths, folder, name=name))
 
 
 def _kept(path: Path, build: Callable[[], Collection], **options: object) -> Collection:

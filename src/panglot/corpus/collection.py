@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +16,13 @@ import pyarrow as pa
 from pyarrow import compute
 
 from panglot._errors import PanglotError
-from panglot._files import atomic_folder, digest
+from panglot._files import atomic_folder
+from panglot.corpus._maps import open_table, origin, walk
 
 TEXTS = pa.schema([("id", pa.string()), ("language", pa.string()), ("group", pa.string()), ("text", pa.string())])
 RELEVANCE = pa.schema([("question", pa.int32()), ("passage", pa.int32()), ("grade", pa.int16())])
+
+_PARTS = ("questions", "passages", "relevance")
 
 pc: Any = compute  # its functions are made at run time, so that no checker knows them
 Ints = npt.NDArray[np.int64]
@@ -108,10 +112,7 @@ class Collection:
         folder = Path(folder)
         try:
             head = json.loads((folder / "collection.json").read_text("utf-8"))
-            tables = [
-                pa.ipc.open_file(pa.memory_map(str(folder / f"{part}.arrow"))).read_all()
-                for part in ("questions", "passages", "relevance")
-            ]
+            tables = [open_table(folder / f"{part}.arrow") for part in _PARTS]
         except (OSError, ValueError, pa.ArrowException) as error:
             raise PanglotError(f"not a collection: {error}", file=folder, cure="write it again") from error
         questions, passages, relevance = tables
@@ -120,15 +121,24 @@ class Collection:
     def save(self, folder: str | Path) -> None:
         """Write the collection to ``folder``, atomically."""
         with atomic_folder(folder) as part:
-            for name in ("questions", "passages", "relevance"):
+            for name in _PARTS:
                 table: pa.Table = getattr(self, name)
-                with (
-                    pa.OSFile(str(part / f"{name}.arrow"), "wb") as sink,
-                    pa.ipc.new_file(sink, table.schema) as out,
-                ):
-                    out.write_table(table)
-            head = {"name": self.name, "about": dict(self.about)}
-            (part / "collection.json").write_text(json.dumps(head, ensure_ascii=False, indent=2), "utf-8")
+                _write(part / f"{name}.arrow", table.schema, walk(table))
+            write_head(part, self.name, self.about)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that its tables are memory-mapped from, or None where one of them was made or changed since."""
+        places = [origin(table) for table in (self.questions, self.passages, self.relevance)]
+        homes = {place.parent for place in places if place is not None}
+        return homes.pop() if None not in places and len(homes) == 1 else None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process opens the folder instead of getting all texts through a pipe.
+        place = self.folder
+        if place is None:
+            return Collection, (self.name, self.questions, self.passages, self.relevance, dict(self.about))
+        return _reopened, (place, self.name, dict(self.about))
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
@@ -157,57 +167,122 @@ class Collection:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all ids, languages, groups, texts and grades, in order."""
-        parts: list[str] = []
+        """SHA-256 of all ids, languages, groups, texts and grades, in order, each after its length in 8 bytes."""
+        whole = hashlib.sha256()
         for table in (self.questions, self.passages, self.relevance):
-            for column in table.itercolumns():
-                parts.extend(str(value) for value in column.to_pylist())
-        return digest(*parts)
+            for name in table.column_names:
+                for batch in walk(table, [name]):
+                    whole.update(_framed(batch.column(0)))
+        return whole.hexdigest()
 
-    def select(self, languages: Sequence[str]) -> Collection:
-        """Return the part in ``languages``.
+    def select(self, languages: Sequence[str], folder: str | Path | None = None) -> Collection:
+        """Return the part in ``languages``, as :meth:`keep` does.
 
         Raises:
             PanglotError: None of them is in the collection.
         """
         wanted = pa.array(languages, pa.string())
-        keep = [pc.is_in(t["language"], wanted).to_numpy() for t in (self.questions, self.passages)]
+        keep = [marked(t, wanted) for t in (self.questions, self.passages)]
         if not keep[0].any() or not keep[1].any():
             raise PanglotError(
                 f"{self.name} has no questions or no passages in {', '.join(languages)}",
                 cure=f"choose among {', '.join(self.languages)}",
             )
-        return self.keep(*keep)
+        return self.keep(*keep, folder)
 
-    def keep(self, questions: npt.NDArray[np.bool_], passages: npt.NDArray[np.bool_]) -> Collection:
+    def keep(
+        self, questions: npt.NDArray[np.bool_], passages: npt.NDArray[np.bool_], folder: str | Path | None = None
+    ) -> Collection:
         """Return the collection of the marked rows; judgements between dropped rows go with them.
 
         Args:
             questions: One mark per question, shape ``[questions]``.
             passages: One mark per passage, shape ``[passages]``.
+            folder: Write what is kept there, a piece at a time, and open it memory-mapped; else it is held in memory.
+
+        Raises:
+            PanglotError: The folder cannot be written.
         """
-        q, p = self.relevance["question"].to_numpy(), self.relevance["passage"].to_numpy()
-        both = questions[q] & passages[p]
-        relevance = pa.table(
-            [
-                pa.array((np.cumsum(questions) - 1)[q[both]], pa.int32()),
-                pa.array((np.cumsum(passages) - 1)[p[both]], pa.int32()),
-                self.relevance["grade"].filter(pa.array(both)).cast(pa.int16()),
-            ],
-            schema=RELEVANCE,
-        )
-        return replace(
-            self,
-            questions=self.questions.filter(pa.array(questions)),
-            passages=self.passages.filter(pa.array(passages)),
-            relevance=relevance,
-        )
+        parts = {
+            "questions": (TEXTS, _kept(self.questions, questions)),
+            "passages": (TEXTS, _kept(self.passages, passages)),
+            "relevance": (RELEVANCE, _kept_judgements(self.relevance, questions, passages)),
+        }
+        if folder is None:
+            tables = {name: pa.Table.from_batches(batches, schema) for name, (schema, batches) in parts.items()}
+            return replace(self, **tables)
+        with atomic_folder(folder) as part:
+            for name, (schema, batches) in parts.items():
+                _write(part / f"{name}.arrow", schema, batches)
+            write_head(part, self.name, self.about)
+        return Collection.open(folder)
 
     def __repr__(self) -> str:
         return (
             f"Collection({self.name!r}: {self.questions.num_rows:,} questions, {self.passages.num_rows:,} passages,"
             f" {self.relevance.num_rows:,} judgements, {len(self.languages)} languages)"
         )
+
+
+def write_head(folder: Path, name: str, about: Mapping[str, str]) -> None:
+    """Write what a folder says of its collection beside the tables."""
+    head = {"name": name, "about": dict(about)}
+    (folder / "collection.json").write_text(json.dumps(head, ensure_ascii=False, indent=2), "utf-8")
+
+
+def _reopened(folder: Path, name: str, about: Mapping[str, str]) -> Collection:
+    return replace(Collection.open(folder), name=name, about=about)
+
+
+def _write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as out:
+        for batch in batches:
+            out.write_batch(batch)
+
+
+def _kept(table: pa.Table, marks: npt.NDArray[np.bool_]) -> Iterator[pa.RecordBatch]:
+    start = 0
+    for batch in walk(table):
+        mine = marks[start : start + batch.num_rows]
+        start += batch.num_rows
+        if mine.any():
+            yield batch.filter(pa.array(mine))
+
+
+def _kept_judgements(
+    relevance: pa.Table, questions: npt.NDArray[np.bool_], passages: npt.NDArray[np.bool_]
+) -> Iterator[pa.RecordBatch]:
+    place = [np.cumsum(side, dtype=np.int32) - np.int32(1) for side in (questions, passages)]
+    for batch in walk(relevance):
+        q, p = (batch[side].to_numpy() for side in ("question", "passage"))
+        both = questions[q] & passages[p]
+        if both.any():
+            grade = batch["grade"].filter(pa.array(both)).cast(pa.int16())
+            columns = [pa.array(place[0][q[both]]), pa.array(place[1][p[both]]), grade]
+            yield pa.record_batch(columns, schema=RELEVANCE)
+
+
+def marked(table: pa.Table, languages: pa.Array) -> npt.NDArray[np.bool_]:
+    """Mark the texts that are in one of some languages."""
+    found = [pc.is_in(batch.column(0), languages).to_numpy(zero_copy_only=False) for batch in walk(table, ["language"])]
+    return np.concatenate([np.empty(0, bool), *found])
+
+
+def _framed(column: pa.Array) -> bytes:
+    """Return each value as text in UTF-8, after its length in 8 bytes."""
+    texts = pc.fill_null(column.cast(pa.string()), "None")
+    offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
+    if not len(texts):
+        return b""
+    content = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
+    lengths = np.diff(offsets)
+    out = np.empty(len(content) + 8 * len(texts), np.uint8)
+    head = (offsets[:-1] - offsets[0] + 8 * np.arange(len(texts)))[:, None] + np.arange(8)
+    is_text = np.ones(len(out), bool)
+    is_text[head] = False
+    out[head] = lengths.astype("<i8").view(np.uint8).reshape(-1, 8)
+    out[is_text] = content
+    return out.tobytes()
 
 
 def _codes(column: pa.ChunkedArray, languages: Sequence[str]) -> Ints:

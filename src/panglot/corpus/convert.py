@@ -1,9 +1,9 @@
-"""Collections out into files that other tools read: BEIR, JSON lines, Parquet, TREC; all of them read back."""
+"""Collections out into files: Arrow, and what other tools read: BEIR, JSON lines, Parquet, TREC; all read back."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,8 @@ from panglot._files import atomic_file
 from panglot.corpus import beir, clef
 from panglot.corpus._as_rows import Line, lines
 from panglot.corpus.collection import Collection
+from panglot.corpus.filters import Bools
+from panglot.corpus.prepare import prepare
 
 _ROWS = pa.schema([(name, pa.string()) for name in ("group", "language", "question", "passage")])
 
@@ -38,11 +40,18 @@ class Converted:
 
 
 def write(
-    collection: Collection, to: str, output: str | Path, *, split: str = "test", untie: bool = False
+    collection: Collection,
+    to: str,
+    output: str | Path,
+    *,
+    split: str = "test",
+    untie: bool = False,
+    marks: tuple[Bools, Bools] | None = None,
 ) -> Converted:
     """Write a collection in the form ``to``; :func:`panglot.read` reads the result.
 
-    BEIR and TREC hold everything but questions that nobody judged, and give back the same ids, texts, languages,
+    Arrow (:meth:`Collection.save`) holds everything, and is opened without parsing; it alone is written a piece at a
+    time. BEIR and TREC hold everything but questions that nobody judged, and give back the same ids, texts, languages,
     groups and grades. JSON lines and Parquet hold groups: a question in several languages, answered by one passage
     a language; grades go, passages that are equal become one, and what a group cannot hold (two passages of one
     language, versions of a question with other answers) is an error or is untied.
@@ -50,25 +59,25 @@ def write(
     Args:
         collection: What to write.
         to: One of :data:`FORMS`.
-        output: A folder for ``beir`` and ``trec``, a file for ``jsonl`` (``.gz`` is compressed) and ``parquet``.
+        output: A folder for ``arrow``, ``beir`` and ``trec``, a file for ``jsonl`` (``.gz`` is compressed) and
+            ``parquet``.
         split: The name of BEIR's judgements.
         untie: For ``jsonl`` and ``parquet``: give each question that does not fit, with each of its passages, a group
             of its own. Such a question may occur several times, and is no longer tied to its translations.
+        marks: The questions and passages to write, as :func:`panglot.corpus.filters.chosen` marks them; else all.
 
     Raises:
         PanglotError: An unknown form, a collection that it cannot hold, or a place that cannot be written.
     """
-    if to not in FORMS:
-        raise PanglotError(f"no form {to!r}", field="to", cure=f"choose among {', '.join(FORMS)}")
     path = Path(output)
-    if path.is_dir() != (to in _FOLDERS) and path.exists():
-        kind = "a folder" if to in _FOLDERS else "a file"
-        raise PanglotError(f"{to} is written to {kind}", file=path, cure="choose another place")
+    check_place(to, path)
+    if to == "arrow":
+        if marks:
+            return _all_of(collection.keep(*marks, path), path)
+        collection.save(path)
+        return _all_of(collection, path)
+    collection = collection.keep(*marks) if marks else collection
     if to in _FOLDERS:
-        if path.exists() and any(path.iterdir()) and not _is_ours(path, to):
-            raise PanglotError(
-                "the folder holds something else, and would be replaced", file=path, cure="choose another"
-            )
         _check_ids(collection)
         _FOLDERS[to](collection, path, split)
         number = collection.questions.num_rows
@@ -80,6 +89,49 @@ def write(
     questions = collection.questions.num_rows - lost.get("questions without a relevant passage", 0)
     return Converted(path, questions, collection.passages.num_rows - lost.get("equal passages joined", 0),
                      collection.relevance.num_rows - lost.get("judgements of grade 0 or less", 0), lost)  # fmt: skip
+
+
+def prepare_rows(paths: Sequence[Path], output: Path, progress: Callable[[int], None], *, on_ray: bool) -> Converted:
+    """Write the collection of JSON lines or Parquet files as ``arrow``, without holding it: :func:`prepare.prepare`.
+
+    Args:
+        paths: The files.
+        output: The folder.
+        progress: Called with the number of rows just read.
+        on_ray: Read the rows in Ray's workers.
+
+    Raises:
+        PanglotError: A row is wrong, the place cannot be written, or Ray is missing.
+    """
+    check_place("arrow", output)
+    if on_ray:
+        from panglot.corpus.on_ray import started
+
+        with started() as read:
+            return _all_of(prepare(paths, output, progress=progress, read=read), output)
+    return _all_of(prepare(paths, output, progress=progress), output)
+
+
+def check_place(to: str, path: Path) -> None:
+    """Refuse a form that there is not, and a place that holds something else.
+
+    Raises:
+        PanglotError: Either.
+    """
+    if to not in FORMS:
+        raise PanglotError(f"no form {to!r}", field="to", cure=f"choose among {', '.join(FORMS)}")
+    folder = to in _MARKS
+    if path.is_dir() != folder and path.exists():
+        raise PanglotError(
+            f"{to} is written to {'a folder' if folder else 'a file'}", file=path, cure="choose another place"
+        )
+    if folder and path.exists() and any(path.iterdir()) and not (path / _MARKS[to]).is_file():
+        raise PanglotError("the folder holds something else, and would be replaced", file=path, cure="choose another")
+
+
+def _all_of(collection: Collection, path: Path) -> Converted:
+    tables = (collection.questions, collection.passages, collection.relevance)
+    return Converted(path, *(table.num_rows for table in tables))
 
 
 def write_rows(rows: Iterable[Line], output: str | Path) -> None:
@@ -103,10 +155,6 @@ def _check_ids(collection: Collection) -> None:
                 raise PanglotError(
                     f"the {side} id {identity!r} is empty, or holds a tab or line end", field="id", cure="change it"
                 )
-
-
-def _is_ours(path: Path, to: str) -> bool:
-    return (path / ("corpus.jsonl" if to == "beir" else "qrels.txt")).is_file()
 
 
 def _beir(collection: Collection, path: Path, split: str) -> None:
@@ -149,5 +197,7 @@ def _batches(rows: Iterable[Line], size: int) -> Iterator[list[Line]]:
 
 _FOLDERS: Mapping[str, Callable[[Collection, Path, str], None]] = {"beir": _beir, "trec": _trec}
 _TABLES: Mapping[str, Callable[[Iterable[Line], Path], None]] = {"jsonl": _jsonl, "parquet": _parquet}
+# What tells that a folder was written before.
+_MARKS = {"arrow": "collection.json", "beir": "corpus.jsonl", "trec": "qrels.txt"}
 #: What :func:`write` can write.
-FORMS = ("beir", "jsonl", "parquet", "trec")
+FORMS = ("arrow", "beir", "jsonl", "parquet", "trec")

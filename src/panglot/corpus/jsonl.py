@@ -33,7 +33,16 @@ def rows(path: Path) -> Iterator[_rows.Row]:
         PanglotError: A line is not a JSON object, or a field is missing or not a text.
     """
     for line, text in numbered_lines(path):
-        value = parse_json(text, path, line)
-        if not isinstance(value, dict):
-            raise PanglotError("not a JSON object", file=path, line=line, cure='write {"language": …, "passage": …}')
-        yield _rows.row(cast("dict[str, object]", value), path, line)
+        yield parsed(text, path, line)
+
+
+def parsed(text: str, path: Path, line: int) -> _rows.Row:
+    """Return one checked line.
+
+    Raises:
+        PanglotError: As :func:`rows`.
+    """
+    value = parse_json(text, path, line)
+    if not isinstance(value, dict):
+        raise PanglotError("not a JSON object", file=path, line=line, cure='write {"language": …, "passage": …}')
+    return _rows.row(cast("dict[str, object]", value), path, line)

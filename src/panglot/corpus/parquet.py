@@ -27,8 +27,17 @@ def rows(path: Path) -> Iterator[_rows.Row]:
     Raises:
         PanglotError: As :func:`read`.
     """
-    for line, values in enumerate(records(path, ("language", "passage"), ("group", "question", "id", "test_only")), 1):
+    for line, values in enumerate((values for batch in row_batches(path) for values in batch.to_pylist()), 1):
         yield _rows.row(values, path, line)
+
+
+def row_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    """Yield the rows as they stand, some thousand at a time.
+
+    Raises:
+        PanglotError: The file is not Parquet, or a column is missing.
+    """
+    return batches(path, ("language", "passage"), ("group", "question", "id", "test_only"))
 
 
 def records(
@@ -45,6 +54,20 @@ def records(
     Raises:
         PanglotError: The file is not Parquet, or a needed column is missing.
     """
+    for batch in batches(path, needed, optional):
+        if only is not None:
+            values = batch[only[0]].unique()
+            wanted = [value for value in values.to_pylist() if only[1](str(value))]
+            batch = batch.filter(pc.is_in(batch[only[0]], pa.array(wanted, values.type)))  # noqa: PLW2901
+        yield from batch.to_pylist()
+
+
+def batches(path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> Iterator[pa.RecordBatch]:
+    """Yield the same some thousand rows at a time.
+
+    Raises:
+        PanglotError: As :func:`records`.
+    """
     import pyarrow.parquet as pq
 
     try:
@@ -59,12 +82,7 @@ def records(
                         cure="rename or add the column",
                     )
             columns = [*needed, *(column for column in optional if column in there)]
-            for batch in file.iter_batches(batch_size=8192, columns=columns):
-                if only is not None:
-                    values = batch[only[0]].unique()
-                    wanted = [value for value in values.to_pylist() if only[1](str(value))]
-                    batch = batch.filter(pc.is_in(batch[only[0]], pa.array(wanted, values.type)))  # noqa: PLW2901
-                yield from batch.to_pylist()
+            yield from file.iter_batches(batch_size=8192, columns=columns)
     except (pa.ArrowException, OSError) as error:
         raise PanglotError(
             f"not a readable Parquet file: {str(error).splitlines()[0]}",

@@ -99,6 +99,11 @@ def identity(
     return _cache.source_key(files, chosen=chosen)
 
 
+def is_known(name: str) -> bool:
+    """Tell whether :func:`read` takes a name for that of a known set, and not for a path."""
+    return name.partition("@")[0].partition(":")[0] in CARDS
+
+
 def find(card: Card, data_dir: str | Path | None = None) -> Path | None:
     """Return the folder in which a known set lies, or None where it is not at hand."""
     return next((place for place in _places(card, data_dir) if any(place.glob(card.files))), None)

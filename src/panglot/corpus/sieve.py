@@ -13,7 +13,7 @@ from typing import cast
 from panglot._errors import PanglotError
 from panglot._files import atomic_file
 from panglot.corpus import _rows, parquet
-from panglot.corpus._open import _BOM, _cut_short, _open, parse_json
+from panglot.corpus._open import BOM, _cut_short, opened, parse_json
 from panglot.corpus.language import canonical
 
 
@@ -89,9 +89,9 @@ def keep_aside(broken: Iterable[Broken], path: Path) -> int:
 def _lines(path: Path) -> Iterator[tuple[int, _rows.Row | Broken, str]]:
     line = 0
     try:
-        with _open(path) as stream:
+        with opened(path) as stream:
             for line, read in enumerate(stream, 1):
-                raw = read.removeprefix(_BOM) if line == 1 else read
+                raw = read.removeprefix(BOM) if line == 1 else read
                 if raw.strip():
                     text = raw.decode("utf-8", "backslashreplace").rstrip("\r\n")
                     yield line, _line(raw, text, path, line), text

@@ -16,8 +16,8 @@ PATIENCE = 2.0
 
 
 @contextlib.contextmanager
-def progress(label: str, total: int) -> Generator[Callable[[int], None]]:
-    """Yield a function to call with the number of texts just finished.
+def progress(label: str, total: int | None, unit: str = "texts") -> Generator[Callable[[int], None]]:
+    """Yield a function to call with the number of texts, or of another ``unit``, just finished.
 
     A bar with the rate and the time left appears after :data:`PATIENCE` seconds, on a terminal only. Inside
     another one, the outer bar is advanced instead.
@@ -50,7 +50,7 @@ def progress(label: str, total: int) -> Generator[Callable[[int], None]]:
         spent = time.monotonic() - begun
         if spent > PATIENCE:
             bar.start()
-            bar.update(task, advance=0, completed=finished, rate=f"{finished / spent:.0f} texts/s")
+            bar.update(task, advance=0, completed=finished, rate=f"{finished / spent:.0f} {unit}/s")
 
     token = _active.set(advance)
     try:

@@ -16,6 +16,8 @@ from panglot.batching.batch import Batch, Bools
 from panglot.batching.sources import Source, source
 from panglot.batching.streams import DISTILL, is_english
 from panglot.corpus import registry
+from panglot.corpus._keys import Ints32
+from panglot.corpus._maps import take, walk
 from panglot.corpus.collection import Collection, Ints
 from panglot.corpus.guard import guard
 from panglot.corpus.overlap import Overlap
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from panglot.training.trainee import Tokens, Trainee
 
 _TOLD, _SHOWN = 0.2, 60
+# Texts whose tokens are kept, some 300 bytes each.
+_MOST_KEPT = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -100,7 +104,7 @@ class TrainingData:
                 (texts["question"], collection.questions, rows.question),
                 (texts["passage"], collection.passages, rows.passage),
             ):
-                found.extend(table["text"].take(np.unique(used[used >= 0])).to_pylist())
+                found.extend(take(table["text"], np.unique(used[used >= 0])).to_pylist())
         if self.switching:
             for found in texts.values():
                 found.extend(reachable(found, self.switching.lexicon))
@@ -190,7 +194,7 @@ class Tokenized:
         self._data, self._trainee = data, trainee
         self._seed, self._most = seed, hard_negatives
         self._kept: dict[tuple[int, Side, int], Tokens] = {}
-        self._judged = [_negatives(c) if hard_negatives else {} for c in data.collections]
+        self._judged = [_negatives(c) for c in data.collections] if hard_negatives else []
         self._switched: dict[tuple[int, Side, int], Switched] = {}
 
     def example(self, batch: Batch) -> Example:
@@ -237,7 +241,7 @@ class Tokenized:
         chosen = english & codes[language[rows]]
         table = collection.questions if side == "question" else collection.passages
         texts: list[str] = []
-        for row, text in zip(rows[chosen].tolist(), table["text"].take(rows[chosen]).to_pylist(), strict=True):
+        for row, text in zip(rows[chosen].tolist(), take(table["text"], rows[chosen]).to_pylist(), strict=True):
             met = switching(text, batch.step, collection.name, side, row)
             self._switched[batch.source, side, row] = met
             texts.append(met.text)
@@ -246,11 +250,13 @@ class Tokenized:
         return [next(changed if replaced else plain) for replaced in chosen]
 
     def _hard(self, batch: Batch) -> tuple[Ints, Ints]:
-        judged = self._judged[batch.source]
+        if not self._judged:
+            return np.empty(0, np.int64), np.empty(0, np.int64)
+        asked, wrong = self._judged[batch.source]
         found: list[int] = []
         origin: list[int] = []
         for place, question in enumerate(batch.questions):
-            choices = judged.get(int(question), ())
+            choices = wrong[slice(*np.searchsorted(asked, (question, question + 1)))]
             if len(choices) > self._most:
                 rng = np.random.default_rng((self._seed, batch.step, place))
                 choices = rng.choice(choices, self._most, replace=False)
@@ -263,16 +269,22 @@ class Tokenized:
         if missing:
             collection = self._data.collections[number]
             table = collection.questions if side == "question" else collection.passages
-            texts = table["text"].take(missing).to_pylist()
+            if len(self._kept) > _MOST_KEPT:
+                self._kept.clear()
+                missing = np.unique(rows).tolist()
+            texts = take(table["text"], np.array(missing)).to_pylist()
             for row, tokens in zip(missing, self._trainee.tokenize(texts, side), strict=True):
                 self._kept[number, side, row] = tokens
         return [self._kept[number, side, int(row)] for row in rows]
 
 
-def _negatives(collection: Collection) -> Mapping[int, list[int]]:
-    judged = collection.relevance.to_pydict()
-    found: dict[int, list[int]] = {}
-    for question, passage, grade in zip(judged["question"], judged["passage"], judged["grade"], strict=True):
-        if grade <= 0:
-            found.setdefault(question, []).append(passage)
-    return found
+def _negatives(collection: Collection) -> tuple[Ints32, Ints32]:
+    """Return the questions that have passages of grade 0 or less, in order, and beside each such a passage."""
+    asked, wrong = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
+    for batch in walk(collection.relevance):
+        judged = batch["grade"].to_numpy() <= 0
+        asked.append(batch["question"].to_numpy()[judged])
+        wrong.append(batch["passage"].to_numpy()[judged])
+    question, passage = np.concatenate(asked), np.concatenate(wrong)
+    order = np.argsort(question, kind="stable")
+    return question[order], passage[order]

@@ -1,0 +1,89 @@
+"""The steps of a plan with their texts, for any number of worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from panglot._errors import PanglotError
+from panglot.batching.batch import Batch
+from panglot.batching.plan import Plan
+from panglot.batching.policy import Policy
+from panglot.batching.sources import source
+from panglot.corpus._maps import take
+from panglot.corpus.collection import Collection
+
+
+class Step(NamedTuple):
+    """One batch and its texts."""
+
+    batch: Batch
+    questions: list[str]
+    passages: list[str]
+
+
+class Steps(Sequence[Step]):
+    """The first steps of a plan, each with its texts, read when it is asked for.
+
+    ``steps[k]`` depends on nothing but the settings and k. So any division of the numbers divides the work, and no row
+    comes twice: ``torch.utils.data.DataLoader(steps, batch_size=None, num_workers=4)`` returns all steps in order, each
+    made by one of four processes, and ``steps[rank::world]`` are a process's own. A worker gets the folders of
+    memory-mapped collections, not their texts.
+
+    Args:
+        collections: What to train on, each with its own name.
+        policy: Which rows meet.
+        steps: How many steps there are.
+        rank: Which process this is.
+        world: How many processes share each batch: each gets its shard.
+
+    Raises:
+        PanglotError: As :func:`panglot.batching.source` and :class:`panglot.batching.Plan`, when the first step is
+            made; or ``rank`` is not one of ``world`` processes.
+    """
+
+    def __init__(
+        self, collections: Sequence[Collection], policy: Policy, steps: int, *, rank: int = 0, world: int = 1
+    ) -> None:
+        if not 0 <= rank < world:
+            raise PanglotError(f"no process {rank} of {world}", field="rank", cure="count from 0 to world - 1")
+        self._collections, self._policy, self._shard = tuple(collections), policy, (rank, world)
+        self._numbers = range(steps)
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The plan, made when it is first needed, in each process anew."""
+        return Plan([source(collection) for collection in self._collections], self._policy)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return a step, or for a slice those steps."""
+        if isinstance(index, slice):
+            part = Steps(self._collections, self._policy, 0, rank=self._shard[0], world=self._shard[1])
+            part._numbers = self._numbers[index]
+            if "plan" in self.__dict__:
+                part.__dict__["plan"] = self.plan
+            return part
+        batch = self.plan(self._numbers[index]).shard(*self._shard)
+        collection = self._collections[batch.source]
+        asked, said = collection.questions, collection.passages
+        if batch.kind == "distill-questions":
+            said = asked
+        elif batch.kind == "distill-passages":
+            asked = said
+        return Step(batch, _texts(asked["text"], batch.questions), _texts(said["text"], batch.passages))
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A plan holds permutations of all rows, and is made again faster than sent.
+        return {name: value for name, value in self.__dict__.items() if name != "plan"}
+
+
+def _texts(column: pa.ChunkedArray, rows: npt.NDArray[np.int64]) -> list[str]:
+    return take(column, rows).to_pylist()

@@ -1,0 +1,132 @@
+"""Which texts are equal, found in arrays of numbers instead of a dictionary of texts."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from panglot.corpus._maps import walk
+
+Ints32 = npt.NDArray[np.int32]
+Ints64 = npt.NDArray[np.int64]
+
+
+class Keys(NamedTuple):
+    """96 bits a text, of two functions that have nothing in common; equal texts have equal keys within a process.
+
+    Among a thousand million texts, two that differ share one with a probability below 1e-11.
+
+    Attributes:
+        wide: 64 bits of Python's own hash, shape ``[texts]``.
+        check: 32 bits of a CRC, shape ``[texts]``.
+    """
+
+    wide: Ints64
+    check: npt.NDArray[np.uint32]
+
+    def __getitem__(self, rows: object) -> Keys:  # type: ignore[override]
+        """Return the keys of some rows."""
+        return Keys(self.wide[rows], self.check[rows])  # type: ignore[index]
+
+
+def keys(texts: Sequence[str] | pa.Array) -> Keys:
+    """Return the keys of texts."""
+    column = texts if isinstance(texts, pa.Array) else pa.array(texts, pa.string())
+    raw = column.cast(pa.binary()).to_pylist()
+    count = len(raw)
+    return Keys(np.fromiter(map(hash, raw), np.int64, count), np.fromiter(map(zlib.crc32, raw), np.uint32, count))
+
+
+def joined(parts: Iterable[Keys]) -> Keys:
+    """Return keys one after the other."""
+    wide, check = tuple(zip(*parts, strict=True)) or ((np.empty(0, np.int64),), (np.empty(0, np.uint32),))
+    return Keys(np.concatenate(wide), np.concatenate(check))
+
+
+def first_of(found: Keys) -> Ints32:
+    """Return for each key the place of the first one that equals it.
+
+    >>> first_of(keys(["a", "b", "a"])).tolist()
+    [0, 1, 0]
+    """
+    order = np.argsort(found.wide)
+    wide, check = found.wide[order], found.check[order]
+    starts = np.r_[True, wide[1:] != wide[:-1]][: len(order)]
+    if (~starts[1:] & (check[1:] != check[:-1])).any():
+        # Two texts of one wide hash: sorting by both is slower, and almost never needed.
+        order = np.lexsort((found.check, found.wide))
+        wide, check = found.wide[order], found.check[order]
+        starts = np.r_[True, (wide[1:] != wide[:-1]) | (check[1:] != check[:-1])][: len(order)]
+    del wide, check
+    return _firsts(order, starts)
+
+
+def first_of_numbers(numbers: Ints64) -> Ints32:
+    """Return for each number the place of the first one that equals it."""
+    order = np.argsort(numbers)
+    ranked = numbers[order]
+    starts = np.r_[True, ranked[1:] != ranked[:-1]][: len(order)]
+    del ranked
+    return _firsts(order, starts)
+
+
+def ranks(first: Ints32) -> Ints32:
+    """Turn places of first ones into numbers from 0 in the order of the first ones.
+
+    >>> ranks(np.array([0, 1, 0, 3], np.int32)).tolist()
+    [0, 1, 0, 2]
+    """
+    new = first == np.arange(len(first), dtype=np.int32)
+    return (np.cumsum(new, dtype=np.int32) - np.int32(1))[first]
+
+
+def numbered(column: pa.ChunkedArray) -> Ints32:
+    """Number the values of a column of texts in the order of their first occurrence, without holding them.
+
+    >>> numbered(pa.chunked_array([["b", "a"], ["b"]])).tolist()
+    [0, 1, 0]
+    """
+    parts = [keys(batch.column(0)) for batch in walk(pa.table({"text": column}))]
+    return ranks(first_of(joined(parts)))
+
+
+def smallest_together(size: int, left: Ints32, right: Ints32) -> Ints32:
+    """Return for each of ``size`` things the smallest that it hangs together with, given the pairs that do.
+
+    >>> smallest_together(5, np.array([4, 1], np.int32), np.array([1, 3], np.int32)).tolist()
+    [0, 1, 2, 1, 1]
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    everyone = np.arange(size, dtype=np.int32)
+    # Most things stand alone; a graph of the others is small.
+    tied = np.zeros(size, bool)
+    tied[left] = tied[right] = True
+    members = np.flatnonzero(tied).astype(np.int32)
+    if not len(members):
+        return everyone
+    place = np.zeros(size, np.int32)
+    place[members] = np.arange(len(members), dtype=np.int32)
+    shape = (len(members), len(members))
+    graph = coo_array((np.ones(len(left), np.int8), (place[left], place[right])), shape=shape)
+    count, label = connected_components(graph, directed=False)
+    least = np.full(count, size, np.int32)
+    np.minimum.at(least, label, members)
+    everyone[members] = least[label]
+    return everyone
+
+
+def _firsts(order: Ints64, starts: npt.NDArray[np.bool_]) -> Ints32:
+    """Return the least place of each run of equal ones, in the places' own order."""
+    first = np.empty(len(order), np.int32)
+    if len(order):
+        places = order.astype(np.int32)
+        least = np.minimum.reduceat(places, np.flatnonzero(starts))
+        first[places] = least[np.cumsum(starts, dtype=np.int32) - 1]
+    return first

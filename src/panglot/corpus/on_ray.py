@@ -1,0 +1,115 @@
+"""Rows read and checked by Ray Data's workers, for :func:`panglot.corpus.prepare.prepare`."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from panglot._errors import PanglotError
+from panglot.corpus._chunks import ROWS, checked, chunks, is_table
+from panglot.corpus._open import opened
+from panglot.corpus.prepare import Chunks
+
+_STRETCH = 1 << 23
+
+
+@contextlib.contextmanager
+def started(processors: int | None = None) -> Generator[Chunks]:
+    """Yield what reads a file of rows in Ray's workers, for ``prepare(read=…)``; the result is the same to the byte.
+
+    A plain file of JSON lines goes to the workers in stretches; a gzipped one, and one of Parquet, to one worker each.
+    Ray is started if it is not running, and stopped afterwards in that case.
+
+    Args:
+        processors: How many Ray may use; by default all but one, which reads and joins.
+
+    Raises:
+        PanglotError: Ray is not installed.
+    """
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise PanglotError(
+            "reading rows in workers needs Ray", field="ray", cure='pip install "panglot[ray]"'
+        ) from error
+    ours = not ray.is_initialized()
+    if ours:
+        count = processors or max(1, (os.cpu_count() or 2) - 1)
+        ray.init(num_cpus=count, include_dashboard=False, log_to_driver=False, logging_level="error")
+    context = ray.data.DataContext.get_current()
+    before = context.execution_options.preserve_order, context.enable_progress_bars
+    context.execution_options.preserve_order, context.enable_progress_bars = True, False
+    try:
+        yield _read
+    finally:
+        context.execution_options.preserve_order, context.enable_progress_bars = before
+        if ours:
+            ray.shutdown()
+
+
+def _read(path: Path) -> Iterator[pa.RecordBatch]:
+    """Yield what :func:`panglot.corpus._chunks.chunks` yields, in its order, and raise what it raises."""
+    import ray.data
+
+    tasks = ray.data.from_items([{"task": json.dumps(task)} for task in _tasks(path)])
+    # A table is a task; rows leave the workers as Arrow, and are never made into objects here.
+    for table in tasks.map_batches(_done, batch_size=1, batch_format="pyarrow").iter_batches(
+        batch_size=None, batch_format="pyarrow"
+    ):
+        failed = table["error"].drop_null()
+        yield from table.filter(table["error"].is_null()).select(ROWS.names).cast(ROWS).to_batches()
+        if len(failed):
+            told: dict[str, Any] = json.loads(failed[0].as_py())
+            raise PanglotError(told.pop("problem"), **told)
+
+
+def _tasks(path: Path) -> Iterator[dict[str, Any]]:
+    with opened(path) as stream:
+        if isinstance(stream, gzip.GzipFile) or is_table(path):
+            yield {"path": str(path), "start": -1}
+            return
+        line = start = 0
+        while data := stream.read(_STRETCH):
+            data += stream.readline()
+            yield {"path": str(path), "start": start, "size": len(data), "line": line + 1}
+            start += len(data)
+            line += data.count(b"\n")
+        if not start:
+            yield {"path": str(path), "start": -1}
+
+
+def _done(tasks: pa.Table) -> Iterator[pa.Table]:
+    """Do some tasks; a user's mistake comes back as a row of its own, since Ray would wrap it."""
+    schema = ROWS.append(pa.field("error", pa.string()))
+    for text in tasks["task"].to_pylist():
+        task = json.loads(text)
+        path = Path(task["path"])
+        try:
+            for batch in _batches(path, task):
+                yield pa.table([*batch.columns, pa.nulls(batch.num_rows, pa.string())], schema=schema)
+        except PanglotError as error:
+            told = {"problem": error.problem, "file": str(error.file), "line": error.line, "field": error.field,
+                    "cure": error.cure}  # fmt: skip
+            nothing = [pa.nulls(1, field.type) for field in ROWS]
+            yield pa.table([*nothing, pa.array([json.dumps(told)])], schema=schema)
+
+
+def _batches(path: Path, task: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+    if task["start"] < 0:
+        yield from chunks(path)
+        return
+    with path.open("rb") as file:
+        file.seek(task["start"])
+        data = file.read(task["size"])
+    if task["line"] == 1:
+        data = data.removeprefix(b"\xef\xbb\xbf")
+    yield checked(data, task["line"], path)

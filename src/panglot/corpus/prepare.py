@@ -1,0 +1,254 @@
+"""Files of rows become a saved collection without being held in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from panglot._errors import PanglotError
+from panglot._files import atomic_folder
+from panglot.corpus._chunks import ROWS, chunks, is_table
+from panglot.corpus._keys import Ints32, Keys, joined, keys
+from panglot.corpus._layout import Clash, Layout, Rows, laid_out
+from panglot.corpus._maps import BATCH, open_table, release, take
+from panglot.corpus.collection import RELEVANCE, TEXTS, Collection, pc, write_head
+from panglot.corpus.language import canonical
+
+Chunks = Callable[[Path], Iterable[pa.RecordBatch]]
+_PIECE = 4096
+_BYTES = 1 << 26
+
+
+def prepare(
+    paths: Sequence[Path] | Path,
+    folder: Path,
+    *,
+    name: str = "",
+    about: Mapping[str, str] | None = None,
+    progress: Callable[[int], None] | None = None,
+    read: Chunks = chunks,
+) -> Collection:
+    """Write the collection of JSON lines or Parquet files to ``folder``, and open it memory-mapped.
+
+    It is the collection that :func:`panglot.corpus.jsonl.read` returns: the same ids, order and digest. Texts pass
+    through in pieces; what stays in memory is some 60 bytes a row, and twice that while rows are joined. ``folder`` is
+    there when it is whole, or not at all; meanwhile the disk holds the texts twice.
+
+    Args:
+        paths: Files whose rows belong together, in this order.
+        folder: Where to write; a folder that is there is replaced.
+        name: What tables call it; by default after the first file.
+        about: What else is known about it.
+        progress: Called with the number of rows just read.
+        read: Yields the batches of rows of one file, as :func:`panglot.corpus._chunks.chunks` does.
+
+    Raises:
+        PanglotError: As :func:`panglot.corpus.jsonl.read`, or the place cannot be written.
+    """
+    paths = [paths] if isinstance(paths, Path) else list(paths)
+    name = name or (paths[0].stem if is_table(paths[0]) else paths[0].name.split(".", 1)[0])
+    with atomic_folder(folder) as part:
+        held = part / "rows.arrow"
+        gathered = _gathered(paths, held, read, progress or (lambda _: None))
+        table = open_table(held)
+        layout = laid_out(gathered.rows)
+        if isinstance(layout, Clash):
+            raise _told(layout, table, gathered.starts)
+        if not len(layout.questions):
+            raise PanglotError(f"{name} has no questions", field="question", cure="add a line with a question")
+        named = _Named(gathered.rows.group[gathered.rows.grouped])
+        languages = gathered.rows.language
+        test_only = gathered.test_only
+        del gathered.rows
+        writer = _Writer(table, languages, gathered.codes, named)
+        with _file(part / "questions.arrow", TEXTS) as out:
+            writer.texts(out, "question", layout.questions, layout.questions)
+        with _file(part / "passages.arrow", TEXTS) as out:
+            writer.texts(out, "passage", layout.passages, layout.origin)
+        with _file(part / "relevance.arrow", RELEVANCE) as out:
+            _judgements(out, layout)
+        write_head(
+            part, name, {"candidates": "passage", **(about or {}), **({"test_only": "yes"} if test_only else {})}
+        )
+        del table, writer
+        held.unlink()
+    return Collection.open(folder)
+
+
+@dataclass
+class _Gathered:
+    rows: Rows
+    codes: list[str]
+    starts: list[tuple[int, Path]]
+    test_only: bool
+
+
+def _gathered(paths: Sequence[Path], held: Path, read: Chunks, progress: Callable[[int], None]) -> _Gathered:
+    """Copy the rows of all files to ``held`` as they pass, and return what is kept of them."""
+    number_of: dict[str, int] = {}
+    starts: list[tuple[int, Path]] = []
+    size = 0
+    test_only = False
+    groups, questions, passages, ids = [], [], [], []
+    grouped, languages, asks, says, id_rows = [], [], [], [], []
+    with _file(held, ROWS) as out:
+        for path in paths:
+            starts.append((size, path))
+            for batch in read(path):
+                out.write_batch(batch)
+                texts = {each: batch[each] for each in ("group", "question", "passage", "id")}
+                there = {each: texts[each].is_valid().to_numpy(zero_copy_only=False) for each in texts}
+                found = {each: keys(texts[each].fill_null("")) for each in ("group", "question", "passage")}
+                groups.append(found["group"])
+                questions.append(found["question"].wide)
+                passages.append(found["passage"])
+                grouped.append(there["group"])
+                asks.append(there["question"])
+                says.append(there["passage"])
+                if there["id"].any():
+                    ids.append(keys(texts["id"].drop_null()))
+                    id_rows.append(np.flatnonzero(there["id"]).astype(np.int32) + np.int32(size))
+                spoken = batch["language"].dictionary_encode()
+                for code in spoken.dictionary.to_pylist():
+                    if not code.startswith("?"):
+                        number_of.setdefault(code, len(number_of))
+                numbers = np.array([number_of.get(code, -1) for code in spoken.dictionary.to_pylist()], np.int16)
+                languages.append(numbers[spoken.indices.to_numpy()])
+                test_only |= bool(pc.any(batch["test_only"]).as_py())
+                size += batch.num_rows
+                progress(batch.num_rows)
+    nothing = np.empty(0, bool)
+    rows = Rows(
+        group=joined(groups),
+        grouped=np.concatenate([nothing, *grouped]),
+        language=np.concatenate([np.empty(0, np.int16), *languages]),
+        question=np.concatenate([np.empty(0, np.int64), *questions]),
+        asks=np.concatenate([nothing, *asks]),
+        passage=joined(passages),
+        says=np.concatenate([nothing, *says]),
+        ids=joined(ids),
+        id_rows=np.concatenate([np.empty(0, np.int32), *id_rows]),
+    )
+    return _Gathered(rows, list(number_of), starts, test_only)
+
+
+class _Named:
+    """The names of groups that the files give, so that a lone row's name is none of them."""
+
+    def __init__(self, found: Keys) -> None:
+        order = np.argsort(found.wide)
+        self._wide, self._check = found.wide[order], found.check[order]
+
+    def __call__(self, names: list[str]) -> list[str]:
+        """Return names that are not taken: a taken one gets dashes."""
+        while len(self._wide):
+            mine = keys(names)
+            place = np.searchsorted(self._wide, mine.wide)
+            near = np.minimum(place, len(self._wide) - 1)
+            maybe = np.flatnonzero(self._wide[near] == mine.wide).tolist()
+            taken = [row for row in maybe if self._holds(int(place[row]), int(mine.wide[row]), int(mine.check[row]))]
+            if not taken:
+                break
+            for row in taken:
+                names[row] += "-"
+        return names
+
+    def _holds(self, place: int, wide: int, check: int) -> bool:
+        for at in count(place):
+            if at == len(self._wide) or self._wide[at] != wide:
+                return False
+            if self._check[at] == check:
+                return True
+        return False
+
+
+class _Writer:
+    """Writes texts of rows in their new order."""
+
+    def __init__(self, table: pa.Table, languages: np.ndarray, codes: Sequence[str], named: _Named) -> None:
+        self._table, self._languages, self._named = table, languages, named
+        self._codes = pa.array(codes, pa.string())
+
+    def texts(self, out: pa.RecordBatchWriter, side: str, rows: Ints32, origin: Ints32) -> None:
+        pending: list[pa.RecordBatch] = []
+        for start in range(0, len(rows), _PIECE):
+            part, far = rows[start : start + _PIECE], origin[start : start + _PIECE]
+            own = self._group(part)
+            language = self._codes.take(pa.array(self._languages[part]))
+            group = own if (part == far).all() else self._group(far)
+            label = pc.binary_join_element_wise(language, own, ":")
+            columns = [label, language, group, take(self._table[side], part)]
+            pending.append(pa.record_batch(columns, schema=TEXTS))
+            if sum(batch.num_rows for batch in pending) >= BATCH or sum(batch.nbytes for batch in pending) > _BYTES:
+                out.write_batch(pa.concat_batches(pending))
+                pending = []
+                release()
+        if pending:
+            out.write_batch(pa.concat_batches(pending))
+        release()
+
+    def _group(self, rows: Ints32) -> pa.Array:
+        """Return the names of the rows' groups."""
+        found = take(self._table["group"], rows)
+        if not found.null_count:
+            return found
+        names = found.to_pylist()
+        lone = [place for place, name in enumerate(names) if name is None]
+        made = self._named([f"line-{int(rows[place]) + 1:07d}" for place in lone])
+        for place, name in zip(lone, made, strict=True):
+            names[place] = name
+        return pa.array(names, pa.string())
+
+
+def _judgements(out: pa.RecordBatchWriter, layout: Layout) -> None:
+    for start in range(0, len(layout.questions), BATCH):
+        question, passage = layout.judgements(start, min(start + BATCH, len(layout.questions)))
+        grade = np.ones(len(question), np.int16)
+        out.write_batch(pa.record_batch([pa.array(each) for each in (question, passage, grade)], schema=RELEVANCE))
+
+
+def _file(path: Path, schema: pa.Schema) -> pa.RecordBatchFileWriter:
+    return pa.ipc.new_file(str(path), schema)
+
+
+def _told(clash: Clash, table: pa.Table, starts: Sequence[tuple[int, Path]]) -> PanglotError:
+    """Return the error that :func:`panglot.corpus._rows.collect` raises for a row."""
+    row = take_row(table, clash.row)
+    file = max((start, number, path) for number, (start, path) in enumerate(starts) if start <= clash.row)[2]
+    place = {"file": file, "line": row["line"]}
+    if clash.what == "id":
+        before = take_row(table, clash.other)["line"]
+        return PanglotError(
+            f"the id {row['id']!r} is used before, in line {before}",
+            **place,
+            field="id",
+            cure="give each line its own id",
+        )
+    if clash.what == "language":
+        try:
+            canonical(row["language"][1:])
+        except PanglotError as error:
+            return PanglotError(error.problem, **place, field="language", cure=error.cure)
+    if clash.what == "unanswered":
+        return PanglotError(
+            "a question without a relevant passage",
+            **place,
+            field="passage",
+            cure="add the passage that answers it, in this line or in another line of its group",
+        )
+    return PanglotError(
+        f"the group {row['group']!r} has another {clash.what} in {row['language']} already",
+        **place,
+        field=clash.what,
+        cure="give it a group of its own; equal passages of several groups are recognised",
+    )
+
+
+def take_row(table: pa.Table, row: int) -> dict[str, object]:
+    """Return one row."""
+    return table.slice(row, 1).to_pylist()[0]
