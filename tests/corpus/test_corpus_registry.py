@@ -124,8 +124,8 @@ def test_paths(tmp_path: Path) -> None:
     path = tmp_path / "train.fi.json.gz"
     path.write_bytes(gzip.compress(json.dumps(squad).encode()))
     assert registry.read(path).languages == ("fi",)
-    assert registry.read(path, languages=["deu"], candidates="sentence").passages.to_pylist()[0] == {
-        "id": "de-000000", "language": "de", "group": "de-000000", "text": "Cc dd.",
+    assert registry.read(path, languages=["deu"], candidates="sentence").passages.to_pylist()[1] == {
+        "id": "de-000001", "language": "de", "group": "de-000001", "text": "Cc dd.",
     }  # fmt: skip
     unnamed = shutil.copy(path, tmp_path / "squad.json.gz")
     with pytest.raises(PanglotError, match="language of this file is not known"):
