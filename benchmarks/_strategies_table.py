@@ -105,7 +105,10 @@ def _sums(path: Path) -> dict[str, Sums]:
 
 
 def contest(strategies: Sequence[Strategy], key: str) -> dict[str, Any]:
-    """Return the tests of all pairs on one figure, and which strategy beats every other one, or None."""
+    """Return the tests of all pairs on one figure, and which strategy beats every other one, or None.
+
+    The test holds what other questions would change; the interval of the difference, what other seeds would too.
+    """
     pairs = list(combinations(strategies, 2))
     if not pairs:
         return {"differences": [], "best": None}
@@ -119,7 +122,11 @@ def contest(strategies: Sequence[Strategy], key: str) -> dict[str, Any]:
     ]  # fmt: skip
     better = min if key.rpartition(".")[2] in LOWER_IS_BETTER else max
     leader = better(strategies, key=lambda strategy: strategy.mean(key)).name
-    real = all(test["p_corrected"] < REAL for test in tests if leader in {test["a"], test["b"]})
+    real = all(
+        test["p_corrected"] < REAL and test["interval"] and test["interval"][0] * test["interval"][1] > 0
+        for test in tests
+        if leader in {test["a"], test["b"]}
+    )
     return {"differences": tests, "best": leader if real else None}
 
 
@@ -189,8 +196,8 @@ def _head(ready: Sequence[Strategy]) -> str:
         " groups for every seed) and seeds with replacement; with so few seeds it is rather too narrow than too wide,"
         " and with one seed it says nothing about seeds. **Bold**: better than every other row, the start included, by"
         f" a paired randomisation test over question groups on the values averaged over seeds ({PERMUTATIONS:,} sign"
-        f" patterns), p < {REAL} after Holm's correction for all pairs of rows. Steps and seconds of training are means"
-        " over seeds."
+        f" patterns), p < {REAL} after Holm's correction for all pairs of rows, and with an interval of the difference,"
+        " over questions and seeds, that does not hold 0. Steps and seconds of training are means over seeds."
     )
 
 
@@ -227,6 +234,7 @@ def _foot(ready: Sequence[Strategy]) -> str:
     cells = [cell for strategy in ready for cell in strategy.cells]
     dates = sorted({cell["date"] for cell in cells})
     processors = sorted({f"{cell['machine']['processor']}, {cell['machine']['cores']} cores" for cell in cells})
-    kinds = sorted({", ".join(f"{name} {v}" for name, v in cell["versions"].items()) for cell in cells})
+    kinds = sorted({", ".join(f"{name} {v}" for name, v in sorted(cell["versions"].items()))
+                    for cell in cells})  # fmt: skip
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     return f"Measured {when} on {'; '.join(processors)}. Versions: {'; '.join(kinds)}."

@@ -49,7 +49,6 @@ SIDES = {
     "panglot": Side("(d) panglot, defaults", "panglot"),
     "panglot-cached": Side("(e) panglot, GradCache", "panglot", batch_size=512, cached=True),
 }
-BASE = "st"
 
 
 @dataclass(frozen=True)
@@ -219,15 +218,15 @@ def one(options: argparse.Namespace) -> None:
 
 
 def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Return, for each side, medians over repeats, and medians of the ratios within a repeat."""
+    """Return, for each side, medians over repeats, and medians of the ratios to the first side within a repeat."""
+    base = next(iter(runs.values()))
     found: dict[str, Any] = {}
     for name, mine in runs.items():
         part: dict[str, Any] = {"title": SIDES[name].title, "batch_size": SIDES[name].batch_size}
         for key in ("pairs_per_second", "loop_seconds", "seconds", "peak_mib"):
             part[key] = statistics.median(run[key] for run in mine)
-            if BASE in runs:
-                ratios = [run[key] / base[key] for run, base in zip(mine, runs[BASE], strict=False)]
-                part[f"{key}_ratio"] = statistics.median(ratios)
+            ratios = [run[key] / other[key] for run, other in zip(mine, base, strict=False)]
+            part[f"{key}_ratio"] = statistics.median(ratios)
         held = [run["figures"] for run in mine if "figures" in run]
         if held:
             part["figures"] = {key: statistics.fmean(figures[key] for figures in held) for key in held[0]}
@@ -237,14 +236,14 @@ def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
 
 def shown(sides: dict[str, Any], start: dict[str, float] | None) -> str:
     """Return the table for people."""
-    head = ["side", "batch", "pairs/s", "× (a)", "peak MiB", "× (a)", "seconds in all"]
+    head = ["side", "batch", "pairs/s", "× first", "peak MiB", "× first", "seconds in all"]
     named = ["monolingual.mAP", "crosslingual.mAP", "multilingual.mAP", "multilingual.rank_distance"]
     head += ["mono", "cross", "multi", "distance"] if start else []
     rows: list[list[str]] = []
     for part in sides.values():
         row = [part["title"], str(part["batch_size"]), f"{part['pairs_per_second']:.1f}"]
-        row += [f"{part.get('pairs_per_second_ratio', float('nan')):.2f}", f"{part['peak_mib']:,.0f}"]
-        row += [f"{part.get('peak_mib_ratio', float('nan')):.2f}", f"{part['seconds']:.0f}"]
+        row += [f"{part['pairs_per_second_ratio']:.2f}", f"{part['peak_mib']:,.0f}"]
+        row += [f"{part['peak_mib_ratio']:.2f}", f"{part['seconds']:.0f}"]
         rows.append(row + ([_figure(part.get("figures", {}), name) for name in named] if start else []))
     if start:
         rows.append(["untouched start", *[""] * 6, *(_figure(start, name) for name in named)])
