@@ -130,7 +130,9 @@ def contest(strategies: Sequence[Strategy], key: str) -> dict[str, Any]:
     return {"differences": tests, "best": leader if real else None}
 
 
-def write(results: Path, target: Path, names: Sequence[str], seeds: Sequence[int]) -> str:
+def write(
+    results: Path, target: Path, names: Sequence[str], seeds: Sequence[int], title: str = "Strategies at equal pairs"
+) -> str:
     """Write the table as Markdown, and the tests of all pairs beside it as JSON; return the Markdown."""
     every = [read(results, name, seeds) for name in (START, *names)]
     ready = [strategy for strategy in every if strategy.cells]
@@ -138,7 +140,7 @@ def write(results: Path, target: Path, names: Sequence[str], seeds: Sequence[int
         return f"No cell is done in {results}."
     datasets = list(ready[0].cells[0]["datasets"])
     values: dict[str, Any] = {}
-    parts = ["# Strategies at equal pairs", "", _head(ready)]
+    parts = [f"# {title}", "", _head(ready)]
     for dataset in datasets:
         rows, found = _rows(ready, dataset)
         values[dataset] = found
