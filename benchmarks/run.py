@@ -42,6 +42,7 @@ BENCHMARKS = {
     "training_speed": Benchmark(
         ("training_speed.py", "--evaluate", "1"), 180, "training beside sentence-transformers: pairs/s, memory, figures"
     ),
+    "hard_negatives": Benchmark(("hard_negatives.py",), 60, "training with none, own and mined hard negatives"),
     "strategies": Benchmark(("strategies.py",), 420, "the main table: seven batchings, three seeds; resumable"),
 }
 
