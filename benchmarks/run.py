@@ -43,6 +43,8 @@ BENCHMARKS = {
         ("training_speed.py", "--evaluate", "1"), 180, "training beside sentence-transformers: pairs/s, memory, figures"
     ),
     "scale": Benchmark(("scale.py",), 30, "10 million rows beside datasets: seconds, memory", needs_data=False),
+    "hard_negatives": Benchmark(("hard_negatives.py",), 60, "training with none, own and mined hard negatives"),
+    "recipe": Benchmark(("recipe.py",), 90, "the documented recipe, three seeds; resumable"),
     "strategies": Benchmark(("strategies.py",), 420, "the main table: seven batchings, three seeds; resumable"),
 }
 

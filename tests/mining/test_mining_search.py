@@ -164,6 +164,27 @@ def test_negatives_are_those_of_plain_loops(
     assert small.left_out == left_out
 
 
+def test_equal_scores_go_by_row_whatever_the_tiles() -> None:
+    passages = [Text(f"p{n}", "en", f"p{n}", f"text {n} of its own") for n in range(5)]
+    collection = Collection.build("equal", [Text("q", "en", "q", "what?")], passages, [("q", "p0", 1)])
+    vectors = np.array([[1, 0]] + 4 * [[0.6, 0.8]], np.float32)
+    for tile in (1, 2, 5):
+        found = hardest(
+            vectors[:1], vectors, collection, barred(collection), np.ones((1, 1), bool), 2, Margin(), tile=tile
+        )
+        assert found.passage.tolist() == [[1, 2]]
+
+
+def test_languages_are_those_of_the_rule(facts: Collection) -> None:
+    same, any_, passage = (languages_of(facts, rule, 0) for rule in ("same", "any", "passage"))
+    assert (same == (facts.question_language[:, None] == np.arange(3))).all()
+    assert any_.all()
+    assert passage.all()
+    german = languages_of(facts.keep(np.ones(60, bool), facts.passage_language == 0), "passage", 0)
+    assert german[:, 0].all()
+    assert not german[:, 1:].any()
+
+
 def test_one_language_is_drawn_for_each_question_by_the_seed(facts: Collection) -> None:
     first, again, other = (languages_of(facts, "drawn", seed) for seed in (0, 0, 1))
     assert (first.sum(axis=1) == 1).all()

@@ -26,7 +26,7 @@ from panglot.cli._measuring import deliver_json, tell
     "--relative-margin", default=0.05, show_default=True, help="Their scores are this share below the relevant one's."
 )
 @click.option("--absolute-margin", default=0.0, show_default=True, help="And lower by this.")
-@click.option("--similarity", default=0.95, show_default=True, help="From this cosine on it is a copy; 1: none is.")
+@click.option("--similarity", default=0.9, show_default=True, help="From this cosine on it is a copy; 1: none is.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Draws the languages.")
 @click.option("--output", type=click.Path(path_type=Path), help="The folder to write; else SET+mined, beside SET.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA.")

@@ -56,7 +56,7 @@ def mine(
     language: Languages = "any",
     relative_margin: float = 0.05,
     absolute_margin: float = 0.0,
-    similarity: float = 0.95,
+    similarity: float = 0.9,
     seed: int = 0,
     data_dir: str | Path | None = None,
     trust_remote_code: bool = False,
