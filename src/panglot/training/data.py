@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +14,11 @@ from panglot.augment.codeswitch import Switched, reachable
 from panglot.batching.batch import Batch, Bools
 from panglot.batching.sources import Source, source
 from panglot.batching.streams import DISTILL, is_english
-from panglot.corpus import overlap, registry
+from panglot.corpus import check, overlap, registry
 from panglot.corpus.collection import Collection, Ints
+from panglot.corpus.language import canonical
 from panglot.corpus.overlap import Overlap
+from panglot.corpus.sieve import Broken
 from panglot.corpus.split import hold_out, joined
 from panglot.encoders.protocol import Side
 from panglot.training.switching import Switching, english_rows, told
@@ -36,6 +38,7 @@ class TrainingData:
         dev: What it is measured on while training, or None.
         switching: How English rows are code-switched, or None.
         shared: What was left out because a test set has it.
+        broken: Lines that were left out because they cannot be read, by training set.
     """
 
     collections: tuple[Collection, ...]
@@ -43,6 +46,7 @@ class TrainingData:
     dev: Collection | None
     switching: Switching | None = None
     shared: tuple[Overlap, ...] = ()
+    broken: Mapping[str, Sequence[Broken]] = field(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -50,6 +54,7 @@ class TrainingData:
         found = [warning for source in self.sources for warning in source.warnings]
         found += [f"{each.training}: {each.groups:,} groups left out, {each.test} shares text with them"
                   for each in self.shared if each.groups]  # fmt: skip
+        found += [f"{name}: {len(lines):,} broken lines left out" for name, lines in self.broken.items()]
         if self.switching:
             found += [*self.switching.warnings, self.switching.told_coverage(self.collections)]
         return tuple(found)
@@ -86,16 +91,20 @@ def load(settings: Settings) -> TrainingData:
     train: list[Collection] = []
     held: list[Collection] = []
     shared: list[Overlap] = []
+    broken: dict[str, Sequence[Broken]] = {}
     tests = [overlap.prepare(registry.read(name, data_dir=settings.data_dir)) for name in settings.leave_out]
     for wish in settings.on:
         known = not Path(wish).exists()
         name, _, candidates = wish.partition("@") if known else (wish, "", "")
-        collection = registry.read(
-            name,
-            data_dir=settings.data_dir,
-            candidates=candidates or None,
-            languages=settings.languages or None,
-        )
+        if settings.skip_broken and not known:
+            collection, broken[name] = _sieved(name, settings)
+        else:
+            collection = registry.read(
+                name,
+                data_dir=settings.data_dir,
+                candidates=candidates or None,
+                languages=settings.languages or None,
+            )
         if collection.about.get("test_only") == "yes":
             raise PanglotError(
                 f"{name} is a test set, and training on it would make its figures worthless",
@@ -113,7 +122,21 @@ def load(settings: Settings) -> TrainingData:
         train.append(collection)
     dev = registry.read(settings.dev, data_dir=settings.data_dir) if settings.dev else joined(held)
     sources = tuple(source(collection) for collection in train)
-    return TrainingData(tuple(train), sources, dev, Switching.of(settings, sources), tuple(shared))
+    kept_aside = {name: lines for name, lines in broken.items() if lines}
+    return TrainingData(tuple(train), sources, dev, Switching.of(settings, sources), tuple(shared), kept_aside)
+
+
+def _sieved(path: str, settings: Settings) -> tuple[Collection, Sequence[Broken]]:
+    """Return what can be read of a file, and the lines that cannot."""
+    collection, broken = check.read(path)
+    if collection is None:
+        first = broken[0]
+        raise PanglotError(
+            f"nothing is left without the broken lines; the first one: {first.problem}",
+            file=path, line=first.line, field=first.field or None, cure=first.cure,
+        )  # fmt: skip
+    languages = [canonical(code) for code in settings.languages]
+    return (collection.select(languages) if languages else collection), broken
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ class Settings:
         on: The training sets, ``NAME[:PART][@CANDIDATES]`` or a path each.
         leave_out: Test sets; training rows that share a text with one, or nearly so, are left out with all their
             translations (:func:`panglot.corpus.overlap.leave_out`).
+        skip_broken: Leave broken lines of JSON lines and Parquet files out, count them and keep them in the run folder
+            as ``NAME.broken.jsonl``, instead of stopping at the first.
         output: The run folder; becomes a sentence-transformers folder.
         data_dir: Where the known sets lie.
         languages: Train on these languages only; empty: on all.
@@ -88,6 +90,7 @@ class Settings:
     model: str = "bundled"
     on: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
+    skip_broken: bool = False
     output: Path = Path("runs/panglot")
     data_dir: Path | None = None
     languages: tuple[str, ...] = ()
