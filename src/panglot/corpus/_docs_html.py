@@ -31,7 +31,8 @@ _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECAS
 def sections(path: Path, place: Place) -> Iterator[Section]:
     """Yield a page's sections; ``<html lang>`` tells the language, ``id`` of a heading or its section the anchor.
 
-    Navigation, scripts, page headers and what is hidden are left out. Text is decoded as the page says, as UTF-8 if it says nothing.
+    Navigation, scripts, page headers and what is hidden are left out. Text is decoded as the page says, as UTF-8 if
+    it says nothing.
 
     Raises:
         PanglotError: The file cannot be read or decoded, or nobody tells its language.
