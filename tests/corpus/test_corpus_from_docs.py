@@ -239,9 +239,12 @@ LIBREOFFICE = """<!DOCTYPE html>
 <title>{title}</title>
 <script type="text/javascript" src="help2.js" defer></script></head>
 <body>
-<header id="TopLeftHeader"><a class="logo" href="x"><p dir="auto">LibreOffice 7.4 Help</p></a><div class="dropdowns"><div
-class="modules"><button type="button">Module</button><nav id="modules-nav"></nav></div></div></header><aside
-class="leftside"><div id="Index"><input id="search-bar" type="search" class="search"></div></aside><div id="DisplayArea">
+<header id="TopLeftHeader"><a class="logo" href="x"><p dir="auto">LibreOffice 7.4 Help</p></a><div
+class="dropdowns"><div class="modules"><button type="button">Module</button><nav id="modules-nav"></nav></div></div>
+</header>
+<aside
+class="leftside"><div id="Index"><input id="search-bar" type="search" class="search"></div></aside>
+<div id="DisplayArea">
 <a name="bm_id3153394"></a><meta itemprop="keywords" content="opening; Word">
 <h1 id="hd_id3145313" dir="auto">{title}</h1>
 <p id="par_id3145345" class="paragraph" dir="auto">{text} <span class="switchinline"><span hidden="true" id="MAC_1"
