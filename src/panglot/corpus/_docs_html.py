@@ -18,8 +18,8 @@ _BLOCKS = {"p", "div", "li", "dd", "dt", "td", "th", "tr", "pre", "blockquote", 
            "ul", "ol", "dl", "table", "figure", "figcaption", "body"}  # fmt: skip
 # Elements without an end.
 _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
-# Lists of links below a page, in LibreOffice's help.
-_SKIPPED_CLASSES = {"relatedtopics", "related", "embedded"}
+# What follows in a section is a list of links, in LibreOffice's help.
+_LINKS_FOLLOW = {"relatedtopics", "related"}
 # It hides all alternatives until a script knows system and module: those of modules, and the usual one, are text.
 _MODULES = {"BASE", "CALC", "CHART", "DRAW", "IMPRESS", "MATH", "WRITER"}
 _USUAL = "default"
@@ -55,6 +55,7 @@ class _Parser(HTMLParser):
         self._skipped: list[str] = []
         self._heading = self._in_title = False
         self._section_id = ""
+        self._ended = False
 
     def found(self) -> list[tuple[int, str, str, str]]:
         """Return ``(level, anchor, title, text)`` of each section, in the page's order."""
@@ -70,9 +71,12 @@ class _Parser(HTMLParser):
             self._skipped.append(tag)
         if self._skipped:
             return
+        if set(given.get("class", "").split()) & _LINKS_FOLLOW:
+            self._ended = True
         if tag == "title":
             self._in_title = True
         elif tag in _HEADINGS:
+            self._ended = False
             self._parts.append((_HEADINGS[tag], given.get("id") or self._section_id, [], []))
             self._heading, self._section_id = True, ""
         elif tag in ("section", "article", "div"):
@@ -98,15 +102,14 @@ class _Parser(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._in_title:
             self.title = _line(self.title + data)
-        elif not self._skipped:
+        elif not self._skipped and not self._ended:
             _, _, title, text = self._parts[-1]
             (title if self._heading else text).append(data)
 
 
 def _is_no_text(given: dict[str, str]) -> bool:
     classes = set(given.get("class", "").split())
-    hidden = "hidden" in given and not classes & _MODULES and not given.get("id", "").startswith(_USUAL)
-    return hidden or bool(classes & _SKIPPED_CLASSES)
+    return "hidden" in given and not classes & _MODULES and not given.get("id", "").startswith(_USUAL)
 
 
 def _line(text: str) -> str:

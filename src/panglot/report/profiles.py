@@ -54,7 +54,7 @@ def _legend(figures: Mapping[str, Any]) -> str:
         "tokens a word, where blanks part words. `unknown`: share of the letters that the tokenizer does not know; "
         "where it is high, the premium is too small, for a run of unknown letters is one token. `lexicons`: usable "
         "English entries. `routes`: from English and into English with the engines at hand "
-        f"({_listed(figures['engines'])}); engines of your own (`panglot translate --engine`) reach more."
+        f"({_listed(figures['engines'])}); others reach more (`--engine` of `panglot translate`)."
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,12 +15,14 @@ from panglot.augment.codeswitch import Switched, reachable
 from panglot.batching.batch import Batch, Bools
 from panglot.batching.sources import Source, source
 from panglot.batching.streams import DISTILL, is_english
-from panglot.corpus import registry
+from panglot.corpus import check, registry
 from panglot.corpus._keys import Ints32
 from panglot.corpus._maps import take, walk
 from panglot.corpus.collection import Collection, Ints
 from panglot.corpus.guard import guard
+from panglot.corpus.language import canonical
 from panglot.corpus.overlap import Overlap
+from panglot.corpus.sieve import Broken
 from panglot.corpus.split import hold_out, joined
 from panglot.encoders.protocol import Side
 from panglot.training.switching import Switching, english_rows, told
@@ -46,6 +48,7 @@ class TrainingData:
         shared: What was left out because a test set has it.
         unread: Why a test set at hand could not be compared, by name.
         compared: The test sets that could.
+        broken: Lines that were left out because they cannot be read, by training set.
     """
 
     collections: tuple[Collection, ...]
@@ -55,6 +58,7 @@ class TrainingData:
     shared: tuple[Overlap, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
     compared: tuple[str, ...] = ()
+    broken: Mapping[str, Sequence[Broken]] = field(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -68,6 +72,7 @@ class TrainingData:
         found += [f"{each.training}: nearest to {each.test} of what stays, {nearest}"
                   for each in self.shared if (nearest := told_nearest(each))]  # fmt: skip
         found += [f"not compared with {name}: {why}" for name, why in self.unread.items()]
+        found += [f"{name}: {len(lines):,} broken lines left out" for name, lines in self.broken.items()]
         if self.switching:
             found += [*self.switching.warnings, self.switching.told_coverage(self.collections)]
         return tuple(found)
@@ -122,15 +127,19 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
     shared: list[Overlap] = []
     unread: dict[str, str] = {}
     tests: set[str] = set()
+    broken: dict[str, Sequence[Broken]] = {}
     for wish in settings.on:
         known = not Path(wish).exists()
         name, _, candidates = wish.partition("@") if known else (wish, "", "")
-        collection = registry.read(
-            name,
-            data_dir=settings.data_dir,
-            candidates=candidates or None,
-            languages=settings.languages or None,
-        )
+        if settings.skip_broken and not known:
+            collection, broken[name] = _sieved(name, settings)
+        else:
+            collection = registry.read(
+                name,
+                data_dir=settings.data_dir,
+                candidates=candidates or None,
+                languages=settings.languages or None,
+            )
         if collection.about.get("test_only") == "yes":
             raise PanglotError(
                 f"{name} is a test set, and training on it would make its figures worthless",
@@ -151,8 +160,9 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
         train.append(collection)
     dev = registry.read(settings.dev, data_dir=settings.data_dir) if settings.dev else joined(held)
     sources = tuple(source(collection) for collection in train)
+    kept_aside = {name: lines for name, lines in broken.items() if lines}
     return TrainingData(tuple(train), sources, dev, Switching.of(settings, sources), tuple(shared), unread,
-                        tuple(sorted(tests)))  # fmt: skip
+                        tuple(sorted(tests)), kept_aside)  # fmt: skip
 
 
 def told_nearest(overlap: Overlap) -> str:
@@ -161,6 +171,19 @@ def told_nearest(overlap: Overlap) -> str:
         return ""
     mine, theirs = (" ".join(text.split())[:_SHOWN] for text in overlap.nearest)
     return f"{overlap.highest:.0%} of n-grams: {mine!r} and {theirs!r}"
+
+
+def _sieved(path: str, settings: Settings) -> tuple[Collection, Sequence[Broken]]:
+    """Return what can be read of a file, and the lines that cannot."""
+    collection, broken = check.read(path)
+    if collection is None:
+        first = broken[0]
+        raise PanglotError(
+            f"nothing is left without the broken lines; the first one: {first.problem}",
+            file=path, line=first.line, field=first.field or None, cure=first.cure,
+        )  # fmt: skip
+    languages = [canonical(code) for code in settings.languages]
+    return (collection.select(languages) if languages else collection), broken
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from panglot._environment import machine, versions
 from panglot._errors import PanglotError
 from panglot._files import explain_write, write_json, write_text
+from panglot.corpus.sieve import keep_aside
 
 if TYPE_CHECKING:
     from panglot.training.data import TrainingData
@@ -68,6 +69,8 @@ class Run:
         with explain_write(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         write_text(self.folder / "recipe.toml", self.settings.to_toml())
+        for name, lines in data.broken.items():
+            keep_aside(lines, self.folder / f"{Path(name).name}.broken.jsonl")
         write_json(
             path,
             {

@@ -34,6 +34,8 @@ class Settings:
         leave_out: Test sets; training rows that share a text with one, or nearly so, are left out with all their
             translations (:func:`panglot.corpus.guard.guard`). ``auto``: all known test sets at hand; ``none``: leave
             nothing out.
+        skip_broken: Leave broken lines of JSON lines and Parquet files out, count them and keep them in the run folder
+            as ``NAME.broken.jsonl``, instead of stopping at the first.
         output: The run folder; becomes a sentence-transformers folder.
         data_dir: Where the known sets lie.
         languages: Train on these languages only; empty: on all.
@@ -91,6 +93,7 @@ class Settings:
     model: str = "bundled"
     on: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ("auto",)
+    skip_broken: bool = False
     output: Path = Path("runs/panglot")
     data_dir: Path | None = None
     languages: tuple[str, ...] = ()
