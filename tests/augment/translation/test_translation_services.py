@@ -41,7 +41,7 @@ def test_it_translates(engine: Engine, tmp_path: Path) -> None:
     assert not done.dropped
 
 
-@pytest.mark.parametrize("failure", ["429", "500", "503", "half", "dies", "html", "413"])
+@pytest.mark.parametrize("failure", ["429", "500", "503", "half", "blank", "dies", "html", "413"])
 def test_passing_failures_change_nothing(engine: Engine, served: Served, tmp_path: Path, failure: str) -> None:
     (tmp_path / "well").mkdir()
     expected = run(tmp_path / "well", engine).collection.digest
@@ -66,6 +66,15 @@ def test_a_service_that_stops_midway_is_resumed(served: Served, tmp_path: Path) 
     served.requests.clear()
     assert not run(tmp_path, engine).dropped
     assert not {text for each in served.requests for text in each["q"]} & {text for part in before for text in part}
+
+
+def test_halves_of_batches_and_blanks_for_ever(engine: Engine, served: Served, tmp_path: Path) -> None:
+    served.script = ["half"] * 99
+    assert not run(tmp_path, engine).dropped  # a sentence at a time, there is nothing to leave out
+    (tmp_path / "blank").mkdir()
+    served.script = ["blank"] * 99
+    with pytest.raises(PanglotError, match=r"blank or no text for a sentence, 5 times in a row; 0 sentences"):
+        run(tmp_path / "blank", engine, 6)
 
 
 def test_a_service_in_the_wrong_language(engine: Engine, served: Served, tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ def service() -> Generator[Served]:
             given: list[str] = json.loads(body["messages"][1]["content"]) if chat else body["q"]
             found = [told.dictionary.get(text, f"es {text}") for text in given]
             found = found[: (len(found) + 1) // 2] if how == "half" else list(given) if how == "copy" else found
+            found = [" "] * len(found) if how == "blank" else found
             if chat:
                 text = "Here:\n```json\n" + json.dumps(found) + "\n```"
                 self.answer({"choices": [{"message": {"role": "assistant", "content": text}}]})

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from panglot._errors import PanglotError
 from panglot.augment.translation.protocol import EngineError
 from panglot.encoders.endpoint import RETRIED, backoff, retry_after
 
-TOO_LARGE = 413
+if TYPE_CHECKING:
+    import httpx
 
 
 def api_key(*names: str) -> str | None:
@@ -63,9 +65,7 @@ class Service:
         for attempt in range(self.retries + 1):
             wait = backoff(attempt)
             try:
-                response = httpx.request(
-                    method, self.url + path, json=body, headers=headers, timeout=self.timeout, follow_redirects=True
-                )
+                response = self._client.request(method, self.url + path, json=body, headers=headers)
             except (httpx.TransportError, httpx.DecodingError) as error:
                 reason = str(error) or type(error).__name__
                 # A server that is not up will hardly mend itself.
@@ -83,6 +83,13 @@ class Service:
             field="engine",
             cure="wait, or check its address; the same command goes on where this one stopped",
         )
+
+    @cached_property
+    def _client(self) -> httpx.Client:
+        """One for all requests: each new one reads the certificates again."""
+        import httpx
+
+        return httpx.Client(timeout=self.timeout, follow_redirects=True)
 
     def _json(self, response: Any) -> Any:
         status, said = response.status_code, _said(response.text)
