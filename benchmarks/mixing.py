@@ -165,7 +165,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--objectives", nargs="+", type=int, default=[2], metavar="K")
     found.add_argument("--ways", nargs="+", choices=WAYS, default=[*WAYS], metavar="WAY")
     found.add_argument("--pairs", type=int, default=96, help="of a run; at least two steps of mixing")
-    found.add_argument("--batch-size", type=int, default=8)
+    found.add_argument("--batch-size", type=int, default=4)
     found.add_argument("--max-length", type=int, default=32)
     found.add_argument("--data-dir", type=Path, default=DATA)
     found.add_argument("--threads", type=int)

@@ -74,7 +74,11 @@ def hub(repositories: Mapping[str, Path]) -> Generator[Hub]:
 
 class _Answer(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: Hub
+
+    @property
+    def hub(self) -> Hub:
+        assert isinstance(self.server, Hub)
+        return self.server
 
     def do_HEAD(self) -> None:
         self._answer(body=False)
@@ -82,16 +86,16 @@ class _Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._answer(body=True)
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         pass
 
     def _answer(self, *, body: bool) -> None:
-        if self.server.resets and self.server.halfway.is_set():
+        if self.hub.resets and self.hub.halfway.is_set():
             self._reset()
             return
         path = unquote(urlsplit(self.path).path).strip("/")
-        self.server.asked.append(f"{self.command} {path} {self.headers.get('Range', '')}".strip())
-        for name, folder in self.server.repositories.items():
+        self.hub.asked.append(f"{self.command} {path} {self.headers.get('Range', '')}".strip())
+        for name, folder in self.hub.repositories.items():
             kind, _, short = name.partition("/")
             files = f"{short if kind == 'models' else name}/resolve/"
             if path.startswith(f"api/{name}/tree/"):
@@ -132,16 +136,16 @@ class _Answer(BaseHTTPRequestHandler):
         self.end_headers()
         if not body:
             return
-        if name != self.server.stops_in:
+        if name != self.hub.stops_in:
             self.wfile.write(data[begin:])
             return
         self.wfile.write(data[begin : begin + (len(data) - begin) // 2])
         self.wfile.flush()
-        self.server.halfway.set()
-        if self.server.resets:
+        self.hub.halfway.set()
+        if self.hub.resets:
             self._reset()
         else:
-            self.server.wait()
+            self.hub.wait()
         self.close_connection = True
 
     def _reset(self) -> None:

@@ -84,7 +84,9 @@ def test_a_model_of_another_basis_is_removed_and_a_killed_one_gone_on_with(tmp_p
     run = Run("trained", "train --no-such-option --output {runs}/model", 1, ())
     weights = tmp_path / "model" / "weights"
     weights.parent.mkdir()
-    for left in (False, True):
+    for before, left in ((None, True), ("of an earlier version", False), (None, True)):
+        if before:
+            (tmp_path / "trained.json").write_text(json.dumps({"key": before, "found": {}}), "utf-8")
         weights.parent.mkdir(exist_ok=True)
         weights.touch()
         list(reproduce([run], tmp_path, tell=lambda _: None))

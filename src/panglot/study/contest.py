@@ -83,7 +83,7 @@ def tested(gap: Each) -> tuple[Estimate, float | None]:
     >>> draws = np.random.default_rng(0).normal(0.1, 0.01, (1, 1000)) + np.array([[0.0], [0.02], [-0.02]])
     >>> found, p = tested(Each(np.array([0.1, 0.12, 0.08]), draws, 200))
     >>> [round(end, 2) for end in found.ends], round(p, 3)
-    ([0.06, 0.14], 0.007)
+    ([0.06, 0.14], 0.001)
     """
     from scipy import stats
 

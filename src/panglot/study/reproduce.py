@@ -174,7 +174,8 @@ def _execute(run: Run, key: str, folder: Path, data_dir: Path | None) -> tuple[M
     target = folder / f".{run.name}.part"
     words = [word.replace("{runs}", str(folder)) for word in shlex.split(run.command)]
     if before.get("key") != key:
-        _clear(words, folder)
+        if before:  # else what lies there is not of this command's making
+            _clear(words, folder)
         write_json(kept, {"key": key})  # begun: what a killed run of this key left is gone on with
     command = [sys.executable, "-m", "panglot.cli.main", *words]
     if run.figures:
