@@ -139,9 +139,9 @@ def test_take(parts: list[list[int]], wanted: list[int]) -> None:
 
 def test_keeping_into_a_folder(tmp_path: Path, facts: Collection) -> None:
     chance = np.random.default_rng(3)
-    marks = [chance.random(table.num_rows) < 0.5 for table in (facts.questions, facts.passages)]
-    held = facts.keep(*marks)
-    kept = facts.keep(*marks, tmp_path / "kept")
+    questions, passages = (chance.random(table.num_rows) < 0.5 for table in (facts.questions, facts.passages))
+    held = facts.keep(questions, passages)
+    kept = facts.keep(questions, passages, tmp_path / "kept")
     assert (kept.digest, kept.name, kept.folder) == (held.digest, "facts", tmp_path / "kept")
     assert held.folder is None
     assert facts.select(["de"], tmp_path / "de").digest == facts.select(["de"]).digest

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import logging
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -31,7 +32,7 @@ def started(processors: int | None = None) -> Generator[Chunks]:
         processors: How many Ray may use; by default all but one, which reads and joins.
 
     Raises:
-        PanglotError: Ray is not installed.
+        PanglotError: Ray is not installed, or does not start.
     """
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     try:
@@ -44,7 +45,11 @@ def started(processors: int | None = None) -> Generator[Chunks]:
     ours = not ray.is_initialized()
     if ours:
         count = processors or max(1, (os.cpu_count() or 2) - 1)
-        ray.init(num_cpus=count, include_dashboard=False, log_to_driver=False, logging_level="error")
+        try:
+            ray.init(num_cpus=count, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:  # Ray raises no narrower one.
+            problem = f"Ray does not start: {str(error).splitlines()[0]}"
+            raise PanglotError(problem, field="ray", cure="try on a quieter machine, or leave it out") from error
     context = ray.data.DataContext.get_current()
     before = context.execution_options.preserve_order, context.enable_progress_bars
     context.execution_options.preserve_order, context.enable_progress_bars = True, False
@@ -62,9 +67,9 @@ def _read(path: Path) -> Iterator[pa.RecordBatch]:
 
     tasks = ray.data.from_items([{"task": json.dumps(task)} for task in _tasks(path)])
     # A table is a task; rows leave the workers as Arrow, and are never made into objects here.
-    for table in tasks.map_batches(_done, batch_size=1, batch_format="pyarrow").iter_batches(
-        batch_size=None, batch_format="pyarrow"
-    ):
+    done = tasks.map_batches(_done, batch_size=1, batch_format="pyarrow")
+    tables: Iterator[Any] = iter(done.iter_batches(batch_size=None, batch_format="pyarrow"))
+    for table in tables:
         failed = table["error"].drop_null()
         yield from table.filter(table["error"].is_null()).select(ROWS.names).cast(ROWS).to_batches()
         if len(failed):
