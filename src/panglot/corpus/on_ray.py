@@ -7,7 +7,7 @@ import gzip
 import json
 import logging
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ def started(processors: int | None = None) -> Generator[Chunks]:
     Ray is started if it is not running, and stopped afterwards in that case.
 
     Args:
-        processors: How many Ray may use; by default all but one, which reads and joins.
+        processors: How many a Ray that is started here may use; by default all but one, which reads and joins.
 
     Raises:
         PanglotError: Ray is not installed, or does not start.
@@ -44,7 +44,8 @@ def started(processors: int | None = None) -> Generator[Chunks]:
         ) from error
     ours = not ray.is_initialized()
     if ours:
-        count = processors or max(1, (os.cpu_count() or 2) - 1)
+        # A cluster that RAY_ADDRESS names is joined, and has its own processors.
+        count = None if os.environ.get("RAY_ADDRESS") else processors or max(1, (os.cpu_count() or 2) - 1)
         try:
             ray.init(num_cpus=count, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # Ray raises no narrower one.
@@ -68,7 +69,11 @@ def _read(path: Path) -> Iterator[pa.RecordBatch]:
     tasks = ray.data.from_items([{"task": json.dumps(task)} for task in _tasks(path)])
     # A table is a task; rows leave the workers as Arrow, and are never made into objects here.
     done = tasks.map_batches(_done, batch_size=1, batch_format="pyarrow")
-    tables: Iterator[Any] = iter(done.iter_batches(batch_size=None, batch_format="pyarrow"))
+    yield from _told(done.iter_batches(batch_size=None, batch_format="pyarrow"))
+
+
+def _told(tables: Iterable[Any]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows in tables of done tasks; raise the first mistake among them."""
     for table in tables:
         failed = table["error"].drop_null()
         yield from table.filter(table["error"].is_null()).select(ROWS.names).cast(ROWS).to_batches()
