@@ -49,7 +49,8 @@ def panglot_sample(folder: Path, rows: int) -> dict[str, Any]:
     from panglot.corpus.filters import drawn
 
     whole = Collection.open(folder / "panglot" / "whole")
-    found = whole.keep(*drawn(whole, max(1, rows // 100), seed=0), folder / "panglot" / "sampled")
+    questions, passages = drawn(whole, max(1, rows // 100), seed=0)
+    found = whole.keep(questions, passages, folder / "panglot" / "sampled")
     return {"rows": rows, "kept": found.passages.num_rows}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def test_workers_share_an_epoch_without_repeating_a_row(opened: Collection) -> N
     from torch.utils.data import DataLoader
 
     # One epoch: 20 facts in batches of 5.
-    steps = Steps([opened], Policy("mixed-mono", batch_size=5, seed=1), 4)
+    steps: Any = Steps([opened], Policy("mixed-mono", batch_size=5, seed=1), 4)
     loaded = list(DataLoader(steps, batch_size=None, num_workers=2))
     assert all(same(one, other) for one, other in zip(loaded, steps, strict=True))
     rows = np.concatenate([step.batch.rows for step in loaded])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from panglot._errors import PanglotError
@@ -22,24 +24,45 @@ def text(rows: list[dict[str, str]]) -> str:
     return "".join(json.dumps(row) + "\n" for row in rows)
 
 
-@pytest.mark.slow
-def test_the_same_bytes_and_the_same_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("ray")
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """A plain file of many stretches, a gzipped one, and one with a mark at its start."""
     monkeypatch.setattr(on_ray, "_STRETCH", 20_000)
-    paths = [tmp_path / "a.jsonl", tmp_path / "b.jsonl.gz", tmp_path / "c.jsonl"]
-    paths[0].write_text(text(ROWS[:900]))
-    paths[1].write_bytes(gzip.compress(text(ROWS[900:1800]).encode()))
-    paths[2].write_text(text(ROWS[1800:]))
-    prepare.prepare(paths, tmp_path / "plain")
-    with on_ray.started(processors=1) as read:
-        prepare.prepare(paths, tmp_path / "ray", read=read)
-        paths[2].write_text(text(ROWS[1800:1900]) + "{oops\n" + text(ROWS[1900:]) + '{"language": 5}\n')
-        with pytest.raises(PanglotError, match=r"c.jsonl, line 101: not JSON") as found:
-            prepare.prepare(paths, tmp_path / "broken", read=read)
-    assert found.value.cure
+    found = [tmp_path / "a.jsonl", tmp_path / "b.jsonl.gz", tmp_path / "c.jsonl"]
+    found[0].write_text(text(ROWS[:900]))
+    found[1].write_bytes(gzip.compress(text(ROWS[900:1800]).encode()))
+    found[2].write_bytes(b"\xef\xbb\xbf" + text(ROWS[1800:]).encode())
+    return found
+
+
+def agrees(paths: list[Path], folder: Path, read: prepare.Chunks) -> None:
+    """Check that what is read so makes the same files, and that of two mistakes the first is told."""
+    prepare.prepare(paths, folder / "plain")
+    prepare.prepare(paths, folder / "ray", read=read)
     for name in ("questions.arrow", "passages.arrow", "relevance.arrow", "collection.json"):
-        one, other = ((tmp_path / folder / name).read_bytes() for folder in ("plain", "ray"))
-        assert one == other, name
+        assert (folder / "plain" / name).read_bytes() == (folder / "ray" / name).read_bytes(), name
+    paths[0].write_text(text(ROWS[:700]) + "{oops\n" + text(ROWS[700:900]) + '{"language": 5}\n')
+    with pytest.raises(PanglotError, match=r"a.jsonl, line 701: not JSON") as found:
+        prepare.prepare(paths, folder / "broken", read=read)
+    assert found.value.cure
+
+
+def test_tasks_make_the_same_bytes(paths: list[Path], tmp_path: Path) -> None:
+    """What Ray's workers do, done here one task after the other."""
+
+    def read(path: Path) -> Iterator[pa.RecordBatch]:
+        tasks = [pa.table({"task": [json.dumps(task)]}) for task in on_ray._tasks(path)]
+        assert len(tasks) == 1 or path.name == "a.jsonl"
+        return on_ray._told(table for task in tasks for table in on_ray._done(task))
+
+    agrees(paths, tmp_path, read)
+
+
+@pytest.mark.slow
+def test_ray_makes_the_same_bytes(paths: list[Path], tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    with on_ray.started(processors=1) as read:
+        agrees(paths, tmp_path, read)
 
 
 def test_ray_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,6 +103,7 @@ def test_keys_of_one_hash_are_told_apart() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)), max_size=20))
+@settings(deadline=None)
 def test_what_hangs_together(pairs: list[tuple[int, int]]) -> None:
     from panglot.corpus._ties import Ties
 
@@ -119,6 +120,7 @@ values = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 
 
 @given(st.lists(st.tuples(values, values, values), max_size=6), st.integers(1, 4), st.integers(0, 9))
+@settings(deadline=None)
 def test_the_digest_is_that_of_all_values(rows: list[tuple[str, str, str]], size: int, grade: int) -> None:
     made = [Text(f"{i}{a}", b, c, a) for i, (a, b, c) in enumerate(rows)]
     whole = Collection.build("x", made, made, [(text.id, text.id, grade) for text in made])
@@ -131,6 +133,7 @@ def test_the_digest_is_that_of_all_values(rows: list[tuple[str, str, str]], size
 @given(
     st.lists(st.lists(st.integers(0, 9), max_size=4), min_size=1, max_size=4), st.lists(st.integers(0, 99), max_size=9)
 )
+@settings(deadline=None)
 def test_take(parts: list[list[int]], wanted: list[int]) -> None:
     column = pa.chunked_array(parts, pa.int64())
     rows = np.array([row % len(column) for row in wanted] if len(column) else [], np.int64)
@@ -139,9 +142,9 @@ def test_take(parts: list[list[int]], wanted: list[int]) -> None:
 
 def test_keeping_into_a_folder(tmp_path: Path, facts: Collection) -> None:
     chance = np.random.default_rng(3)
-    marks = [chance.random(table.num_rows) < 0.5 for table in (facts.questions, facts.passages)]
-    held = facts.keep(*marks)
-    kept = facts.keep(*marks, tmp_path / "kept")
+    questions, passages = (chance.random(table.num_rows) < 0.5 for table in (facts.questions, facts.passages))
+    held = facts.keep(questions, passages)
+    kept = facts.keep(questions, passages, tmp_path / "kept")
     assert (kept.digest, kept.name, kept.folder) == (held.digest, "facts", tmp_path / "kept")
     assert held.folder is None
     assert facts.select(["de"], tmp_path / "de").digest == facts.select(["de"]).digest

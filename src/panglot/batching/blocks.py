@@ -56,6 +56,7 @@ def text_numbers(texts: pa.ChunkedArray, chosen: npt.NDArray[np.bool_] | None = 
         if chosen is not None:
             column = column.filter(pa.array(chosen[start : start + len(column)]))
         start += batch.num_rows
-        parts.append(keys([" ".join((text or "").casefold().split()) for text in column.to_pylist()]))
+        plain = [" ".join((text or "").casefold().split()) for text in column.to_pylist()]
+        parts.append(keys(pa.array(plain, pa.string())))
     found[rows] = ranks(first_of(joined(parts)))
     return found

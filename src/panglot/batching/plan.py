@@ -79,7 +79,7 @@ class Plan:
         source = self.sources[stream.source]
         ends = {DISTILL[0]: (source.question,) * 2, DISTILL[1]: (source.passage,) * 2}
         asked, answered = ends.get(stream.kind, (source.question, source.passage))
-        questions, passages = asked[rows, x], answered[rows, y]
+        questions, passages = asked[rows, x].astype(np.int64), answered[rows, y].astype(np.int64)
         return Batch(k, stream.kind, stream.source, rows, questions, passages, None, x, y)
 
     def draw(self, k: int) -> tuple[int, int]:
@@ -158,7 +158,7 @@ class Plan:
     def _groups(self, step: int, stream: Stream, rows: Ints) -> Batch:
         """Return every version of the rows."""
         source = self.sources[stream.source]
-        question, passage = source.question[rows], source.passage[rows]
+        question, passage = source.question[rows].astype(np.int64), source.passage[rows].astype(np.int64)
         asked, x = np.nonzero(question >= 0)
         answered, y = np.nonzero(passage >= 0)
         positive = asked[:, None] == answered[None, :]

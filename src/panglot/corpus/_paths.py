@@ -98,8 +98,7 @@ def _rows_kept(paths: list[Path], name: str = "") -> Collection:
             return (parquet if paths[0].name.lower().endswith(".parquet") else jsonl).read(paths[0])
         with tempfile.TemporaryDirectory() as folder:
             found = prepare(paths, Path(folder) / "rows", name=name)
-            every = [np.ones(table.num_rows, bool) for table in (found.questions, found.passages)]
-            return found.keep(*every)
+            return found.keep(np.ones(found.questions.num_rows, bool), np.ones(found.passages.num_rows, bool))
 
     if sum(path.stat().st_size for path in paths) < _LARGE:
         return whole()

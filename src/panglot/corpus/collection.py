@@ -182,13 +182,13 @@ class Collection:
             PanglotError: None of them is in the collection.
         """
         wanted = pa.array(languages, pa.string())
-        keep = [marked(t, wanted) for t in (self.questions, self.passages)]
-        if not keep[0].any() or not keep[1].any():
+        questions, passages = marked(self.questions, wanted), marked(self.passages, wanted)
+        if not questions.any() or not passages.any():
             raise PanglotError(
                 f"{self.name} has no questions or no passages in {', '.join(languages)}",
                 cure=f"choose among {', '.join(self.languages)}",
             )
-        return self.keep(*keep, folder)
+        return self.keep(questions, passages, folder)
 
     def keep(
         self, questions: npt.NDArray[np.bool_], passages: npt.NDArray[np.bool_], folder: str | Path | None = None

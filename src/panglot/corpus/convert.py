@@ -200,4 +200,4 @@ _TABLES: Mapping[str, Callable[[Iterable[Line], Path], None]] = {"jsonl": _jsonl
 # What tells that a folder was written before.
 _MARKS = {"arrow": "collection.json", "beir": "corpus.jsonl", "trec": "qrels.txt"}
 #: What :func:`write` can write.
-FORMS = ("arrow", "beir", "jsonl", "parquet", "trec")
+FORMS = ("beir", "jsonl", "parquet", "trec", "arrow")

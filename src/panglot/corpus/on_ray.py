@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
+import logging
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,10 @@ def started(processors: int | None = None) -> Generator[Chunks]:
     Ray is started if it is not running, and stopped afterwards in that case.
 
     Args:
-        processors: How many Ray may use; by default all but one, which reads and joins.
+        processors: How many a Ray that is started here may use; by default all but one, which reads and joins.
 
     Raises:
-        PanglotError: Ray is not installed.
+        PanglotError: Ray is not installed, or does not start.
     """
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     try:
@@ -43,8 +44,13 @@ def started(processors: int | None = None) -> Generator[Chunks]:
         ) from error
     ours = not ray.is_initialized()
     if ours:
-        count = processors or max(1, (os.cpu_count() or 2) - 1)
-        ray.init(num_cpus=count, include_dashboard=False, log_to_driver=False, logging_level="error")
+        # A cluster that RAY_ADDRESS names is joined, and has its own processors.
+        count = None if os.environ.get("RAY_ADDRESS") else processors or max(1, (os.cpu_count() or 2) - 1)
+        try:
+            ray.init(num_cpus=count, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        except Exception as error:  # Ray raises no narrower one.
+            problem = f"Ray does not start: {str(error).splitlines()[0]}"
+            raise PanglotError(problem, field="ray", cure="try on a quieter machine, or leave it out") from error
     context = ray.data.DataContext.get_current()
     before = context.execution_options.preserve_order, context.enable_progress_bars
     context.execution_options.preserve_order, context.enable_progress_bars = True, False
@@ -62,9 +68,13 @@ def _read(path: Path) -> Iterator[pa.RecordBatch]:
 
     tasks = ray.data.from_items([{"task": json.dumps(task)} for task in _tasks(path)])
     # A table is a task; rows leave the workers as Arrow, and are never made into objects here.
-    for table in tasks.map_batches(_done, batch_size=1, batch_format="pyarrow").iter_batches(
-        batch_size=None, batch_format="pyarrow"
-    ):
+    done = tasks.map_batches(_done, batch_size=1, batch_format="pyarrow")
+    yield from _told(done.iter_batches(batch_size=None, batch_format="pyarrow"))
+
+
+def _told(tables: Iterable[Any]) -> Iterator[pa.RecordBatch]:
+    """Yield the rows in tables of done tasks; raise the first mistake among them."""
+    for table in tables:
         failed = table["error"].drop_null()
         yield from table.filter(table["error"].is_null()).select(ROWS.names).cast(ROWS).to_batches()
         if len(failed):

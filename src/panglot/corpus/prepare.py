@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -147,7 +148,7 @@ class _Named:
     def __call__(self, names: list[str]) -> list[str]:
         """Return names that are not taken: a taken one gets dashes."""
         while len(self._wide):
-            mine = keys(names)
+            mine = keys(pa.array(names, pa.string()))
             place = np.searchsorted(self._wide, mine.wide)
             near = np.minimum(place, len(self._wide) - 1)
             maybe = np.flatnonzero(self._wide[near] == mine.wide).tolist()
@@ -174,7 +175,7 @@ class _Writer:
         self._table, self._languages, self._named = table, languages, named
         self._codes = pa.array(codes, pa.string())
 
-    def texts(self, out: pa.RecordBatchWriter, side: str, rows: Ints32, origin: Ints32) -> None:
+    def texts(self, out: pa.ipc.RecordBatchFileWriter, side: str, rows: Ints32, origin: Ints32) -> None:
         pending: list[pa.RecordBatch] = []
         for start in range(0, len(rows), _PIECE):
             part, far = rows[start : start + _PIECE], origin[start : start + _PIECE]
@@ -205,50 +206,42 @@ class _Writer:
         return pa.array(names, pa.string())
 
 
-def _judgements(out: pa.RecordBatchWriter, layout: Layout) -> None:
+def _judgements(out: pa.ipc.RecordBatchFileWriter, layout: Layout) -> None:
     for start in range(0, len(layout.questions), BATCH):
         question, passage = layout.judgements(start, min(start + BATCH, len(layout.questions)))
         grade = np.ones(len(question), np.int16)
         out.write_batch(pa.record_batch([pa.array(each) for each in (question, passage, grade)], schema=RELEVANCE))
 
 
-def _file(path: Path, schema: pa.Schema) -> pa.RecordBatchFileWriter:
+def _file(path: Path, schema: pa.Schema) -> pa.ipc.RecordBatchFileWriter:
     return pa.ipc.new_file(str(path), schema)
 
 
 def _told(clash: Clash, table: pa.Table, starts: Sequence[tuple[int, Path]]) -> PanglotError:
     """Return the error that :func:`panglot.corpus._rows.collect` raises for a row."""
-    row = take_row(table, clash.row)
-    file = max((start, number, path) for number, (start, path) in enumerate(starts) if start <= clash.row)[2]
-    place = {"file": file, "line": row["line"]}
-    if clash.what == "id":
-        before = take_row(table, clash.other)["line"]
-        return PanglotError(
-            f"the id {row['id']!r} is used before, in line {before}",
-            **place,
-            field="id",
-            cure="give each line its own id",
-        )
-    if clash.what == "language":
-        try:
-            canonical(row["language"][1:])
-        except PanglotError as error:
-            return PanglotError(error.problem, **place, field="language", cure=error.cure)
-    if clash.what == "unanswered":
-        return PanglotError(
-            "a question without a relevant passage",
-            **place,
-            field="passage",
-            cure="add the passage that answers it, in this line or in another line of its group",
-        )
-    return PanglotError(
-        f"the group {row['group']!r} has another {clash.what} in {row['language']} already",
-        **place,
-        field=clash.what,
-        cure="give it a group of its own; equal passages of several groups are recognised",
-    )
+    row = _row(table, clash.row)
+    file = [path for start, path in starts if start <= clash.row][-1]
+    field, what = clash.what, clash.what
+    if what == "id":
+        problem = f"the id {row['id']!r} is used before, in line {_row(table, clash.other)['line']}"
+        cure = "give each line its own id"
+    elif what == "language":
+        problem, cure = _unknown(row["language"][1:])
+    elif what == "unanswered":
+        field, problem = "passage", "a question without a relevant passage"
+        cure = "add the passage that answers it, in this line or in another line of its group"
+    else:
+        problem = f"the group {row['group']!r} has another {what} in {row['language']} already"
+        cure = "give it a group of its own; equal passages of several groups are recognised"
+    return PanglotError(problem, file=file, line=row["line"], field=field, cure=cure)
 
 
-def take_row(table: pa.Table, row: int) -> dict[str, object]:
-    """Return one row."""
+def _unknown(code: str) -> tuple[str, str]:
+    try:
+        return f"{canonical(code)} is unknown", ""  # It is not: this code was refused before.
+    except PanglotError as error:
+        return error.problem, error.cure or ""
+
+
+def _row(table: pa.Table, row: int) -> dict[str, Any]:
     return table.slice(row, 1).to_pylist()[0]
