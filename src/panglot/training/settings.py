@@ -260,7 +260,7 @@ class Settings:
         ``leave_out`` was there, nothing was left out.
         """
         plain = cls(on=("any",)).essence()
-        whole = {**plain, "leave_out": [], **essence}
+        whole: dict[str, Any] = {**plain, "leave_out": [], **essence}
         return {**whole, **{name: plain[name] for name in unused(whole["mixing"], whole["objectives"])}}
 
     def to_toml(self) -> str:
