@@ -59,8 +59,8 @@ def _versions(collection: Collection, one: Ints) -> Sparse:
     questions, passages = collection.questions.num_rows, collection.passages.num_rows
     row = np.arange(questions)
     asks = connect(
-        questions, (row, group_numbers(collection.questions)), (row, text_numbers(collection.questions["text"]))
-    )
+        questions, [(row, group_numbers(collection.questions)), (row, text_numbers(collection.questions["text"]))]
+    ).astype(np.int64)
     group = group_numbers(collection.passages)
     question_of, passage_of = collection.pairs
     names = dict(zip(collection.passages["group"].to_pylist(), group.tolist(), strict=True))
