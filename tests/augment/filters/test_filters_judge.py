@@ -173,4 +173,4 @@ def test_human_translations_of_many_scripts_are_spared(data_dir: Path) -> None:
     for code in codes:
         for a, b in (("en", code), (code, "en")):
             dropped[f"{a}-{b}"] = sum(bool(judge(each[a], each[b], a, b, Thresholds())) for each in groups) / 100
-    assert max(dropped.values()) <= 0.06, dropped
+    assert max(dropped.values()) <= 0.08, dropped
