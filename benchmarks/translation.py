@@ -175,7 +175,7 @@ def runs(options: argparse.Namespace, *more: str) -> int:
     command = [
         sys.executable, str(ROOT / "benchmarks" / "strategies.py"), "--only", "english", "hybrid", "--pairs", "2048",
         "--settings", str(ROOT / "benchmarks" / "translation.toml"), "--output", str(options.runs / "models"),
-        "--results", str(options.results / "translation"), "--table", str(options.results / "translation.md"),
+        "--results", str(options.results / "translation"), "--table", str(options.results / "translation_trained.md"),
         "--data-dir", str(options.data_dir.resolve()), "--seeds", *map(str, options.seeds),
         *(["--threads", str(options.threads)] if options.threads else []), *more,
     ]  # fmt: skip
