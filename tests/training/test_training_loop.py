@@ -260,8 +260,7 @@ def test_two_processes_train_what_one_does(recipe: Settings, tmp_path: Path) -> 
         "torch.distributed.run",
         "--nproc-per-node",
         "2",
-        "--master-port",
-        "29611",
+        "--standalone",
     ]
     done = subprocess.run(
         [*launch, str(script), str(tmp_path / "recipe.toml"), str(two)],
@@ -418,7 +417,14 @@ def test_two_processes_decide_as_the_first_one_does(recipe: Settings, facts_fold
     )
     (tmp_path / "two.py").write_text(_TWO)
     (tmp_path / "recipe.toml").write_text(settings.to_toml())
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29613"]
+    launch = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc-per-node",
+        "2",
+        "--standalone",
+    ]
     done = subprocess.run(
         [*launch, str(tmp_path / "two.py"), str(tmp_path / "recipe.toml"), str(tmp_path / "two")],
         env=environment(), capture_output=True, text=True, check=False, timeout=240,
