@@ -54,6 +54,16 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
 
 
+def in_two_processes(script: Path, *arguments: Path) -> None:
+    """Run a script under torchrun, on a port that is free."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    done = subprocess.run(
+        [*launch, str(script), *map(str, arguments)],
+        env=environment(), capture_output=True, text=True, check=False, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 def test_a_run_learns_and_loads_in_plain_sentence_transformers(recipe: Settings, facts: Any) -> None:
     from sentence_transformers import SentenceTransformer
 
@@ -254,19 +264,7 @@ def test_two_processes_train_what_one_does(recipe: Settings, tmp_path: Path) -> 
     )
     (tmp_path / "recipe.toml").write_text(settings.to_toml())
     two = tmp_path / "two"
-    launch = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--standalone",
-    ]
-    done = subprocess.run(
-        [*launch, str(script), str(tmp_path / "recipe.toml"), str(two)],
-        env=environment(), capture_output=True, text=True, check=False, timeout=240,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    in_two_processes(script, tmp_path / "recipe.toml", two)
     for name, tensor in weights(two).items():
         torch.testing.assert_close(tensor, weights(settings.output)[name], atol=1e-5, rtol=0)
     losses = [
@@ -417,19 +415,7 @@ def test_two_processes_decide_as_the_first_one_does(recipe: Settings, facts_fold
     )
     (tmp_path / "two.py").write_text(_TWO)
     (tmp_path / "recipe.toml").write_text(settings.to_toml())
-    launch = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc-per-node",
-        "2",
-        "--standalone",
-    ]
-    done = subprocess.run(
-        [*launch, str(tmp_path / "two.py"), str(tmp_path / "recipe.toml"), str(tmp_path / "two")],
-        env=environment(), capture_output=True, text=True, check=False, timeout=240,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+    in_two_processes(tmp_path / "two.py", tmp_path / "recipe.toml", tmp_path / "two")
     first, second = (load_file(f"{tmp_path / 'two'}.rank{rank}.safetensors") for rank in (0, 1))
     assert first["step"] == 6  # the best at 2, two measurements without a better one
     assert same(first, second)
