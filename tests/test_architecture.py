@@ -18,8 +18,10 @@ ORDER = (
     "mining",
     "training",
     "probe",
+    "search",
     "report",
     "study",
+    "service",
     "cli",
 )
 #: Opening a folder that a later stage wrote; imported where it is needed.

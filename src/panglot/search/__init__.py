@@ -1,0 +1,1 @@
+"""Search: documents in, passages in any language out."""
