@@ -1,7 +1,7 @@
 """What gradient mixing costs beside batches in turns at equal pairs: seconds a pair, and memory.
 
     python benchmarks/mixing.py                               # every way over mono and cross batches, 2 objectives
-    python benchmarks/mixing.py --objectives 8 33 121 --ways mean pcgrad   # by number of objectives
+    python benchmarks/mixing.py --objectives 8 33 120 --ways mean pcgrad   # by number of objectives
 
 Two objectives are mono and cross batches, beside hybrid; more are one per language of ntrex-128's passages, beside
 mono. Every run is a process of its own with the same pairs: batches in turns (the way ``none``) take one a step, mixing
