@@ -5,12 +5,18 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from panglot._errors import PanglotError
 from panglot._files import cache_folder, digest
 from panglot.corpus.collection import Collection
 
+# Parts of collections with so many passages are kept too, for they may not fit into memory.
+MANY = 1_000_000
 # Goes up whenever a reader gives other rows for the same files.
 READERS = 4
 
@@ -53,6 +59,26 @@ def built_once(
     except PanglotError as error:
         _log.warning("not cached: %s", error)
         return collection
+
+
+def kept(collection: Collection, questions: npt.NDArray[np.bool_], passages: npt.NDArray[np.bool_]) -> Collection:
+    """Return the marked rows, as :meth:`Collection.keep` does, without filling the memory.
+
+    All are the collection itself; where a saved collection keeps a million passages or more, they are written to the
+    cache once, and memory-mapped.
+    """
+    if questions.all() and passages.all():
+        return collection
+    home = collection.folder
+    if home is None or np.count_nonzero(passages) < MANY:
+        return collection.keep(questions, passages)
+    marks = digest(*(np.packbits(side).tobytes() for side in (questions, passages)))
+    found = built_once(
+        source_key(home.glob("*.arrow"), kept=marks),
+        lambda: collection.keep(questions, passages),
+        lambda folder: collection.keep(questions, passages, folder),
+    )
+    return replace(found, name=collection.name, about=collection.about)
 
 
 def _writable(folder: Path) -> bool:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from panglot.corpus._keys import Ints32, Keys, first_of, first_of_numbers, ranks, smallest_together
+from panglot.corpus._keys import Ints32, Keys, first_of, first_of_numbers, in_language, ranks, smallest_together
 
 Bools = npt.NDArray[np.bool_]
 
@@ -97,7 +97,7 @@ def laid_out(rows: Rows) -> Layout | Clash:
     of_version = group[versions]
     starts = np.zeros(count + 1, np.int32)
     np.cumsum(np.bincount(of_version, minlength=count), out=starts[1:])
-    first = first_of(_in_language(rows.passage[versions], rows.language[versions]))
+    first = first_of(in_language(rows.passage[versions], rows.language[versions]))
     answers = ranks(first)
     passages = versions[first == np.arange(len(first), dtype=np.int32)]
     del first
@@ -155,9 +155,3 @@ def _versions(there: Bools, group: Ints32, language: npt.NDArray[np.int16], lang
     mine = group[held]
     # Files mostly have their groups one after the other.
     return held if (mine[:-1] <= mine[1:]).all() else held[np.argsort(mine, kind="stable")]
-
-
-def _in_language(found: Keys, language: npt.NDArray[np.int16]) -> Keys:
-    """Return keys of texts in languages: equal texts of two languages are not one."""
-    salt = (language.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    return Keys(found.wide ^ salt.view(np.int64), found.check ^ (salt >> np.uint64(32)).astype(np.uint32))

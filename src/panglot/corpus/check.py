@@ -11,6 +11,7 @@ from panglot._errors import PanglotError
 from panglot.corpus import _rows, overlap, registry
 from panglot.corpus.cards import CARDS
 from panglot.corpus.collection import Collection
+from panglot.corpus.shared import shared
 from panglot.corpus.sib200 import is_mojibake
 from panglot.corpus.sieve import Broken, sieve
 
@@ -81,7 +82,7 @@ def check(name_or_path: str | Path, *, against: Sequence[str] = (), data_dir: st
             if not Path(name).exists() and name.partition(":")[0].partition("@")[0] not in CARDS:
                 raise
             unread[name] = str(error)
-    found = overlap.leave_out(collection, tests)[1] if tests else ()
+    found = overlap.verdict(collection, shared(collection, tests)).overlaps if tests else ()
     return Report(collection.name, tuple(broken), tuple(remarks(collection)), found, collection, unread)
 
 
