@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
@@ -42,6 +42,7 @@ def plain_blocks(c: Collection) -> list[set[str]]:
     return merged
 
 
+@settings(deadline=None)
 @given(collections())
 def test_blocks_are_the_connected_parts(c: Collection) -> None:
     q, p = blocks(c)
@@ -54,6 +55,7 @@ def test_blocks_are_the_connected_parts(c: Collection) -> None:
     assert list(dict.fromkeys(firsts.tolist())) == list(range(len(found)))  # numbered by first appearance
 
 
+@settings(deadline=None)
 @given(collections(), st.floats(0.05, 0.95), st.integers(0, 9))
 def test_nothing_leaks(c: Collection, share: float, seed: int) -> None:
     try:
