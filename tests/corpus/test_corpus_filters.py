@@ -87,7 +87,7 @@ def test_large_files_are_read_in_pieces_and_kept(big: Path, monkeypatch: pytest.
     assert german.digest == whole.select(["de"]).digest
     monkeypatch.setattr(_paths, "prepare", None)
     assert read(big).digest == whole.digest
-    monkeypatch.setattr(_cache, "_writable", lambda _: False)
+    monkeypatch.setattr(_cache, "writable", lambda _: False)
     paths[0].touch()
     assert read(paths[0]).digest == single.digest
 

@@ -32,6 +32,11 @@ def source_key(files: Iterable[Path], **options: object) -> str:
     return digest(*parts)
 
 
+def folder() -> Path:
+    """Return the folder of cached collections."""
+    return cache_folder() / "collections"
+
+
 def built_once(
     key: str, build: Callable[[], Collection], write: Callable[[Path], Collection] | None = None
 ) -> Collection:
@@ -44,18 +49,18 @@ def built_once(
         build: Makes the collection in memory.
         write: Makes it in a folder instead, for what memory may not hold.
     """
-    folder = cache_folder() / "collections" / key
-    if folder.is_dir():
+    place = folder() / key
+    if place.is_dir():
         try:
-            return Collection.open(folder)
+            return Collection.open(place)
         except (PanglotError, KeyError, TypeError) as error:
-            _log.warning("building %s again: %s", folder.name[:12], error)
-    if write is not None and _writable(folder.parent):
-        return write(folder)
+            _log.warning("building %s again: %s", place.name[:12], error)
+    if write is not None and writable(place.parent):
+        return write(place)
     collection = build()
     try:
-        collection.save(folder)
-        return Collection.open(folder)
+        collection.save(place)
+        return Collection.open(place)
     except PanglotError as error:
         _log.warning("not cached: %s", error)
         return collection
@@ -81,10 +86,11 @@ def kept(collection: Collection, questions: npt.NDArray[np.bool_], passages: npt
     return replace(found, name=collection.name, about=collection.about)
 
 
-def _writable(folder: Path) -> bool:
+def writable(place: Path) -> bool:
+    """Tell whether a folder can be written, making it if it is not there."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
             return True
     except OSError:
         return False

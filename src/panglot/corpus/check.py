@@ -13,7 +13,7 @@ from panglot.corpus.cards import CARDS
 from panglot.corpus.collection import Collection
 from panglot.corpus.shared import shared
 from panglot.corpus.sib200 import is_mojibake
-from panglot.corpus.sieve import Broken, sieve
+from panglot.corpus.sieve import NO_QUESTION, Broken, sieve
 
 _EXAMPLES = 3
 
@@ -98,8 +98,7 @@ def read(name_or_path: str | Path, *, data_dir: str | Path | None = None) -> tup
     if not known and path.is_file() and ending in ("jsonl", "ndjson", "parquet"):
         rows, broken = sieve(path)
         if not any(row.question is not None for row in rows):
-            why = Broken(1, "question", "no line with a question can be used", "add a question, or mend the lines")
-            return None, broken or [why]
+            return None, broken or [NO_QUESTION]
         return _rows.collect(path.name.split(".", 1)[0], rows, {"candidates": "passage"}), broken
     if not known and not path.exists():
         return registry.read(name_or_path, data_dir=data_dir), []
