@@ -15,7 +15,7 @@ from panglot._errors import PanglotError
 from panglot._files import cache_folder, digest
 from panglot.corpus.collection import Collection
 
-# Parts of collections with so many passages are kept too, for they may not fit into memory.
+# Parts of collections with so many texts are kept too, for they may not fit into memory.
 MANY = 1_000_000
 # Goes up whenever a reader gives other rows for the same files.
 READERS = 4
@@ -69,13 +69,13 @@ def built_once(
 def kept(collection: Collection, questions: npt.NDArray[np.bool_], passages: npt.NDArray[np.bool_]) -> Collection:
     """Return the marked rows, as :meth:`Collection.keep` does, without filling the memory.
 
-    All are the collection itself; where a saved collection keeps a million passages or more, they are written to the
-    cache once, and memory-mapped.
+    All are the collection itself; a million or more of a saved collection are written to the cache once, and
+    memory-mapped.
     """
     if questions.all() and passages.all():
         return collection
     home = collection.folder
-    if home is None or np.count_nonzero(passages) < MANY:
+    if home is None or np.count_nonzero(questions) + np.count_nonzero(passages) < MANY:
         return collection.keep(questions, passages)
     marks = digest(*(np.packbits(side).tobytes() for side in (questions, passages)))
     found = built_once(
