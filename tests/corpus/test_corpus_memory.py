@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-FEW, MANY = 20_000, 200_000
+FEW, MANY = 10_000, 110_000
 CHILD = """
 import json, sys
 from pathlib import Path
@@ -55,7 +55,7 @@ def _rows(path: Path, start: int, end: int) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
-@pytest.mark.parametrize(("stage", "most"), [("prepare", 150), ("load", 150)])
+@pytest.mark.parametrize(("stage", "most"), [("prepare", 300), ("load", 300)])
 def test_memory_does_not_grow_with_the_texts(
     stage: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,7 +32,7 @@ def disagreements(rows: Rows) -> Disagreements:
     """Return the rows that :func:`panglot.corpus.sieve.sieve` drops for what binds lines together.
 
     Of rows that do not agree the first one stays. Only those that share an id or a version with a row that differs
-    are looked at one by one: some 200 bytes each.
+    are looked at one by one.
     """
     group = group_numbers(rows)
     suspects = _suspects(rows, group)

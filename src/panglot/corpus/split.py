@@ -23,7 +23,7 @@ def blocks(collection: Collection) -> tuple[Ints32, Ints32]:
 
     Blocks are the connected parts of the collection: texts of one group, equal texts of one side and
     language, and a question and the passages that it was judged with, are in one block. They are numbered
-    by first question, then by first passage. Texts pass by in pieces: what stays in memory is some 50 bytes a text.
+    by first question, then by first passage. Texts pass by in pieces.
     """
     questions, passages = collection.questions.num_rows, collection.passages.num_rows
     block = connect(questions + passages, _ties(collection))
