@@ -66,7 +66,7 @@ def big(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two files of rows in a folder, which count as large."""
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(_paths, "_LARGE", 1)
-    monkeypatch.setattr(_paths, "_MANY", 1)
+    monkeypatch.setattr(_cache, "MANY", 1)
     folder = tmp_path / "parts"
     folder.mkdir()
     for name, rows in (("a.jsonl", ROWS[::2]), ("b.jsonl", ROWS[1::2])):
@@ -87,7 +87,7 @@ def test_large_files_are_read_in_pieces_and_kept(big: Path, monkeypatch: pytest.
     assert german.digest == whole.select(["de"]).digest
     monkeypatch.setattr(_paths, "prepare", None)
     assert read(big).digest == whole.digest
-    monkeypatch.setattr(_cache, "_writable", lambda _: False)
+    monkeypatch.setattr(_cache, "writable", lambda _: False)
     paths[0].touch()
     assert read(paths[0]).digest == single.digest
 

@@ -70,7 +70,7 @@ def test_what_was_found_is_remembered_until_a_file_changes(
     assert (first.overlaps[0].equal, first.overlaps[0].groups) == (1, 1)
     with monkeypatch.context() as patched:
         patched.setattr(registry, "read", lambda *_, **__: pytest.fail("read again"))
-        patched.setattr("panglot.corpus.overlap.grams", lambda _: pytest.fail("hashed again"))
+        patched.setattr("panglot.corpus.shared.grams", lambda _: pytest.fail("hashed again"))
         again = guard(training, [str(test)])
     assert (again.collection.digest, again.overlaps) == (first.collection.digest, first.overlaps)
     test.write_text('{"language": "en", "question": "Where is the river?", "passage": "North!"}\n', "utf-8")

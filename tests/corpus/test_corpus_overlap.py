@@ -1,4 +1,5 @@
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.corpus import xor_questions
+from panglot.corpus import _cache, _maps, xor_questions
 from panglot.corpus.collection import Collection, Text
 from panglot.corpus.overlap import Texts, leave_out, prepare
 from panglot.corpus.registry import read
@@ -112,6 +113,76 @@ def test_nothing_shared_leaves_all() -> None:
     assert leave_out(_made(), [])[0].digest == _made().digest
     with pytest.raises(PanglotError, match="a threshold of 0"):
         leave_out(_made(), [test], threshold=0)
+
+
+WORDS = [" ".join(f"w{n}" for n in range(start, start + 9)) for start in range(0, 40, 3)]
+some_texts = st.lists(
+    st.tuples(st.sampled_from(["de", "en"]), st.integers(0, 6), st.lists(st.sampled_from(WORDS), max_size=3)),
+    min_size=1, max_size=12,
+)  # fmt: skip
+
+
+@st.composite
+def collections(draw: st.DrawFn) -> Collection:
+    questions, passages = (
+        [Text(f"{n}", code, f"g{group}", " ".join(words)) for n, (code, group, words) in enumerate(draw(some_texts))]
+        for _ in range(2)
+    )
+    pairs = draw(st.lists(st.tuples(st.sampled_from(questions), st.sampled_from(passages)), max_size=9))
+    return Collection.build("x", questions, passages, [(q.id, p.id, draw(st.integers(0, 1))) for q, p in pairs])
+
+
+def _held_whole(training: Collection, test: Collection, threshold: float) -> tuple[Collection, tuple[object, ...]]:
+    """The same with all texts in memory at once."""
+    tables = training.questions, training.passages
+    texts = list(dict.fromkeys(text for table in tables for text in table["text"].to_pylist()))
+    known = prepare(test)[1]
+    found = Texts(texts).matches(known)
+    taken = found.share >= threshold
+    gone_texts = {texts[place] for place in found.first[taken]}
+    equal = len(set(found.first[found.equal].tolist()))
+    pairs = [(texts[a], known.texts[b]) for a, b in zip(found.first, found.second, strict=True)]
+    below = np.where(taken, 0, found.share)
+    gone_groups = [{r["group"] for r in table.to_pylist() if r["text"] in gone_texts} for table in tables]
+    groups = sum(map(len, gone_groups))
+    rows = [[r["group"] for r in table.to_pylist()] for table in tables]
+    passages = np.array([group in gone_groups[1] for group in rows[1]])
+    gone_groups[0] |= {rows[0][q] for q, p in zip(*training.pairs, strict=True) if passages[p]}
+    questions = np.array([group in gone_groups[0] for group in rows[0]])
+    nearest = pairs[int(below.argmax())] if below.max(initial=0) else None
+    examples = tuple(pairs[at] for at in np.flatnonzero(taken)[:3])
+    told = equal, len(gone_texts) - equal, float(below.max(initial=0)), groups, examples, nearest
+    return training.keep(~questions, ~passages), told
+
+
+@settings(deadline=None, max_examples=80)
+@given(collections(), collections(), st.sampled_from([0.3, 0.5, 0.9, 1.0]), st.booleans())
+def test_passing_by_in_pieces_finds_what_holding_all_finds(
+    training: Collection, test: Collection, threshold: float, small: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        if small:
+            patched.setattr(_maps, "BATCH", 2)
+            patched.setattr("panglot.corpus._grams._CHUNK", 40)
+        left, (found,) = leave_out(training, [test], threshold=threshold)
+    expected, told = _held_whole(training, test, threshold)
+    assert left.digest == expected.digest
+    assert told == (found.equal, found.near, found.highest, found.groups, found.examples, found.nearest)
+
+
+def test_what_is_left_of_a_large_set_is_mapped_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(_cache, "MANY", 1)
+    test = Collection.build("t", [Text("q", "de", "q", "DE question 3 here!")], [Text("p", "en", "p", "")], [])
+    _made().save(tmp_path / "made")
+    saved = replace(Collection.open(tmp_path / "made"), name="mine")
+    left, _ = leave_out(saved, [test])
+    assert left.folder is not None
+    assert left.folder.is_relative_to(tmp_path / "cache")
+    assert (left.name, left.digest) == ("mine", leave_out(_made(), [test])[0].digest)
+    assert leave_out(saved, [test])[0].folder == left.folder
+    other = Collection.build("t", [Text("q", "de", "q", "something else")], [Text("p", "en", "p", "")], [])
+    assert leave_out(saved, [other])[0] is saved
 
 
 def _highest(left: Collection, right: Collection) -> float:

@@ -2,13 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
 from panglot.corpus import mlqa
 from panglot.corpus.collection import Collection, Text
-from panglot.corpus.split import blocks, hold_out
+from panglot.corpus.split import blocks, hold_out, sample
 
 side = st.lists(
     st.tuples(st.sampled_from(["en", "de"]), st.integers(0, 8), st.integers(0, 12)), min_size=1, max_size=25
@@ -42,6 +42,7 @@ def plain_blocks(c: Collection) -> list[set[str]]:
     return merged
 
 
+@settings(deadline=None)
 @given(collections())
 def test_blocks_are_the_connected_parts(c: Collection) -> None:
     q, p = blocks(c)
@@ -54,6 +55,7 @@ def test_blocks_are_the_connected_parts(c: Collection) -> None:
     assert list(dict.fromkeys(firsts.tolist())) == list(range(len(found)))  # numbered by first appearance
 
 
+@settings(deadline=None)
 @given(collections(), st.floats(0.05, 0.95), st.integers(0, 9))
 def test_nothing_leaks(c: Collection, share: float, seed: int) -> None:
     try:
@@ -68,6 +70,23 @@ def test_nothing_leaks(c: Collection, share: float, seed: int) -> None:
         assert not {*mine["group"].to_pylist()} & {*theirs["group"].to_pylist()}
         shared = [{(x["language"], x["text"]) for x in t.to_pylist()} for t in (mine, theirs)]
         assert not shared[0] & shared[1]
+
+
+@settings(deadline=None)
+@given(collections(), st.floats(0.05, 0.95), st.integers(0, 9))
+def test_a_sample_has_the_questions_of_a_dev_set_and_passages_that_none_asks_for(
+    c: Collection, share: float, seed: int
+) -> None:
+    try:
+        _, dev = hold_out(c, share, seed)
+    except PanglotError:
+        return
+    part = sample(c, share, seed)
+    assert part.questions.equals(dev.questions)
+    asked, said = blocks(c)
+    ids = c.passages["id"].to_pylist()
+    answering = {ids[row] for row in np.flatnonzero(np.isin(said, asked))}
+    assert {*part.passages["id"].to_pylist()} & answering == {*dev.passages["id"].to_pylist()}
 
 
 def test_mlqa(data_dir: Path) -> None:

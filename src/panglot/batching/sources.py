@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.batching import _kept
-from panglot.batching.blocks import connect, text_numbers
-from panglot.corpus._keys import Ints32, numbered
+from panglot.batching.blocks import text_numbers
+from panglot.corpus._keys import Ints32, connect, numbered
 from panglot.corpus._maps import walk
 from panglot.corpus.collection import Collection, Ints, pc
 
@@ -101,7 +101,7 @@ def _found(collection: Collection) -> _kept.Rows:
         _languages(table, collection.languages) for table in (collection.questions, collection.passages)
     )
     answered = np.zeros(int(group.max(initial=-1)) + 1, bool)
-    for question_of, _ in _pairs(collection):
+    for question_of, _ in collection.walk_pairs():
         answered[group[question_of]] = True
     if not answered.any():
         raise PanglotError(
@@ -154,7 +154,7 @@ def _answers(
     best = np.full((groups, len(collection.languages)), np.iinfo(np.int32).max, np.int32)
     links: list[Ints] = []
     mono = False
-    for question_of, passage_of in _pairs(collection):
+    for question_of, passage_of in collection.walk_pairs():
         mine = group[question_of]
         np.minimum.at(best, (mine, said_in[passage_of]), passage_of)
         # The versions of a question mostly follow each other, and have the same answers.
@@ -168,13 +168,6 @@ def _answers(
     linked_group = (linked // collection.passages.num_rows).astype(np.int32)
     linked %= collection.passages.num_rows
     return best, (linked_group, linked.astype(np.int32)), mono
-
-
-def _pairs(collection: Collection) -> Iterator[tuple[Ints32, Ints32]]:
-    """Yield the relevant ``(questions, passages)``, a piece at a time."""
-    for batch in walk(collection.relevance):
-        relevant = batch["grade"].to_numpy() > 0
-        yield batch["question"].to_numpy()[relevant], batch["passage"].to_numpy()[relevant]
 
 
 def _languages(table: pa.Table, languages: tuple[str, ...]) -> Codes:

@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 
 from panglot._errors import PanglotError
-from panglot.corpus import check as checking
 from panglot.corpus import convert as converting
-from panglot.corpus import filters, registry
+from panglot.corpus import filters, registry, skipping
 from panglot.corpus._paths import row_files
 from panglot.corpus.language import canonical
 from panglot.corpus.sieve import keep_aside
@@ -71,12 +70,12 @@ def convert(
             _tell(converting.prepare_rows(files, output, advance, on_ray=on_ray))
         return
     if skip_broken:
-        collection, broken = checking.read(name, data_dir=data_dir)
+        collection, broken = skipping.read(name, data_dir=data_dir)
         if broken:
             place = aside or output.with_name(f"{output.name}.broken.jsonl")
             click.echo(f"{keep_aside(broken, place):,} broken lines left out, kept in {place}", err=True)
         if collection is None:
-            raise PanglotError("nothing is left without the broken lines", file=name, cure=broken[0].cure)
+            raise PanglotError("nothing is left without the broken lines", file=name, cure=next(iter(broken)).cure)
     else:
         collection = registry.read(name, data_dir=data_dir, languages=None if walked else codes)
     marks = None

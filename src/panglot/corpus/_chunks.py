@@ -54,13 +54,13 @@ def chunks(path: Path) -> Iterator[pa.RecordBatch]:
             batch = checked(data, line, path)
             if batch.num_rows:
                 yield batch
-    except _CutError as cut:
+    except CutError as cut:
         # The lines before the cut are read one by one: one of them may be wrong, and is to be named first.
         rest = ((line, text) for line, text in numbered_lines(path) if line >= cut.line)
-        yield _slowly((jsonl.parsed(text, path, line) for line, text in rest))
+        yield slowly((jsonl.parsed(text, path, line) for line, text in rest))
 
 
-class _CutError(Exception):
+class CutError(Exception):
     """A gzip file ends before its time."""
 
     def __init__(self, line: int) -> None:
@@ -80,7 +80,7 @@ def stretches(path: Path) -> Iterator[tuple[bytes, int]]:
             try:
                 data = stream.read(_STRETCH) + stream.readline()
             except (EOFError, zlib.error, gzip.BadGzipFile):
-                raise _CutError(line) from None
+                raise CutError(line) from None
             if not data:
                 break
             data = data.removeprefix(BOM) if line == 1 else data
@@ -104,11 +104,10 @@ def checked(data: bytes, line: int, path: Path) -> pa.RecordBatch:
     Raises:
         PanglotError: As :func:`chunks`.
     """
-    found = _quickly(data)
-    if found is not None and (columns := _sound(found)) is not None:
-        return _batch(columns, range(line, line + len(columns["language"])))
+    if (found := quickly(data, line)) is not None:
+        return found
     lines = ((number, decoded(raw, path, number)) for number, raw in enumerate(io.BytesIO(data), line))
-    return _slowly(jsonl.parsed(text, path, number) for number, text in lines if text)
+    return slowly(jsonl.parsed(text, path, number) for number, text in lines if text)
 
 
 def checked_table(batch: pa.RecordBatch, line: int, path: Path) -> pa.RecordBatch:
@@ -117,19 +116,29 @@ def checked_table(batch: pa.RecordBatch, line: int, path: Path) -> pa.RecordBatc
     Raises:
         PanglotError: As :func:`chunks`.
     """
+    if (found := quickly_table(batch, line)) is not None:
+        return found
+    return slowly(_rows.row(values, path, number) for number, values in enumerate(batch.to_pylist(), line))
+
+
+def quickly(data: bytes, line: int) -> pa.RecordBatch | None:
+    """Return the lines as :func:`checked` does; None where one of them needs a closer look."""
+    found = _parsed(data)
+    return None if found is None else _if_sound(found, line)
+
+
+def quickly_table(batch: pa.RecordBatch, line: int) -> pa.RecordBatch | None:
+    """Return the rows as :func:`checked_table` does; None where one of them needs a closer look."""
     found = {
         name: batch[name] if name in batch.schema.names else pa.nulls(batch.num_rows, pa.string())
         for name in _FIELDS.names
     }
-    strings = (pa.string(), pa.large_string(), pa.null())
-    if all(column.type in strings for column in found.values()):
-        columns = _sound({name: column.cast(pa.string()) for name, column in found.items()})
-        if columns is not None:
-            return _batch(columns, range(line, line + batch.num_rows))
-    return _slowly(_rows.row(values, path, number) for number, values in enumerate(batch.to_pylist(), line))
+    if any(column.type not in (pa.string(), pa.large_string(), pa.null()) for column in found.values()):
+        return None
+    return _if_sound({name: column.cast(pa.string()) for name, column in found.items()}, line)
 
 
-def _quickly(data: bytes) -> Mapping[str, pa.Array] | None:
+def _parsed(data: bytes) -> Mapping[str, pa.Array] | None:
     """Return the columns of lines that Arrow's own reader takes; None where it would not be as strict as Python's."""
     lines = data.count(b"\n") + (not data.endswith(b"\n"))
     # An object a line, so that none goes over several: between `}` and `{` JSON has nothing but an end.
@@ -148,8 +157,8 @@ def _quickly(data: bytes) -> Mapping[str, pa.Array] | None:
     return {name: table[name].chunk(0) for name in _FIELDS.names}
 
 
-def _sound(columns: Mapping[str, pa.Array]) -> dict[str, pa.Array] | None:
-    """Return columns of texts as they go into rows; None where one needs a closer look: it is blank, or lacking."""
+def _if_sound(columns: Mapping[str, pa.Array], line: int) -> pa.RecordBatch | None:
+    """Return columns of texts as rows; None where one needs a closer look: it is blank, or lacking."""
     for name in _TEXTS:
         column = columns[name]
         blank = pc.or_(pc.utf8_is_space(column), pc.equal(pc.binary_length(column), 0))
@@ -159,10 +168,10 @@ def _sound(columns: Mapping[str, pa.Array]) -> dict[str, pa.Array] | None:
     if columns["language"].null_count or pc.any(lacking).as_py():
         return None
     test_only = pc.fill_null(pc.equal(columns["test_only"], "yes"), False)
-    return {**columns, "test_only": test_only}
+    return _batch({**columns, "test_only": test_only}, range(line, line + len(test_only)))
 
 
-def _slowly(rows: Iterable[_rows.Row]) -> pa.RecordBatch:
+def slowly(rows: Iterable[_rows.Row]) -> pa.RecordBatch:
     """Return rows as columns, after each was looked at alone."""
     held = list(rows)
     columns = {name: pa.array([getattr(row, name) for row in held], ROWS.field(name).type) for name in ROWS.names[1:]}

@@ -1,10 +1,10 @@
-"""Which texts are equal, found in arrays of numbers instead of a dictionary of texts."""
+"""Which texts are equal, and what hangs together by it, in arrays of numbers instead of a dictionary of texts."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,12 @@ def keys(texts: pa.Array) -> Keys:
     raw = texts.cast(pa.binary()).to_pylist()
     count = len(raw)
     return Keys(np.fromiter(map(hash, raw), np.int64, count), np.fromiter(map(zlib.crc32, raw), np.uint32, count))
+
+
+def in_language(found: Keys, language: npt.NDArray[np.int16]) -> Keys:
+    """Return keys of texts in languages: equal texts of two languages are not one."""
+    salt = (language.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    return Keys(found.wide ^ salt.view(np.int64), found.check ^ (salt >> np.uint64(32)).astype(np.uint32))
 
 
 def joined(parts: Iterable[Keys]) -> Keys:
@@ -123,6 +129,30 @@ def smallest_together(size: int, left: Ints32, right: Ints32) -> Ints32:
     np.minimum.at(least, label, members)
     everyone[members] = least[label]
     return everyone
+
+
+def connect(rows: int, links: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> Ints32:
+    """Return a block for each row: rows that share a thing, directly or through others, share a block.
+
+    Args:
+        rows: The number of rows.
+        links: Pairs of arrays of equal length: row numbers, and the thing that each of them has. The things
+            of one pair are their own kind: thing 3 of one pair is not thing 3 of the next.
+
+    Returns:
+        Block numbers from 0, in the order of the blocks' first rows, shape ``[rows]``.
+
+    >>> first, second = (np.array([0, 1, 2, 3]), np.array([7, 7, 8, 9])), (np.array([1, 2]), np.array([7, 7]))
+    >>> connect(4, [first, second]).tolist()
+    [0, 0, 0, 1]
+    """
+    least = np.arange(rows, dtype=np.int32)
+    for row, thing in links:
+        one = least[row]
+        other = one[first_of_numbers(thing)]
+        apart = one != other
+        least = smallest_together(rows, one[apart], other[apart])[least]
+    return ranks(least)
 
 
 def _firsts(order: Ints64, starts: npt.NDArray[np.bool_]) -> Ints32:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from panglot.corpus._keys import Ints32, Keys, first_of, first_of_numbers, ranks, smallest_together
+from panglot.corpus._keys import Ints32, Keys, first_of, first_of_numbers, in_language, ranks, smallest_together
 
 Bools = npt.NDArray[np.bool_]
 
@@ -81,9 +81,8 @@ class Layout:
 
 def laid_out(rows: Rows) -> Layout | Clash:
     """Return where rows go, as :func:`panglot.corpus._rows.collect` puts them, or the first that cannot go anywhere."""
-    group = _groups(rows)
-    languages = int(rows.language.max(initial=0)) + 1
-    clashes = list(_clashes(rows, group, languages))
+    group = group_numbers(rows)
+    clashes = list(_clashes(rows, group))
     if clashes:
         return min(clashes, key=lambda clash: (clash.row, ("id", "language", "question", "passage").index(clash.what)))
     count = int(group.max(initial=-1)) + 1
@@ -92,12 +91,12 @@ def laid_out(rows: Rows) -> Layout | Clash:
     lone = np.flatnonzero(rows.asks & ~answered[group])
     if len(lone):
         return Clash(int(lone[group[lone] == group[lone].min()][0]), "unanswered")
-    questions = _versions(rows.asks, group, rows.language, languages)
-    versions = _versions(rows.says, group, rows.language, languages)
+    questions = _versions(rows.asks, group, rows.language)
+    versions = _versions(rows.says, group, rows.language)
     of_version = group[versions]
     starts = np.zeros(count + 1, np.int32)
     np.cumsum(np.bincount(of_version, minlength=count), out=starts[1:])
-    first = first_of(_in_language(rows.passage[versions], rows.language[versions]))
+    first = first_of(in_language(rows.passage[versions], rows.language[versions]))
     answers = ranks(first)
     passages = versions[first == np.arange(len(first), dtype=np.int32)]
     del first
@@ -106,7 +105,7 @@ def laid_out(rows: Rows) -> Layout | Clash:
     return Layout(questions, passages, passages[together], group[questions], starts, answers)
 
 
-def _groups(rows: Rows) -> Ints32:
+def group_numbers(rows: Rows) -> Ints32:
     """Number the groups in the order of their first rows; a row without a name is a group of its own."""
     first = np.arange(len(rows.grouped), dtype=np.int32)
     named = np.flatnonzero(rows.grouped).astype(np.int32)
@@ -114,7 +113,7 @@ def _groups(rows: Rows) -> Ints32:
     return ranks(first)
 
 
-def _clashes(rows: Rows, group: Ints32, languages: int) -> list[Clash]:
+def _clashes(rows: Rows, group: Ints32) -> list[Clash]:
     found: list[Clash] = []
     first = first_of(rows.ids)
     again = np.flatnonzero(first != np.arange(len(first), dtype=np.int32))
@@ -125,7 +124,7 @@ def _clashes(rows: Rows, group: Ints32, languages: int) -> list[Clash]:
         found.append(Clash(int(unknown[0]), "language"))
     for what, there in (("question", rows.asks), ("passage", rows.says)):
         held = np.flatnonzero(there & (rows.language >= 0)).astype(np.int32)
-        before = held[first_of_numbers(_version_numbers(held, group, rows.language, languages))]
+        before = held[first_of_numbers(version_numbers(held, group, rows.language))]
         if what == "question":
             other = rows.question[held] != rows.question[before]
         else:
@@ -138,26 +137,19 @@ def _clashes(rows: Rows, group: Ints32, languages: int) -> list[Clash]:
     return found
 
 
-def _version_numbers(
-    held: Ints32, group: Ints32, language: npt.NDArray[np.int16], languages: int
-) -> npt.NDArray[np.int64]:
+def version_numbers(held: Ints32, group: Ints32, language: npt.NDArray[np.int16]) -> npt.NDArray[np.int64]:
+    """Return a number for the group and language of each of some rows."""
     numbers = group[held].astype(np.int64)
-    numbers *= languages
+    numbers *= int(language.max(initial=0)) + 1
     numbers += language[held]
     return numbers
 
 
-def _versions(there: Bools, group: Ints32, language: npt.NDArray[np.int16], languages: int) -> Ints32:
+def _versions(there: Bools, group: Ints32, language: npt.NDArray[np.int16]) -> Ints32:
     """Return the first row of each group and language that has a text, group by group, in the order of the rows."""
     held = np.flatnonzero(there).astype(np.int32)
-    first = first_of_numbers(_version_numbers(held, group, language, languages))
+    first = first_of_numbers(version_numbers(held, group, language))
     held = held[first == np.arange(len(first), dtype=np.int32)]
     mine = group[held]
     # Files mostly have their groups one after the other.
     return held if (mine[:-1] <= mine[1:]).all() else held[np.argsort(mine, kind="stable")]
-
-
-def _in_language(found: Keys, language: npt.NDArray[np.int16]) -> Keys:
-    """Return keys of texts in languages: equal texts of two languages are not one."""
-    salt = (language.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    return Keys(found.wide ^ salt.view(np.int64), found.check ^ (salt >> np.uint64(32)).astype(np.uint32))

@@ -18,8 +18,6 @@ from panglot.corpus.prepare import prepare
 
 # Files from this size on are parsed once and kept.
 _LARGE = 4_000_000
-# Of collections of so many passages, the part in some languages is kept too, for it may not fit into memory.
-_MANY = 1_000_000
 
 
 def read_path(path: Path, *, candidates: str | None, context: bool, languages: Sequence[str] | None) -> Collection:
@@ -43,7 +41,7 @@ def read_path(path: Path, *, candidates: str | None, context: bool, languages: S
         )
     _check(candidates or "passage", ("passage", "paragraph"), context)
     collection = _read_passages(path, ending)
-    return _selected(collection, wanted) if wanted else collection
+    return selected(collection, wanted) if wanted else collection
 
 
 def row_files(path: Path) -> list[Path]:
@@ -59,9 +57,10 @@ def _holds_rows(path: Path) -> bool:
     return path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson", ".parquet"))
 
 
-def _selected(collection: Collection, languages: Sequence[str]) -> Collection:
+def selected(collection: Collection, languages: Sequence[str]) -> Collection:
+    """Return the part in some languages; of a large saved collection it is kept in the cache, memory-mapped."""
     home = collection.folder
-    if home is None or collection.passages.num_rows < _MANY:
+    if home is None or collection.passages.num_rows < _cache.MANY:
         return collection.select(languages)
     key = _cache.source_key(home.glob("*.arrow"), languages=sorted(languages))
     return _cache.built_once(

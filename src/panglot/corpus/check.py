@@ -11,8 +11,9 @@ from panglot._errors import PanglotError
 from panglot.corpus import _rows, overlap, registry
 from panglot.corpus.cards import CARDS
 from panglot.corpus.collection import Collection
+from panglot.corpus.shared import shared
 from panglot.corpus.sib200 import is_mojibake
-from panglot.corpus.sieve import Broken, sieve
+from panglot.corpus.sieve import NO_QUESTION, Broken, sieve
 
 _EXAMPLES = 3
 
@@ -81,7 +82,7 @@ def check(name_or_path: str | Path, *, against: Sequence[str] = (), data_dir: st
             if not Path(name).exists() and name.partition(":")[0].partition("@")[0] not in CARDS:
                 raise
             unread[name] = str(error)
-    found = overlap.leave_out(collection, tests)[1] if tests else ()
+    found = overlap.verdict(collection, shared(collection, tests)).overlaps if tests else ()
     return Report(collection.name, tuple(broken), tuple(remarks(collection)), found, collection, unread)
 
 
@@ -97,8 +98,7 @@ def read(name_or_path: str | Path, *, data_dir: str | Path | None = None) -> tup
     if not known and path.is_file() and ending in ("jsonl", "ndjson", "parquet"):
         rows, broken = sieve(path)
         if not any(row.question is not None for row in rows):
-            why = Broken(1, "question", "no line with a question can be used", "add a question, or mend the lines")
-            return None, broken or [why]
+            return None, broken or [NO_QUESTION]
         return _rows.collect(path.name.split(".", 1)[0], rows, {"candidates": "passage"}), broken
     if not known and not path.exists():
         return registry.read(name_or_path, data_dir=data_dir), []

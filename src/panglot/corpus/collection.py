@@ -17,6 +17,7 @@ from pyarrow import compute
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder
+from panglot.corpus._keys import Ints32
 from panglot.corpus._maps import open_table, origin, walk
 
 TEXTS = pa.schema([("id", pa.string()), ("language", pa.string()), ("group", pa.string()), ("text", pa.string())])
@@ -161,9 +162,15 @@ class Collection:
 
     @cached_property
     def pairs(self) -> tuple[Ints, Ints]:
-        """Row numbers of the relevant ``(questions, passages)``: judgements with a grade above 0."""
+        """Row numbers of the relevant ``(questions, passages)``: judgements with a grade above 0; 16 bytes each."""
         relevant = self.relevance.filter(pc.greater(self.relevance["grade"], 0))
         return relevant["question"].to_numpy().astype(np.int64), relevant["passage"].to_numpy().astype(np.int64)
+
+    def walk_pairs(self) -> Iterator[tuple[Ints32, Ints32]]:
+        """Yield :attr:`pairs` a piece at a time, so that a large collection's are never all in memory."""
+        for batch in walk(self.relevance):
+            relevant = batch["grade"].to_numpy() > 0
+            yield batch["question"].to_numpy()[relevant], batch["passage"].to_numpy()[relevant]
 
     @cached_property
     def digest(self) -> str:

@@ -1,7 +1,8 @@
 """Training sets kept clear of test sets, told or not which: found once, remembered by content.
 
 Matching is exact: every n-gram of the test sets is held, 16 bytes each, and those of the training set pass by in
-pieces, so that memory does not grow with the training set.
+pieces, so that memory does not grow with the training set. What is left of a large set is written to the cache once
+and memory-mapped; where nothing is shared it is the set itself.
 
 MinHash would do worse here. It estimates the Jaccard index of two texts, and what a training set shares with a test
 set is mostly a sentence or question inside a paragraph, whose Jaccard index is small however surely it is contained:
@@ -13,11 +14,15 @@ numbers for their texts 32 MB.
 from __future__ import annotations
 
 import json
+import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import cache_folder, digest, write_json
@@ -25,11 +30,12 @@ from panglot.corpus import overlap, registry
 from panglot.corpus.card import Card
 from panglot.corpus.cards import CARDS
 from panglot.corpus.collection import Collection
-from panglot.corpus.overlap import Distinct, Overlap, Shared
+from panglot.corpus.overlap import Overlap
+from panglot.corpus.shared import Shared, shared
 
 AUTO = "auto"
 # Goes up whenever the same texts would be found to share something else.
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -85,8 +91,6 @@ def guard(
     named = tuple(Test(name) for name in wishes if name != AUTO)
     known = tuple(at_hand(training.languages, data_dir=data_dir)) if AUTO in wishes else ()
     known = tuple(test for test in known if only is None or test.name in only)
-    texts = Distinct.of(training)
-    content = texts.digest
     found: list[Shared | None] = []
     keys: list[str | None] = []
     names: list[str] = []
@@ -95,9 +99,9 @@ def guard(
     for test in (*known, *named):
         try:
             same = registry.identity(test.name, data_dir=data_dir, languages=test.languages)
-            key = digest(str(_VERSION), content, test.name, same) if same is not None else None
-            shared = _remembered(key) if key else None
-            if shared is None:
+            key = digest(str(_VERSION), training.digest, test.name, same) if same is not None else None
+            known_before = _remembered(key) if key else None
+            if known_before is None:
                 read = registry.read(test.name, data_dir=data_dir, languages=test.languages or None)
                 missing.append((len(found), overlap.prepare(read)))
         except PanglotError as error:
@@ -105,22 +109,22 @@ def guard(
                 raise
             unread[test.name] = str(error)
             continue
-        found.append(shared)
+        found.append(known_before)
         keys.append(key)
         names.append(test.name)
     # One pass over the training texts for all that was not known.
-    for (at, _), shared in zip(missing, overlap.shared(texts, [test for _, test in missing]), strict=True):
-        found[at] = shared
-        _remember(keys[at], shared)
-    kept, overlaps = overlap.without(training, texts, [shared for shared in found if shared is not None])
-    if not len(kept.pairs[0]) and len(training.pairs[0]):
+    for (at, _), each in zip(missing, shared(training, [test for _, test in missing]), strict=True):
+        found[at] = each
+        _remember(keys[at], each)
+    left, overlaps = overlap.without(training, [each for each in found if each is not None])
+    if not _answers(left) and _answers(training):
         most = max(overlaps, key=lambda each: each.groups)
         raise PanglotError(
             f"nothing of {training.name} is left: it shares {most.groups:,} groups with the test set {most.test}",
             field="leave_out",
             cure="train on another set, or name the test sets that you will measure on, as in `--leave-out xquad-r`",
         )
-    return Guarded(kept, overlaps, unread, tuple(names))
+    return Guarded(left, overlaps, unread, tuple(names))
 
 
 def at_hand(languages: Sequence[str], *, data_dir: str | Path | None = None) -> Iterator[Test]:
@@ -145,6 +149,10 @@ def _parts(card: Card) -> tuple[str, ...]:
     return (card.parts or ("",)) if "*" in card.test_only else card.test_only
 
 
+def _answers(collection: Collection) -> bool:
+    return any(len(question) for question, _ in collection.walk_pairs())
+
+
 def _place(key: str) -> Path:
     return cache_folder() / "overlaps" / f"{key}.json"
 
@@ -152,21 +160,24 @@ def _place(key: str) -> Path:
 def _remembered(key: str) -> Shared | None:
     try:
         values: dict[str, Any] = json.loads(_place(key).read_text("utf-8"))
+        rows = np.frombuffer(zlib.decompress(b64decode(values["taken"])), "<i4").astype(np.int32)
         return Shared(
             values["test"],
-            tuple(values["taken"]),
-            tuple(values["equal"]),
+            rows,
+            values["equal"],
+            values["near"],
             values["highest"],
             tuple((mine, theirs) for mine, theirs in values["examples"]),
             (values["nearest"][0], values["nearest"][1]) if values["nearest"] else None,
         )
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
+    except (OSError, ValueError, KeyError, IndexError, TypeError, zlib.error):
         return None
 
 
 def _remember(key: str | None, shared: Shared) -> None:
     if key is not None:
         try:
-            write_json(_place(key), asdict(shared))
+            rows = b64encode(zlib.compress(shared.taken.astype("<i4").tobytes())).decode()
+            write_json(_place(key), {**vars(shared), "taken": rows})
         except PanglotError:
             return  # a cache that cannot be written: found again next time

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from panglot._errors import PanglotError
-from panglot._files import digest
-from panglot.corpus._grams import grams
-from panglot.corpus.collection import Collection, Ints
-from panglot.corpus.matches import NOTHING, Matches, Texts
+from panglot.corpus._cache import kept
+from panglot.corpus._keys import Ints32, numbered
+from panglot.corpus.collection import Collection
+from panglot.corpus.matches import Texts
+from panglot.corpus.shared import THRESHOLD, Shared, shared
 
-THRESHOLD = 0.5
-_EXAMPLES = 3
-_SLICE = 1 << 16
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -45,61 +43,18 @@ class Overlap:
     nearest: tuple[str, str] | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True)
-class Shared:
-    """What the distinct texts of a training set share with one test set.
+class Verdict(NamedTuple):
+    """What must go.
 
     Attributes:
-        test: Name of the test set.
-        taken: Places of the texts that share at least the threshold, rising.
-        equal: Places of those that are equal to a text of the test set, rising.
-        highest: As in :class:`Overlap`, like ``examples`` and ``nearest``.
-        examples: The first few pairs.
-        nearest: The pair with that share.
+        questions: A mark for each question that must, shape ``[questions]``.
+        passages: A mark for each passage that must, shape ``[passages]``.
+        overlaps: Why: what is shared with each test set.
     """
 
-    test: str
-    taken: tuple[int, ...]
-    equal: tuple[int, ...]
-    highest: float
-    examples: tuple[tuple[str, str], ...]
-    nearest: tuple[str, str] | None
-
-
-class Distinct(Sequence[str]):
-    """The distinct texts of a collection, as Arrow has them: read a few thousand at a time.
-
-    Attributes:
-        places: The place of each question's text and of each passage's text among them.
-    """
-
-    def __init__(self, texts: pa.StringArray, places: Sequence[Ints]) -> None:
-        self._texts, self.places = texts, places
-
-    @classmethod
-    def of(cls, collection: Collection) -> Distinct:
-        """Return those of questions and passages together."""
-        columns = [table["text"].combine_chunks() for table in (collection.questions, collection.passages)]
-        whole = pa.chunked_array(columns, pa.string()).combine_chunks().dictionary_encode()
-        place = whole.indices.to_numpy().astype(np.int64)
-        return cls(whole.dictionary, np.split(place, [collection.questions.num_rows]))
-
-    def __len__(self) -> int:
-        return len(self._texts)
-
-    def __getitem__(self, place: int) -> str:  # type: ignore[override]
-        return self._texts[place].as_py()
-
-    def __iter__(self) -> Iterator[str]:
-        for start in range(0, len(self._texts), _SLICE):
-            yield from self._texts.slice(start, _SLICE).to_pylist()
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the texts, in order."""
-        offsets, letters = (np.frombuffer(part or b"", np.uint8) for part in self._texts.buffers()[1:])
-        size = np.frombuffer(offsets, np.int32)[: len(self) + 1]
-        return digest(size.tobytes(), letters[: int(size[-1]) if len(size) else 0].tobytes())
+    questions: Bools
+    passages: Bools
+    overlaps: tuple[Overlap, ...]
 
 
 def leave_out(
@@ -111,6 +66,8 @@ def leave_out(
     n-grams of the one that has fewer (:class:`Matches`). With it go its group in all languages, for a
     translation tells as much, and the question groups that any passage of its group answers.
 
+    The training set passes by in pieces; what is left of a large one is memory-mapped from the cache.
+
     Args:
         training: What would be trained on.
         tests: What will be measured on; for several training sets, hash them once with :func:`prepare`.
@@ -120,80 +77,50 @@ def leave_out(
         PanglotError: The threshold is not between 0 and 1.
     """
     known = [prepare(test) if isinstance(test, Collection) else test for test in tests]
-    texts = Distinct.of(training)
-    return without(training, texts, shared(texts, known, threshold=threshold))
+    return without(training, shared(training, known, threshold=threshold))
 
 
-def shared(texts: Distinct, tests: Sequence[tuple[str, Texts]], *, threshold: float = THRESHOLD) -> tuple[Shared, ...]:
-    """Return what the texts of a training set share with each test set.
-
-    n-grams of the test sets are held, those of the training set pass by: memory does not grow with it.
-
-    Raises:
-        PanglotError: The threshold is not between 0 and 1.
-    """
-    if not 0 < threshold <= 1:
-        raise PanglotError(f"a threshold of {threshold}", field="threshold", cure="give a number above 0, at most 1")
-    found: list[list[Matches]] = [[] for _ in tests]
-    for start, part in grams(texts) if tests else ():
-        for matches, (_, known) in zip(found, tests, strict=True):
-            matches.append(known.found_in(start, part))
-    return tuple(
-        _shared(name, texts, known, [*matches, NOTHING], threshold)
-        for (name, known), matches in zip(tests, found, strict=True)
-    )
-
-
-def _shared(name: str, texts: Distinct, known: Texts, parts: Sequence[Matches], threshold: float) -> Shared:
-    matches = Matches(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-    taken = matches.share >= threshold
-    below = np.where(taken, 0.0, matches.share)
-    highest = float(below.max(initial=0))
-
-    def pair(at: int) -> tuple[str, str]:
-        return texts[int(matches.first[at])], known.texts[int(matches.second[at])]
-
-    return Shared(
-        name,
-        tuple(np.unique(matches.first[taken]).tolist()),
-        tuple(np.unique(matches.first[matches.equal]).tolist()),
-        highest,
-        tuple(pair(at) for at in np.flatnonzero(taken)[:_EXAMPLES].tolist()),
-        pair(int(below.argmax())) if highest else None,
-    )
-
-
-def without(training: Collection, texts: Distinct, found: Sequence[Shared]) -> tuple[Collection, tuple[Overlap, ...]]:
+def without(training: Collection, found: Sequence[Shared]) -> tuple[Collection, tuple[Overlap, ...]]:
     """Return the training set without what it shares with test sets, and what that was; as :func:`leave_out`."""
-    tables = training.questions, training.passages
-    gone = [np.zeros(table.num_rows, bool) for table in tables]
-    told: list[Overlap] = []
-    for each in found:
-        groups = 0
-        if each.taken:
-            marked = np.zeros(len(texts), bool)
-            marked[list(each.taken)] = True
-            whole = [_whole_groups(table, marked[place]) for table, place in zip(tables, texts.places, strict=True)]
-            gone = [before | more for before, more in zip(gone, whole, strict=True)]
-            groups = sum(len(t["group"].filter(pa.array(m)).unique()) for t, m in zip(tables, whole, strict=True))
-        near = len(each.taken) - len(each.equal)
-        told.append(
-            Overlap(training.name, each.test, len(each.equal), near, each.highest, groups, each.examples, each.nearest)
-        )
-    question, passage = training.pairs
-    questions = gone[0].copy()
-    questions[question[gone[1][passage]]] = True
-    return training.keep(~_whole_groups(tables[0], questions), ~gone[1]), tuple(told)
+    questions, passages, overlaps = verdict(training, found)
+    return kept(training, ~questions, ~passages), overlaps
+
+
+def verdict(training: Collection, found: Sequence[Shared]) -> Verdict:
+    """Mark what :func:`leave_out` leaves out, given what is shared with each test set."""
+    asked = training.questions.num_rows
+    questions, passages = np.zeros(asked, bool), np.zeros(training.passages.num_rows, bool)
+    groups = [0] * len(found)
+    if any(len(each.taken) for each in found):
+        sides = [np.split(each.taken, [np.searchsorted(each.taken, asked)]) for each in found]
+        group = numbered(training.passages["group"])
+        gone, said = _groups(group, [rows - np.int32(asked) for _, rows in sides])
+        passages = gone[group]
+        group = numbered(training.questions["group"])
+        gone, mine = _groups(group, [rows for rows, _ in sides])
+        for question, passage in training.walk_pairs():
+            gone[group[question[passages[passage]]]] = True
+        questions = gone[group]
+        groups = [a + b for a, b in zip(mine, said, strict=True)]
+    overlaps = (
+        Overlap(training.name, each.test, each.equal, each.near, each.highest, number, each.examples, each.nearest)
+        for each, number in zip(found, groups, strict=True)
+    )
+    return Verdict(questions, passages, tuple(overlaps))
 
 
 def prepare(test: Collection) -> tuple[str, Texts]:
     """Return the name of a test set and its texts, hashed, as :func:`leave_out` takes them."""
-    return test.name, Texts(Distinct.of(test))
+    texts = (text for table in (test.questions, test.passages) for text in table["text"].to_pylist())
+    return test.name, Texts(dict.fromkeys(texts))
 
 
-def _whole_groups(table: pa.Table, marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Mark the groups of the marked rows."""
-    number = table["group"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
-    hit = np.zeros(int(number.max(initial=-1)) + 1, bool)
-    hit[number[marked]] = True
-    return hit[number]
+def _groups(group: Ints32, marked: Sequence[Ints32]) -> tuple[Bools, list[int]]:
+    """Mark the groups of which any row is marked, and count those of each list of marked rows."""
+    gone = np.zeros(int(group.max(initial=-1)) + 1, bool)
+    counts: list[int] = []
+    for rows in marked:
+        hit = np.unique(group[rows])
+        gone[hit] = True
+        counts.append(len(hit))
+    return gone, counts

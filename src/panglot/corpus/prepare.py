@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ import pyarrow as pa
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder
 from panglot.corpus._chunks import ROWS, chunks, is_table
-from panglot.corpus._keys import Ints32, Keys, joined, keys
-from panglot.corpus._layout import Clash, Layout, Rows, laid_out
+from panglot.corpus._gathering import Gathering
+from panglot.corpus._keys import Ints32, Keys, keys
+from panglot.corpus._layout import Clash, Layout, laid_out
 from panglot.corpus._maps import BATCH, open_table, release, take
 from panglot.corpus.collection import RELEVANCE, TEXTS, Collection, pc, write_head
 from panglot.corpus.language import canonical
@@ -55,18 +55,26 @@ def prepare(
     name = name or (paths[0].stem if is_table(paths[0]) else paths[0].name.split(".", 1)[0])
     with atomic_folder(folder) as part:
         held = part / "rows.arrow"
-        gathered = _gathered(paths, held, read, progress or (lambda _: None))
+        starts: list[tuple[int, Path]] = []
+        gathering = Gathering()
+        with _file(held, ROWS) as out:
+            for path in paths:
+                starts.append((gathering.size, path))
+                for batch in read(path):
+                    out.write_batch(batch)
+                    gathering.add(batch)
+                    if progress is not None:
+                        progress(batch.num_rows)
+        rows, codes, test_only = gathering.rows(), gathering.codes, gathering.test_only
+        del gathering
         table = open_table(held)
-        layout = laid_out(gathered.rows)
+        layout = laid_out(rows)
         if isinstance(layout, Clash):
-            raise _told(layout, table, gathered.starts)
+            raise _told(layout, table, starts)
         if not len(layout.questions):
             raise PanglotError(f"{name} has no questions", field="question", cure="add a line with a question")
-        named = _Named(gathered.rows.group[gathered.rows.grouped])
-        languages = gathered.rows.language
-        test_only = gathered.test_only
-        del gathered.rows
-        writer = _Writer(table, languages, gathered.codes, named)
+        writer = _Writer(table, rows.language, codes, _Named(rows.group[rows.grouped]))
+        del rows
         with _file(part / "questions.arrow", TEXTS) as out:
             writer.texts(out, "question", layout.questions, layout.questions)
         with _file(part / "passages.arrow", TEXTS) as out:
@@ -79,63 +87,6 @@ def prepare(
         del table, writer
         held.unlink()
     return Collection.open(folder)
-
-
-@dataclass
-class _Gathered:
-    rows: Rows
-    codes: list[str]
-    starts: list[tuple[int, Path]]
-    test_only: bool
-
-
-def _gathered(paths: Sequence[Path], held: Path, read: Chunks, progress: Callable[[int], None]) -> _Gathered:
-    """Copy the rows of all files to ``held`` as they pass, and return what is kept of them."""
-    number_of: dict[str, int] = {}
-    starts: list[tuple[int, Path]] = []
-    size = 0
-    test_only = False
-    groups, questions, passages, ids = [], [], [], []
-    grouped, languages, asks, says, id_rows = [], [], [], [], []
-    with _file(held, ROWS) as out:
-        for path in paths:
-            starts.append((size, path))
-            for batch in read(path):
-                out.write_batch(batch)
-                texts = {each: batch[each] for each in ("group", "question", "passage", "id")}
-                there = {each: texts[each].is_valid().to_numpy(zero_copy_only=False) for each in texts}
-                found = {each: keys(texts[each].fill_null("")) for each in ("group", "question", "passage")}
-                groups.append(found["group"])
-                questions.append(found["question"].wide)
-                passages.append(found["passage"])
-                grouped.append(there["group"])
-                asks.append(there["question"])
-                says.append(there["passage"])
-                if there["id"].any():
-                    ids.append(keys(texts["id"].drop_null()))
-                    id_rows.append(np.flatnonzero(there["id"]).astype(np.int32) + np.int32(size))
-                spoken = batch["language"].dictionary_encode()
-                for code in spoken.dictionary.to_pylist():
-                    if not code.startswith("?"):
-                        number_of.setdefault(code, len(number_of))
-                numbers = np.array([number_of.get(code, -1) for code in spoken.dictionary.to_pylist()], np.int16)
-                languages.append(numbers[spoken.indices.to_numpy()])
-                test_only |= bool(pc.any(batch["test_only"]).as_py())
-                size += batch.num_rows
-                progress(batch.num_rows)
-    nothing = np.empty(0, bool)
-    rows = Rows(
-        group=joined(groups),
-        grouped=np.concatenate([nothing, *grouped]),
-        language=np.concatenate([np.empty(0, np.int16), *languages]),
-        question=np.concatenate([np.empty(0, np.int64), *questions]),
-        asks=np.concatenate([nothing, *asks]),
-        passage=joined(passages),
-        says=np.concatenate([nothing, *says]),
-        ids=joined(ids),
-        id_rows=np.concatenate([np.empty(0, np.int32), *id_rows]),
-    )
-    return _Gathered(rows, list(number_of), starts, test_only)
 
 
 class _Named:

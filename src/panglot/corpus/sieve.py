@@ -6,9 +6,9 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from typing import TextIO, cast
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_file
@@ -36,6 +36,9 @@ class Broken:
     text: str = ""
 
 
+NO_QUESTION = Broken(1, "question", "no line with a question can be used", "add a question, or mend the lines")
+
+
 def sieve(path: Path) -> tuple[list[_rows.Row], list[Broken]]:
     """Return the rows of a JSON lines or Parquet file that can be read, and the lines that cannot, in order.
 
@@ -53,19 +56,18 @@ def sieve(path: Path) -> tuple[list[_rows.Row], list[Broken]]:
     texts: dict[int, str] = {}
     ids: dict[str, int] = {}
     versions: dict[tuple[str, str, str], str] = {}
-    for line, found, text in reader:
-        why = found if isinstance(found, Broken) else _clash(found, ids, versions)
+    for found, text in reader:
+        why = found if isinstance(found, Broken) else _clash(found, text, ids, versions)
         if why is not None:
-            broken.append(why if why.text or not text else Broken(why.line, why.field, why.problem, why.cure, text))
+            broken.append(why)
         elif isinstance(found, _rows.Row):
             rows.append(found)
-            texts[line] = text if found.question is not None else ""
+            texts[found.line] = text if found.question is not None else ""
     answered = {row.group for row in rows if row.passage is not None}
     kept: list[_rows.Row] = []
     for row in rows:
         if row.question is not None and row.passage is None and (row.group is None or row.group not in answered):
-            problem, cure = "a question without a relevant passage", "add the passage, here or in a line of its group"
-            broken.append(Broken(row.line, "passage", problem, cure, texts[row.line]))
+            broken.append(unanswered(row.line, texts[row.line]))
         else:
             kept.append(row)
     return kept, sorted(broken, key=lambda one: one.line)
@@ -81,45 +83,83 @@ def keep_aside(broken: Iterable[Broken], path: Path) -> int:
     with atomic_file(path) as part, part.open("w", encoding="utf-8") as out:
         for one in broken:
             number += 1
-            values = {"line": one.line, "field": one.field, "problem": one.problem, "cure": one.cure, "text": one.text}
-            out.write(json.dumps(values) + "\n")
+            write_line(one, out)
     return number
 
 
-def _lines(path: Path) -> Iterator[tuple[int, _rows.Row | Broken, str]]:
+def write_line(one: Broken, out: TextIO) -> None:
+    """Write a broken line as :func:`keep_aside` does."""
+    out.write(json.dumps(asdict(one)) + "\n")
+
+
+def judged(raw: bytes, path: Path, line: int) -> _rows.Row | Broken:
+    """Return a line of JSON, or why it cannot be read."""
+    text = as_text(raw)
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        return Broken(line, "", f"not UTF-8 (byte 0x{raw[error.start]:02x})", _encoding(raw), text)
+    try:
+        value = parse_json(text, path, line)
+        if not isinstance(value, dict):
+            return Broken(line, "", "not a JSON object", 'write {"language": …, "passage": …}', text)
+        return _checked(cast("dict[str, object]", value), path, line)
+    except PanglotError as error:
+        return _broken(error, line, text)
+
+
+def judged_row(values: dict[str, object], path: Path, line: int) -> _rows.Row | Broken:
+    """Return a row of a table, or why it cannot be read."""
+    try:
+        return _checked(values, path, line)
+    except PanglotError as error:
+        return _broken(error, line, "")
+
+
+def as_text(raw: bytes) -> str:
+    r"""Return a line as it stands in the file; bytes that are not UTF-8 as ``\xNN``."""
+    return raw.decode("utf-8", "backslashreplace").rstrip("\r\n")
+
+
+def cut_short(path: Path, line: int) -> Broken:
+    """Return what stands for the lines behind the place where a gzip file ends too soon."""
+    return _broken(_cut_short(path, line), line, "")
+
+
+def repeated_id(line: int, label: str, before: int, text: str) -> Broken:
+    """Return a line whose id stands in a line before."""
+    problem = f"the id {label!r} is used before, in line {before}"
+    return Broken(line, "id", problem, "give each line its own id", text)
+
+
+def another_version(line: int, group: str, side: str, language: str, text: str) -> Broken:
+    """Return a line whose group has another question or passage in its language before."""
+    problem = f"the group {group!r} has another {side} in {language} already"
+    return Broken(line, side, problem, "give it a group of its own", text)
+
+
+def unanswered(line: int, text: str) -> Broken:
+    """Return a line with a question that no line answers."""
+    problem, cure = "a question without a relevant passage", "add the passage, here or in a line of its group"
+    return Broken(line, "passage", problem, cure, text)
+
+
+def _lines(path: Path) -> Iterator[tuple[_rows.Row | Broken, str]]:
     line = 0
     try:
         with opened(path) as stream:
             for line, read in enumerate(stream, 1):
                 raw = read.removeprefix(BOM) if line == 1 else read
                 if raw.strip():
-                    text = raw.decode("utf-8", "backslashreplace").rstrip("\r\n")
-                    yield line, _line(raw, text, path, line), text
+                    yield judged(raw, path, line), as_text(raw)
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        yield line + 1, _broken(_cut_short(path, line + 1), line + 1), ""
+        yield cut_short(path, line + 1), ""
 
 
-def _line(raw: bytes, text: str, path: Path, line: int) -> _rows.Row | Broken:
-    try:
-        raw.decode()
-    except UnicodeDecodeError as error:
-        return Broken(line, "", f"not UTF-8 (byte 0x{raw[error.start]:02x})", _encoding(raw))
-    try:
-        value = parse_json(text, path, line)
-        if not isinstance(value, dict):
-            return Broken(line, "", "not a JSON object", 'write {"language": …, "passage": …}')
-        return _checked(cast("dict[str, object]", value), path, line)
-    except PanglotError as error:
-        return _broken(error, line)
-
-
-def _table(path: Path) -> Iterator[tuple[int, _rows.Row | Broken, str]]:
+def _table(path: Path) -> Iterator[tuple[_rows.Row | Broken, str]]:
     columns = ("language", "passage"), ("group", "question", "id", "test_only")
     for line, values in enumerate(parquet.records(path, *columns), 1):
-        try:
-            yield line, _checked(values, path, line), ""
-        except PanglotError as error:
-            yield line, _broken(error, line), ""
+        yield judged_row(values, path, line), ""
 
 
 def _checked(values: dict[str, object], path: Path, line: int) -> _rows.Row:
@@ -131,26 +171,24 @@ def _checked(values: dict[str, object], path: Path, line: int) -> _rows.Row:
     return row
 
 
-def _clash(row: _rows.Row, ids: dict[str, int], versions: dict[tuple[str, str, str], str]) -> Broken | None:
+def _clash(row: _rows.Row, text: str, ids: dict[str, int], versions: dict[tuple[str, str, str], str]) -> Broken | None:
     """Return what sets the row against an earlier one, else note it."""
     if row.id is not None and row.id in ids:
-        problem = f"the id {row.id!r} is used before, in line {ids[row.id]}"
-        return Broken(row.line, "id", problem, "give each line its own id")
+        return repeated_id(row.line, row.id, ids[row.id], text)
     language = canonical(row.language)
     sides = [("question", row.question), ("passage", row.passage)]
     if row.group is not None:
-        for side, text in sides:
-            if text is not None and versions.get((row.group, language, side), text) != text:
-                problem = f"the group {row.group!r} has another {side} in {language} already"
-                return Broken(row.line, side, problem, "give it a group of its own")
-        versions |= {(row.group, language, side): text for side, text in sides if text is not None}
+        for side, version in sides:
+            if version is not None and versions.get((row.group, language, side), version) != version:
+                return another_version(row.line, row.group, side, language, text)
+        versions |= {(row.group, language, side): version for side, version in sides if version is not None}
     if row.id is not None:
         ids[row.id] = row.line
     return None
 
 
-def _broken(error: PanglotError, line: int) -> Broken:
-    return Broken(line, error.field or "", error.problem, error.cure or "")
+def _broken(error: PanglotError, line: int, text: str) -> Broken:
+    return Broken(line, error.field or "", error.problem, error.cure or "", text)
 
 
 def _encoding(raw: bytes) -> str:

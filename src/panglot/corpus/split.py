@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot.corpus.collection import Collection, Ints
+from panglot.corpus import _keys
+from panglot.corpus._cache import kept
+from panglot.corpus._keys import Ints32, connect, first_of, in_language, keys, numbered, ranks, smallest_together
+from panglot.corpus._maps import walk
+from panglot.corpus.collection import Collection, pc
+
+Bools = npt.NDArray[np.bool_]
 
 
-def blocks(collection: Collection) -> tuple[Ints, Ints]:
+def blocks(collection: Collection) -> tuple[Ints32, Ints32]:
     """Return the block of every question and of every passage: shapes ``[questions]`` and ``[passages]``.
 
     Blocks are the connected parts of the collection: texts of one group, equal texts of one side and
     language, and a question and the passages that it was judged with, are in one block. They are numbered
-    by first question, then by first passage.
+    by first question, then by first passage. Texts pass by in pieces.
     """
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
     questions, passages = collection.questions.num_rows, collection.passages.num_rows
-    left, right = (collection.relevance[side].to_numpy().astype(np.int64) for side in ("question", "passage"))
-    edges = [np.stack([left, right + questions])]
-    start, size = 0, questions + passages
-    for table in (collection.questions, collection.passages):
-        rows = np.arange(start, start + table.num_rows)
-        for values in (
-            _numbers(table["group"]),
-            _numbers(table["text"]) * 4096 + _numbers(table["language"]),
-        ):
-            _, kinds = np.unique(values, return_inverse=True)
-            edges.append(np.stack([rows, size + kinds]))
-            size += int(kinds.max(initial=-1)) + 1
-        start += table.num_rows
-    ends = np.concatenate(edges, axis=1)
-    graph = coo_array((np.ones(ends.shape[1], np.int8), (ends[0], ends[1])), shape=(size, size))
-    _, label = connected_components(graph, directed=False)
-    _, first, number = np.unique(label[: questions + passages], return_index=True, return_inverse=True)
-    order = np.argsort(np.argsort(first)).astype(np.int64)[number]
-    return order[:questions], order[questions:]
+    block = connect(questions + passages, _ties(collection))
+    count = int(block.max(initial=-1)) + 1
+    judged = [np.empty(0, np.int64)]
+    for batch in walk(collection.relevance):
+        asked, said = block[batch["question"].to_numpy()], block[batch["passage"].to_numpy() + np.int32(questions)]
+        # The versions of a question mostly follow each other, in one block, and so do those of its passages.
+        judged.append(np.unique(asked.astype(np.int64) * count + said))
+    left, right = (side.astype(np.int32) for side in np.divmod(np.concatenate(judged), max(1, count)))
+    apart = left != right
+    least = smallest_together(count, left[apart], right[apart])
+    block = ranks(least)[block]
+    return block[:questions], block[questions:]
 
 
 def hold_out(collection: Collection, share: float, seed: int) -> tuple[Collection, Collection]:
@@ -54,24 +50,10 @@ def hold_out(collection: Collection, share: float, seed: int) -> tuple[Collectio
         PanglotError: ``share`` is not between 0 and 1, or the collection hangs together so that it cannot be
         split.
     """
-    if not 0 < share < 1:
-        raise PanglotError(f"a share of {share}", field="share", cure="give a number between 0 and 1")
     question_block, passage_block = blocks(collection)
-    sizes = np.bincount(question_block, minlength=int(passage_block.max(initial=-1)) + 1)
-    room = round(share * len(question_block))
-    chosen = np.zeros(len(sizes), np.bool_)
-    for block in np.random.default_rng(seed).permutation(np.flatnonzero(sizes)):
-        if sizes[block] <= room:
-            chosen[block] = True
-            room -= int(sizes[block])
-    if not chosen.any() or chosen[question_block].all():
-        raise PanglotError(
-            f"{collection.name} cannot be split: its questions hang together through groups and passages",
-            field="share",
-            cure="give a larger share or a dev collection of its own",
-        )
-    dev: tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]] = chosen[question_block], chosen[passage_block]
-    return collection.keep(~dev[0], ~dev[1]), collection.keep(*dev)
+    chosen = _chosen(collection.name, question_block, passage_block, share, seed)
+    dev = chosen[question_block], chosen[passage_block]
+    return kept(collection, ~dev[0], ~dev[1]), kept(collection, *dev)
 
 
 def sample(collection: Collection, share: float, seed: int) -> Collection:
@@ -81,13 +63,12 @@ def sample(collection: Collection, share: float, seed: int) -> Collection:
         PanglotError: As :func:`hold_out`.
     """
     question_block, passage_block = blocks(collection)
-    part = hold_out(collection, share, seed)[1]
-    asked = np.isin(passage_block, question_block)
-    chance = np.random.default_rng((seed, 1)).random(int(passage_block.max(initial=-1)) + 1)
-    ids = set(part.questions["id"].to_pylist())
-    questions = np.fromiter((i in ids for i in collection.questions["id"].to_pylist()), np.bool_)
-    kept = np.isin(passage_block, question_block[questions])
-    return collection.keep(questions, np.where(asked, kept, chance[passage_block] < share))
+    chosen = _chosen(collection.name, question_block, passage_block, share, seed)
+    asked = np.zeros(len(chosen), np.bool_)
+    asked[question_block] = True
+    chance = np.random.default_rng((seed, 1)).random(len(chosen))
+    stays = np.where(asked, chosen, chance < share)
+    return kept(collection, chosen[question_block], stays[passage_block])
 
 
 def joined(parts: Sequence[Collection]) -> Collection | None:
@@ -111,5 +92,36 @@ def joined(parts: Sequence[Collection]) -> Collection | None:
     return Collection.build(names, questions, passages, relevance, {"source": "held out from training"})
 
 
-def _numbers(column: pa.ChunkedArray) -> Ints:
-    return column.combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+def _chosen(name: str, question_block: Ints32, passage_block: Ints32, share: float, seed: int) -> Bools:
+    """Draw blocks that have about ``share`` of the questions; a mark per block."""
+    if not 0 < share < 1:
+        raise PanglotError(f"a share of {share}", field="share", cure="give a number between 0 and 1")
+    sizes = np.bincount(question_block, minlength=int(passage_block.max(initial=-1)) + 1)
+    room = round(share * len(question_block))
+    chosen = np.zeros(len(sizes), np.bool_)
+    for block in np.random.default_rng(seed).permutation(np.flatnonzero(sizes)):
+        if sizes[block] <= room:
+            chosen[block] = True
+            room -= int(sizes[block])
+    if not chosen.any() or chosen[question_block].all():
+        raise PanglotError(
+            f"{name} cannot be split: its questions hang together through groups and passages",
+            field="share",
+            cure="give a larger share or a dev collection of its own",
+        )
+    return chosen
+
+
+def _ties(collection: Collection) -> Iterator[tuple[Ints32, Ints32]]:
+    """Yield questions, then passages, by what ties those of one side: the group; the text in its language."""
+    start = 0
+    known = pa.array(collection.languages, pa.string())
+    for table in (collection.questions, collection.passages):
+        rows = np.arange(start, start + table.num_rows, dtype=np.int32)
+        yield rows, numbered(table["group"])
+        parts = (
+            in_language(keys(batch["text"]), pc.index_in(batch["language"], known).to_numpy().astype(np.int16))
+            for batch in walk(table, ["text", "language"])
+        )
+        yield rows, first_of(_keys.joined(parts))
+        start += table.num_rows

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from panglot.batching.blocks import connect, text_numbers
+from panglot.batching.blocks import text_numbers
+from panglot.corpus._keys import connect
 from panglot.corpus.overlap import THRESHOLD, Texts
 from panglot.evaluation.ranks import group_numbers
 

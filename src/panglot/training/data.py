@@ -15,14 +15,16 @@ from panglot.augment.codeswitch import Switched, reachable
 from panglot.batching.batch import Batch, Bools
 from panglot.batching.sources import Source, source
 from panglot.batching.streams import DISTILL, is_english
-from panglot.corpus import check, registry
+from panglot.corpus import registry, skipping
 from panglot.corpus._keys import Ints32
 from panglot.corpus._maps import take, walk
+from panglot.corpus._paths import selected
 from panglot.corpus.collection import Collection, Ints
 from panglot.corpus.guard import guard
 from panglot.corpus.language import canonical
 from panglot.corpus.overlap import Overlap
 from panglot.corpus.sieve import Broken
+from panglot.corpus.skipping import Aside
 from panglot.corpus.split import hold_out, joined
 from panglot.encoders.protocol import Side
 from panglot.training.switching import Switching, english_rows, told
@@ -58,7 +60,7 @@ class TrainingData:
     shared: tuple[Overlap, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
     compared: tuple[str, ...] = ()
-    broken: Mapping[str, Sequence[Broken]] = field(default_factory=dict)
+    broken: Mapping[str, Sequence[Broken] | Aside] = field(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -127,7 +129,7 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
     shared: list[Overlap] = []
     unread: dict[str, str] = {}
     tests: set[str] = set()
-    broken: dict[str, Sequence[Broken]] = {}
+    broken: dict[str, Sequence[Broken] | Aside] = {}
     for wish in settings.on:
         known = not Path(wish).exists()
         name, _, candidates = wish.partition("@") if known else (wish, "", "")
@@ -173,17 +175,17 @@ def told_nearest(overlap: Overlap) -> str:
     return f"{overlap.highest:.0%} of n-grams: {mine!r} and {theirs!r}"
 
 
-def _sieved(path: str, settings: Settings) -> tuple[Collection, Sequence[Broken]]:
+def _sieved(path: str, settings: Settings) -> tuple[Collection, Sequence[Broken] | Aside]:
     """Return what can be read of a file, and the lines that cannot."""
-    collection, broken = check.read(path)
+    collection, broken = skipping.read(path)
     if collection is None:
-        first = broken[0]
+        first = next(iter(broken))
         raise PanglotError(
             f"nothing is left without the broken lines; the first one: {first.problem}",
             file=path, line=first.line, field=first.field or None, cure=first.cure,
         )  # fmt: skip
     languages = [canonical(code) for code in settings.languages]
-    return (collection.select(languages) if languages else collection), broken
+    return (selected(collection, languages) if languages else collection), broken
 
 
 @dataclass(frozen=True)
