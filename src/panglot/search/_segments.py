@@ -109,7 +109,7 @@ class Segment:
         """Return for each question the ``k`` nearest live rows in some languages, or in any."""
         spans = [span for span in self.spans if languages is None or span.language in languages]
         wanted = Wanted(_joined(spans), self.deleted, sum(span.live for span in spans))
-        if not wanted.count:
+        if not wanted.live:
             return [[] for _ in questions]
         return [
             [
