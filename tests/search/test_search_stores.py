@@ -13,6 +13,7 @@ import pytest
 from search_store_model import DIMENSION, SPACES, Dice, Model, agree, play, unit
 
 from panglot import PanglotError
+from panglot.encoders.protocol import Vectors
 from panglot.search import _merging
 from panglot.search.document import Document
 from panglot.search.opening import open_store
@@ -70,7 +71,7 @@ def test_every_store_does_what_the_model_does_for_long(store: Opened, seed: int)
 
 def test_a_refused_call_writes_nothing(store: Opened) -> None:
     one = unit(np.ones((1, DIMENSION)))
-    good = dict.fromkeys(SPACES, one)
+    good: dict[str, Vectors] = dict.fromkeys(SPACES, one)
     opened_store = store()
     model = Model()
     for documents, vectors in (
