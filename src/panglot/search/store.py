@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from panglot.encoders.protocol import Vectors
     from panglot.search.document import Document
@@ -50,6 +51,13 @@ class Store(Protocol):
 
         Raises:
             PanglotError: An id is there twice, a shape is wrong or a number is not finite; nothing was written.
+        """
+        ...
+
+    def bulk(self) -> AbstractContextManager[None]:
+        """Return a block in which many calls of :meth:`upsert` follow: what they add is arranged for search at its end.
+
+        Each call is carried out as without it.
         """
         ...
 
