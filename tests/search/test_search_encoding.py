@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from encoding_made import DIMENSION, Made, documents, pieces
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from encoding_made import DIMENSION, Made, documents, pieces
 from panglot._errors import PanglotError
 from panglot.encoders import progress
 from panglot.encoders.load import load
