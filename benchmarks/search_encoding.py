@@ -7,7 +7,7 @@
 
 The texts are passages of the LibreOffice help in 32 languages, drawn at random and encoded with their titles. Each side
 and repeat is a process of its own, and the sides take turns; loading the model, and eight texts to warm up, are not
-timed. Sentence-transformers has its default settings (float32, batch 32) and the same weights and prompts. Panglot reads
+timed. Sentence-transformers has its default settings (float32, batch 32), the same weights and prompts. Panglot reads
 a file of JSON lines, encodes with its defaults, writes shards and reads their documents back; with several processes
 their start is timed too. The made rows are the same passages under new ids, and their vectors come from a stand-in that
 gives random unit vectors of 384 numbers at once.
