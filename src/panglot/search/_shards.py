@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 from collections.abc import Callable, Sequence
@@ -113,6 +114,8 @@ class Shelf:
         vectors = _vectors(shard, data)
         if vectors is None:
             self._tell(f"{path}: damaged, and is made again")
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
             return None
         self.found += 1
         return vectors
