@@ -22,7 +22,7 @@ from panglot.search import encoding
 from panglot.search.document import Document
 from panglot.search.encoding import encode_documents
 
-PATIENCE = 240.0
+PATIENCE = 600.0
 
 
 def free(address: str) -> int:
