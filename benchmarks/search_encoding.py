@@ -51,7 +51,7 @@ class Theirs:
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
         """Return what ``encode_query`` or ``encode_document`` returns."""
         del ids
-        encode = self.model.encode_query if side == "question" else self.model.encode_document
+        encode: Any = self.model.encode_query if side == "question" else self.model.encode_document
         return encode(list(texts), show_progress_bar=False)
 
 
