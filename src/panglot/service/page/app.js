@@ -1,0 +1,209 @@
+// The page: options in the address and in the form, answers in columns.
+
+import { about as askAbout, Failure, search, setKey } from "./api.js";
+import { Column } from "./column.js";
+import { element, plural } from "./dom.js";
+import { moves } from "./hit.js";
+import { listen } from "./keys.js";
+import { isReader, ofBrowser, read, write } from "./options.js";
+import { chip, colours, fillChip } from "./shares.js";
+
+const FEW = 12; // chips on show before all are asked for
+const $ = (id) => document.getElementById(id);
+
+let about, options, columns, chips, pending;
+let answers = [];
+
+const byCode = (code) => about.languages.find((one) => one.code === code);
+const language = (code) => byCode(code) ?? { code, name: code || "unknown language", direction: "auto" };
+const modes = () => [options.mode, ...(options.beside ? [options.beside] : [])];
+
+start();
+
+async function start() {
+  try {
+    about = await askAbout();
+  } catch (failure) {
+    return showFailure(failure, start);
+  }
+  showFailure(null);
+  options = read(location.search, about);
+  const { documents, languages, model } = about;
+  $("about").textContent = `${plural(documents, "passage")} in ${plural(languages.length, "language")} · ${model}`;
+  for (const { code, name } of languages)
+    for (const select of [$("language"), $("add-reader")]) select.append(element("option", { value: code }, `${name} (${code})`));
+  columns = ["mode", "beside"].map((which, at) => new Column(at + 1, about.modes, (mode) => change({ [which]: mode })));
+  $("columns").replaceChildren(...columns.map(({ shown }) => shown));
+  chips = new Map(languages.map((one) => [one.code, chip(one, press)]));
+  $("chips").replaceChildren(...chips.values());
+  wire();
+  render();
+  run();
+}
+
+function wire() {
+  $("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    change({ question: $("question").value.trim() });
+  });
+  $("beside").addEventListener("change", () => change($("beside").checked ? pair() : { beside: "" }));
+  $("fold").addEventListener("change", () => change({ fold: $("fold").checked }));
+  $("language").addEventListener("change", () => change({ language: $("language").value }));
+  $("k").addEventListener("change", () => change({ k: Number($("k").value) }));
+  $("weight").addEventListener("input", () => { $("weight-shown").textContent = Number($("weight").value).toFixed(2); });
+  $("weight").addEventListener("change", () => change({ weight: Number($("weight").value) }));
+  $("add-reader").addEventListener("change", () => change({ reader: [...options.reader, $("add-reader").value] }));
+  $("clear").addEventListener("click", () => change({ languages: [] }));
+  $("all").addEventListener("click", () => {
+    $("all").setAttribute("aria-expanded", $("all").getAttribute("aria-expanded") !== "true");
+    renderChips();
+  });
+  $("slash").checked = localStorage.getItem("panglot-slash") !== "off";
+  $("slash").addEventListener("change", () => localStorage.setItem("panglot-slash", $("slash").checked ? "on" : "off"));
+  addEventListener("popstate", () => {
+    options = read(location.search, about);
+    render();
+    run();
+  });
+  listen($("question"), () => $("slash").checked,
+    () => columns.slice(0, modes().length).map(({ cards }) => cards.map(({ shown }) => shown)));
+}
+
+/** The two modes to begin a comparison with: the plain one on the left. */
+function pair() {
+  const [first, second = first] = about.modes.map(({ name }) => name);
+  return { mode: first, beside: options.mode === first ? second : options.mode };
+}
+
+const press = (code) => change({
+  languages: options.languages.includes(code) ? options.languages.filter((one) => one !== code) : [...options.languages, code],
+});
+
+/** Take new options: into the address, the form, and, where there is a question, to the service. */
+function change(some) {
+  options = { ...options, question: $("question").value.trim(), ...some };
+  if (isReader(options) && !options.reader.length && !("reader" in some)) options.reader = ofBrowser(about);
+  const query = write(options, about);
+  if (query !== location.search.slice(1)) history.pushState(null, "", query ? `?${query}` : location.pathname);
+  render();
+  run();
+}
+
+async function run() {
+  pending?.abort();
+  const mine = pending = new AbortController();
+  if (!options.question) return show([]);
+  busy(true);
+  const { question, language, languages, reader, weight, fold, k } = options;
+  try {
+    const got = await Promise.all(modes().map((mode) => search({
+      question, k, language, languages, mode, reader: mode === "reader" ? reader : [], weight, fold, highlight: true,
+    }, mine.signal)));
+    if (mine === pending) show(got);
+  } catch (failure) {
+    if (mine === pending) {
+      mine.abort();
+      show([]);
+      showFailure(failure, run);
+    }
+  } finally {
+    if (mine === pending) busy(false);
+  }
+}
+
+function busy(now) {
+  document.body.classList.toggle("busy", now);
+  $("columns").setAttribute("aria-busy", now);
+  if (now) $("status").textContent = "Searching…";
+}
+
+/** The form as the options say. */
+function render() {
+  $("question").value = options.question;
+  document.title = options.question ? `${options.question} · panglot` : "panglot: search in any language";
+  $("beside").checked = Boolean(options.beside);
+  $("beside").disabled = about.modes.length < 2;
+  $("fold").checked = options.fold;
+  $("language").value = options.language;
+  if (![...$("k").options].some(({ value }) => value === String(options.k))) $("k").append(element("option", {}, options.k));
+  $("k").value = options.k;
+  $("columns").classList.toggle("two", Boolean(options.beside));
+  columns[0].choose(options.mode);
+  columns[1].choose(options.beside || options.mode);
+  columns[1].shown.hidden = !options.beside;
+  $("reader").hidden = !isReader(options);
+  $("weight").value = options.weight;
+  $("weight-shown").textContent = options.weight.toFixed(2);
+  $("read").replaceChildren(...options.reader.map((code) => element("li", {}, element("button", {
+    type: "button", class: "tag", "aria-label": `Remove ${language(code).name}`,
+    click: () => change({ reader: options.reader.filter((one) => one !== code) }),
+  }, element("bdi", {}, language(code).name), " ×"))));
+  $("add-reader").value = "";
+  renderChips();
+}
+
+function renderChips() {
+  const colour = colours(answers);
+  const counts = about.languages.map(({ code }) => code);
+  const found = new Set(answers.flatMap(({ shares }) => counts.filter((code) => shares[code]?.hits > 0)));
+  const all = $("all").getAttribute("aria-expanded") === "true";
+  let room = FEW - new Set([...found, ...options.languages]).size;
+  let hidden = 0;
+  for (const { code, name, share } of about.languages) {
+    const pressed = options.languages.includes(code);
+    const on = all || pressed || found.has(code) || room-- > 0;
+    const searched = !options.languages.length || pressed;
+    hidden += !on;
+    chips.get(code).hidden = !on;
+    fillChip(chips.get(code), {
+      name, pressed, colour: answers.length ? colour(code) : "",
+      hits: searched ? answers.map(({ shares }) => shares[code]?.hits ?? 0) : [],
+      pool: answers[0]?.shares[code]?.pool ?? (searched ? share : null),
+    });
+  }
+  $("all").hidden = !all && !hidden;
+  $("all").textContent = all ? "Fewer languages" : `All ${counts.length} languages`;
+  $("clear").hidden = !options.languages.length;
+}
+
+/** Answers in the columns; none: the page before a question. */
+function show(got) {
+  answers = got;
+  showFailure(null);
+  const context = { language, colour: colours(answers) };
+  columns.forEach((column, at) => {
+    const other = answers[1 - at];
+    if (!answers[at]) column.clear();
+    else column.fill(answers[at], other && moves(answers[at].hits, other.hits, at === 1, other.mode), context);
+  });
+  renderChips();
+  $("status").textContent = options.question ? said() : `Ask in any language; answers come in ${about.languages.length > 1 ? "all" : "that"} of the index.`;
+}
+
+function said() {
+  if (!answers.length) return "";
+  const [{ language: code, detected, seconds }] = answers;
+  const found = answers.every(({ hits }) => !hits.length) ? "Nothing found"
+    : answers.map(({ hits }) => plural(hits.length, "result")).join(" and ");
+  const took = Object.values(seconds ?? {}).reduce((sum, one) => sum + one, 0);
+  const asked = code ? `question in ${language(code).name}${detected ? " (detected)" : ""}` : "";
+  return [found, asked, `${took.toFixed(2)} s`].filter(Boolean).join(" · ");
+}
+
+/** Tell what went wrong and offer to try again; null: nothing did. */
+function showFailure(failure, again) {
+  if (!failure) return $("error").replaceChildren();
+  if (!(failure instanceof Failure)) console.error(failure);
+  const { status, message, cure } = failure;
+  const key = element("input", { type: "password", id: "key", autocomplete: "off" });
+  $("status").textContent = "";
+  $("error").replaceChildren(element("form", {
+    class: "error", submit: (event) => {
+      event.preventDefault();
+      if (status === 401) setKey(key.value);
+      again();
+    },
+  }, element("p", {}, element("strong", {}, message), cure ? ` ${cure}` : ""),
+  status === 401 ? element("p", {}, element("label", { for: "key" }, "Key "), key) : null,
+  element("button", {}, "Try again")));
+}

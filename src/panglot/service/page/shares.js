@@ -1,0 +1,72 @@
+// The languages of results and pool: colours, the bars above a column, the chips.
+
+import { element, percent } from "./dom.js";
+
+const COLOURS = 7;
+
+/** A colour's number for each language: 0 the question's, then those with most results; the rest share the last. */
+export function colours(answers) {
+  const hits = new Map();
+  for (const { shares } of answers)
+    for (const [code, share] of Object.entries(shares)) hits.set(code, (hits.get(code) ?? 0) + share.hits);
+  const asked = answers[0]?.language;
+  const ranked = [...hits].filter(([code, share]) => share > 0 && code !== asked).sort((a, b) => b[1] - a[1]);
+  const found = new Map(ranked.slice(0, COLOURS - 1).map(([code], at) => [code, at + 1]));
+  return (code) => (code === asked ? 0 : found.get(code) ?? COLOURS);
+}
+
+/** Two bars, results above pool, with the languages in the same order, and a sentence that says the same. */
+export function bars(answer, name, colour) {
+  const { shares, language } = answer;
+  const codes = Object.keys(shares).sort((a, b) => colour(a) - colour(b));
+  const bar = (which, label) => {
+    const drawn = codes.filter((code) => shares[code][which] > 0).map((code) => {
+      const share = shares[code][which];
+      const part = element("span", { class: "part", "data-colour": colour(code), title: `${name(code)}: ${percent(share)}` });
+      part.style.flexGrow = share;
+      if (which === "hits") part.append(element("span", {}, code));
+      return part;
+    });
+    return element("div", { class: `bar ${which}` }, element("span", { class: "label" }, label),
+      element("span", { class: "drawn" }, ...drawn));
+  };
+  const many = codes.filter((code) => shares[code].hits > 0).length;
+  const own = shares[language];
+  const said = [own
+    ? `${name(language)}, the question’s language: ${percent(own.hits)} of the results, ${percent(own.pool)} of the pool.`
+    : `${name(language)}, the question’s language, is not in the pool.`,
+  many === 1 ? "All in one language." : `Results in ${many} languages.`].join(" ");
+  return element("div", { class: "bars" },
+    element("div", { "aria-hidden": "true" }, bar("hits", "results"), bar("pool", "pool")),
+    element("p", { class: "said quiet" }, said));
+}
+
+/** The chip of a language: pressed, the search is kept to it. */
+export function chip({ code, name }, press) {
+  const shown = element("button", { type: "button", class: "chip", "aria-pressed": "false", click: () => press(code) },
+    element("span", { class: "swatch" }),
+    element("span", { class: "name" }, element("bdi", {}, name), " ", element("span", { class: "code" }, code)),
+    element("span", { class: "hits" }), element("span", { class: "pool" }),
+    element("span", { class: "meter" }, element("span", { class: "fill" }), element("span", { class: "fill other" }),
+      element("span", { class: "tick" })));
+  return element("li", {}, shown);
+}
+
+/** Fill a chip: `hits` has a share for each column, none where nothing was searched; `pool` is null there too. */
+export function fillChip(item, { name, hits, pool, pressed, colour }) {
+  const shown = item.firstChild;
+  const [fill, other, tick] = shown.querySelector(".meter").children;
+  const change = hits.some((share) => share > 0) ? hits.map(percent).join(" → ") : hits.length ? percent(0) : "";
+  shown.setAttribute("aria-pressed", pressed);
+  shown.setAttribute("aria-label", [name, change && `${change.replace("→", "then")} of the results`,
+    pool !== null && `${percent(pool)} of the pool`].filter(Boolean).join(", "));
+  shown.querySelector(".swatch").dataset.colour = colour;
+  shown.querySelector(".hits").textContent = change;
+  shown.querySelector(".pool").textContent = pool === null ? "" : percent(pool);
+  fill.style.inlineSize = percent(hits[0] ?? 0);
+  other.style.inlineSize = percent(hits[1] ?? 0);
+  tick.hidden = pool === null;
+  tick.style.insetInlineStart = percent(pool ?? 0);
+  shown.classList.toggle("two", hits.length > 1);
+  shown.classList.toggle("none", hits.length > 0 && !hits.some((share) => share > 0));
+}
