@@ -8,7 +8,7 @@ import { listen } from "./keys.js";
 import { isReader, ofBrowser, read, write } from "./options.js";
 import { chip, colours, fillChip } from "./shares.js";
 
-const FEW = 12; // chips on show before all are asked for
+const roomy = matchMedia("(min-width: 60rem)");
 const $ = (id) => document.getElementById(id);
 
 let about, options, columns, chips, pending;
@@ -65,6 +65,7 @@ function wire() {
     render();
     run();
   });
+  roomy.addEventListener("change", renderChips);
   listen($("question"), () => $("slash").checked,
     () => columns.slice(0, modes().length).map(({ cards }) => cards.map(({ shown }) => shown)));
 }
@@ -92,8 +93,8 @@ function change(some) {
 async function run() {
   pending?.abort();
   const mine = pending = new AbortController();
+  busy(Boolean(options.question));
   if (!options.question) return show([]);
-  busy(true);
   const { question, language, languages, reader, weight, fold, k } = options;
   try {
     const got = await Promise.all(modes().map((mode) => search({
@@ -124,9 +125,8 @@ function render() {
   $("beside").checked = Boolean(options.beside);
   $("beside").disabled = about.modes.length < 2;
   $("fold").checked = options.fold;
-  $("language").value = options.language;
-  if (![...$("k").options].some(({ value }) => value === String(options.k))) $("k").append(element("option", {}, options.k));
-  $("k").value = options.k;
+  take($("language"), options.language);
+  take($("k"), String(options.k));
   $("columns").classList.toggle("two", Boolean(options.beside));
   columns[0].choose(options.mode);
   columns[1].choose(options.beside || options.mode);
@@ -142,28 +142,38 @@ function render() {
   renderChips();
 }
 
+function take(select, wanted) {
+  if (![...select.options].some(({ value }) => value === wanted)) select.append(element("option", {}, wanted));
+  select.value = wanted;
+}
+
 function renderChips() {
   const colour = colours(answers);
-  const counts = about.languages.map(({ code }) => code);
-  const found = new Set(answers.flatMap(({ shares }) => counts.filter((code) => shares[code]?.hits > 0)));
   const all = $("all").getAttribute("aria-expanded") === "true";
-  let room = FEW - new Set([...found, ...options.languages]).size;
-  let hidden = 0;
-  for (const { code, name, share } of about.languages) {
+  const on = few();
+  for (const { code, share } of about.languages) {
     const pressed = options.languages.includes(code);
-    const on = all || pressed || found.has(code) || room-- > 0;
     const searched = !options.languages.length || pressed;
-    hidden += !on;
-    chips.get(code).hidden = !on;
+    chips.get(code).hidden = !all && !on.has(code);
     fillChip(chips.get(code), {
-      name, pressed, colour: answers.length ? colour(code) : "",
+      pressed, colour: answers.length ? colour(code) : "",
       hits: searched ? answers.map(({ shares }) => shares[code]?.hits ?? 0) : [],
       pool: answers[0]?.shares[code]?.pool ?? (searched ? share : null),
     });
   }
-  $("all").hidden = !all && !hidden;
-  $("all").textContent = all ? "Fewer languages" : `All ${counts.length} languages`;
+  $("all").hidden = on.size === about.languages.length;
+  $("all").textContent = all ? "Fewer languages" : `All ${about.languages.length} languages`;
   $("clear").hidden = !options.languages.length;
+}
+
+/** The languages on show before all are asked for: pressed, the question's, those with most results. */
+function few() {
+  const hits = (code) => answers.reduce((sum, { shares }) => sum + (shares[code]?.hits ?? 0), 0);
+  const codes = about.languages.map(({ code }) => code);
+  const ranked = [...codes].sort((a, b) => hits(b) - hits(a));
+  const room = roomy.matches ? Math.max(12, codes.filter((code) => hits(code) > 0).length) : 4;
+  const asked = codes.filter((code) => code === answers[0]?.language);
+  return new Set([...options.languages, ...asked, ...ranked.slice(0, room)]);
 }
 
 /** Answers in the columns; none: the page before a question. */
@@ -177,14 +187,15 @@ function show(got) {
     else column.fill(answers[at], other && moves(answers[at].hits, other.hits, at === 1, other.mode), context);
   });
   renderChips();
-  $("status").textContent = options.question ? said() : `Ask in any language; answers come in ${about.languages.length > 1 ? "all" : "that"} of the index.`;
+  $("status").textContent = options.question ? said()
+    : "Type a question and press Enter. What answers it may be in another language.";
 }
 
 function said() {
   if (!answers.length) return "";
   const [{ language: code, detected, seconds }] = answers;
   const found = answers.every(({ hits }) => !hits.length) ? "Nothing found"
-    : answers.map(({ hits }) => plural(hits.length, "result")).join(" and ");
+    : plural(answers.map(({ hits }) => hits.length).join(" and "), "result");
   const took = Object.values(seconds ?? {}).reduce((sum, one) => sum + one, 0);
   const asked = code ? `question in ${language(code).name}${detected ? " (detected)" : ""}` : "";
   return [found, asked, `${took.toFixed(2)} s`].filter(Boolean).join(" · ");

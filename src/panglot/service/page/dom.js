@@ -20,4 +20,4 @@ export const english = (name, properties, ...children) =>
 export const percent = (share) =>
   share.toLocaleString("en", { style: "percent", maximumFractionDigits: share > 0 && share < 0.0995 ? 1 : 0 });
 
-export const plural = (n, one, many = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
+export const plural = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;

@@ -18,20 +18,19 @@ export function card(hit, { language, colour, move }) {
   const { name, direction } = language(hit.language);
   const text = element("p", { class: "text" });
   const why = reasons(hit, language);
-  const more = english("button", { type: "button", class: "link more", hidden: true, click: () => open(true) }, "Whole passage");
-  const score = english("button", { type: "button", class: "link score", "aria-expanded": "false", click: () => open(why.hidden) },
+  const more = english("button", { type: "button", class: "link more", hidden: true, click: () => open(true, !why.hidden) }, "Whole passage");
+  const score = english("button", { type: "button", class: "link score", "aria-expanded": "false", click: () => open(shown.classList.contains("open"), why.hidden) },
     element("span", { class: "unseen" }, "Score "), hit.score.toFixed(3), " why");
   const shown = element("article", { class: "hit", tabindex: 0, lang: hit.language || null, dir: direction,
     "aria-label": `${hit.rank}, ${name}: ${hit.title || hit.text.slice(0, 60)}`,
-    keydown: (event) => { if (event.key === "Enter" && event.target === shown) open(why.hidden); } },
+    keydown: (event) => { if (event.key === "Enter" && event.target === shown) open(why.hidden, why.hidden); } },
     element("header", {},
-      english("span", { class: "rank" }, String(hit.rank)),
-      english("span", {}, element("span", { class: "swatch", "data-colour": colour(hit.language) }), " ",
+      english("span", {}, element("span", { class: "rank" }, String(hit.rank)), " ", element("span", { class: "swatch", "data-colour": colour(hit.language) }), " ",
         element("bdi", {}, name), " ", element("span", { class: "code" }, hit.language)),
       move && english("span", { class: `move ${move.kind}`, title: move.said },
         element("span", { "aria-hidden": "true" }, move.mark), element("span", { class: "unseen" }, move.said)),
       element("span", { class: "end" }, score)),
-    hit.title ? element("h3", {}, hit.title) : null, text, more, others(hit, language), why);
+    why, hit.title ? element("h3", {}, hit.title) : null, text, more, others(hit, language));
 
   const [before, marked, after] = parts(hit.text, hit.highlight);
   const late = before.length > LEAD;
@@ -39,11 +38,11 @@ export function card(hit, { language, colour, move }) {
   function write(short) {
     text.replaceChildren(short ? "… " : before, marked ? element("mark", {}, marked) : "", after);
   }
-  function open(wanted) {
-    shown.classList.toggle("open", wanted);
-    why.hidden = !wanted;
-    score.setAttribute("aria-expanded", wanted);
-    write(late && !wanted);
+  function open(whole, reason) {
+    shown.classList.toggle("open", whole);
+    why.hidden = !reason;
+    score.setAttribute("aria-expanded", reason);
+    write(late && !whole);
     measure();
   }
   function measure() {

@@ -22,7 +22,7 @@ export function read(query, about) {
     mode: mode("mode") || modes[0],
     beside: mode("beside"),
     reader: list("reader"),
-    weight: number("weight", 0, 1),
+    weight: number("weight", 0, 0.3),
     fold: given.get("fold") === "1",
     k: Math.round(number("k", 1, 1000)),
   };

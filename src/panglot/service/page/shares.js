@@ -46,23 +46,24 @@ export function chip({ code, name }, press) {
   const shown = element("button", { type: "button", class: "chip", "aria-pressed": "false", click: () => press(code) },
     element("span", { class: "swatch" }),
     element("span", { class: "name" }, element("bdi", {}, name), " ", element("span", { class: "code" }, code)),
-    element("span", { class: "hits" }), element("span", { class: "pool" }),
+    element("span", { class: "hits" }, element("span", { class: "unseen" }, "results "), element("span")),
+    element("span", { class: "pool" }, element("span", { class: "unseen" }, "pool "), element("span")),
     element("span", { class: "meter" }, element("span", { class: "fill" }), element("span", { class: "fill other" }),
       element("span", { class: "tick" })));
   return element("li", {}, shown);
 }
 
 /** Fill a chip: `hits` has a share for each column, none where nothing was searched; `pool` is null there too. */
-export function fillChip(item, { name, hits, pool, pressed, colour }) {
+export function fillChip(item, { hits, pool, pressed, colour }) {
   const shown = item.firstChild;
   const [fill, other, tick] = shown.querySelector(".meter").children;
-  const change = hits.some((share) => share > 0) ? hits.map(percent).join(" → ") : hits.length ? percent(0) : "";
+  const change = hits.some((share) => share > 0) ? hits.map(percent).join(" → ").replace("% →", " →") : hits.length ? percent(0) : "";
   shown.setAttribute("aria-pressed", pressed);
-  shown.setAttribute("aria-label", [name, change && `${change.replace("→", "then")} of the results`,
-    pool !== null && `${percent(pool)} of the pool`].filter(Boolean).join(", "));
   shown.querySelector(".swatch").dataset.colour = colour;
-  shown.querySelector(".hits").textContent = change;
-  shown.querySelector(".pool").textContent = pool === null ? "" : percent(pool);
+  for (const [which, text] of [["hits", change], ["pool", pool === null ? "" : percent(pool)]]) {
+    shown.querySelector(`.${which}`).hidden = !text;
+    shown.querySelector(`.${which}`).lastChild.textContent = text;
+  }
   fill.style.inlineSize = percent(hits[0] ?? 0);
   other.style.inlineSize = percent(hits[1] ?? 0);
   tick.hidden = pool === null;
