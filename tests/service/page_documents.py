@@ -92,7 +92,14 @@ def documents() -> list[dict[str, Any]]:
         for code, text in texts.items()
     ]
     made += [
-        {"id": name, "group": "", "title": title, "text": text, "language": "en", "fields": {"note": text[:60], SCRIPT: 1}}
+        {
+            "id": name,
+            "group": "",
+            "title": title,
+            "text": text,
+            "language": "en",
+            "fields": {"note": text[:60], SCRIPT: 1},
+        }
         for name, title, text in HARM
     ]
     return made
