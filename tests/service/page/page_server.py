@@ -19,7 +19,7 @@ from fastapi.staticfiles import StaticFiles
 from page_documents import LANGUAGES, RIGHT_TO_LEFT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
 POLICY = "default-src 'self'"
 MODES = {
@@ -164,7 +164,7 @@ def problem(status: int, message: str, cure: str = "Ask less.") -> Response:
 
 
 @contextmanager
-def serving(search: Search) -> Iterator[str]:
+def serving(search: Search) -> Generator[str]:
     """Serve on a free port of the loopback; yields the address."""
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(application(search), log_level="error", lifespan="off"))
