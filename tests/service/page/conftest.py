@@ -73,7 +73,7 @@ def visit(browser: Any, address: str) -> Iterator[Visit]:
         page.on("dialog", lambda dialog: heard.append(dialog.message))
         page.on("request", lambda request: None if request.url.startswith(address) else heard.append(request.url))
         page.goto(address + query)
-        page.locator("#chips button").first.wait_for()
+        page.locator("#chips button, .error").first.wait_for()
         if "q=" in query:
             page.locator("#status", has_text="question in").wait_for()
         return page

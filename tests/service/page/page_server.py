@@ -134,7 +134,8 @@ def application(search: Search) -> FastAPI:
 
     @app.middleware("http")
     async def _guard(request: Request, call_next: Any) -> Response:
-        if search.key and request.method == "POST" and request.headers.get("Authorization") != f"Bearer {search.key}":
+        asks = search.key and request.url.path in {"/about", "/search"}
+        if asks and request.headers.get("Authorization") != f"Bearer {search.key}":
             response: Response = problem(401, "A key is needed.", "Ask whoever runs the service for one.")
         else:
             response = await call_next(request)

@@ -246,9 +246,11 @@ def test_being_offline_is_told(visit: Visit) -> None:
 def test_a_key_is_asked_for_where_the_service_wants_one(visit: Visit, service: Search) -> None:
     service.key = "secret"
     page = visit()
-    page.locator("#question").fill(QUESTION)
-    page.keyboard.press("Enter")
+    page.get_by_text("The service wants a key.").wait_for()
     page.get_by_label("Key", exact=True).fill("secret")
+    page.keyboard.press("Enter")
+    page.locator("#chips button").first.wait_for()
+    page.locator("#question").fill(QUESTION)
     page.keyboard.press("Enter")
     page.locator(".hit").first.wait_for()
     assert "secret" not in page.url

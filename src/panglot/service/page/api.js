@@ -16,8 +16,9 @@ export const setKey = (key) => sessionStorage.setItem(KEY, key);
 export const about = () => call("about");
 
 /** An answer; `wish` is the body of POST /search. */
-export const search = (wish, signal) =>
-  call("search", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(wish), signal });
+export const search = (wish, signal) => call("search", {
+  method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(wish), signal,
+});
 
 async function call(path, { headers, ...rest } = {}) {
   const key = sessionStorage.getItem(KEY);
@@ -37,5 +38,7 @@ async function call(path, { headers, ...rest } = {}) {
     const wait = seconds > 0 ? `Try again in ${seconds} s.` : "Try again in a moment.";
     throw new Failure(429, "Too many questions at once.", wait);
   }
-  throw new Failure(response.status, error.message ?? `The service answered with status ${response.status}.`, error.cure);
+  if (response.status === 401) throw new Failure(401, "The service wants a key.", "Whoever runs it has one.");
+  const message = error.message ?? `The service answered with status ${response.status}.`;
+  throw new Failure(response.status, message, error.cure);
 }

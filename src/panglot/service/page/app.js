@@ -18,6 +18,10 @@ const byCode = (code) => about.languages.find((one) => one.code === code);
 const language = (code) => byCode(code) ?? { code, name: code || "unknown language", direction: "auto" };
 const modes = () => [options.mode, ...(options.beside ? [options.beside] : [])];
 
+$("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (about) change();
+});
 start();
 
 async function start() {
@@ -30,8 +34,8 @@ async function start() {
   options = read(location.search, about);
   const { documents, languages, model } = about;
   $("about").textContent = `${plural(documents, "passage")} in ${plural(languages.length, "language")} · ${model}`;
-  for (const { code, name } of languages)
-    for (const select of [$("language"), $("add-reader")]) select.append(element("option", { value: code }, `${name} (${code})`));
+  for (const select of [$("language"), $("add-reader")])
+    select.append(...languages.map(({ code, name }) => element("option", { value: code }, `${name} (${code})`)));
   columns = ["mode", "beside"].map((which, at) => new Column(at + 1, about.modes, (mode) => change({ [which]: mode })));
   $("columns").replaceChildren(...columns.map(({ shown }) => shown));
   chips = new Map(languages.map((one) => [one.code, chip(one, press)]));
@@ -42,10 +46,6 @@ async function start() {
 }
 
 function wire() {
-  $("form").addEventListener("submit", (event) => {
-    event.preventDefault();
-    change({ question: $("question").value.trim() });
-  });
   $("beside").addEventListener("change", () => change($("beside").checked ? pair() : { beside: "" }));
   $("fold").addEventListener("change", () => change({ fold: $("fold").checked }));
   $("language").addEventListener("change", () => change({ language: $("language").value }));
@@ -53,7 +53,10 @@ function wire() {
   $("weight").addEventListener("input", () => { $("weight-shown").textContent = Number($("weight").value).toFixed(2); });
   $("weight").addEventListener("change", () => change({ weight: Number($("weight").value) }));
   $("add-reader").addEventListener("change", () => change({ reader: [...options.reader, $("add-reader").value] }));
-  $("clear").addEventListener("click", () => change({ languages: [] }));
+  $("clear").addEventListener("click", () => {
+    change({ languages: [] });
+    $("chips").querySelector("button").focus();
+  });
   $("all").addEventListener("click", () => {
     $("all").setAttribute("aria-expanded", $("all").getAttribute("aria-expanded") !== "true");
     renderChips();
@@ -77,11 +80,12 @@ function pair() {
 }
 
 const press = (code) => change({
-  languages: options.languages.includes(code) ? options.languages.filter((one) => one !== code) : [...options.languages, code],
+  languages: options.languages.includes(code)
+    ? options.languages.filter((one) => one !== code) : [...options.languages, code],
 });
 
 /** Take new options: into the address, the form, and, where there is a question, to the service. */
-function change(some) {
+function change(some = {}) {
   options = { ...options, question: $("question").value.trim(), ...some };
   if (isReader(options) && !options.reader.length && !("reader" in some)) options.reader = ofBrowser(about);
   const query = write(options, about);
@@ -136,7 +140,10 @@ function render() {
   $("weight-shown").textContent = options.weight.toFixed(2);
   $("read").replaceChildren(...options.reader.map((code) => element("li", {}, element("button", {
     type: "button", class: "tag", "aria-label": `Remove ${language(code).name}`,
-    click: () => change({ reader: options.reader.filter((one) => one !== code) }),
+    click: () => {
+      change({ reader: options.reader.filter((one) => one !== code) });
+      $("add-reader").focus();
+    },
   }, element("bdi", {}, language(code).name), " ×"))));
   $("add-reader").value = "";
   renderChips();
@@ -212,6 +219,7 @@ function showFailure(failure, again) {
     class: "error", submit: (event) => {
       event.preventDefault();
       if (status === 401) setKey(key.value);
+      $("question").focus();
       again();
     },
   }, element("p", {}, element("strong", {}, message), cure ? ` ${cure}` : ""),

@@ -44,7 +44,9 @@ export class Column {
     this.bars.replaceChildren();
   }
 
+  /** Offer the whole passage where it does not show. */
   measure() {
-    for (const one of this.cards) one.measure();
+    const cut = this.cards.map(({ isCut }) => isCut()); // first all that reads the layout, then what changes it
+    this.cards.forEach(({ offer }, at) => offer(cut[at]));
   }
 }

@@ -18,14 +18,19 @@ export function card(hit, { language, colour, move }) {
   const { name, direction } = language(hit.language);
   const text = element("p", { class: "text" });
   const why = reasons(hit, language);
-  const more = english("button", { type: "button", class: "link more", hidden: true, click: () => open(true, !why.hidden) }, "Whole passage");
-  const score = english("button", { type: "button", class: "link score", "aria-expanded": "false", click: () => open(shown.classList.contains("open"), why.hidden) },
-    element("span", { class: "unseen" }, "Score "), hit.score.toFixed(3), " why");
+  const more = english("button", { type: "button", class: "link more", hidden: true, click: () => {
+    open(true, !why.hidden);
+    shown.focus();
+  } }, "Whole passage");
+  const score = english("button", { type: "button", class: "link score", "aria-expanded": "false",
+    click: () => open(isOpen(), why.hidden) },
+  element("span", { class: "unseen" }, "Score "), hit.score.toFixed(3), " why");
   const shown = element("article", { class: "hit", tabindex: 0, lang: hit.language || null, dir: direction,
     "aria-label": `${hit.rank}, ${name}: ${hit.title || hit.text.slice(0, 60)}`,
     keydown: (event) => { if (event.key === "Enter" && event.target === shown) open(why.hidden, why.hidden); } },
     element("header", {},
-      english("span", {}, element("span", { class: "rank" }, String(hit.rank)), " ", element("span", { class: "swatch", "data-colour": colour(hit.language) }), " ",
+      english("span", {}, element("span", { class: "rank" }, String(hit.rank)), " ",
+        element("span", { class: "swatch", "data-colour": colour(hit.language) }), " ",
         element("bdi", {}, name), " ", element("span", { class: "code" }, hit.language)),
       move && english("span", { class: `move ${move.kind}`, title: move.said },
         element("span", { "aria-hidden": "true" }, move.mark), element("span", { class: "unseen" }, move.said)),
@@ -35,6 +40,9 @@ export function card(hit, { language, colour, move }) {
   const [before, marked, after] = parts(hit.text, hit.highlight);
   const late = before.length > LEAD;
   write(late);
+  function isOpen() {
+    return shown.classList.contains("open");
+  }
   function write(short) {
     text.replaceChildren(short ? "… " : before, marked ? element("mark", {}, marked) : "", after);
   }
@@ -43,12 +51,15 @@ export function card(hit, { language, colour, move }) {
     why.hidden = !reason;
     score.setAttribute("aria-expanded", reason);
     write(late && !whole);
-    measure();
+    offer(isCut());
   }
-  function measure() {
-    more.hidden = shown.classList.contains("open") || !(late || text.scrollHeight > text.clientHeight + 1);
+  function isCut() {
+    return !isOpen() && (late || text.scrollHeight > text.clientHeight + 1);
   }
-  return { shown, measure };
+  function offer(whole) {
+    more.hidden = !whole;
+  }
+  return { shown, isCut, offer };
 }
 
 function reasons(hit, language) {

@@ -22,7 +22,8 @@ export function bars(answer, name, colour) {
   const bar = (which, label) => {
     const drawn = codes.filter((code) => shares[code][which] > 0).map((code) => {
       const share = shares[code][which];
-      const part = element("span", { class: "part", "data-colour": colour(code), title: `${name(code)}: ${percent(share)}` });
+      const title = `${name(code)}: ${percent(share)}`;
+      const part = element("span", { class: "part", "data-colour": colour(code), title });
       part.style.flexGrow = share;
       if (which === "hits") part.append(element("span", {}, code));
       return part;
@@ -34,8 +35,8 @@ export function bars(answer, name, colour) {
   const own = shares[language];
   const said = [own
     ? `${name(language)}, the question’s language: ${percent(own.hits)} of the results, ${percent(own.pool)} of the pool.`
-    : `${name(language)}, the question’s language, is not in the pool.`,
-  many === 1 ? "All in one language." : `Results in ${many} languages.`].join(" ");
+    : language && `${name(language)}, the question’s language, is not among those searched.`,
+  many === 1 ? "All in one language." : `Results in ${many} languages.`].filter(Boolean).join(" ");
   return element("div", { class: "bars" },
     element("div", { "aria-hidden": "true" }, bar("hits", "results"), bar("pool", "pool")),
     element("p", { class: "said quiet" }, said));
@@ -57,7 +58,8 @@ export function chip({ code, name }, press) {
 export function fillChip(item, { hits, pool, pressed, colour }) {
   const shown = item.firstChild;
   const [fill, other, tick] = shown.querySelector(".meter").children;
-  const change = hits.some((share) => share > 0) ? hits.map(percent).join(" → ").replace("% →", " →") : hits.length ? percent(0) : "";
+  const none = !hits.some((share) => share > 0);
+  const change = (none ? hits.slice(0, 1) : hits).map(percent).join(" → ").replace("% →", " →");
   shown.setAttribute("aria-pressed", pressed);
   shown.querySelector(".swatch").dataset.colour = colour;
   for (const [which, text] of [["hits", change], ["pool", pool === null ? "" : percent(pool)]]) {
@@ -69,5 +71,5 @@ export function fillChip(item, { hits, pool, pressed, colour }) {
   tick.hidden = pool === null;
   tick.style.insetInlineStart = percent(pool ?? 0);
   shown.classList.toggle("two", hits.length > 1);
-  shown.classList.toggle("none", hits.length > 0 && !hits.some((share) => share > 0));
+  shown.classList.toggle("none", none);
 }
