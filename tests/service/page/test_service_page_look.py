@@ -41,6 +41,7 @@ def test_cards_run_in_the_direction_of_their_language(visit: Visit) -> None:
         score = hit.locator(".score").bounding_box()
         middle = box["x"] + box["width"] / 2
         assert (rank["x"] > middle) == (direction == "rtl")
+        assert (rank["x"] > hit.locator(".language").bounding_box()["x"]) == (direction == "rtl")
         assert (score["x"] > middle) == (direction == "ltr")
         assert (hit.locator("h3").evaluate(WORDS_RIGHT) > middle) == (direction == "rtl")
         assert hit.locator(".score").evaluate("e => getComputedStyle(e).direction") == "ltr"
