@@ -1,0 +1,228 @@
+// The page: options in the address and in the form, answers in columns.
+
+import { about as askAbout, Failure, search, setKey } from "./api.js";
+import { Column } from "./column.js";
+import { element, plural } from "./dom.js";
+import { moves } from "./hit.js";
+import { listen } from "./keys.js";
+import { isReader, ofBrowser, read, write } from "./options.js";
+import { chip, colours, fillChip } from "./shares.js";
+
+const roomy = matchMedia("(min-width: 60rem)");
+const $ = (id) => document.getElementById(id);
+
+let about, options, columns, chips, pending;
+let answers = [];
+
+const byCode = (code) => about.languages.find((one) => one.code === code);
+const language = (code) => byCode(code) ?? { code, name: code || "unknown language", direction: "auto" };
+const modes = () => [options.mode, ...(options.beside ? [options.beside] : [])];
+
+$("form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (about) change();
+});
+start();
+
+async function start() {
+  try {
+    about = await askAbout();
+  } catch (failure) {
+    return showFailure(failure, start);
+  }
+  showFailure(null);
+  options = read(location.search, about);
+  const { documents, languages, model } = about;
+  $("about").textContent = `${plural(documents, "passage")} in ${plural(languages.length, "language")} · ${model}`;
+  for (const select of [$("language"), $("add-reader")])
+    select.append(...languages.map(({ code, name }) => element("option", { value: code }, `${name} (${code})`)));
+  columns = ["mode", "beside"].map((which, at) => new Column(at + 1, about.modes, (mode) => change({ [which]: mode })));
+  $("columns").replaceChildren(...columns.map(({ shown }) => shown));
+  chips = new Map(languages.map((one) => [one.code, chip(one, press)]));
+  $("chips").replaceChildren(...chips.values());
+  wire();
+  render();
+  run();
+}
+
+function wire() {
+  $("beside").addEventListener("change", () => change($("beside").checked ? pair() : { beside: "" }));
+  $("fold").addEventListener("change", () => change({ fold: $("fold").checked }));
+  $("language").addEventListener("change", () => change({ language: $("language").value }));
+  $("k").addEventListener("change", () => change({ k: Number($("k").value) }));
+  $("weight").addEventListener("input", () => { $("weight-shown").textContent = Number($("weight").value).toFixed(2); });
+  $("weight").addEventListener("change", () => change({ weight: Number($("weight").value) }));
+  $("add-reader").addEventListener("change", () => change({ reader: [...options.reader, $("add-reader").value] }));
+  $("clear").addEventListener("click", () => {
+    change({ languages: [] });
+    $("chips").querySelector("button").focus();
+  });
+  $("all").addEventListener("click", () => {
+    $("all").setAttribute("aria-expanded", $("all").getAttribute("aria-expanded") !== "true");
+    renderChips();
+  });
+  $("slash").checked = localStorage.getItem("panglot-slash") !== "off";
+  $("slash").addEventListener("change", () => localStorage.setItem("panglot-slash", $("slash").checked ? "on" : "off"));
+  addEventListener("popstate", () => {
+    options = read(location.search, about);
+    render();
+    run();
+  });
+  roomy.addEventListener("change", renderChips);
+  listen($("question"), () => $("slash").checked,
+    () => columns.slice(0, modes().length).map(({ cards }) => cards.map(({ shown }) => shown)));
+}
+
+/** The two modes to begin a comparison with: the plain one on the left. */
+function pair() {
+  const [first, second = first] = about.modes.map(({ name }) => name);
+  return { mode: first, beside: options.mode === first ? second : options.mode };
+}
+
+const press = (code) => change({
+  languages: options.languages.includes(code)
+    ? options.languages.filter((one) => one !== code) : [...options.languages, code],
+});
+
+/** Take new options: into the address, the form, and, where there is a question, to the service. */
+function change(some = {}) {
+  options = { ...options, question: $("question").value.trim(), ...some };
+  if (isReader(options) && !options.reader.length && !("reader" in some)) options.reader = ofBrowser(about);
+  const query = write(options, about);
+  if (query !== location.search.slice(1)) history.pushState(null, "", query ? `?${query}` : location.pathname);
+  render();
+  run();
+}
+
+async function run() {
+  pending?.abort();
+  const mine = pending = new AbortController();
+  busy(Boolean(options.question));
+  if (!options.question) return show([]);
+  const { question, language, languages, reader, weight, fold, k } = options;
+  try {
+    const got = await Promise.all(modes().map((mode) => search({
+      question, k, language, languages, mode, reader: mode === "reader" ? reader : [], weight, fold, highlight: true,
+    }, mine.signal)));
+    if (mine === pending) show(got);
+  } catch (failure) {
+    if (mine === pending) {
+      mine.abort();
+      show([]);
+      showFailure(failure, run);
+    }
+  } finally {
+    if (mine === pending) busy(false);
+  }
+}
+
+function busy(now) {
+  document.body.classList.toggle("busy", now);
+  $("columns").setAttribute("aria-busy", now);
+  if (now) $("status").textContent = "Searching…";
+}
+
+/** The form as the options say. */
+function render() {
+  $("question").value = options.question;
+  document.title = options.question ? `${options.question} · panglot` : "panglot: search in any language";
+  $("beside").checked = Boolean(options.beside);
+  $("beside").disabled = about.modes.length < 2;
+  $("fold").checked = options.fold;
+  take($("language"), options.language);
+  take($("k"), String(options.k));
+  $("columns").classList.toggle("two", Boolean(options.beside));
+  columns[0].choose(options.mode);
+  columns[1].choose(options.beside || options.mode);
+  columns[1].shown.hidden = !options.beside;
+  $("reader").hidden = !isReader(options);
+  $("weight").value = options.weight;
+  $("weight-shown").textContent = options.weight.toFixed(2);
+  $("read").replaceChildren(...options.reader.map((code) => element("li", {}, element("button", {
+    type: "button", class: "tag", "aria-label": `Remove ${language(code).name}`,
+    click: () => {
+      change({ reader: options.reader.filter((one) => one !== code) });
+      $("add-reader").focus();
+    },
+  }, element("bdi", {}, language(code).name), " ×"))));
+  $("add-reader").value = "";
+  renderChips();
+}
+
+function take(select, wanted) {
+  if (![...select.options].some(({ value }) => value === wanted)) select.append(element("option", {}, wanted));
+  select.value = wanted;
+}
+
+function renderChips() {
+  const colour = colours(answers);
+  const all = $("all").getAttribute("aria-expanded") === "true";
+  const on = few();
+  for (const { code, share } of about.languages) {
+    const pressed = options.languages.includes(code);
+    const searched = !options.languages.length || pressed;
+    chips.get(code).hidden = !all && !on.has(code);
+    fillChip(chips.get(code), {
+      pressed, colour: answers.length ? colour(code) : "",
+      hits: searched ? answers.map(({ shares }) => shares[code]?.hits ?? 0) : [],
+      pool: answers[0]?.shares[code]?.pool ?? (searched ? share : null),
+    });
+  }
+  $("all").hidden = on.size === about.languages.length;
+  $("all").textContent = all ? "Fewer languages" : `All ${about.languages.length} languages`;
+  $("clear").hidden = !options.languages.length;
+}
+
+/** The languages on show before all are asked for: pressed, the question's, those with most results. */
+function few() {
+  const hits = (code) => answers.reduce((sum, { shares }) => sum + (shares[code]?.hits ?? 0), 0);
+  const codes = about.languages.map(({ code }) => code);
+  const ranked = [...codes].sort((a, b) => hits(b) - hits(a));
+  const room = roomy.matches ? Math.max(12, codes.filter((code) => hits(code) > 0).length) : 4;
+  const asked = codes.filter((code) => code === answers[0]?.language);
+  return new Set([...options.languages, ...asked, ...ranked.slice(0, room)]);
+}
+
+/** Answers in the columns; none: the page before a question. */
+function show(got) {
+  answers = got;
+  showFailure(null);
+  const context = { language, colour: colours(answers) };
+  columns.forEach((column, at) => {
+    const other = answers[1 - at];
+    if (!answers[at]) column.clear();
+    else column.fill(answers[at], other && moves(answers[at].hits, other.hits, at === 1, other.mode), context);
+  });
+  renderChips();
+  $("status").textContent = options.question ? said()
+    : "Type a question and press Enter. What answers it may be in another language.";
+}
+
+function said() {
+  if (!answers.length) return "";
+  const [{ language: code, detected, seconds }] = answers;
+  const found = answers.every(({ hits }) => !hits.length) ? "Nothing found"
+    : plural(answers.map(({ hits }) => hits.length).join(" and "), "result");
+  const took = Object.values(seconds ?? {}).reduce((sum, one) => sum + one, 0);
+  const asked = code ? `question in ${language(code).name}${detected ? " (detected)" : ""}` : "";
+  return [found, asked, `${took.toFixed(2)} s`].filter(Boolean).join(" · ");
+}
+
+/** Tell what went wrong and offer to try again; null: nothing did. */
+function showFailure(failure, again) {
+  if (!failure) return $("error").replaceChildren();
+  if (!(failure instanceof Failure)) console.error(failure);
+  const { status, message, cure } = failure;
+  const key = element("input", { type: "password", id: "key", autocomplete: "off" });
+  $("status").textContent = "";
+  $("error").replaceChildren(element("form", {
+    class: "error", submit: (event) => {
+      event.preventDefault();
+      if (status === 401) setKey(key.value);
+      $("question").focus();
+      again();
+    },
+  }, element("p", {}, element("strong", {}, message), cure ? ` ${cure}` : ""),
+  status === 401 ? element("p", {}, element("label", { for: "key" }, "Key "), key) : null,
+  element("button", {}, "Try again")));
+}

@@ -1,0 +1,23 @@
+// Elements from strings that nobody trusts: text is only ever text.
+
+/** Make an element; `properties` are its attributes, functions among them its listeners; children are nodes or text. */
+export function element(name, properties = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(properties)) {
+    if (typeof value === "function") made.addEventListener(key, value);
+    else if (value === true) made.setAttribute(key, "");
+    else if (value !== false && value !== null && value !== undefined) made.setAttribute(key, value);
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+/** The page's own English inside text that runs in another language or direction. */
+export const english = (name, properties, ...children) =>
+  element(name, { lang: "en", dir: "ltr", ...properties }, ...children);
+
+/** A share of 1 as a percentage. */
+export const percent = (share) =>
+  share.toLocaleString("en", { style: "percent", maximumFractionDigits: share > 0 && share < 0.0995 ? 1 : 0 });
+
+export const plural = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;

@@ -1,0 +1,97 @@
+// One result. Its card runs in the direction of its language; the page's own words in it stay English.
+
+import { element, english } from "./dom.js";
+import { parts } from "./text.js";
+
+const MEANING = {
+  cosine: "how near question and passage are",
+  language: "what this ranking adds for the language",
+  lexical: "words that occur in both",
+  reranker: "how well the passage answers, read together with the question",
+};
+
+// A passage is shown from its best sentence on where more than this many characters come before it.
+const LEAD = 140;
+
+/** The card of a result. `context`: language(code) → {name, direction}, colour(code), move: null or how it moved. */
+export function card(hit, { language, colour, move }) {
+  const { name, direction } = language(hit.language);
+  const text = element("p", { class: "text" });
+  const why = reasons(hit, language);
+  const more = english("button", { type: "button", class: "link more", hidden: true, click: () => {
+    open(true, !why.hidden);
+    shown.focus();
+  } }, "Whole passage");
+  const score = english("button", { type: "button", class: "link score", "aria-expanded": "false",
+    click: () => open(isOpen(), why.hidden) },
+  element("span", { class: "unseen" }, "Score "), hit.score.toFixed(3), " why");
+  const shown = element("article", { class: "hit", tabindex: 0, lang: hit.language || null, dir: direction,
+    "aria-label": `${hit.rank}, ${name}: ${hit.title || hit.text.slice(0, 60)}`,
+    keydown: (event) => { if (event.key === "Enter" && event.target === shown) open(why.hidden, why.hidden); } },
+    element("header", {},
+      element("span", {}, element("span", { class: "rank", lang: "en" }, String(hit.rank)), " ",
+        english("span", { class: "language" }, element("span", { class: "swatch", "data-colour": colour(hit.language) }),
+          " ", element("bdi", {}, name), " ", element("span", { class: "code" }, hit.language))),
+      move && english("span", { class: `move ${move.kind}`, title: move.said },
+        element("span", { "aria-hidden": "true" }, move.mark), element("span", { class: "unseen" }, move.said)),
+      element("span", { class: "end" }, score)),
+    why, hit.title ? element("h3", {}, hit.title) : null, text, more, others(hit, language));
+
+  const [before, marked, after] = parts(hit.text, hit.highlight);
+  const late = before.length > LEAD;
+  write(late);
+  function isOpen() {
+    return shown.classList.contains("open");
+  }
+  function write(short) {
+    text.replaceChildren(short ? "… " : before, marked ? element("mark", {}, marked) : "", after);
+  }
+  function open(whole, reason) {
+    shown.classList.toggle("open", whole);
+    why.hidden = !reason;
+    score.setAttribute("aria-expanded", reason);
+    write(late && !whole);
+    offer(isCut());
+  }
+  function isCut() {
+    return !isOpen() && (late || text.scrollHeight > text.clientHeight + 1);
+  }
+  function offer(whole) {
+    more.hidden = !whole;
+  }
+  return { shown, isCut, offer };
+}
+
+function reasons(hit, language) {
+  const rows = Object.entries(hit.why).map(([term, value]) => row(term, value.toFixed(3), MEANING[term]));
+  const fields = Object.entries(hit.fields ?? {}).map(([field, value]) => row(field, String(value)));
+  return english("dl", { class: "why", hidden: true }, ...rows, ...fields, row("id", hit.id));
+}
+
+function row(term, value, meaning) {
+  return element("div", {}, element("dt", {}, element("bdi", {}, term)),
+    element("dd", {}, element("bdi", {}, value), meaning ? element("span", { class: "quiet" }, ` ${meaning}`) : null));
+}
+
+function others(hit, language) {
+  const codes = Object.keys(hit.languages ?? {}).filter((code) => code !== hit.language);
+  if (!codes.length) return null;
+  return english("p", { class: "others quiet" }, `Also in ${codes.map((code) => language(code).name).join(", ")}`);
+}
+
+/** How the hits of one column stand in the other: left, those that leave; right, those that come or moved. */
+export function moves(hits, other, right, mode) {
+  const ids = (hit) => [hit.id, ...Object.values(hit.languages ?? {})];
+  const rank = new Map();
+  for (const hit of other) for (const id of ids(hit)) rank.set(id, hit.rank);
+  return hits.map((hit) => {
+    const was = ids(hit).map((id) => rank.get(id)).find(Boolean);
+    if (was === undefined)
+      return right ? { kind: "comes", mark: "new", said: `Not among the results of ${mode}` }
+        : { kind: "leaves", mark: "leaves", said: `Not among the results of ${mode}` };
+    if (!right || was === hit.rank) return null;
+    const by = Math.abs(was - hit.rank);
+    return was > hit.rank ? { kind: "up", mark: `↑ ${by}`, said: `Up from place ${was} in ${mode}` }
+      : { kind: "down", mark: `↓ ${by}`, said: `Down from place ${was} in ${mode}` };
+  });
+}

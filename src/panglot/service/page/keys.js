@@ -1,0 +1,32 @@
+// The keyboard: / to the question, arrows among results, Esc back.
+
+/** Listen; `question` is the box, `slash` says whether / is wanted, `columns()` gives the lists of cards on show. */
+export function listen(question, slash, columns) {
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    const typing = event.target.closest("input:not([type=checkbox], [type=radio]), select, textarea");
+    if (event.key === "/" && !typing && slash()) return go(question, event);
+    if (event.key === "Escape" && event.target !== question) return go(question, event);
+    const lists = columns();
+    if (event.target === question) {
+      if (event.key === "ArrowDown" && lists[0]?.length) go(lists[0][0], event);
+      return;
+    }
+    if (!event.target.matches(".hit")) return;
+    const column = lists.findIndex((list) => list.includes(event.target));
+    const at = lists[column].indexOf(event.target);
+    const last = lists[column].length - 1;
+    const beside = lists[column + { ArrowLeft: -1, ArrowRight: 1 }[event.key]];
+    if (event.key === "ArrowDown") go(lists[column][Math.min(at + 1, last)], event);
+    else if (event.key === "ArrowUp") go(at ? lists[column][at - 1] : question, event);
+    else if (event.key === "Home") go(lists[column][0], event);
+    else if (event.key === "End") go(lists[column][last], event);
+    else if (beside?.length) go(beside[Math.min(at, beside.length - 1)], event);
+  });
+}
+
+function go(target, event) {
+  event.preventDefault();
+  target.focus();
+  target.select?.();
+}

@@ -1,0 +1,58 @@
+// What is asked and how, as the address of the page carries it.
+
+export const DEFAULTS = Object.freeze({
+  question: "", language: "", languages: [], mode: "", beside: "", reader: [], weight: 0.05, fold: false, k: 10,
+});
+
+/** Options from an address's query string; what the index does not have falls away. */
+export function read(query, about) {
+  const given = new URLSearchParams(query);
+  const known = new Set(about.languages.map(({ code }) => code));
+  const modes = about.modes.map(({ name }) => name);
+  const list = (name) => (given.get(name) ?? "").split(",").filter((code) => known.has(code));
+  const mode = (name) => (modes.includes(given.get(name)) ? given.get(name) : "");
+  const number = (name, low, high) => {
+    const value = Number.parseFloat(given.get(name));
+    return Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : DEFAULTS[name];
+  };
+  return {
+    question: given.get("q") ?? "",
+    language: given.get("language") ?? "",
+    languages: list("languages"),
+    mode: mode("mode") || modes[0],
+    beside: mode("beside"),
+    reader: list("reader"),
+    weight: number("weight", 0, 0.3),
+    fold: given.get("fold") === "1",
+    k: Math.round(number("k", 1, 1000)),
+  };
+}
+
+/** The query string of options; what is as usual is left out. */
+export function write(options, about) {
+  const wanted = new URLSearchParams();
+  const put = (name, value, usual) => { if (String(value) !== String(usual)) wanted.set(name, value); };
+  put("q", options.question, "");
+  put("mode", options.mode, about.modes[0].name);
+  put("beside", options.beside, "");
+  put("languages", options.languages, "");
+  put("language", options.language, "");
+  if (isReader(options)) {
+    put("reader", options.reader, "");
+    put("weight", options.weight, DEFAULTS.weight);
+  }
+  put("fold", options.fold ? 1 : 0, 0);
+  put("k", options.k, DEFAULTS.k);
+  return wanted.toString();
+}
+
+/** Whether a column ranks for a reader. */
+export const isReader = ({ mode, beside }) => mode === "reader" || beside === "reader";
+
+/** The index's languages among those that the browser is set to. */
+export function ofBrowser(about) {
+  const codes = about.languages.map(({ code }) => code);
+  const nearest = (wanted) => codes.find((code) => code === wanted)
+    ?? codes.find((code) => code.split("-")[0] === wanted.split("-")[0]);
+  return [...new Set(navigator.languages.map(nearest).filter(Boolean))];
+}

@@ -1,0 +1,75 @@
+// The languages of results and pool: colours, the bars above a column, the chips.
+
+import { element, percent } from "./dom.js";
+
+const COLOURS = 7;
+
+/** A colour's number for each language: 0 the question's, then those with most results; the rest share the last. */
+export function colours(answers) {
+  const hits = new Map();
+  for (const { shares } of answers)
+    for (const [code, share] of Object.entries(shares)) hits.set(code, (hits.get(code) ?? 0) + share.hits);
+  const asked = answers[0]?.language;
+  const ranked = [...hits].filter(([code, share]) => share > 0 && code !== asked).sort((a, b) => b[1] - a[1]);
+  const found = new Map(ranked.slice(0, COLOURS - 1).map(([code], at) => [code, at + 1]));
+  return (code) => (code === asked ? 0 : found.get(code) ?? COLOURS);
+}
+
+/** Two bars, results above pool, with the languages in the same order, and a sentence that says the same. */
+export function bars(answer, name, colour) {
+  const { shares, language } = answer;
+  const codes = Object.keys(shares).sort((a, b) => colour(a) - colour(b));
+  const bar = (which, label) => {
+    const drawn = codes.filter((code) => shares[code][which] > 0).map((code) => {
+      const share = shares[code][which];
+      const title = `${name(code)}: ${percent(share)}`;
+      const part = element("span", { class: "part", "data-colour": colour(code), title });
+      part.style.flexGrow = share;
+      if (which === "hits") part.append(element("span", {}, code));
+      return part;
+    });
+    return element("div", { class: `bar ${which}` }, element("span", { class: "label" }, label),
+      element("span", { class: "drawn" }, ...drawn));
+  };
+  const many = codes.filter((code) => shares[code].hits > 0).length;
+  const own = shares[language];
+  const said = [own
+    ? `${name(language)}, the question’s language: ${percent(own.hits)} of the results, ${percent(own.pool)} of the pool.`
+    : language && `${name(language)}, the question’s language, is not among those searched.`,
+  many === 1 ? "All in one language." : `Results in ${many} languages.`].filter(Boolean).join(" ");
+  return element("div", { class: "bars" },
+    element("div", { "aria-hidden": "true" }, bar("hits", "results"), bar("pool", "pool")),
+    element("p", { class: "said quiet" }, said));
+}
+
+/** The chip of a language: pressed, the search is kept to it. */
+export function chip({ code, name }, press) {
+  const shown = element("button", { type: "button", class: "chip", "aria-pressed": "false", click: () => press(code) },
+    element("span", { class: "swatch" }),
+    element("span", { class: "name" }, element("bdi", {}, name), " ", element("span", { class: "code" }, code)),
+    element("span", { class: "hits" }, element("span", { class: "unseen" }, "results "), element("span")),
+    element("span", { class: "pool" }, element("span", { class: "unseen" }, "pool "), element("span")),
+    element("span", { class: "meter" }, element("span", { class: "fill" }), element("span", { class: "fill other" }),
+      element("span", { class: "tick" })));
+  return element("li", {}, shown);
+}
+
+/** Fill a chip: `hits` has a share for each column, none where nothing was searched; `pool` is null there too. */
+export function fillChip(item, { hits, pool, pressed, colour }) {
+  const shown = item.firstChild;
+  const [fill, other, tick] = shown.querySelector(".meter").children;
+  const none = !hits.some((share) => share > 0);
+  const change = (none ? hits.slice(0, 1) : hits).map(percent).join(" → ").replace("% →", " →");
+  shown.setAttribute("aria-pressed", pressed);
+  shown.querySelector(".swatch").dataset.colour = colour;
+  for (const [which, text] of [["hits", change], ["pool", pool === null ? "" : percent(pool)]]) {
+    shown.querySelector(`.${which}`).hidden = !text;
+    shown.querySelector(`.${which}`).lastChild.textContent = text;
+  }
+  fill.style.inlineSize = percent(hits[0] ?? 0);
+  other.style.inlineSize = percent(hits[1] ?? 0);
+  tick.hidden = pool === null;
+  tick.style.insetInlineStart = percent(pool ?? 0);
+  shown.classList.toggle("two", hits.length > 1);
+  shown.classList.toggle("none", none);
+}

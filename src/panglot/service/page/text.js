@@ -1,0 +1,18 @@
+// Places in a text. The service counts code points, JavaScript UTF-16 units: 𠮷 is one of the first, two of the second.
+
+/** The place in UTF-16 units of a place in code points. */
+export function unit(text, point) {
+  let at = 0;
+  for (const character of text) {
+    if (point-- <= 0) break;
+    at += character.length;
+  }
+  return at;
+}
+
+/** A text as [before, marked, after]; `highlight` is begin and end in code points, or null. */
+export function parts(text, highlight) {
+  if (!highlight) return [text, "", ""];
+  const [begin, end] = highlight.map((point) => unit(text, point));
+  return [text.slice(0, begin), text.slice(begin, end), text.slice(end)];
+}

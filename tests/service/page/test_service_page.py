@@ -1,0 +1,274 @@
+"""The search page over real HTTP: asked by keyboard and by hand, it shows what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from page_server import Search
+
+Visit = Callable[..., Any]
+
+QUESTION = "right to education"
+
+
+def focused(page: Any) -> str:
+    return page.evaluate("document.activeElement.getAttribute('aria-label') || document.activeElement.id")
+
+
+def two_columns(page: Any) -> tuple[Any, Any]:
+    columns = page.locator(".column:visible")
+    columns.nth(1).locator(".hit").first.wait_for()
+    assert columns.count() == 2
+    return columns.nth(0), columns.nth(1)
+
+
+def test_a_question_is_asked_and_its_hits_read_by_keyboard_alone(visit: Visit, service: Search) -> None:
+    page = visit()
+    assert focused(page) == "question"
+    page.keyboard.press("Tab")
+    page.keyboard.press("/")
+    assert focused(page) == "question"
+    page.keyboard.type(f"{QUESTION}/")
+    page.keyboard.press("Enter")
+    hits = page.locator(".hit")
+    hits.first.wait_for()
+    assert service.asked[-1]["question"] == f"{QUESTION}/"
+    assert service.asked[-1]["highlight"] is True
+
+    page.keyboard.press("ArrowDown")
+    assert focused(page).startswith("1, English")
+    page.keyboard.press("ArrowDown")
+    assert focused(page).startswith("2, ")
+    page.keyboard.press("End")
+    assert focused(page).startswith("10, ")
+    page.keyboard.press("Home")
+    page.keyboard.press("Enter")
+    why = hits.first.locator(".why")
+    assert why.is_visible()
+    assert "cosine" in why.inner_text()
+    page.keyboard.press("Enter")
+    assert not why.is_visible()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert why.is_visible()
+    page.keyboard.press("Escape")
+    assert focused(page) == "question"
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    assert focused(page) == "question"
+
+
+def test_the_key_to_the_question_can_be_turned_off_and_stays_off(visit: Visit) -> None:
+    page = visit()
+    page.locator("#slash").uncheck()
+    page.keyboard.press("/")
+    assert focused(page) == "slash"
+    page.reload()
+    page.locator("#chips button").first.wait_for()
+    assert not page.locator("#slash").is_checked()
+
+
+def test_a_hit_shows_rank_language_score_and_its_best_sentence(visit: Visit) -> None:
+    page = visit(f"?q={QUESTION}&mode=centered")
+    hit = page.locator(".hit", has=page.locator("h3", has_text="Artikel 26"))
+    header = hit.locator("header").inner_text()
+    assert "German" in header
+    assert " de" in header
+    assert "0." in header
+    assert hit.locator("mark").inner_text() == "Jeder hat das Recht auf Bildung."
+    assert hit.get_attribute("lang") == "de"
+
+
+def test_highlights_count_code_points(visit: Visit) -> None:
+    page = visit("?q=family&languages=en&k=20")
+    text = page.locator("#columns .hit", has_text="𠮷野家").first.locator(".text")
+    assert text.locator("mark").inner_text() == "Then 👍🏽 rights in the second sentence."
+    assert text.inner_text() == "𠮷野家 👩‍👩‍👧‍👦 comes first. Then 👍🏽 rights in the second sentence. And 🏳️‍🌈 last."
+
+
+def test_a_late_sentence_is_in_sight_and_the_whole_passage_one_press_away(visit: Visit) -> None:
+    page = visit("?q=rights&languages=en&k=20")
+    hit = page.locator(".hit", has_text="The answer comes late")
+    assert hit.locator(".text").inner_text().startswith("… Rights are answered here.")
+    hit.locator(".more").click()
+    assert hit.locator(".text").inner_text().startswith("Words that come before")
+    assert not hit.locator(".more").is_visible()
+
+
+def test_chips_hold_shares_and_pressing_one_keeps_to_it(visit: Visit, service: Search) -> None:
+    page = visit(f"?q={QUESTION}")
+    chip = page.get_by_role("button", name="German de")
+    assert chip.get_attribute("aria-pressed") == "false"
+    share = service.about()["languages"][0]["share"]
+    assert f"{share:.0%}" in page.get_by_role("button", name="English en").inner_text()
+    chip.focus()
+    page.keyboard.press("Space")
+    page.locator(".hit[lang=de]").first.wait_for()
+    assert service.asked[-1]["languages"] == ["de"]
+    assert page.locator(".hit:not([lang=de])").count() == 0
+    assert focused(page) == page.evaluate("document.activeElement.id")
+    assert page.evaluate("document.activeElement.textContent").startswith("German")
+    assert chip.get_attribute("aria-pressed") == "true"
+    page.locator("#clear").click()
+    page.locator(".hit:not([lang=de])").first.wait_for()
+    assert service.asked[-1]["languages"] == []
+
+
+def test_side_by_side_shows_the_bias_go(visit: Visit, service: Search) -> None:
+    page = visit(f"?q={QUESTION}")
+    page.locator("#beside").check()
+    left, right = two_columns(page)
+    assert [wish["mode"] for wish in service.asked[-2:]] in (["plain", "centered"], ["centered", "plain"])
+    assert left.locator(".hit[lang=en]").count() > right.locator(".hit[lang=en]").count()
+
+    own = ".bar.hits [data-colour='0']"
+    width = "e => e.getBoundingClientRect().width / e.parentElement.getBoundingClientRect().width"
+    pool = left.locator(".bar.pool [data-colour='0']").evaluate(width)
+    answers = [service.answer(wish) for wish in sorted(service.asked[-2:], key=lambda wish: -len(wish["mode"]))]
+    shares = {answer["mode"]: answer["shares"]["en"] for answer in answers}
+    assert left.locator(own).evaluate(width) == pytest.approx(shares["plain"]["hits"], abs=0.02)
+    assert right.locator(own).evaluate(width) == pytest.approx(shares["centered"]["hits"], abs=0.02)
+    assert pool == pytest.approx(shares["plain"]["pool"], abs=0.04)
+
+    ids = {answer["mode"]: [hit["id"] for hit in answer["hits"]] for answer in answers}
+    assert left.locator(".leaves").count() == len(set(ids["plain"]) - set(ids["centered"])) > 0
+    assert right.locator(".comes").count() == len(set(ids["centered"]) - set(ids["plain"])) > 0
+    moved = [i for i in ids["centered"] if i in ids["plain"] and ids["plain"].index(i) != ids["centered"].index(i)]
+    assert right.locator(".up, .down").count() == len(moved) > 0
+
+    page.keyboard.press("/")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    assert right.locator(".hit").first.evaluate("e => e === document.activeElement")
+    page.keyboard.press("ArrowLeft")
+    assert left.locator(".hit").first.evaluate("e => e === document.activeElement")
+    page.locator("#beside").uncheck()
+    assert page.locator(".column:visible").count() == 1
+
+
+def test_the_mode_of_each_column_is_switched_by_arrows(visit: Visit, service: Search) -> None:
+    page = visit(f"?q={QUESTION}&beside=centered")
+    _, right = two_columns(page)
+    right.locator("input[value=centered]").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url("**beside=balanced**")
+    assert right.locator("input[value=balanced]").is_checked()
+    page.locator("#status", has_text="question in").wait_for()
+    assert {wish["mode"] for wish in service.asked[-2:]} == {"plain", "balanced"}
+
+
+def test_folded_hits_name_the_languages_they_are_in(visit: Visit) -> None:
+    page = visit(f"?q={QUESTION}&mode=centered")
+    page.locator("#fold").check()
+    hit = page.locator(".hit", has_text="Also in").first
+    hit.wait_for()
+    assert "Hebrew" in hit.locator(".others").inner_text()
+    assert page.locator("h3", has_text="26").count() == 1
+
+
+def test_the_reader_is_asked_for_only_where_a_column_ranks_for_one(visit: Visit, service: Search) -> None:
+    page = visit(f"?q={QUESTION}")
+    assert not page.locator("#reader").is_visible()
+    page.locator(".column:visible input[value=reader]").check()
+    page.locator("#status", has_text="question in").wait_for()
+    assert service.asked[-1]["reader"] == ["en"]
+    page.locator("#add-reader").select_option("fi")
+    page.get_by_role("button", name="Remove English").click()
+    page.locator("#weight").fill("0.2")
+    page.wait_for_url("**reader=fi&weight=0.2**")
+    page.locator(".hit[lang=fi]").first.wait_for()
+    page.wait_for_function("document.body.classList.contains('busy') === false")
+    assert service.asked[-1]["reader"] == ["fi"]
+    assert service.asked[-1]["weight"] == 0.2
+    assert page.locator(".hit").first.get_attribute("lang") == "fi"
+
+
+def test_the_address_carries_question_and_options(visit: Visit, service: Search) -> None:
+    page = visit(
+        f"?q={QUESTION}&mode=centered&beside=reader&languages=de,ar&reader=ar&weight=0.1&fold=1&k=5&language=de"
+    )
+    plain = {"question": QUESTION, "k": 5, "language": "de", "languages": ["de", "ar"], "fold": True, "weight": 0.1}
+    first, second = sorted(service.asked, key=lambda wish: wish["mode"])
+    assert first == {**plain, "mode": "centered", "reader": [], "highlight": True}
+    assert second == {**plain, "mode": "reader", "reader": ["ar"], "highlight": True}
+    assert QUESTION in page.title()
+
+    page.locator("#question").fill("life & liberty?")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**life*")
+    shared = page.url.partition("/?")[2]
+    asked = len(service.asked)
+    page.go_back()
+    page.wait_for_function(f"document.getElementById('question').value === '{QUESTION}'")
+    again = visit(f"?{shared}")
+    assert again.locator("#question").input_value() == "life & liberty?"
+    assert again.locator("#fold").is_checked()
+    assert all(wish["question"] in {"life & liberty?", QUESTION} for wish in service.asked[asked:])
+
+
+def test_a_full_queue_is_told_and_tried_again(visit: Visit, service: Search) -> None:
+    page = visit()
+    service.fails = (429, "busy")
+    page.locator("#question").fill(QUESTION)
+    page.keyboard.press("Enter")
+    alert = page.get_by_role("alert")
+    alert.get_by_text("Too many questions at once.").wait_for()
+    assert "3 s" in alert.inner_text()
+    service.fails = None
+    alert.get_by_role("button").click()
+    page.locator(".hit").first.wait_for()
+    assert alert.inner_text() == ""
+
+
+def test_an_error_is_told_with_its_cure(visit: Visit, service: Search) -> None:
+    page = visit(f"?q={QUESTION}")
+    service.fails = (413, "The question is too long.")
+    page.locator(".go").click()
+    page.get_by_text("The question is too long.").wait_for()
+    assert "Ask less." in page.get_by_role("alert").inner_text()
+    assert page.locator(".hit").count() == 0
+
+
+def test_being_offline_is_told(visit: Visit) -> None:
+    page = visit(f"?q={QUESTION}")
+    page.context.set_offline(True)
+    page.locator(".go").click()
+    page.get_by_text("This device is offline.").wait_for()
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Try again").click()
+    page.locator(".hit").first.wait_for()
+
+
+def test_a_key_is_asked_for_where_the_service_wants_one(visit: Visit, service: Search) -> None:
+    service.key = "secret"
+    page = visit()
+    page.get_by_text("The service wants a key.").wait_for()
+    page.get_by_label("Key", exact=True).fill("secret")
+    page.keyboard.press("Enter")
+    page.locator("#chips button").first.wait_for()
+    page.locator("#question").fill(QUESTION)
+    page.keyboard.press("Enter")
+    page.locator(".hit").first.wait_for()
+    assert "secret" not in page.url
+
+
+def test_waiting_shows_and_only_the_last_question_counts(visit: Visit, service: Search) -> None:
+    page = visit(f"?q={QUESTION}")
+    service.wait = 0.5
+    page.locator("#question").fill("nothing")
+    page.keyboard.press("Enter")
+    page.locator("#columns[aria-busy=true]").wait_for()
+    assert "Searching" in page.get_by_role("status").inner_text()
+    page.locator("#question").fill("life and liberty")
+    page.keyboard.press("Enter")
+    page.locator("#columns[aria-busy=false]").wait_for()
+    assert page.locator(".hit").count() == 10
+    service.wait = 0
+    page.locator("#question").fill("nothing")
+    page.keyboard.press("Enter")
+    page.locator("#status", has_text="Nothing found").wait_for()
+    assert page.locator(".hit").count() == 0

@@ -1,0 +1,102 @@
+"""The search page in every width, light and direction; nothing in a document runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from page_server import Search
+
+Visit = Callable[..., Any]
+
+QUESTION = "right to education"
+WORDS_RIGHT = "e => { const r = new Range(); r.selectNodeContents(e); return r.getBoundingClientRect().right; }"
+LEVEL_AA = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+def faults(page: Any, axe: str) -> list[str]:
+    page.evaluate(axe)
+    result = page.evaluate("tags => axe.run(document, {runOnly: {type: 'tag', values: tags}})", LEVEL_AA)
+    assert result["passes"]
+    return [f"{v['id']}: {node['html'][:160]}" for v in result["violations"] for node in v["nodes"]]
+
+
+def test_an_address_that_means_harm_asks_for_nothing_odd(visit: Visit, service: Search) -> None:
+    page = visit("?q=<img src=x onerror=window.hit=1>&mode=__proto__&beside=nothing&languages=xx,../&k=1e9&weight=NaN")
+    wish = service.asked[-1]
+    assert (wish["mode"], wish["languages"], wish["k"], wish["weight"]) == ("plain", [], 1000, 0.05)
+    assert page.locator(".column:visible").count() == 1
+
+
+def test_cards_run_in_the_direction_of_their_language(visit: Visit) -> None:
+    page = visit("?q=الحق في التعلم&mode=centered&languages=ar,he,th")
+    assert page.locator("#question").evaluate("e => getComputedStyle(e).direction") == "rtl"
+    for code, direction in (("ar", "rtl"), ("he", "rtl"), ("th", "ltr")):
+        hit = page.locator(f".hit[lang={code}]").first
+        assert hit.get_attribute("dir") == direction
+        box, rank = hit.bounding_box(), hit.locator(".rank").bounding_box()
+        score = hit.locator(".score").bounding_box()
+        middle = box["x"] + box["width"] / 2
+        assert (rank["x"] > middle) == (direction == "rtl")
+        assert (rank["x"] > hit.locator(".language").bounding_box()["x"]) == (direction == "rtl")
+        assert (score["x"] > middle) == (direction == "ltr")
+        assert (hit.locator("h3").evaluate(WORDS_RIGHT) > middle) == (direction == "rtl")
+        assert hit.locator(".score").evaluate("e => getComputedStyle(e).direction") == "ltr"
+
+
+def test_no_text_of_a_document_runs_or_becomes_an_element(visit: Visit) -> None:
+    from page_documents import HARM, IMAGE, SCRIPT
+
+    page = visit("?q=rights&languages=en&k=50&beside=balanced")
+    left = page.locator(".column").first
+    left.locator(".hit").first.wait_for()
+    for button in left.locator(".score").all():
+        button.click()
+    texts = left.locator(".text").all_inner_texts()
+    assert any(SCRIPT in text and IMAGE in text and "&lt;b&gt;" in text for text in texts)
+    assert left.locator("h3", has_text=SCRIPT).count() == 1
+    assert left.locator("dt", has_text=SCRIPT).count() == len(HARM)
+    assert page.locator("main :is(img, svg, script, a, iframe)").count() == 0
+
+
+@pytest.mark.parametrize(
+    "query", ["", f"?q={QUESTION}", f"?q={QUESTION}&beside=reader&fold=1", "?q=rights&languages=en&k=50"]
+)
+def test_the_page_fits_every_width(visit: Visit, query: str) -> None:
+    page = visit(query)
+    for width in (320, 360, 768, 1024, 1600):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, width
+
+
+def test_many_languages_are_folded_away_on_a_phone(visit: Visit) -> None:
+    page = visit(width=360)
+    assert page.locator("#chips button:visible").count() == 4
+    page.locator("#all").click()
+    assert page.locator("#chips button:visible").count() == 11
+    page.locator("#all").click()
+    assert page.locator("#chips button:visible").count() == 4
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
+@pytest.mark.parametrize(
+    "query",
+    ["", "?q=rights&mode=centered", f"?q={QUESTION}&beside=reader&reader=ar,fi&languages=ar,en,th&fold=1", "error"],
+)
+def test_the_page_keeps_to_wcag_aa(
+    visit: Visit, service: Search, axe: str, query: str, width: int, scheme: str
+) -> None:
+    page = visit(query.removeprefix("error"), width, color_scheme=scheme, reduced_motion="reduce")
+    if query == "error":
+        service.fails = (401, "A key is needed.")
+        page.locator("#question").fill(QUESTION)
+        page.keyboard.press("Enter")
+        page.locator(".error").wait_for()
+    elif query:
+        page.locator(".score:visible").first.click()
+    ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
+    assert faults(page, axe) == []
