@@ -1,0 +1,322 @@
+"""The index: documents in, answers in any language out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from panglot._errors import PanglotError
+from panglot.remedies import saved
+from panglot.search._head import Head, check_model, opened
+from panglot.search.answer import Answer, Hit
+from panglot.search.asking import language_of
+from panglot.search.building import build, moved, pieces, ready
+from panglot.search.folding import Entry, fold, unfolded
+from panglot.search.modes import shares, space
+from panglot.search.pool import Pool
+from panglot.search.ranked import Candidate, candidates
+from panglot.search.reranking import DEPTH, Reranker, reranked
+from panglot.search.wish import Wish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from panglot.encoders.protocol import Encoder, Vectors
+    from panglot.search.building import Documents
+    from panglot.search.document import Document
+    from panglot.search.lexical import Words
+    from panglot.search.store import Store
+
+DEEPEST = 10_000
+"""Candidates at most: folding may ask for more than hits are wanted."""
+
+LEXICAL = "lexical"
+PIECE = 1024
+
+
+class Index:
+    """Documents of any languages with their vectors, searched in any language.
+
+    ``Index.build("docs.jsonl", "index")`` makes one, ``Index.open("index")`` opens it again.
+
+    Attributes:
+        folder: Where it is.
+        encoder: Gives plain vectors of questions and documents; what a debiased model adds is in the index.
+        store: What keeps documents and vectors.
+        pool: The documents by language, as they were when it was built.
+    """
+
+    def __init__(self, folder: Path, encoder: Encoder, store: Store, reranker: Reranker | None = None) -> None:
+        self.folder, self.encoder, self.store = folder, encoder, store
+        self.pool = Pool.open(folder)
+        self._remedy = saved.read(folder)[0]
+        self._reranker = reranker
+        self._words: Words | None = None
+
+    @classmethod
+    def build(
+        cls,
+        documents: Documents,
+        folder: str | Path,
+        *,
+        model: str | Encoder = "bundled",
+        store: str = "",
+        on: str = "",
+        tell: Callable[[str], None] | None = None,
+    ) -> Self:
+        """Encode documents and write an index. After a kill, the same call goes on with what was encoded.
+
+        Args:
+            documents: A file of JSON lines, Parquet or CSV, or documents; their languages are detected where missing.
+            folder: Where to write; there must be no index yet.
+            model: What :func:`panglot.load` understands, or an encoder.
+            store: Where documents and vectors are kept: empty for the folder, or ``milvus://host:port/name``.
+            on: Where texts are encoded: empty for here, or ``ray``, or ``ray://host:port``.
+            tell: Called with a line for people before each long step.
+
+        Raises:
+            PanglotError: The documents cannot be read, or the folder cannot be written or is an index already.
+        """
+        folder = Path(folder)
+        build(documents, folder, model=model, store=store, on=on, tell=tell)
+        return cls.open(folder, model=None if isinstance(model, str) else model)
+
+    @classmethod
+    def open(cls, folder: str | Path, *, model: str | Encoder | None = None, reranker: str = "") -> Self:
+        """Open an index.
+
+        Args:
+            folder: Where it is.
+            model: The model it was built with, where it has moved or was given as an object.
+            reranker: A sentence-transformers ``CrossEncoder``, folder or hub name: it looks at the first 50 candidates
+                of the mode and has the last word on their order.
+
+        Raises:
+            PanglotError: There is no index, or the model is another one.
+        """
+        from panglot.search.opening import open_store
+
+        folder = Path(folder)
+        head = Head.open(folder)
+        if model is None and not head.model:
+            raise PanglotError(
+                f"it was built with an encoder that has no name to open it by, {head.name}", file=folder, field="model",
+                cure="give that encoder",
+            )  # fmt: skip
+        base = opened(model if model is not None else head.model)[1]
+        check_model(head, base, folder)
+        store = open_store(head.store, folder / "store", spaces=head.spaces, dimension=head.dimension)
+        return cls(folder, base, store, Reranker(reranker) if reranker else None)
+
+    def __len__(self) -> int:
+        return sum(self.counts().values())
+
+    def counts(self) -> dict[str, int]:
+        """Return how many documents each language has, the largest first."""
+        return self.store.counts()
+
+    def encode(self, questions: Sequence[str]) -> Vectors:
+        """Return the plain vectors of questions, shape ``[questions, dimension]``."""
+        return self.encoder.encode(list(questions), "question")
+
+    def search(self, question: str, k: int = 10, **options: Any) -> Answer:
+        """Return the best passages for a question.
+
+        Args:
+            question: In any language.
+            k: How many.
+            options: The other fields of :class:`panglot.search.wish.Wish`.
+
+        Raises:
+            PanglotError: The question is empty, or an option is wrong.
+        """
+        known = Wish.__dataclass_fields__
+        for name in options:
+            if name not in known:
+                raise PanglotError(f"no option {name!r}", field=name, cure=f"use one of {', '.join(known)}")
+        wish = Wish(k=k, **options).check()
+        _asked(question)
+        begin = perf_counter()
+        vector = self.encode([question])[0]
+        spent = perf_counter() - begin
+        answer = self.answer(question, vector, wish)
+        return replace(answer, seconds={"encode": spent, **answer.seconds})
+
+    def answer(self, question: str, vector: Vectors, wish: Wish) -> Answer:
+        """Return the best passages for a question whose vector is known; nothing is encoded but for highlights.
+
+        Args:
+            question: Its text.
+            vector: Its plain vector, as :meth:`encode` gives it, shape ``[dimension]``.
+            wish: How to search.
+
+        Raises:
+            PanglotError: The question is empty, or the wish cannot be fulfilled.
+        """
+        _asked(question)
+        wish = wish.check()
+        begin = perf_counter()
+        counts = self.counts()
+        language = wish.language or language_of(question, (*counts, *wish.reader))
+        entries = self._entries(question, vector, language, wish, tuple(counts))
+        searched = perf_counter()
+        if self._reranker is not None:
+            entries = self._reranked(question, entries)
+        entries = entries[: wish.k]
+        found = dict(
+            zip([each.id for each, _ in entries], self.store.get([each.id for each, _ in entries]), strict=True)
+        )
+        hits = self._hits([(each, versions, found[each.id]) for each, versions in entries], vector, wish)
+        searchable = {code: number for code, number in counts.items() if not wish.languages or code in wish.languages}
+        seconds = {"search": searched - begin, "rank": perf_counter() - searched}
+        told = shares([hit.document.language for hit in hits], searchable)
+        return Answer(question, language, not wish.language, wish.mode, tuple(hits), told, seconds)
+
+    def candidates(
+        self, vectors: Vectors, languages: Sequence[str], wish: Wish, depth: int, pool: Collection[str] | None = None
+    ) -> list[list[Candidate]]:
+        """Return the first ``depth`` documents by a mode alone for many questions at once, best first.
+
+        Args:
+            vectors: Plain vectors of the questions.
+            languages: The language of each.
+            wish: Mode, languages, reader and weight, checked.
+            depth: How many.
+            pool: The documents' languages, if the caller has asked for them already.
+        """
+        centered = space(wish.mode) == "centered"
+        asked = moved(self._remedy, vectors, languages, "question") if centered else vectors
+        known = tuple(self.counts() if pool is None else pool)
+        return candidates(self.store, self.pool, vectors, asked, wish, depth, known)
+
+    def add(self, documents: Documents) -> int:
+        """Add documents, in place of those with the same ids, and return how many.
+
+        The languages' means stay those of the building: build anew when languages come or the documents change much.
+
+        Raises:
+            PanglotError: The documents cannot be read.
+        """
+        number = 0
+        given = pieces(documents, lambda _: None) if isinstance(documents, str | Path) else ready(documents)
+        for piece in given:
+            for begin in range(0, len(piece), PIECE):
+                part = piece[begin : begin + PIECE]
+                vectors = self.encoder.encode([each.passage for each in part], "passage")
+                centered = moved(self._remedy, vectors, [each.language for each in part], "passage")
+                self.store.upsert(part, {"plain": vectors, "centered": centered})
+                number += len(part)
+        self._forget_words()
+        return number
+
+    def delete(self, ids: Collection[str]) -> int:
+        """Remove documents by id and return how many were there."""
+        number = self.store.delete(ids)
+        if number:
+            self._forget_words()
+        return number
+
+    def refresh(self) -> bool:
+        """Take in what another process has written since, and return whether there was anything."""
+        again = getattr(self.store, "refresh", None)
+        changed = bool(again()) if again is not None else False
+        if changed:
+            self._words = None
+        return changed
+
+    def words(self) -> Words:
+        """Return the index of words, made now where there is none yet.
+
+        Raises:
+            PanglotError: bm25s or icu4py is not installed.
+        """
+        from panglot.search.lexical import Words, require, write
+
+        if self._words is None:
+            require()
+            if not (self.folder / LEXICAL).is_dir():
+                write(self.folder / LEXICAL, self._all())
+            self._words = Words(self.folder / LEXICAL)
+        return self._words
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        self.store.close()
+
+    def _entries(self, question: str, vector: Vectors, language: str, wish: Wish, pool: Sequence[str]) -> list[Entry]:
+        """Return what may become hits, with the versions of each: as many as are wanted, or all there are."""
+        want = max(wish.k, DEPTH) if self._reranker is not None or wish.lexical else wish.k
+        depth = want * 4 if wish.fold else want
+        while True:
+            ranked = self.candidates(vector[None], [language], wish, depth, pool)[0]
+            there_are_more = len(ranked) >= depth
+            if wish.lexical:
+                ranked = self._fused(question, vector, language, wish, ranked)
+            entries = fold(ranked) if wish.fold else unfolded(ranked)
+            if len(entries) >= want or not there_are_more or depth >= DEEPEST:
+                return entries[:want]
+            depth = min(depth * 4, DEEPEST)
+
+    def _fused(
+        self, question: str, vector: Vectors, language: str, wish: Wish, ranked: list[Candidate]
+    ) -> list[Candidate]:
+        from panglot.search.lexical import fused, near
+        from panglot.search.ranked import in_order, scored
+        from panglot.search.store import Found
+
+        if wish.languages and not set(near(language, wish.languages)):
+            return ranked
+        matches = [name for name, _ in self.words().search(question, language, DEPTH)]
+        known = {each.id for each in ranked}
+        missing = [name for name in matches if name not in known]
+        place = space(wish.mode)
+        asked = moved(self._remedy, vector[None], [language], "question")[0] if place == "centered" else vector
+        cosines = self.store.vectors(place, missing) @ asked if missing else np.zeros(0)
+        found = [
+            Found(each.id, float(cosine), each.language, each.group)
+            for each, cosine in zip(self.store.get(missing), cosines.tolist(), strict=True)
+            if each is not None and (not wish.languages or each.language in wish.languages)
+        ]
+        there = known | {each.id for each in found}
+        whole = in_order([*ranked, *scored(found, vector, self.pool, wish)])
+        return fused(whole, [name for name in matches if name in there])
+
+    def _reranked(self, question: str, entries: list[Entry]) -> list[Entry]:
+        assert self._reranker is not None
+        documents = self.store.get([each.id for each, _ in entries])
+        kept = [(entry, each) for entry, each in zip(entries, documents, strict=True) if each is not None]
+        versions = {entry[0].id: entry[1] for entry, _ in kept}
+        scores = self._reranker.scores(question, [each.passage for _, each in kept])
+        return [(each, versions[each.id]) for each in reranked([entry[0] for entry, _ in kept], scores)]
+
+    def _hits(self, found: Sequence[tuple[Entry, Document | None]], vector: Vectors, wish: Wish) -> list[Hit]:
+        # A document that was deleted a moment ago is no hit.
+        there = [(each, versions, document) for (each, versions), document in found if document is not None]
+        marks: list[tuple[int, int] | None] = [None] * len(there)
+        if wish.highlight:
+            from panglot.search.highlight import best_sentences
+
+            marks = best_sentences(self.encoder, vector, [document for _, _, document in there])
+        return [
+            Hit(document, rank, each.score, each.why, versions, mark)
+            for rank, ((each, versions, document), mark) in enumerate(zip(there, marks, strict=True), 1)
+        ]
+
+    def _all(self) -> Iterator[list[Document]]:
+        for names in self.store.ids():
+            yield [each for each in self.store.get(names) if each is not None]
+
+    def _forget_words(self) -> None:
+        import shutil
+
+        self._words = None
+        shutil.rmtree(self.folder / LEXICAL, ignore_errors=True)
+
+
+def _asked(question: str) -> None:
+    if not question.strip():
+        raise PanglotError("the question is empty", field="question", cure="ask something")
