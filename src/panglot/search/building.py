@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from panglot._errors import PanglotError
 from panglot._files import explain_write
-from panglot.corpus.language import canonical
 from panglot.remedies import saved
 from panglot.search._head import Head, is_index, opened, probed
-from panglot.search.asking import language_of
 from panglot.search.document import Document
 from panglot.search.modes import SPACES
 from panglot.search.pool import EVERY, Pool
@@ -23,15 +19,13 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder, Side, Vectors
     from panglot.remedies.remedy import Remedy
 
-PIECE = 2048
-"""Documents at a time, of those that are not read from a file."""
-
 Documents = str | Path | Iterable[Document]
 Tell = Callable[[str], None]
 
 
 def build(documents: Documents, folder: Path, *, model: str | Encoder, store: str, on: str, tell: Tell | None) -> None:
     """Write an index folder; see :meth:`panglot.search.index.Index.build`."""
+    from panglot.search.documents import read_documents
     from panglot.search.encoding import encode_documents
     from panglot.search.opening import open_store
 
@@ -40,14 +34,18 @@ def build(documents: Documents, folder: Path, *, model: str | Encoder, store: st
             "there is an index already", file=folder, cure="add to it (`--add`), or choose another --output"
         )
     encoder, base, name = opened(model)
-    given = documents if isinstance(documents, str | Path) else [each for piece in ready(documents) for each in piece]
     say = tell or (lambda _: None)
+    # Documents are read twice, the second time beside their vectors; what cannot be read again is held.
+    in_file = isinstance(documents, str | Path)
+    held = [] if in_file else [each for piece in read_documents(documents) for each in piece]
     with explain_write(folder):
         folder.mkdir(parents=True, exist_ok=True)
     probe = probed(base)
 
     def encoded() -> Iterator[tuple[list[Document], Vectors]]:
-        return encode_documents(pieces(given, say), base, folder / "shards", on=on, tell=say)
+        return encode_documents(
+            read_documents(documents if in_file else held), base, folder / "shards", on=on, tell=say
+        )
 
     pool = Pool.of((([each.language for each in piece], vectors) for piece, vectors in encoded()), len(probe))
     total = sum(pool.counts)
@@ -69,33 +67,6 @@ def build(documents: Documents, folder: Path, *, model: str | Encoder, store: st
     Head(name, base.name, base.fingerprint, probe, len(probe), SPACES, store, total).save(folder)
     shutil.rmtree(folder / "shards", ignore_errors=True)
     say(f"{folder} is written")
-
-
-def pieces(documents: str | Path | Sequence[Document], tell: Tell) -> Iterator[list[Document]]:
-    """Yield documents of a file, or given ones, some at a time."""
-    if isinstance(documents, str | Path):
-        from panglot.search.documents import read_documents
-
-        return read_documents(documents, tell=tell)
-    return (list(documents[begin : begin + PIECE]) for begin in range(0, len(documents), PIECE))
-
-
-def ready(documents: Iterable[Document]) -> Iterator[list[Document]]:
-    """Yield given documents some at a time, with canonical languages, detected where there is none.
-
-    Raises:
-        PanglotError: A language does not exist, or a document has no id or no text.
-    """
-    rest = iter(documents)
-    while piece := list(islice(rest, PIECE)):
-        for each in piece:
-            if not each.id or not each.text.strip():
-                lacking = "id" if not each.id else "text"
-                raise PanglotError(f"document {each.id!r} has no {lacking}", field=lacking, cure="give it one")
-        yield [
-            replace(each, language=canonical(each.language) if each.language else language_of(each.passage, ()))
-            for each in piece
-        ]
 
 
 def moved(remedy: Remedy, vectors: Vectors, languages: Sequence[str], side: Side) -> Vectors:

@@ -14,7 +14,7 @@ from panglot.remedies import saved
 from panglot.search._head import Head, check_model, opened
 from panglot.search.answer import Answer, Hit
 from panglot.search.asking import language_of
-from panglot.search.building import build, moved, pieces, ready
+from panglot.search.building import build, moved
 from panglot.search.folding import Entry, fold, unfolded
 from panglot.search.modes import shares, space
 from panglot.search.pool import Pool
@@ -35,7 +35,6 @@ DEEPEST = 10_000
 """Candidates at most: folding may ask for more than hits are wanted."""
 
 LEXICAL = "lexical"
-PIECE = 1024
 
 
 class Index:
@@ -48,12 +47,13 @@ class Index:
         encoder: Gives plain vectors of questions and documents; what a debiased model adds is in the index.
         store: What keeps documents and vectors.
         pool: The documents by language, as they were when it was built.
+        remedy: What centering does to the vectors of both sides.
     """
 
     def __init__(self, folder: Path, encoder: Encoder, store: Store, reranker: Reranker | None = None) -> None:
         self.folder, self.encoder, self.store = folder, encoder, store
         self.pool = Pool.open(folder)
-        self._remedy = saved.read(folder)[0]
+        self.remedy = saved.read(folder)[0]
         self._reranker = reranker
         self._words: Words | None = None
 
@@ -189,7 +189,7 @@ class Index:
             pool: The documents' languages, if the caller has asked for them already.
         """
         centered = space(wish.mode) == "centered"
-        asked = moved(self._remedy, vectors, languages, "question") if centered else vectors
+        asked = moved(self.remedy, vectors, languages, "question") if centered else vectors
         known = tuple(self.counts() if pool is None else pool)
         return candidates(self.store, self.pool, vectors, asked, wish, depth, known)
 
@@ -201,15 +201,14 @@ class Index:
         Raises:
             PanglotError: The documents cannot be read.
         """
+        from panglot.search.documents import read_documents
+
         number = 0
-        given = pieces(documents, lambda _: None) if isinstance(documents, str | Path) else ready(documents)
-        for piece in given:
-            for begin in range(0, len(piece), PIECE):
-                part = piece[begin : begin + PIECE]
-                vectors = self.encoder.encode([each.passage for each in part], "passage")
-                centered = moved(self._remedy, vectors, [each.language for each in part], "passage")
-                self.store.upsert(part, {"plain": vectors, "centered": centered})
-                number += len(part)
+        for piece in read_documents(documents):
+            vectors = self.encoder.encode([each.passage for each in piece], "passage")
+            centered = moved(self.remedy, vectors, [each.language for each in piece], "passage")
+            self.store.upsert(piece, {"plain": vectors, "centered": centered})
+            number += len(piece)
         self._forget_words()
         return number
 
@@ -239,9 +238,14 @@ class Index:
         if self._words is None:
             require()
             if not (self.folder / LEXICAL).is_dir():
-                write(self.folder / LEXICAL, self._all())
+                write(self.folder / LEXICAL, self.documents())
             self._words = Words(self.folder / LEXICAL)
         return self._words
+
+    def documents(self) -> Iterator[list[Document]]:
+        """Yield all documents, in pieces."""
+        for names in self.store.ids():
+            yield [each for each in self.store.get(names) if each is not None]
 
     def close(self) -> None:
         """Let go of files and connections."""
@@ -274,7 +278,7 @@ class Index:
         known = {each.id for each in ranked}
         missing = [name for name in matches if name not in known]
         place = space(wish.mode)
-        asked = moved(self._remedy, vector[None], [language], "question")[0] if place == "centered" else vector
+        asked = moved(self.remedy, vector[None], [language], "question")[0] if place == "centered" else vector
         cosines = self.store.vectors(place, missing) @ asked if missing else np.zeros(0)
         found = [
             Found(each.id, float(cosine), each.language, each.group)
@@ -305,10 +309,6 @@ class Index:
             Hit(document, rank, each.score, each.why, versions, mark)
             for rank, ((each, versions, document), mark) in enumerate(zip(there, marks, strict=True), 1)
         ]
-
-    def _all(self) -> Iterator[list[Document]]:
-        for names in self.store.ids():
-            yield [each for each in self.store.get(names) if each is not None]
 
     def _forget_words(self) -> None:
         import shutil
