@@ -20,17 +20,28 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         PanglotError: The file is missing, empty, cut short, or not UTF-8.
     """
-    number, anything = 0, False
+    anything = False
+    for number, text in whole_lines(path):
+        if text.strip():
+            anything = True
+            yield number, text.rstrip("\r\n")
+    if not anything:
+        raise _empty(path)
+
+
+def whole_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield ``(line number, line)`` of a UTF-8 file, plain or gzipped: every line, with its end.
+
+    Raises:
+        PanglotError: The file is missing, cut short, or not UTF-8.
+    """
+    number = 0
     try:
         with opened(path) as stream:
             for number, raw in enumerate(stream, 1):
-                if line := decoded(raw, path, number):
-                    anything = True
-                    yield number, line
+                yield number, _decode(raw.removeprefix(BOM) if number == 1 else raw, path, number)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _cut_short(path, number + 1) from error
-    if not anything:
-        raise _empty(path)
 
 
 def decoded(raw: bytes, path: Path, number: int) -> str:

@@ -23,7 +23,8 @@ _MODIFIERS = {
     "devanagari": "Deva",
     "arabic": "Arab",
 }  # sr@latin and the like
-_NO_LANGUAGE = {"und", "mul", "mis", "zxx"}
+NO_LANGUAGE = frozenset({"und", "mul", "mis", "zxx"})
+"""BCP 47 codes that say that nobody knows the language, or that there is none or several."""
 
 
 @lru_cache(maxsize=4096)
@@ -51,7 +52,7 @@ def canonical(code: str) -> str:
         tag = langcodes.Language.get(langcodes.standardize_tag(plain, macro=True))
     except ValueError as error:
         raise _unknown(code) from error
-    if not tag.is_valid() or not tag.language or tag.language in _NO_LANGUAGE:
+    if not tag.is_valid() or not tag.language or tag.language in NO_LANGUAGE:
         raise _unknown(code)
     if tag.language == "zh":
         tag = _chinese(tag)

@@ -34,28 +34,47 @@ def started(processors: int | None = None) -> Generator[Chunks]:
     Raises:
         PanglotError: Ray is not installed, or does not start.
     """
+    with cluster("", "reading rows in workers", processors):
+        yield _read
+
+
+@contextlib.contextmanager
+def cluster(address: str, purpose: str, processors: int | None = None) -> Generator[Any]:
+    """Yield the module ``ray``, connected, with ``ray.data`` set to keep the order of blocks and to be quiet.
+
+    Args:
+        address: ``ray://host:port``; empty: where Ray is connected already, else where ``RAY_ADDRESS`` says, else a
+            new one on this machine, which is stopped afterwards.
+        purpose: What for, in errors.
+        processors: How many a cluster that is started here may use; by default all but one.
+
+    Raises:
+        PanglotError: Ray is not installed, does not start or does not answer.
+    """
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     try:
         import ray
         import ray.data
     except ImportError as error:
-        raise PanglotError(
-            "reading rows in workers needs Ray", field="ray", cure='pip install "panglot[ray]"'
-        ) from error
+        raise PanglotError(f"{purpose} needs Ray", field="ray", cure='pip install "panglot[ray]"') from error
     ours = not ray.is_initialized()
     if ours:
-        # A cluster that RAY_ADDRESS names is joined, and has its own processors.
-        count = None if os.environ.get("RAY_ADDRESS") else processors or max(1, (os.cpu_count() or 2) - 1)
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        where = address or os.environ.get("RAY_ADDRESS") or "local"
+        if where == "local":
+            count = processors or max(1, (os.cpu_count() or 2) - 1)
+            quiet |= {"num_cpus": count, "include_dashboard": False}
         try:
-            ray.init(num_cpus=count, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            ray.init(where, **quiet)
         except Exception as error:  # Ray raises no narrower one.
-            problem = f"Ray does not start: {str(error).splitlines()[0]}"
+            what = f"the cluster {address} does not answer" if address else "Ray does not start"
+            problem = f"{what}: {str(error).splitlines()[0]}"
             raise PanglotError(problem, field="ray", cure="try on a quieter machine, or leave it out") from error
     context = ray.data.DataContext.get_current()
     before = context.execution_options.preserve_order, context.enable_progress_bars
     context.execution_options.preserve_order, context.enable_progress_bars = True, False
     try:
-        yield _read
+        yield ray
     finally:
         context.execution_options.preserve_order, context.enable_progress_bars = before
         if ours:

@@ -62,8 +62,8 @@ def records(
         yield from batch.to_pylist()
 
 
-def batches(path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()) -> Iterator[pa.RecordBatch]:
-    """Yield the same some thousand rows at a time.
+def batches(path: Path, needed: tuple[str, ...], optional: tuple[str, ...] | None = ()) -> Iterator[pa.RecordBatch]:
+    """Yield the same some thousand rows at a time; ``optional`` None: all columns.
 
     Raises:
         PanglotError: As :func:`records`.
@@ -81,7 +81,7 @@ def batches(path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ())
                         field=column,
                         cure="rename or add the column",
                     )
-            columns = [*needed, *(column for column in optional if column in there)]
+            columns = there if optional is None else [*needed, *(column for column in optional if column in there)]
             yield from file.iter_batches(batch_size=8192, columns=columns)
     except (pa.ArrowException, OSError) as error:
         raise PanglotError(

@@ -47,9 +47,7 @@ def load(model: str | Path, **options: Any) -> Encoder:
     from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
 
     if text == "bundled":
-        from panglot.encoders.bundled import bundled_folder
-
-        return _make(SentenceTransformerEncoder, bundled_folder(), {"name": "bundled"} | options)
+        return _make(SentenceTransformerEncoder, text, options)
     folder = Path(model).expanduser()
     if (folder / "remedy.json").is_file():
         # A stage that comes later: the one door for all names opens what it makes too.

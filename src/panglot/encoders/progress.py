@@ -60,4 +60,9 @@ def progress(label: str, total: int | None, unit: str = "texts") -> Generator[Ca
         bar.stop()
 
 
+def be_quiet() -> None:
+    """Show no bars from now on: for processes whose work another one shows."""
+    _active.set(lambda _done: None)
+
+
 _active: ContextVar[Callable[[int], None] | None] = ContextVar("_active", default=None)

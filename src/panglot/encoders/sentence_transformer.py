@@ -79,6 +79,18 @@ class SentenceTransformerEncoder:
         self.fingerprint = digest(
             "sentence-transformers", folder_digest(self.folder), self.precision, str(self.max_length)
         )
+        source = str(path_or_name)
+        self._again = (
+            str(Path(source).resolve()) if Path(source).is_dir() and source != "bundled" else source,
+            {
+                "device": device,
+                "precision": self.precision,
+                "max_length": self.max_length,
+                "batch_tokens": batch_tokens,
+                "trust_remote_code": trust_remote_code,
+                "name": self.name,
+            },
+        )
         self._pooling = packed.pooling_of(self.model)
         if self._pooling and self.precision == "bf16" and self.device.type == "cpu":
             _halve_linear(self.model[0].auto_model)
@@ -96,6 +108,10 @@ class SentenceTransformerEncoder:
                     rows[batch] = torch.nn.functional.normalize(found.float(), dim=-1).cpu().numpy()
                     advance(len(batch))
         return vectors
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to other processes as the way to open the model there; weights stay where they are."""
+        return _reopened, (*self._again, self.fingerprint)
 
     def _chunk(self, texts: list[str], side: Side) -> Iterator[tuple[np.ndarray[Any, Any], torch.Tensor]]:
         tokens = self._tokens(texts, side)
@@ -135,6 +151,15 @@ class SentenceTransformerEncoder:
         if self.precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
+
+
+def _reopened(source: str, options: dict[str, Any], fingerprint: str) -> SentenceTransformerEncoder:
+    found = SentenceTransformerEncoder(source, **options)
+    if found.fingerprint != fingerprint:
+        raise PanglotError(
+            f"{source} is another model in this process or on this machine", cure="give all of them the same files"
+        )
+    return found
 
 
 def _halve_linear(module: torch.nn.Module) -> None:

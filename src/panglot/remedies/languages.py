@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-from panglot.corpus.language import canonical
+from panglot.corpus.language import NO_LANGUAGE, canonical
 from panglot.remedies.detect import Detector
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Languages:
 
         Args:
             texts: The texts.
-            given: Their languages in any style, or None.
+            given: Their languages in any style, ``und`` where nobody knows; or None.
 
         Raises:
             PanglotError: A given language does not exist.
@@ -43,8 +43,8 @@ class Languages:
             if self._detector is None:
                 self._detector = Detector(self._remedy.languages)
             return [self._detector.detect(text) for text in texts]
-        found = [canonical(code) for code in given]
-        strange = {code for code in set(found) if self._remedy.find(code) < 0} - self._told
+        found = [None if code in NO_LANGUAGE else canonical(code) for code in given]
+        strange = {code for code in set(found) if code and self._remedy.find(code) < 0} - self._told
         if strange:
             self._told |= strange
             warnings.warn(

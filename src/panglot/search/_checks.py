@@ -1,0 +1,104 @@
+"""What stores refuse."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from panglot._errors import PanglotError
+from panglot.search._scores import Halves, halves
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from panglot.encoders.protocol import Vectors
+    from panglot.search.document import Document
+
+
+def check_shape(spaces: Collection[str], dimension: int) -> None:
+    """Raise a :class:`PanglotError` where a store cannot have these spaces and this dimension."""
+    if not spaces or len(set(spaces)) < len(spaces):
+        raise PanglotError("a store needs spaces, each once", field="spaces", cure="name at least one, such as plain")
+    for space in spaces:
+        if not re.fullmatch("[a-z][a-z0-9_]{0,30}", space):
+            raise PanglotError(
+                f"no name for a space: {space!r}", field="spaces", cure="use small letters, digits and _"
+            )
+    if not 1 <= dimension <= 1 << 15:
+        raise PanglotError(f"vectors of length {dimension}", field="dimension", cure="give 1 to 32768")
+
+
+def check_same(field: str, have: object, want: object, where: str | Path) -> None:
+    """Raise a :class:`PanglotError` where a store has other spaces, or another dimension, than wanted."""
+    if have != want:
+        raise PanglotError(
+            f"the store has {field} {have}, not {want}",
+            file=where,
+            field=field,
+            cure="open it with the model it was made with, or make a new one elsewhere",
+        )
+
+
+def check_documents(
+    documents: Sequence[Document], vectors: Mapping[str, Vectors], spaces: Sequence[str], dimension: int
+) -> dict[str, Halves]:
+    """Return the vectors as they are stored; a :class:`PanglotError` says what cannot be."""
+    seen: set[str] = set()
+    for document in documents:
+        if not document.id:
+            raise PanglotError("a document without an id", field="id", cure="give each document its own id")
+        if document.id in seen:
+            raise PanglotError(f"the id {document.id!r} is there twice", field="id", cure="give each document its own")
+        seen.add(document.id)
+        _check_strings(document)
+    if set(vectors) != set(spaces):
+        raise PanglotError(
+            f"vectors for {sorted(vectors)}, the store has {sorted(spaces)}", field="vectors", cure="give each space's"
+        )
+    return {space: _checked(vectors[space], (len(documents), dimension), space) for space in spaces}
+
+
+def check_space(space: str, spaces: Sequence[str]) -> None:
+    """Raise a :class:`PanglotError` where there is no such space."""
+    if space not in spaces:
+        raise PanglotError(f"no space {space!r}", field="space", cure=f"choose from {', '.join(spaces)}")
+
+
+def check_questions(space: str, questions: Vectors, k: int, spaces: Sequence[str], dimension: int) -> None:
+    """Raise a :class:`PanglotError` for a search that cannot be."""
+    check_space(space, spaces)
+    if k < 1:
+        raise PanglotError(f"{k} documents wanted", field="k", cure="ask for at least 1")
+    _checked(questions, (len(questions), dimension), "questions")
+
+
+def fields_text(document: Document) -> str:
+    """Return a document's further fields as JSON; empty where it has none."""
+    return json.dumps(dict(document.fields), ensure_ascii=False) if document.fields else ""
+
+
+def _check_strings(document: Document) -> None:
+    try:
+        strings = (document.id, document.text, document.title, document.language, document.group)
+        "".join((*strings, fields_text(document))).encode()
+    except (UnicodeEncodeError, TypeError, ValueError) as error:
+        raise PanglotError(
+            f"the document {document.id!r} cannot be kept: {error}",
+            field="fields" if isinstance(error, TypeError) else "text",
+            cure="write valid Unicode, and fields of text, numbers and truth values",
+        ) from error
+
+
+def _checked(vectors: Vectors, shape: tuple[int, int], what: str) -> Halves:
+    if vectors.shape != shape:
+        raise PanglotError(
+            f"vectors of shape {vectors.shape} where {shape} is expected", field=what, cure="give one row a text"
+        )
+    rounded = halves(vectors)
+    if not np.isfinite(rounded).all():
+        raise PanglotError("a vector is not finite", field=what, cure="compute it again; vectors have unit length")
+    return rounded
