@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 import panglot
 from _common import DATA, RESULTS, record, table
 from panglot.corpus.collection import Collection
@@ -28,7 +29,8 @@ from panglot.evaluation.measures import parse
 from panglot.search.asking import language_of
 from panglot.search.building import moved
 from panglot.search.modes import scale
-from panglot.search.pool import Pool
+from panglot.search.pool import Doubles, Pool
+from panglot.search.sides import side_shift
 
 READER_WEIGHTS = (0.02, 0.05, 0.1)
 BIAS = ("rank_distance", "self_preference@10", "language_preference_rate", "rank_correlation", "complete@20")
@@ -49,12 +51,14 @@ def read(name: str, languages: Sequence[str] | None, groups: int | None, data_di
     return found
 
 
-def rankings(questions: Vectors, passages: Vectors, collection: Collection) -> dict[str, tuple[Vectors, Vectors]]:
+def rankings(
+    questions: Vectors, passages: Vectors, collection: Collection, shift: Doubles
+) -> dict[str, tuple[Vectors, Vectors]]:
     """Return for each mode the vectors whose dot product is its score."""
     spoken = [collection.languages[row] for row in collection.question_language]
     written = [collection.languages[row] for row in collection.passage_language]
     pool = Pool.of([(written, passages)], passages.shape[1])
-    remedy = pool.centering()
+    remedy = pool.centering(shift)
     detected = [language_of(text, collection.languages) for text in collection.questions["text"].to_pylist()]
     centered = moved(remedy, passages, written, "passage")
     means = pool.means[pool.rows(written)]
@@ -83,7 +87,8 @@ def shortened(figures: dict[str, Any]) -> dict[str, Any]:
     }
     found |= {name: many.get(name) for name in BIAS}
     found["interval"] = {
-        setting: (figures[setting] or {}).get("interval", {}) for setting in ("monolingual", "crosslingual", "multilingual")
+        setting: (figures[setting] or {}).get("interval", {})
+        for setting in ("monolingual", "crosslingual", "multilingual")
     }
     found["language_share@10"], found["pool_share"] = many.get("language_share@10"), many.get("pool_share")
     cross = figures["crosslingual"] or {}
@@ -97,10 +102,11 @@ def main() -> None:
     languages = [code.strip() for code in options.languages.split(",")] if options.languages else None
     collection = read(options.on, languages, options.groups, options.data_dir, options.seed)
     print(collection)
-    questions, passages = encode(cached(panglot.load(options.model)), collection)
+    encoder = cached(panglot.load(options.model))
+    questions, passages = encode(encoder, collection)
     found: dict[str, Any] = {}
     rows: list[tuple[str, ...]] = []
-    for mode, (asked, answers) in rankings(questions, passages, collection).items():
+    for mode, (asked, answers) in rankings(questions, passages, collection, side_shift(encoder)).items():
         figures = measure(
             asked, answers, collection, measures=[parse("mAP"), parse("R@10")], draws=options.draws, seed=options.seed
         ).figures

@@ -14,6 +14,7 @@ from panglot.search._head import Head, is_index, opened, probed
 from panglot.search.document import Document
 from panglot.search.modes import SPACES
 from panglot.search.pool import EVERY, Pool
+from panglot.search.sides import side_shift
 
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder, Side, Vectors
@@ -42,26 +43,26 @@ def build(documents: Documents, folder: Path, *, model: str | Encoder, store: st
         folder.mkdir(parents=True, exist_ok=True)
     probe = probed(base)
 
-    def encoded() -> Iterator[tuple[list[Document], Vectors]]:
-        return encode_documents(
-            read_documents(documents if in_file else held), base, folder / "shards", on=on, tell=say
-        )
+    def encoded(tell: Tell) -> Iterator[tuple[list[Document], Vectors]]:
+        given = read_documents(documents if in_file else held, tell=tell)
+        return encode_documents(given, base, folder / "shards", on=on, tell=tell)
 
-    pool = Pool.of((([each.language for each in piece], vectors) for piece, vectors in encoded()), len(probe))
+    pool = Pool.of((([each.language for each in piece], vectors) for piece, vectors in encoded(say)), len(probe))
     total = sum(pool.counts)
     if not total:
         raise PanglotError("there is no document", field="documents", cure="look at the file")
-    say(f"{total:,} documents in {len(pool.languages) - 1} languages are encoded")
-    remedy: Remedy = getattr(encoder, "remedy", None) or pool.centering()
+    remedy: Remedy = getattr(encoder, "remedy", None) or pool.centering(side_shift(base))
     saved.save(remedy, folder, {"fitted_on": "the documents" if encoder is base else encoder.name})
     pool.save(folder)
     if not store and (folder / "store").exists():  # of a build that was stopped
         shutil.rmtree(folder / "store")
     place = open_store(store, folder / "store", spaces=SPACES, dimension=len(probe), create=True)
+    say(f"writing {total:,} documents in {len(pool.languages) - 1} languages")
     try:
-        for piece, vectors in encoded():
-            codes = [each.language for each in piece]
-            place.upsert(piece, {"plain": vectors, "centered": moved(remedy, vectors, codes, "passage")})
+        with place.bulk():
+            for piece, vectors in encoded(lambda _: None):
+                codes = [each.language for each in piece]
+                place.upsert(piece, {"plain": vectors, "centered": moved(remedy, vectors, codes, "passage")})
     finally:
         place.close()
     Head(name, base.name, base.fingerprint, probe, len(probe), SPACES, store, total).save(folder)

@@ -80,13 +80,15 @@ class Pool:
         """Return the row of each of some languages; of one without documents, that of :data:`EVERY`."""
         return np.array([self.numbers.get(code, len(self.languages) - 1) for code in languages], np.int64)
 
-    def centering(self) -> Remedy:
-        """Return the remedy that subtracts the mean of a text's language, also from questions.
+    def centering(self, shift: Doubles | None = None) -> Remedy:
+        """Return the remedy that subtracts the mean of a text's language.
 
-        No question is known when an index is built. The difference between what questions and passages have in common
-        is nearly the same in all languages, and falls away: centered passages are 0 on average.
+        Args:
+            shift: What the mean of questions has more than that of passages; see
+                :func:`panglot.search.sides.side_shift`. None: nothing.
         """
-        offset = np.stack([self.means, self.means]).astype(np.float32)
+        asked = self.means if shift is None else self.means + shift
+        offset = np.stack([asked, self.means]).astype(np.float32)
         directions = np.zeros((2, len(self.languages), 0, self.means.shape[1]), np.float32)
         return Remedy("center", self.languages, offset, directions, np.zeros((0, self.means.shape[1]), np.float32))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from panglot.encoders.protocol import Vectors
     from panglot.search.document import Document
@@ -51,6 +52,10 @@ class Store(Protocol):
         Raises:
             PanglotError: An id is there twice, a shape is wrong or a number is not finite; nothing was written.
         """
+        ...
+
+    def bulk(self) -> AbstractContextManager[None]:
+        """Put work that pays once for many calls off to the end of a block of :meth:`upsert`."""
         ...
 
     def delete(self, ids: Collection[str]) -> int:
