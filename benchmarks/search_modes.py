@@ -28,7 +28,7 @@ from panglot.evaluation.figures import measure
 from panglot.evaluation.measures import parse
 from panglot.search.asking import language_of
 from panglot.search.building import moved
-from panglot.search.modes import scale
+from panglot.search.modes import SHARE, head_mean
 from panglot.search.pool import Doubles, Pool
 from panglot.search.sides import side_shift
 
@@ -61,21 +61,29 @@ def rankings(
     remedy = pool.centering(shift)
     detected = [language_of(text, collection.languages) for text in collection.questions["text"].to_pylist()]
     centered = moved(remedy, passages, written, "passage")
-    means = pool.means[pool.rows(written)]
-    balanced = (passages - means) / scale(means)[:, None]
+    asked = moved(remedy, questions, spoken, "question")
+    own = np.eye(len(collection.languages), dtype=np.float32)
+    usual = np.stack([heads(asked, centered[collection.passage_language == row]) for row in range(len(own))], axis=1)
     found = {
         "plain": (questions, passages),
-        "centered": (moved(remedy, questions, spoken, "question"), centered),
+        "centered": (asked, centered),
         "centered, language detected": (moved(remedy, questions, detected, "question"), centered),
-        "balanced": (questions, balanced.astype(np.float32)),
+        "balanced": (np.hstack([asked, -SHARE * usual]), np.hstack([centered, own[collection.passage_language]])),
     }
-    own = np.eye(len(collection.languages), dtype=np.float32)
     for weight in READER_WEIGHTS:
         found[f"reader of the question's language, {weight:g}"] = (
             np.hstack([questions, np.float32(weight) * own[collection.question_language]]),
             np.hstack([passages, own[collection.passage_language]]),
         )
     return found
+
+
+def heads(questions: Vectors, passages: Vectors, block: int = 1024) -> Vectors:
+    """Return the mean of each question's best scores among some passages, shape ``[questions]``."""
+    if not len(passages):
+        return np.zeros(len(questions), np.float32)
+    parts = [head_mean(questions[at : at + block] @ passages.T) for at in range(0, len(questions), block)]
+    return np.concatenate(parts).astype(np.float32)
 
 
 def shortened(figures: dict[str, Any]) -> dict[str, Any]:

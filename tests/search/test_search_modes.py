@@ -36,8 +36,9 @@ def asked(language: str = "de", topic: str = "topic3") -> Any:
 
 def ranked(world: dict[str, Any], wish: Wish, depth: int = 10, language: str = "de") -> list[Candidate]:
     plain = asked(language)
-    moved = world["remedy"].apply(plain, [language], "question") if wish.mode == "centered" else plain
-    return candidates(world["store"], world["pool"], plain, moved, wish, depth, LANGUAGES)[0]
+    moved = world["remedy"].apply(plain, [language], "question")
+    vectors = moved if modes.space(wish.mode) == "centered" else plain
+    return candidates(world["store"], vectors, wish, depth, LANGUAGES)[0][:depth]
 
 
 def test_plain_is_the_cosine_and_is_biased(world: dict[str, Any]) -> None:
@@ -67,23 +68,25 @@ def test_the_first_k_do_not_hang_on_how_the_pool_is_searched(
     assert {each.language for each in all_} == set(languages or LANGUAGES)
 
 
-def test_balanced_scores_are_a_dot_product_with_moved_passages(world: dict[str, Any]) -> None:
-    """So that the benchmark may rank by vectors."""
-    pool, question = world["pool"], asked()[0].astype(np.float64)
-    means = pool.means[pool.rows(world["codes"])]
-    moved = (world["vectors"] - means) / modes.scale(means)[:, None]
-    wanted = dict(zip([each.id for each in world["documents"]], moved @ question, strict=True))
+def test_balanced_takes_half_of_what_the_best_of_a_language_score(world: dict[str, Any]) -> None:
+    centered = {each.id: each for each in ranked(world, Wish(mode="centered"), 1000)}
+    best = {code: [each.score for each in centered.values() if each.language == code][:5] for code in LANGUAGES}
     for each in ranked(world, Wish(mode="balanced"), 1000):
-        assert each.score == pytest.approx(wanted[each.id], abs=1e-6)
+        assert each.why["cosine"] == pytest.approx(centered[each.id].score)
+        assert each.why["language"] == pytest.approx(-0.5 * np.mean(best[each.language]))
         assert each.why["cosine"] + each.why["language"] == pytest.approx(each.score)
 
 
-def test_balanced_scores_of_each_language_have_mean_0(world: dict[str, Any]) -> None:
-    found = ranked(world, Wish(mode="balanced"), 1000)
-    for code in LANGUAGES:
-        scores = [each.score for each in found if each.language == code]
-        # The means are held a little at that of all languages.
-        assert np.mean(scores) == pytest.approx(0, abs=0.12)
+@given(st.lists(st.tuples(st.floats(-1, 1), st.sampled_from("ab")), min_size=1, max_size=20), st.floats(-0.5, 0.5))
+def test_balancing_leaves_the_order_within_a_language(drawn: list[tuple[float, str]], shift: float) -> None:
+    cosine = np.array([score for score, _ in drawn])
+    codes = [code for _, code in drawn]
+    more = modes.added("balanced", cosine, codes)
+    assert all(len({more[row] for row, each in enumerate(codes) if each == code}) <= 1 for code in "ab")
+    # What all passages of a language score more counts half.
+    lifted = cosine + np.where(np.array(codes) == "a", shift, 0)
+    change = lifted + modes.added("balanced", lifted, codes) - cosine - more
+    np.testing.assert_allclose(change, np.where(np.array(codes) == "a", shift / 2, 0), atol=1e-9)
 
 
 def test_the_reader_gets_the_weight_and_no_more(world: dict[str, Any]) -> None:

@@ -7,8 +7,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
 from panglot._errors import PanglotError
 from panglot.remedies import saved
 from panglot.search._head import Head, check_model, opened
@@ -18,8 +16,9 @@ from panglot.search.building import build, moved
 from panglot.search.folding import Entry, fold, unfolded
 from panglot.search.modes import shares, space
 from panglot.search.pool import Pool
-from panglot.search.ranked import Candidate, candidates
+from panglot.search.ranked import Candidate, candidates, scored, unscored
 from panglot.search.reranking import DEPTH, Reranker, reranked
+from panglot.search.store import Found
 from panglot.search.wish import Wish
 
 if TYPE_CHECKING:
@@ -179,7 +178,9 @@ class Index:
     def candidates(
         self, vectors: Vectors, languages: Sequence[str], wish: Wish, depth: int, pool: Collection[str] | None = None
     ) -> list[list[Candidate]]:
-        """Return the first ``depth`` documents by a mode alone for many questions at once, best first.
+        """Return candidates by a mode alone for many questions at once, best first: the first ``depth`` are right.
+
+        More may follow, in which there are gaps.
 
         Args:
             vectors: Plain vectors of the questions.
@@ -188,10 +189,8 @@ class Index:
             depth: How many.
             pool: The documents' languages, if the caller has asked for them already.
         """
-        centered = space(wish.mode) == "centered"
-        asked = moved(self.remedy, vectors, languages, "question") if centered else vectors
         known = tuple(self.counts() if pool is None else pool)
-        return candidates(self.store, self.pool, vectors, asked, wish, depth, known)
+        return candidates(self.store, self._moved(vectors, languages, wish), wish, depth, known)
 
     def add(self, documents: Documents) -> int:
         """Add documents, in place of those with the same ids, and return how many.
@@ -256,38 +255,35 @@ class Index:
         want = max(wish.k, DEPTH) if self._reranker is not None or wish.lexical else wish.k
         depth = want * 4 if wish.fold else want
         while True:
-            ranked = self.candidates(vector[None], [language], wish, depth, pool)[0]
-            there_are_more = len(ranked) >= depth
-            if wish.lexical:
-                ranked = self._fused(question, vector, language, wish, ranked)
+            found = self.candidates(vector[None], [language], wish, depth, pool)[0]
+            there_are_more = len(found) >= depth
+            ranked = self._fused(question, vector, language, wish, found, depth) if wish.lexical else found[:depth]
             entries = fold(ranked) if wish.fold else unfolded(ranked)
             if len(entries) >= want or not there_are_more or depth >= DEEPEST:
                 return entries[:want]
             depth = min(depth * 4, DEEPEST)
 
     def _fused(
-        self, question: str, vector: Vectors, language: str, wish: Wish, ranked: list[Candidate]
+        self, question: str, vector: Vectors, language: str, wish: Wish, found: list[Candidate], depth: int
     ) -> list[Candidate]:
-        from panglot.search.lexical import fused, near
-        from panglot.search.ranked import in_order, scored
-        from panglot.search.store import Found
+        from panglot.search.lexical import fused
 
-        if wish.languages and not set(near(language, wish.languages)):
-            return ranked
         matches = [name for name, _ in self.words().search(question, language, DEPTH)]
-        known = {each.id for each in ranked}
+        known = {each.id for each in found}
         missing = [name for name in matches if name not in known]
-        place = space(wish.mode)
-        asked = moved(self.remedy, vector[None], [language], "question")[0] if place == "centered" else vector
-        cosines = self.store.vectors(place, missing) @ asked if missing else np.zeros(0)
-        found = [
+        cosines = self.store.vectors(space(wish.mode), missing) @ self._moved(vector[None], [language], wish)[0]
+        more = [
             Found(each.id, float(cosine), each.language, each.group)
             for each, cosine in zip(self.store.get(missing), cosines.tolist(), strict=True)
             if each is not None and (not wish.languages or each.language in wish.languages)
         ]
-        there = known | {each.id for each in found}
-        whole = in_order([*ranked, *scored(found, vector, self.pool, wish)])
-        return fused(whole, [name for name in matches if name in there])
+        matched = {each.id for each in more} | known
+        whole = scored([*unscored(found), *more], wish)
+        kept = [each for rank, each in enumerate(whole) if rank < depth or each.id in matches]
+        return fused(kept, [name for name in matches if name in matched])
+
+    def _moved(self, vectors: Vectors, languages: Sequence[str], wish: Wish) -> Vectors:
+        return moved(self.remedy, vectors, languages, "question") if space(wish.mode) == "centered" else vectors
 
     def _reranked(self, question: str, entries: list[Entry]) -> list[Entry]:
         assert self._reranker is not None

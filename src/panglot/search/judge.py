@@ -82,12 +82,12 @@ def judge(
         tell(f"{len(questions)} questions to {len(index):,} documents")
     vectors = index.encode([each.text for each in questions])
     counts = index.counts()
-    widest = max((len(each.versions) for each in questions), default=0)
+    depth = DEPTH + max((len(each.versions) for each in questions), default=0) + 1
     found: dict[str, Figures] = {}
     for mode in modes:
         wish = Wish(mode=mode).check()
-        ranked = index.candidates(vectors, [each.language for each in questions], wish, DEPTH + widest + 1)
-        results = [result(rows, each) for rows, each in zip(ranked, questions, strict=True)]
+        ranked = index.candidates(vectors, [each.language for each in questions], wish, depth, tuple(counts))
+        results = [result(rows[:depth], each) for rows, each in zip(ranked, questions, strict=True)]
         found[mode] = figures(questions, results, counts)
     return {
         "questions": len(questions),

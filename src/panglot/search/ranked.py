@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from panglot.search import modes
+from panglot.search.store import Found
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from panglot.encoders.protocol import Vectors
-    from panglot.search.pool import Pool
-    from panglot.search.store import Found, Store
+    from panglot.search.store import Store
     from panglot.search.wish import Wish
 
 
@@ -41,35 +41,31 @@ def in_order(candidates: Iterable[Candidate]) -> list[Candidate]:
 
 
 def candidates(
-    store: Store, pool: Pool, plain: Vectors, moved: Vectors, wish: Wish, depth: int, languages: Sequence[str]
+    store: Store, vectors: Vectors, wish: Wish, depth: int, languages: Sequence[str]
 ) -> list[list[Candidate]]:
-    """Return the first ``depth`` documents for each question by the wish's mode, best first.
+    """Return candidates for each question by the wish's mode, best first: the first ``depth`` are the pool's.
+
+    More may follow, in which there are gaps.
 
     Args:
         store: Where to search.
-        pool: What is known of its documents.
-        plain: The questions' vectors, one row each.
-        moved: The same in the mode's space.
+        vectors: The questions' vectors in the mode's space, one row each.
         wish: The mode and what it needs, checked.
         depth: How many.
         languages: Those of the documents.
     """
-    parts = modes.parts(wish.mode, languages, wish.languages, wish.reader)
-    found: list[dict[str, Found]] = [{} for _ in plain]
-    for part in parts:
-        rows = store.search(modes.space(wish.mode), moved, depth, languages=part)
+    found: list[dict[str, Found]] = [{} for _ in vectors]
+    for part in modes.parts(wish.mode, languages, wish.languages, wish.reader):
+        rows = store.search(modes.space(wish.mode), vectors, max(depth, modes.HEAD), languages=part)
         for mine, row in zip(found, rows, strict=True):
             mine.update((each.id, each) for each in row)
-    return [
-        scored(list(mine.values()), question, pool, wish)[:depth] for mine, question in zip(found, plain, strict=True)
-    ]
+    return [scored(list(mine.values()), wish) for mine in found]
 
 
-def scored(found: Sequence[Found], question: Vectors, pool: Pool, wish: Wish) -> list[Candidate]:
+def scored(found: Sequence[Found], wish: Wish) -> list[Candidate]:
     """Return what a store found, in the order of the wish's mode."""
     cosine = np.array([each.score for each in found], np.float64)
-    codes = [each.language for each in found]
-    more = modes.added(wish.mode, cosine, codes, question, pool, wish.reader, wish.weight)
+    more = modes.added(wish.mode, cosine, [each.language for each in found], wish.reader, wish.weight)
     weighed = wish.mode in {"balanced", "reader"}
     return in_order(
         Candidate(
@@ -78,3 +74,8 @@ def scored(found: Sequence[Found], question: Vectors, pool: Pool, wish: Wish) ->
         )
         for each, score, extra in zip(found, cosine, more, strict=True)
     )  # fmt: skip
+
+
+def unscored(candidates: Iterable[Candidate]) -> list[Found]:
+    """Return candidates as the store found them."""
+    return [Found(each.id, each.why["cosine"], each.language, each.group) for each in candidates]
