@@ -1,7 +1,7 @@
 """The ranking modes of search, measured as `panglot evaluate` measures a model: mAP in three settings, and bias.
 
     python benchmarks/mlqa_dev.py ../shared/data runs/data
-    python benchmarks/search_modes.py --on runs/data/mlqa-held      # where the constants were chosen
+    python benchmarks/search_modes.py --on runs/data/mlqa-held --grid      # where the constants were chosen
     python benchmarks/search_modes.py --on xquad-r
     python benchmarks/search_modes.py --on libreoffice-help --languages en,de,fr,es,ja,zh,ru,pt-BR --groups 200
 
@@ -12,7 +12,7 @@ is `panglot evaluate`. Help pages: a title in one language asks for its page in 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,11 @@ from panglot.evaluation.figures import measure
 from panglot.evaluation.measures import parse
 from panglot.search.asking import language_of
 from panglot.search.building import moved
-from panglot.search.modes import SHARE, head_mean
+from panglot.search.modes import HEAD, SHARE, head_mean
 from panglot.search.pool import Doubles, Pool
 from panglot.search.sides import side_shift
 
+GRID = [(head, share) for head in (1, 3, 5, 10) for share in (0.3, 0.5, 0.7, 1.0) if (head, share) != (HEAD, SHARE)]
 READER_WEIGHTS = (0.02, 0.05, 0.1)
 BIAS = ("rank_distance", "self_preference@10", "language_preference_rate", "rank_correlation", "complete@20")
 
@@ -52,37 +53,43 @@ def read(name: str, languages: Sequence[str] | None, groups: int | None, data_di
 
 
 def rankings(
-    questions: Vectors, passages: Vectors, collection: Collection, shift: Doubles
-) -> dict[str, tuple[Vectors, Vectors]]:
-    """Return for each mode the vectors whose dot product is its score."""
+    questions: Vectors, passages: Vectors, collection: Collection, shift: Doubles, *, grid: bool
+) -> Iterator[tuple[str, tuple[Vectors, Vectors]]]:
+    """Yield for each mode the vectors whose dot product is its score."""
     spoken = [collection.languages[row] for row in collection.question_language]
     written = [collection.languages[row] for row in collection.passage_language]
-    pool = Pool.of([(written, passages)], passages.shape[1])
-    remedy = pool.centering(shift)
-    detected = [language_of(text, collection.languages) for text in collection.questions["text"].to_pylist()]
-    centered = moved(remedy, passages, written, "passage")
-    asked = moved(remedy, questions, spoken, "question")
+    remedy = Pool.of([(written, passages)], passages.shape[1]).centering(shift)
+    centered, asked = moved(remedy, passages, written, "passage"), moved(remedy, questions, spoken, "question")
     own = np.eye(len(collection.languages), dtype=np.float32)
-    usual = np.stack([heads(asked, centered[collection.passage_language == row]) for row in range(len(own))], axis=1)
-    found = {
-        "plain": (questions, passages),
-        "centered": (asked, centered),
-        "centered, language detected": (moved(remedy, questions, detected, "question"), centered),
-        "balanced": (np.hstack([asked, -SHARE * usual]), np.hstack([centered, own[collection.passage_language]])),
-    }
+    spaced = np.hstack([centered, own[collection.passage_language]])
+    yield "plain", (questions, passages)
+    yield "centered", (asked, centered)
+    for head, share in [(HEAD, SHARE), *(GRID if grid else ())]:
+        usual = [heads(asked, centered[collection.passage_language == row], head) for row in range(len(own))]
+        name = "balanced" if (head, share) == (HEAD, SHARE) else f"balanced, {share:g} of {head}"
+        yield name, (np.hstack([asked, -np.float32(share) * np.stack(usual, axis=1)]), spaced)
+    if grid:
+        bare = Pool.of([(written, passages)], passages.shape[1]).centering()
+        yield "centered, no shift", (moved(bare, questions, spoken, "question"), centered)
+        return
+    detected = [language_of(text, collection.languages) for text in collection.questions["text"].to_pylist()]
+    right = np.mean([found == known for found, known in zip(detected, spoken, strict=True)])
+    yield f"centered, language detected ({right:.1%})", (moved(remedy, questions, detected, "question"), centered)
     for weight in READER_WEIGHTS:
-        found[f"reader of the question's language, {weight:g}"] = (
-            np.hstack([questions, np.float32(weight) * own[collection.question_language]]),
-            np.hstack([passages, own[collection.passage_language]]),
+        yield (
+            f"reader of the question's language, {weight:g}",
+            (
+                np.hstack([questions, np.float32(weight) * own[collection.question_language]]),
+                np.hstack([passages, own[collection.passage_language]]),
+            ),
         )
-    return found
 
 
-def heads(questions: Vectors, passages: Vectors, block: int = 1024) -> Vectors:
+def heads(questions: Vectors, passages: Vectors, head: int, block: int = 1024) -> Vectors:
     """Return the mean of each question's best scores among some passages, shape ``[questions]``."""
     if not len(passages):
         return np.zeros(len(questions), np.float32)
-    parts = [head_mean(questions[at : at + block] @ passages.T) for at in range(0, len(questions), block)]
+    parts = [head_mean(questions[at : at + block] @ passages.T, head) for at in range(0, len(questions), block)]
     return np.concatenate(parts).astype(np.float32)
 
 
@@ -114,7 +121,8 @@ def main() -> None:
     questions, passages = encode(encoder, collection)
     found: dict[str, Any] = {}
     rows: list[tuple[str, ...]] = []
-    for mode, (asked, answers) in rankings(questions, passages, collection, side_shift(encoder)).items():
+    ranked = rankings(questions, passages, collection, side_shift(encoder), grid=options.grid)
+    for mode, (asked, answers) in ranked:
         figures = measure(
             asked, answers, collection, measures=[parse("mAP"), parse("R@10")], draws=options.draws, seed=options.seed
         ).figures
@@ -140,6 +148,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--model", default="bundled")
     found.add_argument("--languages", help="keep these only")
     found.add_argument("--groups", type=int, help="questions of so many groups only, drawn")
+    found.add_argument("--grid", action="store_true", help="what balancing could take away, to choose by")
     found.add_argument("--draws", type=int, default=1000)
     found.add_argument("--seed", type=int, default=0)
     found.add_argument("--data-dir", type=Path, default=DATA)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from contextlib import nullcontext
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ TOPICS = tuple(f"topic{number}" for number in range(30))
 DIMENSION = 24
 
 
+@cache
 def drawn(name: str) -> Any:
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
     return np.random.default_rng(seed).standard_normal(DIMENSION) / DIMENSION**0.5

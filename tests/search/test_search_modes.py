@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from search_made import DIMENSION, LANGUAGES, Biased, MemoryStore, documents
 
@@ -77,6 +77,7 @@ def test_balanced_takes_half_of_what_the_best_of_a_language_score(world: dict[st
         assert each.why["cosine"] + each.why["language"] == pytest.approx(each.score)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(-1, 1), st.sampled_from("ab")), min_size=1, max_size=20), st.floats(-0.5, 0.5))
 def test_balancing_leaves_the_order_within_a_language(drawn: list[tuple[float, str]], shift: float) -> None:
     cosine = np.array([score for score, _ in drawn])
@@ -100,6 +101,7 @@ def test_the_reader_gets_the_weight_and_no_more(world: dict[str, Any]) -> None:
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3)), min_size=1, max_size=30))
 def test_shares_are_of_all_hits_and_of_all_documents(drawn: list[tuple[str, int]]) -> None:
     counts = {code: 1 + number for code, number in drawn}
@@ -121,6 +123,7 @@ def test_a_pool_is_the_same_in_pieces_and_on_disk(world: dict[str, Any], tmp_pat
     np.testing.assert_array_equal(again.rows(["sw", "fr"]), [3, 4])
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(1, 3))
 def test_means_of_few_documents_are_held_and_of_many_are_theirs(number: int, languages: int) -> None:
     generator = np.random.default_rng(number)
@@ -147,6 +150,7 @@ def test_folding_keeps_the_best_of_each_group_in_order() -> None:
     assert [best.id for best, _ in unfolded(given)] == [row[0] for row in rows]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=20))
 def test_folding_loses_nothing_and_folds_again_to_the_same(drawn: list[tuple[int, int]]) -> None:
     given = in_order(Candidate(f"{row}", f"x{language}", f"{group}" if group else "", 1 / (1 + row), {})

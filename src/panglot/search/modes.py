@@ -86,12 +86,12 @@ def added(
     return np.zeros(len(cosine))
 
 
-def head_mean(scores: Doubles) -> Doubles:
-    """Return the mean of the :data:`HEAD` highest scores along the last axis; of fewer, of all."""
+def head_mean(scores: Doubles, head: int = HEAD) -> Doubles:
+    """Return the mean of the ``head`` highest scores along the last axis; of fewer, of all."""
     many = scores.shape[-1]
-    if many <= HEAD:
+    if many <= head:
         return scores.mean(axis=-1)
-    return np.partition(scores, many - HEAD, axis=-1)[..., many - HEAD :].mean(axis=-1)
+    return np.partition(scores, many - head, axis=-1)[..., many - head :].mean(axis=-1)
 
 
 def shares(found: Sequence[str], counts: Mapping[str, int]) -> dict[str, tuple[float, float]]:
