@@ -84,12 +84,14 @@ def is_index(folder: str | Path) -> bool:
     return (Path(folder) / NAME).is_file()
 
 
-def opened(model: str | Encoder) -> tuple[Encoder, Encoder, str]:
+def opened(model: str | Path | Encoder) -> tuple[Encoder, Encoder, str]:
     """Return an encoder, the one behind it that gives plain vectors, and the name by which it opens again."""
-    encoder = load(model) if isinstance(model, str) else model
+    named = isinstance(model, str | Path)
+    encoder = load(model) if named else model
     base = encoder.base if isinstance(encoder, LanguageAware) else encoder
-    name = model if isinstance(model, str) else ""
-    return encoder, base, str(Path(name).resolve()) if name and Path(name).is_dir() else name
+    if not named:
+        return encoder, base, ""
+    return encoder, base, str(Path(model).resolve()) if Path(model).is_dir() else str(model)
 
 
 def probed(base: Encoder) -> tuple[float, ...]:

@@ -24,8 +24,10 @@ Documents = str | Path | Iterable[Document]
 Tell = Callable[[str], None]
 
 
-def build(documents: Documents, folder: Path, *, model: str | Encoder, store: str, on: str, tell: Tell | None) -> None:
-    """Write an index folder; see :meth:`panglot.search.index.Index.build`."""
+def build(
+    documents: Documents, folder: Path, *, model: str | Path | Encoder, store: str, on: str, tell: Tell | None
+) -> Encoder:
+    """Write an index folder and return the encoder of its vectors; see :meth:`panglot.search.index.Index.build`."""
     from panglot.search.documents import read_documents
     from panglot.search.encoding import encode_documents
     from panglot.search.opening import open_store
@@ -68,6 +70,7 @@ def build(documents: Documents, folder: Path, *, model: str | Encoder, store: st
     Head(name, base.name, base.fingerprint, probe, len(probe), SPACES, store, total).save(folder)
     shutil.rmtree(folder / "shards", ignore_errors=True)
     say(f"{folder} is written")
+    return base
 
 
 def moved(remedy: Remedy, vectors: Vectors, languages: Sequence[str], side: Side) -> Vectors:

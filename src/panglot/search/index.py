@@ -62,7 +62,7 @@ class Index:
         documents: Documents,
         folder: str | Path,
         *,
-        model: str | Encoder = "bundled",
+        model: str | Path | Encoder = "bundled",
         store: str = "",
         on: str = "",
         tell: Callable[[str], None] | None = None,
@@ -81,11 +81,10 @@ class Index:
             PanglotError: The documents cannot be read, or the folder cannot be written or is an index already.
         """
         folder = Path(folder)
-        build(documents, folder, model=model, store=store, on=on, tell=tell)
-        return cls.open(folder, model=None if isinstance(model, str) else model)
+        return cls.open(folder, model=build(documents, folder, model=model, store=store, on=on, tell=tell))
 
     @classmethod
-    def open(cls, folder: str | Path, *, model: str | Encoder | None = None, reranker: str = "") -> Self:
+    def open(cls, folder: str | Path, *, model: str | Path | Encoder | None = None, reranker: str = "") -> Self:
         """Open an index.
 
         Args:
@@ -257,8 +256,10 @@ class Index:
         while True:
             found = self.candidates(vector[None], [language], wish, depth, pool)[0]
             there_are_more = len(found) >= depth
-            ranked = self._fused(question, vector, language, wish, found, depth) if wish.lexical else found[:depth]
-            entries = fold(ranked) if wish.fold else unfolded(ranked)
+            if wish.lexical:
+                found = self._fused(question, vector, language, wish, found, depth)
+            # What is behind the first ones has gaps, but may be a version of one of them.
+            entries = fold(found)[: len(fold(found[:depth]))] if wish.fold else unfolded(found[:depth])
             if len(entries) >= want or not there_are_more or depth >= DEEPEST:
                 return entries[:want]
             depth = min(depth * 4, DEEPEST)

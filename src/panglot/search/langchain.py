@@ -30,12 +30,8 @@ class PanglotRetriever(BaseRetriever):
     index: Any
     wish: Any = Wish()
 
-    def _get_relevant_documents(
-        self,
-        query: str,
-        *,
-        run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002
-    ) -> list[Document]:
+    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
+        del run_manager
         answer = self.index.answer(query, self.index.encode([query])[0], self.wish)
         return [
             Document(

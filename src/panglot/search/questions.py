@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from panglot.search.document import Document
-
-SHORTEST = 8
-"""Letters of a title or first sentence that can be asked."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class Question:
 def sampled(documents: Iterator[list[Document]], number: int = 50, seed: int = 0) -> list[Question]:
     """Return questions out of documents: of some groups, or documents without one, each version's title.
 
-    Where a document has no title, or its text begins with it, its first sentence is taken. Groups in two languages or
+    Where a document has no title, its first sentence is taken. Groups in two languages or
     more come first; where there are none, documents of each language are drawn.
 
     Args:
@@ -107,13 +104,7 @@ def read_questions(path: Path) -> list[Question]:
     return found
 
 
-def languages(questions: Sequence[Question]) -> tuple[str, ...]:
-    """Return the languages that are asked in."""
-    return tuple(sorted({each.language for each in questions}))
-
-
 def _asked(document: Document) -> str:
     found = spans(document.text, document.language or "en")
-    title = document.title.strip()
-    text = title or (document.text[slice(*found[0])] if found else "")
-    return text if sum(letter.isalnum() for letter in text) >= min(SHORTEST, max(2, len(document.text) // 4)) else ""
+    text = document.title.strip() or (document.text[slice(*found[0])] if found else "")
+    return text if sum(letter.isalnum() for letter in text) > 1 else ""
