@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any, Self
 from panglot._errors import PanglotError
 from panglot.remedies import saved
 from panglot.search._head import Head, check_model, opened
-from panglot.search.answer import Answer, Hit
+from panglot.search.answer import Answer
+from panglot.search.answering import entries_of, hits_of, reranked_entries
 from panglot.search.asking import language_of
 from panglot.search.building import build, moved
-from panglot.search.folding import Entry, fold, unfolded
 from panglot.search.modes import shares, space
 from panglot.search.pool import Pool
-from panglot.search.ranked import Candidate, candidates, scored, unscored
-from panglot.search.reranking import DEPTH, Reranker, reranked
-from panglot.search.store import Found
+from panglot.search.ranked import Candidate, candidates
+from panglot.search.reranking import DEPTH, Reranker
 from panglot.search.wish import Wish
 
 if TYPE_CHECKING:
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from panglot.search.document import Document
     from panglot.search.lexical import Words
     from panglot.search.store import Store
-
-DEEPEST = 10_000
-"""Candidates at most: folding may ask for more than hits are wanted."""
 
 LEXICAL = "lexical"
 
@@ -47,13 +43,14 @@ class Index:
         store: What keeps documents and vectors.
         pool: The documents by language, as they were when it was built.
         remedy: What centering does to the vectors of both sides.
+        reranker: The cross-encoder, or None.
     """
 
     def __init__(self, folder: Path, encoder: Encoder, store: Store, reranker: Reranker | None = None) -> None:
         self.folder, self.encoder, self.store = folder, encoder, store
         self.pool = Pool.open(folder)
         self.remedy = saved.read(folder)[0]
-        self._reranker = reranker
+        self.reranker = reranker
         self._words: Words | None = None
 
     @classmethod
@@ -160,17 +157,14 @@ class Index:
         begin = perf_counter()
         counts = self.counts()
         language = wish.language or language_of(question, (*counts, *wish.reader))
-        entries = self._entries(question, vector, language, wish, tuple(counts))
+        want = max(wish.k, DEPTH) if self.reranker is not None or wish.lexical else wish.k
+        entries = entries_of(self, question, vector, language, wish, want, tuple(counts))
         searched = perf_counter()
-        if self._reranker is not None:
-            entries = self._reranked(question, entries)
-        entries = entries[: wish.k]
-        found = dict(
-            zip([each.id for each, _ in entries], self.store.get([each.id for each, _ in entries]), strict=True)
-        )
-        hits = self._hits([(each, versions, found[each.id]) for each, versions in entries], vector, wish)
-        searchable = {code: number for code, number in counts.items() if not wish.languages or code in wish.languages}
+        if self.reranker is not None:
+            entries = reranked_entries(self.reranker, self.store, question, entries)
+        hits = hits_of(self, vector, wish, entries[: wish.k])
         seconds = {"search": searched - begin, "rank": perf_counter() - searched}
+        searchable = {code: number for code, number in counts.items() if not wish.languages or code in wish.languages}
         told = shares([hit.document.language for hit in hits], searchable)
         return Answer(question, language, not wish.language, wish.mode, tuple(hits), told, seconds)
 
@@ -189,7 +183,17 @@ class Index:
             pool: The documents' languages, if the caller has asked for them already.
         """
         known = tuple(self.counts() if pool is None else pool)
-        return candidates(self.store, self._moved(vectors, languages, wish), wish, depth, known)
+        return candidates(self.store, self.moved(vectors, languages, wish), wish, depth, known)
+
+    def moved(self, vectors: Vectors, languages: Sequence[str], wish: Wish) -> Vectors:
+        """Return questions' vectors in the space of a mode, shape ``[questions, dimension]``.
+
+        Args:
+            vectors: Plain vectors.
+            languages: The language of each question.
+            wish: Has the mode.
+        """
+        return moved(self.remedy, vectors, languages, "question") if space(wish.mode) == "centered" else vectors
 
     def add(self, documents: Documents) -> int:
         """Add documents, in place of those with the same ids, and return how many.
@@ -248,64 +252,6 @@ class Index:
     def close(self) -> None:
         """Let go of files and connections."""
         self.store.close()
-
-    def _entries(self, question: str, vector: Vectors, language: str, wish: Wish, pool: Sequence[str]) -> list[Entry]:
-        """Return what may become hits, with the versions of each: as many as are wanted, or all there are."""
-        want = max(wish.k, DEPTH) if self._reranker is not None or wish.lexical else wish.k
-        depth = want * 4 if wish.fold else want
-        while True:
-            found = self.candidates(vector[None], [language], wish, depth, pool)[0]
-            there_are_more = len(found) >= depth
-            if wish.lexical:
-                found = self._fused(question, vector, language, wish, found, depth)
-            # What is behind the first ones has gaps, but may be a version of one of them.
-            entries = fold(found)[: len(fold(found[:depth]))] if wish.fold else unfolded(found[:depth])
-            if len(entries) >= want or not there_are_more or depth >= DEEPEST:
-                return entries[:want]
-            depth = min(depth * 4, DEEPEST)
-
-    def _fused(
-        self, question: str, vector: Vectors, language: str, wish: Wish, found: list[Candidate], depth: int
-    ) -> list[Candidate]:
-        from panglot.search.lexical import fused
-
-        matches = [name for name, _ in self.words().search(question, language, DEPTH)]
-        known = {each.id for each in found}
-        missing = [name for name in matches if name not in known]
-        cosines = self.store.vectors(space(wish.mode), missing) @ self._moved(vector[None], [language], wish)[0]
-        more = [
-            Found(each.id, float(cosine), each.language, each.group)
-            for each, cosine in zip(self.store.get(missing), cosines.tolist(), strict=True)
-            if each is not None and (not wish.languages or each.language in wish.languages)
-        ]
-        matched = {each.id for each in more} | known
-        whole = scored([*unscored(found), *more], wish)
-        kept = [each for rank, each in enumerate(whole) if rank < depth or each.id in matches]
-        return fused(kept, [name for name in matches if name in matched])
-
-    def _moved(self, vectors: Vectors, languages: Sequence[str], wish: Wish) -> Vectors:
-        return moved(self.remedy, vectors, languages, "question") if space(wish.mode) == "centered" else vectors
-
-    def _reranked(self, question: str, entries: list[Entry]) -> list[Entry]:
-        assert self._reranker is not None
-        documents = self.store.get([each.id for each, _ in entries])
-        kept = [(entry, each) for entry, each in zip(entries, documents, strict=True) if each is not None]
-        versions = {entry[0].id: entry[1] for entry, _ in kept}
-        scores = self._reranker.scores(question, [each.passage for _, each in kept])
-        return [(each, versions[each.id]) for each in reranked([entry[0] for entry, _ in kept], scores)]
-
-    def _hits(self, found: Sequence[tuple[Entry, Document | None]], vector: Vectors, wish: Wish) -> list[Hit]:
-        # A document that was deleted a moment ago is no hit.
-        there = [(each, versions, document) for (each, versions), document in found if document is not None]
-        marks: list[tuple[int, int] | None] = [None] * len(there)
-        if wish.highlight:
-            from panglot.search.highlight import best_sentences
-
-            marks = best_sentences(self.encoder, vector, [document for _, _, document in there])
-        return [
-            Hit(document, rank, each.score, each.why, versions, mark)
-            for rank, ((each, versions, document), mark) in enumerate(zip(there, marks, strict=True), 1)
-        ]
 
     def _forget_words(self) -> None:
         import shutil
