@@ -64,9 +64,12 @@ def test_another_model_is_refused_and_a_close_copy_is_not(index: Index) -> None:
             self.fingerprint = "other precision"
 
     assert len(Index.open(index.folder, model=Copy())) == 120
-    other = Biased(0.2)
+    class Other(Copy):
+        def encode(self, texts: Any, side: Any, **_: Any) -> Any:
+            return super().encode([f"{text} otherwise trained" for text in texts], side)
+
     with pytest.raises(PanglotError, match="no copy"):
-        Index.open(index.folder, model=other)
+        Index.open(index.folder, model=Other())
     with pytest.raises(PanglotError, match="no name to open it by"):
         Index.open(index.folder)
 
@@ -165,11 +168,11 @@ def test_one_document_alone_is_found(stores: dict[str, MemoryStore], tmp_path: P
 
 
 def test_the_best_sentence_is_marked(index: Index) -> None:
-    text = "<de> topic1 la. <de> topic2 lu. <de> topic3 le."
+    text = "Alles handelt von Katzen. Dann kommen Hunde vor. Zuletzt singen Vögel."
     index.add([Document("long", text, "", "de"), Document("short", "<de> topic28", "", "de")])
-    answer = index.search("<de> topic2 lu.", k=120, language="de", highlight=True)
+    answer = index.search("Dann kommen Hunde vor.", k=122, language="de", highlight=True)
     marks = {hit.document.id: hit.highlight for hit in answer.hits}
     begin, end = marks["long"] or (0, 0)
-    assert text[begin:end] == "<de> topic2 lu."
+    assert text[begin:end] == "Dann kommen Hunde vor."
     assert marks["short"] == (0, len("<de> topic28"))
     assert index.search("<de> topic2", language="de").hits[0].highlight is None
