@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from panglot.evaluation.evaluate import Evaluation, evaluate
     from panglot.mining.mine import mine
     from panglot.remedies.debias import debias
+    from panglot.search.index import Index
     from panglot.training.settings import Settings
     from panglot.training.train import train
 
@@ -24,6 +25,7 @@ __all__ = [
     "Collection",
     "Encoder",
     "Evaluation",
+    "Index",
     "PanglotError",
     "Settings",
     "compare",
@@ -39,6 +41,7 @@ _HOMES = {
     "Collection": "corpus.collection",
     "Encoder": "encoders.protocol",
     "Evaluation": "evaluation.evaluate",
+    "Index": "search.index",
     "Settings": "training.settings",
     "compare": "evaluation.compare",
     "debias": "remedies.debias",

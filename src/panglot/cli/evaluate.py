@@ -15,8 +15,13 @@ if TYPE_CHECKING:
 
 @click.command("evaluate")
 @click.argument("model")
-@click.argument("datasets", nargs=-1, required=True, metavar="DATASET...")
+@click.argument("datasets", nargs=-1, metavar="[DATASET]...")
 @measuring_options
+@click.option(
+    "--questions",
+    type=click.Path(path_type=Path),
+    help="For an index: JSON lines of group, language and text; else its own titles ask.",
+)
 @click.option(
     "--trec-run",
     type=click.Path(path_type=Path),
@@ -36,13 +41,20 @@ def evaluate_command(
     trust_remote_code: bool,
     to_json: str | None,
     report: Path | None,
+    questions: Path | None,
     trec_run: Path | None,
 ) -> None:
     """Measure MODEL on DATASETs: monolingual, cross-lingual, all languages in one pool, and language bias.
 
     MODEL is `bundled`, a sentence-transformers folder or hub name, `http://…/v1#name`, or vectors on disk.
-    DATASET is a known name (`panglot data list`) or a path.
+    DATASET is a known name (`panglot data list`) or a path. With an index that `panglot index` wrote as MODEL and no
+    DATASET, its bias is judged without labels, by ranking mode.
     """
+    if not datasets:
+        from panglot.cli._judging import judge_index
+
+        judge_index(Path(model), questions, languages=split(languages), seed=seed, to_json=to_json)
+        return
     from panglot.evaluation.evaluate import evaluate
     from panglot.evaluation.measures import DEFAULT
 

@@ -15,6 +15,8 @@ from panglot._errors import PanglotError
 #: Where each command lives, and its line in the help: commands are imported when they are called.
 _COMMANDS = {
     "evaluate": ("evaluate_command", "Measure a model in three settings, with language bias."),
+    "index": ("index_command", "Encode documents into an index to search in."),
+    "search": ("search_command", "Ask an index a question in any language."),
     "train": ("train", "Train a model with hybrid or other batches."),
     "mine": ("mine", "Find hard negatives for a training set."),
     "debias": ("debias_command", "Reduce a model's language bias without training."),

@@ -1,0 +1,79 @@
+"""From documents to an index folder: encode, find the languages' means, write the store."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from panglot._errors import PanglotError
+from panglot._files import explain_write
+from panglot.remedies import saved
+from panglot.search._head import Head, is_index, opened, probed
+from panglot.search.document import Document
+from panglot.search.modes import SPACES
+from panglot.search.pool import EVERY, Pool
+from panglot.search.sides import side_shift
+
+if TYPE_CHECKING:
+    from panglot.encoders.protocol import Encoder, Side, Vectors
+    from panglot.remedies.remedy import Remedy
+
+Documents = str | Path | Iterable[Document]
+Tell = Callable[[str], None]
+
+
+def build(
+    documents: Documents, folder: Path, *, model: str | Path | Encoder, store: str, on: str, tell: Tell | None
+) -> Encoder:
+    """Write an index folder and return the encoder of its vectors; see :meth:`panglot.search.index.Index.build`."""
+    from panglot.search.documents import read_documents
+    from panglot.search.encoding import encode_documents
+    from panglot.search.opening import open_store
+
+    if is_index(folder):
+        raise PanglotError(
+            "there is an index already", file=folder, cure="add to it (`--add`), or choose another --output"
+        )
+    encoder, base, name = opened(model)
+    say = tell or (lambda _: None)
+    # Documents are read twice, the second time beside their vectors; what cannot be read again is held.
+    in_file = isinstance(documents, str | Path)
+    held = [] if in_file else [each for piece in read_documents(documents) for each in piece]
+    with explain_write(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    probe = probed(base)
+
+    def encoded(tell: Tell) -> Iterator[tuple[list[Document], Vectors]]:
+        given = read_documents(documents if in_file else held, tell=tell)
+        return encode_documents(given, base, folder / "shards", on=on, tell=tell)
+
+    pool = Pool.of((([each.language for each in piece], vectors) for piece, vectors in encoded(say)), len(probe))
+    total = sum(pool.counts)
+    if not total:
+        raise PanglotError("there is no document", field="documents", cure="look at the file")
+    remedy: Remedy = getattr(encoder, "remedy", None) or pool.centering(side_shift(base))
+    saved.save(remedy, folder, {"fitted_on": "the documents" if encoder is base else encoder.name})
+    pool.save(folder)
+    if not store and (folder / "store").exists():  # of a build that was stopped
+        shutil.rmtree(folder / "store")
+    place = open_store(store, folder / "store", spaces=SPACES, dimension=len(probe), create=True)
+    say(f"writing {total:,} documents in {len(pool.languages) - 1} languages")
+    try:
+        with place.bulk():
+            for piece, vectors in encoded(lambda _: None):
+                codes = [each.language for each in piece]
+                place.upsert(piece, {"plain": vectors, "centered": moved(remedy, vectors, codes, "passage")})
+    finally:
+        place.close()
+    Head(name, base.name, base.fingerprint, probe, len(probe), SPACES, store, total).save(folder)
+    shutil.rmtree(folder / "shards", ignore_errors=True)
+    say(f"{folder} is written")
+    return base
+
+
+def moved(remedy: Remedy, vectors: Vectors, languages: Sequence[str], side: Side) -> Vectors:
+    """Return the centered vectors of texts; a language that was not fitted is taken for the mean of all."""
+    known = {code: code if remedy.find(code) >= 0 or EVERY not in remedy.languages else EVERY for code in languages}
+    return remedy.apply(vectors, [known[code] for code in languages], side)

@@ -1,0 +1,265 @@
+"""The index: documents in, answers in any language out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Self
+
+from panglot._errors import PanglotError
+from panglot.remedies import saved
+from panglot.search._head import Head, check_model, opened
+from panglot.search.answer import Answer
+from panglot.search.answering import entries_of, hits_of, reranked_entries
+from panglot.search.asking import language_of
+from panglot.search.building import build, moved
+from panglot.search.modes import shares, space
+from panglot.search.pool import Pool
+from panglot.search.ranked import Candidate, candidates
+from panglot.search.reranking import DEPTH, Reranker
+from panglot.search.wish import Wish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+    from panglot.encoders.protocol import Encoder, Vectors
+    from panglot.search.building import Documents
+    from panglot.search.document import Document
+    from panglot.search.lexical import Words
+    from panglot.search.store import Store
+
+LEXICAL = "lexical"
+
+
+class Index:
+    """Documents of any languages with their vectors, searched in any language.
+
+    ``Index.build("docs.jsonl", "index")`` makes one, ``Index.open("index")`` opens it again.
+
+    Attributes:
+        folder: Where it is.
+        encoder: Gives plain vectors of questions and documents; what a debiased model adds is in the index.
+        store: What keeps documents and vectors.
+        pool: The documents by language, as they were when it was built.
+        remedy: What centering does to the vectors of both sides.
+        reranker: The cross-encoder, or None.
+    """
+
+    def __init__(self, folder: Path, encoder: Encoder, store: Store, reranker: Reranker | None = None) -> None:
+        self.folder, self.encoder, self.store = folder, encoder, store
+        self.pool = Pool.open(folder)
+        self.remedy = saved.read(folder)[0]
+        self.reranker = reranker
+        self._words: Words | None = None
+
+    @classmethod
+    def build(
+        cls,
+        documents: Documents,
+        folder: str | Path,
+        *,
+        model: str | Path | Encoder = "bundled",
+        store: str = "",
+        on: str = "",
+        tell: Callable[[str], None] | None = None,
+    ) -> Self:
+        """Encode documents and write an index. After a kill, the same call goes on with what was encoded.
+
+        Args:
+            documents: A file of JSON lines, Parquet or CSV, or documents; their languages are detected where missing.
+            folder: Where to write; there must be no index yet.
+            model: What :func:`panglot.load` understands, or an encoder.
+            store: Where documents and vectors are kept: empty for the folder, or ``milvus://host:port/name``.
+            on: Where texts are encoded: empty for here, or ``ray``, or ``ray://host:port``.
+            tell: Called with a line for people before each long step.
+
+        Raises:
+            PanglotError: The documents cannot be read, or the folder cannot be written or is an index already.
+        """
+        folder = Path(folder)
+        return cls.open(folder, model=build(documents, folder, model=model, store=store, on=on, tell=tell))
+
+    @classmethod
+    def open(cls, folder: str | Path, *, model: str | Path | Encoder | None = None, reranker: str = "") -> Self:
+        """Open an index.
+
+        Args:
+            folder: Where it is.
+            model: The model it was built with, where it has moved or was given as an object.
+            reranker: A sentence-transformers ``CrossEncoder``, folder or hub name: it looks at the first 50 candidates
+                of the mode and has the last word on their order.
+
+        Raises:
+            PanglotError: There is no index, or the model is another one.
+        """
+        from panglot.search.opening import open_store
+
+        folder = Path(folder)
+        head = Head.open(folder)
+        if model is None and not head.model:
+            raise PanglotError(
+                f"it was built with an encoder that has no name to open it by, {head.name}", file=folder, field="model",
+                cure="give that encoder",
+            )  # fmt: skip
+        base = opened(model if model is not None else head.model)[1]
+        check_model(head, base, folder)
+        store = open_store(head.store, folder / "store", spaces=head.spaces, dimension=head.dimension)
+        return cls(folder, base, store, Reranker(reranker) if reranker else None)
+
+    def __len__(self) -> int:
+        return sum(self.counts().values())
+
+    def counts(self) -> dict[str, int]:
+        """Return how many documents each language has, the largest first."""
+        return self.store.counts()
+
+    def encode(self, questions: Sequence[str]) -> Vectors:
+        """Return the plain vectors of questions, shape ``[questions, dimension]``."""
+        return self.encoder.encode(list(questions), "question")
+
+    def search(self, question: str, k: int = 10, **options: Any) -> Answer:
+        """Return the best passages for a question.
+
+        Args:
+            question: In any language.
+            k: How many.
+            options: The other fields of :class:`panglot.search.wish.Wish`.
+
+        Raises:
+            PanglotError: The question is empty, or an option is wrong.
+        """
+        known = Wish.__dataclass_fields__
+        for name in options:
+            if name not in known:
+                raise PanglotError(f"no option {name!r}", field=name, cure=f"use one of {', '.join(known)}")
+        wish = Wish(k=k, **options).check()
+        _asked(question)
+        begin = perf_counter()
+        vector = self.encode([question])[0]
+        spent = perf_counter() - begin
+        answer = self.answer(question, vector, wish)
+        return replace(answer, seconds={"encode": spent, **answer.seconds})
+
+    def answer(self, question: str, vector: Vectors, wish: Wish) -> Answer:
+        """Return the best passages for a question whose vector is known; nothing is encoded but for highlights.
+
+        Args:
+            question: Its text.
+            vector: Its plain vector, as :meth:`encode` gives it, shape ``[dimension]``.
+            wish: How to search.
+
+        Raises:
+            PanglotError: The question is empty, or the wish cannot be fulfilled.
+        """
+        _asked(question)
+        wish = wish.check()
+        begin = perf_counter()
+        counts = self.counts()
+        language = wish.language or language_of(question, (*counts, *wish.reader))
+        want = max(wish.k, DEPTH) if self.reranker is not None or wish.lexical else wish.k
+        entries = entries_of(self, question, vector, language, wish, want, tuple(counts))
+        searched = perf_counter()
+        if self.reranker is not None:
+            entries = reranked_entries(self.reranker, self.store, question, entries)
+        hits = hits_of(self, vector, wish, entries[: wish.k])
+        seconds = {"search": searched - begin, "rank": perf_counter() - searched}
+        searchable = {code: number for code, number in counts.items() if not wish.languages or code in wish.languages}
+        told = shares([hit.document.language for hit in hits], searchable)
+        return Answer(question, language, not wish.language, wish.mode, tuple(hits), told, seconds)
+
+    def candidates(
+        self, vectors: Vectors, languages: Sequence[str], wish: Wish, depth: int, pool: Collection[str] | None = None
+    ) -> list[list[Candidate]]:
+        """Return candidates by a mode alone for many questions at once, best first: the first ``depth`` are right.
+
+        More may follow, in which there are gaps.
+
+        Args:
+            vectors: Plain vectors of the questions.
+            languages: The language of each.
+            wish: Mode, languages, reader and weight, checked.
+            depth: How many.
+            pool: The documents' languages, if the caller has asked for them already.
+        """
+        known = tuple(self.counts() if pool is None else pool)
+        return candidates(self.store, self.moved(vectors, languages, wish), wish, depth, known)
+
+    def moved(self, vectors: Vectors, languages: Sequence[str], wish: Wish) -> Vectors:
+        """Return questions' vectors in the space of a mode, shape ``[questions, dimension]``.
+
+        Args:
+            vectors: Plain vectors.
+            languages: The language of each question.
+            wish: Has the mode.
+        """
+        return moved(self.remedy, vectors, languages, "question") if space(wish.mode) == "centered" else vectors
+
+    def add(self, documents: Documents) -> int:
+        """Add documents, in place of those with the same ids, and return how many.
+
+        The languages' means stay those of the building: build anew when languages come or the documents change much.
+
+        Raises:
+            PanglotError: The documents cannot be read.
+        """
+        from panglot.search.documents import read_documents
+
+        number = 0
+        for piece in read_documents(documents):
+            vectors = self.encoder.encode([each.passage for each in piece], "passage")
+            centered = moved(self.remedy, vectors, [each.language for each in piece], "passage")
+            self.store.upsert(piece, {"plain": vectors, "centered": centered})
+            number += len(piece)
+        self._forget_words()
+        return number
+
+    def delete(self, ids: Collection[str]) -> int:
+        """Remove documents by id and return how many were there."""
+        number = self.store.delete(ids)
+        if number:
+            self._forget_words()
+        return number
+
+    def refresh(self) -> bool:
+        """Take in what another process has written since, and return whether there was anything."""
+        again = getattr(self.store, "refresh", None)
+        changed = bool(again()) if again is not None else False
+        if changed:
+            self._words = None
+        return changed
+
+    def words(self) -> Words:
+        """Return the index of words, made now where there is none yet.
+
+        Raises:
+            PanglotError: bm25s or icu4py is not installed.
+        """
+        from panglot.search.lexical import Words, require, write
+
+        if self._words is None:
+            require()
+            if not (self.folder / LEXICAL).is_dir():
+                write(self.folder / LEXICAL, self.documents())
+            self._words = Words(self.folder / LEXICAL)
+        return self._words
+
+    def documents(self) -> Iterator[list[Document]]:
+        """Yield all documents, in pieces."""
+        for names in self.store.ids():
+            yield [each for each in self.store.get(names) if each is not None]
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+        self.store.close()
+
+    def _forget_words(self) -> None:
+        import shutil
+
+        self._words = None
+        shutil.rmtree(self.folder / LEXICAL, ignore_errors=True)
+
+
+def _asked(question: str) -> None:
+    if not question.strip():
+        raise PanglotError("the question is empty", field="question", cure="ask something")

@@ -1,0 +1,142 @@
+"""A small biased encoder, parallel documents and an exact store, made for these tests."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from contextlib import nullcontext
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from panglot.search.document import Document
+from panglot.search.store import Found
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    import pytest
+
+    from panglot.encoders.protocol import Encoder, Side, Vectors
+
+LANGUAGES = ("de", "en", "ja", "sw")
+TOPICS = tuple(f"topic{number}" for number in range(30))
+DIMENSION = 24
+
+
+@cache
+def drawn(name: str) -> Any:
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+    return np.random.default_rng(seed).standard_normal(DIMENSION) / DIMENSION**0.5
+
+
+class Biased:
+    """A text's vector is the sum of its words'; words such as ``<de>`` are languages, and strong."""
+
+    def __init__(self, bias: float = 1.6) -> None:
+        self.name, self.fingerprint, self.bias = "biased", f"biased{bias}" * 6, bias
+        self.seen: list[str] = []
+
+    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002
+        self.seen += texts
+        rows = [
+            0.3 * drawn(side) + sum((self.bias if word[0] == "<" else 1.0) * drawn(word) for word in text.split())
+            for text in texts
+        ]
+        found = np.reshape(rows, (len(texts), DIMENSION))
+        return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
+
+
+def documents(languages: Sequence[str] = LANGUAGES, topics: Sequence[str] = TOPICS) -> list[Document]:
+    """Every topic in every language, as one group."""
+    return [
+        Document(f"{topic}-{code}", f"<{code}> {topic} said-{code}", f"<{code}> {topic}", code, topic, {"n": 1})
+        for topic in topics
+        for code in languages
+    ]
+
+
+class MemoryStore:
+    """Exact search over arrays in memory."""
+
+    def __init__(self, spaces: tuple[str, ...], dimension: int) -> None:
+        self.spaces, self.dimension = spaces, dimension
+        self._rows: dict[str, tuple[Document, dict[str, Vectors]]] = {}
+        self.searches = 0
+
+    def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
+        assert set(vectors) == set(self.spaces)
+        for each in vectors.values():
+            assert each.shape == (len(documents), self.dimension)
+            assert np.allclose(np.linalg.norm(each, axis=1), 1, atol=1e-5)
+        for row, each in enumerate(documents):
+            self._rows[each.id] = each, {space: found[row] for space, found in vectors.items()}
+
+    def delete(self, ids: Collection[str]) -> int:
+        return sum(self._rows.pop(name, None) is not None for name in set(ids))
+
+    def search(
+        self, space: str, questions: Vectors, k: int, *, languages: Collection[str] | None = None
+    ) -> list[list[Found]]:
+        self.searches += 1
+        rows = [row for row in self._rows.values() if languages is None or row[0].language in languages]
+        answers: list[list[Found]] = []
+        for question in questions:
+            found = [
+                Found(each.id, float(np.asarray(mine[space], np.float64) @ question), each.language, each.group)
+                for each, mine in rows
+            ]
+            answers.append(sorted(found, key=lambda each: (-each.score, each.id))[:k])
+        return answers
+
+    def get(self, ids: Sequence[str]) -> list[Document | None]:
+        return [self._rows[name][0] if name in self._rows else None for name in ids]
+
+    def vectors(self, space: str, ids: Sequence[str]) -> Vectors:
+        nothing = np.zeros(self.dimension, np.float32)
+        found = [self._rows[name][1][space] if name in self._rows else nothing for name in ids]
+        return np.reshape(found, (len(ids), self.dimension)).astype(np.float32)
+
+    def counts(self) -> dict[str, int]:
+        codes = [each.language for each, _ in self._rows.values()]
+        return {code: codes.count(code) for code in sorted(set(codes), key=lambda code: (-codes.count(code), code))}
+
+    def ids(self) -> Iterator[list[str]]:
+        yield sorted(self._rows)
+
+    def bulk(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def close(self) -> None:
+        pass
+
+
+def use_memory(patch: pytest.MonkeyPatch) -> dict[str, MemoryStore]:
+    """Let indexes keep their documents in memory, by folder, and encode at once."""
+    stores: dict[str, MemoryStore] = {}
+
+    def open_store(
+        where: str, folder: Path, *, spaces: tuple[str, ...], dimension: int, create: bool = False
+    ) -> MemoryStore:
+        assert not where
+        key = str(folder.resolve())
+        if create:
+            stores[key] = MemoryStore(spaces, dimension)
+        return stores[key]
+
+    def encode_documents(
+        given: Iterable[Sequence[Document]], encoder: Encoder, folder: Path, *, on: str = "", tell: Any = None
+    ) -> Iterator[tuple[list[Document], Vectors]]:
+        del folder, on, tell
+        for piece in given:
+            yield list(piece), encoder.encode([each.passage for each in piece], "passage")
+
+    for name, value in (("opening", open_store), ("encoding", encode_documents)):
+        module = ModuleType(f"panglot.search.{name}")
+        setattr(module, value.__name__, value)
+        patch.setitem(sys.modules, f"panglot.search.{name}", module)
+    return stores

@@ -1,0 +1,178 @@
+"""The index as a whole, over an exact store in memory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from search_made import DIMENSION, LANGUAGES, Biased, MemoryStore, documents, use_memory
+
+from panglot._errors import PanglotError
+from panglot.remedies.encoder import Debiased
+from panglot.search._head import NAME, is_index
+from panglot.search.document import Document
+from panglot.search.index import Index
+from panglot.search.pool import Pool
+from panglot.search.wish import MODES, Wish
+
+
+@pytest.fixture
+def stores(monkeypatch: pytest.MonkeyPatch) -> dict[str, MemoryStore]:
+    return use_memory(monkeypatch)
+
+
+@pytest.fixture
+def index(stores: dict[str, MemoryStore], tmp_path: Path) -> Index:
+    del stores
+    return Index.build(documents(), tmp_path / "index", model=Biased())
+
+
+def ids(answer: Any) -> list[str]:
+    return [hit.document.id for hit in answer.hits]
+
+
+def test_an_index_answers_in_every_language(index: Index) -> None:
+    assert len(index) == 120
+    assert index.counts() == dict.fromkeys(LANGUAGES, 30)
+    answer = index.search("<de> topic3", k=4, language="de", mode="centered")
+    assert set(ids(answer)) == {f"topic3-{code}" for code in LANGUAGES}
+    assert (answer.language, answer.detected, answer.mode) == ("de", False, "centered")
+    assert [hit.rank for hit in answer.hits] == [1, 2, 3, 4]
+    assert answer.shares == dict.fromkeys(LANGUAGES, (0.25, 0.25))
+    assert {"encode", "search", "rank"} == set(answer.seconds)
+    assert answer.hits[0].document.fields == {"n": 1}
+    assert answer.hits[0].languages == {answer.hits[0].document.language: answer.hits[0].document.id}
+
+
+def test_it_opens_again_and_gives_the_same(index: Index) -> None:
+    again = Index.open(index.folder, model=Biased())
+    for mode in MODES:
+        wish = Wish(mode=mode, reader=("ja",), language="sw")
+        vector = index.encode(["<sw> topic7"])[0]
+        assert again.answer("q", vector, wish).hits == index.answer("q", vector, wish).hits
+    assert is_index(index.folder)
+    assert not (index.folder / "shards").exists()
+
+
+def test_another_model_is_refused_and_a_close_copy_is_not(index: Index) -> None:
+    class Copy(Biased):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fingerprint = "other precision"
+
+    assert len(Index.open(index.folder, model=Copy())) == 120
+    class Other(Copy):
+        def encode(self, texts: Any, side: Any, **_: Any) -> Any:
+            return super().encode([f"{text} otherwise trained" for text in texts], side)
+
+    with pytest.raises(PanglotError, match="no copy"):
+        Index.open(index.folder, model=Other())
+    with pytest.raises(PanglotError, match="no name to open it by"):
+        Index.open(index.folder)
+
+
+def test_a_debiased_model_brings_its_own_remedy(stores: dict[str, MemoryStore], tmp_path: Path) -> None:
+    base = Biased()
+    given = documents()
+    fitted = Pool.of(
+        [([each.language for each in given[:60]], base.encode([each.passage for each in given[:60]], "passage"))],
+        DIMENSION,
+    ).centering()
+    index = Index.build(given, tmp_path / "index", model=Debiased(base, fitted))
+    store = stores[str((tmp_path / "index" / "store").resolve())]
+    plain = base.encode([each.passage for each in given], "passage")
+    names = [each.id for each in given]
+    np.testing.assert_array_equal(store.vectors("plain", names), plain)
+    wanted = fitted.apply(plain, [each.language for each in given], "passage")
+    np.testing.assert_allclose(store.vectors("centered", names), wanted, atol=1e-6)
+    assert index.encoder is base
+
+
+def test_filter_fold_and_reader(index: Index) -> None:
+    only = index.search("<de> topic3", k=50, language="de", languages=("ja", "sw"))
+    assert {hit.document.language for hit in only.hits} == {"ja", "sw"}
+    assert set(only.shares) == {"ja", "sw"}
+    assert index.search("<de> topic3", languages=("fr",)).hits == ()
+    folded = index.search("<de> topic3", k=8, language="de", mode="centered", fold=True)
+    assert len({hit.document.group for hit in folded.hits}) == len(folded.hits) == 8
+    first = folded.hits[0]
+    assert set(first.languages) == set(LANGUAGES)
+    assert next(iter(first.languages.values())) == first.document.id
+    whole = index.search("<de> topic3", k=30, language="de", fold=True)
+    assert len({hit.document.group for hit in whole.hits}) == 30
+    read = index.search("<de> topic3", k=3, language="de", mode="reader", reader=("sw",), weight=2.0)
+    assert {hit.document.language for hit in read.hits} == {"sw"}
+
+
+def test_adding_replaces_and_deleting_removes(index: Index) -> None:
+    new = [Document("topic3-de", "<de> topic9 new", "", "de", "topic9"), Document("n", "<fr> topic3 neu", "", "fr")]
+    assert index.add(new) == 2
+    assert len(index) == 121
+    assert "topic3-de" not in ids(index.search("<de> topic3", k=4, language="de", mode="centered"))
+    # French came after the building: it is taken for the mean of all languages.
+    assert "n" in ids(index.search("<fr> topic3", k=5, language="fr", mode="centered"))
+    assert index.search("<fr> topic3", k=121, language="fr", mode="balanced").hits[-1].rank == 121
+    assert index.delete(["n", "no such"]) == 1
+    assert len(index) == 120
+
+
+def test_what_is_wrong_names_its_field(index: Index, tmp_path: Path) -> None:
+    with pytest.raises(PanglotError, match="the question is empty"):
+        index.search("  ")
+    with pytest.raises(PanglotError, match="no option 'lang'"):
+        index.search("x", lang="de")
+    with pytest.raises(PanglotError, match="no index here"):
+        Index.open(tmp_path / "nowhere")
+    with pytest.raises(PanglotError, match="an index already"):
+        Index.build(documents(), index.folder, model=Biased())
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"format": 1}', "[]"])
+def test_a_damaged_head_is_told(index: Index, text: str) -> None:
+    (index.folder / NAME).write_text(text)
+    with pytest.raises(PanglotError, match="damaged"):
+        Index.open(index.folder, model=Biased())
+
+
+def test_a_later_format_is_told(index: Index) -> None:
+    head = json.loads((index.folder / NAME).read_text("utf-8"))
+    (index.folder / NAME).write_text(json.dumps({**head, "format": 99}))
+    with pytest.raises(PanglotError, match="another format"):
+        Index.open(index.folder, model=Biased())
+
+
+def test_a_build_that_stopped_is_no_index_and_goes_on(
+    stores: dict[str, MemoryStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del stores
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryStore, "upsert", killed)
+        with pytest.raises(KeyboardInterrupt):
+            Index.build(documents(), tmp_path / "index", model=Biased())
+    assert not is_index(tmp_path / "index")
+    assert len(Index.build(documents(), tmp_path / "index", model=Biased())) == 120
+
+
+def test_one_document_alone_is_found(stores: dict[str, MemoryStore], tmp_path: Path) -> None:
+    del stores
+    index = Index.build(documents(("de",), ("topic1",)), tmp_path / "index", model=Biased())
+    for mode in MODES:
+        assert ids(index.search("<sw> topic1", language="sw", mode=mode, reader=("de",))) == ["topic1-de"]
+
+
+def test_the_best_sentence_is_marked(index: Index) -> None:
+    text = "Alles handelt von Katzen. Dann kommen Hunde vor. Zuletzt singen Vögel."
+    index.add([Document("long", text, "", "de"), Document("short", "<de> topic28", "", "de")])
+    answer = index.search("Dann kommen Hunde vor.", k=122, language="de", highlight=True)
+    marks = {hit.document.id: hit.highlight for hit in answer.hits}
+    begin, end = marks["long"] or (0, 0)
+    assert text[begin:end] == "Dann kommen Hunde vor."
+    assert marks["short"] == (0, len("<de> topic28"))
+    assert index.search("<de> topic2", language="de").hits[0].highlight is None

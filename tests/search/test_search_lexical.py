@@ -1,0 +1,163 @@
+"""Matching words and second looks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from search_made import Biased, documents, use_memory
+
+from panglot._errors import PanglotError
+from panglot.search import lexical
+from panglot.search.document import Document
+from panglot.search.index import Index
+from panglot.search.lexical import STEADY, Words, fused, words, write
+from panglot.search.ranked import Candidate
+from panglot.search.reranking import Reranker, reranked
+
+pytest.importorskip("bm25s", reason="pip install 'panglot[lexical]'")
+pytest.importorskip("icu4py", reason="pip install 'panglot[lexical]'")
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "found"),
+    [
+        ("th", "พิมพ์ตารางบางส่วน", "ตาราง"),
+        ("ja", "テーブルの一部を印刷する", "印刷"),
+        ("zh", "打印表格的一部分", "打印"),
+        ("km", "បោះពុម្ពតារាង", "តារាង"),
+        ("de", "Fehler E-1047: Drucken", "drucken"),
+        ("en", "ｔａｂｌｅ 3.5", "table"),
+        ("tr", "don't B2B", "b2b"),
+    ],
+)
+def test_words_are_words_in_every_script(language: str, text: str, found: str) -> None:
+    assert found in words(text, language)
+    assert all(word.strip() and any(letter.isalnum() for letter in word) for word in words(text, language))
+
+
+def test_words_find_documents_of_the_questions_language(tmp_path: Path) -> None:
+    given = [
+        Document("1", "Der Fehler E1047 beim Drucken", "", "de"),
+        Document("2", "Ein Fehler beim Speichern", "", "de"),
+        Document("3", "Error E1047 while printing", "", "en"),
+        Document("4", "O erro E1047 ao imprimir", "", "pt-BR"),
+        Document("5", "…", "", "ja"),
+    ]
+    write(tmp_path / "words", [given[:2], given[2:]])
+    found = Words(tmp_path / "words")
+    assert [name for name, _ in found.search("Fehler E1047", "de", 10)] == ["1", "2"]
+    assert [name for name, _ in found.search("Fehler E1047", "de", 1)] == ["1"]
+    assert [name for name, _ in found.search("E1047", "en", 10)] == ["3"]
+    assert [name for name, _ in found.search("erro", "pt", 10)] == ["4"]
+    for nothing in (("", "de"), ("Xylophon", "de"), ("E1047", "fr"), ("…", "ja")):
+        assert found.search(*nothing, 10) == []
+    suffixes = {path.suffix for path in (tmp_path / "words").rglob("*") if path.is_file()}
+    assert suffixes <= {".json", ".npy"}
+    for path in (tmp_path / "words").rglob("*.npy"):
+        np.load(path, allow_pickle=False)
+
+
+def test_damage_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "words", [[Document("1", "Ein Fehler", "", "de")]])
+    (tmp_path / "words" / "0" / "ids.json").unlink()
+    with pytest.raises(PanglotError, match="damaged"):
+        Words(tmp_path / "words")
+
+
+def test_missing_packages_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lexical.util, "find_spec", lambda _: None)
+    with pytest.raises(PanglotError, match=r"panglot\[lexical\]"):
+        lexical.require()
+
+
+def test_fusion_is_the_sum_of_reciprocal_ranks() -> None:
+    given = [Candidate(name, "de", "", 1 - 0.1 * row, {"cosine": 1.0}) for row, name in enumerate("abcd")]
+    found = fused(given, ["c", "d"])
+    assert [each.id for each in found] == ["c", "d", "a", "b"]
+    assert found[0].score == 1 / (STEADY + 3) + 1 / (STEADY + 1)
+    assert all(each.why["dense"] + each.why["lexical"] == each.score for each in found)
+    assert [each.id for each in fused(given, [])] == list("abcd")
+
+
+@pytest.fixture
+def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Index:
+    use_memory(monkeypatch)
+    more = [Document("code", "<de> topic99 x1047", "", "de", "", {}), Document("ja", "<ja> topic98 x1047", "", "ja")]
+    return Index.build([*documents(), *more], tmp_path / "index", model=Biased())
+
+
+def test_an_exact_match_that_vectors_miss_is_found(index: Index) -> None:
+    asked: dict[str, Any] = {"k": 3, "language": "de"}
+    assert "code" not in [hit.document.id for hit in index.search("<de> topic3 x1047", **asked)]
+    for mode in ("plain", "centered", "balanced"):
+        answer = index.search("<de> topic3 x1047", **asked, mode=mode, lexical=True)
+        mine = next(hit for hit in answer.hits if hit.document.id == "code")
+        assert mine.why["lexical"] == 1 / (STEADY + 1)
+        assert "ja" not in [hit.document.id for hit in answer.hits]
+    only = index.search("<de> topic3 x1047", **asked, lexical=True, languages=("sw",))
+    assert {hit.document.language for hit in only.hits} == {"sw"}
+
+
+def test_words_follow_what_is_added_and_deleted(index: Index) -> None:
+    index.words()
+    index.add([Document("late", "<de> topic97 y2000", "", "de")])
+    assert [name for name, _ in index.words().search("y2000", "de", 5)] == ["late"]
+    index.delete(["late"])
+    assert index.words().search("y2000", "de", 5) == []
+    assert (index.folder / "lexical").is_dir()
+
+
+@pytest.fixture(scope="session")
+def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random cross-encoder of one layer over letters, that gives one score a pair."""
+    import torch
+    from sentence_transformers import CrossEncoder
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("cross")
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *"abcdefghijklmnopqrstuvwxyz0123456789<>? "]
+    tokenizer = Tokenizer(models.WordLevel({piece: row for row, piece in enumerate(pieces)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    torch.manual_seed(0)
+    config = BertConfig(vocab_size=len(pieces), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+                        intermediate_size=16, max_position_embeddings=128, num_labels=1)  # fmt: skip
+    BertForSequenceClassification(config).save_pretrained(folder)
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]"
+    ).save_pretrained(folder)
+    assert CrossEncoder(str(folder)).num_labels == 1
+    return folder
+
+
+def test_a_cross_encoder_has_the_last_word(index: Index, cross_encoder: Path) -> None:
+    again = Index.open(index.folder, model=Biased(), reranker=str(cross_encoder))
+    answer = again.search("<de> topic3", k=10, language="de", mode="centered")
+    scores = [hit.score for hit in answer.hits]
+    assert scores == sorted(scores, reverse=True)
+    from sentence_transformers import CrossEncoder
+
+    theirs = CrossEncoder(str(cross_encoder)).predict([("<de> topic3", hit.document.passage) for hit in answer.hits])
+    np.testing.assert_allclose(scores, theirs, atol=1e-5)
+    assert all(list(hit.why) == ["cosine", "reranker"] for hit in answer.hits)
+    # It orders the first 50 of the mode: those, and no others.
+    plain = {hit.document.id for hit in index.search("<de> topic3", k=50, language="de", mode="centered").hits}
+    assert {hit.document.id for hit in answer.hits} <= plain
+
+
+def test_what_is_no_cross_encoder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(PanglotError, match="no cross-encoder"):
+        Reranker(str(tmp_path))
+
+
+def test_equal_new_scores_keep_the_order() -> None:
+    given = [Candidate(name, "de", "", 0.5, {}) for name in "bca"]
+    assert [each.id for each in reranked(given, np.zeros(3))] == list("bca")
+    assert [each.id for each in reranked(given, np.array([0.0, 2.0, 1.0]))] == list("cab")

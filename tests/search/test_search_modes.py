@@ -1,0 +1,166 @@
+"""Ranking modes: what is served is what is measured, and languages weigh as the mode says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from search_made import DIMENSION, LANGUAGES, Biased, MemoryStore, documents
+
+from panglot.search import modes
+from panglot.search.folding import fold, unfolded
+from panglot.search.modes import SPACES
+from panglot.search.pool import EVERY, FEW, Pool
+from panglot.search.ranked import Candidate, candidates, in_order
+from panglot.search.wish import Wish
+
+
+@pytest.fixture(scope="module")
+def world() -> dict[str, Any]:
+    given = documents()
+    vectors = Biased().encode([each.passage for each in given], "passage")
+    codes = [each.language for each in given]
+    pool = Pool.of([(codes, vectors)], DIMENSION)
+    remedy = pool.centering()
+    store = MemoryStore(SPACES, DIMENSION)
+    store.upsert(given, {"plain": vectors, "centered": remedy.apply(vectors, codes, "passage")})
+    return {"store": store, "pool": pool, "remedy": remedy, "vectors": vectors, "codes": codes, "documents": given}
+
+
+def asked(language: str = "de", topic: str = "topic3") -> Any:
+    return Biased().encode([f"<{language}> {topic}"], "question")
+
+
+def ranked(world: dict[str, Any], wish: Wish, depth: int = 10, language: str = "de") -> list[Candidate]:
+    plain = asked(language)
+    moved = world["remedy"].apply(plain, [language], "question")
+    vectors = moved if modes.space(wish.mode) == "centered" else plain
+    return candidates(world["store"], vectors, wish, depth, LANGUAGES)[0][:depth]
+
+
+def test_plain_is_the_cosine_and_is_biased(world: dict[str, Any]) -> None:
+    found = ranked(world, Wish())
+    cosine = world["vectors"] @ asked()[0]
+    assert [each.id for each in found] == [world["documents"][row].id for row in np.argsort(-cosine)[:10]]
+    assert {each.language for each in found} == {"de"}
+    assert all(each.why == {"cosine": each.score} for each in found)
+
+
+@pytest.mark.parametrize("mode", ["centered", "balanced"])
+def test_centering_and_balancing_bring_every_language_to_the_head(world: dict[str, Any], mode: Any) -> None:
+    found = ranked(world, Wish(mode=mode), 12)
+    assert {each.language for each in found} == set(LANGUAGES)
+    assert {each.language for each in found if each.group == "topic3"} == set(LANGUAGES)
+
+
+@pytest.mark.parametrize("mode", ["plain", "centered", "balanced", "reader"])
+@pytest.mark.parametrize("languages", [(), ("ja", "sw")])
+def test_the_first_k_do_not_hang_on_how_the_pool_is_searched(
+    world: dict[str, Any], mode: Any, languages: tuple[str, ...]
+) -> None:
+    wish = Wish(mode=mode, reader=("sw",), weight=0.3, languages=languages)
+    few, all_ = ranked(world, wish, 7), ranked(world, wish, 1000)
+    assert few == all_[:7]
+    assert len(all_) == (60 if languages else 120)
+    assert {each.language for each in all_} == set(languages or LANGUAGES)
+
+
+def test_balanced_takes_half_of_what_the_best_of_a_language_score(world: dict[str, Any]) -> None:
+    centered = {each.id: each for each in ranked(world, Wish(mode="centered"), 1000)}
+    best = {code: [each.score for each in centered.values() if each.language == code][:5] for code in LANGUAGES}
+    for each in ranked(world, Wish(mode="balanced"), 1000):
+        assert each.why["cosine"] == pytest.approx(centered[each.id].score)
+        assert each.why["language"] == pytest.approx(-0.5 * np.mean(best[each.language]))
+        assert each.why["cosine"] + each.why["language"] == pytest.approx(each.score)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.floats(-1, 1), st.sampled_from("ab")), min_size=1, max_size=20), st.floats(-0.5, 0.5))
+def test_balancing_leaves_the_order_within_a_language(drawn: list[tuple[float, str]], shift: float) -> None:
+    cosine = np.array([score for score, _ in drawn])
+    codes = [code for _, code in drawn]
+    more = modes.added("balanced", cosine, codes)
+    assert all(len({more[row] for row, each in enumerate(codes) if each == code}) <= 1 for code in "ab")
+    # What all passages of a language score more counts half.
+    lifted = cosine + np.where(np.array(codes) == "a", shift, 0)
+    change = lifted + modes.added("balanced", lifted, codes) - cosine - more
+    np.testing.assert_allclose(change, np.where(np.array(codes) == "a", shift / 2, 0), atol=1e-9)
+
+
+def test_the_reader_gets_the_weight_and_no_more(world: dict[str, Any]) -> None:
+    plain = {each.id: each.score for each in ranked(world, Wish(), 1000)}
+    for each in ranked(world, Wish(mode="reader", reader=("sw", "fr"), weight=0.25), 1000):
+        assert each.score == pytest.approx(plain[each.id] + (0.25 if each.language == "sw" else 0))
+        assert each.why["language"] == (0.25 if each.language == "sw" else 0)
+    assert {each.language for each in ranked(world, Wish(mode="reader", reader=("sw",), weight=2.0), 30)} == {"sw"}
+    assert [each.id for each in ranked(world, Wish(mode="reader", reader=("fr",)))] == [
+        each.id for each in ranked(world, Wish())
+    ]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3)), min_size=1, max_size=30))
+def test_shares_are_of_all_hits_and_of_all_documents(drawn: list[tuple[str, int]]) -> None:
+    counts = {code: 1 + number for code, number in drawn}
+    found = [code for code, _ in drawn]
+    shares = modes.shares(found, counts)
+    assert sum(hits for hits, _ in shares.values()) == pytest.approx(1)
+    assert sum(pool for _, pool in shares.values()) == pytest.approx(1)
+    assert modes.shares([], counts)[found[0]][0] == 0
+
+
+def test_a_pool_is_the_same_in_pieces_and_on_disk(world: dict[str, Any], tmp_path: Any) -> None:
+    codes, vectors = world["codes"], world["vectors"]
+    halves = Pool.of([(codes[:50], vectors[:50]), (codes[50:], vectors[50:])], DIMENSION)
+    halves.save(tmp_path)
+    again = Pool.open(tmp_path)
+    assert again.languages == world["pool"].languages == (*LANGUAGES, EVERY)
+    assert again.counts == (30, 30, 30, 30, 0)
+    np.testing.assert_allclose(again.means, world["pool"].means, atol=1e-12)
+    np.testing.assert_array_equal(again.rows(["sw", "fr"]), [3, 4])
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40), st.integers(1, 3))
+def test_means_of_few_documents_are_held_and_of_many_are_theirs(number: int, languages: int) -> None:
+    generator = np.random.default_rng(number)
+    vectors = generator.standard_normal((number * languages, 8))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    codes = [f"x{row % languages}" for row in range(number * languages)]
+    pool = Pool.of([(codes, vectors.astype(np.float32))], 8)
+    own = np.stack([vectors[np.array(codes) == code].mean(axis=0) for code in pool.languages[:-1]])
+    share = number / (number + FEW)
+    np.testing.assert_allclose(pool.means[:-1] - pool.means[-1], share * (own - pool.means[-1]), atol=1e-6)
+    # No document is its language's mean, so that none is nothing when that is taken away.
+    centered = pool.centering().apply(vectors.astype(np.float32), codes, "passage")
+    np.testing.assert_allclose(np.linalg.norm(centered, axis=1), 1, atol=1e-5)
+
+
+def test_folding_keeps_the_best_of_each_group_in_order() -> None:
+    rows = [("1-de", "de", "1", 0.9), ("x", "de", "", 0.8), ("1-fr", "fr", "1", 0.7), ("y", "fr", "", 0.6),
+            ("1-fr2", "fr", "1", 0.5)]  # fmt: skip
+    given = [Candidate(*row, {"cosine": row[3]}) for row in rows]
+    folded = fold(given)
+    assert [(best.id, list(versions.items())) for best, versions in folded] == [
+        ("1-de", [("de", "1-de"), ("fr", "1-fr")]), ("x", [("de", "x")]), ("y", [("fr", "y")]),
+    ]  # fmt: skip
+    assert [best.id for best, _ in unfolded(given)] == [row[0] for row in rows]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=20))
+def test_folding_loses_nothing_and_folds_again_to_the_same(drawn: list[tuple[int, int]]) -> None:
+    given = in_order(Candidate(f"{row}", f"x{language}", f"{group}" if group else "", 1 / (1 + row), {})
+                     for row, (group, language) in enumerate(drawn))  # fmt: skip
+    folded = fold(given)
+    assert {best.id for best, _ in folded} <= {each.id for each in given}
+    assert {each.group for each in given} == {best.group for best, _ in folded}
+    assert [best for best, _ in fold([best for best, _ in folded])] == [best for best, _ in folded]
+
+
+def test_equal_scores_are_in_the_order_of_ids() -> None:
+    given = [Candidate(name, "de", "", 0.5, {}) for name in ("b", "c", "a")]
+    assert [each.id for each in in_order(given)] == ["a", "b", "c"]

@@ -1,0 +1,87 @@
+"""From a file to answers and a judgement, with the bundled model and the embedded store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import panglot
+from panglot.cli.evaluate import evaluate_command
+from panglot.cli.index_command import index_command
+from panglot.cli.search_command import search_command
+
+LANGUAGES = ("de", "en", "ja", "sw")
+
+
+def run(command: Any, *arguments: object) -> Any:
+    return CliRunner().invoke(command, [str(each) for each in arguments], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of twelve facts in four languages; the languages of half of them are not told."""
+    home = tmp_path_factory.mktemp("whole")
+    facts = panglot.read("starter:test", languages=LANGUAGES).passages.to_pylist()
+    groups = sorted({row["group"] for row in facts})[:12]
+    lines = [
+        {"id": row["id"], "text": row["text"], "group": row["group"], "source": "starter"}
+        | ({"language": row["language"]} if row["language"] in {"de", "ja"} else {})
+        for row in facts
+        if row["group"] in groups
+    ]
+    path = home / "docs.jsonl"
+    path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), "utf-8")
+    done = run(index_command, path, "--output", home / "index")
+    assert "48 documents" in done.stdout
+    return home / "index"
+
+
+def test_languages_were_detected_and_nothing_is_left_over(folder: Path) -> None:
+    index = panglot.Index.open(folder)
+    assert index.counts() == dict.fromkeys(LANGUAGES, 12)
+    assert not (folder / "shards").exists()
+    index.close()
+
+
+def test_a_question_is_answered_in_every_language(folder: Path) -> None:
+    asked = panglot.read("starter:test", languages=("de",)).questions.to_pylist()
+    index = panglot.Index.open(folder)
+    groups = {each.group for piece in index.documents() for each in piece}
+    found = {"plain": 0, "centered": 0, "balanced": 0}
+    for row in asked:
+        if row["group"] not in groups:
+            continue
+        for mode in found:
+            answer = index.search(row["text"], k=4, mode=mode)
+            assert (answer.language, answer.detected) == ("de", True)
+            found[mode] += sum(hit.document.group == row["group"] for hit in answer.hits)
+        folded = index.search(row["text"], k=1, mode="centered", fold=True)
+        assert folded.hits[0].document.group == row["group"]
+        assert folded.hits[0].document.fields == {"source": "starter"}
+    # Of 48 translations that answer, this many are among the first four.
+    assert found["centered"] > found["plain"]
+    assert found["balanced"] > found["plain"]
+    assert found["centered"] >= 40
+    index.close()
+
+
+def test_the_command_gives_what_the_library_gives(folder: Path) -> None:
+    question = panglot.read("starter:test", languages=("sw",)).questions["text"][0].as_py()
+    told = json.loads(run(search_command, folder, question, "--mode", "balanced", "--json", "-").stdout)
+    index = panglot.Index.open(folder)
+    answer = index.search(question, 5, mode="balanced")
+    assert [hit["document"]["id"] for hit in told["hits"]] == [hit.document.id for hit in answer.hits]
+    assert [hit["score"] for hit in told["hits"]] == pytest.approx([hit.score for hit in answer.hits])
+    index.close()
+
+
+def test_the_judgement_sees_the_bias_and_the_remedy(folder: Path) -> None:
+    found = json.loads(run(evaluate_command, folder, "--json", "-").stdout)
+    plain, centered = found["modes"]["plain"], found["modes"]["centered"]
+    assert plain["self_preference@10"] > centered["self_preference@10"]
+    assert centered["translation_found@10"] >= plain["translation_found@10"]
+    assert found["advice"]
