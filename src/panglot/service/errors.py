@@ -1,0 +1,101 @@
+"""Errors in one form, that of OpenAI's API, without a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from panglot.service.answers import Json
+
+if TYPE_CHECKING:
+    from panglot._errors import PanglotError
+
+GONE = 499
+"""The status, in logs and metrics, of a request whose client left before the answer."""
+
+
+class RequestError(Exception):
+    """A request that is not answered.
+
+    Args:
+        status: HTTP status.
+        message: What is wrong and what to do about it; shown to the client.
+        field: The field of the request that is wrong.
+        code: A name for programs.
+        headers: Further headers of the answer.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        field: str | None = None,
+        code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.field, self.code = status, message, field, code
+        self.headers = dict(headers or {})
+
+    def response(self) -> Json:
+        """Return the answer."""
+        kind = "invalid_request_error" if self.status < 500 else "server_error"
+        kind = {401: "authentication_error", 429: "rate_limit_error"}.get(self.status, kind)
+        content = {"message": self.message[:500], "type": kind, "param": self.field, "code": self.code}
+        return Json({"error": content}, status_code=self.status, headers=self.headers)
+
+
+class ErrorContent(BaseModel):
+    """What is wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorForm(BaseModel):
+    """The form of every error."""
+
+    error: ErrorContent
+
+
+DOCUMENTED: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorForm, "description": "The request is wrong, or comes too soon"},
+    "5XX": {"model": ErrorForm, "description": "The service failed, stops, or took too long"},
+}
+"""For the OpenAPI page."""
+
+
+def of_panglot(error: PanglotError) -> RequestError:
+    """Return a mistake in the request as a failure; files, which are the server's, are not told."""
+    message = f"{error.problem}. To mend it: {error.cure}" if error.cure else error.problem
+    return RequestError(400, f"{error.field}: {message}" if error.field else message, field=error.field, code="invalid")
+
+
+def of_validation(errors: Sequence[Mapping[str, Any]]) -> RequestError:
+    """Return what pydantic found as a failure that names the first field.
+
+    >>> of_validation([{"loc": ("body", "k"), "msg": "Input should be less than 1000"}]).message
+    'k: Input should be less than 1000'
+    """
+    first = errors[0] if errors else {}
+    place = [str(part) for part in first.get("loc", ())]
+    if first.get("type") == "json_invalid":
+        return RequestError(400, "the body is not JSON", code="invalid_json")
+    field = ".".join(place[1:]) or None
+    message = str(first.get("msg", "the request is wrong"))
+    return RequestError(400, f"{field}: {message}" if field else message, field=field, code="invalid")
+
+
+def of_status(status: int, headers: Mapping[str, str] | None = None) -> RequestError:
+    """Return a plain HTTP status as a failure.
+
+    >>> of_status(404).message
+    'Not Found'
+    """
+    return RequestError(status, HTTPStatus(status).phrase, headers=headers)
