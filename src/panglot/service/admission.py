@@ -37,7 +37,8 @@ class Admission:
         if not room(self.requests, self.tokens, tokens, self._limits):
             raise RequestError(
                 429,
-                "too many requests wait; try again later",
+                "too many requests wait",
+                cure="try again later",
                 code="queue_full",
                 headers={"Retry-After": str(retry_after(self.tokens, self._rate()))},
             )

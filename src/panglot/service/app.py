@@ -72,8 +72,7 @@ def create_app(
     async def figures() -> Response:
         return Response(metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    add_page(app)
-    return Guard(app, allowed, metrics, keys, hosts)
+    return Guard(app, allowed, metrics, add_page(app) | {"/health"}, keys, hosts)
 
 
 def _add_errors(app: FastAPI) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -21,6 +21,7 @@ LOG = logging.getLogger(__name__)
 
 Kind = Literal["search", "question", "passage"]
 """What a text is encoded for: a search of the index, or as an embedding of either side."""
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Encoded(NamedTuple):
@@ -123,8 +124,9 @@ class Batcher:
     def _run(self) -> None:
         while batch := self._next():
             begun = time.monotonic()
-            for kind in dict.fromkeys(piece.job.kind for piece in batch):
-                self._together(kind, [piece for piece in batch if piece.job.kind == kind])
+            for kind in KINDS:
+                if pieces := [piece for piece in batch if piece.job.kind == kind]:
+                    self._together(kind, pieces)
             spent = time.monotonic() - begun
             texts = [size for job, part in batch for size in job.sizes[job.done - len(part) : job.done]]
             now = sum(texts) / max(spent, 1e-6)

@@ -1,4 +1,4 @@
-"""Errors in one form, that of OpenAI's API, without a traceback."""
+"""Errors in one form, that of OpenAI's API and a cure, without a traceback."""
 
 from __future__ import annotations
 
@@ -17,12 +17,17 @@ GONE = 499
 """The status, in logs and metrics, of a request whose client left before the answer."""
 
 
+LONGEST = 500
+"""Characters of a message."""
+
+
 class RequestError(Exception):
     """A request that is not answered.
 
     Args:
         status: HTTP status.
-        message: What is wrong and what to do about it; shown to the client.
+        message: What is wrong; shown to the client.
+        cure: What the client can do about it.
         field: The field of the request that is wrong.
         code: A name for programs.
         headers: Further headers of the answer.
@@ -33,19 +38,23 @@ class RequestError(Exception):
         status: int,
         message: str,
         *,
+        cure: str | None = None,
         field: str | None = None,
         code: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
-        self.status, self.message, self.field, self.code = status, message, field, code
+        self.status, self.message, self.cure = status, message, cure
+        self.field, self.code = field, code
         self.headers = dict(headers or {})
 
     def response(self) -> Json:
         """Return the answer."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         kind = {401: "authentication_error", 429: "rate_limit_error"}.get(self.status, kind)
-        content = {"message": self.message[:500], "type": kind, "param": self.field, "code": self.code}
+        content = {
+            "message": self.message[:LONGEST], "type": kind, "param": self.field, "code": self.code, "cure": self.cure,
+        }  # fmt: skip
         return Json({"error": content}, status_code=self.status, headers=self.headers)
 
 
@@ -56,6 +65,7 @@ class ErrorContent(BaseModel):
     type: str
     param: str | None
     code: str | None
+    cure: str | None
 
 
 class ErrorForm(BaseModel):
@@ -73,8 +83,8 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 
 def of_panglot(error: PanglotError) -> RequestError:
     """Return a mistake in the request as a failure; files, which are the server's, are not told."""
-    message = f"{error.problem}. To mend it: {error.cure}" if error.cure else error.problem
-    return RequestError(400, f"{error.field}: {message}" if error.field else message, field=error.field, code="invalid")
+    message = f"{error.field}: {error.problem}" if error.field else error.problem
+    return RequestError(400, message, cure=error.cure, field=error.field, code="invalid")
 
 
 def of_validation(errors: Sequence[Mapping[str, Any]]) -> RequestError:

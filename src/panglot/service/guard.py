@@ -30,8 +30,6 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-OPEN = "/health"
-"""The one route that needs no key."""
 NOTES = "panglot.notes"
 """Where in a request's scope a route writes what the log line shows besides."""
 
@@ -43,16 +41,23 @@ class Guard:
         app: The routes.
         limits: Bytes and seconds of a request.
         metrics: Told every request.
+        open_routes: Those that need no key.
         keys: Who may ask; none: everybody.
         hosts: The names under which the service may be called; none: any. It keeps web pages of others, whose name is
             made to point to this machine, from reading the index through a visitor's browser.
     """
 
     def __init__(
-        self, app: ASGIApp, limits: Limits, metrics: Metrics, keys: tuple[str, ...] = (), hosts: tuple[str, ...] = ()
+        self,
+        app: ASGIApp,
+        limits: Limits,
+        metrics: Metrics,
+        open_routes: frozenset[str],
+        keys: tuple[str, ...] = (),
+        hosts: tuple[str, ...] = (),
     ) -> None:
         self._app, self._limits, self._metrics = app, limits, metrics
-        self._keys, self._hosts = keys, frozenset(host.lower() for host in hosts)
+        self._open, self._keys, self._hosts = open_routes, keys, frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -93,14 +98,16 @@ class Guard:
         """Refuse a wrong host, a missing key and a size that is too large, before anything is read."""
         headers = Headers(scope=scope)
         if self._hosts and host_name(headers.get("host", "")) not in self._hosts:
-            raise RequestError(421, "this host name is not served; see `panglot serve --allow-host`", code="host")
-        if (
-            self._keys
-            and scope["path"] != OPEN
-            and not is_allowed(given_key(headers.get("authorization", "")), self._keys)
-        ):
-            asks = {"WWW-Authenticate": 'Basic realm="panglot", charset="UTF-8"'}
-            raise RequestError(401, "a key is needed: Authorization: Bearer KEY", code="invalid_api_key", headers=asks)
+            raise RequestError(421, "this host name is not served", cure="panglot serve --allow-host NAME", code="host")
+        given = given_key(headers.get("authorization", ""))
+        if self._keys and scope["path"] not in self._open and not is_allowed(given, self._keys):
+            raise RequestError(
+                401,
+                "a key is needed",
+                cure="send it as Authorization: Bearer KEY",
+                code="invalid_api_key",
+                headers={"WWW-Authenticate": 'Bearer realm="panglot"'},
+            )
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > self._limits.body:
             raise self._too_large()
@@ -133,7 +140,9 @@ class Guard:
         return channel
 
     def _too_large(self) -> RequestError:
-        return RequestError(413, f"a request may have {self._limits.body:,} bytes; send fewer texts", code="size")
+        return RequestError(
+            413, f"a request may have {self._limits.body:,} bytes", cure="send fewer texts at once", code="size"
+        )
 
     def _tell(self, scope: Scope, status: int, seconds: float, notes: dict[str, Any]) -> None:
         route = getattr(scope.get("route"), "path", "other")

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from panglot import __version__
 from panglot._errors import PanglotError
 from panglot.corpus.language import name
+from panglot.search.answer import Mode
 from panglot.search.wish import MODES, MOST, Wish
 from panglot.service.answers import Json
 from panglot.service.errors import DOCUMENTED, of_panglot
@@ -26,6 +27,13 @@ LONGEST = 10_000
 """Characters of a question."""
 RIGHT_TO_LEFT = frozenset({"Adlm", "Arab", "Hebr", "Mand", "Nkoo", "Rohg", "Samr", "Syrc", "Thaa"})
 
+ABOUT: dict[Mode, str] = {
+    "plain": "The pool as it is: the cosine of question and passage.",
+    "centered": "Each language's mean is taken away first.",
+    "balanced": "Scores are calibrated by language, so that none is crowded out.",
+    "reader": "The reader's languages get a little on top.",
+}
+
 Code = Annotated[str, Field(max_length=64)]
 Codes = Annotated[list[Code], Field(max_length=500)]
 
@@ -39,7 +47,7 @@ class Asked(BaseModel):
     k: int = Field(10, ge=1, le=MOST, description="Hits, at most")
     language: Code = Field("", description="Of the question, BCP 47; empty: it is detected")
     languages: Codes = Field([], description="Only passages in these; none: in all")
-    mode: Literal["plain", "centered", "balanced", "reader"] = Field(Wish.mode, description="How languages are weighed")
+    mode: Mode = Field(Wish.mode, description="How languages are weighed")
     reader: Codes = Field([], description="The languages that the reader prefers, for the mode reader")
     weight: float = Field(
         Wish.weight, ge=0, le=2, allow_inf_nan=False, description="What these get on top of the cosine"
@@ -70,9 +78,9 @@ class Asked(BaseModel):
         Raises:
             RequestError: A language does not exist, or the mode lacks what it needs.
         """
-        fields = self.model_dump(exclude={"question"})
+        fields = self.model_dump(exclude={"question", "languages", "reader"})
         try:
-            return Wish(**{**fields, "languages": tuple(self.languages), "reader": tuple(self.reader)}).check()
+            return Wish(**fields, languages=tuple(self.languages), reader=tuple(self.reader)).check()
         except PanglotError as error:
             raise of_panglot(error) from error
 
@@ -101,15 +109,16 @@ def add_search(app: FastAPI, engine: Engine) -> None:
 
 def describe(model: str, counts: dict[str, int]) -> dict[str, Any]:
     """Return what ``/about`` tells; languages with most documents first."""
+    total = sum(counts.values())
     return {
         "panglot": __version__,
         "model": model,
-        "documents": sum(counts.values()),
+        "documents": total,
         "languages": [
-            {"code": code, "name": name(code), "own_name": own_name(code), "direction": direction(code), "documents": n}
+            {"code": code, "name": name(code), "direction": direction(code), "documents": n, "share": n / total}
             for code, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
         ],
-        "modes": list(MODES),
+        "modes": [{"name": mode, "about": ABOUT[mode]} for mode in MODES],
     }
 
 
@@ -124,15 +133,3 @@ def direction(code: str) -> Literal["ltr", "rtl"]:
     except ValueError:
         return "ltr"
     return "rtl" if script in RIGHT_TO_LEFT else "ltr"
-
-
-def own_name(code: str) -> str:
-    """Return what a language calls itself, or its code.
-
-    >>> own_name("de") in ("Deutsch", "de")
-    True
-    """
-    try:
-        return langcodes.Language.get(code).autonym()
-    except (ImportError, ValueError):
-        return code
