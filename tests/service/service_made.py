@@ -33,12 +33,13 @@ DOCUMENTS = [
 
 
 class Encoder:
-    """Counts the three-letter pieces of a text; fails at ``boom`` and waits while ``open`` is not set."""
+    """Counts the three-letter pieces of a text; fails at ``boom`` and ``nan``, waits while ``open`` is not set."""
 
     name = "small/letters"
     fingerprint = "1"
 
     def __init__(self) -> None:
+        self.fails = True
         self.open = threading.Event()
         self.open.set()
         self.entered = threading.Event()
@@ -48,7 +49,7 @@ class Encoder:
         self.entered.set()
         assert self.open.wait(30)
         self.batches.append(list(texts))
-        if any("boom" in text for text in texts):
+        if self.fails and any("boom" in text for text in texts):
             raise RuntimeError(f"cannot encode {texts}")
         found = np.zeros((len(texts), DIMENSION), np.float32)
         for row, text in enumerate(texts):
@@ -57,7 +58,7 @@ class Encoder:
                 piece = padded[place : place + 3].encode("utf-8", "replace")
                 found[row, zlib.crc32(piece) % (DIMENSION - 1)] += 1
             found[row, -1] = 1 if side == "question" else 2
-            if "nan" in text:
+            if self.fails and "nan" in text:
                 found[row] = np.nan
         return found / np.linalg.norm(found, axis=1, keepdims=True)
 
@@ -85,10 +86,12 @@ class Index:
         self.threads.add(threading.current_thread().name)
         if "broken" in question:
             raise RuntimeError(question)
-        scores = self.rows @ vector
-        rows = [row for row in np.argsort(-scores) if not wish.languages or DOCUMENTS[row].language in wish.languages][
-            : wish.k
-        ]
+        scores = (self.rows @ vector).tolist()
+        rows = [
+            row
+            for row in sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
+            if not wish.languages or DOCUMENTS[row].language in wish.languages
+        ][: wish.k]
         hits = tuple(
             Hit(
                 DOCUMENTS[row], rank, scores[row], {"cosine": scores[row]},

@@ -112,7 +112,7 @@ def test_sigterm_answers_what_is_inside_then_ends_well() -> None:
         asking.start()
         until(lambda: "panglot_queue_requests 1.0" in httpx.get(f"{url}/metrics").text or not asking.is_alive())
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=300)
         asking.join(60)
         assert process.returncode == 0
         assert found[0].status_code == 200
