@@ -38,8 +38,8 @@ class Encoder:
     name = "small/letters"
     fingerprint = "1"
 
-    def __init__(self) -> None:
-        self.fails = True
+    def __init__(self, *, fails: bool = True) -> None:
+        self.fails = fails
         self.open = threading.Event()
         self.open.set()
         self.entered = threading.Event()

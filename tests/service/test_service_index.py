@@ -33,8 +33,8 @@ DOCUMENTS = [
 
 
 def test_an_index_is_searched_in_every_mode_and_what_joins_it_is_found(tmp_path: Path) -> None:
-    Index.build(DOCUMENTS, tmp_path / "index", model=Encoder()).close()
-    index = Index.open(tmp_path / "index", model=Encoder())
+    Index.build(DOCUMENTS, tmp_path / "index", model=Encoder(fails=False)).close()
+    index = Index.open(tmp_path / "index", model=Encoder(fails=False))
     with serving(index, Limits(refresh=0.1)) as url, httpx.Client(base_url=url, timeout=120) as client:
         about = client.get("/about").json()
         assert {each["code"]: each["documents"] for each in about["languages"]} == {"ar": 2, "de": 2, "en": 2}
@@ -52,7 +52,7 @@ def test_an_index_is_searched_in_every_mode_and_what_joins_it_is_found(tmp_path:
         stored = index.store.vectors("plain", ["en-0"])[0]
         assert vectors["data"][0]["embedding"] == pytest.approx(stored.tolist(), abs=2e-3)  # stored in half precision
 
-        writer = Index.open(tmp_path / "index", model=Encoder())
+        writer = Index.open(tmp_path / "index", model=Encoder(fails=False))
         writer.add([Document("new", "Watering the garden in summer.", language="en")])
         writer.close()
         until(lambda: client.get("/about").json()["documents"] == 7)
