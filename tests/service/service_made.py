@@ -87,11 +87,8 @@ class Index:
         if "broken" in question:
             raise RuntimeError(question)
         scores = (self.rows @ vector).tolist()
-        rows = [
-            row
-            for row in sorted(range(len(scores)), key=scores.__getitem__, reverse=True)
-            if not wish.languages or DOCUMENTS[row].language in wish.languages
-        ][: wish.k]
+        best = sorted(range(len(scores)), key=lambda row: -scores[row])
+        rows = [row for row in best if not wish.languages or DOCUMENTS[row].language in wish.languages][: wish.k]
         hits = tuple(
             Hit(
                 DOCUMENTS[row], rank, scores[row], {"cosine": scores[row]},
