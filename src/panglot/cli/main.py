@@ -24,6 +24,7 @@ _COMMANDS = {
     "study": ("study", "Train by many strategies, languages and seeds, and compare."),
     "reproduce": ("reproduce", "Compute the documentation's figures again: ok, drift or fail."),
     "probe": ("probe_command", "Find questions that English answers and another language does not."),
+    "serve": ("serve_command", "Serve an index: web page, JSON API, embeddings."),
     "translate": ("translate_command", "Translate a data set into other languages."),
     "languages": ("languages_command", "Tell what there is for each language: data, tokens, lexicons, routes."),
     "data": ("data", "Data sets: list, show, convert, check, from-docs."),

@@ -1,0 +1,62 @@
+"""What a service lets in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from panglot._errors import PanglotError
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a service lets in; more is refused, never kept waiting without end.
+
+    Attributes:
+        queue: Requests that are encoded and ranked, or wait for it, at once; the next one gets status 429.
+        queue_tokens: Tokens of their texts; a request alone may have more.
+        batch_tokens: Tokens that are encoded together. A batch is what the last request of it waits for.
+        body: Bytes of a request; a larger one gets status 413.
+        texts: Texts of one request for embeddings.
+        characters: Characters of a text.
+        seconds: From a request's arrival to its answer; then it gets status 504.
+        refresh: Seconds between looks for a newer version of the index.
+    """
+
+    queue: int = 256
+    queue_tokens: int = 131_072
+    batch_tokens: int = 2_048
+    body: int = 8 << 20
+    texts: int = 2_048
+    characters: int = 100_000
+    seconds: float = 60.0
+    refresh: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Refuse what lets nothing in."""
+        for field in fields(self):
+            if not getattr(self, field.name) > 0:
+                raise PanglotError("not above 0", field=field.name, cure="give a positive number")
+
+
+def tokens(text: str, most: int = 512) -> int:
+    """Estimate the tokens of a text without a tokenizer: a quarter of its bytes in UTF-8, and a prompt.
+
+    True for a subword vocabulary to about a factor of 2 in any script; the encoder itself counts exactly.
+
+    >>> tokens("Wie drucke ich nur einen Teil?"), tokens("表の一部だけを印刷するには?"), tokens("a" * 10_000)
+    (11, 14, 512)
+    """
+    return min(most, len(text.encode("utf-8", "replace")) // 4 + 4)
+
+
+def retry_after(waiting: int, rate: float) -> int:
+    """Return the whole seconds after which a refused client may come back.
+
+    Args:
+        waiting: Tokens that wait.
+        rate: Tokens a second, lately; 0: nothing is known yet.
+
+    >>> retry_after(9_000, 3_000.0), retry_after(10, 3_000.0), retry_after(9_000, 0), retry_after(10**9, 1)
+    (3, 1, 1, 60)
+    """
+    return min(60, max(1, round(waiting / rate))) if rate > 0 else 1

@@ -1,0 +1,73 @@
+"""What Prometheus reads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+REASONS = {
+    401: "key",
+    404: "not_found",
+    408: "slow_body",
+    413: "too_large",
+    421: "host",
+    429: "queue_full",
+    499: "client_gone",
+    503: "stopping",
+    504: "time",
+}
+"""Why requests are not answered, by status; other statuses of 4xx are ``invalid``, of 5xx ``fault``."""
+
+
+class Metrics:
+    """The figures of one service."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Counter("panglot_requests", "Requests answered", ["route", "status"], registry=self.registry)
+        self._seconds = Histogram(
+            "panglot_request_seconds", "Seconds a request took", ["route"], buckets=SECONDS, registry=self.registry
+        )
+        self._rejected = Counter("panglot_rejected", "Requests not answered", ["reason"], registry=self.registry)
+        self._batch_texts = Histogram(
+            "panglot_batch_texts", "Texts encoded together", buckets=TEXTS, registry=self.registry
+        )
+        self._batch_seconds = Histogram(
+            "panglot_batch_seconds", "Seconds a batch took", buckets=SECONDS, registry=self.registry
+        )
+
+    def watch(self, name: str, help_text: str, value: Callable[[], float]) -> None:
+        """Show a value that is asked for whenever the figures are read."""
+        Gauge(f"panglot_{name}", help_text, registry=self.registry).set_function(value)
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Count a request; ``route`` is one of the service's own, never what a client wrote."""
+        self._requests.labels(route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+        if status >= 400:
+            self._rejected.labels(reason(status)).inc()
+
+    def batch(self, texts: int, seconds: float) -> None:
+        """Count a batch."""
+        self._batch_texts.observe(texts)
+        self._batch_seconds.observe(seconds)
+
+    def page(self) -> bytes:
+        """Return all figures in Prometheus' text form."""
+        return generate_latest(self.registry)
+
+
+def reason(status: int) -> str:
+    """Return why a request was not answered.
+
+    >>> reason(429), reason(400), reason(500)
+    ('queue_full', 'invalid', 'fault')
+    """
+    return REASONS.get(status, "invalid" if status < 500 else "fault")

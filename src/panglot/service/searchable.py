@@ -1,0 +1,43 @@
+"""What the service asks of an index."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from panglot.encoders.protocol import Encoder, Vectors
+    from panglot.search.answer import Answer
+    from panglot.search.store import Store
+    from panglot.search.wish import Wish
+
+
+class Searchable(Protocol):
+    """An open index, such as :class:`panglot.search.index.Index`."""
+
+    @property
+    def encoder(self) -> Encoder:
+        """The model whose vectors it holds."""
+        ...
+
+    @property
+    def store(self) -> Store:
+        """What keeps its documents."""
+        ...
+
+    def encode(self, questions: Sequence[str]) -> Vectors:
+        """Return one vector a question, shape ``[questions, dimension]``."""
+        ...
+
+    def answer(self, question: str, vector: Vectors, wish: Wish) -> Answer:
+        """Rank the documents for an encoded question, shape ``[dimension]``."""
+        ...
+
+    def refresh(self) -> bool:
+        """Open the newest version; return whether there was a newer one."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """Return how many documents each language has."""
+        ...

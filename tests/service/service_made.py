@@ -1,0 +1,170 @@
+"""A small index to serve: exact search over letters, in Python, and what a test needs to hold it up or break it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import sys
+import threading
+import time
+import zlib
+from collections.abc import Generator, Sequence
+from typing import Any, cast
+
+import numpy as np
+import uvicorn
+
+from panglot.encoders.protocol import Side, Vectors
+from panglot.search.answer import Answer, Hit
+from panglot.search.document import Document
+from panglot.search.store import Store
+from panglot.search.wish import Wish
+from panglot.service.app import create_app
+from panglot.service.limits import Limits
+
+DIMENSION = 16
+DOCUMENTS = [
+    Document("en-1", "Click Print to print the sheet.", "Printing", "en", "1", {"page": 3, "weight": float("nan")}),
+    Document("de-1", "Klicken Sie auf Drucken, um die Tabelle zu drucken.", "", "de", "1"),
+    Document("ar-2", "انقر فوق حفظ لحفظ الملف.", "", "ar", "2"),
+    Document("en-2", "Click Save \ud800 to keep the file.", "", "en", "2"),
+]
+
+
+class Encoder:
+    """Counts the three-letter pieces of a text; fails at ``boom`` and ``nan``, waits while ``open`` is not set."""
+
+    name = "small/letters"
+    fingerprint = "1"
+
+    def __init__(self, *, fails: bool = True) -> None:
+        self.fails = fails
+        self.open = threading.Event()
+        self.open.set()
+        self.entered = threading.Event()
+        self.batches: list[list[str]] = []
+
+    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002
+        self.entered.set()
+        assert self.open.wait(30)
+        self.batches.append(list(texts))
+        if self.fails and any("boom" in text for text in texts):
+            raise RuntimeError(f"cannot encode {texts}")
+        found = np.zeros((len(texts), DIMENSION), np.float32)
+        for row, text in enumerate(texts):
+            padded = f" {text.lower()} "
+            for place in range(len(padded) - 2):
+                piece = padded[place : place + 3].encode("utf-8", "replace")
+                found[row, zlib.crc32(piece) % (DIMENSION - 1)] += 1
+            found[row, -1] = 1 if side == "question" else 2
+            if self.fails and "nan" in text:
+                found[row] = np.nan
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+class _Store:
+    dimension = DIMENSION
+
+
+class Index:
+    """What the service asks of an index."""
+
+    def __init__(self) -> None:
+        self.encoder = Encoder()
+        self.store = cast("Store", _Store())
+        self.threads: set[str] = set()
+        self.refreshed = 0
+        self.rows = self.encoder.encode([document.passage for document in DOCUMENTS], "passage")
+        self.encoder.batches.clear()
+        self.encoder.entered.clear()
+
+    def encode(self, questions: Sequence[str]) -> Vectors:
+        return self.encoder.encode(questions, "question")
+
+    def answer(self, question: str, vector: Vectors, wish: Wish) -> Answer:
+        self.threads.add(threading.current_thread().name)
+        if "broken" in question:
+            raise RuntimeError(question)
+        scores = (self.rows @ vector).tolist()
+        best = sorted(range(len(scores)), key=lambda row: -scores[row])
+        rows = [row for row in best if not wish.languages or DOCUMENTS[row].language in wish.languages][: wish.k]
+        hits = tuple(
+            Hit(
+                DOCUMENTS[row], rank, scores[row], {"cosine": scores[row]},
+                {DOCUMENTS[row].language: DOCUMENTS[row].id}, (0, 5) if wish.highlight else None,
+            )
+            for rank, row in enumerate(rows, 1)
+        )  # fmt: skip
+        shares = {"en": (0.5, 0.5), "de": (0.5, 0.25)}
+        seconds = {"search": 0.001, "rank": 0.002}
+        return Answer(question, wish.language or "en", not wish.language, wish.mode, hits, shares, seconds)
+
+    def refresh(self) -> bool:
+        self.refreshed += 1
+        if self.refreshed == 1:
+            raise OSError("not there for a moment")
+        return False
+
+    def counts(self) -> dict[str, int]:
+        return {"ar": 1, "de": 1, "en": 2}
+
+
+class Lines(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+    def requests(self) -> list[dict[str, Any]]:
+        return [getattr(record, "fields", {}) for record in self.records if record.msg == "request"]
+
+
+@contextlib.contextmanager
+def lines() -> Generator[Lines]:
+    """Yield what the service logs meanwhile."""
+    kept, logger = Lines(), logging.getLogger("panglot.service")
+    before = logger.level
+    logger.addHandler(kept)
+    logger.setLevel(logging.INFO)
+    try:
+        yield kept
+    finally:
+        logger.removeHandler(kept)
+        logger.setLevel(before)
+
+
+@contextlib.contextmanager
+def serving(index: Any, limits: Limits | None = None, **options: Any) -> Generator[str]:
+    """Serve on a free port of the loopback; yields the address; stops as SIGTERM would."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    app = create_app(index, limits, **options)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    while not server.started and thread.is_alive():
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
+
+
+def until(holds: Any, seconds: float = 30.0) -> None:
+    """Wait until something holds."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it never came to hold"
+        time.sleep(0.01)
+
+
+if __name__ == "__main__":
+    from panglot.service.serve import serve
+
+    serve(Index(), Limits(), port=0, tell=lambda line: print(line, file=sys.stderr, flush=True))

@@ -1,0 +1,85 @@
+"""The service over a real index."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from panglot.search.document import Document
+from panglot.search.index import Index
+from panglot.service.limits import Limits
+from service_made import Encoder, serving, until
+
+TEXTS = {
+    "en": (
+        "Click Print to print the sheet. The printer starts.",
+        "Choose Save to keep the file. It is written at once.",
+    ),
+    "de": ("Auf Drucken klicken, um die Tabelle zu drucken.", "Speichern wählen, um die Datei zu behalten."),
+    "ar": ("انقر فوق طباعة لطباعة الورقة.", "اختر حفظ للاحتفاظ بالملف."),
+}
+DOCUMENTS = [
+    Document(f"{code}-{place}", text, language=code, group=str(place), fields={"page": place})
+    for code, texts in TEXTS.items()
+    for place, text in enumerate(texts)
+]
+
+
+def test_an_index_is_searched_in_every_mode_and_what_joins_it_is_found(tmp_path: Path) -> None:
+    Index.build(DOCUMENTS, tmp_path / "index", model=Encoder(fails=False)).close()
+    index = Index.open(tmp_path / "index", model=Encoder(fails=False))
+    with serving(index, Limits(refresh=0.1)) as url, httpx.Client(base_url=url, timeout=120) as client:
+        about = client.get("/about").json()
+        assert {each["code"]: each["documents"] for each in about["languages"]} == {"ar": 2, "de": 2, "en": 2}
+        for mode in about["modes"]:
+            wish = {"question": "how to print the sheet", "mode": mode["name"], "reader": ["de"], "highlight": True}
+            found = client.post("/search", json=wish).json()
+            assert (len(found["hits"]), found["language"], found["mode"]) == (6, "en", mode["name"])
+            first = found["hits"][0]
+            assert first["id"] == "en-0"
+            assert first["text"][slice(*first["highlight"])].startswith(("Click", "The printer"))
+            assert sum(share["pool"] for share in found["shares"].values()) == pytest.approx(1)
+        folded = client.get("/search?question=drucken&fold=true&languages=de,en").json()
+        assert [sorted(hit["languages"]) for hit in folded["hits"]] == [["de", "en"]] * 2
+        vectors = client.post("/v1/embeddings", json={"input": DOCUMENTS[0].text, "model": about["model"]}).json()
+        stored = index.store.vectors("plain", ["en-0"])[0]
+        assert vectors["data"][0]["embedding"] == pytest.approx(stored.tolist(), abs=2e-3)  # stored in half precision
+
+        writer = Index.open(tmp_path / "index", model=Encoder(fails=False))
+        writer.add([Document("new", "Watering the garden in summer.", language="en")])
+        writer.close()
+        until(lambda: client.get("/about").json()["documents"] == 7)
+        assert client.get("/search?question=watering the garden").json()["hits"][0]["id"] == "new"
+    index.close()
+
+
+@pytest.mark.slow
+def test_the_command_serves_the_bundled_model_until_sigterm(tmp_path: Path) -> None:
+    lines = "".join(json.dumps({"id": each.id, "text": each.text}, ensure_ascii=False) + "\n" for each in DOCUMENTS)
+    (tmp_path / "docs.jsonl").write_text(lines, encoding="utf-8")
+    panglot = [sys.executable, "-m", "panglot.cli.main"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    subprocess.run([*panglot, "index", "docs.jsonl", "--output", "index"], cwd=tmp_path, env=environment, check=True)
+    with subprocess.Popen(
+        [*panglot, "serve", "index", "--port", "0"], cwd=tmp_path, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stderr is not None
+            url = next(line.split()[-1] for line in iter(process.stderr.readline, "") if "http://" in line)
+            found = httpx.post(f"{url}search", json={"question": "如何打印表格?", "k": 3}, timeout=600).json()
+            assert {hit["id"][-1] for hit in found["hits"]} == {"0"}
+            process.send_signal(signal.SIGTERM)
+            out, _ = process.communicate(timeout=600)
+            assert process.returncode == 0
+            assert '"route": "/search", "status": 200' in out
+            assert "打印" not in out
+        finally:
+            process.kill()

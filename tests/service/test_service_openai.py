@@ -1,0 +1,119 @@
+"""Embeddings by the official client of OpenAI's API."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Generator
+from typing import Any, Literal
+
+import httpx
+import numpy as np
+import openai
+import pytest
+from service_made import Encoder, Index, serving
+
+from panglot.encoders.endpoint import EndpointEncoder
+from panglot.encoders.protocol import Side
+from panglot.service.limits import Limits
+
+NAME = "small/letters"
+
+
+@pytest.fixture(scope="module")
+def url() -> Generator[str]:
+    with serving(Index(), Limits(texts=20, characters=1_000), keys=("a-key-of-24-characters-1",)) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(url: str) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{url}/v1", api_key="a-key-of-24-characters-1", max_retries=0)
+
+
+@pytest.mark.parametrize("form", ["float", "base64", None])
+def test_vectors_are_the_models(client: openai.OpenAI, form: Literal["float", "base64"] | None) -> None:
+    texts = ["Drucken", "print", "印刷"]
+    found = client.embeddings.create(input=texts, model=NAME, encoding_format=form or openai.omit)
+    assert [each.index for each in found.data] == [0, 1, 2]
+    assert (found.model, found.object, found.usage.prompt_tokens) == (NAME, "list", found.usage.total_tokens)
+    expected = Encoder().encode(texts, "passage")
+    if form == "base64":
+        rows = [np.frombuffer(base64.b64decode(str(each.embedding)), "<f4") for each in found.data]
+    else:
+        rows = [np.asarray(each.embedding, np.float32) for each in found.data]
+    assert np.array_equal(np.stack(rows), expected)
+
+
+@pytest.mark.parametrize(
+    ("model", "input_type", "side"),
+    [
+        (NAME, None, "passage"),
+        (f"{NAME}:passage", None, "passage"),
+        (f"{NAME}:question", None, "question"),
+        (NAME, "query", "question"),
+        (NAME, "passage", "passage"),
+        (f"{NAME}:question", "query", "question"),
+    ],
+)
+def test_the_side_is_in_the_models_name_or_beside_it(
+    client: openai.OpenAI, model: str, input_type: str | None, side: Side
+) -> None:
+    extra = {"input_type": input_type} if input_type else None
+    found = client.embeddings.create(input="one text", model=model, extra_body=extra)
+    expected = Encoder().encode(["one text"], side)[0]
+    assert np.allclose(found.data[0].embedding, expected)
+
+
+def test_the_names_are_listed(client: openai.OpenAI) -> None:
+    assert [each.id for each in client.models.list()] == [NAME, f"{NAME}:passage", f"{NAME}:question"]
+    assert client.models.retrieve(f"{NAME}:question").id == f"{NAME}:question"
+    with pytest.raises(openai.NotFoundError, match="no such model"):
+        client.models.retrieve("other")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"dimensions": 8}, "have 16 numbers and are not cut"),
+        ({"input": []}, "there is no text"),
+        ({"input": ""}, "a text is empty"),
+        ({"input": ["a", ""]}, "a text is empty"),
+        ({"input": [1, 2]}, "not numbers of tokens"),
+        ({"input": [[1, 2]]}, "not numbers of tokens"),
+        ({"input": ["a"] * 21}, "at most 20"),
+        ({"input": "a" * 1_001}, "1,000 characters"),
+        ({"encoding_format": "int8"}, "encoding_format"),
+        ({"model": f"{NAME}:question", "extra_body": {"input_type": "passage"}}, "says question"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_with_its_reason(
+    client: openai.OpenAI, options: dict[str, Any], says: str
+) -> None:
+    asked: dict[str, Any] = {"input": "a", "model": NAME, **options}
+    with pytest.raises(openai.BadRequestError, match=says) as caught:
+        client.embeddings.create(**asked)
+    assert caught.value.type == "invalid_request_error"
+    assert caught.value.param
+
+
+def test_its_own_length_may_be_asked_for(client: openai.OpenAI) -> None:
+    assert len(client.embeddings.create(input="a", model=NAME, dimensions=16).data[0].embedding) == 16
+
+
+def test_another_model_and_a_wrong_key_have_their_errors(client: openai.OpenAI, url: str) -> None:
+    with pytest.raises(openai.NotFoundError) as caught:
+        client.embeddings.create(input="a", model="text-embedding-3-small")
+    assert caught.value.code == "model_not_found"
+    with pytest.raises(openai.AuthenticationError):
+        openai.OpenAI(base_url=f"{url}/v1", api_key="wrong", max_retries=0).models.list()
+    with pytest.raises(openai.InternalServerError, match="the model failed"):
+        client.embeddings.create(input="boom", model=NAME)
+
+
+def test_panglots_own_client_gets_both_sides() -> None:
+    with serving(Index()) as url:
+        assert httpx.get(f"{url}/v1/models").status_code == 200
+        sides: dict[Side, str] = {"question": f"{NAME}:question", "passage": NAME}
+        for side, name in sides.items():
+            found = EndpointEncoder(f"{url}/v1#{name}").encode(["a text", "another"], "passage")
+            assert np.allclose(found, Encoder().encode(["a text", "another"], side), atol=1e-6)

@@ -1,0 +1,131 @@
+"""Too much at once, too late, or nobody there any more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from service_made import Index, lines, serving, until
+
+from panglot.service.limits import Limits
+
+
+def ask(url: str, question: str) -> httpx.Response:
+    return httpx.post(f"{url}/search", json={"question": question}, timeout=60)
+
+
+def test_a_full_queue_refuses_with_the_time_to_wait_and_answers_the_rest() -> None:
+    index = Index()
+    with serving(index, Limits(queue=3)) as url, ThreadPoolExecutor(3) as pool:
+        index.encoder.open.clear()
+        inside = [pool.submit(ask, url, f"question {place}") for place in range(3)]
+        until(lambda: "panglot_queue_requests 3.0" in httpx.get(f"{url}/metrics").text)
+        refused = ask(url, "one more")
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) >= 1
+        assert refused.json()["error"]["code"] == "queue_full"
+        index.encoder.open.set()
+        assert [each.result().status_code for each in inside] == [200, 200, 200]
+        assert ask(url, "one more").status_code == 200
+
+
+def test_who_waits_too_long_is_told_and_never_encoded() -> None:
+    index = Index()
+    with serving(index, Limits(seconds=0.5)) as url, ThreadPoolExecutor(1) as pool:
+        index.encoder.open.clear()
+        first = pool.submit(ask, url, "first")
+        assert index.encoder.entered.wait(30)
+        late = ask(url, "late")
+        assert late.status_code == 504
+        assert late.json()["error"]["type"] == "server_error"
+        assert first.result().status_code == 504
+        index.encoder.open.set()
+        assert ask(url, "after").status_code == 200
+        assert ["late"] not in index.encoder.batches
+
+
+def test_a_body_that_comes_too_slowly_is_refused() -> None:
+    with serving(Index(), Limits(seconds=0.3)) as url, socket.create_connection(_place(url)) as client:
+        client.sendall(b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+        client.settimeout(30)
+        assert b" 408 " in client.recv(1000)
+
+
+def test_who_has_left_is_never_encoded() -> None:
+    index = Index()
+    with lines() as kept, serving(index) as url, ThreadPoolExecutor(1) as pool:
+        index.encoder.open.clear()
+        first = pool.submit(ask, url, "first")
+        assert index.encoder.entered.wait(30)
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(f"{url}/search", json={"question": "gone"}, timeout=0.5)
+        until(lambda: any(line["status"] == 499 for line in kept.requests()))
+        index.encoder.open.set()
+        assert first.result().status_code == 200
+        assert ask(url, "after").status_code == 200
+        assert ["gone"] not in index.encoder.batches
+        assert 'reason="client_gone"} 1.0' in httpx.get(f"{url}/metrics").text
+
+
+def test_a_text_that_breaks_the_model_harms_no_other_request_of_its_batch() -> None:
+    index = Index()
+    with serving(index) as url, ThreadPoolExecutor(4) as pool:
+        index.encoder.open.clear()
+        first = pool.submit(ask, url, "first")
+        assert index.encoder.entered.wait(30)
+        others = {question: pool.submit(ask, url, question) for question in ("good", "boom", "better")}
+        until(lambda: "panglot_queue_requests 4.0" in httpx.get(f"{url}/metrics").text)
+        index.encoder.open.set()
+        assert first.result().status_code == 200
+        assert {question: each.result().status_code for question, each in others.items()} == {
+            "good": 200, "boom": 500, "better": 200,
+        }  # fmt: skip
+
+
+def test_sigterm_answers_what_is_inside_then_ends_well() -> None:
+    script = Path(__file__).with_name("service_made.py")
+    process = subprocess.Popen(
+        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )  # fmt: skip
+    try:
+        assert process.stderr is not None
+        told = process.stderr.readline()
+        url = told.split()[-1].rstrip("/")
+        texts = [f"text {place} of many" for place in range(1000)]
+        found: list[httpx.Response] = []
+        asking = threading.Thread(
+            target=lambda: found.append(
+                httpx.post(f"{url}/v1/embeddings", json={"input": texts, "model": "small/letters"}, timeout=60)
+            )
+        )
+        assert ask(url, "ready").status_code == 200
+        asking.start()
+        until(lambda: "panglot_queue_requests 1.0" in httpx.get(f"{url}/metrics").text or not asking.is_alive())
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=300)
+        asking.join(60)
+        assert process.returncode == 0
+        assert found[0].status_code == 200
+        assert len(found[0].json()["data"]) == 1000
+        assert '"route": "/v1/embeddings", "status": 200' in out
+        assert "ready" not in out
+        with pytest.raises(httpx.ConnectError):
+            ask(url, "late")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _place(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or 0

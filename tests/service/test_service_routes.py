@@ -1,0 +1,259 @@
+"""What the routes answer, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from prometheus_client.parser import text_string_to_metric_families
+from service_made import Index, lines, serving, until
+
+from panglot.service.limits import Limits
+from panglot.service.log import JsonLines
+from panglot.service.page import add_page
+
+KEYS = ("a-key-of-24-characters-1", "a-key-of-24-characters-2")
+
+
+@pytest.fixture(scope="module")
+def index() -> Index:
+    return Index()
+
+
+@pytest.fixture(scope="module")
+def client(index: Index) -> Generator[httpx.Client]:
+    with serving(index, Limits(body=100_000, refresh=0.05)) as url, httpx.Client(base_url=url, timeout=60) as found:
+        yield found
+
+
+def error(response: httpx.Response) -> dict[str, Any]:
+    found = response.json()["error"]
+    assert set(found) == {"message", "type", "param", "code", "cure"}
+    return found
+
+
+def test_an_answer_has_the_form_that_the_page_reads(client: httpx.Client) -> None:
+    asked = {"question": "print the sheet", "k": 2, "languages": ["en", "deu"], "highlight": True}
+    found = client.post("/search", json=asked).json()
+    assert list(found) == ["question", "language", "detected", "mode", "hits", "shares", "seconds"]
+    assert (found["question"], found["language"], found["detected"], found["mode"]) == (
+        "print the sheet", "en", True, "plain",
+    )  # fmt: skip
+    assert set(found["seconds"]) == {"wait", "encode", "search", "rank"}
+    assert found["shares"] == {"en": {"hits": 0.5, "pool": 0.5}, "de": {"hits": 0.5, "pool": 0.25}}
+    first = found["hits"][0]
+    assert list(first) == [
+        "id", "rank", "score", "title", "text", "language", "languages", "fields", "why", "highlight",
+    ]  # fmt: skip
+    assert (first["id"], first["rank"], first["languages"], first["highlight"]) == ("en-1", 1, {"en": "en-1"}, [0, 5])
+    assert first["why"] == {"cosine": first["score"]}
+
+
+def test_numbers_and_characters_that_json_lacks_harm_nobody(client: httpx.Client) -> None:
+    hits = {hit["id"]: hit for hit in client.post("/search", json={"question": "save"}).json()["hits"]}
+    assert hits["en-1"]["fields"] == {"page": 3, "weight": None}
+    assert hits["en-2"]["text"] == "Click Save ? to keep the file."
+
+
+def test_an_address_asks_the_same_as_a_body(client: httpx.Client) -> None:
+    body = {"question": "drucken", "languages": ["de", "en"], "k": 3, "mode": "reader", "reader": ["de"], "fold": True}
+    by_body = client.post("/search", json=body).json()
+    for codes in ({"languages": "de,en"}, {"languages": ["de", "en"]}):
+        by_address = client.get("/search", params={**body, "fold": "true", **codes}).json()
+        assert {**by_address, "seconds": 0} == {**by_body, "seconds": 0}
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({}, "question"),
+        ({"question": ""}, "question"),
+        ({"question": " \n"}, "question"),
+        ({"question": 5}, "question"),
+        ({"question": "a" * 10_001}, "question"),
+        ({"question": "\ud800"}, "question"),
+        ({"question": "a", "k": 0}, "k"),
+        ({"question": "a", "k": 1001}, "k"),
+        ({"question": "a", "k": 10**30}, "k"),
+        ({"question": "a", "mode": "fair"}, "mode"),
+        ({"question": "a", "mode": "reader"}, "reader"),
+        ({"question": "a", "language": "klingon"}, "language"),
+        ({"question": "a", "languages": ["de", "q!"]}, "languages"),
+        ({"question": "a", "languages": {"de": 1}}, "languages"),
+        ({"question": "a", "weight": 3}, "weight"),
+        ({"question": "a", "weight": float("nan")}, "weight"),
+        ({"question": "a", "size": 3}, "size"),
+    ],
+)
+def test_a_wrong_field_is_named(client: httpx.Client, asked: dict[str, Any], field: str) -> None:
+    response = client.post("/search", content=json.dumps(asked), headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    found = error(response)
+    assert (found["param"], found["type"]) == (field, "invalid_request_error")
+    assert field in found["message"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b'"a"', b"[" * 50_000, b"\xff\xfe", b'{"k": ' + b"9" * 5_000 + b"}"]
+)
+def test_a_body_that_is_no_question_is_refused(client: httpx.Client, body: bytes) -> None:
+    for kind in ("application/json", "text/plain"):
+        response = client.post("/search", content=body, headers={"Content-Type": kind})
+        assert response.status_code == 400
+        error(response)
+
+
+def test_a_request_that_is_too_large_is_refused_however_it_comes(client: httpx.Client) -> None:
+    large = json.dumps({"question": "a" * 200_000}).encode()
+    for content in (large, iter([large[:50_000], large[50_000:]])):
+        response = client.post("/search", content=content, headers={"Content-Type": "application/json"})
+        assert response.status_code == 413
+        assert error(response)["code"] == "size"
+    assert client.get("/health").json() == {"status": "ok"}
+
+
+def test_about_tells_model_languages_and_modes(client: httpx.Client) -> None:
+    found = client.get("/about").json()
+    assert (found["model"], found["documents"]) == ("small/letters", 4)
+    languages = {each["code"]: each for each in found["languages"]}
+    assert list(languages) == ["en", "ar", "de"]
+    assert [languages[code]["direction"] for code in ("ar", "de")] == ["rtl", "ltr"]
+    assert sum(each["share"] for each in languages.values()) == 1
+    assert [mode["name"] for mode in found["modes"]] == ["plain", "centered", "balanced", "reader"]
+
+
+def test_a_fault_tells_nothing_of_the_inside(client: httpx.Client) -> None:
+    with lines() as kept:
+        response = client.post("/search", json={"question": "broken secret"})
+    assert response.status_code == 500
+    assert error(response)["type"] == "server_error"
+    assert "secret" not in response.text
+    assert "Traceback" not in response.text
+    shown = "\n".join(JsonLines().format(record) for record in kept.records)
+    assert "RuntimeError" in shown
+    assert "service_made.py" in shown
+    assert "secret" not in shown
+
+
+def test_logs_are_json_and_hold_no_text(client: httpx.Client) -> None:
+    with lines() as kept:
+        client.post("/search", json={"question": "hush print", "languages": ["xq"]})
+        client.post("/search", json={"question": "hush print"})
+        client.post("/v1/embeddings", json={"input": ["hush", "hush boom"], "model": "small/letters"})
+        client.get("/hush/../hush?hush")
+        until(lambda: len(kept.requests()) == 4)
+    shown = [json.loads(JsonLines().format(record)) for record in kept.records]
+    assert not any("hush" in json.dumps(line) or "Click" in json.dumps(line) for line in shown)
+    asked = [line for line in shown if line["event"] == "request"]
+    assert [(line["route"], line["status"]) for line in asked] == [
+        ("/search", 400), ("/search", 200), ("/v1/embeddings", 500), ("other", 404),
+    ]  # fmt: skip
+    assert {"time", "level", "ms", "batch", "texts"} <= set(asked[1])
+
+
+def test_figures_are_prometheus_and_count(client: httpx.Client) -> None:
+    def figures() -> dict[tuple[str, str], float]:
+        response = client.get("/metrics")
+        assert response.headers["content-type"].startswith("text/plain")
+        return {
+            (sample.name, ",".join(sample.labels.values())): sample.value
+            for family in text_string_to_metric_families(response.text)
+            for sample in family.samples
+        }
+
+    before = figures()
+    client.post("/search", json={"question": "count"})
+    client.get("/no-such-route")
+    after = figures()
+
+    def grew(name: str, labels: str = "") -> float:
+        return after[name, labels] - before.get((name, labels), 0)
+
+    assert grew("panglot_requests_total", "/search,200") == 1
+    assert grew("panglot_requests_total", "other,404") == 1
+    assert grew("panglot_request_seconds_count", "/search") == 1
+    assert grew("panglot_batch_texts_sum") == 1
+    assert grew("panglot_rejected_total", "not_found") == 1
+    assert after["panglot_queue_requests", ""] == 0
+    assert ("process_resident_memory_bytes", "") in after
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/../../etc/passwd", "/..%2f..%2fetc/passwd", "/%2e%2e/app.py", "//etc/passwd", "/page/index.html", "/app.py",
+     "/v1/models/../../../etc/passwd", "/v1/models/%2fetc%2fpasswd", "/index.html", "/%00", "/docs", "/static/a.js"],
+)  # fmt: skip
+def test_a_path_never_reaches_the_files(client: httpx.Client, path: str) -> None:
+    import http.client
+
+    plain = http.client.HTTPConnection(client.base_url.host, client.base_url.port or 80)
+    plain.request("GET", path)  # as it is, where httpx would tidy it
+    response = plain.getresponse()
+    assert response.status == 404
+    assert "error" in json.loads(response.read())
+    plain.close()
+
+
+def test_another_method_is_refused(client: httpx.Client) -> None:
+    response = client.delete("/search")
+    assert response.status_code == 405
+    error(response)
+
+
+def test_every_answer_has_the_safe_headers(client: httpx.Client) -> None:
+    for response in (client.get("/health"), client.get("/nothing"), client.post("/search", content=b"a" * 200_000)):
+        assert response.headers["content-security-policy"].startswith("default-src 'self';")
+        assert response.headers["x-content-type-options"] == "nosniff"
+        assert response.headers["cache-control"] == "no-store"
+
+
+def test_the_openapi_page_describes_every_route_and_its_errors(client: httpx.Client) -> None:
+    described = client.get("/openapi.json").json()
+    assert set(described["paths"]) == {
+        "/search", "/about", "/v1/embeddings", "/v1/models", "/v1/models/{model}", "/health", "/metrics",
+    }  # fmt: skip
+    for path in described["paths"].values():
+        for operation in path.values():
+            assert set(operation["responses"]) == {"200", "4XX", "5XX"}
+
+
+def test_one_thread_alone_touches_the_index_and_looks_again_after_an_error(client: httpx.Client, index: Index) -> None:
+    client.post("/search", json={"question": "a"})
+    assert len(index.threads) == 1
+    until(lambda: index.refreshed > 2)
+
+
+def test_a_page_is_files_under_fixed_routes(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<p>")
+    (tmp_path / "app.js").write_text("1")
+    (tmp_path / "secret.txt").write_text("no")
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    assert add_page(app, tmp_path) == {"/", "/app.js"}
+    assert not app.openapi()["paths"]
+
+
+def test_without_a_key_only_health_and_the_page_answer() -> None:
+    with serving(Index(), keys=KEYS) as url, httpx.Client(base_url=url, timeout=60) as client:
+        assert client.get("/health").status_code == 200
+        for path in ("/about", "/metrics", "/openapi.json", "/v1/models", "/search?question=a"):
+            for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {KEYS[0]}"}):
+                response = client.get(path, headers=headers)
+                assert response.status_code == 401
+                assert error(response)["code"] == "invalid_api_key"
+                assert response.headers["www-authenticate"].startswith("Bearer")
+            for key in KEYS:
+                assert client.get(path, headers={"Authorization": f"Bearer {key}"}).status_code == 200
+        assert client.post("/search", content=b"a" * 10_000_000).status_code == 401
+
+
+def test_another_host_name_is_refused() -> None:
+    with serving(Index(), hosts=("localhost", "127.0.0.1", "[::1]")) as url:
+        assert httpx.get(f"{url}/health").status_code == 200
+        response = httpx.get(f"{url}/health", headers={"Host": "elsewhere.example:80"})
+        assert response.status_code == 421
+        assert "--allow-host" in error(response)["cure"]
