@@ -89,7 +89,8 @@ def heads(questions: Vectors, passages: Vectors, head: int, block: int = 1024) -
     """Return the mean of each question's best scores among some passages, shape ``[questions]``."""
     if not len(passages):
         return np.zeros(len(questions), np.float32)
-    parts = [head_mean(questions[at : at + block] @ passages.T, head) for at in range(0, len(questions), block)]
+    starts = range(0, len(questions), block)
+    parts = [head_mean((questions[at : at + block] @ passages.T).astype(np.float64), head) for at in starts]
     return np.concatenate(parts).astype(np.float32)
 
 

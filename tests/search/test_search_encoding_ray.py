@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def free(address: str) -> int:
 
 
 @contextmanager
-def node(address: str, port: int, arguments: Sequence[str]) -> Iterator[None]:
+def node(address: str, port: int, arguments: Sequence[str]) -> Generator[None]:
     """Run a node in the foreground until the block ends, once its port answers."""
     paths = [str(Path(encoding.__file__).parents[2]), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": os.pathsep.join(paths)}

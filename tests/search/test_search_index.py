@@ -64,6 +64,7 @@ def test_another_model_is_refused_and_a_close_copy_is_not(index: Index) -> None:
             self.fingerprint = "other precision"
 
     assert len(Index.open(index.folder, model=Copy())) == 120
+
     class Other(Copy):
         def encode(self, texts: Any, side: Any, **_: Any) -> Any:
             return super().encode([f"{text} otherwise trained" for text in texts], side)

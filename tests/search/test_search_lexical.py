@@ -91,7 +91,7 @@ def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Index:
 
 def test_an_exact_match_that_vectors_miss_is_found(index: Index) -> None:
     asked: dict[str, Any] = {"k": 3, "language": "de"}
-    assert "code" not in [hit.document.id for hit in index.search("<de> topic3 x1047", **asked)]
+    assert "code" not in [hit.document.id for hit in index.search("<de> topic3 x1047", **asked).hits]
     for mode in ("plain", "centered", "balanced"):
         answer = index.search("<de> topic3 x1047", **asked, mode=mode, lexical=True)
         mine = next(hit for hit in answer.hits if hit.document.id == "code")
@@ -126,7 +126,8 @@ def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
     torch.manual_seed(0)
-    config = BertConfig(vocab_size=len(pieces), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+    config: Any = BertConfig
+    config = config(vocab_size=len(pieces), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
                         intermediate_size=16, max_position_embeddings=128, num_labels=1)  # fmt: skip
     BertForSequenceClassification(config).save_pretrained(folder)
     PreTrainedTokenizerFast(

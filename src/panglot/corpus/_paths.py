@@ -17,7 +17,7 @@ from panglot.corpus.language import canonical
 from panglot.corpus.prepare import prepare
 
 # Files from this size on are parsed once and kept.
-_LARGE = 4_000_000
+LARGE = 4_000_000
 
 
 def read_path(path: Path, *, candidates: str | None, context: bool, languages: Sequence[str] | None) -> Collection:
@@ -99,14 +99,14 @@ def _rows_kept(paths: list[Path], name: str = "") -> Collection:
             found = prepare(paths, Path(folder) / "rows", name=name)
             return found.keep(np.ones(found.questions.num_rows, bool), np.ones(found.passages.num_rows, bool))
 
-    if sum(path.stat().st_size for path in paths) < _LARGE:
+    if sum(path.stat().st_size for path in paths) < LARGE:
         return whole()
     key = _cache.source_key(paths, **({"name": name} if name else {}))
     return _cache.built_once(key, whole, lambda folder: prepare(paths, folder, name=name))
 
 
 def _kept(path: Path, build: Callable[[], Collection], **options: object) -> Collection:
-    if path.stat().st_size < _LARGE:
+    if path.stat().st_size < LARGE:
         return build()
     return _cache.built_once(_cache.source_key([path], **options), build)
 

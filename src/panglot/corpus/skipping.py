@@ -51,7 +51,7 @@ def read(
         PanglotError: There is no such file or set.
     """
     path = Path(name_or_path)
-    large = not registry.is_known(str(name_or_path)) and path.is_file() and path.stat().st_size >= _paths._LARGE
+    large = not registry.is_known(str(name_or_path)) and path.is_file() and path.stat().st_size >= _paths.LARGE
     if not large or not _paths.row_files(path):
         return check.read(name_or_path, data_dir=data_dir)
     key = _cache.source_key([path], skipped=True)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from multiprocessing.reduction import ForkingPickler
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
 from panglot.encoders.progress import be_quiet
@@ -43,4 +43,5 @@ def work(
 
 @lru_cache(maxsize=1)
 def _opened(encoder: bytes) -> Encoder:
-    return ForkingPickler.loads(encoder)
+    pickler: Any = ForkingPickler  # what `packed` made in the parent process, never a file
+    return pickler.loads(encoder)
