@@ -65,7 +65,7 @@ ROWS = [
 def big(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two files of rows in a folder, which count as large."""
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(_paths, "_LARGE", 1)
+    monkeypatch.setattr(_paths, "LARGE", 1)
     monkeypatch.setattr(_cache, "MANY", 1)
     folder = tmp_path / "parts"
     folder.mkdir()
@@ -93,7 +93,7 @@ def test_large_files_are_read_in_pieces_and_kept(big: Path, monkeypatch: pytest.
 
 
 def test_small_files_of_a_folder(big: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(_paths, "_LARGE", 10**6)
+    monkeypatch.setattr(_paths, "LARGE", 10**6)
     assert read(big).digest == jsonl.read(sorted(big.iterdir())).digest
     assert not (tmp_path / "cache").exists()
 

@@ -36,7 +36,7 @@ number = itertools.count()
 def pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make any file a large one, and pieces so small that a few lines are many of them."""
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(_paths, "_LARGE", 0)
+    monkeypatch.setattr(_paths, "LARGE", 0)
     monkeypatch.setattr(_chunks, "_STRETCH", 90)
     monkeypatch.setattr(_maps, "BATCH", 3)
 
