@@ -88,6 +88,14 @@ def write(path: Path, documents: Iterator[dict[str, str]]) -> None:
 def one(options: argparse.Namespace) -> None:
     """Let one side encode the file, in this process."""
     path, side = options.folder / "documents.jsonl", options.side
+    if side == "write":
+        # Not in the parent: what it has held would count as held by its children.
+        drawn = rows(options.data_dir)
+        many = enumerate(islice(cycle(drawn), options.made))
+        made_rows = ({**row, "id": str(number)} for number, row in many)
+        write(path, made_rows if options.made else islice(iter(drawn), options.texts))
+        answer(options.answer, {})
+        return
     work = _their_work(path, options.model) if side == BASE else _our_work(path, side, options)
     before, begin = peak_mib(), time.perf_counter()
     count = work()
@@ -120,12 +128,12 @@ def _our_work(path: Path, side: str, options: argparse.Namespace) -> Callable[[]
     return work
 
 
-def speed(options: argparse.Namespace, drawn: list[dict[str, str]]) -> dict[str, Any]:
+def speed(options: argparse.Namespace) -> dict[str, Any]:
     """Let the sides take turns, and return their figures."""
     sides = [BASE, HERE, *(f"processes:{count}" for count in options.processes)]
     runs: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
     with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder) / "documents.jsonl", islice(iter(drawn), options.texts))
+        _child(options, "write", folder, "--texts", str(options.texts))
         for repeat in range(options.repeats):
             for side in sides[:: -1 if repeat % 2 else 1]:
                 runs[side].append(_child(options, side, folder))
@@ -155,17 +163,25 @@ def quality(options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def made(options: argparse.Namespace, drawn: list[dict[str, str]]) -> dict[str, Any]:
+def made(options: argparse.Namespace) -> dict[str, Any]:
     """Return the peak memory of reading and encoding so many made rows."""
     with tempfile.TemporaryDirectory() as folder:
-        many = enumerate(islice(cycle(drawn), options.made))
-        write(Path(folder) / "documents.jsonl", ({**row, "id": str(number)} for number, row in many))
+        _child(options, "write", folder, "--made", str(options.made))
         return _child(options, "stand-in", folder)
 
 
-def _child(options: argparse.Namespace, side: str, folder: str) -> dict[str, Any]:
-    given = ["--side", side, "--folder", folder, "--model", options.model]
-    return child("search_encoding.py", given, options.threads)
+def _child(options: argparse.Namespace, side: str, folder: str, *more: str) -> dict[str, Any]:
+    given = [
+        "--side",
+        side,
+        "--folder",
+        folder,
+        "--model",
+        options.model,
+        "--data-dir",
+        str(options.data_dir.resolve()),
+    ]
+    return child("search_encoding.py", [*given, *more], options.threads)
 
 
 def main() -> None:
@@ -174,10 +190,9 @@ def main() -> None:
     if options.side:
         one(options)
         return
-    drawn = rows(options.data_dir)
     found: dict[str, Any] = {}
     if options.texts:
-        found["sides"] = speed(options, drawn)
+        found["sides"] = speed(options)
         head = ["encoder", "texts/s", "ratio", "peak MiB"]
         cells = [
             [side, f"{each['texts_per_second']:.1f}", f"{each['ratio']:.2f}", f"{each['peak_mib']:,.0f}"]
@@ -189,7 +204,7 @@ def main() -> None:
         head = ["encoder", *found["xquad-r"][BASE]]
         print(table(head, [[side, *(f"{x:.4f}" for x in each.values())] for side, each in found["xquad-r"].items()]))
     if options.made:
-        found["made"] = made(options, drawn)
+        found["made"] = made(options)
         print(f"{options.made:,} made rows: {found['made']['seconds']:.0f} s, {found['made']['peak_mib']:,.0f} MiB")
     record(options.json, options.threads, model=options.model, texts=options.texts, repeats=options.repeats, **found)
 
