@@ -243,7 +243,7 @@ def test_damage_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: pyt
     for path in sorted((tmp_path / "store").rglob("*.*")):
         whole = path.read_bytes()
         for damaged in (
-            whole[:-1],
+            whole[:-2],
             b"",
             whole[: len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 4]) + whole[len(whole) // 2 + 1 :],
             None,
