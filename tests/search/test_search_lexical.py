@@ -91,7 +91,7 @@ def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Index:
 
 def test_an_exact_match_that_vectors_miss_is_found(index: Index) -> None:
     asked: dict[str, Any] = {"k": 3, "language": "de"}
-    assert "code" not in [hit.document.id for hit in index.search("<de> topic3 x1047", **asked)]
+    assert "code" not in [hit.document.id for hit in index.search("<de> topic3 x1047", **asked).hits]
     for mode in ("plain", "centered", "balanced"):
         answer = index.search("<de> topic3 x1047", **asked, mode=mode, lexical=True)
         mine = next(hit for hit in answer.hits if hit.document.id == "code")
