@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-
 from encoding_made import Made, pieces
+
 from panglot.search import encoding
 
 if __name__ == "__main__":

@@ -53,3 +53,16 @@ def pieces(count: int, size: int = 7) -> Iterator[list[Document]]:
     made = documents(count)
     for begin in range(0, count, size):
         yield made[begin : begin + size]
+
+
+class OnNode(Made):
+    """Writes down on which node of a Ray cluster it was asked, too."""
+
+    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
+        import ray
+
+        assert self.log is not None
+        assert ids is not None
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(f"{ids[0]} {len(ids)} {ray.get_runtime_context().get_node_id()}\n")
+        return Made(seconds=self.seconds).encode(texts, side, ids=ids)

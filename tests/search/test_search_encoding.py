@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -9,16 +11,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from encoding_made import DIMENSION, Made, documents, pieces
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from encoding_made import DIMENSION, Made, documents, pieces
 from panglot._errors import PanglotError
 from panglot.encoders import progress
 from panglot.encoders.load import load
 from panglot.encoders.protocol import Encoder, Side, Vectors
 from panglot.search import encoding
 from panglot.search._shards import Shard, Shelf, encoded
+from panglot.search._worker import packed
 from panglot.search.document import Document
 from panglot.search.encoding import encode_documents
 
@@ -63,7 +66,7 @@ def test_the_second_call_encodes_nothing(tmp_path: Path) -> None:
     list(encode_documents(pieces(10), encoder, tmp_path / "shards", tell=told.append))
     assert vectors_of(10, encoder, tmp_path / "shards").tobytes() == first.tobytes()
     assert len(encoder.calls()) == 3
-    assert told == ["0 shards encoded, 3 were there"]
+    assert told == ["shards encoded: 0; there already: 3"]
 
 
 def test_a_changed_text_makes_its_shard_again_and_no_other(tmp_path: Path) -> None:
@@ -95,7 +98,7 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path, damage: str) -> None:
     assert np.concatenate([vectors for _, vectors in done]).tobytes() == first.tobytes()
     assert contents(tmp_path / "shards") == good
     assert len(encoder.calls()) == 4
-    assert told == [f"{path}: damaged, and is made again", "1 shards encoded, 2 were there"]
+    assert told == [f"{path}: damaged, and is made again", "shards encoded: 1; there already: 2"]
 
 
 def test_documents_are_read_as_they_are_needed(tmp_path: Path) -> None:
@@ -216,3 +219,18 @@ def test_a_model_makes_the_same_bytes_in_a_shard_of_its_own_process(small_model:
     texts = [document.passage for document in made[:4]]
     assert np.array_equal(here[0][1], encoder.encode(texts, "passage"))
     assert encoded(encoder, "k", ["i"] * 4, texts, ["en"] * 4) == encoded(encoder, "k", ["j"] * 4, texts, ["de"] * 4)
+
+
+def test_a_model_travels_as_the_way_to_open_it(small_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(small_model, folder)
+    encoder = load(folder, max_length=16, name="mine")
+    sent = packed(encoder)
+    assert len(sent) < 2000
+    there = pickle.loads(sent)
+    assert (there.name, there.fingerprint, there.max_length) == ("mine", encoder.fingerprint, 16)
+    assert np.array_equal(there.encode(["a text"], "passage"), encoder.encode(["a text"], "passage"))
+    with (folder / "modules.json").open("a") as file:
+        file.write("\n")
+    with pytest.raises(PanglotError, match="is another model in this process"):
+        pickle.loads(sent)

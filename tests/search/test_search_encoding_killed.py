@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from encoding_made import Made, documents
+
 from panglot.search import encoding
 from panglot.search._shards import Shard, Shelf
 

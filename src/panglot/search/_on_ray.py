@@ -18,6 +18,10 @@ from panglot.search._worker import packed, work
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder, Vectors
 
+_TEXTS = pa.list_(pa.string())
+_TASK = pa.schema([("key", pa.string()), ("ids", _TEXTS), ("texts", _TEXTS), ("languages", _TEXTS)])
+_DONE = pa.schema([("key", pa.string()), ("data", pa.binary()), ("error", pa.string())])
+
 WAVE = 8
 """Shards of each processor that are sent at a time."""
 
@@ -74,8 +78,8 @@ def _rows(ray: Any, encoder: bytes, shards: list[Shard], options: dict[str, int]
     """Yield key and data of each shard, as they come."""
     if not shards:
         return
-    items = [{"key": s.key, "ids": s.ids, "texts": s.texts, "languages": s.languages} for s in shards]
-    tasks = ray.data.from_items(items, override_num_blocks=len(items))
+    # A table is a task.
+    tasks = ray.data.from_arrow([_task(shard) for shard in shards])
     done = tasks.map_batches(partial(_work, encoder), batch_size=1, batch_format="pyarrow", **options)
     try:
         for table in done.iter_batches(batch_size=None, batch_format="pyarrow"):
@@ -90,6 +94,11 @@ def _rows(ray: Any, encoder: bytes, shards: list[Shard], options: dict[str, int]
         ) from error
 
 
+def _task(shard: Shard) -> pa.Table:
+    row = {"key": shard.key, "ids": shard.ids, "texts": shard.texts, "languages": shard.languages}
+    return pa.Table.from_pylist([row], _TASK)
+
+
 def _work(encoder: bytes, shards: pa.Table) -> pa.Table:
     """Make shards; a user's mistake comes back as a row of its own, since Ray would wrap it."""
     rows: list[dict[str, Any]] = []
@@ -99,4 +108,4 @@ def _work(encoder: bytes, shards: pa.Table) -> pa.Table:
         except PanglotError as error:
             rows.append({"data": b"", "error": str(error)})
         rows[-1]["key"] = row["key"]
-    return pa.Table.from_pylist(rows, pa.schema([("key", pa.string()), ("data", pa.binary()), ("error", pa.string())]))
+    return pa.Table.from_pylist(rows, _DONE)

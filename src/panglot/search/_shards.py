@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 from collections.abc import Callable, Sequence
@@ -68,8 +69,11 @@ def encoded(encoder: Encoder, key: str, ids: Sequence[str], texts: Sequence[str]
     Raises:
         PanglotError: The encoder fails, or gives something else than a row of finite numbers a text.
     """
-    aware = {"languages": languages} if isinstance(encoder, LanguageAware) else {}
-    vectors = np.ascontiguousarray(encoder.encode(texts, "passage", ids=ids, **aware), "<f4")
+    if isinstance(encoder, LanguageAware):
+        found = encoder.encode(texts, "passage", ids=ids, languages=languages)
+    else:
+        found = encoder.encode(texts, "passage", ids=ids)
+    vectors = np.ascontiguousarray(found, "<f4")
     if vectors.ndim != 2 or len(vectors) != len(texts):
         raise PanglotError(
             f"the encoder {encoder.name} gave an array of shape {vectors.shape} for {len(texts)} texts",
@@ -113,6 +117,8 @@ class Shelf:
         vectors = _vectors(shard, data)
         if vectors is None:
             self._tell(f"{path}: damaged, and is made again")
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
             return None
         self.found += 1
         return vectors

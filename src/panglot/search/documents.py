@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,8 +74,8 @@ def _in_file(path: Path, rows: Callable[[], Rows]) -> Iterator[_Placed]:
         found = document(values, path, line)
 
         def twin(found: Document = found, line: int = line) -> int | None:
-            others = ((number, document(each, path, number)) for number, each in rows())
-            return next((number for number, other in others if number < line and other.id == found.id), None)
+            earlier = takewhile(lambda row: row[0] < line, rows())
+            return next((number for number, each in earlier if document(each, path, number).id == found.id), None)
 
         yield _Placed(found, path, line, twin)
     if not anything:

@@ -35,8 +35,9 @@ def encode_documents(
     A shard is :data:`SHARD` documents in a row. Its vectors are kept in ``folder``, under a name that says from which
     encoder, texts, ids and languages they come, with a checksum; a shard that is there and sound is never made again.
     So the same call goes on after a kill at any moment, and after a change of some documents makes only the shards
-    that are affected. Memory holds one shard, or two for each process. The bytes of a shard are the same wherever it
-    is made, as long as the encoder computes the same there; models do up to rounding, with one number of threads.
+    that are affected. Memory holds one shard, two for each process, or eight for each processor of a Ray cluster. The
+    bytes of a shard are the same wherever it is made, as long as the encoder computes the same numbers there; a model
+    on a processor of another kind, or in another number of threads, may round otherwise.
 
     Inside :func:`panglot.encoders.progress.progress`, its bar is advanced by documents.
 
@@ -61,7 +62,7 @@ def _told(
 ) -> Iterator[tuple[list[Document], Vectors]]:
     for shard, vectors in done:
         yield list(shard.documents), vectors
-    tell(f"{shelf.made:,} shards encoded" + (f", {shelf.found:,} were there" if shelf.found else ""))
+    tell(f"shards encoded: {shelf.made:,}" + (f"; there already: {shelf.found:,}" if shelf.found else ""))
 
 
 def _shards(documents: Iterable[Sequence[Document]], fingerprint: str) -> Iterator[Shard]:

@@ -1,0 +1,250 @@
+"""Documents are read whole, in order, checked, and with a language each."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import gzip
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from panglot._errors import PanglotError
+from panglot.corpus.language import NO_LANGUAGE, canonical
+from panglot.search import documents as reading
+from panglot.search._seen import Seen
+from panglot.search.document import Document
+from panglot.search.documents import read_documents
+
+GERMAN = "Klicken Sie auf Drucken, um das ganze Dokument auf dem Drucker auszugeben."
+ROWS = [
+    {"id": "1", "text": 'Click "Print",\nthen OK.', "title": "Printing", "language": "eng", "group": "g", "page": "7"},
+    {"id": "2", "text": "  Drucken, dann OK. ", "language": "de", "group": "g"},
+    {"id": "3", "text": "ตกลง\u200b", "title": "พิมพ์", "language": "th_TH", "page": "9"},
+]
+DOCUMENTS = [
+    Document("1", 'Click "Print",\nthen OK.', "Printing", "en", "g", {"page": "7"}),
+    Document("2", "  Drucken, dann OK. ", "", "de", "g"),
+    Document("3", "ตกลง\u200b", "พิมพ์", "th-TH", "", {"page": "9"}),
+]
+
+
+def lines(rows: Iterable[object]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+
+
+def table(rows: list[dict[str, str]]) -> bytes:
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, list(dict.fromkeys(name for row in rows for name in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue().encode()
+
+
+def parquet(rows: list[dict[str, str]]) -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), out)
+    return out.getvalue()
+
+
+def written(folder: Path, name: str, data: bytes) -> Path:
+    path = folder / name
+    path.write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    return path
+
+
+def read(source: str | Path | Iterable[Document]) -> list[Document]:
+    return [document for piece in read_documents(source) for document in piece]
+
+
+@pytest.mark.parametrize(
+    "name", ["a.jsonl", "a.ndjson", "a.jsonl.gz", "A.JSONL", "a.csv", "a.csv.gz", "a.parquet", "mark.jsonl", "mark.csv"]
+)
+def test_every_form_gives_the_same_documents(tmp_path: Path, name: str) -> None:
+    make = {"csv": table, "parq": parquet}.get(name.split(".")[1][:4].rstrip("."), lines)
+    # Parquet has the columns of the first row only.
+    data = make([{**dict.fromkeys(ROWS[0]), **row} for row in ROWS])  # type: ignore[arg-type,list-item]
+    path = written(tmp_path, name, b"\xef\xbb\xbf" + data if name.startswith("mark") else data)
+    assert read(path) == read(str(path)) == DOCUMENTS
+    assert read(DOCUMENTS) == DOCUMENTS
+
+
+ROW = st.fixed_dictionaries(
+    {"text": st.text(min_size=1).filter(str.strip), "language": st.sampled_from(["en", "zh", "pt-BR"])},
+    optional={
+        "title": st.text(min_size=1).filter(str.strip),
+        "group": st.text(min_size=1).filter(str.strip),
+        "note": st.text(min_size=1),
+        "count": st.integers(-(2**63), 2**63 - 1),
+        "share": st.floats(allow_nan=False, allow_infinity=False),
+        "draft": st.booleans(),
+    },
+)
+
+
+@given(rows=st.lists(ROW, min_size=1, max_size=12), piece=st.integers(1, 5))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_written_as_json_lines_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, object]], piece: int
+) -> None:
+    path = tmp_path_factory.mktemp("rows") / "a.jsonl"
+    rows = [{"id": f"d{number}", **row} for number, row in enumerate(rows)]
+    path.write_text("".join(json.dumps(row) + "\n\n" for row in rows), encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "PIECE", piece)
+        pieces = list(read_documents(path))
+        assert list(read_documents(document for part in pieces for document in part)) == pieces
+    assert all(len(part) == piece for part in pieces[:-1])
+    named = ("id", "text", "title", "language", "group")
+    for document, row in zip((each for part in pieces for each in part), rows, strict=True):
+        assert [getattr(document, name) for name in named] == [row.get(name, "") for name in named]
+        assert document.fields == {name: value for name, value in row.items() if name not in named}
+        assert [type(value) for value in document.fields.values()] == [type(row[name]) for name in document.fields]
+
+
+def test_a_language_is_detected_where_nobody_says_it(tmp_path: Path) -> None:
+    rows = [{"id": code or "none", "text": GERMAN, "language": code} for code in ("", *sorted(NO_LANGUAGE))]
+    told: list[str] = []
+    path = written(tmp_path, "a.jsonl", lines([*rows, {"id": "en", "text": GERMAN, "language": "en"}]))
+    found = [document for piece in read_documents(path, tell=told.append) for document in piece]
+    assert [document.language for document in found] == ["de"] * 5 + ["en"]
+    assert told == ["6 documents; languages detected: de 5"]
+    assert read([Document("1", "x", "Das Dokument wird jetzt auf dem Drucker gedruckt")])[0].language == "de"
+    assert canonical(read([Document("1", "12")])[0].language or "en")
+
+
+def test_numbers_may_be_ids_and_dates_are_texts(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    day = dt.date(2026, 11, 26)
+    pq.write_table(
+        pa.table({"id": [7], "group": [1], "text": ["x"], "language": ["en"], "day": [day], "none": pa.nulls(1)}), path
+    )
+    assert read(path) == [Document("7", "x", language="en", group="1", fields={"day": "2026-11-26"})]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"text": "x"}, r'field "id": there is none \(fields: text\)'),
+        ({"id": "", "text": "x"}, r'field "id": there is none'),
+        ({"id": "b"}, r'field "text": there is none \(fields: id\)'),
+        ({"id": "b", "text": " \n"}, r'field "text": there is none'),
+        ({"id": "b", "text": 5}, r'field "text": not a text but int'),
+        ({"id": True, "text": "x"}, r'field "id": not a text but bool'),
+        ({"id": "b", "text": "x", "title": ["y"]}, r'field "title": not a text but list'),
+        ({"id": "b", "text": "\ud800"}, r'field "text": half of a surrogate pair'),
+        ({"id": "b", "text": "x", "language": "klingonese"}, r'field "language": unknown language code'),
+        ({"id": "b", "text": "x", "tags": ["y"]}, r'field "tags": not one value but list.*leave it out'),
+        ({"id": "b", "text": "x", "more": {"y": 1}}, r'field "more": not one value but dict'),
+        ({"id": "b", "text": "x", "share": float("nan")}, r'field "share": nan is no number'),
+        ({"id": "b", "text": "x", "count": 2**63}, r'field "count": a number of more than 64 bits'),
+        ({"id": "a", "text": "x"}, r'field "id": the id \'a\' is used before, in line 1.*each document its own id'),
+        (["b", "x"], r"not a JSON object"),
+    ],
+)
+def test_a_wrong_row_is_told_with_its_place(tmp_path: Path, values: object, message: str) -> None:
+    good = [{"id": name, "text": "good", "language": "en"} for name in "ac"]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [good[0], values, good[1]]))
+    with pytest.raises(PanglotError, match=rf"(?s)a\.jsonl, line 2.*{message}") as found:
+        read(path)
+    assert (found.value.file, found.value.line) == (path, 2)
+    assert found.value.cure
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.txt", b"x", "its name does not tell what it holds"),
+        ("a.jsonl", b"", "the file is empty"),
+        ("a.csv", b"", "the file is empty"),
+        ("a.csv", b"id,text\n", "there is no document in it"),
+        ("a.jsonl", b'{"id": "1", "text": "x", "language": "en"}\n{"id": "2",\n', "line 2: not JSON"),
+        ("a.jsonl", b'{"id": "1", "text": "\xff"}\n', "line 1: not UTF-8"),
+        ("a.parquet", b"PAR1 no", "not a readable Parquet file"),
+        ("a.csv", b"id;text\n1;x\n", r'line 1, field "id": no such column \(there are: id;text\)'),
+        ("a.csv", b"id,text,id\n1,x,1\n", 'line 1, field "id": there are two such columns'),
+        ("a.csv", b"id,text,a,a\n1,x,1,2\n", 'line 1, field "a": a column needs a name of its own'),
+        ("a.csv", b'id,text\n1,"x\ny"\n2,x,y\n', "line 4: 3 cells, and the head has 2"),
+        ("a.csv", b'id,text\n1,x\n2,"x\ny\n', "line 3: not CSV"),
+        ("a.csv", b'id,text\n1,"x" y\n', "line 2: not CSV"),
+    ],
+)
+def test_a_wrong_file_is_told(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+    with pytest.raises(PanglotError, match=rf"{name}.*{message}.*To mend it"):
+        read(written(tmp_path, name, data))
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "a.parquet", "a.csv"):
+        with pytest.raises(PanglotError, match=name):
+            read(tmp_path / name)
+    pq.write_table(pa.table({"id": ["1"], "body": ["x"]}), tmp_path / "b.parquet")
+    with pytest.raises(PanglotError, match=r'field "text": no such column \(there are: id, body\)'):
+        read(tmp_path / "b.parquet")
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.csv.gz"])
+def test_a_truncated_gzip_is_told_after_what_it_holds(tmp_path: Path, name: str) -> None:
+    rows = [{"id": str(n), "text": f"{n * 7919 % 1000} text {n}", "language": "en"} for n in range(3000)]
+    path = written(tmp_path, name, (table if ".csv" in name else lines)(rows))
+    path.write_bytes(path.read_bytes()[:-2000])
+    pieces = read_documents(path)
+    assert next(pieces)[0] == Document("0", "0 text 0", language="en")
+    with pytest.raises(PanglotError, match=r"line \d+: the gzip data are damaged or cut short.*fetch the file again"):
+        list(pieces)
+
+
+def test_made_documents_are_checked_too() -> None:
+    good = Document("1", "x", language="en")
+    for made, message in (
+        ([good, good], r'document 2, field "id": the id \'1\' is used before\. '),
+        ([good, Document("2", "")], 'document 2, field "text": there is none'),
+        ([good, Document("2", "x", language="xx-nonsense")], 'document 2, field "language": unknown'),
+        ([good, Document("2", "x", fields={"text": "y"})], 'document 2, field "text": a field of metadata'),
+        ([good, Document("2", "x", fields={"tags": ["y"]})], 'document 2, field "tags": not one value'),  # type: ignore[dict-item]
+        ([good, {"id": "2", "text": "x"}], "document 2: not a Document but dict"),
+    ):
+        with pytest.raises(PanglotError, match=message):
+            read(made)  # type: ignore[arg-type]
+    assert read([]) == []
+
+
+def test_an_id_that_only_shares_its_hash_is_no_twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Seen, "before", lambda _self, ids: [len(ids) - 1])
+    rows = [{"id": str(n), "text": "x", "language": "en"} for n in range(3)]
+    assert len(read(written(tmp_path, "a.jsonl", lines(rows)))) == 3
+
+
+@given(st.lists(st.lists(st.integers(0, 40).map(str), max_size=8), max_size=12))
+@settings(deadline=None)
+def test_seen_knows_what_came_before(pieces: list[list[str]]) -> None:
+    seen, known = Seen(), set[str]()
+    for piece in pieces:
+        expected: list[int] = []
+        for place, name in enumerate(piece):
+            if name in known:
+                expected.append(place)
+            known.add(name)
+        assert seen.before(piece) == expected
+    assert sum(map(len, seen._runs)) == sum(map(len, pieces))
+
+
+def test_reading_is_lazy_and_the_name_is_checked_at_once(tmp_path: Path) -> None:
+    with pytest.raises(PanglotError, match="its name does not tell"):
+        read_documents(tmp_path / "a.docx")
+    taken: list[int] = []
+
+    def endless() -> Iterable[Document]:
+        while True:
+            taken.append(1)
+            yield Document(str(len(taken)), "x", language="en")
+
+    assert len(next(read_documents(endless()))) == len(taken) == reading.PIECE
