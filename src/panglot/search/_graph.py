@@ -80,7 +80,12 @@ class Graph:
     def __init__(self, path: Path, factor: float) -> None:
         from usearch.index import Index
 
-        graph: Any = Index.restore(str(path), view=True, enable_key_lookups=False)
+        try:
+            graph: Any = Index.restore(str(path), view=True, enable_key_lookups=False)
+        except RuntimeError:  # What usearch raises where a writer has just removed the file.
+            graph = None
+        if graph is None:
+            raise FileNotFoundError(2, "not a graph, or not there", str(path))
         graph.expansion_search = _SEARCH
         self._graph, self._factor = graph, factor
 

@@ -205,7 +205,7 @@ class EmbeddedStore:
         manifest = replace(now.manifest, version=now.manifest.version + 1, parts=tuple(parts))
         _manifest.write(self.folder, manifest)
         self.refresh()
-        _sweep(self.folder / SEGMENTS, manifest)
+        _sweep(self.folder, manifest)
 
     def _merge(self, segments: Sequence[Segment]) -> None:
         if not segments:
@@ -257,14 +257,14 @@ def _opened(folder: Path, known: _Open | None) -> _Open:
 
 def _sweep(folder: Path, manifest: Manifest) -> None:
     """Remove what this version does not need: merged segments, and what killed writers left."""
+    for begun in folder.glob(f".{_manifest.NAME}.*"):
+        begun.unlink(missing_ok=True)
     parts = {part.name: part for part in manifest.parts}
-    for place in folder.iterdir() if folder.exists() else ():
+    for place in (folder / SEGMENTS).iterdir() if (folder / SEGMENTS).exists() else ():
         if place.name not in parts:
             shutil.rmtree(place, ignore_errors=True)
             continue
-        for file in place.glob("deleted-*.npy"):
-            if file.name not in parts[place.name].files:
-                with contextlib.suppress(
-                    OSError
-                ):  # Windows keeps files that a reader has open; a later sweep gets them.
-                    file.unlink()
+        unused = [file for file in place.glob("deleted-*.npy") if file.name not in parts[place.name].files]
+        with contextlib.suppress(OSError):  # Windows keeps files that a reader has open; a later sweep gets them.
+            for file in unused:
+                file.unlink()

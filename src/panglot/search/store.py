@@ -55,7 +55,10 @@ class Store(Protocol):
         ...
 
     def bulk(self) -> AbstractContextManager[None]:
-        """Put work that pays once for many calls off to the end of a block of :meth:`upsert`."""
+        """Return a block in which many calls of :meth:`upsert` follow: what they add is arranged for search at its end.
+
+        Each call is carried out as without it.
+        """
         ...
 
     def delete(self, ids: Collection[str]) -> int:

@@ -1,0 +1,137 @@
+"""What a store should do, in a page: every document in a dictionary, scores added exactly one by one."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from panglot.encoders.protocol import Vectors
+from panglot.search.document import Document
+from panglot.search.store import Found, Store
+
+SPACES = ("plain", "centered")
+DIMENSION = 8
+ODD_IDS = ('a"b', "a'b\\", "\\n", "a\nb", '" or true or "', "é日本𝄞", "%_{x}", "x\x00y", "#" * 300)
+IDS = (*(f"d{number}" for number in range(16)), *ODD_IDS)
+LANGUAGES = ("de", "en", "ja", "zh-Hant", "", '" or code != "')
+
+
+class Model:
+    """A store in memory, by brute force."""
+
+    def __init__(self) -> None:
+        self.documents: dict[str, Document] = {}
+        self.kept: dict[str, dict[str, Vectors]] = {space: {} for space in SPACES}
+
+    def upsert(self, documents: Sequence[Document], vectors: dict[str, Vectors]) -> None:
+        for at, document in enumerate(documents):
+            self.documents[document.id] = document
+            for space in SPACES:
+                self.kept[space][document.id] = vectors[space][at].astype(np.float16).astype(np.float32)
+
+    def delete(self, ids: Collection[str]) -> int:
+        return sum(self.documents.pop(each, None) is not None for each in set(ids))
+
+    def search(self, space: str, question: Vectors, k: int, languages: Collection[str] | None) -> list[Found]:
+        found = [
+            Found(document.id, score(self.kept[space][document.id], question), document.language, document.group)
+            for document in self.documents.values()
+            if languages is None or document.language in languages
+        ]
+        return sorted(found, key=lambda hit: (-hit.score, hit.id))[:k]
+
+    def counts(self) -> list[tuple[str, int]]:
+        languages = [document.language for document in self.documents.values()]
+        return sorted({(each, languages.count(each)) for each in languages}, key=lambda item: (-item[1], item[0]))
+
+
+def score(vector: Vectors, question: Vectors) -> float:
+    return math.fsum(float(a) * float(b) for a, b in zip(vector, question, strict=True))
+
+
+def unit(vectors: np.ndarray) -> Vectors:
+    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+
+
+class Dice:
+    """Random operations, the same for the same seed; few vectors, so that scores are often equal."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.few = unit(np.random.default_rng(seed).normal(size=(7, DIMENSION)))
+
+    def vectors(self, count: int) -> Vectors:
+        return self.few[[self.random.randrange(len(self.few)) for _ in range(count)]]
+
+    def documents(self, most: int) -> tuple[list[Document], dict[str, Vectors]]:
+        dice = self.random
+        found = [
+            Document(
+                name,
+                dice.choice(["", "Text.", "テキスト 𝄞", 'quo"te\\']) + str(dice.random()),
+                dice.choice(["", "A title"]),
+                dice.choice(LANGUAGES),
+                dice.choice(["", "g1", "g'2"]),
+                dice.choice([{}, {"page": 3, "ok": True, "none": None, "ü": "ß", "x": 0.1}]),
+            )
+            for name in dice.sample(IDS, dice.randint(1, most))
+        ]
+        return found, {space: self.vectors(len(found)) for space in SPACES}
+
+    def ids(self, most: int) -> list[str]:
+        return self.random.choices([*IDS, "nobody"], k=self.random.randint(0, most))
+
+    def languages(self) -> list[str] | None:
+        dice = self.random
+        return dice.choice([None, [], ["fr"], dice.sample(LANGUAGES, 1), dice.sample(LANGUAGES, 2)])
+
+
+def agree(store: Store, model: Model, dice: Dice, searches: int = 4) -> None:
+    """Hold everything that a store answers against the model."""
+    assert list(store.counts().items()) == model.counts()
+    listed = [each for piece in store.ids() for each in piece]
+    assert sorted(listed) == sorted(model.documents)
+    asked = [*dice.ids(6), *model.documents]
+    assert store.get(asked) == [model.documents.get(each) for each in asked]
+    for space in SPACES:
+        zero = np.zeros(DIMENSION, np.float32)
+        rows = [model.kept[space][each] if each in model.documents else zero for each in asked]
+        assert np.array_equal(store.vectors(space, asked), np.stack(rows) if rows else np.zeros((0, DIMENSION)))
+    for _ in range(searches):
+        space, k, languages = dice.random.choice(SPACES), dice.random.choice([1, 2, 5, 40]), dice.languages()
+        questions = dice.vectors(dice.random.randint(0, 3))
+        found = store.search(space, questions, k, languages=languages)
+        assert len(found) == len(questions)
+        for question, hits in zip(questions, found, strict=True):
+            wanted = model.search(space, question, k, languages)
+            assert [(hit.id, hit.language, hit.group) for hit in hits] == [(h.id, h.language, h.group) for h in wanted]
+            assert np.allclose([hit.score for hit in hits], [hit.score for hit in wanted], rtol=0, atol=1e-7)
+
+
+def play(opened: Callable[[], Store], seed: int, steps: int, most: int = 6) -> Model:
+    """Let a store and the model do the same random operations, and compare them after each."""
+    dice, model, store = Dice(seed), Model(), opened()
+    for _ in range(steps):
+        match dice.random.choice(["upsert", "upsert", "upsert", "delete", "reopen"]):
+            case "upsert":
+                documents, vectors = dice.documents(most)
+                store.upsert(documents, vectors)
+                model.upsert(documents, vectors)
+            case "delete":
+                ids = dice.ids(most)
+                assert store.delete(ids) == model.delete(ids)
+            case _:
+                store.close()
+                store = opened()
+        agree(store, model, dice)
+    store.close()
+    return model
+
+
+def files(folder: Path) -> list[Path]:
+    """Return the files that a store in a folder is made of."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "lock")

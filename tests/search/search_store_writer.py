@@ -1,0 +1,31 @@
+"""A process that writes to an embedded store until it is killed, and says after each call that it is done."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from search_store_model import Dice, Model
+
+from panglot.search import _graph, _merging
+from panglot.search.embedded import EmbeddedStore
+
+
+def operations(seed: int, store: EmbeddedStore | Model) -> Iterator[int]:
+    """Carry out random operations, and yield the number of each when it is done."""
+    dice, done = Dice(seed), 0
+    while True:
+        if dice.random.random() < 0.7:
+            store.upsert(*dice.documents(6))
+        else:
+            store.delete(dice.ids(6))
+        done += 1
+        yield done
+
+
+if __name__ == "__main__":
+    _merging.MANY, _graph.SMALLEST = 3, 10
+    for number in operations(int(sys.argv[2]), EmbeddedStore(Path(sys.argv[1]))):
+        sys.stdout.write(f"{number}\n")
+        sys.stdout.flush()

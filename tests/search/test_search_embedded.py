@@ -1,0 +1,269 @@
+"""The embedded store: crashes, damage, readers beside writers, recall."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from search_store_model import DIMENSION, SPACES, Dice, Model, agree, unit
+from search_store_writer import operations
+
+from panglot import PanglotError
+from panglot.encoders.protocol import Vectors
+from panglot.search import _graph, _manifest, _merging, _nearest
+from panglot.search.document import Document
+from panglot.search.embedded import EmbeddedStore
+
+WIDE = 384
+
+
+def made(folder: Path, seed: int = 0, calls: int = 6) -> tuple[EmbeddedStore, Model]:
+    store, model = EmbeddedStore.create(folder, spaces=SPACES, dimension=DIMENSION), Model()
+    for _ in islice(zip(operations(seed, store), operations(seed, model), strict=True), calls):
+        pass
+    return store, model
+
+
+def clusters(count: int, seed: int = 0) -> Vectors:
+    """Vectors as encoders make them: many small clusters, all to one side."""
+    dice = np.random.default_rng(seed)
+    centres = dice.normal(size=(count // 20, WIDE))
+    return unit(
+        centres[dice.integers(0, len(centres), count)] + dice.normal(size=(count, WIDE)) + 1.5 * dice.normal(size=WIDE)
+    )
+
+
+def filled(folder: Path, vectors: Vectors, languages: tuple[str, ...] = ("de", "en", "ja")) -> EmbeddedStore:
+    store = EmbeddedStore.create(folder, spaces=("plain",), dimension=vectors.shape[1])
+    documents = [
+        Document(f"{row:05}", f"text {row}", language=languages[row % len(languages)]) for row in range(len(vectors))
+    ]
+    with store.bulk():
+        for begin in range(0, len(vectors), 1000):
+            store.upsert(documents[begin : begin + 1000], {"plain": vectors[begin : begin + 1000]})
+    return store
+
+
+def exact(vectors: Vectors, questions: Vectors, rows: np.ndarray, k: int = 10) -> list[set[str]]:
+    scores = questions @ vectors[rows].astype(np.float16).astype(np.float32).T
+    return [{f"{row:05}" for row in rows[np.argsort(-line)[:k]]} for line in scores]
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(60, marks=pytest.mark.slow)])
+def test_a_kill_loses_nothing_that_was_acknowledged_and_keeps_nothing_by_half(kills: int, tmp_path: Path) -> None:
+    dice = random.Random(kills)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    for seed in range(kills):
+        folder = tmp_path / "store"
+        shutil.rmtree(folder, ignore_errors=True)
+        EmbeddedStore.create(folder, spaces=SPACES, dimension=DIMENSION)
+        command = [sys.executable, str(Path(__file__).with_name("search_store_writer.py")), str(folder), str(seed)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as child:
+            assert child.stdout
+            done = [int(child.stdout.readline())]
+            time.sleep(dice.random() * 0.3)
+            child.kill()
+            done += [int(line) for line in child.stdout if line.endswith("\n")]
+        store, model = EmbeddedStore(folder), Model()
+        steps = operations(seed, model)
+        while next(steps) < done[-1]:
+            pass
+        try:
+            agree(store, model, Dice(seed))
+        except AssertionError:
+            next(steps)  # The call that was killed had been carried out.
+            agree(store, model, Dice(seed))
+        store.upsert(*Dice(99).documents(6))
+        model.upsert(*Dice(99).documents(6))
+        agree(store, model, Dice(seed))
+        assert len(list((folder / "segments").iterdir())) == len(_manifest.read(folder).parts)
+
+
+@pytest.mark.parametrize("step", range(14))
+def test_a_call_that_fails_at_any_file_is_carried_out_as_a_whole_or_not_at_all(
+    step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_merging, "MANY", 2)
+    store, model = made(tmp_path, seed=5)
+    documents, vectors = Dice(7).documents(6)
+    left = step
+    synced = _manifest.synced
+
+    def full(path: Path) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise OSError(28, "No space left on device")
+        synced(path)
+
+    monkeypatch.setattr(_manifest, "synced", full)
+    version = store._current().manifest.version
+    refused = ""
+    try:
+        store.upsert(documents, vectors)
+    except PanglotError as error:
+        refused = str(error)
+    monkeypatch.setattr(_manifest, "synced", synced)
+    assert not refused or "No space" in refused
+    if not refused or EmbeddedStore(tmp_path)._current().manifest.version > version:
+        model.upsert(documents, vectors)
+    for each in (EmbeddedStore(tmp_path), store):
+        each.refresh()
+        agree(each, model, Dice(1))
+    assert store.delete(["nobody", *model.documents]) == len(model.documents)
+    assert store.counts() == {}
+
+
+def test_a_reader_keeps_its_version_until_it_asks_for_the_newest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_merging, "MANY", 3)
+    writer, model = made(tmp_path)
+    reader, old = EmbeddedStore(tmp_path), Model()
+    old.upsert(list(model.documents.values()), {
+        space: np.stack([model.kept[space][each] for each in model.documents]) for space in SPACES
+    })  # fmt: skip
+    assert not reader.refresh()
+    dice = Dice(21)
+    for _ in range(8):
+        documents, vectors = dice.documents(6)
+        writer.upsert(documents, vectors)
+        model.upsert(documents, vectors)
+        agree(reader, old, Dice(2), searches=1)
+    assert reader.refresh()
+    assert not reader.refresh()
+    agree(reader, model, Dice(2))
+
+
+def test_two_writers_take_turns(tmp_path: Path) -> None:
+    """Neither loses what the other wrote, from threads with stores of their own."""
+    EmbeddedStore.create(tmp_path, spaces=("plain",), dimension=DIMENSION)
+    one = unit(np.ones((1, DIMENSION)))
+
+    def write(name: str) -> None:
+        store = EmbeddedStore(tmp_path)
+        for number in range(8):
+            store.upsert([Document(f"{name}{number}", "x")], {"plain": one})
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(write, "abc"))
+    assert EmbeddedStore(tmp_path).counts() == {"": 24}
+
+
+def test_many_threads_search_while_one_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_graph, "SMALLEST", 2000)
+    vectors = clusters(3000)
+    store = filled(tmp_path, vectors)
+    assert store._current().segments[0].tables["plain"].graph
+    wanted = store.search("plain", vectors[:16], 3)
+    stop = threading.Event()
+
+    def read(row: int) -> int:
+        rounds = 0
+        while not stop.is_set() or not rounds:
+            assert store.search("plain", vectors[row : row + 1], 3) == wanted[row : row + 1]
+            rounds += 1
+        return rounds
+
+    with ThreadPoolExecutor(16) as pool:
+        read_by = [pool.submit(read, row) for row in range(16)]
+        far = unit(-vectors[:1].sum(0, keepdims=True))
+        for number in range(10):
+            store.upsert([Document(f"new {number}", "x")], {"plain": far})
+        stop.set()
+        assert all(each.result() for each in read_by)
+
+
+def test_a_graph_finds_nearly_all_of_the_ten_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_graph, "SMALLEST", 2000)
+    vectors = clusters(6000)
+    questions = unit(vectors[::60] + 0.02 * np.random.default_rng(1).normal(size=(100, WIDE)))
+    store = filled(tmp_path, vectors)
+    scans: list[int] = []
+    scan = _nearest._scan
+    monkeypatch.setattr(_nearest, "_scan", lambda *given: scans.append(len(given[1])) or scan(*given))
+    rows = np.arange(len(vectors))
+
+    def recall(wanted: np.ndarray, **chosen: Any) -> float:
+        found = store.search("plain", questions, 10, **chosen)
+        assert all(len(hits) == 10 for hits in found)
+        right = exact(vectors, questions, wanted)
+        return float(
+            np.mean([len({hit.id for hit in hits} & best) / 10 for hits, best in zip(found, right, strict=True)])
+        )
+
+    assert recall(rows) >= 0.99
+    assert not scans
+    assert recall(rows[rows % 3 == 1], languages=["en"]) == 1
+    assert recall(rows[rows % 3 != 1], languages=["de", "ja"]) >= 0.99
+    monkeypatch.setattr(_graph, "VISITS", 1)  # The graph is asked again and again rather than a scan.
+    scans.clear()
+    assert recall(rows[rows % 3 == 1], languages=["en"]) >= 0.99
+    gone = [f"{row:05}" for row in rows[rows % 5 < 2]]
+    assert store.delete(gone) == len(gone)
+    assert recall(rows[rows % 5 >= 2]) >= 0.99
+    assert not scans
+
+
+def test_what_is_added_in_bulk_becomes_one_segment(tmp_path: Path) -> None:
+    store = filled(tmp_path, clusters(4000)[:, :8])
+    assert [len(segment.texts) for segment in store._current().segments] == [4000]
+    assert [language for language, _ in store._current().manifest.parts[0].languages] == ["de", "en", "ja"]
+
+
+def test_segments_stay_few(tmp_path: Path) -> None:
+    store = EmbeddedStore.create(tmp_path, spaces=("plain",), dimension=DIMENSION)
+    one = unit(np.ones((1, DIMENSION)))
+    for number in range(40):
+        store.upsert([Document(str(number % 30), "x")], {"plain": one})
+        assert len(store._current().segments) < 2 * _merging.MANY
+    assert store.counts() == {"": 30}
+
+
+def test_damage_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_graph, "SMALLEST", 10)
+    vectors = {space: Dice(0).vectors(30) for space in SPACES}
+    store = EmbeddedStore.create(tmp_path / "store", spaces=SPACES, dimension=DIMENSION)
+    store.upsert([Document(str(number), "x") for number in range(30)], vectors)
+    store.delete(["3"])
+    store.close()
+    names = {path.name for path in (tmp_path / "store").rglob("*.*")}
+    assert {"current.json", "documents.arrow", "keys.npy", "plain.npy", "plain.usearch", "deleted-3.npy"} <= names
+    for path in sorted((tmp_path / "store").rglob("*.*")):
+        whole = path.read_bytes()
+        for damaged in (
+            whole[:-1],
+            b"",
+            whole[: len(whole) // 2] + bytes([whole[len(whole) // 2] ^ 4]) + whole[len(whole) // 2 + 1 :],
+            None,
+        ):
+            path.unlink() if damaged is None else path.write_bytes(damaged)
+            with pytest.raises(PanglotError) as caught:
+                EmbeddedStore(tmp_path / "store")
+            assert str(caught.value.file).endswith(path.name)
+            assert caught.value.cure
+            path.write_bytes(whole)
+    assert EmbeddedStore(tmp_path / "store").counts() == {"": 29}
+
+
+def test_a_newer_format_and_a_closed_store_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, _ = made(tmp_path, calls=1)
+    store.close()
+    with pytest.raises(PanglotError, match="closed"):
+        store.counts()
+    monkeypatch.setattr(_manifest, "FORMAT", 2)
+    _manifest.write(tmp_path, _manifest.read(tmp_path))
+    monkeypatch.setattr(_manifest, "FORMAT", 1)
+    with pytest.raises(PanglotError, match="format 2"):
+        EmbeddedStore(tmp_path)

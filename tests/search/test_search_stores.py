@@ -1,0 +1,177 @@
+"""Every store beside the same model, through the same random operations."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from search_store_model import DIMENSION, SPACES, Dice, Model, agree, play, unit
+
+from panglot import PanglotError
+from panglot.encoders.protocol import Vectors
+from panglot.search import _merging
+from panglot.search.document import Document
+from panglot.search.opening import open_store
+from panglot.search.store import Store
+
+Opened = Callable[..., Store]
+opened = partial(open_store, spaces=SPACES, dimension=DIMENSION, create=True)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Milvus server of our own; its address."""
+    milvus: Any = pytest.importorskip("milvus", reason="the server of Milvus is in the package milvus")
+    pytest.importorskip("pymilvus")
+    own = milvus.MilvusServer()
+    own.set_base_dir(str(tmp_path_factory.mktemp("milvus")))
+    own.start()
+    try:
+        yield f"milvus://127.0.0.1:{own.listen_port}"
+    finally:
+        own.stop()
+        shutil.rmtree(own.config.base_data_dir, ignore_errors=True)
+
+
+@pytest.fixture(params=["embedded", "lite", pytest.param("server", marks=pytest.mark.slow)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
+    """What opens a store of each kind."""
+    if request.param == "embedded":
+        return partial(opened, "", tmp_path / "store")
+    if request.param == "lite":
+        pytest.importorskip("pymilvus")
+        pytest.importorskip("milvus_lite")
+        return partial(opened, f"milvus:{tmp_path}/lite.db/help", tmp_path)
+    name = "".join(letter if letter.isalnum() else "_" for letter in request.node.name)
+    return partial(opened, f"{request.getfixturevalue('server')}/{name}", tmp_path)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_embedded_store_does_what_the_model_does(
+    seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_merging, "MANY", 3)
+    play(partial(opened, "", tmp_path), seed, steps=40)
+
+
+def test_every_store_does_what_the_model_does(store: Opened) -> None:
+    play(store, seed=11, steps=12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(12, 16))
+def test_every_store_does_what_the_model_does_for_long(store: Opened, seed: int) -> None:
+    play(store, seed, steps=60)
+
+
+def test_a_refused_call_writes_nothing(store: Opened) -> None:
+    one = unit(np.ones((1, DIMENSION)))
+    good: dict[str, Vectors] = dict.fromkeys(SPACES, one)
+    unfit: Any = {1, 2}
+    opened_store = store()
+    model = Model()
+    for documents, vectors in (
+        ([Document("a", "x"), Document("a", "y")], {space: np.repeat(one, 2, 0) for space in SPACES}),
+        ([Document("", "x")], good),
+        ([Document("a", "x")], {**good, "plain": one[:, 1:]}),
+        ([Document("a", "x")], {**good, "plain": one * np.nan}),
+        ([Document("a", "x")], {**good, "centered": np.full_like(one, 1e9)}),
+        ([Document("a", "x")], {"plain": one}),
+        ([Document("a", "x")], {**good, "other": one}),
+        ([Document("a", "\ud800")], good),
+        ([Document("a", "x", fields={"bad": unfit})], good),
+    ):
+        with pytest.raises(PanglotError):
+            opened_store.upsert(documents, vectors)
+        agree(opened_store, model, Dice(0))
+    opened_store.close()
+
+
+def test_a_search_that_cannot_be_is_refused(store: Opened) -> None:
+    one = unit(np.ones((1, DIMENSION)))
+    opened_store = store()
+    for space, questions, k in (
+        ("other", one, 1),
+        ("plain", one[:, 1:], 1),
+        ("plain", one * np.inf, 1),
+        ("plain", one, 0),
+    ):
+        with pytest.raises(PanglotError):
+            opened_store.search(space, questions, k)
+    with pytest.raises(PanglotError):
+        opened_store.vectors("other", ["a"])
+    opened_store.close()
+
+
+def test_many_equal_scores_come_by_rising_id(store: Opened) -> None:
+    """More documents share the best score than a first look at candidates brings."""
+    one = unit(np.ones((400, DIMENSION)))
+    names = [f"{number:03}" for number in np.random.default_rng(0).permutation(400)]
+    documents = [Document(name, "x", language=("de", "en")[int(name) % 2]) for name in names]
+    opened_store = store()
+    opened_store.upsert(documents, dict.fromkeys(SPACES, one))
+    for space in SPACES:
+        (found,) = opened_store.search(space, one[:1], 3)
+        assert [hit.id for hit in found] == ["000", "001", "002"]
+        (found,) = opened_store.search(space, one[:1], 3, languages={"en"})
+        assert [hit.id for hit in found] == ["001", "003", "005"]
+    opened_store.close()
+
+
+def test_a_store_is_opened_as_it_was_made(store: Opened) -> None:
+    store().close()
+    for changed in ({"spaces": ("plain",)}, {"spaces": SPACES[::-1]}, {"dimension": DIMENSION + 1}):
+        with pytest.raises(PanglotError):
+            store(**changed)
+
+
+@pytest.mark.parametrize("where", ["", "milvus:{}/lite.db/help", "milvus://127.0.0.1:1/help"])
+def test_a_store_that_is_not_there_is_an_error_with_a_cure(where: str, tmp_path: Path) -> None:
+    if where:
+        pytest.importorskip("pymilvus")
+        pytest.importorskip("milvus_lite")
+    with pytest.raises(PanglotError) as caught:
+        opened(where.format(tmp_path), tmp_path, create=False)
+    assert caught.value.cure
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["qdrant://host/name", "milvus:", "milvus://host:1", "milvus://host/bad-name", "milvus:file/name", "milvus:///name",
+     "milvus:a.db/x?index=ivf"],
+)  # fmt: skip
+def test_an_address_that_names_no_store_is_refused(where: str, tmp_path: Path) -> None:
+    with pytest.raises(PanglotError, match="store"):
+        opened(where, tmp_path)
+
+
+def test_a_write_that_breaks_off_between_the_collections_of_milvus_shows_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("pymilvus")
+    pytest.importorskip("milvus_lite")
+    dice, model = Dice(3), Model()
+    store: Any = opened(f"milvus:{tmp_path}/lite.db/help", tmp_path)
+    documents, vectors = dice.documents(9)
+    store.upsert(documents, vectors)
+    model.upsert(documents, vectors)
+    put = store._put
+
+    def break_off(collection: str, rows: object) -> None:
+        if collection.endswith(SPACES[0]):
+            raise KeyboardInterrupt
+        put(collection, rows)
+
+    store._put = break_off
+    with pytest.raises(KeyboardInterrupt):
+        store.upsert(*dice.documents(9))
+    agree(store, model, dice, searches=12)
+    store._put = put
+    documents, vectors = dice.documents(9)
+    store.upsert(documents, vectors)
+    model.upsert(documents, vectors)
+    agree(store, model, dice, searches=12)
+    store.close()
