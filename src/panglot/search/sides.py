@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from panglot.search.pool import Doubles
 
 FACTS = 20
-"""Facts asked and told in twelve languages: more change a mean cosine in the third digit."""
+"""Facts that are asked and told, each in twelve languages."""
 
 
 def side_shift(encoder: Encoder) -> Doubles:
