@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,7 +91,7 @@ def export(index: Path, folder: Path) -> None:
 
 
 @contextmanager
-def server(command: Sequence[str], threads: int | None) -> Iterator[tuple[str, int]]:
+def server(command: Sequence[str], threads: int | None) -> Generator[tuple[str, int]]:
     """Start a server that prints its address to standard error; yield that and the process's id."""
     with subprocess.Popen(
         [sys.executable, *command], env=environment(threads), cwd=ROOT, stdout=subprocess.DEVNULL,

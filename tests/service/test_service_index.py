@@ -11,11 +11,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from service_made import Encoder, serving, until
 
 from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.service.limits import Limits
-from service_made import Encoder, serving, until
 
 TEXTS = {
     "en": (
