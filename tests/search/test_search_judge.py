@@ -12,8 +12,8 @@ from search_made import LANGUAGES, Biased, documents, use_memory
 
 from panglot._errors import PanglotError
 from panglot.cli.evaluate import evaluate_command
-from panglot.cli.index_command import index_command
-from panglot.cli.search_command import search_command
+from panglot.cli.index import index_command
+from panglot.cli.search import search_command
 from panglot.search import index as module
 from panglot.search.document import Document
 from panglot.search.index import Index

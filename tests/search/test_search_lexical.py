@@ -85,19 +85,19 @@ def test_fusion_is_the_sum_of_reciprocal_ranks() -> None:
 @pytest.fixture
 def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Index:
     use_memory(monkeypatch)
-    more = [Document("code", "<de> topic99 x1047", "", "de", "", {}), Document("ja", "<ja> topic98 x1047", "", "ja")]
+    more = [Document("code", "<de> topic99 topic95 topic94 topic93 x1047", "", "de"), Document("ja", "<ja> topic98 x1047", "", "ja")]
     return Index.build([*documents(), *more], tmp_path / "index", model=Biased())
 
 
 def test_an_exact_match_that_vectors_miss_is_found(index: Index) -> None:
     asked: dict[str, Any] = {"k": 3, "language": "de"}
-    assert "code" not in [hit.document.id for hit in index.search("<de> topic3 x1047", **asked).hits]
+    assert "code" not in [hit.document.id for hit in index.search("<de> topic50 x1047", **asked).hits]
     for mode in ("plain", "centered", "balanced"):
-        answer = index.search("<de> topic3 x1047", **asked, mode=mode, lexical=True)
+        answer = index.search("<de> topic50 x1047", **asked, mode=mode, lexical=True)
         mine = next(hit for hit in answer.hits if hit.document.id == "code")
         assert mine.why["lexical"] == 1 / (STEADY + 1)
         assert "ja" not in [hit.document.id for hit in answer.hits]
-    only = index.search("<de> topic3 x1047", **asked, lexical=True, languages=("sw",))
+    only = index.search("<de> topic50 x1047", **asked, lexical=True, languages=("sw",))
     assert {hit.document.language for hit in only.hits} == {"sw"}
 
 
