@@ -85,7 +85,10 @@ def test_fusion_is_the_sum_of_reciprocal_ranks() -> None:
 @pytest.fixture
 def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Index:
     use_memory(monkeypatch)
-    more = [Document("code", "<de> topic99 topic95 topic94 topic93 x1047", "", "de"), Document("ja", "<ja> topic98 x1047", "", "ja")]
+    more = [
+        Document("code", "<de> topic99 topic95 topic94 topic93 x1047", "", "de"),
+        Document("ja", "<ja> topic98 x1047", "", "ja"),
+    ]
     return Index.build([*documents(), *more], tmp_path / "index", model=Biased())
 
 

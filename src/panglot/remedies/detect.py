@@ -34,13 +34,18 @@ class Detector:
         """The languages that can be detected."""
         return frozenset(self._wanted.values())
 
-    def detect(self, text: str) -> str | None:
-        """Return the most probable of the languages, or None if the text is probably in none of them."""
+    def detect(self, text: str, least: float = LEAST) -> str | None:
+        """Return the most probable of the languages, or None if the text is probably in none of them.
+
+        Args:
+            text: The text.
+            least: How probable they must be together.
+        """
         scores: dict[str, float] = {}
         for label, share in self._identifier.rank(text):
             if chosen := self._wanted.get(label):
                 scores[chosen] = scores.get(chosen, 0.0) + share
-        if sum(scores.values()) < LEAST:
+        if not scores or sum(scores.values()) < least:
             return None
         return max(scores, key=lambda code: scores[code])
 

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 USUAL = "en"
 """Asked everywhere, whatever the documents' languages."""
 
+SURE = 0.5
+"""How probable a language must be that no document has: a word or two can be of many languages."""
+
 
 def language_of(question: str, languages: Iterable[str]) -> str:
     """Return the language of a question.
 
-    It is looked for among the languages given and English; a question that is probably in none of these may be in any.
+    It is looked for among the languages given and English; a question that is surely in another language is in that.
 
     Args:
         question: Its text.
@@ -26,9 +29,15 @@ def language_of(question: str, languages: Iterable[str]) -> str:
 
     >>> language_of("Wie drucke ich eine Tabelle?", ["de", "nl", "sv"])
     'de'
+    >>> language_of("Print", ["de", "ja"]), language_of("jinsi ya kuchapisha jedwali", ["de", "ja"])
+    ('en', 'sw')
     """
     detector = _detector(tuple(sorted({*languages, USUAL})))
-    return detector.detect(question) or code(identifier().classify(question)[0]) or USUAL
+    if found := detector.detect(question):
+        return found
+    label, share = identifier().rank(question)[0]
+    other = code(label) if share >= SURE else None
+    return other or detector.detect(question, least=0) or USUAL
 
 
 @lru_cache(maxsize=16)
