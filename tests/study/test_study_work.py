@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -235,7 +236,9 @@ def put(study: design.Study, values: dict[str, list[float]], keys: Sequence[str]
         for key in keys:
             arrays |= {f"{key}|total": np.array([each]).T, f"{key}|number": np.ones((len(each), 1), np.uint16)}
         np.savez_compressed(folder / "sums.npz", **arrays)
-        (folder / "cell.json").write_text("{}", "utf-8")
+        settings = {"monolingual": {}, "crosslingual": None, "multilingual": {}}
+        about = {"figures": {"datasets": {"starter:test": settings}}}
+        (folder / "cell.json").write_text(json.dumps(about), "utf-8")
 
 
 def test_retention_is_the_share_of_the_start(file: Path) -> None:
@@ -255,6 +258,16 @@ def test_retention_is_the_share_of_the_start(file: Path) -> None:
     same = difference(results, "mean", "mean", 0, KEY)
     assert same is not None
     assert same[0].ends == (0, 0)
+
+
+def test_only_settings_that_the_set_has_and_the_study_wants_are_told(file: Path) -> None:
+    study = design.read(file)
+    keys = [KEY, KEY.replace("mono", "cross"), KEY.replace("mono", "multi")]
+    put(study, {"start": [0.5, 1.0, 0.0]}, keys)
+    told = [figure for _, _, figure in Results(study).measured()]
+    assert told == ["monolingual.mAP", "multilingual.mAP"]
+    one = replace(study, tests=(replace(study.tests[0], settings=("multilingual",)),))
+    assert [figure for _, _, figure in Results(one).measured()] == ["multilingual.mAP"]
 
 
 def test_the_answer_is_corrected_for_all_that_it_compares(

@@ -12,6 +12,7 @@ from panglot._files import read_toml
 from panglot.training.settings import Settings
 
 START = "start"
+_SETTINGS = ("monolingual", "crosslingual", "multilingual")
 #: What the study decides, so a strategy may not.
 _RESERVED = ("output", "seed", "languages", "on", "data_dir", "dev", "dev_share", "dev_every", "checkpoint_every",
              "steps", "leave_out")  # fmt: skip
@@ -42,11 +43,13 @@ class Test:
         on: ``NAME[:PART][@CANDIDATES]`` or a path.
         share: The share of it that is taken, by whole groups; 1: all of it.
         languages: In which languages; empty: in all.
+        settings: The settings that are reported; empty: all that it has.
     """
 
     on: str
     share: float = 1.0
     languages: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -215,7 +218,11 @@ def _test(values: Any, file: Path) -> Test:
     if not isinstance(values.get("on"), str):
         raise PanglotError("is missing", file=file, field="tests.on", cure="name a data set")
     languages = _words(values.get("languages", []), "tests.languages", file)
-    test = Test(values["on"], _number(values.get("share", 1.0), "tests.share", file), languages)
+    settings = _words(values.get("settings", []), "tests.settings", file)
+    if unknown := sorted(set(settings) - set(_SETTINGS)):
+        raise PanglotError(f"{unknown[0]!r} is no setting", file=file, field="tests.settings",
+                           cure=f"choose among {', '.join(_SETTINGS)}")  # fmt: skip
+    test = Test(values["on"], _number(values.get("share", 1.0), "tests.share", file), languages, settings)
     if not 0 < test.share <= 1:
         raise PanglotError(f"{test.share} is no share", file=file, field="tests.share", cure="choose above 0, up to 1")
     return test

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from panglot._errors import PanglotError
 from panglot.evaluation.bootstrap import Sums, draw, interval
 from panglot.study.cell import place
-from panglot.study.design import START, Cell, Study
+from panglot.study.design import START, Cell, Study, Test
 
 Doubles = npt.NDArray[np.float64]
 DRAWS = 1000
@@ -169,16 +169,21 @@ class Results:
         return Estimate(mine[0] / other[0], interval(_ratio(mine[1], other[1])), mine[2])
 
     def measured(self) -> list[tuple[str, str, str]]:
-        """Return (test, slice, figure) for all that some cell has."""
+        """Return (test, slice, figure) for all that some cell has, in the settings that the test set can measure."""
         every = {key for sums in self._sums.values() for key in sums}
-        tests = [test.on for test in self.study.tests]
         return [
-            (test, part, figure)
-            for test in tests
+            (test.on, part, figure)
+            for test in self.study.tests
             for part in ("all", "seen", "unseen", "never")
             for figure in FIGURES
-            if f"{test}|{part}|{figure}" in every
+            if f"{test.on}|{part}|{figure}" in every and self._is_told(test, figure.partition(".")[0])
         ]
+
+    def _is_told(self, test: Test, setting: str) -> bool:
+        if test.settings and setting not in test.settings:
+            return False
+        measured = next(iter(self.about.values()))["figures"]["datasets"][test.on]
+        return measured[setting] is not None
 
     def _reference(self, strategy: str, size: int, key: str, of: str) -> tuple[float, Doubles, int] | None:
         if of == START:
