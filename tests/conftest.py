@@ -1,9 +1,12 @@
-"""What tests share: where the real data lie."""
+"""What tests share: where the real data lie, a few facts, a browser."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,3 +71,26 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     model.save(str(folder / "model"), create_model_card=False)
     return folder / "model"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium without a screen, or a skip where there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    chromium = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))),
+        None,
+    )
+    if chromium is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    flags = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=flags)
+        yield opened
+        opened.close()
