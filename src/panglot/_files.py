@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import tomllib
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,23 @@ def file_digest(path: str | Path) -> str:
     """Return the SHA-256 of a file in hexadecimal."""
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest_once(paths: Sequence[Path], compute: Callable[[], str]) -> str:
+    """Return a digest of what files hold, remembered in the cache folder by their paths, sizes and times of change."""
+    found = [path.resolve() for path in paths]
+    now = [[state.st_size, state.st_mtime_ns] for state in (path.stat() for path in found)]
+    memory = cache_folder() / "digests" / f"{digest(*map(str, found))[:32]}.json"
+    try:
+        known = json.loads(memory.read_text(encoding="utf-8"))
+        if known["state"] == now and isinstance(known["sha256"], str):
+            return known["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    computed = compute()
+    with contextlib.suppress(PanglotError):  # A cache that cannot be written costs time, no more.
+        write_json(memory, {"paths": [str(path) for path in found], "state": now, "sha256": computed})
+    return computed
 
 
 def _umask() -> int:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from panglot._errors import PanglotError
 from panglot.cli.data import data
-from panglot.corpus import _cache, _paths, filters, jsonl
+from panglot.corpus import _cache, _paths, collection, filters, jsonl
 from panglot.corpus.collection import Collection, Text
 from panglot.corpus.registry import read
 
@@ -48,6 +48,20 @@ def test_lengths_and_languages() -> None:
     assert whole.keep(*filters.chosen(whole, languages=["de"])).digest == whole.select(["de"]).digest
     with pytest.raises(PanglotError, match=r"no questions or no passages of x are left.*de, en"):
         filters.chosen(whole, languages=["fi"])
+
+
+def test_the_digest_of_a_large_collection_is_remembered_until_its_files_change(
+    tmp_path: Path, facts: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(collection, "_LARGE", 1)
+    facts.save(tmp_path / "facts")
+    assert Collection.open(tmp_path / "facts").digest == facts.digest
+    other = facts.select(["de"])
+    other.save(tmp_path / "facts")
+    assert Collection.open(tmp_path / "facts").digest == other.digest != facts.digest
+    monkeypatch.setattr(Collection, "_digest", None)
+    assert Collection.open(tmp_path / "facts").digest == other.digest
 
 
 ROWS = [

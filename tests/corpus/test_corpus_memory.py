@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-FEW, MANY = 10_000, 110_000
+FEW, MANY = 100_000, 500_000
+MOST = 200  # bytes a row; some 100 are needed, and a row's texts alone have more than 100
 CHILD = """
 import json, sys
 from pathlib import Path
@@ -55,10 +56,8 @@ def _rows(path: Path, start: int, end: int) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
-@pytest.mark.parametrize(("stage", "most"), [("prepare", 300), ("load", 300)])
-def test_memory_does_not_grow_with_the_texts(
-    stage: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("stage", ["prepare", "load"])
+def test_memory_does_not_grow_with_the_texts(stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from panglot.corpus.prepare import prepare
 
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
@@ -71,4 +70,4 @@ def test_memory_does_not_grow_with_the_texts(
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     few, many = json.loads(done.stdout)
-    assert (many - few) * 1024 / (MANY - FEW) < most
+    assert (many - few) * 1024 / (MANY - FEW) < MOST, (few, many)

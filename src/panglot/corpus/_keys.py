@@ -57,6 +57,17 @@ def joined(parts: Iterable[Keys]) -> Keys:
     return Keys(np.concatenate(wide), np.concatenate(check))
 
 
+def gathered(parts: Iterable[pa.Array], count: int) -> Keys:
+    """Return the keys of ``count`` texts that come in parts."""
+    found = Keys(np.empty(count, np.int64), np.empty(count, np.uint32))
+    start = 0
+    for part in parts:
+        end = start + len(part)
+        found.wide[start:end], found.check[start:end] = keys(part)
+        start = end
+    return found
+
+
 def first_of(found: Keys) -> Ints32:
     """Return for each key the place of the first one that equals it.
 
@@ -72,7 +83,7 @@ def first_of(found: Keys) -> Ints32:
         wide, check = found.wide[order], found.check[order]
         starts = np.r_[True, (wide[1:] != wide[:-1]) | (check[1:] != check[:-1])][: len(order)]
     del wide, check
-    return _firsts(order, starts)
+    return _firsts(order.astype(np.int32), starts)
 
 
 def first_of_numbers(numbers: Ints64) -> Ints32:
@@ -81,7 +92,7 @@ def first_of_numbers(numbers: Ints64) -> Ints32:
     ranked = numbers[order]
     starts = np.r_[True, ranked[1:] != ranked[:-1]][: len(order)]
     del ranked
-    return _firsts(order, starts)
+    return _firsts(order.astype(np.int32), starts)
 
 
 def ranks(first: Ints32) -> Ints32:
@@ -100,8 +111,8 @@ def numbered(column: pa.ChunkedArray) -> Ints32:
     >>> numbered(pa.chunked_array([["b", "a"], ["b"]])).tolist()
     [0, 1, 0]
     """
-    parts = [keys(batch.column(0)) for batch in walk(pa.table({"text": column}))]
-    return ranks(first_of(joined(parts)))
+    texts = (batch.column(0) for batch in walk(pa.table({"text": column})))
+    return ranks(first_of(gathered(texts, len(column))))
 
 
 def smallest_together(size: int, left: Ints32, right: Ints32) -> Ints32:
@@ -155,11 +166,10 @@ def connect(rows: int, links: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any]]
     return ranks(least)
 
 
-def _firsts(order: Ints64, starts: npt.NDArray[np.bool_]) -> Ints32:
+def _firsts(order: Ints32, starts: npt.NDArray[np.bool_]) -> Ints32:
     """Return the least place of each run of equal ones, in the places' own order."""
     first = np.empty(len(order), np.int32)
     if len(order):
-        places = order.astype(np.int32)
-        least = np.minimum.reduceat(places, np.flatnonzero(starts))
-        first[places] = least[np.cumsum(starts, dtype=np.int32) - 1]
+        least = np.minimum.reduceat(order, np.flatnonzero(starts))
+        first[order] = least[np.cumsum(starts, dtype=np.int32) - 1]
     return first

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import weakref
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,13 @@ import pyarrow as pa
 #: Rows of a record batch that panglot writes: what a walk over a table holds at once.
 BATCH = 65_536
 _WALKED = 1 << 26  # bytes; after so many, pages are given back
+# Rows; a row anywhere in a file brings the pages around it, 64 KiB, into memory.
+_TAKEN = 1 << 10
 
 _open_maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 # By the table's id, since tables have no hash; an entry goes when its table does.
 _origins: dict[int, Path] = {}
+_taken = Counter[str]()
 
 
 def mapped(path: Path) -> mmap.mmap:
@@ -93,7 +97,8 @@ def walk(table: pa.Table, columns: Sequence[str] | None = None) -> Iterator[pa.R
 def take(column: pa.ChunkedArray, rows: npt.NDArray[Any]) -> pa.Array:
     """Return the values of some rows, in their order.
 
-    ``ChunkedArray.take`` puts the whole column into memory first.
+    ``ChunkedArray.take`` puts the whole column into memory first. Pages are given back now and then, as in
+    :func:`walk`.
 
     >>> take(pa.chunked_array([["a", "b"], ["c"]]), np.array([2, 0, 2])).to_pylist()
     ['c', 'a', 'c']
@@ -109,6 +114,10 @@ def take(column: pa.ChunkedArray, rows: npt.NDArray[Any]) -> pa.Array:
         number = int(chunk_of[order[start]])
         within = rows[order[start:end]] - (int(ends[number - 1]) if number else 0)
         parts.append(column.chunk(number).take(pa.array(within)))
+    _taken["rows"] += len(rows)
+    if _taken["rows"] > _TAKEN:
+        release()
+        _taken.clear()
     if not parts:
         return pa.array([], column.type)
     if len(parts) == 1 and (order[:-1] < order[1:]).all():

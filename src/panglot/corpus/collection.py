@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyarrow import compute
 
 from panglot._errors import PanglotError
-from panglot._files import atomic_folder
+from panglot._files import atomic_folder, digest_once
 from panglot.corpus._keys import Ints32
 from panglot.corpus._maps import open_table, origin, walk
 
@@ -24,6 +24,8 @@ TEXTS = pa.schema([("id", pa.string()), ("language", pa.string()), ("group", pa.
 RELEVANCE = pa.schema([("question", pa.int32()), ("passage", pa.int32()), ("grade", pa.int16())])
 
 _PARTS = ("questions", "passages", "relevance")
+# Texts whose digest takes long enough, a sixth of a second, to be remembered.
+_LARGE = 100_000
 
 pc: Any = compute  # its functions are made at run time, so that no checker knows them
 Ints = npt.NDArray[np.int64]
@@ -174,7 +176,16 @@ class Collection:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all ids, languages, groups, texts and grades, in order, each after its length in 8 bytes."""
+        """SHA-256 of all ids, languages, groups, texts and grades, in order, each after its length in 8 bytes.
+
+        That of a large saved collection is computed once, as long as its files do not change.
+        """
+        home = self.folder
+        if home is None or self.questions.num_rows + self.passages.num_rows < _LARGE:
+            return self._digest()
+        return digest_once([home / f"{part}.arrow" for part in _PARTS], self._digest)
+
+    def _digest(self) -> str:
         whole = hashlib.sha256()
         for table in (self.questions, self.passages, self.relevance):
             for name in table.column_names:

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from typing import TYPE_CHECKING
 
-from panglot._errors import PanglotError
-from panglot._files import cache_folder, digest, file_digest, write_json
+from panglot._files import digest, digest_once, file_digest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def known_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, remembered in the cache folder by its path, size and time of change."""
-    path = path.resolve()
-    state = path.stat()
-    now = [state.st_size, state.st_mtime_ns]
-    memory = cache_folder() / "digests" / f"{digest(str(path))[:32]}.json"
-    try:
-        known = json.loads(memory.read_text(encoding="utf-8"))
-        if known["state"] == now and isinstance(known["sha256"], str):
-            return known["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    found = file_digest(path)
-    with contextlib.suppress(PanglotError):  # A cache that cannot be written costs time, no more.
-        write_json(memory, {"path": str(path), "state": now, "sha256": found})
-    return found
+    """Return the SHA-256 of a file, computed once as long as it does not change."""
+    return digest_once([path], lambda: file_digest(path))
 
 
 def folder_digest(folder: Path) -> str:
