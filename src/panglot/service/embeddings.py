@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from fastapi import Request
+from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field
 
 from panglot.service.answers import Json
@@ -15,8 +15,6 @@ from panglot.service.guard import NOTES
 from panglot.service.waiting import outcome
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
     from panglot.encoders.protocol import Side, Vectors
     from panglot.service.engine import Engine
     from panglot.service.limits import Limits
@@ -68,6 +66,16 @@ def add_embeddings(app: FastAPI, engine: Engine) -> None:
     async def model(model: str) -> Json:
         side_of(model, engine.index.encoder.name, None)
         return Json(_card(model))
+
+    def described() -> dict[str, Any]:
+        """Return the OpenAPI page, which names the model's names."""
+        page = FastAPI.openapi(app)
+        names = [engine.index.encoder.name + ending for ending in SIDES]
+        page["components"]["schemas"][Wanted.__name__]["properties"]["model"]["enum"] = names
+        page["paths"]["/v1/models/{model}"]["get"]["parameters"][0]["schema"]["enum"] = names
+        return page
+
+    app.openapi = described
 
 
 def side_of(asked: str, model: str, input_type: str | None) -> Side:
