@@ -14,7 +14,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from _common import DATA, ROOT
+from _common import DATA, RESULTS, ROOT
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,14 @@ BENCHMARKS = {
     "scale": Benchmark(("scale.py",), 30, "10 million rows beside datasets: seconds, memory", needs_data=False),
     "hard_negatives": Benchmark(("hard_negatives.py",), 60, "training with none, own and mined hard negatives"),
     "recipe": Benchmark(("recipe.py",), 90, "the documented recipe, three seeds; resumable"),
+    "search_encoding": Benchmark(("search_encoding.py",), 8, "encoding for search beside SentenceTransformer.encode"),
+    "search_stores": Benchmark(
+        ("search_stores.py",), 10, "search over 54,000 vectors beside faiss, milvus-lite, LanceDB", needs_data=False
+    ),
+    "search_service": Benchmark(("search_service.py",), 40, "the service at 32 clients beside plain FastAPI"),
+    "search_modes": Benchmark(
+        ("search_modes.py", "--json", str(RESULTS / "search_modes.json")), 20, "ranking modes of search on XQuAD-R"
+    ),
     "strategies": Benchmark(("strategies.py",), 420, "the main table: seven batchings, three seeds; resumable"),
 }
 

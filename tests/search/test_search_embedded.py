@@ -60,7 +60,7 @@ def exact(vectors: Vectors, questions: Vectors, rows: np.ndarray, k: int = 10) -
     return [{f"{row:05}" for row in rows[np.argsort(-line)[:k]]} for line in scores]
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(100, marks=pytest.mark.slow)])
 def test_a_kill_loses_nothing_that_was_acknowledged_and_keeps_nothing_by_half(kills: int, tmp_path: Path) -> None:
     dice = random.Random(kills)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

@@ -23,6 +23,10 @@ from panglot.search.document import Document
 from panglot.search.encoding import encode_documents
 
 PATIENCE = 600.0
+PATHS = os.pathsep.join(
+    [str(Path(encoding.__file__).parents[2]), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+)
+"""Where workers find panglot and the encoders of the tests."""
 
 
 def free(address: str) -> int:
@@ -34,8 +38,7 @@ def free(address: str) -> int:
 @contextmanager
 def node(address: str, port: int, arguments: Sequence[str]) -> Generator[None]:
     """Run a node in the foreground until the block ends, once its port answers."""
-    paths = [str(Path(encoding.__file__).parents[2]), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
-    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": os.pathsep.join(paths)}
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": PATHS}
     ray = str(Path(sys.executable).parent / "ray")
     command = [ray, "start", "--block", "--disable-usage-stats", f"--node-ip-address={address}", *arguments]
     process = subprocess.Popen(
@@ -116,6 +119,7 @@ def test_a_cluster_of_ones_own_is_started_and_stopped(tmp_path: Path, monkeypatc
     ray = pytest.importorskip("ray")
     monkeypatch.setattr(encoding, "SHARD", 4)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("PYTHONPATH", PATHS)
     first = list(encode_documents(pieces(20), Made(), tmp_path / "here"))
     done = list(encode_documents(pieces(20), Made(), tmp_path / "there", on="ray"))
     for (_, ours), (_, theirs) in zip(first, done, strict=True):

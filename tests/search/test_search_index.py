@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from search_made import DIMENSION, LANGUAGES, Biased, MemoryStore, documents, use_memory
 
 from panglot._errors import PanglotError
+from panglot.cli.index import index_command
 from panglot.remedies.encoder import Debiased
 from panglot.search._head import NAME, is_index
 from panglot.search.document import Document
@@ -177,3 +179,32 @@ def test_the_best_sentence_is_marked(index: Index) -> None:
     assert text[begin:end] == "Dann kommen Hunde vor."
     assert marks["short"] == (0, len("<de> topic28"))
     assert index.search("<de> topic2", language="de").hits[0].highlight is None
+
+
+def test_the_command_encodes_in_several_processes_or_on_a_cluster_but_not_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def build(documents: object, folder: Path, **given: str) -> Index:
+        del documents, folder
+        asked.append(given["on"])
+        raise PanglotError("enough")
+
+    monkeypatch.setattr(Index, "build", build)
+    (tmp_path / "docs.jsonl").touch()
+
+    def run(*options: str) -> PanglotError:
+        arguments = [str(tmp_path / "docs.jsonl"), "--output", str(tmp_path / "index"), *options]
+        with pytest.raises(PanglotError) as caught:
+            CliRunner().invoke(index_command, arguments, catch_exceptions=False)
+        return caught.value
+
+    for options in ((), ("--processes", "3"), ("--encoder", "ray://head:10001")):
+        run(*options)
+    assert asked == ["", "processes:3", "ray://head:10001"]
+    error = run("--processes", "3", "--encoder", "ray")
+    assert (error.field, len(asked)) == ("processes", 3)
+    assert "--encoder" in (error.cure or "")
+    assert "--processes" in (run("--add", "--processes", "2").cure or "")
+    assert CliRunner().invoke(index_command, ["x", "--output", "y", "--processes", "0"]).exit_code == 2

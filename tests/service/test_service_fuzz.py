@@ -29,5 +29,6 @@ def test_no_request_that_can_be_made_from_the_openapi_page_makes_it_fail(tmp_pat
         told = httpx.get(f"{url}/metrics", timeout=60).text
     assert done.returncode == 0, done.stdout[-6_000:] + done.stderr[-2_000:]
     assert 'status="500"' not in told
-    assert 'route="/search",status="200"' in told
-    assert 'route="/search",status="400"' in told
+    for route in ("/search", "/v1/embeddings"):
+        for status in (200, 400):
+            assert f'route="{route}",status="{status}"' in told

@@ -15,6 +15,7 @@ from panglot.cli._measuring import deliver_json, split, tell
 @click.option("--model", help="As for `panglot evaluate`; else bundled, or the one the index was built with.")
 @click.option("--store", default="", metavar="WHERE", help="milvus://host:port/NAME; else in the folder.")
 @click.option("--encoder", "on", default="", metavar="WHERE", help="ray://host:port, or ray; else this process.")
+@click.option("--processes", type=click.IntRange(1), metavar="N", help="Encode in N processes of this machine.")
 @click.option("--lexical", is_flag=True, help="Index words too, which is else done at the first search that needs it.")
 @click.option("--add", is_flag=True, help="Add DOCUMENTS to an index, in place of those with the same ids.")
 @click.option("--delete", metavar="IDS", help="Remove documents, such as 17,18; @FILE has one id a line.")
@@ -25,6 +26,7 @@ def index_command(
     model: str | None,
     store: str,
     on: str,
+    processes: int | None,
     *,
     lexical: bool,
     add: bool,
@@ -41,11 +43,16 @@ def index_command(
 
     if documents is None and delete is None:
         raise PanglotError("no documents", field="documents", cure="name a file, or ids to --delete")
+    if on and processes:
+        raise PanglotError("texts are encoded in one place", field="processes", cure="leave it or --encoder out")
+    on = on or (f"processes:{processes}" if processes else "")
     say = tell(to_json)
     done = {"added": 0, "deleted": 0}
     if add or delete is not None:
         if store or on:
-            raise PanglotError("an index stays where it is", field="store", cure="leave --store and --encoder out")
+            raise PanglotError(
+                "an index stays where it is", field="store", cure="leave --store, --encoder and --processes out"
+            )
         index = Index.open(output, model=model)
         done["deleted"] = index.delete(_ids(delete)) if delete is not None else 0
         done["added"] = index.add(documents) if documents is not None else 0

@@ -15,7 +15,7 @@ from panglot.search._scores import Halves, halves
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from panglot.encoders.protocol import Vectors
+    from panglot.encoders.protocol import Encoder, Vectors
     from panglot.search.document import Document
 
 
@@ -59,7 +59,25 @@ def check_documents(
         raise PanglotError(
             f"vectors for {sorted(vectors)}, the store has {sorted(spaces)}", field="vectors", cure="give each space's"
         )
-    return {space: _checked(vectors[space], (len(documents), dimension), space) for space in spaces}
+    names = [f"document {document.id!r}" for document in documents]
+    return {space: _checked(vectors[space], dimension, space, names) for space in spaces}
+
+
+def check_encoded(found: Vectors, ids: Sequence[str], encoder: Encoder, what: str = "document") -> Vectors:
+    """Return what an encoder gave, as float32; a :class:`PanglotError` says for which of some texts it is no vector."""
+    vectors = np.ascontiguousarray(found, "<f4")
+    if vectors.ndim != 2 or len(vectors) != len(ids):
+        raise PanglotError(
+            f"the encoder {encoder.name} gave an array of shape {vectors.shape} for {len(ids)} texts",
+            cure="return one row per text",
+        )
+    if len(wrong := np.flatnonzero(~np.isfinite(vectors).all(axis=1))):
+        raise PanglotError(
+            f"the encoder {encoder.name} gave a vector that is not finite for the {what} {ids[wrong[0]]!r}",
+            field="model",
+            cure="use another model or precision" + (", or leave the document out" if what == "document" else ""),
+        )
+    return vectors
 
 
 def check_space(space: str, spaces: Sequence[str]) -> None:
@@ -73,7 +91,7 @@ def check_questions(space: str, questions: Vectors, k: int, spaces: Sequence[str
     check_space(space, spaces)
     if k < 1:
         raise PanglotError(f"{k} documents wanted", field="k", cure="ask for at least 1")
-    _checked(questions, (len(questions), dimension), "questions")
+    _checked(questions, dimension, "questions", [f"question {number}" for number in range(1, len(questions) + 1)])
 
 
 def fields_text(document: Document) -> str:
@@ -93,12 +111,16 @@ def _check_strings(document: Document) -> None:
         ) from error
 
 
-def _checked(vectors: Vectors, shape: tuple[int, int], what: str) -> Halves:
-    if vectors.shape != shape:
+def _checked(vectors: Vectors, dimension: int, what: str, names: Sequence[str]) -> Halves:
+    if vectors.shape != (shape := (len(names), dimension)):
         raise PanglotError(
             f"vectors of shape {vectors.shape} where {shape} is expected", field=what, cure="give one row a text"
         )
     rounded = halves(vectors)
-    if not np.isfinite(rounded).all():
-        raise PanglotError("a vector is not finite", field=what, cure="compute it again; vectors have unit length")
+    if len(wrong := np.flatnonzero(~np.isfinite(rounded).all(axis=1))):
+        raise PanglotError(
+            f"the vector of the {names[wrong[0]]} is not finite",
+            field=what,
+            cure="compute it again; vectors have unit length",
+        )
     return rounded

@@ -14,6 +14,7 @@ from panglot._errors import PanglotError
 from panglot._files import write_json
 from panglot.encoders.load import load
 from panglot.encoders.protocol import LanguageAware
+from panglot.search._checks import check_encoded
 
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder, Vectors
@@ -96,7 +97,8 @@ def opened(model: str | Path | Encoder) -> tuple[Encoder, Encoder, str]:
 
 def probed(base: Encoder) -> tuple[float, ...]:
     """Return an encoder's vector of :data:`PROBE`."""
-    return tuple(round(float(number), 6) for number in base.encode([PROBE], "question")[0])
+    found = check_encoded(base.encode([PROBE], "question"), [PROBE], base, "question")
+    return tuple(round(float(number), 6) for number in found[0])
 
 
 def check_model(head: Head, base: Encoder, folder: Path) -> None:

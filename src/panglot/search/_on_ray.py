@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import partial
 from itertools import chain, islice
@@ -18,8 +19,6 @@ from panglot.search._worker import packed, work
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder, Vectors
 
-_TEXTS = pa.list_(pa.string())
-_TASK = pa.schema([("key", pa.string()), ("ids", _TEXTS), ("texts", _TEXTS), ("languages", _TEXTS)])
 _DONE = pa.schema([("key", pa.string()), ("data", pa.binary()), ("error", pa.string())])
 
 WAVE = 8
@@ -53,14 +52,13 @@ def on_ray(encoder: Encoder, shelf: Shelf, address: str, shards: Iterator[Shard]
 
 
 def _made(ray: Any, encoder: Encoder, shelf: Shelf, shards: Iterator[Shard]) -> Iterator[tuple[Shard, Vectors]]:
-    ray.data.DataContext.get_current().execution_options.preserve_order = False
     there = ray.cluster_resources()
     need = "GPU" if there.get("GPU", 0) >= 1 else "CPU"
-    sent = packed(encoder)
+    driver = ray.remote(num_cpus=0)(Driver).remote(packed(encoder), {f"num_{need.lower()}s": 1})
     while wave := list(islice(shards, WAVE * max(1, int(there.get(need, 1))))):
         found = {shard.key: shelf.get(shard) for shard in wave}
         lacking = {shard.key: shard for shard in wave if found[shard.key] is None}
-        coming = _rows(ray, sent, list(lacking.values()), {f"num_{need.lower()}s": 1})
+        coming = _rows(ray, driver, list(lacking.values()))
         for shard in wave:
             while (vectors := found[shard.key]) is None:
                 key, data = next(coming)
@@ -74,19 +72,17 @@ def _advanced(shard: Shard, vectors: Vectors) -> tuple[Shard, Vectors]:
     return shard, vectors
 
 
-def _rows(ray: Any, encoder: bytes, shards: list[Shard], options: dict[str, int]) -> Iterator[tuple[str, bytes]]:
+def _rows(ray: Any, driver: Any, shards: list[Shard]) -> Iterator[tuple[str, bytes]]:
     """Yield key and data of each shard, as they come."""
     if not shards:
         return
-    # A table is a task.
-    tasks = ray.data.from_arrow([_task(shard) for shard in shards])
-    done = tasks.map_batches(partial(_work, encoder), batch_size=1, batch_format="pyarrow", **options)
     try:
-        for table in done.iter_batches(batch_size=None, batch_format="pyarrow"):
-            for row in table.to_pylist():
-                if row["error"]:
-                    raise PanglotError(row["error"])
-                yield row["key"], row["data"]
+        ray.get(driver.begin.remote([_task(shard) for shard in shards]))
+        for _ in shards:
+            row = ray.get(driver.done.remote())
+            if row["error"]:
+                raise PanglotError(row["error"])
+            yield row["key"], row["data"]
     except ray.exceptions.RayError as error:
         last = str(error).strip().splitlines()[-1]
         raise PanglotError(
@@ -94,18 +90,48 @@ def _rows(ray: Any, encoder: bytes, shards: list[Shard], options: dict[str, int]
         ) from error
 
 
-def _task(shard: Shard) -> pa.Table:
-    row = {"key": shard.key, "ids": shard.ids, "texts": shard.texts, "languages": shard.languages}
-    return pa.Table.from_pylist([row], _TASK)
+class Driver:
+    """What asks Ray Data to make shards, as an actor in the cluster: at the far end of ``ray://`` it does not run.
+
+    Args:
+        encoder: As it travels.
+        options: What each task needs of a node.
+    """
+
+    def __init__(self, encoder: bytes, options: dict[str, int]) -> None:
+        import ray.data
+
+        self._encoder, self._options = encoder, options
+        self._rows: Iterator[dict[str, Any]] = iter(())
+        context = ray.data.DataContext.get_current()
+        context.execution_options.preserve_order, context.enable_progress_bars = False, False
+
+    def begin(self, tasks: list[str]) -> None:
+        """Begin with some tasks."""
+        import ray.data
+
+        rows: Any = ray.data.from_items([{"task": task} for task in tasks], override_num_blocks=len(tasks))
+        made = rows.map_batches(partial(_work, self._encoder), batch_size=1, batch_format="pyarrow", **self._options)
+        tables = made.iter_batches(batch_size=None, batch_format="pyarrow")
+        self._rows = chain.from_iterable(table.to_pylist() for table in tables)
+
+    def done(self) -> dict[str, Any]:
+        """Return the row of a shard that has been made since: key, data and error."""
+        return next(self._rows)
 
 
-def _work(encoder: bytes, shards: pa.Table) -> pa.Table:
+def _task(shard: Shard) -> str:
+    told = {"key": shard.key, "ids": shard.ids, "texts": shard.texts, "languages": shard.languages}
+    return json.dumps(told)
+
+
+def _work(encoder: bytes, tasks: pa.Table) -> pa.Table:
     """Make shards; a user's mistake comes back as a row of its own, since Ray would wrap it."""
-    rows: list[dict[str, Any]] = []
-    for row in shards.to_pylist():
+    rows: list[dict[str, str | bytes]] = []
+    for text in tasks["task"].to_pylist():
+        task = json.loads(text)
         try:
-            rows.append({"data": work(encoder, **row), "error": ""})
+            rows.append({"key": task["key"], "data": work(encoder, **task), "error": ""})
         except PanglotError as error:
-            rows.append({"data": b"", "error": str(error)})
-        rows[-1]["key"] = row["key"]
+            rows.append({"key": task["key"], "data": b"", "error": str(error)})
     return pa.Table.from_pylist(rows, _DONE)

@@ -16,6 +16,7 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot._files import atomic_file, digest
 from panglot.encoders.protocol import LanguageAware
+from panglot.search._checks import check_encoded
 
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder, Vectors
@@ -61,10 +62,8 @@ class Shard:
         return [document.language for document in self.documents]
 
 
-def encoded(encoder: Encoder, key: str, ids: Sequence[str], texts: Sequence[str], languages: Sequence[str]) -> bytes:
-    """Return what the file of a shard holds: its vectors as ``.npy``, then the SHA-256 of key and vectors.
-
-    This is all that a process or a node of a cluster does.
+def vectors_of(encoder: Encoder, ids: Sequence[str], texts: Sequence[str], languages: Sequence[str]) -> Vectors:
+    """Return the vectors of documents.
 
     Raises:
         PanglotError: The encoder fails, or gives something else than a row of finite numbers a text.
@@ -73,19 +72,16 @@ def encoded(encoder: Encoder, key: str, ids: Sequence[str], texts: Sequence[str]
         found = encoder.encode(texts, "passage", ids=ids, languages=languages)
     else:
         found = encoder.encode(texts, "passage", ids=ids)
-    vectors = np.ascontiguousarray(found, "<f4")
-    if vectors.ndim != 2 or len(vectors) != len(texts):
-        raise PanglotError(
-            f"the encoder {encoder.name} gave an array of shape {vectors.shape} for {len(texts)} texts",
-            cure="return one row per text",
-        )
-    if len(wrong := np.flatnonzero(~np.isfinite(vectors).all(axis=1))):
-        raise PanglotError(
-            f"the encoder {encoder.name} gave a vector that is not finite for the document {ids[wrong[0]]!r}",
-            cure="use another precision, or leave the document out",
-        )
+    return check_encoded(found, ids, encoder)
+
+
+def encoded(encoder: Encoder, key: str, ids: Sequence[str], texts: Sequence[str], languages: Sequence[str]) -> bytes:
+    """Return what the file of a shard holds: its vectors as ``.npy``, then the SHA-256 of key and vectors.
+
+    This is all that a process or a node of a cluster does; it raises what :func:`vectors_of` does.
+    """
     file = io.BytesIO()
-    np.save(file, vectors, allow_pickle=False)
+    np.save(file, vectors_of(encoder, ids, texts, languages), allow_pickle=False)
     return file.getvalue() + _checksum(key, file.getvalue())
 
 

@@ -34,6 +34,16 @@ def as_batch(documents: Sequence[Document]) -> pa.RecordBatch:
     return pa.record_batch([pa.array(column, pa.string()) for column in columns], schema=SCHEMA)
 
 
+def as_documents(batch: pa.RecordBatch) -> list[Document]:
+    """Return the documents in a record batch."""
+    return [_document(row) for row in batch.to_pylist()]
+
+
+def _document(cells: dict[str, Any]) -> Document:
+    fields = cells.pop("fields")
+    return Document(**cells, fields=json.loads(fields) if fields else {})
+
+
 def keys_of(ids: Sequence[str]) -> Keys:
     """Return the :func:`key` of each id."""
     return np.array([key(each) for each in ids], np.uint64)
@@ -74,9 +84,7 @@ class Texts:
 
     def document(self, row: int) -> Document:
         """Return one document."""
-        cells: dict[str, Any] = {name: self.value(row, name) for name in SCHEMA.names}
-        fields = cells.pop("fields")
-        return Document(**cells, fields=json.loads(fields) if fields else {})
+        return _document({name: self.value(row, name) for name in SCHEMA.names})
 
     def rows(self, ids: Sequence[str], keys: Keys) -> Ints:
         """Return the row of each id, -1 where there is none.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from panglot._errors import PanglotError
 from panglot._files import explain_write
 from panglot.remedies import saved
 from panglot.search._head import Head, is_index, opened, probed
+from panglot.search._spool import again, kept
 from panglot.search.document import Document
 from panglot.search.modes import SPACES
 from panglot.search.pool import EVERY, Pool
@@ -38,18 +39,14 @@ def build(
         )
     encoder, base, name = opened(model)
     say = tell or (lambda _: None)
-    # Documents are read twice, the second time beside their vectors; what cannot be read again is held.
-    in_file = isinstance(documents, str | Path)
-    held = [] if in_file else [each for piece in read_documents(documents) for each in piece]
     with explain_write(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    probe = probed(base)
+    probe, shards = probed(base), folder / "shards"
+    spool = shards / "documents.arrows"
 
-    def encoded(tell: Tell) -> Iterator[tuple[list[Document], Vectors]]:
-        given = read_documents(documents if in_file else held, tell=tell)
-        return encode_documents(given, base, folder / "shards", on=on, tell=tell)
-
-    pool = Pool.of((([each.language for each in piece], vectors) for piece, vectors in encoded(say)), len(probe))
+    given = kept(read_documents(documents, tell=say), spool)
+    encoded = encode_documents(given, base, shards, on=on, tell=say)
+    pool = Pool.of((([each.language for each in piece], vectors) for piece, vectors in encoded), len(probe))
     total = sum(pool.counts)
     if not total:
         raise PanglotError("there is no document", field="documents", cure="look at the file")
@@ -62,13 +59,14 @@ def build(
     say(f"writing {total:,} documents in {len(pool.languages) - 1} languages")
     try:
         with place.bulk():
-            for piece, vectors in encoded(lambda _: None):
+            # Every language's mean is known only now: all that was encoded is met again, from its shards.
+            for piece, vectors in encode_documents(again(spool), base, shards, on=on):
                 codes = [each.language for each in piece]
                 place.upsert(piece, {"plain": vectors, "centered": moved(remedy, vectors, codes, "passage")})
     finally:
         place.close()
     Head(name, base.name, base.fingerprint, probe, len(probe), SPACES, store, total).save(folder)
-    shutil.rmtree(folder / "shards", ignore_errors=True)
+    shutil.rmtree(shards, ignore_errors=True)
     say(f"{folder} is written")
     return base
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from panglot._errors import PanglotError
 from panglot.remedies import saved
 from panglot.search._head import Head, check_model, opened
+from panglot.search._shards import vectors_of
 from panglot.search.answer import Answer
 from panglot.search.answering import entries_of, hits_of, reranked_entries
 from panglot.search.asking import language_of
@@ -71,7 +72,7 @@ class Index:
             folder: Where to write; there must be no index yet.
             model: What :func:`panglot.load` understands, or an encoder.
             store: Where documents and vectors are kept: empty for the folder, or ``milvus://host:port/name``.
-            on: Where texts are encoded: empty for here, or ``ray``, or ``ray://host:port``.
+            on: Where texts are encoded: empty for here, or ``processes:N``, ``ray``, or ``ray://host:port``.
             tell: Called with a line for people before each long step.
 
         Raises:
@@ -201,14 +202,15 @@ class Index:
         The languages' means stay those of the building: build anew when languages come or the documents change much.
 
         Raises:
-            PanglotError: The documents cannot be read.
+            PanglotError: The documents cannot be read, or the encoder gives something else than finite vectors.
         """
         from panglot.search.documents import read_documents
 
         number = 0
         for piece in read_documents(documents):
-            vectors = self.encoder.encode([each.passage for each in piece], "passage")
-            centered = moved(self.remedy, vectors, [each.language for each in piece], "passage")
+            codes = [each.language for each in piece]
+            vectors = vectors_of(self.encoder, [each.id for each in piece], [each.passage for each in piece], codes)
+            centered = moved(self.remedy, vectors, codes, "passage")
             self.store.upsert(piece, {"plain": vectors, "centered": centered})
             number += len(piece)
         self._forget_words()

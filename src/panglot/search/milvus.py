@@ -95,6 +95,7 @@ class MilvusStore:
             before = self._stamps([_milvus.key(each) for each in dict.fromkeys(ids)])
             for keys in _milvus.lists(list(before)):
                 self._client.delete(self._main, filter=among("key", keys))
+                self._read.discard(self._main)  # Servers tell no time of a deletion that a session could wait for.
             self._drop_vectors(before)
         return len(before)
 

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from panglot.corpus.registry import read
+from panglot.search._checks import check_encoded
 
 if TYPE_CHECKING:
-    from panglot.encoders.protocol import Encoder
+    from pyarrow import Table
+
+    from panglot.encoders.protocol import Encoder, Side
     from panglot.search.pool import Doubles
 
 FACTS = 20
@@ -24,12 +27,17 @@ def side_shift(encoder: Encoder) -> Doubles:
 
     Args:
         encoder: Gives plain vectors.
+
+    Raises:
+        PanglotError: The encoder gives a vector that is not finite.
     """
     facts = read("starter:train")
     groups = set(sorted(set(facts.passages["group"].to_pylist()))[:FACTS])
-    questions, passages = (
-        [row["text"] for row in table.to_pylist() if row["group"] in groups]
-        for table in (facts.questions, facts.passages)
-    )
-    asked, told = encoder.encode(questions, "question"), encoder.encode(passages, "passage")
-    return asked.mean(axis=0, dtype=np.float64) - told.mean(axis=0, dtype=np.float64)
+
+    def mean(table: Table, side: Side) -> Doubles:
+        rows = [row for row in table.to_pylist() if row["group"] in groups]
+        found = encoder.encode([row["text"] for row in rows], side)
+        checked = check_encoded(found, [row["id"] for row in rows], encoder, f"{side} of the starter collection")
+        return checked.mean(axis=0, dtype=np.float64)
+
+    return mean(facts.questions, "question") - mean(facts.passages, "passage")

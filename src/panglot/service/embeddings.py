@@ -6,8 +6,8 @@ import base64
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from fastapi import Request
-from pydantic import BaseModel, Field
+from fastapi import FastAPI, Request
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from panglot.service.answers import Json
 from panglot.service.errors import DOCUMENTED, RequestError
@@ -15,8 +15,6 @@ from panglot.service.guard import NOTES
 from panglot.service.waiting import outcome
 
 if TYPE_CHECKING:
-    from fastapi import FastAPI
-
     from panglot.encoders.protocol import Side, Vectors
     from panglot.service.engine import Engine
     from panglot.service.limits import Limits
@@ -26,10 +24,18 @@ SIDES: dict[str, Side] = {"": "passage", ":passage": "passage", ":question": "qu
 INPUT_TYPES: dict[str, Side] = {"query": "question", "passage": "passage"}
 
 
+TEXT = {"type": "string", "minLength": 1}
+TEXTS = {
+    "description": "One text or several",
+    "anyOf": [TEXT, {"type": "array", "items": TEXT, "minItems": 1}],
+}
+"""What is taken, for the OpenAPI page; numbers of tokens are read only to be refused in plain words."""
+
+
 class Wanted(BaseModel):
     """Texts to encode. What OpenAI's clients send besides is ignored."""
 
-    input: str | list[str] | list[int] | list[list[int]] = Field(description="One text or several")
+    input: Annotated[str | list[str] | list[int] | list[list[int]], WithJsonSchema(TEXTS)]
     model: str = Field(max_length=1_000, description="NAME, NAME:question or NAME:passage, out of /v1/models")
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Field(ge=1)] | None = Field(
@@ -68,6 +74,18 @@ def add_embeddings(app: FastAPI, engine: Engine) -> None:
     async def model(model: str) -> Json:
         side_of(model, engine.index.encoder.name, None)
         return Json(_card(model))
+
+    def described() -> dict[str, Any]:
+        """Return the OpenAPI page, which says what the model is called and how long its vectors are."""
+        page = FastAPI.openapi(app)
+        names = [engine.index.encoder.name + ending for ending in SIDES]
+        wanted = page["components"]["schemas"][Wanted.__name__]["properties"]
+        wanted["model"]["enum"] = names
+        wanted["dimensions"]["enum"] = [engine.index.store.dimension, None]
+        page["paths"]["/v1/models/{model}"]["get"]["parameters"][0]["schema"]["enum"] = names
+        return page
+
+    app.openapi = described
 
 
 def side_of(asked: str, model: str, input_type: str | None) -> Side:
