@@ -9,14 +9,14 @@ moment; the same command goes on. No test set is read.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import mlqa_dev
 import panglot
-from _common import DATA, RESULTS, record
+from _common import DATA, RESULTS, record, table
 
 LANGUAGES = ("any", "same", "drawn")
+MEASURES = ("monolingual.mAP", "crosslingual.mAP", "multilingual.mAP", "multilingual.rank_distance")
 
 
 def main(data_dir: Path, runs: Path, pairs: int, seed: int, to: Path) -> None:
@@ -40,8 +40,10 @@ def main(data_dir: Path, runs: Path, pairs: int, seed: int, to: Path) -> None:
         )  # fmt: skip
         models.append(str(output))
     found = panglot.compare(models, test=[str(data / "mlqa-held")], seed=seed)
-    record(to, figures=found.figures, mined=counts, pairs=pairs, seed=seed)
-    sys.stdout.write(f"{found!r}\n{to} is written\n")
+    compared = found.figures["datasets"]["mlqa-held"]
+    record(to, compared={name: compared[name] for name in MEASURES}, mined=counts, pairs=pairs, seed=seed)
+    rows = [[model, *(f"{compared[name]['values'][model]:.3f}" for name in MEASURES)] for model in found.evaluations]
+    print(table(["model", *MEASURES], rows))
 
 
 if __name__ == "__main__":
