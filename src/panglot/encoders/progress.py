@@ -1,4 +1,4 @@
-"""A bar on standard error for encodings that take a while."""
+"""How far long work is, on standard error: a bar on a terminal, else a line now and then."""
 
 from __future__ import annotations
 
@@ -13,21 +13,30 @@ if TYPE_CHECKING:
 
 PATIENCE = 2.0
 """Seconds of work before a bar appears."""
+PAUSE = 30.0
+"""Seconds between two lines where there is no terminal."""
 
 
 @contextlib.contextmanager
 def progress(label: str, total: int | None, unit: str = "texts") -> Generator[Callable[[int], None]]:
     """Yield a function to call with the number of texts, or of another ``unit``, just finished.
 
-    A bar with the rate and the time left appears after :data:`PATIENCE` seconds, on a terminal only. Inside
-    another one, the outer bar is advanced instead.
+    On a terminal a bar with the rate and the time left appears after :data:`PATIENCE` seconds; elsewhere, as in a log,
+    a line every :data:`PAUSE` seconds. Inside another one, the outer one is advanced instead.
     """
     if outer := _active.get():
         yield outer
         return
-    if not sys.stderr.isatty():
-        yield lambda _done: None
-        return
+    with (_bar if sys.stderr.isatty() else _lines)(label, total, unit) as advance:
+        token = _active.set(advance)
+        try:
+            yield advance
+        finally:
+            _active.reset(token)
+
+
+@contextlib.contextmanager
+def _bar(label: str, total: int | None, unit: str) -> Generator[Callable[[int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -52,12 +61,27 @@ def progress(label: str, total: int | None, unit: str = "texts") -> Generator[Ca
             bar.start()
             bar.update(task, advance=0, completed=finished, rate=f"{finished / spent:.0f} {unit}/s")
 
-    token = _active.set(advance)
     try:
         yield advance
     finally:
-        _active.reset(token)
         bar.stop()
+
+
+@contextlib.contextmanager
+def _lines(label: str, total: int | None, unit: str) -> Generator[Callable[[int], None]]:
+    begun = told = time.monotonic()
+    finished = 0
+
+    def advance(done: int) -> None:
+        nonlocal finished, told
+        finished += done
+        now = time.monotonic()
+        if now - told > PAUSE:
+            told = now
+            of = f" of {total:,}" if total else ""
+            print(f"{label}: {finished:,}{of} {unit}, {finished / (now - begun):.0f} {unit}/s", file=sys.stderr)
+
+    yield advance
 
 
 def be_quiet() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from panglot._errors import PanglotError
 from panglot._files import explain_write
+from panglot.encoders.progress import progress
 from panglot.remedies import saved
 from panglot.search._head import Head, is_index, opened, probed
 from panglot.search._spool import again, kept
@@ -46,7 +47,8 @@ def build(
 
     given = kept(read_documents(documents, tell=say), spool)
     encoded = encode_documents(given, base, shards, on=on, tell=say)
-    pool = Pool.of((([each.language for each in piece], vectors) for piece, vectors in encoded), len(probe))
+    with progress("encoding", None, "documents"):
+        pool = Pool.of((([each.language for each in piece], vectors) for piece, vectors in encoded), len(probe))
     total = sum(pool.counts)
     if not total:
         raise PanglotError("there is no document", field="documents", cure="look at the file")
