@@ -1,7 +1,7 @@
 """Encoding a corpus for search beside ``SentenceTransformer.encode``: speed, what it costs in mAP, peak memory.
 
     python benchmarks/search_encoding.py --texts 2000 --repeats 3      # speed
-    python benchmarks/search_encoding.py --texts 54377 --repeats 1     # speed and peak memory on the whole help corpus
+    python benchmarks/search_encoding.py --texts 54377 --repeats 1 --sides panglot    # the whole help corpus
     python benchmarks/search_encoding.py --texts 0 --quality           # mAP on XQuAD-R of either side's vectors
     python benchmarks/search_encoding.py --texts 0 --made 1000000      # peak memory of reading and encoding made rows
 
@@ -130,7 +130,7 @@ def _our_work(path: Path, side: str, options: argparse.Namespace) -> Callable[[]
 
 def speed(options: argparse.Namespace) -> dict[str, Any]:
     """Let the sides take turns, and return their figures."""
-    sides = [BASE, HERE, *(f"processes:{count}" for count in options.processes)]
+    sides = [*options.sides, *(f"processes:{count}" for count in options.processes)]
     runs: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
     with tempfile.TemporaryDirectory() as folder:
         _child(options, "write", folder, "--texts", str(options.texts))
@@ -141,7 +141,7 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
         side: {
             "texts_per_second": statistics.median(run["texts"] / run["seconds"] for run in each),
             "ratio": statistics.median(
-                base["seconds"] / run["seconds"] for base, run in zip(runs[BASE], each, strict=True)
+                base["seconds"] / run["seconds"] for base, run in zip(runs[sides[0]], each, strict=True)
             ),
             "peak_mib": max(run["peak_mib"] for run in each),
             "runs": each,
@@ -214,6 +214,7 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     found.add_argument("--texts", type=int, default=2000, help="passages of the speed comparison; 0: none")
     found.add_argument("--repeats", type=int, default=3)
+    found.add_argument("--sides", nargs="+", choices=(BASE, HERE), default=[BASE, HERE], help="ratios are to the first")
     found.add_argument("--processes", type=int, nargs="*", default=[], help="panglot in so many processes too")
     found.add_argument("--quality", action="store_true", help="measure mAP on XQuAD-R too")
     found.add_argument("--made", type=int, default=0, help="made rows whose peak memory is measured")

@@ -165,7 +165,10 @@ def main() -> None:
     passages = read("libreoffice-help", data_dir=options.data_dir)
     titles = [each for each in dict.fromkeys(passages.questions["text"].to_pylist()) if each.strip()]
     questions = [titles[row] for row in np.random.default_rng(1).permutation(len(titles))]
-    index = index_of(options.data_dir, options.documents)
+    index = options.index or index_of(options.data_dir, options.documents)
+    opened = Index.open(index)
+    count = len(opened)
+    opened.close()
     found: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory() as name:
         compared = sides(index, Path(name))
@@ -181,7 +184,7 @@ def main() -> None:
                 found.setdefault(side, []).append(load.figures())
                 print(side, {key: value for key, value in found[side][-1].items() if key != "mib"}, flush=True)
     record(
-        options.json, options.threads, documents=options.documents or len(passages.passages), clients=options.clients,
+        options.json, options.threads, documents=count, clients=options.clients,
         seconds=60 * options.memory or options.seconds, sides=found,
     )  # fmt: skip
 
@@ -203,6 +206,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the options."""
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     found.add_argument("--documents", type=int, default=0, help="passages in the index; 0: all 54,377")
+    found.add_argument("--index", type=Path, help="an index of the help corpus that is there already")
     found.add_argument("--clients", type=int, default=32)
     found.add_argument("--seconds", type=float, default=60.0, help="of load on a server, after the warm-up")
     found.add_argument("--repeats", type=int, default=3)
