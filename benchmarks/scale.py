@@ -79,7 +79,7 @@ def panglot_start(folder: Path, rows: int) -> dict[str, Any]:
     # Its own cache: the first time must find all that the stages before may have left in the user's.
     os.environ["PANGLOT_CACHE"] = str(folder / "training")
     begin = time.perf_counter()
-    data = load(Settings(on=(str(folder / "panglot" / "whole"),), output=str(folder / "run"), data_dir=str(DATA)))
+    data = load(Settings(on=(str(folder / "panglot" / "whole"),), output=folder / "run", data_dir=DATA))
     identity = data.digests
     batch = Plan(data.sources, Policy("hybrid-row", batch_size=BATCH))(0)
     seconds = time.perf_counter() - begin

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _SHOWN = ("id", "text", "title", "language", "group", "fields")
 _FORMAT = 1
 _SLACK = 1e-5  # Milvus adds in single precision.
+_FRESH = 5.0  # seconds; counts take a request a language
 
 
 class MilvusStore:
@@ -58,6 +60,7 @@ class MilvusStore:
         self._main = self._collection(self.spaces[0])
         self._client: Any = _milvus.connect(self._address)
         self._read: set[str] = set()
+        self._counted: tuple[float, dict[str, int]] | None = None
         with explained(self._address):
             if not self._known():
                 if not create:
@@ -73,6 +76,7 @@ class MilvusStore:
             PanglotError: Also where a text has more than 65,535 bytes.
         """
         checked = check_documents(documents, vectors, self.spaces, self.dimension)
+        self._counted = None
         stamp = uuid.uuid4().hex
         rows = [_row(document, stamp) for document in documents]
         floats = {space: each.astype(np.float32) for space, each in checked.items()}
@@ -91,6 +95,7 @@ class MilvusStore:
 
     def delete(self, ids: Collection[str]) -> int:
         """See :meth:`~panglot.search.store.Store.delete`."""
+        self._counted = None
         with explained(self._address):
             before = self._stamps([_milvus.key(each) for each in dict.fromkeys(ids)])
             for keys in _milvus.lists(list(before)):
@@ -145,11 +150,14 @@ class MilvusStore:
 
     def counts(self) -> dict[str, int]:
         """See :meth:`~panglot.search.store.Store.counts`."""
-        with explained(self._address):
-            known = self._query(self._about, 'key >= "language/"', ("value",))
-            languages = [row["value"] for row in known if row["key"].startswith("language/")]
-            counts = {each: self._count(among("code", [_milvus.code(each)])) for each in languages}
-        return by_size([{language: count for language, count in counts.items() if count}])
+        now = time.monotonic()
+        if self._counted is None or now - self._counted[0] > _FRESH:
+            with explained(self._address):
+                known = self._query(self._about, 'key >= "language/"', ("value",))
+                languages = [row["value"] for row in known if row["key"].startswith("language/")]
+                counts = {each: self._count(among("code", [_milvus.code(each)])) for each in languages}
+            self._counted = now, by_size([{language: count for language, count in counts.items() if count}])
+        return dict(self._counted[1])
 
     def ids(self) -> Iterator[list[str]]:
         """See :meth:`~panglot.search.store.Store.ids`."""
