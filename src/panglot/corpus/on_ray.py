@@ -32,8 +32,13 @@ def started(processors: int | None = None) -> Generator[Chunks]:
         processors: How many a Ray that is started here may use; by default all but one, which reads and joins.
 
     Raises:
-        PanglotError: Ray is not installed, or does not start.
+        PanglotError: Ray is not installed, or does not start, or ``RAY_ADDRESS`` is ``ray://…``.
     """
+    if os.environ.get("RAY_ADDRESS", "").startswith("ray://"):
+        raise PanglotError(
+            "Ray Data does not read rows from outside of a cluster", field="RAY_ADDRESS",
+            cure="run the same on one of its nodes, with RAY_ADDRESS=auto",
+        )  # fmt: skip
     with cluster("", "reading rows in workers", processors):
         yield _read
 
