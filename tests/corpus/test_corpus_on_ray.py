@@ -73,5 +73,5 @@ def test_ray_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_cluster_is_not_asked_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
-    with pytest.raises(PanglotError, match="outside of a cluster.*RAY_ADDRESS=auto"), on_ray.started():
+    with pytest.raises(PanglotError, match=r"outside of a cluster.*RAY_ADDRESS=auto"), on_ray.started():
         pass
