@@ -164,7 +164,7 @@ class LanceDb:
 
     def search(self, question: Vectors) -> list[int]:
         asked = self.table.search(question).distance_type("dot").ef(SEARCH).nprobes(20).refine_factor(5)
-        return asked.limit(K).select(["id"]).to_arrow()["id"].to_pylist()
+        return asked.limit(K).select(["id", "_distance"]).to_arrow()["id"].to_pylist()
 
 
 SIDES: dict[str, tuple[str, type[Side]]] = {

@@ -25,12 +25,12 @@ SMALLEST = 20_000
 VISITS = 32
 """Rows that a search visits for each candidate it returns, about: from there on a scan is cheaper."""
 
-_LINKS, _BUILD, _SEARCH = 16, 128, 64
+_LINKS, _BUILD, _SEARCH = 16, 128, 128
 _PIECE = 4096
 
 
 def candidates(k: int) -> int:
-    """Return how many candidates are rescored for ``k`` results: recall@10 is .999 on vectors in clusters.
+    """Return how many candidates are rescored for ``k`` results.
 
     >>> candidates(10)
     52
