@@ -64,6 +64,9 @@ def answer(path: Path, values: Mapping[str, Any]) -> None:
 
 def peak_mib() -> float:
     """Return the most memory that this process has held until now, in MiB."""
+    status = Path("/proc/self/status")
+    if status.exists():  # What getrusage tells on Linux begins with the size of the process that started this one.
+        return int(status.read_text("utf-8").split("VmHWM:")[1].split()[0]) / (1 << 10)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / (1 << 20) if sys.platform == "darwin" else most / (1 << 10)
 

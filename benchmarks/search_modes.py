@@ -3,10 +3,11 @@
     python benchmarks/mlqa_dev.py ../shared/data runs/data
     python benchmarks/search_modes.py --on runs/data/mlqa-held --grid      # where the constants were chosen
     python benchmarks/search_modes.py --on xquad-r
-    python benchmarks/search_modes.py --on libreoffice-help --languages en,de,fr,es,ja,zh,ru,pt-BR --groups 200
+    python benchmarks/search_modes.py --on libreoffice-help --languages de,en,es,fi,fr,id,ja,ru,tr,zh --groups 200
 
 Every mode's score is a dot product of moved vectors, so that whole rankings are measured, by the same functions; plain
-is `panglot evaluate`. Help pages: a title in one language asks for its page in another.
+is `panglot evaluate`. Help pages: a title in one language asks for its page in another. With ``--split FOLDER`` nothing
+is measured: FOLDER/train is written, all groups but those that ``--groups`` draws, and FOLDER/held, those.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 import panglot
 from _common import DATA, RESULTS, record, table
@@ -32,24 +34,24 @@ from panglot.search.modes import HEAD, SHARE, head_mean
 from panglot.search.pool import Doubles, Pool
 from panglot.search.sides import side_shift
 
+Bools = npt.NDArray[np.bool_]
 GRID = [(head, share) for head in (1, 3, 5, 10) for share in (0.3, 0.5, 0.7, 1.0) if (head, share) != (HEAD, SHARE)]
 READER_WEIGHTS = (0.02, 0.05, 0.1)
 BIAS = ("rank_distance", "self_preference@10", "language_preference_rate", "rank_correlation", "complete@20")
 
 
-def read(name: str, languages: Sequence[str] | None, groups: int | None, data_dir: Path, seed: int) -> Collection:
-    """Return a set, its questions cut to those of some groups drawn at random."""
+def read(name: str, languages: Sequence[str] | None, data_dir: Path) -> Collection:
+    """Return a set in some languages."""
     found = Collection.open(name) if Path(name).is_dir() else panglot.read(name, data_dir=data_dir)
-    if languages:
-        found = found.select(languages)
-    if groups:
-        asked: list[str] = found.questions["group"].to_pylist()
-        distinct = sorted(set(asked))
-        order = np.random.default_rng(seed).permutation(len(distinct))
-        chosen = {distinct[row] for row in order[:groups].tolist()}
-        marks = np.array([group in chosen for group in asked])
-        found = found.keep(marks, np.ones(found.passages.num_rows, bool))
-    return found
+    return found.select(languages) if languages else found
+
+
+def drawn(collection: Collection, groups: int, seed: int) -> tuple[Bools, Bools]:
+    """Mark the questions and passages of some groups drawn at random among those of questions."""
+    asked, said = (table["group"].to_numpy() for table in (collection.questions, collection.passages))
+    distinct = np.unique(asked)
+    chosen = distinct[np.random.default_rng(seed).permutation(len(distinct))[:groups]]
+    return np.isin(asked, chosen), np.isin(said, chosen)
 
 
 def rankings(
@@ -116,7 +118,14 @@ def main() -> None:
     """Measure, print and write."""
     options = parser().parse_args()
     languages = [code.strip() for code in options.languages.split(",")] if options.languages else None
-    collection = read(options.on, languages, options.groups, options.data_dir, options.seed)
+    collection = read(options.on, languages, options.data_dir)
+    if options.groups:
+        asked, said = drawn(collection, options.groups, options.seed)
+        if options.split:
+            collection.keep(~asked, ~said, options.split / "train")
+            collection.keep(asked, said, options.split / "held")
+            return
+        collection = collection.keep(asked, np.ones(len(said), bool))
     print(collection)
     encoder = cached(panglot.load(options.model))
     questions, passages = encode(encoder, collection)
@@ -149,6 +158,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--model", default="bundled")
     found.add_argument("--languages", help="keep these only")
     found.add_argument("--groups", type=int, help="questions of so many groups only, drawn")
+    found.add_argument("--split", type=Path, metavar="FOLDER", help="write two sets instead of measuring")
     found.add_argument("--grid", action="store_true", help="what balancing could take away, to choose by")
     found.add_argument("--draws", type=int, default=1000)
     found.add_argument("--seed", type=int, default=0)
