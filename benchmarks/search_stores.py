@@ -5,8 +5,8 @@
 
 For each side: seconds to build, bytes on the disk, seconds to open, p50 and p99 of one question at a time, questions
 per second of 32 clients (threads), recall@10 against exact search, and peak memory while building and while searching,
-in a process of its own each. Vectors are made in clusters, or those of ``--file`` (``.npy``, unit length); questions
-are noisy vectors of theirs.
+in a process of its own each. Vectors and questions are mixtures of two vectors of real passages, half to all of the one
+and the rest of the other, so that they lie as the bundled model's do; questions have some noise beside.
 """
 
 from __future__ import annotations
@@ -23,22 +23,35 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from _common import RESULTS, answer, child, peak_mib, record, table
+from _common import DATA, RESULTS, answer, child, peak_mib, record, table
 from _search_sides import PIECE, SIDES, K, Vectors, language
 
-DIMENSION, QUESTIONS = 384, 1000
+QUESTIONS = 1000
 
 
-def made(path: Path, count: int) -> Vectors:
-    """Write vectors as encoders make them, in clusters of some twenty and all to one side, and return them mapped."""
+def real(name: str, data_dir: Path) -> Vectors:
+    """Return the vectors of a set's passages by the bundled model."""
+    import panglot
+    from panglot.encoders.cache import cached
+
+    texts = panglot.read(name, data_dir=data_dir).passages["text"].to_pylist()
+    return cached(panglot.load("bundled")).encode(texts, "passage")
+
+
+def mixed(base: Vectors, count: int, dice: np.random.Generator) -> Vectors:
+    """Return mixtures of two vectors each, of unit length."""
+    one, other = dice.integers(0, len(base), (2, count))
+    share = dice.uniform(0.5, 1, (count, 1)).astype(np.float32)
+    return unit(share * base[one] + (1 - share) * base[other])
+
+
+def made(path: Path, base: Vectors, count: int) -> Vectors:
+    """Write so many mixtures, and return them mapped."""
     dice = np.random.default_rng(0)
-    side = 1.5 * dice.normal(size=DIMENSION).astype(np.float32)
-    centres = dice.normal(size=(max(1, count // 20), DIMENSION)).astype(np.float32)
-    held: Any = np.lib.format.open_memmap(path, "w+", np.float32, (count, DIMENSION))
+    held: Any = np.lib.format.open_memmap(path, "w+", np.float32, (count, base.shape[1]))
     for begin in range(0, count, PIECE):
-        size = min(PIECE, count - begin)
-        noise = dice.normal(size=(size, DIMENSION)).astype(np.float32)
-        held[begin : begin + size] = unit(centres[dice.integers(0, len(centres), size)] + noise + side)
+        end = min(begin + PIECE, count)
+        held[begin:end] = mixed(base, end - begin, dice)
     held.flush()
     return mapped(path)
 
@@ -53,12 +66,11 @@ def unit(vectors: npt.NDArray[Any]) -> Vectors:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def asked(vectors: Vectors) -> Vectors:
-    """Return questions: vectors with noise of a third of their length."""
+def asked(base: Vectors) -> Vectors:
+    """Return questions: other mixtures, with noise of a fifth of their length."""
     dice = np.random.default_rng(1)
-    rows = np.sort(dice.integers(0, len(vectors), QUESTIONS))
-    noise = unit(dice.normal(size=(QUESTIONS, vectors.shape[1])).astype(np.float32))
-    return unit(np.asarray(vectors[rows]) + noise / 3)
+    noise = unit(dice.normal(size=(QUESTIONS, base.shape[1])).astype(np.float32))
+    return unit(mixed(base, QUESTIONS, dice) + noise / 5)
 
 
 def nearest(vectors: Vectors, questions: Vectors, wanted: str) -> list[list[int]]:
@@ -163,12 +175,8 @@ def main() -> None:
 
 def compared(work: Path, options: argparse.Namespace) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what each side did, and what it was asked."""
-    if options.file:
-        (work / "vectors.npy").symlink_to(options.file.resolve())
-        vectors = mapped(work / "vectors.npy")
-    else:
-        vectors = made(work / "vectors.npy", options.vectors)
-    questions = asked(vectors)
+    base = real(options.on, options.data_dir)
+    vectors, questions = made(work / "vectors.npy", base, options.vectors), asked(base)
     np.save(work / "questions.npy", questions)
     truth = {wanted: nearest(vectors, questions, wanted) for wanted in ("", "de")}
     common = ["--folder", str(work), "--clients", str(options.clients), "--seconds", str(options.seconds)]
@@ -185,14 +193,15 @@ def compared(work: Path, options: argparse.Namespace) -> tuple[dict[str, Any], d
         sides[name] = {**built[index], **done, "recall@10": recall}
         print(f"{name}: recall@10 {recall:.4f}, p50 {done['p50_ms']:.2f} ms", flush=True)
     about = {"vectors": len(vectors), "dimension": vectors.shape[1], "questions": len(questions), "k": K}
-    return sides, {**about, "made": not options.file}
+    return sides, {**about, "mixed_from": len(base), "on": options.on}
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the options."""
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     found.add_argument("--vectors", type=int, default=54_000, help="how many to make")
-    found.add_argument("--file", type=Path, help="a .npy of unit vectors instead")
+    found.add_argument("--on", default="xquad-r", help="the set whose passages' vectors are mixed")
+    found.add_argument("--data-dir", type=Path, default=DATA, help="the folder of data sets")
     found.add_argument("--clients", type=int, default=32)
     found.add_argument("--seconds", type=float, default=10, help="how long the clients ask")
     found.add_argument("--only", nargs="+", choices=SIDES, help="some sides only")

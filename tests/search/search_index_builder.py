@@ -37,7 +37,7 @@ class Slow(Biased):
 
 
 if __name__ == "__main__":
-    _graph.SMALLEST, encoding.SHARD = 10, 4
+    _graph.SMALLEST, _graph.VISITS, encoding.SHARD = 10, 0, 4
     upsert = EmbeddedStore.upsert
 
     def told(self: EmbeddedStore, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:

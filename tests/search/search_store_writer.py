@@ -25,7 +25,7 @@ def operations(seed: int, store: EmbeddedStore | Model) -> Iterator[int]:
 
 
 if __name__ == "__main__":
-    _merging.MANY, _graph.SMALLEST = 3, 10
+    _merging.MANY, _graph.SMALLEST, _graph.VISITS = 3, 10, 0
     for number in operations(int(sys.argv[2]), EmbeddedStore(Path(sys.argv[1]))):
         sys.stdout.write(f"{number}\n")
         sys.stdout.flush()

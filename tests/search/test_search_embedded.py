@@ -216,6 +216,22 @@ def test_a_graph_finds_nearly_all_of_the_ten_best(tmp_path: Path, monkeypatch: p
     assert not scans
 
 
+def test_where_no_width_finds_enough_there_is_no_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_graph, "SMALLEST", 2000)
+    vectors = clusters(6000)
+    widths: list[int] = []
+    for number, enough in enumerate((0.0, 1.1)):
+        monkeypatch.setattr(_graph, "RECALL", enough)
+        monkeypatch.setattr(_graph, "WIDTHS", (1, 8, 64, 256))
+        store = filled(tmp_path / str(number), vectors)
+        (part,) = store._current().manifest.parts
+        widths.append(part.graphs["plain"][1] if part.graphs else 0)
+        assert ("plain.usearch" in part.files) == bool(part.graphs)
+    assert widths == [1, 0]
+    found = store.search("plain", vectors[:5], 1)
+    assert [hits[0].id for hits in found] == [f"{row:05}" for row in range(5)]
+
+
 def test_what_is_added_in_bulk_becomes_one_segment(tmp_path: Path) -> None:
     store = filled(tmp_path, clusters(4000)[:, :8])
     assert [len(segment.texts) for segment in store._current().segments] == [4000]
@@ -233,6 +249,7 @@ def test_segments_stay_few(tmp_path: Path) -> None:
 
 def test_damage_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_graph, "SMALLEST", 10)
+    monkeypatch.setattr(_graph, "VISITS", 0)
     vectors = {space: Dice(0).vectors(30) for space in SPACES}
     store = EmbeddedStore.create(tmp_path / "store", spaces=SPACES, dimension=DIMENSION)
     store.upsert([Document(str(number), "x") for number in range(30)], vectors)

@@ -2,10 +2,12 @@
 
 The graph only finds candidates; their order comes from the stored vectors. So it can be coarse, and is smaller and
 some times faster to build and to search than one over half-precision numbers, at a higher recall after rescoring.
+How wide it must be searched depends on the vectors and grows with their number: that is measured when it is built.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,11 +24,18 @@ if TYPE_CHECKING:
 SMALLEST = 20_000
 """Rows from which a segment has a graph; fewer are scanned, exactly, in about a millisecond."""
 
-VISITS = 32
-"""Rows that a search visits for each candidate it returns, about: from there on a scan is cheaper."""
+VISITS = 16
+"""Rows that a search visits for each candidate it looks at, about: from there on a scan is cheaper."""
 
-_LINKS, _BUILD, _SEARCH = 16, 128, 128
+_LINKS, _BUILD = 16, 128
 _PIECE = 4096
+WIDTHS = (128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
+"""How many candidates a search for ten may look at."""
+
+RECALL = 0.993
+"""What must be found of the ten nearest of :data:`_PROBES` rows moved by noise of half their length."""
+
+_PROBES, _NEAREST = 500, 10
 
 
 def candidates(k: int) -> int:
@@ -55,8 +64,8 @@ def build(vectors: Halves, factor: float, path: Path) -> None:
     from usearch.index import Index
 
     graph = Index(
-        ndim=vectors.shape[1], metric="ip", dtype="i8", connectivity=_LINKS,
-        expansion_add=_BUILD, expansion_search=_SEARCH, enable_key_lookups=False,
+        ndim=vectors.shape[1], metric="ip", dtype="i8", connectivity=_LINKS, expansion_add=_BUILD,
+        enable_key_lookups=False,
     )  # fmt: skip
     order = np.random.default_rng(0).permutation(len(vectors))
     with progress("linking vectors", len(vectors), "vectors") as advance:
@@ -69,15 +78,53 @@ def build(vectors: Halves, factor: float, path: Path) -> None:
         raise OSError(str(error)) from error
 
 
+def width(path: Path, vectors: Halves, factor: float) -> int:
+    """Return the least of :data:`WIDTHS` at which a graph finds enough, or 0 where none does, or only at a scan's cost.
+
+    Args:
+        path: What :func:`build` wrote.
+        vectors: What it was built over.
+        factor: The :func:`scale` it was built with.
+    """
+    dice = np.random.default_rng(1)
+    rows = np.sort(dice.choice(len(vectors), min(_PROBES, len(vectors)), replace=False))
+    noise = dice.normal(size=(len(rows), vectors.shape[1]))
+    asked = vectors[rows] + noise / (2 * np.linalg.norm(noise, axis=1, keepdims=True))
+    asked = (asked / np.linalg.norm(asked, axis=1, keepdims=True)).astype(np.float32)
+    best = _best(vectors, asked)
+    for each in WIDTHS:
+        if each * VISITS >= len(vectors):
+            break
+        graph = Graph(path, factor, each)
+        found = 0
+        for question, right in zip(asked, best, strict=True):
+            near = graph.near(question, candidates(_NEAREST))
+            score = vectors[near].astype(np.float32) @ question
+            found += int(np.count_nonzero(score >= right))
+        if found >= RECALL * len(best) * _NEAREST:
+            return each
+    return 0
+
+
+def _best(vectors: Halves, asked: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the score of the tenth-best row of each question, a little less, for sums are rounded."""
+    best = np.full((len(asked), _NEAREST), -np.inf, np.float32)
+    for part in pieces(len(vectors), 16 * _PIECE):
+        both = np.hstack([best, asked @ vectors[part].astype(np.float32).T])
+        best = np.partition(both, both.shape[1] - _NEAREST, axis=1)[:, -_NEAREST:]
+    return best.min(axis=1) - 1e-6
+
+
 class Graph:
     """A graph in a memory-mapped file.
 
     Args:
         path: What :func:`build` wrote.
         factor: The :func:`scale` it was built with.
+        width: How many candidates a search for ten looks at.
     """
 
-    def __init__(self, path: Path, factor: float) -> None:
+    def __init__(self, path: Path, factor: float, width: int) -> None:
         from usearch.index import Index
 
         try:
@@ -86,10 +133,13 @@ class Graph:
             graph = None
         if graph is None:
             raise FileNotFoundError(2, "not a graph, or not there", str(path))
-        graph.expansion_search = _SEARCH
-        self._graph, self._factor = graph, factor
+        self._graph, self._factor, self._width = graph, factor, width
+
+    def wide(self, count: int) -> int:
+        """Return how many candidates a search for the ``count`` nearest looks at."""
+        return max(count, math.ceil(self._width * count / candidates(_NEAREST)))
 
     def near(self, question: npt.NDArray[np.float32], count: int) -> Ints:
-        """Return about the ``count`` nearest rows, without order."""
-        found = self._graph.search(codes(question, self._factor), count, threads=1)
-        return np.asarray(found.keys).astype(np.int64)
+        """Return about the ``count`` nearest rows, by 8-bit numbers."""
+        found = self._graph.search(codes(question, self._factor), self.wide(count), threads=1)
+        return np.asarray(found.keys)[:count].astype(np.int64)

@@ -27,7 +27,7 @@ class Part:
         name: Of the folder.
         rows: How many documents it has, deleted ones included.
         languages: Its languages and how many rows each has; rows lie in this order.
-        scales: For each space that has a graph, the factor it was built with.
+        graphs: For each space that has a graph, the factor it was built with and how wide it is searched.
         files: For each file its bytes and its SHA-256.
         deleted: The file of :attr:`files` that marks deleted rows; empty: none is deleted.
     """
@@ -35,7 +35,7 @@ class Part:
     name: str
     rows: int
     languages: tuple[tuple[str, int], ...]
-    scales: Mapping[str, float]
+    graphs: Mapping[str, tuple[float, int]]
     files: Mapping[str, tuple[int, str]]
     deleted: str = ""
 
@@ -117,7 +117,8 @@ def synced(path: Path) -> None:
 def _part(values: dict[str, Any]) -> Part:
     files = {name: (size, sha) for name, (size, sha) in values["files"].items()}
     languages = tuple((language, rows) for language, rows in values["languages"])
-    return Part(values["name"], values["rows"], languages, values["scales"], files, values["deleted"])
+    graphs = {space: (factor, width) for space, (factor, width) in values["graphs"].items()}
+    return Part(values["name"], values["rows"], languages, graphs, files, values["deleted"])
 
 
 def _digest(values: Mapping[str, Any]) -> str:

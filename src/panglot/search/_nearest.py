@@ -77,7 +77,7 @@ def _walk(table: Table, question: npt.NDArray[np.float32], k: int, wanted: Wante
     left_out = len(table.vectors) / wanted.live
     # Twice as many where some are not wanted, for a graph is less exact about those farther off.
     count = math.ceil(_graph.candidates(k) * left_out * min(2, left_out))
-    while count * _graph.VISITS < wanted.live:
+    while table.graph.wide(count) * _graph.VISITS < wanted.live:
         rows = wanted.among(table.graph.near(question, count))
         if 2 * len(rows) >= _graph.candidates(k):
             score, _ = _scored(table.vectors, rows, question)

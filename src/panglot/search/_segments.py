@@ -85,7 +85,7 @@ class Segment:
         if known:
             return replace(known, part=part, deleted=deleted, spans=spans)
         texts = Texts(place / "documents.arrow", _mapped(place / "keys.npy"))
-        graphs = {space: Graph(place / f"{space}.usearch", factor) for space, factor in part.scales.items()}
+        graphs = {space: Graph(place / f"{space}.usearch", *built) for space, built in part.graphs.items()}
         tables = {space: Table(_mapped(place / f"{space}.npy"), graphs.get(space)) for space in spaces}
         return cls(part, texts, tables, deleted, spans)
 

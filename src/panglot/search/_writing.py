@@ -63,15 +63,19 @@ def write_segment(
                 languages[counted["values"]] = languages.get(counted["values"], 0) + counted["counts"]
             done += batch.num_rows
     np.save(folder / "keys.npy", key_table(keys))
-    scales: dict[str, float] = {}
+    built: dict[str, tuple[float, int]] = {}
     for space in spaces if graphs and rows >= _graph.SMALLEST else ():
         vectors = np.asarray(np.load(folder / f"{space}.npy", mmap_mode="r", allow_pickle=False))
-        scales[space] = _graph.scale(vectors)
-        _graph.build(vectors, scales[space], folder / f"{space}.usearch")
+        path, factor = folder / f"{space}.usearch", _graph.scale(vectors)
+        _graph.build(vectors, factor, path)
+        if width := _graph.width(path, vectors, factor):
+            built[space] = factor, width
+        else:
+            path.unlink()
     files = {path.name: _manifest.described(path) for path in sorted(folder.iterdir())}
     _manifest.synced(folder)
     _manifest.synced(folder.parent)
-    return _manifest.Part(folder.name, rows, tuple(sorted(languages.items())), scales, files)
+    return _manifest.Part(folder.name, rows, tuple(sorted(languages.items())), built, files)
 
 
 def write_deleted(folder: Path, part: _manifest.Part, deleted: Bools, version: int) -> _manifest.Part:
