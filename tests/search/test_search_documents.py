@@ -210,7 +210,8 @@ def test_made_documents_are_checked_too() -> None:
         ([good, Document("2", "x", language="xx-nonsense")], 'document 2, field "language": unknown'),
         ([good, Document("2", "x", fields={"text": "y"})], 'document 2, field "text": a field of metadata'),
         ([good, Document("2", "x", fields={"tags": ["y"]})], 'document 2, field "tags": not one value'),  # type: ignore[dict-item]
-        ([good, {"id": "2", "text": "x"}], "document 2: not a Document but dict"),
+        ([good, {"id": "2"}], 'document 2, field "text"'),
+        ([good, "x"], "document 2: not a document but str.*mapping such as"),
     ):
         with pytest.raises(PanglotError, match=message):
             read(made)  # type: ignore[arg-type]

@@ -227,9 +227,9 @@ def test_where_no_width_finds_enough_there_is_no_graph(tmp_path: Path, monkeypat
         (part,) = store._current().manifest.parts
         widths.append(part.graphs["plain"][1] if part.graphs else 0)
         assert ("plain.usearch" in part.files) == bool(part.graphs)
-    assert widths == [1, 0]
-    found = store.search("plain", vectors[:5], 1)
-    assert [hits[0].id for hits in found] == [f"{row:05}" for row in range(5)]
+        found = store.search("plain", vectors[:5], 1)
+        assert [hits[0].id for hits in found] == [f"{row:05}" for row in range(5)]
+    assert widths == [2, 0]
 
 
 def test_what_is_added_in_bulk_becomes_one_segment(tmp_path: Path) -> None:

@@ -122,6 +122,27 @@ def test_adding_replaces_and_deleting_removes(index: Index) -> None:
     assert len(index) == 120
 
 
+def test_one_id_is_one_document(stores: dict[str, MemoryStore], tmp_path: Path) -> None:
+    del stores
+    index = Index.build([{"id": each, "text": f"<de> {each}", "language": "de"} for each in ("1", "2", "12")],
+                        tmp_path / "index", model=Biased())  # fmt: skip
+    assert index.delete("12") == 1
+    assert sorted(ids(index.search("<de> 1", language="de"))) == ["1", "2"]
+
+
+def test_a_language_stands_for_its_forms_where_only_they_are_there(
+    stores: dict[str, MemoryStore], tmp_path: Path
+) -> None:
+    del stores
+    texts = [{"id": each, "text": f"<{each[:2]}> topic1", "language": each} for each in ("en-US", "pt-BR", "pt", "de")]
+    index = Index.build(texts, tmp_path / "index", model=Biased())
+    assert index.search("<en> topic1", language="en").language == "en-US"
+    assert ids(index.search("<en> topic1", language="en", languages="en")) == ["en-US"]
+    assert set(ids(index.search("<en> topic1", language="en", languages="en,pt"))) == {"en-US", "pt"}
+    assert ids(index.search("<en> topic1", language="en", languages="fr")) == []
+    assert ids(index.search("<de> topic1", mode="reader", reader="en", weight=2.0, language="de"))[0] == "en-US"
+
+
 def test_what_is_wrong_names_its_field(index: Index, tmp_path: Path) -> None:
     with pytest.raises(PanglotError, match="the question is empty"):
         index.search("  ")

@@ -54,7 +54,9 @@ def index_command(
                 "an index stays where it is", field="store", cure="leave --store, --encoder and --processes out"
             )
         index = Index.open(output, model=model)
-        done["deleted"] = index.delete(_ids(delete)) if delete is not None else 0
+        wanted = set(_ids(delete)) if delete is not None else set[str]()
+        done["deleted"] = index.delete(wanted)
+        done["not there"] = len(wanted) - done["deleted"]
         done["added"] = index.add(documents) if documents is not None else 0
     else:
         assert documents is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -51,19 +51,30 @@ def search_command(
     to_json: str | None,
 ) -> None:
     """Ask QUESTION, in any language, of an INDEX that `panglot index` wrote."""
+    from panglot._errors import PanglotError
+    from panglot.search.asking import check_question
     from panglot.search.index import Index
+    from panglot.search.wish import Wish
 
+    options: dict[str, Any] = {
+        "language": language, "languages": tuple(split(languages) or ()), "reader": tuple(split(reader) or ()),
+        "mode": mode or ("reader" if reader else "plain"), "weight": weight,
+        "fold": fold, "lexical": lexical, "highlight": highlight,
+    }  # fmt: skip
+    if reader and options["mode"] != "reader":
+        raise PanglotError(f"the mode {mode} has no reader", field="reader", cure="leave it or --mode out")
+    check_question(question)
+    Wish(k=top, **options).check()
     opened = Index.open(index, model=model, reranker=reranker)
-    answer = opened.search(
-        question, top, language=language, languages=tuple(split(languages) or ()),
-        mode=cast("Any", mode or ("reader" if reader else "plain")), reader=tuple(split(reader) or ()), weight=weight,
-        fold=fold, lexical=lexical, highlight=highlight,
-    )  # fmt: skip
+    answer = opened.search(question, top, **options)
+    known = ", ".join(opened.counts())
     opened.close()
     if to_json:
         deliver_json(asdict(answer), to_json)
     if to_json != "-":
         _print(answer)
+        if not answer.hits:
+            click.echo(f"nothing found; the documents are in {known}")
 
 
 def _print(answer: Answer) -> None:
@@ -77,13 +88,11 @@ def _print(answer: Answer) -> None:
         console.print()
         console.print(_head(hit))
         console.print(_text(hit))
-    if not answer.hits:
-        console.print("nothing found")
-        return
     shares = sorted(answer.shares.items(), key=lambda item: (-item[1][0], -item[1][1], item[0]))
-    shown = ", ".join(f"{code} {hits:.0%} of hits, {pool:.0%} of documents" for code, (hits, pool) in shares[:6])
-    console.print()
-    console.print(Text(shown + (f"; {len(shares) - 6} more languages" if len(shares) > 6 else ""), style="dim"))
+    there = [f"{code} {hits:.0%} of hits, {pool:.0%} of documents" for code, (hits, pool) in shares if hits]
+    if there:
+        console.print()
+        console.print(Text("\n".join(there), style="dim"))
 
 
 def _head(hit: Hit) -> Any:

@@ -6,6 +6,7 @@ import datetime as dt
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from panglot._errors import PanglotError
 from panglot.corpus.language import NO_LANGUAGE, canonical
@@ -43,8 +44,11 @@ def fields_of(made: object, place: str) -> dict[str, object]:
     Raises:
         PanglotError: It is no document, or metadata are called as one of its own fields.
     """
+    if isinstance(made, Mapping):
+        return {str(name): value for name, value in cast("Mapping[object, object]", made).items()}
     if not isinstance(made, Document):
-        raise PanglotError(f"not a Document but {type(made).__name__}", file=place, cure="make it a Document")
+        cure = 'give a mapping such as {"id": "1", "text": "…"}, or a panglot.search.document.Document'
+        raise PanglotError(f"not a document but {type(made).__name__}", file=place, cure=cure)
     if taken := [name for name in NAMED if name in made.fields]:
         raise PanglotError("a field of metadata has this name", file=place, field=taken[0], cure="rename it")
     return {**{name: getattr(made, name) for name in NAMED}, **made.fields}

@@ -79,7 +79,9 @@ def build(vectors: Halves, factor: float, path: Path) -> None:
 
 
 def width(path: Path, vectors: Halves, factor: float) -> int:
-    """Return the least of :data:`WIDTHS` at which a graph finds enough, or 0 where none does, or only at a scan's cost.
+    """Return twice the least of :data:`WIDTHS` that finds enough, for questions lie farther off than the probes.
+
+    0 where none does, or only at a scan's cost.
 
     Args:
         path: What :func:`build` wrote.
@@ -102,7 +104,7 @@ def width(path: Path, vectors: Halves, factor: float) -> int:
             score = vectors[near].astype(np.float32) @ question
             found += int(np.count_nonzero(score >= right))
         if found >= RECALL * len(best) * _NEAREST:
-            return each
+            return 2 * each
     return 0
 
 

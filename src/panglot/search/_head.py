@@ -69,8 +69,10 @@ class Head:
             found: dict[str, Any] = json.loads(path.read_text("utf-8"))
             found["probe"], found["spaces"] = tuple(map(float, found["probe"])), tuple(map(str, found["spaces"]))
             head = cls(**found)
-        except FileNotFoundError as error:
-            raise PanglotError("no index here", file=folder, cure="make one with `panglot index`") from error
+        except (FileNotFoundError, NotADirectoryError) as error:
+            half = (folder / "shards").is_dir()
+            cure = "go on with the same `panglot index`" if half else "make one with `panglot index`"
+            raise PanglotError("half of an index" if half else "no index here", file=folder, cure=cure) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise PanglotError(f"damaged: {error}", file=path, cure="build the index again") from error
         if head.format != FORMAT:

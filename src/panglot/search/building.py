@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
 from panglot._files import explain_write
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder, Side, Vectors
     from panglot.remedies.remedy import Remedy
 
-Documents = str | Path | Iterable[Document]
+Documents = str | Path | Iterable[Document | Mapping[str, Any]]
 Tell = Callable[[str], None]
 
 
@@ -44,6 +44,8 @@ def build(
         folder.mkdir(parents=True, exist_ok=True)
     probe, shards = probed(base), folder / "shards"
     spool = shards / "documents.arrows"
+    if store:  # A wrong address is told before hours of encoding.
+        open_store(store, folder / "store", spaces=SPACES, dimension=len(probe), create=True).close()
 
     given = kept(read_documents(documents, tell=say), spool)
     encoded = encode_documents(given, base, shards, on=on, tell=say)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice, takewhile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from panglot._errors import PanglotError
 from panglot.corpus._langid import code, identifier
@@ -24,7 +24,7 @@ LETTERS = 500
 
 
 def read_documents(
-    source: str | Path | Iterable[Document], *, tell: Callable[[str], None] = lambda _: None
+    source: str | Path | Iterable[Document | Mapping[str, Any]], *, tell: Callable[[str], None] = lambda _: None
 ) -> Iterator[list[Document]]:
     """Yield the documents of a file, or of memory, in pieces, in their order.
 
@@ -33,7 +33,7 @@ def read_documents(
     but those that are null or empty. Memory holds a piece, and eight bytes for each document that was read.
 
     Args:
-        source: The file, or documents.
+        source: The file, or documents, or mappings with the fields of a row.
         tell: Told at the end how many there were, and which languages were detected.
 
     Raises:
@@ -82,7 +82,7 @@ def _in_file(path: Path, rows: Callable[[], Rows]) -> Iterator[_Placed]:
         raise PanglotError("there is no document in it", file=path, cure="write one a line")
 
 
-def _in_memory(documents: Iterable[Document]) -> Iterator[_Placed]:
+def _in_memory(documents: Iterable[Document | Mapping[str, Any]]) -> Iterator[_Placed]:
     for number, each in enumerate(documents, 1):
         place = f"document {number}"
         yield _Placed(document(fields_of(each, place), place, None), place, None, lambda: 0)

@@ -13,7 +13,7 @@ from panglot.search._head import Head, check_model, opened
 from panglot.search._shards import vectors_of
 from panglot.search.answer import Answer
 from panglot.search.answering import entries_of, hits_of, reranked_entries
-from panglot.search.asking import language_of
+from panglot.search.asking import check_question, language_of, near
 from panglot.search.building import build, moved
 from panglot.search.modes import shares, space
 from panglot.search.pool import Pool
@@ -22,7 +22,7 @@ from panglot.search.reranking import DEPTH, Reranker
 from panglot.search.wish import Wish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from panglot.encoders.protocol import Encoder, Vectors
     from panglot.search.building import Documents
@@ -68,7 +68,9 @@ class Index:
         """Encode documents and write an index. After a kill, the same call goes on with what was encoded.
 
         Args:
-            documents: A file of JSON lines, Parquet or CSV, or documents; their languages are detected where missing.
+            documents: A file of JSON lines, Parquet or CSV; or documents, each a
+                :class:`panglot.search.document.Document` or a mapping with the fields of a file's row. Languages are
+                detected where they are missing.
             folder: Where to write; there must be no index yet.
             model: What :func:`panglot.load` understands, or an encoder.
             store: Where documents and vectors are kept: empty for the folder, or ``milvus://host:port/name``.
@@ -103,9 +105,10 @@ class Index:
                 f"it was built with an encoder that has no name to open it by, {head.name}", file=folder, field="model",
                 cure="give that encoder",
             )  # fmt: skip
+        # What is quick to find wrong comes before the model.
+        store = open_store(head.store, folder / "store", spaces=head.spaces, dimension=head.dimension)
         base = opened(model if model is not None else head.model)[1]
         check_model(head, base, folder)
-        store = open_store(head.store, folder / "store", spaces=head.spaces, dimension=head.dimension)
         return cls(folder, base, store, Reranker(reranker) if reranker else None)
 
     def __len__(self) -> int:
@@ -125,7 +128,7 @@ class Index:
         Args:
             question: In any language.
             k: How many.
-            options: The other fields of :class:`panglot.search.wish.Wish`.
+            options: The other fields of :class:`panglot.search.wish.Wish`; languages also as one text, ``"de,fr"``.
 
         Raises:
             PanglotError: The question is empty, or an option is wrong.
@@ -134,8 +137,12 @@ class Index:
         for name in options:
             if name not in known:
                 raise PanglotError(f"no option {name!r}", field=name, cure=f"use one of {', '.join(known)}")
-        wish = Wish(k=k, **options).check()
-        _asked(question)
+        given: dict[str, Any] = {
+            name: tuple(value.split(",")) if name in ("languages", "reader") and isinstance(value, str) else value
+            for name, value in options.items()
+        }
+        wish = Wish(k=k, **given).check()
+        check_question(question)
         begin = perf_counter()
         vector = self.encode([question])[0]
         spent = perf_counter() - begin
@@ -153,10 +160,10 @@ class Index:
         Raises:
             PanglotError: The question is empty, or the wish cannot be fulfilled.
         """
-        _asked(question)
-        wish = wish.check()
+        check_question(question)
         begin = perf_counter()
         counts = self.counts()
+        wish = _found_in(wish.check(), counts)
         language = wish.language or language_of(question, (*counts, *wish.reader))
         want = max(wish.k, DEPTH) if self.reranker is not None or wish.lexical else wish.k
         entries = entries_of(self, question, vector, language, wish, want, tuple(counts))
@@ -217,8 +224,8 @@ class Index:
         return number
 
     def delete(self, ids: Collection[str]) -> int:
-        """Remove documents by id and return how many were there."""
-        number = self.store.delete(ids)
+        """Remove documents by id, or one by its id, and return how many were there."""
+        number = self.store.delete([ids] if isinstance(ids, str) else ids)
         if number:
             self._forget_words()
         return number
@@ -262,6 +269,12 @@ class Index:
         shutil.rmtree(self.folder / LEXICAL, ignore_errors=True)
 
 
-def _asked(question: str) -> None:
-    if not question.strip():
-        raise PanglotError("the question is empty", field="question", cure="ask something")
+def _found_in(wish: Wish, languages: Collection[str]) -> Wish:
+    """Return a wish whose languages are those of the documents: ``en`` is ``en-US`` where only that is there."""
+    language = next(iter(near(wish.language, languages)), wish.language) if wish.language else ""
+    there = {name: _forms(codes, languages) for name, codes in (("languages", wish.languages), ("reader", wish.reader))}
+    return replace(wish, language=language, **there)
+
+
+def _forms(codes: Iterable[str], languages: Collection[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(form for code in codes for form in near(code, languages) or [code]))

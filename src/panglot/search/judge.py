@@ -185,7 +185,7 @@ def advice(modes: Mapping[str, Figures]) -> list[str]:
     >>> for line in advice({"plain": biased, "centered": fair}):
     ...     print(line)
     Of the first 10, 4.0 times as many as of the pool are in the language of the question.
-    The mode centered helps: 1.1 times, and 90% of the translations are among the first 10 instead of 30%.
+    The mode centered helps: it makes that 1.1 times, and 90% of the translations are among the first 10 instead of 30%.
     >>> advice({"plain": fair})
     ['Of the first 10, 1.1 times as many as of the pool are in the language of the question: no mode is needed.']
     """
@@ -207,7 +207,7 @@ def advice(modes: Mapping[str, Figures]) -> list[str]:
             if after[found] is not None
             else ""
         )
-        lines.append(f"The mode {best} helps: {after[kind]:.1f} times{gain}.")
+        lines.append(f"The mode {best} helps: it makes that {after[kind]:.1f} times{gain}.")
         if is_fair(after) and (after[found] is None or after[found] >= ENOUGH):
             return lines
     lines.append(

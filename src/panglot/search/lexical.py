@@ -15,6 +15,7 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, write_json
+from panglot.search.asking import near
 from panglot.search.ranked import Candidate, in_order
 
 if TYPE_CHECKING:
@@ -81,15 +82,19 @@ class Words:
         """Return ids and BM25 scores of the documents in the question's language that share a word with it.
 
         Best first, equal ones in the order of the documents. Of a language without documents, such as ``pt``, those in
-        its regional forms (``pt-BR``) are searched.
+        its regional forms (``pt-BR``) are searched; where none of them has a word of the question, which may be a code
+        or a name, those in all languages.
 
         Args:
             question: Its text.
             language: Its language.
             k: How many, at most.
         """
+        return self._matching(question, near(language, self._parts), k) or self._matching(question, self._parts, k)
+
+    def _matching(self, question: str, languages: Iterable[str], k: int) -> list[tuple[str, float]]:
         found: list[tuple[str, float]] = []
-        for code in near(language, self._parts):
+        for code in languages:
             model, ids = self._parts[code]
             asked = [word for word in words(question, code) if word in model.vocab_dict]
             if asked:
@@ -97,17 +102,6 @@ class Words:
                 rows = np.argsort(-scores, kind="stable")[:k]
                 found += [(ids[row], float(scores[row])) for row in rows.tolist() if scores[row] > 0]
         return sorted(found, key=lambda each: -each[1])[:k]
-
-
-def near(language: str, languages: Iterable[str]) -> list[str]:
-    """Return a language if it is there, else its forms.
-
-    >>> near("pt", ["de", "pt-BR"]), near("zh-Hant", ["zh", "zh-Hant"])
-    (['pt-BR'], ['zh-Hant'])
-    """
-    known = sorted(languages)
-    base = language.partition("-")[0]
-    return [language] if language in known else [code for code in known if code.partition("-")[0] == base]
 
 
 def write(folder: Path, documents: Iterable[Sequence[Document]]) -> None:
