@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from panglot._errors import PanglotError
+from panglot.batching import _kept, sources
 from panglot.cli.data import data
 from panglot.corpus import _cache, _paths, collection, filters, jsonl
 from panglot.corpus.collection import Collection, Text
@@ -110,6 +111,17 @@ def test_small_files_of_a_folder(big: Path, monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(_paths, "LARGE", 10**6)
     assert read(big).digest == jsonl.read(sorted(big.iterdir())).digest
     assert not (tmp_path / "cache").exists()
+
+
+def test_a_large_set_that_was_converted_is_ready_to_train_on(
+    big: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_kept, "LARGE", 1)
+    done = CliRunner().invoke(data, ["convert", str(big), str(tmp_path / "out"), "--to", "arrow"])
+    assert done.exit_code == 0, done.output
+    assert len([*(tmp_path / "cache" / "sources").iterdir()]) == 1
+    monkeypatch.setattr(sources, "_found", None)
+    assert sources.source(Collection.open(tmp_path / "out")).rows == 20
 
 
 def test_converting_rows_to_arrow(big: Path, tmp_path: Path) -> None:

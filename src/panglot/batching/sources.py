@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -92,6 +93,13 @@ def source(collection: Collection) -> Source:
     """
     found = _kept.found_once(collection, lambda: _found(collection))
     return Source(collection.name, collection.languages, found.question, found.passage, found.block, found.mono)
+
+
+def ready(collection: Collection) -> None:
+    """Find the rows of a large saved collection now rather than when it is first trained on; others take no time."""
+    if collection.folder is not None and collection.questions.num_rows >= _kept.LARGE:
+        with contextlib.suppress(PanglotError):  # Nothing to train on: that is for the training to say.
+            source(collection)
 
 
 def _found(collection: Collection) -> _kept.Rows:

@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 
 from panglot._errors import PanglotError
+from panglot.batching.sources import ready
 from panglot.corpus import convert as converting
 from panglot.corpus import filters, registry, skipping
 from panglot.corpus._paths import row_files
+from panglot.corpus.collection import Collection
 from panglot.corpus.language import canonical
 from panglot.corpus.sieve import keep_aside
 from panglot.encoders.progress import progress
@@ -68,6 +70,7 @@ def convert(
     if form == "arrow" and files and not filtered and not skip_broken:
         with progress("rows", None, unit="rows") as advance:
             _tell(converting.prepare_rows(files, output, advance, on_ray=on_ray))
+        ready(Collection.open(output))
         return
     if skip_broken:
         collection, broken = skipping.read(name, data_dir=data_dir)
@@ -84,6 +87,8 @@ def convert(
             collection, languages=codes, shortest=min_characters, longest=max_characters, rows=rows, seed=seed
         )
     _tell(converting.write(collection, form, output, split=split, untie=untie, marks=marks))
+    if form == "arrow":
+        ready(Collection.open(output))
 
 
 def _tell(done: converting.Converted) -> None:
