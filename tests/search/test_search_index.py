@@ -161,6 +161,13 @@ def test_a_damaged_head_is_told(index: Index, text: str) -> None:
         Index.open(index.folder, model=Biased())
 
 
+@pytest.mark.parametrize("name", ["pool.json", "pool.npy", "remedy.json", "remedy.safetensors"])
+def test_a_file_that_is_gone_is_named_with_its_cure(index: Index, name: str) -> None:
+    (index.folder / name).unlink()
+    with pytest.raises(PanglotError, match=rf"{name}.*build the index again"):
+        Index.open(index.folder, model=Biased())
+
+
 def test_a_later_format_is_told(index: Index) -> None:
     head = json.loads((index.folder / NAME).read_text("utf-8"))
     (index.folder / NAME).write_text(json.dumps({**head, "format": 99}))

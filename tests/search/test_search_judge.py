@@ -112,6 +112,14 @@ def test_evaluate_judges_an_index(index: Index, tmp_path: Path) -> None:
     given = json.loads(run(evaluate_command, index.folder, "--questions", path, "--json", "-").stdout)
     assert given["languages"] == ["de", "sw"]
     assert given["modes"]["plain"]["translation_found@10"] is None
+    forms = json.loads(run(evaluate_command, index.folder, "--languages", "de-AT,sw-KE,ja", "--json", "-").stdout)
+    assert forms["languages"] == ["de", "ja", "sw"]
+    few = path.read_text("utf-8").replace('"de"', '"de-CH"')
+    path.write_text(few, "utf-8")
+    given = run(evaluate_command, index.folder, "--questions", path, "--languages", "de", "--json", "-")
+    assert json.loads(given.stdout)["languages"] == ["de-CH"]
+    with pytest.raises(PanglotError, match=r"no question in these languages.*name some of de-CH, sw"):
+        run(evaluate_command, index.folder, "--questions", path, "--languages", "fr")
     with pytest.raises(PanglotError, match="this is no index"):
         run(evaluate_command, "bundled")
 
@@ -121,10 +129,11 @@ def test_search_prints_and_gives_json(index: Index) -> None:
     assert "question in de; mode centered" in done.stdout
     assert "1. <" in done.stdout
     assert "25% of documents" in done.stdout
+    assert "**<de> topic3" in done.stdout  # In a pipe nothing is bold.
     options = ("--reader", "sw,ja", "--weight", "2", "--languages", "sw,de", "--top", "3", "--fold", "--json", "-")
     found = json.loads(run(search_command, index.folder, "<de> topic3", *options).stdout)
     assert found["mode"] == "reader"
-    assert [hit["document"]["language"] for hit in found["hits"]] == ["sw"] * 3
+    assert [hit["language"] for hit in found["hits"]] == ["sw"] * 3
     assert set(found["hits"][0]["languages"]) == {"sw", "de"}
 
 

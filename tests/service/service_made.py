@@ -33,7 +33,10 @@ DOCUMENTS = [
 
 
 class Encoder:
-    """Counts the three-letter pieces of a text; fails at ``boom`` and ``nan``, waits while ``open`` is not set."""
+    """Counts the three-letter pieces of a text; fails at ``boom`` and ``nan``, waits while ``open`` is not set.
+
+    At ``forever`` it stands still.
+    """
 
     name = "small/letters"
     fingerprint = "1"
@@ -51,6 +54,8 @@ class Encoder:
         self.batches.append(list(texts))
         if self.fails and any("boom" in text for text in texts):
             raise RuntimeError(f"cannot encode {texts}")
+        if self.fails and any("forever" in text for text in texts):
+            threading.Event().wait()
         found = np.zeros((len(texts), DIMENSION), np.float32)
         for row, text in enumerate(texts):
             padded = f" {text.lower()} "

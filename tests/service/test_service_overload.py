@@ -126,6 +126,39 @@ def test_sigterm_answers_what_is_inside_then_ends_well() -> None:
         process.wait()
 
 
+def test_a_second_interrupt_stops_it_at_once(tmp_path: Path) -> None:
+    script = Path(__file__).with_name("service_made.py")
+    with (tmp_path / "told").open("w+") as told:
+        process = subprocess.Popen(
+            [sys.executable, str(script)], stdout=subprocess.DEVNULL, stderr=told,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )  # fmt: skip
+        path = Path(told.name)
+        try:
+            until(lambda: "http://" in path.read_text(), 60)
+            url = path.read_text().split()[-1].rstrip("/")
+            ended: list[str] = []
+
+            def never_answered() -> None:
+                with pytest.raises(httpx.HTTPError) as error:
+                    ask(url, "forever")
+                ended.append(error.typename)
+
+            asking = threading.Thread(target=never_answered, daemon=True)
+            asking.start()
+            until(lambda: "panglot_queue_requests 1.0" in httpx.get(f"{url}/metrics").text)
+            process.send_signal(signal.SIGINT)
+            until(lambda: "Ctrl-C again" in path.read_text())
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 128 + signal.SIGINT
+            assert "Traceback" not in path.read_text()
+            asking.join(30)
+            assert ended
+        finally:
+            process.kill()
+            process.wait()
+
+
 def _place(url: str) -> tuple[str, int]:
     parts = urlsplit(url)
     return parts.hostname or "", parts.port or 0

@@ -96,6 +96,13 @@ def test_a_wrong_field_is_named(client: httpx.Client, asked: dict[str, Any], fie
     found = error(response)
     assert (found["param"], found["type"]) == (field, "invalid_request_error")
     assert field in found["message"]
+    assert found["cure"]
+
+
+def test_a_body_without_its_kind_is_told_what_it_lacks(client: httpx.Client) -> None:
+    response = client.post("/search", content=b'{"question": "print"}')
+    assert response.status_code == 400
+    assert "Content-Type: application/json" in error(response)["cure"]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ def judge_index(
     from panglot._errors import PanglotError
     from panglot.corpus.language import canonical
     from panglot.search._head import is_index
+    from panglot.search.asking import near
     from panglot.search.index import Index
     from panglot.search.judge import judge
     from panglot.search.questions import read_questions, sampled
@@ -36,10 +37,13 @@ def judge_index(
     say = tell(to_json)
     index = Index.open(folder)
     asked = read_questions(questions) if questions is not None else sampled(index.documents(), seed=seed)
-    wanted = {canonical(code) for code in languages or ()}
-    asked = [each for each in asked if not wanted or each.language in wanted]
-    if not asked:
-        raise PanglotError("no question in these languages", field="languages", cure="name others")
+    if languages:
+        there = {each.language for each in asked}
+        wanted = {form for code in languages for form in near(canonical(code), there)}
+        asked = [each for each in asked if each.language in wanted]
+        if not asked:
+            cure = f"name some of {', '.join(sorted(there))}"
+            raise PanglotError("no question in these languages", field="languages", cure=cure)
     found = {"command": command_line(), "index": str(folder), "seed": seed, **judge(index, asked, tell=say)}
     index.close()
     if to_json:

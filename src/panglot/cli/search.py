@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--weight", default=0.05, show_default=True, type=float, help="What they get on top of the cosine.")
 @click.option("--fold", is_flag=True, help="Translations of one passage as one hit.")
 @click.option("--lexical", is_flag=True, help="Let matching words of the question's language count too.")
-@click.option("--highlight", is_flag=True, help="Mark the best sentence of each hit.")
+@click.option("--highlight", is_flag=True, help="Mark the best sentence of each hit, in a pipe with **.")
 @click.option("--reranker", default="", metavar="MODEL", help="A CrossEncoder, which orders the first 50 anew.")
 @click.option("--model", help="The model that the index was built with, if it has moved.")
 @click.option("--json", "to_json", metavar="PATH", help="Write the answer as JSON; - is standard output.")
@@ -70,7 +69,7 @@ def search_command(
     known = ", ".join(opened.counts())
     opened.close()
     if to_json:
-        deliver_json(asdict(answer), to_json)
+        deliver_json(answer.as_json(), to_json)
     if to_json != "-":
         _print(answer)
         if not answer.hits:
@@ -82,12 +81,13 @@ def _print(answer: Answer) -> None:
     from rich.text import Text
 
     console = Console()
+    mark = "" if console.is_terminal else "**"
     spoken = f"{answer.language or 'unknown'}{', detected' if answer.detected else ''}"
     console.print(Text(f"question in {spoken}; mode {answer.mode}", style="dim"))
     for hit in answer.hits:
         console.print()
         console.print(_head(hit))
-        console.print(_text(hit))
+        console.print(_text(hit, mark))
     shares = sorted(answer.shares.items(), key=lambda item: (-item[1][0], -item[1][1], item[0]))
     there = [f"{code} {hits:.0%} of hits, {pool:.0%} of documents" for code, (hits, pool) in shares if hits]
     if there:
@@ -106,14 +106,15 @@ def _head(hit: Hit) -> Any:
     )  # fmt: skip
 
 
-def _text(hit: Hit, longest: int = 300) -> Any:
+def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
     from rich.text import Text
 
     text = hit.document.text
     begin, end = hit.highlight or (0, 0)
     # The best sentence is in what is shown.
     start = max(0, min(begin - 40, len(text) - longest))
-    found = Text("…" if start else "") + Text(text[start : start + longest])
-    if hit.highlight is not None:
-        found.stylize("bold", begin - start + (1 if start else 0), end - start + (1 if start else 0))
-    return found + Text("…" if start + longest < len(text) else "")
+    stop = min(len(text), start + longest)
+    begin, end = max(begin, start), min(end, stop)
+    best = (mark, (text[begin:end], "bold"), mark) if begin < end else (text[begin:end],)
+    before, after = "…" if start else "", "…" if stop < len(text) else ""
+    return Text.assemble(before, text[start:begin], *best, text[end:stop], after)

@@ -49,6 +49,7 @@ def serve_command(
 
     allowed = read_keys(keys)
     limits = Limits(queue=queue, batch_tokens=batch_tokens, seconds=seconds)
+    click.echo(f"opening {index} and its model", err=True)
     opened = Index.open(index, model=model, reranker=reranker)
     try:
         serve(

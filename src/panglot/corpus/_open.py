@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import json
 import zlib
@@ -151,11 +152,12 @@ def _decode(raw: bytes, path: Path, line: int) -> str:
 
 
 def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> PanglotError:
+    code = "UTF-16" if error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "ISO-8859-1"
     return PanglotError(
         f"not UTF-8 (byte 0x{error.object[error.start]:02x})",
         file=path,
         line=line,
-        cure="save it as UTF-8, e.g. `iconv -f ISO-8859-1 -t UTF-8`",
+        cure=f"save it as UTF-8, e.g. `iconv -f {code} -t UTF-8`",
     )
 
 

@@ -43,8 +43,12 @@ def save(remedy: Remedy, folder: Path, about: Mapping[str, Any]) -> None:
     write_json(folder / HEAD, {**head, **about})
 
 
-def read(folder: Path) -> tuple[Remedy, dict[str, Any]]:
+def read(folder: Path, cure: str = _CURE) -> tuple[Remedy, dict[str, Any]]:
     """Return the remedy in ``folder``, and all that ``remedy.json`` says.
+
+    Args:
+        folder: Where :func:`save` wrote.
+        cure: What the user is told to do where it is damaged.
 
     Raises:
         PanglotError: A file is missing or damaged.
@@ -58,20 +62,20 @@ def read(folder: Path) -> tuple[Remedy, dict[str, Any]]:
         method, languages = head["method"], tuple(head["languages"])
         rank, dimension, wanted = int(head["rank"]), int(head["dimension"]), head["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PanglotError(f"not a remedy: {_told(error)}", file=head_file, cure=_CURE) from error
+        raise PanglotError(f"not a remedy: {_told(error)}", file=head_file, cure=cure) from error
     try:
         found = file_digest(numbers)
         arrays = load_file(numbers)
     except (OSError, SafetensorError) as error:
-        raise PanglotError(f"damaged: {_told(error)}", file=numbers, cure=_CURE) from error
+        raise PanglotError(f"damaged: {_told(error)}", file=numbers, cure=cure) from error
     try:
         remedy = Remedy(method, languages, arrays["offset"], arrays["directions"], arrays["subspace"])
         fits = method in METHODS and remedy.dimension == dimension and remedy.rank == rank
         fits = fits and all(getattr(remedy, name).shape == shape for name, shape in _shapes(remedy).items())
     except (KeyError, IndexError) as error:
-        raise PanglotError(f"damaged: {_told(error)} is missing", file=numbers, cure=_CURE) from error
+        raise PanglotError(f"damaged: {_told(error)} is missing", file=numbers, cure=cure) from error
     if not fits or found != wanted or any(not np.isfinite(array).all() for array in arrays.values()):
-        raise PanglotError(f"damaged, or not what {HEAD} speaks of", file=numbers, cure=_CURE)
+        raise PanglotError(f"damaged, or not what {HEAD} speaks of", file=numbers, cure=cure)
     return remedy, head
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from panglot.search.document import Document
 
@@ -33,6 +33,22 @@ class Hit:
     languages: Mapping[str, str] = field(default_factory=dict[str, str])
     highlight: tuple[int, int] | None = None
 
+    def as_json(self) -> dict[str, Any]:
+        """Return it as :meth:`Answer.as_json` has it."""
+        document = self.document
+        return {
+            "id": document.id,
+            "rank": self.rank,
+            "score": round(float(self.score), 6),
+            "title": document.title,
+            "text": document.text,
+            "language": document.language,
+            "languages": dict(self.languages),
+            "fields": dict(document.fields),
+            "why": {name: round(float(part), 6) for name, part in self.why.items()},
+            "highlight": list(self.highlight) if self.highlight else None,
+        }
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -55,3 +71,15 @@ class Answer:
     hits: tuple[Hit, ...]
     shares: Mapping[str, tuple[float, float]]
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as `panglot search --json` and ``/search`` give it; see docs/search-service.md."""
+        return {
+            "question": self.question,
+            "language": self.language,
+            "detected": self.detected,
+            "mode": self.mode,
+            "hits": [hit.as_json() for hit in self.hits],
+            "shares": {code: {"hits": hits, "pool": pool} for code, (hits, pool) in self.shares.items()},
+            "seconds": {stage: round(float(spent), 6) for stage, spent in self.seconds.items()},
+        }

@@ -50,7 +50,7 @@ class Index:
     def __init__(self, folder: Path, encoder: Encoder, store: Store, reranker: Reranker | None = None) -> None:
         self.folder, self.encoder, self.store = folder, encoder, store
         self.pool = Pool.open(folder)
-        self.remedy = saved.read(folder)[0]
+        self.remedy = saved.read(folder, cure="build the index again")[0]
         self.reranker = reranker
         self._words: Words | None = None
 

@@ -108,9 +108,12 @@ class Pool:
         try:
             head = json.loads((folder / HEAD).read_text("utf-8"))
             languages, counts = tuple(map(str, head["languages"])), tuple(map(int, head["counts"]))
-            means = np.load(folder / MEANS, allow_pickle=False)
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise PanglotError(f"damaged: {error}", file=folder / HEAD, cure="build the index again") from error
+        try:
+            means = np.load(folder / MEANS, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise PanglotError(f"damaged: {error}", file=folder / MEANS, cure="build the index again") from error
         sound = means.ndim == 2 and len(languages) == len(counts) == len(means) and np.isfinite(means).all()
         if not sound or languages[-1:] != (EVERY,):
             raise PanglotError("damaged", file=folder / MEANS, cure="build the index again")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panglot._errors import PanglotError
+from panglot.encoders.hub import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +33,9 @@ class Reranker:
     def __init__(self, model: str) -> None:
         from sentence_transformers import CrossEncoder
 
+        folder = str(fetch(model))
         try:
-            self._model: Any = CrossEncoder(model)
+            self._model: Any = CrossEncoder(folder)
         except (OSError, ValueError, KeyError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise PanglotError(

@@ -9,13 +9,12 @@ import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from panglot._errors import PanglotError
 from panglot.search.wish import Wish
 from panglot.service.admission import Admission
-from panglot.service.answers import of_answer
 from panglot.service.batcher import Batcher, Encoded, EncodingError, Kind, StoppedError
 from panglot.service.errors import RequestError, of_panglot
 from panglot.service.limits import tokens
@@ -72,7 +71,8 @@ class Engine:
             begun = time.monotonic()
             answer = await self.ranked(functools.partial(self._answer, question, encoded.vectors[0], wish))
             notes["rank_ms"] = round(1000 * (time.monotonic() - begun), 1)
-        return of_answer(answer, {"wait": encoded.waited, "encode": encoded.seconds})
+        seconds = {**answer.seconds, "wait": encoded.waited, "encode": encoded.seconds}
+        return replace(answer, seconds=seconds).as_json()
 
     async def ranked(self, work: Callable[[], Result]) -> Result:
         """Return what ``work`` returns, run on the thread that owns the index."""

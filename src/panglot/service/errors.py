@@ -13,6 +13,15 @@ from panglot.service.answers import Json
 if TYPE_CHECKING:
     from panglot._errors import PanglotError
 
+CURES = {
+    "missing": "add it",
+    "extra_forbidden": "leave it out",
+    "literal_error": "choose one of these",
+    "json_invalid": "send one JSON object",
+    "model_attributes_type": "send one JSON object, with the header Content-Type: application/json",
+}
+"""What helps against pydantic's errors, by their type; against others, what the page of the API says."""
+
 GONE = 499
 """The status, in logs and metrics, of a request whose client left before the answer."""
 
@@ -95,11 +104,13 @@ def of_validation(errors: Sequence[Mapping[str, Any]]) -> RequestError:
     """
     first = errors[0] if errors else {}
     place = [str(part) for part in first.get("loc", ())]
-    if first.get("type") == "json_invalid":
-        return RequestError(400, "the body is not JSON", code="invalid_json")
+    kind = str(first.get("type"))
+    cure = CURES.get(kind, "GET /openapi.json tells what it may be")
+    if kind == "json_invalid":
+        return RequestError(400, "the body is not JSON", cure=cure, code="invalid_json")
     field = ".".join(place[1:]) or None
     message = str(first.get("msg", "the request is wrong"))
-    return RequestError(400, f"{field}: {message}" if field else message, field=field, code="invalid")
+    return RequestError(400, f"{field}: {message}" if field else message, cure=cure, field=field, code="invalid")
 
 
 def of_status(status: int, headers: Mapping[str, str] | None = None) -> RequestError:

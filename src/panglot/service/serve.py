@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import signal
 import socket
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from panglot.service.log import start_logging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from panglot.service.limits import Limits
     from panglot.service.searchable import Searchable
@@ -32,6 +34,8 @@ def serve(
     tell: Callable[[str], None] = lambda _line: None,
 ) -> None:
     """Serve an index until SIGTERM or SIGINT; then finish what is inside, and return.
+
+    A second SIGINT ends the process at once: clients find the connection closed, the index is only read.
 
     Args:
         index: An open index.
@@ -63,7 +67,18 @@ def serve(
         signal.signal(signal.SIGTERM, lambda _number, _frame: None)
         shown = f"[{host}]" if ":" in host else host
         tell(f"panglot serves at http://{shown}:{listening.getsockname()[1]}/")
-        uvicorn.Server(config).run(sockets=[listening])
+        server = uvicorn.Server(config)
+        finish = server.handle_exit
+
+        def stop(sig: int, frame: FrameType | None) -> None:
+            if server.should_exit and sig == signal.SIGINT:
+                tell("stopped at once")
+                os._exit(128 + sig)
+            tell("stops when what is inside is answered; Ctrl-C again stops it at once")
+            finish(sig, frame)
+
+        server.handle_exit = stop
+        server.run(sockets=[listening])
 
 
 def is_loopback(host: str) -> bool:

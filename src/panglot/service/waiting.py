@@ -33,6 +33,8 @@ async def outcome(work: Coroutine[object, object, Result], request: Request, sec
     finally:
         task.cancel()
         gone.cancel()
+        # What nobody waits for is dropped before the client hears of it.
+        await asyncio.wait({task, gone})
 
 
 async def _gone(request: Request) -> None:

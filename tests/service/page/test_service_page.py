@@ -210,6 +210,32 @@ def test_the_address_carries_question_and_options(visit: Visit, service: Search)
     assert all(wish["question"] in {"life & liberty?", QUESTION} for wish in service.asked[asked:])
 
 
+def test_what_an_address_names_in_vain_is_told(visit: Visit, service: Search) -> None:
+    page = visit(f"?q={QUESTION}&languages=de,xx&beside=fair")
+    assert page.get_by_role("status").inner_text().endswith("Not in this index, and left out: xx, fair")
+    assert service.asked[-1]["languages"] == ["de"]
+    page.locator("#fold").check()
+    page.locator("#status", has_not_text="left out").wait_for()
+    assert "xx" not in page.url
+
+
+def test_a_language_keeps_its_colour_from_question_to_question(visit: Visit) -> None:
+    def colours() -> dict[str, str]:
+        swatch = "e.querySelector('.swatch').dataset.colour"
+        return dict(page.locator(".hit").evaluate_all(f"all => all.map(e => [e.lang, {swatch}])"))
+
+    page = visit(f"?q={QUESTION}&k=20")
+    before = colours()
+    page.locator("#question").fill("право на жизнь и свободу")
+    page.keyboard.press("Enter")
+    page.locator("#status", has_text="question in Russian").wait_for()
+    after = colours()
+    assert after["ru"] == "0"
+    kept = [code for code in before if code not in ("en", "ru") and "7" not in (before[code], after.get(code, "7"))]
+    assert len(kept) > 1
+    assert all(before[code] == after[code] for code in kept)
+
+
 def test_a_full_queue_is_told_and_tried_again(visit: Visit, service: Search) -> None:
     page = visit()
     service.fails = (429, "busy")
@@ -247,7 +273,10 @@ def test_a_key_is_asked_for_where_the_service_wants_one(visit: Visit, service: S
     service.key = "secret"
     page = visit()
     page.get_by_text("The service wants a key.").wait_for()
-    page.get_by_label("Key", exact=True).fill("secret")
+    page.keyboard.type("secreT")
+    page.keyboard.press("Enter")
+    page.get_by_text("The service does not take this key.").wait_for()
+    page.keyboard.type("secret")
     page.keyboard.press("Enter")
     page.locator("#chips button").first.wait_for()
     page.locator("#question").fill(QUESTION)

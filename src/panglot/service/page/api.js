@@ -38,7 +38,8 @@ async function call(path, { headers, ...rest } = {}) {
     const wait = seconds > 0 ? `Try again in ${seconds} s.` : "Try again in a moment.";
     throw new Failure(429, "Too many questions at once.", wait);
   }
-  if (response.status === 401) throw new Failure(401, "The service wants a key.", "Whoever runs it has one.");
+  if (response.status === 401)
+    throw new Failure(401, key ? "The service does not take this key." : "The service wants a key.", "Whoever runs it has one.");
   const message = error.message ?? `The service answered with status ${response.status}.`;
   throw new Failure(response.status, message, error.cure);
 }

@@ -86,7 +86,7 @@ const press = (code) => change({
 
 /** Take new options: into the address, the form, and, where there is a question, to the service. */
 function change(some = {}) {
-  options = { ...options, question: $("question").value.trim(), ...some };
+  options = { ...options, question: $("question").value.trim(), unknown: [], ...some };
   if (isReader(options) && !options.reader.length && !("reader" in some)) options.reader = ofBrowser(about);
   const query = write(options, about);
   if (query !== location.search.slice(1)) history.pushState(null, "", query ? `?${query}` : location.pathname);
@@ -194,8 +194,10 @@ function show(got) {
     else column.fill(answers[at], other && moves(answers[at].hits, other.hits, at === 1, other.mode), context);
   });
   renderChips();
-  $("status").textContent = options.question ? said()
-    : "Type a question and press Enter. What answers it may be in another language.";
+  const ready = "Type a question and press Enter. What answers it may be in another language.";
+  const { unknown } = options;
+  const lost = unknown.length ? `Not in this index, and left out: ${unknown.join(", ")}` : "";
+  $("status").textContent = [options.question ? said() : ready, lost].filter(Boolean).join(" · ");
 }
 
 function said() {
@@ -225,4 +227,5 @@ function showFailure(failure, again) {
   }, element("p", {}, element("strong", {}, message), cure ? ` ${cure}` : ""),
   status === 401 ? element("p", {}, element("label", { for: "key" }, "Key "), key) : null,
   element("button", {}, "Try again")));
+  if (status === 401) key.focus();
 }

@@ -2,15 +2,21 @@
 
 export const DEFAULTS = Object.freeze({
   question: "", language: "", languages: [], mode: "", beside: "", reader: [], weight: 0.05, fold: false, k: 10,
+  unknown: [],
 });
 
-/** Options from an address's query string; what the index does not have falls away. */
+/** Options from an address's query string; what the index does not have falls away, and `unknown` names it. */
 export function read(query, about) {
   const given = new URLSearchParams(query);
   const known = new Set(about.languages.map(({ code }) => code));
   const modes = about.modes.map(({ name }) => name);
-  const list = (name) => (given.get(name) ?? "").split(",").filter((code) => known.has(code));
-  const mode = (name) => (modes.includes(given.get(name)) ? given.get(name) : "");
+  const unknown = [];
+  const taken = (value, there) => {
+    if (value && !there) unknown.push(value);
+    return there ? value : "";
+  };
+  const list = (name) => (given.get(name) ?? "").split(",").filter((code) => taken(code, known.has(code)));
+  const mode = (name) => taken(given.get(name), modes.includes(given.get(name)));
   const number = (name, low, high) => {
     const value = Number.parseFloat(given.get(name));
     return Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : DEFAULTS[name];
@@ -25,6 +31,7 @@ export function read(query, about) {
     weight: number("weight", 0, 0.3),
     fold: given.get("fold") === "1",
     k: Math.round(number("k", 1, 1000)),
+    unknown,
   };
 }
 

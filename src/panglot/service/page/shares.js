@@ -4,14 +4,30 @@ import { element, percent } from "./dom.js";
 
 const COLOURS = 7;
 
-/** A colour's number for each language: 0 the question's, then those with most results; the rest share the last. */
+const kept = new Map();
+
+/**
+ * A colour's number for each language: 0 the question's; those with most results have one each, which they keep from
+ * question to question where they can; the rest share the last.
+ */
 export function colours(answers) {
   const hits = new Map();
   for (const { shares } of answers)
     for (const [code, share] of Object.entries(shares)) hits.set(code, (hits.get(code) ?? 0) + share.hits);
   const asked = answers[0]?.language;
-  const ranked = [...hits].filter(([code, share]) => share > 0 && code !== asked).sort((a, b) => b[1] - a[1]);
-  const found = new Map(ranked.slice(0, COLOURS - 1).map(([code], at) => [code, at + 1]));
+  const ranked = [...hits].filter(([code, share]) => share > 0 && code !== asked).sort((a, b) => b[1] - a[1])
+    .slice(0, COLOURS - 1).map(([code]) => code);
+  const had = new Set(kept.values());
+  const free = new Set(Array.from({ length: COLOURS - 1 }, (_, at) => at + 1).sort((a, b) => had.has(a) - had.has(b)));
+  const found = new Map();
+  for (const code of ranked) if (free.delete(kept.get(code))) found.set(code, kept.get(code));
+  for (const code of ranked) {
+    if (found.has(code)) continue;
+    const [next] = free;
+    free.delete(next);
+    found.set(code, next);
+  }
+  for (const [code, number] of found) kept.set(code, number);
   return (code) => (code === asked ? 0 : found.get(code) ?? COLOURS);
 }
 
