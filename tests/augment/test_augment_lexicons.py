@@ -88,8 +88,7 @@ def test_languages_without_a_lexicon_are_named(tmp_path: Path) -> None:
     assert caught.value.field == "code_switch_languages"
 
 
-def test_what_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PANGLOT_DATA", raising=False)
+def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(PanglotError, match=r"no lexicon is at hand .*no data folder"):
         read()
     with pytest.raises(PanglotError, match=r"wiktionary is not at hand .*lexicons/wiktionary.parquet"):

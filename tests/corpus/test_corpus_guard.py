@@ -19,7 +19,6 @@ from panglot.corpus.registry import read
 @pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("PANGLOT_DATA", raising=False)
     return tmp_path / "cache"
 
 

@@ -17,7 +17,6 @@ from panglot.corpus.language import canonical
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.delenv("PANGLOT_DATA", raising=False)
     monkeypatch.setattr("huggingface_hub.snapshot_download", _offline)
     return tmp_path / "cache"
 

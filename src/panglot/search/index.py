@@ -214,12 +214,13 @@ class Index:
         from panglot.search.documents import read_documents
 
         number = 0
-        for piece in read_documents(documents):
-            codes = [each.language for each in piece]
-            vectors = vectors_of(self.encoder, [each.id for each in piece], [each.passage for each in piece], codes)
-            centered = moved(self.remedy, vectors, codes, "passage")
-            self.store.upsert(piece, {"plain": vectors, "centered": centered})
-            number += len(piece)
+        with self.store.bulk():
+            for piece in read_documents(documents):
+                codes = [each.language for each in piece]
+                vectors = vectors_of(self.encoder, [each.id for each in piece], [each.passage for each in piece], codes)
+                centered = moved(self.remedy, vectors, codes, "passage")
+                self.store.upsert(piece, {"plain": vectors, "centered": centered})
+                number += len(piece)
         self._forget_words()
         return number
 
