@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
 from panglot._errors import PanglotError
-from panglot.encoders import Encoder, load
+from panglot.encoders import Encoder, load, packed
 from panglot.encoders._batches import token_batches
 from panglot.encoders.bundled import bundled_folder
 from panglot.encoders.devices import choose_device, choose_precision, fast_bf16
@@ -103,6 +103,26 @@ def test_unit_length_float32_and_order(bundled: SentenceTransformerEncoder) -> N
     assert bundled.encode([], "question").shape == (0, bundled.dimension)
     assert isinstance(bundled, Encoder)
     assert bundled.name == "bundled"
+
+
+@pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])
+def test_a_row_is_filled_up_so_that_lengths_are_few_and_vectors_stay(tmp_path: Path, kind: str) -> None:
+    model = SentenceTransformer(str(make_model(tmp_path, kind)), device="cpu")
+    inner: Any = model[0].auto_model
+    met: set[int] = set()
+    inner.embeddings.register_forward_pre_hook(
+        lambda _module, _given, named: met.add(named["input_ids"].shape[1]), with_kwargs=True
+    )
+    dice = np.random.default_rng(0)
+    for count in range(1, 40):
+        texts = [dice.integers(4, 10, length) for length in dice.integers(1, 30, count)]
+        with torch.inference_mode():
+            plain = packed.embed(model, texts, "mean")
+            assert met == {sum(map(len, texts))}
+            met.clear()
+            torch.testing.assert_close(packed.embed(model, texts, "mean", 64), plain, atol=1e-5, rtol=0)
+        assert all(length % 64 == 0 for length in met)
+        met.clear()
 
 
 @pytest.mark.parametrize("kind", ["bert", "xlm-roberta"])

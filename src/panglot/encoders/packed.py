@@ -35,7 +35,7 @@ def can_pack(model: PreTrainedModel) -> bool:
     return model.config.model_type in FIRST_POSITION
 
 
-def hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> Tensor:
+def hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]], step: int = 1) -> Tensor:
     """Return the last hidden state of every token of every text, shape ``[tokens, hidden]``, texts end to end.
 
     Equal to the padded computation up to rounding. Gradients flow.
@@ -43,16 +43,21 @@ def hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> Ten
     Args:
         model: A transformer for which :func:`can_pack` is true.
         texts: Token ids, special tokens included, no padding.
+        step: The long row is filled up to a multiple of so many tokens: for each new length that they meet, kernels and
+            the allocator keep some memory.
     """
     import torch
 
     _register()
     lengths = [len(text) for text in texts]
+    total = sum(lengths)
+    fill = (0, -total % step)
     first = FIRST_POSITION[model.config.model_type]
     start = int(model.config.pad_token_id) + 1 if first is None else first
     device = next(model.parameters()).device
-    ids = torch.from_numpy(np.concatenate([np.asarray(text, dtype=np.int64) for text in texts])).to(device)
-    positions = torch.from_numpy(np.concatenate([np.arange(start, start + n) for n in lengths])).to(device)
+    ends = np.concatenate([np.asarray(text, dtype=np.int64) for text in texts])
+    places = np.concatenate([np.arange(start, start + n) for n in lengths])
+    ids, positions = (torch.from_numpy(np.pad(row, fill, "edge")).to(device) for row in (ends, places))
     previous = model.config._attn_implementation or "eager"
     model.set_attn_implementation(_NAME)
     try:
@@ -60,11 +65,11 @@ def hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> Ten
             input_ids=ids[None],
             position_ids=positions[None],
             token_type_ids=torch.zeros_like(ids)[None],
-            layout=_layout(lengths, device),
+            layout=_layout(lengths, fill[1], min(step, 8), device),
         )
     finally:
         model.set_attn_implementation(previous)
-    return output.last_hidden_state[0]
+    return output.last_hidden_state[0, :total]
 
 
 def pooling_of(model: Any) -> Literal["mean", "cls", ""]:
@@ -95,17 +100,18 @@ def pooling_of(model: Any) -> Literal["mean", "cls", ""]:
     return mode if mode in ("mean", "cls") else ""
 
 
-def embed(model: Any, texts: Sequence[Sequence[int]], pooling: str) -> Tensor:
+def embed(model: Any, texts: Sequence[Sequence[int]], pooling: str, step: int = 1) -> Tensor:
     """Return a sentence-transformers model's vectors of texts, shape ``[texts, d]``; not normalised.
 
     Args:
         model: A model for which :func:`pooling_of` says ``pooling``.
         texts: Token ids, special tokens included, no padding.
         pooling: ``mean``, or ``cls`` for the first token.
+        step: See :func:`hidden_states`.
     """
     import torch
 
-    hidden = hidden_states(model[0].auto_model, texts)
+    hidden = hidden_states(model[0].auto_model, texts, step)
     lengths = [len(text) for text in texts]
     if pooling == "mean":
         pooled = segment_mean(hidden, lengths)
@@ -134,13 +140,16 @@ class _Group(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """The texts of a batch in groups, and where each token of the batch lies in the groups' tokens, end to end."""
+    """The texts of a batch in groups, and where each token of the batch lies in the groups' tokens, end to end.
+
+    What fills the row up lies at the first token, and is never read.
+    """
 
     groups: list[_Group]
     back: Tensor
 
 
-def _layout(lengths: Sequence[int], device: torch.device) -> _Layout:
+def _layout(lengths: Sequence[int], fill: int, step: int, device: torch.device) -> _Layout:
     import torch
 
     most = math.inf if device.type == "cuda" else _CPU_SCORES
@@ -157,14 +166,14 @@ def _layout(lengths: Sequence[int], device: torch.device) -> _Layout:
             end += 1
         members = order[begin:end]
         size = np.asarray([lengths[m] for m in members])
-        offset = np.arange(size.max())
+        offset = np.arange(size.max() + -size.max() % step)
         real = offset[None] < size[:, None]
         index = starts[members][:, None] + np.minimum(offset[None], size[:, None] - 1)
         arrays = (index, real, np.flatnonzero(real))
         groups.append(_Group(*(torch.from_numpy(array).to(device) for array in arrays)))
         begin = end
     tokens = torch.cat([group.tokens[group.real] for group in groups])
-    return _Layout(groups, torch.argsort(tokens))
+    return _Layout(groups, torch.nn.functional.pad(torch.argsort(tokens), (0, fill)))
 
 
 def _attention(

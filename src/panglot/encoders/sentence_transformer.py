@@ -30,6 +30,9 @@ CHUNK = 32_768
 BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 """Tokens of a batch: on two CPU cores, speed is flat from 1,024 to 8,192, and falls beyond the caches."""
 
+STEP = 64
+"""A batch is filled up to a multiple of so many tokens; see :func:`panglot.encoders.packed.hidden_states`."""
+
 
 class SentenceTransformerEncoder:
     """A sentence-transformers folder or a model of the hub.
@@ -118,7 +121,7 @@ class SentenceTransformerEncoder:
         for batch in token_batches([len(text) for text in tokens], self.batch_tokens):
             if self._pooling:
                 with self._autocast():
-                    yield batch, packed.embed(self.model, [tokens[row] for row in batch], self._pooling)
+                    yield batch, packed.embed(self.model, [tokens[row] for row in batch], self._pooling, STEP)
             else:
                 yield batch, self._theirs([texts[row] for row in batch], side)
 
