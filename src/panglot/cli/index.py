@@ -13,6 +13,13 @@ from panglot.cli._measuring import deliver_json, split, tell
 @click.argument("documents", required=False, type=click.Path(path_type=Path))
 @click.option("--output", type=click.Path(path_type=Path), required=True, metavar="INDEX", help="The index's folder.")
 @click.option("--model", help="As for `panglot evaluate`; else bundled, or the one the index was built with.")
+@click.option(
+    "--engine",
+    type=click.Choice(["torch", "openvino"]),
+    default="torch",
+    show_default=True,
+    help="What runs the model meanwhile.",
+)
 @click.option("--store", default="", metavar="WHERE", help="milvus://host:port/NAME; else in the folder.")
 @click.option("--encoder", "on", default="", metavar="WHERE", help="ray://host:port, or ray; else this process.")
 @click.option("--processes", type=click.IntRange(1), metavar="N", help="Encode in N processes of this machine.")
@@ -24,6 +31,7 @@ def index_command(
     documents: Path | None,
     output: Path,
     model: str | None,
+    engine: str,
     store: str,
     on: str,
     processes: int | None,
@@ -49,10 +57,9 @@ def index_command(
     say = tell(to_json)
     done = {"added": 0, "deleted": 0}
     if add or delete is not None:
-        if store or on:
-            raise PanglotError(
-                "an index stays where it is", field="store", cure="leave --store, --encoder and --processes out"
-            )
+        if store or on or engine != "torch":
+            cure = "leave --store, --encoder, --processes and --engine out"
+            raise PanglotError("an index stays as it is", field="store", cure=cure)
         index = Index.open(output, model=model)
         wanted = set(_ids(delete)) if delete is not None else set[str]()
         done["deleted"] = index.delete(wanted)
@@ -60,7 +67,7 @@ def index_command(
         done["added"] = index.add(documents) if documents is not None else 0
     else:
         assert documents is not None
-        index = Index.build(documents, output, model=model or "bundled", store=store, on=on, tell=say)
+        index = Index.build(documents, output, model=model or "bundled", engine=engine, store=store, on=on, tell=say)
         done["added"] = len(index)
     if lexical:
         index.words()

@@ -95,8 +95,7 @@ class SentenceTransformerEncoder:
             },
         )
         self._pooling = packed.pooling_of(self.model)
-        if self._pooling and self.precision == "bf16" and self.device.type == "cpu":
-            _halve_linear(self.model[0].auto_model)
+        self._prepare()
 
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002
         """Return one unit-length row per text, shape ``[texts, dimension]``, float32."""
@@ -114,7 +113,12 @@ class SentenceTransformerEncoder:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Travel to other processes as the way to open the model there; weights stay where they are."""
-        return _reopened, (*self._again, self.fingerprint)
+        return _reopened, (type(self), *self._again, self.fingerprint)
+
+    def _prepare(self) -> None:
+        """Make the transformer ready for the batches to come."""
+        if self._pooling and self.precision == "bf16" and self.device.type == "cpu":
+            _halve_linear(self.model[0].auto_model)
 
     def _chunk(self, texts: list[str], side: Side) -> Iterator[tuple[np.ndarray[Any, Any], torch.Tensor]]:
         tokens = self._tokens(texts, side)
@@ -156,8 +160,10 @@ class SentenceTransformerEncoder:
         return torch.autocast(self.device.type, torch.bfloat16)
 
 
-def _reopened(source: str, options: dict[str, Any], fingerprint: str) -> SentenceTransformerEncoder:
-    found = SentenceTransformerEncoder(source, **options)
+def _reopened(
+    kind: type[SentenceTransformerEncoder], source: str, options: dict[str, Any], fingerprint: str
+) -> SentenceTransformerEncoder:
+    found = kind(source, **options)
     if found.fingerprint != fingerprint:
         raise PanglotError(
             f"{source} is another model in this process or on this machine", cure="give all of them the same files"

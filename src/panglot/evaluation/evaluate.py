@@ -183,7 +183,8 @@ def open_encoder(encoder: Encoder | str | Path, *, trust_remote_code: bool = Fal
     from panglot.encoders.cache import cached
     from panglot.encoders.load import load
 
-    return cached(load(encoder, **({"trust_remote_code": True} if trust_remote_code else {})))
+    options: dict[str, Any] = {"trust_remote_code": True} if trust_remote_code else {}
+    return cached(load(encoder, **options))
 
 
 def encode(encoder: Encoder, collection: Collection) -> tuple[Vectors, Vectors]:

@@ -87,10 +87,16 @@ def is_index(folder: str | Path) -> bool:
     return (Path(folder) / NAME).is_file()
 
 
-def opened(model: str | Path | Encoder) -> tuple[Encoder, Encoder, str]:
-    """Return an encoder, the one behind it that gives plain vectors, and the name by which it opens again."""
+def opened(model: str | Path | Encoder, engine: str = "torch") -> tuple[Encoder, Encoder, str]:
+    """Return an encoder, the one behind it that gives plain vectors, and the name by which it opens again.
+
+    Raises:
+        PanglotError: The model cannot be opened, or one that is open already was to run in an engine.
+    """
     named = isinstance(model, str | Path)
-    encoder = load(model) if named else model
+    if not named and engine != "torch":
+        raise PanglotError("the encoder is there already", field="engine", cure="load it with this engine")
+    encoder = load(model, engine=engine) if named else model
     base = encoder.base if isinstance(encoder, LanguageAware) else encoder
     if not named:
         return encoder, base, ""

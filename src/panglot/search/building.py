@@ -27,7 +27,14 @@ Tell = Callable[[str], None]
 
 
 def build(
-    documents: Documents, folder: Path, *, model: str | Path | Encoder, store: str, on: str, tell: Tell | None
+    documents: Documents,
+    folder: Path,
+    *,
+    model: str | Path | Encoder,
+    engine: str,
+    store: str,
+    on: str,
+    tell: Tell | None,
 ) -> Encoder:
     """Write an index folder and return the encoder of its vectors; see :meth:`panglot.search.index.Index.build`."""
     from panglot.search.documents import read_documents
@@ -39,7 +46,7 @@ def build(
         raise PanglotError(
             "there is an index already", file=folder, cure="add to it (`--add`), or choose another --output"
         )
-    encoder, base, name = opened(model)
+    encoder, base, name = opened(model, engine)
     say = tell or (lambda _: None)
     with explain_write(folder):
         folder.mkdir(parents=True, exist_ok=True)

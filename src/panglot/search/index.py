@@ -61,6 +61,7 @@ class Index:
         folder: str | Path,
         *,
         model: str | Path | Encoder = "bundled",
+        engine: str = "torch",
         store: str = "",
         on: str = "",
         tell: Callable[[str], None] | None = None,
@@ -73,6 +74,7 @@ class Index:
                 detected where they are missing.
             folder: Where to write; there must be no index yet.
             model: What :func:`panglot.load` understands, or an encoder.
+            engine: What runs the model while documents are encoded: ``torch``, or ``openvino``.
             store: Where documents and vectors are kept: empty for the folder, or ``milvus://host:port/name``.
             on: Where texts are encoded: empty for here, or ``processes:N``, ``ray``, or ``ray://host:port``.
             tell: Called with a line for people before each long step.
@@ -81,7 +83,9 @@ class Index:
             PanglotError: The documents cannot be read, or the folder cannot be written or is an index already.
         """
         folder = Path(folder)
-        return cls.open(folder, model=build(documents, folder, model=model, store=store, on=on, tell=tell))
+        return cls.open(
+            folder, model=build(documents, folder, model=model, engine=engine, store=store, on=on, tell=tell)
+        )
 
     @classmethod
     def open(cls, folder: str | Path, *, model: str | Path | Encoder | None = None, reranker: str = "") -> Self:

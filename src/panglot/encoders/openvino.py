@@ -1,0 +1,78 @@
+"""Models in OpenVINO: on processors with bfloat16 somewhat faster than torch, at the same accuracy."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from panglot._errors import PanglotError
+from panglot._files import digest
+from panglot.encoders._batches import token_batches
+from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import torch
+
+    from panglot.encoders.protocol import Side
+
+_STEP = 8
+"""Batches are padded to a multiple of so many tokens: for each new shape, kernels keep some memory."""
+
+
+class OpenVinoEncoder(SentenceTransformerEncoder):
+    """A sentence-transformers model whose transformer runs in OpenVINO; the rest is as in its base.
+
+    Opening takes some seconds longer, in which the model is converted. Needs ``pip install 'panglot[openvino]'``.
+
+    Raises:
+        PanglotError: As its base; or OpenVINO is not installed, the device is no processor, or the model is not a BERT-
+            or RoBERTa-like one with mean or first-token pooling.
+    """
+
+    def _prepare(self) -> None:
+        if find_spec("openvino") is None:
+            cure = "pip install 'panglot[openvino]', or leave the engine out"
+            raise PanglotError("openvino is not installed", field="engine", cure=cure)
+        if self.device.type != "cpu":
+            raise PanglotError(f"OpenVINO has no {self.device}", field="engine", cure="set the device cpu")
+        if not self._pooling:
+            what = f"{self.name} is no BERT- or RoBERTa-like model with mean or first-token pooling"
+            raise PanglotError(what, field="engine", cure="leave the engine out")
+        self.fingerprint = digest("openvino", self.fingerprint)
+        import torch
+
+        openvino: Any = import_module("openvino")
+        network: Any = self.model[0].auto_model
+        ones = torch.ones((2, _STEP), dtype=torch.int64)
+        converted = openvino.convert_model(network, example_input={"input_ids": ones, "attention_mask": ones})
+        hints = {
+            "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        }
+        self._network: Any = openvino.compile_model(converted, "CPU", hints)
+        self._padding = int(network.config.pad_token_id or 0)
+        network.to("meta")  # OpenVINO has its own copy.
+
+    def _chunk(self, texts: list[str], side: Side) -> Iterator[tuple[np.ndarray[Any, Any], torch.Tensor]]:
+        import torch
+
+        tokens = self._tokens(texts, side)
+        for batch in token_batches([len(text) for text in tokens], self.batch_tokens):
+            longest = max(len(tokens[row]) for row in batch)
+            shape = len(batch), longest + -longest % _STEP
+            ids, real = np.full(shape, self._padding, np.int64), np.zeros(shape, np.int64)
+            for at, row in enumerate(batch):
+                ids[at, : len(tokens[row])] = tokens[row]
+                real[at, : len(tokens[row])] = 1
+            hidden = torch.from_numpy(self._network({"input_ids": ids, "attention_mask": real})[0])
+            weight = torch.from_numpy(real)[:, :, None].float()
+            pooled = (hidden * weight).sum(1) / weight.sum(1) if self._pooling == "mean" else hidden[:, 0]
+            features = {"sentence_embedding": pooled}
+            for module in list(self.model)[2:]:
+                features = module(features)
+            yield batch, features["sentence_embedding"]
