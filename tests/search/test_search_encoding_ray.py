@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,29 @@ def wait_for_nodes(address: str, count: int) -> None:
         ray.shutdown()
 
 
+def encode_on_a_cluster_of_its_own(folder: Path) -> None:
+    import ray
+
+    encoding.SHARD = 4
+    os.environ.pop("RAY_ADDRESS", None)
+    os.environ["PYTHONPATH"] = PATHS
+    first = list(encode_documents(pieces(20), Made(), folder / "here"))
+    done = list(encode_documents(pieces(20), Made(), folder / "there", on="ray"))
+    for (_, ours), (_, theirs) in zip(first, done, strict=True):
+        assert np.array_equal(ours, theirs)
+    assert not ray.is_initialized()
+
+
+@pytest.mark.slow
+def test_a_cluster_of_ones_own_is_started_and_stopped(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    # In a process of its own: one that was connected to a cluster by ray:// cannot start another.
+    process = get_context("spawn").Process(target=encode_on_a_cluster_of_its_own, args=(tmp_path,))
+    process.start()
+    process.join(PATIENCE)
+    assert process.exitcode == 0
+
+
 @pytest.mark.slow
 def test_two_nodes_make_the_same_bytes(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoding, "SHARD", 4)
@@ -112,19 +136,6 @@ def test_two_nodes_make_the_same_bytes(address: str, tmp_path: Path, monkeypatch
     made = [*documents(7), Document("x", "fail")]
     with pytest.raises(PanglotError, match=r"the encoder is out of order. To mend it: wait"):
         list(encode_documents([made], encoder, tmp_path / "failed", on=address))
-
-
-@pytest.mark.slow
-def test_a_cluster_of_ones_own_is_started_and_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ray = pytest.importorskip("ray")
-    monkeypatch.setattr(encoding, "SHARD", 4)
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    monkeypatch.setenv("PYTHONPATH", PATHS)
-    first = list(encode_documents(pieces(20), Made(), tmp_path / "here"))
-    done = list(encode_documents(pieces(20), Made(), tmp_path / "there", on="ray"))
-    for (_, ours), (_, theirs) in zip(first, done, strict=True):
-        assert np.array_equal(ours, theirs)
-    assert not ray.is_initialized()
 
 
 @pytest.mark.slow

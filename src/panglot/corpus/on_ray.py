@@ -73,7 +73,8 @@ def cluster(address: str, purpose: str, processors: int | None = None) -> Genera
             ray.init(where, **quiet)
         except Exception as error:  # Ray raises no narrower one.
             what = f"the cluster {address} does not answer" if address else "Ray does not start"
-            problem = f"{what}: {str(error).splitlines()[0]}"
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            problem = f"{what}: {reason}"
             raise PanglotError(problem, field="ray", cure="try on a quieter machine, or leave it out") from error
     context = ray.data.DataContext.get_current()
     before = context.execution_options.preserve_order, context.enable_progress_bars
