@@ -84,13 +84,12 @@ class Index:
         self.encoder.batches.clear()
         self.encoder.entered.clear()
 
-    def encode(self, questions: Sequence[str]) -> Vectors:
-        return self.encoder.encode(questions, "question")
-
-    def answer(self, question: str, vector: Vectors, wish: Wish) -> Answer:
+    def answer(self, question: str, vector: Vectors, wish: Wish, sentences: Any = None) -> Answer:
         self.threads.add(threading.current_thread().name)
         if "broken" in question:
             raise RuntimeError(question)
+        if wish.highlight:
+            sentences.encode([question] * wish.k, "passage")
         scores = (self.rows @ vector).tolist()
         best = sorted(range(len(scores)), key=lambda row: -scores[row])
         rows = [row for row in best if not wish.languages or DOCUMENTS[row].language in wish.languages][: wish.k]

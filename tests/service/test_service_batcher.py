@@ -30,13 +30,13 @@ def batcher(encoder: Encoder) -> Generator[Batcher]:
 def held(encoder: Encoder, batcher: Batcher) -> None:
     """Keep the thread busy with a first text, so that what follows waits."""
     encoder.open.clear()
-    batcher.submit("search", ["first"], [1])
+    batcher.submit("question", ["first"], [1])
     assert encoder.entered.wait(30)
 
 
 def test_what_waits_is_encoded_together_and_each_gets_its_own(encoder: Encoder, batcher: Batcher) -> None:
     held(encoder, batcher)
-    futures = [batcher.submit("search", [f"text {place}", f"more {place}"], [2, 2]) for place in range(5)]
+    futures = [batcher.submit("question", [f"text {place}", f"more {place}"], [2, 2]) for place in range(5)]
     encoder.open.set()
     found = [future.result(30) for future in futures]
     assert [len(batch) for batch in encoder.batches] == [1, 10]
@@ -48,7 +48,7 @@ def test_what_waits_is_encoded_together_and_each_gets_its_own(encoder: Encoder, 
 def test_a_long_request_comes_whole_and_in_order_though_others_go_between(encoder: Encoder, batcher: Batcher) -> None:
     held(encoder, batcher)
     texts = [f"text {place}" for place in range(50)]
-    long, short = batcher.submit("passage", texts, [4] * 50), batcher.submit("search", ["short"], [4])
+    long, short = batcher.submit("passage", texts, [4] * 50), batcher.submit("question", ["short"], [4])
     encoder.open.set()
     assert np.array_equal(long.result(30).vectors, Encoder().encode(texts, "passage"))
     assert short.result(30).vectors.shape == (1, 16)
@@ -61,17 +61,17 @@ def test_only_the_request_that_fails_alone_fails(
 ) -> None:
     caplog.set_level(logging.CRITICAL)
     held(encoder, batcher)
-    futures = [batcher.submit("search", [text], [1]) for text in ("good", bad, "better")]
+    futures = [batcher.submit("question", [text], [1]) for text in ("good", bad, "better")]
     encoder.open.set()
     assert futures[0].result(30).vectors.shape == futures[2].result(30).vectors.shape == (1, 16)
     with pytest.raises(EncodingError):
         futures[1].result(30)
-    assert batcher.submit("search", ["afterwards"], [1]).result(30)
+    assert batcher.submit("question", ["afterwards"], [1]).result(30)
 
 
 def test_a_cancelled_request_is_never_encoded(encoder: Encoder, batcher: Batcher) -> None:
     held(encoder, batcher)
-    kept, dropped = batcher.submit("search", ["kept"], [1]), batcher.submit("search", ["dropped"], [1])
+    kept, dropped = batcher.submit("question", ["kept"], [1]), batcher.submit("question", ["dropped"], [1])
     assert dropped.cancel()
     encoder.open.set()
     assert kept.result(30)
@@ -82,13 +82,13 @@ def test_a_cancelled_request_is_never_encoded(encoder: Encoder, batcher: Batcher
 
 def test_a_stop_finishes_what_waits_and_takes_nothing_more(encoder: Encoder, batcher: Batcher) -> None:
     held(encoder, batcher)
-    futures = [batcher.submit("search", [f"text {place}"], [30]) for place in range(5)]
+    futures = [batcher.submit("question", [f"text {place}"], [30]) for place in range(5)]
     closing = threading.Thread(target=batcher.close)
     closing.start()
 
     def refuses() -> bool:
         try:
-            batcher.submit("search", ["late"], [1])
+            batcher.submit("question", ["late"], [1])
         except StoppedError:
             return True
         return False

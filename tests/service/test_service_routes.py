@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
-from service_made import Index, lines, serving, until
+from service_made import Encoder, Index, lines, serving, until
 
+from panglot.service.batcher import StoppedError
+from panglot.service.engine import Sentences
 from panglot.service.limits import Limits
 from panglot.service.log import JsonLines
 from panglot.service.page import add_page
@@ -113,6 +116,45 @@ def test_a_body_that_is_no_question_is_refused(client: httpx.Client, body: bytes
         response = client.post("/search", content=body, headers={"Content-Type": kind})
         assert response.status_code == 400
         error(response)
+
+
+def test_no_route_answers_with_a_slash_behind(client: httpx.Client) -> None:
+    assert error(client.post("/search/", json={"question": "print"}))["message"] == "Not Found"
+
+
+def test_many_wrong_items_are_one_error(client: httpx.Client) -> None:
+    found = error(client.post("/v1/embeddings", json={"model": "small/letters", "input": [{}] * 20_000}))
+    assert found["param"] == "input"
+    assert len(found["message"]) < 200
+
+
+@pytest.mark.parametrize("given", [None, 5, {}, [1, "a"], [["a"]], ["a", "\ud800"], [[1, 2]]])
+def test_what_is_no_text_is_told_of_the_input(client: httpx.Client, given: object) -> None:
+    body = json.dumps({"model": "small/letters", "input": given})
+    response = client.post("/v1/embeddings", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    assert error(response)["param"] == "input"
+
+
+def test_fields_that_clients_send_empty_are_taken(client: httpx.Client) -> None:
+    given = {"model": "small/letters", "input": "a", "encoding_format": None, "dimensions": None, "input_type": None}
+    assert isinstance(client.post("/v1/embeddings", json=given).json()["data"][0]["embedding"], list)
+
+
+def test_a_host_may_be_named_with_its_port(index: Index) -> None:
+    with serving(index, hosts=("search.example:8443",)) as url:
+        for host, status in (("search.example", 200), ("search.example:8443", 200), ("other.example", 421)):
+            assert httpx.get(f"{url}/health", headers={"Host": host}).status_code == status
+
+
+def test_sentences_are_encoded_some_at_a_time_until_nobody_waits() -> None:
+    encoder, gone = Encoder(), threading.Event()
+    sentences = Sentences(encoder, threading.Lock(), gone)
+    assert len(sentences.encode(["text"] * 70, "passage")) == 70
+    assert [len(batch) for batch in encoder.batches] == [32, 32, 6]
+    gone.set()
+    with pytest.raises(StoppedError):
+        sentences.encode(["text"], "passage")
 
 
 def test_a_request_that_is_too_large_is_refused_however_it_comes(client: httpx.Client) -> None:

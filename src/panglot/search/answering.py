@@ -14,7 +14,7 @@ from panglot.search.store import Found
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from panglot.encoders.protocol import Vectors
+    from panglot.encoders.protocol import Encoder, Vectors
     from panglot.search.index import Index
     from panglot.search.store import Store
     from panglot.search.wish import Wish
@@ -90,8 +90,12 @@ def reranked_entries(reranker: Reranker, store: Store, question: str, entries: S
     return [(each, versions[each.id]) for each in reranked([entry[0] for entry, _ in kept], scores)]
 
 
-def hits_of(index: Index, vector: Vectors, wish: Wish, entries: Sequence[Entry]) -> list[Hit]:
-    """Return entries as hits, with their documents and, where wished, their best sentences."""
+HIGHLIGHTS = 50
+"""Hits whose best sentence is looked for, at most."""
+
+
+def hits_of(index: Index, vector: Vectors, wish: Wish, entries: Sequence[Entry], sentences: Encoder) -> list[Hit]:
+    """Return entries as hits, with their documents and, where wished, the best sentences of the first of them."""
     documents = index.store.get([each.id for each, _ in entries])
     # A document that was deleted a moment ago is no hit.
     there = [(*entry, each) for entry, each in zip(entries, documents, strict=True) if each is not None]
@@ -99,7 +103,8 @@ def hits_of(index: Index, vector: Vectors, wish: Wish, entries: Sequence[Entry])
     if wish.highlight:
         from panglot.search.highlight import best_sentences
 
-        marks = best_sentences(index.encoder, vector, [document for _, _, document in there])
+        first = [document for _, _, document in there[:HIGHLIGHTS]]
+        marks[: len(first)] = best_sentences(sentences, vector, first)
     return [
         Hit(document, rank, each.score, each.why, versions, mark)
         for rank, ((each, versions, document), mark) in enumerate(zip(there, marks, strict=True), 1)

@@ -154,6 +154,11 @@ class EmbeddedStore:
             for pieces in segment.live_pieces().values():
                 yield from (batch.column("id").to_pylist() for batch, _ in pieces)
 
+    @property
+    def version(self) -> int:
+        """The number of the version that is open; every write makes the next one."""
+        return self._current().manifest.version
+
     def close(self) -> None:
         """See :meth:`~panglot.search.store.Store.close`."""
         self._now = None

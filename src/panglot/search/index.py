@@ -153,13 +153,14 @@ class Index:
         answer = self.answer(question, vector, wish)
         return replace(answer, seconds={"encode": spent, **answer.seconds})
 
-    def answer(self, question: str, vector: Vectors, wish: Wish) -> Answer:
+    def answer(self, question: str, vector: Vectors, wish: Wish, sentences: Encoder | None = None) -> Answer:
         """Return the best passages for a question whose vector is known; nothing is encoded but for highlights.
 
         Args:
             question: Its text.
             vector: Its plain vector, as :meth:`encode` gives it, shape ``[dimension]``.
             wish: How to search.
+            sentences: Encodes the sentences of highlights; by default the index's encoder.
 
         Raises:
             PanglotError: The question is empty, or the wish cannot be fulfilled.
@@ -174,7 +175,7 @@ class Index:
         searched = perf_counter()
         if self.reranker is not None:
             entries = reranked_entries(self.reranker, self.store, question, entries)
-        hits = hits_of(self, vector, wish, entries[: wish.k])
+        hits = hits_of(self, vector, wish, entries[: wish.k], sentences or self.encoder)
         seconds = {"search": searched - begin, "rank": perf_counter() - searched}
         searchable = {code: number for code, number in counts.items() if not wish.languages or code in wish.languages}
         told = shares([hit.document.language for hit in hits], searchable)
@@ -249,12 +250,14 @@ class Index:
         Raises:
             PanglotError: bm25s or icu4py is not installed.
         """
-        from panglot.search.lexical import Words, require, write
+        from panglot.search.lexical import Words, is_of, require, write
 
         if self._words is None:
             require()
-            if not (self.folder / LEXICAL).is_dir():
-                write(self.folder / LEXICAL, self.documents())
+            # A store in the folder numbers its versions: words of an older one are another process's, and stale.
+            version = getattr(self.store, "version", None)
+            if not is_of(self.folder / LEXICAL, version):
+                write(self.folder / LEXICAL, self.documents(), version)
             self._words = Words(self.folder / LEXICAL)
         return self._words
 

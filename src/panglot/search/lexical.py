@@ -104,8 +104,24 @@ class Words:
         return sorted(found, key=lambda each: -each[1])[:k]
 
 
-def write(folder: Path, documents: Iterable[Sequence[Document]]) -> None:
-    """Write the words of documents into a folder, atomically, in place of what is there."""
+def is_of(folder: Path, version: int | None) -> bool:
+    """Whether there are words in a folder, and those of this version of the documents; None: of whichever."""
+    try:
+        return json.loads((folder / HEAD).read_text("utf-8")).get("version") == version
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, AttributeError):
+        return True  # Opening them tells what is wrong.
+
+
+def write(folder: Path, documents: Iterable[Sequence[Document]], version: int | None = None) -> None:
+    """Write the words of documents into a folder, atomically, in place of what is there.
+
+    Args:
+        folder: Where.
+        documents: All of them.
+        version: The store's, where it has any.
+    """
     require()
     from bm25s import BM25
 
@@ -130,7 +146,7 @@ def write(folder: Path, documents: Iterable[Sequence[Document]]) -> None:
             model.save(part / str(place), allow_pickle=False, show_progress=False)
             (part / str(place) / "ids.json").write_text(json.dumps(ids, ensure_ascii=False), "utf-8")
             places[code] = place
-        write_json(part / HEAD, {"languages": places})
+        write_json(part / HEAD, {"version": version, "languages": places})
 
 
 def fused(ranked: Sequence[Candidate], matches: Sequence[str]) -> list[Candidate]:

@@ -28,7 +28,7 @@ class Wish:
         weight: What a passage in one of them gets on top of its cosine, 0 to 2.
         fold: Whether translations of one passage are one hit.
         lexical: Whether matching words of the question's language count too (``pip install 'panglot[lexical]'``).
-        highlight: Whether to mark the best sentence of each hit, which encodes all their sentences.
+        highlight: Whether to mark the best sentence of the first 50 hits, which encodes all their sentences.
     """
 
     k: int = 10

@@ -26,6 +26,7 @@ class Admission:
         self._limits, self._rate = limits, rate
         self.requests = 0
         self.tokens = 0
+        self._large = 0
 
     @contextlib.contextmanager
     def enter(self, tokens: int) -> Generator[None]:
@@ -34,7 +35,8 @@ class Admission:
         Raises:
             RequestError: 429, with the seconds to wait; too many are inside.
         """
-        if not room(self.requests, self.tokens, tokens, self._limits):
+        large = tokens if tokens > self._limits.batch_tokens else 0
+        if not room(self.requests, self._large, large, self._limits):
             raise RequestError(
                 429,
                 "too many requests wait",
@@ -44,19 +46,31 @@ class Admission:
             )
         self.requests += 1
         self.tokens += tokens
+        self._large += large
         try:
             yield
         finally:
             self.requests -= 1
             self.tokens -= tokens
+            self._large -= large
 
 
-def room(requests: int, tokens: int, more: int, limits: Limits) -> bool:
-    """Return whether a request of ``more`` tokens may join those that are inside; one alone always may.
+def room(requests: int, large: int, more: int, limits: Limits) -> bool:
+    """Return whether a request may join those that are inside.
+
+    Those that fit into one batch are limited in their number alone, so that nobody keeps them out with a large one.
+
+    Args:
+        requests: How many are inside.
+        large: Tokens of the large ones among them.
+        more: Tokens of the one that comes; 0 where it is not large. One alone may always have as many as it likes.
+        limits: What is let in.
 
     >>> from panglot.service.limits import Limits
     >>> limits = Limits(queue=2, queue_tokens=100)
-    >>> room(0, 0, 500, limits), room(1, 50, 50, limits), room(1, 50, 51, limits), room(2, 2, 1, limits)
-    (True, True, False, False)
+    >>> room(1, 0, 500, limits), room(1, 50, 50, limits), room(1, 50, 51, limits), room(1, 90, 0, limits)
+    (True, True, False, True)
+    >>> room(2, 0, 0, limits)
+    False
     """
-    return requests == 0 or (requests < limits.queue and tokens + more <= limits.queue_tokens)
+    return requests < limits.queue and (not large or not more or large + more <= limits.queue_tokens)

@@ -58,7 +58,7 @@ def create_app(
     # The usual page of FastAPI loads scripts from elsewhere; /openapi.json is enough for tools.
     app = FastAPI(
         title="panglot", version=__version__, summary="Search in any language, and embeddings",
-        docs_url=None, redoc_url=None, lifespan=lifespan,
+        docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan,
     )  # fmt: skip
     _add_errors(app)
     add_search(app, engine)

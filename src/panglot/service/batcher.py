@@ -8,20 +8,17 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, NamedTuple, get_args
 
 import numpy as np
 
+from panglot.encoders.protocol import Side
 from panglot.service.share import share
 
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Vectors
 
 LOG = logging.getLogger(__name__)
-
-Kind = Literal["search", "question", "passage"]
-"""What a text is encoded for: a search of the index, or as an embedding of either side."""
-KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Encoded(NamedTuple):
@@ -50,7 +47,7 @@ class StoppedError(Exception):
 
 @dataclass(eq=False)
 class _Job:
-    kind: Kind
+    kind: Side
     texts: Sequence[str]
     sizes: Sequence[int]
     future: Future[Encoded] = field(default_factory=Future[Encoded])
@@ -82,7 +79,7 @@ class Batcher:
 
     def __init__(
         self,
-        encode: Callable[[Sequence[str], Kind], Vectors],
+        encode: Callable[[Sequence[str], Side], Vectors],
         budget: int,
         seen: Callable[[int, float], None] = lambda _texts, _seconds: None,
     ) -> None:
@@ -95,7 +92,7 @@ class Batcher:
         self._thread = threading.Thread(target=self._run, name="panglot-encode", daemon=True)
         self._thread.start()
 
-    def submit(self, kind: Kind, texts: Sequence[str], sizes: Sequence[int]) -> Future[Encoded]:
+    def submit(self, kind: Side, texts: Sequence[str], sizes: Sequence[int]) -> Future[Encoded]:
         """Return the coming vectors of a request; cancel the future to drop it.
 
         Args:
@@ -124,7 +121,7 @@ class Batcher:
     def _run(self) -> None:
         while batch := self._next():
             begun = time.monotonic()
-            for kind in KINDS:
+            for kind in get_args(Side):
                 if pieces := [piece for piece in batch if piece.job.kind == kind]:
                     self._together(kind, pieces)
             spent = time.monotonic() - begun
@@ -151,7 +148,7 @@ class Batcher:
             job.done += count
         return batch
 
-    def _together(self, kind: Kind, pieces: list[_Piece]) -> None:
+    def _together(self, kind: Side, pieces: list[_Piece]) -> None:
         try:
             vectors = self._vectors(kind, [text for piece in pieces for text in piece.texts])
         except Exception:
@@ -167,7 +164,7 @@ class Batcher:
             _deliver(job, vectors[begin : begin + len(texts)])
             begin += len(texts)
 
-    def _vectors(self, kind: Kind, texts: list[str]) -> Vectors:
+    def _vectors(self, kind: Side, texts: list[str]) -> Vectors:
         vectors = self._encode(texts, kind)
         if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
             raise ValueError("the encoder did not give one row of numbers a text")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+import re
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import numpy as np
 from fastapi import FastAPI, Request
@@ -11,7 +12,7 @@ from pydantic import BaseModel, Field, WithJsonSchema
 
 from panglot.service.answers import Json
 from panglot.service.errors import DOCUMENTED, RequestError
-from panglot.service.guard import NOTES
+from panglot.service.guard import EMBEDDINGS, NOTES
 from panglot.service.waiting import outcome
 
 if TYPE_CHECKING:
@@ -29,15 +30,16 @@ TEXTS = {
     "description": "One text or several",
     "anyOf": [TEXT, {"type": "array", "items": TEXT, "minItems": 1}],
 }
-"""What is taken, for the OpenAPI page; numbers of tokens are read only to be refused in plain words."""
+"""What is taken, for the OpenAPI page; :func:`texts_of` sees to it, for pydantic keeps an error for each item."""
+_BROKEN = re.compile("[\ud800-\udfff]")
 
 
 class Wanted(BaseModel):
     """Texts to encode. What OpenAI's clients send besides is ignored."""
 
-    input: Annotated[str | list[str] | list[int] | list[list[int]], WithJsonSchema(TEXTS)]
+    input: Annotated[Any, WithJsonSchema(TEXTS)]
     model: str = Field(max_length=1_000, description="NAME, NAME:question or NAME:passage, out of /v1/models")
-    encoding_format: Literal["float", "base64"] = "float"
+    encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Field(ge=1)] | None = Field(
         None, description="Vectors are not cut: the model's own length, or nothing"
     )
@@ -47,7 +49,7 @@ class Wanted(BaseModel):
 def add_embeddings(app: FastAPI, engine: Engine) -> None:
     """Add the routes."""
 
-    @app.post("/v1/embeddings", responses=DOCUMENTED, summary="Vectors of texts")
+    @app.post(EMBEDDINGS, responses=DOCUMENTED, summary="Vectors of texts")
     async def embeddings(wanted: Wanted, request: Request) -> Json:
         model = engine.index.encoder.name
         side = side_of(wanted.model, model, wanted.input_type)
@@ -59,7 +61,7 @@ def add_embeddings(app: FastAPI, engine: Engine) -> None:
         return Json(
             {
                 "object": "list",
-                "data": rows(vectors, wanted.encoding_format),
+                "data": rows(vectors, wanted.encoding_format or "float"),
                 "model": wanted.model,
                 "usage": {"prompt_tokens": used, "total_tokens": used},
             }
@@ -109,25 +111,29 @@ def side_of(asked: str, model: str, input_type: str | None) -> Side:
     return side
 
 
-def texts_of(given: str | list[str] | list[int] | list[list[int]], limits: Limits) -> list[str]:
+def texts_of(given: object, limits: Limits) -> list[str]:
     """Return the texts of a request.
 
     Raises:
-        RequestError: 400; there is none, one is empty or too long, or they are too many or numbers of tokens.
+        RequestError: 400; there is none, one is empty, too long or broken, or they are too many or numbers of tokens.
     """
-    items = [given] if isinstance(given, str) else given
+    items = cast("list[object]", given) if isinstance(given, list) else [given]
     texts = [text for text in items if isinstance(text, str)]
     problem = ""
     if not items:
         problem = "there is no text"
     elif len(texts) < len(items):
-        problem = "send texts, not numbers of tokens (in LangChain: check_embedding_ctx_length=False)"
+        problem = (
+            "send a text or a list of texts, not numbers of tokens (in LangChain: check_embedding_ctx_length=False)"
+        )
     elif len(texts) > limits.texts:
         problem = f"{len(texts):,} texts; send at most {limits.texts:,} at once"
     elif not all(texts):
         problem = "a text is empty"
     elif any(len(text) > limits.characters for text in texts):
         problem = f"a text has more than {limits.characters:,} characters"
+    elif any(_BROKEN.search(text) for text in texts):
+        problem = "a text has half of a surrogate pair"
     if problem:
         raise RequestError(400, f"input: {problem}", field="input", code="invalid")
     return texts

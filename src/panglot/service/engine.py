@@ -12,10 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
 from panglot._errors import PanglotError
+from panglot.search._scores import pieces
 from panglot.search.wish import Wish
 from panglot.service.admission import Admission
-from panglot.service.batcher import Batcher, Encoded, EncodingError, Kind, StoppedError
+from panglot.service.batcher import Batcher, Encoded, EncodingError, StoppedError
 from panglot.service.errors import RequestError, of_panglot
 from panglot.service.limits import tokens
 
@@ -23,8 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from panglot.encoders.protocol import Vectors
-    from panglot.search.answer import Answer
+    from panglot.encoders.protocol import Encoder, Side, Vectors
     from panglot.service.limits import Limits
     from panglot.service.metrics import Metrics
     from panglot.service.searchable import Searchable
@@ -32,14 +34,41 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 ASKED = frozenset({"question", *(field.name for field in fields(Wish))})
 """Fields of a request: an error that names another one is not the client's."""
+AT_ONCE = 32
+"""Sentences that are encoded together for highlights."""
 Result = TypeVar("Result")
+
+
+class Sentences:
+    """The model as highlights use it: some texts at a time, so that questions come in between.
+
+    Args:
+        encoder: The model.
+        lock: Held while it works.
+        gone: Set when nobody waits for the answer any more.
+    """
+
+    def __init__(self, encoder: Encoder, lock: threading.Lock, gone: threading.Event) -> None:
+        self.name, self.fingerprint = encoder.name, encoder.fingerprint
+        self._encoder, self._lock, self._gone = encoder, lock, gone
+
+    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
+        """Return one row a text."""
+        del ids
+        found: list[Vectors] = []
+        for part in pieces(len(texts), AT_ONCE):
+            if self._gone.is_set():
+                raise StoppedError
+            with self._lock:
+                found.append(self._encoder.encode(texts[part], side))
+        return np.concatenate(found)
 
 
 class Engine:
     """Answers with an index, for many requests at once.
 
     The index is touched by one thread alone. Its model is used by the encoding thread, and by the ranking thread for
-    highlights only, never by both at once.
+    sentences of highlights only, never by both at once.
 
     Args:
         index: The index; whoever opened it closes it.
@@ -56,7 +85,7 @@ class Engine:
         metrics.watch("queue_requests", "Requests that are inside", lambda: self.admission.requests)
         metrics.watch("queue_tokens", "Tokens of their texts, estimated", lambda: self.admission.tokens)
 
-    async def embed(self, texts: Sequence[str], kind: Kind, notes: dict[str, Any]) -> tuple[Vectors, int]:
+    async def embed(self, texts: Sequence[str], kind: Side, notes: dict[str, Any]) -> tuple[Vectors, int]:
         """Return one vector a text and how many tokens they have, estimated."""
         sizes = [tokens(text) for text in texts]
         with self.admission.enter(sum(sizes)):
@@ -67,9 +96,15 @@ class Engine:
         """Return the answer to a question as JSON."""
         sizes = [tokens(question)]
         with self.admission.enter(sum(sizes)):
-            encoded = await self._encoded("search", [question], sizes, notes)
+            encoded = await self._encoded("question", [question], sizes, notes)
             begun = time.monotonic()
-            answer = await self.ranked(functools.partial(self._answer, question, encoded.vectors[0], wish))
+            gone = threading.Event()
+            sentences = Sentences(self.index.encoder, self._model, gone)
+            work = functools.partial(self.index.answer, question, encoded.vectors[0], wish, sentences)
+            try:
+                answer = await self.ranked(work)
+            finally:
+                gone.set()
             notes["rank_ms"] = round(1000 * (time.monotonic() - begun), 1)
         seconds = {**answer.seconds, "wait": encoded.waited, "encode": encoded.seconds}
         return replace(answer, seconds=seconds).as_json()
@@ -95,7 +130,7 @@ class Engine:
         await asyncio.to_thread(self._batcher.close)
         await asyncio.to_thread(self._ranker.shutdown)
 
-    async def _encoded(self, kind: Kind, texts: Sequence[str], sizes: list[int], notes: dict[str, Any]) -> Encoded:
+    async def _encoded(self, kind: Side, texts: Sequence[str], sizes: list[int], notes: dict[str, Any]) -> Encoded:
         try:
             encoded = await asyncio.wrap_future(self._batcher.submit(kind, texts, sizes))
         except StoppedError as error:
@@ -105,13 +140,9 @@ class Engine:
         notes.update(texts=len(texts), batch=encoded.batch, wait_ms=round(1000 * encoded.waited, 1))
         return encoded
 
-    def _encode(self, texts: Sequence[str], kind: Kind) -> Vectors:
+    def _encode(self, texts: Sequence[str], kind: Side) -> Vectors:
         with self._model:
-            return self.index.encode(texts) if kind == "search" else self.index.encoder.encode(texts, kind)
-
-    def _answer(self, question: str, vector: Vectors, wish: Wish) -> Answer:
-        with self._model if wish.highlight else contextlib.nullcontext():
-            return self.index.answer(question, vector, wish)
+            return self.index.encoder.encode(texts, kind)
 
     def _refresh(self) -> None:
         try:

@@ -109,7 +109,7 @@ def of_validation(errors: Sequence[Mapping[str, Any]]) -> RequestError:
     if kind == "json_invalid":
         return RequestError(400, "the body is not JSON", cure=cure, code="invalid_json")
     field = ".".join(place[1:]) or None
-    message = str(first.get("msg", "the request is wrong"))
+    message = str(first.get("msg", "the request is wrong")).removeprefix("Value error, ")
     return RequestError(400, f"{field}: {message}" if field else message, cure=cure, field=field, code="invalid")
 
 

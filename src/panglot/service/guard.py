@@ -30,6 +30,10 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+EMBEDDINGS = "/v1/embeddings"
+"""The route that takes many texts."""
+QUESTION = 256 << 10
+"""Bytes of a request to any other."""
 NOTES = "panglot.notes"
 """Where in a request's scope a route writes what the log line shows besides."""
 
@@ -57,7 +61,7 @@ class Guard:
         hosts: tuple[str, ...] = (),
     ) -> None:
         self._app, self._limits, self._metrics = app, limits, metrics
-        self._open, self._keys, self._hosts = open_routes, keys, frozenset(host.lower() for host in hosts)
+        self._open, self._keys, self._hosts = open_routes, keys, frozenset(host_name(host) for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -109,8 +113,8 @@ class Guard:
                 headers={"WWW-Authenticate": 'Bearer realm="panglot"'},
             )
         length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self._limits.body:
-            raise self._too_large()
+        if length.isdecimal() and int(length) > self._most(scope):
+            raise self._too_large(scope)
 
     async def _whole(self, scope: Scope, receive: Receive) -> Receive:
         """Read the body within the limits and return a channel that hands it on, then what comes after it."""
@@ -123,8 +127,8 @@ class Guard:
                     if message["type"] == "http.disconnect":
                         raise RequestError(GONE, "the client is gone")
                     body += message.get("body", b"")
-                    if len(body) > self._limits.body:
-                        raise self._too_large()
+                    if len(body) > self._most(scope):
+                        raise self._too_large(scope)
                     more = message.get("more_body", False)
         except TimeoutError as error:
             raise RequestError(408, "the request came too slowly") from error
@@ -139,10 +143,12 @@ class Guard:
 
         return channel
 
-    def _too_large(self) -> RequestError:
-        return RequestError(
-            413, f"a request may have {self._limits.body:,} bytes", cure="send fewer texts at once", code="size"
-        )
+    def _most(self, scope: Scope) -> int:
+        return self._limits.body if scope["path"] == EMBEDDINGS else min(QUESTION, self._limits.body)
+
+    def _too_large(self, scope: Scope) -> RequestError:
+        problem = f"a request may have {self._most(scope):,} bytes here"
+        return RequestError(413, problem, cure="send less at once", code="size")
 
     def _tell(self, scope: Scope, status: int, seconds: float, notes: dict[str, Any]) -> None:
         route = getattr(scope.get("route"), "path", "other")

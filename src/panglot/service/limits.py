@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields
 
 from panglot._errors import PanglotError
@@ -13,12 +14,12 @@ class Limits:
 
     Attributes:
         queue: Requests that are encoded and ranked, or wait for it, at once; the next one gets status 429.
-        queue_tokens: Tokens of their texts; a request alone may have more.
+        queue_tokens: Tokens of those among them that do not fit into one batch; one alone may have more.
         batch_tokens: Tokens that are encoded together. A batch is what the last request of it waits for.
-        body: Bytes of a request; a larger one gets status 413.
+        body: Bytes of a request for embeddings, and of any other 256 KiB at most; a larger one gets status 413.
         texts: Texts of one request for embeddings.
         characters: Characters of a text.
-        seconds: From a request's arrival to its answer; then it gets status 504.
+        seconds: For a request to come, and again for its answer; then it gets status 408 or 504.
         refresh: Seconds between looks for a newer version of the index.
     """
 
@@ -34,8 +35,8 @@ class Limits:
     def __post_init__(self) -> None:
         """Refuse what lets nothing in."""
         for field in fields(self):
-            if not getattr(self, field.name) > 0:
-                raise PanglotError("not above 0", field=field.name, cure="give a positive number")
+            if not 0 < getattr(self, field.name) < math.inf:
+                raise PanglotError("not a number above 0", field=field.name, cure="give a positive number")
 
 
 def tokens(text: str, most: int = 512) -> int:

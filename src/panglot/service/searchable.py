@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from panglot.encoders.protocol import Encoder, Vectors
     from panglot.search.answer import Answer
     from panglot.search.store import Store
@@ -26,12 +24,8 @@ class Searchable(Protocol):
         """What keeps its documents."""
         ...
 
-    def encode(self, questions: Sequence[str]) -> Vectors:
-        """Return one vector a question, shape ``[questions, dimension]``."""
-        ...
-
-    def answer(self, question: str, vector: Vectors, wish: Wish) -> Answer:
-        """Rank the documents for an encoded question, shape ``[dimension]``."""
+    def answer(self, question: str, vector: Vectors, wish: Wish, sentences: Encoder | None = None) -> Answer:
+        """Rank the documents for an encoded question, shape ``[dimension]``; ``sentences`` encodes for highlights."""
         ...
 
     def refresh(self) -> bool:

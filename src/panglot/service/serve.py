@@ -54,18 +54,18 @@ def serve(
     from panglot.service.app import create_app
 
     local = is_loopback(host)
+    shown = f"[{host}]" if ":" in host else host
     with _listen(host, port) as listening:
         if not local and not keys:
             tell(f"warning: everybody who reaches {host} may search and encode; set keys with --keys")
-        app = create_app(index, limits, keys=keys, hosts=(*LOOPBACK, *hosts) if local else hosts)
+        app = create_app(index, limits, keys=keys, hosts=(*LOOPBACK, shown, *hosts) if local else hosts)
         start_logging()
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, server_header=False, proxy_headers=False,
+            app, ws="none", log_config=None, access_log=False, server_header=False, proxy_headers=False,
             limit_concurrency=4 * limits.queue + 64, timeout_graceful_shutdown=round(limits.seconds + GRACE),
         )  # fmt: skip
         # uvicorn raises the signal again when it has stopped; SIGTERM is then done with.
         signal.signal(signal.SIGTERM, lambda _number, _frame: None)
-        shown = f"[{host}]" if ":" in host else host
         tell(f"panglot serves at http://{shown}:{listening.getsockname()[1]}/")
         server = uvicorn.Server(config)
         finish = server.handle_exit

@@ -144,6 +144,7 @@ def application(search: Search) -> FastAPI:
 
     @app.get("/about")
     def _about() -> dict[str, Any]:
+        time.sleep(search.wait)
         return search.about()
 
     @app.post("/search")

@@ -285,6 +285,39 @@ def test_a_key_is_asked_for_where_the_service_wants_one(visit: Visit, service: S
     assert "secret" not in page.url
 
 
+def test_a_key_that_no_header_can_carry_is_asked_for_again(visit: Visit, service: Search) -> None:
+    service.key = "secret"
+    page = visit()
+    page.get_by_text("The service wants a key.").wait_for()
+    page.keyboard.type("ключ")
+    page.keyboard.press("Enter")
+    page.get_by_text("The service does not take this key.").wait_for()
+    page.keyboard.type("secret")
+    page.keyboard.press("Enter")
+    page.locator("#chips button").first.wait_for()
+
+
+def test_a_reader_without_languages_ranks_as_plain(visit: Visit, service: Search) -> None:
+    page = visit(f"?q={QUESTION}&mode=plain&beside=reader")
+    assert {wish["mode"]: wish["reader"] for wish in service.asked[-2:]} == {"plain": [], "reader": ["en"]}
+    page.locator("#read button").click()
+    page.locator("#columns[aria-busy=false]").wait_for()
+    until_asked = [wish["mode"] for wish in service.asked[-2:]]
+    assert until_asked == ["plain", "plain"]
+    assert page.get_by_role("alert").inner_text() == ""
+    assert page.locator(".hit").count() > 0
+
+
+def test_what_is_typed_before_the_service_answers_is_asked(browser: Any, address: str, service: Search) -> None:
+    service.wait = 1.0
+    page = browser.new_page()
+    page.goto(address, wait_until="commit")
+    page.locator("#question").fill(QUESTION)
+    page.locator(".hit").first.wait_for()
+    assert page.locator("#question").input_value() == QUESTION
+    page.close()
+
+
 def test_waiting_shows_and_only_the_last_question_counts(visit: Visit, service: Search) -> None:
     page = visit(f"?q={QUESTION}")
     service.wait = 0.5

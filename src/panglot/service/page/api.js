@@ -10,7 +10,17 @@ export class Failure extends Error {
   }
 }
 
-export const setKey = (key) => sessionStorage.setItem(KEY, key);
+let kept = "";
+try {
+  kept = sessionStorage.getItem(KEY) ?? "";
+} catch { /* The browser keeps nothing: until the page is left, the key is here. */ }
+
+export function setKey(key) {
+  kept = key;
+  try {
+    sessionStorage.setItem(KEY, key);
+  } catch { /* As above. */ }
+}
 
 /** What is in the index. */
 export const about = () => call("about");
@@ -21,7 +31,10 @@ export const search = (wish, signal) => call("search", {
 });
 
 async function call(path, { headers, ...rest } = {}) {
-  const key = sessionStorage.getItem(KEY);
+  const key = kept;
+  const wrong = () => new Failure(401, key ? "The service does not take this key." : "The service wants a key.",
+    "Whoever runs it has one.");
+  if (/[^ -~]/.test(key)) throw wrong(); // No header can carry it.
   let response;
   try {
     response = await fetch(path, { ...rest, headers: { ...headers, ...(key && { Authorization: `Bearer ${key}` }) } });
@@ -38,8 +51,7 @@ async function call(path, { headers, ...rest } = {}) {
     const wait = seconds > 0 ? `Try again in ${seconds} s.` : "Try again in a moment.";
     throw new Failure(429, "Too many questions at once.", wait);
   }
-  if (response.status === 401)
-    throw new Failure(401, key ? "The service does not take this key." : "The service wants a key.", "Whoever runs it has one.");
+  if (response.status === 401) throw wrong();
   const message = error.message ?? `The service answered with status ${response.status}.`;
   throw new Failure(response.status, message, error.cure);
 }

@@ -25,13 +25,15 @@ $("form").addEventListener("submit", (event) => {
 start();
 
 async function start() {
+  $("status").textContent = "Loading…";
   try {
     about = await askAbout();
   } catch (failure) {
     return showFailure(failure, start);
   }
   showFailure(null);
-  options = read(location.search, about);
+  options = readAddress();
+  options.question = $("question").value.trim() || options.question; // Somebody was quicker than the service.
   const { documents, languages, model } = about;
   $("about").textContent = `${plural(documents, "passage")} in ${plural(languages.length, "language")} · ${model}`;
   for (const select of [$("language"), $("add-reader")])
@@ -55,22 +57,31 @@ function wire() {
   $("add-reader").addEventListener("change", () => change({ reader: [...options.reader, $("add-reader").value] }));
   $("clear").addEventListener("click", () => {
     change({ languages: [] });
-    $("chips").querySelector("button").focus();
+    $("chips").querySelector("li:not([hidden]) button").focus();
   });
   $("all").addEventListener("click", () => {
     $("all").setAttribute("aria-expanded", $("all").getAttribute("aria-expanded") !== "true");
     renderChips();
   });
-  $("slash").checked = localStorage.getItem("panglot-slash") !== "off";
-  $("slash").addEventListener("change", () => localStorage.setItem("panglot-slash", $("slash").checked ? "on" : "off"));
+  try {
+    $("slash").checked = localStorage.getItem("panglot-slash") !== "off";
+    $("slash").addEventListener("change", () => localStorage.setItem("panglot-slash", $("slash").checked ? "on" : "off"));
+  } catch { /* The browser keeps nothing. */ }
   addEventListener("popstate", () => {
-    options = read(location.search, about);
+    options = readAddress();
     render();
     run();
   });
   roomy.addEventListener("change", renderChips);
   listen($("question"), () => $("slash").checked,
     () => columns.slice(0, modes().length).map(({ cards }) => cards.map(({ shown }) => shown)));
+}
+
+/** Options as the address has them; a reader that it does not name is the browser's. */
+function readAddress() {
+  const found = read(location.search, about);
+  if (isReader(found) && !found.reader.length) found.reader = ofBrowser(about);
+  return found;
 }
 
 /** The two modes to begin a comparison with: the plain one on the left. */
@@ -101,7 +112,9 @@ async function run() {
   if (!options.question) return show([]);
   const { question, language, languages, reader, weight, fold, k } = options;
   try {
-    const got = await Promise.all(modes().map((mode) => search({
+    // With no language preferred, a reader's ranking is the plain one.
+    const asked = (mode) => (mode === "reader" && !reader.length ? "plain" : mode);
+    const got = await Promise.all(modes().map(asked).map((mode) => search({
       question, k, language, languages, mode, reader: mode === "reader" ? reader : [], weight, fold, highlight: true,
     }, mine.signal)));
     if (mine === pending) show(got);
@@ -180,7 +193,8 @@ function few() {
   const ranked = [...codes].sort((a, b) => hits(b) - hits(a));
   const room = roomy.matches ? Math.max(12, codes.filter((code) => hits(code) > 0).length) : 4;
   const asked = codes.filter((code) => code === answers[0]?.language);
-  return new Set([...options.languages, ...asked, ...ranked.slice(0, room)]);
+  const focused = codes.filter((code) => chips.get(code).contains(document.activeElement));
+  return new Set([...options.languages, ...asked, ...focused, ...ranked.slice(0, room)]);
 }
 
 /** Answers in the columns; none: the page before a question. */
@@ -221,6 +235,7 @@ function showFailure(failure, again) {
     class: "error", submit: (event) => {
       event.preventDefault();
       if (status === 401) setKey(key.value);
+      showFailure(null);
       $("question").focus();
       again();
     },

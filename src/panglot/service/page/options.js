@@ -22,7 +22,7 @@ export function read(query, about) {
     return Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : DEFAULTS[name];
   };
   return {
-    question: given.get("q") ?? "",
+    question: (given.get("q") ?? "").trim(),
     language: given.get("language") ?? "",
     languages: list("languages"),
     mode: mode("mode") || modes[0],
