@@ -73,7 +73,7 @@ class Answer:
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as `panglot search --json` and ``/search`` give it; see docs/search-service.md."""
+        """Return it as `panglot search` with `--json` and ``/search`` give it; see docs/search-service.md."""
         return {
             "question": self.question,
             "language": self.language,
