@@ -313,8 +313,14 @@ def test_what_is_typed_before_the_service_answers_is_asked(browser: Any, address
     page = browser.new_page()
     page.goto(address, wait_until="commit")
     page.locator("#question").fill(QUESTION)
+    page.keyboard.press("Enter")
     page.locator(".hit").first.wait_for()
     assert page.locator("#question").input_value() == QUESTION
+    page.goto(address, wait_until="commit")
+    page.locator("#question").fill("rights and ")
+    page.locator("#chips button").first.wait_for()
+    assert page.locator("#question").input_value() == "rights and "
+    assert page.locator(".hit").count() == 0
     page.close()
 
 

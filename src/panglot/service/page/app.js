@@ -13,6 +13,7 @@ const $ = (id) => document.getElementById(id);
 
 let about, options, columns, chips, pending;
 let answers = [];
+let early = false; // Asked before the service said what it has.
 
 const byCode = (code) => about.languages.find((one) => one.code === code);
 const language = (code) => byCode(code) ?? { code, name: code || "unknown language", direction: "auto" };
@@ -21,6 +22,7 @@ const modes = () => [options.mode, ...(options.beside ? [options.beside] : [])];
 $("form").addEventListener("submit", (event) => {
   event.preventDefault();
   if (about) change();
+  else early = true;
 });
 start();
 
@@ -33,7 +35,8 @@ async function start() {
   }
   showFailure(null);
   options = readAddress();
-  options.question = $("question").value.trim() || options.question; // Somebody was quicker than the service.
+  const typed = $("question").value;
+  if (early) options.question = typed.trim();
   const { documents, languages, model } = about;
   $("about").textContent = `${plural(documents, "passage")} in ${plural(languages.length, "language")} · ${model}`;
   for (const select of [$("language"), $("add-reader")])
@@ -44,6 +47,7 @@ async function start() {
   $("chips").replaceChildren(...chips.values());
   wire();
   render();
+  if (typed) $("question").value = typed;
   run();
 }
 
