@@ -56,7 +56,6 @@ class OpenVinoEncoder(SentenceTransformerEncoder):
         }
         self._network: Any = openvino.compile_model(converted, "CPU", hints)
         self._padding = int(network.config.pad_token_id or 0)
-        network.to("meta")  # OpenVINO has its own copy.
 
     def _chunk(self, texts: list[str], side: Side) -> Iterator[tuple[np.ndarray[Any, Any], torch.Tensor]]:
         import torch
