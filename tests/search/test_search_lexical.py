@@ -68,6 +68,19 @@ def test_damage_is_told(tmp_path: Path) -> None:
         Words(tmp_path / "words")
 
 
+def test_words_that_another_process_made_stale_are_made_again(tmp_path: Path) -> None:
+    given = [Document("1", "Der Fehler beim Drucken", "", "de"), Document("2", "Ein Blatt", "", "de")]
+    Index.build(given, tmp_path / "index", model=Biased()).close()
+    reader, writer = (Index.open(tmp_path / "index", model=Biased()) for _ in range(2))
+    writer.add([Document("3", "Xylophon", "", "de")])
+    # The reader, which has not looked yet, writes the words of its own version after the writer removed them.
+    assert reader.words().search("Xylophon", "de", 5) == []
+    assert reader.refresh()
+    assert [name for name, _ in reader.words().search("Xylophon", "de", 5)] == ["3"]
+    reader.close()
+    writer.close()
+
+
 def test_missing_packages_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lexical.util, "find_spec", lambda _: None)
     with pytest.raises(PanglotError, match=r"panglot\[lexical\]"):

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from service_made import Index, lines, serving, until
 
+from panglot._errors import PanglotError
 from panglot.service.limits import Limits
 
 
@@ -124,6 +125,29 @@ def test_sigterm_answers_what_is_inside_then_ends_well() -> None:
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_large_request_keeps_no_small_one_out_and_no_small_one_a_large() -> None:
+    index = Index()
+    limits = Limits(queue=8, queue_tokens=100, batch_tokens=50)
+    with serving(index, limits) as url, ThreadPoolExecutor(4) as pool:
+        index.encoder.open.clear()
+        first = pool.submit(ask, url, "small")
+        assert index.encoder.entered.wait(30)
+        body = {"input": ["a text of some length"] * 30, "model": "small/letters"}
+        large = pool.submit(httpx.post, f"{url}/v1/embeddings", json=body, timeout=60)
+        until(lambda: "panglot_queue_requests 2.0" in httpx.get(f"{url}/metrics").text)
+        second = pool.submit(ask, url, "another small one")
+        until(lambda: "panglot_queue_requests 3.0" in httpx.get(f"{url}/metrics").text)
+        assert httpx.post(f"{url}/v1/embeddings", json=body, timeout=60).status_code == 429
+        index.encoder.open.set()
+        assert [each.result().status_code for each in (first, large, second)] == [200, 200, 200]
+
+
+@pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan")])
+def test_limits_that_let_nothing_in_or_never_end_are_refused(seconds: float) -> None:
+    with pytest.raises(PanglotError, match="not a number above 0"):
+        Limits(seconds=seconds)
 
 
 def test_a_second_interrupt_stops_it_at_once(tmp_path: Path) -> None:
