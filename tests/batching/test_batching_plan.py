@@ -55,6 +55,7 @@ def plans(draw: st.DrawFn) -> Plan:
         batch_size=draw(st.integers(2, 20)),
         source_temperature=draw(st.sampled_from([1.0, 3.0, math.inf])),
         language_temperature=draw(st.sampled_from([1.0, 2.0, math.inf])),
+        language_sampling=draw(st.sampled_from(["temperature", "round-robin"])),
         seed=draw(st.integers(0, 2**32)),
     )
     held = draw(sources())
@@ -342,3 +343,35 @@ def test_description_counts_what_the_plan_does() -> None:
     assert all(x == y for x, y in told.languages)
     assert told.epochs == {"a": 9.0}
     assert told.batch_size == (12, 12)
+
+
+@given(sources(), st.integers(0, 2**32), st.sampled_from(["mono", "hybrid", "cross-pair"]))
+@settings(deadline=None, max_examples=15)
+def test_round_robin_meets_every_language_before_any_comes_again(held: list[Source], seed: int, batches: Any) -> None:
+    policy = Policy(batches, batch_size=4, language_sampling="round-robin", seed=seed)
+    try:
+        plan = Plan(held, policy)
+    except PanglotError:
+        return
+    kind = "mono" if batches == "hybrid" else batches
+    pairs = {
+        tuple(plan.sources[s.source].languages[i] for i in (s.question, s.passage))
+        for s in plan.streams
+        if s.kind == kind
+    }
+    met: list[tuple[str, ...]] = []
+    for k in range(5000):  # beyond one block of draws
+        stream = plan.streams[plan.draw(k)[0]]
+        if stream.kind == kind:
+            met.append(tuple(plan.sources[stream.source].languages[i] for i in (stream.question, stream.passage)))
+    for start in range(0, len(met) - len(pairs) + 1, len(pairs)):
+        assert set(met[start : start + len(pairs)]) == pairs
+    orders = {tuple(met[start : start + len(pairs)]) for start in range(0, len(met) - len(pairs) + 1, len(pairs))}
+    assert len(orders) > 1 or len(pairs) == 1
+
+
+def test_round_robin_draws_the_source_of_a_language_by_its_share() -> None:
+    small, large = (made(name, rows, 2, gaps=0, blocks=rows, seed=3) for name, rows in (("a", 20), ("b", 60)))
+    plan = Plan([small, large], Policy("mono", batch_size=4, language_sampling="round-robin"))
+    drawn = Counter(plan.sources[plan.streams[plan.draw(k)[0]].source].name for k in range(4000))
+    assert abs(drawn["b"] / 4000 - 0.75) < 0.03

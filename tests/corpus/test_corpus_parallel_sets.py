@@ -68,6 +68,11 @@ def test_libreoffice_help(data_dir: Path) -> None:
     assert all(asked[left[i]] == sections[right[i]] for i in some)
     versions, parts = Counter(asked), Counter(sections)
     assert len(left) == sum(versions[section] * number for section, number in parts.items())
+    train, test = (libreoffice.read(data_dir / "libreoffice-help", part=part) for part in ("train", "test"))
+    pages = [{group.partition("#")[0] for group in part.passages["group"].to_pylist()} for part in (train, test)]
+    assert not pages[0] & pages[1]
+    assert pages[0] | pages[1] == {group.partition("#")[0] for group in collection.passages["group"].to_pylist()}
+    assert 0.1 < test.passages.num_rows / collection.passages.num_rows < 0.3
 
 
 def test_khmer_keeps_its_word_breaks(data_dir: Path) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot.batching._random import Floats, uniforms
+from panglot.batching._random import Floats, permutation, uniforms
 from panglot.batching.batch import Batch
 from panglot.batching.deal import Epoch, batches_needed, deal
 from panglot.batching.languages import different, same
@@ -60,6 +60,8 @@ class Plan:
         self._first = np.cumsum([0, *(len(group) for group in of_kind)])
         self._kind_edges = _edges([share for _, share in kinds])
         self._stream_edges = [_edges([stream.probability for stream in group]) for group in of_kind]
+        in_turn = policy.language_sampling == "round-robin"
+        self._turns = [self._by_language(group) if in_turn and group[0].question >= 0 else None for group in of_kind]
         self._drawn: list[Ints] = []
         self._before: list[Ints] = [np.zeros(len(self.streams), np.int64)]
         self._block = [_from_zero(source.block) for source in self.sources]
@@ -107,8 +109,39 @@ class Plan:
         stream = np.empty(_BLOCK, np.int64)
         for index, edges in enumerate(self._stream_edges):
             mine = kind == index
-            stream[mine] = self._first[index] + np.searchsorted(edges, chance[mine, 1], side="right")
+            if (turns := self._turns[index]) is None:
+                stream[mine] = self._first[index] + np.searchsorted(edges, chance[mine, 1], side="right")
+            else:
+                before = int(self._before[-1][self._first[index] : self._first[index + 1]].sum())
+                stream[mine] = self._first[index] + self._in_turn(turns, index, before, chance[mine, 1])
         return stream
+
+    def _by_language(self, group: Sequence[Stream]) -> list[tuple[Ints, Floats]]:
+        """Return, for each language (or pair) of a kind by code, its streams and the edges to draw one of them by."""
+        of_source = Counter[int]()
+        for stream in group:
+            of_source[stream.source] += stream.probability
+        found: dict[tuple[str, str], list[int]] = {}
+        for place, stream in enumerate(group):
+            codes = self.sources[stream.source].languages
+            found.setdefault((codes[stream.question], codes[stream.passage]), []).append(place)
+        return [
+            (np.array(places), _edges((share := np.array([of_source[group[i].source] for i in places])) / share.sum()))
+            for _, places in sorted(found.items())
+        ]
+
+    def _in_turn(self, turns: list[tuple[Ints, Floats]], kind: int, before: int, chance: Floats) -> Ints:
+        """Return the streams of the next batches of a kind, of which there were ``before``: each language in turn."""
+        found = np.empty(len(chance), np.int64)
+        order, cycle = np.empty(0, np.int64), -1
+        for place, draw in enumerate(chance):
+            number, turn = divmod(before + place, len(turns))
+            if number != cycle:
+                order = permutation(len(turns), *self._key, self.policy.seed, "round-robin", kind, number)
+                cycle = number
+            streams, edges = turns[order[turn]]
+            found[place] = streams[np.searchsorted(edges, draw, side="right")]
+        return found
 
     def _epoch(self, index: int, number: int) -> Epoch:
         key = (index, number)
@@ -172,6 +205,6 @@ def _from_zero(block: Ints | Ints32) -> Ints | Ints32:
     return block if plain else np.unique(block, return_inverse=True)[1]
 
 
-def _edges(shares: Sequence[float]) -> Floats:
+def _edges(shares: Sequence[float] | Floats) -> Floats:
     """Return the upper edges of intervals of [0, 1) but the last, so that no rounding leaves a gap at 1."""
     return np.cumsum(shares)[:-1]

@@ -10,6 +10,7 @@ from panglot._errors import PanglotError
 
 Batches = Literal["english", "mono", "mixed-mono", "cross", "cross-pair", "hybrid", "hybrid-row", "whole-group"]
 CrossKind = Literal["cross", "pair"]
+LanguageSampling = Literal["temperature", "round-robin"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Policy:
             1 is proportional, infinity is uniform.
         language_temperature: The same for the language or pair of a batch. 2 draws by the root of the size,
             as mDenseOn does (2607.27178): rare languages are seen more often, yet not repeated without end.
+        language_sampling: How the language (or pair) of a one-language (or ``cross-pair``) batch is chosen:
+            ``temperature`` draws it as ``language_temperature`` says. ``round-robin`` deals all languages in a new
+            random order, then all again, so that a short run meets as many as it has batches. The source of a batch is
+            then drawn among those with the language.
         seed: Seeds every draw.
 
     Raises:
@@ -43,12 +48,14 @@ class Policy:
     batch_size: int = 32
     source_temperature: float = 1.0
     language_temperature: float = 2.0
+    language_sampling: LanguageSampling = "temperature"
     seed: int = 0
 
     def __post_init__(self) -> None:
         for field, value, known in (
             ("batches", self.batches, get_args(Batches)),
             ("cross_kind", self.cross_kind, get_args(CrossKind)),
+            ("language_sampling", self.language_sampling, get_args(LanguageSampling)),
         ):
             if value not in known:
                 raise PanglotError(f"{value!r} is unknown", field=field, cure=f"choose among {', '.join(known)}")

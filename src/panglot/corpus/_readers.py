@@ -71,7 +71,7 @@ READERS = {
     "tydiqa-goldp": Reader("tydiqa", _SQUAD),
     "squad2-en-fi": Reader("squad_en_fi"),
     "xor-questions": Reader("xor_questions"),
-    "libreoffice-help": Reader("libreoffice"),
+    "libreoffice-help": Reader("libreoffice", ("part",)),
     "ntrex-128": Reader("ntrex", _CORPUS),
     "sib-200": Reader("sib200", ("part", "languages")),
     "tatoeba-112": _tatoeba,

@@ -177,7 +177,9 @@ CARDS: Mapping[str, Card] = {
             "https://github.com/LibreOffice/help and its translations",
             folder="libreoffice-help",
             files="*.parquet",
+            parts=("all", "train", "test"),
             candidates=("passage",),
+            test_only=("test",),
         ),
         Card(
             "ntrex-128",

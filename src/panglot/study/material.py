@@ -16,7 +16,7 @@ from panglot.corpus.collection import Collection
 from panglot.corpus.language import canonical
 from panglot.corpus.split import hold_out, joined, sample
 from panglot.study.claim import claim
-from panglot.study.design import Study
+from panglot.study.design import EACH, Study
 from panglot.study.languages import LanguageSet, nested
 
 
@@ -48,6 +48,8 @@ def prepare(study: Study, data_dir: Path | None) -> Material:
         PanglotError: A set is not at hand, or nothing of it is left.
     """
     dev = [study.rates.dev_share, study.rates.size] if study.rates else None
+    if study.rates and study.rates.languages:
+        dev = [*(dev or []), list(study.rates.languages)]
     key = digest(json.dumps([study.on, [[t.on, t.share, t.languages] for t in study.tests], dev]))
     # Another file, another folder: what a killed worker left never passes for something else.
     folder = study.output / "data" / key[:12]
@@ -93,13 +95,14 @@ def _make(study: Study, data_dir: Path | None, folder: Path, about: Path) -> Non
         training.append(f"train-{number}")
         replace(kept, name=wish).save(folder / training[-1])
     if study.rates is not None and (whole := joined(dev)) is not None:
-        size = study.rates.size if study.rates.size is not None else study.sizes[-1]
-        whole.select(_languages(study, sorted(languages))[size].languages).save(folder / "dev")
+        size = study.rates.size if study.rates.size not in (None, EACH) else study.sizes[-1]
+        chosen = study.rates.languages or _languages(study, sorted(languages))[size].languages
+        whole.select([canonical(code) for code in chosen]).save(folder / "dev")
     write_json(about, {"training": training, "tests": tests, "languages": sorted(languages), "removed": removed})
 
 
 def _languages(study: Study, languages: Sequence[str]) -> dict[int, LanguageSet]:
     sizes = [size or None for size in study.sizes]
-    if study.rates is not None and study.rates.size is not None:
+    if study.rates is not None and study.rates.size not in (None, EACH):
         sizes.append(study.rates.size or None)
     return {size or 0: nested(languages, [size])[0] for size in sizes}

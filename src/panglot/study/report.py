@@ -15,7 +15,7 @@ from panglot.report.markdown import escaped, table
 from panglot.report.markup import Child, Markup, tag
 from panglot.study.answer import PARTS, answer, answers, languages, percent
 from panglot.study.cell import best_rate
-from panglot.study.design import START, Study
+from panglot.study.design import EACH, START, Study
 from panglot.study.results import DRAWS, FIGURES, Estimate, Results, as_dict
 from panglot.study.work import Tally, tally
 
@@ -200,11 +200,14 @@ def _cost(results: Results) -> str:
 
 def _rates(study: Study) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
+    each = study.rates is not None and study.rates.size == EACH
     for strategy in study.strategies:
-        try:
-            found[strategy.name] = best_rate(study, strategy.name)
-        except PanglotError:  # no trial is done yet
-            found[strategy.name] = None
+        for size in study.sizes if each else study.sizes[-1:]:
+            name = f"{strategy.name} ({languages(size)})" if each else strategy.name
+            try:
+                found[name] = best_rate(study, strategy.name, size)
+            except PanglotError:  # no trial is done yet
+                found[name] = None
     return found
 
 

@@ -109,7 +109,7 @@ def _open(study: Study, cell: Cell, tried: set[Cell], *, again: bool) -> bool:
 
 
 def _rate(study: Study, cell: Cell) -> float | None:
-    return None if cell.strategy == START or cell.rate is not None else best_rate(study, cell.strategy)
+    return None if cell.strategy == START or cell.rate is not None else best_rate(study, cell.strategy, cell.size)
 
 
 def run_cell(study: Study, name: str, data_dir: Path | None, tell: Callable[[str], None]) -> int:

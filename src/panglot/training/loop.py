@@ -254,10 +254,12 @@ def _finish(
 
 
 def _line(outcome: Outcome, settings: Settings, sources: Sequence[Source]) -> dict[str, Any]:
-    languages: set[str] = set()
+    met: dict[str, set[str]] = {}
     for batch in outcome.batches:
         codes = sources[batch.source].languages
-        languages.update(codes[i] for side in (batch.question_languages, batch.passage_languages) for i in set(side))
+        numbers = {i for side in (batch.question_languages, batch.passage_languages) for i in set(side)}
+        met.setdefault(batch.kind, set()).update(codes[i] for i in numbers)
+    languages = set[str]().union(*met.values())
     first = outcome.batches[0]
     codes = sources[first.source].languages
     return {
@@ -267,6 +269,7 @@ def _line(outcome: Outcome, settings: Settings, sources: Sequence[Source]) -> di
         "languages": [codes[first.question_languages[0]], codes[first.passage_languages[0]]]
         if settings.mixing == "none" and first.kind in ONE_PAIR
         else sorted(languages),
+        "met": {kind: sorted(codes) for kind, codes in met.items()},
         **outcome.told,
     }
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from panglot._errors import PanglotError
 from panglot._files import read_toml
 from panglot.augment.codeswitch import CodeSwitch
-from panglot.batching.policy import Batches, CrossKind, Policy
+from panglot.batching.policy import Batches, CrossKind, LanguageSampling, Policy
 from panglot.encoders.devices import Precision
 from panglot.training.mixing import Mixing, require
 
@@ -54,6 +54,7 @@ class Settings:
         steps: Training budget in steps instead.
         source_temperature: Sources are drawn by n^(1/T).
         language_temperature: Languages are drawn by n^(1/T).
+        language_sampling: ``temperature``, or ``round-robin``: the languages of one-language batches take turns.
         hard_negatives: Passages judged irrelevant (grade 0) that join each question's batch, at most.
         code_switch: Replace words of English rows (question and passage both English) by their translations
             (2305.05295): ``bilingual`` draws a language for each text, ``multilingual`` for each word.
@@ -108,6 +109,7 @@ class Settings:
     steps: int | None = None
     source_temperature: float = 1.0
     language_temperature: float = 2.0
+    language_sampling: LanguageSampling = "temperature"
     hard_negatives: int = 0
     code_switch: CodeSwitch = "none"
     code_switch_share: float = 0.5
@@ -229,6 +231,7 @@ class Settings:
             batch_size=self.batch_size,
             source_temperature=self.source_temperature,
             language_temperature=self.language_temperature,
+            language_sampling=self.language_sampling,
             seed=self.seed,
         )
 
