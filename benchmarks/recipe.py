@@ -32,7 +32,7 @@ def run(seed: int, options: argparse.Namespace) -> None:
     panglot.train(recipe=options.recipe, seed=seed, output=folder, data_dir=options.data_dir)
     found = panglot.evaluate(folder, TESTS, data_dir=options.data_dir, command=COMMAND, tell=print)
     save_sums(found, options.results / f"{NAME}-{seed}.npz")
-    cell = {"training": Settings.read(folder / "recipe.toml").essence(), "test": TESTS}
+    cell = {"training": Settings.read(folder / "recipe.toml").fingerprint_fields(), "test": TESTS}
     about = {"strategy": NAME, "seed": seed, "cell": cell, "training": trained(folder) | {"peak_mib": peak_mib()}}
     write_json(options.results / f"{NAME}-{seed}.json", {**about, **found.figures})
 

@@ -112,8 +112,8 @@ def _their_work(path: Path, model: str) -> Callable[[], int]:
 
 
 def _our_work(path: Path, side: str, options: argparse.Namespace) -> Callable[[], int]:
-    from panglot.search.documents import read_documents
-    from panglot.search.encoding import encode_documents
+    from panglot.search.ingest.documents import read_documents
+    from panglot.search.ingest.encode import encode_documents
 
     encoder = StandIn() if side == "stand-in" else _encoder(side, options.model)
     if not side.startswith("processes"):

@@ -32,7 +32,7 @@ import numpy as np
 
 from _common import DATA, RESULTS, ROOT, environment, record, table
 from panglot._files import cache_folder
-from panglot.corpus.registry import read
+from panglot.datasets.registry import read
 from panglot.search.document import Document
 from panglot.search.index import Index
 

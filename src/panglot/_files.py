@@ -31,8 +31,8 @@ def explain_write(path: Path) -> Generator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        cure = "free some space or choose another place" if error.errno == 28 else "choose a place that can be written"
-        raise PanglotError(f"cannot write: {reason}", file=path, cure=cure) from error
+        hint = "free some space or choose another place" if error.errno == 28 else "choose a place that can be written"
+        raise PanglotError(f"cannot write: {reason}", file=path, hint=hint) from error
 
 
 @contextlib.contextmanager
@@ -107,9 +107,9 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise PanglotError(f"no such {what}", file=path, cure="check the path") from error
+        raise PanglotError(f"no such {what}", file=path, hint="check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PanglotError(f"not TOML: {error}", file=path, cure="write `name = value` lines") from error
+        raise PanglotError(f"not TOML: {error}", file=path, hint="write `name = value` lines") from error
 
 
 def digest(*parts: str | bytes) -> str:

@@ -9,10 +9,9 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.augment import lexicons
-from panglot.augment.coverage import coverage, english_texts
-from panglot.augment.entries.opening import entries, looks_like
-from panglot.augment.lexicons import Lexicon
-from panglot.corpus.collection import Collection
+from panglot.augment.codeswitch import coverage, english_texts
+from panglot.augment.lexicons import Lexicon, entries, looks_like
+from panglot.data.collection import Collection
 
 
 def triples(path: Path, *wanted: str) -> list[tuple[str, str, str]]:

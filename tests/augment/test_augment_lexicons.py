@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.augment.cells import cleaned
-from panglot.augment.lexicons import KNOWN, find, read
+from panglot.augment.lexicons import KNOWN, cleaned, find, read
 
 
 def write(

@@ -11,20 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.batching import Policy, Source
+from panglot.batching import Policy, TrainingTable
 from panglot.batching.objectives import Mixture, objectives
 
 CODES = ("ar", "de", "en", "fi")
 
 
-def made(rows: int = 24, *, mono: bool = True, gaps: float = 0.0, name: str = "set") -> Source:
+def made(rows: int = 24, *, mono: bool = True, gaps: float = 0.0, name: str = "set") -> TrainingTable:
     random = np.random.default_rng(0)
     numbers = np.arange(rows * len(CODES)).reshape(rows, len(CODES))
     asked, answered = (np.where(random.random(numbers.shape) < gaps, -1, numbers) for _ in range(2))
-    return Source(name, CODES, asked, answered, np.arange(rows), mono)
+    return TrainingTable(name, CODES, asked, answered, np.arange(rows), mono)
 
 
-def names(wishes: list[str], *sources: Source) -> list[str]:
+def names(wishes: list[str], *sources: TrainingTable) -> list[str]:
     return [objective.name for objective in objectives(wishes, sources or [made()], 2.0)]
 
 
@@ -58,7 +58,7 @@ def test_wrong_wishes_are_told(wishes: list[str], told: str) -> None:
 
 
 def test_distillation_needs_english_beside_another_language() -> None:
-    alone = Source("fi", ("fi",), np.arange(4)[:, None], np.arange(4)[:, None], np.arange(4))
+    alone = TrainingTable("fi", ("fi",), np.arange(4)[:, None], np.arange(4)[:, None], np.arange(4))
     with pytest.raises(PanglotError, match="English"):
         objectives(["mono", "distill"], [alone], 2.0)
 

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.batching import Batch, Plan, Policy, Source, source
-from panglot.corpus.collection import Collection, Text
-from panglot.corpus.registry import read
+from panglot.batching import Batch, Plan, Policy, TrainingTable, source
+from panglot.data.collection import Collection, Text
+from panglot.datasets.registry import read
 
 Judgement = tuple[str, str, int]
 
@@ -30,7 +30,7 @@ def build(questions: list[str], passages: list[str], judgements: list[Judgement]
     return Collection.build("small", map(text, questions), map(text, passages), judgements)
 
 
-def blocks(held: Source) -> set[frozenset[int]]:
+def blocks(held: TrainingTable) -> set[frozenset[int]]:
     return {frozenset(np.flatnonzero(held.block == block).tolist()) for block in set(held.block.tolist())}
 
 
@@ -161,7 +161,7 @@ def test_a_large_block_is_warned_of() -> None:
 
 
 @functools.cache
-def known(name: str, data_dir: Path) -> tuple[Collection, Source, dict[str, set[str]]]:
+def known(name: str, data_dir: Path) -> tuple[Collection, TrainingTable, dict[str, set[str]]]:
     """Return a set, its rows, and for each question group the groups of the passages that answer it."""
     collection = read(name, data_dir=data_dir)
     group, passage_group = (t["group"].to_pylist() for t in (collection.questions, collection.passages))
@@ -205,7 +205,7 @@ def test_no_translation_and_no_second_question_on_a_passage_is_a_negative(name: 
 def test_the_check_itself_sees_a_block_that_meets(data_dir: Path) -> None:
     """Without blocks, questions about one paragraph do meet: the test above can fail."""
     collection, held, answers = known("squad2-en-fi", data_dir)
-    loose = Source(held.name, held.languages, held.question[:400], held.passage[:400], np.arange(400))
+    loose = TrainingTable(held.name, held.languages, held.question[:400], held.passage[:400], np.arange(400))
     assert meets(collection, Plan([loose], Policy("mono", batch_size=64))(0), answers)
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.batching import Plan, Policy, _kept, source
+from panglot.batching import Plan, Policy, source, table
 from panglot.batching.steps import Step, Steps
-from panglot.corpus.collection import Collection
+from panglot.data.collection import Collection
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_rows_of_a_large_collection_are_kept(
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path))
     plain = source(opened)
     assert not (tmp_path / "sources").exists()
-    monkeypatch.setattr(_kept, "LARGE", 1)
+    monkeypatch.setattr(table, "LARGE", 1)
     found = source(opened)
     (kept,) = (tmp_path / "sources").iterdir()
     again = source(opened)

@@ -18,8 +18,7 @@ from sentence_transformers import SentenceTransformer
 
 from panglot._errors import PanglotError
 from panglot.encoders import bundled
-from panglot.encoders._charsmap import charsmap
-from panglot.encoders._e5_file import E5File, dequantise, read_e5_file
+from panglot.encoders.e5_file import E5File, charsmap, dequantise, read_e5_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

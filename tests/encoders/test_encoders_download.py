@@ -15,7 +15,7 @@ import pytest
 
 import panglot
 from hub_server import Hub, hub
-from panglot.corpus.collection import Collection
+from panglot.data.collection import Collection
 
 WEIGHTS = "model.safetensors"
 FETCH = """
@@ -107,7 +107,7 @@ def test_a_killed_download_of_a_data_set_goes_on(tmp_path: Path) -> None:
            "answers": {"text": ["Two"], "answer_start": [5]}}  # fmt: skip
     (tmp_path / "set" / place).parent.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "set" / place)
-    code = "import sys; from panglot.corpus import registry; registry.read('mlqa').save(sys.argv[1])"
+    code = "import sys; from panglot.data import registry; registry.read('mlqa').save(sys.argv[1])"
     command = ("-c", code, str(tmp_path / "read"))
     with hub({"datasets/facebook/mlqa": tmp_path / "set"}) as server:
         kill_midway(server, tmp_path / "cache", place, *command)

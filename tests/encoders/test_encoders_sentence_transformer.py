@@ -16,10 +16,9 @@ from sentence_transformers import SentenceTransformer
 
 from panglot._errors import PanglotError
 from panglot.encoders import Encoder, load, packed
-from panglot.encoders._batches import token_batches
 from panglot.encoders.bundled import bundled_folder
 from panglot.encoders.devices import choose_device, choose_precision, fast_bf16
-from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
+from panglot.encoders.sentence_transformer import SentenceTransformerEncoder, token_batches
 
 if TYPE_CHECKING:
     from pathlib import Path

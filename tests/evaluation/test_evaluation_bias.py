@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from panglot.corpus.collection import Collection, Text
+from panglot.data.collection import Collection, Text
 from panglot.evaluation import bias, geometry
-from panglot.evaluation.agreement import kendall, rank_correlation
+from panglot.evaluation.bias import kendall, rank_correlation
 from panglot.evaluation.ranks import Ranks, rank
 
 from .made import parallel, unit

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.corpus import trec
-from panglot.corpus.collection import Collection, Text
+from panglot.data.collection import Collection, Text
+from panglot.data.formats import trec
 from panglot.evaluation.evaluate import evaluate
 from panglot.evaluation.figures import headline, measure
-from panglot.evaluation.reasons import SETTINGS
+from panglot.evaluation.settings import SETTINGS
 from panglot.evaluation.trec import qrels, run
 
 from .made import Table, parallel, unit

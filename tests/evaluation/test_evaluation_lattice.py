@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from panglot.evaluation.lattice import exponent, on_lattice, to_scores
+from panglot.evaluation.exact_scores import exponent, on_lattice, to_scores
 
 from .made import unit
 

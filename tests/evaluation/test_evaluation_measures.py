@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.corpus.collection import Collection, Text
+from panglot.data.collection import Collection, Text
 from panglot.evaluation.measures import Measure, parse
 from panglot.evaluation.ranks import rank
 from panglot.evaluation.settings import values

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.corpus.collection import Collection, Text
+from panglot.data.collection import Collection, Text
 from panglot.evaluation.ranks import Ranks, rank
 
 from .made import parallel

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import panglot
 from panglot._errors import PanglotError
 from panglot.cli.mine import mine
-from panglot.corpus.collection import Collection
+from panglot.data.collection import Collection
 from panglot.training import data
 from panglot.training.settings import Settings
 

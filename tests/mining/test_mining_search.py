@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.corpus.collection import Collection, Text
-from panglot.corpus.overlap import Texts
-from panglot.mining.barred import barred
+from panglot.data.collection import Collection, Text
+from panglot.data.overlap import Texts
+from panglot.mining.exclusions import barred
+from panglot.mining.hardest import REASONS, Margin, hardest
 from panglot.mining.mine import Report, languages_of, mine
-from panglot.mining.search import REASONS, Margin, hardest
 
 LANGUAGES = ("de", "en", "sw")
 WORDS = ["the", "old", "river", "runs", "down", "from", "high", "hills", "into", "a", "wide", "and", "quiet", "lake",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from panglot.corpus.collection import Collection
-from panglot.probe.distractors import FEWEST, MOST, Distractors
-from panglot.probe.parallel import parallel
+from panglot.data.collection import Collection
+from panglot.probe.beam import FEWEST, MOST, Distractors
+from panglot.probe.pools import parallel
 
 from .made import crossed
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.corpus.collection import Collection, Text
-from panglot.probe.parallel import check_depth, choose_languages, parallel
+from panglot.data.collection import Collection, Text
+from panglot.probe.pools import check_depth, choose_languages, parallel
 
 from .made import crossed
 

@@ -8,10 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot.evaluation.ranks import rank
-from panglot.probe.ground import Ground
-from panglot.probe.parallel import parallel
-from panglot.probe.standing import standing
-from panglot.probe.weak import Outcome
+from panglot.probe.pairs import Outcome
+from panglot.probe.pools import ParallelPools, parallel, standing
 
 from .made import shifted
 
@@ -61,7 +59,7 @@ def test_ranks_are_those_of_the_evaluation() -> None:
                     strict=True))  # fmt: skip
     found = parallel(collection, "en", "zh")
     assert found
-    outcome = Outcome.of(Ground.of(found, passages, 3), questions)
+    outcome = Outcome.of(ParallelPools.of(found, passages, 3), questions)
     for half, side in enumerate((outcome.english, outcome.other)):
         answers = found.passages[half][side.best]
         theirs = [pair[q, p] for q, p in zip(found.questions[half].tolist(), answers.tolist(), strict=True)]
@@ -72,7 +70,7 @@ def test_a_wording_stands_where_its_question_does() -> None:
     questions, passages, collection = shifted(groups=9)
     found = parallel(collection, "en", "de")
     assert found
-    ground = Ground.of(found, passages, 2)
+    ground = ParallelPools.of(found, passages, 2)
     vectors = questions[found.questions[1]]
     order = np.array([4, 1, 4, 8])
     some, every = ground.stand(1, order, vectors[order]), ground.stand(1, np.arange(9), vectors)

@@ -8,12 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.report.languages import answered, asked, matrix
-from panglot.report.measures import bias_measures, retrieval_measures
-from panglot.report.numbers import written
+from panglot.report.charts import around, ticks
+from panglot.report.labels import bias_measures, retrieval_measures, written
 from panglot.report.results import Dataset, Results, read
-from panglot.report.scales import around, ticks
-from panglot.report.summary import gaps, verdicts
+from panglot.report.tables import answered, asked, gaps, matrix, verdicts
 
 
 def only(results: Results) -> Dataset:

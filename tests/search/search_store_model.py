@@ -11,7 +11,7 @@ import numpy as np
 
 from panglot.encoders.protocol import Vectors
 from panglot.search.document import Document
-from panglot.search.store import Found, Store
+from panglot.search.storage.store import Found, Store
 
 SPACES = ("plain", "centered")
 DIMENSION = 8

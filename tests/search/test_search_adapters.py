@@ -8,9 +8,9 @@ import pytest
 from search_made import Biased, documents, use_memory
 
 from panglot.search.index import Index
-from panglot.search.wish import Wish
+from panglot.search.request import SearchRequest
 
-WISH = Wish(k=4, language="de", mode="centered")
+WISH = SearchRequest(k=4, language="de", mode="centered")
 WANTED = {f"topic3-{code}" for code in ("de", "en", "ja", "sw")}
 
 
@@ -22,7 +22,7 @@ def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Index:
 
 def test_langchain_finds_documents(index: Index) -> None:
     pytest.importorskip("langchain_core", reason="pip install 'panglot[langchain]'")
-    from panglot.search.langchain import PanglotRetriever
+    from panglot.search.integrations.langchain import PanglotRetriever
 
     found = PanglotRetriever(index=index, wish=WISH).invoke("<de> topic3")
     assert {each.id for each in found} == WANTED
@@ -34,7 +34,7 @@ def test_langchain_finds_documents(index: Index) -> None:
 
 def test_llamaindex_finds_nodes(index: Index) -> None:
     pytest.importorskip("llama_index.core", reason="pip install 'panglot[llama-index]'")
-    from panglot.search.llamaindex import PanglotRetriever
+    from panglot.search.integrations.llamaindex import PanglotRetriever
 
     found = PanglotRetriever(index, WISH).retrieve("<de> topic3")
     assert {each.node.node_id for each in found} == WANTED

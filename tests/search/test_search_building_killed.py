@@ -17,9 +17,9 @@ from search_index_builder import STEPS, Slow
 from search_made import documents
 
 from panglot._errors import PanglotError
-from panglot.search._head import is_index
 from panglot.search.index import Index
-from panglot.search.modes import SPACES
+from panglot.search.metadata import is_index
+from panglot.search.ranking.modes import SPACES
 
 
 def killed_after(folder: Path, steps: int, seconds: float) -> tuple[int, set[str]]:

@@ -17,11 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.corpus.language import NO_LANGUAGE, canonical
-from panglot.search import documents as reading
-from panglot.search._seen import Seen
+from panglot.data.language import NO_LANGUAGE, canonical
 from panglot.search.document import Document
-from panglot.search.documents import read_documents
+from panglot.search.ingest import documents as reading
+from panglot.search.ingest.documents import IdSet, read_documents
 
 GERMAN = "Klicken Sie auf Drucken, um das ganze Dokument auf dem Drucker auszugeben."
 ROWS = [
@@ -156,7 +155,7 @@ def test_a_wrong_row_is_told_with_its_place(tmp_path: Path, values: object, mess
     with pytest.raises(PanglotError, match=rf"(?s)a\.jsonl, line 2.*{message}") as found:
         read(path)
     assert (found.value.file, found.value.line) == (path, 2)
-    assert found.value.cure
+    assert found.value.hint
 
 
 @pytest.mark.parametrize(
@@ -219,7 +218,7 @@ def test_made_documents_are_checked_too() -> None:
 
 
 def test_an_id_that_only_shares_its_hash_is_no_twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Seen, "before", lambda _self, ids: [len(ids) - 1])
+    monkeypatch.setattr(IdSet, "before", lambda _self, ids: [len(ids) - 1])
     rows = [{"id": str(n), "text": "x", "language": "en"} for n in range(3)]
     assert len(read(written(tmp_path, "a.jsonl", lines(rows)))) == 3
 
@@ -227,7 +226,7 @@ def test_an_id_that_only_shares_its_hash_is_no_twin(tmp_path: Path, monkeypatch:
 @given(st.lists(st.lists(st.integers(0, 40).map(str), max_size=8), max_size=12))
 @settings(deadline=None)
 def test_seen_knows_what_came_before(pieces: list[list[str]]) -> None:
-    seen, known = Seen(), set[str]()
+    seen, known = IdSet(), set[str]()
     for piece in pieces:
         expected: list[int] = []
         for place, name in enumerate(piece):

@@ -21,9 +21,9 @@ from search_store_writer import operations
 
 from panglot import PanglotError
 from panglot.encoders.protocol import Vectors
-from panglot.search import _graph, _manifest, _merging, _nearest
 from panglot.search.document import Document
-from panglot.search.embedded import EmbeddedStore
+from panglot.search.storage.local import graph, manifest, segments
+from panglot.search.storage.local.store import EmbeddedStore
 
 WIDE = 384
 
@@ -87,18 +87,18 @@ def test_a_kill_loses_nothing_that_was_acknowledged_and_keeps_nothing_by_half(ki
         store.upsert(*Dice(99).documents(6))
         model.upsert(*Dice(99).documents(6))
         agree(store, model, Dice(seed))
-        assert len(list((folder / "segments").iterdir())) == len(_manifest.read(folder).parts)
+        assert len(list((folder / "segments").iterdir())) == len(manifest.read(folder).parts)
 
 
 @pytest.mark.parametrize("step", range(14))
 def test_a_call_that_fails_at_any_file_is_carried_out_as_a_whole_or_not_at_all(
     step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_merging, "MANY", 2)
+    monkeypatch.setattr(segments, "MANY", 2)
     store, model = made(tmp_path, seed=5)
     documents, vectors = Dice(7).documents(6)
     left = step
-    synced = _manifest.synced
+    synced = manifest.synced
 
     def full(path: Path) -> None:
         nonlocal left
@@ -107,14 +107,14 @@ def test_a_call_that_fails_at_any_file_is_carried_out_as_a_whole_or_not_at_all(
             raise OSError(28, "No space left on device")
         synced(path)
 
-    monkeypatch.setattr(_manifest, "synced", full)
+    monkeypatch.setattr(manifest, "synced", full)
     version = store._current().manifest.version
     refused = ""
     try:
         store.upsert(documents, vectors)
     except PanglotError as error:
         refused = str(error)
-    monkeypatch.setattr(_manifest, "synced", synced)
+    monkeypatch.setattr(manifest, "synced", synced)
     assert not refused or "No space" in refused
     if not refused or EmbeddedStore(tmp_path)._current().manifest.version > version:
         model.upsert(documents, vectors)
@@ -128,7 +128,7 @@ def test_a_call_that_fails_at_any_file_is_carried_out_as_a_whole_or_not_at_all(
 def test_a_reader_keeps_its_version_until_it_asks_for_the_newest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_merging, "MANY", 3)
+    monkeypatch.setattr(segments, "MANY", 3)
     writer, model = made(tmp_path)
     reader, old = EmbeddedStore(tmp_path), Model()
     old.upsert(list(model.documents.values()), {
@@ -162,7 +162,7 @@ def test_two_writers_take_turns(tmp_path: Path) -> None:
 
 
 def test_many_threads_search_while_one_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_graph, "SMALLEST", 2000)
+    monkeypatch.setattr(graph, "SMALLEST", 2000)
     vectors = clusters(3000)
     store = filled(tmp_path, vectors)
     assert store._current().segments[0].tables["plain"].graph
@@ -186,13 +186,13 @@ def test_many_threads_search_while_one_writes(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_graph_finds_nearly_all_of_the_ten_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_graph, "SMALLEST", 2000)
+    monkeypatch.setattr(graph, "SMALLEST", 2000)
     vectors = clusters(6000)
     questions = unit(vectors[::60] + 0.02 * np.random.default_rng(1).normal(size=(100, WIDE)))
     store = filled(tmp_path, vectors)
     scans: list[int] = []
-    scan = _nearest._scan
-    monkeypatch.setattr(_nearest, "_scan", lambda *given: scans.append(len(given[1])) or scan(*given))
+    scan = graph._scan
+    monkeypatch.setattr(graph, "_scan", lambda *given: scans.append(len(given[1])) or scan(*given))
     rows = np.arange(len(vectors))
 
     def recall(wanted: np.ndarray, **chosen: Any) -> float:
@@ -207,7 +207,7 @@ def test_a_graph_finds_nearly_all_of_the_ten_best(tmp_path: Path, monkeypatch: p
     assert not scans
     assert recall(rows[rows % 3 == 1], languages=["en"]) == 1
     assert recall(rows[rows % 3 != 1], languages=["de", "ja"]) >= 0.99
-    monkeypatch.setattr(_graph, "VISITS", 1)  # The graph is asked again and again rather than a scan.
+    monkeypatch.setattr(graph, "VISITS", 1)  # The graph is asked again and again rather than a scan.
     scans.clear()
     assert recall(rows[rows % 3 == 1], languages=["en"]) >= 0.99
     gone = [f"{row:05}" for row in rows[rows % 5 < 2]]
@@ -217,12 +217,12 @@ def test_a_graph_finds_nearly_all_of_the_ten_best(tmp_path: Path, monkeypatch: p
 
 
 def test_where_no_width_finds_enough_there_is_no_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_graph, "SMALLEST", 2000)
+    monkeypatch.setattr(graph, "SMALLEST", 2000)
     vectors = clusters(6000)
     widths: list[int] = []
     for number, enough in enumerate((0.0, 1.1)):
-        monkeypatch.setattr(_graph, "RECALL", enough)
-        monkeypatch.setattr(_graph, "WIDTHS", (1, 8, 64, 256))
+        monkeypatch.setattr(graph, "RECALL", enough)
+        monkeypatch.setattr(graph, "WIDTHS", (1, 8, 64, 256))
         store = filled(tmp_path / str(number), vectors)
         (part,) = store._current().manifest.parts
         widths.append(part.graphs["plain"][1] if part.graphs else 0)
@@ -242,8 +242,8 @@ def test_what_is_added_in_bulk_becomes_one_segment(tmp_path: Path) -> None:
 def test_one_piece_in_bulk_is_written_again_for_its_graph_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, smallest: int, versions: int
 ) -> None:
-    monkeypatch.setattr(_graph, "SMALLEST", smallest)
-    monkeypatch.setattr(_graph, "VISITS", 0)
+    monkeypatch.setattr(graph, "SMALLEST", smallest)
+    monkeypatch.setattr(graph, "VISITS", 0)
     store = EmbeddedStore.create(tmp_path, spaces=("plain",), dimension=DIMENSION)
     before = store._current().manifest.version
     with store.bulk():
@@ -257,13 +257,13 @@ def test_segments_stay_few(tmp_path: Path) -> None:
     one = unit(np.ones((1, DIMENSION)))
     for number in range(40):
         store.upsert([Document(str(number % 30), "x")], {"plain": one})
-        assert len(store._current().segments) < 2 * _merging.MANY
+        assert len(store._current().segments) < 2 * segments.MANY
     assert store.counts() == {"": 30}
 
 
 def test_damage_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_graph, "SMALLEST", 10)
-    monkeypatch.setattr(_graph, "VISITS", 0)
+    monkeypatch.setattr(graph, "SMALLEST", 10)
+    monkeypatch.setattr(graph, "VISITS", 0)
     vectors = {space: Dice(0).vectors(30) for space in SPACES}
     store = EmbeddedStore.create(tmp_path / "store", spaces=SPACES, dimension=DIMENSION)
     store.upsert([Document(str(number), "x") for number in range(30)], vectors)
@@ -283,7 +283,7 @@ def test_damage_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: pyt
             with pytest.raises(PanglotError) as caught:
                 EmbeddedStore(tmp_path / "store")
             assert str(caught.value.file).endswith(path.name)
-            assert caught.value.cure
+            assert caught.value.hint
             path.write_bytes(whole)
     assert EmbeddedStore(tmp_path / "store").counts() == {"": 29}
 
@@ -293,8 +293,8 @@ def test_a_newer_format_and_a_closed_store_are_said(tmp_path: Path, monkeypatch:
     store.close()
     with pytest.raises(PanglotError, match="closed"):
         store.counts()
-    monkeypatch.setattr(_manifest, "FORMAT", 2)
-    _manifest.write(tmp_path, _manifest.read(tmp_path))
-    monkeypatch.setattr(_manifest, "FORMAT", 1)
+    monkeypatch.setattr(manifest, "FORMAT", 2)
+    manifest.write(tmp_path, manifest.read(tmp_path))
+    monkeypatch.setattr(manifest, "FORMAT", 1)
     with pytest.raises(PanglotError, match="format 2"):
         EmbeddedStore(tmp_path)

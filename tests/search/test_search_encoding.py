@@ -15,20 +15,19 @@ from encoding_made import DIMENSION, Made, documents, pieces
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from panglot import _progress
 from panglot._errors import PanglotError
-from panglot.encoders import progress
 from panglot.encoders.load import load
 from panglot.encoders.protocol import Encoder, Side, Vectors
-from panglot.search import encoding
-from panglot.search._shards import Shard, Shelf, encoded
-from panglot.search._worker import packed
 from panglot.search.document import Document
-from panglot.search.encoding import encode_documents
+from panglot.search.ingest import encode
+from panglot.search.ingest.encode import encode_documents, packed
+from panglot.search.ingest.shards import Shard, ShardCache, encoded
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoding, "SHARD", 4)
+    monkeypatch.setattr(encode, "SHARD", 4)
 
 
 def vectors_of(count: int, encoder: Encoder, folder: Path, on: str = "") -> Vectors:
@@ -49,7 +48,7 @@ def test_vectors_are_those_of_the_encoder_however_documents_come(
 ) -> None:
     folder = tmp_path_factory.mktemp("shards")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoding, "SHARD", shard)
+        patch.setattr(encode, "SHARD", shard)
         done = list(encode_documents(pieces(count, size), Made(), folder))
     assert [len(part) for part, _ in done] == [shard] * (count // shard) + [count % shard] * (count % shard > 0)
     assert [document for part, _ in done for document in part] == documents(count)
@@ -171,11 +170,11 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_shards_that_were_there_advance_the_bar(tmp_path: Path) -> None:
     vectors_of(8, Made(), tmp_path)
     advanced: list[int] = []
-    token = progress._active.set(advanced.append)
+    token = _progress._active.set(advanced.append)
     try:
         vectors_of(10, Made(), tmp_path)
     finally:
-        progress._active.reset(token)
+        _progress._active.reset(token)
     assert advanced == [4, 4]
 
 
@@ -192,9 +191,9 @@ def test_processes_make_the_same_bytes(tmp_path: Path) -> None:
 
 def test_mistakes_and_deaths_in_processes_are_told(tmp_path: Path) -> None:
     made = [*documents(7), Document("x", "fail")]
-    with pytest.raises(PanglotError, match=r"the encoder is out of order. To mend it: wait"):
+    with pytest.raises(PanglotError, match=r"the encoder is out of order. Fix: wait"):
         list(encode_documents([made], Made(), tmp_path, on="processes:1"))
-    assert Shelf(tmp_path).get(Shard(tuple(made[:4]), "made")) is not None
+    assert ShardCache(tmp_path).get(Shard(tuple(made[:4]), "made")) is not None
     made[-1] = Document("x", "die")
     with pytest.raises(PanglotError, match="a process that encodes has died"):
         list(encode_documents([made], Made(), tmp_path, on="processes:1"))

@@ -13,12 +13,12 @@ from search_made import DIMENSION, LANGUAGES, Biased, MemoryStore, documents, us
 
 from panglot._errors import PanglotError
 from panglot.cli.index import index_command
-from panglot.remedies.encoder import Debiased
-from panglot.search._head import NAME, is_index
+from panglot.debiasing.encoder import Debiased
 from panglot.search.document import Document
 from panglot.search.index import Index
-from panglot.search.pool import Pool
-from panglot.search.wish import MODES, Wish
+from panglot.search.metadata import NAME, is_index
+from panglot.search.ranking.stats import LanguageStats
+from panglot.search.request import MODES, SearchRequest
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_an_index_answers_in_every_language(index: Index) -> None:
 def test_it_opens_again_and_gives_the_same(index: Index) -> None:
     again = Index.open(index.folder, model=Biased())
     for mode in MODES:
-        wish = Wish(mode=mode, reader=("ja",), language="sw")
+        wish = SearchRequest(mode=mode, reader=("ja",), language="sw")
         vector = index.encode(["<sw> topic7"])[0]
         assert again.answer("q", vector, wish).hits == index.answer("q", vector, wish).hits
     assert is_index(index.folder)
@@ -80,7 +80,7 @@ def test_another_model_is_refused_and_a_close_copy_is_not(index: Index) -> None:
 def test_a_debiased_model_brings_its_own_remedy(stores: dict[str, MemoryStore], tmp_path: Path) -> None:
     base = Biased()
     given = documents()
-    fitted = Pool.of(
+    fitted = LanguageStats.of(
         [([each.language for each in given[:60]], base.encode([each.passage for each in given[:60]], "passage"))],
         DIMENSION,
     ).centering()
@@ -233,6 +233,6 @@ def test_the_command_encodes_in_several_processes_or_on_a_cluster_but_not_both(
     assert asked == ["", "processes:3", "ray://head:10001"]
     error = run("--processes", "3", "--encoder", "ray")
     assert (error.field, len(asked)) == ("processes", 3)
-    assert "--encoder" in (error.cure or "")
-    assert "--processes" in (run("--add", "--processes", "2").cure or "")
+    assert "--encoder" in (error.hint or "")
+    assert "--processes" in (run("--add", "--processes", "2").hint or "")
     assert CliRunner().invoke(index_command, ["x", "--output", "y", "--processes", "0"]).exit_code == 2

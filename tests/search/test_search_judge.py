@@ -15,11 +15,10 @@ from panglot.cli.evaluate import evaluate_command
 from panglot.cli.index import index_command
 from panglot.cli.search import search_command
 from panglot.search import index as module
+from panglot.search.audit import DEPTH, Question, advice, figures, judge, read_questions, result, sampled
 from panglot.search.document import Document
 from panglot.search.index import Index
-from panglot.search.judge import DEPTH, advice, figures, judge, result
-from panglot.search.questions import Question, read_questions, sampled
-from panglot.search.ranked import Candidate
+from panglot.search.ranking.candidates import Candidate
 
 
 @pytest.fixture

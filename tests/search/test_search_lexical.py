@@ -10,12 +10,12 @@ import pytest
 from search_made import Biased, documents, use_memory
 
 from panglot._errors import PanglotError
-from panglot.search import lexical
 from panglot.search.document import Document
 from panglot.search.index import Index
-from panglot.search.lexical import STEADY, Words, fused, words, write
-from panglot.search.ranked import Candidate
-from panglot.search.reranking import Reranker, reranked
+from panglot.search.ranking import lexical
+from panglot.search.ranking.candidates import Candidate
+from panglot.search.ranking.lexical import STEADY, Words, fused, words, write
+from panglot.search.ranking.reranking import Reranker, reranked
 
 pytest.importorskip("bm25s", reason="pip install 'panglot[lexical]'")
 pytest.importorskip("icu4py", reason="pip install 'panglot[lexical]'")

@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from search_made import DIMENSION, LANGUAGES, Biased, MemoryStore, documents
 
-from panglot.search import modes
-from panglot.search.folding import fold, unfolded
-from panglot.search.modes import SPACES
-from panglot.search.pool import EVERY, FEW, Pool
-from panglot.search.ranked import Candidate, candidates, in_order
-from panglot.search.wish import Wish
+from panglot.search.ranking import modes
+from panglot.search.ranking.candidates import Candidate, candidates, fold, in_order, unfolded
+from panglot.search.ranking.modes import SPACES
+from panglot.search.ranking.stats import EVERY, FEW, LanguageStats
+from panglot.search.request import SearchRequest
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +22,7 @@ def world() -> dict[str, Any]:
     given = documents()
     vectors = Biased().encode([each.passage for each in given], "passage")
     codes = [each.language for each in given]
-    pool = Pool.of([(codes, vectors)], DIMENSION)
+    pool = LanguageStats.of([(codes, vectors)], DIMENSION)
     remedy = pool.centering()
     store = MemoryStore(SPACES, DIMENSION)
     store.upsert(given, {"plain": vectors, "centered": remedy.apply(vectors, codes, "passage")})
@@ -34,7 +33,7 @@ def asked(language: str = "de", topic: str = "topic3") -> Any:
     return Biased().encode([f"<{language}> {topic}"], "question")
 
 
-def ranked(world: dict[str, Any], wish: Wish, depth: int = 10, language: str = "de") -> list[Candidate]:
+def ranked(world: dict[str, Any], wish: SearchRequest, depth: int = 10, language: str = "de") -> list[Candidate]:
     plain = asked(language)
     moved = world["remedy"].apply(plain, [language], "question")
     vectors = moved if modes.space(wish.mode) == "centered" else plain
@@ -42,7 +41,7 @@ def ranked(world: dict[str, Any], wish: Wish, depth: int = 10, language: str = "
 
 
 def test_plain_is_the_cosine_and_is_biased(world: dict[str, Any]) -> None:
-    found = ranked(world, Wish())
+    found = ranked(world, SearchRequest())
     cosine = world["vectors"] @ asked()[0]
     assert [each.id for each in found] == [world["documents"][row].id for row in np.argsort(-cosine)[:10]]
     assert {each.language for each in found} == {"de"}
@@ -51,7 +50,7 @@ def test_plain_is_the_cosine_and_is_biased(world: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("mode", ["centered", "balanced"])
 def test_centering_and_balancing_bring_every_language_to_the_head(world: dict[str, Any], mode: Any) -> None:
-    found = ranked(world, Wish(mode=mode), 12)
+    found = ranked(world, SearchRequest(mode=mode), 12)
     assert {each.language for each in found} == set(LANGUAGES)
     assert {each.language for each in found if each.group == "topic3"} == set(LANGUAGES)
 
@@ -61,7 +60,7 @@ def test_centering_and_balancing_bring_every_language_to_the_head(world: dict[st
 def test_the_first_k_do_not_hang_on_how_the_pool_is_searched(
     world: dict[str, Any], mode: Any, languages: tuple[str, ...]
 ) -> None:
-    wish = Wish(mode=mode, reader=("sw",), weight=0.3, languages=languages)
+    wish = SearchRequest(mode=mode, reader=("sw",), weight=0.3, languages=languages)
     few, all_ = ranked(world, wish, 7), ranked(world, wish, 1000)
     assert few == all_[:7]
     assert len(all_) == (60 if languages else 120)
@@ -69,9 +68,9 @@ def test_the_first_k_do_not_hang_on_how_the_pool_is_searched(
 
 
 def test_balanced_takes_half_of_what_the_best_of_a_language_score(world: dict[str, Any]) -> None:
-    centered = {each.id: each for each in ranked(world, Wish(mode="centered"), 1000)}
+    centered = {each.id: each for each in ranked(world, SearchRequest(mode="centered"), 1000)}
     best = {code: [each.score for each in centered.values() if each.language == code][:5] for code in LANGUAGES}
-    for each in ranked(world, Wish(mode="balanced"), 1000):
+    for each in ranked(world, SearchRequest(mode="balanced"), 1000):
         assert each.why["cosine"] == pytest.approx(centered[each.id].score)
         assert each.why["language"] == pytest.approx(-0.5 * np.mean(best[each.language]))
         assert each.why["cosine"] + each.why["language"] == pytest.approx(each.score)
@@ -91,13 +90,15 @@ def test_balancing_leaves_the_order_within_a_language(drawn: list[tuple[float, s
 
 
 def test_the_reader_gets_the_weight_and_no_more(world: dict[str, Any]) -> None:
-    plain = {each.id: each.score for each in ranked(world, Wish(), 1000)}
-    for each in ranked(world, Wish(mode="reader", reader=("sw", "fr"), weight=0.25), 1000):
+    plain = {each.id: each.score for each in ranked(world, SearchRequest(), 1000)}
+    for each in ranked(world, SearchRequest(mode="reader", reader=("sw", "fr"), weight=0.25), 1000):
         assert each.score == pytest.approx(plain[each.id] + (0.25 if each.language == "sw" else 0))
         assert each.why["language"] == (0.25 if each.language == "sw" else 0)
-    assert {each.language for each in ranked(world, Wish(mode="reader", reader=("sw",), weight=2.0), 30)} == {"sw"}
-    assert [each.id for each in ranked(world, Wish(mode="reader", reader=("fr",)))] == [
-        each.id for each in ranked(world, Wish())
+    assert {each.language for each in ranked(world, SearchRequest(mode="reader", reader=("sw",), weight=2.0), 30)} == {
+        "sw"
+    }
+    assert [each.id for each in ranked(world, SearchRequest(mode="reader", reader=("fr",)))] == [
+        each.id for each in ranked(world, SearchRequest())
     ]
 
 
@@ -114,9 +115,9 @@ def test_shares_are_of_all_hits_and_of_all_documents(drawn: list[tuple[str, int]
 
 def test_a_pool_is_the_same_in_pieces_and_on_disk(world: dict[str, Any], tmp_path: Any) -> None:
     codes, vectors = world["codes"], world["vectors"]
-    halves = Pool.of([(codes[:50], vectors[:50]), (codes[50:], vectors[50:])], DIMENSION)
+    halves = LanguageStats.of([(codes[:50], vectors[:50]), (codes[50:], vectors[50:])], DIMENSION)
     halves.save(tmp_path)
-    again = Pool.open(tmp_path)
+    again = LanguageStats.open(tmp_path)
     assert again.languages == world["pool"].languages == (*LANGUAGES, EVERY)
     assert again.counts == (30, 30, 30, 30, 0)
     np.testing.assert_allclose(again.means, world["pool"].means, atol=1e-12)
@@ -130,7 +131,7 @@ def test_means_of_few_documents_are_held_and_of_many_are_theirs(number: int, lan
     vectors = generator.standard_normal((number * languages, 8))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     codes = [f"x{row % languages}" for row in range(number * languages)]
-    pool = Pool.of([(codes, vectors.astype(np.float32))], 8)
+    pool = LanguageStats.of([(codes, vectors.astype(np.float32))], 8)
     own = np.stack([vectors[np.array(codes) == code].mean(axis=0) for code in pool.languages[:-1]])
     share = number / (number + FEW)
     np.testing.assert_allclose(pool.means[:-1] - pool.means[-1], share * (own - pool.means[-1]), atol=1e-6)

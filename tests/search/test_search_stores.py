@@ -14,10 +14,10 @@ from search_store_model import DIMENSION, SPACES, Dice, Model, agree, play, unit
 
 from panglot import PanglotError
 from panglot.encoders.protocol import Vectors
-from panglot.search import _merging
 from panglot.search.document import Document
-from panglot.search.opening import open_store
-from panglot.search.store import Store
+from panglot.search.storage.local import segments
+from panglot.search.storage.opening import open_store
+from panglot.search.storage.store import Store
 
 Opened = Callable[..., Store]
 opened = partial(open_store, spaces=SPACES, dimension=DIMENSION, create=True)
@@ -55,7 +55,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
 def test_the_embedded_store_does_what_the_model_does(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_merging, "MANY", 3)
+    monkeypatch.setattr(segments, "MANY", 3)
     play(partial(opened, "", tmp_path), seed, steps=40)
 
 
@@ -137,7 +137,7 @@ def test_a_store_that_is_not_there_is_an_error_with_a_cure(where: str, tmp_path:
         pytest.importorskip("milvus_lite")
     with pytest.raises(PanglotError) as caught:
         opened(where.format(tmp_path), tmp_path, create=False)
-    assert caught.value.cure
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(

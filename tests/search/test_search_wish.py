@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.search.asking import language_of
-from panglot.search.wish import Wish
+from panglot.search.query_language import language_of
+from panglot.search.request import SearchRequest
 
 
 @pytest.mark.parametrize(
@@ -27,18 +27,18 @@ from panglot.search.wish import Wish
 )
 def test_a_wrong_wish_names_its_field(field: str, value: Any) -> None:
     with pytest.raises(PanglotError) as error:
-        Wish(**{field: value}).check()
+        SearchRequest(**{field: value}).check()
     assert error.value.field == field
-    assert error.value.cure
+    assert error.value.hint
 
 
 def test_a_reader_who_prefers_nothing_is_told() -> None:
     with pytest.raises(PanglotError, match="no language is preferred"):
-        Wish(mode="reader").check()
+        SearchRequest(mode="reader").check()
 
 
 def test_codes_become_canonical_and_once_each() -> None:
-    wish = Wish(language="deu", languages=("zh_TW", "zho_Hant", ""), reader=("swh",)).check()
+    wish = SearchRequest(language="deu", languages=("zh_TW", "zho_Hant", ""), reader=("swh",)).check()
     assert (wish.language, wish.languages, wish.reader) == ("de", ("zh-Hant",), ("sw",))
     assert wish.check() == wish
 

@@ -16,10 +16,10 @@ import numpy as np
 import uvicorn
 
 from panglot.encoders.protocol import Side, Vectors
-from panglot.search.answer import Answer, Hit
 from panglot.search.document import Document
-from panglot.search.store import Store
-from panglot.search.wish import Wish
+from panglot.search.request import SearchRequest
+from panglot.search.result import Hit, SearchResult
+from panglot.search.storage.store import Store
 from panglot.service.app import create_app
 from panglot.service.limits import Limits
 
@@ -84,7 +84,7 @@ class Index:
         self.encoder.batches.clear()
         self.encoder.entered.clear()
 
-    def answer(self, question: str, vector: Vectors, wish: Wish, sentences: Any = None) -> Answer:
+    def answer(self, question: str, vector: Vectors, wish: SearchRequest, sentences: Any = None) -> SearchResult:
         self.threads.add(threading.current_thread().name)
         if "broken" in question:
             raise RuntimeError(question)
@@ -102,7 +102,7 @@ class Index:
         )  # fmt: skip
         shares = {"en": (0.5, 0.5), "de": (0.5, 0.25)}
         seconds = {"search": 0.001, "rank": 0.002}
-        return Answer(question, wish.language or "en", not wish.language, wish.mode, hits, shares, seconds)
+        return SearchResult(question, wish.language or "en", not wish.language, wish.mode, hits, shares, seconds)
 
     def refresh(self) -> bool:
         self.refreshed += 1

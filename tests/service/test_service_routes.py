@@ -17,8 +17,8 @@ from service_made import Encoder, Index, lines, serving, until
 from panglot.service.batcher import StoppedError
 from panglot.service.engine import Sentences
 from panglot.service.limits import Limits
-from panglot.service.log import JsonLines
-from panglot.service.page import add_page
+from panglot.service.metrics import JsonLines
+from panglot.service.routes import add_page
 
 KEYS = ("a-key-of-24-characters-1", "a-key-of-24-characters-2")
 
@@ -36,7 +36,7 @@ def client(index: Index) -> Generator[httpx.Client]:
 
 def error(response: httpx.Response) -> dict[str, Any]:
     found = response.json()["error"]
-    assert set(found) == {"message", "type", "param", "code", "cure"}
+    assert set(found) == {"message", "type", "param", "code", "hint"}
     return found
 
 
@@ -99,13 +99,13 @@ def test_a_wrong_field_is_named(client: httpx.Client, asked: dict[str, Any], fie
     found = error(response)
     assert (found["param"], found["type"]) == (field, "invalid_request_error")
     assert field in found["message"]
-    assert found["cure"]
+    assert found["hint"]
 
 
 def test_a_body_without_its_kind_is_told_what_it_lacks(client: httpx.Client) -> None:
     response = client.post("/search", content=b'{"question": "print"}')
     assert response.status_code == 400
-    assert "Content-Type: application/json" in error(response)["cure"]
+    assert "Content-Type: application/json" in error(response)["hint"]
 
 
 @pytest.mark.parametrize(
@@ -305,4 +305,4 @@ def test_another_host_name_is_refused() -> None:
         assert httpx.get(f"{url}/health").status_code == 200
         response = httpx.get(f"{url}/health", headers={"Host": "elsewhere.example:80"})
         assert response.status_code == 421
-        assert "--allow-host" in error(response)["cure"]
+        assert "--allow-host" in error(response)["hint"]

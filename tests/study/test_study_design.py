@@ -9,7 +9,7 @@ import pytest
 from panglot._errors import PanglotError
 from panglot.study import design
 from panglot.study.design import Cell
-from panglot.training import mixing
+from panglot.training import aggregation
 
 TEXT = """
 output = "out"
@@ -88,7 +88,7 @@ def test_what_is_not_installed_is_told_before_anything_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = written(tmp_path, TEXT.replace('mixing = "mean"', 'mixing = "nash-mtl"'))
-    monkeypatch.setattr(mixing, "find_spec", lambda name: None if name == "ecos" else object())
+    monkeypatch.setattr(aggregation, "find_spec", lambda name: None if name == "ecos" else object())
     with pytest.raises(PanglotError, match=r"nash-mtl needs ecos.*panglot\[mixing\]") as caught:
         design.read(path)
     assert caught.value.file == path

@@ -16,12 +16,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from panglot._errors import PanglotError
 from panglot.cli.languages import languages_command
-from panglot.corpus.cards import CARDS
-from panglot.corpus.facts import _RIGHT_TO_LEFT, commonest_script, facts, family, known_languages, script_of
-from panglot.corpus.language import canonical
-from panglot.corpus.parallel_texts import SETS, parallel_texts
+from panglot.data.language import canonical
+from panglot.datasets.card import CARDS
+from panglot.datasets.facts import _RIGHT_TO_LEFT, commonest_script, facts, family, known_languages, script_of
+from panglot.datasets.translations import SETS, parallel_texts
 from panglot.encoders.tokenizers import Counter, open_counter
-from panglot.report.profiles import to_markdown
+from panglot.report.markdown import languages_to_markdown
 from panglot.study.profiles import profiles
 
 PAGE = Path(__file__).parents[2] / "docs" / "languages.md"
@@ -105,7 +105,7 @@ def test_the_command_writes_json_and_the_page(data: Path, model: Path, tmp_path:
     assert done.exit_code == 0, done.output
     figures = json.loads(done.stdout)
     assert [each["code"] for each in figures["languages"]] == ["sw", "zh-Hant"]
-    assert to_markdown(figures) == page.read_text("utf-8")
+    assert languages_to_markdown(figures) == page.read_text("utf-8")
     assert (
         "| `sw` | Swahili | Kiswahili | Latin (Latn) | ltr | Niger-Kordofanian › Atlantic-Congo › Bantu |"
         in page.read_text("utf-8")

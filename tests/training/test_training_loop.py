@@ -385,7 +385,7 @@ import json, sys
 from pathlib import Path
 import torch
 from panglot.training import loop, mixture
-from panglot.training.dev import Watch
+from panglot.training.dev import DevEvaluator
 from panglot.training.settings import Settings
 
 rank = int(__import__("os").environ["RANK"])
@@ -394,7 +394,7 @@ odds = [[9.0, -3.0], [-3.0, 9.0]] if rank else [[1.0, 1.0], [1.0, 1.0]]
 # The second process finds gradients at odds, a larger norm, and a model that gets better and better.
 mixture.gramian_of = lambda held: gramian_of(held) * odds
 torch.nn.utils.get_total_norm = lambda gradients: total_norm(gradients) * (1 + rank)
-Watch.measure = lambda watch: (scores.pop() if rank else scores.pop(0), {})
+DevEvaluator.measure = lambda watch: (scores.pop() if rank else scores.pop(0), {})
 ends, finish = {}, loop._steps
 def noting(state, *rest):
     finish(state, *rest)

@@ -49,7 +49,7 @@ def test_alpha_is_for_an_objective_that_has_one() -> None:
     settings = Settings(on=("a",), mixing="weighted", objectives=("hybrid-row:2", "cross"), alpha=0.3)
     assert settings.policy.alpha == 0.3
     # What an earlier version let pass, and did not use, is no other recipe.
-    kept = Settings(on=("a",), mixing="mean").essence()
+    kept = Settings(on=("a",), mixing="mean").fingerprint_fields()
     assert Settings.completed({**kept, "batches": "mono", "alpha": 0.3}) == kept
     assert Settings.completed({**kept, "mixing": "none", "batches": "mono"})["batches"] == "mono"
 

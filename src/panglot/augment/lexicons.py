@@ -3,19 +3,133 @@
 from __future__ import annotations
 
 import os
+import re
+import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from panglot._errors import PanglotError
 from panglot._files import digest
-from panglot.augment.cells import cleaned, is_latin
-from panglot.augment.entries import opening
-from panglot.augment.entries.opening import entries
+from panglot.augment import dictionaries, lexicon_files
+from panglot.augment.lexicon_files import Entry
 from panglot.augment.words import is_entry, key, stems, words
-from panglot.corpus.language import canonical
+from panglot.data.language import canonical
+
+_BRACKETS = re.compile(r"\s*[(\[（][^)\]）]*[)\]）]\s*")
+_ALTERNATIVES = re.compile(r"\s+or\s+|[,،、，/;؛]")
+_ENDS = ' \t.?!¿¡:"“”„«»。？！'
+# Digits, markup, sentences, brackets that have no other half, gaps for arguments.
+_NO_WORD = re.compile(r"[\d{}<>|=*+@#$%^_~\\\"“”„«»&:?¿!¡.…()\[\]（）]")
+_VOCALISED = re.compile("[\u064b-\u0652\u0670\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]")
+# Their plain text has no vowel marks.
+_PLAIN = {"aeb", "apc", "apd", "ar", "arz", "ayl", "fa", "he", "ur"}
+_MORE_WORDS = 3
+
+
+def cleaned(english: str, target: str, language: str) -> str | None:
+    """Return the translation in a cell, or None where there is none that could stand in a text.
+
+    Glosses in brackets go. Of alternatives (commas, slashes, "or") for one English word the first is taken; for
+    several words a comma is part of a phrase, and such cells are left out. Latin transliterations beside another
+    script go, as do the vowel marks of Arabic, Persian, Urdu and Hebrew. Cells with digits, markup, affixes, a
+    gap (…) between words, or four words more than the English are left out.
+
+    >>> [cleaned("area", cell, "lt") for cell in ("šaka (mokslo)", "plotas, sritis", "zona.", "-a-", "{NS}", "?")]
+    ['šaka', 'plotas', 'zona', None, None, None]
+    >>> cleaned("comparison", "مقایسه moqâyese/", "fa"), cleaned("sky", "السَّمَاء", "ar")
+    ('مقایسه', 'السماء')
+    """
+    text = _BRACKETS.sub(" ", unicodedata.normalize("NFC", target)).strip(_ENDS)
+    single = not re.search(r"[\s-]", english)
+    if len(parts := _ALTERNATIVES.split(text)) > 1:
+        if not single:
+            return None
+        text = next((part for part in parts if part.strip(_ENDS)), "").strip(_ENDS)
+    words = text.split()
+    if any(_has_letter(word) and not any(_has_latin(letter) for letter in word) for word in words):
+        # A word in capitals is an abbreviation, such as DVD.
+        words = [word for word in words if not is_latin(word) or word.isupper() or not _has_letter(word)]
+    text = " ".join(words)
+    if language.partition("-")[0] in _PLAIN:
+        text = _VOCALISED.sub("", text)
+    if not _has_letter(text) or _NO_WORD.search(text) or text[0] in "-–—" or text[-1] in "-–—":
+        return None
+    return text if len(words) <= len(re.split(r"[\s-]", english)) + _MORE_WORDS else None
+
+
+def is_latin(text: str) -> bool:
+    """Whether all letters are Latin ones.
+
+    >>> is_latin("nɔ̱ŋ ’a"), is_latin("X射线"), is_latin("...")
+    (True, False, True)
+    """
+    return all(_latin(letter) for letter in text)
+
+
+@cache
+def _latin(letter: str) -> bool:
+    return not letter.isalpha() or unicodedata.name(letter, "").startswith(("LATIN", "MODIFIER LETTER"))
+
+
+def _has_latin(letter: str) -> bool:
+    return letter.isalpha() and _latin(letter)
+
+
+def _has_letter(text: str) -> bool:
+    return any(letter.isalpha() for letter in text)
+
+
+_READERS: dict[str, Callable[[Path, Collection[str]], Iterator[Entry]]] = {
+    "parquet": lexicon_files.parquet_entries, "tei": dictionaries.tei_entries, "xml": dictionaries.tei_entries,
+    "txt": lexicon_files.table_entries, "tsv": lexicon_files.table_entries, "tab": lexicon_files.table_entries, "csv": lexicon_files.table_entries,
+}  # fmt: skip
+OPENING_KNOWN = (
+    "a table .tsv, .csv or .txt called after its languages (en-sw.tsv) or headed by them, MUSE's en-xx.txt, FreeDict's "
+    ".tei, a folder of PanLex's dump, or Parquet with the columns lang, en, target"
+)
+
+
+def entries(path: Path, wanted: Collection[str] = ()) -> Iterator[Entry]:
+    """Yield what a lexicon's file or folder says, in its order.
+
+    Args:
+        path: A file of a kind in :data:`KNOWN`.
+        wanted: Canonical codes of the languages to keep; empty: all.
+
+    Raises:
+        PanglotError: A file of no known kind, or a broken one.
+    """
+    if path.is_dir():
+        yield from dictionaries.panlex_entries(path, wanted)
+        return
+    ending = path.name.removesuffix(".gz").rpartition(".")[2].lower()
+    if ending not in _READERS:
+        raise PanglotError("a lexicon of no known kind", file=path, field="lexicons", hint=f"give {OPENING_KNOWN}")
+    yield from _READERS[ending](path, wanted)
+
+
+def looks_like(path: Path) -> bool:
+    """Tell whether a path is a lexicon rather than a data set; a Parquet file is one by its columns."""
+    if path.is_dir():
+        return (path / dictionaries.FILES[2]).is_file()
+    ending = path.name.removesuffix(".gz").rpartition(".")[2].lower()
+    if ending == "parquet":
+        return _has_columns(path)
+    return ending in _READERS and path.is_file()
+
+
+def _has_columns(path: Path) -> bool:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return {"lang", "en", "target"} <= set(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError):
+        return False
+
 
 #: The known lexicons and their licences, the best first: people's translations, mined ones, names of emoji.
 KNOWN: Mapping[str, str] = {"gatitos": "CC BY 4.0", "wiktionary": "CC BY-SA 3.0", "cldr-emoji": "Unicode-3.0"}
@@ -101,12 +215,12 @@ def find(name: str, data_dir: str | Path | None = None) -> Path | None:
 def read(names: Sequence[str] = (), languages: Sequence[str] = (), data_dir: str | Path | None = None) -> Lexicon:
     """Read lexicons and merge them.
 
-    Left out are cells that :func:`panglot.augment.cells.cleaned` cannot use, entries of more than three English
+    Left out are cells that :func:`panglot.augment.lexicons.cleaned` cannot use, entries of more than three English
     words, translations that equal the English (a replacement that replaces nothing would count as one; the
     lexicons after it may not fill the gap), and, where a language has another script, lower-case Latin ones.
 
     Args:
-        names: Known names, or paths of files that :func:`panglot.augment.entries.opening.entries` reads; the first
+        names: Known names, or paths of files that :func:`panglot.augment.lexicons.entries` reads; the first
             that has a word in a language is followed. Empty: those of :data:`KNOWN` that are at hand, in that order.
         languages: Keep these; empty: all.
         data_dir: The folder that holds the folder ``lexicons``; else ``$PANGLOT_DATA``.
@@ -131,7 +245,7 @@ def read(names: Sequence[str] = (), languages: Sequence[str] = (), data_dir: str
             f"{' and '.join(chosen)} {'has' if len(chosen) == 1 else 'have'} no entry"
             + (f" in {', '.join(missing)}" if missing else ""),
             field="code_switch_languages" if missing else "lexicons",
-            cure="choose other languages or lexicons",
+            hint="choose other languages or lexicons",
         )
     return Lexicon(lexicon.entries, lexicon.languages, tuple(chosen), missing)
 
@@ -191,7 +305,7 @@ def path_of(name: str, data_dir: str | Path | None = None) -> Path:
         raise PanglotError(
             f"unknown lexicon {name!r}",
             field="lexicons",
-            cure=f"choose among {', '.join(KNOWN)}, or give {opening.KNOWN}",
+            hint=f"choose among {', '.join(KNOWN)}, or give {OPENING_KNOWN}",
         )
     return path
 
@@ -206,5 +320,5 @@ def _nowhere(problem: str, name: str, data_dir: str | Path | None) -> PanglotErr
     return PanglotError(
         f"{problem} (looked for: {looked})",
         field="lexicons",
-        cure=f"put it into DATA/{_FOLDER} and give data_dir, or name a file of your own",
+        hint=f"put it into DATA/{_FOLDER} and give data_dir, or name a file of your own",
     )

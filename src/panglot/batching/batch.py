@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from panglot.corpus.collection import Ints
+from panglot.data.collection import Ints
 
 Bools = npt.NDArray[np.bool_]
 

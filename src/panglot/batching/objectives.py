@@ -10,19 +10,19 @@ from typing import get_args
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot.batching._random import uniforms
 from panglot.batching.batch import Batch
 from panglot.batching.plan import Plan
 from panglot.batching.policy import Batches, Policy
-from panglot.batching.sources import Source
+from panglot.batching.random import uniforms
 from panglot.batching.streams import DISTILL, Objective, pair_counts, serving, shares
-from panglot.corpus.collection import Ints
+from panglot.batching.table import TrainingTable
+from panglot.data.collection import Ints
 
 FAMILIES = ("language", "pair")
 _BLOCK = 256
 
 
-def objectives(wishes: Sequence[str], sources: Sequence[Source], temperature: float) -> tuple[Objective, ...]:
+def objectives(wishes: Sequence[str], sources: Sequence[TrainingTable], temperature: float) -> tuple[Objective, ...]:
     """Return the objectives that ``wishes`` stand for.
 
     Args:
@@ -41,7 +41,7 @@ def objectives(wishes: Sequence[str], sources: Sequence[Source], temperature: fl
         name, _, weight = wish.partition(":")
         known = (*(kind for kind in get_args(Batches) if kind != "hybrid"), "distill", *FAMILIES)
         if name not in known:
-            raise PanglotError(f"{name!r} is unknown", field="objectives", cure=f"choose among {', '.join(known)}")
+            raise PanglotError(f"{name!r} is unknown", field="objectives", hint=f"choose among {', '.join(known)}")
         total = _weight(wish, weight)
         if name in FAMILIES:
             found.extend(_family(name, sources, temperature, total))
@@ -50,12 +50,12 @@ def objectives(wishes: Sequence[str], sources: Sequence[Source], temperature: fl
             found.append(Objective(name, tuple((kind, 1 / len(kinds)) for kind in kinds), total))
     names = [objective.name for objective in found]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise PanglotError(f"{min(twice)!r} is there twice", field="objectives", cure="name each once")
+        raise PanglotError(f"{min(twice)!r} is there twice", field="objectives", hint="name each once")
     if len(found) < 2:
         raise PanglotError(
             f"there is one objective, {', '.join(names)}: nothing to mix",
             field="objectives",
-            cure="name two or more, or a set with more languages, or leave mixing at none",
+            hint="name two or more, or a set with more languages, or leave mixing at none",
         )
     return tuple(found)
 
@@ -76,14 +76,16 @@ class Mixture:
         PanglotError: As :func:`objectives`; or ``per_step`` is 1, or more than there are.
     """
 
-    def __init__(self, sources: Sequence[Source], policy: Policy, wishes: Sequence[str], per_step: int = 0) -> None:
+    def __init__(
+        self, sources: Sequence[TrainingTable], policy: Policy, wishes: Sequence[str], per_step: int = 0
+    ) -> None:
         self.sources = tuple(sources)
         self.objectives = objectives(wishes, self.sources, policy.language_temperature)
         if per_step == 1 or per_step > len(self.objectives):
             raise PanglotError(
                 f"{per_step} of {len(self.objectives)} objectives cannot meet in a step",
                 field="objectives_per_step",
-                cure=f"choose from 2 to {len(self.objectives)}, or 0 for all",
+                hint=f"choose from 2 to {len(self.objectives)}, or 0 for all",
             )
         self._policy = policy
         self._plans: dict[int, Plan] = {}
@@ -127,23 +129,23 @@ def _weight(wish: str, written: str) -> float:
     except ValueError:
         weight = math.nan
     if not 0 < weight < math.inf:
-        raise PanglotError(f"the weight of {wish!r} is not above 0", field="objectives", cure="write NAME:WEIGHT")
+        raise PanglotError(f"the weight of {wish!r} is not above 0", field="objectives", hint="write NAME:WEIGHT")
     return weight
 
 
-def _distilled(sources: Sequence[Source]) -> tuple[str, ...]:
+def _distilled(sources: Sequence[TrainingTable]) -> tuple[str, ...]:
     """Return the kinds of distillation that some source can serve."""
     found = tuple(kind for kind in DISTILL if any(serving(kind, source) > 1 for source in sources))
     if not found:
         raise PanglotError(
             "no text is there in English and in another language",
             field="objectives",
-            cure="add a set with English among its languages, or leave distill out",
+            hint="add a set with English among its languages, or leave distill out",
         )
     return found
 
 
-def _family(name: str, sources: Sequence[Source], temperature: float, total: float) -> list[Objective]:
+def _family(name: str, sources: Sequence[TrainingTable], temperature: float, total: float) -> list[Objective]:
     counts: dict[tuple[str, str], int] = {}
     for source in sources:
         pairs = pair_counts(source)
@@ -155,7 +157,7 @@ def _family(name: str, sources: Sequence[Source], temperature: float, total: flo
         raise PanglotError(
             f"no two rows share a {name}",
             field="objectives",
-            cure="add a set with questions and passages in one language, or choose other objectives",
+            hint="add a set with questions and passages in one language, or choose other objectives",
         )
     pairs = sorted(counts)
     weights = shares([counts[pair] for pair in pairs], temperature) * total

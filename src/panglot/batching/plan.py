@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Sequence
 
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot.batching._random import Floats, permutation, uniforms
 from panglot.batching.batch import Batch
-from panglot.batching.deal import Epoch, batches_needed, deal
-from panglot.batching.languages import different, same
+from panglot.batching.epoch import Epoch, batches_needed, deal, different, same
 from panglot.batching.policy import Policy
-from panglot.batching.sources import Source
+from panglot.batching.random import Floats, permutation, uniforms
 from panglot.batching.streams import DISTILL, Objective, Stream, english_of, streams
-from panglot.corpus._keys import Ints32
-from panglot.corpus.collection import Ints
+from panglot.batching.table import TrainingTable
+from panglot.data.collection import Ints
+from panglot.data.keys import Ints32
 
 __all__ = ["Batch", "Plan", "Policy"]
 
@@ -42,14 +41,14 @@ class Plan:
         PanglotError: There is no source, two share a name, or none can serve one of the policy's kinds.
     """
 
-    def __init__(self, sources: Sequence[Source], policy: Policy, objective: Objective | None = None) -> None:
+    def __init__(self, sources: Sequence[TrainingTable], policy: Policy, objective: Objective | None = None) -> None:
         names = [source.name for source in sources]
         if not names:
-            raise PanglotError("there is nothing to train on", field="on", cure="name a data set")
+            raise PanglotError("there is nothing to train on", field="on", hint="name a data set")
         if twice := {name for name in names if names.count(name) > 1}:
             raise PanglotError(
                 f"two sources are called {min(twice)!r}: they would be dealt alike",
-                cure="give each its own name",
+                hint="give each its own name",
             )
         self.sources = tuple(sources)
         self.policy = policy
@@ -118,9 +117,9 @@ class Plan:
 
     def _by_language(self, group: Sequence[Stream]) -> list[tuple[Ints, Floats]]:
         """Return, for each language (or pair) of a kind by code, its streams and the edges to draw one of them by."""
-        of_source = Counter[int]()
+        of_source: dict[int, float] = {}
         for stream in group:
-            of_source[stream.source] += stream.probability
+            of_source[stream.source] = of_source.get(stream.source, 0.0) + stream.probability
         found: dict[tuple[str, str], list[int]] = {}
         for place, stream in enumerate(group):
             codes = self.sources[stream.source].languages

@@ -58,19 +58,19 @@ class Policy:
             ("language_sampling", self.language_sampling, get_args(LanguageSampling)),
         ):
             if value not in known:
-                raise PanglotError(f"{value!r} is unknown", field=field, cure=f"choose among {', '.join(known)}")
+                raise PanglotError(f"{value!r} is unknown", field=field, hint=f"choose among {', '.join(known)}")
         if not 0 <= self.alpha <= 1:
-            raise PanglotError(f"{self.alpha} is no probability", field="alpha", cure="choose from 0 to 1")
+            raise PanglotError(f"{self.alpha} is no probability", field="alpha", hint="choose from 0 to 1")
         if self.batch_size < 2:
             raise PanglotError(
-                f"a batch of {self.batch_size} has no negatives", field="batch_size", cure="choose 2 or more"
+                f"a batch of {self.batch_size} has no negatives", field="batch_size", hint="choose 2 or more"
             )
         for field, value in (
             ("source_temperature", self.source_temperature),
             ("language_temperature", self.language_temperature),
         ):
             if math.isnan(value) or value <= 0:
-                raise PanglotError(f"{value} is not above 0", field=field, cure="choose 1 (proportional) or more")
+                raise PanglotError(f"{value} is not above 0", field=field, hint="choose 1 (proportional) or more")
 
     @property
     def kinds(self) -> tuple[tuple[str, float], ...]:

@@ -1,6 +1,6 @@
 """The same batches for users of sentence-transformers' trainer.
 
-A planned data set holds the pairs of a plan's first steps in their order, and :class:`PlannedBatches`, given
+A make_batch_sampler data set holds the pairs of a plan's first steps in their order, and :class:`PlannedBatches`, given
 to the training arguments as ``batch_sampler``, hands them out step by step. Several processes share the batch
 of a step, where the trainer's own samplers give each of them another batch: with ``gather_across_devices`` in
 the loss, the batch over all processes is the plan's.
@@ -18,8 +18,8 @@ import pyarrow as pa
 from panglot._errors import PanglotError
 from panglot.batching.plan import Plan
 from panglot.batching.policy import Policy
-from panglot.batching.sources import source
-from panglot.corpus.collection import Collection, Ints
+from panglot.batching.table import source
+from panglot.data.collection import Collection, Ints
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _COLUMNS = ("question", "passage")
 
 
-def planned(collections: Sequence[Collection], policy: Policy, steps: int) -> tuple[Dataset, PlannedBatches]:
+def make_batch_sampler(collections: Sequence[Collection], policy: Policy, steps: int) -> tuple[Dataset, PlannedBatches]:
     """Return what ``SentenceTransformerTrainer`` needs to follow a plan: data set and ``batch_sampler``.
 
     Train for one epoch (``num_train_epochs=1``): it holds all steps, over as many epochs of the collections
@@ -50,15 +50,15 @@ def planned(collections: Sequence[Collection], policy: Policy, steps: int) -> tu
         raise PanglotError(
             "sentence-transformers' ranking losses take one passage a question",
             field="batches",
-            cure="choose other batches, or train with panglot.train",
+            hint="choose other batches, or train with panglot.train",
         )
     if steps < 1:
-        raise PanglotError(f"{steps} steps train nothing", field="steps", cure="choose 1 or more")
+        raise PanglotError(f"{steps} steps train nothing", field="steps", hint="choose 1 or more")
     try:
         from datasets import Dataset
     except ImportError as error:
         raise PanglotError(
-            "sentence-transformers' trainer needs the package datasets", cure='pip install "panglot[hub]"'
+            "sentence-transformers' trainer needs the package datasets", hint='pip install "panglot[hub]"'
         ) from error
     plan = Plan([source(collection) for collection in collections], policy)
     offsets = [
@@ -78,12 +78,12 @@ def planned(collections: Sequence[Collection], policy: Policy, steps: int) -> tu
 
 @dataclass(frozen=True)
 class PlannedBatches:
-    """The ``batch_sampler`` of the training arguments: makes the sampler of a planned data set.
+    """The ``batch_sampler`` of the training arguments: makes the sampler of a make_batch_sampler data set.
 
     Other data sets of the trainer, for evaluation, get sentence-transformers' default sampler.
 
     Attributes:
-        ends: For each step, the row of the planned data set at which its batch ends, shape ``[steps]``.
+        ends: For each step, the row of the make_batch_sampler data set at which its batch ends, shape ``[steps]``.
     """
 
     ends: Ints
@@ -101,9 +101,9 @@ class PlannedBatches:
         if tuple(dataset.column_names[:2]) == _COLUMNS and dataset.features["question"].dtype == "int64":
             if len(dataset) != self.ends[-1]:
                 raise PanglotError(
-                    f"the planned data set has {int(self.ends[-1]):,} pairs, this one {len(dataset):,}",
+                    f"the make_batch_sampler data set has {int(self.ends[-1]):,} pairs, this one {len(dataset):,}",
                     field="train_dataset",
-                    cure="give the trainer the data set as `planned` returned it",
+                    hint="give the trainer the data set as `make_batch_sampler` returned it",
                 )
             return StepSampler(self.ends)
         from sentence_transformers.base.sampler import DefaultBatchSampler
@@ -138,7 +138,7 @@ class StepSampler:
             raise PanglotError(
                 f"a batch of {smallest} pairs does not reach for {world} processes",
                 field="batch_size",
-                cure="choose a larger batch_size or fewer processes",
+                hint="choose a larger batch_size or fewer processes",
             )
         for start, end in zip(starts.tolist(), self.ends.tolist(), strict=True):
             part = (end - start) // world
@@ -151,7 +151,7 @@ class StepSampler:
             raise PanglotError(
                 "a plan already goes over the data as often as its steps take",
                 field="num_train_epochs",
-                cure="set num_train_epochs=1 and plan more steps",
+                hint="set num_train_epochs=1 and plan more steps",
             )
 
 

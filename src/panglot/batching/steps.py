@@ -14,9 +14,9 @@ from panglot._errors import PanglotError
 from panglot.batching.batch import Batch
 from panglot.batching.plan import Plan
 from panglot.batching.policy import Policy
-from panglot.batching.sources import source
-from panglot.corpus._maps import take
-from panglot.corpus.collection import Collection
+from panglot.batching.table import source
+from panglot.data.arrow import take
+from panglot.data.collection import Collection
 
 
 class Step(NamedTuple):
@@ -51,7 +51,7 @@ class Steps(Sequence[Step]):
         self, collections: Sequence[Collection], policy: Policy, steps: int, *, rank: int = 0, world: int = 1
     ) -> None:
         if not 0 <= rank < world:
-            raise PanglotError(f"no process {rank} of {world}", field="rank", cure="count from 0 to world - 1")
+            raise PanglotError(f"no process {rank} of {world}", field="rank", hint="count from 0 to world - 1")
         self._collections, self._policy, self._shard = tuple(collections), policy, (rank, world)
         self._numbers = range(steps)
 

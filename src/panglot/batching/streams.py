@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot.batching._random import Floats
 from panglot.batching.batch import Bools
 from panglot.batching.policy import Policy
-from panglot.batching.sources import Source
-from panglot.corpus.collection import Ints
+from panglot.batching.random import Floats
+from panglot.batching.table import TrainingTable
+from panglot.data.collection import Ints
 
 ONE_LANGUAGE = ("english", "mono")
 DISTILL = ("distill-questions", "distill-passages")
@@ -45,12 +45,12 @@ class Stream:
     passage: int
     probability: float
 
-    def name(self, source: Source) -> str:
+    def name(self, source: TrainingTable) -> str:
         """Return what seeds this stream's permutations: it holds languages by code and never by number."""
         x, y = (source.languages[i] if i >= 0 else "*" for i in (self.question, self.passage))
         return f"{self.kind} {x} {y}"
 
-    def rows(self, source: Source) -> Ints:
+    def rows(self, source: TrainingTable) -> Ints:
         """Return the rows of the source that can serve."""
         if self.question >= 0:
             return np.flatnonzero((source.question[:, self.question] >= 0) & (source.passage[:, self.passage] >= 0))
@@ -77,7 +77,7 @@ class Objective:
 
 
 def streams(
-    sources: Sequence[Source], policy: Policy, kind: str, objective: Objective | None = None
+    sources: Sequence[TrainingTable], policy: Policy, kind: str, objective: Objective | None = None
 ) -> tuple[Stream, ...]:
     """Return the streams of a kind, ordered by source name and languages; of an objective, those in its languages.
 
@@ -100,7 +100,7 @@ def streams(
         raise PanglotError(
             f"no row of {names} can serve {kind} batches",
             field="batches",
-            cure=_CURES.get(kind, "add a set with one question or passage in several languages, or choose mono"),
+            hint=_CURES.get(kind, "add a set with one question or passage in several languages, or choose mono"),
         )
     of_source = shares([total for _, _, total in found], policy.source_temperature)
     return tuple(
@@ -127,13 +127,13 @@ def is_english(code: str) -> bool:
     return code.split("-", maxsplit=1)[0] == "en"
 
 
-def english_of(source: Source) -> int:
+def english_of(source: TrainingTable) -> int:
     """Return the number of a source's English, the plainest code if there are several; −1 if there is none."""
     found = [x for x, code in enumerate(source.languages) if is_english(code)]
     return min(found, key=lambda x: len(source.languages[x]), default=-1)
 
 
-def pair_counts(source: Source) -> Ints:
+def pair_counts(source: TrainingTable) -> Ints:
     """Return how many rows have a question in x and a relevant passage in y, shape ``[languages, languages]``."""
     size = len(source.languages)
     counts = np.zeros((size, size), np.int64)
@@ -147,7 +147,7 @@ def pair_counts(source: Source) -> Ints:
     return counts
 
 
-def _count(source: Source, kind: str) -> tuple[list[tuple[int, int, int]], int]:
+def _count(source: TrainingTable, kind: str) -> tuple[list[tuple[int, int, int]], int]:
     """Return (x, y, rows) for each stream of a kind in a source, and how many rows serve any of them."""
     size = len(source.languages)
     if kind in {*ONE_LANGUAGE, "cross-pair"}:
@@ -165,12 +165,12 @@ def _count(source: Source, kind: str) -> tuple[list[tuple[int, int, int]], int]:
     return (entries or [(-1, -1, rows)]) if kind not in {*ONE_LANGUAGE, "cross-pair"} else entries, rows
 
 
-def serving(kind: str, source: Source) -> int:
+def serving(kind: str, source: TrainingTable) -> int:
     """Return how many rows of a source can serve a kind."""
     return int(_serves(kind, source).sum())
 
 
-def _serves(kind: str, source: Source) -> Bools:
+def _serves(kind: str, source: TrainingTable) -> Bools:
     """Mark the rows that can serve a kind.
 
     ``whole-group`` takes the rows that could serve ``cross``: groups in one language each would meet in mixed
@@ -183,7 +183,7 @@ def _serves(kind: str, source: Source) -> Bools:
     return found
 
 
-def _piece_serves(kind: str, source: Source, q: Bools, p: Bools) -> Bools:
+def _piece_serves(kind: str, source: TrainingTable, q: Bools, p: Bools) -> Bools:
     """Mark those of some rows, with their questions and passages by language."""
     if kind in DISTILL:
         side, english = (q if kind == DISTILL[0] else p), english_of(source)

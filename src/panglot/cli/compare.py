@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from panglot.cli._measuring import command_line, deliver, measuring_options, split, tell
+from panglot.cli.options import command_line, deliver, measuring_options, split, tell
 
 if TYPE_CHECKING:
     from pathlib import Path

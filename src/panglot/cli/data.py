@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections import Counter
 from pathlib import Path
@@ -10,16 +11,146 @@ from typing import Any
 import click
 import pyarrow as pa
 
+from panglot._errors import PanglotError
 from panglot._files import write_json
-from panglot.cli._measuring import split
-from panglot.cli._tables import print_table
-from panglot.cli.data_check import check
 from panglot.cli.data_convert import convert
-from panglot.cli.data_from_docs import from_docs
 from panglot.cli.data_lexicon import is_lexicon, show_lexicon
-from panglot.corpus import registry
-from panglot.corpus.cards import CARDS, Card
-from panglot.corpus.collection import Collection
+from panglot.cli.options import print_table, split
+from panglot.data.collection import Collection
+from panglot.data.convert import write_rows
+from panglot.data.pages import from_docs as documents
+from panglot.data.validate import RowError, keep_aside
+from panglot.datasets import check as checking
+from panglot.datasets import registry
+from panglot.datasets.card import CARDS, DatasetCard
+
+_SHOWN = 20
+
+
+@click.command("check")
+@click.argument("name")
+@click.option("--against", multiple=True, metavar="DATASET", help="A test set to compare with; repeat for more.")
+@click.argument("more", nargs=-1)
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA.")
+@click.option("--skip-broken", is_flag=True, help="Count broken lines and keep them aside; they are no failure then.")
+@click.option("--aside", type=click.Path(path_type=Path), help="Where broken lines go: NAME.broken.jsonl if not said.")
+@click.option("--json", "to", metavar="PATH", help="Write what was found as JSON; - is standard output.")
+def check(
+    name: str,
+    against: tuple[str, ...],
+    more: tuple[str, ...],
+    data_dir: Path | None,
+    skip_broken: bool,
+    aside: Path | None,
+    to: str | None,
+) -> int:
+    """Tell what is wrong in the data set NAME, where, and how to mend it.
+
+    ``--against A B`` compares with test sets. Exit status 2 if something is broken.
+    """
+    if more and not against:
+        raise click.UsageError(f"which one to check: {name} or {' '.join(more)}?")
+    report = checking.check(name, against=(*against, *more), data_dir=data_dir)
+    kept = None
+    if skip_broken and report.broken:
+        kept = aside or Path(f"{name}.broken.jsonl")
+        keep_aside(report.broken, kept)
+    if to:
+        told = json.dumps(_figures(report), ensure_ascii=False, indent=2)
+        if to == "-":
+            click.echo(told)
+        else:
+            write_json(to, json.loads(told))
+    if to != "-":
+        _print(report, kept)
+    return 2 if report.broken and not (skip_broken and report.collection is not None) else 0
+
+
+def _figures(report: checking.Report) -> dict[str, object]:
+    found = report.collection
+    return {
+        "name": report.name,
+        "questions": found.questions.num_rows if found else 0,
+        "passages": found.passages.num_rows if found else 0,
+        "broken": [dataclasses.asdict(one) for one in report.broken],
+        "remarks": [dataclasses.asdict(one) for one in report.remarks],
+        "overlaps": [dataclasses.asdict(one) for one in report.overlaps],
+        "unread": dict(report.unread),
+    }
+
+
+def _print(report: checking.Report, kept: Path | None) -> None:
+    click.echo(repr(report.collection) if report.collection else f"{report.name}: nothing can be read")
+    for one in report.broken[:_SHOWN]:
+        click.echo(f"broken: {_where(one)}{one.problem}" + (f". Fix: {one.hint}" if one.hint else ""))
+    if len(report.broken) > _SHOWN:
+        click.echo(f"broken: {len(report.broken) - _SHOWN:,} more")
+    if kept:
+        click.echo(f"{len(report.broken):,} broken lines kept in {kept}")
+    for one in report.remarks:
+        shown = "; ".join(text if len(text) <= 60 else text[:59] + "…" for text in one.examples)
+        click.echo(f"look at: {one.number:,} {one.what} ({shown}). Fix: {one.hint}")
+    for one in report.overlaps:
+        click.echo(
+            f"overlap with {one.test}: {one.equal:,} equal texts, {one.near:,} near ones, in {one.groups:,} groups; "
+            f"the highest share below the threshold is {one.highest:.2f}"
+        )
+        for mine, theirs in one.examples:
+            click.echo(f"  {_short_path(mine)} = {_short_path(theirs)}")
+        if one.nearest is not None:
+            click.echo(f"  nearest below it: {_short_path(one.nearest[0])} ~ {_short_path(one.nearest[1])}")
+    for name, why in report.unread.items():
+        click.echo(f"not compared with {name}: {why}")
+    if not (report.broken or report.remarks or any(one.equal or one.near for one in report.overlaps)):
+        click.echo("nothing is wrong")
+
+
+def _where(one: RowError) -> str:
+    line = f"line {one.line:,}" if one.line else ""
+    where = ", ".join(part for part in (line, f'field "{one.field}"' if one.field else "") if part)
+    return f"{where}: " if where else ""
+
+
+def _short_path(text: str, length: int = 100) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+@click.command("from-docs")
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="A .jsonl or .parquet file to write.")
+@click.option("--language", help="Language of documents that do not tell theirs.")
+@click.option("--ways", default="title,first-sentence", show_default=True, help="question, title, first-sentence.")
+@click.option(
+    "--shortest", default=40, show_default=True, type=click.IntRange(1), help="Letters of a passage at least."
+)
+@click.option("--column", "columns", multiple=True, metavar="ROLE=NAME",
+              help="For CSV and TSV: which column is title, text, language, group; repeat for more.")  # fmt: skip
+def from_docs(
+    paths: tuple[Path, ...], output: Path, language: str | None, ways: str, shortest: int, columns: tuple[str, ...]
+) -> None:
+    """Make rows of HTML, Markdown, PO, XLIFF, CSV and TSV files, or of all such files in folders.
+
+    A title, a question heading or a first sentence asks; the text below answers. Versions of a page in several
+    languages are tied by path (en/page.html, de/page.html) and anchor.
+    """
+    roles: dict[str, str] = {}
+    for text in columns:
+        role, mark, name = text.partition("=")
+        if not mark:
+            raise PanglotError(f"{text!r} names no column", field="column", hint="write e.g. text=body")
+        roles[role] = name
+    made = documents.read(paths, language=language, ways=ways.split(","), shortest=shortest, columns=roles)
+    write_rows(made.rows, output)
+    spoken = sorted({row.language for row in made.rows})
+    groups = sum(made.ways.values())
+    click.echo(f"{output}: {len(made.rows):,} rows in {groups:,} groups, {made.tied:,} of them in several languages")
+    click.echo(f"  languages: {' '.join(spoken)}")
+    for way, number in made.ways.items():
+        click.echo(f"  {way} asks: {number:,} groups")
+    for why, number in made.left_out.items():
+        click.echo(f"  left out, {why}: {number:,}")
+
 
 _DATA_DIR = click.option(
     "--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA."
@@ -96,7 +227,7 @@ def show(
         })  # fmt: skip
     if to == "-":
         return
-    from panglot.corpus.language import name as language_name
+    from panglot.data.language import name as language_name
 
     click.echo(repr(collection))
     for key, value in collection.about.items():
@@ -112,7 +243,7 @@ def show(
             click.echo(f"  [{passage['language']}] {_short(passage['text'])}")
 
 
-def _told(card: Card, place: str) -> str:
+def _told(card: DatasetCard, place: str) -> str:
     """Return the lines of the list about one set."""
     parts = f"; parts: {', '.join(card.parts)}" if card.parts else ""
     never = "; never train on it" if "*" in card.test_only else ""

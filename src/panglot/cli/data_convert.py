@@ -7,14 +7,15 @@ from pathlib import Path
 import click
 
 from panglot._errors import PanglotError
-from panglot.batching.sources import ready
-from panglot.corpus import convert as converting
-from panglot.corpus import filters, registry, skipping
-from panglot.corpus._paths import row_files
-from panglot.corpus.collection import Collection
-from panglot.corpus.language import canonical
-from panglot.corpus.sieve import keep_aside
-from panglot.encoders.progress import progress
+from panglot._progress import progress
+from panglot.batching.table import ready
+from panglot.data import convert as converting
+from panglot.data import skipping, transform
+from panglot.data.collection import Collection
+from panglot.data.formats.detect import row_files
+from panglot.data.language import canonical
+from panglot.data.validate import keep_aside
+from panglot.datasets import registry
 
 
 @click.command("convert")
@@ -65,7 +66,7 @@ def convert(
         raise PanglotError(
             "Ray reads whole files of JSON lines or Parquet, to write them as arrow",
             field="ray",
-            cure="leave it out; filter what was written in a second step",
+            hint="leave it out; filter what was written in a second step",
         )
     if form == "arrow" and files and not filtered and not skip_broken:
         with progress("rows", None, unit="rows") as advance:
@@ -77,12 +78,12 @@ def convert(
             place = aside or output.with_name(f"{output.name}.broken.jsonl")
             click.echo(f"{keep_aside(broken, place):,} broken lines left out, kept in {place}", err=True)
         if collection is None:
-            raise PanglotError("nothing is left without the broken lines", file=name, cure=next(iter(broken)).cure)
+            raise PanglotError("nothing is left without the broken lines", file=name, hint=next(iter(broken)).hint)
     else:
         collection = registry.read(name, data_dir=data_dir, languages=None if walked else codes)
     marks = None
     if rows or min_characters or max_characters is not None or (codes and walked):
-        marks = filters.chosen(
+        marks = transform.chosen(
             collection, languages=codes, shortest=min_characters, longest=max_characters, rows=rows, seed=seed
         )
     _tell(converting.write(collection, form, output, split=split, untie=untie, marks=marks), form)

@@ -7,14 +7,12 @@ from typing import Any
 
 import click
 
-from panglot.cli._measuring import deliver_json
-from panglot.cli._tables import print_table
+from panglot.cli.options import deliver_json, print_table
 
 
 def is_lexicon(name: str) -> bool:
     """Tell whether a name is a known lexicon's, or a path that is one."""
-    from panglot.augment.entries.opening import looks_like
-    from panglot.augment.lexicons import KNOWN
+    from panglot.augment.lexicons import KNOWN, looks_like
 
     return name in KNOWN or (Path(name).exists() and looks_like(Path(name)))
 
@@ -52,13 +50,13 @@ def _samples(lexicon: Any, limit: int) -> dict[str, list[list[str]]]:
 
 def _coverage(lexicon: Any, against: str, data_dir: Path | None) -> dict[str, Any]:
     from panglot._errors import PanglotError
-    from panglot.augment.coverage import coverage, english_texts
-    from panglot.corpus import registry
+    from panglot.augment.codeswitch import coverage, english_texts
+    from panglot.datasets import registry
 
     texts = english_texts(registry.read(against, data_dir=data_dir))
     if not texts:
         raise PanglotError(
-            f"{against} has no English text", field="against", cure="name a set with English: lexicons are from English"
+            f"{against} has no English text", field="against", hint="name a set with English: lexicons are from English"
         )
     told = coverage(texts, lexicon)
     return {
@@ -68,7 +66,7 @@ def _coverage(lexicon: Any, against: str, data_dir: Path | None) -> dict[str, An
 
 
 def _print(found: dict[str, Any]) -> None:
-    from panglot.corpus.language import name as language_name
+    from panglot.data.language import name as language_name
 
     entries, share = found["entries"], found["coverage"]
     click.echo(f"{found['name']}: {sum(entries.values()):,} usable entries in {len(entries)} languages")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from panglot.cli._measuring import split, tell
+from panglot.cli.options import split, tell
 
 
 @click.command("debias")
@@ -55,8 +55,8 @@ def debias_command(
     from typing import Any, cast
 
     from panglot._files import write_json
-    from panglot.remedies.debias import debias
-    from panglot.remedies.saved import HEAD
+    from panglot.debiasing.debias import debias
+    from panglot.debiasing.transform import HEAD
 
     folder = debias(
         model, list(on), cast("Any", method), output, rank=rank, languages=split(languages), texts=texts,

@@ -28,7 +28,7 @@ def demo(output: Path, pairs: int, seed: int) -> None:
     from panglot._files import write_json
     from panglot.evaluation.compare import compare
     from panglot.report.html import write_html
-    from panglot.report.table import print_comparison
+    from panglot.report.terminal import print_comparison
     from panglot.training.train import train
 
     begin = time.perf_counter()

@@ -87,7 +87,7 @@ def _torch() -> dict[str, Any]:
 
 
 def _data(data_dir: Path | None) -> dict[str, str | None]:
-    from panglot.corpus import registry
+    from panglot.datasets import registry
 
     return {
         name: "comes with panglot" if not card.folder else _text(registry.find(card, data_dir))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli._measuring import command_line, deliver, measuring_options, split, tell
+from panglot.cli.options import command_line, deliver, deliver_json, measuring_options, split, tell
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from panglot.evaluation.evaluate import Evaluation
 
 
@@ -51,8 +53,6 @@ def evaluate_command(
     DATASET, its bias is judged without labels, by ranking mode.
     """
     if not datasets:
-        from panglot.cli._judging import judge_index
-
         judge_index(Path(model), questions, languages=split(languages), seed=seed, to_json=to_json)
         return
     from panglot.evaluation.evaluate import evaluate
@@ -70,9 +70,71 @@ def evaluate_command(
 
 
 def _write_runs(found: Evaluation, path: Path) -> None:
-    from panglot.corpus.trec import write_run
+    from panglot.data.formats.trec import write_run
     from panglot.evaluation.trec import run
 
     several = len(found.measured) > 1
     for name, each in found.measured.items():
         write_run(path / f"{Path(name).name}.run" if several else path, run(each.ranks, each.collection))
+
+
+def judge_index(
+    folder: Path, questions: Path | None, *, languages: Sequence[str] | None, seed: int, to_json: str | None
+) -> None:
+    """Judge an index, print it, and write JSON where asked.
+
+    Raises:
+        PanglotError: The folder is no index.
+    """
+    from panglot._errors import PanglotError
+    from panglot.data.language import canonical
+    from panglot.search.audit import judge, read_questions, sampled
+    from panglot.search.index import Index
+    from panglot.search.metadata import is_index
+    from panglot.search.query_language import near
+
+    if not is_index(folder):
+        raise PanglotError(
+            "no data set is named, and this is no index", file=folder, field="datasets",
+            hint="name a data set (`panglot data list`), or an index that `panglot index` wrote",
+        )  # fmt: skip
+    say = tell(to_json)
+    index = Index.open(folder)
+    asked = read_questions(questions) if questions is not None else sampled(index.documents(), seed=seed)
+    if languages:
+        there = {each.language for each in asked}
+        wanted = {form for code in languages for form in near(canonical(code), there)}
+        asked = [each for each in asked if each.language in wanted]
+        if not asked:
+            hint = f"name some of {', '.join(sorted(there))}"
+            raise PanglotError("no question in these languages", field="languages", hint=hint)
+    found = {"command": command_line(), "index": str(folder), "seed": seed, **judge(index, asked, tell=say)}
+    index.close()
+    if to_json:
+        deliver_json(found, to_json)
+    if to_json != "-":
+        _print(found)
+
+
+def _print(found: dict[str, Any]) -> None:
+    from panglot.cli.options import print_table
+    from panglot.report.labels import written
+
+    heads = ("self_preference@10", "rank_correlation", "translation_found@10")
+    rows = [
+        (mode, written(each[heads[0]], "times"), written(each[heads[1]]), written(each[heads[2]], "percent"))
+        for mode, each in found["modes"].items()
+    ]
+    click.echo(f"{found['questions']:,} questions in {len(found['languages'])} languages")
+    print_table(("mode", "own language", "same ranking", "translations found"), rows, right=(1, 2, 3))
+    click.echo("own language: its share of the first 10 by its share of the documents; 1 is no preference")
+    click.echo("same ranking: Kendall's τ of the same question asked in two languages")
+    click.echo("translations found: within 10, each beside what is no version of it")
+    by_language: dict[str, float] = found["modes"]["plain"]["self_preference@10_by_language"]
+    if by_language:
+        worst = sorted(by_language.items(), key=lambda item: (-item[1], item[0]))[:5]
+        click.echo(
+            "most preferred by plain: " + ", ".join(f"{code} {written(value, 'times')}" for code, value in worst)
+        )
+    for line in found["advice"]:
+        click.echo(line)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from panglot.cli._measuring import deliver_json, split, tell
+from panglot.cli.options import deliver_json, split, tell
 
 
 @click.command("index")
@@ -50,16 +50,16 @@ def index_command(
     from panglot.search.index import Index
 
     if documents is None and delete is None:
-        raise PanglotError("no documents", field="documents", cure="name a file, or ids to --delete")
+        raise PanglotError("no documents", field="documents", hint="name a file, or ids to --delete")
     if on and processes:
-        raise PanglotError("texts are encoded in one place", field="processes", cure="leave it or --encoder out")
+        raise PanglotError("texts are encoded in one place", field="processes", hint="leave it or --encoder out")
     on = on or (f"processes:{processes}" if processes else "")
     say = tell(to_json)
     done = {"added": 0, "deleted": 0}
     if add or delete is not None:
         if store or on or engine != "torch":
-            cure = "leave --store, --encoder, --processes and --engine out"
-            raise PanglotError("an index stays as it is", field="store", cure=cure)
+            hint = "leave --store, --encoder, --processes and --engine out"
+            raise PanglotError("an index stays as it is", field="store", hint=hint)
         index = Index.open(output, model=model)
         wanted = set(_ids(delete)) if delete is not None else set[str]()
         done["deleted"] = index.delete(wanted)
@@ -91,7 +91,7 @@ def _ids(given: str) -> list[str]:
     try:
         return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        raise PanglotError(f"cannot be read: {error}", file=path, field="delete", cure="check the path") from error
+        raise PanglotError(f"cannot be read: {error}", file=path, field="delete", hint="check the path") from error
 
 
 def _said(done: dict[str, int]) -> str:

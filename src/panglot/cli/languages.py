@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from panglot.cli._measuring import command_line, deliver_json, tell
+from panglot.cli.options import command_line, deliver_json, tell
 
 
 @click.command("languages")
@@ -29,8 +29,8 @@ def languages_command(
     from panglot._environment import machine
     from panglot._errors import PanglotError
     from panglot._files import write_text
-    from panglot.augment.translation.opening import open_engines
     from panglot.study.profiles import profiles
+    from panglot.translation.engines import open_engines
 
     try:
         engines = open_engines(["auto"])
@@ -46,15 +46,15 @@ def languages_command(
     if to_json:
         deliver_json(found, to_json)
     if markdown is not None:
-        from panglot.report.profiles import to_markdown
+        from panglot.report.markdown import languages_to_markdown
 
-        write_text(markdown, to_markdown(found))
+        write_text(markdown, languages_to_markdown(found))
     if to_json != "-":
         _print(found)
 
 
 def _print(found: dict[str, Any]) -> None:
-    from panglot.cli._tables import print_table
+    from panglot.cli.options import print_table
 
     rows: list[tuple[str, ...]] = []
     for each in found["languages"]:

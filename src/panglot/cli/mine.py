@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from panglot.cli._measuring import deliver_json, tell
+from panglot.cli.options import deliver_json, tell
 
 
 @click.command("mine")
@@ -43,7 +43,7 @@ def mine(model: str, collection: str, output: Path | None, to_json: str | None, 
 
     folder = output or beside(collection)
     if folder.exists() and not (folder / "collection.json").is_file():
-        raise PanglotError("is there already, and is no collection", file=folder, cure="choose another output")
+        raise PanglotError("is there already, and is no collection", file=folder, hint="choose another output")
     found = run(model, collection, tell=tell(to_json), **settings)
     found.save(folder)
     if to_json:

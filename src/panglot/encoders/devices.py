@@ -29,7 +29,7 @@ def choose_device(device: str | None = None) -> torch.device:
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         first = str(error).splitlines()[0]
-        raise PanglotError(f"no device {device!r} here: {first}", field="device", cure="use cpu") from error
+        raise PanglotError(f"no device {device!r} here: {first}", field="device", hint="use cpu") from error
     return chosen
 
 
@@ -53,7 +53,7 @@ def choose_precision(precision: Precision, device: torch.device) -> Literal["fp3
         PanglotError: ``precision`` is none of ``auto``, ``fp32``, ``bf16``.
     """
     if precision not in ("auto", "fp32", "bf16"):
-        raise PanglotError(f"unknown precision {precision!r}", field="precision", cure="use auto, fp32 or bf16")
+        raise PanglotError(f"unknown precision {precision!r}", field="precision", hint="use auto, fp32 or bf16")
     if precision == "auto":
         return "bf16" if fast_bf16(device) else "fp32"
     return precision

@@ -13,7 +13,7 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import digest
-from panglot.encoders.progress import progress
+from panglot._progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -66,7 +66,7 @@ class EndpointEncoder:
             raise PanglotError(
                 f"{url!r} does not name an endpoint and a model",
                 field="model",
-                cure="write http://host/v1#model-name",
+                hint="write http://host/v1#model-name",
             )
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         self.prompts: dict[Side, str] = {
@@ -139,24 +139,24 @@ class EndpointEncoder:
         """Return the answer's vectors in the order of the texts."""
         status = response.status_code
         if status in (401, 403):
-            cure = "set PANGLOT_API_KEY (or OPENAI_API_KEY) to a valid key"
-            raise self._error(f"the endpoint refuses access (status {status}): {_said(response)}", cure)
+            hint = "set PANGLOT_API_KEY (or OPENAI_API_KEY) to a valid key"
+            raise self._error(f"the endpoint refuses access (status {status}): {_said(response)}", hint)
         if status != 200:
-            cure = "check the model's name" if status == 404 else "read the endpoint's message"
-            raise self._error(f"the endpoint answers with status {status}: {_said(response)}", cure)
-        cure = "check that the address speaks OpenAI's embeddings protocol"
+            hint = "check the model's name" if status == 404 else "read the endpoint's message"
+            raise self._error(f"the endpoint answers with status {status}: {_said(response)}", hint)
+        hint = "check that the address speaks OpenAI's embeddings protocol"
         try:
             rows = response.json()["data"]
             order = [int(row.get("index", place)) for place, row in enumerate(rows)]
             found = [_numbers(row["embedding"]) for row in rows]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise self._error(f"the answer is not a list of embeddings: {_said(response)}", cure) from error
+            raise self._error(f"the answer is not a list of embeddings: {_said(response)}", hint) from error
         if sorted(order) != list(range(count)):
             raise self._error(f"{count} texts were sent and {len(found)} vectors came back", "try a smaller batch_size")
         widths = {len(row) for row in found}
         expected = self.dimension or len(found[0])
         if widths != {expected} or expected == 0:
-            raise self._error(f"vectors of length {sorted(widths)} where {expected} was expected", cure)
+            raise self._error(f"vectors of length {sorted(widths)} where {expected} was expected", hint)
         self.dimension = expected
         vectors = np.empty((count, expected), np.float64)
         vectors[order] = found
@@ -165,8 +165,8 @@ class EndpointEncoder:
             raise self._error("a vector is zero or not finite", "report it to whoever runs the endpoint")
         return (vectors / lengths).astype(np.float32)
 
-    def _error(self, problem: str, cure: str) -> PanglotError:
-        return PanglotError(f"{self.url}, model {self.model}: {problem}", cure=cure)
+    def _error(self, problem: str, hint: str) -> PanglotError:
+        return PanglotError(f"{self.url}, model {self.model}: {problem}", hint=hint)
 
 
 def backoff(attempt: int) -> float:
@@ -220,5 +220,5 @@ def _whole_number(value: str | int | None, field: str) -> int | None:
     except ValueError:
         number = 0
     if number < 1:
-        raise PanglotError(f"{value!r} is not a number above 0", field=field, cure="write a whole number")
+        raise PanglotError(f"{value!r} is not a number above 0", field=field, hint="write a whole number")
     return number

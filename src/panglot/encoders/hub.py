@@ -28,7 +28,7 @@ def fetch(path_or_name: str | Path, *, trust_remote_code: bool = False) -> Path:
     looks = name.count("/") <= 1 and not name.startswith((".", "/", "~")) and not isinstance(path_or_name, Path)
     if path.exists() or not looks:
         what = "a file, not a model folder" if path.exists() else "no such folder"
-        raise PanglotError(what, file=path, cure="name a folder, a model of the hub, or bundled")
+        raise PanglotError(what, file=path, hint="name a folder, a model of the hub, or bundled")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
@@ -43,7 +43,7 @@ def fetch(path_or_name: str | Path, *, trust_remote_code: bool = False) -> Path:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise PanglotError(
             f"{name!r} is no folder here, and the hub does not give it: {lines[0]}",
-            cure="check the name, or fetch the model first and name its folder",
+            hint="check the name, or fetch the model first and name its folder",
         ) from error
     except Exception as error:  # The hub's client lets errors of its transport through, of many classes.
         if not type(error).__module__.startswith(("httpx", "httpcore", "requests", "urllib3")):
@@ -52,5 +52,5 @@ def fetch(path_or_name: str | Path, *, trust_remote_code: bool = False) -> Path:
             return copy(here=True)
         raise PanglotError(
             f"{name!r} is no folder here, and the hub does not answer: {error}",
-            cure="check the network; the same command goes on",
+            hint="check the network; the same command goes on",
         ) from error

@@ -40,11 +40,11 @@ def load(model: str | Path, *, engine: str = "torch", **options: Any) -> Encoder
     """
     text = str(model)
     if not text:
-        raise PanglotError("no model was named", field="model", cure="name a folder, or bundled")
+        raise PanglotError("no model was named", field="model", hint="name a folder, or bundled")
     if engine not in ENGINES:
-        raise PanglotError(f"unknown engine {engine!r}", field="engine", cure=f"use one of {', '.join(ENGINES)}")
+        raise PanglotError(f"unknown engine {engine!r}", field="engine", hint=f"use one of {', '.join(ENGINES)}")
     if engine != "torch" and text.startswith(("vectors:", "http://", "https://")):
-        raise PanglotError(f"nothing of {text} runs here", field="engine", cure="leave the engine out")
+        raise PanglotError(f"nothing of {text} runs here", field="engine", hint="leave the engine out")
     if text.startswith("vectors:"):
         from panglot.encoders.vectors import PrecomputedVectors
 
@@ -65,8 +65,8 @@ def load(model: str | Path, *, engine: str = "torch", **options: Any) -> Encoder
     folder = Path(model).expanduser()
     if (folder / "remedy.json").is_file():
         # A stage that comes later: the one door for all names opens what it makes too.
-        from panglot.remedies.encoder import Debiased
-        from panglot.remedies.folder import MODEL, open_remedy
+        from panglot.debiasing.encoder import Debiased
+        from panglot.debiasing.folder import MODEL, open_remedy
 
         named = {"name": folder.name} | options
         remedy = open_remedy(folder)
@@ -78,5 +78,5 @@ def _make(kind: type[Any], model: str | Path, options: dict[str, Any]) -> Encode
     known = list(inspect.signature(kind).parameters)[1:]
     for name in options:
         if name not in known:
-            raise PanglotError(f"{model} has no option {name!r}", field=name, cure=f"use one of {', '.join(known)}")
+            raise PanglotError(f"{model} has no option {name!r}", field=name, hint=f"use one of {', '.join(known)}")
     return kind(model, **options)

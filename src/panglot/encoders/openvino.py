@@ -10,8 +10,7 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import digest
-from panglot.encoders._batches import token_batches
-from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
+from panglot.encoders.sentence_transformer import SentenceTransformerEncoder, token_batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,13 +35,13 @@ class OpenVinoEncoder(SentenceTransformerEncoder):
 
     def _prepare(self) -> None:
         if find_spec("openvino") is None:
-            cure = "pip install 'panglot[openvino]', or leave the engine out"
-            raise PanglotError("openvino is not installed", field="engine", cure=cure)
+            hint = "pip install 'panglot[openvino]', or leave the engine out"
+            raise PanglotError("openvino is not installed", field="engine", hint=hint)
         if self.device.type != "cpu":
-            raise PanglotError(f"OpenVINO has no {self.device}", field="engine", cure="set the device cpu")
+            raise PanglotError(f"OpenVINO has no {self.device}", field="engine", hint="set the device cpu")
         if not self._pooling:
             what = f"{self.name} is no BERT- or RoBERTa-like model with mean or first-token pooling"
-            raise PanglotError(what, field="engine", cure="leave the engine out")
+            raise PanglotError(what, field="engine", hint="leave the engine out")
         self.fingerprint = digest("openvino", self.fingerprint)
         import torch
 

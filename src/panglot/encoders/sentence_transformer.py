@@ -10,19 +10,43 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import digest
+from panglot._progress import progress
 from panglot.encoders import packed
-from panglot.encoders._batches import token_batches
-from panglot.encoders._digests import folder_digest
+from panglot.encoders.cache import folder_digest
 from panglot.encoders.devices import Precision, choose_device, choose_precision
 from panglot.encoders.opening import open_model, prompt_of
-from panglot.encoders.progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy.typing as npt
     import torch
 
     from panglot.encoders.protocol import Side, Vectors
+
+
+def token_batches(lengths: Sequence[int], budget: int) -> list[npt.NDArray[np.int64]]:
+    """Cut the texts, longest first, into batches whose padded size stays within ``budget`` tokens.
+
+    A text longer than the budget is a batch of its own. Longest first, so that memory runs out at once or
+    never, and the time left is not too rosy.
+
+    Returns:
+        The row numbers of each batch; together every row once.
+
+    >>> [batch.tolist() for batch in token_batches([3, 9, 4, 1], 8)]
+    [[1], [2, 0], [3]]
+    """
+    sizes = np.maximum(np.asarray(lengths, dtype=np.int64), 1)
+    order = np.argsort(-sizes, kind="stable")
+    batches: list[npt.NDArray[np.int64]] = []
+    begin = 0
+    while begin < len(order):
+        count = max(1, budget // int(sizes[order[begin]]))
+        batches.append(order[begin : begin + count])
+        begin += count
+    return batches
+
 
 CHUNK = 32_768
 """Texts that are sorted at a time; their tokens are held in memory."""
@@ -67,7 +91,7 @@ class SentenceTransformerEncoder:
         name: str | None = None,
     ) -> None:
         if max_length is not None and max_length < 1:
-            raise PanglotError(f"{max_length} tokens are too few", field="max_length", cure="use 16 or more")
+            raise PanglotError(f"{max_length} tokens are too few", field="max_length", hint="use 16 or more")
         self.device = choose_device(device)
         self.precision: Literal["fp32", "bf16"] = choose_precision(precision, self.device)
         self.batch_tokens = batch_tokens or BATCH_TOKENS.get(self.device.type, BATCH_TOKENS["cpu"])
@@ -166,7 +190,7 @@ def _reopened(
     found = kind(source, **options)
     if found.fingerprint != fingerprint:
         raise PanglotError(
-            f"{source} is another model in this process or on this machine", cure="give all of them the same files"
+            f"{source} is another model in this process or on this machine", hint="give all of them the same files"
         )
     return found
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
-from panglot.encoders._safety import refuse_unsafe
 from panglot.encoders.hub import fetch
+from panglot.encoders.opening import refuse_unsafe
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -96,7 +96,7 @@ def open_counter(model: str | Path) -> Counter:
         model = bundled_folder()
     elif re.match(r"https?://|vectors:", str(model)):
         raise PanglotError(
-            f"{model} has no tokenizer that could be counted with", field="model", cure="name the model's folder"
+            f"{model} has no tokenizer that could be counted with", field="model", hint="name the model's folder"
         )
     folder = fetch(model)
     refuse_unsafe(folder, trust_remote_code=False)
@@ -104,11 +104,11 @@ def open_counter(model: str | Path) -> Counter:
         (path for path in (folder / "tokenizer.json", *folder.glob("*/tokenizer.json")) if path.is_file()), None
     )
     if path is None:
-        raise PanglotError("the model has no tokenizer.json", file=folder, cure="save it with a fast tokenizer")
+        raise PanglotError("the model has no tokenizer.json", file=folder, hint="save it with a fast tokenizer")
     try:
         tokenizer: Any = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises a plain Exception
-        raise PanglotError(f"not a tokenizer: {error}", file=path, cure="save or fetch the model again") from error
+        raise PanglotError(f"not a tokenizer: {error}", file=path, hint="save or fetch the model again") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return Counter(tokenizer, _unknown(json.loads(path.read_text("utf-8"))["model"], tokenizer))

@@ -10,7 +10,7 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import digest
-from panglot.encoders._digests import known_digest
+from panglot.encoders.cache import known_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,16 +54,16 @@ class PrecomputedVectors:
             tables = _archive_tables(path)
             files = [path]
         else:
-            raise PanglotError("no such folder or file of vectors", file=path, cure=f"give {LAYOUT}")
+            raise PanglotError("no such folder or file of vectors", file=path, hint=f"give {LAYOUT}")
         if not any(table is not None for table in tables.values()):
-            raise PanglotError("no vectors here", file=path, cure=f"give {LAYOUT}")
+            raise PanglotError("no vectors here", file=path, hint=f"give {LAYOUT}")
         self._tables = {side: table for side, table in tables.items() if table is not None}
         widths = {vectors.shape[1] for _, vectors in self._tables.values()}
         if len(widths) > 1:
             raise PanglotError(
                 f"questions and passages have vectors of different lengths: {sorted(widths)}",
                 file=path,
-                cure="compute both with one model",
+                hint="compute both with one model",
             )
         self.dimension = widths.pop()
         self.fingerprint = digest("vectors", *(part for file in files for part in (file.name, known_digest(file))))
@@ -78,12 +78,12 @@ class PrecomputedVectors:
             raise PanglotError(
                 "precomputed vectors are found by id, and no ids were given",
                 field="ids",
-                cure="pass the ids of the texts",
+                hint="pass the ids of the texts",
             )
         if len(ids) != len(texts):
-            raise PanglotError(f"{len(ids)} ids for {len(texts)} texts", field="ids", cure="pass one id per text")
+            raise PanglotError(f"{len(ids)} ids for {len(texts)} texts", field="ids", hint="pass one id per text")
         if side not in self._tables:
-            raise PanglotError(f"no vectors of {side}s here", file=self.path, cure=f"give {LAYOUT}")
+            raise PanglotError(f"no vectors of {side}s here", file=self.path, hint=f"give {LAYOUT}")
         rows, vectors = self._tables[side]
         found = [rows.get(key, -1) for key in ids]
         if -1 in found:
@@ -93,7 +93,7 @@ class PrecomputedVectors:
                 f"no vector for the {side} {lacking[0]!r}{more}",
                 file=self.path,
                 field="ids",
-                cure="compute the vectors of every text of the collection",
+                hint="compute the vectors of every text of the collection",
             )
         return vectors[found]
 
@@ -110,7 +110,7 @@ def _folder_table(folder: Path, side: Side) -> _Table | None:
         vectors = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise PanglotError(
-            f"not an array of numbers: {error}", file=path, cure="write it with numpy.save, float32"
+            f"not an array of numbers: {error}", file=path, hint="write it with numpy.save, float32"
         ) from error
     listed, plain = folder / f"{side}s.json", folder / f"{side}s.txt"
     file = listed if listed.exists() else plain
@@ -121,7 +121,7 @@ def _folder_table(folder: Path, side: Side) -> _Table | None:
         raise PanglotError(
             f"the ids of {path.name} cannot be read: {error}",
             file=file,
-            cure="write one id a line, in row order",
+            hint="write one id a line, in row order",
         ) from error
     return _table(vectors, ids, path, file)
 
@@ -138,26 +138,26 @@ def _archive_tables(path: Path) -> dict[Side, _Table | None]:
                     tables[side] = _table(archive[f"{side}s"], ids, path, path)
     except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise PanglotError(f"not such an archive: {reason}", file=path, cure=f"give {LAYOUT}") from error
+        raise PanglotError(f"not such an archive: {reason}", file=path, hint=f"give {LAYOUT}") from error
     return tables
 
 
 def _table(vectors: npt.NDArray[Any], ids: object, path: Path, id_file: Path) -> _Table:
     if not isinstance(ids, list):
-        raise PanglotError("not a list of ids", file=id_file, cure="write a JSON list of ids, in row order")
+        raise PanglotError("not a list of ids", file=id_file, hint="write a JSON list of ids, in row order")
     names = [str(key) for key in ids]
     if not np.issubdtype(vectors.dtype, np.floating) or vectors.ndim != 2 or vectors.shape[1] == 0:
         raise PanglotError(
             f"an array of {vectors.dtype} of shape {vectors.shape} where vectors were expected",
             file=path,
-            cure="write floats of shape [texts, dimension]",
+            hint="write floats of shape [texts, dimension]",
         )
     if len(names) != len(vectors):
-        raise PanglotError(f"{len(names)} ids for {len(vectors)} rows", file=id_file, cure="write one id per row")
+        raise PanglotError(f"{len(names)} ids for {len(vectors)} rows", file=id_file, hint="write one id per row")
     rows = {key: row for row, key in enumerate(names)}
     if len(rows) < len(names):
         twice = next(key for row, key in enumerate(names) if rows[key] != row)
-        raise PanglotError(f"the id {twice!r} occurs twice", file=id_file, cure="give each row its own id")
+        raise PanglotError(f"the id {twice!r} occurs twice", file=id_file, hint="give each row its own id")
     vectors = vectors.astype(np.float64)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     bad = np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))
@@ -166,6 +166,6 @@ def _table(vectors: npt.NDArray[Any], ids: object, path: Path, id_file: Path) ->
             f"the vector of {names[bad[0]]!r} is zero or not finite ({len(bad)} such)",
             file=path,
             line=int(bad[0]) + 1,
-            cure="compute it again",
+            hint="compute it again",
         )
     return rows, (vectors / lengths).astype(np.float32)

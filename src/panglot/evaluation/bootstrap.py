@@ -10,8 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from panglot.corpus.collection import Ints
-    from panglot.evaluation.lattice import Doubles
+    from panglot.data.collection import Ints
+    from panglot.evaluation.exact_scores import Doubles
 
 _CELLS = 1 << 22
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from panglot.encoders.protocol import Encoder
-    from panglot.evaluation.lattice import Doubles
+    from panglot.evaluation.exact_scores import Doubles
 
 LOWER_IS_BETTER = {"rank_distance", "rank_distance_share", "max_rank"}
 NEITHER_IS_BETTER = {"language_preference_rate", "self_preference@10"}
@@ -92,14 +92,14 @@ def compare(
         PanglotError: Fewer than two models, two of one name, or what :func:`evaluate` raises.
     """
     if len(models) < 2:
-        raise PanglotError("one model alone cannot be compared", field="models", cure="name two models or more")
+        raise PanglotError("one model alone cannot be compared", field="models", hint="name two models or more")
     sets = open_sets(test, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
     evaluations: dict[str, Evaluation] = {}
     for given in models:
         encoder = open_encoder(given, trust_remote_code=trust_remote_code)
         name = encoder.name
         if name in evaluations:
-            raise PanglotError(f"two models are called {name}", field="models", cure="rename the folder of one")
+            raise PanglotError(f"two models are called {name}", field="models", hint="rename the folder of one")
         evaluations[name] = evaluate(
             encoder, list(sets.values()), candidates=candidates, context=context, languages=languages,
             measures=measures, draws=draws, seed=seed, command=command, tell=tell,
@@ -128,7 +128,7 @@ def from_evaluations(
         if len(digests) > 1:
             raise PanglotError(
                 f"the models were measured on different versions of {dataset}",
-                cure="measure them on the same data",
+                hint="measure them on the same data",
             )
         questions = {name: each.per_question[dataset] for name, each in evaluations.items()}
         datasets[dataset] = contests(questions, draws=draws, permutations=permutations, seed=seed)

@@ -14,7 +14,7 @@ from panglot import __version__
 from panglot._environment import machine, versions
 from panglot._errors import PanglotError
 from panglot._files import write_json
-from panglot.corpus.collection import Collection
+from panglot.data.collection import Collection
 from panglot.encoders.protocol import LanguageAware
 from panglot.evaluation.figures import Figures, Measured, PerQuestion, measure
 from panglot.evaluation.measures import DEFAULT, Measure, parse
@@ -99,9 +99,9 @@ def evaluate(
     begin = time.perf_counter()
     chosen = tuple(dict.fromkeys(parse(name) for name in measures))
     if not chosen:
-        raise PanglotError("no measure is named", field="measures", cure="name one, such as mAP")
+        raise PanglotError("no measure is named", field="measures", hint="name one, such as mAP")
     if draws < 0:
-        raise PanglotError(f"{draws} draws", field="draws", cure="give 0 or more")
+        raise PanglotError(f"{draws} draws", field="draws", hint="give 0 or more")
     sets = open_sets(collections, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
     model = open_encoder(encoder, trust_remote_code=trust_remote_code)
     measured: dict[str, Measured] = {}
@@ -161,18 +161,18 @@ def open_sets(
         if isinstance(item, Collection):
             collection = item.select(languages) if languages else item
         else:
-            from panglot.corpus.registry import read
+            from panglot.datasets.registry import read
 
             collection = read(item, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
         name = collection.name
         if name in found:
-            raise PanglotError(f"two data sets are called {name}", cure="measure them one after the other")
+            raise PanglotError(f"two data sets are called {name}", hint="measure them one after the other")
         for side, texts in (("questions", collection.questions), ("passages", collection.passages)):
             if not texts.num_rows:
-                raise PanglotError(f"{name} has no {side}", cure="look at the file that it came from")
+                raise PanglotError(f"{name} has no {side}", hint="look at the file that it came from")
         found[name] = collection
     if not found:
-        raise PanglotError("no data set is named", field="datasets", cure="name one; see `panglot data list`")
+        raise PanglotError("no data set is named", field="datasets", hint="name one; see `panglot data list`")
     return found
 
 
@@ -216,7 +216,7 @@ def _encode(encoder: Encoder, collection: Collection, side: Side) -> Vectors:
     if vectors.ndim != 2 or len(vectors) != len(texts):
         raise PanglotError(
             f"{encoder.name} gave an array of shape {vectors.shape} for {len(texts)} {side}s",
-            cure="an encoder returns one row a text",
+            hint="an encoder returns one row a text",
         )
     return vectors[index] if len(texts) < len(index) else vectors
 

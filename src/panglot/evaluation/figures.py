@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panglot.evaluation import bias, geometry
-from panglot.evaluation.agreement import rank_correlation
+from panglot.evaluation.bias import rank_correlation
 from panglot.evaluation.bootstrap import Sums, draw, interval
 from panglot.evaluation.measures import DEFAULT, Measure
 from panglot.evaluation.ranks import Ranks, rank
-from panglot.evaluation.reasons import SETTINGS, reasons
-from panglot.evaluation.settings import language_means, values
+from panglot.evaluation.settings import SETTINGS, language_means, reasons, values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from panglot.corpus.collection import Collection, Ints
+    from panglot.data.collection import Collection, Ints
     from panglot.encoders.protocol import Vectors
-    from panglot.evaluation.lattice import Doubles
+    from panglot.evaluation.exact_scores import Doubles
 
 Figures = dict[str, Any]
 

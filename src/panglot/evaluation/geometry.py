@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from panglot.corpus.collection import Ints
+    from panglot.data.collection import Ints
     from panglot.encoders.protocol import Vectors
-    from panglot.evaluation.lattice import Doubles
+    from panglot.evaluation.exact_scores import Doubles
 
 _PER_LANGUAGE = 400
 _RIDGE = 1e-3

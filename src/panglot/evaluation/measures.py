@@ -11,8 +11,8 @@ import numpy as np
 from panglot._errors import PanglotError
 
 if TYPE_CHECKING:
-    from panglot.corpus.collection import Ints
-    from panglot.evaluation.lattice import Doubles
+    from panglot.data.collection import Ints
+    from panglot.evaluation.exact_scores import Doubles
 
 Kind = Literal["mAP", "MRR", "R", "P", "Success", "nDCG"]
 _KINDS: dict[str, Kind] = {
@@ -117,10 +117,10 @@ def parse(name: str | Measure) -> Measure:
     found = re.fullmatch(r"([A-Za-z]+)(?:@([1-9]\d*))?", name.strip())
     kind = _KINDS.get(found[1].lower()) if found else None
     if found is None or kind is None:
-        raise PanglotError(f"no measure is called {name!r}", field="measures", cure="use mAP, MRR, R@10, nDCG@10, …")
+        raise PanglotError(f"no measure is called {name!r}", field="measures", hint="use mAP, MRR, R@10, nDCG@10, …")
     cut = int(found[2]) if found[2] else None
     if cut is None and kind in _NEEDS_CUT:
-        raise PanglotError(f"{kind} needs a cut-off", field="measures", cure=f"write {kind}@10, for example")
+        raise PanglotError(f"{kind} needs a cut-off", field="measures", hint=f"write {kind}@10, for example")
     return Measure(kind, cut)
 
 

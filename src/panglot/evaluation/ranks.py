@@ -12,15 +12,14 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from panglot._errors import PanglotError
-from panglot.evaluation.counting import Counter, Tile
-from panglot.evaluation.lattice import Doubles, exponent, on_lattice, to_scores
+from panglot.evaluation.exact_scores import Counter, Doubles, Tile, exponent, on_lattice, to_scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pyarrow as pa
 
-    from panglot.corpus.collection import Collection, Ints
+    from panglot.data.collection import Collection, Ints
     from panglot.encoders.protocol import Vectors
 
 _TILE = 1 << 15  # passages
@@ -79,7 +78,7 @@ def rank(
     """Rank every relevant passage by the dot product of its vector with the question's.
 
     Scores are held for a block of questions and a tile of passages at a time, never for all. The result is
-    the same bits for every ``tile``, ``cells`` and number of threads (:mod:`panglot.evaluation.lattice`),
+    the same bits for every ``tile``, ``cells`` and number of threads (:mod:`panglot.evaluation.exact_scores`),
     and equal vectors tie.
 
     Args:
@@ -192,10 +191,10 @@ def _check(questions: Vectors, passages: Vectors, collection: Collection) -> Non
         if vectors.ndim != 2 or len(vectors) != table.num_rows:
             raise PanglotError(
                 f"{table.num_rows} {side}s, but {side} vectors of shape {vectors.shape}",
-                cure=f"give one row for each {side}",
+                hint=f"give one row for each {side}",
             )
     if questions.shape[1] != passages.shape[1]:
         raise PanglotError(
             f"question vectors have {questions.shape[1]} dimensions, passage vectors {passages.shape[1]}",
-            cure="encode both with the same model",
+            hint="encode both with the same model",
         )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from panglot.corpus.collection import Collection
+    from panglot.data.collection import Collection
     from panglot.evaluation.ranks import Ranks
 
 
 def run(ranks: Ranks, collection: Collection, depth: int | None = None) -> dict[str, dict[str, float]]:
     """Return the head of each question's pooled ranking: ``{question id: {passage id: score}}``, best first.
 
-    :func:`panglot.corpus.trec.write_run` writes it. Scores are float32, as trec_eval holds them.
+    :func:`panglot.data.formats.trec.write_run` writes it. Scores are float32, as trec_eval holds them.
     """
     questions, passages = collection.questions["id"].to_pylist(), collection.passages["id"].to_pylist()
     top, scores = ranks.top[:, :depth].tolist(), ranks.top_scores[:, :depth].tolist()

@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot.corpus.collection import RELEVANCE, Collection, Ints
+from panglot.data.collection import RELEVANCE, Collection, Ints
 from panglot.evaluation.evaluate import encode, open_encoder, open_sets
-from panglot.mining.barred import barred
-from panglot.mining.search import Bools, Margin, hardest
+from panglot.mining.exclusions import barred
+from panglot.mining.hardest import Bools, Margin, hardest
 
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder
@@ -92,9 +92,9 @@ def mine(
     margin = _checked(negatives, language, relative_margin, absolute_margin, similarity)
     ((name, source),) = open_sets(collection, data_dir=data_dir).items()
     if source.about.get("test_only") == "yes":
-        raise PanglotError(f"{name} is a test set", field="on", cure="mine in a training set")
+        raise PanglotError(f"{name} is a test set", field="on", hint="mine in a training set")
     if not len(source.pairs[0]):
-        raise PanglotError(f"{name} has no relevant passage", field="on", cure="add judgements with a grade above 0")
+        raise PanglotError(f"{name} has no relevant passage", field="on", hint="add judgements with a grade above 0")
     encoder = open_encoder(model, trust_remote_code=trust_remote_code)
     tell = tell or (lambda _: None)
     tell(f"{encoder.name} on {name}: {source.questions.num_rows:,} questions, {source.passages.num_rows:,} passages")
@@ -131,10 +131,10 @@ def languages_of(collection: Collection, language: Languages, seed: int) -> Bool
 
 def _checked(negatives: int, language: str, relative: float, absolute: float, similarity: float) -> Margin:
     if negatives < 1:
-        raise PanglotError(f"{negatives} negatives", field="negatives", cure="give 1 or more")
+        raise PanglotError(f"{negatives} negatives", field="negatives", hint="give 1 or more")
     if language not in get_args(Languages):
         known = ", ".join(get_args(Languages))
-        raise PanglotError(f"{language!r} is unknown", field="language", cure=f"choose among {known}")
+        raise PanglotError(f"{language!r} is unknown", field="language", hint=f"choose among {known}")
     bounds = {
         "relative_margin": (relative, 0, 1),
         "absolute_margin": (absolute, 0, 2),
@@ -142,7 +142,7 @@ def _checked(negatives: int, language: str, relative: float, absolute: float, si
     }
     for name, (value, low, high) in bounds.items():
         if not low <= value <= high:
-            raise PanglotError(f"{value} is out of range", field=name, cure=f"choose from {low} to {high}")
+            raise PanglotError(f"{value} is out of range", field=name, hint=f"choose from {low} to {high}")
     return Margin(relative, absolute, similarity)
 
 

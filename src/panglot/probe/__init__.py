@@ -6,8 +6,7 @@ Carried over from questions for language models (2505.18673) to retrieval.
 from __future__ import annotations
 
 from panglot.probe.changes import CHANGES, Change, Versions
-from panglot.probe.parallel import Parallel, parallel
-from panglot.probe.probing import Probe, probe
-from panglot.probe.standing import Standing, standing
+from panglot.probe.pools import Parallel, RankMargins, parallel, standing
+from panglot.probe.probe import Probe, probe
 
-__all__ = ["CHANGES", "Change", "Parallel", "Probe", "Standing", "Versions", "parallel", "probe", "standing"]
+__all__ = ["CHANGES", "Change", "Parallel", "Probe", "RankMargins", "Versions", "parallel", "probe", "standing"]

@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from panglot.probe.beam import Distractors, Found, Place, State, beam_search, successors
 from panglot.probe.changes import CHANGES, Material, Versions
-from panglot.probe.distractors import Distractors
 from panglot.probe.rates import mean
-from panglot.probe.search import Found, Place, State, beam_search, successors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from panglot.corpus.collection import Collection
+    from panglot.data.collection import Collection
     from panglot.encoders.protocol import Encoder
-    from panglot.probe.ground import Half
     from panglot.probe.lexicon import Lexicons
-    from panglot.probe.weak import Outcome
+    from panglot.probe.pairs import Outcome
+    from panglot.probe.pools import Half
 
 Start = Literal["both", "near", "weak", "random"]
 Chosen = tuple[int, int]

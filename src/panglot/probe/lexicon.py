@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot.corpus.language import canonical
+from panglot.data.language import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ def read_lexicons(data_dir: str | Path | None, languages: Sequence[str]) -> Lexi
             rows = pq.read_table(path, columns=_COLUMNS, filters=[("lang", "in", list(wanted))]) if wanted else None
         except (pa.ArrowException, KeyError, OSError) as error:
             raise PanglotError(
-                f"not a lexicon: {str(error).splitlines()[0]}", file=path, cure="write the columns lang, en, target"
+                f"not a lexicon: {str(error).splitlines()[0]}", file=path, hint="write the columns lang, en, target"
             ) from error
         for row in rows.to_pylist() if rows is not None else []:
             _add(found.setdefault(wanted[row["lang"]], {}), str(row["en"] or ""), str(row["target"] or ""))

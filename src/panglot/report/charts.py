@@ -2,19 +2,165 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from panglot.report import svg
-from panglot.report.markup import Child, Markup, tag
-from panglot.report.names import LanguageName, language
-from panglot.report.numbers import written
-from panglot.report.scales import Scale, around, decimals, ticks
+from panglot.report.labels import LanguageName, language, written
+from panglot.report.markup import Child, Markup, join, tag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from panglot.report.curves import Points
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A straight scale from ``low`` to ``high``."""
+
+    low: float
+    high: float
+
+    def share(self, value: float) -> float:
+        """Return where ``value`` lies, 0 at the low end and 1 at the high end, never outside.
+
+        >>> Scale(0, 4).share(1), Scale(0, 4).share(9), Scale(2, 2).share(2)
+        (0.25, 1.0, 0.5)
+        """
+        if self.high <= self.low:
+            return 0.5
+        return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
+
+    def percent(self, value: float) -> str:
+        """Return the place of ``value`` as a CSS percentage."""
+        return f"{100 * self.share(value):.2f}%"
+
+
+def around(values: Iterable[float], *, least: float | None = None, most: float | None = None) -> Scale:
+    """Return a scale with round ends around ``values``, within ``least`` and ``most``.
+
+    >>> around([0.783, 0.812], least=0, most=1)
+    Scale(low=0.78, high=0.82)
+    >>> around([309, 1287], least=0)
+    Scale(low=200.0, high=1400.0)
+    """
+    known = list(values)
+    if not known:
+        return Scale(0.0, 1.0)
+    low, high = min(known), max(known)
+    width = (high - low) or abs(high) * 0.1 or 1.0
+    step = _round_step(width / 5)
+    bottom, top = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    if least is not None:
+        bottom = max(bottom, least)
+    if most is not None:
+        top = min(top, most)
+    return Scale(round(bottom, 10), round(top, 10))
+
+
+def ticks(scale: Scale, most: int = 5) -> Sequence[float]:
+    """Return at most about ``most`` round values within ``scale``.
+
+    >>> ticks(Scale(0, 1), 5)
+    [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    """
+    width = scale.high - scale.low
+    if width <= 0:
+        return [scale.low]
+    step = _round_step(width / most)
+    first = math.ceil(scale.low / step - 1e-9)
+    last = math.floor(scale.high / step + 1e-9)
+    return [round(place * step, 10) for place in range(first, last + 1)]
+
+
+def decimals(values: Sequence[float]) -> int:
+    """Return how many decimals tell ``values`` apart.
+
+    >>> decimals([0.805, 0.81]), decimals([0.2, 0.4]), decimals([100, 200])
+    (3, 1, 0)
+    """
+    return next((n for n in range(9) if all(abs(round(value, n) - value) < 1e-9 for value in values)), 9)
+
+
+def _round_step(width: float) -> float:
+    power = 10.0 ** math.floor(math.log10(width))
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= width * 0.999)
+
+
+# Shape tells series apart where colour cannot: around (0, 0), about ten pixels wide.
+_SHAPES = (
+    "M0-5A5 5 0 1 1 0 5A5 5 0 1 1 0-5Z",  # circle
+    "M-4.4-4.4H4.4V4.4H-4.4Z",  # square
+    "M0-6.2L6.2 0L0 6.2L-6.2 0Z",  # diamond
+    "M0-5.6L5.6 4.4H-5.6Z",  # triangle
+    "M0 5.6L5.6-4.4H-5.6Z",  # triangle, point down
+    "M-2-5.5H2V-2H5.5V2H2V5.5H-2V2H-5.5V-2H-2Z",  # plus
+)
+COLOURS = 8
+
+
+def marker(series: int, x: str = "50%", y: str = "50%", title: str | None = None) -> Markup:
+    """Return the mark of a series: its shape in its colour, centred at (x, y)."""
+    path = tag("path", tag("title", title) if title else None, d=_SHAPES[series % len(_SHAPES)])
+    return tag("svg", path, x=x, y=y, class_=f"mark k{series % COLOURS}", overflow="visible")
+
+
+def swatch(series: int) -> Markup:
+    """Return the mark of a series on its own, for a legend or before a name."""
+    return tag("svg", marker(series), class_="swatch", width=14, height=14, aria_hidden="true")
+
+
+def track(scale: Scale, marks: Iterable[Child], *, rules: Iterable[float] = (), height: int = 20) -> Markup:
+    """Return one row of a dot plot as wide as its cell.
+
+    Its numbers stand in the same row of the table, so it is hidden from those who listen.
+
+    Args:
+        scale: From figures to the width.
+        marks: Drawn in their order.
+        rules: Where thin lines cross the row, so that rows read as one plot.
+        height: In pixels.
+    """
+    lines = [tag("line", x1=scale.percent(at), x2=scale.percent(at), y1="0", y2="100%", class_="rule") for at in rules]
+    base = tag("line", x1="0", x2="100%", y1="50%", y2="50%", class_="base")
+    return tag("svg", base, lines, join(marks), class_="track", width="100%", height=height, aria_hidden="true")
+
+
+def whisker(scale: Scale, low: float, high: float, series: int) -> Markup:
+    """Return the line from one end of an interval to the other."""
+    ends = {"x1": scale.percent(low), "x2": scale.percent(high)}
+    return tag("line", **ends, y1="50%", y2="50%", class_=f"whisker k{series % COLOURS}")
+
+
+def span(scale: Scale, start: float, end: float, series: int) -> Markup:
+    """Return the thin line that ties two marks of one row."""
+    ends = {"x1": scale.percent(start), "x2": scale.percent(end)}
+    return tag("line", **ends, y1="50%", y2="50%", class_=f"span k{series % COLOURS}")
+
+
+def notch(scale: Scale, at: float) -> Markup:
+    """Return the upright line of what would be fair, or chance."""
+    place = scale.percent(at)
+    return tag("line", x1=place, x2=place, y1="15%", y2="85%", class_="notch")
+
+
+def line(points: Iterable[tuple[float, float]], series: int, *, faint: bool = False) -> Markup:
+    """Return a line through ``points``, shares of 1 from the lower left, in a picture of 100 × 100."""
+    places = " ".join(f"{100 * x:.2f},{100 - 100 * y:.2f}" for x, y in points)
+    look = f"curve k{series % COLOURS}" + (" faint" if faint else "")
+    return tag("polyline", points=places, class_=look, vector_effect="non-scaling-stroke")
+
+
+def upright(x: float, low: float, high: float, series: int) -> Markup:
+    """Return the upright line of an interval, places as in :func:`line`."""
+    ends = {
+        "x1": f"{100 * x:.2f}",
+        "x2": f"{100 * x:.2f}",
+        "y1": f"{100 - 100 * low:.2f}",
+        "y2": f"{100 - 100 * high:.2f}",
+    }
+    return tag("line", **ends, class_=f"upright k{series % COLOURS}", vector_effect="non-scaling-stroke")
 
 
 @dataclass(frozen=True)
@@ -38,7 +184,7 @@ class Series:
 
 def legend(names: Sequence[tuple[int, str]], note: Child = None) -> Markup:
     """Return which mark stands for which name."""
-    items = [tag("li", svg.swatch(number), tag("bdi", name)) for number, name in names]
+    items = [tag("li", swatch(number), tag("bdi", name)) for number, name in names]
     return tag("ul", items, tag("li", note, class_="note") if note else None, class_="legend")
 
 
@@ -99,10 +245,10 @@ def plot(
         )
         for y in y_ticks
     ]  # fmt: skip
-    faint = [svg.line(placed(one.behind), one.number, faint=True) for one in series if one.behind]
-    lines = [svg.line(placed(one.points), one.number) for one in series]
+    faint = [line(placed(one.behind), one.number, faint=True) for one in series if one.behind]
+    lines = [line(placed(one.points), one.number) for one in series]
     lines += [
-        svg.upright(x_scale.share(x), y_scale.share(low), y_scale.share(high), one.number)
+        upright(x_scale.share(x), y_scale.share(low), y_scale.share(high), one.number)
         for one in series
         for x, low, high in one.ends
     ]
@@ -117,7 +263,7 @@ def plot(
         aria_label=label,
     )
     dots = [
-        tag("svg", [svg.marker(one.number, f"{100 * x:.2f}%", f"{100 - 100 * y:.2f}%")
+        tag("svg", [marker(one.number, f"{100 * x:.2f}%", f"{100 - 100 * y:.2f}%")
                     for x, y in placed(one.points[-1:] if len(one.points) > 12 else one.points)],
             class_="dots", aria_hidden="true")
         for one in series

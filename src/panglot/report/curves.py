@@ -33,7 +33,7 @@ def from_log(path: str | Path) -> list[dict[str, Any]]:
         raise PanglotError(
             f"cannot read the log: {error.strerror or error}",
             file=file,
-            cure="name a run folder or its log.jsonl",
+            hint="name a run folder or its log.jsonl",
         ) from error
     found: dict[tuple[float, bool], dict[str, Any]] = {}
     last = max((place for place, line in enumerate(written) if line.strip()), default=-1)
@@ -45,7 +45,7 @@ def from_log(path: str | Path) -> list[dict[str, Any]]:
         except ValueError as error:
             if place == last:
                 break
-            raise PanglotError("this line is not JSON", file=file, line=place + 1, cure="remove the line") from error
+            raise PanglotError("this line is not JSON", file=file, line=place + 1, hint="remove the line") from error
         step = number(value, "step")
         if step is not None:
             # A resumed run logs again what lies behind its checkpoint: the later line is the true one.

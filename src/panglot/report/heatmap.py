@@ -4,11 +4,120 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from panglot.report.charts import language_heading
-from panglot.report.colours import gradient, step
+from panglot.report.labels import language
 from panglot.report.markup import Child, Markup, tag
-from panglot.report.names import language
+
+Colour = tuple[int, int, int]
+
+# Cividis (Nunez, Anderton, Renslow 2018): lightness rises evenly, blue to yellow, the same for
+# red-green blindness. Eleven stops; between them colours are mixed in sRGB.
+_CIVIDIS = (
+    "00224e",
+    "123570",
+    "3b496c",
+    "575d6d",
+    "707173",
+    "8a8678",
+    "a59c74",
+    "c3b369",
+    "e1cc55",
+    "f4dc43",
+    "fee838",
+)
+# Blue through near white to orange: less than one's share, one's share, more.
+_DIVERGING = ("1f5a9c", "4a86bf", "8ab3d9", "c6dbec", "f3f1ee", "f8d9b8", "f0b070", "dc7f2b", "a85208")
+
+STEPS = 41
+
+
+def sequential(share: float) -> Colour:
+    """Return the colour at ``share`` of 1 on the scale from dark blue (0) to yellow (1)."""
+    return _between(_CIVIDIS, share)
+
+
+def diverging(share: float) -> Colour:
+    """Return the colour at ``share``: blue (0), near white (.5), orange (1)."""
+    return _between(_DIVERGING, share)
+
+
+def css(colour: Colour) -> str:
+    """Return ``#rrggbb``.
+
+    >>> css((0, 34, 78))
+    '#00224e'
+    """
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def ink(colour: Colour) -> str:
+    """Return the colour of text on ``colour``: black or white, whichever stands out more.
+
+    One of the two reaches a contrast of 4.58 on every colour, more than the 4.5 that WCAG's level AA asks.
+    """
+    black, white = (0, 0, 0), (255, 255, 255)
+    return css(black if contrast(black, colour) >= contrast(white, colour) else white)
+
+
+def contrast(one: Colour, other: Colour) -> float:
+    """Return the contrast ratio of WCAG 2, from 1 to 21.
+
+    >>> round(contrast((0, 0, 0), (255, 255, 255)))
+    21
+    """
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def parse(text: str) -> Colour:
+    """Return the colour that ``#rrggbb`` or ``rrggbb`` writes."""
+    text = text.removeprefix("#")
+    return int(text[:2], 16), int(text[2:4], 16), int(text[4:6], 16)
+
+
+def step(share: float) -> int:
+    """Return the number of the scale's class for ``share``, which is brought within 0 and 1."""
+    return round(min(1.0, max(0.0, share)) * (STEPS - 1))
+
+
+@lru_cache(maxsize=1)
+def stylesheet() -> str:
+    """Return the classes ``s0`` to ``s40`` (sequential) and ``d0`` to ``d40`` (diverging): ground and ink."""
+    rules: list[str] = []
+    for letter, scale in (("s", sequential), ("d", diverging)):
+        for place in range(STEPS):
+            colour = scale(place / (STEPS - 1))
+            rules.append(f".{letter}{place}{{background:{css(colour)};color:{ink(colour)}}}")
+    return "".join(rules)
+
+
+def gradient(letter: str) -> str:
+    """Return the CSS gradient of a scale, ``s`` or ``d``, from left to right."""
+    scale = sequential if letter == "s" else diverging
+    return f"linear-gradient(90deg,{','.join(css(scale(place / 10)) for place in range(11))})"
+
+
+def _between(stops: tuple[str, ...], share: float) -> Colour:
+    place = min(1.0, max(0.0, share)) * (len(stops) - 1)
+    low = min(int(place), len(stops) - 2)
+    part = place - low
+    a, b = parse(stops[low]), parse(stops[low + 1])
+    return (
+        round(a[0] + part * (b[0] - a[0])),
+        round(a[1] + part * (b[1] - a[1])),
+        round(a[2] + part * (b[2] - a[2])),
+    )
+
+
+def _luminance(colour: Colour) -> float:
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in (channel / 255 for channel in colour)
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
 
 Matrix = Mapping[str, Mapping[str, float]]
 

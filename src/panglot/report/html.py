@@ -8,18 +8,15 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from panglot._files import write_text
-from panglot.report import colours
+from panglot.report import heatmap
 from panglot.report.curves import Lines, from_log
 from panglot.report.markup import Child, Markup, join, tag
 from panglot.report.results import Dataset, Figures, Results, read
-from panglot.report.sections.about import how_to_read, provenance
-from panglot.report.sections.bias import bias
-from panglot.report.sections.headline import headline
-from panglot.report.sections.languages import languages, retrieval
-from panglot.report.sections.matrices import geometry, matrices
-from panglot.report.sections.preference import preference
+from panglot.report.sections.bias import bias, preference
+from panglot.report.sections.headline import headline, how_to_read, provenance
+from panglot.report.sections.languages import geometry, languages, matrices, retrieval
 from panglot.report.sections.training import training
-from panglot.report.summary import facts, gaps, lead
+from panglot.report.tables import facts, gaps, lead
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -143,4 +140,4 @@ def _curves(curves: Curves | Lines | None, results: Results) -> Curves:
 def _stylesheet() -> str:
     page = files("panglot.report").joinpath("page.css").read_text(encoding="utf-8")
     lines = (line.strip() for line in page.splitlines())
-    return join([Markup(line) for line in lines if line], "\n") + colours.stylesheet()
+    return join([Markup(line) for line in lines if line], "\n") + heatmap.stylesheet()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from panglot._errors import PanglotError
-from panglot.report.measures import SETTINGS, Measure, bias_measures, measure, retrieval_measures
+from panglot.report.labels import SETTINGS, Measure, bias_measures, measure, retrieval_measures
 
 Figures = Mapping[str, Any]
 
@@ -166,7 +166,7 @@ def read(figures_or_comparison: Figures) -> Results:
     given = figures_or_comparison
     if not isinstance(given.get("datasets"), Mapping):
         raise PanglotError(
-            "these are no figures", field="datasets", cure="give what evaluate or compare wrote with --json"
+            "these are no figures", field="datasets", hint="give what evaluate or compare wrote with --json"
         )
     if isinstance(given.get("evaluations"), Mapping):
         return _comparison(given)

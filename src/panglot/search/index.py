@@ -8,27 +8,27 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
 from panglot._errors import PanglotError
-from panglot.remedies import saved
-from panglot.search._head import Head, check_model, opened
-from panglot.search._shards import vectors_of
-from panglot.search.answer import Answer
-from panglot.search.answering import entries_of, hits_of, reranked_entries
-from panglot.search.asking import check_question, language_of, near
-from panglot.search.building import build, moved
-from panglot.search.modes import shares, space
-from panglot.search.pool import Pool
-from panglot.search.ranked import Candidate, candidates
-from panglot.search.reranking import DEPTH, Reranker
-from panglot.search.wish import Wish
+from panglot.debiasing import transform
+from panglot.search.ingest.build import build, moved
+from panglot.search.ingest.shards import vectors_of
+from panglot.search.metadata import IndexMetadata, check_model, opened
+from panglot.search.query_language import check_question, language_of, near
+from panglot.search.ranking.candidates import Candidate, candidates
+from panglot.search.ranking.modes import shares, space
+from panglot.search.ranking.reranking import DEPTH, Reranker
+from panglot.search.ranking.stats import LanguageStats
+from panglot.search.request import SearchRequest
+from panglot.search.result import SearchResult
+from panglot.search.searcher import entries_of, hits_of, reranked_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from panglot.encoders.protocol import Encoder, Vectors
-    from panglot.search.building import Documents
     from panglot.search.document import Document
-    from panglot.search.lexical import Words
-    from panglot.search.store import Store
+    from panglot.search.ingest.build import Documents
+    from panglot.search.ranking.lexical import Words
+    from panglot.search.storage.store import Store
 
 LEXICAL = "lexical"
 
@@ -49,8 +49,8 @@ class Index:
 
     def __init__(self, folder: Path, encoder: Encoder, store: Store, reranker: Reranker | None = None) -> None:
         self.folder, self.encoder, self.store = folder, encoder, store
-        self.pool = Pool.open(folder)
-        self.remedy = saved.read(folder, cure="build the index again")[0]
+        self.pool = LanguageStats.open(folder)
+        self.remedy = transform.read(folder, hint="build the index again")[0]
         self.reranker = reranker
         self._words: Words | None = None
 
@@ -100,14 +100,14 @@ class Index:
         Raises:
             PanglotError: There is no index, or the model is another one.
         """
-        from panglot.search.opening import open_store
+        from panglot.search.storage.opening import open_store
 
         folder = Path(folder)
-        head = Head.open(folder)
+        head = IndexMetadata.open(folder)
         if model is None and not head.model:
             raise PanglotError(
                 f"it was built with an encoder that has no name to open it by, {head.name}", file=folder, field="model",
-                cure="give that encoder",
+                hint="give that encoder",
             )  # fmt: skip
         # What is quick to find wrong comes before the model.
         store = open_store(head.store, folder / "store", spaces=head.spaces, dimension=head.dimension)
@@ -126,26 +126,26 @@ class Index:
         """Return the plain vectors of questions, shape ``[questions, dimension]``."""
         return self.encoder.encode(list(questions), "question")
 
-    def search(self, question: str, k: int = 10, **options: Any) -> Answer:
+    def search(self, question: str, k: int = 10, **options: Any) -> SearchResult:
         """Return the best passages for a question.
 
         Args:
             question: In any language.
             k: How many.
-            options: The other fields of :class:`panglot.search.wish.Wish`; languages also as one text, ``"de,fr"``.
+            options: The other fields of :class:`panglot.search.request.SearchRequest`; languages also as one text, ``"de,fr"``.
 
         Raises:
             PanglotError: The question is empty, or an option is wrong.
         """
-        known = Wish.__dataclass_fields__
+        known = SearchRequest.__dataclass_fields__
         for name in options:
             if name not in known:
-                raise PanglotError(f"no option {name!r}", field=name, cure=f"use one of {', '.join(known)}")
+                raise PanglotError(f"no option {name!r}", field=name, hint=f"use one of {', '.join(known)}")
         given: dict[str, Any] = {
             name: tuple(value.split(",")) if name in ("languages", "reader") and isinstance(value, str) else value
             for name, value in options.items()
         }
-        wish = Wish(k=k, **given).check()
+        wish = SearchRequest(k=k, **given).check()
         check_question(question)
         begin = perf_counter()
         vector = self.encode([question])[0]
@@ -153,7 +153,9 @@ class Index:
         answer = self.answer(question, vector, wish)
         return replace(answer, seconds={"encode": spent, **answer.seconds})
 
-    def answer(self, question: str, vector: Vectors, wish: Wish, sentences: Encoder | None = None) -> Answer:
+    def answer(
+        self, question: str, vector: Vectors, wish: SearchRequest, sentences: Encoder | None = None
+    ) -> SearchResult:
         """Return the best passages for a question whose vector is known; nothing is encoded but for highlights.
 
         Args:
@@ -179,10 +181,15 @@ class Index:
         seconds = {"search": searched - begin, "rank": perf_counter() - searched}
         searchable = {code: number for code, number in counts.items() if not wish.languages or code in wish.languages}
         told = shares([hit.document.language for hit in hits], searchable)
-        return Answer(question, language, not wish.language, wish.mode, tuple(hits), told, seconds)
+        return SearchResult(question, language, not wish.language, wish.mode, tuple(hits), told, seconds)
 
     def candidates(
-        self, vectors: Vectors, languages: Sequence[str], wish: Wish, depth: int, pool: Collection[str] | None = None
+        self,
+        vectors: Vectors,
+        languages: Sequence[str],
+        wish: SearchRequest,
+        depth: int,
+        pool: Collection[str] | None = None,
     ) -> list[list[Candidate]]:
         """Return candidates by a mode alone for many questions at once, best first: the first ``depth`` are right.
 
@@ -198,7 +205,7 @@ class Index:
         known = tuple(self.counts() if pool is None else pool)
         return candidates(self.store, self.moved(vectors, languages, wish), wish, depth, known)
 
-    def moved(self, vectors: Vectors, languages: Sequence[str], wish: Wish) -> Vectors:
+    def moved(self, vectors: Vectors, languages: Sequence[str], wish: SearchRequest) -> Vectors:
         """Return questions' vectors in the space of a mode, shape ``[questions, dimension]``.
 
         Args:
@@ -216,7 +223,7 @@ class Index:
         Raises:
             PanglotError: The documents cannot be read, or the encoder gives something else than finite vectors.
         """
-        from panglot.search.documents import read_documents
+        from panglot.search.ingest.documents import read_documents
 
         number = 0
         with self.store.bulk():
@@ -250,7 +257,7 @@ class Index:
         Raises:
             PanglotError: bm25s or icu4py is not installed.
         """
-        from panglot.search.lexical import Words, is_of, require, write
+        from panglot.search.ranking.lexical import Words, is_of, require, write
 
         if self._words is None:
             require()
@@ -277,7 +284,7 @@ class Index:
         shutil.rmtree(self.folder / LEXICAL, ignore_errors=True)
 
 
-def _found_in(wish: Wish, languages: Collection[str]) -> Wish:
+def _found_in(wish: SearchRequest, languages: Collection[str]) -> SearchRequest:
     """Return a wish whose languages are those of the documents: ``en`` is ``en-US`` where only that is there."""
     language = next(iter(near(wish.language, languages)), wish.language) if wish.language else ""
     there = {name: _forms(codes, languages) for name, codes in (("languages", wish.languages), ("reader", wish.reader))}

@@ -11,20 +11,18 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from panglot import __version__
-from panglot.service.answers import Json
 from panglot.service.embeddings import add_embeddings
 from panglot.service.engine import Engine
-from panglot.service.errors import DOCUMENTED, RequestError, of_status, of_validation
-from panglot.service.guard import Guard
+from panglot.service.errors import DOCUMENTED, Json, RequestError, of_status, of_validation
 from panglot.service.limits import Limits
 from panglot.service.metrics import Metrics
-from panglot.service.page import add_page
-from panglot.service.searching import add_search
+from panglot.service.middleware import Guard
+from panglot.service.routes import add_page, add_search
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from panglot.service.searchable import Searchable
+    from panglot.service.routes import Searchable
 
 
 def create_app(

@@ -10,9 +10,8 @@ import numpy as np
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from panglot.service.answers import Json
-from panglot.service.errors import DOCUMENTED, RequestError
-from panglot.service.guard import EMBEDDINGS, NOTES
+from panglot.service.errors import DOCUMENTED, Json, RequestError
+from panglot.service.middleware import EMBEDDINGS, NOTES
 from panglot.service.waiting import outcome
 
 if TYPE_CHECKING:

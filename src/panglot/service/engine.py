@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot.search._scores import pieces
-from panglot.search.wish import Wish
-from panglot.service.admission import Admission
+from panglot.search.request import SearchRequest
+from panglot.search.storage.vectors import pieces
 from panglot.service.batcher import Batcher, Encoded, EncodingError, StoppedError
 from panglot.service.errors import RequestError, of_panglot
-from panglot.service.limits import tokens
+from panglot.service.limits import Admission, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,10 +28,10 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder, Side, Vectors
     from panglot.service.limits import Limits
     from panglot.service.metrics import Metrics
-    from panglot.service.searchable import Searchable
+    from panglot.service.routes import Searchable
 
 LOG = logging.getLogger(__name__)
-ASKED = frozenset({"question", *(field.name for field in fields(Wish))})
+ASKED = frozenset({"question", *(field.name for field in fields(SearchRequest))})
 """Fields of a request: an error that names another one is not the client's."""
 AT_ONCE = 32
 """Sentences that are encoded together for highlights."""
@@ -92,7 +91,7 @@ class Engine:
             encoded = await self._encoded(kind, texts, sizes, notes)
         return encoded.vectors, sum(sizes)
 
-    async def search(self, question: str, wish: Wish, notes: dict[str, Any]) -> dict[str, Any]:
+    async def search(self, question: str, wish: SearchRequest, notes: dict[str, Any]) -> dict[str, Any]:
         """Return the answer to a question as JSON."""
         sizes = [tokens(question)]
         with self.admission.enter(sum(sizes)):

@@ -1,17 +1,41 @@
-"""Errors in one form, that of OpenAI's API and a cure, without a traceback."""
+"""Errors in one form, that of OpenAI's API and a hint, without a traceback."""
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
-
-from panglot.service.answers import Json
+from starlette.responses import Response
 
 if TYPE_CHECKING:
     from panglot._errors import PanglotError
+
+
+class Json(Response):
+    """A JSON answer. Documents may hold any text and numbers: a lone surrogate becomes ``?``, a NaN null."""
+
+    media_type = "application/json"
+
+    def render(self, content: object) -> bytes:
+        """Return the bytes."""
+        try:
+            text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        except ValueError:
+            text = json.dumps(_finite(content), ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
 
 CURES = {
     "missing": "add it",
@@ -36,7 +60,7 @@ class RequestError(Exception):
     Args:
         status: HTTP status.
         message: What is wrong; shown to the client.
-        cure: What the client can do about it.
+        hint: What the client can do about it.
         field: The field of the request that is wrong.
         code: A name for programs.
         headers: Further headers of the answer.
@@ -47,13 +71,13 @@ class RequestError(Exception):
         status: int,
         message: str,
         *,
-        cure: str | None = None,
+        hint: str | None = None,
         field: str | None = None,
         code: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
-        self.status, self.message, self.cure = status, message, cure
+        self.status, self.message, self.hint = status, message, hint
         self.field, self.code = field, code
         self.headers = dict(headers or {})
 
@@ -62,7 +86,7 @@ class RequestError(Exception):
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         kind = {401: "authentication_error", 429: "rate_limit_error"}.get(self.status, kind)
         content = {
-            "message": self.message[:LONGEST], "type": kind, "param": self.field, "code": self.code, "cure": self.cure,
+            "message": self.message[:LONGEST], "type": kind, "param": self.field, "code": self.code, "hint": self.hint,
         }  # fmt: skip
         return Json({"error": content}, status_code=self.status, headers=self.headers)
 
@@ -74,7 +98,7 @@ class ErrorContent(BaseModel):
     type: str
     param: str | None
     code: str | None
-    cure: str | None
+    hint: str | None
 
 
 class ErrorForm(BaseModel):
@@ -93,7 +117,7 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 def of_panglot(error: PanglotError) -> RequestError:
     """Return a mistake in the request as a failure; files, which are the server's, are not told."""
     message = f"{error.field}: {error.problem}" if error.field else error.problem
-    return RequestError(400, message, cure=error.cure, field=error.field, code="invalid")
+    return RequestError(400, message, hint=error.hint, field=error.field, code="invalid")
 
 
 def of_validation(errors: Sequence[Mapping[str, Any]]) -> RequestError:
@@ -105,12 +129,12 @@ def of_validation(errors: Sequence[Mapping[str, Any]]) -> RequestError:
     first = errors[0] if errors else {}
     place = [str(part) for part in first.get("loc", ())]
     kind = str(first.get("type"))
-    cure = CURES.get(kind, "GET /openapi.json tells what it may be")
+    hint = CURES.get(kind, "GET /openapi.json tells what it may be")
     if kind == "json_invalid":
-        return RequestError(400, "the body is not JSON", cure=cure, code="invalid_json")
+        return RequestError(400, "the body is not JSON", hint=hint, code="invalid_json")
     field = ".".join(place[1:]) or None
     message = str(first.get("msg", "the request is wrong")).removeprefix("Value error, ")
-    return RequestError(400, f"{field}: {message}" if field else message, cure=cure, field=field, code="invalid")
+    return RequestError(400, f"{field}: {message}" if field else message, hint=hint, field=field, code="invalid")
 
 
 def of_status(status: int, headers: Mapping[str, str] | None = None) -> RequestError:

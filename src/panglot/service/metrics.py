@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
@@ -71,3 +77,45 @@ def reason(status: int) -> str:
     ('queue_full', 'invalid', 'fault')
     """
     return REASONS.get(status, "invalid" if status < 500 else "fault")
+
+
+LOG = logging.getLogger("panglot.service")
+PLACES = 3
+"""Lines of code that an error names."""
+
+
+class JsonLines(logging.Formatter):
+    """Writes a record as one line of JSON: ``time``, ``level``, ``event`` and the record's ``fields``.
+
+    Of an exception only its type and the lines of code are written: its message may quote a text.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            line["error"] = type(record.exc_info[1]).__name__
+            frames = traceback.extract_tb(record.exc_info[2])[-PLACES:]
+            line["at"] = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
+        return json.dumps(line, ensure_ascii=True)
+
+
+def start_logging() -> None:
+    """Write what the service and uvicorn log to standard output as JSON lines."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonLines())
+    for name in ("panglot.service", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(logging.INFO if name == "panglot.service" else logging.WARNING)
+
+
+def log_request(fields: Mapping[str, Any]) -> None:
+    """Write the line of one request."""
+    LOG.info("request", extra={"fields": dict(fields)})

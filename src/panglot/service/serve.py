@@ -9,14 +9,14 @@ import socket
 from typing import TYPE_CHECKING
 
 from panglot._errors import PanglotError
-from panglot.service.log import start_logging
+from panglot.service.metrics import start_logging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
     from panglot.service.limits import Limits
-    from panglot.service.searchable import Searchable
+    from panglot.service.routes import Searchable
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 GRACE = 5.0
@@ -100,5 +100,5 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         reason = error.strerror or str(error)
         raise PanglotError(
-            f"cannot listen at {host}, port {port}: {reason}", field="port", cure="choose another --port or --host"
+            f"cannot listen at {host}, port {port}: {reason}", field="port", hint="choose another --port or --host"
         ) from error

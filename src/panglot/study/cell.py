@@ -14,7 +14,7 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot._files import atomic_file, digest, write_json
 from panglot.batching.streams import is_english
-from panglot.corpus.collection import Collection
+from panglot.data.collection import Collection
 from panglot.evaluation.bootstrap import Sums
 from panglot.evaluation.evaluate import Evaluation, evaluate
 from panglot.evaluation.figures import PerQuestion
@@ -96,7 +96,7 @@ def check(study: Study, cell: Cell, material: Material, rate: float | None) -> N
         raise PanglotError(
             "this cell was made with other settings or data than the study has now",
             file=path.parent,
-            cure="remove the folder to make it anew, or give the study another output",
+            hint="remove the folder to make it anew, or give the study another output",
         )
 
 
@@ -307,14 +307,14 @@ def best_rate(study: Study, strategy: str, size: int) -> float | None:
         lies = place(study, cell)
         if not (lies.done or lies.failed):
             raise PanglotError(f"{cell.name} is still to be done", file=study.file, field="rates",
-                               cure="run the study first")  # fmt: skip
+                               hint="run the study first")  # fmt: skip
         if lies.done and cell.rate is not None:
             dev = json.loads((lies.folder / "cell.json").read_text("utf-8"))["training"]["dev"]
             values = [dev.get(name) for name in ("monolingual", "crosslingual", "multilingual")]
             scores.setdefault(cell.rate, []).append(float(np.mean([value for value in values if value is not None])))
     if not scores:
         raise PanglotError(f"no learning rate of {strategy} came to its end", file=study.file, field="rates",
-                           cure="see failed.json in its cells, or name one rate")  # fmt: skip
+                           hint="see failed.json in its cells, or name one rate")  # fmt: skip
     return chosen_rate(scores)
 
 

@@ -186,7 +186,7 @@ def read(path: str | Path) -> Study:
     )
     for name in ("output", "on", "sizes", "seeds", "strategies", "tests"):
         if not whole.get(name):
-            raise PanglotError("is missing", file=file, field=name, cure="see studies/languages.toml for an example")
+            raise PanglotError("is missing", file=file, field=name, hint="see studies/languages.toml for an example")
     train = dict(whole.get("train", {}))
     strategies = tuple(_strategy(name, dict(values), file) for name, values in whole["strategies"].items())
     names = [strategy.name for strategy in strategies]
@@ -205,16 +205,16 @@ def read(path: str | Path) -> Study:
     )
     named = [test.on for test in study.tests]
     if twice := [name for name in named if named.count(name) > 1]:
-        raise PanglotError(f"{twice[0]!r} is there twice", file=file, field="tests", cure="name each test once")
+        raise PanglotError(f"{twice[0]!r} is there twice", file=file, field="tests", hint="name each test once")
     for role in ("focus", "rival"):
         if getattr(study, role) not in names:
             raise PanglotError(f"no strategy is called {getattr(study, role)!r}", file=file, field=role,
-                               cure=f"choose among {', '.join(names)}")  # fmt: skip
+                               hint=f"choose among {', '.join(names)}")  # fmt: skip
     for strategy in strategies:
         if strategy.rates_of and strategy.rates_of not in names:
             raise PanglotError(f"no strategy is called {strategy.rates_of!r}", file=file,
                                field=f"strategies.{strategy.name}.rates_of",
-                               cure=f"choose among {', '.join(names)}")  # fmt: skip
+                               hint=f"choose among {', '.join(names)}")  # fmt: skip
         _allowed({**train, **strategy.settings}, _RESERVED, f"strategies.{strategy.name}", file)
         _allowed(strategy.settings, _COMMON, f"strategies.{strategy.name}", file)
         Settings.from_dict({**train, **strategy.settings, "on": list(study.on)}, file)
@@ -224,7 +224,7 @@ def read(path: str | Path) -> Study:
 def _strategy(name: str, values: dict[str, Any], file: Path) -> Strategy:
     if name == START or not name.replace("-", "").replace("_", "").isalnum():
         raise PanglotError(
-            f"{name!r} cannot be a strategy's name", file=file, field="strategies", cure="choose another"
+            f"{name!r} cannot be a strategy's name", file=file, field="strategies", hint="choose another"
         )
     smallest = _whole(values.pop("smallest", 1), f"strategies.{name}.smallest", file)
     seeds = tuple(_whole(seed, f"strategies.{name}.seeds", file) for seed in values.pop("seeds", []))
@@ -233,7 +233,7 @@ def _strategy(name: str, values: dict[str, Any], file: Path) -> Strategy:
 
 def _allowed(settings: Mapping[str, Any], reserved: Sequence[str], field: str, file: Path) -> None:
     if taken := sorted(set(settings) & set(reserved)):
-        raise PanglotError(f"{taken[0]} is what the study decides for all", file=file, field=field, cure="remove it")
+        raise PanglotError(f"{taken[0]} is what the study decides for all", file=file, field=field, hint="remove it")
 
 
 def _test(values: Any, file: Path) -> Test:
@@ -241,18 +241,18 @@ def _test(values: Any, file: Path) -> Test:
         values = {"on": values}
     _only(values, {f.name for f in fields(Test)}, "tests", file)
     if not isinstance(values.get("on"), str):
-        raise PanglotError("is missing", file=file, field="tests.on", cure="name a data set")
+        raise PanglotError("is missing", file=file, field="tests.on", hint="name a data set")
     languages = _words(values.get("languages", []), "tests.languages", file)
     settings = _words(values.get("settings", []), "tests.settings", file)
     if unknown := sorted(set(settings) - set(_SETTINGS)):
         raise PanglotError(f"{unknown[0]!r} is no setting", file=file, field="tests.settings",
-                           cure=f"choose among {', '.join(_SETTINGS)}")  # fmt: skip
+                           hint=f"choose among {', '.join(_SETTINGS)}")  # fmt: skip
     asked_in = {
         str(name): _words(codes, f"tests.asked_in.{name}", file) for name, codes in values.get("asked_in", {}).items()
     }
     test = Test(values["on"], _number(values.get("share", 1.0), "tests.share", file), languages, settings, asked_in)
     if not 0 < test.share <= 1:
-        raise PanglotError(f"{test.share} is no share", file=file, field="tests.share", cure="choose above 0, up to 1")
+        raise PanglotError(f"{test.share} is no share", file=file, field="tests.share", hint="choose above 0, up to 1")
     return test
 
 
@@ -260,7 +260,7 @@ def _rates(values: Mapping[str, Any], file: Path) -> Rates:
     _only(values, {f.name for f in fields(Rates)}, "rates", file)
     if not isinstance(values.get("grid"), list) or not values["grid"]:
         raise PanglotError(
-            "is missing", file=file, field="rates.grid", cure="name the learning rates to try, as a list"
+            "is missing", file=file, field="rates.grid", hint="name the learning rates to try, as a list"
         )
     grid = tuple(_number(rate, "rates.grid", file) for rate in values["grid"])
     size = values.get("size")
@@ -277,26 +277,26 @@ def _size(value: Any, file: Path) -> int:
 
 def _whole(value: Any, field: str, file: Path, least: int = 0) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise PanglotError(f"{value!r} is no whole number", file=file, field=field, cure=f"give {least} or more")
+        raise PanglotError(f"{value!r} is no whole number", file=file, field=field, hint=f"give {least} or more")
     return value
 
 
 def _number(value: Any, field: str, file: Path) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise PanglotError(f"{value!r} is no number", file=file, field=field, cure="give a number")
+        raise PanglotError(f"{value!r} is no number", file=file, field=field, hint="give a number")
     return float(value)
 
 
 def _words(value: Any, field: str, file: Path) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-        raise PanglotError(f"{value!r} is not a list of strings", file=file, field=field, cure='write ["…", "…"]')
+        raise PanglotError(f"{value!r} is not a list of strings", file=file, field=field, hint='write ["…", "…"]')
     return tuple(value)
 
 
 def _only(values: object, known: set[str], field: str, file: Path) -> None:
     if not isinstance(values, Mapping):
-        raise PanglotError(f"{values!r} is not a table", file=file, field=field, cure="write `name = value` lines")
+        raise PanglotError(f"{values!r} is not a table", file=file, field=field, hint="write `name = value` lines")
     if unknown := sorted(set(values) - known):
         raise PanglotError(
-            f"{unknown[0]!r} is unknown", file=file, field=field, cure=f"choose among {', '.join(sorted(known))}"
+            f"{unknown[0]!r} is unknown", file=file, field=field, hint=f"choose among {', '.join(sorted(known))}"
         )

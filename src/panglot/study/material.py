@@ -11,10 +11,11 @@ from typing import Any
 
 from panglot._errors import PanglotError
 from panglot._files import digest, write_json
-from panglot.corpus import overlap, registry
-from panglot.corpus.collection import Collection
-from panglot.corpus.language import canonical
-from panglot.corpus.split import hold_out, joined, sample
+from panglot.data import overlap
+from panglot.data.collection import Collection
+from panglot.data.language import canonical
+from panglot.data.transform import hold_out, joined, sample
+from panglot.datasets import registry
 from panglot.study.claim import claim
 from panglot.study.design import EACH, Study
 from panglot.study.languages import LanguageSet, nested
@@ -73,7 +74,7 @@ def _make(study: Study, data_dir: Path | None, folder: Path, about: Path) -> Non
         collection = registry.read(test.on, data_dir=data_dir, languages=test.languages or None)
         if missing := sorted({canonical(code) for code in test.languages} - set(collection.languages)):
             raise PanglotError(f"{test.on} has nothing in {', '.join(missing)}", file=study.file,
-                               field="tests.languages", cure="leave them out")  # fmt: skip
+                               field="tests.languages", hint="leave them out")  # fmt: skip
         # Before it is cut: no text of a test set is trained on, measured or not.
         held.append(overlap.prepare(collection))
         part = collection if test.share == 1 else sample(collection, test.share, 0)

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panglot.augment import lexicons
-from panglot.augment.translation import routes
-from panglot.corpus import registry
-from panglot.corpus.cards import CARDS
-from panglot.corpus.facts import facts, known_languages
-from panglot.corpus.language import canonical
-from panglot.corpus.parallel_texts import SETS, parallel_texts
+from panglot.data.language import canonical
+from panglot.datasets import registry
+from panglot.datasets.card import CARDS
+from panglot.datasets.facts import facts, known_languages
+from panglot.datasets.translations import SETS, parallel_texts
 from panglot.encoders.tokenizers import open_counter
+from panglot.translation import routes
 
 if TYPE_CHECKING:
-    from panglot.augment.translation.protocol import Engine
     from panglot.encoders.tokenizers import Counter, Price
+    from panglot.translation.engines import Engine
 
 # Enough letters to tell a script by.
 _SEEN = 200
@@ -35,7 +35,7 @@ def profiles(
 ) -> dict[str, Any]:
     """Return what ``panglot languages --json`` writes.
 
-    ``languages`` has a dictionary for each code: the attributes of :class:`panglot.corpus.facts.Facts`, then
+    ``languages`` has a dictionary for each code: the attributes of :class:`panglot.datasets.facts.Facts`, then
     ``tokens`` (null where no parallel text is at hand): the set it was measured on (``on``) and the attributes of
     :class:`panglot.encoders.tokenizers.Price`; ``lexicons``: usable entries by lexicon; ``routes``: the way from
     English ``into`` the language and ``out`` of it into English, or null.

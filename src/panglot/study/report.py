@@ -13,11 +13,11 @@ from panglot.report.charts import Series, legend, plot
 from panglot.report.html import page
 from panglot.report.markdown import escaped, table
 from panglot.report.markup import Child, Markup, tag
-from panglot.study.answer import PARTS, answer, answers, languages, percent
 from panglot.study.cell import best_rate
 from panglot.study.design import EACH, START, Study
 from panglot.study.results import DRAWS, FIGURES, Estimate, Results, as_dict
-from panglot.study.work import Tally, tally
+from panglot.study.verdict import PARTS, answer, answers, languages, percent
+from panglot.study.worker import Tally, tally
 
 _FIXED = ("all", "never")
 """Slices whose languages are the same at every size."""

@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
-from panglot.batching.sources import Source
+from panglot.batching.table import TrainingTable
 from panglot.encoders.opening import open_model
-from panglot.training import checkpoint, data, save
+from panglot.training import checkpoint, data
+from panglot.training import run as save
 from panglot.training.checkpoint import Checkpoint, Progress
-from panglot.training.dev import Watch
+from panglot.training.dev import DevEvaluator
+from panglot.training.encoder import TrainableEncoder
 from panglot.training.gradient import Processes
 from panglot.training.log import Log
 from panglot.training.run import Run
-from panglot.training.trainee import Trainee
-from panglot.training.update import Outcome, Update, plan_of
+from panglot.training.update import StepResult, Update, plan_of
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -43,7 +44,7 @@ class Interrupted(Exception):  # noqa: N818  (not an error: the run can go on)
 class _State:
     """What changes from step to step."""
 
-    trainee: Trainee
+    trainee: TrainableEncoder
     optimizer: Optimizer
     update: Update
     progress: Progress
@@ -75,8 +76,8 @@ def train(settings: Settings, *, show: bool | None = None) -> Path:
         run.begin(training_data, processes.count)
         for warning in training_data.warnings:
             sys.stderr.write(f"note: {warning}\n")
-    trainee = Trainee(open_model(settings.model, device)[0], settings, device)
-    tokenized = data.Tokenized(training_data, trainee, settings.hard_negatives, settings.seed)
+    trainee = TrainableEncoder(open_model(settings.model, device)[0], settings, device)
+    tokenized = data.Collator(training_data, trainee, settings.hard_negatives, settings.seed)
     if settings.embeddings == "trimmed":
         trainee.trim(
             tokens for side, texts in training_data.used_texts().items() for tokens in trainee.tokenize(texts, side)
@@ -87,7 +88,7 @@ def train(settings: Settings, *, show: bool | None = None) -> Path:
     if (kept := checkpoint.newest(run.checkpoints)) is not None:
         _restore(state, kept)
     _same_step(state.progress.step, processes, device)
-    watch = Watch(training_data.dev, settings, trainee) if training_data.dev else None
+    watch = DevEvaluator(training_data.dev, settings, trainee) if training_data.dev else None
 
     shown = first if show is None else show
     log = Log(settings.output, state.progress.step, tensorboard=settings.tensorboard, show=shown) if first else None
@@ -106,7 +107,7 @@ def _steps(
     processes: Processes,
     run: Run,
     log: Log | None,
-    watch: Watch | None,
+    watch: DevEvaluator | None,
     stopped: Callable[[], bool],
 ) -> None:
     saved = time.monotonic()
@@ -175,12 +176,12 @@ def _start_processes() -> tuple[Processes, Any]:
     if state.num_processes != wanted:
         raise PanglotError(
             f"{wanted} processes were started, and {state.num_processes} found each other",
-            cure="start them by `torchrun --nproc-per-node N -m panglot.cli.main train …`",
+            hint="start them by `torchrun --nproc-per-node N -m panglot.cli.main train …`",
         )
     return Processes(state.num_processes, state.process_index), state.device
 
 
-def _optimizer(trainee: Trainee, settings: Settings) -> Optimizer:
+def _optimizer(trainee: TrainableEncoder, settings: Settings) -> Optimizer:
     import torch
 
     groups: list[dict[str, Any]] = [
@@ -238,7 +239,7 @@ def _finish(
     settings: Settings,
     run: Run,
     start: dict[str, Any],
-    watch: Watch | None,
+    watch: DevEvaluator | None,
     training_data: data.TrainingData,
 ) -> None:
     if watch is not None and state.progress.best is not None:
@@ -253,7 +254,7 @@ def _finish(
     save.finish(state.trainee.merged(), settings, training_data, state.progress)
 
 
-def _line(outcome: Outcome, settings: Settings, sources: Sequence[Source]) -> dict[str, Any]:
+def _line(outcome: StepResult, settings: Settings, sources: Sequence[TrainingTable]) -> dict[str, Any]:
     met: dict[str, set[str]] = {}
     for batch in outcome.batches:
         codes = sources[batch.source].languages
@@ -274,7 +275,7 @@ def _line(outcome: Outcome, settings: Settings, sources: Sequence[Source]) -> di
     }
 
 
-def _not_a_number(outcome: Outcome, sources: Sequence[Source], run: Run) -> PanglotError:
+def _not_a_number(outcome: StepResult, sources: Sequence[TrainingTable], run: Run) -> PanglotError:
     told = "; ".join(
         f"{batch.kind} batch of {sources[batch.source].name}, rows {', '.join(str(row) for row in batch.rows[:8])}, …"
         for batch in outcome.batches[:4]
@@ -282,7 +283,7 @@ def _not_a_number(outcome: Outcome, sources: Sequence[Source], run: Run) -> Pang
     return PanglotError(
         f"loss or gradient of step {outcome.batches[0].step + 1} is not a number (loss {outcome.loss}; {told}); the"
         f" last good checkpoint is kept in {run.checkpoints}",
-        cure="lower learning_rate, raise temperature, or set precision to fp32, in a new run folder",
+        hint="lower learning_rate, raise temperature, or set precision to fp32, in a new run folder",
     )
 
 
@@ -313,7 +314,7 @@ def _same_step(step: int, processes: Processes, device: Any) -> None:
         raise PanglotError(
             f"processes go on from different steps, {-int(ends[1])} and {int(ends[0])}",
             field="output",
-            cure="give all machines one shared run folder",
+            hint="give all machines one shared run folder",
         )
 
 

@@ -15,7 +15,7 @@ from panglot._files import read_toml
 from panglot.augment.codeswitch import CodeSwitch
 from panglot.batching.policy import Batches, CrossKind, LanguageSampling, Policy
 from panglot.encoders.devices import Precision
-from panglot.training.mixing import Mixing, require
+from panglot.training.aggregation import Mixing, require
 
 Embeddings = Literal["frozen", "trimmed", "full"]
 Decay = Literal["linear", "cosine", "constant"]
@@ -32,7 +32,7 @@ class Settings:
         model: The start: ``bundled``, a sentence-transformers folder or a hub name.
         on: The training sets, ``NAME[:PART][@CANDIDATES]`` or a path each.
         leave_out: Test sets; training rows that share a text with one, or nearly so, are left out with all their
-            translations (:func:`panglot.corpus.guard.guard`). ``auto``: all known test sets at hand; ``none``: leave
+            translations (:func:`panglot.datasets.decontaminate.guard`). ``auto``: all known test sets at hand; ``none``: leave
             nothing out.
         skip_broken: Leave broken lines of JSON lines and Parquet files out, count them and keep them in the run folder
             as ``NAME.broken.jsonl``, instead of stopping at the first.
@@ -45,7 +45,7 @@ class Settings:
         cross_kind: Whether hybrid's cross batches draw two languages by row or by batch (``pair``).
         mixing: How the gradients of several objectives become one: ``none`` (a step is one batch, drawn as
             ``batches`` says), ``mean``, ``sum`` or ``weighted`` (standard gradient mixing), or a conflict-aware way
-            (:class:`panglot.training.mixing.Mixer`). A step then takes a batch of every objective.
+            (:class:`panglot.training.aggregation.Aggregator`). A step then takes a batch of every objective.
         objectives: What is mixed, ``NAME[:WEIGHT]`` each, as in :func:`panglot.batching.objectives.objectives`:
             kinds of batches, ``distill`` (2004.09813), ``language`` (one objective each) or ``pair``.
         objectives_per_step: Objectives that a step draws; 0: all.
@@ -141,10 +141,10 @@ class Settings:
     def __post_init__(self) -> None:
         if "none" in self.leave_out:
             if len(self.leave_out) > 1:
-                raise PanglotError("none is named beside others", field="leave_out", cure="name either")
+                raise PanglotError("none is named beside others", field="leave_out", hint="name either")
             object.__setattr__(self, "leave_out", ())  # one way to say it, in recipes and run folders
         if not self.on:
-            raise PanglotError("no training set", field="on", cure="name one, as in `--on starter:train`")
+            raise PanglotError("no training set", field="on", hint="name one, as in `--on starter:train`")
         bounds: dict[str, tuple[float, float]] = {
             "pairs": (1, math.inf),
             "hard_negatives": (0, math.inf),
@@ -168,9 +168,9 @@ class Settings:
         for name, (low, high) in bounds.items():
             value = getattr(self, name)
             if not low <= value <= high:
-                raise PanglotError(f"{value} is out of range", field=name, cure=f"choose from {low} to {high}")
+                raise PanglotError(f"{value} is out of range", field=name, hint=f"choose from {low} to {high}")
         if self.steps is not None and self.steps < 1:
-            raise PanglotError(f"{self.steps} steps train nothing", field="steps", cure="choose 1 or more")
+            raise PanglotError(f"{self.steps} steps train nothing", field="steps", hint="choose 1 or more")
         for name, kind in (
             ("embeddings", Embeddings),
             ("decay", Decay),
@@ -180,23 +180,23 @@ class Settings:
         ):
             if getattr(self, name) not in get_args(kind):
                 known = ", ".join(get_args(kind))
-                raise PanglotError(f"{getattr(self, name)!r} is unknown", field=name, cure=f"choose among {known}")
+                raise PanglotError(f"{getattr(self, name)!r} is unknown", field=name, hint=f"choose among {known}")
         if self.patience and not (self.dev or self.dev_share):
-            raise PanglotError("stopping early needs a dev collection", field="patience", cure="give dev or dev_share")
+            raise PanglotError("stopping early needs a dev collection", field="patience", hint="give dev or dev_share")
         if self.mixing == "none" and (self.objectives != type(self).objectives or self.objectives_per_step):
             raise PanglotError(
-                "objectives are mixed, and mixing is none", field="objectives", cure="set mixing, for example to mean"
+                "objectives are mixed, and mixing is none", field="objectives", hint="set mixing, for example to mean"
             )
         if any(":" in wish for wish in self.objectives) and self.mixing not in {"none", "weighted"}:
             raise PanglotError(
-                f"{self.mixing} has no use for weights", field="objectives", cure="leave them out, or mix weighted"
+                f"{self.mixing} has no use for weights", field="objectives", hint="leave them out, or mix weighted"
             )
         for name in unused(self.mixing, self.objectives):
             if (value := getattr(self, name)) != getattr(type(self), name):
                 raise PanglotError(
                     f"{value!r} is given, and mixing {self.mixing} takes a batch of each objective instead",
                     field=name,
-                    cure=f"leave {name} out and say in objectives what is mixed, or set mixing to none",
+                    hint=f"leave {name} out and say in objectives what is mixed, or set mixing to none",
                 )
         require(self.mixing)
         self._check_code_switch()
@@ -207,7 +207,7 @@ class Settings:
             for name in ("code_switch_languages", "lexicons"):
                 if getattr(self, name):
                     raise PanglotError(
-                        "given without code_switch", field=name, cure="set code_switch to bilingual or multilingual"
+                        "given without code_switch", field=name, hint="set code_switch to bilingual or multilingual"
                     )
             return
         if self.mixing == "none":
@@ -218,7 +218,7 @@ class Settings:
             raise PanglotError(
                 "code-switching is for rows in one language, and there are none",
                 field="code_switch",
-                cure="choose english, mono, mixed-mono or a hybrid with alpha above 0, or leave code_switch at none",
+                hint="choose english, mono, mixed-mono or a hybrid with alpha above 0, or leave code_switch at none",
             )
 
     @property
@@ -251,19 +251,19 @@ class Settings:
             for name, value in values.items()
         }
 
-    def essence(self) -> dict[str, Any]:
+    def fingerprint_fields(self) -> dict[str, Any]:
         """Return the settings that the outcome depends on."""
         return {name: value for name, value in self.to_dict().items() if name not in INCIDENTAL}
 
     @classmethod
-    def completed(cls, essence: dict[str, Any]) -> dict[str, Any]:
-        """Return what :meth:`essence` said in an earlier version, as this one would say it.
+    def completed(cls, fingerprint_fields: dict[str, Any]) -> dict[str, Any]:
+        """Return what :meth:`fingerprint_fields` said in an earlier version, as this one would say it.
 
         Settings that are new since have their defaults, as have those that were given and had no use. Before
         ``leave_out`` was there, nothing was left out.
         """
-        plain = cls(on=("any",)).essence()
-        whole: dict[str, Any] = {**plain, "leave_out": [], **essence}
+        plain = cls(on=("any",)).fingerprint_fields()
+        whole: dict[str, Any] = {**plain, "leave_out": [], **fingerprint_fields}
         return {**whole, **{name: plain[name] for name in unused(whole["mixing"], whole["objectives"])}}
 
     def to_toml(self) -> str:
@@ -288,13 +288,13 @@ class Settings:
         for name, value in values.items():
             if name not in fields:
                 raise PanglotError(
-                    "no such setting", file=file, field=name, cure=f"choose among {', '.join(sorted(fields))}"
+                    "no such setting", file=file, field=name, hint=f"choose among {', '.join(sorted(fields))}"
                 )
             clean[name] = _typed(name, value, str(fields[name].type), file)
         try:
             return cls(**clean)
         except PanglotError as error:
-            raise PanglotError(error.problem, file=file, field=error.field, cure=error.cure) from None
+            raise PanglotError(error.problem, file=file, field=error.field, hint=error.hint) from None
 
     @classmethod
     def read(cls, path: str | Path, **changes: Any) -> Settings:
@@ -342,4 +342,4 @@ def _typed(name: str, value: Any, kind: str, file: Path | None) -> Any:
         return value
     wanted = {"float": "a number", "int": "a whole number", "bool": "true or false", "Path": "a path"}
     expected = "a list of strings" if base.startswith("tuple") else wanted.get(base, "a string")
-    raise PanglotError(f"{value!r} is not {expected}", file=file, field=name, cure=f"give {expected}")
+    raise PanglotError(f"{value!r} is not {expected}", file=file, field=name, hint=f"give {expected}")

@@ -159,9 +159,9 @@ def application(search: Search) -> FastAPI:
     return app
 
 
-def problem(status: int, message: str, cure: str = "Ask less.") -> Response:
+def problem(status: int, message: str, hint: str = "Ask less.") -> Response:
     headers = {"Retry-After": "3"} if status == 429 else {}
-    body = {"error": {"message": message, "field": "", "cure": cure}}
+    body = {"error": {"message": message, "field": "", "hint": hint}}
     return JSONResponse(body, status_code=status, headers=headers)
 
 

@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 
 from panglot.report.charts import Series, legend, plot
 from panglot.report.curves import Lines, conflicts, dev, losses, smoothed, thinned
-from panglot.report.markup import Child, Markup, tag
-from panglot.report.measures import SETTING_LABELS, SETTINGS
-from panglot.report.numbers import written
-from panglot.report.sections.frame import section
+from panglot.report.labels import SETTING_LABELS, SETTINGS, written
+from panglot.report.markup import Child, Markup, section, tag
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

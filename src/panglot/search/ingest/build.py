@@ -1,0 +1,118 @@
+"""From documents to an index folder: encode, find the languages' means, write the store."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from panglot._errors import PanglotError
+from panglot._files import explain_write
+from panglot._progress import progress
+from panglot.debiasing import transform
+from panglot.search.document import Document
+from panglot.search.metadata import IndexMetadata, is_index, opened, probed
+from panglot.search.ranking.modes import SPACES
+from panglot.search.ranking.stats import EVERY, LanguageStats, side_shift
+from panglot.search.storage.local.texts import SCHEMA, as_batch, as_documents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from panglot.debiasing.transform import Debiasing
+    from panglot.encoders.protocol import Encoder, Side, Vectors
+
+
+def kept(pieces: Iterable[Sequence[Document]], path: Path) -> Iterator[Sequence[Document]]:
+    """Yield pieces of documents, each when it is in the file, which is whole after the last.
+
+    Raises:
+        PanglotError: The place cannot be written.
+    """
+    with explain_write(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("wb")
+    with file, pa.ipc.new_stream(file, SCHEMA) as writer:
+        for piece in pieces:
+            with explain_write(path):
+                writer.write_batch(as_batch(piece))
+            yield piece
+
+
+def again(path: Path) -> Iterator[list[Document]]:
+    """Yield the pieces that :func:`kept` wrote, one in memory at a time."""
+    with path.open("rb") as file:
+        for batch in pa.ipc.open_stream(file):
+            yield as_documents(batch)
+
+
+Documents = str | Path | Iterable[Document | Mapping[str, Any]]
+Tell = Callable[[str], None]
+
+
+def build(
+    documents: Documents,
+    folder: Path,
+    *,
+    model: str | Path | Encoder,
+    engine: str,
+    store: str,
+    on: str,
+    tell: Tell | None,
+) -> Encoder:
+    """Write an index folder and return the encoder of its vectors; see :meth:`panglot.search.index.Index.build`."""
+    from panglot.search.ingest.documents import read_documents
+    from panglot.search.ingest.encode import encode_documents
+    from panglot.search.storage.opening import open_store
+
+    if is_index(folder):
+        shutil.rmtree(folder / "shards", ignore_errors=True)  # of a build that was killed when all was written
+        raise PanglotError(
+            "there is an index already", file=folder, hint="add to it (`--add`), or choose another --output"
+        )
+    encoder, base, name = opened(model, engine)
+    say = tell or (lambda _: None)
+    with explain_write(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    probe, shards = probed(base), folder / "shards"
+    spool = shards / "documents.arrows"
+    if store:  # A wrong address is told before hours of encoding.
+        open_store(store, folder / "store", spaces=SPACES, dimension=len(probe), create=True).close()
+
+    given = kept(read_documents(documents, tell=say), spool)
+    encoded = encode_documents(given, base, shards, on=on, tell=say)
+    with progress("encoding", None, "documents"):
+        pool = LanguageStats.of(
+            (([each.language for each in piece], vectors) for piece, vectors in encoded), len(probe)
+        )
+    total = sum(pool.counts)
+    if not total:
+        raise PanglotError("there is no document", field="documents", hint="look at the file")
+    remedy: Debiasing = getattr(encoder, "remedy", None) or pool.centering(side_shift(base))
+    transform.save(remedy, folder, {"fitted_on": "the documents" if encoder is base else encoder.name})
+    pool.save(folder)
+    if not store and (folder / "store").exists():  # of a build that was stopped
+        shutil.rmtree(folder / "store")
+    place = open_store(store, folder / "store", spaces=SPACES, dimension=len(probe), create=True)
+    say(f"writing {total:,} documents in {len(pool.languages) - 1} languages")
+    try:
+        with place.bulk():
+            # Every language's mean is known only now: all that was encoded is met again, from its shards.
+            for piece, vectors in encode_documents(again(spool), base, shards, on=on):
+                codes = [each.language for each in piece]
+                place.upsert(piece, {"plain": vectors, "centered": moved(remedy, vectors, codes, "passage")})
+    finally:
+        place.close()
+    IndexMetadata(name, base.name, base.fingerprint, probe, len(probe), SPACES, store, total).save(folder)
+    shutil.rmtree(shards, ignore_errors=True)
+    say(f"{folder} is written")
+    return base
+
+
+def moved(remedy: Debiasing, vectors: Vectors, languages: Sequence[str], side: Side) -> Vectors:
+    """Return the centered vectors of texts; a language that was not fitted is taken for the mean of all."""
+    known = {code: code if remedy.find(code) >= 0 or EVERY not in remedy.languages else EVERY for code in languages}
+    return remedy.apply(vectors, [known[code] for code in languages], side)

@@ -1,0 +1,125 @@
+"""``index.json``: what an index folder says of itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from panglot import __version__
+from panglot._errors import PanglotError
+from panglot._files import write_json
+from panglot.encoders.load import load
+from panglot.encoders.protocol import LanguageAware
+from panglot.search.storage.store import check_encoded
+
+if TYPE_CHECKING:
+    from panglot.encoders.protocol import Encoder, Vectors
+
+NAME, FORMAT = "index.json", 1
+PROBE = "In which language is the answer?"
+ALIKE = 0.99
+"""Cosine of the probe's vectors above which two models are one: bfloat16 and float32 give .9999."""
+
+
+@dataclass(frozen=True)
+class IndexMetadata:
+    """What stands in ``index.json``.
+
+    Attributes:
+        model: What :func:`panglot.load` opens; empty for an encoder that was given as an object.
+        name: The encoder's name.
+        fingerprint: Of the encoder of plain vectors.
+        probe: Its vector of :data:`PROBE`, as a question.
+        dimension: Length of the vectors.
+        spaces: Those of the store.
+        store: Where it is; empty: in the folder.
+        documents: How many there were when it was built.
+        panglot: The version that built it.
+        format: Of the folder.
+    """
+
+    model: str
+    name: str
+    fingerprint: str
+    probe: tuple[float, ...]
+    dimension: int
+    spaces: tuple[str, ...]
+    store: str
+    documents: int
+    panglot: str = __version__
+    format: int = FORMAT
+
+    def save(self, folder: Path) -> None:
+        """Write it; from then on the folder is an index."""
+        write_json(folder / NAME, asdict(self))
+
+    @classmethod
+    def open(cls, folder: Path) -> IndexMetadata:
+        """Read it.
+
+        Raises:
+            PanglotError: The folder is no index, or not one of this format.
+        """
+        path = folder / NAME
+        try:
+            found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            found["probe"], found["spaces"] = tuple(map(float, found["probe"])), tuple(map(str, found["spaces"]))
+            head = cls(**found)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            half = (folder / "shards").is_dir()
+            hint = "go on with the same `panglot index`" if half else "make one with `panglot index`"
+            raise PanglotError("half of an index" if half else "no index here", file=folder, hint=hint) from error
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise PanglotError(f"damaged: {error}", file=path, hint="build the index again") from error
+        if head.format != FORMAT:
+            raise PanglotError(
+                f"written by panglot {head.panglot} in another format", file=path, hint="build the index again"
+            )
+        return head
+
+
+def is_index(folder: str | Path) -> bool:
+    """Whether there is a whole index in a folder."""
+    return (Path(folder) / NAME).is_file()
+
+
+def opened(model: str | Path | Encoder, engine: str = "torch") -> tuple[Encoder, Encoder, str]:
+    """Return an encoder, the one behind it that gives plain vectors, and the name by which it opens again.
+
+    Raises:
+        PanglotError: The model cannot be opened, or one that is open already was to run in an engine.
+    """
+    named = isinstance(model, str | Path)
+    if not named and engine != "torch":
+        raise PanglotError("the encoder is there already", field="engine", hint="load it with this engine")
+    encoder = load(model, engine=engine) if named else model
+    base = encoder.base if isinstance(encoder, LanguageAware) else encoder
+    if not named:
+        return encoder, base, ""
+    return encoder, base, str(Path(model).resolve()) if Path(model).is_dir() else str(model)
+
+
+def probed(base: Encoder) -> tuple[float, ...]:
+    """Return an encoder's vector of :data:`PROBE`."""
+    found = check_encoded(base.encode([PROBE], "question"), [PROBE], base, "question")
+    return tuple(round(float(number), 6) for number in found[0])
+
+
+def check_model(head: IndexMetadata, base: Encoder, folder: Path) -> None:
+    """Make sure that questions are encoded as the documents were.
+
+    Raises:
+        PanglotError: The encoder gives other vectors than the one that the index was built with.
+    """
+    if base.fingerprint == head.fingerprint:
+        return
+    vector: Vectors = base.encode([PROBE], "question")[0]
+    if len(vector) != head.dimension or float(vector @ np.asarray(head.probe)) < ALIKE:
+        raise PanglotError(
+            f"it was built with {head.name}, of which {base.name} is no copy", file=folder, field="model",
+            hint=f"open it with that model{f', {head.model}' if head.model else ''}",
+        )  # fmt: skip

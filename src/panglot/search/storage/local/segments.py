@@ -1,0 +1,283 @@
+"""Segments: documents and vectors in files that never change, sorted by language, and what was deleted since."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from panglot.search.storage.local import graph, manifest
+from panglot.search.storage.local.graph import Graph, Table, Wanted, nearest
+from panglot.search.storage.local.manifest import SegmentMetadata
+from panglot.search.storage.local.texts import BATCH, SCHEMA, Keys, Texts, as_batch, key_table, keys_of
+from panglot.search.storage.store import Found
+from panglot.search.storage.vectors import Bools, Halves, Ints, first
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from panglot.encoders.protocol import Vectors
+    from panglot.search.document import Document
+
+Piece = tuple[pa.RecordBatch, Mapping[str, Halves]]
+
+
+def as_pieces(documents: Sequence[Document], vectors: Mapping[str, Halves]) -> Iterator[Piece]:
+    """Yield documents and their vectors, sorted by language."""
+    order = sorted(range(len(documents)), key=lambda at: documents[at].language)
+    for begin in range(0, len(order), BATCH):
+        part = order[begin : begin + BATCH]
+        yield as_batch([documents[at] for at in part]), {space: rows[part] for space, rows in vectors.items()}
+
+
+def write_segment(
+    folder: Path, contents: Iterable[Piece], rows: int, spaces: Sequence[str], dimension: int, *, graphs: bool
+) -> manifest.SegmentMetadata:
+    """Write a segment and return its description.
+
+    Args:
+        folder: A new folder.
+        contents: Documents and vectors, sorted by language.
+        rows: How many documents they are.
+        spaces: The names of the spaces.
+        dimension: Length of the vectors.
+        graphs: Whether a segment of :data:`_graph.SMALLEST` rows or more gets graphs.
+    """
+    folder.mkdir(parents=True)
+    keys = np.empty(rows, np.uint64)
+    languages: dict[str, int] = {}
+    done = 0
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(pa.OSFile(str(folder / "documents.arrow"), "wb"))
+        writer = stack.enter_context(pa.ipc.new_file(file, SCHEMA))
+        tables = {space: stack.enter_context((folder / f"{space}.npy").open("wb")) for space in spaces}
+        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float16)), "fortran_order": False}
+        for table in tables.values():
+            np.lib.format.write_array_header_1_0(table, {**header, "shape": (rows, dimension)})
+        for batch, vectors in _gathered(contents):
+            writer.write_batch(batch)
+            for space, table in tables.items():
+                table.write(np.ascontiguousarray(vectors[space]).data)
+            keys[done : done + batch.num_rows] = keys_of(batch.column("id").to_pylist())
+            for counted in batch.column("language").value_counts().to_pylist():
+                languages[counted["values"]] = languages.get(counted["values"], 0) + counted["counts"]
+            done += batch.num_rows
+    np.save(folder / "keys.npy", key_table(keys))
+    built: dict[str, tuple[float, int]] = {}
+    for space in spaces if graphs and rows >= graph.SMALLEST else ():
+        vectors = np.asarray(np.load(folder / f"{space}.npy", mmap_mode="r", allow_pickle=False))
+        path, factor = folder / f"{space}.usearch", graph.scale(vectors)
+        graph.build(vectors, factor, path)
+        if width := graph.width(path, vectors, factor):
+            built[space] = factor, width
+        else:
+            path.unlink()
+    files = {path.name: manifest.described(path) for path in sorted(folder.iterdir())}
+    manifest.synced(folder)
+    manifest.synced(folder.parent)
+    return manifest.SegmentMetadata(folder.name, rows, tuple(sorted(languages.items())), built, files)
+
+
+def write_deleted(
+    folder: Path, part: manifest.SegmentMetadata, deleted: Bools, version: int
+) -> manifest.SegmentMetadata:
+    """Write which rows of a segment are deleted, into its folder, and return its new description."""
+    path = folder / part.name / f"deleted-{version}.npy"
+    np.save(path, np.packbits(deleted))
+    files = {name: facts for name, facts in part.files.items() if name != part.deleted}
+    return replace(part, files={**files, path.name: manifest.described(path)}, deleted=path.name)
+
+
+def _gathered(contents: Iterable[Piece]) -> Iterator[Piece]:
+    """Join small pieces to such of at least :data:`BATCH` rows; the last may be smaller."""
+    waiting: list[Piece] = []
+    count = 0
+    for piece in contents:
+        waiting.append(piece)
+        count += piece[0].num_rows
+        if count >= BATCH:
+            yield _joined_pieces(waiting)
+            waiting, count = [], 0
+    if waiting:
+        yield _joined_pieces(waiting)
+
+
+def _joined_pieces(waiting: Sequence[Piece]) -> Piece:
+    if len(waiting) == 1:
+        return waiting[0]
+    batch = pa.Table.from_batches([batch for batch, _ in waiting]).combine_chunks().to_batches()[0]
+    return batch, {space: np.concatenate([vectors[space] for _, vectors in waiting]) for space in waiting[0][1]}
+
+
+class Span(NamedTuple):
+    """The rows of one language.
+
+    Attributes:
+        language: The language.
+        begin: The first row.
+        end: The row after the last.
+        live: How many of them are not deleted.
+    """
+
+    language: str
+    begin: int
+    end: int
+    live: int
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A segment that is open.
+
+    Attributes:
+        part: Its description.
+        texts: Its documents.
+        tables: For each space the vectors, memory-mapped.
+        deleted: Whether each row is; None: none is.
+        spans: Its languages.
+    """
+
+    part: SegmentMetadata
+    texts: Texts
+    tables: dict[str, Table]
+    deleted: Bools | None
+    spans: tuple[Span, ...]
+
+    @classmethod
+    def open(cls, folder: Path, part: SegmentMetadata, spaces: Sequence[str], known: Segment | None = None) -> Segment:
+        """Check the files of a segment and open it.
+
+        Args:
+            folder: Of all segments.
+            part: What must be there.
+            spaces: The names of the spaces.
+            known: The same segment, opened before, perhaps with fewer deleted rows.
+
+        Raises:
+            PanglotError: A file is damaged.
+            FileNotFoundError: A file is not there.
+        """
+        place = folder / part.name
+        for name, facts in part.files.items():
+            if not known or name not in known.part.files:
+                manifest.check(place / name, facts)
+        deleted = None
+        if part.deleted:
+            bits = np.load(place / part.deleted, allow_pickle=False)
+            deleted = np.unpackbits(bits, count=part.rows).astype(np.bool_)
+        spans = _spans(part, deleted)
+        if known:
+            return replace(known, part=part, deleted=deleted, spans=spans)
+        texts = Texts(place / "documents.arrow", _mapped(place / "keys.npy"))
+        graphs = {space: Graph(place / f"{space}.usearch", *built) for space, built in part.graphs.items()}
+        tables = {space: Table(_mapped(place / f"{space}.npy"), graphs.get(space)) for space in spaces}
+        return cls(part, texts, tables, deleted, spans)
+
+    @property
+    def live(self) -> int:
+        """How many rows are not deleted."""
+        return sum(span.live for span in self.spans)
+
+    def counts(self) -> dict[str, int]:
+        """Return how many live rows each language has."""
+        return {language: live for language, _, _, live in self.spans if live}
+
+    def rows(self, ids: Sequence[str], keys: Keys) -> Ints:
+        """Return the live row of each id, -1 where there is none."""
+        found = self.texts.rows(ids, keys)
+        if self.deleted is not None:
+            found[(found >= 0) & self.deleted[found]] = -1
+        return found
+
+    def search(self, space: str, questions: Vectors, k: int, languages: Collection[str] | None) -> list[list[Found]]:
+        """Return for each question the ``k`` nearest live rows in some languages, or in any."""
+        spans = [span for span in self.spans if languages is None or span.language in languages]
+        wanted = Wanted(_joined(spans), self.deleted, sum(span.live for span in spans))
+        if not wanted.live:
+            return [[] for _ in questions]
+        return [
+            [
+                Found(name, score, self.texts.value(row, "language"), self.texts.value(row, "group"))
+                for score, name, row in first(k, score, rows, partial(self.texts.value, column="id"))
+            ]
+            for score, rows in nearest(self.tables[space], questions, k, wanted)
+        ]
+
+    def live_pieces(self) -> dict[str, Iterator[Piece]]:
+        """Return for each language its live rows, read when they are asked for."""
+        return {span.language: self._pieces(span) for span in self.spans if span.live}
+
+    def _pieces(self, span: Span) -> Iterator[Piece]:
+        for begin, batch in self.texts.batches(span.begin, span.end):
+            part = slice(begin, begin + batch.num_rows)
+            vectors = {space: table.vectors[part] for space, table in self.tables.items()}
+            if self.deleted is None or not self.deleted[part].any():
+                yield batch, vectors
+                continue
+            kept = ~self.deleted[part]
+            if kept.any():
+                yield batch.filter(pa.array(kept)), {space: each[kept] for space, each in vectors.items()}
+
+
+def _spans(part: SegmentMetadata, deleted: Bools | None) -> tuple[Span, ...]:
+    found: list[Span] = []
+    begin = 0
+    for language, rows in part.languages:
+        end = begin + rows
+        found.append(Span(language, begin, end, rows - (0 if deleted is None else int(deleted[begin:end].sum()))))
+        begin = end
+    return tuple(found)
+
+
+def _joined(spans: Iterable[Span]) -> list[tuple[int, int]]:
+    """Return begin and end of the stretches that spans make up."""
+    found: list[tuple[int, int]] = []
+    for span in spans:
+        if found and found[-1][1] == span.begin:
+            found[-1] = found[-1][0], span.end
+        else:
+            found.append((span.begin, span.end))
+    return found
+
+
+def _mapped(path: Path) -> Any:
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+
+
+MANY = 8
+"""So many segments of like size are merged; so a row is rewritten about log8(rows) times."""
+
+
+def due(sizes: Sequence[tuple[int, int]]) -> list[int]:
+    """Return which segments should become one now; none: an empty list.
+
+    Args:
+        sizes: For each segment its live and its deleted rows.
+
+    >>> due([(5000, 0)] + [(1, 0)] * 7)
+    []
+    >>> due([(5000, 0)] + [(1, 0)] * 8)
+    [1, 2, 3, 4, 5, 6, 7, 8]
+    >>> due([(5000, 6000), (3, 0)])
+    [0]
+    """
+    tiers: dict[int, list[int]] = {}
+    for at, (live, _) in enumerate(sizes):
+        tiers.setdefault(live.bit_length() // 3, []).append(at)
+    for tier in sorted(tiers):
+        if len(tiers[tier]) >= MANY:
+            return sorted(at for lower in tiers if lower <= tier for at in tiers[lower])
+    return next(([at] for at, (live, deleted) in enumerate(sizes) if deleted > live), [])
+
+
+def contents(segments: Sequence[Segment]) -> Iterator[Piece]:
+    """Yield the live rows of segments, sorted by language, read as they are asked for."""
+    found = [segment.live_pieces() for segment in segments]
+    for language in sorted({language for pieces in found for language in pieces}):
+        for pieces in found:
+            yield from pieces.get(language, ())
