@@ -84,7 +84,7 @@ def _has_letter(text: str) -> bool:
 
 _READERS: dict[str, Callable[[Path, Collection[str]], Iterator[Entry]]] = {
     "parquet": lexicon_files.parquet_entries, "tei": dictionaries.tei_entries, "xml": dictionaries.tei_entries,
-    "txt": lexicon_files.table_entries, "tsv": lexicon_files.table_entries, "tab": lexicon_files.table_entries, "csv": lexicon_files.table_entries,
+    **dict.fromkeys(("txt", "tsv", "tab", "csv"), lexicon_files.table_entries),
 }  # fmt: skip
 OPENING_KNOWN = (
     "a table .tsv, .csv or .txt called after its languages (en-sw.tsv) or headed by them, MUSE's en-xx.txt, FreeDict's "

@@ -42,7 +42,8 @@ def chunks(path: Path) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a JSON lines or Parquet file as batches of :data:`ROWS`, in order.
 
     Raises:
-        PanglotError: What :func:`panglot.data.rows.jsonl_rows` and :func:`panglot.data.rows.parquet_rows` raise, at the same
+        PanglotError: What :func:`panglot.data.rows.jsonl_rows` and :func:`panglot.data.rows.parquet_rows` raise, at
+            the same
             line.
     """
     if is_table(path):

@@ -150,7 +150,8 @@ def read_enelpi(
 ) -> Collection:
     """Read ``*-train_data*.json`` or ``*-test_data*.json``: many questions on few long contexts.
 
-    Ids are numbers that repeat from file to file, and many offsets are wrong: :func:`panglot.data.formats.squad.collect`
+    Ids are numbers that repeat from file to file, and many offsets are wrong:
+    :func:`panglot.data.formats.squad.collect`
     numbers the ones and looks for the answers of the others.
 
     Raises:

@@ -132,7 +132,8 @@ class Index:
         Args:
             question: In any language.
             k: How many.
-            options: The other fields of :class:`panglot.search.request.SearchRequest`; languages also as one text, ``"de,fr"``.
+            options: The other fields of :class:`panglot.search.request.SearchRequest`; languages also as one text,
+                ``"de,fr"``.
 
         Raises:
             PanglotError: The question is empty, or an option is wrong.

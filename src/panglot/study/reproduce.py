@@ -176,7 +176,8 @@ def reproduce(
 ) -> Iterator[Row]:
     """Run commands and yield a row for each of their figures; what was computed before is read again.
 
-    A result is kept as long as what it rests on stays (:func:`panglot.study.reproduce.basis`) and so does what it needs.
+    A result is kept as long as what it rests on stays (:func:`panglot.study.reproduce.basis`) and so does what it
+    needs.
     What the documentation states, and by how much it may be off, is no part of that. A model that was trained on
     another basis is removed and trained anew.
 

@@ -32,7 +32,8 @@ class Settings:
         model: The start: ``bundled``, a sentence-transformers folder or a hub name.
         on: The training sets, ``NAME[:PART][@CANDIDATES]`` or a path each.
         leave_out: Test sets; training rows that share a text with one, or nearly so, are left out with all their
-            translations (:func:`panglot.datasets.decontaminate.guard`). ``auto``: all known test sets at hand; ``none``: leave
+            translations (:func:`panglot.datasets.decontaminate.guard`). ``auto``: all known test sets at hand;
+            ``none``: leave
             nothing out.
         skip_broken: Leave broken lines of JSON lines and Parquet files out, count them and keep them in the run folder
             as ``NAME.broken.jsonl``, instead of stopping at the first.

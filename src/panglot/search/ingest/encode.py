@@ -52,7 +52,8 @@ def encode_documents(
     Inside :func:`panglot._progress.progress`, its bar is advanced by documents.
 
     Args:
-        documents: The documents in pieces of any size, as :func:`panglot.search.ingest.documents.read_documents` yields them.
+        documents: The documents in pieces of any size, as :func:`panglot.search.ingest.documents.read_documents`
+            yields them.
         encoder: What makes vectors. For processes and Ray it must go through ``pickle``; all of panglot's do.
         folder: Where shards are kept; whoever called may remove it when all is done.
         on: ``""`` for this process, ``processes:N`` for N others on this machine, ``ray`` for the Ray cluster that
