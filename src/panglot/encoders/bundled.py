@@ -14,10 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot._files import atomic_folder, cache_folder, file_digest, write_json, write_text
+from panglot._files import atomic_folder, cache_folder, file_digest, lock, write_json, write_text
 from panglot.encoders.cache import known_digest
 from panglot.encoders.e5_file import E5File, Floats, charsmap, read_e5_file
-from panglot.encoders.locks import locked
 
 SOURCE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 LAYOUT = 1
@@ -42,7 +41,7 @@ def bundled_folder() -> Path:
     folder = cache_folder() / "models" / f"multilingual-e5-small-{SOURCE_SHA256[:8]}-{LAYOUT}"
     if _whole(folder):
         return folder
-    with locked(folder.with_suffix(".lock")):
+    with lock(folder.with_suffix(".lock")):
         if not _whole(folder):
             source = _source()
             with atomic_folder(folder) as part:

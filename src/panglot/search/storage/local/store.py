@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot._files import explain_write
-from panglot.encoders.locks import locked
+from panglot._files import explain_write, lock
 from panglot.search.storage.local import graph
 from panglot.search.storage.local import manifest as _manifest
 from panglot.search.storage.local.manifest import Manifest, SegmentMetadata
@@ -66,7 +65,7 @@ class EmbeddedStore:
         """
         check_shape(spaces, dimension)
         folder = Path(folder)
-        with locked(folder / "lock"):
+        with lock(folder / "lock"):
             if not (folder / _manifest.NAME).exists():
                 _manifest.write(folder, Manifest(1, tuple(spaces), dimension))
         return cls(folder)
@@ -180,7 +179,7 @@ class EmbeddedStore:
     def _writing(self) -> Generator[_Open]:
         """Hold the lock and yield the newest version."""
         self._current()
-        with locked(self.folder / "lock"), explain_write(self.folder):
+        with lock(self.folder / "lock"), explain_write(self.folder):
             self.refresh()
             yield self._current()
 
