@@ -75,7 +75,7 @@ class Loop:
 def recipe(side: Side, pairs: int, seed: int, max_length: int, output: Path) -> dict[str, Any]:
     """Return panglot's settings: its defaults but for what must be equal, and for GradCache where that is measured."""
     # Of so few steps the learning rate decides what they bring, so it is that of sentence-transformers.
-    forced = {"cache_tokens": 2048, "learning_rate": 5e-5, "warmup": 0.0} if side.cached else {}
+    forced = {"cache_tokens": 2048, "learning_rate": 5e-5, "warmup_ratio": 0.0} if side.cached else {}
     return {
         "on": [TRAIN],
         "batch_size": side.batch_size,

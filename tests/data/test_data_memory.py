@@ -31,7 +31,7 @@ for size in sizes:
     if stage == "prepare":
         prepare(rows, Path(folder) / f"{size}-prepared")
     else:
-        wish = Settings(on=(f"{folder}/{size}",), output=Path(folder) / "run", leave_out=(test,), dev_share=0.01)
+        wish = Settings(on=(f"{folder}/{size}",), output=Path(folder) / "run", exclude=(test,), dev_share=0.01)
         found = load(wish)
         assert [each.groups for each in found.shared] == [20], found.shared
         assert found.collections[0].folder is not None

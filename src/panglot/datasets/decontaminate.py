@@ -120,8 +120,8 @@ def guard(
         most = max(overlaps, key=lambda each: each.groups)
         raise PanglotError(
             f"nothing of {training.name} is left: it shares {most.groups:,} groups with the test set {most.test}",
-            field="leave_out",
-            hint="train on another set, or name the test sets that you will measure on, as in `--leave-out xquad-r`",
+            field="exclude",
+            hint="train on another set, or name the test sets that you will measure on, as in `--exclude xquad-r`",
         )
     return Guarded(left, overlaps, unread, tuple(names))
 

@@ -21,6 +21,7 @@ from panglot.evaluation.figures import PerQuestion
 from panglot.study.claim import claim
 from panglot.study.design import EACH, START, Cell, Study
 from panglot.study.material import Material
+from panglot.training.settings import RENAMED
 
 #: The figures whose sums over question groups are kept.
 KEPT = (
@@ -71,7 +72,7 @@ def settings(study: Study, cell: Cell, material: Material, rate: float | None) -
         found["learning_rate"] = chosen
     if cell.rate is not None:
         # Measured once, at the end: on the same rows for every strategy.
-        found |= {"dev": str(material.dev), "dev_every": 1_000_000}
+        found |= {"dev": str(material.dev), "eval_every": 1_000_000}
     return found
 
 
@@ -79,6 +80,9 @@ def key(study: Study, cell: Cell, material: Material, rate: float | None) -> str
     """Return the digest of all that a cell's figures depend on."""
     recipe = {} if cell.strategy == START else settings(study, cell, material, rate)
     model = study.train.get("model", "bundled")
+    # Under the names that settings had at first, so that cells made with those stay valid.
+    former = {now: before for before, now in RENAMED.items()}
+    recipe = {former.get(name, name): value for name, value in recipe.items()}
     parts = [material.key, model, {**recipe, "output": "", "on": "", "dev": ""}]
     if asked_in := [[test.on, test.asked_in] for test in study.tests if test.asked_in]:
         parts.append(asked_in)
@@ -158,7 +162,7 @@ def _run(
     else:
         recipe = settings(study, cell, material, rate)
         # What the study's test sets have is out of its material already.
-        panglot.train(**recipe, leave_out=[], data_dir=data_dir)
+        panglot.train(**recipe, exclude=[], data_dir=data_dir)
         about["training"] = {**_trained(folder / "run"), "learning_rate": recipe.get("learning_rate")}
         about["recipe"] = {name: value for name, value in recipe.items() if name not in {"output", "languages"}}
         if cell.rate is not None:

@@ -15,8 +15,8 @@ START = "start"
 EACH = -1
 _SETTINGS = ("monolingual", "crosslingual", "multilingual")
 #: What the study decides, so a strategy may not.
-_RESERVED = ("output", "seed", "languages", "on", "data_dir", "dev", "dev_share", "dev_every", "checkpoint_every",
-             "steps", "leave_out")  # fmt: skip
+_RESERVED = ("output", "seed", "languages", "on", "data_dir", "dev", "dev_share", "eval_every", "checkpoint_every",
+             "steps", "exclude")  # fmt: skip
 #: What must be the same for all strategies.
 _COMMON = ("model", "pairs")
 

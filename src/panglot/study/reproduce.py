@@ -27,7 +27,7 @@ from panglot.encoders.cache import known_digest
 #: Options whose value is where something goes, not what it is made of.
 _TARGETS = ("--output", "--json", "--report")
 #: Settings of a recipe that name data or models.
-_SETTINGS = ("model", "on", "leave_out", "dev", "lexicons")
+_SETTINGS = ("model", "on", "exclude", "dev", "lexicons")
 
 
 def basis(words: Sequence[str], data_dir: Path | None) -> str:

@@ -134,7 +134,7 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
     for wish in settings.on:
         known = not Path(wish).exists()
         name, _, candidates = wish.partition("@") if known else (wish, "", "")
-        if settings.skip_broken and not known:
+        if settings.on_error == "skip" and not known:
             collection, broken[name] = _sieved(name, settings)
         else:
             collection = registry.read(
@@ -151,8 +151,8 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
             )
         # The name seeds the permutations: that of a saved collection is the same wherever it lies.
         collection = replace(collection, name=wish) if known else collection
-        if settings.leave_out:
-            guarded = guard(collection, settings.leave_out, data_dir=settings.data_dir, only=compared)
+        if settings.exclude:
+            guarded = guard(collection, settings.exclude, data_dir=settings.data_dir, only=compared)
             collection = guarded.collection
             shared.extend(guarded.overlaps)
             unread |= guarded.unread

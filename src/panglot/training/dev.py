@@ -38,8 +38,8 @@ class DevEvaluator:
         """Whether to measure after ``step`` steps, the last of which took the budget from ``before`` to ``share``."""
         if share >= 1:
             return True
-        if self._settings.dev_every:
-            return step % self._settings.dev_every == 0
+        if self._settings.eval_every:
+            return step % self._settings.eval_every == 0
         return int(share * _MEASUREMENTS) > int(before * _MEASUREMENTS)
 
     def measure(self) -> tuple[float, dict[str, Any]]:

@@ -155,15 +155,15 @@ def learning_rate(settings: Settings, progress: float) -> float:
     """Return the learning rate at a share of the budget: linear warm-up, then the decay.
 
     >>> from panglot.training.settings import Settings
-    >>> recipe = Settings(on=("starter:train",), learning_rate=1.0, warmup=0.5)
+    >>> recipe = Settings(on=("starter:train",), learning_rate=1.0, warmup_ratio=0.5)
     >>> [learning_rate(recipe, share) for share in (0.0, 0.25, 0.5, 0.75)]
     [0.01, 0.5, 1.0, 0.5]
     """
-    if progress < settings.warmup:
+    if progress < settings.warmup_ratio:
         # Not from zero: the first step would be wasted.
-        return settings.learning_rate * max(progress / settings.warmup, 0.01)
-    rest = (1 - progress) / (1 - settings.warmup) if settings.warmup < 1 else 1.0
-    factor = {"constant": 1.0, "linear": rest, "cosine": 0.5 - 0.5 * math.cos(math.pi * rest)}[settings.decay]
+        return settings.learning_rate * max(progress / settings.warmup_ratio, 0.01)
+    rest = (1 - progress) / (1 - settings.warmup_ratio) if settings.warmup_ratio < 1 else 1.0
+    factor = {"constant": 1.0, "linear": rest, "cosine": 0.5 - 0.5 * math.cos(math.pi * rest)}[settings.lr_scheduler]
     return settings.learning_rate * factor
 
 
@@ -201,7 +201,7 @@ def _step(state: _State, settings: Settings) -> float:
     parameters = list(state.trainee.trained.values())
     local = float(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
     norm = float(state.update.processes.agree(local, state.trainee.device))
-    torch.nn.utils.clip_grads_with_norm_(parameters, settings.clip or math.inf, torch.tensor(norm))
+    torch.nn.utils.clip_grads_with_norm_(parameters, settings.max_grad_norm or math.inf, torch.tensor(norm))
     if math.isfinite(norm):
         state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)

@@ -118,13 +118,13 @@ def as_begun(settings: Settings) -> Settings:
     Such a run goes on with the rows that it had.
     """
     path = settings.output / "run.json"
-    if settings.leave_out != type(settings).leave_out or not path.exists():
+    if settings.exclude != type(settings).exclude or not path.exists():
         return settings
     before = _json(path)
     # Newer runs say what was left out, even if it was nothing.
-    if "left_out" in before or before["settings"].get("leave_out"):
+    if "left_out" in before or type(settings).completed(before["settings"])["exclude"]:
         return settings
-    return dataclasses.replace(settings, leave_out=())
+    return dataclasses.replace(settings, exclude=())
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -18,10 +18,21 @@ from panglot.encoders.devices import Precision
 from panglot.training.aggregation import Mixing, require
 
 Embeddings = Literal["frozen", "trimmed", "full"]
-Decay = Literal["linear", "cosine", "constant"]
+OnError = Literal["raise", "skip"]
+Scheduler = Literal["linear", "cosine", "constant"]
 
 #: Settings that may change between the start of a run and its continuation: they do not touch its outcome.
 INCIDENTAL = ("data_dir", "output", "checkpoint_every", "tensorboard")
+
+#: What settings were called before, and what they are called now. Run folders may hold the old names; recipes may not.
+RENAMED = {
+    "clip": "max_grad_norm",
+    "decay": "lr_scheduler",
+    "dev_every": "eval_every",
+    "leave_out": "exclude",
+    "skip_broken": "on_error",
+    "warmup": "warmup_ratio",
+}
 
 
 @dataclass(frozen=True)
@@ -31,12 +42,11 @@ class Settings:
     Attributes:
         model: The start: ``bundled``, a sentence-transformers folder or a hub name.
         on: The training sets, ``NAME[:PART][@CANDIDATES]`` or a path each.
-        leave_out: Test sets; training rows that share a text with one, or nearly so, are left out with all their
-            translations (:func:`panglot.datasets.decontaminate.guard`). ``auto``: all known test sets at hand;
-            ``none``: leave
-            nothing out.
-        skip_broken: Leave broken lines of JSON lines and Parquet files out, count them and keep them in the run folder
-            as ``NAME.broken.jsonl``, instead of stopping at the first.
+        exclude: Test sets whose texts must not be trained on. Training rows that share a text with one of them, or
+            nearly so, are left out with all their translations (:func:`panglot.datasets.decontaminate.guard`).
+            ``auto``: all known test sets at hand; ``none``: leave nothing out.
+        on_error: What to do with a broken line of a JSON lines or Parquet file. ``raise`` stops at the first one;
+            ``skip`` leaves broken lines out, counts them and keeps them in the run folder as ``NAME.broken.jsonl``.
         output: The run folder; becomes a sentence-transformers folder.
         data_dir: Where the known sets lie.
         languages: Train on these languages only; empty: on all.
@@ -63,10 +73,10 @@ class Settings:
         code_switch_languages: Languages to switch into; empty: all that the lexicons have.
         lexicons: Lexicons by name or path, as in :func:`panglot.augment.lexicons.read`; empty: all that are known.
         learning_rate: Peak of AdamW's learning rate.
-        warmup: Share of the steps in which the learning rate grows to its peak.
-        decay: How it falls afterwards.
+        warmup_ratio: Share of the steps in which the learning rate grows to its peak.
+        lr_scheduler: How it falls afterwards.
         weight_decay: AdamW's, on matrices only.
-        clip: Largest norm of the gradient; 0: no bound.
+        max_grad_norm: Largest norm of the gradient; 0: no bound.
         temperature: τ of the loss.
         symmetric: Whether passages also choose among questions.
         dropout: Whether the model's dropout is on; off by default: with short training it only adds noise.
@@ -82,7 +92,7 @@ class Settings:
         average: Share λ of the trained weights in the saved model, λ · trained + (1 − λ) · start.
         dev: Collection to measure while training; the weights that did best on it are kept.
         dev_share: Share of the training rows held out to serve as ``dev`` where none is named.
-        dev_every: Steps between two measurements; 0: ten in all.
+        eval_every: Steps between two measurements; 0: ten in all.
         patience: Measurements without a new best after which training stops; 0: never.
         seed: Seeds batches, dropout and all else.
         checkpoint_every: Steps between two checkpoints; 0: about every minute.
@@ -94,8 +104,8 @@ class Settings:
 
     model: str = "bundled"
     on: tuple[str, ...] = ()
-    leave_out: tuple[str, ...] = ("auto",)
-    skip_broken: bool = False
+    exclude: tuple[str, ...] = ("auto",)
+    on_error: OnError = "raise"
     output: Path = Path("runs/panglot")
     data_dir: Path | None = None
     languages: tuple[str, ...] = ()
@@ -117,10 +127,10 @@ class Settings:
     code_switch_languages: tuple[str, ...] = ()
     lexicons: tuple[str, ...] = ()
     learning_rate: float = 2e-5
-    warmup: float = 0.1
-    decay: Decay = "linear"
+    warmup_ratio: float = 0.1
+    lr_scheduler: Scheduler = "linear"
     weight_decay: float = 0.01
-    clip: float = 1.0
+    max_grad_norm: float = 1.0
     temperature: float = 0.02
     symmetric: bool = True
     dropout: bool = False
@@ -133,17 +143,17 @@ class Settings:
     average: float = 1.0
     dev: str | None = None
     dev_share: float = 0.0
-    dev_every: int = 0
+    eval_every: int = 0
     patience: int = 0
     seed: int = 0
     checkpoint_every: int = 0
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        if "none" in self.leave_out:
-            if len(self.leave_out) > 1:
-                raise PanglotError("none is named beside others", field="leave_out", hint="name either")
-            object.__setattr__(self, "leave_out", ())  # one way to say it, in recipes and run folders
+        if "none" in self.exclude:
+            if len(self.exclude) > 1:
+                raise PanglotError("none is named beside others", field="exclude", hint="name either")
+            object.__setattr__(self, "exclude", ())  # one way to say it, in recipes and run folders
         if not self.on:
             raise PanglotError("no training set", field="on", hint="name one, as in `--on starter:train`")
         bounds: dict[str, tuple[float, float]] = {
@@ -152,9 +162,9 @@ class Settings:
             "code_switch_share": (0, 1),
             "objectives_per_step": (0, math.inf),
             "learning_rate": (0, 1),
-            "warmup": (0, 1),
+            "warmup_ratio": (0, 1),
             "weight_decay": (0, 1),
-            "clip": (0, math.inf),
+            "max_grad_norm": (0, math.inf),
             "temperature": (1e-4, 10),
             "max_length": (8, math.inf),
             "frozen_layers": (0, math.inf),
@@ -162,7 +172,7 @@ class Settings:
             "cache_tokens": (1, math.inf),
             "average": (0, 1),
             "dev_share": (0, 0.9),
-            "dev_every": (0, math.inf),
+            "eval_every": (0, math.inf),
             "patience": (0, math.inf),
             "checkpoint_every": (0, math.inf),
         }
@@ -173,8 +183,9 @@ class Settings:
         if self.steps is not None and self.steps < 1:
             raise PanglotError(f"{self.steps} steps train nothing", field="steps", hint="choose 1 or more")
         for name, kind in (
+            ("on_error", OnError),
             ("embeddings", Embeddings),
-            ("decay", Decay),
+            ("lr_scheduler", Scheduler),
             ("precision", Precision),
             ("mixing", Mixing),
             ("code_switch", CodeSwitch),
@@ -258,13 +269,16 @@ class Settings:
 
     @classmethod
     def completed(cls, fingerprint_fields: dict[str, Any]) -> dict[str, Any]:
-        """Return what :meth:`fingerprint_fields` said in an earlier version, as this one would say it.
+        """Return what :meth:`fingerprint_fields` returned in an earlier version as this version would return it.
 
-        Settings that are new since have their defaults, as have those that were given and had no use. Before
-        ``leave_out`` was there, nothing was left out.
+        Settings have their present names. Settings that are new since then have their defaults, and so have those
+        that were given but not used. Before there was ``exclude``, nothing was left out.
         """
         plain = cls(on=("any",)).fingerprint_fields()
-        whole: dict[str, Any] = {**plain, "leave_out": [], **fingerprint_fields}
+        found = {RENAMED.get(name, name): value for name, value in fingerprint_fields.items()}
+        if isinstance(found.get("on_error"), bool):
+            found["on_error"] = "skip" if found["on_error"] else "raise"
+        whole: dict[str, Any] = {**plain, "exclude": [], **found}
         return {**whole, **{name: plain[name] for name in unused(whole["mixing"], whole["objectives"])}}
 
     def to_toml(self) -> str:
@@ -287,6 +301,13 @@ class Settings:
         fields = {f.name: f for f in dataclasses.fields(cls)}
         clean: dict[str, Any] = {}
         for name, value in values.items():
+            if name in RENAMED:
+                raise PanglotError(
+                    f"this setting is now called {RENAMED[name]}",
+                    file=file,
+                    field=name,
+                    hint='write on_error = "skip" or "raise"' if name == "skip_broken" else "rename it",
+                )
             if name not in fields:
                 raise PanglotError(
                     "no such setting", file=file, field=name, hint=f"choose among {', '.join(sorted(fields))}"
