@@ -21,6 +21,7 @@ from pathlib import Path
 from _common import DATA
 from panglot._files import write_json, write_text
 from panglot.datasets import tydiqa
+from panglot.datasets.card import CARDS
 from panglot.translation.engines import open_engines
 from panglot.translation.quality import LAX, Thresholds, judge
 from panglot.translation.store import Store
@@ -34,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, default=DATA, help="the folder of data sets")
     options = parser.parse_args()
-    english = tydiqa.read_tydiqa(options.data_dir / "tydiqa-goldp").select(["en"])
+    english = CARDS["tydiqa-goldp"].read(options.data_dir / "tydiqa-goldp").select(["en"])
     lines = {row["id"]: {"id": row["id"], "en": row["text"]} for row in english.questions.to_pylist()}
     made_by: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store") as store:

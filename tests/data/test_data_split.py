@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
 from panglot.data.transform import blocks, hold_out, sample
-from panglot.datasets import squad_family
+from panglot.datasets.card import CARDS
 
 side = st.lists(
     st.tuples(st.sampled_from(["en", "de"]), st.integers(0, 8), st.integers(0, 12)), min_size=1, max_size=25
@@ -90,7 +90,7 @@ def test_a_sample_has_the_questions_of_a_dev_set_and_passages_that_none_asks_for
 
 
 def test_mlqa(data_dir: Path) -> None:
-    whole = squad_family.read_mlqa(data_dir / "mlqa", candidates="paragraph")
+    whole = CARDS["mlqa"].read(data_dir / "mlqa", candidates="paragraph")
     train, dev = hold_out(whole, 0.1, seed=1)
     assert abs(dev.questions.num_rows - 0.1 * whole.questions.num_rows) < 10
     assert {*dev.languages} == {*whole.languages}

@@ -8,7 +8,7 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
-from panglot.datasets import lareqa
+from panglot.datasets.card import CARDS
 
 POOL = {"ar": 1222, "de": 1276, "el": 1234, "en": 1180, "es": 1215, "hi": 1244, "ru": 1219, "th": 852,
         "tr": 1167, "vi": 1209, "zh": 1196}  # fmt: skip
@@ -16,7 +16,7 @@ POOL = {"ar": 1222, "de": 1276, "el": 1234, "en": 1180, "es": 1215, "hi": 1244, 
 
 @pytest.fixture(scope="module")
 def sentences(data_dir: Path) -> Collection:
-    return lareqa.read_lareqa(data_dir / "xquad-r", name="xquad-r")
+    return CARDS["xquad-r"].read(data_dir / "xquad-r")
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_passage_groups_tie_translations(sentences: Collection) -> None:
 
 
 def test_context_puts_the_paragraph_behind_the_sentence(data_dir: Path, published: dict[str, Any]) -> None:
-    with_context = lareqa.read_lareqa(data_dir / "xquad-r", name="x", context=True)
+    with_context = CARDS["xquad-r"].read(data_dir / "xquad-r", context=True)
     paragraph = published["zh"]["data"][3]["paragraphs"][0]
     row = with_context.passages["id"].to_pylist().index("zh-003-00-02")
     assert with_context.passages["text"][row].as_py() == f"{paragraph['sentences'][2]}\n{paragraph['context']}"
@@ -119,7 +119,7 @@ def test_context_puts_the_paragraph_behind_the_sentence(data_dir: Path, publishe
 
 
 def test_paragraphs(data_dir: Path, published: dict[str, Any]) -> None:
-    collection = lareqa.read_lareqa(data_dir / "xquad-r", name="x", candidates="paragraph")
+    collection = CARDS["xquad-r"].read(data_dir / "xquad-r", candidates="paragraph")
     assert Counter(collection.passages["language"].to_pylist()) == dict.fromkeys(POOL, 240)
     assert set(Counter(collection.passages["group"].to_pylist()).values()) == {11}
     row = collection.passages["id"].to_pylist().index("ru-000-00")
@@ -148,7 +148,7 @@ def write(path: Path, *paragraphs: dict[str, object]) -> None:
 def test_mlqa_r_questions_need_not_be_in_every_language(tmp_path: Path) -> None:
     write(tmp_path / "mlqa-r-en.json", made(["𝒳a. ", "b. "], {"q1": 4, "q2": 0}))
     write(tmp_path / "mlqa-r-de.json", made(["c. ", "d. ", "e."], {"q1": 3}))
-    found = lareqa.read_lareqa(tmp_path, name="mlqa-r")
+    found = CARDS["xquad-r"].read(tmp_path)
     left, right = found.pairs
     questions, passages = found.questions["id"].to_pylist(), found.passages["id"].to_pylist()
     assert {(questions[q], passages[p]) for q, p in zip(left.tolist(), right.tolist(), strict=True)} == {
@@ -163,16 +163,16 @@ def test_broken_files(tmp_path: Path) -> None:
     paragraph = made(["a. "], {"q": 0})
     write(path, {**paragraph, "sentences": ["a. ", "b"]})
     with pytest.raises(PanglotError, match=r"en.json, field .data\[0\].paragraphs\[0\].sentences.: sentences and"):
-        lareqa.read_lareqa(tmp_path, name="x")
+        CARDS["xquad-r"].read(tmp_path)
     write(path, {key: value for key, value in paragraph.items() if not key.startswith("sentence")})
-    with pytest.raises(PanglotError, match="no sentences"):
-        lareqa.read_lareqa(tmp_path, name="x")
+    with pytest.raises(PanglotError, match="has no list of sentences"):
+        CARDS["xquad-r"].read(tmp_path)
     write(path, {**paragraph, "qas": [{"id": "q", "question": "a?", "answers": []}]})
     with pytest.raises(PanglotError, match="has no answer"):
-        lareqa.read_lareqa(tmp_path, name="x")
+        CARDS["xquad-r"].read(tmp_path)
     with pytest.raises(PanglotError, match="no file"):
-        lareqa.read_lareqa(tmp_path / "nothing", name="x")
+        CARDS["xquad-r"].read(tmp_path / "nothing")
     path.unlink()
     write(tmp_path / "xx.json", paragraph)
     with pytest.raises(PanglotError, match="unknown language code 'xx'"):
-        lareqa.read_lareqa(tmp_path, name="x")
+        CARDS["xquad-r"].read(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
-from panglot.datasets import squad_family
+from panglot.datasets.card import CARDS
 
 
 def by_setting(collection: Collection) -> tuple[Counter[str], Counter[tuple[str, str]]]:
@@ -23,13 +23,13 @@ def by_setting(collection: Collection) -> tuple[Counter[str], Counter[tuple[str,
 
 @pytest.mark.parametrize("candidates", ["sentence", "paragraph"])
 def test_dev_pairs(data_dir: Path, candidates: str) -> None:
-    mono, cross = by_setting(squad_family.read_mlqa(data_dir / "mlqa", candidates=candidates))
+    mono, cross = by_setting(CARDS["mlqa"].read(data_dir / "mlqa", candidates=candidates))
     assert mono == {"en": 1148, "ar": 517, "de": 512, "vi": 511, "hi": 507, "zh": 504, "es": 500}
     assert (sum(mono.values()), sum(cross.values())) == (4199, 11548)
 
 
 def test_joined_pairs(data_dir: Path) -> None:
-    mono, cross = by_setting(squad_family.read_mlqa(data_dir / "mlqa", part="both"))
+    mono, cross = by_setting(CARDS["mlqa"].read(data_dir / "mlqa", part="both"))
     assert mono == {"de": 4333, "es": 3783, "zh": 3632, "vi": 2186, "en": 1148, "ar": 517, "hi": 507}
     assert sum(mono.values()) == 16_106
     assert sum(cross.values()) == 41_545
@@ -37,7 +37,7 @@ def test_joined_pairs(data_dir: Path) -> None:
 
 
 def test_the_sentence_holds_the_first_character_of_the_answer(data_dir: Path) -> None:
-    collection = squad_family.read_mlqa(data_dir / "mlqa")
+    collection = CARDS["mlqa"].read(data_dir / "mlqa")
     left, right = collection.pairs
     questions, passages = collection.questions["id"].to_pylist(), collection.passages.to_pylist()
     found = {
@@ -61,7 +61,7 @@ def test_the_sentence_holds_the_first_character_of_the_answer(data_dir: Path) ->
 
 
 def test_passages_are_distinct_and_questions_of_a_group_are_versions(data_dir: Path) -> None:
-    collection = squad_family.read_mlqa(data_dir / "mlqa", candidates="paragraph")
+    collection = CARDS["mlqa"].read(data_dir / "mlqa", candidates="paragraph")
     texts = Counter(
         zip(collection.passages["language"].to_pylist(), collection.passages["text"].to_pylist(), strict=True)
     )
@@ -89,17 +89,17 @@ def write(folder: Path, name: str, context: str, question: str, start: int = 0) 
 def test_files_that_disagree(tmp_path: Path) -> None:
     write(tmp_path, "dev-context-en-question-de.json", "A. B.", "wer?")
     write(tmp_path, "dev-context-en-question-en.json", "A. B.", "who?")
-    assert squad_family.read_mlqa(tmp_path).relevance.num_rows == 2
+    assert CARDS["mlqa"].read(tmp_path).relevance.num_rows == 2
     write(tmp_path, "dev-context-de-question-de.json", "C.", "was?")
     with pytest.raises(PanglotError, match="another file has other text for 'f00'"):
-        squad_family.read_mlqa(tmp_path)
+        CARDS["mlqa"].read(tmp_path)
 
 
 def test_both_plain_and_gzipped_is_one_file(tmp_path: Path) -> None:
     write(tmp_path, "dev-context-en-question-en.json", "Aa. Bb.", "who?", 4)
     plain = tmp_path / "dev" / "dev-context-en-question-en.json"
     plain.with_name(plain.name + ".gz").write_bytes(gzip.compress(plain.read_bytes()))
-    collection = squad_family.read_mlqa(tmp_path, context=True)
+    collection = CARDS["mlqa"].read(tmp_path, context=True)
     assert sorted(collection.passages["text"].to_pylist()) == ["Aa.\nAa. Bb.", "Bb.\nAa. Bb."]
     judged = {
         collection.passages["text"][row["passage"]].as_py(): row["grade"] for row in collection.relevance.to_pylist()

@@ -2,6 +2,7 @@ import gzip
 import json
 import os
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,8 +11,8 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.data.language import canonical
-from panglot.datasets import hub, registry
-from panglot.datasets.card import CARDS
+from panglot.datasets import hub, registry, squad_family
+from panglot.datasets.card import CARDS, load_catalog
 
 
 @pytest.fixture(autouse=True)
@@ -56,9 +57,9 @@ def test_options(fake: Path) -> None:
     assert whole.digest == registry.read("mlqa", data_dir=fake, candidates="paragraph").digest
     assert registry.read("mlqa", data_dir=fake, languages=["eng_Latn"]).languages == ("en",)
     for wrong, message in (
-        ({"candidates": "page"}, "choose among sentence, paragraph"),
-        ({"candidates": "paragraph", "context": True}, "context goes with sentences"),
-        ({"part": "train"}, "choose among dev, test, both"),
+        ({"candidates": "page"}, "choose one of sentence, paragraph"),
+        ({"candidates": "paragraph", "context": True}, "`context` needs sentences"),
+        ({"part": "train"}, "choose one of dev, test, both"),
         ({"languages": ["fi"]}, "choose among de, en"),
     ):
         with pytest.raises(PanglotError, match=message):
@@ -67,10 +68,10 @@ def test_options(fake: Path) -> None:
 
 def test_what_is_missing_is_told(fake: Path) -> None:
     with pytest.raises(
-        PanglotError, match=r"xquad-r is not at hand.*data/xquad-r/\*\.json.*get it from https://github.com"
+        PanglotError, match=r"xquad-r was not found.*data/xquad-r/\*\.json.*get it from https://github.com"
     ):
         registry.read("xquad-r", data_dir=fake)
-    with pytest.raises(PanglotError, match=r"tydiqa-goldp is not at hand.*ConnectionError: no way out"):
+    with pytest.raises(PanglotError, match=r"tydiqa-goldp was not found.*ConnectionError: no way out"):
         registry.read("tydiqa-goldp", data_dir=fake)
     with pytest.raises(PanglotError, match=r"unknown data set 'xquad'.*did you mean xquad-r"):
         registry.read("xquad")
@@ -80,7 +81,7 @@ def test_what_is_missing_is_told(fake: Path) -> None:
 
 def test_parsed_once_then_mapped(fake: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     first = registry.read("mlqa", data_dir=fake)
-    monkeypatch.setitem(registry._READERS, "mlqa", _must_not_run)
+    monkeypatch.setattr(squad_family, "read_mlqa", _must_not_run)
     assert registry.read("mlqa", data_dir=fake).digest == first.digest
     with pytest.raises(AssertionError):
         registry.read("mlqa", data_dir=fake, candidates="paragraph")
@@ -161,7 +162,7 @@ def test_cards_are_canonical_and_sorted() -> None:
     assert not CARDS["mlqa"].is_test_only("dev")
 
 
-@pytest.mark.parametrize("name", [name for name, card in CARDS.items() if card.folder and name != "mlqa-r"])
+@pytest.mark.parametrize("name", [name for name, card in CARDS.items() if not card.shipped and name != "mlqa-r"])
 def test_cards_tell_the_truth(name: str, data_dir: Path) -> None:
     if name == "tatoeba-112":
         pytest.skip("read a pair at a time")
@@ -201,3 +202,68 @@ def test_hub_files_become_the_publishers(tmp_path: Path, monkeypatch: pytest.Mon
     assert registry.read("mlqa").questions["language"].to_pylist() == ["de", "en"]
     assert calls == ["google-research-datasets/tydiqa", "facebook/mlqa"]  # fetched once each
     assert hub.fetch(CARDS["xquad-r"]) is None
+
+
+def test_a_new_set_is_one_entry_and_at_most_one_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry alone does where a reader fits, and one with a new reader names it: nothing else is edited."""
+    (tmp_path / "my_sets.py").write_text(
+        "from panglot.data.collection import Text\n"
+        "from panglot.data.formats.parallel import versions\n"
+        "def read_pairs(folder, spec):\n"
+        "    rows = [line.split('|') for line in (folder / f'{spec.part}.txt').read_text().splitlines()]\n"
+        "    rows = [row for row in rows if spec.wants(row[0])]\n"
+        "    asked = [Text(f'{x}:{n}', x, n, question) for x, n, question, _ in rows]\n"
+        "    pool = [Text(f'{x}:{n}', x, n, passage) for x, n, _, passage in rows]\n"
+        "    return versions(spec.name, asked, pool, spec.about)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    common = 'task = "t"\nparallel = "no"\nsize = "2"\nlicence = "MIT"\nsource = "here"\n'
+    cards = load_catalog(
+        f"""[mine]
+title = "Mine"
+reader = "my_sets:read_pairs"
+languages = "en de"
+folder = "mine"
+files = "*.txt"
+parts = ["test", "train"]
+candidates = ["passage"]
+test_only = ["test"]
+selects_languages = true
+{common}
+[newsqa]
+title = "NewsQA in MRQA's form"
+reader = "panglot.datasets.squad_family:read_natural_questions"
+languages = "en"
+folder = "newsqa"
+files = "*/*.jsonl"
+parts = ["train"]
+candidates = ["paragraph", "sentence"]
+{common}"""
+    )
+    for name, card in cards.items():
+        monkeypatch.setitem(CARDS, name, card)
+    for part in ("test", "train"):
+        (tmp_path / "mine").mkdir(exist_ok=True)
+        (tmp_path / "mine" / f"{part}.txt").write_text(f"en|1|who?|{part} she\nde|1|wer?|{part} sie\n")
+    test = registry.read("mine", data_dir=tmp_path)
+    assert (test.languages, test.relevance.num_rows, test.about["test_only"]) == (("de", "en"), 4, "yes")
+    train = registry.read("mine:train", data_dir=tmp_path, languages=["deu"])
+    assert (train.name, train.passages["text"].to_pylist()) == ("mine:train", ["train sie"])
+    assert train.about["licence"] == "MIT"
+    with pytest.raises(PanglotError, match=r"no part 'dev'.*choose one of test, train"):
+        registry.read("mine:dev", data_dir=tmp_path)
+    line = {"context": "One. Two.", "qas": [
+        {"qid": "1", "question": "q?", "detected_answers": [{"text": "Two", "char_spans": [[5, 7]]}]}]}  # fmt: skip
+    (tmp_path / "newsqa" / "train").mkdir(parents=True)
+    (tmp_path / "newsqa" / "train" / "NewsQA.jsonl").write_text(json.dumps(line) + "\n")
+    news = registry.read("newsqa@sentence", data_dir=tmp_path)
+    assert (news.name, news.passages["text"].to_pylist()) == ("newsqa@sentence", ["One.", "Two."])
+
+
+def test_every_entry_names_a_reader_that_is_there() -> None:
+    for card in CARDS.values():
+        module, _, function = card.reader.partition(":")
+        assert callable(getattr(import_module(module), function)), card.name
+        assert set(card.requires) <= CARDS.keys()
+        assert bool(card.folder) != bool(card.shipped)
+        assert bool(card.hub) == bool(card.hub_pattern) == bool(card.hub_path)

@@ -15,7 +15,7 @@ from panglot._errors import PanglotError
 from panglot.batching.table import source
 from panglot.data.collection import Collection
 from panglot.data.overlap import Texts
-from panglot.datasets import flores, squad_family, translations, tydiqa
+from panglot.datasets import flores, translations, tydiqa
 from panglot.datasets.card import CARDS
 from panglot.datasets.registry import read
 from panglot.evaluation import figures
@@ -63,7 +63,7 @@ def test_sib_made(tmp_path: Path) -> None:
     rows[1] = ("eng_Latn", 10, "train", "BarÃ§a")
     names = ("lang", "index_id", "split", "text")
     pq.write_table(pa.table(dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))), tmp_path / "x.parquet")
-    collection = flores.read_sib200(tmp_path)
+    collection = CARDS["sib-200"].read(tmp_path)
     assert collection.questions["id"].to_pylist() == [
         "ak:3",
         "ak:10",
@@ -75,7 +75,7 @@ def test_sib_made(tmp_path: Path) -> None:
     ]
     assert len(collection.pairs[0]) == 4 * 3 + 3 * 2
     with pytest.raises(PanglotError, match="sib-200 has no text in these languages"):
-        flores.read_sib200(tmp_path, languages=["fi"])
+        CARDS["sib-200"].read(tmp_path, languages=["fi"])
 
 
 def test_tatoeba(data_dir: Path) -> None:
@@ -213,7 +213,7 @@ def test_large_pools_of_tydiqa(data_dir: Path) -> None:
 
 
 def test_a_quarter_of_squads_articles_are_distractors(data_dir: Path) -> None:
-    squad = squad_family.read_squad_en_fi(data_dir / "squad2-en-fi")
+    squad = CARDS["squad2-en-fi"].read(data_dir / "squad2-en-fi")
     articles = {group.partition("-")[0] for group in squad.passages["group"].to_pylist()}
     taken = {article for article in articles if tydiqa.drawn(article)}
     assert 0.2 < len(taken) / len(articles) < 0.3

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from panglot.datasets import tydiqa
+from panglot.datasets.card import CARDS
 
 QUESTIONS = {
     "ar": 921,
@@ -20,7 +20,7 @@ PASSAGES = {"ar": 842, "bn": 105, "en": 429, "fi": 634, "id": 514, "ko": 228, "r
 
 
 def test_dev(data_dir: Path) -> None:
-    dev = tydiqa.read_tydiqa(data_dir / "tydiqa-goldp")
+    dev = CARDS["tydiqa-goldp"].read(data_dir / "tydiqa-goldp")
     assert Counter(dev.questions["language"].to_pylist()) == QUESTIONS
     assert Counter(dev.passages["language"].to_pylist()) == PASSAGES
     assert dev.questions.num_rows == 5077
@@ -32,7 +32,7 @@ def test_dev(data_dir: Path) -> None:
 
 
 def test_train_has_the_original_ids(data_dir: Path) -> None:
-    train = tydiqa.read_tydiqa(data_dir / "tydiqa-goldp", part="train")
+    train = CARDS["tydiqa-goldp"].read(data_dir / "tydiqa-goldp", part="train")
     assert Counter(train.questions["language"].to_pylist()) == {"en": 3696, "ko": 1625, "sw": 2755}
     ids = train.questions["id"].to_pylist()
     assert "en-english--9041575374418655524-12" in ids
@@ -41,7 +41,7 @@ def test_train_has_the_original_ids(data_dir: Path) -> None:
 
 def test_xtreme_ids_are_made_unique(data_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "train").symlink_to(data_dir / "tydiqa-goldp" / "train")
-    train = tydiqa.read_tydiqa(tmp_path, part="train")
+    train = CARDS["tydiqa-goldp"].read(tmp_path, part="train")
     ids = train.select(["en"]).questions["id"].to_pylist()
     assert len(ids) == len(set(ids)) == 3696
     assert len({identity.split("~")[0] for identity in ids}) == 89
@@ -49,5 +49,5 @@ def test_xtreme_ids_are_made_unique(data_dir: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("candidates", ["paragraph", "sentence"])
 def test_stray_marks_are_gone(data_dir: Path, candidates: str) -> None:
-    train = tydiqa.read_tydiqa(data_dir / "tydiqa-goldp", part="train", candidates=candidates)
+    train = CARDS["tydiqa-goldp"].read(data_dir / "tydiqa-goldp", part="train", candidates=candidates)
     assert not any("</b>" in text for text in train.passages["text"].to_pylist())

@@ -11,11 +11,12 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.datasets import registry, tydiqa
+from panglot.datasets.card import CARDS
 
 
 def test_every_question_has_its_translations(data_dir: Path) -> None:
     found = registry.read("tydiqa-goldp-mt", data_dir=data_dir)
-    english = tydiqa.read_tydiqa(data_dir / "tydiqa-goldp").select(["en"])
+    english = CARDS["tydiqa-goldp"].read(data_dir / "tydiqa-goldp").select(["en"])
     assert Counter(found.questions["language"].to_pylist()) == dict.fromkeys(("ca", "en", "es", "pt"), 440)
     assert found.select(["en"]).digest == english.digest
     groups: dict[str, set[str]] = {}
@@ -40,18 +41,19 @@ def test_it_says_that_machines_translated_it(data_dir: Path) -> None:
     assert "pt: bergamot 0.2.0" in made_by
 
 
-def test_other_questions_are_refused(data_dir: Path, tmp_path: Path) -> None:
+def test_other_questions_are_refused(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = (tydiqa.shipped() / "questions.jsonl").read_text("utf-8").splitlines()
     first = json.loads(lines[0])
     shutil.copy(tydiqa.shipped() / "engines.json", tmp_path)
+    monkeypatch.setattr(tydiqa, "shipped", lambda: tmp_path)
     for changed in ({**first, "en": first["en"] + "!"}, {**first, "id": "en-else"}):
         text = "\n".join([json.dumps(changed), *lines[1:]])
         (tmp_path / "questions.jsonl").write_text(text, "utf-8")
-        with pytest.raises(PanglotError, match=f"not of the question '{first['id']}'"):
-            tydiqa.read_tydiqa_mt(data_dir / "tydiqa-goldp", place=tmp_path)
+        with pytest.raises(PanglotError, match=f"do not belong to the question '{first['id']}'"):
+            CARDS["tydiqa-goldp-mt"].read(data_dir / "tydiqa-goldp")
     (tmp_path / "questions.jsonl").write_text(lines[0] + "\n[]\n", "utf-8")
-    with pytest.raises(PanglotError, match=r"questions\.jsonl.*2.*not an object of texts"):
-        tydiqa.read_tydiqa_mt(data_dir / "tydiqa-goldp", place=tmp_path)
+    with pytest.raises(PanglotError, match=r"questions\.jsonl.*2.*not a JSON object"):
+        CARDS["tydiqa-goldp-mt"].read(data_dir / "tydiqa-goldp")
 
 
 @pytest.mark.parametrize("code", ["ca", "es", "pt"])

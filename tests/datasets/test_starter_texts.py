@@ -9,7 +9,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from panglot.datasets import starter
+from panglot.datasets.card import CARDS
+from panglot.datasets.registry import find
+from panglot.datasets.starter import PARTS
 
 LANGUAGES = ("ar", "bn", "de", "en", "es", "fi", "hi", "id", "ja", "ru", "sw", "zh")
 Fact = dict[str, str]
@@ -17,10 +19,10 @@ Fact = dict[str, str]
 
 @pytest.fixture(scope="module")
 def facts() -> dict[str, list[Fact]]:
+    folder = find(CARDS["starter"])
+    assert folder is not None
     return {
-        language: [
-            json.loads(line) for line in (starter.folder() / f"{language}.jsonl").read_text("utf-8").splitlines()
-        ]
+        language: [json.loads(line) for line in (folder / f"{language}.jsonl").read_text("utf-8").splitlines()]
         for language in LANGUAGES
     }
 
@@ -35,7 +37,7 @@ def test_every_fact_is_there_in_every_language(facts: dict[str, list[Fact]]) -> 
     for language in LANGUAGES:
         assert [(fact["group"], fact["subject"], fact["split"]) for fact in facts[language]] == expected
     sizes = Counter(split for _, _, split in expected)
-    assert min(sizes[split] for split in starter.PARTS) >= 12
+    assert min(sizes[split] for split in PARTS) >= 12
 
 
 def test_subjects_have_confusable_facts_and_stay_in_one_part(facts: dict[str, list[Fact]]) -> None:

@@ -173,7 +173,7 @@ data.add_command(from_docs)
 @_JSON
 def list_sets(data_dir: Path | None, to: str | None) -> None:
     """List the known data sets, and which of them are at hand."""
-    found = {name: "comes with panglot" if not card.folder else str(registry.find(card, data_dir) or "")
+    found = {name: "comes with panglot" if card.shipped else str(registry.find(card, data_dir) or "")
              for name, card in CARDS.items()}  # fmt: skip
     if to:
         _write(to, [

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from panglot.data.collection import Ints
+from panglot.data.scripts import unspaced_letters
 
 WORDS, LETTERS = 8, 24
 SHORTEST = 4  # letters
@@ -19,11 +20,6 @@ SHORTEST = 4  # letters
 Hashes = npt.NDArray[np.uint64]
 
 _BLANK, _LETTER, _UNSPACED, _NOTHING = range(4)
-# Tibetan, Lao, Thai, Burmese, Khmer, and the signs of Chinese and Japanese: no blanks between words.
-_UNSPACED_SCRIPTS = (
-    (0x0E00, 0x0FFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3005, 0x3007), (0x3040, 0x30FF), (0x31F0, 0x31FF),
-    (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xA9E0, 0xA9FF), (0xAA60, 0xAA7F), (0xF900, 0xFAFF), (0x20000, 0x323AF),
-)  # fmt: skip
 _BASE = 0x9E3779B97F4A7C15  # odd, so that its powers have inverses modulo 2^64
 _INVERSE = pow(_BASE, -1, 1 << 64)
 _CHUNK = 1 << 21  # letters
@@ -139,7 +135,7 @@ def _kind(point: int) -> int:
     category = unicodedata.category(chr(point))
     if category[0] not in "LMN":
         return _NOTHING if category == "Cf" else _BLANK
-    return _UNSPACED if any(low <= point <= high for low, high in _UNSPACED_SCRIPTS) else _LETTER
+    return _UNSPACED if unspaced_letters().match(chr(point)) else _LETTER
 
 
 _FEW = 10  # n-grams

@@ -5,25 +5,25 @@ from __future__ import annotations
 import bisect
 from functools import lru_cache
 
-# Scripts without sentence ends: their texts are cut at blanks, and short stretches joined.
-_NO_SENTENCE_ENDS = {"th", "lo", "km", "my", "shn", "nod"}
+from panglot.data.scripts import has_sentence_ends
+
+# A blank in Thai may follow any phrase. Shorter pieces would be fragments that answer nothing.
 _SHORTEST = 60
 
 
 @lru_cache(maxsize=512)
 def spans(text: str, language: str) -> tuple[tuple[int, int], ...]:
-    """Return ``(start, end)`` of every sentence in code points, in order; together they cover all but blanks.
+    """Return ``(start, end)`` of every sentence in code points. Together they cover everything but blanks.
 
-    ``sentencex`` finds the sentences; Thai, Lao, Khmer and Burmese have no sentence ends and are cut at
-    blanks, in stretches of at least 60 characters.
+    ``sentencex`` finds the sentences. Thai, Lao, Khmer and Burmese have no sentence ends, so they are cut at blanks
+    into stretches of at least 60 characters.
 
     >>> spans("Who? Me.", "en")
     ((0, 4), (5, 8))
     """
     if not text.strip():
         return ()
-    primary = language.split("-", 1)[0]
-    found = _at_blanks(text) if primary in _NO_SENTENCE_ENDS else _by_rules(text, primary)
+    found = _by_rules(text, language.split("-", 1)[0]) if has_sentence_ends(language) else _at_blanks(text)
     return tuple(_trimmed(text, start, end) for start, end in found if text[start:end].strip())
 
 

@@ -1,11 +1,14 @@
-"""FLORES-200: the same sentences in 204 languages (arXiv 2207.04672)."""
+"""Sentences of FLORES-200 in 200 languages, and the sets built on them: SIB-200 and Belebele."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+
+import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
@@ -14,50 +17,37 @@ from panglot.data.formats.parallel import translations, versions
 from panglot.data.keys import DisjointSets
 from panglot.data.language import canonical
 from panglot.data.rows import records
+from panglot.datasets.card import DatasetSpec
 
-# One code of today, but columns of their own: the second of the two would be lost.
-_APART = {"twi_Latn": "ak-x-twi"}
-# What UTF-8 becomes when it is read as Latin-1 or Windows-1252, in the ways that occur here; controls that no text has.
+# Twi is Akan today, but it is a column of its own. With one code for both, the second would be lost.
+_SEPARATE = {"twi_Latn": "ak-x-twi"}
+# What UTF-8 turns into when it is decoded as Latin-1 or Windows-1252, and control characters, which no text has.
 _MOJIBAKE = re.compile("â€|[ÂÃ][\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|[\u0080-\u009f\ufffd]")
 
 
-def read_sib200(
-    folder: Path,
-    *,
-    name: str = "sib-200",
-    part: str = "train",
-    languages: Sequence[str] = (),
-    about: Mapping[str, str] | None = None,
-) -> Collection:
-    """Read ``sib-200.parquet``: columns ``lang``, ``index_id``, ``split``, ``text``, a row a sentence and language.
+def read_sib200(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read ``sib-200.parquet`` (arXiv 2309.07445): one row per sentence and language.
 
-    A sentence's translations in all other languages are relevant, its own language's passage is not, for it is the
-    question itself. Sentences that were decoded wrongly (UTF-8 as Latin-1) are left out in their language;
-    ``about`` counts them. Sentences of FLORES are also half of Belebele's passages: what is trained on this set must
-    not be measured on those.
+    The columns are ``lang``, ``index_id``, ``split`` and ``text``. The translations of a sentence into all other
+    languages are relevant. The passage in its own language is not, because it is the question itself. Wrongly decoded
+    sentences (UTF-8 as Latin-1) are left out in their language, and ``about`` counts them.
 
-    Args:
-        folder: Where the file lies.
-        name: What tables call it.
-        part: ``train``, ``dev`` or ``test``; a sentence is in the same part in all languages.
-        languages: Canonical codes of the languages to read; empty: all.
-        about: What else is known about it.
+    Half of Belebele's passages consist of sentences of this set. A model trained on it must not be tested on those.
 
     Raises:
-        PanglotError: The file is missing or lacks a column, or has none of the languages.
+        PanglotError: The file is missing, lacks a column, or has none of the languages.
     """
     texts: list[Text] = []
     broken = 0
     codes: dict[str, str] = {}
 
     def wanted(raw: str) -> bool:
-        code = codes.get(raw) or codes.setdefault(raw, code_of(raw))
-        return not languages or code in languages
+        return spec.wants(codes.get(raw) or codes.setdefault(raw, code_of(raw)))
 
     for path in files(folder, "*.parquet"):
         for row in records(path, ("lang", "index_id", "split", "text"), only=("lang", wanted)):
             code, text = codes[str(row["lang"])], str(row["text"] or "").strip()
-            if row["split"] != part or not text:
+            if row["split"] != spec.part or not text:
                 continue
             if is_mojibake(text):
                 broken += 1
@@ -65,17 +55,16 @@ def read_sib200(
             label = str(row["index_id"])
             texts.append(Text(f"{code}:{label}", code, label, text))
     texts.sort(key=lambda text: (text.language, int(text.group)))
-    facts = {**(about or {}), "part": part, "candidates": "sentence", "left out, wrongly decoded": str(broken)}
-    return translations(name, texts, facts)
+    return translations(spec.name, texts, {**spec.about, "left out, wrongly decoded": str(broken)})
 
 
 def code_of(raw: str) -> str:
-    """Return the canonical code of a value of the column ``lang``."""
-    return _APART.get(raw) or canonical(raw)
+    """Return the canonical code of a language as FLORES writes it."""
+    return _SEPARATE.get(raw) or canonical(raw)
 
 
 def is_mojibake(text: str) -> bool:
-    """Tell whether ``text`` holds letters that come of a wrong decoding.
+    """Return whether ``text`` has letters that come from a wrong decoding.
 
     >>> [is_mojibake(text) for text in ("BarÃ§a", "7â€“2", "Ãnduni sʋl", "à « côté »")]
     [True, True, False, False]
@@ -83,32 +72,24 @@ def is_mojibake(text: str) -> bool:
     return _MOJIBAKE.search(text) is not None
 
 
-def read_flores(
-    folder: Path,
-    *,
-    name: str = "flores-200",
-    part: str = "devtest",
-    languages: Sequence[str] = (),
-    about: Mapping[str, str] | None = None,
-) -> Collection:
-    """Read ``devtest/xxx_Scrp.devtest`` or ``dev/xxx_Scrp.dev``: a sentence a line, tied by line.
+def read_flores(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read ``devtest/xxx_Scrp.devtest`` or ``dev/xxx_Scrp.dev``: one sentence per line, tied by line.
 
-    As in SIB-200, a sentence finds its translations, never itself.
+    As in SIB-200, the answers to a sentence are its translations, never the sentence itself.
 
     Raises:
-        PanglotError: A file is missing, has another number of lines, or there is none of the languages.
+        PanglotError: A file is missing or has another number of lines, or none of the languages is there.
     """
     texts: list[Text] = []
     lines = 0
-    for path in files(folder, f"**/{part}/*.{part}"):
-        raw = path.name.removesuffix(".gz").partition(".")[0]
-        code = _APART.get(raw) or canonical(raw)
-        if languages and code not in languages:
+    for path in files(folder, f"**/{spec.part}/*.{spec.part}"):
+        code = code_of(path.name.removesuffix(".gz").partition(".")[0])
+        if not spec.wants(code):
             continue
         found = read_text(path).removesuffix("\n").split("\n")
         if lines and len(found) != lines:
-            problem = f"{len(found)} lines, not {lines} as in the other languages"
-            raise PanglotError(problem, file=path, hint="fetch it again")
+            problem = f"the other languages have {lines} lines, got {len(found)}"
+            raise PanglotError(problem, file=path, hint="download the file again")
         lines = len(found)
         texts += [
             Text(f"{code}:{number}", code, str(number), line.strip())
@@ -116,34 +97,25 @@ def read_flores(
             if line.strip()
         ]
     texts.sort(key=lambda text: (text.language, int(text.group)))
-    return translations(name, texts, {**(about or {}), "part": part, "candidates": "sentence"})
+    return translations(spec.name, texts, spec.about)
 
 
-def read_belebele(
-    folder: Path, *, name: str = "belebele", languages: Sequence[str] = (), about: Mapping[str, str] | None = None
-) -> Collection:
+def read_belebele(folder: Path, spec: DatasetSpec) -> Collection:
     """Read ``xxx_Scrp.jsonl``: lines with ``link``, ``question_number``, ``flores_passage`` and ``question``.
 
-    ``link`` and ``question_number`` tie the languages; several passages may have one link, so that repeats of both
-    count in the file's order. Questions about one passage share it, in every language. The choices are not read.
-    Passages are sentences of FLORES: no training on ``sib-200`` or ``flores-200`` where this is a test.
-
-    Args:
-        folder: Where they lie, in any folders below.
-        name: What tables call it.
-        languages: Canonical codes; empty: all.
-        about: What else is known about it.
+    ``link`` and ``question_number`` tie the languages. Several passages may share a link, so repeats of both are
+    numbered in the file's order. Questions about one passage share it in every language. The answer choices are not
+    read. Passages are sentences of FLORES: if this is a test set, do not train on ``sib-200`` or ``flores-200``.
 
     Raises:
-        PanglotError: A file is broken or missing, or there is none of the languages.
+        PanglotError: A file is broken or missing, or none of the languages is there.
     """
     questions: list[Text] = []
     passages: dict[tuple[str, str], str] = {}
-    asked: dict[str, set[str]] = defaultdict(set)
     ties = DisjointSets[str]()
     for path in files(folder, "**/*.jsonl"):
         language = canonical(plain_name(path))
-        if languages and language not in languages:
+        if not spec.wants(language):
             continue
         times = Counter[str]()
         for _, entry in objects(path, "link", "question_number", "flores_passage", "question"):
@@ -152,22 +124,16 @@ def read_belebele(
             key = plain if times[plain] == 1 else f"{plain}~{times[plain]}"
             questions.append(Text(f"{language}:{key}", language, key, str(entry["question"]).strip()))
             passage = str(entry["flores_passage"]).strip()
-            # A passage is known by the first question about it; a language with another order ties the two.
+            # The first question about a passage names it. If a language has another order, this ties the two names.
             ties.join((passages.setdefault((language, passage), key), key))
-            asked[language].add(key)
-    # `versions` answers a question by the passages of its group: give each question its passage's group there.
+    # `versions` answers a question with the passages of its group, so questions borrow their passage's group there.
     grouped = [text._replace(group=ties.first(text.group)) for text in questions]
     pool = [Text(f"{language}:{key}", language, ties.first(key), text) for (language, text), key in passages.items()]
-    found = versions(name, grouped, pool, {**(about or {}), "candidates": "passage"})
-    return _own_groups(found, questions)
+    return _with_groups(versions(spec.name, grouped, pool, spec.about), questions)
 
 
-def _own_groups(collection: Collection, questions: Sequence[Text]) -> Collection:
-    """Return the collection with its questions' own groups: two questions about one passage are two."""
-    import dataclasses
-
-    import pyarrow as pa
-
+def _with_groups(collection: Collection, questions: Sequence[Text]) -> Collection:
+    """Return the collection with the questions' own groups, since two questions about one passage are two."""
     column = pa.array([text.group for text in questions], pa.string())
     place = collection.questions.schema.get_field_index("group")
     return dataclasses.replace(collection, questions=collection.questions.set_column(place, "group", column))

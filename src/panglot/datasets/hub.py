@@ -1,11 +1,11 @@
-"""Fetching a data set from the hub, where one can be reached, and putting it into its publisher's layout."""
+"""Data sets from the hub: known ones in their publisher's layout, any other by its columns."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl
@@ -17,10 +17,11 @@ from panglot.data.collection import Collection
 from panglot.data.rows import records
 from panglot.datasets.card import DatasetCard
 
-# The hub keeps Parquet copies of every set, also of those that were once made by a script, in this branch.
+# The hub keeps Parquet copies of every set in this branch, also of sets that a script once made.
 _BRANCH = "refs/convert/parquet"
 _PARTS = {"train": "train", "validation": "dev", "test": "test"}
 _COLUMNS = ("id", "context", "question", "answers")
+_SETTINGS = ("config", "split", "where", "limit")
 
 _reasons: dict[str, str] = {}
 
@@ -28,7 +29,7 @@ _reasons: dict[str, str] = {}
 def fetch(card: DatasetCard) -> Path | None:
     """Return a local folder with the set in its publisher's layout, or None (see :func:`why_not`).
 
-    Downloads are the hub library's own: resumed when cut, and kept in its cache.
+    The hub's library resumes interrupted downloads and caches them.
     """
     if not card.hub:
         return None
@@ -48,7 +49,7 @@ def fetch(card: DatasetCard) -> Path | None:
             allow_patterns=list(card.hub_files),
             etag_timeout=5,
         )
-    except Exception as error:  # noqa: BLE001  (each cause has a class of its own)
+    except Exception as error:  # noqa: BLE001  (each cause has its own class)
         _reasons[card.name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         return None
     convert(card, Path(snapshot), kept)
@@ -56,7 +57,7 @@ def fetch(card: DatasetCard) -> Path | None:
 
 
 def why_not(card: DatasetCard) -> str:
-    """Return, for an error message, why the hub did not help."""
+    """Return, for an error message, why the set could not be fetched."""
     if not card.hub:
         return "; the hub does not have it in this form"
     where = os.environ.get("HF_ENDPOINT", "the hub")
@@ -69,18 +70,19 @@ def convert(card: DatasetCard, snapshot: Path, folder: Path) -> None:
     Raises:
         PanglotError: A file lacks a column, or the folder cannot be written.
     """
-    name_of = _NAMES[card.name]
+    pattern = re.compile(card.hub_pattern)
     rows: dict[str, list[Mapping[str, Any]]] = {}
     for path in sorted(snapshot.rglob("*.parquet")):
         place = path.relative_to(snapshot).as_posix()
         for row in records(path, _COLUMNS):
-            if target := name_of(place, str(row["id"])):
+            if found := pattern.match(f"{place}#{row['id']}"):
+                target = card.hub_path.format(part=_PARTS[found["split"]], **found.groupdict())
                 rows.setdefault(target, []).append(row)
     with atomic_folder(folder) as part:
-        for target, found in rows.items():
+        for target, found_rows in rows.items():
             file = part / target
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(json.dumps({"data": list(_articles(found))}, ensure_ascii=False), encoding="utf-8")
+            file.write_text(json.dumps({"data": list(_articles(found_rows))}, ensure_ascii=False), encoding="utf-8")
 
 
 def _articles(rows: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, object]]:
@@ -95,29 +97,6 @@ def _articles(rows: Iterable[Mapping[str, Any]]) -> Iterable[dict[str, object]]:
         yield {"title": "", "paragraphs": [{"context": context, "qas": qas}]}
 
 
-def _mlqa_name(place: str, _: str) -> str | None:
-    found = re.match(r"mlqa\.(\w\w)\.(\w\w)/(validation|test)", place)
-    if found is None:
-        return None
-    part = _PARTS[found[3]]
-    return f"{part}/{part}-context-{found[1]}-question-{found[2]}.json"
-
-
-def _tydiqa_name(place: str, identity: str) -> str | None:
-    found = re.match(r"secondary_task/(train|validation)", place)
-    if found is None:
-        return None
-    part = _PARTS[found[1]]
-    # The id begins with the language's English name.
-    language = identity.partition("-")[0]
-    return f"{part}/tydiqa.goldp.{language}.{part}.json"
-
-
-_NAMES: Mapping[str, Callable[[str, str], str | None]] = {"mlqa": _mlqa_name, "tydiqa-goldp": _tydiqa_name}
-
-_SETTINGS = ("config", "split", "where", "limit")
-
-
 def read(
     repository: str,
     columns: Mapping[str, str],
@@ -128,17 +107,17 @@ def read(
     limit: int = 0,
     name: str = "",
 ) -> Collection:
-    """Read a data set with the ``datasets`` library (``pip install 'panglot[hub]'``), streamed.
+    """Stream a data set with the ``datasets`` library (``pip install 'panglot[hub]'``).
 
     Args:
         repository: ``owner/name``, or whatever ``datasets.load_dataset`` opens.
-        columns: Which column is ``question``, ``passage``, ``language``, ``group``, ``id``. ``language`` may be a code:
-            where there is no such column it is the language of all rows. A dot goes into a column (``answers.text``);
-            the first of a list counts.
+        columns: The columns for ``question``, ``passage``, ``language``, ``group`` and ``id``. If there is no column
+            of the name given for ``language``, that name is the language code of all rows. A dot looks inside a column
+            (``answers.text``), and the first element of a list counts.
         config: The configuration.
         split: The split.
-        where: ``COLUMN=VALUE``: only such rows, as ``label=1`` for WikiQA.
-        limit: Rows to read at most; 0: all.
+        where: ``COLUMN=VALUE`` keeps only such rows, as ``label=1`` for WikiQA.
+        limit: Number of rows to read at most. 0 means all.
         name: What tables call it.
 
     Raises:
@@ -148,56 +127,57 @@ def read(
         import datasets
     except ImportError as error:
         hint = "pip install 'panglot[hub]'"
-        raise PanglotError("data sets by column need the `datasets` library", hint=hint) from error
+        raise PanglotError("reading columns of the hub needs the `datasets` library", hint=hint) from error
     try:
         found: Any = datasets.load_dataset(repository, config, split=split, streaming=True)
-        rows = list(_taken(found, columns, where, limit, repository))
+        rows = list(_select(found, columns, where, limit, repository))
     except PanglotError:
         raise
-    except Exception as error:  # each cause has a class of its own
+    except Exception as error:  # each cause has its own class
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise PanglotError(
-            f"{repository} cannot be read: {reason}", hint="check name, config, split and network"
-        ) from error
+        hint = "check name, config, split and network"
+        raise PanglotError(f"{repository} cannot be read: {reason}", hint=hint) from error
     about = {"candidates": "passage", "source": f"hub:{repository}", "part": split}
     return _rows.collect(name or repository.rpartition("/")[2], rows, about)
 
 
 def read_name(text: str) -> Collection:
-    """Read ``hub:owner/name?question=COLUMN&passage=COLUMN&language=en``, and settings as in :func:`read`.
+    """Read ``hub:owner/name?question=COLUMN&passage=COLUMN&language=en``, with settings as in :func:`read`.
 
     Raises:
-        PanglotError: As :func:`read`, or a setting is not known.
+        PanglotError: As :func:`read`, or a setting is unknown.
     """
     repository, _, query = text.removeprefix("hub:").partition("?")
     values = dict(parse_qsl(query, keep_blank_values=True))
     columns = {role: values.pop(role) for role in (*_rows.FIELDS, "id") if role in values}
     if wrong := sorted(set(values) - set(_SETTINGS)):
-        known = ", ".join((*_rows.FIELDS, "id", *_SETTINGS))
-        raise PanglotError(f"no setting {wrong[0]!r} of a hub set", field=wrong[0], hint=f"choose among {known}")
-    if not values.get("limit", "0").isdecimal():
-        raise PanglotError("no whole number", field="limit", hint="write e.g. limit=1000")
+        hint = f"choose one of {', '.join((*_rows.FIELDS, 'id', *_SETTINGS))}"
+        raise PanglotError(f"unknown setting {wrong[0]!r} of a hub data set", field=wrong[0], hint=hint)
+    limit = values.get("limit", "0")
+    if not limit.isdecimal():
+        raise PanglotError(f"`limit` must be a whole number, got {limit!r}", field="limit", hint="write limit=1000")
     return read(repository, columns, config=values.get("config"), split=values.get("split", "train"),
-                where=values.get("where", ""), limit=int(values.get("limit", "0")))  # fmt: skip
+                where=values.get("where", ""), limit=int(limit))  # fmt: skip
 
 
-def _taken(
+def _select(
     found: Iterable[Mapping[str, Any]], columns: Mapping[str, str], where: str, limit: int, repository: str
 ) -> Iterator[_rows.Row]:
-    if "passage" not in columns or "language" not in columns:
-        raise PanglotError("which columns?", field="passage", hint="name at least `passage` and `language`")
+    for role in ("passage", "language"):
+        if role not in columns:
+            hint = f"add {role}=COLUMN" + (" or a language code" if role == "language" else "")
+            raise PanglotError("`passage` and `language` are required", field=role, hint=hint)
     column, _, value = where.partition("=")
     place = Path(f"hub:{repository}")
-    taken = 0
+    number = 0
     for line, row in enumerate(found, 1):
         if where and str(_cell(row, column, place)) != value:
             continue
         values = {role: _cell(row, source, place) for role, source in columns.items() if role != "language"}
-        spoken = columns["language"]
-        values["language"] = row.get(spoken, spoken)
+        values["language"] = row.get(columns["language"], columns["language"])
         yield _rows.row(values, place, line)
-        taken += 1
-        if taken == limit:
+        number += 1
+        if number == limit:
             return
 
 
@@ -209,8 +189,8 @@ def _cell(row: Mapping[str, Any], column: str, place: Path) -> object:
         if value is None:
             return None
         if not isinstance(value, Mapping) or piece not in value:
-            there = ", ".join(map(str, row))
-            raise PanglotError(f"no such column (there are: {there})", file=place, field=column, hint="name another")
+            problem = f"there is no such column (there are: {', '.join(map(str, row))})"
+            raise PanglotError(problem, file=place, field=column, hint="name another column")
         value = value[piece]
     if isinstance(value, Sequence) and not isinstance(value, str):
         return value[0] if value else None

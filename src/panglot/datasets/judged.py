@@ -1,22 +1,24 @@
-"""Topics, judgements and a large corpus of each language: what MIRACL, Mr. TyDi and mMARCO share."""
+"""Topics, judgements and a large corpus per language: MIRACL, Mr. TyDi and mMARCO."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import cast
 
 import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.data.collection import RELEVANCE, TEXTS, Collection
-from panglot.data.files import files, numbered_lines, parse_json
+from panglot.data.files import files, numbered_lines, objects
 from panglot.data.formats import trec
 from panglot.data.language import canonical
+from panglot.datasets.card import DatasetSpec
 
 Entries = Callable[[Path], Iterator[tuple[str, str]]]
+# Passages per Arrow batch. A corpus has up to 33 million of them and must not exist as Python objects at once.
 _CHUNK = 65_536
 
 
@@ -27,8 +29,8 @@ class Source:
     Attributes:
         language: Canonical code.
         topics: A file of lines ``id<TAB>question``.
-        qrels: A file of lines ``id 0 passage grade``.
-        corpus: The files of passages; empty where they are not there.
+        qrels: A file of lines ``id 0 passage relevance``.
+        corpus: The files of passages. Empty if they are not there.
         corpus_from: Where to get them, and where to put them.
     """
 
@@ -39,77 +41,66 @@ class Source:
     corpus_from: str
 
 
-def collect(
-    name: str,
-    sources: Sequence[Source],
-    entries: Entries,
-    *,
-    candidates: str,
-    chosen: bool,
-    parallel: bool = False,
-    about: Mapping[str, str],
-) -> Collection:
-    """Return questions, passages and judgements of the languages; passages stream into Arrow tables.
+def collect(spec: DatasetSpec, sources: Iterable[Source], entries: Entries, *, parallel: bool = False) -> Collection:
+    """Return questions, passages and judgements of the languages. Passages stream into Arrow tables.
+
+    Candidates are ``passage`` (the whole corpus), ``judged`` (only passages that a judgement names) or ``topics``
+    (the questions alone, to compare training text with). If the user named languages, each must have its corpus.
+    Otherwise, languages without one are left out and named in ``about``.
 
     Args:
-        name: What tables call it.
+        spec: What to read.
         sources: The languages.
         entries: Yields ``(id, text)`` of a corpus file.
-        candidates: ``passage``: the whole corpus; ``judged``: only the passages that a judgement names; ``topics``:
-            the questions alone, without passages or judgements, to compare training text with.
-        chosen: Whether the user named the languages: then each must have its corpus. Else those that have none are left
-            out, and ``about`` tells which.
-        parallel: Whether ids are the same in all languages, so that an answer is one in every language.
-        about: What else is known.
+        parallel: Whether ids are the same in all languages, so that an answer counts in every language.
 
     Raises:
         PanglotError: There is no corpus, or it lacks a passage that a judgement names.
     """
+    name, sources = spec.name, sorted(sources, key=lambda source: source.language)
     if not sources:
         raise PanglotError(f"{name} has none of these languages", field="languages", hint="see `panglot data list`")
-    without = [source for source in sources if not source.corpus] if candidates != "topics" else []
-    if without and (chosen or len(without) == len(sources)):
+    without = [source for source in sources if not source.corpus] if spec.candidates != "topics" else []
+    if without and (spec.languages or len(without) == len(sources)):
+        codes = ", ".join(source.language for source in without)
         raise PanglotError(
-            f"the passages of {name} in {', '.join(source.language for source in without)} are not there; its topics "
-            "and judgements are",
+            f"{name} has topics and judgements, but no passages in {codes}",
             file=without[0].topics.parent,
-            hint=f"{without[0].corpus_from}; `{name}@topics` reads the questions alone",
+            hint=f"{without[0].corpus_from}, or read the questions alone with `{name}@topics`",
         )
     used = [source for source in sources if source not in without]
-    asked, judged = _questions(used, judged_only=candidates != "topics", parallel=parallel)
-    facts = {**about, "candidates": candidates}
+    asked, judged = _questions(used, judged_only=spec.candidates != "topics", parallel=parallel)
+    about = spec.about
     if without:
-        facts["left out, no passages at hand"] = " ".join(source.language for source in without)
-    if candidates == "topics":
-        return Collection(name, asked, TEXTS.empty_table(), RELEVANCE.empty_table(), facts)
+        about["left out, no passages at hand"] = " ".join(source.language for source in without)
+    if spec.candidates == "topics":
+        return Collection(name, asked, TEXTS.empty_table(), RELEVANCE.empty_table(), about)
     wanted = {passage: -1 for _, passage, _ in judged}
     if parallel:
         wanted = dict.fromkeys((f"{source.language}:{p.partition(':')[2]}" for source in used for p in wanted), -1)
-    passages = _passages(used, entries, wanted, only_wanted=candidates == "judged", parallel=parallel)
+    passages = _passages(used, entries, wanted, only_wanted=spec.candidates == "judged", parallel=parallel)
     missing = [label for label, row in wanted.items() if row < 0]
     if missing:
         raise PanglotError(
             f"the corpus lacks {len(missing)} passages that judgements name, such as {missing[0]!r}",
             file=used[0].corpus[0].parent,
-            hint="fetch all of its files again",
+            hint="download all of its files again",
         )
-    return Collection(name, asked, passages, _relevance(asked, judged, wanted, used if parallel else ()), facts)
+    return Collection(name, asked, passages, _relevance(asked, judged, wanted, used if parallel else ()), about)
 
 
 def json_entries(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield ``(id, text)`` of lines ``{"docid", "title", "text"}`` or ``{"id", "contents"}``; titles go first.
+    """Yield ``(id, text)`` of lines ``{"docid", "title", "text"}`` or ``{"id", "contents"}``, titles first.
 
     Raises:
         PanglotError: A line is not such an object.
     """
-    for line, raw in numbered_lines(path):
-        values = parse_json(raw, path, line)
-        entry = cast("dict[str, object]", values) if isinstance(values, dict) else {}
+    for line, entry in objects(path):
         identity = str(entry.get("docid") or entry.get("id") or entry.get("_id") or "")
         text = str(entry.get("text") or entry.get("contents") or "").strip()
         title = str(entry.get("title") or "").strip()
         if not identity or not (text or title):
-            raise PanglotError("no docid or no text", file=path, line=line, hint="fetch the file again")
+            raise PanglotError("the line has no docid or no text", file=path, line=line, hint="download the file again")
         yield identity, f"{title}\n{text}" if title and text else title or text
 
 
@@ -122,7 +113,7 @@ def table_entries(path: Path) -> Iterator[tuple[str, str]]:
     for line, raw in numbered_lines(path):
         identity, tab, text = raw.partition("\t")
         if not tab or not identity.strip():
-            raise PanglotError("not `id<TAB>text`", file=path, line=line, hint="fetch the file again")
+            raise PanglotError("expected `id<TAB>text`", file=path, line=line, hint="download the file again")
         yield identity.strip(), text.strip()
 
 
@@ -147,7 +138,7 @@ def _questions(
 def _passages(
     sources: Sequence[Source], entries: Entries, wanted: dict[str, int], *, only_wanted: bool, parallel: bool
 ) -> pa.Table:
-    """Return the passages in chunks, and note in ``wanted`` in which rows those are that it names."""
+    """Return the passages, and write into ``wanted`` the rows of those that it names."""
     batches: list[pa.RecordBatch] = []
     number = 0
     for source in sources:
@@ -173,15 +164,9 @@ def _texts(
                 yield identity, text
 
 
-def _chunks(entries: Iterable[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    some: list[tuple[str, str]] = []
-    for entry in entries:
-        some.append(entry)
-        if len(some) == _CHUNK:
-            yield some
-            some = []
-    if some:
-        yield some
+def _chunks(entries: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    while chunk := list(islice(entries, _CHUNK)):
+        yield chunk
 
 
 def _relevance(
@@ -197,54 +182,36 @@ def _relevance(
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, RELEVANCE, strict=True)], schema=RELEVANCE)
 
 
-_TOPICS = re.compile(r"topics\.miracl-v1\.0-(\w+)-\w+\.tsv(?:\.gz)?")
-_FROM = "get https://huggingface.co/datasets/miracl/miracl-corpus and put its folder miracl-corpus-v1.0-XX there"
+_MIRACL_TOPICS = re.compile(r"topics\.miracl-v1\.0-(\w+)-\w+\.tsv(?:\.gz)?")
+_MIRACL_FROM = "get https://huggingface.co/datasets/miracl/miracl-corpus and put its folder miracl-corpus-v1.0-XX there"
 
 
-def read_miracl(
-    folder: Path,
-    *,
-    name: str = "miracl",
-    part: str = "dev",
-    candidates: str = "passage",
-    languages: Sequence[str] = (),
-    about: Mapping[str, str] | None = None,
-) -> Collection:
-    """Read ``topics.…-XX-dev.tsv``, ``qrels.…-XX-dev.tsv`` and ``miracl-corpus-v1.0-XX/docs-*.jsonl``, also in folders.
+def read_miracl(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read MIRACL: ``topics.…-XX-dev.tsv``, ``qrels.…-XX-dev.tsv`` and ``miracl-corpus-v1.0-XX/docs-*.jsonl``.
 
-    Judgements of grade 0 stay: they are passages that a person found not to answer.
-
-    Args:
-        folder: Where they lie.
-        name: What tables call it.
-        part: ``dev`` or ``train``.
-        candidates: ``passage``, ``judged`` (only passages that somebody judged) or ``topics`` (questions alone).
-        languages: Canonical codes; empty: all whose passages are at hand.
-        about: What else is known about it.
+    The files may be in any folders below. Judgements of relevance 0 are kept: a person found that these passages do
+    not answer.
 
     Raises:
-        PanglotError: A file is broken or missing; without passages the message tells where to get them.
+        PanglotError: A file is broken or missing. If passages are missing, the message says where to get them.
     """
     sources: list[Source] = []
-    for topics in files(folder, f"**/topics.miracl-v1.0-*-{part}.tsv"):
-        match = _TOPICS.fullmatch(topics.name)
+    for topics in files(folder, f"**/topics.miracl-v1.0-*-{spec.part}.tsv"):
+        match = _MIRACL_TOPICS.fullmatch(topics.name)
         code = match[1] if match else ""
-        if languages and canonical(code) not in languages:
-            continue
-        qrels = files(folder, f"**/qrels.miracl-v1.0-{code}-{part}.tsv")[0]
-        corpus = sorted(folder.glob(f"**/miracl-corpus-v1.0-{code}/docs-*.jsonl*"), key=_number)
-        sources.append(Source(canonical(code), topics, qrels, tuple(corpus), _FROM.replace("XX", code)))
-    sources.sort(key=lambda source: source.language)
-    facts = {**(about or {}), "part": part}
-    return collect(name, sources, json_entries, candidates=candidates, chosen=bool(languages), about=facts)
+        if spec.wants(canonical(code)):
+            qrels = files(folder, f"**/qrels.miracl-v1.0-{code}-{spec.part}.tsv")[0]
+            corpus = sorted(folder.glob(f"**/miracl-corpus-v1.0-{code}/docs-*.jsonl*"), key=_number)
+            sources.append(Source(canonical(code), topics, qrels, tuple(corpus), _MIRACL_FROM.replace("XX", code)))
+    return collect(spec, sources, json_entries)
 
 
 def _number(path: Path) -> int:
-    """Return the number of ``docs-12.jsonl.gz``: the publisher's order."""
+    """Return the number of ``docs-12.jsonl.gz``, by which the publisher orders the files."""
     return int("".join(filter(str.isdigit, path.name)) or 0)
 
 
-_NAMES = {
+_MRTYDI_NAMES = {
     "ar": "arabic", "bn": "bengali", "en": "english", "fi": "finnish", "id": "indonesian", "ja": "japanese",
     "ko": "korean", "ru": "russian", "sw": "swahili", "te": "telugu", "th": "thai",
 }  # fmt: skip
@@ -254,45 +221,27 @@ _MRTYDI_FROM = (
 )
 
 
-def read_mrtydi(
-    folder: Path,
-    *,
-    name: str = "mrtydi",
-    part: str = "test",
-    candidates: str = "passage",
-    languages: Sequence[str] = (),
-    about: Mapping[str, str] | None = None,
-) -> Collection:
-    """Read ``topics.mrtydi-v1.1-XX.test.txt``, its ``qrels`` and ``mrtydi-v1.1-LANGUAGE/corpus.jsonl``.
+def read_mrtydi(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read Mr. TyDi: ``topics.mrtydi-v1.1-XX.test.txt``, its ``qrels`` and ``mrtydi-v1.1-LANGUAGE/corpus.jsonl``.
 
-    The passages may also be the first release's, ``mrtydi-v1.1-LANGUAGE/collection/docs.jsonl``. Only passages that
-    answer were judged.
-
-    Args:
-        folder: Where they lie.
-        name: What tables call it.
-        part: ``test``, ``dev`` or ``train``.
-        candidates: ``passage``, ``judged`` or ``topics``, as for MIRACL.
-        languages: Canonical codes; empty: all whose passages are at hand.
-        about: What else is known about it.
+    The passages may also be those of the first release, ``mrtydi-v1.1-LANGUAGE/collection/docs.jsonl``. Only passages
+    that answer were judged.
 
     Raises:
-        PanglotError: A file is broken or missing; without passages the message tells where to get them.
+        PanglotError: A file is broken or missing. If passages are missing, the message says where to get them.
     """
     sources: list[Source] = []
-    for topics in files(folder, f"**/topics.mrtydi-v1.1-*.{part}.txt"):
+    for topics in files(folder, f"**/topics.mrtydi-v1.1-*.{spec.part}.txt"):
         match = _MRTYDI_TOPICS.fullmatch(topics.name)
         code = match[1] if match else ""
-        if languages and canonical(code) not in languages:
-            continue
-        qrels = files(folder, f"**/qrels.mrtydi-v1.1-{code}.{part}.txt")[0]
-        home = f"**/mrtydi-v1.1-{_NAMES.get(code, code)}"
-        corpus = sorted({*folder.glob(f"{home}/corpus.jsonl*"), *folder.glob(f"{home}/collection/docs.jsonl*")})[-1:]
-        told = _MRTYDI_FROM.replace("LANGUAGE", _NAMES.get(code, code))
-        sources.append(Source(canonical(code), topics, qrels, tuple(corpus), told))
-    sources.sort(key=lambda source: source.language)
-    facts = {**(about or {}), "part": part}
-    return collect(name, sources, json_entries, candidates=candidates, chosen=bool(languages), about=facts)
+        if spec.wants(canonical(code)):
+            qrels = files(folder, f"**/qrels.mrtydi-v1.1-{code}.{spec.part}.txt")[0]
+            name = _MRTYDI_NAMES.get(code, code)
+            home = f"**/mrtydi-v1.1-{name}"
+            corpus = sorted({*folder.glob(f"{home}/corpus.jsonl*"), *folder.glob(f"{home}/collection/docs.jsonl*")})
+            corpus_from = _MRTYDI_FROM.replace("LANGUAGE", name)
+            sources.append(Source(canonical(code), topics, qrels, tuple(corpus[-1:]), corpus_from))
+    return collect(spec, sources, json_entries)
 
 
 _MMARCO_NAMES = {
@@ -305,42 +254,23 @@ _MMARCO_FROM = (
 )
 
 
-def read_mmarco(
-    folder: Path,
-    *,
-    name: str = "mmarco",
-    part: str = "dev",
-    candidates: str = "passage",
-    languages: Sequence[str] = (),
-    about: Mapping[str, str] | None = None,
-) -> Collection:
-    """Read ``collections/LANGUAGE_collection.tsv``, ``queries/PART/LANGUAGE_queries.*.tsv`` and MS MARCO's ``qrels``.
+def read_mmarco(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read mMARCO: ``collections/LANGUAGE_collection.tsv``, ``queries/PART/LANGUAGE_queries.*.tsv`` and the ``qrels``.
 
-    Ids are MS MARCO's in every language: each passage answers in all languages read. ``dev`` is the small dev part of
-    6,980 questions (``queries.dev.small``, ``qrels.dev.small.tsv``).
-
-    Args:
-        folder: Where they lie, in any folders below.
-        name: What tables call it.
-        part: ``dev`` or ``train``.
-        candidates: ``passage``, ``judged`` or ``topics``, as for MIRACL; a language has 8,841,823 passages.
-        languages: Canonical codes; empty: all whose passages are at hand.
-        about: What else is known about it.
+    The files may be in any folders below. Ids are those of MS MARCO in every language, so each passage answers in all
+    languages that are read. ``dev`` is the small dev part of 6,980 questions (``queries.dev.small``,
+    ``qrels.dev.small.tsv``).
 
     Raises:
         PanglotError: A file is broken or missing.
     """
-    suffix = "dev.small" if part == "dev" else part
+    suffix = "dev.small" if spec.part == "dev" else spec.part
     qrels = files(folder, f"**/qrels.{suffix}.tsv")[0]
     sources: list[Source] = []
-    for topics in files(folder, f"**/queries/{part}/*_queries.{suffix}.tsv"):
+    for topics in files(folder, f"**/queries/{spec.part}/*_queries.{suffix}.tsv"):
         spelled = topics.name.partition("_")[0]
         code = _MMARCO_NAMES.get(spelled, spelled)
-        if not languages or code in languages:
+        if spec.wants(code):
             corpus = sorted(folder.glob(f"**/collections/{spelled}_collection.tsv*"))[:1]
             sources.append(Source(code, topics, qrels, tuple(corpus), _MMARCO_FROM.replace("LANGUAGE", spelled)))
-    sources.sort(key=lambda source: source.language)
-    facts = {**(about or {}), "part": part}
-    return collect(
-        name, sources, table_entries, candidates=candidates, chosen=bool(languages), parallel=True, about=facts
-    )
+    return collect(spec, sources, table_entries, parallel=True)

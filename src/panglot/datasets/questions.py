@@ -1,34 +1,26 @@
-"""MKQA: the same questions in many languages, with short answers and no passages (arXiv 2007.15207)."""
+"""Question sets without passages of their own: MKQA, XOR-TyDi and its translations, AfriQA."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
-from panglot.data.files import files, numbered_lines, objects, parse_json, read_text
+from panglot.data.files import files, objects, read_text
 from panglot.data.formats.parallel import translations
 from panglot.data.language import canonical
+from panglot.datasets.card import DatasetSpec
 
 
-def read_mkqa(
-    folder: Path, *, name: str = "mkqa", candidates: str = "question", about: Mapping[str, str] | None = None
-) -> Collection:
-    """Read ``mkqa-XX.jsonl``: lines ``{"id", "lang", "question", "answers"}``.
+def read_mkqa(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read MKQA's ``mkqa-XX.jsonl`` (arXiv 2007.15207): lines ``{"id", "lang", "question", "answers"}``.
 
-    The id is the question's number, which may be negative, then ``_`` and the language, which may hold a ``_`` too
-    (``zh_cn``): the number ties the languages.
-
-    Args:
-        folder: Where they lie.
-        name: What tables call it.
-        candidates: ``question``: a question finds its translations; ``answer``: it finds its short answers, each
-            distinct one, in all languages. Questions without an answer are left out there.
-        about: What else is known about it.
+    With ``question`` as candidates, a question finds its translations. With ``answer``, it finds its distinct short
+    answers in all languages, and questions without an answer are left out. An id is the question's number, which may
+    be negative, then ``_`` and the language, which may contain a ``_`` too (``zh_cn``). The number ties the languages.
 
     Raises:
         PanglotError: A file is broken or missing.
@@ -45,29 +37,21 @@ def read_mkqa(
                 if answer:
                     label = answers.setdefault((language, answer), f"{language}:answer-{len(answers)}")
                     by_number[number].append(label)
-    facts = {**(about or {}), "candidates": candidates}
-    if candidates == "question":
-        return translations(name, questions, facts)
+    if spec.candidates == "question":
+        return translations(spec.name, questions, spec.about)
     asked = [question for question in questions if by_number[question.group]]
-    facts["left out, no answer"] = str(len(questions) - len(asked))
     passages = [Text(label, language, label, text) for (language, text), label in answers.items()]
     relevance = ((question.id, label, 1) for question in asked for label in by_number[question.group])
-    return Collection.build(name, asked, passages, relevance, facts)
+    about = {**spec.about, "left out, no answer": str(len(questions) - len(asked))}
+    return Collection.build(spec.name, asked, passages, relevance, about)
 
 
-def read_xor_tydi(
-    folder: Path, *, name: str = "xor-tydi", part: str = "dev", about: Mapping[str, str] | None = None
-) -> Collection:
-    """Read ``xor_dev_retrieve_eng_span*.jsonl`` or ``xor_train_…``: a question finds its short English answers.
+def read_xor_tydi(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read XOR-TyDi's ``xor_dev_retrieve_eng_span*.jsonl`` or ``xor_train_…``: questions with short English answers.
 
-    The files hold no passages: distinct answers are the pool. Languages are not parallel. ``yes`` and ``no`` answer
-    many questions and tell nothing; questions with no other answer are left out, and ``about`` counts them.
-
-    Args:
-        folder: Where they lie.
-        name: What tables call it.
-        part: ``dev`` or ``train``.
-        about: What else is known about it.
+    The files have no passages, so the distinct answers form the pool. The languages are not parallel. ``yes`` and
+    ``no`` answer many questions and identify none. Questions without another answer are left out and counted in
+    ``about``.
 
     Raises:
         PanglotError: A file is broken or missing.
@@ -77,7 +61,7 @@ def read_xor_tydi(
     relevance: list[tuple[str, str, int]] = []
     times = Counter[str]()
     left_out = 0
-    for path in files(folder, f"xor_{part}_retrieve_eng_span*.jsonl"):
+    for path in files(folder, f"xor_{spec.part}_retrieve_eng_span*.jsonl"):
         for _, entry in objects(path, "id", "question", "answers", "lang"):
             language = canonical(str(entry["lang"]))
             found = [text for text in dict.fromkeys(str(a).strip() for a in entry["answers"]) if text]
@@ -85,24 +69,31 @@ def read_xor_tydi(
             if not found:
                 left_out += 1
                 continue
-            label = f"{language}:{entry['id']}"
-            times[label] += 1
-            label += f"~{times[label]}" if times[label] > 1 else ""
+            label = unique(f"{language}:{entry['id']}", times)
             questions.append(Text(label, language, label, str(entry["question"]).strip()))
             relevance += [(label, answers.setdefault(text, f"en:answer-{len(answers)}"), 1) for text in found]
     passages = [Text(label, "en", label, text) for text, label in answers.items()]
-    facts = {**(about or {}), "part": part, "candidates": "answer", "left out, yes or no": str(left_out)}
-    return Collection.build(name, questions, passages, relevance, facts)
+    about = {**spec.about, "left out, yes or no": str(left_out)}
+    return Collection.build(spec.name, questions, passages, relevance, about)
 
 
-def read_xor_questions(
-    folder: Path, *, name: str = "xor-questions", about: Mapping[str, str] | None = None
-) -> Collection:
+def unique(label: str, times: Counter[str]) -> str:
+    """Return ``label``, with a number after it from its second use on.
+
+    >>> times = Counter()
+    >>> [unique("en:1", times) for _ in range(2)]
+    ['en:1', 'en:1~2']
+    """
+    times[label] += 1
+    return f"{label}~{times[label]}" if times[label] > 1 else label
+
+
+def read_xor_questions(folder: Path, spec: DatasetSpec) -> Collection:
     """Read ``question-translation/xx-en/{xx,en}.txt``: each question finds its translation.
 
-    A line is a group with a question and a passage in both languages; only the other language's passage is
-    relevant, for the own one is the question itself. Left out: lines with an empty side, repeated pairs, and
-    the questions of XOR-TyDi's dev part, where its file is there. ``about`` counts them.
+    A line is a group with a question and a passage in both languages. Only the passage in the other language is
+    relevant, because the one in the same language is the question itself. Lines with an empty side, repeated pairs
+    and, if its file is there, the questions of XOR-TyDi's dev part are left out and counted in ``about``.
 
     Raises:
         PanglotError: A file is missing, or the two sides have different numbers of lines.
@@ -116,89 +107,64 @@ def read_xor_questions(
         code = path.parent.name.removesuffix("-en")
         language = canonical(code)
         other = files(path.parent, f"{code}.txt")[0]
-        sides = [read_text(side).split("\n") for side in (other, path)]
+        # The last line end of a file begins no line.
+        sides = [read_text(side).removesuffix("\n").split("\n") for side in (other, path)]
         if len(sides[0]) != len(sides[1]):
-            raise PanglotError(
-                f"{len(sides[0])} lines, but {len(sides[1])} in {path.name}",
-                file=other,
-                hint="fetch both again",
-            )
+            problem = f"{path.name} has {len(sides[1])} lines, got {len(sides[0])}"
+            raise PanglotError(problem, file=other, hint="download both files again")
         seen: set[tuple[str, str]] = set()
         for number, pair in enumerate(zip(*sides, strict=True), 1):
             foreign, english = pair[0].strip(), pair[1].strip()
-            why = (
-                "empty"
-                if not foreign or not english
-                else "in dev"
-                if (language, foreign) in dev
-                else "repeated"
-                if (foreign, english) in seen
-                else ""
-            )
-            if why:
-                # The file's last line end is no line.
-                left_out[why] += not (why == "empty" and not foreign and not english)
-                continue
-            seen.add((foreign, english))
-            group = f"{language}-{number:05d}"
-            ids = {code: f"{code}:{group}" for code in (language, "en")}
-            for code, text in ((language, foreign), ("en", english)):
-                questions.append(Text(ids[code], code, group, text))
-                passages.append(Text(ids[code], code, group, text))
-            relevance += [(ids[language], ids["en"], 1), (ids["en"], ids[language], 1)]
-    facts = {
-        **(about or {}),
-        "candidates": "question",
-        **{f"left out, {k}": str(v) for k, v in left_out.items()},
-    }
-    return Collection.build(name, questions, passages, relevance, facts)
+            if not foreign or not english:
+                left_out["empty"] += bool(foreign or english)
+            elif (language, foreign) in dev:
+                left_out["in dev"] += 1
+            elif (foreign, english) in seen:
+                left_out["repeated"] += 1
+            else:
+                seen.add((foreign, english))
+                group = f"{language}-{number:05d}"
+                texts = [
+                    Text(f"{code}:{group}", code, group, text) for code, text in ((language, foreign), ("en", english))
+                ]
+                questions += texts
+                passages += texts
+                relevance += [(texts[0].id, texts[1].id, 1), (texts[1].id, texts[0].id, 1)]
+    about = {**spec.about, **{f"left out, {reason}": str(number) for reason, number in left_out.items()}}
+    return Collection.build(spec.name, questions, passages, relevance, about)
 
 
 def _dev_questions(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield ``(language, question)`` of XOR-TyDi's dev part."""
-    for path in (*sorted(folder.glob("xor_dev*.jsonl")), *sorted(folder.glob("xor_dev*.jsonl.gz"))):
-        for line, text in numbered_lines(path):
-            values = parse_json(text, path, line)
-            if not isinstance(values, dict) or not {"lang", "question"} <= values.keys():
-                raise PanglotError("no lang or no question", file=path, line=line, hint="fetch it again")
-            entry = cast("dict[str, str]", values)
+    """Yield ``(language, question)`` of XOR-TyDi's dev part, nothing if its file is not there."""
+    for path in sorted(folder.glob("xor_dev*.jsonl*")):
+        for _, entry in objects(path, "lang", "question"):
             yield canonical(entry["lang"]), entry["question"].strip()
 
 
 _FILE = re.compile(r"gold_span_passages\.afriqa\.(\w+)\.(\w+)\.\w+\.json(?:l)?(?:\.gz)?")
 
 
-def read_afriqa(
-    folder: Path, *, name: str = "afriqa", part: str = "test", about: Mapping[str, str] | None = None
-) -> Collection:
-    """Read ``gold_span_passages.afriqa.XX.YY.PART.json``, in any folders: gold passages of language YY, a line each.
+def read_afriqa(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read AfriQA's ``gold_span_passages.afriqa.XX.YY.PART.json`` (arXiv 2305.06897): one gold passage per line.
 
-    ``question_lang`` and its translation ``question_translated`` are versions of one question; ``context`` answers
-    both. Equal contexts are one passage.
-
-    Args:
-        folder: Where they lie.
-        name: What tables call it.
-        part: ``test``, ``dev`` or ``train``.
-        about: What else is known about it.
+    Questions are in language XX, passages in language YY. ``question_lang`` and its translation
+    ``question_translated`` are versions of one question, and ``context`` answers both. Equal contexts are one passage.
 
     Raises:
-        PanglotError: A file is broken, missing, or has another name.
+        PanglotError: A file is broken, missing or has another name.
     """
     questions: list[Text] = []
     passages: dict[tuple[str, str], str] = {}
     relevance: list[tuple[str, str, int]] = []
     times = Counter[str]()
-    for path in files(folder, f"**/gold_span_passages.afriqa.*.{part}.json"):
+    for path in files(folder, f"**/gold_span_passages.afriqa.*.{spec.part}.json"):
         match = _FILE.fullmatch(path.name)
         if match is None:
-            hint = "call it gold_span_passages.afriqa.XX.YY.PART.json"
-            raise PanglotError("not a name of AfriQA", file=path, hint=hint)
+            hint = "name it gold_span_passages.afriqa.XX.YY.PART.json"
+            raise PanglotError(f"not a file name of AfriQA: {path.name}", file=path, hint=hint)
         language, pivot = canonical(match[1]), canonical(match[2])
         for _, entry in objects(path, "id", "question_lang", "question_translated", "context"):
-            group = f"{language}-{entry['id']}"
-            times[group] += 1
-            group += f"~{times[group]}" if times[group] > 1 else ""
+            group = unique(f"{language}-{entry['id']}", times)
             text = str(entry["context"]).strip()
             passage = passages.setdefault((pivot, text), f"{pivot}:passage-{len(passages)}")
             for code, key in ((language, "question_lang"), (pivot, "question_translated")):
@@ -206,5 +172,4 @@ def read_afriqa(
                     questions.append(Text(f"{code}:{group}", code, group, asked))
                     relevance.append((f"{code}:{group}", passage, 1))
     pool = [Text(label, language, label, text) for (language, text), label in passages.items()]
-    facts = {**(about or {}), "part": part, "candidates": "passage"}
-    return Collection.build(name, questions, pool, relevance, facts)
+    return Collection.build(spec.name, questions, pool, relevance, spec.about)

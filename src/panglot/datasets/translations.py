@@ -1,4 +1,4 @@
-"""NTREX-128: news in some 125 languages, as sentences that find their translations or as passages (WMT 2022)."""
+"""Sentences with their translations: NTREX-128 (WMT 2022) and Tatoeba (arXiv 1812.10464)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -15,44 +16,30 @@ from panglot.data.files import files
 from panglot.data.formats.parallel import translations, versions
 from panglot.data.language import canonical
 from panglot.data.rows import records
+from panglot.data.scripts import joins_sentences
 from panglot.datasets import flores, registry
-from panglot.datasets.card import CARDS
+from panglot.datasets.card import CARDS, DatasetSpec
 
 _HELD_OUT = 4
 _SHORTEST, _LONGEST = 3, 5
-# Its Dzongkha: more than 250 of the 1,997 rows hold text of other rows, and do not say what their English says.
+# More than 250 of the 1,997 rows of its Dzongkha hold the text of other rows.
 _FAULTY = {"dz"}
-_NO_BLANKS = {"zh", "ja", "yue"}  # no blank between their sentences
 
 
-def read_ntrex(
-    folder: Path,
-    *,
-    name: str = "ntrex-128",
-    part: str = "train",
-    candidates: str = "sentence",
-    languages: Sequence[str] = (),
-    about: Mapping[str, str] | None = None,
-) -> Collection:
-    """Read ``ntrex-128.parquet``: columns ``doc``, ``line`` and one a language, a row a sentence.
+def read_ntrex(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read ``ntrex-128.parquet``: columns ``doc``, ``line`` and one per language, a row per sentence.
 
-    With ``sentence`` as candidates, a sentence's translations in all other languages are relevant, its own language's
-    passage is not, for it is the question itself. With ``passage``, each document is cut into stretches of 3 to 5
-    sentences (:func:`stretches`): the first sentence asks, the others are the passage, relevant in every language,
-    the question's own included; so all three settings can be measured. A quarter of the documents, drawn by the
-    digest of their names, is the part ``test``.
+    With ``sentence`` as candidates, the translations of a sentence into all other languages are relevant. The passage
+    in its own language is not, because it is the question itself. With ``passage``, each document is cut into
+    stretches of 3 to 5 sentences (:func:`stretches`): the first sentence asks, and the others are the passage,
+    relevant in every language including the question's own, so that all three settings can be measured. A quarter of
+    the documents, drawn by the digest of their names, is the part ``test``.
 
-    Args:
-        folder: Where the file lies.
-        name: What tables call it.
-        part: ``train`` or ``test``.
-        candidates: ``sentence`` or ``passage``.
-        languages: Canonical codes of the languages to read; empty: all columns for sentences, for passages one
-            column a language (:func:`distinct`) without Dzongkha, whose column is faulty.
-        about: What else is known about it.
+    Without a choice of languages, sentences come from all columns, and passages from one column per language
+    (:func:`distinct`) except Dzongkha, whose column is faulty.
 
     Raises:
-        PanglotError: The file is missing or is not what it should be, or has none of the languages.
+        PanglotError: The file is missing or has another layout, or has none of the languages.
     """
     import pyarrow.parquet as pq
 
@@ -61,32 +48,32 @@ def read_ntrex(
         table = pq.read_table(path)
         documents, lines = (table[column].to_pylist() for column in ("doc", "line"))
     except (pa.ArrowException, OSError, KeyError) as error:
-        raise PanglotError(f"not NTREX: {error}", file=path, hint="fetch it again") from error
+        raise PanglotError(f"not NTREX: {error}", file=path, hint="download the file again") from error
     columns = {canonical(column): column for column in table.column_names if column not in {"doc", "line"}}
-    wanted = languages or (set(distinct(columns)) - _FAULTY if candidates == "passage" else tuple(columns))
-    mine = [row for row, document in enumerate(documents) if _held_out(document) == (part == "test")]
-    facts = {**(about or {}), "part": part, "candidates": candidates}
+    sentences = spec.candidates == "sentence"
+    wanted = spec.languages or (tuple(columns) if sentences else set(distinct(columns)) - _FAULTY)
+    rows = [row for row, document in enumerate(documents) if _held_out(document) == (spec.part == "test")]
     questions: list[Text] = []
     passages: list[Text] = []
-    cuts = [(row,) for row in mine] if candidates == "sentence" else list(stretches(documents, mine))
+    cuts = [(row,) for row in rows] if sentences else list(stretches(documents, rows))
     for code in sorted(set(wanted) & columns.keys()):
         column = [(text or "").strip() for text in table[columns[code]].to_pylist()]
-        between = "" if code.partition("-")[0] in _NO_BLANKS else " "
+        between = "" if joins_sentences(code) else " "
         for cut in cuts:
             texts = [column[row] for row in cut]
             if all(texts):
                 label = f"{documents[cut[0]]}-{lines[cut[0]]}"
                 questions.append(Text(f"{code}:{label}", code, label, texts[0]))
                 passages.append(Text(f"{code}:{label}", code, label, between.join(texts[1:])))
-    if candidates == "sentence":
-        return translations(name, questions, facts)
-    return versions(name, questions, passages, facts)
+    if sentences:
+        return translations(spec.name, questions, spec.about)
+    return versions(spec.name, questions, passages, spec.about)
 
 
 def stretches(documents: Sequence[str], rows: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """Yield the rows of each stretch of 3 to 5 sentences of one document, as equal in length as can be.
+    """Yield the rows of each stretch of 3 to 5 sentences of one document, as equal in length as possible.
 
-    Documents of fewer than 3 sentences yield none.
+    Documents of fewer than 3 sentences yield nothing.
 
     Args:
         documents: The document of each row; rows of one document follow one another.
@@ -106,9 +93,10 @@ def stretches(documents: Sequence[str], rows: Sequence[int]) -> Iterator[tuple[i
 
 
 def distinct(codes: Sequence[str] | Mapping[str, str]) -> tuple[str, ...]:
-    """Return one code for each language: variants of a language that is there in plain go.
+    """Return one code per language: variants are dropped if the language itself is there.
 
-    NTREX's English of Britain, India and the United States is mostly its English, its ``es-x-ref2`` a second Spanish.
+    NTREX's English of Britain, India and the United States mostly equals its English, and ``es-x-ref2`` is a second
+    reference in Spanish.
 
     >>> distinct(["en", "en-GB", "zh", "zh-Hant", "gsw-u-sd-chbe"])
     ('en', 'zh', 'gsw-u-sd-chbe')
@@ -121,17 +109,17 @@ def _held_out(document: str) -> bool:
 
 
 # One language today, but two files of the publisher, each with its own pool.
-_APART = {"kzj": "dtp-x-kzj"}
+_SEPARATE = {"kzj": "dtp-x-kzj"}
 
 
 def names(languages: Iterable[str] | None = None) -> tuple[str, ...]:
-    """Return the names under which the pairs are read, ``tatoeba-112:de`` and so on.
+    """Return the names under which the pairs of Tatoeba are read, ``tatoeba-112:de`` and so on.
 
-    They can be given to :func:`panglot.evaluate`, which then tells the accuracy of LASER and MTEB for each: ``R@1``
-    in ``crosslingual``, both ways in its ``matrix``.
+    :func:`panglot.evaluate` takes them. ``R@1`` in ``crosslingual`` is then the accuracy that LASER and MTEB report,
+    and its ``matrix`` has both directions.
 
     Args:
-        languages: Canonical codes; those that the set does not have are passed over. None: all.
+        languages: Canonical codes. Those that the set does not have are skipped. None means all.
 
     >>> names(["de", "en", "no", "fo"])
     ('tatoeba-112:de', 'tatoeba-112:fo')
@@ -141,77 +129,71 @@ def names(languages: Iterable[str] | None = None) -> tuple[str, ...]:
     return tuple(f"{card.name}:{code}" for code in known if languages is None or code in set(languages))
 
 
-def code_of(raw: str) -> str:
-    """Return the canonical code of a value of the column ``lang``."""
-    return _APART.get(raw) or canonical(raw)
+def _tatoeba_code(raw: str) -> str:
+    return _SEPARATE.get(raw) or canonical(raw)
 
 
-def read_tatoeba(
-    folder: Path, language: str, *, name: str = "tatoeba-112", about: Mapping[str, str] | None = None
-) -> Collection:
-    """Read one pair of languages out of ``tatoeba-112.parquet``: columns ``lang``, ``eng``, ``text``.
+def read_tatoeba(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read one pair of languages from ``tatoeba-112.parquet``: columns ``lang``, ``eng``, ``text``.
 
-    Each language has English sentences of its own, up to 1,000, and LASER's accuracy is defined within them: so a
-    pair is a collection of its own, whose English pool is the English of that pair alone. A sentence's translation is
-    relevant, in both directions. Only the cross-lingual setting is meant: in the pool of both languages the
-    best-ranked passage of a question is the question itself.
-
-    Args:
-        folder: Where the file lies.
-        language: Canonical code of the language that is not English.
-        name: What tables call it.
-        about: What else is known about it.
+    Each language has English sentences of its own, up to 1,000, and LASER's accuracy is defined within them. So a pair
+    is a collection of its own, whose English pool is the English of that pair alone. A sentence's translation is
+    relevant in both directions. Only the cross-lingual setting is meaningful: in the pool of both languages, the best
+    passage for a question is the question itself.
 
     Raises:
         PanglotError: The file is missing or lacks a column, or has no such language.
     """
+    language = spec.part
     texts: list[Text] = []
     for path in files(folder, "*.parquet"):
-        of_pair = "lang", lambda raw: code_of(raw) == language
+        of_pair = "lang", lambda raw: _tatoeba_code(raw) == language
         for row in records(path, ("lang", "eng", "text"), only=of_pair):
             label = f"{language}-{len(texts) // 2:04d}"
             for code, side in ((language, "text"), ("en", "eng")):
                 texts.append(Text(f"{code}:{label}", code, label, str(row[side] or "").strip()))
     if not texts:
         raise PanglotError(f"Tatoeba-112 has no {language}", field="languages", hint="see `panglot data list`")
-    return translations(name, texts, {**(about or {}), "part": language, "candidates": "sentence"})
+    return translations(spec.name, texts, spec.about)
 
 
-#: The sets that have them, the longest texts first: a language is measured on the first set that has it.
+#: Sets with a text and its English per row, the longest texts first. A language is measured on the first that has it.
 SETS = ("ntrex-128", "sib-200", "tatoeba-112")
 
 Sentences = list[tuple[str, str]]
 
 
 def parallel_texts(name: str, data_dir: str | Path | None = None) -> Iterator[tuple[str, Sentences]]:
-    """Yield each language of one of :data:`SETS` with its sentences, ``(text, English)``, none of them empty.
+    """Yield each language of one of :data:`SETS` with its sentences ``(text, English)``, none of them empty.
 
-    Nothing where the set is not at hand. All parts are read: counting tokens is no training and no test.
+    Yields nothing if the set is not available. All parts are read, because counting tokens is neither training nor
+    testing.
 
     Raises:
-        PanglotError: A file is not what it should be.
+        PanglotError: A file is broken.
     """
     folder = registry.find(CARDS[name], data_dir)
-    if folder is not None:
-        for path in files(folder, "*.parquet"):
-            yield from _WAYS[name](path)
+    for path in files(folder, "*.parquet") if folder else ():
+        if name == "ntrex-128":
+            yield from _by_column(path)
+        elif name == "sib-200":
+            yield from _by_sentence(path)
+        else:
+            yield from _by_pair(path)
 
 
-def _wide(path: Path) -> Iterator[tuple[str, Sentences]]:
-    table = _table(path)
-    english = table["eng"].to_pylist() if "eng" in table.column_names else _lacking(path, "eng")
+def _by_column(path: Path) -> Iterator[tuple[str, Sentences]]:
+    table = _table(path, "eng")
+    english = table["eng"].to_pylist()
     for column in table.column_names:
         if column not in {"doc", "line"}:
-            yield canonical(column), _both(table[column].to_pylist(), english)
+            pairs = zip(table[column].to_pylist(), english, strict=True)
+            yield canonical(column), [(text, other) for text, other in pairs if text and other]
 
 
-def _long(path: Path) -> Iterator[tuple[str, Sentences]]:
-    table = _table(path)
-    if missing := {"lang", "index_id", "text"} - set(table.column_names):
-        _lacking(path, missing.pop())
+def _by_sentence(path: Path) -> Iterator[tuple[str, Sentences]]:
     by_language: dict[str, dict[int, str]] = {}
-    columns = (table[column].to_pylist() for column in ("lang", "index_id", "text"))
-    for code, row, text in zip(*columns, strict=True):
+    for code, row, text in _columns(path, "lang", "index_id", "text"):
         if text and not flores.is_mojibake(text):
             by_language.setdefault(code, {})[row] = text
     english = by_language.get("eng_Latn", {})
@@ -219,37 +201,29 @@ def _long(path: Path) -> Iterator[tuple[str, Sentences]]:
         yield flores.code_of(code), [(text, english[row]) for row, text in texts.items() if row in english]
 
 
-def _pairs(path: Path) -> Iterator[tuple[str, Sentences]]:
-    table = _table(path)
-    if missing := {"lang", "eng", "text"} - set(table.column_names):
-        _lacking(path, missing.pop())
+def _by_pair(path: Path) -> Iterator[tuple[str, Sentences]]:
     by_language: dict[str, Sentences] = {}
-    columns = (table[column].to_pylist() for column in ("lang", "text", "eng"))
-    for code, text, english in zip(*columns, strict=True):
+    for code, text, english in _columns(path, "lang", "text", "eng"):
         if text and english:
             by_language.setdefault(code, []).append((text, english))
     for code, sentences in by_language.items():
-        yield code_of(code), sentences
+        yield _tatoeba_code(code), sentences
 
 
-_WAYS = {"ntrex-128": _wide, "sib-200": _long, "tatoeba-112": _pairs}
+def _columns(path: Path, *names: str) -> Iterator[tuple[Any, ...]]:
+    table = _table(path, *names)
+    return zip(*(table[name].to_pylist() for name in names), strict=True)
 
 
-def _both(texts: list[str | None], english: list[str | None]) -> Sentences:
-    return [(text, other) for text, other in zip(texts, english, strict=True) if text and other]
-
-
-def _table(path: Path):  # noqa: ANN202  (pyarrow.Table)
-    import pyarrow as pa
+def _table(path: Path, *needed: str) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(path)
+        table = pq.read_table(path)
     except (pa.ArrowException, OSError) as error:
-        raise PanglotError(
-            f"not a readable Parquet file: {str(error).splitlines()[0]}", file=path, hint="fetch it again"
-        ) from error
-
-
-def _lacking(path: Path, column: str) -> list[str | None]:
-    raise PanglotError("no such column", file=path, field=column, hint="fetch the file again")
+        reason = str(error).splitlines()[0]
+        raise PanglotError(f"not a readable Parquet file: {reason}", file=path, hint="download it again") from error
+    for column in needed:
+        if column not in table.column_names:
+            raise PanglotError("the column is missing", file=path, field=column, hint="download the file again")
+    return table

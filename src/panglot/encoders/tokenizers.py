@@ -10,14 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
+from panglot.data.scripts import unspaced_letters
 from panglot.encoders.hub import fetch
 from panglot.encoders.opening import refuse_unsafe
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-# Scripts whose words have no blanks between them: "words" by blanks would be sentences.
-_UNSPACED = re.compile(r"[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\uaa7f]")
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,7 @@ class Counter:
         tokens, lost = self.counts(texts)
         english = self._english([other for _, other in sentences])
         letters = sum(map(_letters, texts))
-        unspaced = sum(len(_UNSPACED.findall(text)) for text in texts) > letters / 2
+        unspaced = sum(len(unspaced_letters().findall(text)) for text in texts) > letters / 2
         words = sum(len(text.split()) for text in texts)
         return Price(
             len(texts), tokens / max(english, 1), None if unspaced else tokens / max(words, 1), lost / max(letters, 1)

@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from panglot.data.scripts import joins_sentences, letters_in, unspaced_letters
+
 #: What a courteous question begins with; the question follows unchanged.
 PLEASE = {
     "en": "Please tell me: ", "ar": "من فضلك أخبرني: ", "bn": "দয়া করে আমাকে বলুন: ", "de": "Bitte sag mir: ",
@@ -39,9 +41,6 @@ ZERO = {
     "pa": 0x0A66, "ps": 0x06F0, "sa": 0x0966, "ta": 0x0BE6, "te": 0x0C66, "th": 0x0E50, "ur": 0x06F0,
 }  # fmt: skip
 
-#: Languages that set no blank between sentences, and a wide colon.
-DENSE = frozenset({"ja", "zh", "zh-Hant", "yue"})
-
 #: Languages whose i is not the capital I.
 DOTTED = frozenset({"az", "crh", "kk-Latn", "tr", "tt-Latn"})
 
@@ -52,7 +51,7 @@ OWN_MARKS = {"el": ";\u037e", "hy": "\u055e"}
 
 def blank(language: str) -> str:
     """Return what stands between two sentences."""
-    return "" if language in DENSE else " "
+    return "" if joins_sentences(language) else " "
 
 
 def lower(text: str, language: str) -> str:
@@ -224,7 +223,7 @@ def _topic(now: Versions, material: Material) -> Iterable[Versions]:
     both = shared(material.original.english, material.original.other)
     if not both:
         return []
-    colon = "：" if now.language in DENSE else ": "
+    colon = "：" if joins_sentences(now.language) else ": "
     return [replace(now, english=f"{both[0]}: {now.english}", other=both[0] + colon + now.other)]
 
 
@@ -267,17 +266,14 @@ def _word(now: Versions, material: Material) -> Iterable[Versions]:
     return [replace(now, other=other) for other in kept[:WORDS]]
 
 
-_RUN_ON = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
-_HAN = re.compile(r"[\u3400-\u9fff]")
-
-
 def _replaced(text: str, target: str, word: str) -> str:
     """Return ``text`` with an English word for ``target``; where words are set apart, for whole ones only.
 
     Where they run on, short ones are left alone: they may be a part of another word.
     """
-    if _RUN_ON.search(target):
-        return text.replace(target, word) if len(target) >= (2 if _HAN.search(target) else 4) else text
+    if unspaced_letters().search(target):
+        least = 2 if letters_in(target, ["Hani"]) else 4
+        return text.replace(target, word) if len(target) >= least else text
     return re.sub(rf"(?<!\w){re.escape(target)}(?!\w)", lambda _: word, text)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from panglot._errors import PanglotError
 from panglot.data.language import code, identifier
-from panglot.datasets.facts import script_of
+from panglot.data.scripts import script_of
 from panglot.debiasing.encoder import Detector
 
 if TYPE_CHECKING:

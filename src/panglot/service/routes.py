@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
-import langcodes
 from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from panglot import __version__
 from panglot._errors import PanglotError
 from panglot.data.language import name
+from panglot.data.scripts import is_right_to_left, script_of
 from panglot.search.request import MODES, MOST, SearchRequest
 from panglot.search.result import Mode
 from panglot.service.errors import DOCUMENTED, Json, of_panglot
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 LONGEST = 10_000
 """Characters of a question."""
-RIGHT_TO_LEFT = frozenset({"Adlm", "Arab", "Hebr", "Mand", "Nkoo", "Rohg", "Samr", "Syrc", "Thaa"})
 
 ABOUT: dict[Mode, str] = {
     "plain": "The pool as it is: the cosine of question and passage.",
@@ -133,11 +132,7 @@ def direction(code: str) -> Literal["ltr", "rtl"]:
     >>> [direction(code) for code in ("ar", "he", "az", "az-Arab", "ks-Deva", "")]
     ['rtl', 'rtl', 'ltr', 'rtl', 'ltr', 'ltr']
     """
-    try:
-        script = langcodes.Language.get(code).maximize().script
-    except ValueError:
-        return "ltr"
-    return "rtl" if script in RIGHT_TO_LEFT else "ltr"
+    return "rtl" if is_right_to_left(script_of(code)) else "ltr"
 
 
 class Searchable(Protocol):

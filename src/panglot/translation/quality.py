@@ -10,20 +10,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-import langcodes
-
 from panglot.data.language import code as code_of
 from panglot.data.language import identifier
+from panglot.data.scripts import letters_in, members, script_of, script_of_letter, unspaced_letters
 
 _WORD = re.compile(r"\w+(?:\u200c\w+)*")
-# Ranges of scripts that are written without blanks between words.
-_UNSPACED = re.compile(
-    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
-)
-_WEIGHTS = (("CJK", 3.0), ("HANGUL", 2.0), ("KATAKANA", 1.5), ("HIRAGANA", 1.5), ("ETHIOPIC", 1.7))
+# How many letters of an alphabet a character is worth.
+_WEIGHTS = {"Hani": 3.0, "Hang": 2.0, "Kana": 1.5, "Hira": 1.5, "Ethi": 1.7}
 
 # Their marks are often not written.
-_LEFT_OUT = {"COMBINING", "ARABIC", "HEBREW", "VARIATION"}
+_OPTIONAL_MARKS = {"", "Arab", "Hebr"}
 
 
 def words(text: str) -> list[str]:
@@ -34,7 +30,7 @@ def words(text: str) -> list[str]:
     """
     found: list[str] = []
     for word in _WORD.findall(unicodedata.normalize("NFC", text).casefold()):
-        if not _UNSPACED.search(word):
+        if not unspaced_letters().search(word):
             found.append(word)
             continue
         for letter in word:
@@ -57,20 +53,10 @@ def weight(text: str) -> float:
 
 
 @lru_cache(maxsize=65536)
-def script(letter: str) -> str:
-    """Return the first word of a letter's Unicode name, which for most is its script.
-
-    >>> script("é"), script("я"), script("谁")
-    ('LATIN', 'CYRILLIC', 'CJK')
-    """
-    return unicodedata.name(letter, "").split(" ", 1)[0].split("-", 1)[0]
-
-
-@lru_cache(maxsize=65536)
 def _weight(letter: str) -> float:
-    if not letter.isalnum() and (unicodedata.category(letter)[0] != "M" or script(letter) in _LEFT_OUT):
+    if not letter.isalnum() and (unicodedata.category(letter)[0] != "M" or script_of_letter(letter) in _OPTIONAL_MARKS):
         return 0.0
-    return next((value for name, value in _WEIGHTS if script(letter) == name), 1.0)
+    return _WEIGHTS.get(script_of_letter(letter), 1.0)
 
 
 _LONG = 3
@@ -141,7 +127,7 @@ def names_lost(source: str, translation: str, language: str) -> float:
         return 0.0
     letters = [letter for letter in translation if letter.isalpha()]
     first = next(letter for letter in source if letter.isalpha())
-    same = bool(letters) and sum(script(c) == script(first) for c in letters) > len(letters) / 2
+    same = bool(letters) and len(letters_in(translation, [script_of_letter(first)])) > len(letters) / 2
     if not same:
         return 0.0
     starts = {_plain(word)[:_START] for word in _NAME_WORD.findall(translation)}
@@ -229,15 +215,6 @@ def repetition(text: str) -> int:
     return best
 
 
-#: Scripts by ISO 15924 code, as Unicode's names of letters begin.
-_SCRIPTS = {
-    "Arab": {"ARABIC"}, "Armn": {"ARMENIAN"}, "Beng": {"BENGALI"}, "Cyrl": {"CYRILLIC"}, "Deva": {"DEVANAGARI"},
-    "Ethi": {"ETHIOPIC"}, "Geor": {"GEORGIAN"}, "Grek": {"GREEK"}, "Gujr": {"GUJARATI"}, "Guru": {"GURMUKHI"},
-    "Hans": {"CJK"}, "Hant": {"CJK"}, "Hebr": {"HEBREW"}, "Jpan": {"CJK", "HIRAGANA", "KATAKANA"},
-    "Khmr": {"KHMER"}, "Knda": {"KANNADA"}, "Kore": {"HANGUL", "CJK"}, "Laoo": {"LAO"}, "Latn": {"LATIN"},
-    "Mlym": {"MALAYALAM"}, "Mymr": {"MYANMAR"}, "Orya": {"ORIYA"}, "Sinh": {"SINHALA"}, "Taml": {"TAMIL"},
-    "Telu": {"TELUGU"}, "Thai": {"THAI"}, "Tibt": {"TIBETAN"},
-}  # fmt: skip
 #: Languages that py3langid takes for one another.
 _ALIKE = (
     {"nb", "no", "nn", "da"}, {"bs", "hr", "sr", "sh", "cnr", "sl"}, {"id", "ms", "zsm", "jv"}, {"gl", "pt"},
@@ -258,12 +235,11 @@ def wrong_script(text: str, target: str, share: float) -> bool:
     >>> wrong_script("How are you?", "ru", 0.5), wrong_script("Как дела?", "ru", 0.5)
     (True, False)
     """
-    wanted = _scripts(target)
-    letters = [letter for letter in text if letter.isalpha()]
+    wanted = script_of(target)
+    letters = "".join(letter for letter in text if letter.isalpha())
     if not wanted or not letters:
         return False
-    own = [letter for letter in letters if script(letter) in wanted]
-    return weight("".join(own)) < share * weight("".join(letters))
+    return weight("".join(letters_in(text, members(wanted)))) < share * weight(letters)
 
 
 def wrong_language(text: str, target: str, *, letters: int, sure: float) -> str | None:
@@ -295,12 +271,6 @@ def answers_in(found: Sequence[str], given: Sequence[str], source: str, target: 
     if wrong_language(" ".join(given), source, letters=0, sure=0.5):
         return None
     return wrong_language(whole, target, letters=0, sure=0.9)
-
-
-@lru_cache(maxsize=256)
-def _scripts(language: str) -> frozenset[str]:
-    tag = langcodes.Language.get(language).maximize()
-    return frozenset(_SCRIPTS.get(tag.script or "", ()))
 
 
 def _rank(text: str) -> list[tuple[str, float]]:

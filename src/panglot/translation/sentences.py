@@ -7,10 +7,9 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from panglot.data.scripts import joins_sentences
 from panglot.data.sentences import spans
 
-# No blank between sentences is written in these; Thai, Lao, Khmer and Burmese do write one.
-_UNSPACED = {"zh", "ja", "yue", "wuu", "hsn", "bo", "dz"}
 #: Letters of a sentence, at most: engines cut the rest off, or take minutes for it.
 LONGEST = 600
 _BREAKS = re.compile(r"[\s,;:،؛，、；：।]")
@@ -62,7 +61,7 @@ def joined(pieces: Pieces, translations: tuple[str, ...] | list[str], target: st
     >>> joined(cut("Wer? Ich.", "de"), ["Who?", "Me."], "en"), joined(cut("Wer? Ich.", "de"), ["谁?", "我。"], "zh")
     ('Who? Me.', '谁?我。')
     """
-    unspaced = target.split("-", 1)[0] in _UNSPACED
+    unspaced = joins_sentences(target)
     parts = [pieces.between[0]]
     last = len(translations) - 1
     for place, (translation, gap) in enumerate(zip(translations, pieces.between[1:], strict=True)):

@@ -15,14 +15,13 @@ from click.testing import CliRunner
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from panglot._errors import PanglotError
-from panglot.cli.languages import languages_command
+from panglot.cli.languages import languages_command, profiles, to_markdown
 from panglot.data.language import canonical
+from panglot.data.scripts import commonest_script, is_right_to_left, script_of
 from panglot.datasets.card import CARDS
-from panglot.datasets.facts import _RIGHT_TO_LEFT, commonest_script, facts, family, known_languages, script_of
+from panglot.datasets.languages import facts, family, known_languages
 from panglot.datasets.translations import SETS, parallel_texts
 from panglot.encoders.tokenizers import Counter, open_counter
-from panglot.report.markdown import languages_to_markdown
-from panglot.study.profiles import profiles
 
 PAGE = Path(__file__).parents[2] / "docs" / "languages.md"
 
@@ -105,7 +104,7 @@ def test_the_command_writes_json_and_the_page(data: Path, model: Path, tmp_path:
     assert done.exit_code == 0, done.output
     figures = json.loads(done.stdout)
     assert [each["code"] for each in figures["languages"]] == ["sw", "zh-Hant"]
-    assert languages_to_markdown(figures) == page.read_text("utf-8")
+    assert to_markdown(figures) == page.read_text("utf-8")
     assert (
         "| `sw` | Swahili | Kiswahili | Latin (Latn) | ltr | Niger-Kordofanian › Atlantic-Congo › Bantu |"
         in page.read_text("utf-8")
@@ -162,7 +161,7 @@ def test_directions_are_those_of_the_letters(data_dir: Path) -> None:
         rtl = sum(unicodedata.bidirectional(letter) in ("R", "AL") for letter in text)
         script = facts(code, [text]).script
         seen[code] = script
-        assert (rtl > len(text) / 2) == (script in _RIGHT_TO_LEFT), code
+        assert (rtl > len(text) / 2) == is_right_to_left(script), code
         # SIB's own codes tell the script.
         assert commonest_script([text]) in {script, "Hani", "Hira", "Kana", "Hang", ""}, code
     assert len(seen) == 205
