@@ -43,7 +43,7 @@ class Panglot:
         from panglot.search.document import Document
         from panglot.search.storage.local.store import EmbeddedStore
 
-        store = EmbeddedStore.create(folder, spaces=("plain",), dimension=vectors.shape[1])
+        store = EmbeddedStore.create(folder, vector_fields=("plain",), dimension=vectors.shape[1])
         with store.bulk():
             for rows, piece in cut(vectors):
                 documents = [Document(str(row), f"Text {row}.", language=language(row)) for row in rows]

@@ -104,15 +104,15 @@ def test_what_is_written_as_json_lines_comes_back(
     named = ("id", "text", "title", "language", "group")
     for document, row in zip((each for part in pieces for each in part), rows, strict=True):
         assert [getattr(document, name) for name in named] == [row.get(name, "") for name in named]
-        assert document.fields == {name: value for name, value in row.items() if name not in named}
-        assert [type(value) for value in document.fields.values()] == [type(row[name]) for name in document.fields]
+        assert document.metadata == {name: value for name, value in row.items() if name not in named}
+        assert [type(value) for value in document.metadata.values()] == [type(row[name]) for name in document.metadata]
 
 
 def test_a_language_is_detected_where_nobody_says_it(tmp_path: Path) -> None:
     rows = [{"id": code or "none", "text": GERMAN, "language": code} for code in ("", *sorted(NO_LANGUAGE))]
     told: list[str] = []
     path = written(tmp_path, "a.jsonl", lines([*rows, {"id": "en", "text": GERMAN, "language": "en"}]))
-    found = [document for piece in read_documents(path, tell=told.append) for document in piece]
+    found = [document for piece in read_documents(path, progress=told.append) for document in piece]
     assert [document.language for document in found] == ["de"] * 5 + ["en"]
     assert told == ["6 documents; languages detected: de 5"]
     assert read([Document("1", "x", "Das Dokument wird jetzt auf dem Drucker gedruckt")])[0].language == "de"
@@ -177,7 +177,7 @@ def test_a_wrong_row_is_told_with_its_place(tmp_path: Path, values: object, mess
     ],
 )
 def test_a_wrong_file_is_told(tmp_path: Path, name: str, data: bytes, message: str) -> None:
-    with pytest.raises(PanglotError, match=rf"{name}.*{message}.*To mend it"):
+    with pytest.raises(PanglotError, match=rf"{name}.*{message}.*Fix"):
         read(written(tmp_path, name, data))
 
 

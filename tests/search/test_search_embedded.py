@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from search_store_model import DIMENSION, SPACES, Dice, Model, agree, unit
+from search_store_model import DIMENSION, VECTOR_FIELDS, Dice, Model, agree, unit
 from search_store_writer import operations
 
 from panglot import PanglotError
@@ -29,7 +29,7 @@ WIDE = 384
 
 
 def made(folder: Path, seed: int = 0, calls: int = 6) -> tuple[EmbeddedStore, Model]:
-    store, model = EmbeddedStore.create(folder, spaces=SPACES, dimension=DIMENSION), Model()
+    store, model = EmbeddedStore.create(folder, vector_fields=VECTOR_FIELDS, dimension=DIMENSION), Model()
     for _ in islice(zip(operations(seed, store), operations(seed, model), strict=True), calls):
         pass
     return store, model
@@ -45,7 +45,7 @@ def clusters(count: int, seed: int = 0) -> Vectors:
 
 
 def filled(folder: Path, vectors: Vectors, languages: tuple[str, ...] = ("de", "en", "ja")) -> EmbeddedStore:
-    store = EmbeddedStore.create(folder, spaces=("plain",), dimension=vectors.shape[1])
+    store = EmbeddedStore.create(folder, vector_fields=("plain",), dimension=vectors.shape[1])
     documents = [
         Document(f"{row:05}", f"text {row}", language=languages[row % len(languages)]) for row in range(len(vectors))
     ]
@@ -67,7 +67,7 @@ def test_a_kill_loses_nothing_that_was_acknowledged_and_keeps_nothing_by_half(ki
     for seed in range(kills):
         folder = tmp_path / "store"
         shutil.rmtree(folder, ignore_errors=True)
-        EmbeddedStore.create(folder, spaces=SPACES, dimension=DIMENSION)
+        EmbeddedStore.create(folder, vector_fields=VECTOR_FIELDS, dimension=DIMENSION)
         command = [sys.executable, str(Path(__file__).with_name("search_store_writer.py")), str(folder), str(seed)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as child:
             assert child.stdout
@@ -132,7 +132,7 @@ def test_a_reader_keeps_its_version_until_it_asks_for_the_newest(
     writer, model = made(tmp_path)
     reader, old = EmbeddedStore(tmp_path), Model()
     old.upsert(list(model.documents.values()), {
-        space: np.stack([model.kept[space][each] for each in model.documents]) for space in SPACES
+        field: np.stack([model.kept[field][each] for each in model.documents]) for field in VECTOR_FIELDS
     })  # fmt: skip
     assert not reader.refresh()
     dice = Dice(21)
@@ -148,7 +148,7 @@ def test_a_reader_keeps_its_version_until_it_asks_for_the_newest(
 
 def test_two_writers_take_turns(tmp_path: Path) -> None:
     """Neither loses what the other wrote, from threads with stores of their own."""
-    EmbeddedStore.create(tmp_path, spaces=("plain",), dimension=DIMENSION)
+    EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=DIMENSION)
     one = unit(np.ones((1, DIMENSION)))
 
     def write(name: str) -> None:
@@ -244,7 +244,7 @@ def test_one_piece_in_bulk_is_written_again_for_its_graph_only(
 ) -> None:
     monkeypatch.setattr(graph, "SMALLEST", smallest)
     monkeypatch.setattr(graph, "VISITS", 0)
-    store = EmbeddedStore.create(tmp_path, spaces=("plain",), dimension=DIMENSION)
+    store = EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=DIMENSION)
     before = store._current().manifest.version
     with store.bulk():
         store.upsert([Document(str(row), "x") for row in range(30)], {"plain": Dice(0).vectors(30)})
@@ -253,7 +253,7 @@ def test_one_piece_in_bulk_is_written_again_for_its_graph_only(
 
 
 def test_segments_stay_few(tmp_path: Path) -> None:
-    store = EmbeddedStore.create(tmp_path, spaces=("plain",), dimension=DIMENSION)
+    store = EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=DIMENSION)
     one = unit(np.ones((1, DIMENSION)))
     for number in range(40):
         store.upsert([Document(str(number % 30), "x")], {"plain": one})
@@ -264,8 +264,8 @@ def test_segments_stay_few(tmp_path: Path) -> None:
 def test_damage_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "SMALLEST", 10)
     monkeypatch.setattr(graph, "VISITS", 0)
-    vectors = {space: Dice(0).vectors(30) for space in SPACES}
-    store = EmbeddedStore.create(tmp_path / "store", spaces=SPACES, dimension=DIMENSION)
+    vectors = {vector_field: Dice(0).vectors(30) for vector_field in VECTOR_FIELDS}
+    store = EmbeddedStore.create(tmp_path / "store", vector_fields=VECTOR_FIELDS, dimension=DIMENSION)
     store.upsert([Document(str(number), "x") for number in range(30)], vectors)
     store.delete(["3"])
     store.close()

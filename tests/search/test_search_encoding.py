@@ -62,7 +62,7 @@ def test_the_second_call_encodes_nothing(tmp_path: Path) -> None:
     encoder, told = Made(tmp_path / "log"), list[str]()
     first = vectors_of(10, encoder, tmp_path / "shards")
     assert encoder.calls() == ["d0 4", "d4 4", "d8 2"]
-    list(encode_documents(pieces(10), encoder, tmp_path / "shards", tell=told.append))
+    list(encode_documents(pieces(10), encoder, tmp_path / "shards", progress=told.append))
     assert vectors_of(10, encoder, tmp_path / "shards").tobytes() == first.tobytes()
     assert len(encoder.calls()) == 3
     assert told == ["shards encoded: 0; there already: 3"]
@@ -93,7 +93,7 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path, damage: str) -> None:
     raw = path.read_bytes()
     bad = {"cut": raw[:-1], "bit": bytes([*raw[:-40], raw[-40] ^ 1, *raw[-39:]]), "empty": b""}
     path.write_bytes(bad.get(damage, other.read_bytes()))
-    done = list(encode_documents(pieces(10), encoder, tmp_path / "shards", tell=told.append))
+    done = list(encode_documents(pieces(10), encoder, tmp_path / "shards", progress=told.append))
     assert np.concatenate([vectors for _, vectors in done]).tobytes() == first.tobytes()
     assert contents(tmp_path / "shards") == good
     assert len(encoder.calls()) == 4
@@ -215,7 +215,7 @@ def test_a_model_makes_the_same_bytes_in_a_shard_of_its_own_process(small_model:
     here, there = (list(encode_documents([made], encoder, tmp_path / on, on=on)) for on in ("", "processes:1"))
     for (_, ours), (_, theirs) in zip(here, there, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    texts = [document.passage for document in made[:4]]
+    texts = [document.full_text for document in made[:4]]
     assert np.array_equal(here[0][1], encoder.encode(texts, "passage"))
     assert encoded(encoder, "k", ["i"] * 4, texts, ["en"] * 4) == encoded(encoder, "k", ["j"] * 4, texts, ["de"] * 4)
 

@@ -60,9 +60,9 @@ def test_a_question_is_answered_in_every_language(folder: Path) -> None:
             answer = index.search(row["text"], k=4, mode=mode)
             assert (answer.language, answer.detected) == ("de", True)
             found[mode] += sum(hit.document.group == row["group"] for hit in answer.hits)
-        folded = index.search(row["text"], k=1, mode="centered", fold=True)
+        folded = index.search(row["text"], k=1, mode="centered", collapse=True)
         first.append(folded.hits[0].document.group == row["group"])
-        assert folded.hits[0].document.fields == {"source": "starter"}
+        assert folded.hits[0].document.metadata == {"source": "starter"}
     # Of 48 translations that answer, this many are among the first four.
     assert found["centered"] > found["plain"]
     assert found["balanced"] > found["plain"]

@@ -80,29 +80,34 @@ class Index:
         self.store = cast("Store", _Store())
         self.threads: set[str] = set()
         self.refreshed = 0
-        self.rows = self.encoder.encode([document.passage for document in DOCUMENTS], "passage")
+        self.rows = self.encoder.encode([document.full_text for document in DOCUMENTS], "passage")
         self.encoder.batches.clear()
         self.encoder.entered.clear()
 
-    def answer(self, question: str, vector: Vectors, wish: SearchRequest, sentences: Any = None) -> SearchResult:
+    @property
+    def searcher(self) -> Index:
+        return self
+
+    def search(self, request: SearchRequest, vector: Vectors, sentence_encoder: Any = None) -> SearchResult:
         self.threads.add(threading.current_thread().name)
-        if "broken" in question:
-            raise RuntimeError(question)
-        if wish.highlight:
-            sentences.encode([question] * wish.k, "passage")
+        if "broken" in request.query:
+            raise RuntimeError(request.query)
+        if request.highlight:
+            sentence_encoder.encode([request.query] * request.k, "passage")
         scores = (self.rows @ vector).tolist()
         best = sorted(range(len(scores)), key=lambda row: -scores[row])
-        rows = [row for row in best if not wish.languages or DOCUMENTS[row].language in wish.languages][: wish.k]
+        rows = [row for row in best if not request.languages or DOCUMENTS[row].language in request.languages]
         hits = tuple(
             Hit(
                 DOCUMENTS[row], rank, scores[row], {"cosine": scores[row]},
-                {DOCUMENTS[row].language: DOCUMENTS[row].id}, (0, 5) if wish.highlight else None,
+                {DOCUMENTS[row].language: DOCUMENTS[row].id}, (0, 5) if request.highlight else None,
             )
-            for rank, row in enumerate(rows, 1)
+            for rank, row in enumerate(rows[: request.k], 1)
         )  # fmt: skip
         shares = {"en": (0.5, 0.5), "de": (0.5, 0.25)}
         seconds = {"search": 0.001, "rank": 0.002}
-        return SearchResult(question, wish.language or "en", not wish.language, wish.mode, hits, shares, seconds)
+        language, detected = request.language or "en", not request.language
+        return SearchResult(request.query, language, detected, request.mode, hits, shares, seconds)
 
     def refresh(self) -> bool:
         self.refreshed += 1

@@ -1,13 +1,14 @@
-"""An index judged without labels: whose languages fill the results, and what would make them fairer.
+"""The bias of an index without labels: which languages fill the results, and which ranking mode would be fairer.
 
-The questions are titles, or first sentences, of the documents themselves, in every language that the same group has; or
-questions given in several languages. What a question was taken from, and all its translations, are no results of it:
-what is left says nothing but which languages the ranking likes. Whether the translations are found is told apart.
+The queries are titles or first sentences of the documents, in every language that the same group has, or queries that
+are given in several languages. The document that a query was taken from and its translations do not count as results:
+what remains shows nothing but which languages the ranking prefers. Whether the translations are found is a figure of
+its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,42 +22,61 @@ from panglot.evaluation import bias
 from panglot.evaluation.bias import rank_correlation
 from panglot.evaluation.ranks import Ranks
 from panglot.evaluation.settings import language_means
+from panglot.search.ranking.modes import MODES, Mode
+from panglot.search.request import SearchRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     import numpy.typing as npt
 
-    from panglot.search.document import Document
+    from panglot.search.document import Document, ScoredDocument
     from panglot.search.index import Index
-    from panglot.search.ranking.candidates import Candidate
-    from panglot.search.result import Mode
+
+__all__ = ["AuditQuery", "Ranking", "advice", "audit_bias", "figures", "rank_others", "read_queries", "sample_queries"]
 
 DEPTH = 100
-"""How deep the rankings are looked at."""
+"""Ranks that are looked at."""
 
 CUT = 10
 """Hits of which shares are taken."""
 
 FAIR = 1.25
-"""A self-preference up to this, and down to its inverse, is called fair."""
+"""A self-preference between the inverse of this and this counts as fair."""
 
 ENOUGH = 0.8
-"""Share of translations found from which on training is not advised."""
+"""If a mode is fair and finds this share of the translations, training is not recommended."""
 
 Figures = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Result:
-    """What one mode found for one question.
+class AuditQuery:
+    """One query in one language.
 
     Attributes:
-        languages: Of the documents found, without the question's own group, best first.
-        groups: Their groups; of one without a group its id.
-        places: Where the versions of its own group in other languages stand, from 1, by language; those that are not
-            among the first :data:`DEPTH` are not there.
+        group: Shared by its translations.
+        language: Its language.
+        text: Its text.
+        versions: Languages by id, of the document that it was taken from and of the translations of that.
+    """
+
+    group: str
+    language: str
+    text: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What one mode found for one query, without the versions of what the query was taken from.
+
+    Attributes:
+        languages: Of the documents found, best first.
+        groups: Their groups; for a document without one, a name of its own.
+        places: The rank, by language, of the query's versions in other languages. Those beyond :data:`DEPTH` are
+            missing.
     """
 
     languages: tuple[str, ...]
@@ -64,83 +84,82 @@ class Result:
     places: Mapping[str, int]
 
 
-def judge(
+def audit_bias(
     index: Index,
-    questions: Sequence[Question],
-    modes: Sequence[Mode] = ("plain", "centered", "balanced"),
+    queries: Sequence[AuditQuery],
+    modes: Sequence[Mode] = tuple(name for name, mode in MODES.items() if not mode.requires),
     *,
-    tell: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Figures:
-    """Return the bias of an index by ranking mode, and what would help.
+    """Return the language bias of an index by ranking mode, and advice.
 
     Args:
         index: The index.
-        questions: What is asked, such as :func:`panglot.search.audit.sampled` draws it.
-        modes: The ranking modes.
-        tell: Called with a line for people before each long step.
+        queries: For example from :func:`sample_queries`.
+        modes: The ranking modes, ``plain`` among them; by default all that need no further options.
+        progress: Called with a line for people before each long step.
 
     Returns:
-        ``{"questions", "languages", "pool", "modes": {mode: figures}, "advice": [sentence, …]}``.
+        ``{"queries", "languages", "pool", "modes": {mode: figures}, "advice": [sentence, …]}``.
     """
-    from panglot.search.request import SearchRequest
-
-    if tell is not None:
-        tell(f"{len(questions)} questions to {len(index):,} documents")
-    vectors = index.encode([each.text for each in questions])
     counts = index.counts()
-    depth = DEPTH + max((len(each.versions) for each in questions), default=0) + 1
+    progress(f"{len(queries)} queries to {sum(counts.values()):,} documents")
+    vectors = index.encode([each.text for each in queries])
+    # The versions of a query are dropped from its ranking, and DEPTH others must remain.
+    depth = DEPTH + max((len(each.versions) for each in queries), default=0) + 1
     found: dict[str, Figures] = {}
     for mode in modes:
-        wish = SearchRequest(mode=mode).check()
-        ranked = index.candidates(vectors, [each.language for each in questions], wish, depth, tuple(counts))
-        results = [result(rows[:depth], each) for rows, each in zip(ranked, questions, strict=True)]
-        found[mode] = figures(questions, results, counts)
+        lists = index.searcher.candidates(
+            vectors, [each.language for each in queries], SearchRequest(mode=mode), depth, tuple(counts)
+        )
+        rankings = [rank_others(ranked[:depth], query) for ranked, query in zip(lists, queries, strict=True)]
+        found[mode] = figures(queries, rankings, counts)
     return {
-        "questions": len(questions),
-        "languages": sorted({each.language for each in questions}),
+        "queries": len(queries),
+        "languages": sorted({each.language for each in queries}),
         "pool": counts,
         "modes": found,
         "advice": advice(found),
     }
 
 
-def result(ranked: Sequence[Candidate], question: Question) -> Result:
-    """Return what is left of a ranking without the question's own group, and where its translations stand."""
-    others = [each for each in ranked if each.id not in question.versions][:DEPTH]
+def rank_others(ranked: Sequence[ScoredDocument], query: AuditQuery) -> Ranking:
+    """Return a ranking without the query's own versions, and the ranks of its translations."""
+    others: list[ScoredDocument] = []
     places: dict[str, int] = {}
-    ahead = 0
     for each in ranked:
-        if each.id not in question.versions:
-            ahead += 1
-        elif each.language != question.language and ahead < DEPTH:
-            # Its rank among what is no version of it: versions do not stand in each other's way.
-            places.setdefault(each.language, ahead + 1)
-    return Result(
-        tuple(each.language for each in others), tuple(each.group or f"\0{each.id}" for each in others), places
-    )
+        if each.id not in query.versions:
+            others.append(each)
+        elif each.language != query.language and len(others) < DEPTH:
+            # Ranks among documents that are no version: versions do not push each other down.
+            places.setdefault(each.language, len(others) + 1)
+    others = others[:DEPTH]
+    # A NUL cannot begin a group, so that a document without one does not share the name of a group.
+    groups = tuple(each.group or f"\0{each.id}" for each in others)
+    return Ranking(tuple(each.language for each in others), groups, places)
 
 
-def figures(questions: Sequence[Question], results: Sequence[Result], counts: Mapping[str, int]) -> Figures:
+def figures(queries: Sequence[AuditQuery], rankings: Sequence[Ranking], counts: Mapping[str, int]) -> Figures:
     """Return one mode's figures: ``self_preference@10``, ``rank_correlation``, ``translation_found@10``, and tables.
 
     Args:
-        questions: What was asked.
-        results: What was found for each.
+        queries: What was asked.
+        rankings: What was found for each query.
         counts: Documents by language.
     """
-    ranks = as_ranks(questions, results, counts)
+    ranks = _as_ranks(queries, rankings, counts)
     languages, asked = ranks.languages, ranks.question_language
     shares = language_means(bias.head_shares(ranks, CUT), asked, len(languages))[0]
-    own = bias.self_preference(ranks, CUT)
-    pairs: dict[str, dict[str, list[float]]] = {}
-    for question, each in zip(questions, results, strict=True):
-        for code in sorted({code for code in question.versions.values() if code != question.language}):
-            within = float(each.places.get(code, DEPTH + 1) <= CUT)
-            pairs.setdefault(question.language, {}).setdefault(code, []).append(within)
+    preference = language_means(bias.self_preference(ranks, CUT), asked, len(languages))[0]
+    pairs: dict[str, dict[str, list[bool]]] = {}
+    for query, each in zip(queries, rankings, strict=True):
+        for code in sorted({code for code in query.versions.values() if code != query.language}):
+            found = each.places.get(code, DEPTH + 1) <= CUT
+            pairs.setdefault(query.language, {}).setdefault(code, []).append(found)
     matrix = {x: {y: float(np.mean(found)) for y, found in row.items()} for x, row in pairs.items()}
     cells = [value for row in matrix.values() for value in row.values()]
     return {
-        f"self_preference@{CUT}": _mean(language_means(own, asked, len(languages))[0]),
+        f"self_preference@{CUT}": _mean(preference),
         "rank_correlation": _mean(rank_correlation(ranks)),
         f"translation_found@{CUT}": float(np.mean(cells)) if cells else None,
         f"language_share@{CUT}": {
@@ -149,33 +168,31 @@ def figures(questions: Sequence[Question], results: Sequence[Result], counts: Ma
             if np.isfinite(row).all()
         },
         f"self_preference@{CUT}_by_language": {
-            code: value
-            for code, value in zip(languages, language_means(own, asked, len(languages))[0].tolist(), strict=True)
-            if np.isfinite(value)
+            code: value for code, value in zip(languages, preference.tolist(), strict=True) if np.isfinite(value)
         },
         f"translation_found@{CUT}_by_pair": matrix,
         "pool_share": {code: number / sum(counts.values()) for code, number in counts.items()},
     }
 
 
-def as_ranks(questions: Sequence[Question], results: Sequence[Result], counts: Mapping[str, int]) -> Ranks:
-    """Return results in the form that the measures of bias take; without relevant passages, which nobody knows."""
-    languages = tuple(sorted({*counts, *(each.language for each in questions)}))
+def _as_ranks(queries: Sequence[AuditQuery], rankings: Sequence[Ranking], counts: Mapping[str, int]) -> Ranks:
+    """Return rankings in the form that the measures of bias take, without relevant documents, which are unknown."""
+    languages = tuple(sorted({*counts, *(each.language for each in queries)}))
     number = {code: row for row, code in enumerate(languages)}
-    depth = min((len(each.groups) for each in results), default=0)
+    depth = min((len(each.groups) for each in rankings), default=0)
     groups: dict[str, int] = {}
     asked: dict[str, int] = {}
-    rows = [(number[code], groups.setdefault(group, len(groups))) for each in results
+    rows = [(number[code], groups.setdefault(group, len(groups))) for each in rankings
             for code, group in zip(each.languages[:depth], each.groups[:depth], strict=True)]  # fmt: skip
-    spoken, grouped = np.array(rows, np.int64).reshape(-1, 2).T
+    document_language, document_group = np.array(rows, np.int64).reshape(-1, 2).T
     none = np.zeros(0, np.int64)
-    top = np.arange(len(rows), dtype=np.int32).reshape(len(results), depth)
+    top = np.arange(len(rows), dtype=np.int32).reshape(len(rankings), depth)
     return Ranks(
         languages=languages,
-        question_language=np.array([number[each.language] for each in questions], np.int64),
-        question_group=np.array([asked.setdefault(each.group, len(asked)) for each in questions], np.int64),
-        passage_language=spoken,
-        passage_group=grouped,
+        question_language=np.array([number[each.language] for each in queries], np.int64),
+        question_group=np.array([asked.setdefault(each.group, len(asked)) for each in queries], np.int64),
+        passage_language=document_language,
+        passage_group=document_group,
         pool=np.array([counts.get(code, 0) for code in languages], np.int64),
         question=none, passage=none, grade=none, within=none, pooled=none,
         top=top,
@@ -184,37 +201,38 @@ def as_ranks(questions: Sequence[Question], results: Sequence[Result], counts: M
 
 
 def advice(modes: Mapping[str, Figures]) -> list[str]:
-    """Return in sentences what the figures of some modes, ``plain`` among them, say to do.
+    """Return in sentences what the figures of some modes, ``plain`` among them, suggest to do.
 
     >>> fair = {"self_preference@10": 1.1, "translation_found@10": 0.9}
     >>> biased = {"self_preference@10": 4.0, "translation_found@10": 0.3}
     >>> for line in advice({"plain": biased, "centered": fair}):
     ...     print(line)
-    Of the first 10, 4.0 times as many as of the pool are in the language of the question.
-    The mode centered helps: it makes that 1.1 times, and 90% of the translations are among the first 10 instead of 30%.
+    The first 10 contain 4.0 times as many documents in the query's language as the pool does.
+    The mode centered reduces this to 1.1 times, and finds 90% of the translations among the first 10 instead of 30%.
     >>> advice({"plain": fair})
-    ['Of the first 10, 1.1 times as many as of the pool are in the language of the question: no mode is needed.']
+    ["The first 10 contain 1.1 times as many documents in the query's language as the pool does. No mode is needed."]
     """
-    kind, found = f"self_preference@{CUT}", f"translation_found@{CUT}"
+    preference, found = f"self_preference@{CUT}", f"translation_found@{CUT}"
     plain = modes["plain"]
-    if plain[kind] is None:
-        return ["No question is in a language of the documents, so that none can be preferred."]
-    said = f"Of the first {CUT}, {plain[kind]:.1f} times as many as of the pool are in the language of the question"
-    if is_fair(plain):
-        return [f"{said}: no mode is needed."]
-    lines = [f"{said}."]
-    rest = [mode for mode in modes if mode != "plain" and unfairness(modes[mode]) < unfairness(plain)]
-    if rest:
-        # What is found counts before what is fair: a ranking at random is fair.
-        best = max(rest, key=lambda mode: (round((modes[mode][found] or 0) / 0.05), -unfairness(modes[mode])))
+    if plain[preference] is None:
+        return ["No query is in a language of the documents, so that none can be preferred."]
+    fact = f"The first {CUT} contain {plain[preference]:.1f} times as many documents in the query's language as the "
+    if _is_fair(plain):
+        return [f"{fact}pool does. No mode is needed."]
+    lines = [f"{fact}pool does."]
+    fairer = [mode for mode in modes if mode != "plain" and _unfairness(modes[mode]) < _unfairness(plain)]
+    if fairer:
+        # What is found comes before what is fair: a random ranking is fair.
+        best = max(fairer, key=lambda mode: (round((modes[mode][found] or 0) / 0.05), -_unfairness(modes[mode])))
         after = modes[best]
         gain = (
-            f", and {after[found]:.0%} of the translations are among the first {CUT} instead of {plain[found]:.0%}"
+            f", and finds {after[found]:.0%} of the translations among the first {CUT} instead of {plain[found]:.0%}"
             if after[found] is not None
             else ""
         )
-        lines.append(f"The mode {best} helps: it makes that {after[kind]:.1f} times{gain}.")
-        if is_fair(after) and (after[found] is None or after[found] >= ENOUGH):
+        verb = "reduces" if after[preference] < plain[preference] else "raises"
+        lines.append(f"The mode {best} {verb} this to {after[preference]:.1f} times{gain}.")
+        if _is_fair(after) and (after[found] is None or after[found] >= ENOUGH):
             return lines
     lines.append(
         "Training on parallel text with hybrid batches goes further: panglot train MODEL --batches hybrid-row."
@@ -222,12 +240,11 @@ def advice(modes: Mapping[str, Figures]) -> list[str]:
     return lines
 
 
-def is_fair(found: Figures) -> bool:
-    """Whether a mode prefers or avoids the question's language by no more than :data:`FAIR`."""
-    return unfairness(found) <= float(np.log(FAIR))
+def _is_fair(found: Figures) -> bool:
+    return _unfairness(found) <= float(np.log(FAIR))
 
 
-def unfairness(found: Figures) -> float:
+def _unfairness(found: Figures) -> float:
     """Return how far a mode's self-preference is from 1, in either direction, as a logarithm."""
     return float(abs(np.log(max(found[f"self_preference@{CUT}"], 1e-3))))
 
@@ -237,73 +254,53 @@ def _mean(values: npt.NDArray[np.float64]) -> float | None:
     return float(known.mean()) if len(known) else None
 
 
-@dataclass(frozen=True)
-class Question:
-    """One question in one language.
+def sample_queries(documents: Iterable[Sequence[Document]], number: int = 50, seed: int = 0) -> list[AuditQuery]:
+    """Return the titles of some documents as queries, in each language of their group.
 
-    Attributes:
-        group: The same for its translations.
-        language: Its language.
-        text: What is asked.
-        versions: Ids of the documents that it was taken from, and of their translations, with their languages.
-    """
-
-    group: str
-    language: str
-    text: str
-    versions: Mapping[str, str]
-
-
-def sampled(documents: Iterator[list[Document]], number: int = 50, seed: int = 0) -> list[Question]:
-    """Return questions out of documents: of some groups, or documents without one, each version's title.
-
-    Where a document has no title, its first sentence is taken. Groups in two languages or
-    more come first; where there are none, documents of each language are drawn.
+    For a document without a title, its first sentence is taken. Groups in two languages or more are sampled; if there
+    are none, documents of each language.
 
     Args:
         documents: All documents, in pieces.
-        number: Groups, or documents of each language, at most.
-        seed: Draws them.
+        number: At most so many groups, or documents of each language.
+        seed: Of the sample.
 
     Raises:
-        PanglotError: No document has a title or sentence that could be asked.
+        PanglotError: No document has a title or a sentence.
     """
     groups: dict[str, list[tuple[str, str, str]]] = {}
     for piece in documents:
         for each in piece:
             key = f"g{each.group}" if each.group else f"d{each.id}"
-            groups.setdefault(key, []).append((each.id, each.language, _asked(each)))
+            groups.setdefault(key, []).append((each.id, each.language, _query_text(each)))
     parallel = [key for key, found in groups.items() if len({code for _, code, text in found if text}) > 1]
+    by_language: dict[str, list[str]] = {}
+    for key, found in groups.items():
+        if not parallel and found[0][2]:
+            by_language.setdefault(found[0][1], []).append(key)
     generator = np.random.default_rng(seed)
-    if parallel:
-        chosen = [parallel[row] for row in sorted(generator.permutation(len(parallel))[:number].tolist())]
-    else:
-        by_language: dict[str, list[str]] = {}
-        for key, found in groups.items():
-            if found[0][2]:
-                by_language.setdefault(found[0][1], []).append(key)
-        chosen = [
-            keys[row]
-            for _, keys in sorted(by_language.items())
-            for row in sorted(generator.permutation(len(keys))[:number].tolist())
-        ]
-    questions: list[Question] = []
+    chosen = [
+        keys[row]
+        for keys in ([parallel] if parallel else [keys for _, keys in sorted(by_language.items())])
+        for row in sorted(generator.permutation(len(keys))[:number].tolist())
+    ]
+    queries: list[AuditQuery] = []
     for key in chosen:
         versions = {name: code for name, code, _ in groups[key]}
         texts = {code: text for _, code, text in reversed(groups[key]) if text}
-        questions += [Question(key, code, text, versions) for code, text in sorted(texts.items())]
-    if not questions:
-        raise PanglotError("no document has a title or a sentence to ask", hint="give questions (`--questions`)")
-    return questions
+        queries += [AuditQuery(key, code, text, versions) for code, text in sorted(texts.items())]
+    if not queries:
+        raise PanglotError("no document has a title or a sentence to ask", hint="give queries with `--queries`")
+    return queries
 
 
-def read_questions(path: Path) -> list[Question]:
-    """Read JSON lines of ``group, language, text``: the same question in several languages shares its group.
+def read_queries(path: Path) -> list[AuditQuery]:
+    """Read JSON lines of ``group, language, text``: the same query in several languages shares its group.
 
     Raises:
         PanglotError: A line is broken; the message names file, line and field.
     """
-    found: list[Question] = []
+    found: list[AuditQuery] = []
     for line, text in numbered_lines(path):
         value: Any = parse_json(text, path, line)
         if not isinstance(value, dict):
@@ -311,18 +308,19 @@ def read_questions(path: Path) -> list[Question]:
         row: dict[str, object] = value
         for name in ("group", "language", "text"):
             if not str(row.get(name) or "").strip():
-                raise PanglotError("missing or empty", file=path, line=line, field=name, hint="fill it in")
+                raise PanglotError(f"`{name}` is missing or empty", file=path, line=line, field=name, hint="add it")
         try:
             code = canonical(str(row["language"]))
         except PanglotError as error:
             raise PanglotError(error.problem, file=path, line=line, field="language", hint=error.hint) from error
-        found.append(Question(str(row["group"]), code, str(row["text"]), {}))
+        found.append(AuditQuery(str(row["group"]), code, str(row["text"]), {}))
     if not found:
-        raise PanglotError("no question", file=path, hint='write lines of {"group", "language", "text"}')
+        raise PanglotError("the file has no query", file=path, hint='write lines of {"group", "language", "text"}')
     return found
 
 
-def _asked(document: Document) -> str:
+def _query_text(document: Document) -> str:
+    """Return the title or first sentence of a document; empty if it has less than two letters or digits."""
     found = spans(document.text, document.language or "en")
     text = document.title.strip() or (document.text[slice(*found[0])] if found else "")
     return text if sum(letter.isalnum() for letter in text) > 1 else ""

@@ -1,4 +1,4 @@
-"""``index.json``: what an index folder says of itself."""
+"""``index.json``, which describes an index folder, and the check that queries get the documents' model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ALIKE = 0.99
 
 @dataclass(frozen=True)
 class IndexMetadata:
-    """What stands in ``index.json``.
+    """What ``index.json`` holds.
 
     Attributes:
         model: What :func:`panglot.load` opens; empty for an encoder that was given as an object.
@@ -35,7 +35,7 @@ class IndexMetadata:
         fingerprint: Of the encoder of plain vectors.
         probe: Its vector of :data:`PROBE`, as a question.
         dimension: Length of the vectors.
-        spaces: Those of the store.
+        vector_fields: Names of the vector fields of the store.
         store: Where it is; empty: in the folder.
         documents: How many there were when it was built.
         panglot: The version that built it.
@@ -47,14 +47,14 @@ class IndexMetadata:
     fingerprint: str
     probe: tuple[float, ...]
     dimension: int
-    spaces: tuple[str, ...]
+    vector_fields: tuple[str, ...]
     store: str
     documents: int
     panglot: str = __version__
     format: int = FORMAT
 
     def save(self, folder: Path) -> None:
-        """Write it; from then on the folder is an index."""
+        """Write it, last of all: from then on the folder is an index."""
         write_json(folder / NAME, asdict(self))
 
     @classmethod
@@ -67,19 +67,21 @@ class IndexMetadata:
         path = folder / NAME
         try:
             found: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            found["probe"], found["spaces"] = tuple(map(float, found["probe"])), tuple(map(str, found["spaces"]))
-            head = cls(**found)
+            found["probe"] = tuple(map(float, found["probe"]))
+            # Until November 2026, the vector fields were called spaces.
+            found["vector_fields"] = tuple(map(str, found.pop("spaces", None) or found["vector_fields"]))
+            metadata = cls(**found)
         except (FileNotFoundError, NotADirectoryError) as error:
             half = (folder / "shards").is_dir()
             hint = "go on with the same `panglot index`" if half else "make one with `panglot index`"
             raise PanglotError("half of an index" if half else "no index here", file=folder, hint=hint) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise PanglotError(f"damaged: {error}", file=path, hint="build the index again") from error
-        if head.format != FORMAT:
+        if metadata.format != FORMAT:
             raise PanglotError(
-                f"written by panglot {head.panglot} in another format", file=path, hint="build the index again"
+                f"written by panglot {metadata.panglot} in another format", file=path, hint="build the index again"
             )
-        return head
+        return metadata
 
 
 def is_index(folder: str | Path) -> bool:
@@ -87,7 +89,7 @@ def is_index(folder: str | Path) -> bool:
     return (Path(folder) / NAME).is_file()
 
 
-def opened(model: str | Path | Encoder, engine: str = "torch") -> tuple[Encoder, Encoder, str]:
+def open_encoder(model: str | Path | Encoder, engine: str = "torch") -> tuple[Encoder, Encoder, str]:
     """Return an encoder, the one behind it that gives plain vectors, and the name by which it opens again.
 
     Raises:
@@ -109,17 +111,17 @@ def probed(base: Encoder) -> tuple[float, ...]:
     return tuple(round(float(number), 6) for number in found[0])
 
 
-def check_model(head: IndexMetadata, base: Encoder, folder: Path) -> None:
+def check_model(metadata: IndexMetadata, base: Encoder, folder: Path) -> None:
     """Make sure that questions are encoded as the documents were.
 
     Raises:
         PanglotError: The encoder gives other vectors than the one that the index was built with.
     """
-    if base.fingerprint == head.fingerprint:
+    if base.fingerprint == metadata.fingerprint:
         return
     vector: Vectors = base.encode([PROBE], "question")[0]
-    if len(vector) != head.dimension or float(vector @ np.asarray(head.probe)) < ALIKE:
+    if len(vector) != metadata.dimension or float(vector @ np.asarray(metadata.probe)) < ALIKE:
         raise PanglotError(
-            f"it was built with {head.name}, of which {base.name} is no copy", file=folder, field="model",
-            hint=f"open it with that model{f', {head.model}' if head.model else ''}",
+            f"the index was built with {metadata.name}, and {base.name} is not a copy of it",
+            file=folder, field="model", hint=f"open it with {metadata.model or 'that encoder'}",
         )  # fmt: skip

@@ -1,11 +1,10 @@
-"""The language of a question, where nobody says it."""
+"""Detect the language of a query that does not name it."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from panglot._errors import PanglotError
 from panglot.data.language import code, identifier
 from panglot.data.scripts import script_of
 from panglot.debiasing.encoder import Detector
@@ -31,13 +30,13 @@ def near(language: str, languages: Iterable[str]) -> list[str]:
     return [language] if language in known else [code for code in known if code.partition("-")[0] == base]
 
 
-def language_of(question: str, languages: Iterable[str]) -> str:
-    """Return the language of a question.
+def language_of(query: str, languages: Iterable[str]) -> str:
+    """Return the language of a query.
 
-    It is looked for among the languages given and English; a question that is surely in another language is in that.
+    It is looked for among the languages given and English; a query that is surely in another language is in that.
 
     Args:
-        question: Its text.
+        query: Its text.
         languages: Canonical codes: those of the documents and of the reader.
 
     >>> language_of("Wie drucke ich eine Tabelle?", ["de", "nl", "sv"])
@@ -51,20 +50,14 @@ def language_of(question: str, languages: Iterable[str]) -> str:
     if not near(USUAL, known):
         known.add(USUAL)
     usual = near(USUAL, known)[0]
-    if not any(letter.isalpha() for letter in question):
+    if not any(letter.isalpha() for letter in query):
         return usual
     detector = _detector(tuple(sorted(known)))
-    found = detector.detect(question)
+    found = detector.detect(query)
     if not found:
-        label, share = identifier().rank(question)[0]
-        found = (code(label) if share >= SURE else None) or detector.detect(question, least=0) or usual
-    return usual if question.isascii() and script_of(found) not in ("Latn", "") else found
-
-
-def check_question(question: object) -> None:
-    """Raise a :class:`PanglotError` where a question is no text, or an empty one."""
-    if not isinstance(question, str) or not question.strip():
-        raise PanglotError("the question is empty", field="question", hint="ask something")
+        label, share = identifier().rank(query)[0]
+        found = (code(label) if share >= SURE else None) or detector.detect(query, least=0) or usual
+    return usual if query.isascii() and script_of(found) not in ("Latn", "") else found
 
 
 @lru_cache(maxsize=16)

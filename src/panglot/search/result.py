@@ -1,15 +1,15 @@
-"""What a search gives back."""
+"""What a search returns."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from panglot.search.document import Document
 
-Mode = Literal["plain", "centered", "balanced", "reader"]
-"""How languages are weighed; see :mod:`panglot.search.ranking.modes`."""
+if TYPE_CHECKING:
+    from panglot.search.ranking.modes import Mode
 
 
 @dataclass(frozen=True)
@@ -18,18 +18,18 @@ class Hit:
 
     Attributes:
         document: The document.
-        rank: From 1.
-        score: What the ranking sorted by; comparable within one answer only.
-        why: What the score was made of, such as ``cosine``, ``language`` (what the mode added), ``lexical``,
-            ``reranker``; in the order in which they were applied.
-        languages: With folding, the ids of the group's found versions by language, this one's first; else its own.
-        highlight: Begin and end, in characters of the text, of the sentence that answers best; None where not asked.
+        rank: Counted from 1.
+        score: What the results are sorted by; comparable within one result only.
+        explanation: What the score consists of, in the order in which it was applied: ``cosine``, ``language`` (what
+            the mode added), ``dense`` and ``lexical`` (reciprocal ranks), ``reranker``.
+        languages: If results are collapsed, the ids of the group's documents by language, this one first; else its own.
+        highlight: Begin and end of the best sentence in characters of the text; None if it was not asked for.
     """
 
     document: Document
     rank: int
     score: float
-    why: Mapping[str, float]
+    explanation: Mapping[str, float]
     languages: Mapping[str, str] = field(default_factory=dict[str, str])
     highlight: tuple[int, int] | None = None
 
@@ -44,27 +44,27 @@ class Hit:
             "text": document.text,
             "language": document.language,
             "languages": dict(self.languages),
-            "fields": dict(document.fields),
-            "why": {name: round(float(part), 6) for name, part in self.why.items()},
+            "metadata": dict(document.metadata),
+            "explanation": {name: round(float(part), 6) for name, part in self.explanation.items()},
             "highlight": list(self.highlight) if self.highlight else None,
         }
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The hits for one question.
+    """The hits for one query.
 
     Attributes:
-        question: As it was asked.
-        language: Of the question, given or detected.
+        query: As it was asked.
+        language: Of the query, given or detected.
         detected: Whether it was detected.
         mode: The ranking mode.
         hits: Best first.
-        shares: For each language of the pool searched, its share of the hits and its share of the pool.
-        seconds: Spent, by stage: ``encode``, ``search``, ``rank``.
+        shares: For each language that was searched, its share of the hits and its share of the documents.
+        seconds: Time spent by stage: ``encode``, ``search``, ``rank``.
     """
 
-    question: str
+    query: str
     language: str
     detected: bool
     mode: Mode
@@ -75,7 +75,7 @@ class SearchResult:
     def as_json(self) -> dict[str, Any]:
         """Return it as `panglot search` with `--json` and ``/search`` give it; see docs/search-service.md."""
         return {
-            "question": self.question,
+            "query": self.query,
             "language": self.language,
             "detected": self.detected,
             "mode": self.mode,
@@ -83,3 +83,17 @@ class SearchResult:
             "shares": {code: {"hits": hits, "pool": pool} for code, (hits, pool) in self.shares.items()},
             "seconds": {stage: round(float(spent), 6) for stage, spent in self.seconds.items()},
         }
+
+
+def language_shares(found: Sequence[str], counts: Mapping[str, int]) -> dict[str, tuple[float, float]]:
+    """Return each language's share of the hits and of the documents.
+
+    Args:
+        found: The language of each hit.
+        counts: Documents by language.
+
+    >>> language_shares(["de", "de", "fr", "de"], {"de": 50, "fr": 150})
+    {'de': (0.75, 0.25), 'fr': (0.25, 0.75)}
+    """
+    total = max(sum(counts.values()), 1)
+    return {code: (found.count(code) / max(len(found), 1), number / total) for code, number in counts.items()}

@@ -1,118 +1,176 @@
-"""From a question's vector to hits: candidates, matching words, folding, a second look, the best sentence."""
+"""From a query's vector to hits: candidates, matching words, collapsing, reranking, the best sentence."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import TYPE_CHECKING
 
-from panglot.search.ranking.candidates import Candidate, Entry, fold, scored, unfolded, unscored
-from panglot.search.ranking.modes import space
-from panglot.search.ranking.reranking import DEPTH, Reranker, reranked
-from panglot.search.result import Hit
-from panglot.search.storage.store import Found
+from panglot.search.document import ScoredDocument
+from panglot.search.query_language import language_of, near
+from panglot.search.ranking.candidates import adjusted, collapsed, find_candidates
+from panglot.search.ranking.modes import MODES
+from panglot.search.ranking.reranking import DEPTH, best_sentences, reranked
+from panglot.search.ranking.stats import center
+from panglot.search.result import Hit, SearchResult, language_shares
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
+    from panglot.debiasing.transform import Debiasing
     from panglot.encoders.protocol import Encoder, Vectors
-    from panglot.search.index import Index
+    from panglot.search.document import Document
+    from panglot.search.ranking.lexical import LexicalIndex
+    from panglot.search.ranking.reranking import Reranker
     from panglot.search.request import SearchRequest
     from panglot.search.storage.store import Store
 
-DEEPEST = 10_000
-"""Candidates at most: folding may ask for more than hits are wanted."""
+__all__ = ["Searcher"]
+
+MAX_DEPTH = 10_000
+"""Collapsing searches deeper than the number of results, but no deeper than this."""
+
+MAX_HIGHLIGHTS = 50
+"""Hits whose best sentence is looked for: each costs the encoding of all its sentences."""
 
 
-def entries_of(
-    index: Index, question: str, vector: Vectors, language: str, wish: SearchRequest, want: int, pool: Sequence[str]
-) -> list[Entry]:
-    """Return what may become hits, with the versions of each: as many as are wanted, or all there are.
+@dataclass(frozen=True)
+class Searcher:
+    """Answer requests from the parts of an index.
 
-    Args:
-        index: Where to search.
-        question: Its text.
-        vector: Its plain vector.
-        language: Its language.
-        wish: How to search, checked.
-        want: How many.
-        pool: The languages of the documents.
+    Attributes:
+        store: Documents and vectors.
+        encoder: Gives plain vectors; encodes sentences of highlights.
+        debiasing: Turns plain vectors of queries into centered ones.
+        lexical: The index of words, for hybrid search.
+        reranker: The cross-encoder that has the last word on the first 50, or None.
     """
-    depth = want * 4 if wish.fold else want
-    while True:
-        found = index.candidates(vector[None], [language], wish, depth, pool)[0]
-        there_are_more = len(found) >= depth
-        if wish.lexical:
-            found = with_words(index, question, vector, language, wish, found, depth)
-        # What is behind the first ones has gaps, but may be a version of one of them.
-        entries = fold(found)[: len(fold(found[:depth]))] if wish.fold else unfolded(found[:depth])
-        if len(entries) >= want or not there_are_more or depth >= DEEPEST:
-            return entries[:want]
-        depth = min(depth * 4, DEEPEST)
+
+    store: Store
+    encoder: Encoder
+    debiasing: Debiasing
+    lexical: LexicalIndex
+    reranker: Reranker | None = None
+
+    def search(self, request: SearchRequest, vector: Vectors, sentence_encoder: Encoder | None = None) -> SearchResult:
+        """Return the best documents for a request; nothing is encoded, except for highlights.
+
+        Args:
+            request: What to search for, and how.
+            vector: The plain vector of its query, shape ``[dimension]``.
+            sentence_encoder: Encodes the sentences of highlights instead of :attr:`encoder`.
+
+        Raises:
+            PanglotError: The request is wrong.
+        """
+        begin = perf_counter()
+        counts = self.store.counts()
+        request = _with_known_forms(request.validate(), counts)
+        language = request.language or language_of(request.query, (*counts, *request.preferred_languages))
+        second_look = self.reranker is not None or request.hybrid
+        ranked = self._ranked(
+            request, vector, language, tuple(counts), max(request.k, DEPTH) if second_look else request.k
+        )
+        searched = perf_counter()
+        if self.reranker is None:
+            ranked = ranked[: request.k]
+        found = zip(ranked, self.store.get([each.id for each in ranked]), strict=True)
+        # A document that another process deleted a moment ago is no hit.
+        documents = {each.id: document for each, document in found if document is not None}
+        ranked = [each for each in ranked if each.id in documents]
+        if self.reranker is not None:
+            texts = [documents[each.id].full_text for each in ranked]
+            ranked = reranked(ranked, self.reranker.scores(request.query, texts))[: request.k]
+        hits = self._hits(request, vector, ranked, documents, sentence_encoder or self.encoder)
+        seconds = {"search": searched - begin, "rank": perf_counter() - searched}
+        pool = {code: count for code, count in counts.items() if not request.languages or code in request.languages}
+        shares = language_shares([hit.document.language for hit in hits], pool)
+        return SearchResult(request.query, language, not request.language, request.mode, hits, shares, seconds)
+
+    def candidates(
+        self, vectors: Vectors, languages: Sequence[str], request: SearchRequest, depth: int, pool: Collection[str]
+    ) -> list[list[ScoredDocument]]:
+        """Return candidates by the mode alone for many queries at once; see :func:`find_candidates`.
+
+        Args:
+            vectors: Plain vectors of the queries, shape ``[queries, dimension]``.
+            languages: The language of each query.
+            request: A validated request.
+            depth: How many.
+            pool: The languages of the documents.
+        """
+        return find_candidates(self.store, self.query_vectors(vectors, languages, request), request, depth, pool)
+
+    def query_vectors(self, vectors: Vectors, languages: Sequence[str], request: SearchRequest) -> Vectors:
+        """Return plain vectors of queries in the vector field of a request's mode, shape ``[queries, dimension]``."""
+        centered = MODES[request.mode].vector_field == "centered"
+        return center(self.debiasing, vectors, languages, "question") if centered else vectors
+
+    def _ranked(
+        self, request: SearchRequest, vector: Vectors, language: str, pool: Sequence[str], count: int
+    ) -> list[ScoredDocument]:
+        """Return the first ``count`` documents, or versions of one, or all there are."""
+        depth = count * 4 if request.collapse else count
+        while True:
+            found = self.candidates(vector[None], [language], request, depth, pool)[0]
+            more_remain = len(found) >= depth
+            if request.hybrid:
+                found = self._with_words(request, vector, language, found, depth)
+            ranked = found[:depth]
+            if request.collapse:
+                # Behind the first ``depth`` there are gaps, but what is there may be a version of one of them.
+                ranked = collapsed(found)[: len(collapsed(ranked))]
+            if len(ranked) >= count or not more_remain or depth >= MAX_DEPTH:
+                return ranked[:count]
+            depth = min(depth * 4, MAX_DEPTH)
+
+    def _with_words(
+        self, request: SearchRequest, vector: Vectors, language: str, found: Sequence[ScoredDocument], depth: int
+    ) -> list[ScoredDocument]:
+        """Return the first ``depth`` candidates and the documents that share words with the query, fused."""
+        from panglot.search.ranking.lexical import fused
+
+        matches = self.lexical.search(request.query, language, DEPTH)
+        known = {each.id for each in found}
+        missing = [name for name in matches if name not in known]
+        # Matches that the vectors did not find need their cosines too, for the mode ranks all of them.
+        vectors = self.store.vectors(MODES[request.mode].vector_field, missing)
+        cosines = vectors @ self.query_vectors(vector[None], [language], request)[0]
+        more = [
+            ScoredDocument(each.id, cosine, each.language, each.group)
+            for each, cosine in zip(self.store.get(missing), cosines.tolist(), strict=True)
+            if each is not None and (not request.languages or each.language in request.languages)
+        ]
+        known.update(each.id for each in more)
+        ranked = adjusted([*found, *more], request)
+        matching = set(matches)
+        kept = [each for rank, each in enumerate(ranked) if rank < depth or each.id in matching]
+        return fused(kept, [name for name in matches if name in known])
+
+    def _hits(
+        self,
+        request: SearchRequest,
+        vector: Vectors,
+        ranked: Sequence[ScoredDocument],
+        documents: dict[str, Document],
+        sentence_encoder: Encoder,
+    ) -> tuple[Hit, ...]:
+        marks: list[tuple[int, int] | None] = [None] * len(ranked)
+        if request.highlight:
+            first = [documents[each.id] for each in ranked[:MAX_HIGHLIGHTS]]
+            marks[: len(first)] = best_sentences(sentence_encoder, vector, first)
+        return tuple(
+            Hit(documents[each.id], rank, each.score, each.explanation, each.versions or {each.language: each.id}, mark)
+            for rank, (each, mark) in enumerate(zip(ranked, marks, strict=True), 1)
+        )
 
 
-def with_words(
-    index: Index,
-    question: str,
-    vector: Vectors,
-    language: str,
-    wish: SearchRequest,
-    found: Sequence[Candidate],
-    depth: int,
-) -> list[Candidate]:
-    """Return the first candidates and the documents that share words with the question, fused.
+def _with_known_forms(request: SearchRequest, languages: Collection[str]) -> SearchRequest:
+    """Return a request in the documents' languages: ``en`` becomes ``en-US`` if only that is there."""
 
-    Args:
-        index: Where to search.
-        question: Its text.
-        vector: Its plain vector.
-        language: Its language.
-        wish: How to search, checked.
-        found: Candidates, of which the first ``depth`` are right.
-        depth: How many that are.
-    """
-    from panglot.search.ranking.lexical import fused
+    def forms(codes: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(form for code in codes for form in near(code, languages) or [code]))
 
-    matches = [name for name, _ in index.words().search(question, language, DEPTH)]
-    known = {each.id for each in found}
-    missing = [name for name in matches if name not in known]
-    cosines = index.store.vectors(space(wish.mode), missing) @ index.moved(vector[None], [language], wish)[0]
-    more = [
-        Found(each.id, float(cosine), each.language, each.group)
-        for each, cosine in zip(index.store.get(missing), cosines.tolist(), strict=True)
-        if each is not None and (not wish.languages or each.language in wish.languages)
-    ]
-    there = known | {each.id for each in more}
-    whole = scored([*unscored(found), *more], wish)
-    kept = [each for rank, each in enumerate(whole) if rank < depth or each.id in matches]
-    return fused(kept, [name for name in matches if name in there])
-
-
-def reranked_entries(reranker: Reranker, store: Store, question: str, entries: Sequence[Entry]) -> list[Entry]:
-    """Return entries in the order of a cross-encoder; those whose document is gone are left out."""
-    documents = store.get([each.id for each, _ in entries])
-    kept = [(entry, each) for entry, each in zip(entries, documents, strict=True) if each is not None]
-    versions = {entry[0].id: entry[1] for entry, _ in kept}
-    scores = reranker.scores(question, [each.passage for _, each in kept])
-    return [(each, versions[each.id]) for each in reranked([entry[0] for entry, _ in kept], scores)]
-
-
-HIGHLIGHTS = 50
-"""Hits whose best sentence is looked for, at most."""
-
-
-def hits_of(
-    index: Index, vector: Vectors, wish: SearchRequest, entries: Sequence[Entry], sentences: Encoder
-) -> list[Hit]:
-    """Return entries as hits, with their documents and, where wished, the best sentences of the first of them."""
-    documents = index.store.get([each.id for each, _ in entries])
-    # A document that was deleted a moment ago is no hit.
-    there = [(*entry, each) for entry, each in zip(entries, documents, strict=True) if each is not None]
-    marks: list[tuple[int, int] | None] = [None] * len(there)
-    if wish.highlight:
-        from panglot.search.ranking.reranking import best_sentences
-
-        first = [document for _, _, document in there[:HIGHLIGHTS]]
-        marks[: len(first)] = best_sentences(sentences, vector, first)
-    return [
-        Hit(document, rank, each.score, each.why, versions, mark)
-        for rank, ((each, versions, document), mark) in enumerate(zip(there, marks, strict=True), 1)
-    ]
+    language = next(iter(near(request.language, languages)), request.language) if request.language else ""
+    preferred = forms(request.preferred_languages)
+    return replace(request, language=language, languages=forms(request.languages), preferred_languages=preferred)

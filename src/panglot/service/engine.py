@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from panglot.service.routes import Searchable
 
 LOG = logging.getLogger(__name__)
-ASKED = frozenset({"question", *(field.name for field in fields(SearchRequest))})
+ASKED = frozenset(field.name for field in fields(SearchRequest))
 """Fields of a request: an error that names another one is not the client's."""
 AT_ONCE = 32
 """Sentences that are encoded together for highlights."""
@@ -91,15 +91,15 @@ class Engine:
             encoded = await self._encoded(kind, texts, sizes, notes)
         return encoded.vectors, sum(sizes)
 
-    async def search(self, question: str, wish: SearchRequest, notes: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer to a question as JSON."""
-        sizes = [tokens(question)]
+    async def search(self, request: SearchRequest, notes: dict[str, Any]) -> dict[str, Any]:
+        """Return the result of a request as JSON."""
+        sizes = [tokens(request.query)]
         with self.admission.enter(sum(sizes)):
-            encoded = await self._encoded("question", [question], sizes, notes)
+            encoded = await self._encoded("question", [request.query], sizes, notes)
             begun = time.monotonic()
             gone = threading.Event()
             sentences = Sentences(self.index.encoder, self._model, gone)
-            work = functools.partial(self.index.answer, question, encoded.vectors[0], wish, sentences)
+            work = functools.partial(self.index.searcher.search, request, encoded.vectors[0], sentences)
             try:
                 answer = await self.ranked(work)
             finally:

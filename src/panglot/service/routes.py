@@ -12,8 +12,8 @@ from panglot import __version__
 from panglot._errors import PanglotError
 from panglot.data.language import name
 from panglot.data.scripts import is_right_to_left, script_of
-from panglot.search.request import MODES, MOST, SearchRequest
-from panglot.search.result import Mode
+from panglot.search.ranking.modes import MODES, Mode
+from panglot.search.request import SearchRequest
 from panglot.service.errors import DOCUMENTED, Json, of_panglot
 from panglot.service.middleware import NOTES
 from panglot.service.waiting import outcome
@@ -31,13 +31,6 @@ if TYPE_CHECKING:
 LONGEST = 10_000
 """Characters of a question."""
 
-ABOUT: dict[Mode, str] = {
-    "plain": "The pool as it is: the cosine of question and passage.",
-    "centered": "Each language's mean is taken away first.",
-    "balanced": "Scores are calibrated by language, so that none is crowded out.",
-    "reader": "The reader's languages get a little on top.",
-}
-
 Code = Annotated[str, Field(max_length=64)]
 Codes = Annotated[list[Code], Field(max_length=500)]
 
@@ -47,27 +40,27 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    question: str = Field(min_length=1, max_length=LONGEST, description="In any language")
-    k: int = Field(10, ge=1, le=MOST, description="Hits, at most")
+    query: str = Field(min_length=1, max_length=LONGEST, description="In any language")
+    k: int = Field(10, ge=1, le=1000, description="Hits, at most")
     language: Code = Field("", description="Of the question, BCP 47; empty: it is detected")
     languages: Codes = Field([], description="Only passages in these; none: in all")
     mode: Mode = Field(SearchRequest.mode, description="How languages are weighed")
-    reader: Codes = Field([], description="The languages that the reader prefers, for the mode reader")
-    weight: float = Field(
-        SearchRequest.weight, ge=0, le=2, allow_inf_nan=False, description="What these get on top of the cosine"
+    preferred_languages: Codes = Field([], description="The languages that the mode preferred prefers")
+    boost: float = Field(
+        SearchRequest.boost, ge=0, le=2, allow_inf_nan=False, description="What these get on top of the cosine"
     )
-    fold: bool = Field(default=False, description="Translations of one passage as one hit")
-    lexical: bool = Field(default=False, description="Count matching words of the question's language too")
+    collapse: bool = Field(default=False, description="Translations of one passage as one hit")
+    hybrid: bool = Field(default=False, description="Count matching words of the question's language too")
     highlight: bool = Field(default=False, description="Mark the best sentence of each hit")
 
-    @field_validator("question")
+    @field_validator("query")
     @classmethod
-    def _says_something(cls, question: str) -> str:
-        if not question.strip():
-            raise ValueError("the question is blank")
-        return question
+    def _says_something(cls, query: str) -> str:
+        if not query.strip():
+            raise ValueError("the query is blank")
+        return query
 
-    @field_validator("languages", "reader", mode="before")
+    @field_validator("languages", "preferred_languages", mode="before")
     @classmethod
     def _with_commas(cls, codes: Any) -> Any:
         """Take ``de,fr`` for two codes: an address is easier to write so."""
@@ -76,15 +69,14 @@ class Asked(BaseModel):
             return given
         return [part.strip() for code in given for part in code.split(",") if part.strip()]
 
-    def wish(self) -> SearchRequest:
+    def request(self) -> SearchRequest:
         """Return how to search.
 
         Raises:
             RequestError: A language does not exist, or the mode lacks what it needs.
         """
-        fields = self.model_dump(exclude={"question", "languages", "reader"})
         try:
-            return SearchRequest(**fields, languages=tuple(self.languages), reader=tuple(self.reader)).check()
+            return SearchRequest(**self.model_dump()).validate()
         except PanglotError as error:
             raise of_panglot(error) from error
 
@@ -93,7 +85,7 @@ def add_search(app: FastAPI, engine: Engine) -> None:
     """Add the routes."""
 
     async def answer(asked: Asked, request: Request) -> Json:
-        work = engine.search(asked.question, asked.wish(), request.scope[NOTES])
+        work = engine.search(asked.request(), request.scope[NOTES])
         return Json(await outcome(work, request, engine.limits.seconds))
 
     @app.post("/search", responses=DOCUMENTED, summary="Search the index")
@@ -122,7 +114,7 @@ def describe(model: str, counts: dict[str, int]) -> dict[str, Any]:
             {"code": code, "name": name(code), "direction": direction(code), "documents": n, "share": n / total}
             for code, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
         ],
-        "modes": [{"name": mode, "about": ABOUT[mode]} for mode in MODES],
+        "modes": [{"name": mode, "about": MODES[mode].summary} for mode in MODES],
     }
 
 
@@ -133,6 +125,14 @@ def direction(code: str) -> Literal["ltr", "rtl"]:
     ['rtl', 'rtl', 'ltr', 'rtl', 'ltr', 'ltr']
     """
     return "rtl" if is_right_to_left(script_of(code)) else "ltr"
+
+
+class Ranker(Protocol):
+    """What ranks documents, such as :class:`panglot.search.searcher.Searcher`."""
+
+    def search(self, request: SearchRequest, vector: Vectors, sentence_encoder: Encoder | None = None) -> SearchResult:
+        """Rank the documents for an encoded query, shape ``[dimension]``."""
+        ...
 
 
 class Searchable(Protocol):
@@ -148,10 +148,9 @@ class Searchable(Protocol):
         """What keeps its documents."""
         ...
 
-    def answer(
-        self, question: str, vector: Vectors, wish: SearchRequest, sentences: Encoder | None = None
-    ) -> SearchResult:
-        """Rank the documents for an encoded question, shape ``[dimension]``; ``sentences`` encodes for highlights."""
+    @property
+    def searcher(self) -> Ranker:
+        """What ranks its documents."""
         ...
 
     def refresh(self) -> bool:

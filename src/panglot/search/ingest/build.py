@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot._files import explain_write
-from panglot._progress import progress
+from panglot._progress import progress as progress_bar
 from panglot.debiasing import transform
-from panglot.search.document import Document
-from panglot.search.metadata import IndexMetadata, is_index, opened, probed
-from panglot.search.ranking.modes import SPACES
-from panglot.search.ranking.stats import EVERY, LanguageStats, side_shift
+from panglot.debiasing.encoder import Debiased
+from panglot.search.metadata import IndexMetadata, is_index, open_encoder, probed
+from panglot.search.ranking.modes import VECTOR_FIELDS
+from panglot.search.ranking.stats import LanguageStats, center, query_offset
 from panglot.search.storage.local.texts import SCHEMA, as_batch, as_documents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
-    from panglot.debiasing.transform import Debiasing
-    from panglot.encoders.protocol import Encoder, Side, Vectors
+    from panglot.encoders.protocol import Encoder
+    from panglot.search.document import Document
+    from panglot.search.ingest.documents import Documents
 
 
 def kept(pieces: Iterable[Sequence[Document]], path: Path) -> Iterator[Sequence[Document]]:
@@ -49,10 +49,6 @@ def again(path: Path) -> Iterator[list[Document]]:
             yield as_documents(batch)
 
 
-Documents = str | Path | Iterable[Document | Mapping[str, Any]]
-Tell = Callable[[str], None]
-
-
 def build(
     documents: Documents,
     folder: Path,
@@ -61,7 +57,7 @@ def build(
     engine: str,
     store: str,
     on: str,
-    tell: Tell | None,
+    progress: Callable[[str], None] | None,
 ) -> Encoder:
     """Write an index folder and return the encoder of its vectors; see :meth:`panglot.search.index.Index.build`."""
     from panglot.search.ingest.documents import read_documents
@@ -73,46 +69,40 @@ def build(
         raise PanglotError(
             "there is an index already", file=folder, hint="add to it (`--add`), or choose another --output"
         )
-    encoder, base, name = opened(model, engine)
-    say = tell or (lambda _: None)
+    encoder, base, name = open_encoder(model, engine)
+    say = progress or (lambda _: None)
     with explain_write(folder):
         folder.mkdir(parents=True, exist_ok=True)
     probe, shards = probed(base), folder / "shards"
     spool = shards / "documents.arrows"
     if store:  # A wrong address is told before hours of encoding.
-        open_store(store, folder / "store", spaces=SPACES, dimension=len(probe), create=True).close()
+        open_store(store, folder / "store", vector_fields=VECTOR_FIELDS, dimension=len(probe), create=True).close()
 
-    given = kept(read_documents(documents, tell=say), spool)
-    encoded = encode_documents(given, base, shards, on=on, tell=say)
-    with progress("encoding", None, "documents"):
-        pool = LanguageStats.of(
+    given = kept(read_documents(documents, progress=say), spool)
+    encoded = encode_documents(given, base, shards, on=on, progress=say)
+    with progress_bar("encoding", None, "documents"):
+        stats = LanguageStats.of(
             (([each.language for each in piece], vectors) for piece, vectors in encoded), len(probe)
         )
-    total = sum(pool.counts)
+    total = sum(stats.counts)
     if not total:
         raise PanglotError("there is no document", field="documents", hint="look at the file")
-    remedy: Debiasing = getattr(encoder, "remedy", None) or pool.centering(side_shift(base))
-    transform.save(remedy, folder, {"fitted_on": "the documents" if encoder is base else encoder.name})
-    pool.save(folder)
+    debiasing = encoder.remedy if isinstance(encoder, Debiased) else stats.centering(query_offset(base))
+    transform.save(debiasing, folder, {"fitted_on": "the documents" if encoder is base else encoder.name})
+    stats.save(folder)
     if not store and (folder / "store").exists():  # of a build that was stopped
         shutil.rmtree(folder / "store")
-    place = open_store(store, folder / "store", spaces=SPACES, dimension=len(probe), create=True)
-    say(f"writing {total:,} documents in {len(pool.languages) - 1} languages")
+    place = open_store(store, folder / "store", vector_fields=VECTOR_FIELDS, dimension=len(probe), create=True)
+    say(f"writing {total:,} documents in {len(stats.languages) - 1} languages")
     try:
         with place.bulk():
             # Every language's mean is known only now: all that was encoded is met again, from its shards.
             for piece, vectors in encode_documents(again(spool), base, shards, on=on):
                 codes = [each.language for each in piece]
-                place.upsert(piece, {"plain": vectors, "centered": moved(remedy, vectors, codes, "passage")})
+                place.upsert(piece, {"plain": vectors, "centered": center(debiasing, vectors, codes, "passage")})
     finally:
         place.close()
-    IndexMetadata(name, base.name, base.fingerprint, probe, len(probe), SPACES, store, total).save(folder)
+    IndexMetadata(name, base.name, base.fingerprint, probe, len(probe), VECTOR_FIELDS, store, total).save(folder)
     shutil.rmtree(shards, ignore_errors=True)
     say(f"{folder} is written")
     return base
-
-
-def moved(remedy: Debiasing, vectors: Vectors, languages: Sequence[str], side: Side) -> Vectors:
-    """Return the centered vectors of texts; a language that was not fitted is taken for the mean of all."""
-    known = {code: code if remedy.find(code) >= 0 or EVERY not in remedy.languages else EVERY for code in languages}
-    return remedy.apply(vectors, [known[code] for code in languages], side)

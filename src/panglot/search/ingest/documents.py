@@ -22,6 +22,9 @@ from panglot.data.language import NO_LANGUAGE, canonical, code, identifier
 from panglot.data.rows import batches
 from panglot.search.document import Document, Value
 
+Documents = str | Path | Iterable[Document | Mapping[str, Any]]
+"""A file of documents, or documents or mappings with the fields of a file's row."""
+
 Rows = Iterator[tuple[int, dict[str, object]]]
 """The line and the fields of each row."""
 
@@ -134,9 +137,9 @@ def fields_of(made: object, place: str) -> dict[str, object]:
     if not isinstance(made, Document):
         hint = 'give a mapping such as {"id": "1", "text": "…"}, or a panglot.search.document.Document'
         raise PanglotError(f"not a document but {type(made).__name__}", file=place, hint=hint)
-    if taken := [name for name in NAMED if name in made.fields]:
+    if taken := [name for name in NAMED if name in made.metadata]:
         raise PanglotError("a field of metadata has this name", file=place, field=taken[0], hint="rename it")
-    return {**{name: getattr(made, name) for name in NAMED}, **made.fields}
+    return {**{name: getattr(made, name) for name in NAMED}, **made.metadata}
 
 
 def _text(value: object, name: str, file: Path | str, line: int | None) -> str:
@@ -225,9 +228,7 @@ LETTERS = 500
 """How much of a document its language is detected by."""
 
 
-def read_documents(
-    source: str | Path | Iterable[Document | Mapping[str, Any]], *, tell: Callable[[str], None] = lambda _: None
-) -> Iterator[list[Document]]:
+def read_documents(source: Documents, *, progress: Callable[[str], None] = lambda _: None) -> Iterator[list[Document]]:
     """Yield the documents of a file, or of memory, in pieces, in their order.
 
     JSON lines, plain or gzipped, CSV with a head, plain or gzipped, or Parquet, told by the file's name. A row has
@@ -236,7 +237,7 @@ def read_documents(
 
     Args:
         source: The file, or documents, or mappings with the fields of a row.
-        tell: Told at the end how many there were, and which languages were detected.
+        progress: Called at the end with a line about how many there were, and which languages were detected.
 
     Raises:
         PanglotError: At once, if a file's name does not tell what it is. While reading: a file is missing, damaged or
@@ -249,8 +250,8 @@ def read_documents(
     """
     if isinstance(source, str | Path):
         path = Path(source).expanduser()
-        return _pieces(_in_file(path, file_rows(path)), tell)
-    return _pieces(_in_memory(source), tell)
+        return _pieces(_in_file(path, file_rows(path)), progress)
+    return _pieces(_in_memory(source), progress)
 
 
 class _Placed(NamedTuple):
@@ -290,7 +291,7 @@ def _in_memory(documents: Iterable[Document | Mapping[str, Any]]) -> Iterator[_P
         yield _Placed(document(fields_of(each, place), place, None), place, None, lambda: 0)
 
 
-def _pieces(placed: Iterator[_Placed], tell: Callable[[str], None]) -> Iterator[list[Document]]:
+def _pieces(placed: Iterator[_Placed], progress: Callable[[str], None]) -> Iterator[list[Document]]:
     seen, detected, count = IdSet(), Counter[str](), 0
     while piece := list(islice(placed, PIECE)):
         for place in seen.before([each.document.id for each in piece]):
@@ -298,12 +299,12 @@ def _pieces(placed: Iterator[_Placed], tell: Callable[[str], None]) -> Iterator[
         documents = [each.document for each in piece]
         for place, found in enumerate(documents):
             if not found.language:
-                documents[place] = replace(found, language=_language(found.passage))
+                documents[place] = replace(found, language=_language(found.full_text))
                 detected[documents[place].language] += 1
         count += len(piece)
         yield documents
     told = ", ".join(f"{language} {number:,}" for language, number in detected.most_common())
-    tell(f"{count:,} documents" + (f"; languages detected: {told}" if told else ""))
+    progress(f"{count:,} documents" + (f"; languages detected: {told}" if told else ""))
 
 
 def _refuse_twin(placed: _Placed) -> None:

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from panglot._environment import machine
 from panglot._errors import PanglotError
-from panglot._progress import be_quiet, progress
+from panglot._progress import be_quiet
+from panglot._progress import progress as progress_bar
 from panglot.search.ingest.shards import Shard, ShardCache, encoded
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def encode_documents(
     folder: str | Path,
     *,
     on: str = "",
-    tell: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[tuple[list[Document], Vectors]]:
     """Yield documents and their vectors, a shard at a time, in the order of the documents.
 
@@ -58,22 +59,22 @@ def encode_documents(
         folder: Where shards are kept; whoever called may remove it when all is done.
         on: ``""`` for this process, ``processes:N`` for N others on this machine, ``ray`` for the Ray cluster that
             ``RAY_ADDRESS`` names, else one that is started on this machine, ``ray://host:port`` for a cluster far away.
-        tell: Told of damaged shards, and at the end how many were made and how many were there.
+        progress: Called with a line about damaged shards, and at the end how many were made and how many were there.
 
     Raises:
         PanglotError: At once, if ``on`` is none of these. While encoding: the encoder fails, the folder cannot be
             written, a process dies, or Ray is not there.
     """
-    shelf = ShardCache(Path(folder), tell)
-    return _told(_maker(on, encoder, shelf)(_shards(documents, encoder.fingerprint)), shelf, tell)
+    shelf = ShardCache(Path(folder), progress)
+    return _reported(_maker(on, encoder, shelf)(_shards(documents, encoder.fingerprint)), shelf, progress)
 
 
-def _told(
-    done: Iterator[tuple[Shard, Vectors]], shelf: ShardCache, tell: Callable[[str], None]
+def _reported(
+    done: Iterator[tuple[Shard, Vectors]], shelf: ShardCache, progress: Callable[[str], None]
 ) -> Iterator[tuple[list[Document], Vectors]]:
     for shard, vectors in done:
         yield list(shard.documents), vectors
-    tell(f"shards encoded: {shelf.made:,}" + (f"; there already: {shelf.found:,}" if shelf.found else ""))
+    progress(f"shards encoded: {shelf.made:,}" + (f"; there already: {shelf.found:,}" if shelf.found else ""))
 
 
 def _shards(documents: Iterable[Sequence[Document]], fingerprint: str) -> Iterator[Shard]:
@@ -102,7 +103,7 @@ def _here(encoder: Encoder, shelf: ShardCache, shards: Iterator[Shard]) -> Itera
             data = encoded(encoder, shard.key, shard.ids, shard.texts, shard.languages)
             vectors = shelf.put(shard, data)
         else:
-            with progress("encoding", None) as advance:
+            with progress_bar("encoding", None) as advance:
                 advance(len(vectors))
         yield shard, vectors
 
@@ -196,7 +197,7 @@ def _kept(task: Future[bytes], shelf: ShardCache, shard: Shard) -> Future[Vector
 
 def _done(shard: Shard, vectors: Vectors | Future[Vectors]) -> tuple[Shard, Vectors]:
     found = vectors.result() if isinstance(vectors, Future) else vectors
-    with progress("encoding", None) as advance:
+    with progress_bar("encoding", None) as advance:
         advance(len(found))
     return shard, found
 

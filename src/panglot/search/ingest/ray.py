@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot._progress import progress
+from panglot._progress import progress as progress_bar
 from panglot.data.ray import cluster
 from panglot.search.ingest.encode import packed, work
 from panglot.search.ingest.shards import Shard, ShardCache
@@ -69,7 +69,7 @@ def _made(ray: Any, encoder: Encoder, shelf: ShardCache, shards: Iterator[Shard]
 
 
 def _advanced(shard: Shard, vectors: Vectors) -> tuple[Shard, Vectors]:
-    with progress("encoding", None) as advance:
+    with progress_bar("encoding", None) as advance:
         advance(len(vectors))
     return shard, vectors
 

@@ -54,7 +54,7 @@ class Shard:
     @property
     def texts(self) -> list[str]:
         """What is encoded."""
-        return [document.passage for document in self.documents]
+        return [document.full_text for document in self.documents]
 
     @property
     def languages(self) -> list[str]:
@@ -90,15 +90,15 @@ class ShardCache:
 
     Args:
         folder: Where they lie.
-        tell: Told of damaged ones.
+        progress: Called with a line about each damaged shard.
 
     Attributes:
         found: How many were there.
         made: How many were put there.
     """
 
-    def __init__(self, folder: Path, tell: Callable[[str], None] = lambda _: None) -> None:
-        self.folder, self._tell = folder, tell
+    def __init__(self, folder: Path, progress: Callable[[str], None] = lambda _: None) -> None:
+        self.folder, self._progress = folder, progress
         self.found = self.made = 0
 
     def get(self, shard: Shard) -> Vectors | None:
@@ -112,7 +112,7 @@ class ShardCache:
             data = b""
         vectors = _vectors(shard, data)
         if vectors is None:
-            self._tell(f"{path}: damaged, and is made again")
+            self._progress(f"{path}: damaged, and is made again")
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
@@ -18,27 +19,32 @@ except ImportError as error:
 if TYPE_CHECKING:
     from langchain_core.callbacks import CallbackManagerForRetrieverRun
 
+    from panglot.search.index import Index
+
 
 class PanglotRetriever(BaseRetriever):
-    """``PanglotRetriever(index=Index.open("index"), wish=SearchRequest(mode="centered")).invoke("…")``.
+    """Retrieve documents of an index: ``PanglotRetriever(Index.open("index"), mode="centered").invoke("…")``.
 
-    Attributes:
-        index: A :class:`panglot.Index`.
-        wish: How to search.
+    Args:
+        index: Where to search.
+        options: The options of :class:`panglot.search.request.SearchRequest`, such as ``k`` and ``mode``.
     """
 
     index: Any
-    wish: Any = SearchRequest()
+    request: Any
+
+    def __init__(self, index: Index, **options: Any) -> None:
+        super().__init__(index=index, request=SearchRequest(**options))
 
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
         del run_manager
-        answer = self.index.answer(query, self.index.encode([query])[0], self.wish)
+        result = self.index.execute(replace(self.request, query=query))
         return [
             Document(
                 page_content=hit.document.text,
                 id=hit.document.id,
-                metadata={**hit.document.fields, "title": hit.document.title, "language": hit.document.language,
+                metadata={**hit.document.metadata, "title": hit.document.title, "language": hit.document.language,
                           "group": hit.document.group, "score": hit.score},
             )
-            for hit in answer.hits
+            for hit in result.hits
         ]  # fmt: skip

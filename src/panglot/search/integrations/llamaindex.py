@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
 from panglot.search.request import SearchRequest
@@ -20,29 +21,28 @@ if TYPE_CHECKING:
 
 
 class PanglotRetriever(BaseRetriever):
-    """``PanglotRetriever(Index.open("index"), SearchRequest(mode="centered")).retrieve("…")``.
+    """Retrieve nodes of an index: ``PanglotRetriever(Index.open("index"), mode="centered").retrieve("…")``.
 
     Args:
         index: Where to search.
-        wish: How to search.
+        options: The options of :class:`panglot.search.request.SearchRequest`, such as ``k`` and ``mode``.
     """
 
-    def __init__(self, index: Index, wish: SearchRequest | None = None) -> None:
-        self._index, self._wish = index, wish or SearchRequest()
+    def __init__(self, index: Index, **options: Any) -> None:
+        self._index, self._request = index, SearchRequest(**options)
         super().__init__()
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        question = query_bundle.query_str
-        answer = self._index.answer(question, self._index.encode([question])[0], self._wish)
+        result = self._index.execute(replace(self._request, query=query_bundle.query_str))
         return [
             NodeWithScore(
                 node=TextNode(
                     id_=hit.document.id,
                     text=hit.document.text,
-                    metadata={**hit.document.fields, "title": hit.document.title, "language": hit.document.language,
+                    metadata={**hit.document.metadata, "title": hit.document.title, "language": hit.document.language,
                               "group": hit.document.group},
                 ),
                 score=hit.score,
             )
-            for hit in answer.hits
+            for hit in result.hits
         ]  # fmt: skip

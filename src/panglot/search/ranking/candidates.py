@@ -1,111 +1,87 @@
-"""Candidates in order, and what they owe their place to."""
+"""Rankings as lists of scored documents: searched by a mode, sorted, collapsed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from panglot.search.ranking import modes
-from panglot.search.storage.store import Found
+from panglot.search.document import ScoredDocument
+from panglot.search.ranking.modes import HEAD, MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from panglot.encoders.protocol import Vectors
     from panglot.search.request import SearchRequest
     from panglot.search.storage.store import Store
 
-
-class Candidate(NamedTuple):
-    """A document on its way to be a hit.
-
-    Attributes:
-        id: Its id.
-        language: Its language.
-        group: Its group, or empty.
-        score: What it is sorted by.
-        why: What the score was made of; see :class:`panglot.search.result.Hit`.
-    """
-
-    id: str
-    language: str
-    group: str
-    score: float
-    why: Mapping[str, float]
+__all__ = ["adjusted", "collapsed", "find_candidates", "in_order"]
 
 
-def in_order(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Return candidates by falling score, equal ones by id."""
-    return sorted(candidates, key=lambda each: (-each.score, each.id))
+def in_order(documents: Iterable[ScoredDocument]) -> list[ScoredDocument]:
+    """Return documents by falling score, equal ones by id."""
+    return sorted(documents, key=lambda each: (-each.score, each.id))
 
 
-def candidates(
-    store: Store, vectors: Vectors, wish: SearchRequest, depth: int, languages: Sequence[str]
-) -> list[list[Candidate]]:
-    """Return candidates for each question by the wish's mode, best first: the first ``depth`` are the pool's.
+def find_candidates(
+    store: Store, vectors: Vectors, request: SearchRequest, depth: int, languages: Collection[str]
+) -> list[list[ScoredDocument]]:
+    """Return for each query the candidates by the mode of a request, best first.
 
-    More may follow, in which there are gaps.
+    The first ``depth`` are the first of the whole pool. Others may follow, with gaps between them.
 
     Args:
         store: Where to search.
-        vectors: The questions' vectors in the mode's space, one row each.
-        wish: The mode and what it needs, checked.
+        vectors: The queries in the mode's vector field, one row each.
+        request: A validated request.
         depth: How many.
         languages: Those of the documents.
     """
-    found: list[dict[str, Found]] = [{} for _ in vectors]
-    for part in modes.parts(wish.mode, languages, wish.languages, wish.reader):
-        rows = store.search(modes.space(wish.mode), vectors, max(depth, modes.HEAD), languages=part)
-        for mine, row in zip(found, rows, strict=True):
-            mine.update((each.id, each) for each in row)
-    return [scored(list(mine.values()), wish) for mine in found]
+    mode = MODES[request.mode]
+    found: list[dict[str, ScoredDocument]] = [{} for _ in vectors]
+    for pool in mode.pools(request, languages):
+        lists = store.search(mode.vector_field, vectors, max(depth, HEAD), languages=pool)
+        for known, row in zip(found, lists, strict=True):
+            known.update((each.id, each) for each in row)
+    return [adjusted(list(known.values()), request) for known in found]
 
 
-def scored(found: Sequence[Found], wish: SearchRequest) -> list[Candidate]:
-    """Return what a store found, in the order of the wish's mode."""
-    cosine = np.array([each.score for each in found], np.float64)
-    more = modes.added(wish.mode, cosine, [each.language for each in found], wish.reader, wish.weight)
-    weighed = wish.mode in {"balanced", "reader"}
-    return in_order(
-        Candidate(
-            each.id, each.language, each.group, float(score + extra),
-            {"cosine": float(score), **({"language": float(extra)} if weighed else {})},
-        )
-        for each, score, extra in zip(found, cosine, more, strict=True)
-    )  # fmt: skip
-
-
-def unscored(candidates: Iterable[Candidate]) -> list[Found]:
-    """Return candidates as the store found them."""
-    return [Found(each.id, each.why["cosine"], each.language, each.group) for each in candidates]
-
-
-Entry = tuple[Candidate, dict[str, str]]
-"""What becomes a hit, and the ids of its versions by language, its own first."""
-
-
-def fold(ranked: Sequence[Candidate]) -> list[Entry]:
-    """Return the best version of each group in order, with the ids of all versions found.
-
-    A document without a group stands for itself. Of two versions in one language the better one is kept.
+def adjusted(documents: Sequence[ScoredDocument], request: SearchRequest) -> list[ScoredDocument]:
+    """Return documents in the order of the request's mode.
 
     Args:
-        ranked: Candidates, best first.
+        documents: As the store found them, or as this function returned them: it starts from their cosines.
+        request: A validated request.
+    """
+    cosine = np.array([each.explanation.get("cosine", each.score) for each in documents], np.float64)
+    added = MODES[request.mode].adjustment(cosine, [each.language for each in documents], request)
+    total = cosine if added is None else cosine + added
+    parts = [cosine.tolist()] if added is None else [cosine.tolist(), added.tolist()]
+    return in_order(
+        each._replace(score=score, explanation=dict(zip(("cosine", "language"), part, strict=False)))
+        for each, score, part in zip(documents, total.tolist(), zip(*parts, strict=True), strict=True)
+    )
 
-    >>> versions = [Candidate("7-de", "de", "7", 0.9, {}), Candidate("x", "de", "", 0.8, {}), Candidate("7-fr", "fr",
-    ...             "7", 0.7, {})]
-    >>> [(best.id, found) for best, found in fold(versions)]
+
+def collapsed(ranked: Sequence[ScoredDocument]) -> list[ScoredDocument]:
+    """Return the best document of each group in order, with the ids of all its versions that were found.
+
+    A document without a group remains as it is. Of two versions in one language the better one is kept.
+
+    Args:
+        ranked: Best first.
+
+    >>> ranked = [ScoredDocument("7-de", 0.9, "de", "7"), ScoredDocument("x", 0.8, "de"),
+    ...           ScoredDocument("7-fr", 0.7, "fr", "7")]
+    >>> [(best.id, dict(best.versions)) for best in collapsed(ranked)]
     [('7-de', {'de': '7-de', 'fr': '7-fr'}), ('x', {'de': 'x'})]
     """
-    groups: dict[tuple[bool, str], Entry] = {}
+    best: dict[tuple[bool, str], ScoredDocument] = {}
+    versions: dict[tuple[bool, str], dict[str, str]] = {}
     for each in ranked:
+        # Groups and ids are names of two kinds: a group may be called like a document.
         key = (True, each.group) if each.group else (False, each.id)
-        _, versions = groups.setdefault(key, (each, {}))
-        versions.setdefault(each.language, each.id)
-    return list(groups.values())
-
-
-def unfolded(ranked: Sequence[Candidate]) -> list[Entry]:
-    """Return every candidate with itself as its only version."""
-    return [(each, {each.language: each.id}) for each in ranked]
+        best.setdefault(key, each)
+        versions.setdefault(key, {}).setdefault(each.language, each.id)
+    return [each._replace(versions=versions[key]) for key, each in best.items()]

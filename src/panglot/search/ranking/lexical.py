@@ -1,12 +1,13 @@
 """Matching words: BM25 within a language, and its fusion with a ranking by vectors.
 
-Words are cut by Unicode's rules and ICU's dictionaries, for Thai, Chinese, Japanese, Khmer, Lao and Burmese have no
-blanks between them.
+Texts are split into words by Unicode's rules and ICU's dictionaries, because Thai, Chinese, Japanese, Khmer, Lao and
+Burmese put no blanks between words.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import unicodedata
 from importlib import util
 from typing import TYPE_CHECKING, Any
@@ -16,29 +17,27 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, write_json
 from panglot.search.query_language import near
-from panglot.search.ranking.candidates import Candidate, in_order
+from panglot.search.ranking.candidates import in_order
+from panglot.search.storage.store import documents_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from panglot.search.document import Document
+    from panglot.search.document import Document, ScoredDocument
+    from panglot.search.storage.store import Store
 
 HEAD = "lexical.json"
-STEADY = 60
-"""The constant of reciprocal rank fusion (Cormack et al. 2009): how little the first places differ."""
+RRF_CONSTANT = 60
+"""The constant of reciprocal rank fusion: the greater, the less the first ranks differ."""
 
 
 def require() -> None:
-    """Say so where the packages are missing.
-
-    Raises:
-        PanglotError: They are.
-    """
+    """Raise a :class:`PanglotError` if a package for hybrid search is missing."""
     missing = [name for name in ("bm25s", "icu4py") if util.find_spec(name) is None]
     if missing:
         raise PanglotError(
-            f"matching words needs {' and '.join(missing)}", field="lexical", hint="pip install 'panglot[lexical]'"
+            f"hybrid search needs {' and '.join(missing)}", field="hybrid", hint="pip install 'panglot[lexical]'"
         )
 
 
@@ -54,73 +53,100 @@ def words(text: str, language: str) -> list[str]:
     return [word for word in WordBreaker(plain, language or "en") if any(letter.isalnum() for letter in word)]
 
 
-class Words:
-    """The words of all documents by language, on disk, without pickle.
+class LexicalIndex:
+    """The words of a store's documents by language, in a folder, written and opened when they are first needed.
 
     Args:
-        folder: Where :func:`write` put them.
-
-    Raises:
-        PanglotError: A package or a file is missing, or a file is damaged.
+        folder: Where it is kept, without pickle.
+        store: Whose documents it holds.
     """
 
-    def __init__(self, folder: Path) -> None:
-        require()
-        from bm25s import BM25
+    def __init__(self, folder: Path, store: Store) -> None:
+        self.folder, self._store = folder, store
+        self._parts: dict[str, tuple[Any, list[str]]] | None = None
 
-        self._parts: dict[str, tuple[Any, list[str]]] = {}
-        try:
-            head: dict[str, Any] = json.loads((folder / HEAD).read_text("utf-8"))
-            for code, place in head["languages"].items():
-                part = folder / str(int(place))
-                ids: list[str] = json.loads((part / "ids.json").read_text("utf-8"))
-                self._parts[code] = (BM25.load(part, mmap=True, allow_pickle=False, show_progress=False), ids)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise PanglotError(f"damaged: {error}", file=folder / HEAD, hint="remove the folder lexical") from error
+    def search(self, query: str, language: str, k: int) -> list[str]:
+        """Return the ids of at most ``k`` documents that share a word with the query, by BM25, best first.
 
-    def search(self, question: str, language: str, k: int) -> list[tuple[str, float]]:
-        """Return ids and BM25 scores of the documents in the question's language that share a word with it.
+        Documents in the language of the query are searched, or, if there are none, those in its regional forms
+        (``pt-BR`` for ``pt``). If none of them has a word of the query, which may be a code or a name, documents in all
+        languages are searched. Equal scores are in the order of the documents.
 
-        Best first, equal ones in the order of the documents. Of a language without documents, such as ``pt``, those in
-        its regional forms (``pt-BR``) are searched; where none of them has a word of the question, which may be a code
-        or a name, those in all languages.
-
-        Args:
-            question: Its text.
-            language: Its language.
-            k: How many, at most.
+        Raises:
+            PanglotError: A package is missing, or the folder is damaged or cannot be written.
         """
-        return self._matching(question, near(language, self._parts), k) or self._matching(question, self._parts, k)
+        parts = self.open()
+        return _matching(parts, query, near(language, parts), k) or _matching(parts, query, parts, k)
 
-    def _matching(self, question: str, languages: Iterable[str], k: int) -> list[tuple[str, float]]:
-        found: list[tuple[str, float]] = []
-        for code in languages:
-            model, ids = self._parts[code]
-            asked = [word for word in words(question, code) if word in model.vocab_dict]
-            if asked:
-                scores = np.asarray(model.get_scores(asked), np.float64)
-                rows = np.argsort(-scores, kind="stable")[:k]
-                found += [(ids[row], float(scores[row])) for row in rows.tolist() if scores[row] > 0]
-        return sorted(found, key=lambda each: -each[1])[:k]
+    def open(self) -> dict[str, tuple[Any, list[str]]]:
+        """Return for each language its BM25 model and ids; both are made now if they are missing or stale.
+
+        Raises:
+            PanglotError: A package is missing, or the folder is damaged or cannot be written.
+        """
+        require()
+        if self._parts is None:
+            # A store in a folder numbers its versions: words of an older one were written by another process.
+            version = self._store.version
+            if not _is_of(self.folder, version):
+                write(self.folder, documents_of(self._store), version)
+            self._parts = _read(self.folder)
+        return self._parts
+
+    def reload(self) -> None:
+        """Look for words of a newer version of the store at the next search."""
+        self._parts = None
+
+    def remove(self) -> None:
+        """Remove the words, because documents were added or deleted; the next search makes them anew."""
+        self._parts = None
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def is_of(folder: Path, version: int | None) -> bool:
-    """Whether there are words in a folder, and those of this version of the documents; None: of whichever."""
+def _read(folder: Path) -> dict[str, tuple[Any, list[str]]]:
+    from bm25s import BM25
+
+    parts: dict[str, tuple[Any, list[str]]] = {}
+    try:
+        head: dict[str, Any] = json.loads((folder / HEAD).read_text("utf-8"))
+        for code, place in head["languages"].items():
+            part = folder / str(int(place))
+            ids: list[str] = json.loads((part / "ids.json").read_text("utf-8"))
+            parts[code] = (BM25.load(part, mmap=True, allow_pickle=False, show_progress=False), ids)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PanglotError(f"damaged: {error}", file=folder / HEAD, hint="remove the folder lexical") from error
+    return parts
+
+
+def _matching(parts: Mapping[str, tuple[Any, list[str]]], query: str, languages: Iterable[str], k: int) -> list[str]:
+    found: list[tuple[str, float]] = []
+    for code in languages:
+        model, ids = parts[code]
+        known = [word for word in words(query, code) if word in model.vocab_dict]
+        if known:
+            scores = np.asarray(model.get_scores(known), np.float64)
+            rows = np.argsort(-scores, kind="stable")[:k]
+            found += [(ids[row], float(scores[row])) for row in rows.tolist() if scores[row] > 0]
+    return [name for name, _ in sorted(found, key=lambda each: -each[1])[:k]]
+
+
+def _is_of(folder: Path, version: int | None) -> bool:
+    """Return whether a folder holds the words of this version of the documents."""
     try:
         return json.loads((folder / HEAD).read_text("utf-8")).get("version") == version
     except FileNotFoundError:
         return False
     except (OSError, ValueError, AttributeError):
-        return True  # Opening them tells what is wrong.
+        return True  # Opening it says what is wrong.
 
 
 def write(folder: Path, documents: Iterable[Sequence[Document]], version: int | None = None) -> None:
     """Write the words of documents into a folder, atomically, in place of what is there.
 
     Args:
-        folder: Where.
-        documents: All of them.
-        version: The store's, where it has any.
+        folder: Where to write.
+        documents: All documents, in pieces.
+        version: The version of the store that holds them, if it numbers its versions.
     """
     require()
     from bm25s import BM25
@@ -132,9 +158,8 @@ def write(folder: Path, documents: Iterable[Sequence[Document]], version: int | 
             known = numbers.setdefault(each.language, {})
             ids, rows = texts.setdefault(each.language, ([], []))
             ids.append(each.id)
-            rows.append(
-                np.array([known.setdefault(word, len(known)) for word in words(each.passage, each.language)], np.int32)
-            )
+            numbered = [known.setdefault(word, len(known)) for word in words(each.full_text, each.language)]
+            rows.append(np.array(numbered, np.int32))
     with atomic_folder(folder) as part:
         places: dict[str, int] = {}
         for place, (code, (ids, rows)) in enumerate(sorted(texts.items())):
@@ -149,17 +174,18 @@ def write(folder: Path, documents: Iterable[Sequence[Document]], version: int | 
         write_json(part / HEAD, {"version": version, "languages": places})
 
 
-def fused(ranked: Sequence[Candidate], matches: Sequence[str]) -> list[Candidate]:
-    """Return candidates by the sum of 1 / (60 + rank) over both rankings.
+def fused(ranked: Sequence[ScoredDocument], matches: Sequence[str]) -> list[ScoredDocument]:
+    """Return documents by the sum of 1 / (60 + rank) over both rankings (Cormack et al. 2009).
 
     Args:
         ranked: By vectors, best first; the matches are among them.
         matches: Ids by matching words, best first.
     """
-    place = {name: rank for rank, name in enumerate(matches, 1)}
-    found: list[Candidate] = []
+    word_rank = {name: rank for rank, name in enumerate(matches, 1)}
+    found: list[ScoredDocument] = []
     for rank, each in enumerate(ranked, 1):
-        dense = 1 / (STEADY + rank)
-        lexical = 1 / (STEADY + place[each.id]) if each.id in place else 0.0
-        found.append(each._replace(score=dense + lexical, why={**each.why, "dense": dense, "lexical": lexical}))
+        dense = 1 / (RRF_CONSTANT + rank)
+        lexical = 1 / (RRF_CONSTANT + word_rank[each.id]) if each.id in word_rank else 0.0
+        explanation = {**each.explanation, "dense": dense, "lexical": lexical}
+        found.append(each._replace(score=dense + lexical, explanation=explanation))
     return in_order(found)

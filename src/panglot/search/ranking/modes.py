@@ -1,20 +1,23 @@
-r"""How languages are weighed: four modes, as pure functions of scores and languages.
+r"""Ranking modes: how languages are weighed, as pure functions of scores and languages.
 
-============ =============================================================================
-``plain``    cosine of question and passage
-``centered`` the same after each has lost the mean of its language
-``balanced`` centered, less half the mean of the five best scores in the passage's language
-``reader``   cosine + w where the reader prefers the passage's language
-============ =============================================================================
+============= =============================================================================
+``plain``     cosine of query and document
+``centered``  the same after each has lost the mean of its language
+``balanced``  centered, less half the mean of the five best scores in the document's language
+``preferred`` cosine + boost if the document is in a preferred language
+============= =============================================================================
 
-What balancing takes away is what a language's best passages score for this question, whoever they are: how far a
-passage stands out among those of its own language counts, and no language is crowded out by another whose scores are
-higher throughout. Half of it, because the best of a language may be best for a reason.
+Balancing subtracts what a language's best documents score for this query, whichever they are. A document then counts
+by how far it stands out among those of its own language, and a language whose scores are higher throughout does not
+crowd out the others. Only half is subtracted, because the best of a language may be best for a reason.
+
+To add a mode, write a subclass of :class:`RankingMode` and add it to :data:`Mode` and :data:`MODES`. The validation of
+requests, the service, the command line and the audit of an index take it from there.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -22,68 +25,99 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from panglot.search.ranking.stats import Doubles
-    from panglot.search.result import Mode
+    from panglot.search.request import SearchRequest
 
-SPACES = ("plain", "centered")
-"""The spaces of vectors that an index keeps."""
+VECTOR_FIELDS = ("plain", "centered")
+"""The vectors that an index keeps for each document."""
 
 HEAD, SHARE = 5, 0.5
-"""Best scores of a language that balancing looks at, and the share of their mean that it takes away.
+"""Best scores of a language that balancing averages, and the share of their mean that it subtracts.
 
 Chosen on held-out rows of MLQA dev, by mAP in the pool of all languages; see docs/search-modes.md."""
 
-
-def space(mode: Mode) -> str:
-    """Return the space whose cosines a mode starts from."""
-    return "centered" if mode in {"centered", "balanced"} else "plain"
+Pool = tuple[str, ...] | None
+"""The languages of one search of the store; None: all."""
 
 
-def parts(
-    mode: Mode, pool: Collection[str], languages: Collection[str], reader: Collection[str]
-) -> tuple[tuple[str, ...] | None, ...]:
-    """Return the parts of the pool to search, by language; None is all of it.
+class RankingMode:
+    """The cosine of query and document; subclasses say what they do otherwise.
 
-    The first k of a mode are among the first k by cosine of these parts.
-
-    Args:
-        mode: The mode.
-        pool: The languages of the documents.
-        languages: Those that are wanted; empty: all.
-        reader: Those that the reader prefers.
-
-    >>> parts("reader", ("de", "fr", "sw"), (), ("fr", "ja")), parts("balanced", ("de", "fr", "sw"), ("fr", "sw"), ())
-    ((None, ('fr',)), (('fr',), ('sw',)))
+    Attributes:
+        summary: One sentence for users.
+        vector_field: The vectors whose cosines the mode starts from.
+        requires: Options of a request that must not be empty.
     """
-    wanted = tuple(code for code in sorted(pool) if not languages or code in languages)
-    if mode == "balanced":
-        return tuple((code,) for code in wanted)
-    whole = wanted if languages else None
-    named = tuple(code for code in wanted if code in reader)
-    return (whole, named) if mode == "reader" and named else (whole,)
+
+    summary = "The pool as it is: the cosine of query and document."
+    vector_field: Literal["plain", "centered"] = "plain"
+    requires: tuple[str, ...] = ()
+
+    def pools(self, request: SearchRequest, languages: Collection[str]) -> tuple[Pool, ...]:
+        """Return the parts of the store to search; the first k of the mode are among the first k of these parts.
+
+        Args:
+            request: A validated request.
+            languages: The languages of the documents.
+        """
+        return (_wanted(request, languages) if request.languages else None,)
+
+    def adjustment(self, cosine: Doubles, languages: Sequence[str], request: SearchRequest) -> Doubles | None:
+        """Return what is added to the cosine of each candidate, shape ``[candidates]``; None: nothing, ever.
+
+        Args:
+            cosine: Of each candidate; the first :data:`HEAD` of every pool are among them.
+            languages: Of each candidate.
+            request: A validated request.
+        """
+        del cosine, languages, request
+        return None
 
 
-def added(
-    mode: Mode, cosine: Doubles, languages: Sequence[str], reader: Collection[str] = (), weight: float = 0.0
-) -> Doubles:
-    """Return what a mode adds to the cosine of each candidate, shape ``[candidates]``.
+class _Centered(RankingMode):
+    summary = "Each language's mean is subtracted first."
+    vector_field = "centered"
 
-    Args:
-        mode: The mode.
-        cosine: Of each candidate, in the mode's space; for ``balanced``, the five best of every language are there.
-        languages: Of each candidate.
-        reader: The languages that the reader prefers.
-        weight: What they get.
 
-    >>> added("balanced", np.array([0.6, 0.4, 0.1]), ["de", "de", "fr"]).round(3).tolist()
-    [-0.25, -0.25, -0.05]
-    """
-    if mode == "balanced":
-        spoken = np.asarray(languages, object)
-        usual = {code: -SHARE * head_mean(cosine[spoken == code]) for code in set(languages)}
+class _Balanced(_Centered):
+    summary = "Scores are calibrated by language, so that none is crowded out."
+
+    def pools(self, request: SearchRequest, languages: Collection[str]) -> tuple[Pool, ...]:
+        return tuple((code,) for code in _wanted(request, languages))
+
+    def adjustment(self, cosine: Doubles, languages: Sequence[str], request: SearchRequest) -> Doubles:
+        del request
+        codes = np.asarray(languages, object)
+        usual = {code: -SHARE * head_mean(cosine[codes == code]) for code in set(languages)}
         return np.array([usual[code] for code in languages], np.float64)
-    if mode == "reader":
-        return np.array([weight if code in reader else 0.0 for code in languages], np.float64)
-    return np.zeros(len(cosine))
+
+
+class _Preferred(RankingMode):
+    summary = "Documents in preferred languages get a boost."
+    requires = ("preferred_languages",)
+
+    def pools(self, request: SearchRequest, languages: Collection[str]) -> tuple[Pool, ...]:
+        preferred = tuple(code for code in _wanted(request, languages) if code in request.preferred_languages)
+        return (*super().pools(request, languages), *([preferred] if preferred else []))
+
+    def adjustment(self, cosine: Doubles, languages: Sequence[str], request: SearchRequest) -> Doubles:
+        del cosine
+        return np.array([request.boost * (code in request.preferred_languages) for code in languages], np.float64)
+
+
+Mode = Literal["plain", "centered", "balanced", "preferred"]
+"""The name of a ranking mode."""
+
+MODES: Mapping[Mode, RankingMode] = {
+    "plain": RankingMode(),
+    "centered": _Centered(),
+    "balanced": _Balanced(),
+    "preferred": _Preferred(),
+}
+"""The ranking modes by name."""
+
+
+def _wanted(request: SearchRequest, languages: Collection[str]) -> tuple[str, ...]:
+    return tuple(code for code in sorted(languages) if not request.languages or code in request.languages)
 
 
 def head_mean(scores: Doubles, head: int = HEAD) -> Doubles:
@@ -92,13 +126,3 @@ def head_mean(scores: Doubles, head: int = HEAD) -> Doubles:
     if many <= head:
         return scores.mean(axis=-1)
     return np.partition(scores, many - head, axis=-1)[..., many - head :].mean(axis=-1)
-
-
-def shares(found: Sequence[str], counts: Mapping[str, int]) -> dict[str, tuple[float, float]]:
-    """Return each language's share of the hits and of the pool.
-
-    >>> shares(["de", "de", "fr", "de"], {"de": 50, "fr": 150})
-    {'de': (0.75, 0.25), 'fr': (0.25, 0.75)}
-    """
-    total = max(sum(counts.values()), 1)
-    return {code: (found.count(code) / max(len(found), 1), number / total) for code, number in counts.items()}

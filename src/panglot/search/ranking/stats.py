@@ -1,4 +1,4 @@
-"""What ranking has to know of all documents: how many each language has, and their mean vectors."""
+"""What centering needs to know about all documents: each language's number of documents and mean vector."""
 
 from __future__ import annotations
 
@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 Doubles = npt.NDArray[np.float64]
 
 EVERY = "mul"
-"""Stands for the languages without documents, in place of a language's code."""
+"""The code under which the mean of all languages is kept; it serves languages without documents."""
 
 FEW = 10
-"""A language's mean is held by as many documents at the mean of all languages: that of few documents is themselves."""
+"""Weight, in documents, of the mean of all languages in each language's mean.
+
+The mean of a few documents is little else than these documents, and subtracting it would leave nothing of them."""
 
 HEAD, MEANS = "pool.json", "pool.npy"
 
@@ -63,13 +65,13 @@ class LanguageStats:
         for languages, vectors in pieces:
             names = np.asarray(languages, object)
             for code in sorted(set(languages)):
-                mine = names == code
-                sums[code] = sums.get(code, np.zeros(dimension)) + vectors[mine].sum(axis=0, dtype=np.float64)
-                counts[code] = counts.get(code, 0) + int(mine.sum())
+                rows = names == code
+                sums[code] = sums.get(code, np.zeros(dimension)) + vectors[rows].sum(axis=0, dtype=np.float64)
+                counts[code] = counts.get(code, 0) + int(rows.sum())
         codes = tuple(sorted(counts))
         number = np.array([counts[code] for code in codes], np.float64)[:, None]
         total = np.array([sums[code] for code in codes]).reshape(len(codes), dimension)
-        # Languages weigh alike in the mean of all, as far as they have documents to speak of.
+        # Languages count alike in the mean of all, except those with few documents, whose means are uncertain.
         weight = number / (number + FEW)
         every = (weight * total / np.maximum(number, 1)).sum(axis=0) / max(weight.sum() + 1 / (FEW + 1), 1)
         means = (total + FEW * every) / (number + FEW)
@@ -84,17 +86,16 @@ class LanguageStats:
         """Return the row of each of some languages; of one without documents, that of :data:`EVERY`."""
         return np.array([self.numbers.get(code, len(self.languages) - 1) for code in languages], np.int64)
 
-    def centering(self, shift: Doubles | None = None) -> Debiasing:
-        """Return the remedy that subtracts the mean of a text's language.
+    def centering(self, offset: Doubles | None = None) -> Debiasing:
+        """Return the debiasing that subtracts the mean of a text's language.
 
         Args:
-            shift: What the mean of questions has more than that of passages; see
-                :func:`panglot.search.ranking.stats.side_shift`. None: nothing.
+            offset: What the mean of queries has more than that of documents; see :func:`query_offset`. None: nothing.
         """
-        asked = self.means if shift is None else self.means + shift
-        offset = np.stack([asked, self.means]).astype(np.float32)
+        queries = self.means if offset is None else self.means + offset
+        means = np.stack([queries, self.means]).astype(np.float32)
         directions = np.zeros((2, len(self.languages), 0, self.means.shape[1]), np.float32)
-        return Debiasing("center", self.languages, offset, directions, np.zeros((0, self.means.shape[1]), np.float32))
+        return Debiasing("center", self.languages, means, directions, np.zeros((0, self.means.shape[1]), np.float32))
 
     def save(self, folder: Path) -> None:
         """Write ``pool.json`` and ``pool.npy`` into a folder."""
@@ -124,15 +125,29 @@ class LanguageStats:
         return cls(languages, counts, np.asarray(means, np.float64))
 
 
+def center(debiasing: Debiasing, vectors: Vectors, languages: Sequence[str], side: Side) -> Vectors:
+    """Return the centered vectors of texts; a language that was not fitted is treated as the mean of all.
+
+    Args:
+        debiasing: What centering does.
+        vectors: Plain vectors, shape ``[texts, dimension]``.
+        languages: The language of each text.
+        side: Whether they are queries or documents.
+    """
+    fallback = EVERY in debiasing.languages
+    known = {code: EVERY if fallback and debiasing.find(code) < 0 else code for code in set(languages)}
+    return debiasing.apply(vectors, [known[code] for code in languages], side)
+
+
 FACTS = 20
-"""Facts that are asked and told, each in twelve languages."""
+"""Facts of the starter collection that are encoded, each in twelve languages as question and as passage."""
 
 
-def side_shift(encoder: Encoder) -> Doubles:
-    """Return the mean of questions less that of the passages that answer them, shape ``[dimension]``.
+def query_offset(encoder: Encoder) -> Doubles:
+    """Return the mean of questions minus that of the passages that answer them, shape ``[dimension]``.
 
-    When an index is built, nobody has asked yet; but the difference between the sides, of prompt and of form, is much
-    the same in every language. It is measured on the starter collection, which comes with panglot.
+    No queries are known when an index is built. But the difference between the sides comes from prompt and form and is
+    much the same in every language. It is measured on the starter collection, which comes with panglot.
 
     Args:
         encoder: Gives plain vectors.

@@ -1,11 +1,11 @@
-"""What keeps documents and their vectors."""
+"""The protocol of stores, which keep documents and their vectors, and the checks that they share."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -18,37 +18,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from panglot.encoders.protocol import Encoder, Vectors
-    from panglot.search.document import Document
-
-
-class Found(NamedTuple):
-    """A document that a store found.
-
-    Attributes:
-        id: Its id.
-        score: The dot product of its vector and the question's, both of unit length: their cosine.
-        language: Its language.
-        group: Its group.
-    """
-
-    id: str
-    score: float
-    language: str
-    group: str
+    from panglot.search.document import Document, ScoredDocument
 
 
 class Store(Protocol):
-    """Documents with a unit vector in each of a few *spaces*, such as ``plain`` and ``centered``.
+    """Documents with a unit vector in each of a few *vector fields*, such as ``plain`` and ``centered``.
 
     What is written is there for the next call on this store, and for whoever opens it later, also after a crash: a
     call is carried out as a whole or not at all.
 
     Attributes:
-        spaces: The names of the spaces; each document has a vector in every one.
+        vector_fields: Names of the vector fields; each document has a vector in every one.
         dimension: Length of the vectors.
     """
 
-    spaces: tuple[str, ...]
+    vector_fields: tuple[str, ...]
     dimension: int
 
     def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
@@ -56,7 +40,7 @@ class Store(Protocol):
 
         Args:
             documents: The documents; no id twice.
-            vectors: For each space one unit-length row a document, shape ``[documents, dimension]``.
+            vectors: For each vector field one unit-length row a document, shape ``[documents, dimension]``.
 
         Raises:
             PanglotError: An id is there twice, a shape is wrong or a number is not finite; nothing was written.
@@ -75,18 +59,18 @@ class Store(Protocol):
         ...
 
     def search(
-        self, space: str, questions: Vectors, k: int, *, languages: Collection[str] | None = None
-    ) -> list[list[Found]]:
+        self, vector_field: str, questions: Vectors, k: int, *, languages: Collection[str] | None = None
+    ) -> list[list[ScoredDocument]]:
         """Return for each question the ``k`` nearest documents, best first; equal scores by rising id.
 
         Args:
-            space: Whose vectors are compared.
+            vector_field: Whose vectors are compared.
             questions: One unit-length row a question.
             k: How many at most.
             languages: Only documents in these; None: in any. A language that no document has finds nothing.
 
         Raises:
-            PanglotError: There is no such space, or the vectors are of another length.
+            PanglotError: There is no such vector field, or the vectors are of another length.
         """
         ...
 
@@ -94,7 +78,7 @@ class Store(Protocol):
         """Return the documents with these ids, in this order; None for one that is not there."""
         ...
 
-    def vectors(self, space: str, ids: Sequence[str]) -> Vectors:
+    def vectors(self, vector_field: str, ids: Sequence[str]) -> Vectors:
         """Return the stored vectors of documents, shape ``[ids, dimension]``; of an id that is not there, zeros."""
         ...
 
@@ -106,26 +90,45 @@ class Store(Protocol):
         """Yield all ids, in pieces."""
         ...
 
+    @property
+    def version(self) -> int | None:
+        """Number of the version that is open, which every write raises; None if the store does not number them."""
+        ...
+
+    def refresh(self) -> bool:
+        """Take in what other processes have written, and return whether there was anything."""
+        ...
+
     def close(self) -> None:
         """Let go of files and connections; the store is not used again."""
         ...
 
 
-def check_shape(spaces: Collection[str], dimension: int) -> None:
-    """Raise a :class:`PanglotError` where a store cannot have these spaces and this dimension."""
-    if not spaces or len(set(spaces)) < len(spaces):
-        raise PanglotError("a store needs spaces, each once", field="spaces", hint="name at least one, such as plain")
-    for space in spaces:
-        if not re.fullmatch("[a-z][a-z0-9_]{0,30}", space):
+def documents_of(store: Store) -> Iterator[list[Document]]:
+    """Yield all documents of a store, in pieces."""
+    for names in store.ids():
+        yield [each for each in store.get(names) if each is not None]
+
+
+def check_shape(vector_fields: Collection[str], dimension: int) -> None:
+    """Raise a :class:`PanglotError` where a store cannot have these vector fields and this dimension."""
+    if not vector_fields or len(set(vector_fields)) < len(vector_fields):
+        raise PanglotError(
+            "a store needs vector fields, each once", field="vector_fields", hint="name at least one, such as plain"
+        )
+    for vector_field in vector_fields:
+        if not re.fullmatch("[a-z][a-z0-9_]{0,30}", vector_field):
             raise PanglotError(
-                f"no name for a space: {space!r}", field="spaces", hint="use small letters, digits and _"
+                f"no name for a vector_field: {vector_field!r}",
+                field="vector_fields",
+                hint="use small letters, digits and _",
             )
     if not 1 <= dimension <= 1 << 15:
         raise PanglotError(f"vectors of length {dimension}", field="dimension", hint="give 1 to 32768")
 
 
 def check_same(field: str, have: object, want: object, where: str | Path) -> None:
-    """Raise a :class:`PanglotError` where a store has other spaces, or another dimension, than wanted."""
+    """Raise a :class:`PanglotError` where a store has other vector fields, or another dimension, than wanted."""
     if have != want:
         raise PanglotError(
             f"the store has {field} {have}, not {want}",
@@ -136,7 +139,7 @@ def check_same(field: str, have: object, want: object, where: str | Path) -> Non
 
 
 def check_documents(
-    documents: Sequence[Document], vectors: Mapping[str, Vectors], spaces: Sequence[str], dimension: int
+    documents: Sequence[Document], vectors: Mapping[str, Vectors], vector_fields: Sequence[str], dimension: int
 ) -> dict[str, Halves]:
     """Return the vectors as they are stored; a :class:`PanglotError` says what cannot be."""
     seen: set[str] = set()
@@ -147,12 +150,14 @@ def check_documents(
             raise PanglotError(f"the id {document.id!r} is there twice", field="id", hint="give each document its own")
         seen.add(document.id)
         _check_strings(document)
-    if set(vectors) != set(spaces):
+    if set(vectors) != set(vector_fields):
         raise PanglotError(
-            f"vectors for {sorted(vectors)}, the store has {sorted(spaces)}", field="vectors", hint="give each space's"
+            f"vectors for {sorted(vectors)}, the store has {sorted(vector_fields)}",
+            field="vectors",
+            hint="give each vector field's",
         )
     names = [f"document {document.id!r}" for document in documents]
-    return {space: _checked(vectors[space], dimension, space, names) for space in spaces}
+    return {field: _checked(vectors[field], dimension, field, names) for field in vector_fields}
 
 
 def check_encoded(found: Vectors, ids: Sequence[str], encoder: Encoder, what: str = "document") -> Vectors:
@@ -172,29 +177,33 @@ def check_encoded(found: Vectors, ids: Sequence[str], encoder: Encoder, what: st
     return vectors
 
 
-def check_space(space: str, spaces: Sequence[str]) -> None:
-    """Raise a :class:`PanglotError` where there is no such space."""
-    if space not in spaces:
-        raise PanglotError(f"no space {space!r}", field="space", hint=f"choose from {', '.join(spaces)}")
+def check_vector_field(vector_field: str, vector_fields: Sequence[str]) -> None:
+    """Raise a :class:`PanglotError` where there is no such vector field."""
+    if vector_field not in vector_fields:
+        raise PanglotError(
+            f"no vector_field {vector_field!r}", field="vector_field", hint=f"choose from {', '.join(vector_fields)}"
+        )
 
 
-def check_questions(space: str, questions: Vectors, k: int, spaces: Sequence[str], dimension: int) -> None:
+def check_questions(
+    vector_field: str, questions: Vectors, k: int, vector_fields: Sequence[str], dimension: int
+) -> None:
     """Raise a :class:`PanglotError` for a search that cannot be."""
-    check_space(space, spaces)
+    check_vector_field(vector_field, vector_fields)
     if k < 1:
         raise PanglotError(f"{k} documents wanted", field="k", hint="ask for at least 1")
     _checked(questions, dimension, "questions", [f"question {number}" for number in range(1, len(questions) + 1)])
 
 
-def fields_text(document: Document) -> str:
-    """Return a document's further fields as JSON; empty where it has none."""
-    return json.dumps(dict(document.fields), ensure_ascii=False) if document.fields else ""
+def metadata_json(document: Document) -> str:
+    """Return a document's metadata as JSON; empty if it has none."""
+    return json.dumps(dict(document.metadata), ensure_ascii=False) if document.metadata else ""
 
 
 def _check_strings(document: Document) -> None:
     try:
         strings = (document.id, document.text, document.title, document.language, document.group)
-        "".join((*strings, fields_text(document))).encode()
+        "".join((*strings, metadata_json(document))).encode()
     except (UnicodeEncodeError, TypeError, ValueError) as error:
         raise PanglotError(
             f"the document {document.id!r} cannot be kept: {error}",

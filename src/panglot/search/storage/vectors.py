@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from panglot.encoders.protocol import Vectors
-    from panglot.search.storage.store import Found
+    from panglot.search.document import ScoredDocument
 
 Halves = npt.NDArray[np.float16]
 Bools = npt.NDArray[np.bool_]
@@ -58,7 +58,7 @@ def first(k: int, score: Doubles, rows: Ints, name: Callable[[int], str]) -> lis
     return sorted(named, key=lambda hit: (-hit[0], hit[1]))[:k]
 
 
-def merged(lists: Iterable[list[Found]], k: int) -> list[Found]:
+def merged(lists: Iterable[list[ScoredDocument]], k: int) -> list[ScoredDocument]:
     """Return the ``k`` best of several lists, equal scores by rising id."""
     return sorted((hit for hits in lists for hit in hits), key=lambda hit: (-hit.score, hit.id))[:k]
 

@@ -152,7 +152,7 @@ _CELLS = 1 << 22
 
 
 class Table(NamedTuple):
-    """The vectors of one space in one segment.
+    """The vectors of one vector field in one segment.
 
     Attributes:
         vectors: One row a document, shape ``[rows, dimension]``.

@@ -27,7 +27,7 @@ class SegmentMetadata:
         name: Of the folder.
         rows: How many documents it has, deleted ones included.
         languages: Its languages and how many rows each has; rows lie in this order.
-        graphs: For each space that has a graph, the factor it was built with and how wide it is searched.
+        graphs: For each vector field that has a graph, the factor it was built with and how wide it is searched.
         files: For each file its bytes and its SHA-256.
         deleted: The file of :attr:`files` that marks deleted rows; empty: none is deleted.
     """
@@ -46,20 +46,22 @@ class Manifest:
 
     Attributes:
         version: Rises with every write.
-        spaces: The names of the spaces.
+        vector_fields: Names of the vector fields.
         dimension: Length of the vectors.
         parts: The segments.
     """
 
     version: int
-    spaces: tuple[str, ...]
+    vector_fields: tuple[str, ...]
     dimension: int
     parts: tuple[SegmentMetadata, ...] = ()
 
 
 def write(folder: Path, manifest: Manifest) -> None:
     """Make this the current version."""
-    values = {"format": FORMAT, **asdict(manifest)}
+    # The keys on disk are those of format 1, whatever the attributes are called.
+    values = {"format": FORMAT, "version": manifest.version, "spaces": manifest.vector_fields,
+              "dimension": manifest.dimension, "parts": [asdict(part) for part in manifest.parts]}  # fmt: skip
     write_json(folder / NAME, {"sha256": _digest(values), **values})
     synced(folder)
 
@@ -117,7 +119,7 @@ def synced(path: Path) -> None:
 def _part(values: dict[str, Any]) -> SegmentMetadata:
     files = {name: (size, sha) for name, (size, sha) in values["files"].items()}
     languages = tuple((language, rows) for language, rows in values["languages"])
-    graphs = {space: (factor, width) for space, (factor, width) in values["graphs"].items()}
+    graphs = {vector_field: (factor, width) for vector_field, (factor, width) in values["graphs"].items()}
     return SegmentMetadata(values["name"], values["rows"], languages, graphs, files, values["deleted"])
 
 

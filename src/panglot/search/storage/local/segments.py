@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from panglot.search.document import ScoredDocument
 from panglot.search.storage.local import graph, manifest
 from panglot.search.storage.local.graph import Graph, Table, Wanted, nearest
 from panglot.search.storage.local.manifest import SegmentMetadata
 from panglot.search.storage.local.texts import BATCH, SCHEMA, Keys, Texts, as_batch, key_table, keys_of
-from panglot.search.storage.store import Found
 from panglot.search.storage.vectors import Bools, Halves, Ints, first
 
 if TYPE_CHECKING:
@@ -32,11 +32,11 @@ def as_pieces(documents: Sequence[Document], vectors: Mapping[str, Halves]) -> I
     order = sorted(range(len(documents)), key=lambda at: documents[at].language)
     for begin in range(0, len(order), BATCH):
         part = order[begin : begin + BATCH]
-        yield as_batch([documents[at] for at in part]), {space: rows[part] for space, rows in vectors.items()}
+        yield as_batch([documents[at] for at in part]), {field: rows[part] for field, rows in vectors.items()}
 
 
 def write_segment(
-    folder: Path, contents: Iterable[Piece], rows: int, spaces: Sequence[str], dimension: int, *, graphs: bool
+    folder: Path, contents: Iterable[Piece], rows: int, vector_fields: Sequence[str], dimension: int, *, graphs: bool
 ) -> manifest.SegmentMetadata:
     """Write a segment and return its description.
 
@@ -44,7 +44,7 @@ def write_segment(
         folder: A new folder.
         contents: Documents and vectors, sorted by language.
         rows: How many documents they are.
-        spaces: The names of the spaces.
+        vector_fields: Names of the vector fields.
         dimension: Length of the vectors.
         graphs: Whether a segment of :data:`_graph.SMALLEST` rows or more gets graphs.
     """
@@ -55,26 +55,26 @@ def write_segment(
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(pa.OSFile(str(folder / "documents.arrow"), "wb"))
         writer = stack.enter_context(pa.ipc.new_file(file, SCHEMA))
-        tables = {space: stack.enter_context((folder / f"{space}.npy").open("wb")) for space in spaces}
+        tables = {field: stack.enter_context((folder / f"{field}.npy").open("wb")) for field in vector_fields}
         header = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float16)), "fortran_order": False}
         for table in tables.values():
             np.lib.format.write_array_header_1_0(table, {**header, "shape": (rows, dimension)})
         for batch, vectors in _gathered(contents):
             writer.write_batch(batch)
-            for space, table in tables.items():
-                table.write(np.ascontiguousarray(vectors[space]).data)
+            for vector_field, table in tables.items():
+                table.write(np.ascontiguousarray(vectors[vector_field]).data)
             keys[done : done + batch.num_rows] = keys_of(batch.column("id").to_pylist())
             for counted in batch.column("language").value_counts().to_pylist():
                 languages[counted["values"]] = languages.get(counted["values"], 0) + counted["counts"]
             done += batch.num_rows
     np.save(folder / "keys.npy", key_table(keys))
     built: dict[str, tuple[float, int]] = {}
-    for space in spaces if graphs and rows >= graph.SMALLEST else ():
-        vectors = np.asarray(np.load(folder / f"{space}.npy", mmap_mode="r", allow_pickle=False))
-        path, factor = folder / f"{space}.usearch", graph.scale(vectors)
+    for vector_field in vector_fields if graphs and rows >= graph.SMALLEST else ():
+        vectors = np.asarray(np.load(folder / f"{vector_field}.npy", mmap_mode="r", allow_pickle=False))
+        path, factor = folder / f"{vector_field}.usearch", graph.scale(vectors)
         graph.build(vectors, factor, path)
         if width := graph.width(path, vectors, factor):
-            built[space] = factor, width
+            built[vector_field] = factor, width
         else:
             path.unlink()
     files = {path.name: manifest.described(path) for path in sorted(folder.iterdir())}
@@ -111,7 +111,7 @@ def _joined_pieces(waiting: Sequence[Piece]) -> Piece:
     if len(waiting) == 1:
         return waiting[0]
     batch = pa.Table.from_batches([batch for batch, _ in waiting]).combine_chunks().to_batches()[0]
-    return batch, {space: np.concatenate([vectors[space] for _, vectors in waiting]) for space in waiting[0][1]}
+    return batch, {field: np.concatenate([vectors[field] for _, vectors in waiting]) for field in waiting[0][1]}
 
 
 class Span(NamedTuple):
@@ -137,7 +137,7 @@ class Segment:
     Attributes:
         part: Its description.
         texts: Its documents.
-        tables: For each space the vectors, memory-mapped.
+        tables: For each vector field the vectors, memory-mapped.
         deleted: Whether each row is; None: none is.
         spans: Its languages.
     """
@@ -149,13 +149,15 @@ class Segment:
     spans: tuple[Span, ...]
 
     @classmethod
-    def open(cls, folder: Path, part: SegmentMetadata, spaces: Sequence[str], known: Segment | None = None) -> Segment:
+    def open(
+        cls, folder: Path, part: SegmentMetadata, vector_fields: Sequence[str], known: Segment | None = None
+    ) -> Segment:
         """Check the files of a segment and open it.
 
         Args:
             folder: Of all segments.
             part: What must be there.
-            spaces: The names of the spaces.
+            vector_fields: Names of the vector fields.
             known: The same segment, opened before, perhaps with fewer deleted rows.
 
         Raises:
@@ -174,8 +176,8 @@ class Segment:
         if known:
             return replace(known, part=part, deleted=deleted, spans=spans)
         texts = Texts(place / "documents.arrow", _mapped(place / "keys.npy"))
-        graphs = {space: Graph(place / f"{space}.usearch", *built) for space, built in part.graphs.items()}
-        tables = {space: Table(_mapped(place / f"{space}.npy"), graphs.get(space)) for space in spaces}
+        graphs = {field: Graph(place / f"{field}.usearch", *built) for field, built in part.graphs.items()}
+        tables = {field: Table(_mapped(place / f"{field}.npy"), graphs.get(field)) for field in vector_fields}
         return cls(part, texts, tables, deleted, spans)
 
     @property
@@ -194,7 +196,9 @@ class Segment:
             found[(found >= 0) & self.deleted[found]] = -1
         return found
 
-    def search(self, space: str, questions: Vectors, k: int, languages: Collection[str] | None) -> list[list[Found]]:
+    def search(
+        self, vector_field: str, questions: Vectors, k: int, languages: Collection[str] | None
+    ) -> list[list[ScoredDocument]]:
         """Return for each question the ``k`` nearest live rows in some languages, or in any."""
         spans = [span for span in self.spans if languages is None or span.language in languages]
         wanted = Wanted(_joined(spans), self.deleted, sum(span.live for span in spans))
@@ -202,10 +206,10 @@ class Segment:
             return [[] for _ in questions]
         return [
             [
-                Found(name, score, self.texts.value(row, "language"), self.texts.value(row, "group"))
+                ScoredDocument(name, score, self.texts.value(row, "language"), self.texts.value(row, "group"))
                 for score, name, row in first(k, score, rows, partial(self.texts.value, column="id"))
             ]
-            for score, rows in nearest(self.tables[space], questions, k, wanted)
+            for score, rows in nearest(self.tables[vector_field], questions, k, wanted)
         ]
 
     def live_pieces(self) -> dict[str, Iterator[Piece]]:
@@ -215,13 +219,13 @@ class Segment:
     def _pieces(self, span: Span) -> Iterator[Piece]:
         for begin, batch in self.texts.batches(span.begin, span.end):
             part = slice(begin, begin + batch.num_rows)
-            vectors = {space: table.vectors[part] for space, table in self.tables.items()}
+            vectors = {field: table.vectors[part] for field, table in self.tables.items()}
             if self.deleted is None or not self.deleted[part].any():
                 yield batch, vectors
                 continue
             kept = ~self.deleted[part]
             if kept.any():
-                yield batch.filter(pa.array(kept)), {space: each[kept] for space, each in vectors.items()}
+                yield batch.filter(pa.array(kept)), {field: each[kept] for field, each in vectors.items()}
 
 
 def _spans(part: SegmentMetadata, deleted: Bools | None) -> tuple[Span, ...]:

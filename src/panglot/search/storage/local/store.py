@@ -18,15 +18,14 @@ from panglot.search.storage.local import manifest as _manifest
 from panglot.search.storage.local.manifest import Manifest, SegmentMetadata
 from panglot.search.storage.local.segments import Piece, Segment, as_pieces, contents, due, write_deleted, write_segment
 from panglot.search.storage.local.texts import keys_of
-from panglot.search.storage.store import check_documents, check_questions, check_shape, check_space
+from panglot.search.storage.store import check_documents, check_questions, check_shape, check_vector_field
 from panglot.search.storage.vectors import by_size, merged
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 
     from panglot.encoders.protocol import Vectors
-    from panglot.search.document import Document
-    from panglot.search.storage.store import Found
+    from panglot.search.document import Document, ScoredDocument
 
 SEGMENTS = "segments"
 
@@ -53,26 +52,26 @@ class EmbeddedStore:
         self.folder = Path(folder)
         self._now: _Open | None = _opened(self.folder, None)
         self._bulk: set[str] | None = None
-        self.spaces = self._now.manifest.spaces
+        self.vector_fields = self._now.manifest.vector_fields
         self.dimension = self._now.manifest.dimension
 
     @classmethod
-    def create(cls, folder: str | Path, *, spaces: Sequence[str], dimension: int) -> EmbeddedStore:
+    def create(cls, folder: str | Path, *, vector_fields: Sequence[str], dimension: int) -> EmbeddedStore:
         """Make an empty store in a folder and open it; a store that is there already is opened as it is.
 
         Raises:
-            PanglotError: No store can have these spaces and this dimension, or the folder cannot be written.
+            PanglotError: No store can have these vector fields and this dimension, or the folder cannot be written.
         """
-        check_shape(spaces, dimension)
+        check_shape(vector_fields, dimension)
         folder = Path(folder)
         with lock(folder / "lock"):
             if not (folder / _manifest.NAME).exists():
-                _manifest.write(folder, Manifest(1, tuple(spaces), dimension))
+                _manifest.write(folder, Manifest(1, tuple(vector_fields), dimension))
         return cls(folder)
 
     def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
         """See :meth:`~panglot.search.storage.store.Store.upsert`."""
-        checked = check_documents(documents, vectors, self.spaces, self.dimension)
+        checked = check_documents(documents, vectors, self.vector_fields, self.dimension)
         if not documents:
             return
         with self._writing() as now:
@@ -121,11 +120,11 @@ class EmbeddedStore:
         return self._now is not before
 
     def search(
-        self, space: str, questions: Vectors, k: int, *, languages: Collection[str] | None = None
-    ) -> list[list[Found]]:
+        self, vector_field: str, questions: Vectors, k: int, *, languages: Collection[str] | None = None
+    ) -> list[list[ScoredDocument]]:
         """See :meth:`~panglot.search.storage.store.Store.search`."""
-        check_questions(space, questions, k, self.spaces, self.dimension)
-        found = [segment.search(space, questions, k, languages) for segment in self._current().segments]
+        check_questions(vector_field, questions, k, self.vector_fields, self.dimension)
+        found = [segment.search(vector_field, questions, k, languages) for segment in self._current().segments]
         return [merged((lists[at] for lists in found), k) for at in range(len(questions))]
 
     def get(self, ids: Sequence[str]) -> list[Document | None]:
@@ -133,13 +132,13 @@ class EmbeddedStore:
         places = self._places(ids)
         return [segment.texts.document(row) if segment else None for segment, row in places]
 
-    def vectors(self, space: str, ids: Sequence[str]) -> Vectors:
+    def vectors(self, vector_field: str, ids: Sequence[str]) -> Vectors:
         """See :meth:`~panglot.search.storage.store.Store.vectors`."""
-        check_space(space, self.spaces)
+        check_vector_field(vector_field, self.vector_fields)
         found = np.zeros((len(ids), self.dimension), np.float32)
         for at, (segment, row) in enumerate(self._places(ids)):
             if segment:
-                found[at] = segment.tables[space].vectors[row]
+                found[at] = segment.tables[vector_field].vectors[row]
         return found
 
     def counts(self) -> dict[str, int]:
@@ -204,7 +203,7 @@ class EmbeddedStore:
 
     def _write(self, pieces: Iterator[Piece], rows: int, *, graphs: bool) -> SegmentMetadata:
         place = self.folder / SEGMENTS / uuid.uuid4().hex
-        return write_segment(place, pieces, rows, self.spaces, self.dimension, graphs=graphs)
+        return write_segment(place, pieces, rows, self.vector_fields, self.dimension, graphs=graphs)
 
     def _commit(self, now: _Open, parts: Sequence[SegmentMetadata]) -> None:
         manifest = replace(now.manifest, version=now.manifest.version + 1, parts=tuple(parts))
@@ -249,7 +248,9 @@ def _opened(folder: Path, known: _Open | None) -> _Open:
             places = folder / SEGMENTS
             return _Open(
                 manifest,
-                tuple(Segment.open(places, part, manifest.spaces, names.get(part.name)) for part in manifest.parts),
+                tuple(
+                    Segment.open(places, part, manifest.vector_fields, names.get(part.name)) for part in manifest.parts
+                ),
             )
         except FileNotFoundError as error:
             newer = _manifest.read(folder)

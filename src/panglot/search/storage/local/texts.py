@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from panglot.search.document import Document
-from panglot.search.storage.store import fields_text
+from panglot.search.storage.store import metadata_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ BATCH = 4096
 def as_batch(documents: Sequence[Document]) -> pa.RecordBatch:
     """Return documents as a record batch."""
     columns = [[getattr(document, name) for document in documents] for name in SCHEMA.names[:-1]]
-    columns.append([fields_text(document) for document in documents])
+    columns.append([metadata_json(document) for document in documents])
     return pa.record_batch([pa.array(column, pa.string()) for column in columns], schema=SCHEMA)
 
 
@@ -40,8 +40,9 @@ def as_documents(batch: pa.RecordBatch) -> list[Document]:
 
 
 def _document(cells: dict[str, Any]) -> Document:
-    fields = cells.pop("fields")
-    return Document(**cells, fields=json.loads(fields) if fields else {})
+    # The column's name is of the first version of the format.
+    metadata = cells.pop("fields")
+    return Document(**cells, metadata=json.loads(metadata) if metadata else {})
 
 
 def keys_of(ids: Sequence[str]) -> Keys:

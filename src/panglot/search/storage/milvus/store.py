@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot.search.document import Document
+from panglot.search.document import Document, ScoredDocument
 from panglot.search.storage.local.graph import candidates
 from panglot.search.storage.milvus import client
 from panglot.search.storage.milvus.client import Address, among, explained
 from panglot.search.storage.store import (
-    Found,
     check_documents,
     check_questions,
     check_same,
     check_shape,
-    check_space,
-    fields_text,
+    check_vector_field,
+    metadata_json,
 )
 from panglot.search.storage.vectors import by_size, first, pieces, scores
 
@@ -40,10 +39,10 @@ _FRESH = 5.0  # seconds; counts take a request a language
 class MilvusStore:
     """A :class:`~panglot.search.storage.store.Store` in collections of Milvus 2.3 or later.
 
-    The collection ``NAME_SPACE`` of the first space holds the documents with their vectors, those of further spaces
-    only vectors. A write is seen when the first has it: its rows name by a *stamp* the rows of the others that belong
-    to them, so that a write that breaks off shows nothing of it, unless it is larger than one request (32 MB, some
-    10,000 documents), which is carried out request by request. ``NAME_about`` holds the languages that there are.
+    The collection ``NAME_FIELD`` of the first vector field holds the documents with their vectors, those of further
+    vector fields only vectors. A write is seen when the first has it: its rows name by a *stamp* the rows of the others
+    that belong to them, so that a write that breaks off shows nothing of it, unless it is larger than one request
+    (32 MB, some 10,000 documents), which is carried out request by request. ``NAME_about`` holds the languages.
 
     Vectors have the values of the embedded store's, rounded to half precision, and scores are computed from them here:
     both stores give the same answers. The first call sees all that was written before; later ones what this store
@@ -51,7 +50,7 @@ class MilvusStore:
 
     Args:
         where: ``milvus://host:port/name`` or ``milvus:FILE.db/name``; ``?index=flat`` for exact search.
-        spaces: The names of the spaces.
+        vector_fields: Names of the vector fields.
         dimension: Length of the vectors.
         create: Make the store if it is not there.
 
@@ -59,12 +58,12 @@ class MilvusStore:
         PanglotError: A package is missing, nobody answers, there is no such store, or it has another shape.
     """
 
-    def __init__(self, where: str, *, spaces: Sequence[str], dimension: int, create: bool = False) -> None:
-        check_shape(spaces, dimension)
-        self.spaces, self.dimension = tuple(spaces), dimension
+    def __init__(self, where: str, *, vector_fields: Sequence[str], dimension: int, create: bool = False) -> None:
+        check_shape(vector_fields, dimension)
+        self.vector_fields, self.dimension = tuple(vector_fields), dimension
         self._address = Address.parse(where)
         self._about = f"{self._address.name}_about"
-        self._main = self._collection(self.spaces[0])
+        self._main = self._collection(self.vector_fields[0])
         self._client: Any = client.connect(self._address)
         self._read: set[str] = set()
         self._counted: tuple[float, dict[str, int]] | None = None
@@ -73,7 +72,7 @@ class MilvusStore:
                 if not create:
                     raise PanglotError("no such store", file=where, field="store", hint="build the index first")
                 self._create()
-            for collection in (self._about, *map(self._collection, self.spaces)):
+            for collection in (self._about, *map(self._collection, self.vector_fields)):
                 self._client.load_collection(collection)
 
     def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
@@ -82,21 +81,21 @@ class MilvusStore:
         Raises:
             PanglotError: Also where a text has more than 65,535 bytes.
         """
-        checked = check_documents(documents, vectors, self.spaces, self.dimension)
+        checked = check_documents(documents, vectors, self.vector_fields, self.dimension)
         self._counted = None
         stamp = uuid.uuid4().hex
         rows = [_row(document, stamp) for document in documents]
-        floats = {space: each.astype(np.float32) for space, each in checked.items()}
+        floats = {field: each.astype(np.float32) for field, each in checked.items()}
         with explained(self._address):
             before = self._stamps([row["key"] for row in rows])
             self._add_languages({document.language for document in documents})
-            for space in self.spaces[1:]:
+            for vector_field in self.vector_fields[1:]:
                 placed = [
                     {"key": row["key"] + stamp, "document": row["key"], "code": row["code"], "vector": vector}
-                    for row, vector in zip(rows, floats[space], strict=True)
+                    for row, vector in zip(rows, floats[vector_field], strict=True)
                 ]
-                self._put(self._collection(space), placed)
-            main = [{**row, "vector": vector} for row, vector in zip(rows, floats[self.spaces[0]], strict=True)]
+                self._put(self._collection(vector_field), placed)
+            main = [{**row, "vector": vector} for row, vector in zip(rows, floats[self.vector_fields[0]], strict=True)]
             self._put(self._main, main)
             self._drop_vectors(before)
 
@@ -116,22 +115,22 @@ class MilvusStore:
         """Let Milvus index at the end of the block what many calls in it add."""
         yield
         with explained(self._address):
-            for space in self.spaces:
-                self._client.flush(self._collection(space))
+            for vector_field in self.vector_fields:
+                self._client.flush(self._collection(vector_field))
 
     def search(
-        self, space: str, questions: Vectors, k: int, *, languages: Collection[str] | None = None
-    ) -> list[list[Found]]:
+        self, vector_field: str, questions: Vectors, k: int, *, languages: Collection[str] | None = None
+    ) -> list[list[ScoredDocument]]:
         """See :meth:`~panglot.search.storage.store.Store.search`."""
-        check_questions(space, questions, k, self.spaces, self.dimension)
+        check_questions(vector_field, questions, k, self.vector_fields, self.dimension)
         if languages is not None and not languages:
             return [[] for _ in questions]
         wish = client.languages_filter(languages)
         count = min(candidates(k), client.MOST)
-        found: list[list[Found]] = []
+        found: list[list[ScoredDocument]] = []
         with explained(self._address):
             for part in pieces(len(questions), max(1, 4096 // count)):
-                found += self._found(space, questions[part], k, wish, count)
+                found += self._found(vector_field, questions[part], k, wish, count)
         return found
 
     def get(self, ids: Sequence[str]) -> list[Document | None]:
@@ -140,16 +139,16 @@ class MilvusStore:
             rows = self._rows(self._main, [client.key(each) for each in ids], _SHOWN)
         return [_document(rows[key]) if (key := client.key(each)) in rows else None for each in ids]
 
-    def vectors(self, space: str, ids: Sequence[str]) -> Vectors:
+    def vectors(self, vector_field: str, ids: Sequence[str]) -> Vectors:
         """See :meth:`~panglot.search.storage.store.Store.vectors`."""
-        check_space(space, self.spaces)
+        check_vector_field(vector_field, self.vector_fields)
         found = np.zeros((len(ids), self.dimension), np.float32)
         keys = [client.key(each) for each in ids]
         with explained(self._address):
-            if space != self.spaces[0]:
+            if vector_field != self.vector_fields[0]:
                 stamps = self._stamps(keys)
                 keys = [key + stamps.get(key, "") for key in keys]
-            rows = self._rows(self._collection(space), keys, ("vector",))
+            rows = self._rows(self._collection(vector_field), keys, ("vector",))
         for at, key in enumerate(keys):
             if key in rows:
                 found[at] = rows[key]["vector"]
@@ -173,12 +172,21 @@ class MilvusStore:
                 if rows := self._query(self._main, part, ("id",)):
                     yield [row["id"] for row in rows]
 
+    @property
+    def version(self) -> None:
+        """See :meth:`~panglot.search.storage.store.Store.version`."""
+        return
+
+    def refresh(self) -> bool:
+        """Return false: every call asks the server."""
+        return False
+
     def close(self) -> None:
         """See :meth:`~panglot.search.storage.store.Store.close`."""
         self._client.close()
 
-    def _collection(self, space: str) -> str:
-        return f"{self._address.name}_{space}"
+    def _collection(self, vector_field: str) -> str:
+        return f"{self._address.name}_{vector_field}"
 
     def _known(self) -> bool:
         """Return whether the store is there, and check its shape."""
@@ -188,7 +196,7 @@ class MilvusStore:
         for row in self._query(self._about, among("key", ["store"]), ("value",)):
             about = json.loads(row["value"])
             check_same("format", about["format"], _FORMAT, self._address.uri)
-            check_same("spaces", tuple(about["spaces"]), self.spaces, self._address.uri)
+            check_same("vector_fields", tuple(about["spaces"]), self.vector_fields, self._address.uri)
             check_same("dimension", about["dimension"], self.dimension, self._address.uri)
             return True
         return False  # Its making was broken off.
@@ -198,10 +206,10 @@ class MilvusStore:
         client.create(self._client, self._about, {"value": longest}, 2, "FLAT")
         shown = {**dict.fromkeys(_SHOWN, longest), "code": 128, "stamp": 64}
         client.create(self._client, self._main, shown, self.dimension, index)
-        for space in self.spaces[1:]:
+        for vector_field in self.vector_fields[1:]:
             joined = {"document": 64, "code": 128}
-            client.create(self._client, self._collection(space), joined, self.dimension, index)
-        about = {"format": _FORMAT, "spaces": self.spaces, "dimension": self.dimension}
+            client.create(self._client, self._collection(vector_field), joined, self.dimension, index)
+        about = {"format": _FORMAT, "spaces": self.vector_fields, "dimension": self.dimension}
         self._client.upsert(self._about, [{"key": "store", "value": json.dumps(about), "vector": [1.0, 0.0]}])
 
     def _add_languages(self, languages: Collection[str]) -> None:
@@ -216,10 +224,10 @@ class MilvusStore:
             self._client.upsert(collection, request)
 
     def _drop_vectors(self, stamps: Mapping[str, str]) -> None:
-        """Delete rows of further spaces that no document names any more."""
-        for space in self.spaces[1:]:
+        """Delete rows of further vector fields that no document names any more."""
+        for vector_field in self.vector_fields[1:]:
             for keys in client.lists([key + stamp for key, stamp in stamps.items()]):
-                self._client.delete(self._collection(space), filter=among("key", keys))
+                self._client.delete(self._collection(vector_field), filter=among("key", keys))
 
     def _level(self, collection: str) -> str:
         """Return how new an answer must be: all that was written, then what was written here."""
@@ -250,16 +258,20 @@ class MilvusStore:
     def _stamps(self, keys: Sequence[str]) -> dict[str, str]:
         return {key: row["stamp"] for key, row in self._rows(self._main, keys, ("stamp",)).items()}
 
-    def _found(self, space: str, questions: Vectors, k: int, wish: str, count: int) -> list[list[Found]]:
+    def _found(
+        self, vector_field: str, questions: Vectors, k: int, wish: str, count: int
+    ) -> list[list[ScoredDocument]]:
         """Return the ``k`` best, asking for more candidates than ``count`` where these may not hold them."""
         return [
-            hits if sure else self._found(space, questions[at : at + 1], k, wish, min(4 * count, client.MOST))[0]
-            for at, (sure, hits) in enumerate(self._near(space, questions, k, wish, count))
+            hits if sure else self._found(vector_field, questions[at : at + 1], k, wish, min(4 * count, client.MOST))[0]
+            for at, (sure, hits) in enumerate(self._near(vector_field, questions, k, wish, count))
         ]
 
-    def _near(self, space: str, questions: Vectors, k: int, wish: str, count: int) -> list[tuple[bool, list[Found]]]:
+    def _near(
+        self, vector_field: str, questions: Vectors, k: int, wish: str, count: int
+    ) -> list[tuple[bool, list[ScoredDocument]]]:
         """Return for each question the ``k`` best of ``count`` candidates, and whether no other can be among them."""
-        collection, main = self._collection(space), space == self.spaces[0]
+        collection, main = self._collection(vector_field), vector_field == self.vector_fields[0]
         lists: list[list[dict[str, Any]]] = self._client.search(
             collection,
             data=list(questions),
@@ -273,7 +285,7 @@ class MilvusStore:
         if not main:
             documents = [hit["entity"]["document"] for hits in lists for hit in hits]
             known = self._rows(self._main, documents, ("id", "language", "group", "stamp"))
-        found: list[tuple[bool, list[Found]]] = []
+        found: list[tuple[bool, list[ScoredDocument]]] = []
         for question, hits in zip(questions, lists, strict=True):
             entities = [hit["entity"] for hit in hits]
             if main:
@@ -283,20 +295,20 @@ class MilvusStore:
                 rows = [known[each["document"]] for each in entities]
             vectors = np.array([each["vector"] for each in entities], np.float32).reshape(-1, self.dimension)
             best = first(k, scores(vectors, question), np.arange(len(rows)), lambda at, rows=rows: rows[at]["id"])
-            answer = [Found(name, score, rows[at]["language"], rows[at]["group"]) for score, name, at in best]
+            answer = [ScoredDocument(name, score, rows[at]["language"], rows[at]["group"]) for score, name, at in best]
             sure = len(answer) == k and hits[-1]["distance"] < answer[-1].score - _SLACK
             found.append((sure or len(hits) < count or count == client.MOST, answer))
         return found
 
 
 def _belongs(entity: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Return whether a row of a further space is the one that its document names."""
+    """Return whether a row of a further vector field is the one that its document names."""
     document = known.get(entity["document"])
     return document is not None and entity["key"] == entity["document"] + document["stamp"]
 
 
 def _row(document: Document, stamp: str) -> dict[str, str]:
-    shown = {name: getattr(document, name) for name in _SHOWN[:-1]} | {"fields": fields_text(document)}
+    shown = {name: getattr(document, name) for name in _SHOWN[:-1]} | {"fields": metadata_json(document)}
     for name, value in shown.items():
         if len(value.encode()) > client.LONGEST:
             raise PanglotError(
@@ -308,5 +320,5 @@ def _row(document: Document, stamp: str) -> dict[str, str]:
 
 
 def _document(row: Mapping[str, str]) -> Document:
-    fields = json.loads(row["fields"]) if row["fields"] else {}
-    return Document(row["id"], row["text"], row["title"], row["language"], row["group"], fields)
+    metadata = json.loads(row["fields"]) if row["fields"] else {}
+    return Document(row["id"], row["text"], row["title"], row["language"], row["group"], metadata)
