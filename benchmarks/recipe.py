@@ -31,7 +31,7 @@ def run(seed: int, options: argparse.Namespace) -> None:
     """Train the recipe with one seed and measure it."""
     folder = options.output / f"{NAME}-{seed}"
     panglot.train(recipe=options.recipe, seed=seed, output=folder, data_dir=options.data_dir)
-    found = panglot.evaluate(folder, TESTS, data_dir=options.data_dir, command=COMMAND, tell=print)
+    found = panglot.evaluate(folder, TESTS, data_dir=options.data_dir, command=COMMAND, progress=print)
     save_sums(found, options.results / f"{NAME}-{seed}.npz")
     started = json.loads((folder / "run.json").read_text("utf-8"))
     cell = {"training": Settings.completed(started["settings"]), "test": TESTS}

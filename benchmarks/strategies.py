@@ -136,7 +136,7 @@ def run(cell: Cell, options: argparse.Namespace) -> None:
     command = f"python benchmarks/strategies.py --only {cell.strategy} --seeds {cell.seed} --pairs {options.pairs}"
     found = panglot.evaluate(
         model, sets, data_dir=options.data_dir, languages=grid(options).get("languages"), draws=options.draws,
-        command=command, tell=print,
+        command=command, progress=print,
     )  # fmt: skip
     save_sums(found, options.results / f"{cell.name}.npz")
     about = {

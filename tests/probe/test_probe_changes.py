@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from panglot.probe import changes as phrases
 from panglot.probe.changes import CHANGES, Material, Versions, names, numbers
-from panglot.probe.lexicon import read_lexicons
+from panglot.probe.probe import read_lexicons
 
 QUESTIONS = {
     "ar": "ماذا افتتحت الملكة اليزابيث الثانية في نيوكاسل عام 1981؟",

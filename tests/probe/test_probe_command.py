@@ -153,7 +153,7 @@ def test_a_real_model_on_real_text(tmp_path: Path) -> None:
     lines: list[str] = []
     result = probe(
         "bundled", "starter:test", languages=["sw"], k=1, limit=2, depth=1, distractors=1, budget=60, lexicons={},
-        tell=lines.append,
+        progress=lines.append,
     )  # fmt: skip
     figures = result.figures
     assert figures["languages"]["sw"]["asked_in_both"] == figures["languages"]["sw"]["pools"][0]

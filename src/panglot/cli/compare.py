@@ -45,6 +45,6 @@ def compare_command(
         list(models), test=list(tests), data_dir=data_dir, candidates=candidates, context=context,
         languages=split(languages), measures=split(measures) or DEFAULT, draws=draws,
         permutations=permutations, seed=seed, trust_remote_code=trust_remote_code,
-        command=command_line(), tell=tell(to_json),
+        command=command_line(), progress=tell(to_json),
     )  # fmt: skip
     deliver(found.figures, to_json, report, models=models, compared=True)

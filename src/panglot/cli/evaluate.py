@@ -63,7 +63,7 @@ def evaluate_command(
         model, list(datasets), data_dir=data_dir, candidates=candidates, context=context,
         languages=split(languages), measures=split(measures) or DEFAULT, draws=draws, seed=seed,
         trust_remote_code=trust_remote_code,
-        command=command_line(), tell=tell(to_json),
+        command=command_line(), progress=tell(to_json),
     )  # fmt: skip
     if trec_run is not None:
         _write_runs(found, trec_run)
@@ -72,11 +72,11 @@ def evaluate_command(
 
 def _write_runs(found: Evaluation, path: Path) -> None:
     from panglot.data.formats.trec import write_run
-    from panglot.evaluation.trec import run
+    from panglot.evaluation.ranks import trec_run
 
     several = len(found.measured) > 1
     for name, each in found.measured.items():
-        write_run(path / f"{Path(name).name}.run" if several else path, run(each.ranks, each.collection))
+        write_run(path / f"{Path(name).name}.run" if several else path, trec_run(each.ranks, each.collection))
 
 
 def _audit_index(

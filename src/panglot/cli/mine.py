@@ -44,7 +44,7 @@ def mine(model: str, collection: str, output: Path | None, to_json: str | None, 
     folder = output or beside(collection)
     if folder.exists() and not (folder / "collection.json").is_file():
         raise PanglotError("is there already, and is no collection", file=folder, hint="choose another output")
-    found = run(model, collection, tell=tell(to_json), **settings)
+    found = run(model, collection, progress=tell(to_json), **settings)
     found.save(folder)
     if to_json:
         deliver_json({"folder": str(folder), **json.loads(found.about[MINED])}, to_json)
@@ -80,7 +80,7 @@ def _print(name: str, report: Any) -> None:
     reasons = Table(title="left out", title_justify="left")
     reasons.add_column("pairs of question and passage")
     reasons.add_column("number", justify="right")
-    for reason, number in report.left_out.items():
+    for reason, number in report.excluded.items():
         reasons.add_row(reason, f"{number:,}")
     console = Console()
     console.print(table)

@@ -11,7 +11,7 @@ import click
 from panglot.cli.options import command_line, tell
 
 if TYPE_CHECKING:
-    from panglot.probe.hunt import Start
+    from panglot.probe.beam import Start
     from panglot.probe.pools import Pools
 
 
@@ -69,17 +69,17 @@ def probe_command(
     from panglot._files import write_json
     from panglot.probe.probe import probe
 
-    speak = tell(to_json)
+    progress = tell(to_json)
     found = probe(
         model, dataset, languages=list(languages) or None, k=k, start=start, limit=limit, beam=beam, depth=depth,
         budget=budget, distractors=distractors, pools=pools, seed=seed, data_dir=data_dir, candidates=candidates,
-        context=context, trust_remote_code=trust_remote_code, command=command_line(), tell=speak,
+        context=context, trust_remote_code=trust_remote_code, command=command_line(), progress=progress,
     )  # fmt: skip
     if output is not None:
         found.write_pairs(output)
-        speak(f"{len(found.pairs):,} lines in {output}" if found.pairs else f"no weak pair: {output} is empty")
+        progress(f"{len(found.pairs):,} lines in {output}" if found.pairs else f"no weak pair: {output} is empty")
         if found.pairs and found.figures["dataset"]["test_only"]:
-            speak(f"{found.figures['dataset']['name']} is a test set: hold these pairs out, never train on them")
+            progress(f"{found.figures['dataset']['name']} is a test set: hold these pairs out, never train on them")
     if to_json == "-":
         click.echo(json.dumps(found.figures, ensure_ascii=False, indent=2, allow_nan=False))
         return

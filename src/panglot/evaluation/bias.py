@@ -45,14 +45,14 @@ def spans(ranks: Ranks) -> Spans:
     """Find the first and the last relevant passage of each question."""
     questions, languages = len(ranks.question_language), len(ranks.languages)
     first, last = np.full(questions, np.inf), np.full(questions, -np.inf)
-    np.minimum.at(first, ranks.question, ranks.pooled)
-    np.maximum.at(last, ranks.question, ranks.pooled)
+    np.minimum.at(first, ranks.question, ranks.rank_in_pool)
+    np.maximum.at(last, ranks.question, ranks.rank_in_pool)
     none = np.isinf(first)
     first[none], last[none] = np.nan, np.nan
     language = ranks.passage_language[ranks.passage]
     cells = np.unique(ranks.question * languages + language)
     first_language = np.full(questions, -1, np.int64)
-    best = ranks.pooled == first[ranks.question]
+    best = ranks.rank_in_pool == first[ranks.question]
     first_language[ranks.question[best]] = language[best]
     return Spans(np.bincount(cells // languages, minlength=questions), first, last, first_language)
 
@@ -118,11 +118,11 @@ def peer(ranks: Ranks, cut: int) -> Doubles:
     from scipy.special import chdtrc
 
     questions, languages = len(ranks.question_language), len(ranks.languages)
-    grades = ranks.grade.max(initial=0) + 1
-    levels, unit = np.unique(ranks.question * grades + ranks.grade, return_inverse=True)
+    grades = ranks.relevance.max(initial=0) + 1
+    levels, unit = np.unique(ranks.question * grades + ranks.relevance, return_inverse=True)
     units, asked = len(levels), levels // grades
-    order = np.lexsort((ranks.pooled, unit))
-    unit, rank = unit[order], ranks.pooled[order]
+    order = np.lexsort((ranks.rank_in_pool, unit))
+    unit, rank = unit[order], ranks.rank_in_pool[order]
     cell = unit * languages + ranks.passage_language[ranks.passage[order]]
     size = np.bincount(unit, minlength=units)
     inside = np.bincount(unit[rank <= cut], minlength=units)

@@ -64,7 +64,7 @@ def compare(
     seed: int = 0,
     trust_remote_code: bool = False,
     command: str | None = None,
-    tell: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Comparison:
     """Measure several encoders on the same questions and test their differences.
 
@@ -86,7 +86,7 @@ def compare(
         seed: Of draws and patterns.
         trust_remote_code: Whether Python code that comes with a model may run.
         command: What to write down as the command.
-        tell: Called with a line for people before each long step.
+        progress: Called with one line of text before each long step.
 
     Raises:
         PanglotError: Fewer than two models, two of one name, or what :func:`evaluate` raises.
@@ -102,7 +102,7 @@ def compare(
             raise PanglotError(f"two models are called {name}", field="models", hint="rename the folder of one")
         evaluations[name] = evaluate(
             encoder, list(sets.values()), candidates=candidates, context=context, languages=languages,
-            measures=measures, draws=draws, seed=seed, command=command, tell=tell,
+            measures=measures, draws=draws, seed=seed, command=command, progress=progress,
         )  # fmt: skip
     return from_evaluations(evaluations, draws=draws, permutations=permutations, seed=seed, command=command)
 

@@ -73,7 +73,7 @@ def evaluate(
     seed: int = 0,
     trust_remote_code: bool = False,
     command: str | None = None,
-    tell: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Measure an encoder in the three settings, with language bias and intervals.
 
@@ -91,7 +91,7 @@ def evaluate(
         seed: Of the draws.
         trust_remote_code: Whether Python code that comes with a model may run.
         command: What to write down as the command.
-        tell: Called with a line for people before each long step.
+        progress: Called with one line of text before each long step.
 
     Raises:
         PanglotError: The encoder or a collection cannot be read, or does not fit.
@@ -107,8 +107,8 @@ def evaluate(
     measured: dict[str, Measured] = {}
     dimension = 0
     for name, collection in sets.items():
-        if tell is not None:
-            tell(f"{model.name} on {name}: {collection.questions.num_rows:,} questions, "
+        if progress is not None:
+            progress(f"{model.name} on {name}: {collection.questions.num_rows:,} questions, "
                  f"{collection.passages.num_rows:,} passages")  # fmt: skip
         start = time.perf_counter()
         questions, passages = encode(model, collection)

@@ -38,9 +38,9 @@ def values(ranks: Ranks, measures: Sequence[Measure]) -> dict[Measure, Values]:
     questions, languages = len(ranks.question_language), len(ranks.languages)
     cell = ranks.question * languages + ranks.passage_language[ranks.passage]
     # Sorted once here, so that every measure finds them in order.
-    own, all_ = np.lexsort((ranks.within, cell)), np.lexsort((ranks.pooled, ranks.question))
-    alone = cell[own], ranks.within[own], ranks.grade[own]
-    pooled = ranks.question[all_], ranks.pooled[all_], ranks.grade[all_]
+    own, all_ = np.lexsort((ranks.rank_in_language, cell)), np.lexsort((ranks.rank_in_pool, ranks.question))
+    alone = cell[own], ranks.rank_in_language[own], ranks.relevance[own]
+    pooled = ranks.question[all_], ranks.rank_in_pool[all_], ranks.relevance[all_]
     return {
         measure: Values(
             measure.values(*alone, questions * languages).reshape(questions, languages),

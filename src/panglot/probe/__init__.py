@@ -1,12 +1,12 @@
-"""Questions that English answers and another language does not, and changes that make more of them.
+"""Find questions that succeed in English and fail in another language, and changes that make more of them.
 
-Carried over from questions for language models (2505.18673) to retrieval.
+This carries a method for language models (2505.18673) over to retrieval.
 """
 
 from __future__ import annotations
 
 from panglot.probe.changes import CHANGES, Change, Versions
-from panglot.probe.pools import Parallel, RankMargins, parallel, standing
+from panglot.probe.pools import ParallelQuestions, RankMargins
 from panglot.probe.probe import Probe, probe
 
-__all__ = ["CHANGES", "Change", "Parallel", "Probe", "RankMargins", "Versions", "parallel", "probe", "standing"]
+__all__ = ["CHANGES", "Change", "ParallelQuestions", "Probe", "RankMargins", "Versions", "probe"]

@@ -1,7 +1,7 @@
-"""Changes of a question that keep what answers it, made to its English version and another one alike.
+"""Change a question and its English version in the same way, without changing what answers them.
 
-There is no reordering of words inside a clause, and no replacing of a name by its English spelling: without a
-parser and a word alignment neither is sure to keep the meaning.
+No change reorders words inside a clause or replaces a name by its English spelling: without a parser and a word
+alignment, neither is sure to keep the meaning.
 """
 
 from __future__ import annotations
@@ -10,10 +10,19 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
+
+import numpy as np
+
+from panglot._files import digest
 from panglot.data.scripts import joins_sentences, letters_in, unspaced_letters
 
-#: What a courteous question begins with; the question follows unchanged.
+if TYPE_CHECKING:
+    from panglot.data.collection import Collection
+    from panglot.probe.pools import ParallelQuestions
+
+#: Polite openings. The question follows unchanged.
 PLEASE = {
     "en": "Please tell me: ", "ar": "من فضلك أخبرني: ", "bn": "দয়া করে আমাকে বলুন: ", "de": "Bitte sag mir: ",
     "el": "Παρακαλώ πες μου: ", "es": "Por favor, dime: ", "fi": "Ole hyvä ja kerro minulle: ",
@@ -25,7 +34,7 @@ PLEASE = {
     "zh-Hant": "請告訴我：",
 }  # fmt: skip
 
-#: What a courteous question ends with, as a sentence of its own.
+#: Polite endings, each a sentence of its own.
 THANKS = {
     "en": "Thank you.", "ar": "شكرًا.", "bn": "ধন্যবাদ।", "de": "Danke.", "el": "Ευχαριστώ.", "es": "Gracias.",
     "fi": "Kiitos.", "fr": "Merci.", "hi": "धन्यवाद।", "id": "Terima kasih.", "it": "Grazie.",
@@ -34,28 +43,28 @@ THANKS = {
     "vi": "Cảm ơn.", "zh": "谢谢。", "zh-Hant": "謝謝。",
 }  # fmt: skip
 
-#: The code point of each language's own zero; nine digits follow it.
+#: Code point of the zero of each language's own digits. The other nine digits follow it.
 ZERO = {
     "ar": 0x0660, "as": 0x09E6, "bn": 0x09E6, "bo": 0x0F20, "ckb": 0x0660, "fa": 0x06F0, "gu": 0x0AE6, "hi": 0x0966,
     "km": 0x17E0, "kn": 0x0CE6, "lo": 0x0ED0, "ml": 0x0D66, "mr": 0x0966, "my": 0x1040, "ne": 0x0966, "or": 0x0B66,
     "pa": 0x0A66, "ps": 0x06F0, "sa": 0x0966, "ta": 0x0BE6, "te": 0x0C66, "th": 0x0E50, "ur": 0x06F0,
 }  # fmt: skip
 
-#: Languages whose i is not the capital I.
+#: Languages in which I is not the capital of i.
 DOTTED = frozenset({"az", "crh", "kk-Latn", "tr", "tt-Latn"})
 
-#: Signs that end a question, by language where they mean something else elsewhere.
+#: Question marks. In other languages, those of OWN_MARKS mean something else.
 MARKS = "?\uff1f\u061f\u2047\u203d"
 OWN_MARKS = {"el": ";\u037e", "hy": "\u055e"}
 
 
 def blank(language: str) -> str:
-    """Return what stands between two sentences."""
+    """Return the separator between two sentences."""
     return "" if joins_sentences(language) else " "
 
 
 def lower(text: str, language: str) -> str:
-    """Return ``text`` without capitals, as the language writes it.
+    """Return ``text`` in lower case by the rules of the language.
 
     >>> lower("ISPARTA İlk", "tr"), lower("ISPARTA", "en")
     ('ısparta ilk', 'isparta')
@@ -66,7 +75,7 @@ def lower(text: str, language: str) -> str:
 
 
 def upper(text: str, language: str) -> str:
-    """Return ``text`` in capitals, as the language writes it.
+    """Return ``text`` in upper case by the rules of the language.
 
     >>> upper("ısparta ilk", "tr")
     'ISPARTA İLK'
@@ -78,7 +87,7 @@ def upper(text: str, language: str) -> str:
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NAME = re.compile(r"\b[A-Z][\w'’-]*(?:\s+(?:of\s+the\s+|of\s+|de\s+|von\s+|van\s+)?[A-Z0-9][\w'’-]*)*")
-#: Capitalised without being a name: what questions begin with.
+#: Words that begin a question with a capital and are not names.
 _OPENING = (
     "A According After An Along Approximately Are As At Be Before Besides By Can Could Did Do Does During Each For "
     "From Give Had Has Have How I If In Is It List Most Name Of On One Other Prior Since The There This To Under Was "
@@ -106,7 +115,7 @@ def numbers(text: str) -> list[str]:
 
 
 def names(english: str) -> list[str]:
-    """Return what is capitalised in an English question beside its first word: names, as good as always.
+    """Return the capitalised phrases of an English question without its first words: nearly always names.
 
     >>> names("What did Queen Elizabeth II open in Newcastle?")
     ['Queen Elizabeth II', 'Newcastle']
@@ -122,7 +131,7 @@ def names(english: str) -> list[str]:
 
 
 def shared(english: str, other: str) -> list[str]:
-    """Return what both versions write alike: numbers, then names, longest first."""
+    """Return the numbers and then the names that both versions write alike, longer names first."""
     folded = other.casefold()
     both = [name for name in names(english) if name.casefold() in folded]
     rest = _NUMBER.findall(other)
@@ -141,10 +150,10 @@ class Versions:
 
 @dataclass(frozen=True)
 class Material:
-    """What the changes of one question draw on.
+    """What the changes of one question need.
 
     Attributes:
-        original: The question as the collection has it.
+        original: The question as it is in the collection.
         distractors: Sentences of other passages, in English and in the other language.
         words: English words with their translations in the other language.
     """
@@ -155,7 +164,7 @@ class Material:
 
 
 WORDS = 2
-"""Code-switched versions of one question at a level."""
+"""Largest number of code-switched versions of one question per level."""
 
 Apply = Callable[[Versions, Material], Iterable[Versions]]
 
@@ -165,13 +174,13 @@ class Change:
     """A change that keeps which passages are relevant.
 
     Attributes:
-        name: What reports call it.
-        family: Of one family a question gets one change at most.
-        meaning: What it does, in a few words.
-        both: Whether the English version changes in the same way; if not, it stays as it is, and only how the
-            other version is written differs.
-        apply: Yields the changed versions; nothing where the change does not exist or changes nothing.
-        languages: The languages that have it; None: any.
+        name: Name in reports.
+        family: A question gets at most one change of each family.
+        meaning: What the change does, in a few words.
+        both: Whether the English version changes in the same way. If not, it stays as it is, and only the spelling of
+            the other version changes.
+        apply: Returns the changed versions, or nothing if the change does not apply.
+        languages: Languages that have the change, or None for all.
     """
 
     name: str
@@ -251,7 +260,7 @@ def _western(now: Versions, _: Material) -> Iterable[Versions]:
 
 
 def _word(now: Versions, material: Material) -> Iterable[Versions]:
-    # Longest first: long words carry meaning, and are rarely a part of others.
+    # The longest come first, because long words carry meaning and are rarely part of others.
     asked = {word.lower() for word in re.findall(r"[A-Za-z]+", material.original.english)}
     entries = [
         (target, word)
@@ -267,9 +276,9 @@ def _word(now: Versions, material: Material) -> Iterable[Versions]:
 
 
 def _replaced(text: str, target: str, word: str) -> str:
-    """Return ``text`` with an English word for ``target``; where words are set apart, for whole ones only.
+    """Return ``text`` with an English word for ``target``, which must be a whole word in scripts with spaces.
 
-    Where they run on, short ones are left alone: they may be a part of another word.
+    In scripts without spaces, short words are left alone, because they may be part of another word.
     """
     if unspaced_letters().search(target):
         least = 2 if letters_in(target, ["Hani"]) else 4
@@ -307,3 +316,51 @@ CHANGES: dict[str, Change] = {
         Change("distractor", "distractor", "a sentence of another passage put before", both=True, apply=_distractor),
     )
 }  # fmt: skip
+
+FEWEST, MOST = 20, 240
+"""Characters of a distractor in English. Longer passages are not sentences, and would outweigh the question."""
+
+
+class Distractors:
+    """Short passages in English and another language that do not answer a question.
+
+    A question's distractors depend on the seed, its group and the passages in English, so that they are the same in
+    every language that has them.
+
+    Args:
+        parallel: The questions and their pools.
+        collection: Texts and groups.
+        seed: Seed of the draw.
+    """
+
+    def __init__(self, parallel: ParallelQuestions, collection: Collection, seed: int) -> None:
+        self._parallel, self._seed = parallel, seed
+        texts, groups = collection.passages["text"], collection.passages["group"]
+        self._texts: list[dict[str, str]] = []
+        for rows in parallel.passages:
+            by_group: dict[str, str] = {}
+            for row in rows.tolist():
+                text = str(texts[row].as_py()).strip()
+                if group := groups[row].as_py():
+                    by_group.setdefault(group, text)
+            self._texts.append(by_group)
+        english, other = self._texts
+        self._order = sorted(group for group, text in english.items() if FEWEST <= len(text) <= MOST)
+        self._there = {group for group in self._order if 0 < len(other.get(group, "")) <= 2 * MOST}
+        self._group = groups
+
+    def of(self, number: int, count: int) -> tuple[tuple[str, str], ...]:
+        """Return up to ``count`` distractors of a question, English and the other version."""
+        parallel = self._parallel
+        answers: set[object] = set()
+        for rows, (question, position) in zip(parallel.passages, parallel.relevant, strict=True):
+            answers |= {self._group[int(rows[place])].as_py() for place in position[question == number]}
+        generator = np.random.default_rng(int(digest(str(self._seed), parallel.groups[number])[:16], 16))
+        chosen: list[tuple[str, str]] = []
+        for place in generator.permutation(len(self._order)):
+            if len(chosen) == count:
+                break
+            group = self._order[place]
+            if group in self._there and group not in answers:
+                chosen.append((self._texts[0][group], self._texts[1][group]))
+        return tuple(chosen)

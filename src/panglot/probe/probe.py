@@ -1,40 +1,52 @@
-"""``probe``: an encoder and a parallel collection in, weak pairs and the dictionary of figures out."""
+"""``probe``: find weak pairs of an encoder in a parallel collection."""
 
 from __future__ import annotations
 
+import json
+import os
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
+
+import pyarrow as pa
 
 from panglot import __version__
 from panglot._environment import machine, versions
 from panglot._errors import PanglotError
-from panglot._files import write_json
+from panglot._files import write_json, write_text
+from panglot.data.language import canonical
 from panglot.evaluation.evaluate import encode, open_encoder, open_sets
-from panglot.probe import pairs
-from panglot.probe.hunt import Start, hunt
-from panglot.probe.lexicon import read_lexicons
-from panglot.probe.pairs import Outcome
-from panglot.probe.pools import ParallelPools, Pools, check_depth, choose_languages, parallel
+from panglot.probe.beam import Lexicons, Start, search_changes
+from panglot.probe.pairs import Outcome, pair_lines
+from panglot.probe.pools import ParallelPools, ParallelQuestions, Pools, choose_languages
 from panglot.probe.rates import by_slice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from panglot.data.collection import Collection
     from panglot.encoders.protocol import Encoder
-    from panglot.probe.lexicon import Lexicons
+
+
+# Words without a meaning of their own: switching them shows nothing about content.
+_FUNCTION_WORDS = (
+    "a about after all also an and any are as at be been before but by can could did do does for from had has have he "
+    "her his how i if in into is it its many more most much no not of on one or other our out over she should so some "
+    "such than that the their them then there these they this those to under up us was we were what when where which "
+    "who whom whose why will with would you your"
+)
+_FUNCTION_WORD_SET = frozenset(_FUNCTION_WORDS.split())
 
 
 @dataclass(frozen=True)
 class Probe:
-    """What was found.
+    """Result of a probe.
 
     Attributes:
         figures: The dictionary of figures, ready for JSON.
-        pairs: The weak pairs as lines ``group, language, question, passage`` with what else is known of them.
+        pairs: The weak pairs as lines ``group, language, question, passage`` with further fields.
     """
 
     figures: Mapping[str, Any]
@@ -44,17 +56,17 @@ class Probe:
         """Write :attr:`figures`, atomically.
 
         Raises:
-            PanglotError: The place cannot be written.
+            PanglotError: The file cannot be written.
         """
         write_json(path, self.figures)
 
     def write_pairs(self, path: str | Path) -> None:
-        """Write :attr:`pairs` as JSON lines, atomically; an empty file where there are none.
+        """Write :attr:`pairs` as JSON lines, atomically. Without pairs, the file is empty.
 
         Raises:
-            PanglotError: The place cannot be written.
+            PanglotError: The file cannot be written.
         """
-        pairs.write(path, self.pairs)
+        write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.pairs))
 
     def __repr__(self) -> str:
         weak, name = len(self.figures["weak"]), self.figures["dataset"]["name"]
@@ -81,75 +93,78 @@ def probe(
     context: bool = False,
     trust_remote_code: bool = False,
     command: str = "",
-    tell: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Probe:
-    """Find weak pairs, and by beam search changes of questions that make more of them (2505.18673).
+    """Find weak pairs, and search for changes of questions that make more of them (2505.18673).
 
-    A question is weak in a language where its English version finds a relevant passage within the first ``k``
-    of the English pool and its version in that language finds none within the first ``k`` of that language's.
+    A question is weak in a language if its English version finds a relevant passage among the first ``k`` of the
+    English pool, and its version in that language finds none among the first ``k`` of that language's pool.
 
     Args:
-        encoder: An encoder, or what :func:`panglot.load` takes.
-        collection: A collection, or what :func:`panglot.read` takes.
-        languages: Those to probe; by default all but English.
-        k: The depth that counts as success.
-        start: Questions from which to search: nearest to failing (``near``), ``weak`` already, ``both`` in
-            turn, or ``random`` among those that succeed in English.
-        limit: How many of them a language, at most.
-        beam: Changed questions that go on from level to level, for each question.
-        depth: Changes one after the other; 0: no search.
-        budget: Texts that the search may encode: the number of questions is cut until it suffices.
-        distractors: Sentences of other passages that each question is tried with.
-        pools: Whole pools, or those of common passage groups; by default whole where they are of like size.
-        lexicons: By language, English words with their translations; by default what lies in ``lexicons`` in
-            the data folder.
-        seed: Draws distractors and random questions.
-        data_dir: Where known data sets lie.
-        candidates: ``sentence`` or ``paragraph`` for data sets that offer both.
+        encoder: An encoder, or what :func:`panglot.load` accepts.
+        collection: A collection, or what :func:`panglot.read` accepts.
+        languages: Languages to probe, by default all but English.
+        k: A question succeeds if a relevant passage is among the first ``k``.
+        start: Questions from which to search: those nearest to failing (``near``), ``weak`` ones, ``both`` in turn, or
+            ``random`` ones among those that succeed in English.
+        limit: Largest number of such questions per language.
+        beam: Changed versions per question that go on from level to level.
+        depth: Largest number of changes in a row. With 0, there is no search.
+        budget: Largest number of texts that the search encodes. The number of questions is cut to fit.
+        distractors: Number of sentences from other passages that each question is tried with.
+        pools: ``whole`` pools, or only the passage groups that both languages have (``common``). The default is whole
+            pools if their sizes are similar.
+        lexicons: English words with their translations, by language. The default is the folder ``lexicons`` in the
+            data folder.
+        seed: Seed of distractors and random questions.
+        data_dir: Folder of the named data sets.
+        candidates: ``sentence`` or ``paragraph``, for data sets that offer both.
         context: Whether a sentence comes with its paragraph.
         trust_remote_code: Whether Python code that comes with a model may run.
-        command: What to write down as the command.
-        tell: Called with a line for people before each long step.
+        command: Command to record in the figures.
+        progress: Called with one line of text before each long step.
 
     Raises:
-        PanglotError: The encoder or the collection cannot be read, there is no English, no question that both
-            languages ask and answer, a language is not there, or ``k`` is too large.
+        PanglotError: The encoder or the collection cannot be read, the collection has no English or not one of the
+            languages, no question is asked and answered in two languages, or ``k`` is too large.
     """
     begin = time.perf_counter()
-    tell = tell or (lambda _: None)
+    progress = progress or (lambda _: None)
     _check(k, limit, beam, depth, budget, distractors, start)
     whole = next(iter(open_sets(collection, data_dir=data_dir, candidates=candidates, context=context).values()))
     english, chosen = choose_languages(whole, languages)
     asked = whole.select([english, *chosen])
     missing: list[dict[str, str]] = []
-    found = [parallel(asked, english, code, pools) for code in chosen]
+    found = [ParallelQuestions.of(asked, english, code, pools) for code in chosen]
     for code, each in zip(chosen, found, strict=True):
         if each is None:
             missing.append({"what": code, "why": f"no question is asked and answered both in {english} and in {code}"})
         else:
-            check_depth(each, k)
-    grounds = [each for each in found if each is not None]
-    if not grounds:
+            each.check_depth(k)
+    comparable = [each for each in found if each is not None]
+    if not comparable:
         raise PanglotError(
             f"{whole.name} is not parallel: no question is asked and answered both in {english} and in "
             f"{' or '.join(chosen)}",
-            hint="probe a collection whose groups hold versions in both, such as xquad-r or starter:test",
+            hint="probe a parallel collection, such as xquad-r or starter:test",
         )
     model = open_encoder(encoder, trust_remote_code=trust_remote_code)
-    tell(f"{model.name} on {whole.name}: {asked.questions.num_rows:,} questions, {asked.passages.num_rows:,} passages")
+    progress(
+        f"{model.name} on {whole.name}: {asked.questions.num_rows:,} questions, {asked.passages.num_rows:,} passages"
+    )
     questions, passages = encode(model, asked)
-    outcomes = [Outcome.of(ParallelPools.of(each, passages, k), questions) for each in grounds]
+    outcomes = [Outcome.of(ParallelPools.of(each, passages, k), questions) for each in comparable]
     slices, why = by_slice(outcomes, asked, model)
     missing.extend(why)
     if lexicons is None:
         lexicons = read_lexicons(data_dir, chosen) if depth else {}
     searched = None
     if depth and getattr(model, "by_id", False):
-        missing.append({"what": "changes", "why": "vectors computed elsewhere know no new texts"})
+        missing.append({"what": "changes", "why": "precomputed vectors do not cover changed questions"})
     elif depth:
-        searched = hunt(
+        searched = search_changes(
             outcomes, asked, model, lexicons, start=start, limit=limit, beam=beam, depth=depth, budget=budget,
-            distractors=distractors, seed=seed, tell=tell,
+            distractors=distractors, seed=seed, progress=progress,
         )  # fmt: skip
     weak = [record for outcome in outcomes for record in outcome.records(asked)]
     facts = {"source": whole.name} | ({"test_only": "yes"} if whole.about.get("test_only") == "yes" else {})
@@ -178,7 +193,7 @@ def probe(
             "weak": weak,
             "not_measured": missing,
         },
-        tuple(pairs.lines(weak, made, english, facts)),
+        tuple(pair_lines(weak, made, english, facts)),
     )  # fmt: skip
 
 
@@ -188,6 +203,52 @@ def _check(k: int, limit: int, beam: int, depth: int, budget: int, distractors: 
         ("distractors", distractors, 0),
     ):  # fmt: skip
         if value < least:
-            raise PanglotError(f"{value} is too few", field=name, hint=f"give {least} or more")
+            raise PanglotError(f"must be at least {least}, got {value}", field=name)
     if start not in get_args(Start):
-        raise PanglotError(f"unknown start {start!r}", field="start", hint=f"use one of {', '.join(get_args(Start))}")
+        raise PanglotError(f"must be one of {', '.join(get_args(Start))}, got {start!r}", field="start")
+
+
+def read_lexicons(data_dir: str | Path | None, languages: Sequence[str]) -> Lexicons:
+    """Return the entries for some languages of the Parquet files ``lexicons/*.parquet``, with columns lang, en, target.
+
+    Entries are single English words with a meaning of their own, and translations of one word and at least two
+    letters. The folder is under ``data_dir``, or else ``$PANGLOT_DATA``. Without it, there are no entries.
+
+    Raises:
+        PanglotError: A file is not such a table.
+    """
+    import pyarrow.parquet as pq
+
+    root = data_dir or os.environ.get("PANGLOT_DATA")
+    found: Lexicons = {}
+    for path in sorted(Path(root).expanduser().glob("lexicons/*.parquet")) if root else []:
+        try:
+            codes: list[str] = pq.read_table(path, columns=["lang"])["lang"].unique().to_pylist()
+            names = {code: name for code in codes if (name := _canonical(code)) in languages}
+            if not names:
+                continue
+            rows = pq.read_table(path, columns=["lang", "en", "target"], filters=[("lang", "in", list(names))])
+        except (pa.ArrowException, KeyError, OSError) as error:
+            raise PanglotError(
+                f"not a lexicon: {str(error).splitlines()[0]}", file=path, hint="write the columns lang, en, target"
+            ) from error
+        for row in rows.to_pylist():
+            words = found.setdefault(names[row["lang"]], {})
+            english, target = str(row["en"] or "").strip().lower(), str(row["target"] or "").strip()
+            if _usable(english, target) and target not in words.get(english, ()):
+                words[english] = (*words.get(english, ()), target)
+    return found
+
+
+def _canonical(code: str) -> str:
+    # A lexicon may have languages without a code.
+    try:
+        return canonical(code)
+    except PanglotError:
+        return ""
+
+
+def _usable(english: str, target: str) -> bool:
+    one_word = not any(mark.isspace() or mark.isdigit() or mark in ".…()/,;-" for mark in target)
+    # The vowel signs of Hindi and Thai are marks, not letters, so the target need not be alphabetic.
+    return english not in _FUNCTION_WORD_SET and len(english) > 2 and english.isalpha() and len(target) > 1 and one_word

@@ -219,7 +219,7 @@ def by_slice(
     groups: list[str] = []
     weak: list[bool] = []
     for outcome in outcomes:
-        found = outcome.ground.parallel
+        found = outcome.pools.parallel
         places = np.flatnonzero(outcome.answered)
         for side, rows in zip((english, other), found.questions, strict=True):
             side.extend(texts[int(row)].as_py() for row in rows[places])

@@ -194,7 +194,7 @@ def _as_ranks(queries: Sequence[AuditQuery], rankings: Sequence[Ranking], counts
         passage_language=document_language,
         passage_group=document_group,
         pool=np.array([counts.get(code, 0) for code in languages], np.int64),
-        question=none, passage=none, grade=none, within=none, pooled=none,
+        question=none, passage=none, relevance=none, rank_in_language=none, rank_in_pool=none,
         top=top,
         top_scores=np.zeros(top.shape, np.float32),
     )  # fmt: skip

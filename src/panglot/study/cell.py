@@ -171,7 +171,7 @@ def _run(
         # Vectors lie beside the model, so that a killed measurement goes on, and go away with it.
         model = Cached(load(folder / "run", name=cell.name), folder / "vectors")
     about["languages"] = list(material.languages[cell.size].languages) if cell.strategy != START else []
-    found = evaluate(model, list(material.tests.values()), draws=0, tell=tell)
+    found = evaluate(model, list(material.tests.values()), draws=0, progress=tell)
     sums: dict[str, Any] = {}
     for name, collection in material.tests.items():
         asked_in = next(test.asked_in for test in study.tests if test.on == name)
