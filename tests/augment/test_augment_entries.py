@@ -138,14 +138,17 @@ def test_what_is_wrong_is_told_with_file_line_and_cure(tmp_path: Path, name: str
         triples(written(tmp_path / name, text))
 
 
-def test_other_encodings_and_wide_xml_are_refused(tmp_path: Path) -> None:
+def test_other_encodings_are_refused_and_xml_may_be_utf16(tmp_path: Path) -> None:
     (tmp_path / "en-de.txt").write_bytes("lake see\ncheese käse\n".encode("latin-1"))
     with pytest.raises(PanglotError, match=r"en-de\.txt, line 2: not UTF-8 \(byte 0xe4\).*iconv"):
         triples(tmp_path / "en-de.txt")
-    # An entity in UTF-16 would not be seen as bytes.
-    (tmp_path / "eng-swh.tei").write_bytes(TEI.replace('"freedict-P5.dtd"', '"x" [<!ENTITY a "b">]').encode("utf-16"))
-    with pytest.raises(PanglotError, match="UTF-16"):
-        triples(tmp_path / "eng-swh.tei")
+    wide = tmp_path / "eng-swh.tei"
+    wide.write_bytes(TEI.replace(' encoding="UTF-8"', "").encode("utf-16"))
+    assert triples(wide)[0] == ("sw", "lake", "ziwa")
+    entity = TEI.replace(' encoding="UTF-8"', "").replace('"freedict-P5.dtd"', '"x" [<!ENTITY a "b">]')
+    wide.write_bytes(entity.encode("utf-16"))
+    with pytest.raises(PanglotError, match="line 2: .*declares entities"):
+        triples(wide)
     broken = panlex(tmp_path / "dump")
     written(broken / "denotation.csv", "id,meaning\n1,2\n")
     with pytest.raises(PanglotError, match=r"denotation\.csv: not a table of PanLex.*expr"):

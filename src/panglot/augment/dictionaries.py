@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree as ET
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.augment.lexicon_files import Entry, code_of, no_pair, pair_of
-from panglot.data.files import read_bytes
+from panglot.data.files import read_xml
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 FILES = ("langvar.csv", "expr.csv", "denotation.csv")
 
@@ -95,11 +96,6 @@ def _batches(path: Path, columns: dict[str, Any]) -> Iterator[Any]:
         ) from error
 
 
-_ENTITY = re.compile(rb"<!ENTITY\b")
-# UTF-16 and UTF-32 could hide one.
-_WIDE = (b"\xff\xfe", b"\xfe\xff", b"\x00", b"<\x00")
-
-
 def tei_entries(path: Path, wanted: Collection[str] = ()) -> Iterator[Entry]:
     """Yield each spelling of each headword with each of its translations, in the file's order.
 
@@ -119,18 +115,7 @@ def tei_entries(path: Path, wanted: Collection[str] = ()) -> Iterator[Entry]:
     language, english_first = pair
     if wanted and language not in wanted:
         return
-    raw = read_bytes(path)
-    if raw.startswith(_WIDE):
-        raise PanglotError("an XML file in UTF-16", file=path, hint="save it as UTF-8")
-    if entity := _ENTITY.search(raw):
-        line = raw.count(b"\n", 0, entity.start()) + 1
-        raise PanglotError("an XML file that declares entities", file=path, line=line, hint="write it without them")
-    try:
-        root = ET.fromstring(raw)  # noqa: S314  (without entities there is nothing to expand)
-    except ET.ParseError as error:
-        raise PanglotError(
-            f"not XML: {error}", file=path, line=error.position[0], hint="correct or fetch it"
-        ) from error
+    root = read_xml(path)
     articles = [element for element in root.iter() if _name(element) == "entry"]
     if not articles:
         raise PanglotError("no <entry> in this file", file=path, hint="give a dictionary in FreeDict's TEI")
@@ -145,7 +130,7 @@ def tei_entries(path: Path, wanted: Collection[str] = ()) -> Iterator[Entry]:
                     yield Entry(language, *sides)
 
 
-def _translations(element: ET.Element) -> Iterator[str]:
+def _translations(element: Element) -> Iterator[str]:
     for child in element:
         name, kind = _name(child), child.get("type", "")
         if name == "cit" and kind in ("trans", "translation"):
@@ -156,9 +141,9 @@ def _translations(element: ET.Element) -> Iterator[str]:
             yield from _translations(child)
 
 
-def _text(element: ET.Element) -> str:
+def _text(element: Element) -> str:
     return " ".join("".join(element.itertext()).split())
 
 
-def _name(element: ET.Element) -> str:
+def _name(element: Element) -> str:
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""  # pyright: ignore[reportUnnecessaryIsInstance]

@@ -8,9 +8,12 @@ import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from panglot._errors import PanglotError
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 BOM = b"\xef\xbb\xbf"
 
@@ -212,3 +215,27 @@ def files(folder: Path, *patterns: str) -> list[Path]:
             f"no file {' or '.join(patterns)} (or .gz)", file=folder, hint="put the publisher's files there"
         )
     return [found[name] for name in sorted(found)]
+
+
+def read_xml(path: Path) -> Element:
+    """Return the root of an XML file, plain or gzipped.
+
+    Raises:
+        PanglotError: The file is not XML, or declares entities, which may refer to other files or grow without bound.
+    """
+    from xml.etree.ElementTree import ParseError
+
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import DefusedXMLParser
+
+    parser: Any = DefusedXMLParser()
+    try:
+        parser.feed(read_bytes(path))
+        return parser.close()
+    except DefusedXmlException as error:
+        line = parser.parser.CurrentLineNumber
+        hint = "write it without them"
+        raise PanglotError("the XML file declares entities", file=path, line=line, hint=hint) from error
+    except ParseError as error:
+        hint = "correct it or download it again"
+        raise PanglotError(f"not XML: {error}", file=path, line=error.position[0], hint=hint) from error

@@ -1,4 +1,4 @@
-"""Questions and passages out of documents that have none: titles, question headings and first sentences ask."""
+"""Make questions and passages from documents: titles, question headings or first sentences become the questions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from panglot.data.pages import html, markdown, messages, tables
 from panglot.data.pages.sections import Place, Section, place_of, positions
 from panglot.data.sentences import sentence_at
 
-#: In which ways a section can become a question and a passage.
+#: How a section can become a question and a passage.
 WAYS = ("question", "title", "first-sentence")
 _ASKS = re.compile(r"[?？؟՞;።]\s*$|^¿")
 _GREEK_ASKS = "el"
@@ -23,13 +23,13 @@ _GREEK_ASKS = "el"
 
 @dataclass(frozen=True)
 class Made:
-    """What documents gave.
+    """Rows made of documents.
 
     Attributes:
-        rows: One row a section and language.
-        ways: Groups by the way in which they were made.
-        tied: Groups with versions in more than one language.
-        left_out: Sections that gave nothing, by reason.
+        rows: One row per section and language.
+        ways: Number of groups by the way in which they were made.
+        tied: Number of groups with versions in more than one language.
+        left_out: Number of sections that gave no row, by reason.
     """
 
     rows: tuple[Line, ...]
@@ -48,29 +48,32 @@ def read(
 ) -> Made:
     """Read HTML, Markdown, PO, XLIFF, CSV or TSV files, or all such files in folders, and return rows.
 
-    A section is a heading with the text up to the next one. It becomes one row by the first of ``ways`` that fits, in
-    the same way in all its languages: ``question``: the heading is a question; ``title``: the heading asks, with the
-    page's title before it where several sections of a language share the heading; ``first-sentence``: the first
-    sentence asks, the rest answers. One row a section: two would be nearly the same passage, and each other's wrong
-    answers.
+    A section is a heading with the text up to the next one. It becomes one row by the first of ``ways`` that fits, and
+    the same way is used in all its languages:
 
-    Versions of a page are tied by path without the language's piece (``en/page.html`` and ``de/page.html``,
-    ``page.de.md``), and their sections by anchor, or by place where both versions have the same headings' levels.
+    - ``question``: the heading, if it is a question.
+    - ``title``: the heading, after the page's title if several sections of a language share the heading.
+    - ``first-sentence``: the first sentence asks, the rest answers.
+
+    There is one row per section. Two would have nearly the same passage, and be each other's wrong answers.
+
+    Versions of a page are tied by the path without its language (``en/page.html`` and ``de/page.html``,
+    ``page.de.md``). Their sections are tied by anchor, or by place if both versions have headings of the same levels.
     Versions that differ stay apart. PO and XLIFF files are parallel by themselves.
 
     Args:
         paths: Files and folders.
-        language: The language of files that do not tell theirs.
+        language: Language of files that do not name theirs.
         ways: Some of :data:`WAYS`, in order of preference.
-        shortest: Letters that a passage must have.
-        columns: For CSV and TSV: which column is ``title``, ``text``, ``language``, ``group``.
+        shortest: Minimum length of a passage in characters.
+        columns: For CSV and TSV: the columns for ``title``, ``text``, ``language`` and ``group``.
 
     Raises:
-        PanglotError: A file cannot be read, its language is not known, or nothing is left.
+        PanglotError: A file cannot be read, its language is not known, or no row is left.
     """
     for way in ways:
         if way not in WAYS:
-            raise PanglotError(f"no way {way!r}", field="ways", hint=f"choose among {', '.join(WAYS)}")
+            raise PanglotError(f"unknown way {way!r}", field="ways", hint=f"choose one of {', '.join(WAYS)}")
     found = _once([section for path in _files(paths) for section in _sections(path, language, columns or {})])
     groups = _tied(found)
     shared = Counter((s.language, s.title.casefold()) for s in found)
@@ -95,8 +98,8 @@ def read(
         else:
             left_out["no question could be made"] += len(usable)
     if not rows:
-        told = ", ".join(f"{number} {why}" for why, number in left_out.items() if number) or "no sections"
-        raise PanglotError(f"these documents give no rows ({told})", hint="lower `shortest`, or choose other `ways`")
+        reasons = ", ".join(f"{number} {why}" for why, number in left_out.items() if number) or "no sections"
+        raise PanglotError(f"these documents give no rows ({reasons})", hint="lower `shortest`, or choose other `ways`")
     return Made(tuple(rows), dict(made), tied, {why: number for why, number in left_out.items() if number})
 
 
@@ -147,12 +150,12 @@ def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
         if path.is_dir():
             inside = [file for file in sorted(path.rglob("*")) if _ending(file) in (*_ENDINGS, *_TABLES)]
             if not inside:
-                raise PanglotError("no documents in this folder", file=path, hint=_KNOWN)
+                raise PanglotError("the folder has no documents", file=path, hint=_KNOWN)
             yield from inside
         elif _ending(path) in (*_ENDINGS, *_TABLES):
             yield path
         else:
-            raise PanglotError("a document of no known kind", file=path, hint=_KNOWN)
+            raise PanglotError("unknown kind of document", file=path, hint=_KNOWN)
 
 
 _KNOWN = "give .html, .md, .po, .xlf, .csv or .tsv files"
@@ -172,9 +175,9 @@ def _sections(path: Path, language: str | None, columns: Mapping[str, str]) -> I
 
 
 def _once(found: Sequence[Section]) -> list[Section]:
-    """Return the sections, each source of several translations once.
+    """Return the sections, with the source of several translations only once.
 
-    Files that are translated to different degrees give different parts of a source: the longest stays.
+    Files that are translated to different degrees give different parts of a source. The longest is kept.
     """
     longest: dict[tuple[str, str, str], Section] = {}
     for section in found:
@@ -192,7 +195,7 @@ def _tied(found: Sequence[Section]) -> dict[str, list[Section]]:
     for section in found:
         pages[section.page][section.language].append(section)
     groups: dict[str, list[Section]] = defaultdict(list)
-    # Where the folder of the documents lies on this machine is no part of a group's name.
+    # A group's name must not depend on where the documents are on this machine.
     shared = os.path.commonpath([Path(page).parent for page in pages]) if pages else ""
     for page, versions in pages.items():
         name = Path(page).relative_to(shared).as_posix()

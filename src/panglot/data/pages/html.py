@@ -4,112 +4,116 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from panglot._errors import PanglotError
 from panglot.data.files import read_bytes
 from panglot.data.pages.sections import Place, Section
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-# What is on every page, or is no text.
+# Parts that are on every page, or are no text.
 _SKIPPED = {"script", "style", "nav", "header", "footer", "aside", "template", "noscript", "svg", "select", "button"}
 _BLOCKS = {"p", "div", "li", "dd", "dt", "td", "th", "tr", "pre", "blockquote", "section", "article", "main", "br",
            "ul", "ol", "dl", "table", "figure", "figcaption", "body"}  # fmt: skip
-# Elements without an end.
-_VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
-# What follows in a section is a list of links, in LibreOffice's help.
+# LibreOffice's help: after these classes, a section is a list of links.
 _LINKS_FOLLOW = {"relatedtopics", "related"}
-# It hides all alternatives until a script knows system and module: those of modules, and the usual one, are text.
+# LibreOffice's help hides all alternatives until a script knows module and system. Those of modules are text, and so
+# is the default.
 _MODULES = {"BASE", "CALC", "CHART", "DRAW", "IMPRESS", "MATH", "WRITER"}
-_USUAL = "default"
-# Stands for the end of a block, which a line end in the source is not.
+_DEFAULT = "default"
+# Marks the end of a block, which a line end in the source does not.
 _BREAK = "\x1e"
 _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 
 
-def sections(path: Path, place: Place) -> Iterator[Section]:
-    """Yield a page's sections; ``<html lang>`` tells the language, ``id`` of a heading or its section the anchor.
+@dataclass
+class _Part:
+    level: int = 0
+    anchor: str = ""
+    title: str = ""
+    text: str = ""
 
-    Navigation, scripts, page headers and what is hidden are left out. Text is decoded as the page says, as UTF-8 if it
-    says nothing.
+
+def sections(path: Path, place: Place) -> Iterator[Section]:
+    """Yield a page's sections.
+
+    ``<html lang>`` names the language. The ``id`` of a heading or of its section is the anchor. Navigation, scripts,
+    page headers and hidden parts are left out. Text is decoded as the page declares, by default as UTF-8.
 
     Raises:
-        PanglotError: The file cannot be read or decoded, or nobody tells its language.
+        PanglotError: The file cannot be read or decoded, or its language is not known.
     """
-    parser = _Parser()
-    parser.feed(_decoded(path))
-    parser.close()
-    page, language = place.settle(path, parser.language)
-    top = next((title for level, _, title, _ in parser.found() if level == 1), parser.title)
-    for level, anchor, title, text in parser.found():
-        if text:
-            yield Section(page, language, anchor, level, title or (parser.title if level == 0 else ""), text, top)
+    page = _Page()
+    language = page.read(_decoded(path))
+    name, language = place.settle(path, language)
+    top = next((_line(part.title) for part in page.parts if part.level == 1), page.title)
+    for part in page.parts:
+        if text := _text(part.text):
+            title = _line(part.title) or ("" if part.level else page.title)
+            yield Section(name, language, part.anchor, part.level, title, text, top)
 
 
-class _Parser(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.language = self.title = ""
-        self._parts: list[tuple[int, str, list[str], list[str]]] = [(0, "", [], [])]
-        self._skipped: list[str] = []
-        self._heading = self._in_title = False
-        self._section_id = ""
-        self._ended = False
+@dataclass
+class _Page:
+    """Collects the parts of a page from its tree."""
 
-    def found(self) -> list[tuple[int, str, str, str]]:
-        """Return ``(level, anchor, title, text)`` of each section, in the page's order."""
-        return [
-            (level, anchor, _line("".join(title)), _text("".join(text))) for level, anchor, title, text in self._parts
-        ]
+    title: str = ""
+    parts: list[_Part] = field(default_factory=lambda: [_Part()])
+    _in_heading: bool = False
+    _section_id: str = ""
+    _ended: bool = False
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {key: value or "" for key, value in attrs}
-        if tag == "html":
-            self.language = given.get("lang") or given.get("xml:lang") or ""
-        if tag not in _VOID and (tag in _SKIPPED or tag in self._skipped or _is_no_text(given)):
-            self._skipped.append(tag)
-        if self._skipped:
+    def read(self, text: str) -> str:
+        """Read a page and return its language, "" if it names none."""
+        from lxml import etree, html
+
+        try:
+            # As bytes: lxml refuses text that begins with an XML declaration, as XHTML does.
+            root: Any = html.document_fromstring(text.encode(), parser=html.HTMLParser(encoding="utf-8"))
+        except etree.ParserError:  # no element at all
+            return ""
+        self._walk(root)
+        return root.get("lang") or root.get("xml:lang") or ""
+
+    def _walk(self, element: Any) -> None:
+        tag = element.tag
+        # Comments and processing instructions have a function for a tag.
+        if not isinstance(tag, str) or tag in _SKIPPED or _is_hidden(element):
             return
-        if set(given.get("class", "").split()) & _LINKS_FOLLOW:
+        if tag == "title":
+            self.title = _line(element.text_content())
+            return
+        if _LINKS_FOLLOW & set(element.get("class", "").split()):
             self._ended = True
-        if tag == "title":
-            self._in_title = True
-        elif tag in _HEADINGS:
-            self._ended = False
-            self._parts.append((_HEADINGS[tag], given.get("id") or self._section_id, [], []))
-            self._heading, self._section_id = True, ""
+        if tag in _HEADINGS:
+            self.parts.append(_Part(_HEADINGS[tag], element.get("id") or self._section_id))
+            self._ended, self._in_heading, self._section_id = False, True, ""
         elif tag in ("section", "article", "div"):
-            self._section_id = given.get("id", "")
-        elif tag == "a" and self._heading and not self._parts[-1][1] and (given.get("name") or given.get("id")):
-            level, _, title, text = self._parts[-1]
-            self._parts[-1] = (level, given.get("name") or given.get("id") or "", title, text)
-        if tag in _BLOCKS and not self._heading:
-            self._parts[-1][3].append(_BREAK)
+            self._section_id = element.get("id", "")
+        elif tag == "a" and self._in_heading and not self.parts[-1].anchor:
+            self.parts[-1].anchor = element.get("name") or element.get("id") or ""
+        breaks = _BREAK if tag in _BLOCKS and not self._in_heading else ""
+        self._add(breaks + (element.text or ""))
+        for child in element:
+            self._walk(child)
+            self._add(child.tail or "")
+        self._in_heading = self._in_heading and tag not in _HEADINGS
+        self._add(breaks)
 
-    def handle_endtag(self, tag: str) -> None:
-        if self._skipped:
-            if tag in self._skipped:
-                del self._skipped[len(self._skipped) - 1 - self._skipped[::-1].index(tag) :]
-            return
-        if tag == "title":
-            self._in_title = False
-        elif tag in _HEADINGS:
-            self._heading = False
-        elif tag in _BLOCKS and not self._heading:
-            self._parts[-1][3].append(_BREAK)
-
-    def handle_data(self, data: str) -> None:
-        if self._in_title:
-            self.title = _line(self.title + data)
-        elif not self._skipped and not self._ended:
-            _, _, title, text = self._parts[-1]
-            (title if self._heading else text).append(data)
+    def _add(self, text: str) -> None:
+        if self._in_heading:
+            self.parts[-1].title += text
+        elif not self._ended:
+            self.parts[-1].text += text
 
 
-def _is_no_text(given: dict[str, str]) -> bool:
-    classes = set(given.get("class", "").split())
-    return "hidden" in given and not classes & _MODULES and not given.get("id", "").startswith(_USUAL)
+def _is_hidden(element: Any) -> bool:
+    if "hidden" not in element.attrib:
+        return False
+    shown = _MODULES & set(element.get("class", "").split()) or element.get("id", "").startswith(_DEFAULT)
+    return not shown
 
 
 def _line(text: str) -> str:
@@ -122,11 +126,10 @@ def _text(text: str) -> str:
 
 def _decoded(path: Path) -> str:
     raw = read_bytes(path)
-    told = _CHARSET.search(raw[:4096])
-    charset = told[1].decode("ascii") if told else "utf-8"
+    declared = _CHARSET.search(raw[:4096])
+    charset = declared[1].decode("ascii") if declared else "utf-8"
     try:
         return raw.decode(charset)
     except (UnicodeDecodeError, LookupError) as error:
-        raise PanglotError(
-            f"not {charset}: {error}", file=path, hint="save it as UTF-8, and say so in the page"
-        ) from error
+        hint = "save it as UTF-8, and declare that in the page"
+        raise PanglotError(f"not {charset}: {error}", file=path, hint=hint) from error

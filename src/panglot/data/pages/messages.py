@@ -7,13 +7,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from xml.etree import ElementTree as ET
+from typing import TYPE_CHECKING
 
 from panglot._errors import PanglotError
 from panglot._files import digest
-from panglot.data.files import numbered_lines, read_text
+from panglot.data.files import numbered_lines, read_xml
 from panglot.data.language import canonical
 from panglot.data.pages.sections import Place, Section
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 _TITLE = re.compile(r"(?i)\b(?:title|heading|head|h[1-6])\b")
 _KEYWORD = re.compile(r'^(msgctxt|msgid_plural|msgid|msgstr(?:\[\d+\])?)?\s*(".*")\s*$')
@@ -36,7 +39,7 @@ class _Entry:
 
 @dataclass(frozen=True)
 class _Pair:
-    """A source text and its translation; ``title`` marks a heading."""
+    """A source text and its translation. ``title`` marks a heading."""
 
     key: str
     title: bool
@@ -45,21 +48,20 @@ class _Pair:
 
 
 def po(path: Path, place: Place) -> Iterator[Section]:
-    """Yield the sections of a PO file, in the source language and in the translation's.
+    """Yield the sections of a PO file, in the source language and in that of the translation.
 
-    A message whose comment calls it a title or heading (as those of po4a and itstool do) heads the messages up to the
-    next one; without such comments each message stands alone. Fuzzy, obsolete and untranslated messages are left
-    out. The header's ``Language`` tells the translation's language, else the file's name; the source is English, or
-    ``--language``.
+    A message whose comment calls it a title or heading, as those of po4a and itstool do, heads the messages up to the
+    next one. Without such comments, each message is a section. Fuzzy, obsolete and untranslated messages are left out.
+    The header's ``Language`` names the language of the translation, or else the file's name does. The source is
+    English, or ``--language``.
 
     Raises:
-        PanglotError: A line is not PO, or nobody tells the language.
+        PanglotError: A line is not PO, or the language is not known.
     """
     entries = list(_entries(path))
     head = next((entry.parts.get("msgstr", "") for entry in entries if entry.parts.get("msgid") == ""), "")
-    told = _PO_LANGUAGE.search(head)
-    # The source's language may be given; it is none of the translation's.
-    page, target = _settle(path, place, told[1] if told else "")
+    named = _PO_LANGUAGE.search(head)
+    page, target = _settle(path, place, named[1] if named else "")
     pairs = [
         _Pair(
             digest(entry.parts.get("msgctxt", ""), entry.pair[0])[:12], bool(_TITLE.search(entry.comment)), *entry.pair
@@ -73,32 +75,28 @@ def po(path: Path, place: Place) -> Iterator[Section]:
 def xliff(path: Path, place: Place) -> Iterator[Section]:
     """Yield the sections of an XLIFF file, version 1.2 or 2, in its source and target language.
 
-    Units whose ``restype``, ``type``, ``resname`` or ``name`` speaks of a title or heading head the units up to the
+    Units whose ``restype``, ``type``, ``resname`` or ``name`` mentions a title or heading head the units up to the
     next one. Units without a translation are left out.
 
     Raises:
-        PanglotError: The file is not XLIFF, or does not tell its languages.
+        PanglotError: The file is not XLIFF, or does not name its languages.
     """
-    text = read_text(path)
-    if "<!ENTITY" in text:
-        raise PanglotError("an XLIFF file that declares entities", file=path, hint="write it without them")
-    try:
-        root = ET.fromstring(text)  # noqa: S314  (without entities there is nothing to expand)
-    except ET.ParseError as error:
-        raise PanglotError(f"not XML: {error}", file=path, line=error.position[0], hint="correct it") from error
+    root = read_xml(path)
     for file in (element for element in root.iter() if _name(element) == "file"):
         source = file.get("source-language") or root.get("srcLang") or ""
         target = file.get("target-language") or root.get("trgLang") or ""
         if not source or not target:
-            raise PanglotError("no source or target language", file=path, field="target-language", hint="add it")
-        # Pages are told apart by the original's name, which is the same in all languages.
+            problem = "the source or target language is missing"
+            raise PanglotError(problem, file=path, field="target-language", hint="add it")
+        # The original's name is the same in all languages, and the file's own name is not.
         page = file.get("original") or _settle(path, place, target)[0]
         pairs = [pair for unit in file.iter() if _name(unit) in ("trans-unit", "unit") for pair in _unit(unit)]
         yield from _sections(pairs, page, canonical(source), canonical(target))
 
 
-def _settle(path: Path, place: Place, told: str) -> tuple[str, str]:
-    return replace(place, given="").settle(path, told)
+def _settle(path: Path, place: Place, named: str) -> tuple[str, str]:
+    # `--language` is that of the source, never that of the translation.
+    return replace(place, given="").settle(path, named)
 
 
 def _sections(pairs: list[_Pair], page: str, source: str, target: str) -> Iterator[Section]:
@@ -142,7 +140,8 @@ def _entries(path: Path) -> Iterator[_Entry]:
             continue
         match = _KEYWORD.match(line)
         if match is None or not (match[1] or at):
-            raise PanglotError("not a line of a PO file", file=path, line=number, hint="correct it, or run `msgfmt -c`")
+            hint = "correct it, or run `msgfmt -c`"
+            raise PanglotError("not a line of a PO file", file=path, line=number, hint=hint)
         if match[1]:
             if match[1] in ("msgctxt", "msgid") and "msgstr" in entry.parts:
                 yield entry
@@ -151,24 +150,26 @@ def _entries(path: Path) -> Iterator[_Entry]:
         try:
             entry.parts[at] = entry.parts.get(at, "") + str(ast.literal_eval(match[2]))
         except (ValueError, SyntaxError) as error:
-            raise PanglotError("a text with wrong quotes", file=path, line=number, hint="correct it") from error
+            raise PanglotError(
+                "the quotes of this text do not match", file=path, line=number, hint="correct it"
+            ) from error
     if entry.parts:
         yield entry
 
 
-def _unit(unit: ET.Element) -> Iterator[_Pair]:
-    told = " ".join(unit.get(key) or "" for key in ("restype", "type", "resname", "name"))
+def _unit(unit: Element) -> Iterator[_Pair]:
+    kind = " ".join(unit.get(key) or "" for key in ("restype", "type", "resname", "name"))
     sides = [
         "".join(_text(element) for element in unit.iter() if _name(element) == side).strip()
         for side in ("source", "target")
     ]
     if all(sides):
-        yield _Pair(unit.get("id") or digest(sides[0])[:12], bool(_TITLE.search(told.replace("-", " "))), *sides)
+        yield _Pair(unit.get("id") or digest(sides[0])[:12], bool(_TITLE.search(kind.replace("-", " "))), *sides)
 
 
-def _text(element: ET.Element) -> str:
+def _text(element: Element) -> str:
     return " ".join("".join(element.itertext()).split())
 
 
-def _name(element: ET.Element) -> str:
+def _name(element: Element) -> str:
     return element.tag.rpartition("}")[2]

@@ -1,4 +1,4 @@
-"""What readers of documents share: sections, the language of a file, and which sections are versions of one another."""
+"""Sections of documents: their language, and which of them are versions of one another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from panglot._errors import PanglotError
 from panglot.data.language import canonical
 
-# Three letters are a language in a path only with a script or region: `man`, `bin`, `doc` are folders.
+# Three letters in a path name a language only with a script or region, because `man`, `bin` and `doc` are folders.
 _CODE = re.compile(r"[a-z]{2}(?:[-_@][A-Za-z]{2,8}){0,2}|[a-z]{3}[-_][A-Za-z]{2,4}")
 
 
@@ -20,14 +20,15 @@ class Section:
     """A heading and the text up to the next one.
 
     Attributes:
-        page: Its page's name, the same in all languages.
+        page: Name of its page, the same in all languages.
         language: Canonical code.
-        anchor: Its own name on the page, or "".
-        level: The heading's level, 1 for a page's title; 0 for text before any heading.
+        anchor: Name of the section on the page, or "".
+        level: Level of the heading: 1 for a page's title, 0 for text before any heading.
         title: The heading, or "".
         text: Its paragraphs, with line ends between them.
-        page_title: The page's title, or "".
-        translated: It stands in a file of translations, which holds its source too: others may hold that as well.
+        page_title: Title of the page, or "".
+        translated: Whether it comes from a file of translations. Such files hold the source too, so that several files
+            may hold the same source.
     """
 
     page: str
@@ -42,14 +43,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Place:
-    """What a path tells.
+    """Page and language as a path names them.
 
     Attributes:
         page: The path without the piece that is a language.
         path_language: The code of that piece, or "".
         whole: The path with that piece.
-        given: What the user says the language is, or "".
-        other: More pieces that could be a language: the path without them, and their code.
+        given: The language that the user gave, or "".
+        other: More pieces that could be a language, each as the path without it and its code.
     """
 
     page: str
@@ -58,34 +59,34 @@ class Place:
     given: str
     other: tuple[tuple[str, str], ...] = ()
 
-    def settle(self, path: Path, told: str = "") -> tuple[str, str]:
-        """Return the page's name and its language; ``told`` is what the file itself says, and wins.
+    def settle(self, path: Path, named: str = "") -> tuple[str, str]:
+        """Return the page's name and its language. ``named`` is the language that the file itself names, and wins.
 
         Raises:
-            PanglotError: Nobody says which language it is.
+            PanglotError: The language is not known.
         """
-        code = told or self.path_language or self.given
+        code = named or self.path_language or self.given
         if not code:
             raise PanglotError(
                 "the language of this document is not known",
                 file=path,
                 field="language",
-                hint="say which (`--language en`), or put it into the path, as in en/page.html",
+                hint="add `--language en`, or put it into the path, as in en/page.html",
             )
         try:
             language = canonical(code)
         except PanglotError as error:
             raise PanglotError(error.problem, file=path, field="language", hint=error.hint) from error
-        if not told:
+        if not named:
             return self.page, language
-        # A piece of the path that is another language than the file's own is part of a name: de/import_ms.html.
+        # If the file is in another language than a piece of its path, that piece is part of a name: de/import_ms.html.
         pieces = ((self.page, self.path_language), *self.other)
         agree = (page for page, piece in pieces if piece and _base(canonical(piece)) == _base(language))
         return next(agree, self.whole), language
 
 
 def place_of(path: Path, given: str | None = None) -> Place:
-    """Tell the language's piece of a path from the rest: the part of the name or the last folder that is a code.
+    """Find the language in a path: the part of the file's name or the last folder that is a code.
 
     >>> place_of(Path("help/de/page.html")).page, place_of(Path("help/page.pt-BR.md")).path_language
     ('help/page.html', 'pt-BR')
@@ -111,8 +112,8 @@ def place_of(path: Path, given: str | None = None) -> Place:
 def positions(versions: Mapping[str, Sequence[Section]]) -> dict[str, list[Section]]:
     """Return the versions of each section of one page, by a key.
 
-    Sections are tied by anchor where it occurs in several languages, once in each; else by place among the versions
-    whose headings have the same levels in the same order. All else stands alone.
+    Sections are tied by anchor if it occurs in several languages, once in each. Otherwise they are tied by place
+    among the versions whose headings have the same levels in the same order.
 
     Args:
         versions: The sections of each language, in the page's order.
