@@ -147,7 +147,7 @@ def test_other_encodings_are_refused_and_xml_may_be_utf16(tmp_path: Path) -> Non
     assert triples(wide)[0] == ("sw", "lake", "ziwa")
     entity = TEI.replace(' encoding="UTF-8"', "").replace('"freedict-P5.dtd"', '"x" [<!ENTITY a "b">]')
     wide.write_bytes(entity.encode("utf-16"))
-    with pytest.raises(PanglotError, match="line 2: .*declares entities"):
+    with pytest.raises(PanglotError, match=r"line 2: .*declares entities"):
         triples(wide)
     broken = panlex(tmp_path / "dump")
     written(broken / "denotation.csv", "id,meaning\n1,2\n")
