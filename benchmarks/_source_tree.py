@@ -62,6 +62,11 @@ class Module:
         return ast.parse(self.text)
 
     @cached_property
+    def import_nodes(self) -> list[tuple[ast.Import | ast.ImportFrom, str]]:
+        """The import statements, each with the ``when`` of :class:`Import`."""
+        return list(_import_nodes(self.tree.body, "load"))
+
+    @cached_property
     def comments(self) -> int:
         """Number of comments for people; instructions to tools do not count."""
         tools = ("noqa", "type:", "fmt:", "pragma", "pyright", "ruff", "!")
@@ -84,7 +89,7 @@ def modules(source: Path) -> dict[str, Module]:
 def imports(module: Module, known: Mapping[str, Module]) -> list[Import]:
     """Return what a module imports from its own package."""
     found: list[Import] = []
-    for node, when in _import_nodes(module.tree.body, "load"):
+    for node, when in module.import_nodes:
         for alias in node.names:
             base = (node.module or "") if isinstance(node, ast.ImportFrom) else alias.name
             if base.split(".")[0] != PACKAGE:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from panglot.data.collection import Collection
-from panglot.probe.changes import FEWEST, MOST, Distractors
-from panglot.probe.pools import ParallelQuestions
+from panglot.probe.pools import FEWEST, MOST, Distractors, ParallelQuestions
 
 from .made import crossed
 

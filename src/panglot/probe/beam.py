@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from panglot.probe.changes import CHANGES, Change, Distractors, Material, Versions
+from panglot.probe.changes import CHANGES, Change, Material, Versions
+from panglot.probe.pools import Distractors
 from panglot.probe.rates import mean
 
 if TYPE_CHECKING:

@@ -10,16 +10,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from panglot._files import digest
 from panglot.data.scripts import joins_sentences, letters_in, unspaced_letters
-
-if TYPE_CHECKING:
-    from panglot.data.collection import Collection
-    from panglot.probe.pools import ParallelQuestions
 
 #: Polite openings. The question follows unchanged.
 PLEASE = {
@@ -299,10 +291,10 @@ _FRAMED = frozenset(PLEASE) - {"en"}
 CHANGES: dict[str, Change] = {
     change.name: change
     for change in (
-        Change("no-mark", "mark", "the question mark is left out", both=True, apply=_mark),
-        Change("lower", "case", "all in small letters", both=True, apply=_cased(lower)),
-        Change("capitals", "case", "all in capitals", both=True, apply=_cased(upper)),
-        Change("please", "please", "a courteous opening", both=True, apply=_please, languages=_FRAMED),
+        Change("no-mark", "mark", "no question mark", both=True, apply=_mark),
+        Change("lower", "case", "all in lower case", both=True, apply=_cased(lower)),
+        Change("capitals", "case", "all in upper case", both=True, apply=_cased(upper)),
+        Change("please", "please", "a polite opening", both=True, apply=_please, languages=_FRAMED),
         Change("thanks", "thanks", "thanks at the end", both=True, apply=_thanks, languages=_FRAMED),
         Change("topic", "topic", "a number or name that both write alike, repeated in front", both=True, apply=_topic),
         Change("name", "name", "names in English spelling added in brackets", both=True, apply=_name),
@@ -311,55 +303,7 @@ CHANGES: dict[str, Change] = {
             languages=frozenset(ZERO),
         ),
         Change("western-digits", "digits", "numbers in the digits 0 to 9", both=False, apply=_western),
-        Change("word", "word", "a word replaced by the English one, after a lexicon", both=False, apply=_word),
-        Change("distractor", "distractor", "a sentence of another passage put before", both=True, apply=_distractor),
+        Change("word", "word", "a word replaced by its English translation from a lexicon", both=False, apply=_word),
+        Change("distractor", "distractor", "a sentence of another passage in front", both=True, apply=_distractor),
     )
 }  # fmt: skip
-
-FEWEST, MOST = 20, 240
-"""Characters of a distractor in English. Longer passages are not sentences, and would outweigh the question."""
-
-
-class Distractors:
-    """Short passages in English and another language that do not answer a question.
-
-    A question's distractors depend on the seed, its group and the passages in English, so that they are the same in
-    every language that has them.
-
-    Args:
-        parallel: The questions and their pools.
-        collection: Texts and groups.
-        seed: Seed of the draw.
-    """
-
-    def __init__(self, parallel: ParallelQuestions, collection: Collection, seed: int) -> None:
-        self._parallel, self._seed = parallel, seed
-        texts, groups = collection.passages["text"], collection.passages["group"]
-        self._texts: list[dict[str, str]] = []
-        for rows in parallel.passages:
-            by_group: dict[str, str] = {}
-            for row in rows.tolist():
-                text = str(texts[row].as_py()).strip()
-                if group := groups[row].as_py():
-                    by_group.setdefault(group, text)
-            self._texts.append(by_group)
-        english, other = self._texts
-        self._order = sorted(group for group, text in english.items() if FEWEST <= len(text) <= MOST)
-        self._there = {group for group in self._order if 0 < len(other.get(group, "")) <= 2 * MOST}
-        self._group = groups
-
-    def of(self, number: int, count: int) -> tuple[tuple[str, str], ...]:
-        """Return up to ``count`` distractors of a question, English and the other version."""
-        parallel = self._parallel
-        answers: set[object] = set()
-        for rows, (question, position) in zip(parallel.passages, parallel.relevant, strict=True):
-            answers |= {self._group[int(rows[place])].as_py() for place in position[question == number]}
-        generator = np.random.default_rng(int(digest(str(self._seed), parallel.groups[number])[:16], 16))
-        chosen: list[tuple[str, str]] = []
-        for place in generator.permutation(len(self._order)):
-            if len(chosen) == count:
-                break
-            group = self._order[place]
-            if group in self._there and group not in answers:
-                chosen.append((self._texts[0][group], self._texts[1][group]))
-        return tuple(chosen)

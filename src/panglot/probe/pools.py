@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from panglot._errors import PanglotError
+from panglot._files import digest
 from panglot.data.language import canonical
 from panglot.evaluation.exact_scores import Doubles, ExactScores, Tile, parts
 
@@ -24,6 +25,8 @@ Half = Literal[0, 1]
 
 LARGEST_RATIO = 1.5
 """Pools whose sizes differ by more than this factor are cut down to the passage groups that both languages have."""
+FEWEST, MOST = 20, 240
+"""Characters of a distractor in English. Longer passages are not sentences, and would outweigh the question."""
 _CELLS = 1 << 22
 
 
@@ -204,6 +207,51 @@ class ParallelPools:
         taken = [position[a:b] for a, b in zip(low, high, strict=True)]
         relevant = np.concatenate(taken) if taken else np.zeros(0, np.int64)
         return RankMargins.of(vectors, self.vectors[half], (owner, relevant), self.k)
+
+
+class Distractors:
+    """Draw short passages in English and another language that do not answer a question.
+
+    A question's distractors depend on the seed, its group and the passages in English, so that they are the same in
+    every language that has them.
+
+    Args:
+        parallel: The questions and their pools.
+        collection: Texts and groups.
+        seed: Seed of the draw.
+    """
+
+    def __init__(self, parallel: ParallelQuestions, collection: Collection, seed: int) -> None:
+        self._parallel, self._seed = parallel, seed
+        texts, groups = collection.passages["text"], collection.passages["group"]
+        self._texts: list[dict[str, str]] = []
+        for rows in parallel.passages:
+            by_group: dict[str, str] = {}
+            for row in rows.tolist():
+                text = str(texts[row].as_py()).strip()
+                if group := groups[row].as_py():
+                    by_group.setdefault(group, text)
+            self._texts.append(by_group)
+        english, other = self._texts
+        self._order = sorted(group for group, text in english.items() if FEWEST <= len(text) <= MOST)
+        self._usable = {group for group in self._order if 0 < len(other.get(group, "")) <= 2 * MOST}
+        self._groups = groups
+
+    def of(self, number: int, count: int) -> tuple[tuple[str, str], ...]:
+        """Return up to ``count`` distractors of a question, English and the other version."""
+        parallel = self._parallel
+        answers: set[object] = set()
+        for rows, (question, position) in zip(parallel.passages, parallel.relevant, strict=True):
+            answers |= {self._groups[int(rows[place])].as_py() for place in position[question == number]}
+        generator = np.random.default_rng(int(digest(str(self._seed), parallel.groups[number])[:16], 16))
+        chosen: list[tuple[str, str]] = []
+        for place in generator.permutation(len(self._order)):
+            if len(chosen) == count:
+                break
+            group = self._order[place]
+            if group in self._usable and group not in answers:
+                chosen.append((self._texts[0][group], self._texts[1][group]))
+        return tuple(chosen)
 
 
 def _first_questions(collection: Collection, code: int, pool: Ints) -> dict[str, int]:

@@ -21,15 +21,15 @@ from panglot.report.tables import facts, gaps, lead
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["from_log", "to_html", "write_html"]
+__all__ = ["from_log", "page", "to_html", "write_html"]
 
-Curves = Mapping[str, Lines]
+_Curves = Mapping[str, Lines]
 
 # Whatever a name smuggles in, the browser loads nothing and runs nothing.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
-def to_html(figures_or_comparison: Figures, curves: Curves | Lines | None = None, title: str | None = None) -> str:
+def to_html(figures_or_comparison: Figures, curves: _Curves | Lines | None = None, title: str | None = None) -> str:
     """Return an evaluation, or a comparison, as one self-contained page.
 
     Args:
@@ -76,7 +76,7 @@ def _whole(title: str, body: Sequence[Child]) -> str:
 def write_html(
     path: str | Path,
     figures_or_comparison: Figures,
-    curves: Curves | Lines | None = None,
+    curves: _Curves | Lines | None = None,
     title: str | None = None,
 ) -> None:
     """Write the page of :func:`to_html` to ``path``, whole or not at all.
@@ -128,7 +128,7 @@ def _title(results: Results) -> str:
     return f"{len(results.models)} models on {names}" if names else f"{len(results.models)} models"
 
 
-def _curves(curves: Curves | Lines | None, results: Results) -> Curves:
+def _curves(curves: _Curves | Lines | None, results: Results) -> _Curves:
     if not curves:
         return {}
     if isinstance(curves, Mapping):

@@ -34,7 +34,10 @@ if TYPE_CHECKING:
     from panglot.search.document import Document, ScoredDocument
     from panglot.search.index import Index
 
-__all__ = ["AuditQuery", "Ranking", "advice", "audit_bias", "figures", "rank_others", "read_queries", "sample_queries"]
+__all__ = [
+    "CUT", "DEPTH", "ENOUGH", "FAIR", "AuditQuery", "Figures", "Ranking", "advice", "audit_bias", "figures",
+    "rank_others", "read_queries", "sample_queries",
+]  # fmt: skip
 
 DEPTH = 100
 """Ranks that are looked at."""

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Searcher"]
 
-MAX_DEPTH = 10_000
+_MAX_DEPTH = 10_000
 """Collapsing searches deeper than the number of results, but no deeper than this."""
 
-MAX_HIGHLIGHTS = 50
+_MAX_HIGHLIGHTS = 50
 """Hits whose best sentence is looked for: each costs the encoding of all its sentences."""
 
 
@@ -120,9 +120,9 @@ class Searcher:
             if request.collapse:
                 # Behind the first ``depth`` there are gaps, but what is there may be a version of one of them.
                 ranked = collapsed(found)[: len(collapsed(ranked))]
-            if len(ranked) >= count or not more_remain or depth >= MAX_DEPTH:
+            if len(ranked) >= count or not more_remain or depth >= _MAX_DEPTH:
                 return ranked[:count]
-            depth = min(depth * 4, MAX_DEPTH)
+            depth = min(depth * 4, _MAX_DEPTH)
 
     def _with_words(
         self, request: SearchRequest, vector: Vectors, language: str, found: Sequence[ScoredDocument], depth: int
@@ -157,7 +157,7 @@ class Searcher:
     ) -> tuple[Hit, ...]:
         marks: list[tuple[int, int] | None] = [None] * len(ranked)
         if request.highlight:
-            first = [documents[each.id] for each in ranked[:MAX_HIGHLIGHTS]]
+            first = [documents[each.id] for each in ranked[:_MAX_HIGHLIGHTS]]
             marks[: len(first)] = best_sentences(sentence_encoder, vector, first)
         return tuple(
             Hit(documents[each.id], rank, each.score, each.explanation, each.versions or {each.language: each.id}, mark)
