@@ -306,8 +306,9 @@ def test_rows_that_a_test_set_shares_are_left_out(recipe: Settings, tmp_path: Pa
 def test_what_was_left_out_is_in_run_folder_log_card_and_report(
     recipe: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from panglot.report.curves import from_log
     from panglot.report.sections.training import training
+
+    from panglot.report import from_log
 
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
     known = tmp_path / "data" / "mkqa"

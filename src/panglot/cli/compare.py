@@ -47,4 +47,4 @@ def compare_command(
         permutations=permutations, seed=seed, trust_remote_code=trust_remote_code,
         command=command_line(), progress=tell(to_json),
     )  # fmt: skip
-    deliver(found.figures, to_json, report, models=models, compared=True)
+    deliver(found.figures, to_json, report, models)

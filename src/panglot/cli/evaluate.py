@@ -67,7 +67,7 @@ def evaluate_command(
     )  # fmt: skip
     if trec_run is not None:
         _write_runs(found, trec_run)
-    deliver(found.figures, to_json, report, models=[model], compared=False)
+    deliver(found.figures, to_json, report, [model])
 
 
 def _write_runs(found: Evaluation, path: Path) -> None:
@@ -119,13 +119,14 @@ def _audit_index(
 
 def _print_audit(found: dict[str, Any]) -> None:
     from panglot.cli.options import print_table
-    from panglot.report.labels import written
+    from panglot.report.labels import format_number
 
     columns: dict[str, Kind] = {
         "self_preference@10": "times", "rank_correlation": "score", "translation_found@10": "percent",
     }  # fmt: skip
     rows = [
-        (mode, *(written(each[name], kind) for name, kind in columns.items())) for mode, each in found["modes"].items()
+        (mode, *(format_number(each[name], kind) for name, kind in columns.items()))
+        for mode, each in found["modes"].items()
     ]
     click.echo(f"{found['queries']:,} queries in {len(found['languages'])} languages")
     print_table(("mode", "own language", "same ranking", "translations found"), rows, right=(1, 2, 3))

@@ -161,10 +161,11 @@ def _print(found: Mapping[str, Any]) -> None:
         sets = f"{len(each['trains'])} + {len(each['tests'])}"
         names = (each["code"], each["name"], each["script"], each["direction"], (each["family"] or [""])[0])
         rows.append((*names, sets, *priced, f"{entries:,}" if entries else "", ways))
-    head = ("code", "language", "script", "dir", "family", "train + test sets", "tokens", "unknown", "words", "routes")
+    head = ("code", "language", "script", "dir", "family", "sets", "tokens", "unknown", "words", "routes")
     print_table(head, rows, right=(5, 6, 7, 8))
     click.echo(
-        "tokens: relative to the same text in English. words: entries of all lexicons. routes: from and into English."
+        "sets: to train on + to test on. tokens: relative to the same text in English.\n"
+        "words: entries of all lexicons. routes: from and into English."
     )
 
 
@@ -196,9 +197,9 @@ def to_markdown(figures: Mapping[str, Any]) -> str:
         written, "",
         counted, "",
         "## Names, scripts and families", "",
-        *_table(_HEADS[0], map(_names, languages)), "",
+        _table(_HEADS[0], map(_names, languages)), "",
         "## Data, tokens, lexicons and translation", "",
-        *_table(_HEADS[1], map(_measures, languages)), "",
+        _table(_HEADS[1], map(_measures, languages)), "",
     ])  # fmt: skip
 
 
@@ -221,7 +222,7 @@ def _legend(figures: Mapping[str, Any]) -> str:
 
 def _names(each: Mapping[str, Any]) -> list[str]:
     script = f"{each['script_name']} ({each['script']})" if each["script"] else ""
-    return [f"`{each['code']}`", each["name"], each["own_name"], script, each["direction"], " › ".join(each["family"])]
+    return [each["code"], each["name"], each["own_name"], script, each["direction"], " › ".join(each["family"])]
 
 
 def _measures(each: Mapping[str, Any]) -> list[str]:
@@ -235,13 +236,15 @@ def _measures(each: Mapping[str, Any]) -> list[str]:
         ]
     entries = ", ".join(f"{name} {number:,}" for name, number in each["lexicons"].items())
     routes = "; ".join(route for route in each["routes"].values() if route)
-    return [f"`{each['code']}`", " ".join(each["trains"]), " ".join(each["tests"]), *cells, entries, routes]
+    return [each["code"], " ".join(each["trains"]), " ".join(each["tests"]), *cells, entries, routes]
 
 
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
-    names = list(head)
-    lines = [names, ["---"] * len(names), *([cell.replace("|", "\\|") or "–" for cell in row] for row in rows)]
-    return [f"| {' | '.join(cells)} |" for cells in lines]
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    from panglot.report.markdown import table_to_markdown
+    from panglot.report.tables import simple_table
+
+    filled = [[cell or "–" for cell in row] for row in rows]
+    return table_to_markdown(simple_table(head, filled, left=range(len(head)), code=True))
 
 
 def _listed(names: Iterable[str]) -> str:

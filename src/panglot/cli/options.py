@@ -1,4 +1,4 @@
-"""What ``evaluate`` and ``compare`` have in common on the command line."""
+"""Options and output that several commands share."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from panglot.report.tables import Table
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -70,42 +73,39 @@ def deliver_json(value: object, to_json: str) -> None:
         write_json(Path(to_json), value)
 
 
-def deliver(
-    figures: Mapping[str, Any], to_json: str | None, report: Path | None, *, models: Sequence[str], compared: bool
-) -> None:
-    """Print the figures, and write JSON and the page, with the training curves of run folders, where asked."""
+def deliver(figures: Mapping[str, Any], to_json: str | None, report: Path | None, models: Sequence[str]) -> None:
+    """Print the figures, and write JSON and a page if asked for.
+
+    The page has the training curves of those ``models`` that are run folders.
+    """
     from panglot._files import write_text
+    from panglot.report import from_log, print_report, to_markdown, write_html
 
     if to_json:
         deliver_json(figures, to_json)
     if report is not None:
         if report.suffix.lower() == ".md":
-            from panglot.report.markdown import to_markdown
-
             write_text(report, to_markdown(figures))
         else:
-            from panglot.report.html import from_log, write_html
-
             runs = {Path(model).name: Path(model) for model in models if (Path(model) / "log.jsonl").is_file()}
             write_html(report, figures, {name: from_log(folder) for name, folder in runs.items()} or None)
-    if to_json == "-":
-        return
+    if to_json != "-":
+        from rich.console import Console
+
+        print_report(figures, Console())
+
+
+def show_table(table: Table) -> None:
+    """Print a table to standard output."""
     from rich.console import Console
 
-    from panglot.report.terminal import print_comparison, print_evaluation
+    from panglot.report.terminal import print_table
 
-    (print_comparison if compared else print_evaluation)(figures, Console())
+    print_table(table, Console())
 
 
 def print_table(head: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> None:
     """Print rows below a head; columns in ``right`` are set to the right."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    from panglot.report.tables import simple_table
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for place, title in enumerate(head):
-        table.add_column(title, justify="right" if place in right else "left", overflow="fold", no_wrap=place == 0)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+    show_table(simple_table(head, rows, left=[place for place in range(len(head)) if place not in right]))

@@ -87,6 +87,6 @@ def probe_command(
         write_json(Path(to_json), found.figures)
     from rich.console import Console
 
-    from panglot.report.terminal import print_probe
+    from panglot.report.probe import print_probe
 
     print_probe(found.figures, Console())

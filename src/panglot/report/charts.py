@@ -1,4 +1,4 @@
-"""Charts that several sections share: legends, axes, line plots."""
+"""Drawings of the page: dot plots in table rows, line plots, legends."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from panglot.report.labels import LanguageName, language, written
-from panglot.report.markup import Child, Markup, join, tag
+from panglot.report.labels import format_number
+from panglot.report.markup import Child, Markup, tag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from panglot.report.curves import Points
+Points = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Scale:
-    """A straight scale from ``low`` to ``high``."""
+    """A linear scale from ``low`` to ``high``."""
 
     low: float
     high: float
 
     def share(self, value: float) -> float:
-        """Return where ``value`` lies, 0 at the low end and 1 at the high end, never outside.
+        """Return the position of ``value``: 0 at the low end, 1 at the high end, never outside.
 
         >>> Scale(0, 4).share(1), Scale(0, 4).share(9), Scale(2, 2).share(2)
         (0.25, 1.0, 0.5)
@@ -50,7 +50,8 @@ def around(values: Iterable[float], *, least: float | None = None, most: float |
         return Scale(0.0, 1.0)
     low, high = min(known), max(known)
     width = (high - low) or abs(high) * 0.1 or 1.0
-    step = _round_step(width / 5)
+    # A width of almost nothing has no logarithm.
+    step = _round_step(max(width / 5, 1e-300))
     bottom, top = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
     if least is not None:
         bottom = max(bottom, least)
@@ -75,7 +76,7 @@ def ticks(scale: Scale, most: int = 5) -> Sequence[float]:
 
 
 def decimals(values: Sequence[float]) -> int:
-    """Return how many decimals tell ``values`` apart.
+    """Return how many decimals distinguish ``values``.
 
     >>> decimals([0.805, 0.81]), decimals([0.2, 0.4]), decimals([100, 200])
     (3, 1, 0)
@@ -88,7 +89,7 @@ def _round_step(width: float) -> float:
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= width * 0.999)
 
 
-# Shape tells series apart where colour cannot: around (0, 0), about ten pixels wide.
+# Shapes distinguish series where colour cannot. Each is centred at (0, 0) and about ten pixels wide.
 _SHAPES = (
     "M0-5A5 5 0 1 1 0 5A5 5 0 1 1 0-5Z",  # circle
     "M-4.4-4.4H4.4V4.4H-4.4Z",  # square
@@ -107,53 +108,81 @@ def marker(series: int, x: str = "50%", y: str = "50%", title: str | None = None
 
 
 def swatch(series: int) -> Markup:
-    """Return the mark of a series on its own, for a legend or before a name."""
+    """Return the mark of a series by itself, for a legend or before a name."""
     return tag("svg", marker(series), class_="swatch", width=14, height=14, aria_hidden="true")
 
 
-def track(scale: Scale, marks: Iterable[Child], *, rules: Iterable[float] = (), height: int = 20) -> Markup:
-    """Return one row of a dot plot as wide as its cell.
+@dataclass(frozen=True)
+class Mark:
+    """One figure on a track.
 
-    Its numbers stand in the same row of the table, so it is hidden from those who listen.
+    Args:
+        series: Number of the model, or of whatever the mark stands for.
+        value: Where it lies.
+        low: Lower end of its interval.
+        high: Upper end of its interval.
+        title: What a browser shows while the pointer is over it.
+    """
+
+    series: int
+    value: float
+    low: float | None = None
+    high: float | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True)
+class Track:
+    """The figures of one row of a table as a dot plot.
 
     Args:
         scale: From figures to the width.
         marks: Drawn in their order.
-        rules: Where thin lines cross the row, so that rows read as one plot.
-        height: In pixels.
+        spans: Thin lines as (start, end, series).
+        notch: Where an upright line shows what would be fair, or chance.
+        rules: Where faint lines cross the row, so that the rows read as one plot.
     """
-    lines = [tag("line", x1=scale.percent(at), x2=scale.percent(at), y1="0", y2="100%", class_="rule") for at in rules]
+
+    scale: Scale
+    marks: tuple[Mark, ...]
+    spans: tuple[tuple[float, float, int], ...] = ()
+    notch: float | None = None
+    rules: tuple[float, ...] = ()
+
+
+def draw_track(track: Track, height: int = 20) -> Markup:
+    """Return a track as wide as its cell.
+
+    The same figures are text in the same row, so the drawing is hidden from screen readers.
+    """
+    at = track.scale.percent
+    parts: list[Child] = [
+        tag("line", x1=at(rule), x2=at(rule), y1="0", y2="100%", class_="rule") for rule in track.rules
+    ]
+    if track.notch is not None:
+        parts.append(tag("line", x1=at(track.notch), x2=at(track.notch), y1="15%", y2="85%", class_="notch"))
+    parts += [
+        tag("line", x1=at(start), x2=at(end), y1="50%", y2="50%", class_=f"span k{series % COLOURS}")
+        for start, end, series in track.spans
+    ]
+    for mark in track.marks:
+        if mark.low is not None and mark.high is not None:
+            look = f"whisker k{mark.series % COLOURS}"
+            parts.append(tag("line", x1=at(mark.low), x2=at(mark.high), y1="50%", y2="50%", class_=look))
+        parts.append(marker(mark.series, at(mark.value), title=mark.title))
     base = tag("line", x1="0", x2="100%", y1="50%", y2="50%", class_="base")
-    return tag("svg", base, lines, join(marks), class_="track", width="100%", height=height, aria_hidden="true")
-
-
-def whisker(scale: Scale, low: float, high: float, series: int) -> Markup:
-    """Return the line from one end of an interval to the other."""
-    ends = {"x1": scale.percent(low), "x2": scale.percent(high)}
-    return tag("line", **ends, y1="50%", y2="50%", class_=f"whisker k{series % COLOURS}")
-
-
-def span(scale: Scale, start: float, end: float, series: int) -> Markup:
-    """Return the thin line that ties two marks of one row."""
-    ends = {"x1": scale.percent(start), "x2": scale.percent(end)}
-    return tag("line", **ends, y1="50%", y2="50%", class_=f"span k{series % COLOURS}")
-
-
-def notch(scale: Scale, at: float) -> Markup:
-    """Return the upright line of what would be fair, or chance."""
-    place = scale.percent(at)
-    return tag("line", x1=place, x2=place, y1="15%", y2="85%", class_="notch")
+    return tag("svg", base, parts, class_="track", width="100%", height=height, aria_hidden="true")
 
 
 def line(points: Iterable[tuple[float, float]], series: int, *, faint: bool = False) -> Markup:
-    """Return a line through ``points``, shares of 1 from the lower left, in a picture of 100 × 100."""
+    """Return a line through ``points``, which are between 0 and 1 from the lower left, in a box of 100 × 100."""
     places = " ".join(f"{100 * x:.2f},{100 - 100 * y:.2f}" for x, y in points)
     look = f"curve k{series % COLOURS}" + (" faint" if faint else "")
     return tag("polyline", points=places, class_=look, vector_effect="non-scaling-stroke")
 
 
 def upright(x: float, low: float, high: float, series: int) -> Markup:
-    """Return the upright line of an interval, places as in :func:`line`."""
+    """Return the upright line of an interval, in the coordinates of :func:`line`."""
     ends = {
         "x1": f"{100 * x:.2f}",
         "x2": f"{100 * x:.2f}",
@@ -168,10 +197,10 @@ class Series:
     """A line of a plot.
 
     Args:
-        name: In the legend.
-        number: Tells its colour and shape.
-        points: (x, y), rising in x.
-        behind: Points to draw faintly behind it, such as those that it smooths.
+        name: Its name in the legend.
+        number: Selects its colour and shape.
+        points: (x, y) with rising x.
+        behind: Points to draw faintly behind it, such as those before smoothing.
         ends: Intervals as (x, low, high).
     """
 
@@ -183,47 +212,22 @@ class Series:
 
 
 def legend(names: Sequence[tuple[int, str]], note: Child = None) -> Markup:
-    """Return which mark stands for which name."""
+    """Return a legend of (number of the series, name)."""
     items = [tag("li", swatch(number), tag("bdi", name)) for number, name in names]
     return tag("ul", items, tag("li", note, class_="note") if note else None, class_="legend")
-
-
-def axis(scale: Scale, write: Callable[[float], str]) -> Markup:
-    """Return the two ends of a scale, to stand under tracks."""
-    return tag(
-        "div",
-        tag("span", write(scale.low)),
-        tag("span", write(scale.high)),
-        class_="axis",
-        aria_hidden="true",
-    )
-
-
-def language_heading(code: str, *, full: bool = True) -> Markup:
-    """Return a language for the head of a row: its code and its name in itself, each in its own direction."""
-    named = language(code)
-    parts: list[Child] = [tag("span", named.code, class_="code")]
-    if full and named.autonym != named.code:
-        parts += [" ", autonym(named)]
-    return tag("span", *parts, class_="language", title=named.english if named.english != named.code else None)
-
-
-def autonym(named: LanguageName) -> Markup:
-    """Return a language's name in itself, in its own direction."""
-    return tag("bdi", named.autonym, dir="auto", lang=named.tag, class_="autonym")
 
 
 def plot(
     title: str, series: Sequence[Series], *, label: str, x_label: str = "step", names: Sequence[tuple[float, str]] = ()
 ) -> Markup:
-    """Return a line plot as wide as its place, with text that does not shrink with it.
+    """Return a line plot as wide as its container, with text that keeps its size.
 
     Args:
         title: What is plotted.
         series: The lines.
-        label: What the plot shows, for those who listen.
+        label: What the plot shows, for screen readers.
         x_label: What x counts.
-        names: What stands below some x, instead of numbers.
+        names: Labels (x, text) below the plot, instead of numbers.
     """
     every = [point for one in series for point in one.points]
     seen = every + [point for one in series for point in one.behind or ()]
@@ -269,7 +273,7 @@ def plot(
         for one in series
     ]  # fmt: skip
     y_labels = [
-        tag("span", written(y, digits=digits), class_="y", style=f"bottom:{100 * y_scale.share(y):.2f}%")
+        tag("span", format_number(y, digits=digits), class_="y", style=f"bottom:{100 * y_scale.share(y):.2f}%")
         for y in y_ticks
     ]
     x_labels = [

@@ -1,4 +1,4 @@
-"""What a language is called, and text from outside made fit to print."""
+"""Names of languages and measures, and numbers as readers see them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class LanguageName:
-    """A language as reports show it.
+    """The names of a language.
 
     Args:
-        code: The code that the figures hold.
-        autonym: Its name in itself (``العربية``); the code where it is unknown.
-        english: Its name in English; the code where it is unknown.
-        tag: A valid BCP 47 tag for HTML's ``lang``, or nothing.
+        code: The code in the figures.
+        autonym: Its name in the language itself (``العربية``), or the code if that is unknown.
+        english: Its name in English, or the code if that is unknown.
+        tag: A valid BCP 47 tag for HTML's ``lang``, or None.
     """
 
     code: str
@@ -28,15 +28,15 @@ class LanguageName:
 
 
 @lru_cache(maxsize=1024)
-def language(code: str) -> LanguageName:
-    """Return the names of a language; an unknown code stands for itself.
+def language_name(code: str) -> LanguageName:
+    """Return the names of a language. An unknown code is its own name.
 
-    >>> language("de").autonym, language("de").english, language("no such thing").english
+    >>> language_name("de").autonym, language_name("de").english, language_name("no such thing").english
     ('Deutsch', 'German', 'no such thing')
     """
     import langcodes
 
-    shown = clean(code)
+    shown = sanitize(code)
     try:
         found = langcodes.Language.get(code)
         if not found.is_valid():
@@ -46,16 +46,16 @@ def language(code: str) -> LanguageName:
         return LanguageName(shown, shown, shown, None)
     try:
         return LanguageName(shown, found.autonym(), found.display_name(), tag)
-    except (ImportError, LookupError):  # langcodes keeps its names in a package of their own
+    except (ImportError, LookupError):  # the package of names, language_data, is optional
         return LanguageName(shown, shown, shown, tag)
 
 
-def clean(text: object) -> str:
-    r"""Return ``text`` without what a terminal or a page could take for a command.
+def sanitize(text: object) -> str:
+    r"""Return ``text`` without anything that a terminal or a browser could take for a command.
 
-    Control characters and lone surrogates become the replacement character; line breaks and tabs a blank.
+    Control characters and lone surrogates become the replacement character. Line breaks and tabs become spaces.
 
-    >>> clean("a\x1b[31mb\nc")
+    >>> sanitize("a\x1b[31mb\nc")
     'a�[31mb c'
     """
     blanks = " ".join(str(text).split("\n")).replace("\t", " ").replace("\r", "")
@@ -63,69 +63,67 @@ def clean(text: object) -> str:
 
 
 def short_names(models: tuple[str, ...]) -> dict[str, str]:
-    """Return each model's last path segment, or its whole name where two would be the same.
+    """Return the last path segment of each model, or the whole name where two segments are equal.
 
     >>> short_names(("runs/mono", "runs/hybrid"))
     {'runs/mono': 'mono', 'runs/hybrid': 'hybrid'}
     >>> short_names(("a/x", "b/x"))
     {'a/x': 'a/x', 'b/x': 'b/x'}
     """
-    short = {model: clean(model).rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1] for model in models}
+    short = {model: sanitize(model).rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1] for model in models}
     values = list(short.values())
-    return {model: name if name and values.count(name) == 1 else clean(model) for model, name in short.items()}
+    return {model: name if name and values.count(name) == 1 else sanitize(model) for model, name in short.items()}
 
 
 Kind = Literal["score", "rank", "count", "percent", "times"]
 
-NOTHING = "–"
+MISSING = "–"
 
 
-def written(value: float | None, kind: Kind = "score", *, digits: int = 3, sign: bool = False) -> str:
-    """Return ``value`` as text; an en dash where there is none.
+def format_number(value: float | None, kind: Kind = "score", *, digits: int = 3, sign: bool = False) -> str:
+    """Return ``value`` as text, or an en dash if it is missing.
 
     Args:
         value: The number. Scores and percentages are fractions of 1.
-        kind: ``score`` writes ``.800``, ``rank`` ``1,214`` or ``77.6``, ``count`` ``48``,
+        kind: ``score`` gives ``.800``, ``rank`` ``1,214`` or ``77.6``, ``count`` ``48``,
             ``percent`` ``9.3%``, ``times`` ``7.3×``.
-        digits: Decimals of a score; a percentage has two less.
-        sign: Write a plus before what is not negative: for differences.
+        digits: Decimals of a score. A percentage has two fewer.
+        sign: Whether to write a plus sign, as differences need.
 
-    >>> written(0.79971), written(1214.2, "rank"), written(0.0933, "percent"), written(7.31, "times")
-    ('.800', '1,214', '9.3%', '7.31×')
-    >>> written(-0.0123, sign=True), written(0.5, digits=2), written(None)
+    >>> format_number(0.79971), format_number(1214.2, "rank"), format_number(0.0933, "percent")
+    ('.800', '1,214', '9.3%')
+    >>> format_number(-0.0123, sign=True), format_number(0.5, digits=2), format_number(None)
     ('−.012', '.50', '–')
     """
     if value is None or not math.isfinite(value):
-        return NOTHING
+        return MISSING
     text = _unsigned(abs(value), kind, digits)
     if value < 0 and any(digit in "123456789" for digit in text):
         return f"−{text}"
     return f"+{text}" if sign else text
 
 
-def interval(
+def format_interval(
     low: float | None, high: float | None, kind: Kind = "score", *, digits: int = 3, sign: bool = False
 ) -> str:
-    """Return ``[low, high]``, or nothing where one end is missing.
+    """Return ``[low, high]``, or an empty string if one end is missing.
 
-    >>> interval(0.788, 0.812), interval(1180, 1250, "rank"), interval(None, 1)
+    >>> format_interval(0.788, 0.812), format_interval(1180, 1250, "rank"), format_interval(None, 1)
     ('[.788, .812]', '[1,180, 1,250]', '')
     """
     if low is None or high is None:
         return ""
-    ends = (written(end, kind, digits=digits, sign=sign) for end in (low, high))
+    ends = (format_number(end, kind, digits=digits, sign=sign) for end in (low, high))
     return f"[{', '.join(ends)}]"
 
 
-def chance(p: float | None) -> str:
-    """Return a p-value with its sign: ``= .012``, or ``< .001``.
+def format_p(p: float | None) -> str:
+    """Return a p-value: ``.012``, or ``< .001``.
 
-    >>> chance(0.0123), chance(0.0002), chance(1.0)
-    ('= .012', '< .001', '= 1.000')
+    >>> format_p(0.0123), format_p(0.0002), format_p(1.0)
+    ('.012', '< .001', '1.000')
     """
-    if p is None:
-        return NOTHING
-    return "< .001" if p < 0.001 else f"= {written(p)}"
+    return "< .001" if p is not None and p < 0.001 else format_number(p)
 
 
 def _unsigned(value: float, kind: Kind, digits: int) -> str:
@@ -151,8 +149,8 @@ SETTING_LABELS = {
 }
 SETTING_MEANINGS = {
     "monolingual": "Passages in the question's own language.",
-    "crosslingual": "Passages in one other language, mean over all pairs.",
-    "multilingual": "All languages in one pool, every version wanted.",
+    "crosslingual": "Passages in one other language, averaged over all language pairs.",
+    "multilingual": "Passages of all languages in one pool. Every language version of an answer counts.",
 }
 
 
@@ -162,10 +160,10 @@ class Measure:
 
     Args:
         key: Its name in the dictionary of figures, such as ``complete@20``.
-        label: Its name for people.
-        kind: How its numbers are written.
-        lower: Whether less is better.
-        meaning: What it says, in one line.
+        label: Its name for readers.
+        kind: How its values are formatted.
+        lower: Whether lower is better.
+        meaning: What the figure is, in one sentence.
     """
 
     key: str
@@ -176,70 +174,66 @@ class Measure:
 
     @property
     def heading(self) -> str:
-        """The label, with an arrow down where less is better."""
+        """The label, with an arrow down where lower is better."""
         return f"{self.label} ↓" if self.lower else self.label
 
 
+# Key without its cut-off: label, kind, whether lower is better, meaning.
 _BIAS: dict[str, tuple[str, Kind, bool, str]] = {
     "rank_distance": (
         "Rank distance",
         "rank",
         True,
-        "From first to last relevant passage; grows with the pool.",
+        "Ranks between the first and the last relevant passage. It grows with the pool.",
     ),
     "rank_distance_share": (
         "Rank distance, share of pool",
         "percent",
         True,
-        "The same as a share of the pool, to compare pools.",
+        "Rank distance divided by the pool size, to compare pools.",
     ),
-    "max_rank": (
-        "Largest rank",
-        "rank",
-        True,
-        "Where a question's last relevant passage stands.",
-    ),
+    "max_rank": ("Largest rank", "rank", True, "Rank of the last relevant passage."),
     "complete": (
         "Complete within {k}",
         "percent",
         False,
-        "Questions with all relevant passages in the first {k}.",
+        "Share of questions with all relevant passages in the first {k}.",
     ),
     "PEER": (
         "PEER@{k}",
         "score",
         False,
-        "Do ranks within {k} differ by language? 0 surely; constant where all are within.",
+        "p-value of a test that ranks do not depend on language. 1 means no sign of bias.",
     ),
     "language_preference_rate": (
         "Own language first",
         "percent",
         False,
-        "Own language answers first: a fact, not always a fault.",
+        "How often the best answer is in the question's own language.",
     ),
     "rank_correlation": (
         "Rank correlation",
         "score",
         False,
-        "How alike are rankings asked in two languages; 1: the same.",
+        "How similar the rankings of a question asked in two languages are. 1 means identical.",
     ),
     "self_preference": (
         "Self-preference@{k}",
         "times",
         False,
-        "Own share of the first {k} over its share of the pool; 1× fair.",
+        "The own language's share of the first {k} divided by its share of the pool. 1× is neutral.",
     ),
 }
 
 _RETRIEVAL = {
     "mAP": "Mean average precision: how early all relevant passages come. 1 is perfect.",
-    "MRR": "One over the rank of the first relevant passage.",
-    "R": "Share of the relevant passages within the first {k}.",
-    "P": "Share of relevant passages among the first {k}.",
-    "nDCG": "Gain of relevant passages among the first {k}, less the later they come.",
+    "MRR": "Mean of 1 / rank of the first relevant passage.",
+    "R": "Share of the relevant passages found in the first {k}.",
+    "P": "Share of the first {k} that is relevant.",
+    "nDCG": "Gain of the relevant passages in the first {k}, discounted by rank.",
 }
 
-# What can be missing that is no measure.
+# Parts of a report that can be missing and are not measures.
 _PARTS = {
     "interval": "Intervals",
     "geometry": "Geometry",
@@ -247,12 +241,12 @@ _PARTS = {
     "translation_cosine": "Cosine of translations",
 }
 
-# Numbers beside the measures of a setting that are not measures.
+# Numbers of a setting that are counts, not measures.
 _SIZES = {"pool_size", "left_out", "questions"}
 
 
 def measure(key: str) -> Measure:
-    """Return what is known of a measure; an unknown one is a score that goes by its own name.
+    """Return the measure of a key. An unknown key is a score that is called by its key.
 
     >>> measure("complete@20").label, measure("rank_distance").lower, measure("nDCG@10").label
     ('Complete within 20', True, 'nDCG@10')
