@@ -114,7 +114,7 @@ def test_measures_are_told_apart() -> None:
 
 
 @given(st.floats(allow_nan=True, allow_infinity=True), st.sampled_from(["score", "rank", "count", "percent", "times"]))
-def test_every_number_can_be_format_number(value: float, kind: str) -> None:
+def test_every_number_can_be_formatted(value: float, kind: str) -> None:
     text = format_number(value, kind)  # pyright: ignore[reportArgumentType]
     assert text
     assert "-" not in text

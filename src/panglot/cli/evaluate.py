@@ -137,7 +137,7 @@ def _print_audit(found: dict[str, Any]) -> None:
     if by_language:
         worst = sorted(by_language.items(), key=lambda item: (-item[1], item[0]))[:5]
         click.echo(
-            "most preferred by plain: " + ", ".join(f"{code} {written(value, 'times')}" for code, value in worst)
+            "most preferred by plain: " + ", ".join(f"{code} {format_number(value, 'times')}" for code, value in worst)
         )
     for line in found["advice"]:
         click.echo(line)
