@@ -306,9 +306,8 @@ def test_rows_that_a_test_set_shares_are_left_out(recipe: Settings, tmp_path: Pa
 def test_what_was_left_out_is_in_run_folder_log_card_and_report(
     recipe: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from panglot.report.sections.training import training
-
     from panglot.report import from_log
+    from panglot.report.curves import training_section
 
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
     known = tmp_path / "data" / "mkqa"
@@ -331,7 +330,7 @@ def test_what_was_left_out_is_in_run_folder_log_card_and_report(
         (folder / f"{code}_Latn.devtest").write_text("Where is river?\n", "utf-8")
     train(settings, show=False)
     assert "| facts | mkqa | 1 | 0 | 1 |" in (settings.output / "README.md").read_text("utf-8")
-    assert "1 groups left out, <bdi>mkqa</bdi>" in training({"run": from_log(settings.output)}, ("run",))
+    assert "excluded: <bdi>mkqa</bdi>" in training_section({"run": from_log(settings.output)}, ("run",))
 
 
 def test_a_run_of_before_test_sets_were_looked_for_goes_on_as_it_was(recipe: Settings) -> None:

@@ -159,8 +159,7 @@ def _excluded(curves: Mapping[str, Lines]) -> list[Child]:
             f"{each.get('near'):,} nearly equal)")
         for name, lines in curves.items()
         for line in lines
-        # The key of today, and the one of logs written before.
-        for each in line.get("excluded", line.get("left_out", ()))
+        for each in line.get("left_out", ())
     ]  # fmt: skip
     return [tag("h4", "Excluded from training"), tag("ul", found)] if found else []
 
