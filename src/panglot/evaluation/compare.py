@@ -10,6 +10,7 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import write_json
+from panglot.evaluation.bias import LOWER_IS_BETTER, NEITHER_IS_BETTER
 from panglot.evaluation.bootstrap import Sums, draw, holm, interval, randomisation
 from panglot.evaluation.evaluate import Evaluation, Sets, evaluate, open_encoder, open_sets
 from panglot.evaluation.figures import Figures, PerQuestion, plain
@@ -22,9 +23,7 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder
     from panglot.evaluation.exact_scores import Doubles
 
-LOWER_IS_BETTER = {"rank_distance", "rank_distance_share", "max_rank"}
-NEITHER_IS_BETTER = {"language_preference_rate", "self_preference@10"}
-_REAL = 0.05
+_SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -200,5 +199,5 @@ def _best(key: str, values: Mapping[str, float], differences: Sequence[Figures])
         return None
     leader = (min if key in LOWER_IS_BETTER else max)(values, key=lambda model: values[model])
     against = [each for each in differences if leader in {each["a"], each["b"]}]
-    real = all(each["p_corrected"] is not None and each["p_corrected"] < _REAL for each in against)
+    real = all(each["p_corrected"] is not None and each["p_corrected"] < _SIGNIFICANT for each in against)
     return leader if against and real else None

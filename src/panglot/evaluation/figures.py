@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panglot.evaluation import bias, geometry
-from panglot.evaluation.bias import rank_correlation
 from panglot.evaluation.bootstrap import Sums, draw, interval
 from panglot.evaluation.measures import DEFAULT, Measure
 from panglot.evaluation.ranks import Ranks, rank
@@ -139,21 +138,8 @@ def per_question_values(ranks: Ranks, measures: Sequence[Measure]) -> PerQuestio
         found[f"crosslingual.{each}"] = cross
     for each, value in measured.items():
         found[f"multilingual.{each}"] = value.pooled
-    span = bias.spans(ranks)
-    distance = bias.rank_distance(span)
-    parallel = bool(span.parallel.any())
-    nothing = np.full(len(span.first), np.nan)
-    found |= {
-        "multilingual.rank_distance": distance,
-        "multilingual.rank_distance_share": distance / max(1, len(ranks.passage_language) - 1),
-        "multilingual.max_rank": bias.max_rank(span),
-        "multilingual.complete@20": bias.complete(span, 20),
-        "multilingual.complete@100": bias.complete(span, 100),
-        "multilingual.PEER@20": bias.peer(ranks, 20) if parallel else nothing,
-        "multilingual.language_preference_rate": bias.language_preference(span, ranks),
-        "multilingual.self_preference@10": bias.self_preference(ranks, 10),
-        "multilingual.rank_correlation": rank_correlation(ranks),
-    }
+    spans = bias.spans(ranks)
+    found |= {f"multilingual.{each.name}": each.values(ranks, spans) for each in bias.BIAS_MEASURES}
     return PerQuestion(ranks.question_group, ranks.question_language, ranks.languages, found)
 
 
