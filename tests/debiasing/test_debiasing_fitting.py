@@ -27,12 +27,12 @@ def test_the_methods_are_these() -> None:
 
 def test_center_leaves_no_mean() -> None:
     samples = biased()
-    remedy = fit(samples, "center")
+    debiasing = fit(samples, "center")
     for place, side in enumerate(SIDES):
-        for number, code in enumerate(remedy.languages):
-            left = samples[side][code].vectors - remedy.offset[place, number]
+        for number, code in enumerate(debiasing.languages):
+            left = samples[side][code].vectors - debiasing.offset[place, number]
             np.testing.assert_allclose(left.mean(axis=0), 0, atol=1e-7)
-            applied = remedy.apply(samples[side][code].vectors, [code] * len(left), side)
+            applied = debiasing.apply(samples[side][code].vectors, [code] * len(left), side)
             np.testing.assert_allclose(applied, unit(left), atol=1e-6)
 
 
@@ -40,21 +40,21 @@ def test_center_takes_one_side_for_both_where_one_is_missing() -> None:
     samples = biased()
     del samples["question"]["ru"]
     samples["question"]["th"] = Sample(samples["question"]["th"].vectors[:1], ("g0",))
-    remedy = fit(samples, "center")
+    debiasing = fit(samples, "center")
     for code in ("ru", "th"):
-        number = remedy.languages.index(code)
-        np.testing.assert_array_equal(remedy.offset[0, number], remedy.offset[1, number])
-    assert not np.allclose(remedy.offset[0, 0], remedy.offset[1, 0])
+        number = debiasing.languages.index(code)
+        np.testing.assert_array_equal(debiasing.offset[0, number], debiasing.offset[1, number])
+    assert not np.allclose(debiasing.offset[0, 0], debiasing.offset[1, 0])
 
 
 def test_shift_touches_passages_only_and_not_the_pivots() -> None:
     samples = biased()
-    remedy = fit(samples, "shift")
+    debiasing = fit(samples, "shift")
     for code in LANGUAGES:
         asked, kept = samples["question"][code].vectors, samples["passage"]["en"].vectors
-        np.testing.assert_allclose(remedy.apply(asked, [code] * len(asked), "question"), asked, atol=1e-6)
-        np.testing.assert_allclose(remedy.apply(kept, ["en"] * len(kept), "passage"), kept, atol=1e-6)
-        moved = samples["passage"][code].vectors - remedy.offset[1, remedy.languages.index(code)]
+        np.testing.assert_allclose(debiasing.apply(asked, [code] * len(asked), "question"), asked, atol=1e-6)
+        np.testing.assert_allclose(debiasing.apply(kept, ["en"] * len(kept), "passage"), kept, atol=1e-6)
+        moved = samples["passage"][code].vectors - debiasing.offset[1, debiasing.languages.index(code)]
         np.testing.assert_allclose(moved.mean(axis=0), kept.mean(axis=0), atol=1e-6)
 
 
@@ -72,7 +72,7 @@ def test_shift_wants_translations() -> None:
     samples = biased()
     thai = samples["passage"]["th"]
     samples["passage"]["th"] = Sample(thai.vectors, tuple(f"other {group}" for group in thai.groups))
-    with pytest.raises(PanglotError, match="in th have a translation in en"):
+    with pytest.raises(PanglotError, match="in th must have a translation in en"):
         fit(samples, "shift")
     with pytest.raises(PanglotError, match="no passages in sw"):
         fit(biased(), "shift", pivot="sw")
@@ -81,13 +81,13 @@ def test_shift_wants_translations() -> None:
 @pytest.mark.parametrize("rank", [1, 3, 8])
 def test_lir_is_orthogonal_to_what_it_removes(rank: int) -> None:
     samples = biased()
-    remedy = fit(samples, "lir", rank=rank)
+    debiasing = fit(samples, "lir", rank=rank)
     for place, side in enumerate(SIDES):
-        for number, code in enumerate(remedy.languages):
+        for number, code in enumerate(debiasing.languages):
             vectors = samples[side][code].vectors
-            directions = remedy.directions[place, number].astype(np.float64)
+            directions = debiasing.directions[place, number].astype(np.float64)
             np.testing.assert_allclose(directions @ directions.T, np.eye(rank), atol=1e-6)
-            applied = remedy.apply(vectors, [code] * len(vectors), side)
+            applied = debiasing.apply(vectors, [code] * len(vectors), side)
             np.testing.assert_allclose(applied @ directions.T, 0, atol=1e-5)
             # What is removed carries more of the vectors than any other subspace of that rank.
             assert np.square(vectors @ directions.T).sum() == pytest.approx(
@@ -97,9 +97,9 @@ def test_lir_is_orthogonal_to_what_it_removes(rank: int) -> None:
 
 def test_lsar_at_full_rank_makes_the_means_equal() -> None:
     samples = biased()
-    remedy = fit(samples, "lsar")
-    assert remedy.rank == len(LANGUAGES) - 1
-    basis = remedy.subspace.astype(np.float64)
+    debiasing = fit(samples, "lsar")
+    assert debiasing.rank == len(LANGUAGES) - 1
+    basis = debiasing.subspace.astype(np.float64)
     found = (means(samples, "question") + means(samples, "passage")) / 2
     left = found - (found @ basis.T) @ basis
     np.testing.assert_allclose(left, np.broadcast_to(left[0], left.shape), atol=1e-6)
@@ -127,18 +127,18 @@ def test_lsars_subspace_is_orthonormal_and_near_the_means(
 @pytest.mark.parametrize(("method", "rank"), EVERY)
 def test_vectors_come_out_at_unit_length_in_their_order(method: Method, rank: int | None) -> None:
     samples = biased()
-    remedy = fit(samples, method, rank=rank)
+    debiasing = fit(samples, method, rank=rank)
     vectors = np.concatenate([samples["passage"][code].vectors for code in LANGUAGES])
     languages = [code for code in LANGUAGES for _ in range(40)]
     before = vectors.copy()
-    found = remedy.apply(vectors, languages, "passage")
+    found = debiasing.apply(vectors, languages, "passage")
     np.testing.assert_array_equal(vectors, before)
     assert found.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
     order = np.random.default_rng(0).permutation(len(vectors))
-    shuffled = remedy.apply(vectors[order], [languages[row] for row in order], "passage")
+    shuffled = debiasing.apply(vectors[order], [languages[row] for row in order], "passage")
     np.testing.assert_allclose(shuffled, found[order], atol=1e-6)
-    assert remedy.apply(vectors[:0], [], "question").shape == (0, 12)
+    assert debiasing.apply(vectors[:0], [], "question").shape == (0, 12)
 
 
 @pytest.mark.parametrize(("method", "rank"), EVERY[:3])
@@ -150,18 +150,17 @@ def test_an_unknown_language_stays_as_it_is(method: Method, rank: int | None) ->
 
 
 def test_regions_fall_back_and_scripts_do_not() -> None:
-    remedy = fit(biased(), "center")
-    assert [remedy.find(code) for code in ("de", "de-AT", "de-u-sd-atbe", "ru-Latn", "ru-Latn-RU", "sw", None, "")] == [
-        0, 0, 0, -1, -1, -1, -1, -1,
-    ]  # fmt: skip
+    debiasing = fit(biased(), "center")
+    codes = ("de", "de-AT", "de-u-sd-atbe", "ru-Latn", "ru-Latn-RU", "sw", None, "")
+    assert [debiasing.find(code) for code in codes] == [0, 0, 0, -1, -1, -1, -1, -1]
 
 
 @pytest.mark.parametrize(("method", "rank"), EVERY)
 def test_one_language_is_refused(method: Method, rank: int | None) -> None:
     samples: Samples = {side: {"en": found["en"]} for side, found in biased().items()}
-    with pytest.raises(PanglotError, match="text in en only"):
+    with pytest.raises(PanglotError, match="at least two languages"):
         fit(samples, method, rank=rank)
-    with pytest.raises(PanglotError, match="in no language only"):
+    with pytest.raises(PanglotError, match="got none"):
         fit({}, method, rank=rank)
 
 
@@ -194,7 +193,7 @@ def test_a_rank_that_does_not_fit_is_refused(method: Any, rank: int | None, says
 def test_lsar_wants_one_kind_of_text_in_all_languages() -> None:
     samples = biased()
     del samples["question"]["ru"], samples["passage"]["en"]
-    with pytest.raises(PanglotError, match="questions only, others passages only"):
+    with pytest.raises(PanglotError, match="questions only and others passages only"):
         fit(samples, "lsar")
     samples = biased()
     del samples["question"]["ru"]

@@ -25,6 +25,7 @@ from panglot.debiasing.encoder import Debiased
 from panglot.debiasing.fit import fit
 from panglot.debiasing.texts import open_sets, sample
 from panglot.debiasing.transform import METHODS
+from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
 
 TEXTS = [
     "Der Fluss mündet nach langem Lauf in das Schwarze Meer.",
@@ -147,10 +148,10 @@ def fails(*arguments: str | Path, capsys: pytest.CaptureFixture[str]) -> str:
     ("arguments", "says"),
     [
         (("--on", "starter:test"), "test set"),
-        (("--on", "starter:train", "--languages", "en"), "text in en only"),
+        (("--on", "starter:train", "--languages", "en"), "at least two languages"),
         (("--on", "starter:train", "--languages", "en,ko"), "ko"),
         (("--on", "starter:train", "--texts", "1"), "fewer than 2"),
-        (("--on", "starter:train", "--texts", "0"), "0 texts"),
+        (("--on", "starter:train", "--texts", "0"), "got 0"),
         (("--on", "starter:train", "--rank", "2"), "center has no rank"),
         (("--on", "starter:train", "--pivot", "en"), "center has no pivot"),
         (("--on", "starter:train", "--method", "shift", "--pivot", "ko"), "no passages in ko"),
@@ -172,54 +173,71 @@ def test_an_output_that_exists_is_left_alone(
 ) -> None:
     (tmp_path / "kept").write_text("kept")
     for output in (tmp_path, tmp_path / "kept"):
-        assert "something here already" in fails(
+        assert "exists already" in fails(
             "debias", tiny_model, "--on", "starter:train", "--output", output, capsys=capsys
         )
     assert (tmp_path / "kept").read_text() == "kept"
 
 
-def test_a_remedy_on_a_remedy_is_refused_and_so_is_training(
+def test_debiasing_twice_is_refused_and_so_is_training(
     folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told = fails("debias", folders["center"], "--on", "starter:train", "--output", tmp_path / "run", capsys=capsys)
-    assert "has a remedy already" in told
+    assert "is debiased already" in told
     assert str(folders["center"] / "model") in told
     told = fails("train", folders["center"], "--on", "starter:train", "--output", tmp_path / "run", capsys=capsys)
-    assert "debias what comes out" in told
+    assert "debias the result" in told
 
 
 def test_vectors_on_disk_are_no_model(tmp_path: Path) -> None:
     one = np.ones((1, 4), np.float32)
     np.savez(tmp_path / "v.npz", questions=one, passages=one, question_ids=["q"], passage_ids=["p"])
-    with pytest.raises(PanglotError, match="could be copied"):
+    with pytest.raises(PanglotError, match="no files to copy"):
         debias(f"vectors:{tmp_path / 'v.npz'}", "starter:train", "center", tmp_path / "run", texts=3)
 
 
 def test_save_and_read_is_the_same(tmp_path: Path) -> None:
     for method in METHODS:
-        remedy = fit(biased(), method)
-        transform.save(remedy, tmp_path, {"seed": 3})
+        debiasing = fit(biased(), method)
+        transform.save(debiasing, tmp_path, {"seed": 3})
         found, head = transform.read(tmp_path)
         assert (found.method, found.languages, head["seed"]) == (method, LANGUAGES, 3)
         for part in ("offset", "directions", "subspace"):
-            np.testing.assert_array_equal(getattr(found, part), getattr(remedy, part))
+            np.testing.assert_array_equal(getattr(found, part), getattr(debiasing, part))
+
+
+def test_a_folder_written_before_is_opened(folders: dict[str, Path], tmp_path: Path) -> None:
+    old = tmp_path / "center"
+    shutil.copytree(folders["center"], old)
+    for name in (transform.HEAD, transform.ARRAYS):
+        (old / name).rename(old / name.replace("debiasing", "remedy"))
+    modules = (old / "modules.json").read_text("utf-8")
+    modules = modules.replace("debiasing.module.DebiasingModule", "remedies.module.RemedyModule")
+    (old / "modules.json").write_text(modules.replace("panglot.debiasing", "panglot.remedies"), encoding="utf-8")
+    ours, again = panglot.load(folders["center"]), panglot.load(old)
+    assert ours.fingerprint == again.fingerprint
+    np.testing.assert_array_equal(ours.encode(TEXTS, "passage"), again.encode(TEXTS, "passage"))
+    with pytest.raises(PanglotError, match="debias the result"):
+        SentenceTransformerEncoder(old)
+    with pytest.raises(PanglotError, match="debiased already"):
+        debias(old, "starter:train", "center", tmp_path / "run", texts=3)
 
 
 def _flip(folder: Path) -> None:
-    raw = bytearray((folder / transform.NUMBERS).read_bytes())
+    raw = bytearray((folder / transform.ARRAYS).read_bytes())
     raw[-9] ^= 1
-    (folder / transform.NUMBERS).write_bytes(raw)
+    (folder / transform.ARRAYS).write_bytes(raw)
 
 
 def _cut(folder: Path) -> None:
-    (folder / transform.NUMBERS).write_bytes((folder / transform.NUMBERS).read_bytes()[:40])
+    (folder / transform.ARRAYS).write_bytes((folder / transform.ARRAYS).read_bytes()[:40])
 
 
 def _other_shape(folder: Path) -> None:
-    arrays: dict[str, Any] = load_file(folder / transform.NUMBERS)
-    save_file({**arrays, "offset": arrays["offset"][:, :2]}, folder / transform.NUMBERS)
+    arrays: dict[str, Any] = load_file(folder / transform.ARRAYS)
+    save_file({**arrays, "offset": arrays["offset"][:, :2]}, folder / transform.ARRAYS)
     head = json.loads((folder / transform.HEAD).read_text("utf-8"))
-    head["sha256"] = file_digest(folder / transform.NUMBERS)
+    head["sha256"] = file_digest(folder / transform.ARRAYS)
     (folder / transform.HEAD).write_text(json.dumps(head))
 
 
@@ -227,7 +245,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "flipped bit": _flip,
     "cut short": _cut,
     "other shape": _other_shape,
-    "numbers gone": lambda folder: (folder / transform.NUMBERS).unlink(),
+    "numbers gone": lambda folder: (folder / transform.ARRAYS).unlink(),
     "no JSON": lambda folder: (folder / transform.HEAD).write_text("{"),
     "another JSON": lambda folder: (folder / transform.HEAD).write_text("[]"),
     "without languages": lambda folder: (folder / transform.HEAD).write_text('{"method": "center"}'),
@@ -235,19 +253,19 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_remedy_is_refused(folders: dict[str, Path], tmp_path: Path, damage: str) -> None:
+def test_a_damaged_debiasing_is_refused(folders: dict[str, Path], tmp_path: Path, damage: str) -> None:
     shutil.copytree(folders["center"], tmp_path / "run")
     DAMAGES[damage](tmp_path / "run")
     with pytest.raises(PanglotError, match="panglot debias") as caught:
         panglot.load(tmp_path / "run")
-    assert str(tmp_path / "run" / "remedy.") in str(caught.value)
+    assert str(tmp_path / "run" / "debiasing.") in str(caught.value)
 
 
-def test_another_model_under_a_remedy_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+def test_another_model_in_the_folder_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
     shutil.copytree(folders["center"], tmp_path / "run")
     settings = tmp_path / "run" / "model" / "sentence_bert_config.json"
     settings.write_text(settings.read_text() + " ")
-    with pytest.raises(PanglotError, match="not the one that the remedy was fitted on"):
+    with pytest.raises(PanglotError, match="not the one that the debiasing was fitted on"):
         panglot.load(tmp_path / "run")
 
 

@@ -162,7 +162,7 @@ def test_a_damaged_head_is_told(index: Index, text: str) -> None:
         Index.open(index.folder, model=Biased())
 
 
-@pytest.mark.parametrize("name", ["pool.json", "pool.npy", "remedy.json", "remedy.safetensors"])
+@pytest.mark.parametrize("name", ["pool.json", "pool.npy", "debiasing.json", "debiasing.safetensors"])
 def test_a_file_that_is_gone_is_named_with_its_cure(index: Index, name: str) -> None:
     (index.folder / name).unlink()
     with pytest.raises(PanglotError, match=rf"{name}.*build the index again"):

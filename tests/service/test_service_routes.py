@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from service_made import Encoder, Index, lines, serving, until
 
 from panglot.service.batcher import StoppedError
-from panglot.service.engine import Sentences
+from panglot.service.engine import SentenceEncoder
 from panglot.service.limits import Limits
 from panglot.service.metrics import JsonLines
 from panglot.service.routes import add_page
@@ -156,7 +156,7 @@ def test_a_host_may_be_named_with_its_port(index: Index) -> None:
 
 def test_sentences_are_encoded_some_at_a_time_until_nobody_waits() -> None:
     encoder, gone = Encoder(), threading.Event()
-    sentences = Sentences(encoder, threading.Lock(), gone)
+    sentences = SentenceEncoder(encoder, threading.Lock(), gone)
     assert len(sentences.encode(["text"] * 70, "passage")) == 70
     assert [len(batch) for batch in encoder.batches] == [32, 32, 6]
     gone.set()

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from panglot._errors import PanglotError
 from panglot.batching.plan import Plan
 from panglot.data.collection import Collection, Text
-from panglot.encoders.opening import open_model
+from panglot.encoders.open_model import open_model
 from panglot.training import data, switching
 from panglot.training.encoder import TrainableEncoder
 from panglot.training.loop import train

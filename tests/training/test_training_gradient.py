@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from panglot.batching import Plan
-from panglot.encoders.opening import open_model
+from panglot.encoders.open_model import open_model
 from panglot.training import data
 from panglot.training.encoder import TrainableEncoder
 from panglot.training.gradient import Processes, accumulate, info_nce

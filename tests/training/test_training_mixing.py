@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from panglot._errors import PanglotError
-from panglot.encoders.opening import open_model
+from panglot.encoders.open_model import open_model
 from panglot.training import aggregation, data
 from panglot.training.aggregation import Aggregator, Mixing, diagnose
 from panglot.training.encoder import TrainableEncoder

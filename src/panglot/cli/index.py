@@ -16,7 +16,7 @@ from panglot.cli.options import deliver_json, split, tell
     "--model", help="As for `panglot evaluate`; by default `bundled`, or the model that the index was built with."
 )
 @click.option(
-    "--engine",
+    "--backend",
     type=click.Choice(["torch", "openvino"]),
     default="torch",
     show_default=True,
@@ -41,7 +41,7 @@ def index_command(
     documents: Path | None,
     output: Path,
     model: str | None,
-    engine: str,
+    backend: str,
     store: str,
     on: str,
     processes: int | None,
@@ -69,10 +69,10 @@ def index_command(
     progress = tell(to_json)
     done = {"added": 0, "deleted": 0}
     if add or delete is not None:
-        if store or on or engine != "torch":
+        if store or on or backend != "torch":
             raise PanglotError(
                 "an existing index keeps its store and is changed in this process", field="store",
-                hint="leave --store, --encoder, --processes and --engine out",
+                hint="leave --store, --encoder, --processes and --backend out",
             )  # fmt: skip
         index = Index.open(output, model=model)
         ids = set(_ids(delete)) if delete is not None else set[str]()
@@ -82,7 +82,7 @@ def index_command(
     else:
         assert documents is not None
         index = Index.build(
-            documents, output, model=model or "bundled", engine=engine, store=store, on=on, progress=progress
+            documents, output, model=model or "bundled", backend=backend, store=store, on=on, progress=progress
         )
         done["added"] = len(index)
     if hybrid:

@@ -1,1 +1,1 @@
-"""Training-free remedies for language bias: fitted on unlabelled text, applied to finished vectors."""
+"""Reduce a model's language bias without training, by a correction fitted on unlabelled text."""

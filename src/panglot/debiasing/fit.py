@@ -1,9 +1,9 @@
-"""The four methods, as pure functions of vectors by side and language.
+"""Fit a debiasing by one of four methods, which are pure functions of vectors by side and language.
 
 ========== ============================================================== ==================
 ``center`` subtract the mean of the text's language
-``shift``  the same for passages only, with the mean difference between   arXiv 2606.18801
-           a language's passages and their translations in a pivot
+``shift``  subtract, from passages only, the mean difference between a    arXiv 2606.18801
+           language's passages and their translations in a pivot
 ``lir``    remove the leading singular directions of each language        arXiv 2109.04727
 ``lsar``   remove the subspace in which the means of languages differ     arXiv 2401.05792
 ========== ============================================================== ==================
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Doubles = npt.NDArray[np.float64]
 
 FEWEST = 2
-"""Texts of a side and language that say anything of them."""
+"""The fewest texts of a side and language that are enough to fit on."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Sample:
 
     Attributes:
         vectors: Unit rows, shape ``[texts, dimension]``.
-        groups: The group of each text; translations share it. Only ``shift`` looks at it.
+        groups: The group of each text, which translations share. Only ``shift`` uses it.
     """
 
     vectors: Vectors
@@ -48,16 +48,16 @@ Counts = Mapping["Side", Mapping[str, int]]
 
 
 def fit(samples: Samples, method: Method, *, rank: int | None = None, pivot: str | None = None) -> Debiasing:
-    """Fit a remedy.
+    """Fit a debiasing.
 
-    Where a language has texts on one side only, they stand for both.
+    If a language has texts on one side only, they are used for both sides.
 
     Args:
         samples: Vectors by side and language.
         method: One of :data:`METHODS`.
-        rank: Directions to remove: of each language for ``lir`` (1 if None), of all for ``lsar`` (one fewer than
-            languages if None). The other methods have none.
-        pivot: The language whose passages ``shift`` leaves where they are; see :func:`pivot_of`.
+        rank: The number of directions to remove: from each language for ``lir`` (1 if None), from all for ``lsar`` (one
+            fewer than languages if None). The other methods have no rank.
+        pivot: The language whose passages ``shift`` does not change. See :func:`pivot_of`.
 
     Raises:
         PanglotError: There are fewer than two languages or too few texts of one, or the rank is too large.
@@ -66,13 +66,13 @@ def fit(samples: Samples, method: Method, *, rank: int | None = None, pivot: str
         samples = {"passage": samples.get("passage", {})}
     counts: Counts = {side: {code: len(each.groups) for code, each in found.items()} for side, found in samples.items()}
     rank = check(counts, method, rank=rank, pivot=pivot)
-    both = {side: {} for side in SIDES} | {
+    enough = {side: {} for side in SIDES} | {
         side: {code: each for code, each in found.items() if len(each.groups) >= FEWEST}
         for side, found in samples.items()
     }
-    languages = tuple(sorted({*both["question"], *both["passage"]}))
+    languages = tuple(sorted({*enough["question"], *enough["passage"]}))
     vectors = {
-        side: {code: np.asarray((both[side].get(code) or both[_other(side)][code]).vectors, np.float64)
+        side: {code: np.asarray((enough[side].get(code) or enough[_other(side)][code]).vectors, np.float64)
                for code in languages}
         for side in SIDES
     }  # fmt: skip
@@ -84,19 +84,19 @@ def fit(samples: Samples, method: Method, *, rank: int | None = None, pivot: str
         offset = np.stack([[vectors[side][code].mean(axis=0) for code in languages] for side in SIDES])
     elif method == "shift":
         reference = pivot_of(counts, pivot)
-        passages = both["passage"]
+        passages = enough["passage"]
         offset[1] = [relative(passages[code], passages[reference], code, reference) for code in languages]
     elif method == "lir":
         if rank >= dimension:
             raise _too_large(rank, dimension - 1, f"vectors of {dimension} numbers")
         directions = np.stack([[leading_directions(vectors[side][code], rank) for code in languages] for side in SIDES])
     else:
-        sides = [side for side in SIDES if len(both[side]) == len(languages)]
+        sides = [side for side in SIDES if len(enough[side]) == len(languages)]
         if not sides:
             raise PanglotError(
-                "some languages have questions only, others passages only",
+                "some languages have questions only and others passages only",
                 field="on",
-                hint="give text of one kind in every language, or choose the languages",
+                hint="give text of one kind in every language, or choose languages that have it",
             )
         means = np.mean([[vectors[side][code].mean(axis=0) for code in languages] for side in sides], axis=0)
         subspace = differing_subspace(means, rank)
@@ -105,33 +105,33 @@ def fit(samples: Samples, method: Method, *, rank: int | None = None, pivot: str
 
 
 def check(counts: Counts, method: str, *, rank: int | None = None, pivot: str | None = None) -> int:
-    """Return the rank that :func:`fit` would take (0: none), or say what would not work, before anything is encoded.
+    """Return the rank that :func:`fit` would use (0 if it has none), or refuse settings before anything is encoded.
 
     Args:
-        counts: Texts by side and language; for ``shift``, those of groups that the pivot is in.
+        counts: The number of texts by side and language. For ``shift``, only of groups that the pivot is in.
         method: The method's name.
         rank: As for :func:`fit`.
         pivot: As for :func:`fit`.
 
     Raises:
-        PanglotError: As :func:`fit`.
+        PanglotError: As for :func:`fit`.
     """
     if method not in METHODS:
-        raise PanglotError(f"no method {method!r}", field="method", hint=f"use one of {', '.join(METHODS)}")
+        raise PanglotError(f"unknown method {method!r}", field="method", hint=f"use one of {', '.join(METHODS)}")
     used = [counts.get("passage", {})] if method == "shift" else list(counts.values())
     languages = sorted({code for found in used for code in found})
     if len(languages) < 2:
         raise PanglotError(
-            f"text in {languages[0] if languages else 'no language'} only: there is nothing to be made alike",
+            f"at least two languages are needed, got {languages[0] if languages else 'none'}",
             field="languages",
-            hint="give a set in two languages or more",
+            hint="give a data set in two languages or more",
         )
     for code in languages:
         if max(found.get(code, 0) for found in used) < FEWEST:
             raise PanglotError(
                 f"{code} has fewer than {FEWEST} {'passages with a translation' if method == 'shift' else 'texts'}",
                 field="languages",
-                hint=f"give more text in it, or leave {code} out of the languages",
+                hint=f"give more text in {code}, or leave it out of the languages",
             )
     if method == "shift":
         pivot_of(counts, pivot)
@@ -140,7 +140,7 @@ def check(counts: Counts, method: str, *, rank: int | None = None, pivot: str | 
             raise PanglotError(f"{method} has no rank", field="rank", hint="leave it out, or use lir or lsar")
         return 0
     if rank is not None and rank < 1:
-        raise PanglotError(f"a rank of {rank}", field="rank", hint="give 1 or more")
+        raise PanglotError(f"`rank` must be at least 1, got {rank}", field="rank", hint="give 1 or more")
     if method == "lsar":
         most, reason = len(languages) - 1, f"the means of {len(languages)} languages"
         rank = most if rank is None else rank
@@ -154,19 +154,19 @@ def check(counts: Counts, method: str, *, rank: int | None = None, pivot: str | 
 
 
 def pivot_of(counts: Counts, pivot: str | None = None) -> str:
-    """Return the language that ``shift`` leaves in place: ``pivot``, else English, else the first by its code.
+    """Return the language that ``shift`` does not change: ``pivot``, else English, else the first by its code.
 
     Raises:
-        PanglotError: There are no passages in it.
+        PanglotError: There are no passages in ``pivot``.
     """
     codes = sorted(counts.get("passage", {}))
     if pivot is None and codes:
         return "en" if "en" in codes else codes[0]
     if pivot not in codes:
         raise PanglotError(
-            f"no passages in {pivot or 'any language'}, from which to measure",
+            f"there are no passages in {pivot or 'any language'}",
             field="pivot",
-            hint=f"choose among {', '.join(codes)}" if codes else "give a set with passages",
+            hint=f"use one of {', '.join(codes)}" if codes else "give a data set with passages",
         )
     return pivot
 
@@ -181,24 +181,24 @@ def relative(target: Sample, pivot: Sample, code: str, reference: str) -> Double
     shared = [group for group in left if group in right]
     if len(shared) < FEWEST:
         raise PanglotError(
-            f"{len(shared)} passages in {code} have a translation in {reference}",
+            f"at least {FEWEST} passages in {code} must have a translation in {reference}, got {len(shared)}",
             field="on",
-            hint="give a parallel set, or use center, which needs none",
+            hint="give a parallel data set, or use center, which needs no translations",
         )
     return np.mean([left[group] - right[group] for group in shared], axis=0)
 
 
 def leading_directions(vectors: Doubles, rank: int) -> Doubles:
-    """Return the first right singular vectors of the rows, not centered, shape ``[rank, dimension]``."""
+    """Return the first right singular vectors of the rows, which are not centered, shape ``[rank, dimension]``."""
     return np.linalg.svd(vectors, full_matrices=False)[2][:rank]
 
 
 def differing_subspace(means: Doubles, rank: int) -> Doubles:
     """Return an orthonormal basis of the subspace in which the rows differ, shape ``[rank, dimension]``.
 
-    The means are approximated as μ + Σ with Σ of that rank and μ, common to all, orthogonal to it; μ is the point
-    of the means' affine hull that is nearest to the origin. At the full rank (one less than rows), the rows
-    projected on the complement all equal μ.
+    The means are approximated as μ + Σ, where Σ has that rank and μ is common to all rows and orthogonal to Σ. μ is the
+    point of the means' affine hull that is nearest to the origin. At full rank (one less than rows), all rows are μ
+    after projection on the complement.
     """
     average = means.mean(axis=0)
     left, values, right = np.linalg.svd(means - average, full_matrices=False)
@@ -221,4 +221,6 @@ def _other(side: Side) -> Side:
 
 
 def _too_large(rank: int, most: int, reason: str) -> PanglotError:
-    return PanglotError(f"a rank of {rank} is too large for {reason}", field="rank", hint=f"give {most} or less")
+    return PanglotError(
+        f"`rank` must be at most {most} for {reason}, got {rank}", field="rank", hint=f"give {most} or less"
+    )

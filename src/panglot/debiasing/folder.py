@@ -1,4 +1,4 @@
-"""The folder of a debiased model, for panglot and for plain sentence-transformers."""
+"""Write and open the folder of a debiased model, which plain sentence-transformers opens too."""
 
 from __future__ import annotations
 
@@ -20,93 +20,99 @@ if TYPE_CHECKING:
 
     from panglot.debiasing.transform import Debiasing
 
-MODEL = "model"
-"""The subfolder that holds the model as it was."""
+__all__ = ["MODEL", "is_debiased", "modules_of", "open_debiasing", "refuse_existing", "write"]
 
+MODEL = "model"
+"""The subfolder of the model as it was."""
+
+_DENSE = "debiasing"
 _OURS = "panglot.debiasing.module"
 _THEIRS = "sentence_transformers.models"
 
 
 def is_debiased(folder: Path) -> bool:
-    """Whether :func:`write` made ``folder``."""
-    return (folder / transform.HEAD).is_file()
+    """Whether ``folder`` holds a debiased model."""
+    return transform.files_in(folder)[0].is_file()
 
 
-def write(output: Path, base: Path, remedy: Debiasing, about: Mapping[str, Any]) -> None:
-    """Write a folder with the model of the folder ``base``, linked where the file system can, and its remedy.
+def write(output: Path, base: Path, debiasing: Debiasing, metadata: Mapping[str, Any]) -> None:
+    """Write a folder with the model of the folder ``base`` and its debiasing.
+
+    Files of the model are hard links if the file system allows them.
 
     Raises:
-        PanglotError: ``output`` exists or cannot be written, or the model cannot carry a remedy.
+        PanglotError: ``output`` exists or cannot be written, or the model cannot be debiased.
     """
     refuse_existing(output)
-    modules = modules_of(base, remedy.method)
+    modules = modules_of(base, debiasing.method)
     with atomic_folder(output) as part:
         for path in model_files(base):
             target = part / MODEL / path.relative_to(base)
             target.parent.mkdir(parents=True, exist_ok=True)
             _link(path.resolve(), target)
-        if not remedy.needs_language:
-            _write_dense(part / "remedy", remedy)
-        transform.save(remedy, part, {**about, "model": {**about["model"], "digest": folder_digest(part / MODEL)}})
+        if not debiasing.needs_language:
+            _write_dense(part / _DENSE, debiasing)
+        model = {**metadata["model"], "digest": folder_digest(part / MODEL)}
+        transform.save(debiasing, part, {**metadata, "model": model})
         settings = base / "config_sentence_transformers.json"
         if settings.is_file():
             shutil.copyfile(settings, part / settings.name)
         write_json(part / "modules.json", modules)
-        write_text(part / "README.md", _card(output, remedy, about))
+        write_text(part / "README.md", _card(output, debiasing, metadata))
 
 
-def open_remedy(folder: Path) -> Debiasing:
-    """Return the remedy of a debiased folder.
+def open_debiasing(folder: Path) -> Debiasing:
+    """Return the debiasing of a debiased model's folder.
 
     Raises:
-        PanglotError: A file is damaged, or the model is not the one that the remedy was fitted on.
+        PanglotError: A file is damaged, or the model is not the one that the debiasing was fitted on.
     """
-    remedy, head = transform.read(folder)
+    debiasing, head = transform.read(folder)
     model = head.get("model")
     if not isinstance(model, dict) or model.get("digest") != folder_digest(folder / MODEL):
         raise PanglotError(
-            "the model here is not the one that the remedy was fitted on",
+            "this model is not the one that the debiasing was fitted on",
             file=folder / MODEL,
-            hint="put the model's own files back, or run `panglot debias` again",
+            hint="restore the files of the model, or run `panglot debias` again",
         )
-    return remedy
+    return debiasing
 
 
 def refuse_existing(output: Path) -> None:
-    """Say so if something is at ``output``.
+    """Refuse to overwrite ``output``.
 
     Raises:
-        PanglotError: It is.
+        PanglotError: ``output`` exists.
     """
     if output.exists():
-        raise PanglotError("there is something here already", file=output, hint="remove it or choose another --output")
+        raise PanglotError("the output exists already", file=output, hint="remove it or choose another --output")
 
 
 def modules_of(base: Path, method: str) -> list[dict[str, Any]]:
-    """Return the ``modules.json`` of the model in ``base`` with the remedy behind it.
+    """Return the ``modules.json`` of the model in ``base`` with the debiasing at its end.
 
-    LSAR is a matrix, which sentence-transformers has a module for. The other methods need the text's language, so
-    that the first module becomes ours, which keeps the text, and ours comes last.
+    LSAR is a matrix, for which sentence-transformers has a module. The other methods need the language of the text. The
+    first module is therefore replaced by one of panglot, which passes the text on to panglot's last module.
 
     Raises:
         PanglotError: The model has no ``modules.json``, has modules of its own, or does not begin with a transformer.
     """
     file = base / "modules.json"
-    hint = "save it with SentenceTransformer(…).save_pretrained, or choose another model"
+    hint = "save the model with SentenceTransformer(…).save_pretrained, or choose another model"
     try:
-        given: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))
-        kinds = [str(module["type"]) for module in given]
-        found = [{**module, "path": _inside(str(module["path"]))} for module in given]
+        entries: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))
+        kinds = [str(module["type"]) for module in entries]
+        found = [{**module, "path": _inside(str(module["path"]))} for module in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PanglotError(f"no list of modules: {error}", file=file, hint=hint) from error
+        raise PanglotError(f"the list of modules cannot be read: {error}", file=file, hint=hint) from error
     if not found or any(not kind.startswith("sentence_transformers.") for kind in kinds):
-        raise PanglotError("a remedy goes with sentence-transformers' own modules only", file=file, hint=hint)
+        raise PanglotError("only models with sentence-transformers' own modules are debiased", file=file, hint=hint)
     if method == "lsar":
-        return [*found, _module(len(found), "remedy", f"{_THEIRS}.Dense"),
+        return [*found, _module(len(found), _DENSE, f"{_THEIRS}.Dense"),
                 _module(len(found) + 1, "normalize", f"{_THEIRS}.Normalize")]  # fmt: skip
     if not kinds[0].endswith(".Transformer"):
         raise PanglotError(
-            f"its first module is {kinds[0].rpartition('.')[2]}, behind which the text's language is not known",
+            f"the first module must be a Transformer for {method}, got {kinds[0].rpartition('.')[2]}",
             file=file,
             hint="use lsar, or a transformer",
         )
@@ -129,43 +135,41 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _write_dense(folder: Path, remedy: Debiasing) -> None:
+def _write_dense(folder: Path, debiasing: Debiasing) -> None:
     from safetensors.numpy import save_file
 
     folder.mkdir()
-    basis = remedy.subspace.astype(np.float64)
-    weight = (np.eye(remedy.dimension) - basis.T @ basis).astype(np.float32)
+    basis = debiasing.subspace.astype(np.float64)
+    weight = (np.eye(debiasing.dimension) - basis.T @ basis).astype(np.float32)
     save_file({"linear.weight": weight}, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)
-    size = {"in_features": remedy.dimension, "out_features": remedy.dimension}
-    write_json(
-        folder / "config.json",
-        {**size, "bias": False, "activation_function": "torch.nn.modules.linear.Identity"},
-    )
+    size = {"in_features": debiasing.dimension, "out_features": debiasing.dimension}
+    identity = "torch.nn.modules.linear.Identity"
+    write_json(folder / "config.json", {**size, "bias": False, "activation_function": identity})
 
 
-def _card(output: Path, remedy: Debiasing, about: Mapping[str, Any]) -> str:
-    trust = ", trust_remote_code=True" if remedy.needs_language else ""
+def _card(output: Path, debiasing: Debiasing, metadata: Mapping[str, Any]) -> str:
+    trust = ", trust_remote_code=True" if debiasing.needs_language else ""
     needs = (
-        "Plain sentence-transformers needs panglot installed beside it and `trust_remote_code=True`, which lets it"
-        " import panglot's two modules; no code lies in this folder. Languages are detected, or given for a whole"
-        f' call: `encode_query(texts, language="{remedy.languages[0]}")`. Without panglot, open the folder `{MODEL}`'
-        " for the model as it was."
-        if remedy.needs_language
-        else "Plain sentence-transformers opens it; panglot need not be installed."
+        "Plain sentence-transformers needs panglot installed and `trust_remote_code=True`, which allows it to import"
+        " two modules of panglot. This folder holds no code. Languages are detected, or given for a whole call:"
+        f' `encode_query(texts, language="{debiasing.languages[0]}")`. Without panglot, open the folder `{MODEL}` for'
+        " the model as it was."
+        if debiasing.needs_language
+        else "Plain sentence-transformers opens this folder without panglot."
     )
-    sets = ", ".join(f"{each['name']} ({each['licence'] or 'licence not stated'})" for each in about.get("on", ()))
+    sets = ", ".join(f"{each['name']} ({each['licence'] or 'licence not stated'})" for each in metadata.get("on", ()))
     return f"""---
 library_name: sentence-transformers
 pipeline_tag: sentence-similarity
 tags: ["sentence-transformers", "feature-extraction", "panglot", "multilingual", "retrieval"]
-language: {json.dumps(list(remedy.languages))}
+language: {json.dumps(list(debiasing.languages))}
 ---
 
 # {output.name}
 
-`{about["model"]["name"]}` with its language bias reduced by `{remedy.method}`, without training, fitted by
-[panglot](https://github.com/panglot/panglot) on {sets or "unlabelled text"}. `remedy.json` says how.
+`{metadata["model"]["name"]}` with its language bias reduced by `{debiasing.method}`, without training, fitted by
+[panglot](https://github.com/panglot/panglot) on {sets or "unlabelled text"}. `{transform.HEAD}` has the settings.
 
 ```python
 from sentence_transformers import SentenceTransformer

@@ -1,4 +1,4 @@
-"""Which texts a remedy is fitted on: a seeded sample of each language, the same content in each where there is."""
+"""Draw the texts to fit on: a seeded sample of each language, with the same content in each if possible."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ if TYPE_CHECKING:
     from panglot.data.collection import Collection
     from panglot.encoders.protocol import Side
 
-Row = tuple[str, str]
-"""A group and a text of it."""
+_Row = tuple[str, str]  # A group and one of its texts.
 
 
 @dataclass(frozen=True)
 class Texts:
-    """The texts of one side and language, all different.
+    """Distinct texts of one side and language.
 
     Attributes:
         texts: The texts.
-        groups: The group of each; translations share it.
+        groups: The group of each text, which translations share.
     """
 
     texts: tuple[str, ...]
@@ -42,10 +41,10 @@ def open_sets(
     data_dir: str | Path | None = None,
     languages: Sequence[str] | None = None,
 ) -> list[Collection]:
-    """Return the collections that may be fitted on, ``NAME[:PART][@CANDIDATES]``, paths or collections.
+    """Return collections to fit on, from ``NAME[:PART][@CANDIDATES]``, paths or collections.
 
     Raises:
-        PanglotError: One cannot be read or is a test set, or there is no text in one of the languages.
+        PanglotError: A collection cannot be read or is a test set, or there is no text in one of the languages.
     """
     from panglot.data.collection import Collection
 
@@ -59,17 +58,21 @@ def open_sets(
             collection = read(head, data_dir=data_dir, candidates=candidates or None, languages=wanted or None)
         if collection.about.get("test_only") == "yes":
             raise PanglotError(
-                f"{collection.name} is a test set, and fitting on it would make its figures worthless",
+                f"{collection.name} is a test set, and fitting on it would make its figures meaningless",
                 field="on",
-                hint="fit on another set, such as mlqa, libreoffice-help or starter:train",
+                hint="fit on another data set, such as mlqa, libreoffice-help or starter:train",
             )
         found.append(collection)
     if not found:
-        raise PanglotError("no text to fit on", field="on", hint="name a set; see `panglot data list`")
-    lacking = sorted(set(wanted) - {code for collection in found for code in collection.languages})
-    if lacking:
         raise PanglotError(
-            f"no text in {', '.join(lacking)}", field="languages", hint="leave them out, or give a set that has them"
+            "there is no text to fit on", field="on", hint="name a data set that `panglot data list` shows"
+        )
+    missing = sorted(set(wanted) - {code for collection in found for code in collection.languages})
+    if missing:
+        raise PanglotError(
+            f"there is no text in {', '.join(missing)}",
+            field="languages",
+            hint="leave these languages out, or give a data set that has them",
         )
     return found
 
@@ -77,16 +80,16 @@ def open_sets(
 def sample(
     collections: Sequence[Collection], most: int, seed: int, *, pivot: str | None = None
 ) -> dict[Side, dict[str, Texts]]:
-    """Draw up to ``most`` different texts of each side and language.
+    """Draw up to ``most`` distinct texts of each side and language.
 
-    Groups are drawn in one random order for all languages, so that parallel sets give the languages the same
+    Groups are drawn in one random order for all languages, so that all languages of a parallel data set get the same
     content.
 
     Args:
-        collections: Where from.
-        most: Texts of a side and language.
-        seed: Of the order.
-        pivot: Draw passages of groups that this language is in, and no questions.
+        collections: The collections to draw from.
+        most: The most texts per side and language.
+        seed: The seed of the random order.
+        pivot: If given, draw only passages, of groups that this language is in.
     """
     found: dict[Side, dict[str, Texts]] = {}
     for side in SIDES if pivot is None else SIDES[1:]:
@@ -94,15 +97,15 @@ def sample(
         if pivot is not None:
             parallel = {group for group, _ in rows.get(pivot, ())}
             rows = {code: [row for row in each if row[0] in parallel] for code, each in rows.items()}
-        # Sorted, so that the order hangs on seed and content alone.
+        # Sorted, so that the order depends on seed and content only, not on the order of rows.
         groups = sorted({group for each in rows.values() for group, _ in each})
         order = dict(zip(groups, np.random.default_rng(seed).permutation(len(groups)).tolist(), strict=True))
         found[side] = {code: _draw(each, order, most) for code, each in sorted(rows.items())}
     return found
 
 
-def _rows(collections: Sequence[Collection], side: Side) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
+def _rows(collections: Sequence[Collection], side: Side) -> dict[str, list[_Row]]:
+    found: dict[str, list[_Row]] = {}
     for number, collection in enumerate(collections):
         table = collection.questions if side == "question" else collection.passages
         columns = (table[name].to_pylist() for name in ("language", "group", "text"))
@@ -111,7 +114,7 @@ def _rows(collections: Sequence[Collection], side: Side) -> dict[str, list[Row]]
     return found
 
 
-def _draw(rows: Sequence[Row], order: dict[str, int], most: int) -> Texts:
+def _draw(rows: Sequence[_Row], order: dict[str, int], most: int) -> Texts:
     drawn: dict[str, str] = {}
     for group, text in sorted(rows, key=lambda row: order[row[0]]):
         if len(drawn) == most:

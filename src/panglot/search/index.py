@@ -59,7 +59,7 @@ class Index:
         folder: str | Path,
         *,
         model: str | Path | Encoder = "bundled",
-        engine: str = "torch",
+        backend: str = "torch",
         store: str = "",
         on: str = "",
         progress: Callable[[str], None] | None = None,
@@ -72,7 +72,7 @@ class Index:
                 languages are detected.
             folder: Where to write; it must not contain an index yet.
             model: What :func:`panglot.load` understands, or an encoder.
-            engine: Inference backend while documents are encoded: ``torch`` or ``openvino``.
+            backend: Inference backend while documents are encoded: ``torch`` or ``openvino``.
             store: Where documents and vectors are kept: empty for the folder, or ``milvus://host:port/name``.
             on: Where texts are encoded: empty for this process, or ``processes:N``, ``ray`` or ``ray://host:port``.
             progress: Called with a line for people before each long step.
@@ -83,7 +83,7 @@ class Index:
         from panglot.search.ingest.build import build
 
         folder = Path(folder)
-        encoder = build(documents, folder, model=model, engine=engine, store=store, on=on, progress=progress)
+        encoder = build(documents, folder, model=model, backend=backend, store=store, on=on, progress=progress)
         return cls.open(folder, model=encoder)
 
     @classmethod

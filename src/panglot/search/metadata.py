@@ -89,16 +89,16 @@ def is_index(folder: str | Path) -> bool:
     return (Path(folder) / NAME).is_file()
 
 
-def open_encoder(model: str | Path | Encoder, engine: str = "torch") -> tuple[Encoder, Encoder, str]:
+def open_encoder(model: str | Path | Encoder, backend: str = "torch") -> tuple[Encoder, Encoder, str]:
     """Return an encoder, the one behind it that gives plain vectors, and the name by which it opens again.
 
     Raises:
-        PanglotError: The model cannot be opened, or one that is open already was to run in an engine.
+        PanglotError: The model cannot be opened, or one that is open already was to run in a backend.
     """
     named = isinstance(model, str | Path)
-    if not named and engine != "torch":
-        raise PanglotError("the encoder is there already", field="engine", hint="load it with this engine")
-    encoder = load(model, engine=engine) if named else model
+    if not named and backend != "torch":
+        raise PanglotError("the encoder is there already", field="backend", hint="load it with this backend")
+    encoder = load(model, backend=backend) if named else model
     base = encoder.base if isinstance(encoder, LanguageAware) else encoder
     if not named:
         return encoder, base, ""

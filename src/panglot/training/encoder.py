@@ -11,7 +11,7 @@ from panglot._errors import PanglotError
 from panglot.data.collection import Ints
 from panglot.encoders import packed
 from panglot.encoders.devices import choose_precision
-from panglot.encoders.opening import prompt_of
+from panglot.encoders.open_model import prompt_of
 from panglot.encoders.protocol import Side
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
 from panglot.batching.table import TrainingTable
-from panglot.encoders.opening import open_model
+from panglot.encoders.open_model import open_model
 from panglot.training import checkpoint, data
 from panglot.training import run as save
 from panglot.training.checkpoint import Checkpoint, Progress

@@ -13,7 +13,7 @@ from panglot.batching.objectives import Mixture
 from panglot.batching.plan import Plan
 from panglot.batching.streams import DISTILL
 from panglot.batching.table import TrainingTable
-from panglot.encoders.opening import open_model
+from panglot.encoders.open_model import open_model
 from panglot.training.aggregation import Aggregator, mix
 from panglot.training.encoder import TrainableEncoder
 from panglot.training.gradient import Processes, accumulate, distil

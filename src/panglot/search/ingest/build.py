@@ -54,7 +54,7 @@ def build(
     folder: Path,
     *,
     model: str | Path | Encoder,
-    engine: str,
+    backend: str,
     store: str,
     on: str,
     progress: Callable[[str], None] | None,
@@ -69,7 +69,7 @@ def build(
         raise PanglotError(
             "there is an index already", file=folder, hint="add to it (`--add`), or choose another --output"
         )
-    encoder, base, name = open_encoder(model, engine)
+    encoder, base, name = open_encoder(model, backend)
     say = progress or (lambda _: None)
     with explain_write(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ def build(
     total = sum(stats.counts)
     if not total:
         raise PanglotError("there is no document", field="documents", hint="look at the file")
-    debiasing = encoder.remedy if isinstance(encoder, Debiased) else stats.centering(query_offset(base))
+    debiasing = encoder.debiasing if isinstance(encoder, Debiased) else stats.centering(query_offset(base))
     transform.save(debiasing, folder, {"fitted_on": "the documents" if encoder is base else encoder.name})
     stats.save(folder)
     if not store and (folder / "store").exists():  # of a build that was stopped

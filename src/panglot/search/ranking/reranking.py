@@ -8,7 +8,7 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot.data.sentences import spans
-from panglot.encoders.hub import fetch
+from panglot.encoders.open_model import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
