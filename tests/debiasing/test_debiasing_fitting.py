@@ -176,13 +176,13 @@ def test_a_language_of_one_text_is_refused(method: Method, rank: int | None) -> 
 @pytest.mark.parametrize(
     ("method", "rank", "says"),
     [
-        ("lsar", 4, "too large for the means of 4 languages.*give 3 or less"),
-        ("lsar", 0, "a rank of 0"),
+        ("lsar", 4, "at most 3 for the means of 4 languages.*give 3 or less"),
+        ("lsar", 0, "at least 1, got 0"),
         ("lir", 12, "vectors of 12 numbers.*give 11 or less"),
         ("lir", 40, "40 texts in de.*give 39 or less"),
         ("center", 1, "center has no rank"),
         ("shift", 1, "shift has no rank"),
-        ("whiten", None, "no method 'whiten'"),
+        ("whiten", None, "unknown method 'whiten'"),
     ],
 )
 def test_a_rank_that_does_not_fit_is_refused(method: Any, rank: int | None, says: str) -> None:

@@ -146,7 +146,7 @@ def test_a_large_request_keeps_no_small_one_out_and_no_small_one_a_large() -> No
 
 @pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan")])
 def test_limits_that_let_nothing_in_or_never_end_are_refused(seconds: float) -> None:
-    with pytest.raises(PanglotError, match="not a number above 0"):
+    with pytest.raises(PanglotError, match="must be a number above 0"):
         Limits(seconds=seconds)
 
 
