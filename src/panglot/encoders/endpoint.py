@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from panglot.encoders.protocol import Side, Vectors
 
-_RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+__all__ = ["RETRIED", "EndpointEncoder", "backoff", "retry_after"]
+
+RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+"""Statuses of temporary failures, after which a request is sent again."""
 _TOO_LARGE = 413
 _LONGEST_PAUSE = 60.0
 
@@ -128,7 +131,7 @@ class EndpointEncoder:
                     raise self._error(f"the endpoint cannot be reached: {reason}", "check the address") from error
                 self.pause(backoff(attempt))
                 continue
-            if response.status_code not in _RETRIED or attempt == self.retries:
+            if response.status_code not in RETRIED or attempt == self.retries:
                 return response
             self.pause(retry_after(response.headers.get("retry-after"), time.time()) or backoff(attempt))
         raise AssertionError
