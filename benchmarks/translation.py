@@ -111,7 +111,7 @@ def translated(rows: Collection, languages: Sequence[str], folder: Path, options
             for engine in open_engines([ENGINES[code]])
         ]
         with Store(options.runs / "translations.sqlite") as store:
-            translate(rows, languages, engines, store, tell=lambda line: print(line, flush=True)).save(folder)
+            translate(rows, languages, engines, store, progress=lambda line: print(line, flush=True)).save(folder)
     return json.loads((folder / "report.json").read_text("utf-8"))["to"]
 
 

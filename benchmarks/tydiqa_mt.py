@@ -23,7 +23,7 @@ from panglot._files import write_json, write_text
 from panglot.datasets import tydiqa
 from panglot.datasets.card import CARDS
 from panglot.translation.engines import open_engines
-from panglot.translation.quality import LAX, Thresholds, judge
+from panglot.translation.quality import NO_LIMITS, Thresholds, filter_reasons
 from panglot.translation.store import Store
 from panglot.translation.translate import translate
 
@@ -40,13 +40,13 @@ def main() -> None:
     made_by: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store") as store:
         for code, name in ENGINES.items():
-            done = translate(english, [code], open_engines([name]), store, questions_only=True, thresholds=LAX)
+            done = translate(english, [code], open_engines([name]), store, questions_only=True, thresholds=NO_LIMITS)
             texts = {row["id"]: row["text"] for row in done.collection.questions.to_pylist()}
             doubts: Counter[str] = Counter()
             for origin in done.origins:
                 line = lines[origin.source]
                 line[code] = texts[origin.id]
-                doubts.update(judge(line["en"], line[code], "en", code, Thresholds()))
+                doubts.update(filter_reasons(line["en"], line[code], "en", code, Thresholds()))
             (origin,) = {each._replace(id="", source="") for each in done.origins}
             made_by[code] = {"engine": origin.engine, "version": origin.version,
                              "date": datetime.now(UTC).date().isoformat()}  # fmt: skip

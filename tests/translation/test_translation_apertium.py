@@ -18,7 +18,6 @@ from panglot.data.collection import Collection, Text
 from panglot.translation.engines import EngineError, open_engines
 from panglot.translation.local import Apertium, from_stream, to_stream
 from panglot.translation.quality import Thresholds
-from panglot.translation.routes import find
 from panglot.translation.store import Store
 from panglot.translation.translate import Translated, translate
 
@@ -158,7 +157,10 @@ def test_routes_through_real_engines(engine: Apertium) -> None:
     if not engine.serves("en", "ca"):
         pytest.skip("Apertium without apertium-eng-cat")
     engines = open_engines(["auto"])
-    assert {str(find(engines, "en", code)) for code in ("es", "ca")} == {"en → es (apertium)", "en → ca (apertium)"}
+    assert {str(find_route(engines, "en", code)) for code in ("es", "ca")} == {
+        "en → es (apertium)",
+        "en → ca (apertium)",
+    }
     if any(each.name == "bergamot" for each in engines):
-        assert str(find(engines, "es", "pt")) in ("es → pt (apertium)", "es → en (apertium) → pt (bergamot)")
-        assert str(find(engines, "en", "pt")) == "en → pt (bergamot)"
+        assert str(find_route(engines, "es", "pt")) in ("es → pt (apertium)", "es → en (apertium) → pt (bergamot)")
+        assert str(find_route(engines, "en", "pt")) == "en → pt (bergamot)"

@@ -81,7 +81,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
     with pytest.raises(PanglotError, match="no converted model"):
         CTranslate2(tmp_path)
     build(tmp_path / "some", [])
-    with pytest.raises(PanglotError, match="languages cannot be told"):
+    with pytest.raises(PanglotError, match="languages cannot be recognized"):
         CTranslate2(tmp_path / "some")
     (tmp_path / "some").rename(tmp_path / "opus-mt-en-es")
     assert CTranslate2(tmp_path / "opus-mt-en-es").targets("en") == ("es",)

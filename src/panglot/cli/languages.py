@@ -140,11 +140,11 @@ def _prices(
 
 
 def _routes(engines: Sequence[Engine], code: str) -> dict[str, str | None]:
-    from panglot.translation import routes
+    from panglot.translation.routes import find_route
 
     ways = (("into", "en", code), ("out", code, "en"))
     return {
-        name: str(route) if source != target and (route := routes.find(engines, source, target)) else None
+        name: str(route) if source != target and (route := find_route(engines, source, target)) else None
         for name, source, target in ways
     }
 

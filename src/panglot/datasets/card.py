@@ -173,9 +173,14 @@ def load_catalog(text: str) -> dict[str, DatasetCard]:
     """
     cards: dict[str, DatasetCard] = {}
     for name, entry in tomllib.loads(text).items():
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()}
-        cards[name] = DatasetCard(**{**values, "name": name, "languages": tuple(sorted(entry["languages"].split()))})
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in entry.items()
+        }
+        values |= {"name": name, "languages": tuple(sorted(entry["languages"].split()))}
+        cards[name] = DatasetCard(**values)
     return cards
 
 
-CARDS: dict[str, DatasetCard] = load_catalog(resources.files(__package__).joinpath("catalog.toml").read_text("utf-8"))
+CARDS: dict[str, DatasetCard] = load_catalog(
+    resources.files("panglot.datasets").joinpath("catalog.toml").read_text("utf-8")
+)

@@ -121,7 +121,7 @@ def _parse(
 
 def _places(card: DatasetCard, data_dir: str | Path | None) -> list[Path]:
     if card.shipped:
-        return [Path(str(resources.files(__package__))) / card.shipped]
+        return [Path(str(resources.files("panglot.datasets"))) / card.shipped]
     roots = [data_dir, os.environ.get("PANGLOT_DATA")]
     return [Path(root).expanduser() / card.folder for root in roots if root]
 

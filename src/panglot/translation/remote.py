@@ -1,4 +1,4 @@
-"""Requests to a translation service, sent again where the reason for a failure passes."""
+"""Engines behind HTTP: LibreTranslate and chat models. Requests are repeated after temporary failures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from panglot._errors import PanglotError
 from panglot._files import digest
 from panglot.data.language import canonical, name
 from panglot.encoders.endpoint import RETRIED, backoff, retry_after
-from panglot.translation.engines import EngineError, checked
+from panglot.translation.engines import EngineError, check_answer
 
 if TYPE_CHECKING:
     import httpx
@@ -27,17 +27,17 @@ def api_key(*names: str) -> str | None:
 
 
 class Service:
-    """One service.
+    """A client of one service.
 
     Args:
-        url: Its base address.
+        url: Base address.
         key: Sent as a bearer token.
-        retries: How often a request is sent again that failed for a passing reason (429, 500, …, no answer).
+        retries: How often a request is repeated after a temporary failure (429, 500, …, no answer).
         timeout: Seconds to wait for an answer.
-        pause: How to wait between attempts, given seconds.
+        pause: Called with the seconds to wait between attempts.
 
     Raises:
-        PanglotError: Not an address.
+        PanglotError: ``url`` is not an address.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Service:
         """Return the JSON that the service answers.
 
         Raises:
-            EngineError: The answer is not JSON, or says that this request, as it is, cannot be served.
+            EngineError: The answer is not JSON, or the service cannot serve this request as it is.
             PanglotError: No attempt was answered, or the service refuses access.
         """
         import httpx
@@ -72,43 +72,43 @@ class Service:
                 response = self._client.request(method, self.url + path, json=body, headers=headers)
             except (httpx.TransportError, httpx.DecodingError) as error:
                 reason = str(error) or type(error).__name__
-                # A server that is not up will hardly mend itself.
+                # A server that is down rarely comes up within seconds.
                 if attempt >= 2 and isinstance(error, httpx.ConnectError):
                     break
             else:
                 if response.status_code not in RETRIED:
                     return self._json(response)
-                reason = f"status {response.status_code}: {_said(response.text)}"
+                reason = f"status {response.status_code}: {_excerpt(response.text)}"
                 wait = retry_after(response.headers.get("retry-after"), time.time()) or wait
             if attempt < self.retries:
                 self.pause(wait)
         raise PanglotError(
-            f"{self.url} gives no answer: {reason}",
+            f"{self.url} does not answer: {reason}",
             field="engine",
-            hint="wait, or check its address; the same command goes on where this one stopped",
+            hint="wait or check its address, then run the same command again to continue",
         )
 
     @cached_property
     def _client(self) -> httpx.Client:
-        """One for all requests: each new one reads the certificates again."""
+        """The client of all requests, because each new one reads the certificates again."""
         import httpx
 
         return httpx.Client(timeout=self.timeout, follow_redirects=True)
 
     def _json(self, response: Any) -> Any:
-        status, said = response.status_code, _said(response.text)
+        status, text = response.status_code, _excerpt(response.text)
         if status in (401, 403, 404):
             hint = "check its address" if status == 404 else "set PANGLOT_TRANSLATION_KEY to a valid key"
-            raise PanglotError(f"{self.url} answers with status {status}: {said}", field="engine", hint=hint)
+            raise PanglotError(f"{self.url} answers with status {status}: {text}", field="engine", hint=hint)
         if status != 200:
-            raise EngineError(f"{self.url} answers with status {status}: {said}", hint="try a smaller batch")
+            raise EngineError(f"{self.url} answers with status {status}: {text}", hint="try a smaller batch")
         try:
             return response.json()
         except ValueError as error:
-            raise EngineError(f"{self.url} does not answer in JSON: {said}", hint="check its address") from error
+            raise EngineError(f"{self.url} does not answer in JSON: {text}", hint="check its address") from error
 
 
-def _said(text: str) -> str:
+def _excerpt(text: str) -> str:
     line = " ".join(text.split())
     return repr(line[:200])
 
@@ -124,16 +124,16 @@ _ARRAY = re.compile(r"\[.*\]", re.DOTALL)
 class Chat:
     """``POST {url}/chat/completions``, a batch of sentences as one JSON array, at temperature 0.
 
-    The key comes from ``$PANGLOT_TRANSLATION_KEY``, else ``$PANGLOT_API_KEY`` or ``$OPENAI_API_KEY``. It takes any
-    pair of languages; what the model makes of it, the filters judge.
+    The key comes from ``$PANGLOT_TRANSLATION_KEY``, else ``$PANGLOT_API_KEY`` or ``$OPENAI_API_KEY``. Any pair of
+    languages is accepted, and the filters check the result.
 
     Args:
         place: ``http(s)://host/v1#model-name``.
-        batch_size: Sentences of a request.
-        options: Of :class:`panglot.translation.remote.Service`.
+        batch_size: Number of sentences per request.
+        options: Passed to :class:`panglot.translation.remote.Service`.
 
     Raises:
-        PanglotError: The address has no host or no model name.
+        PanglotError: The address lacks a host or a model name.
     """
 
     name = "chat"
@@ -141,29 +141,31 @@ class Chat:
     def __init__(self, place: str, *, batch_size: int = 16, **options: Any) -> None:
         url, _, self.model = place.partition("#")
         if not self.model:
-            raise PanglotError(f"{place!r} names no model", field="engine", hint="write http://host/v1#model-name")
+            raise PanglotError(
+                f"{place!r} lacks the name of a model", field="engine", hint="write http://host/v1#model-name"
+            )
         key = api_key("PANGLOT_TRANSLATION_KEY", "PANGLOT_API_KEY", "OPENAI_API_KEY")
         self._service, self.batch_size = Service(url, key=key, **options), batch_size
 
     def serves(self, source: str, target: str) -> bool:
-        """Whether one language can be translated into the other."""
+        """Return whether one language can be translated into the other."""
         return source != target
 
     def targets(self, source: str) -> None:
-        """It cannot tell."""
+        """Return None: a chat model has no list of languages."""
 
     def version(self, source: str, target: str) -> str:  # noqa: ARG002
-        """The model, the address and a digest of the prompt."""
+        """Return the model, the address and a digest of the prompt."""
         return f"{self.model}@{self._service.url}.{digest(PROMPT)[:8]}"
 
     def translate(self, sentences: Sequence[str], source: str, target: str) -> list[str]:
-        """Translate sentences, in their order."""
-        told = PROMPT.format(source=f"{name(source)} ({source})", target=f"{name(target)} ({target})")
+        """Return the translations of sentences, in order."""
+        prompt = PROMPT.format(source=f"{name(source)} ({source})", target=f"{name(target)} ({target})")
         body = {
             "model": self.model,
             "temperature": 0,
             "messages": [
-                {"role": "system", "content": told},
+                {"role": "system", "content": prompt},
                 {"role": "user", "content": json.dumps(list(sentences), ensure_ascii=False)},
             ],
         }
@@ -173,19 +175,19 @@ class Chat:
             text = choice["message"]["content"]
             found = json.loads((_ARRAY.search(text) or [""])[0])
         except (TypeError, KeyError, IndexError, ValueError) as error:
-            raise EngineError(f"{self.model} does not answer with a JSON array", hint="try again") from error
-        return checked(found if isinstance(found, list) else [], len(sentences), self.name)
+            raise EngineError(f"{self.model} did not answer with a JSON array", hint="try again") from error
+        return check_answer(found if isinstance(found, list) else [], len(sentences), self.name)
 
 
 class LibreTranslate:
-    """``POST {url}/translate`` with a list of texts; ``GET {url}/languages`` says which pairs there are.
+    """``POST {url}/translate`` with a list of texts. ``GET {url}/languages`` lists the pairs.
 
-    The key of a service that asks for one comes from ``$PANGLOT_TRANSLATION_KEY``.
+    The key, if the service requires one, comes from ``$PANGLOT_TRANSLATION_KEY``.
 
     Args:
         url: The address, such as ``http://localhost:5000``.
-        batch_size: Sentences of a request.
-        options: Of :class:`panglot.translation.remote.Service`.
+        batch_size: Number of sentences per request.
+        options: Passed to :class:`panglot.translation.remote.Service`.
     """
 
     name = "libretranslate"
@@ -195,26 +197,26 @@ class LibreTranslate:
         self._key = api_key("PANGLOT_TRANSLATION_KEY")
 
     def serves(self, source: str, target: str) -> bool:
-        """Whether one language can be translated into the other."""
+        """Return whether one language can be translated into the other."""
         return (source, target) in self._pairs
 
     def targets(self, source: str) -> Sequence[str]:
-        """What a language can be translated into."""
+        """Return the languages that a language can be translated into."""
         return [target for known, target in self._pairs if known == source]
 
     def version(self, source: str, target: str) -> str:  # noqa: ARG002
-        """The address: the interface does not tell which models answer."""
+        """Return the address, because the interface does not reveal which models answer."""
         return self._service.url
 
     def translate(self, sentences: Sequence[str], source: str, target: str) -> list[str]:
-        """Translate sentences, in their order."""
+        """Return the translations of sentences, in order."""
         codes = self._pairs[source, target]
         body = {"q": list(sentences), "source": codes[0], "target": codes[1], "format": "text"}
         answer = self._service.ask("POST", "/translate", {**body, **({"api_key": self._key} if self._key else {})})
         found = answer.get("translatedText") if isinstance(answer, dict) else None
         if not isinstance(found, list):
-            raise EngineError(f"{self._service.url} gives no list of translations", hint="check its address")
-        return checked(found, len(sentences), self.name)
+            raise EngineError(f"{self._service.url} did not return a list of translations", hint="check its address")
+        return check_answer(found, len(sentences), self.name)
 
     @cached_property
     def _pairs(self) -> dict[tuple[str, str], tuple[str, str]]:
@@ -230,7 +232,7 @@ class LibreTranslate:
                         found[pair[0], pair[1]] = (str(each["code"]), str(target))
         except (TypeError, KeyError, AttributeError) as error:
             hint = "check that it is a LibreTranslate service"
-            raise PanglotError(f"{self._service.url} lists no languages", field="engine", hint=hint) from error
+            raise PanglotError(f"{self._service.url} does not list its languages", field="engine", hint=hint) from error
         return found
 
 

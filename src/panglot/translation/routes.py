@@ -1,4 +1,4 @@
-"""Which engine translates which pair, directly or through a third language."""
+"""Which engine translates which pair, directly or through a third language, and which rows need translating."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from panglot.translation.store import Direction
 PIVOTS = ("en", "es", "fr", "pt", "de", "ru", "ca")
 _SHOWN = 30
 
+Side = Literal["question", "passage"]
+
 
 @dataclass(frozen=True)
 class Step:
@@ -30,7 +32,7 @@ class Step:
 
     @property
     def direction(self) -> Direction:
-        """What the store knows it by."""
+        """Its key in the store."""
         return Direction(self.engine.name, self.engine.version(self.source, self.target), self.source, self.target)
 
 
@@ -47,36 +49,37 @@ class Route:
         return " → ".join([self.source, *parts])
 
 
-def find(engines: Sequence[Engine], source: str, target: str) -> Route | None:
+def find_route(engines: Sequence[Engine], source: str, target: str) -> Route | None:
     """Return the route of a pair: the first engine that has it, else two steps, else None.
 
-    Of two steps, those of the earliest engines are taken, and English in the middle before others. A language
-    with a region or variant is read by an engine that knows only the language.
+    Of two steps, those of the earliest engines are taken, with English in the middle before other languages. If a
+    language has a region or variant, an engine that knows only the language reads it.
     """
-    for spoken in dict.fromkeys((source, source.split("-", 1)[0])):
-        if direct := _step(engines, spoken, target):
+    codes = tuple(dict.fromkeys((source, source.split("-", 1)[0])))
+    for code in codes:
+        if direct := _step(engines, code, target):
             return Route(source, target, (direct,))
     ways: list[tuple[tuple[int, int, int], Route]] = []
-    for spoken in dict.fromkeys((source, source.split("-", 1)[0])):
-        for place, pivot in enumerate(_pivots(engines, spoken)):
-            if pivot in (source, spoken, target):
+    for code in codes:
+        for place, pivot in enumerate(_pivots(engines, code)):
+            if pivot in (source, code, target):
                 continue
-            steps = (_step(engines, spoken, pivot), _step(engines, pivot, target))
-            if steps[0] and steps[1]:
-                rank = [next(i for i, e in enumerate(engines) if e is step.engine) for step in steps if step]
-                ways.append(((sum(rank), place, max(rank)), Route(source, target, (steps[0], steps[1]))))
+            first, second = _step(engines, code, pivot), _step(engines, pivot, target)
+            if first and second:
+                rank = [next(i for i, e in enumerate(engines) if e is step.engine) for step in (first, second)]
+                ways.append(((sum(rank), place, max(rank)), Route(source, target, (first, second))))
     return min(ways, key=lambda way: way[0])[1] if ways else None
 
 
-def nearest(engines: Sequence[Engine], sources: Iterable[str], target: str) -> Route | None:
-    """Return the shortest route from one of several languages; English, then the order given, breaks ties."""
+def shortest_route(engines: Sequence[Engine], sources: Iterable[str], target: str) -> Route | None:
+    """Return the shortest route from one of several languages. English, then the order given, breaks ties."""
     ordered = sorted(dict.fromkeys(sources), key=lambda code: code.split("-", 1)[0] != "en")
-    routes = [route for code in ordered if (route := find(engines, code, target))]
+    routes = [route for code in ordered if (route := find_route(engines, code, target))]
     return min(routes, key=lambda route: len(route.steps)) if routes else None
 
 
-def missing(engines: Sequence[Engine], sources: Sequence[str], target: str) -> PanglotError:
-    """Return the error of a language that no route leads to; it tells those that there are."""
+def _no_route(engines: Sequence[Engine], sources: Sequence[str], target: str) -> PanglotError:
+    """Return the error of a language that no route reaches, with those that can be reached."""
     names = ", ".join(engine.name for engine in engines) or "none"
     near = {to: engine.name for engine in engines[::-1] for code in sources for to in engine.targets(code) or ()}
     far = {
@@ -88,7 +91,7 @@ def missing(engines: Sequence[Engine], sources: Sequence[str], target: str) -> P
     more = f" and {len(ways) - _SHOWN} more" if len(ways) > _SHOWN else ""
     reach = f"they reach {', '.join(ways[:_SHOWN])}{more}" if ways else "they reach nothing from there"
     return PanglotError(
-        f"no route from {', '.join(sources)} to {target} with the engines at hand ({names}); {reach}",
+        f"no route from {', '.join(sources)} to {target} with the available engines ({names}): {reach}",
         field="to",
         hint="leave the language out, install a pair for it, or name an engine that has it with --engine",
     )
@@ -103,17 +106,14 @@ def _pivots(engines: Sequence[Engine], source: str) -> list[str]:
     return list(dict.fromkeys((*PIVOTS, *listed)))
 
 
-Side = Literal["question", "passage"]
-
-
 @dataclass(frozen=True)
-class Want:
-    """One text and the route that it goes.
+class Job:
+    """One text to translate.
 
     Attributes:
-        side: In which table it stands.
+        side: The table it is in.
         row: Its row there.
-        route: From its language into the wanted one.
+        route: The route from its language into the target.
     """
 
     side: Side
@@ -128,58 +128,52 @@ def plan(
     *,
     sources: Sequence[str] | None = None,
     questions_only: bool = False,
-) -> list[Want]:
-    """Return what is wanted, by target language, then side, then row.
+) -> list[Job]:
+    """Return the texts to translate, by target language, then side, then row.
 
-    A group that has a version in the target language is left as it is. Of several versions, one with the shortest
-    route is translated, English before others; where a group has several texts in that language, all of them.
+    A group that has a version in the target language is skipped. Of several versions, one with the shortest route is
+    translated, English before others. If a group has several texts in that language, all of them are translated.
 
     Args:
-        collection: What is there.
+        collection: The texts.
         targets: Codes of the languages to translate into.
-        engines: In the order of preference.
+        engines: Engines in order of preference.
         sources: Translate from these languages only.
-        questions_only: Leave the passages in their languages.
+        questions_only: Do not translate passages.
 
     Raises:
-        PanglotError: A language without a route from any version of some group, or nothing to translate.
+        PanglotError: No version of some group has a route into a target, or there is nothing to translate.
     """
-    wanted = [canonical(code) for code in targets]
+    codes = list(dict.fromkeys(canonical(code) for code in targets))
     allowed = {canonical(code) for code in sources} if sources else set(collection.languages)
-    if strange := sorted(allowed - set(collection.languages)):
-        there = ", ".join(collection.languages)
-        raise PanglotError(
-            f"{collection.name} has no text in {', '.join(strange)}", field="from", hint=f"it has {there}"
-        )
-    known: dict[tuple[str, ...], Route | None] = {}
-    found: list[Want] = []
-    for target in dict.fromkeys(wanted):
-        known.clear()
-        sides: tuple[tuple[Side, pa.Table], ...] = (
-            ("question", collection.questions),
-            ("passage", collection.passages),
-        )
-        for side, table in sides[: 1 if questions_only else 2]:
+    if unknown := sorted(allowed - set(collection.languages)):
+        hint = f"choose from {', '.join(collection.languages)}"
+        raise PanglotError(f"{collection.name} has no text in {', '.join(unknown)}", field="from", hint=hint)
+    tables: tuple[tuple[Side, pa.Table], ...] = (("question", collection.questions), ("passage", collection.passages))
+    jobs: list[Job] = []
+    for target in codes:
+        routes: dict[tuple[str, ...], Route | None] = {}
+        for side, table in tables[: 1 if questions_only else 2]:
             languages: list[str] = table["language"].to_pylist()
             groups: list[str] = table["group"].to_pylist()
             versions: dict[str, dict[str, None]] = {}
             for group, language in zip(groups, languages, strict=True):
                 versions.setdefault(group, {})[language] = None
             for row, (group, language) in enumerate(zip(groups, languages, strict=True)):
-                has = tuple(code for code in versions[group] if code in allowed)
-                if target in versions[group] or not has:
+                usable = tuple(code for code in versions[group] if code in allowed)
+                if target in versions[group] or not usable:
                     continue
-                if has not in known:
-                    known[has] = nearest(engines, has, target)
-                route = known[has]
+                if usable not in routes:
+                    routes[usable] = shortest_route(engines, usable, target)
+                route = routes[usable]
                 if route is None:
-                    raise missing(engines, has, target)
+                    raise _no_route(engines, usable, target)
                 if route.source == language:
-                    found.append(Want(side, row, route))
-    if not found:
-        hint = "name other languages with --to"
-        raise PanglotError(f"{collection.name} has all of {', '.join(wanted)} already", field="to", hint=hint)
-    return found
+                    jobs.append(Job(side, row, route))
+    if not jobs:
+        problem = f"{collection.name} already has all of {', '.join(codes)}"
+        raise PanglotError(problem, field="to", hint="name other languages with --to")
+    return jobs
 
 
 def head(collection: Collection, questions: int) -> Collection:

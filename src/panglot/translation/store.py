@@ -1,4 +1,4 @@
-"""What was translated once is kept, sentence by sentence, so that nothing is translated twice."""
+"""Keep every translated sentence, so that nothing is translated twice, and record where translated rows come from."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import pyarrow as pa
 from panglot._errors import PanglotError
 from panglot._files import cache_folder, digest, explain_write
 
+# Far below the number of variables that any build of SQLite takes.
 _CHUNK = 500
 
 
 @dataclass(frozen=True)
 class Direction:
-    """What, beside the text, a translation depends on."""
+    """What a translation depends on beside the text."""
 
     engine: str
     version: str
@@ -30,14 +31,14 @@ class Direction:
 class Store:
     """Translations by engine, version, direction and text, in a SQLite file with a write-ahead log.
 
-    What :meth:`put` was given is on disk when it returns: a process that is killed at any moment loses at most the
-    batch that it was waiting for. Several processes may use one file.
+    When :meth:`put` returns, its translations are on disk. A process that is killed loses at most the batch that it was
+    waiting for. Several processes may use one file.
 
     Args:
-        path: The file; by default ``translations.sqlite`` in the cache folder.
+        path: The file, by default ``translations.sqlite`` in the cache folder.
 
     Raises:
-        PanglotError: The file is damaged, is no such store, or cannot be written.
+        PanglotError: The file is damaged, is not such a store, or cannot be written.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -54,26 +55,26 @@ class Store:
             )
 
     def get(self, direction: Direction, texts: Iterable[str]) -> dict[str, str]:
-        """Return the translations that there are, by text."""
+        """Return the known translations, by text."""
         keys = {_key(direction, text): text for text in texts}
         found: dict[str, str] = {}
-        wanted = list(keys)
+        all_keys = list(keys)
         with self._explained():
-            for begin in range(0, len(wanted), _CHUNK):
-                part = wanted[begin : begin + _CHUNK]
+            for begin in range(0, len(all_keys), _CHUNK):
+                part = all_keys[begin : begin + _CHUNK]
                 marks = ",".join("?" * len(part))
                 query = f"SELECT key, translation FROM translations WHERE key IN ({marks})"  # noqa: S608
                 found.update((keys[key], text) for key, text in self._base.execute(query, part))
         return found
 
     def put(self, direction: Direction, translations: Mapping[str, str]) -> None:
-        """Keep translations, by text; the first one kept for a text stays."""
+        """Keep translations, by text. The first translation of a text is never replaced."""
         about = (direction.engine, direction.version, direction.source, direction.target)
         rows = [(_key(direction, text), *about, text, found) for text, found in translations.items()]
         with self._explained():
             self._base.execute("BEGIN IMMEDIATE")
             try:
-                self._insert(rows)
+                self._base.executemany("INSERT OR IGNORE INTO translations VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
                 self._base.execute("COMMIT")
             except BaseException:
                 self._base.execute("ROLLBACK")
@@ -89,16 +90,13 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _insert(self, rows: Sequence[tuple[object, ...]]) -> None:
-        self._base.executemany("INSERT OR IGNORE INTO translations VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-
     @contextlib.contextmanager
     def _explained(self) -> Generator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            hint = "free some space, name another file with --cache, or remove it: its translations are made again"
-            raise PanglotError(f"the store of translations fails: {error}", file=self.path, hint=hint) from error
+            hint = "free some space, name another file with --cache, or remove it to translate everything again"
+            raise PanglotError(f"the store of translations failed: {error}", file=self.path, hint=hint) from error
 
 
 def _key(direction: Direction, text: str) -> bytes:
@@ -106,12 +104,12 @@ def _key(direction: Direction, text: str) -> bytes:
     return bytes.fromhex(digest(*parts))[:20]
 
 
-#: The file in the folder of a translated collection.
-FILE = "provenance.arrow"
+#: The file of origins in the folder of a translated collection.
+ORIGINS_FILE = "provenance.arrow"
 
 
 class Origin(NamedTuple):
-    """One translated row: its side, id and language, who made it, and of which row."""
+    """Where a translated row comes from: engine, version and route, and the source row."""
 
     side: str
     id: str
@@ -123,12 +121,12 @@ class Origin(NamedTuple):
     source_language: str
 
 
-def write(path: Path, origins: Sequence[Origin]) -> None:
-    """Write the origins as an Arrow file, repeated texts once."""
-    plain = {"id", "source"}
+def write_origins(path: Path, origins: Sequence[Origin]) -> None:
+    """Write the origins as an Arrow file. Values that repeat are stored once."""
+    distinct = {"id", "source"}
     arrays = [
         pa.array([row[place] for row in origins], pa.string())
-        if name in plain
+        if name in distinct
         else pa.array([row[place] for row in origins], pa.string()).dictionary_encode()
         for place, name in enumerate(Origin._fields)
     ]
@@ -137,14 +135,16 @@ def write(path: Path, origins: Sequence[Origin]) -> None:
         out.write_table(table)
 
 
-def read(folder: Path) -> list[Origin]:
+def read_origins(folder: Path) -> list[Origin]:
     """Return the origin of every translated row of a folder that ``panglot translate`` wrote.
 
     Raises:
-        PanglotError: There is no such file, or it is damaged.
+        PanglotError: The file is missing or damaged.
     """
     try:
-        table = pa.ipc.open_file(pa.memory_map(str(folder / FILE))).read_all()
+        table = pa.ipc.open_file(pa.memory_map(str(folder / ORIGINS_FILE))).read_all()
         return [Origin(**row) for row in table.to_pylist()]
     except (OSError, TypeError, pa.ArrowException) as error:
-        raise PanglotError(f"no origins of translations: {error}", file=folder, hint="translate again") from error
+        raise PanglotError(
+            f"the origins of translations cannot be read: {error}", file=folder, hint="translate again"
+        ) from error
