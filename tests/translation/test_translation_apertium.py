@@ -18,6 +18,7 @@ from panglot.data.collection import Collection, Text
 from panglot.translation.engines import EngineError, open_engines
 from panglot.translation.local import Apertium, from_stream, to_stream
 from panglot.translation.quality import Thresholds
+from panglot.translation.routes import find_route
 from panglot.translation.store import Store
 from panglot.translation.translate import Translated, translate
 
