@@ -38,7 +38,7 @@ class Slow(Biased):
 
 
 if __name__ == "__main__":
-    graph.SMALLEST, graph.VISITS, encode.SHARD = 10, 0, 4
+    graph.MIN_ROWS, graph.VISITS, encode.SHARD = 10, 0, 4
     upsert = EmbeddedStore.upsert
 
     def told(self: EmbeddedStore, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:

@@ -25,7 +25,7 @@ def operations(seed: int, store: EmbeddedStore | Model) -> Iterator[int]:
 
 
 if __name__ == "__main__":
-    segments.MANY, graph.SMALLEST, graph.VISITS = 3, 10, 0
+    segments.MERGED, graph.MIN_ROWS, graph.VISITS = 3, 10, 0
     for number in operations(int(sys.argv[2]), EmbeddedStore(Path(sys.argv[1]))):
         sys.stdout.write(f"{number}\n")
         sys.stdout.flush()

@@ -125,7 +125,7 @@ def test_numbers_may_be_ids_and_dates_are_texts(tmp_path: Path) -> None:
     pq.write_table(
         pa.table({"id": [7], "group": [1], "text": ["x"], "language": ["en"], "day": [day], "none": pa.nulls(1)}), path
     )
-    assert read(path) == [Document("7", "x", language="en", group="1", fields={"day": "2026-11-26"})]
+    assert read(path) == [Document("7", "x", language="en", group="1", metadata={"day": "2026-11-26"})]
 
 
 @pytest.mark.parametrize(
@@ -207,8 +207,8 @@ def test_made_documents_are_checked_too() -> None:
         ([good, good], r'document 2, field "id": the id \'1\' is used before\. '),
         ([good, Document("2", "")], 'document 2, field "text": there is none'),
         ([good, Document("2", "x", language="xx-nonsense")], 'document 2, field "language": unknown'),
-        ([good, Document("2", "x", fields={"text": "y"})], 'document 2, field "text": a field of metadata'),
-        ([good, Document("2", "x", fields={"tags": ["y"]})], 'document 2, field "tags": not one value'),  # type: ignore[dict-item]
+        ([good, Document("2", "x", metadata={"text": "y"})], 'document 2, field "text": a field of metadata'),
+        ([good, Document("2", "x", metadata={"tags": ["y"]})], 'document 2, field "tags": not one value'),  # type: ignore[dict-item]
         ([good, {"id": "2"}], 'document 2, field "text"'),
         ([good, "x"], "document 2: not a document but str.*mapping such as"),
     ):

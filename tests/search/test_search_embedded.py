@@ -23,6 +23,7 @@ from panglot import PanglotError
 from panglot.encoders.protocol import Vectors
 from panglot.search.document import Document
 from panglot.search.storage.local import graph, manifest, segments
+from panglot.search.storage.local.manifest import Manifest
 from panglot.search.storage.local.store import EmbeddedStore
 
 WIDE = 384
@@ -87,34 +88,34 @@ def test_a_kill_loses_nothing_that_was_acknowledged_and_keeps_nothing_by_half(ki
         store.upsert(*Dice(99).documents(6))
         model.upsert(*Dice(99).documents(6))
         agree(store, model, Dice(seed))
-        assert len(list((folder / "segments").iterdir())) == len(manifest.read(folder).parts)
+        assert len(list((folder / "segments").iterdir())) == len(Manifest.read(folder).segments)
 
 
 @pytest.mark.parametrize("step", range(14))
 def test_a_call_that_fails_at_any_file_is_carried_out_as_a_whole_or_not_at_all(
     step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "MANY", 2)
+    monkeypatch.setattr(segments, "MERGED", 2)
     store, model = made(tmp_path, seed=5)
     documents, vectors = Dice(7).documents(6)
     left = step
-    synced = manifest.synced
+    sync = manifest.sync
 
     def full(path: Path) -> None:
         nonlocal left
         left -= 1
         if left < 0:
             raise OSError(28, "No space left on device")
-        synced(path)
+        sync(path)
 
-    monkeypatch.setattr(manifest, "synced", full)
+    monkeypatch.setattr(manifest, "sync", full)
     version = store._current().manifest.version
     refused = ""
     try:
         store.upsert(documents, vectors)
     except PanglotError as error:
         refused = str(error)
-    monkeypatch.setattr(manifest, "synced", synced)
+    monkeypatch.setattr(manifest, "sync", sync)
     assert not refused or "No space" in refused
     if not refused or EmbeddedStore(tmp_path)._current().manifest.version > version:
         model.upsert(documents, vectors)
@@ -128,7 +129,7 @@ def test_a_call_that_fails_at_any_file_is_carried_out_as_a_whole_or_not_at_all(
 def test_a_reader_keeps_its_version_until_it_asks_for_the_newest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "MANY", 3)
+    monkeypatch.setattr(segments, "MERGED", 3)
     writer, model = made(tmp_path)
     reader, old = EmbeddedStore(tmp_path), Model()
     old.upsert(list(model.documents.values()), {
@@ -162,7 +163,7 @@ def test_two_writers_take_turns(tmp_path: Path) -> None:
 
 
 def test_many_threads_search_while_one_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph, "SMALLEST", 2000)
+    monkeypatch.setattr(graph, "MIN_ROWS", 2000)
     vectors = clusters(3000)
     store = filled(tmp_path, vectors)
     assert store._current().segments[0].tables["plain"].graph
@@ -186,7 +187,7 @@ def test_many_threads_search_while_one_writes(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_graph_finds_nearly_all_of_the_ten_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph, "SMALLEST", 2000)
+    monkeypatch.setattr(graph, "MIN_ROWS", 2000)
     vectors = clusters(6000)
     questions = unit(vectors[::60] + 0.02 * np.random.default_rng(1).normal(size=(100, WIDE)))
     store = filled(tmp_path, vectors)
@@ -217,16 +218,16 @@ def test_a_graph_finds_nearly_all_of_the_ten_best(tmp_path: Path, monkeypatch: p
 
 
 def test_where_no_width_finds_enough_there_is_no_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph, "SMALLEST", 2000)
+    monkeypatch.setattr(graph, "MIN_ROWS", 2000)
     vectors = clusters(6000)
     widths: list[int] = []
     for number, enough in enumerate((0.0, 1.1)):
         monkeypatch.setattr(graph, "RECALL", enough)
         monkeypatch.setattr(graph, "WIDTHS", (1, 8, 64, 256))
         store = filled(tmp_path / str(number), vectors)
-        (part,) = store._current().manifest.parts
-        widths.append(part.graphs["plain"][1] if part.graphs else 0)
-        assert ("plain.usearch" in part.files) == bool(part.graphs)
+        (segment,) = store._current().manifest.segments
+        widths.append(segment.graphs["plain"][1] if segment.graphs else 0)
+        assert ("plain.usearch" in segment.files) == bool(segment.graphs)
         found = store.search("plain", vectors[:5], 1)
         assert [hits[0].id for hits in found] == [f"{row:05}" for row in range(5)]
     assert widths == [2, 0]
@@ -235,14 +236,14 @@ def test_where_no_width_finds_enough_there_is_no_graph(tmp_path: Path, monkeypat
 def test_what_is_added_in_bulk_becomes_one_segment(tmp_path: Path) -> None:
     store = filled(tmp_path, clusters(4000)[:, :8])
     assert [len(segment.texts) for segment in store._current().segments] == [4000]
-    assert [language for language, _ in store._current().manifest.parts[0].languages] == ["de", "en", "ja"]
+    assert [language for language, _ in store._current().manifest.segments[0].languages] == ["de", "en", "ja"]
 
 
 @pytest.mark.parametrize(("smallest", "versions"), [(30, 2), (31, 1)])
 def test_one_piece_in_bulk_is_written_again_for_its_graph_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, smallest: int, versions: int
 ) -> None:
-    monkeypatch.setattr(graph, "SMALLEST", smallest)
+    monkeypatch.setattr(graph, "MIN_ROWS", smallest)
     monkeypatch.setattr(graph, "VISITS", 0)
     store = EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=DIMENSION)
     before = store._current().manifest.version
@@ -257,12 +258,12 @@ def test_segments_stay_few(tmp_path: Path) -> None:
     one = unit(np.ones((1, DIMENSION)))
     for number in range(40):
         store.upsert([Document(str(number % 30), "x")], {"plain": one})
-        assert len(store._current().segments) < 2 * segments.MANY
+        assert len(store._current().segments) < 2 * segments.MERGED
     assert store.counts() == {"": 30}
 
 
 def test_damage_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graph, "SMALLEST", 10)
+    monkeypatch.setattr(graph, "MIN_ROWS", 10)
     monkeypatch.setattr(graph, "VISITS", 0)
     vectors = {vector_field: Dice(0).vectors(30) for vector_field in VECTOR_FIELDS}
     store = EmbeddedStore.create(tmp_path / "store", vector_fields=VECTOR_FIELDS, dimension=DIMENSION)
@@ -294,7 +295,7 @@ def test_a_newer_format_and_a_closed_store_are_said(tmp_path: Path, monkeypatch:
     with pytest.raises(PanglotError, match="closed"):
         store.counts()
     monkeypatch.setattr(manifest, "FORMAT", 2)
-    manifest.write(tmp_path, manifest.read(tmp_path))
+    Manifest.read(tmp_path).write(tmp_path)
     monkeypatch.setattr(manifest, "FORMAT", 1)
-    with pytest.raises(PanglotError, match="format 2"):
+    with pytest.raises(PanglotError, match="the format is 2"):
         EmbeddedStore(tmp_path)

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from search_made import DIMENSION, LANGUAGES, Biased, MemoryStore, documents
 
-from panglot.search.document import ScoredDocument
-from panglot.search.ranking.candidates import collapsed, find_candidates, in_order
-from panglot.search.ranking.modes import MODES, VECTOR_FIELDS
+from panglot.search.document import ScoredDocument, by_score
+from panglot.search.ranking.modes import MODES, VECTOR_FIELDS, find_candidates
 from panglot.search.ranking.stats import EVERY, FEW, LanguageStats
 from panglot.search.request import SearchRequest
 from panglot.search.result import language_shares
+from panglot.search.searcher import collapsed
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_means_of_few_documents_are_held_and_of_many_are_theirs(number: int, lan
     np.testing.assert_allclose(np.linalg.norm(centered, axis=1), 1, atol=1e-5)
 
 
-def test_collapsing_keeps_the_best_of_each_group_in_order() -> None:
+def test_collapsing_keeps_the_best_of_each_group_by_score() -> None:
     rows = [("1-de", "de", "1", 0.9), ("x", "de", "", 0.8), ("1-fr", "fr", "1", 0.7), ("y", "fr", "", 0.6),
             ("1-fr2", "fr", "1", 0.5)]  # fmt: skip
     given = [ScoredDocument(name, score, code, group) for name, code, group, score in rows]
@@ -161,7 +161,7 @@ def test_collapsing_keeps_the_best_of_each_group_in_order() -> None:
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=20))
 def test_collapsing_loses_no_group_and_is_idempotent(drawn: list[tuple[int, int]]) -> None:
-    given = in_order(ScoredDocument(f"{row}", 1 / (1 + row), f"x{language}", f"{group}" if group else "")
+    given = by_score(ScoredDocument(f"{row}", 1 / (1 + row), f"x{language}", f"{group}" if group else "")
                      for row, (group, language) in enumerate(drawn))  # fmt: skip
     best = collapsed(given)
     assert {each.id for each in best} <= {each.id for each in given}
@@ -171,4 +171,4 @@ def test_collapsing_loses_no_group_and_is_idempotent(drawn: list[tuple[int, int]
 
 def test_equal_scores_are_in_the_order_of_ids() -> None:
     given = [ScoredDocument(name, 0.5, "de") for name in ("b", "c", "a")]
-    assert [each.id for each in in_order(given)] == ["a", "b", "c"]
+    assert [each.id for each in by_score(given)] == ["a", "b", "c"]

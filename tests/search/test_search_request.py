@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -36,7 +36,7 @@ from panglot.search.request import SearchRequest, search_options
 )
 def test_a_wrong_request_names_its_field(field: str, value: Any) -> None:
     with pytest.raises(PanglotError) as error:
-        SearchRequest(**{"query": "x", field: value}).validate()
+        SearchRequest(**cast("dict[str, Any]", {"query": "x", field: value})).validate()
     assert error.value.field == field
     assert error.value.hint
 

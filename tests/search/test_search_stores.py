@@ -16,8 +16,7 @@ from panglot import PanglotError
 from panglot.encoders.protocol import Vectors
 from panglot.search.document import Document
 from panglot.search.storage.local import segments
-from panglot.search.storage.opening import open_store
-from panglot.search.storage.store import Store
+from panglot.search.storage.store import Store, open_store
 
 Opened = Callable[..., Store]
 opened = partial(open_store, vector_fields=VECTOR_FIELDS, dimension=DIMENSION, create=True)
@@ -55,7 +54,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
 def test_the_embedded_store_does_what_the_model_does(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "MANY", 3)
+    monkeypatch.setattr(segments, "MERGED", 3)
     play(partial(opened, "", tmp_path), seed, steps=40)
 
 

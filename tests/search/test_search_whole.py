@@ -13,6 +13,7 @@ import panglot
 from panglot.cli.evaluate import evaluate_command
 from panglot.cli.index import index_command
 from panglot.cli.search import search_command
+from panglot.search.ranking.modes import Mode
 
 LANGUAGES = ("de", "en", "ja", "sw")
 
@@ -51,7 +52,7 @@ def test_a_question_is_answered_in_every_language(folder: Path) -> None:
     asked = panglot.read("starter:test", languages=("de",)).questions.to_pylist()
     index = panglot.Index.open(folder)
     groups = {each.group for piece in index.documents() for each in piece}
-    found = {"plain": 0, "centered": 0, "balanced": 0}
+    found: dict[Mode, int] = {"plain": 0, "centered": 0, "balanced": 0}
     first: list[bool] = []
     for row in asked:
         if row["group"] not in groups:
@@ -75,7 +76,7 @@ def test_the_command_gives_what_the_library_gives(folder: Path) -> None:
     question = panglot.read("starter:test", languages=("sw",)).questions["text"][0].as_py()
     told = json.loads(run(search_command, folder, question, "--mode", "balanced", "--json", "-").stdout)
     index = panglot.Index.open(folder)
-    answer = index.search(question, 5, mode="balanced")
+    answer = index.search(question, k=5, mode="balanced")
     assert [hit["id"] for hit in told["hits"]] == [hit.document.id for hit in answer.hits]
     assert [hit["score"] for hit in told["hits"]] == pytest.approx([hit.score for hit in answer.hits], abs=1e-5)
     index.close()

@@ -99,7 +99,7 @@ class Index:
         Raises:
             PanglotError: There is no index, or the model is another one.
         """
-        from panglot.search.storage.opening import open_store
+        from panglot.search.storage.store import open_store
 
         folder = Path(folder)
         metadata = IndexMetadata.open(folder)

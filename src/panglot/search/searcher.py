@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from panglot.search.document import ScoredDocument
 from panglot.search.query_language import language_of, near
-from panglot.search.ranking.candidates import adjusted, collapsed, find_candidates
-from panglot.search.ranking.modes import MODES
+from panglot.search.ranking.modes import MODES, adjusted, find_candidates
 from panglot.search.ranking.reranking import DEPTH, best_sentences, reranked
 from panglot.search.ranking.stats import center
 from panglot.search.result import Hit, SearchResult, language_shares
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from panglot.search.request import SearchRequest
     from panglot.search.storage.store import Store
 
-__all__ = ["Searcher"]
+__all__ = ["Searcher", "collapsed"]
 
 _MAX_DEPTH = 10_000
 """Collapsing searches deeper than the number of results, but no deeper than this."""
@@ -163,6 +162,29 @@ class Searcher:
             Hit(documents[each.id], rank, each.score, each.explanation, each.versions or {each.language: each.id}, mark)
             for rank, (each, mark) in enumerate(zip(ranked, marks, strict=True), 1)
         )
+
+
+def collapsed(ranked: Sequence[ScoredDocument]) -> list[ScoredDocument]:
+    """Return the best document of each group in order, with the ids of all its versions that were found.
+
+    A document without a group remains as it is. Of two versions in one language the better one is kept.
+
+    Args:
+        ranked: Best first.
+
+    >>> ranked = [ScoredDocument("7-de", 0.9, "de", "7"), ScoredDocument("x", 0.8, "de"),
+    ...           ScoredDocument("7-fr", 0.7, "fr", "7")]
+    >>> [(best.id, dict(best.versions)) for best in collapsed(ranked)]
+    [('7-de', {'de': '7-de', 'fr': '7-fr'}), ('x', {'de': 'x'})]
+    """
+    best: dict[tuple[bool, str], ScoredDocument] = {}
+    versions: dict[tuple[bool, str], dict[str, str]] = {}
+    for each in ranked:
+        # Groups and ids are names of two kinds: a group may be called like a document.
+        key = (True, each.group) if each.group else (False, each.id)
+        best.setdefault(key, each)
+        versions.setdefault(key, {}).setdefault(each.language, each.id)
+    return [each._replace(versions=versions[key]) for key, each in best.items()]
 
 
 def _with_known_forms(request: SearchRequest, languages: Collection[str]) -> SearchRequest:

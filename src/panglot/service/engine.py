@@ -16,7 +16,7 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot.search.request import SearchRequest
-from panglot.search.storage.vectors import pieces
+from panglot.search.storage.store import pieces
 from panglot.service.batcher import Batcher, Encoded, EncodingError, StoppedError
 from panglot.service.errors import CLIENT_GONE, RequestError, of_panglot
 from panglot.service.limits import Admission, estimate_tokens

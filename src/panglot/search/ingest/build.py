@@ -62,7 +62,7 @@ def build(
     """Write an index folder and return the encoder of its vectors; see :meth:`panglot.search.index.Index.build`."""
     from panglot.search.ingest.documents import read_documents
     from panglot.search.ingest.encode import encode_documents
-    from panglot.search.storage.opening import open_store
+    from panglot.search.storage.store import open_store
 
     if is_index(folder):
         shutil.rmtree(folder / "shards", ignore_errors=True)  # of a build that was killed when all was written

@@ -34,7 +34,8 @@ class PanglotRetriever(BaseRetriever):
     request: Any
 
     def __init__(self, index: Index, **options: Any) -> None:
-        super().__init__(index=index, request=SearchRequest(**options))
+        fields: dict[str, Any] = {"index": index, "request": SearchRequest(**options)}
+        super().__init__(**fields)
 
     def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
         del run_manager

@@ -16,8 +16,8 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, write_json
+from panglot.search.document import by_score
 from panglot.search.query_language import near
-from panglot.search.ranking.candidates import in_order
 from panglot.search.storage.store import documents_of
 
 if TYPE_CHECKING:
@@ -188,4 +188,4 @@ def fused(ranked: Sequence[ScoredDocument], matches: Sequence[str]) -> list[Scor
         lexical = 1 / (RRF_CONSTANT + word_rank[each.id]) if each.id in word_rank else 0.0
         explanation = {**each.explanation, "dense": dense, "lexical": lexical}
         found.append(each._replace(score=dense + lexical, explanation=explanation))
-    return in_order(found)
+    return by_score(found)

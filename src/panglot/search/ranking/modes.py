@@ -21,11 +21,16 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from panglot.search.document import ScoredDocument, by_score
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from panglot.search.ranking.stats import Doubles
+    from panglot.encoders.protocol import Vectors
     from panglot.search.request import SearchRequest
+    from panglot.search.storage.store import Doubles, Store
+
+__all__ = ["MODES", "VECTOR_FIELDS", "Mode", "RankingMode", "adjusted", "find_candidates", "head_mean"]
 
 VECTOR_FIELDS = ("plain", "centered")
 """The vectors that an index keeps for each document."""
@@ -126,3 +131,43 @@ def head_mean(scores: Doubles, head: int = HEAD) -> Doubles:
     if many <= head:
         return scores.mean(axis=-1)
     return np.partition(scores, many - head, axis=-1)[..., many - head :].mean(axis=-1)
+
+
+def find_candidates(
+    store: Store, vectors: Vectors, request: SearchRequest, depth: int, languages: Collection[str]
+) -> list[list[ScoredDocument]]:
+    """Return for each query the candidates by the mode of a request, best first.
+
+    The first ``depth`` are the first of the whole pool. Others may follow, with gaps between them.
+
+    Args:
+        store: Where to search.
+        vectors: The queries in the mode's vector field, one row each.
+        request: A validated request.
+        depth: How many.
+        languages: Those of the documents.
+    """
+    mode = MODES[request.mode]
+    found: list[dict[str, ScoredDocument]] = [{} for _ in vectors]
+    for pool in mode.pools(request, languages):
+        lists = store.search(mode.vector_field, vectors, max(depth, HEAD), languages=pool)
+        for known, row in zip(found, lists, strict=True):
+            known.update((each.id, each) for each in row)
+    return [adjusted(list(known.values()), request) for known in found]
+
+
+def adjusted(documents: Sequence[ScoredDocument], request: SearchRequest) -> list[ScoredDocument]:
+    """Return documents in the order of the request's mode.
+
+    Args:
+        documents: As the store found them, or as this function returned them: it starts from their cosines.
+        request: A validated request.
+    """
+    cosine = np.array([each.explanation.get("cosine", each.score) for each in documents], np.float64)
+    added = MODES[request.mode].adjustment(cosine, [each.language for each in documents], request)
+    total = cosine if added is None else cosine + added
+    parts = [cosine.tolist()] if added is None else [cosine.tolist(), added.tolist()]
+    return by_score(
+        each._replace(score=score, explanation=dict(zip(("cosine", "language"), part, strict=False)))
+        for each, score, part in zip(documents, total.tolist(), zip(*parts, strict=True), strict=True)
+    )

@@ -13,13 +13,12 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import explain_write, lock
+from panglot.search.document import by_score
 from panglot.search.storage.local import graph
-from panglot.search.storage.local import manifest as _manifest
-from panglot.search.storage.local.manifest import Manifest, SegmentMetadata
+from panglot.search.storage.local.manifest import HINT, NAME, Manifest, SegmentMetadata
 from panglot.search.storage.local.segments import Piece, Segment, as_pieces, contents, due, write_deleted, write_segment
 from panglot.search.storage.local.texts import keys_of
-from panglot.search.storage.store import check_documents, check_questions, check_shape, check_vector_field
-from panglot.search.storage.vectors import by_size, merged
+from panglot.search.storage.store import by_size, check_documents, check_queries, check_shape, check_vector_field
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
@@ -33,16 +32,17 @@ SEGMENTS = "segments"
 class EmbeddedStore:
     """A :class:`~panglot.search.storage.store.Store` in a folder, for any number of readers and one writer at a time.
 
-    Documents lie in *segments*, folders of files that never change: texts in Arrow, vectors at half precision, and from
+    Documents are in *segments*, folders of files that never change: texts in Arrow, vectors at half precision, and from
     20,000 rows on a graph. A small file names the segments of the current version. A write makes new files, then
-    replaces that one: after a crash the last version is there, and who has a version open keeps it until
-    :meth:`refresh`. Small segments are merged as they become many, and such of which most is deleted are rewritten.
+    replaces that one. After a crash the last version is there, and a process that has a version open keeps it until
+    :meth:`refresh`. Small segments are merged when they become many, and segments with mostly deleted rows are
+    rewritten.
 
-    Search is exact where a segment has no graph; else it finds more than .99 of the ten best. Scores are exact for the
-    vectors as they are stored.
+    Search is exact in segments without a graph. In others it finds more than .99 of the ten best. Scores are exact for
+    the vectors as they are stored.
 
     Args:
-        folder: The store's own folder.
+        folder: Folder of the store, which contains nothing else.
 
     Raises:
         PanglotError: There is no store, it is damaged, or a newer panglot wrote it.
@@ -50,14 +50,14 @@ class EmbeddedStore:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._now: _Open | None = _opened(self.folder, None)
+        self._now: _Version | None = _open(self.folder, None)
         self._bulk: set[str] | None = None
         self.vector_fields = self._now.manifest.vector_fields
         self.dimension = self._now.manifest.dimension
 
     @classmethod
     def create(cls, folder: str | Path, *, vector_fields: Sequence[str], dimension: int) -> EmbeddedStore:
-        """Make an empty store in a folder and open it; a store that is there already is opened as it is.
+        """Make an empty store in a folder and open it. A store that is there already is opened as it is.
 
         Raises:
             PanglotError: No store can have these vector fields and this dimension, or the folder cannot be written.
@@ -65,8 +65,8 @@ class EmbeddedStore:
         check_shape(vector_fields, dimension)
         folder = Path(folder)
         with lock(folder / "lock"):
-            if not (folder / _manifest.NAME).exists():
-                _manifest.write(folder, Manifest(1, tuple(vector_fields), dimension))
+            if not (folder / NAME).exists():
+                Manifest(1, tuple(vector_fields), dimension).write(folder)
         return cls(folder)
 
     def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
@@ -75,9 +75,9 @@ class EmbeddedStore:
         if not documents:
             return
         with self._writing() as now:
-            parts, _ = self._without(now, [document.id for document in documents])
+            segments, _ = self._without(now, [document.id for document in documents])
             new = self._write(as_pieces(documents, checked), len(documents), graphs=self._bulk is None)
-            self._commit(now, [*parts, new])
+            self._commit(now, [*segments, new])
             if self._bulk is None:
                 self._merge_due()
             else:
@@ -86,25 +86,25 @@ class EmbeddedStore:
     def delete(self, ids: Collection[str]) -> int:
         """See :meth:`~panglot.search.storage.store.Store.delete`."""
         with self._writing() as now:
-            parts, count = self._without(now, list(dict.fromkeys(ids)))
+            segments, count = self._without(now, list(dict.fromkeys(ids)))
             if count:
-                self._commit(now, parts)
+                self._commit(now, segments)
                 self._merge_due()
         return count
 
     @contextlib.contextmanager
     def bulk(self) -> Generator[None]:
-        """Put merging off to the end of the block: what many calls in it add becomes one segment with one graph.
+        """Put merging off to the end of the block, so that what many calls add becomes one segment with one graph.
 
-        Each call is safe as without; a block that is broken off leaves its segments as they are, to be merged later.
+        Each call is as safe as without it. A block that breaks off leaves its segments to be merged later.
         """
         self._bulk = set()
         try:
             yield
             with self._writing() as now:
-                mine = [segment for segment in now.segments if segment.part.name in self._bulk]
-                if len(mine) > 1 or sum(segment.live for segment in mine) >= graph.SMALLEST:
-                    self._merge(mine)
+                new = [segment for segment in now.segments if segment.metadata.name in self._bulk]
+                if len(new) > 1 or sum(segment.live for segment in new) >= graph.MIN_ROWS:
+                    self._merge(new)
                 self._merge_due()
         finally:
             self._bulk = None
@@ -116,16 +116,16 @@ class EmbeddedStore:
             PanglotError: It is damaged.
         """
         before = self._current()
-        self._now = _opened(self.folder, before)
+        self._now = _open(self.folder, before)
         return self._now is not before
 
     def search(
-        self, vector_field: str, questions: Vectors, k: int, *, languages: Collection[str] | None = None
+        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None
     ) -> list[list[ScoredDocument]]:
         """See :meth:`~panglot.search.storage.store.Store.search`."""
-        check_questions(vector_field, questions, k, self.vector_fields, self.dimension)
-        found = [segment.search(vector_field, questions, k, languages) for segment in self._current().segments]
-        return [merged((lists[at] for lists in found), k) for at in range(len(questions))]
+        check_queries(vector_field, queries, k, self.vector_fields, self.dimension)
+        found = [segment.search(vector_field, queries, k, languages) for segment in self._current().segments]
+        return [by_score(hit for lists in found for hit in lists[at])[:k] for at in range(len(queries))]
 
     def get(self, ids: Sequence[str]) -> list[Document | None]:
         """See :meth:`~panglot.search.storage.store.Store.get`."""
@@ -160,7 +160,7 @@ class EmbeddedStore:
         """See :meth:`~panglot.search.storage.store.Store.close`."""
         self._now = None
 
-    def _current(self) -> _Open:
+    def _current(self) -> _Version:
         if self._now is None:
             raise PanglotError("the store is closed", file=self.folder, hint="open it again")
         return self._now
@@ -175,17 +175,17 @@ class EmbeddedStore:
         return found
 
     @contextlib.contextmanager
-    def _writing(self) -> Generator[_Open]:
+    def _writing(self) -> Generator[_Version]:
         """Hold the lock and yield the newest version."""
         self._current()
         with lock(self.folder / "lock"), explain_write(self.folder):
             self.refresh()
             yield self._current()
 
-    def _without(self, now: _Open, ids: Sequence[str]) -> tuple[list[SegmentMetadata], int]:
-        """Return the segments with these ids marked as deleted, and how many that are."""
+    def _without(self, now: _Version, ids: Sequence[str]) -> tuple[list[SegmentMetadata], int]:
+        """Return the segments with these ids marked as deleted, and how many documents that deletes."""
         keys = keys_of(ids)
-        parts: list[SegmentMetadata] = []
+        segments: list[SegmentMetadata] = []
         count = 0
         for segment in now.segments:
             rows = segment.rows(ids, keys)
@@ -193,21 +193,21 @@ class EmbeddedStore:
             count += len(rows)
             if len(rows) == segment.live:
                 continue
-            part = segment.part
+            metadata = segment.metadata
             if len(rows):
-                deleted = np.zeros(part.rows, np.bool_) if segment.deleted is None else segment.deleted.copy()
+                deleted = np.zeros(metadata.rows, np.bool_) if segment.deleted is None else segment.deleted.copy()
                 deleted[rows] = True
-                part = write_deleted(self.folder / SEGMENTS, part, deleted, now.manifest.version + 1)
-            parts.append(part)
-        return parts, count
+                metadata = write_deleted(self.folder / SEGMENTS, metadata, deleted, now.manifest.version + 1)
+            segments.append(metadata)
+        return segments, count
 
     def _write(self, pieces: Iterator[Piece], rows: int, *, graphs: bool) -> SegmentMetadata:
         place = self.folder / SEGMENTS / uuid.uuid4().hex
         return write_segment(place, pieces, rows, self.vector_fields, self.dimension, graphs=graphs)
 
-    def _commit(self, now: _Open, parts: Sequence[SegmentMetadata]) -> None:
-        manifest = replace(now.manifest, version=now.manifest.version + 1, parts=tuple(parts))
-        _manifest.write(self.folder, manifest)
+    def _commit(self, now: _Version, segments: Sequence[SegmentMetadata]) -> None:
+        manifest = replace(now.manifest, version=now.manifest.version + 1, segments=tuple(segments))
+        manifest.write(self.folder)
         self.refresh()
         _sweep(self.folder, manifest)
 
@@ -216,61 +216,57 @@ class EmbeddedStore:
             return
         now = self._current()
         rows = sum(segment.live for segment in segments)
-        gone = {segment.part.name for segment in segments}
+        merged = {segment.metadata.name for segment in segments}
         new = [self._write(contents(segments), rows, graphs=True)] if rows else []
-        self._commit(now, [*(part for part in now.manifest.parts if part.name not in gone), *new])
+        self._commit(now, [*(each for each in now.manifest.segments if each.name not in merged), *new])
 
     def _merge_due(self) -> None:
-        with contextlib.suppress(OSError):  # What was asked for is done; merging has time until the next write.
-            while chosen := due([(each.live, each.part.rows - each.live) for each in self._current().segments]):
+        # The write itself is done, so that a failure here is no error: the next write tries again.
+        with contextlib.suppress(OSError):
+            while chosen := due([(each.live, each.metadata.rows - each.live) for each in self._current().segments]):
                 self._merge([self._current().segments[at] for at in chosen])
 
 
 @dataclass(frozen=True)
-class _Open:
+class _Version:
     """A version with its segments open."""
 
     manifest: Manifest
     segments: tuple[Segment, ...]
 
 
-def _opened(folder: Path, known: _Open | None) -> _Open:
-    """Return the newest version, or ``known`` where that is it.
-
-    Files that a writer removed meanwhile mean that there is a newer one.
-    """
-    manifest = _manifest.read(folder)
-    names = {segment.part.name: segment for segment in known.segments} if known else {}
+def _open(folder: Path, known: _Version | None) -> _Version:
+    """Return the newest version, or ``known`` if that is it."""
+    manifest = Manifest.read(folder)
+    open_segments = {segment.metadata.name: segment for segment in known.segments} if known else {}
     while True:
         if known and manifest == known.manifest:
             return known
         try:
-            places = folder / SEGMENTS
-            return _Open(
-                manifest,
-                tuple(
-                    Segment.open(places, part, manifest.vector_fields, names.get(part.name)) for part in manifest.parts
-                ),
+            segments = (
+                Segment.open(folder / SEGMENTS, each, manifest.vector_fields, open_segments.get(each.name))
+                for each in manifest.segments
             )
+            return _Version(manifest, tuple(segments))
         except FileNotFoundError as error:
-            newer = _manifest.read(folder)
+            # A writer removes files only after it has written a newer version.
+            newer = Manifest.read(folder)
             if newer == manifest:
-                raise PanglotError(
-                    "a file of the index is missing", file=error.filename, hint=_manifest.HINT
-                ) from error
+                raise PanglotError("a file of the index is missing", file=error.filename, hint=HINT) from error
             manifest = newer
 
 
 def _sweep(folder: Path, manifest: Manifest) -> None:
     """Remove what this version does not need: merged segments, and what killed writers left."""
-    for begun in folder.glob(f".{_manifest.NAME}.*"):
-        begun.unlink(missing_ok=True)
-    parts = {part.name: part for part in manifest.parts}
+    for unfinished in folder.glob(f".{NAME}.*"):
+        unfinished.unlink(missing_ok=True)
+    needed = {segment.name: segment.files for segment in manifest.segments}
     for place in (folder / SEGMENTS).iterdir() if (folder / SEGMENTS).exists() else ():
-        if place.name not in parts:
+        if place.name not in needed:
             shutil.rmtree(place, ignore_errors=True)
             continue
-        unused = [file for file in place.glob("deleted-*.npy") if file.name not in parts[place.name].files]
-        with contextlib.suppress(OSError):  # Windows keeps files that a reader has open; a later sweep gets them.
-            for file in unused:
-                file.unlink()
+        # Windows keeps files that a reader has open. A later sweep removes them.
+        with contextlib.suppress(OSError):
+            for file in place.glob("deleted-*.npy"):
+                if file.name not in needed[place.name]:
+                    file.unlink()

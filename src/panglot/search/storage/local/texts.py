@@ -18,11 +18,13 @@ from panglot.search.storage.store import metadata_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from panglot.search.storage.vectors import Ints
+    from panglot.search.storage.store import Ints
 
 Keys = npt.NDArray[np.uint64]
 
 SCHEMA = pa.schema([(name, pa.string()) for name in ("id", "text", "title", "language", "group", "fields")])
+"""Columns of a file of documents. Metadata are JSON in the column ``fields``, as the first version called them."""
+
 BATCH = 4096
 """Rows of one record batch; one is decoded at a time."""
 
@@ -36,27 +38,23 @@ def as_batch(documents: Sequence[Document]) -> pa.RecordBatch:
 
 def as_documents(batch: pa.RecordBatch) -> list[Document]:
     """Return the documents in a record batch."""
-    return [_document(row) for row in batch.to_pylist()]
+    return [as_document(row) for row in batch.to_pylist()]
 
 
-def _document(cells: dict[str, Any]) -> Document:
-    # The column's name is of the first version of the format.
-    metadata = cells.pop("fields")
-    return Document(**cells, metadata=json.loads(metadata) if metadata else {})
+def as_document(row: dict[str, Any]) -> Document:
+    """Return the document in a row of :data:`SCHEMA`."""
+    values = [row[name] for name in SCHEMA.names[:-1]]
+    return Document(*values, metadata=json.loads(row["fields"]) if row["fields"] else {})
 
 
 def keys_of(ids: Sequence[str]) -> Keys:
-    """Return the :func:`key` of each id."""
-    return np.array([key(each) for each in ids], np.uint64)
-
-
-def key(identifier: str) -> int:
-    """Return the 64-bit number by which an id is looked up."""
-    return int.from_bytes(hashlib.blake2b(identifier.encode(), digest_size=8).digest(), "little")
+    """Return the 64-bit numbers by which ids are looked up."""
+    digests = (hashlib.blake2b(each.encode(), digest_size=8).digest() for each in ids)
+    return np.array([int.from_bytes(each, "little") for each in digests], np.uint64)
 
 
 def key_table(keys: Keys) -> Keys:
-    """Return keys in order in the first row and where they came from in the second, shape ``[2, rows]``."""
+    """Return keys in rising order in the first row and their positions in the second, shape ``[2, rows]``."""
     order = np.argsort(keys, kind="stable")
     return np.stack([keys[order], order.astype(np.uint64)])
 
@@ -85,14 +83,14 @@ class Texts:
 
     def document(self, row: int) -> Document:
         """Return one document."""
-        return _document({name: self.value(row, name) for name in SCHEMA.names})
+        return as_document({name: self.value(row, name) for name in SCHEMA.names})
 
     def rows(self, ids: Sequence[str], keys: Keys) -> Ints:
-        """Return the row of each id, -1 where there is none.
+        """Return the row of each id, -1 if there is none.
 
         Args:
             ids: The ids.
-            keys: Their :func:`key`.
+            keys: Their keys, see :func:`keys_of`.
         """
         found = np.full(len(ids), -1, np.int64)
         if not len(self):
@@ -100,6 +98,7 @@ class Texts:
         places = np.searchsorted(self._keys[0], keys)
         for at in np.flatnonzero(self._keys[0][np.minimum(places, len(self) - 1)] == keys).tolist():
             place = int(places[at])
+            # Two ids may share a key, so that the id itself decides.
             while place < len(self) and self._keys[0, place] == keys[at]:
                 row = int(self._keys[1, place])
                 if self.value(row, "id") == ids[at]:

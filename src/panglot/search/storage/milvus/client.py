@@ -14,7 +14,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from panglot._errors import PanglotError
-from panglot.search.storage.vectors import pieces
+from panglot.search.storage.store import pieces
 
 LONGEST = 65_535
 """Bytes of a text that Milvus takes."""

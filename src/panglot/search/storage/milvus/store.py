@@ -16,14 +16,17 @@ from panglot.search.storage.local.graph import candidates
 from panglot.search.storage.milvus import client
 from panglot.search.storage.milvus.client import Address, among, explained
 from panglot.search.storage.store import (
+    by_size,
     check_documents,
-    check_questions,
+    check_queries,
     check_same,
     check_shape,
     check_vector_field,
+    first,
     metadata_json,
+    pieces,
+    scores,
 )
-from panglot.search.storage.vectors import by_size, first, pieces, scores
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
@@ -122,7 +125,7 @@ class MilvusStore:
         self, vector_field: str, questions: Vectors, k: int, *, languages: Collection[str] | None = None
     ) -> list[list[ScoredDocument]]:
         """See :meth:`~panglot.search.storage.store.Store.search`."""
-        check_questions(vector_field, questions, k, self.vector_fields, self.dimension)
+        check_queries(vector_field, questions, k, self.vector_fields, self.dimension)
         if languages is not None and not languages:
             return [[] for _ in questions]
         wish = client.languages_filter(languages)
