@@ -35,9 +35,9 @@ Stage = Callable[[Path, int], dict[str, Any]]
 
 
 def panglot_prepare(folder: Path, rows: int) -> dict[str, Any]:
-    from panglot.data.ingest import prepare
+    from panglot.data.ingest import ingest
 
-    found = prepare(folder / "rows.jsonl", folder / "panglot" / "whole")
+    found = ingest(folder / "rows.jsonl", folder / "panglot" / "whole").collection
     return {"rows": rows, "kept": found.passages.num_rows, "bytes": _size(folder / "panglot" / "whole")}
 
 

@@ -15,11 +15,10 @@ from hypothesis import strategies as st
 from panglot._errors import PanglotError
 from panglot.cli.data import data
 from panglot.data import convert
-from panglot.data import rows as _rows
-from panglot.data import rows as jsonl
 from panglot.data.collection import Collection, Text
 from panglot.data.formats import clef
-from panglot.data.validate import keep_aside, sieve
+from panglot.data.ingest import ingest
+from panglot.data.rows import write_rejected
 from panglot.datasets.registry import read
 
 LANGUAGES = ("en", "de", "zh-Hant", "ar", "sr-Latn")
@@ -196,14 +195,14 @@ def test_one_broken_line_among_many(tmp_path: Path) -> None:
     path.write_text("".join(lines))
     with pytest.raises(PanglotError, match=r"many.jsonl, line 3211: not JSON"):
         read(path)
-    rows, broken = sieve(path)
-    assert len(rows) == 4999
+    found, broken = ingest(path, on_error="skip")
+    assert found.questions.num_rows == 4999
     assert [(one.line, one.text) for one in broken] == [(3211, lines[3210].strip())]
-    done = CliRunner().invoke(data, ["convert", str(path), str(tmp_path / "out"), "--to", "beir", "--skip-broken"])
+    done = CliRunner().invoke(data, ["convert", str(path), str(tmp_path / "out"), "--to", "beir", "--on-error", "skip"])
     assert done.exit_code == 0, done.output
-    assert "1 broken lines left out" in done.output
+    assert "1 rejected rows written to" in done.output
     assert read(tmp_path / "out").questions.num_rows == 4999
-    aside = json.loads((tmp_path / "out.broken.jsonl").read_text())
+    aside = json.loads((tmp_path / "out.rejected.jsonl").read_text())
     assert aside["line"] == 3211
     assert aside["text"] == lines[3210].strip()
 
@@ -212,15 +211,15 @@ def test_truncated_gzip_and_mixed_encodings(tmp_path: Path) -> None:
     whole = gzip.compress("".join(GOOD % (i, i, i) for i in range(3000)).encode())
     cut = tmp_path / "cut.jsonl.gz"
     cut.write_bytes(whole[: len(whole) // 2])
-    rows, broken = sieve(cut)
-    assert 0 < len(rows) < 3000
+    found, broken = ingest(cut, on_error="skip")
+    assert 0 < found.questions.num_rows < 3000
     assert "cut short" in broken[-1].problem
-    assert broken[-1].line in (len(rows) + 1, len(rows) + 2)
+    assert broken[-1].line in (found.questions.num_rows + 1, found.questions.num_rows + 2)
     mixed = tmp_path / "mixed.jsonl"
     wrong = '{"language": "fr", "question": "é?", "passage": "p"}\n'.encode("cp1252")
     mixed.write_bytes((GOOD % (1, 1, 1)).encode() + wrong)
-    rows, broken = sieve(mixed)
-    assert (len(rows), broken[0].line) == (1, 2)
+    found, broken = ingest(mixed, on_error="skip")
+    assert (found.questions.num_rows, broken[0].line) == (1, 2)
     assert "Windows-1252" in broken[0].hint
     assert "\\xe9" in broken[0].text
 
@@ -237,13 +236,13 @@ def test_lines_that_do_not_agree(tmp_path: Path) -> None:
         ["a list"],
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    kept, broken = sieve(path)
-    assert [row.line for row in kept] == [1]
+    found, broken = ingest(path, on_error="skip")
+    assert found.questions["text"].to_pylist() == ["q"]
     assert [(one.line, one.field) for one in broken] == [
         (2, "id"), (3, "passage"), (4, "passage"), (5, "language"), (6, "question"), (7, ""),
     ]  # fmt: skip
-    assert keep_aside(broken, tmp_path / "aside.jsonl") == 6
-    assert len((tmp_path / "aside.jsonl").read_text().splitlines()) == 6
+    assert write_rejected(broken, tmp_path / "rejected.jsonl") == 6
+    assert len((tmp_path / "rejected.jsonl").read_text().splitlines()) == 6
 
 
 values = st.one_of(st.none(), st.sampled_from(["en", "de", "nope", "g", "", " ", "x"]), st.integers(0, 2))
@@ -255,9 +254,10 @@ objects = st.dictionaries(st.sampled_from(["language", "group", "question", "pas
 def test_what_stays_is_always_a_collection(rows: list[dict[str, object]], tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    kept, broken = sieve(path)
-    assert len(kept) + len(broken) == len(rows)
-    if any(row.question is not None for row in kept):
-        assert _rows.collect("kept", kept).questions.num_rows
-    if not broken:
-        assert list(jsonl.jsonl_rows(path)) == kept
+    found, broken = ingest(path, on_error="skip")
+    assert len({error.line for error in broken}) == len(broken) <= len(rows)
+    wrong = {error.line for error in broken}
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for number, line in enumerate(lines, 1) if number not in wrong))
+    if found.questions.num_rows:
+        assert ingest(path).collection.digest == found.digest

@@ -13,9 +13,9 @@ from panglot._errors import PanglotError
 from panglot.batching import table
 from panglot.cli.data import data
 from panglot.data import cache, collection, transform
-from panglot.data import rows as jsonl
 from panglot.data.collection import Collection, Text
 from panglot.data.formats import detect
+from panglot.data.ingest import ingest
 from panglot.datasets.registry import read
 
 
@@ -93,17 +93,18 @@ def big(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_large_files_are_read_in_pieces_and_kept(big: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = sorted(big.iterdir())
-    whole = jsonl.read_jsonl(paths, name="parts")
+    whole = ingest(paths, name="parts").collection
     found = read(big)
     assert (found.name, found.digest, found.about) == ("parts", whole.digest, whole.about)
     assert found.folder is not None
     single = read(paths[0])
-    assert (single.name, single.digest) == ("a", jsonl.read_jsonl(paths[0]).digest)
+    assert (single.name, single.digest) == ("a", ingest(paths[0]).collection.digest)
     german = read(big, languages=["deu"])
     assert german.folder is not None
     assert german.digest == whole.select(["de"]).digest
-    monkeypatch.setattr(detect, "prepare", None)
-    assert read(big).digest == whole.digest
+    with monkeypatch.context() as patch:
+        patch.setattr(detect, "ingest", None)
+        assert read(big).digest == whole.digest
     monkeypatch.setattr(cache, "writable", lambda _: False)
     paths[0].touch()
     assert read(paths[0]).digest == single.digest
@@ -111,7 +112,7 @@ def test_large_files_are_read_in_pieces_and_kept(big: Path, monkeypatch: pytest.
 
 def test_small_files_of_a_folder(big: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(detect, "LARGE", 10**6)
-    assert read(big).digest == jsonl.read_jsonl(sorted(big.iterdir())).digest
+    assert read(big).digest == ingest(sorted(big.iterdir())).collection.digest
     assert not (tmp_path / "cache").exists()
 
 
@@ -127,7 +128,7 @@ def test_a_large_set_that_was_converted_is_ready_to_train_on(
 
 
 def test_converting_rows_to_arrow(big: Path, tmp_path: Path) -> None:
-    whole = jsonl.read_jsonl(sorted(big.iterdir()))
+    whole = ingest(sorted(big.iterdir())).collection
     done = CliRunner().invoke(data, ["convert", str(big), str(tmp_path / "out"), "--to", "arrow"])
     assert done.exit_code == 0, done.output
     assert "40 questions, 40 passages, 80 judgements" in done.output

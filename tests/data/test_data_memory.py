@@ -1,4 +1,4 @@
-"""What stays in memory of a row, whatever its texts: prepared, kept clear of test sets, split, made into rows to train.
+"""What stays in memory of a row, whatever its texts: ingested, kept clear of test sets, split, made into rows to train.
 
 A child does each with few rows, then with many. Pieces are small there, so that what grows is the rows' own.
 """
@@ -18,18 +18,18 @@ CHILD = """
 import json, sys
 from pathlib import Path
 
-from panglot.data import _cache, _chunks, _grams, _maps
-from panglot.data.ingest import prepare
+from panglot.data import arrow, cache, grams, rows as reading
+from panglot.data.ingest import ingest
 from panglot.training.data import load
 from panglot.training.settings import Settings
 
-_maps.BATCH, _maps._WALKED, _chunks._STRETCH, _grams._CHUNK, _cache.MANY = 4096, 1 << 20, 1 << 20, 1 << 18, 1000
+arrow.BATCH, arrow._WALKED, reading._PIECE, grams._CHUNK, cache.MANY = 4096, 1 << 20, 1 << 20, 1 << 18, 1000
 stage, folder, test, *sizes = sys.argv[1:]
 peaks = []
 for size in sizes:
     rows = Path(folder) / f"{size}.jsonl"
-    if stage == "prepare":
-        prepare(rows, Path(folder) / f"{size}-prepared")
+    if stage == "ingest":
+        ingest(rows, Path(folder) / f"{size}-ingested", on_error="skip")
     else:
         wish = Settings(on=(f"{folder}/{size}",), output=Path(folder) / "run", exclude=(test,), dev_share=0.01)
         found = load(wish)
@@ -56,15 +56,15 @@ def _rows(path: Path, start: int, end: int) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
-@pytest.mark.parametrize("stage", ["prepare", "load"])
+@pytest.mark.parametrize("stage", ["ingest", "load"])
 def test_memory_does_not_grow_with_the_texts(stage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from panglot.data.ingest import prepare
+    from panglot.data.ingest import ingest
 
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
     for size in (FEW, MANY):
         rows = _rows(tmp_path / f"{size}.jsonl", 0, size)
         if stage == "load":
-            prepare(rows, tmp_path / str(size))
+            ingest(rows, tmp_path / str(size))
     test = _rows(tmp_path / "test.jsonl", FEW - 20, FEW)
     command = [sys.executable, "-c", CHILD, stage, str(tmp_path), str(test), str(FEW), str(MANY)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -31,7 +31,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_wrong(tmp_path: Path) -> None:
     path = write(tmp_path / "fine.jsonl", pair("who came?", "she came"), pair("when?", "late at night"))
     report = check(path)
-    assert (report.broken, report.remarks, report.overlaps) == ((), (), ())
+    assert (report.rejected, report.remarks, report.overlaps) == ((), (), ())
     done = CliRunner().invoke(data, ["check", str(path)], standalone_mode=False)
     assert done.return_value == 0
     assert "nothing is wrong" in done.output
@@ -84,13 +84,13 @@ def test_other_forms_and_exit_statuses(tmp_path: Path) -> None:
     squad.write_text('{"data": [{"paragraphs": [{"qas": []}]}]}')
     report = check(squad)
     assert report.collection is None
-    assert report.broken[0].field == "data[0].paragraphs[0].context"
+    assert report.rejected[0].field == "data[0].paragraphs[0].context"
     path = tmp_path / "mine.jsonl"
     path.write_text('{"language": "en"\n' + json.dumps(pair("who?", "she")) + "\n")
     run = CliRunner()
     assert run.invoke(data, ["check", str(path)], standalone_mode=False).return_value == 2
     kept = run.invoke(
-        data, ["check", str(path), "--skip-broken", "--aside", str(tmp_path / "a")], standalone_mode=False
+        data, ["check", str(path), "--on-error", "skip", "--rejected", str(tmp_path / "a")], standalone_mode=False
     )
     assert kept.return_value == 0
     assert json.loads((tmp_path / "a").read_text())["line"] == 1

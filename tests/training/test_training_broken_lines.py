@@ -35,7 +35,7 @@ def test_the_first_broken_line_stops_training_unless_it_may_be_skipped(settings:
     assert found.collections[0].questions.num_rows == 40
     assert any("mine.jsonl: 1 broken lines left out" in told for told in found.warnings)
     Run(wished).begin(found, 1)
-    (kept,) = [json.loads(line) for line in (wished.output / "mine.jsonl.broken.jsonl").read_text().splitlines()]
+    (kept,) = [json.loads(line) for line in (wished.output / "mine.jsonl.rejected.jsonl").read_text().splitlines()]
     assert (kept["line"], kept["text"]) == (8, '{"language": "en", "passage": "ha')
 
 

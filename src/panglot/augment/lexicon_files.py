@@ -10,9 +10,8 @@ from itertools import chain
 from pathlib import Path
 
 from panglot._errors import PanglotError
-from panglot.data.files import numbered_lines
+from panglot.data.files import numbered_lines, parquet_records
 from panglot.data.language import canonical
-from panglot.data.rows import records
 
 _PANLEX = re.compile(r"([a-z]{3})-\d{3}")
 
@@ -78,7 +77,7 @@ def parquet_entries(path: Path, wanted: Collection[str] = ()) -> Iterator[Entry]
         PanglotError: The file is not Parquet, a column is missing, a cell is no text, or a language is not known.
     """
     codes: dict[str, str] = {}
-    for line, row in enumerate(records(path, ("lang", "en", "target")), 1):
+    for line, row in enumerate(parquet_records(path, ("lang", "en", "target")), 1):
         code, english, target = row["lang"], row["en"], row["target"]
         if not (isinstance(code, str) and isinstance(english, str) and isinstance(target, str)):
             raise PanglotError("a cell is not text", file=path, line=line, hint="fill it, or remove the row")

@@ -19,7 +19,7 @@ from panglot.cli.options import print_table, split
 from panglot.data.collection import Collection
 from panglot.data.convert import write_rows
 from panglot.data.pages import from_docs as documents
-from panglot.data.validate import RowError, keep_aside
+from panglot.data.rows import RowError, write_rejected
 from panglot.datasets import check as checking
 from panglot.datasets import registry
 from panglot.datasets.card import CARDS, DatasetCard
@@ -29,91 +29,87 @@ _SHOWN = 20
 
 @click.command("check")
 @click.argument("name")
-@click.option("--against", multiple=True, metavar="DATASET", help="A test set to compare with; repeat for more.")
+@click.option("--against", multiple=True, metavar="DATASET", help="Test set to compare with. Repeat for more.")
 @click.argument("more", nargs=-1)
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA.")
-@click.option("--skip-broken", is_flag=True, help="Count broken lines and keep them aside; they are no failure then.")
-@click.option("--aside", type=click.Path(path_type=Path), help="Where broken lines go: NAME.broken.jsonl if not said.")
-@click.option("--json", "to", metavar="PATH", help="Write what was found as JSON; - is standard output.")
+@click.option("--on-error", type=click.Choice(["raise", "skip"]), default="raise", show_default=True,
+              help="With skip, rejected rows are written to a file, and are no failure.")  # fmt: skip
+@click.option("--rejected", "place", type=click.Path(path_type=Path),
+              help="File for rejected rows.  [default: NAME.rejected.jsonl]")  # fmt: skip
+@click.option("--json", "to", metavar="PATH", help="Write the findings as JSON; - is standard output.")
 def check(
     name: str,
     against: tuple[str, ...],
     more: tuple[str, ...],
     data_dir: Path | None,
-    skip_broken: bool,
-    aside: Path | None,
+    on_error: str,
+    place: Path | None,
     to: str | None,
 ) -> int:
-    """Tell what is wrong in the data set NAME, where, and how to mend it.
+    """Find everything that is wrong in the data set NAME, and say where it is and how to fix it.
 
-    ``--against A B`` compares with test sets. Exit status 2 if something is broken.
+    ``--against A B`` compares it with test sets. The exit status is 2 if a row cannot be used.
     """
     if more and not against:
-        raise click.UsageError(f"which one to check: {name} or {' '.join(more)}?")
+        raise click.UsageError(f"one data set expected, got {1 + len(more)}: {name} {' '.join(more)}")
     report = checking.check(name, against=(*against, *more), data_dir=data_dir)
-    kept = None
-    if skip_broken and report.broken:
-        kept = aside or Path(f"{name}.broken.jsonl")
-        keep_aside(report.broken, kept)
+    place = (place or Path(f"{name}.rejected.jsonl")) if on_error == "skip" and report.rejected else None
+    if place:
+        write_rejected(report.rejected, place)
     if to:
-        told = json.dumps(_figures(report), ensure_ascii=False, indent=2)
-        if to == "-":
-            click.echo(told)
-        else:
-            write_json(to, json.loads(told))
+        _write(to, _findings(report))
     if to != "-":
-        _print(report, kept)
-    return 2 if report.broken and not (skip_broken and report.collection is not None) else 0
+        _print(report, name, place)
+    return 2 if report.rejected and not (on_error == "skip" and report.collection is not None) else 0
 
 
-def _figures(report: checking.Report) -> dict[str, object]:
+def _findings(report: checking.Report) -> dict[str, object]:
     found = report.collection
     return {
         "name": report.name,
         "questions": found.questions.num_rows if found else 0,
         "passages": found.passages.num_rows if found else 0,
-        "broken": [dataclasses.asdict(one) for one in report.broken],
-        "remarks": [dataclasses.asdict(one) for one in report.remarks],
-        "overlaps": [dataclasses.asdict(one) for one in report.overlaps],
+        "rejected": [dataclasses.asdict(error) for error in report.rejected],
+        "remarks": [dataclasses.asdict(remark) for remark in report.remarks],
+        "overlaps": [dataclasses.asdict(overlap) for overlap in report.overlaps],
         "unread": dict(report.unread),
     }
 
 
-def _print(report: checking.Report, kept: Path | None) -> None:
-    click.echo(repr(report.collection) if report.collection else f"{report.name}: nothing can be read")
-    for one in report.broken[:_SHOWN]:
-        click.echo(f"broken: {_where(one)}{one.problem}" + (f". Fix: {one.hint}" if one.hint else ""))
-    if len(report.broken) > _SHOWN:
-        click.echo(f"broken: {len(report.broken) - _SHOWN:,} more")
-    if kept:
-        click.echo(f"{len(report.broken):,} broken lines kept in {kept}")
-    for one in report.remarks:
-        shown = "; ".join(text if len(text) <= 60 else text[:59] + "…" for text in one.examples)
-        click.echo(f"look at: {one.number:,} {one.what} ({shown}). Fix: {one.hint}")
-    for one in report.overlaps:
+def _print(report: checking.Report, name: str, place: Path | None) -> None:
+    click.echo(repr(report.collection) if report.collection else f"{report.name}: nothing can be used")
+    for error in report.rejected[:_SHOWN]:
+        click.echo(f"rejected: {_where(error, name)}{error.problem}" + (f". Fix: {error.hint}" if error.hint else ""))
+    if len(report.rejected) > _SHOWN:
+        click.echo(f"rejected: {len(report.rejected) - _SHOWN:,} more")
+    if place:
+        click.echo(f"{len(report.rejected):,} rejected rows written to {place}")
+    for remark in report.remarks:
+        examples = ", ".join(_short(text, 60) for text in remark.examples)
+        click.echo(f"look at: {remark.number:,} {remark.what} ({examples}). Fix: {remark.hint}")
+    for overlap in report.overlaps:
         click.echo(
-            f"overlap with {one.test}: {one.equal:,} equal texts, {one.near:,} near ones, in {one.groups:,} groups; "
-            f"the highest share below the threshold is {one.highest:.2f}"
+            f"overlap with {overlap.test}: {overlap.equal:,} equal texts, {overlap.near:,} near ones, in "
+            f"{overlap.groups:,} groups. The highest share below the threshold is {overlap.highest:.2f}"
         )
-        for mine, theirs in one.examples:
-            click.echo(f"  {_short_path(mine)} = {_short_path(theirs)}")
-        if one.nearest is not None:
-            click.echo(f"  nearest below it: {_short_path(one.nearest[0])} ~ {_short_path(one.nearest[1])}")
-    for name, why in report.unread.items():
-        click.echo(f"not compared with {name}: {why}")
-    if not (report.broken or report.remarks or any(one.equal or one.near for one in report.overlaps)):
+        for own, other in overlap.examples:
+            click.echo(f"  {_short(own, 100)} = {_short(other, 100)}")
+        if overlap.nearest is not None:
+            click.echo(f"  nearest below it: {_short(overlap.nearest[0], 100)} ~ {_short(overlap.nearest[1], 100)}")
+    for test, reason in report.unread.items():
+        click.echo(f"not compared with {test}: {reason}")
+    if not (report.rejected or report.remarks or any(overlap.equal or overlap.near for overlap in report.overlaps)):
         click.echo("nothing is wrong")
 
 
-def _where(one: RowError) -> str:
-    line = f"line {one.line:,}" if one.line else ""
-    where = ", ".join(part for part in (line, f'field "{one.field}"' if one.field else "") if part)
+def _where(error: RowError, name: str) -> str:
+    parts = (
+        error.file if error.file != name else "",
+        f"line {error.line:,}" if error.line else "",
+        f'field "{error.field}"' if error.field else "",
+    )
+    where = ", ".join(part for part in parts if part)
     return f"{where}: " if where else ""
-
-
-def _short_path(text: str, length: int = 100) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 1] + "…"
 
 
 @click.command("from-docs")

@@ -37,9 +37,7 @@ def folder() -> Path:
     return cache_folder() / "collections"
 
 
-def built_once(
-    key: str, build: Callable[[], Collection], write: Callable[[Path], Collection] | None = None
-) -> Collection:
+def cached(key: str, build: Callable[[], Collection], write: Callable[[Path], Collection] | None = None) -> Collection:
     """Return the cached collection of ``key``, memory-mapped; make it if it is missing or damaged.
 
     Where the cache cannot be written, the built collection is returned as it is.
@@ -66,7 +64,9 @@ def built_once(
         return collection
 
 
-def kept(collection: Collection, questions: npt.NDArray[np.bool_], passages: npt.NDArray[np.bool_]) -> Collection:
+def cached_subset(
+    collection: Collection, questions: npt.NDArray[np.bool_], passages: npt.NDArray[np.bool_]
+) -> Collection:
     """Return the marked rows, as :meth:`Collection.keep` does, without filling the memory.
 
     All are the collection itself; a million or more of a saved collection are written to the cache once, and
@@ -78,7 +78,7 @@ def kept(collection: Collection, questions: npt.NDArray[np.bool_], passages: npt
     if home is None or np.count_nonzero(questions) + np.count_nonzero(passages) < MANY:
         return collection.keep(questions, passages)
     marks = digest(*(np.packbits(side).tobytes() for side in (questions, passages)))
-    found = built_once(
+    found = cached(
         source_key(home.glob("*.arrow"), kept=marks),
         lambda: collection.keep(questions, passages),
         lambda folder: collection.keep(questions, passages, folder),

@@ -126,7 +126,7 @@ class Collection:
         with atomic_folder(folder) as part:
             for name in _PARTS:
                 table: pa.Table = getattr(self, name)
-                _write(part / f"{name}.arrow", table.schema, walk(table))
+                store(walk(table), table.schema, part / f"{name}.arrow")
             write_head(part, self.name, self.about)
 
     @property
@@ -227,11 +227,10 @@ class Collection:
             "relevance": (RELEVANCE, _kept_judgements(self.relevance, questions, passages)),
         }
         if folder is None:
-            tables = {name: pa.Table.from_batches(batches, schema) for name, (schema, batches) in parts.items()}
-            return replace(self, **tables)
+            return replace(self, **{name: store(batches, schema) for name, (schema, batches) in parts.items()})
         with atomic_folder(folder) as part:
             for name, (schema, batches) in parts.items():
-                _write(part / f"{name}.arrow", schema, batches)
+                store(batches, schema, part / f"{name}.arrow")
             write_head(part, self.name, self.about)
         return Collection.open(folder)
 
@@ -252,10 +251,14 @@ def _reopened(folder: Path, name: str, about: Mapping[str, str]) -> Collection:
     return replace(Collection.open(folder), name=name, about=about)
 
 
-def _write(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+def store(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path | None = None) -> pa.Table:
+    """Return batches as a table: written to an Arrow file and memory-mapped, or without a path held in memory."""
+    if path is None:
+        return pa.Table.from_batches(list(batches), schema)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as out:
         for batch in batches:
             out.write_batch(batch)
+    return open_table(path)
 
 
 def _kept(table: pa.Table, marks: npt.NDArray[np.bool_]) -> Iterator[pa.RecordBatch]:

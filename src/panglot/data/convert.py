@@ -15,7 +15,7 @@ from panglot._errors import PanglotError
 from panglot._files import atomic_file
 from panglot.data.collection import Collection
 from panglot.data.formats import beir, clef
-from panglot.data.ingest import prepare
+from panglot.data.ingest import ingest
 from panglot.data.transform import Bools
 
 
@@ -205,8 +205,8 @@ def write(
                      collection.relevance.num_rows - lost.get("judgements of grade 0 or less", 0), lost)  # fmt: skip
 
 
-def prepare_rows(paths: Sequence[Path], output: Path, progress: Callable[[int], None], *, on_ray: bool) -> Converted:
-    """Write the collection of JSON lines or Parquet files as ``arrow``, without holding it: :func:`prepare.prepare`.
+def convert_rows(paths: Sequence[Path], output: Path, progress: Callable[[int], None], *, on_ray: bool) -> Converted:
+    """Write the collection of JSON lines or Parquet files as ``arrow``, without holding it in memory.
 
     Args:
         paths: The files.
@@ -222,8 +222,8 @@ def prepare_rows(paths: Sequence[Path], output: Path, progress: Callable[[int], 
         from panglot.data.ray import started
 
         with started() as read:
-            return _all_of(prepare(paths, output, progress=progress, read=read), output)
-    return _all_of(prepare(paths, output, progress=progress), output)
+            return _all_of(ingest(paths, output, progress=progress, read=read).collection, output)
+    return _all_of(ingest(paths, output, progress=progress).collection, output)
 
 
 def check_place(to: str, path: Path) -> None:

@@ -1,14 +1,18 @@
-"""Text, lines and JSON out of plain or gzipped files, with errors that say where."""
+"""Read text, lines, JSON and Parquet rows from files, plain or gzipped, with errors that say where."""
 
 from __future__ import annotations
 
 import codecs
+import contextlib
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
+
+import pyarrow as pa
+from pyarrow import compute
 
 from panglot._errors import PanglotError
 
@@ -16,6 +20,9 @@ if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 BOM = b"\xef\xbb\xbf"
+_GZIP = b"\x1f\x8b"
+
+_pc: Any = compute  # Its functions are made at run time, so that no type checker knows them.
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -30,7 +37,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
             anything = True
             yield number, text.rstrip("\r\n")
     if not anything:
-        raise _empty(path)
+        raise empty_file(path)
 
 
 def whole_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -45,17 +52,7 @@ def whole_lines(path: Path) -> Iterator[tuple[int, str]]:
             for number, raw in enumerate(stream, 1):
                 yield number, _decode(raw.removeprefix(BOM) if number == 1 else raw, path, number)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _cut_short(path, number + 1) from error
-
-
-def decoded(raw: bytes, path: Path, number: int) -> str:
-    """Return line ``number`` of a UTF-8 file without its end; "" for a blank one.
-
-    Raises:
-        PanglotError: It is not UTF-8.
-    """
-    line = _decode(raw.removeprefix(BOM) if number == 1 else raw, path, number)
-    return line.rstrip("\r\n") if line.strip() else ""
+        raise cut_short(path, number + 1) from error
 
 
 def read_bytes(path: Path) -> bytes:
@@ -70,10 +67,10 @@ def read_bytes(path: Path) -> bytes:
             while piece := stream.read(1 << 22):
                 pieces.append(piece)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _cut_short(path, b"".join(pieces).count(b"\n") + 1) from error
+        raise cut_short(path, b"".join(pieces).count(b"\n") + 1) from error
     raw = b"".join(pieces).removeprefix(BOM)
     if not raw.strip():
-        raise _empty(path)
+        raise empty_file(path)
     return raw
 
 
@@ -87,7 +84,7 @@ def read_text(path: Path) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise _not_utf8(path, raw.count(b"\n", 0, error.start) + 1, error) from error
+        raise not_utf8(path, raw.count(b"\n", 0, error.start) + 1, error) from error
 
 
 def read_json(path: Path) -> object:
@@ -119,56 +116,51 @@ def parse_json(text: str, path: Path, line: int | None = None) -> object:
 
 
 def opened(path: Path) -> IO[bytes]:
-    """Open a file, plain or gzipped.
+    """Open a file, plain or gzipped, whatever its name.
 
     Raises:
         PanglotError: It cannot be read.
     """
     try:
         stream = path.open("rb")
+        # Peeking takes nothing away, so that a pipe can be read too.
+        if stream.peek(2)[:2] != _GZIP:
+            return stream
+        stream.close()
+        return cast("IO[bytes]", gzip.open(path))
     except OSError as error:
         raise PanglotError(
             f"cannot read: {error.strerror or error}", file=path, hint="check the path and its permissions"
         ) from error
-    if stream.peek(2)[:2] == b"\x1f\x8b":
-        return cast("IO[bytes]", _Gzip(stream))
-    return stream
-
-
-class _Gzip(gzip.GzipFile):
-    """A gzip reader that closes the file below it too."""
-
-    def __init__(self, below: IO[bytes]) -> None:
-        super().__init__(fileobj=below, mode="rb")
-        self._below = below
-
-    def close(self) -> None:
-        super().close()
-        self._below.close()
 
 
 def _decode(raw: bytes, path: Path, line: int) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
-        raise _not_utf8(path, line, error) from error
+        raise not_utf8(path, line, error) from error
 
 
-def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> PanglotError:
-    code = "UTF-16" if error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "ISO-8859-1"
-    return PanglotError(
-        f"not UTF-8 (byte 0x{error.object[error.start]:02x})",
-        file=path,
-        line=line,
-        hint=f"save it as UTF-8, e.g. `iconv -f {code} -t UTF-8`",
-    )
+def not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> PanglotError:
+    """Return the error for bytes that are not UTF-8, with a hint that names the encoding in which they make sense."""
+    raw = error.object
+    hint = "convert it to UTF-8"
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\x00" in raw:
+        hint = "it looks like UTF-16, so convert the file, e.g. `iconv -f UTF-16 -t UTF-8`"
+    else:
+        with contextlib.suppress(UnicodeDecodeError):
+            raw.decode("cp1252")
+            hint = "it could be Windows-1252, so convert it, e.g. `iconv -f WINDOWS-1252 -t UTF-8`"
+    return PanglotError(f"not UTF-8 (byte 0x{raw[error.start]:02x})", file=path, line=line, hint=hint)
 
 
-def _cut_short(path: Path, line: int) -> PanglotError:
+def cut_short(path: Path, line: int) -> PanglotError:
+    """Return the error for gzip data that end too soon or are damaged."""
     return PanglotError("the gzip data are damaged or cut short", file=path, line=line, hint="fetch the file again")
 
 
-def _empty(path: Path) -> PanglotError:
+def empty_file(path: Path) -> PanglotError:
+    """Return the error for a file without any content."""
     return PanglotError("the file is empty", file=path, hint="fetch or write it again")
 
 
@@ -239,3 +231,57 @@ def read_xml(path: Path) -> Element:
     except ParseError as error:
         hint = "correct it or download it again"
         raise PanglotError(f"not XML: {error}", file=path, line=error.position[0], hint=hint) from error
+
+
+def parquet_records(
+    path: Path,
+    needed: tuple[str, ...],
+    optional: tuple[str, ...] = (),
+    *,
+    only: tuple[str, Callable[[str], bool]] | None = None,
+) -> Iterator[dict[str, object]]:
+    """Yield the rows of a Parquet file with the columns ``needed``, and those of ``optional`` that it has.
+
+    ``only`` is a column and a function that says which of its values to keep. Other rows are never made into objects.
+
+    Raises:
+        PanglotError: The file is not Parquet, or a needed column is missing.
+    """
+    for batch in parquet_batches(path, needed, optional):
+        if only is not None:
+            column, accepts = only
+            values = batch[column].unique()
+            accepted = [value for value in values.to_pylist() if accepts(str(value))]
+            batch = batch.filter(_pc.is_in(batch[column], pa.array(accepted, values.type)))  # noqa: PLW2901
+        yield from batch.to_pylist()
+
+
+def parquet_batches(
+    path: Path, needed: tuple[str, ...], optional: tuple[str, ...] | None = ()
+) -> Iterator[pa.RecordBatch]:
+    """Yield the same rows as columns, some thousand at a time. With ``optional`` None they have all columns.
+
+    Raises:
+        PanglotError: As :func:`parquet_records`.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            for column in needed:
+                if column not in names:
+                    raise PanglotError(
+                        f"no such column (there are: {', '.join(names)})",
+                        file=path,
+                        field=column,
+                        hint="rename or add the column",
+                    )
+            columns = names if optional is None else [*needed, *(name for name in optional if name in names)]
+            yield from file.iter_batches(batch_size=8192, columns=columns)
+    except (pa.ArrowException, OSError) as error:
+        raise PanglotError(
+            f"not a readable Parquet file: {str(error).splitlines()[0]}",
+            file=path,
+            hint="write or fetch it again",
+        ) from error

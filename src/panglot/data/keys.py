@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Hashable, Iterable
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -179,38 +180,33 @@ T = TypeVar("T", bound=Hashable)
 
 
 class DisjointSets(Generic[T]):
-    """Disjoint sets; a set is called by its member that was seen first.
+    """Disjoint sets of anything hashable. A set is called by its member that was seen first.
 
-    >>> ties = DisjointSets[str]()
-    >>> ties.join(["a", "b"])
-    >>> ties.join(["c", "b"])
-    >>> ties.first("c"), ties.first("alone")
+    >>> sets = DisjointSets[str]()
+    >>> sets.join(["a", "b"])
+    >>> sets.join(["c", "b"])
+    >>> sets.first("c"), sets.first("alone")
     ('a', 'alone')
     """
 
     def __init__(self) -> None:
-        self._parent: dict[T, T] = {}
-        self._order: dict[T, int] = {}
+        self._number: dict[T, int] = {}
+        self._pairs: list[tuple[int, int]] = []
+        self._firsts: list[T] = []
 
     def join(self, members: Iterable[T]) -> None:
         """Put all ``members`` into one set."""
-        first: T | None = None
-        for member in members:
-            root = self.first(member)
-            if first is None or root == first:
-                first = root
-            else:
-                low, high = sorted((first, root), key=self._order.__getitem__)
-                self._parent[high] = low
-                first = low
+        numbers = [self._number.setdefault(member, len(self._number)) for member in members]
+        self._pairs += itertools.pairwise(numbers)
+        self._firsts = []
 
     def first(self, member: T) -> T:
-        """Return the member of this one's set that was seen first; an unseen one starts a set of its own."""
-        parent = self._parent
-        if member not in parent:
-            parent[member] = member
-            self._order[member] = len(self._order)
-        while parent[member] != member:
-            parent[member] = parent[parent[member]]
-            member = parent[member]
-        return member
+        """Return the member of this one's set that was seen first. A member that was never seen is alone."""
+        if member not in self._number:
+            return member
+        if not self._firsts:
+            pairs = np.array(self._pairs, np.int32).reshape(-1, 2)
+            members = list(self._number)
+            smallest = smallest_together(len(members), pairs[:, 0], pairs[:, 1])
+            self._firsts = [members[number] for number in smallest.tolist()]
+        return self._firsts[self._number[member]]

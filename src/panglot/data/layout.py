@@ -1,8 +1,8 @@
-"""Where every row of a file goes in a collection: groups, equal passages and their ties, joined as numbers."""
+"""Decide where each row goes in a collection, from numbers alone: groups, equal passages, and rows that disagree."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,40 +24,190 @@ from panglot.data.keys import (
 
 Bools = npt.NDArray[np.bool_]
 
+# Why a row cannot stay: its id, question or passage is not that of an earlier row, or nothing answers its question.
+ID, QUESTION, PASSAGE, UNANSWERED = range(4)
 
-@dataclass
-class Rows:
-    """What is known of the rows of all files without their texts, an entry a row.
+
+@dataclass(frozen=True)
+class RowIndex:
+    """What must be known of rows to join them, without their texts: an entry per row.
 
     Attributes:
-        group: Keys of the groups' names; of no meaning where there is none.
-        grouped: Whether a group is named.
-        language: Index into a list of languages; −1: there is no such language.
+        group: Keys of the groups' names, without meaning where there is none.
+        in_group: Whether the row names a group.
+        language: Index into a list of languages.
         question: 64 bits of each question's key.
-        asks: Whether there is a question.
+        has_question: Whether there is a question.
         passage: Keys of the passages.
-        says: Whether there is a passage.
+        has_passage: Whether there is a passage.
         ids: Keys of the rows' own ids, an entry for each of ``id_rows``.
-        id_rows: The rows that have one.
+        id_rows: The rows that have an id.
     """
 
     group: Keys
-    grouped: Bools
+    in_group: Bools
     language: npt.NDArray[np.int16]
     question: npt.NDArray[np.int64]
-    asks: Bools
+    has_question: Bools
     passage: Keys
-    says: Bools
+    has_passage: Bools
     ids: Keys
     id_rows: Ints32
 
+    def group_numbers(self) -> Ints32:
+        """Number the groups in the order of their first rows. A row without a name is a group of its own."""
+        first = np.arange(len(self.in_group), dtype=np.int32)
+        named = np.flatnonzero(self.in_group).astype(np.int32)
+        first[named] = named[first_of(self.group[named])]
+        return ranks(first)
 
-class Conflict(NamedTuple):
-    """The first row that cannot stay, with the row that it does not agree with, if there is one."""
+    def keep(self, stays: Bools) -> RowIndex:
+        """Return the index of the marked rows, whose ids have been compared and are dropped."""
+        none = np.empty(0, np.int32)
+        return replace(
+            self, group=self.group[stays], in_group=self.in_group[stays], language=self.language[stays],
+            question=self.question[stays], has_question=self.has_question[stays], passage=self.passage[stays],
+            has_passage=self.has_passage[stays], ids=self.ids[none], id_rows=none,
+        )  # fmt: skip
 
-    row: int
-    what: str
-    other: int = -1
+
+class RowIndexBuilder:
+    """Collect row keys without keeping the texts: some 60 bytes per row.
+
+    Attributes:
+        codes: The languages met, in order. :attr:`RowIndex.language` are places in it.
+        size: The number of rows.
+        test_only: Whether any row says that it comes from a test set.
+    """
+
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+        self.size = 0
+        self.test_only = False
+        self._keys: dict[str, list[Keys]] = {name: [] for name in ("group", "passage", "id")}
+        self._questions: list[npt.NDArray[np.int64]] = [np.empty(0, np.int64)]
+        self._valid: dict[str, list[Bools]] = {name: [np.empty(0, bool)] for name in ("group", "question", "passage")}
+        self._languages: list[npt.NDArray[np.int16]] = [np.empty(0, np.int16)]
+        self._id_rows: list[Ints32] = [np.empty(0, np.int32)]
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Add a batch of :data:`panglot.data.rows.ROWS`."""
+        for name, parts in self._valid.items():
+            parts.append(batch[name].is_valid().to_numpy(zero_copy_only=False))
+        for name in ("group", "passage"):
+            self._keys[name].append(keys(batch[name].fill_null("")))
+        self._questions.append(keys(batch["question"].fill_null("")).wide)
+        id_rows = np.flatnonzero(batch["id"].is_valid().to_numpy(zero_copy_only=False)).astype(np.int32)
+        if len(id_rows):
+            self._keys["id"].append(keys(batch["id"].drop_null()))
+            self._id_rows.append(id_rows + np.int32(self.size))
+        language = batch["language"].dictionary_encode()
+        batch_codes = language.dictionary.to_pylist()
+        self.codes += [code for code in batch_codes if code not in self.codes]
+        places = np.array([self.codes.index(code) for code in batch_codes], np.int16)
+        self._languages.append(places[language.indices.to_numpy()])
+        self.test_only |= bool(pc.any(batch["test_only"]).as_py())
+        self.size += batch.num_rows
+
+    def build(self) -> RowIndex:
+        """Return the index of all rows, and forget them."""
+        valid = {name: np.concatenate(parts) for name, parts in self._valid.items()}
+        index = RowIndex(
+            group=concatenated(self._keys["group"]),
+            in_group=valid["group"],
+            language=np.concatenate(self._languages),
+            question=np.concatenate(self._questions),
+            has_question=valid["question"],
+            passage=concatenated(self._keys["passage"]),
+            has_passage=valid["passage"],
+            ids=concatenated(self._keys["id"]),
+            id_rows=np.concatenate(self._id_rows),
+        )
+        for parts in (*self._keys.values(), *self._valid.values(), self._questions, self._languages, self._id_rows):
+            parts.clear()
+        return index
+
+
+class Conflicts(NamedTuple):
+    """Rows that cannot stay.
+
+    Attributes:
+        row: Each of them, rising.
+        reason: :data:`ID`, :data:`QUESTION`, :data:`PASSAGE` or :data:`UNANSWERED`.
+        other: For an id, the row that had it before, else −1.
+    """
+
+    row: Ints32
+    reason: npt.NDArray[np.int8]
+    other: Ints32
+
+
+def conflicts(index: RowIndex, group: Ints32) -> Conflicts:
+    """Return the rows that must go so that the others make a collection.
+
+    Of rows with one id, of questions of one group and language that differ, and of such passages, the first row stays.
+    Then rows go whose group has a question and no passage.
+    """
+    # Only rows that share an id or a version with a row that differs are looked at one by one.
+    found = _disagreements(index, group, np.flatnonzero(_suspects(index, group)))
+    stays = np.ones(len(index.in_group), bool)
+    stays[[row for row, _, _ in found]] = False
+    answered = np.zeros(int(group.max(initial=-1)) + 1, bool)
+    answered[group[stays & index.has_passage]] = True
+    unanswered = np.flatnonzero(stays & index.has_question & ~index.has_passage & ~answered[group])
+    found += [(row, UNANSWERED, -1) for row in unanswered.tolist()]
+    rows = np.array(sorted(found), np.int64).reshape(-1, 3)
+    return Conflicts(rows[:, 0].astype(np.int32), rows[:, 1].astype(np.int8), rows[:, 2].astype(np.int32))
+
+
+def _suspects(index: RowIndex, group: Ints32) -> Bools:
+    suspects = np.zeros(len(index.in_group), bool)
+    first = first_of(index.ids)
+    repeated = np.zeros(len(first), bool)
+    repeated[first[first != np.arange(len(first), dtype=np.int32)]] = True
+    suspects[index.id_rows[repeated[first]]] = True
+    for valid, parts in (
+        (index.has_question, (index.question,)),
+        (index.has_passage, (index.passage.wide, index.passage.check)),
+    ):
+        rows = np.flatnonzero(valid & index.in_group).astype(np.int32)
+        first = first_of_numbers(_version_numbers(rows, group, index.language))
+        differs = np.zeros(len(rows), bool)
+        for part in parts:
+            differs |= part[rows] != part[rows[first]]
+        doubtful = np.zeros(len(rows), bool)
+        doubtful[first[differs]] = True
+        suspects[rows[doubtful[first]]] = True
+    return suspects
+
+
+def _disagreements(index: RowIndex, group: Ints32, suspects: npt.NDArray[np.int64]) -> list[tuple[int, int, int]]:
+    """Return ``(row, reason, other row)`` of each suspect that does not agree with one before it that stays."""
+    row_of_id: dict[tuple[int, int], int] = {}
+    versions: dict[tuple[int, int, int], tuple[int, int]] = {}
+    found: list[tuple[int, int, int]] = []
+    places = np.searchsorted(index.id_rows, suspects)
+    for row, place in zip(suspects.tolist(), places.tolist(), strict=True):
+        key = None
+        if place < len(index.id_rows) and index.id_rows[place] == row:
+            key = int(index.ids.wide[place]), int(index.ids.check[place])
+            if key in row_of_id:
+                found.append((row, ID, row_of_id[key]))
+                continue
+        own: dict[tuple[int, int, int], tuple[int, int]] = {}
+        if index.in_group[row]:
+            version = int(group[row]), int(index.language[row])
+            if index.has_question[row]:
+                own[*version, QUESTION] = int(index.question[row]), 0
+            if index.has_passage[row]:
+                own[*version, PASSAGE] = int(index.passage.wide[row]), int(index.passage.check[row])
+        if differing := [version for version, text in own.items() if versions.get(version, text) != text]:
+            found.append((row, differing[0][2], -1))
+            continue
+        versions |= own
+        if key is not None:
+            row_of_id[key] = row
+    return found
 
 
 @dataclass(frozen=True)
@@ -81,7 +231,7 @@ class Layout:
     answers: Ints32
 
     def judgements(self, start: int, end: int) -> tuple[Ints32, Ints32]:
-        """Return the relevant pairs ``(questions, passages)`` of a stretch of questions."""
+        """Return the relevant pairs ``(questions, passages)`` of some successive questions."""
         group = self.group[start:end]
         first = self.starts[group]
         counts = self.starts[group + 1] - first
@@ -91,224 +241,42 @@ class Layout:
         return question, self.answers[place]
 
 
-def laid_out(rows: Rows) -> Layout | Conflict:
-    """Return where rows go, as :func:`panglot.data.rows.collect` puts them, or the first that cannot go anywhere."""
-    group = group_numbers(rows)
-    clashes = list(_clashes(rows, group))
-    if clashes:
-        return min(clashes, key=lambda clash: (clash.row, ("id", "language", "question", "passage").index(clash.what)))
+def layout(index: RowIndex, group: Ints32) -> Layout:
+    """Return where rows go that have no :func:`conflicts`.
+
+    Rows of one group are versions of one question and of one passage: any of its questions is answered by any of its
+    passages. A group without a question only enlarges the pool. Equal passages of one language are one passage, and
+    tie the passages of the groups that share it: these get the group of the first of them.
+    """
     count = int(group.max(initial=-1)) + 1
-    answered = np.zeros(count, bool)
-    answered[group[rows.says]] = True
-    lone = np.flatnonzero(rows.asks & ~answered[group])
-    if len(lone):
-        return Conflict(int(lone[group[lone] == group[lone].min()][0]), "unanswered")
-    questions = _versions(rows.asks, group, rows.language)
-    versions = _versions(rows.says, group, rows.language)
-    of_version = group[versions]
+    questions = _versions(index.has_question, group, index.language)
+    versions = _versions(index.has_passage, group, index.language)
+    group_of_version = group[versions]
     starts = np.zeros(count + 1, np.int32)
-    np.cumsum(np.bincount(of_version, minlength=count), out=starts[1:])
-    first = first_of(in_language(rows.passage[versions], rows.language[versions]))
+    np.cumsum(np.bincount(group_of_version, minlength=count), out=starts[1:])
+    first = first_of(in_language(index.passage[versions], index.language[versions]))
     answers = ranks(first)
     passages = versions[first == np.arange(len(first), dtype=np.int32)]
     del first
-    neighbours = of_version[1:] == of_version[:-1]
+    neighbours = group_of_version[1:] == group_of_version[:-1]
     together = smallest_together(len(passages), answers[:-1][neighbours], answers[1:][neighbours])
     return Layout(questions, passages, passages[together], group[questions], starts, answers)
 
 
-def group_numbers(rows: Rows) -> Ints32:
-    """Number the groups in the order of their first rows; a row without a name is a group of its own."""
-    first = np.arange(len(rows.grouped), dtype=np.int32)
-    named = np.flatnonzero(rows.grouped).astype(np.int32)
-    first[named] = named[first_of(rows.group[named])]
-    return ranks(first)
-
-
-def _clashes(rows: Rows, group: Ints32) -> list[Conflict]:
-    found: list[Conflict] = []
-    first = first_of(rows.ids)
-    again = np.flatnonzero(first != np.arange(len(first), dtype=np.int32))
-    if len(again):
-        found.append(Conflict(int(rows.id_rows[again[0]]), "id", int(rows.id_rows[first[again[0]]])))
-    unknown = np.flatnonzero(rows.language < 0)
-    if len(unknown):
-        found.append(Conflict(int(unknown[0]), "language"))
-    for what, there in (("question", rows.asks), ("passage", rows.says)):
-        held = np.flatnonzero(there & (rows.language >= 0)).astype(np.int32)
-        before = held[first_of_numbers(version_numbers(held, group, rows.language))]
-        if what == "question":
-            other = rows.question[held] != rows.question[before]
-        else:
-            other = (rows.passage.wide[held] != rows.passage.wide[before]) | (
-                rows.passage.check[held] != rows.passage.check[before]
-            )
-        if other.any():
-            place = int(other.argmax())
-            found.append(Conflict(int(held[place]), what, int(before[place])))
-    return found
-
-
-def version_numbers(held: Ints32, group: Ints32, language: npt.NDArray[np.int16]) -> npt.NDArray[np.int64]:
-    """Return a number for the group and language of each of some rows."""
-    numbers = group[held].astype(np.int64)
+def _version_numbers(rows: Ints32, group: Ints32, language: npt.NDArray[np.int16]) -> npt.NDArray[np.int64]:
+    """Return one number for the group and language of each of some rows."""
+    numbers = group[rows].astype(np.int64)
     numbers *= int(language.max(initial=0)) + 1
-    numbers += language[held]
+    numbers += language[rows]
     return numbers
 
 
-def _versions(there: Bools, group: Ints32, language: npt.NDArray[np.int16]) -> Ints32:
+def _versions(valid: Bools, group: Ints32, language: npt.NDArray[np.int16]) -> Ints32:
     """Return the first row of each group and language that has a text, group by group, in the order of the rows."""
-    held = np.flatnonzero(there).astype(np.int32)
-    first = first_of_numbers(version_numbers(held, group, language))
-    held = held[first == np.arange(len(first), dtype=np.int32)]
-    mine = group[held]
-    # Files mostly have their groups one after the other.
-    return held if (mine[:-1] <= mine[1:]).all() else held[np.argsort(mine, kind="stable")]
-
-
-class RowIndexBuilder:
-    """Rows so far, some 60 bytes each.
-
-    Attributes:
-        codes: The languages met, in order; :attr:`Rows.language` has their places.
-        size: The number of rows.
-        test_only: Whether any row says that it comes from a test set.
-    """
-
-    def __init__(self) -> None:
-        self.codes: list[str] = []
-        self.size = 0
-        self.test_only = False
-        self._keys: dict[str, list[Keys]] = {name: [] for name in ("group", "passage", "id")}
-        self._questions: list[npt.NDArray[np.int64]] = []
-        self._there: dict[str, list[npt.NDArray[np.bool_]]] = {name: [] for name in ("group", "question", "passage")}
-        self._languages: list[npt.NDArray[np.int16]] = []
-        self._with_id: list[npt.NDArray[np.int32]] = []
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        """Take a batch of :data:`panglot.data.chunks.ROWS`."""
-        for name, found in self._there.items():
-            found.append(batch[name].is_valid().to_numpy(zero_copy_only=False))
-        for name in ("group", "passage"):
-            self._keys[name].append(keys(batch[name].fill_null("")))
-        self._questions.append(keys(batch["question"].fill_null("")).wide)
-        with_id = np.flatnonzero(batch["id"].is_valid().to_numpy(zero_copy_only=False)).astype(np.int32)
-        if len(with_id):
-            self._keys["id"].append(keys(batch["id"].drop_null()))
-            self._with_id.append(with_id + np.int32(self.size))
-        spoken = batch["language"].dictionary_encode()
-        spelled = spoken.dictionary.to_pylist()
-        self.codes += [code for code in spelled if not code.startswith("?") and code not in self.codes]
-        place = {code: number for number, code in enumerate(self.codes)}
-        self._languages.append(np.array([place.get(code, -1) for code in spelled], np.int16)[spoken.indices.to_numpy()])
-        self.test_only |= bool(pc.any(batch["test_only"]).as_py())
-        self.size += batch.num_rows
-
-    def rows(self) -> Rows:
-        """Return what is known of all of them; what was gathered is gone."""
-        nothing = np.empty(0, bool)
-        there = {name: np.concatenate([nothing, *found]) for name, found in self._there.items()}
-        rows = Rows(
-            group=concatenated(self._keys["group"]),
-            grouped=there["group"],
-            language=np.concatenate([np.empty(0, np.int16), *self._languages]),
-            question=np.concatenate([np.empty(0, np.int64), *self._questions]),
-            asks=there["question"],
-            passage=concatenated(self._keys["passage"]),
-            says=there["passage"],
-            ids=concatenated(self._keys["id"]),
-            id_rows=np.concatenate([np.empty(0, np.int32), *self._with_id]),
-        )
-        for held in (*self._keys.values(), *self._there.values(), self._questions, self._languages, self._with_id):
-            held.clear()
-        return rows
-
-
-#: Why a row cannot stay: its id, question or passage is not that of an earlier row; or nothing answers it.
-ID, QUESTION, PASSAGE, UNANSWERED = range(4)
-
-
-class Disagreements(NamedTuple):
-    """Rows that go.
-
-    Attributes:
-        row: Each of them, rising.
-        why: One of the reasons above.
-        other: For an id, the row that had it before; else −1.
-    """
-
-    row: Ints32
-    why: npt.NDArray[np.int8]
-    other: Ints32
-
-
-def disagreements(rows: Rows) -> Disagreements:
-    """Return the rows that :func:`panglot.data.validate.sieve` drops for what binds lines together.
-
-    Of rows that do not agree the first one stays. Only those that share an id or a version with a row that differs
-    are looked at one by one.
-    """
-    group = group_numbers(rows)
-    suspects = _suspects(rows, group)
-    found = list(_one_by_one(rows, group, np.flatnonzero(suspects)))
-    stays = np.ones(len(rows.grouped), bool)
-    stays[[row for row, _, _ in found]] = False
-    answered = np.zeros(int(group.max(initial=-1)) + 1, bool)
-    answered[group[stays & rows.says]] = True
-    lone = np.flatnonzero(stays & rows.asks & ~rows.says & ~answered[group])
-    row = np.array([row for row, _, _ in found], np.int32)
-    row = np.concatenate([row, lone.astype(np.int32)])
-    why = np.concatenate([np.array([why for _, why, _ in found], np.int8), np.full(len(lone), UNANSWERED, np.int8)])
-    other = np.concatenate([np.array([other for _, _, other in found], np.int32), np.full(len(lone), -1, np.int32)])
-    order = np.argsort(row)
-    return Disagreements(row[order], why[order], other[order])
-
-
-def _suspects(rows: Rows, group: Ints32) -> npt.NDArray[np.bool_]:
-    suspects = np.zeros(len(rows.grouped), bool)
-    first = first_of(rows.ids)
-    again = np.zeros(len(first), bool)
-    again[first[first != np.arange(len(first), dtype=np.int32)]] = True
-    suspects[rows.id_rows[again[first]]] = True
-    for there, wide, check in (
-        (rows.asks, rows.question, None),
-        (rows.says, rows.passage.wide, rows.passage.check),
-    ):
-        held = np.flatnonzero(there & rows.grouped).astype(np.int32)
-        first = first_of_numbers(version_numbers(held, group, rows.language))
-        differs = wide[held] != wide[held[first]]
-        if check is not None:
-            differs |= check[held] != check[held[first]]
-        doubtful = np.zeros(len(held), bool)
-        doubtful[first[differs]] = True
-        suspects[held[doubtful[first]]] = True
-    return suspects
-
-
-def _one_by_one(rows: Rows, group: Ints32, suspects: npt.NDArray[np.int64]) -> list[tuple[int, int, int]]:
-    ids: dict[tuple[int, int], int] = {}
-    versions: dict[tuple[int, int, int], tuple[int, int]] = {}
-    found: list[tuple[int, int, int]] = []
-    place = np.searchsorted(rows.id_rows, suspects)
-    for row, at in zip(suspects.tolist(), place.tolist(), strict=True):
-        key = None
-        if at < len(rows.id_rows) and rows.id_rows[at] == row:
-            key = int(rows.ids.wide[at]), int(rows.ids.check[at])
-            if key in ids:
-                found.append((row, ID, ids[key]))
-                continue
-        mine: dict[tuple[int, int, int], tuple[int, int]] = {}
-        if rows.grouped[row]:
-            version = int(group[row]), int(rows.language[row])
-            if rows.asks[row]:
-                mine[*version, QUESTION] = int(rows.question[row]), 0
-            if rows.says[row]:
-                mine[*version, PASSAGE] = int(rows.passage.wide[row]), int(rows.passage.check[row])
-        if clash := [version for version, text in mine.items() if versions.get(version, text) != text]:
-            found.append((row, clash[0][2], -1))
-            continue
-        versions |= mine
-        if key is not None:
-            ids[key] = row
-    return found
+    rows = np.flatnonzero(valid).astype(np.int32)
+    first = first_of_numbers(_version_numbers(rows, group, language))
+    rows = rows[first == np.arange(len(first), dtype=np.int32)]
+    group_of_row = group[rows]
+    # Files mostly have their groups one after the other, and then a sort is not needed.
+    in_order = (group_of_row[:-1] <= group_of_row[1:]).all()
+    return rows if in_order else rows[np.argsort(group_of_row, kind="stable")]

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.data.arrow import walk
-from panglot.data.cache import kept
+from panglot.data.cache import cached_subset
 from panglot.data.collection import Collection
 from panglot.data.grams import Matches, Texts, grams
 from panglot.data.keys import Ints32, Keys, concatenated, first_of, keys, numbered
@@ -207,7 +207,7 @@ def leave_out(
 def without(training: Collection, found: Sequence[Shared]) -> tuple[Collection, tuple[Overlap, ...]]:
     """Return the training set without what it shares with test sets, and what that was; as :func:`leave_out`."""
     questions, passages, overlaps = verdict(training, found)
-    return kept(training, ~questions, ~passages), overlaps
+    return cached_subset(training, ~questions, ~passages), overlaps
 
 
 def verdict(training: Collection, found: Sequence[Shared]) -> RemovalMask:

@@ -1,4 +1,4 @@
-"""Rows read and checked by Ray Data's workers, for :func:`panglot.data.ingest.prepare`."""
+"""Read and check rows in Ray Data's workers, for :func:`panglot.data.ingest.ingest`."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ import json
 import logging
 import os
 from collections.abc import Generator, Iterable, Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot.data.chunks import ROWS, checked, chunks, is_table
 from panglot.data.files import opened
-from panglot.data.ingest import Chunks
+from panglot.data.ingest import Reader
+from panglot.data.rows import ROWS, Piece, RowError, check_lines, is_parquet, read_pieces, to_batch
 
 _STRETCH = 1 << 23
 
 
 @contextlib.contextmanager
-def started(processors: int | None = None) -> Generator[Chunks]:
-    """Yield what reads a file of rows in Ray's workers, for ``prepare(read=…)``; the result is the same to the byte.
+def started(processors: int | None = None) -> Generator[Reader]:
+    """Yield what reads a file of rows in Ray's workers, for ``ingest(read=…)``; the result is the same to the byte.
 
     A plain file of JSON lines goes to the workers in stretches; a gzipped one, and one of Parquet, to one worker each.
     Ray is started if it is not running, and stopped afterwards in that case.
@@ -87,29 +88,19 @@ def cluster(address: str, purpose: str, processors: int | None = None) -> Genera
             ray.shutdown()
 
 
-def _read(path: Path) -> Iterator[pa.RecordBatch]:
-    """Yield what :func:`panglot.data.chunks.chunks` yields, in its order, and raise what it raises."""
+def _read(path: Path) -> Iterator[Piece]:
+    """Yield the rows that :func:`panglot.data.rows.read_pieces` yields, in its order, and raise what it raises."""
     import ray.data
 
     tasks = ray.data.from_items([{"task": json.dumps(task)} for task in _tasks(path)])
-    # A table is a task; rows leave the workers as Arrow, and are never made into objects here.
-    done = tasks.map_batches(_done, batch_size=1, batch_format="pyarrow")
-    yield from _told(done.iter_batches(batch_size=None, batch_format="pyarrow"))
-
-
-def _told(tables: Iterable[Any]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows in tables of done tasks; raise the first mistake among them."""
-    for table in tables:
-        failed = table["error"].drop_null()
-        yield from table.filter(table["error"].is_null()).select(ROWS.names).cast(ROWS).to_batches()
-        if len(failed):
-            told: dict[str, Any] = json.loads(failed[0].as_py())
-            raise PanglotError(told.pop("problem"), **told)
+    # Rows leave the workers as Arrow, and are never made into objects here.
+    done = tasks.map_batches(_do, batch_size=1, batch_format="pyarrow")
+    yield from _pieces(done.iter_batches(batch_size=None, batch_format="pyarrow"))
 
 
 def _tasks(path: Path) -> Iterator[dict[str, Any]]:
     with opened(path) as stream:
-        if isinstance(stream, gzip.GzipFile) or is_table(path):
+        if isinstance(stream, gzip.GzipFile) or is_parquet(path):
             yield {"path": str(path), "start": -1}
             return
         line = start = 0
@@ -122,29 +113,40 @@ def _tasks(path: Path) -> Iterator[dict[str, Any]]:
             yield {"path": str(path), "start": -1}
 
 
-def _done(tasks: pa.Table) -> Iterator[pa.Table]:
-    """Do some tasks; a user's mistake comes back as a row of its own, since Ray would wrap it."""
+def _do(tasks: pa.Table) -> Iterator[pa.Table]:
+    """Do some tasks. What is wrong comes back in rows of its own, since Ray would wrap an exception."""
     schema = ROWS.append(pa.field("error", pa.string()))
     for text in tasks["task"].to_pylist():
         task = json.loads(text)
-        path = Path(task["path"])
+        errors: list[str] = []
         try:
-            for batch in _batches(path, task):
-                yield pa.table([*batch.columns, pa.nulls(batch.num_rows, pa.string())], schema=schema)
-        except PanglotError as error:
-            told = {"problem": error.problem, "file": str(error.file), "line": error.line, "field": error.field,
-                    "hint": error.hint}  # fmt: skip
-            nothing = [pa.nulls(1, field.type) for field in ROWS]
-            yield pa.table([*nothing, pa.array([json.dumps(told)])], schema=schema)
+            for piece in _task_pieces(Path(task["path"]), task):
+                errors += [json.dumps(asdict(error)) for error in piece.errors]
+                yield pa.table([*piece.rows.columns, pa.nulls(piece.rows.num_rows, pa.string())], schema=schema)
+        except PanglotError as error:  # The file as a whole cannot be read.
+            errors.append(json.dumps({**asdict(RowError.of(error)), "line": -1}))
+        if errors:
+            yield pa.table([*(pa.nulls(len(errors), field.type) for field in ROWS), pa.array(errors)], schema=schema)
 
 
-def _batches(path: Path, task: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+def _task_pieces(path: Path, task: dict[str, Any]) -> Iterator[Piece]:
     if task["start"] < 0:
-        yield from chunks(path)
+        yield from read_pieces(path)
         return
     with path.open("rb") as file:
         file.seek(task["start"])
         data = file.read(task["size"])
-    if task["line"] == 1:
-        data = data.removeprefix(b"\xef\xbb\xbf")
-    yield checked(data, task["line"], path)
+    yield check_lines(data, task["line"], path)
+
+
+def _pieces(tables: Iterable[pa.Table]) -> Iterator[Piece]:
+    """Yield the rows and errors in tables of done tasks."""
+    for table in tables:
+        errors = [RowError(**json.loads(text)) for text in table["error"].drop_null().to_pylist()]
+        rows = table.filter(table["error"].is_null()).select(ROWS.names).cast(ROWS)
+        yield from (Piece(batch) for batch in rows.to_batches())
+        fatal = errors.pop() if errors and errors[-1].line < 0 else None
+        if errors:
+            yield Piece(to_batch([]), errors)
+        if fatal is not None:
+            raise replace(fatal, line=0).error()

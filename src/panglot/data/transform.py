@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.data.arrow import walk
-from panglot.data.cache import kept
+from panglot.data.cache import cached_subset
 from panglot.data.collection import Collection, marked, pc
 from panglot.data.keys import (
     Ints32,
@@ -62,7 +62,7 @@ def hold_out(collection: Collection, share: float, seed: int) -> tuple[Collectio
     question_block, passage_block = blocks(collection)
     chosen = _chosen(collection.name, question_block, passage_block, share, seed)
     dev = chosen[question_block], chosen[passage_block]
-    return kept(collection, ~dev[0], ~dev[1]), kept(collection, *dev)
+    return cached_subset(collection, ~dev[0], ~dev[1]), cached_subset(collection, *dev)
 
 
 def sample(collection: Collection, share: float, seed: int) -> Collection:
@@ -77,7 +77,7 @@ def sample(collection: Collection, share: float, seed: int) -> Collection:
     asked[question_block] = True
     chance = np.random.default_rng((seed, 1)).random(len(chosen))
     stays = np.where(asked, chosen, chance < share)
-    return kept(collection, chosen[question_block], stays[passage_block])
+    return cached_subset(collection, chosen[question_block], stays[passage_block])
 
 
 def joined(parts: Sequence[Collection]) -> Collection | None:

@@ -9,15 +9,16 @@ from pathlib import Path
 
 from panglot._errors import PanglotError
 from panglot.data import overlap
-from panglot.data import rows as _rows
 from panglot.data.collection import Collection
+from panglot.data.formats.detect import read_rows, row_files
 from panglot.data.overlap import shared
-from panglot.data.validate import NO_QUESTION, RowError, sieve
+from panglot.data.rows import RowError
 from panglot.datasets import registry
 from panglot.datasets.card import CARDS
 from panglot.datasets.flores import is_mojibake
 
 _EXAMPLES = 3
+_NO_QUESTION = RowError(1, "question", "no row with a question can be used", "add a question, or mend the rows")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Report:
 
     Attributes:
         name: The data set.
-        broken: What cannot be read; the set as it is cannot be used if there is any.
+        rejected: The rows that cannot be used. If there are any, the set as it is cannot be used.
         remarks: What can be read, and should be looked at.
         overlaps: What it shares with each test set.
         collection: What can be read, or None if that is nothing.
@@ -51,7 +52,7 @@ class Report:
     """
 
     name: str
-    broken: tuple[RowError, ...]
+    rejected: Sequence[RowError]
     remarks: tuple[Remark, ...]
     overlaps: tuple[overlap.Overlap, ...]
     collection: Collection | None = field(repr=False, default=None)
@@ -61,8 +62,8 @@ class Report:
 def check(name_or_path: str | Path, *, against: Sequence[str] = (), data_dir: str | Path | None = None) -> Report:
     """Read a data set and return all that is wrong with it, not the first thing alone.
 
-    JSON lines and Parquet are judged line by line (:func:`panglot.data.validate.sieve`), other forms by their reader,
-    which stops at the first fault. Then texts are looked through (:func:`remarks`) and compared with the test sets.
+    Every row is checked (:func:`read_usable`), the texts are looked through (:func:`remarks`), and they are compared
+    with the test sets.
 
     Args:
         name_or_path: As for :func:`panglot.read`.
@@ -72,9 +73,9 @@ def check(name_or_path: str | Path, *, against: Sequence[str] = (), data_dir: st
     Raises:
         PanglotError: There is no such file or set, or an unknown name in ``against``.
     """
-    collection, broken = read(name_or_path, data_dir=data_dir)
+    collection, rejected = read_usable(name_or_path, data_dir=data_dir)
     if collection is None:
-        return Report(str(name_or_path), tuple(broken), (), ())
+        return Report(str(name_or_path), rejected, (), ())
     tests: list[tuple[str, overlap.Texts]] = []
     unread: dict[str, str] = {}
     for name in against:
@@ -85,32 +86,32 @@ def check(name_or_path: str | Path, *, against: Sequence[str] = (), data_dir: st
                 raise
             unread[name] = str(error)
     found = overlap.verdict(collection, shared(collection, tests)).overlaps if tests else ()
-    return Report(collection.name, tuple(broken), tuple(remarks(collection)), found, collection, unread)
+    return Report(collection.name, rejected, tuple(remarks(collection)), found, collection, unread)
 
 
-def read(name_or_path: str | Path, *, data_dir: str | Path | None = None) -> tuple[Collection | None, list[RowError]]:
-    """Return what can be read of a data set, and what cannot.
+def read_usable(
+    name_or_path: str | Path, *, data_dir: str | Path | None = None
+) -> tuple[Collection | None, Sequence[RowError]]:
+    """Return what can be used of a data set, None if that is nothing, and the rows that cannot.
+
+    Of JSON lines and Parquet every row is checked. Other formats are read up to the first error, and then nothing of
+    them can be used.
 
     Raises:
         PanglotError: There is no such file or set.
     """
-    path = Path(name_or_path)
-    ending = path.name.removesuffix(".gz").rpartition(".")[2].lower()
-    known = str(name_or_path).partition(":")[0].partition("@")[0] in CARDS
-    if not known and path.is_file() and ending in ("jsonl", "ndjson", "parquet"):
-        rows, broken = sieve(path)
-        if not any(row.question is not None for row in rows):
-            return None, broken or [NO_QUESTION]
-        return _rows.collect(path.name.split(".", 1)[0], rows, {"candidates": "passage"}), broken
-    if not known and not path.exists():
-        return registry.read(name_or_path, data_dir=data_dir), []
+    path, is_known = Path(name_or_path), registry.is_known(str(name_or_path))
     try:
-        return registry.read(name_or_path, data_dir=data_dir), []
+        if not is_known and (files := row_files(path)):
+            found = read_rows(files, path.resolve().name if path.is_dir() else "", on_error="skip")
+            if found.collection.questions.num_rows:
+                return found
+            return None, found.rejected or [_NO_QUESTION]
+        return registry.read(name_or_path, data_dir=data_dir), ()
     except PanglotError as error:
-        if known:
+        if is_known or not path.exists():
             raise
-        where = f"{error.file}: " if error.file is not None and Path(error.file) != path else ""
-        return None, [RowError(error.line or 0, error.field or "", where + error.problem, error.hint or "")]
+        return None, [RowError.of(error)]
 
 
 def remarks(collection: Collection) -> Iterator[Remark]:

@@ -12,11 +12,10 @@ import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
-from panglot.data.files import files, objects, plain_name, read_text
+from panglot.data.files import files, objects, parquet_records, plain_name, read_text
 from panglot.data.formats.parallel import translations, versions
 from panglot.data.keys import DisjointSets
 from panglot.data.language import canonical
-from panglot.data.rows import records
 from panglot.datasets.card import DatasetSpec
 
 # Twi is Akan today, but it is a column of its own. With one code for both, the second would be lost.
@@ -45,7 +44,7 @@ def read_sib200(folder: Path, spec: DatasetSpec) -> Collection:
         return spec.wants(codes.get(raw) or codes.setdefault(raw, code_of(raw)))
 
     for path in files(folder, "*.parquet"):
-        for row in records(path, ("lang", "index_id", "split", "text"), only=("lang", wanted)):
+        for row in parquet_records(path, ("lang", "index_id", "split", "text"), only=("lang", wanted)):
             code, text = codes[str(row["lang"])], str(row["text"] or "").strip()
             if row["split"] != spec.part or not text:
                 continue

@@ -12,9 +12,10 @@ from urllib.parse import parse_qsl
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, cache_folder, digest
-from panglot.data import rows as _rows
 from panglot.data.collection import Collection
-from panglot.data.rows import records
+from panglot.data.files import parquet_records
+from panglot.data.ingest import collect
+from panglot.data.rows import FIELDS, Row, check_row
 from panglot.datasets.card import DatasetCard
 
 # The hub keeps Parquet copies of every set in this branch, also of sets that a script once made.
@@ -74,7 +75,7 @@ def convert(card: DatasetCard, snapshot: Path, folder: Path) -> None:
     rows: dict[str, list[Mapping[str, Any]]] = {}
     for path in sorted(snapshot.rglob("*.parquet")):
         place = path.relative_to(snapshot).as_posix()
-        for row in records(path, _COLUMNS):
+        for row in parquet_records(path, _COLUMNS):
             if found := pattern.match(f"{place}#{row['id']}"):
                 target = card.hub_path.format(part=_PARTS[found["split"]], **found.groupdict())
                 rows.setdefault(target, []).append(row)
@@ -130,7 +131,8 @@ def read(
         raise PanglotError("reading columns of the hub needs the `datasets` library", hint=hint) from error
     try:
         found: Any = datasets.load_dataset(repository, config, split=split, streaming=True)
-        rows = list(_select(found, columns, where, limit, repository))
+        place = Path(f"hub:{repository}")
+        rows = [(place, row) for row in _select(found, columns, where, limit, place)]
     except PanglotError:
         raise
     except Exception as error:  # each cause has its own class
@@ -138,7 +140,7 @@ def read(
         hint = "check name, config, split and network"
         raise PanglotError(f"{repository} cannot be read: {reason}", hint=hint) from error
     about = {"candidates": "passage", "source": f"hub:{repository}", "part": split}
-    return _rows.collect(name or repository.rpartition("/")[2], rows, about)
+    return collect(name or repository.rpartition("/")[2], rows, about)
 
 
 def read_name(text: str) -> Collection:
@@ -149,9 +151,9 @@ def read_name(text: str) -> Collection:
     """
     repository, _, query = text.removeprefix("hub:").partition("?")
     values = dict(parse_qsl(query, keep_blank_values=True))
-    columns = {role: values.pop(role) for role in (*_rows.FIELDS, "id") if role in values}
+    columns = {role: values.pop(role) for role in (*FIELDS, "id") if role in values}
     if wrong := sorted(set(values) - set(_SETTINGS)):
-        hint = f"choose one of {', '.join((*_rows.FIELDS, 'id', *_SETTINGS))}"
+        hint = f"choose one of {', '.join((*FIELDS, 'id', *_SETTINGS))}"
         raise PanglotError(f"unknown setting {wrong[0]!r} of a hub data set", field=wrong[0], hint=hint)
     limit = values.get("limit", "0")
     if not limit.isdecimal():
@@ -161,21 +163,20 @@ def read_name(text: str) -> Collection:
 
 
 def _select(
-    found: Iterable[Mapping[str, Any]], columns: Mapping[str, str], where: str, limit: int, repository: str
-) -> Iterator[_rows.Row]:
+    found: Iterable[Mapping[str, Any]], columns: Mapping[str, str], where: str, limit: int, place: Path
+) -> Iterator[Row]:
     for role in ("passage", "language"):
         if role not in columns:
             hint = f"add {role}=COLUMN" + (" or a language code" if role == "language" else "")
             raise PanglotError("`passage` and `language` are required", field=role, hint=hint)
     column, _, value = where.partition("=")
-    place = Path(f"hub:{repository}")
     number = 0
     for line, row in enumerate(found, 1):
         if where and str(_cell(row, column, place)) != value:
             continue
         values = {role: _cell(row, source, place) for role, source in columns.items() if role != "language"}
         values["language"] = row.get(columns["language"], columns["language"])
-        yield _rows.row(values, place, line)
+        yield check_row(values, place, line)
         number += 1
         if number == limit:
             return

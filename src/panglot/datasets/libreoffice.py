@@ -6,9 +6,8 @@ import hashlib
 from pathlib import Path
 
 from panglot.data.collection import Collection, Text
-from panglot.data.files import files
+from panglot.data.files import files, parquet_records
 from panglot.data.language import canonical
-from panglot.data.rows import records
 from panglot.datasets.card import DatasetSpec
 
 # The only English here is en-US. Other sets call it `en`, and the two must count as one language.
@@ -30,7 +29,7 @@ def read_libreoffice(folder: Path, spec: DatasetSpec) -> Collection:
     passages: list[Text] = []
     by_section: dict[str, list[str]] = {}
     for path in files(folder, "*.parquet"):
-        for row in records(path, ("group", "lang", "title", "text")):
+        for row in parquet_records(path, ("group", "lang", "title", "text")):
             code = str(row["lang"])
             language, group = canonical(_PLAIN.get(code, code)), str(row["group"])
             if spec.part != "all" and _held_out(group) != (spec.part == "test"):

@@ -142,7 +142,7 @@ def _read_known(spec: DatasetSpec, data_dir: str | Path | None) -> Collection:
         return spec.read(folder)
     options = {"name": spec.name, "candidates": spec.candidates, "context": spec.context, "about": spec.about,
                "languages": spec.languages}  # fmt: skip
-    return cache.built_once(cache.source_key(_sources(spec, folder), **options), lambda: spec.read(folder))
+    return cache.cached(cache.source_key(_sources(spec, folder), **options), lambda: spec.read(folder))
 
 
 def _locate(spec: DatasetSpec, data_dir: str | Path | None) -> tuple[DatasetSpec, Path]:

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from panglot._errors import PanglotError
-from panglot.data import rows
 from panglot.data.collection import Collection
 from panglot.data.files import files, objects, plain_name
+from panglot.data.ingest import collect
+from panglot.data.rows import Row, check_row
 from panglot.datasets.card import DatasetSpec
 
 PARTS = ("train", "dev", "test")
@@ -23,15 +24,15 @@ def read_starter(folder: Path, spec: DatasetSpec) -> Collection:
     Raises:
         PanglotError: A file is broken or has no line of that part.
     """
-    found = (row for path in files(folder, "*.jsonl") for row in _rows(path, spec.part))
-    return rows.collect(spec.name, found, spec.about)
+    rows = ((path, row) for path in files(folder, "*.jsonl") for row in _rows(path, spec.part))
+    return collect(spec.name, rows, spec.about)
 
 
-def _rows(path: Path, part: str) -> Iterator[rows.Row]:
+def _rows(path: Path, part: str) -> Iterator[Row]:
     language = plain_name(path)
     for line, values in objects(path, "group", "split", "question", "passage"):
         if values["split"] not in PARTS:
             problem = f"`split` must be one of {', '.join(PARTS)}, got {values['split']!r}"
             raise PanglotError(problem, file=path, line=line, field="split", hint="correct it")
         if part in ("all", values["split"]):
-            yield rows.row({**values, "language": language}, path, line)
+            yield check_row({**values, "language": language}, path, line)

@@ -12,10 +12,9 @@ import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
-from panglot.data.files import files
+from panglot.data.files import files, parquet_records
 from panglot.data.formats.parallel import translations, versions
 from panglot.data.language import canonical
-from panglot.data.rows import records
 from panglot.data.scripts import joins_sentences
 from panglot.datasets import flores, registry
 from panglot.datasets.card import CARDS, DatasetSpec
@@ -148,7 +147,7 @@ def read_tatoeba(folder: Path, spec: DatasetSpec) -> Collection:
     texts: list[Text] = []
     for path in files(folder, "*.parquet"):
         of_pair = "lang", lambda raw: _tatoeba_code(raw) == language
-        for row in records(path, ("lang", "eng", "text"), only=of_pair):
+        for row in parquet_records(path, ("lang", "eng", "text"), only=of_pair):
             label = f"{language}-{len(texts) // 2:04d}"
             for code, side in ((language, "text"), ("en", "eng")):
                 texts.append(Text(f"{code}:{label}", code, label, str(row[side] or "").strip()))

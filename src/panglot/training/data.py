@@ -15,17 +15,16 @@ from panglot.augment.codeswitch import Switched, reachable
 from panglot.batching.batch import Batch, Bools
 from panglot.batching.streams import DISTILL, is_english
 from panglot.batching.table import TrainingTable, source
-from panglot.data import skipping
 from panglot.data.arrow import take, walk
 from panglot.data.collection import Collection, Ints
 from panglot.data.formats.detect import selected
 from panglot.data.keys import Ints32
 from panglot.data.language import canonical
 from panglot.data.overlap import Overlap
-from panglot.data.skipping import RejectedRows
+from panglot.data.rows import RowError
 from panglot.data.transform import hold_out, joined
-from panglot.data.validate import RowError
 from panglot.datasets import registry
+from panglot.datasets.check import read_usable
 from panglot.datasets.decontaminate import guard
 from panglot.encoders.protocol import Side
 from panglot.training.switching import Switching, english_rows, told
@@ -61,7 +60,7 @@ class TrainingData:
     shared: tuple[Overlap, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
     compared: tuple[str, ...] = ()
-    broken: Mapping[str, Sequence[RowError] | RejectedRows] = field(default_factory=dict)
+    broken: Mapping[str, Sequence[RowError]] = field(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -130,7 +129,7 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
     shared: list[Overlap] = []
     unread: dict[str, str] = {}
     tests: set[str] = set()
-    broken: dict[str, Sequence[RowError] | RejectedRows] = {}
+    broken: dict[str, Sequence[RowError]] = {}
     for wish in settings.on:
         known = not Path(wish).exists()
         name, _, candidates = wish.partition("@") if known else (wish, "", "")
@@ -176,11 +175,11 @@ def told_nearest(overlap: Overlap) -> str:
     return f"{overlap.highest:.0%} of n-grams: {mine!r} and {theirs!r}"
 
 
-def _sieved(path: str, settings: Settings) -> tuple[Collection, Sequence[RowError] | RejectedRows]:
+def _sieved(path: str, settings: Settings) -> tuple[Collection, Sequence[RowError]]:
     """Return what can be read of a file, and the lines that cannot."""
-    collection, broken = skipping.read(path)
+    collection, broken = read_usable(path)
     if collection is None:
-        first = next(iter(broken))
+        first = broken[0]
         raise PanglotError(
             f"nothing is left without the broken lines; the first one: {first.problem}",
             file=path, line=first.line, field=first.field or None, hint=first.hint,

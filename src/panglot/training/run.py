@@ -13,7 +13,7 @@ from panglot._environment import machine, versions
 from panglot._errors import PanglotError
 from panglot._files import explain_write, write_json, write_text
 from panglot.augment.lexicons import KNOWN
-from panglot.data.validate import keep_aside
+from panglot.data.rows import write_rejected
 from panglot.training.data import told_nearest
 from panglot.training.switching import realised
 
@@ -78,7 +78,7 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=True)
         write_text(self.folder / "recipe.toml", self.settings.to_toml())
         for name, lines in data.broken.items():
-            keep_aside(lines, self.folder / f"{Path(name).name}.broken.jsonl")
+            write_rejected(lines, self.folder / f"{Path(name).name}.rejected.jsonl")
         write_json(
             path,
             {

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from panglot._errors import PanglotError
-from panglot.data import cache, rows
+from panglot.data import cache
 from panglot.data.collection import Collection
 from panglot.data.files import plain_name
 from panglot.data.formats import beir, clef, squad
-from panglot.data.ingest import prepare
+from panglot.data.ingest import Ingested, OnError, ingest
 from panglot.data.language import canonical
 
 # Files from this size on are parsed once and kept.
@@ -33,7 +30,7 @@ def read_path(path: Path, *, candidates: str | None, context: bool, languages: S
         language = wanted[0] if len(wanted) == 1 else _language_of(path)
         chosen = candidates or "paragraph"
         _check(chosen, ("paragraph", "sentence"), context)
-        return _kept(
+        return _cached(
             path,
             lambda: squad.collect(plain_name(path), [(path, language)], candidates=chosen, context=context),
             language=language,
@@ -64,9 +61,7 @@ def selected(collection: Collection, languages: Sequence[str]) -> Collection:
     if home is None or collection.passages.num_rows < cache.MANY:
         return collection.select(languages)
     key = cache.source_key(home.glob("*.arrow"), languages=sorted(languages))
-    return cache.built_once(
-        key, lambda: collection.select(languages), lambda folder: collection.select(languages, folder)
-    )
+    return cache.cached(key, lambda: collection.select(languages), lambda folder: collection.select(languages, folder))
 
 
 def _read_passages(path: Path, ending: str) -> Collection:
@@ -78,7 +73,7 @@ def _read_passages(path: Path, ending: str) -> Collection:
         if (path / "documents").is_dir() and (path / "topics").is_dir():
             return clef.read(path)
         if files := row_files(path):
-            return _rows_kept(files, path.resolve().name)
+            return read_rows(files, path.resolve().name).collection
         raise PanglotError(
             "a folder of no known layout",
             file=path,
@@ -86,30 +81,38 @@ def _read_passages(path: Path, ending: str) -> Collection:
             "documents, topics and qrels, or files of JSON lines or Parquet",
         )
     if ending in ("jsonl", "ndjson", "parquet"):
-        return _rows_kept([path])
+        return read_rows([path]).collection
     raise PanglotError("a file of no known layout", file=path, hint="give .jsonl, .parquet or SQuAD's .json, or .gz")
 
 
-def _rows_kept(paths: list[Path], name: str = "") -> Collection:
-    """Read files of rows: small ones whole, large ones in pieces, once."""
+def read_rows(paths: Sequence[Path], name: str = "", on_error: OnError = "raise") -> Ingested:
+    """Read files of rows (:func:`panglot.data.ingest.ingest`). Large ones are parsed once and kept in the cache.
 
-    def whole() -> Collection:
-        if len(paths) == 1:
-            return (rows.read_parquet if paths[0].name.lower().endswith(".parquet") else rows.read_jsonl)(paths[0])
-        with tempfile.TemporaryDirectory() as folder:
-            found = prepare(paths, Path(folder) / "rows", name=name)
-            return found.keep(np.ones(found.questions.num_rows, bool), np.ones(found.passages.num_rows, bool))
-
+    Raises:
+        PanglotError: As :func:`panglot.data.ingest.ingest`.
+    """
     if sum(path.stat().st_size for path in paths) < LARGE:
-        return whole()
-    key = cache.source_key(paths, **({"name": name} if name else {}))
-    return cache.built_once(key, whole, lambda folder: prepare(paths, folder, name=name))
+        return ingest(paths, name=name, on_error=on_error)
+    options = {"name": name} if name else {}
+    options |= {"on_error": on_error} if on_error != "raise" else {}
+    in_memory: list[Ingested] = []
+
+    def build() -> Collection:
+        in_memory.append(ingest(paths, name=name, on_error=on_error))
+        return in_memory[0].collection
+
+    found = cache.cached(
+        cache.source_key(paths, **options),
+        build,
+        lambda folder: ingest(paths, folder, name=name, on_error=on_error).collection,
+    )
+    return in_memory[0] if in_memory else Ingested.open(found)
 
 
-def _kept(path: Path, build: Callable[[], Collection], **options: object) -> Collection:
+def _cached(path: Path, build: Callable[[], Collection], **options: object) -> Collection:
     if path.stat().st_size < LARGE:
         return build()
-    return cache.built_once(cache.source_key([path], **options), build)
+    return cache.cached(cache.source_key([path], **options), build)
 
 
 def _check(candidates: str, known: tuple[str, ...], context: bool) -> None:

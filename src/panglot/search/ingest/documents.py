@@ -17,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from panglot._errors import PanglotError
-from panglot.data.files import numbered_lines, parse_json, whole_lines
+from panglot.data.files import numbered_lines, parquet_batches, parse_json, whole_lines
 from panglot.data.language import NO_LANGUAGE, canonical, code, identifier
-from panglot.data.rows import batches
 from panglot.search.document import Document, Value
 
 Documents = str | Path | Iterable[Document | Mapping[str, Any]]
@@ -55,7 +54,7 @@ def _json(path: Path) -> Rows:
 
 
 def _parquet(path: Path) -> Rows:
-    rows = (values for batch in batches(path, ("id", "text"), None) for values in batch.to_pylist())
+    rows = (values for batch in parquet_batches(path, ("id", "text"), None) for values in batch.to_pylist())
     yield from enumerate(rows, 1)
 
 

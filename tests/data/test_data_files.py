@@ -38,7 +38,7 @@ def test_wrong_encoding_tells_the_line(tmp_path: Path, zipped: bool) -> None:
         with pytest.raises(PanglotError, match=r"line 2: not UTF-8 .byte 0xe9.") as error:
             read(path)
         assert error.value.line == 2
-        assert "-f ISO-8859-1" in str(error.value)
+        assert "-f WINDOWS-1252" in str(error.value)
     path.write_bytes('{"id": "1"}\n'.encode("utf-16"))
     with pytest.raises(PanglotError, match=r"line 1: not UTF-8.*-f UTF-16"):
         read_text(path)

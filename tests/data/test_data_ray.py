@@ -12,7 +12,9 @@ import pyarrow as pa
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.data import ingest, ray
+from panglot.data import ray
+from panglot.data.ingest import Reader, ingest
+from panglot.data.rows import Piece, read_pieces
 
 ROWS = [
     {"group": f"g{i // 2}", "language": ("de", "en")[i % 2], "question": f"q{i}?", "passage": f"passage {i % 700}"}
@@ -35,25 +37,30 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return found
 
 
-def agrees(paths: list[Path], folder: Path, read: ingest.Chunks) -> None:
+def agrees(paths: list[Path], folder: Path, read: Reader) -> None:
     """Check that what is read so makes the same files, and that of two mistakes the first is told."""
-    ingest.prepare(paths, folder / "plain")
-    ingest.prepare(paths, folder / "ray", read=read)
+    ingest(paths, folder / "plain")
+    ingest(paths, folder / "ray", read=read)
     for name in ("questions.arrow", "passages.arrow", "relevance.arrow", "collection.json"):
         assert (folder / "plain" / name).read_bytes() == (folder / "ray" / name).read_bytes(), name
     paths[0].write_text(text(ROWS[:700]) + "{oops\n" + text(ROWS[700:900]) + '{"language": 5}\n')
     with pytest.raises(PanglotError, match=r"a.jsonl, line 701: not JSON") as found:
-        ingest.prepare(paths, folder / "broken", read=read)
+        ingest(paths, folder / "broken", read=read)
     assert found.value.hint
+    plain, rayed = (ingest(paths, on_error="skip", read=each) for each in (read_pieces, read))
+    assert [error.line for error in plain.rejected] == [701, 902]
+    assert (rayed.collection.digest, rayed.rejected) == (plain.collection.digest, plain.rejected)
+    with pytest.raises(PanglotError, match=r"absent.jsonl: cannot read"):
+        ingest([*paths[1:], folder / "absent.jsonl"], read=read)
 
 
 def test_tasks_make_the_same_bytes(paths: list[Path], tmp_path: Path) -> None:
     """What Ray's workers do, done here one task after the other."""
 
-    def read(path: Path) -> Iterator[pa.RecordBatch]:
+    def read(path: Path) -> Iterator[Piece]:
         tasks = [pa.table({"task": [json.dumps(task)]}) for task in ray._tasks(path)]
         assert len(tasks) == 1 or path.name == "a.jsonl"
-        return ray._told(table for task in tasks for table in ray._done(task))
+        return ray._pieces(table for task in tasks for table in ray._do(task))
 
     agrees(paths, tmp_path, read)
 
