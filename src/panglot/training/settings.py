@@ -46,7 +46,7 @@ class Settings:
             nearly so, are left out with all their translations (:func:`panglot.datasets.decontaminate.guard`).
             ``auto``: all known test sets at hand; ``none``: leave nothing out.
         on_error: What to do with a broken line of a JSON lines or Parquet file. ``raise`` stops at the first one;
-            ``skip`` leaves broken lines out, counts them and keeps them in the run folder as ``NAME.broken.jsonl``.
+            ``skip`` leaves broken lines out, counts them and keeps them in the run folder as ``NAME.rejected.jsonl``.
         output: The run folder; becomes a sentence-transformers folder.
         data_dir: Where the known sets lie.
         languages: Train on these languages only; empty: on all.
