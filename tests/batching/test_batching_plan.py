@@ -95,7 +95,7 @@ def test_batches_are_what_their_kind_promises(plan: Plan, k: int) -> None:
         assert batch.positive is None
         assert (batch.passages == source.passage[batch.rows, y]).all()
         rows = batch.rows
-    assert len(set(source.block[rows].tolist())) == len(rows), "a block met itself"
+    assert len(set(source.conflict_group[rows].tolist())) == len(rows), "a conflict group met itself"
     if batch.kind in {"mono", "english"}:
         assert len({*x.tolist(), *y.tolist()}) == 1
     if batch.kind == "english":
@@ -230,7 +230,7 @@ def test_languages_are_drawn_by_their_size() -> None:
 
 def test_parallel_sources_epochs_streams_and_seeds_are_dealt_differently() -> None:
     rows = made("a", 64, 2, gaps=0, blocks=10**6, seed=4)
-    twin = TrainingTable("b", rows.languages, rows.question, rows.passage, rows.block)
+    twin = TrainingTable("b", rows.languages, rows.question, rows.passage, rows.conflict_group)
     plan = Plan([rows, twin], Policy("mono", batch_size=64, seed=5))
     other = Plan([rows, twin], Policy("mono", batch_size=64, seed=6))
     orders = {tuple(p(k).rows.tolist()) for p in (plan, other) for k in range(100)}
@@ -280,7 +280,7 @@ def test_a_kind_is_drawn_only_where_it_is_possible(batches: Any) -> None:
 )
 def test_impossible_policies_are_refused_before_training(batches: Any, what: str) -> None:
     rows = np.arange(9)[:, None]
-    with pytest.raises(PanglotError, match=f"no row of mono can serve {what} batches.*Fix: add a set"):
+    with pytest.raises(PanglotError, match=f"no two rows of mono can be used for {what} batches.*Fix: add a set"):
         Plan([TrainingTable("mono", ("fi",), rows, rows, np.arange(9))], Policy(batches))
 
 
@@ -322,9 +322,9 @@ def test_settings_out_of_range_are_named(field: str, value: Any) -> None:
 
 def test_sources_must_be_there_and_have_their_own_names() -> None:
     rows = made("a", 9, 2, gaps=0, blocks=9, seed=1)
-    with pytest.raises(PanglotError, match="nothing to train on"):
+    with pytest.raises(PanglotError, match="at least one training set"):
         Plan([], Policy())
-    with pytest.raises(PanglotError, match="two sources are called 'a'"):
+    with pytest.raises(PanglotError, match="two training sets are called 'a'"):
         Plan([rows, rows], Policy())
     with pytest.raises(ValueError, match="no step -1"):
         Plan([rows], Policy())(-1)

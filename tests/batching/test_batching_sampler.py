@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.batching import Plan, Policy, source
+from panglot.batching import Plan, Policy, TrainingTable
 from panglot.batching import sampler as sampler_module
 from panglot.batching.sampler import PlannedBatches, make_batch_sampler
 from panglot.data.collection import Collection, Text
@@ -38,7 +38,7 @@ COLLECTIONS = [small("a", 20), small("b", 13)]
 
 def expected(steps: int = STEPS) -> list[list[list[str]]]:
     """Return the texts of each step: ``[step][side][pair]``."""
-    plan = Plan([source(collection) for collection in COLLECTIONS], POLICY)
+    plan = Plan([TrainingTable.from_collection(collection) for collection in COLLECTIONS], POLICY)
     texts: list[list[list[str]]] = []
     for batch in map(plan, range(steps)):
         held = COLLECTIONS[batch.source]
@@ -126,7 +126,7 @@ def test_accelerate_gives_each_process_its_shard(monkeypatch: pytest.MonkeyPatch
     from accelerate.data_loader import BatchSamplerShard
 
     dataset, batches = make_batch_sampler(COLLECTIONS, POLICY, STEPS)
-    plan = Plan([source(collection) for collection in COLLECTIONS], POLICY)
+    plan = Plan([TrainingTable.from_collection(collection) for collection in COLLECTIONS], POLICY)
     monkeypatch.setattr(sampler_module, "_world", lambda: 3)
     whole = batches(dataset, 99, drop_last=False)
     for rank in range(3):
@@ -183,9 +183,9 @@ def test_an_evaluation_set_gets_the_usual_sampler() -> None:
 
 
 def test_what_cannot_be_planned_is_refused() -> None:
-    with pytest.raises(PanglotError, match="one passage a question"):
+    with pytest.raises(PanglotError, match="one passage per question"):
         make_batch_sampler(COLLECTIONS, Policy("whole-group"), 3)
-    with pytest.raises(PanglotError, match="0 steps"):
+    with pytest.raises(PanglotError, match="at least 1, got 0"):
         make_batch_sampler(COLLECTIONS, POLICY, 0)
 
 

@@ -123,7 +123,7 @@ def test_a_large_set_that_was_converted_is_ready_to_train_on(
     done = CliRunner().invoke(data, ["convert", str(big), str(tmp_path / "out"), "--to", "arrow"])
     assert done.exit_code == 0, done.output
     assert len([*(tmp_path / "cache" / "sources").iterdir()]) == 1
-    monkeypatch.setattr(table, "_found", None)
+    monkeypatch.setattr(table, "_find_rows", None)
     assert table.source(Collection.open(tmp_path / "out")).rows == 20
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.batching.table import source
+from panglot.batching.table import TrainingTable
 from panglot.data.collection import Collection
 from panglot.data.overlap import Texts
 from panglot.datasets import flores, translations, tydiqa
@@ -46,7 +46,7 @@ def test_sib(data_dir: Path) -> None:
         assert collection.about["left out, wrongly decoded"] == str(sum(broken[part].values()))
         assert collection.about["test_only"] == ("yes" if part == "test" else "no")
         _tells_translations(collection)
-        assert not source(collection).mono
+        assert not TrainingTable.from_collection(collection).mono
         sentences.append(set(collection.questions["group"].to_pylist()))
     assert sum(map(len, sentences)) == len(set.union(*sentences)) == 1004
 
@@ -151,7 +151,7 @@ def test_ntrex_passages(data_dir: Path) -> None:
     test = parts[1]
     assert test.questions["group"].equals(test.passages["group"])
     assert len(test.pairs[0]) == 156 * 16  # every version answers every version, its own language's included
-    assert source(test).mono
+    assert TrainingTable.from_collection(test).mono
     sentences = read("ntrex-128:test", data_dir=data_dir, languages=wanted)
     by_id = dict(zip(sentences.questions["id"].to_pylist(), sentences.questions["text"].to_pylist(), strict=True))
     for code, between in (("de", " "), ("zh", "")):

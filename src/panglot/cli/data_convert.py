@@ -8,7 +8,7 @@ import click
 
 from panglot._errors import PanglotError
 from panglot._progress import progress
-from panglot.batching.table import ready
+from panglot.batching.table import cache_rows
 from panglot.data import convert as converting
 from panglot.data import transform
 from panglot.data.collection import Collection
@@ -98,4 +98,4 @@ def _tell(done: converting.Converted, form: str) -> None:
     for why, number in done.lost.items():
         click.echo(f"  {why}: {number:,}")
     if form == "arrow":
-        ready(Collection.open(done.path))
+        cache_rows(Collection.open(done.path))

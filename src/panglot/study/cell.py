@@ -13,7 +13,7 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_file, digest, write_json
-from panglot.batching.streams import is_english
+from panglot.batching.policy import is_english
 from panglot.data.collection import Collection
 from panglot.evaluation.bootstrap import Sums
 from panglot.evaluation.evaluate import Evaluation, evaluate

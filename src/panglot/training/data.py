@@ -13,8 +13,8 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot.augment.codeswitch import Switched, reachable
 from panglot.batching.batch import Batch, Bools
-from panglot.batching.streams import DISTILL, is_english
-from panglot.batching.table import TrainingTable, source
+from panglot.batching.policy import DISTILL, is_english
+from panglot.batching.table import TrainingTable
 from panglot.data.arrow import take, walk
 from panglot.data.collection import Collection, Ints
 from panglot.data.formats.detect import selected
@@ -161,7 +161,7 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
             held.append(dev)
         train.append(collection)
     dev = registry.read(settings.dev, data_dir=settings.data_dir) if settings.dev else joined(held)
-    sources = tuple(source(collection) for collection in train)
+    sources = tuple(TrainingTable.from_collection(collection) for collection in train)
     kept_aside = {name: lines for name, lines in broken.items() if lines}
     return TrainingData(tuple(train), sources, dev, Switching.of(settings, sources), tuple(shared), unread,
                         tuple(sorted(tests)), kept_aside)  # fmt: skip

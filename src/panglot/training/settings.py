@@ -57,7 +57,7 @@ class Settings:
         mixing: How the gradients of several objectives become one: ``none`` (a step is one batch, drawn as
             ``batches`` says), ``mean``, ``sum`` or ``weighted`` (standard gradient mixing), or a conflict-aware way
             (:class:`panglot.training.aggregation.Aggregator`). A step then takes a batch of every objective.
-        objectives: What is mixed, ``NAME[:WEIGHT]`` each, as in :func:`panglot.batching.objectives.objectives`:
+        objectives: What is mixed, ``NAME[:WEIGHT]`` each, as in :func:`panglot.batching.objectives.parse_objectives`:
             kinds of batches, ``distill`` (2004.09813), ``language`` (one objective each) or ``pair``.
         objectives_per_step: Objectives that a step draws; 0: all.
         batch_size: Pairs a step, over all processes; with mixing, pairs a step and objective.

@@ -15,7 +15,7 @@ from panglot._errors import PanglotError
 from panglot.augment.codeswitch import CodeSwitch, Switched, coverage, english_texts, switch
 from panglot.augment.lexicons import Lexicon, read
 from panglot.batching.batch import Batch, Bools
-from panglot.batching.streams import is_english
+from panglot.batching.policy import is_english
 from panglot.batching.table import TrainingTable
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 from panglot.batching.batch import Batch
 from panglot.batching.objectives import Mixture
 from panglot.batching.plan import Plan
-from panglot.batching.streams import DISTILL
+from panglot.batching.policy import DISTILL
 from panglot.batching.table import TrainingTable
 from panglot.encoders.open_model import open_model
 from panglot.training.aggregation import Aggregator, mix
