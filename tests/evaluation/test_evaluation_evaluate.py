@@ -13,9 +13,8 @@ from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
 from panglot.data.formats import trec
 from panglot.evaluation.evaluate import evaluate
-from panglot.evaluation.figures import headline, measure
+from panglot.evaluation.figures import SETTINGS, headline, measure
 from panglot.evaluation.ranks import trec_qrels, trec_run
-from panglot.evaluation.settings import SETTINGS
 
 from .made import Table, parallel, unit
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
 from panglot.evaluation.measures import Measure, parse
+from panglot.evaluation.per_question import values
 from panglot.evaluation.ranks import rank
-from panglot.evaluation.settings import values
 
 NAMES = {
     "mAP": "AP",

@@ -87,7 +87,7 @@ class _Relevant(NamedTuple):
 
     def sums(self, gain: Doubles | Ints | float) -> Doubles:
         """Return the sum of a gain over the passages within the cut, per ranking, shape ``[units]``."""
-        return np.bincount(self.unit, np.where(self.within, gain, 0.0), len(self.number))
+        return np.bincount(self.unit, np.where(self.within, gain, 0.0), len(self.number)).astype(np.float64)
 
 
 def _average_precision(found: _Relevant, _cut: int | None) -> Doubles:

@@ -20,8 +20,8 @@ from panglot.data.language import canonical
 from panglot.data.sentences import spans
 from panglot.evaluation import bias
 from panglot.evaluation.bias import rank_correlation
+from panglot.evaluation.per_question import language_means
 from panglot.evaluation.ranks import Ranks
-from panglot.evaluation.settings import language_means
 from panglot.search.ranking.modes import MODES, Mode
 from panglot.search.request import SearchRequest
 
@@ -152,8 +152,8 @@ def figures(queries: Sequence[AuditQuery], rankings: Sequence[Ranking], counts: 
     """
     ranks = _as_ranks(queries, rankings, counts)
     languages, asked = ranks.languages, ranks.question_language
-    shares = language_means(bias.head_shares(ranks, CUT), asked, len(languages))[0]
-    preference = language_means(bias.self_preference(ranks, CUT), asked, len(languages))[0]
+    shares = language_means(bias.head_shares(ranks, CUT), asked, len(languages))
+    preference = language_means(bias.self_preference(ranks, CUT), asked, len(languages))
     pairs: dict[str, dict[str, list[bool]]] = {}
     for query, each in zip(queries, rankings, strict=True):
         for code in sorted({code for code in query.versions.values() if code != query.language}):

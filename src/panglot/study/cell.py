@@ -17,7 +17,7 @@ from panglot.batching.policy import is_english
 from panglot.data.collection import Collection
 from panglot.evaluation.bootstrap import Sums
 from panglot.evaluation.evaluate import Evaluation, evaluate
-from panglot.evaluation.figures import PerQuestion
+from panglot.evaluation.per_question import PerQuestion
 from panglot.study.claim import claim
 from panglot.study.design import EACH, START, Cell, Study
 from panglot.study.material import Material
