@@ -12,7 +12,8 @@ from panglot.cli.options import deliver_json, print_table
 
 def is_lexicon(name: str) -> bool:
     """Tell whether a name is a known lexicon's, or a path that is one."""
-    from panglot.augment.lexicons import KNOWN, looks_like
+    from panglot.augment.lexicon_files import looks_like
+    from panglot.augment.lexicons import KNOWN
 
     return name in KNOWN or (Path(name).exists() and looks_like(Path(name)))
 

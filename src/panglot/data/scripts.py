@@ -139,7 +139,7 @@ def _letter_pattern() -> Any:
     from iso_langcodes.iso15924 import ScriptName2ScriptCode
 
     codes: list[str] = []
-    for code in sorted(set(ScriptName2ScriptCode.values()) - {"Zinh", "Zyyy", "Zzzz"}):
+    for code in sorted({*map(str, ScriptName2ScriptCode.values())} - {"Zinh", "Zyyy", "Zzzz"}):
         try:
             regex.compile(rf"\p{{Script={code}}}")
         except regex.error:  # not a script of Unicode, such as Jpan

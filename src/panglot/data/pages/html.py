@@ -67,7 +67,7 @@ class _Page:
 
     def read(self, text: str) -> str:
         """Read a page and return its language, "" if it names none."""
-        from lxml import etree, html
+        from lxml import etree, html  # pyright: ignore[reportAttributeAccessIssue]
 
         try:
             # As bytes: lxml refuses text that begins with an XML declaration, as XHTML does.
