@@ -57,7 +57,7 @@ def test_show_of_a_lexicon_has_entries_rows_and_what_they_cover(tmp_path: Path) 
     }  # fmt: skip
     done = CliRunner().invoke(data, ["show", str(words), "--against", str(rows), "--languages", "fi,de"])
     assert "2 usable entries in 1 languages" in done.output
-    assert "none in: de" in done.output
+    assert "no entries in: de" in done.output
     assert "33.3%" in done.output
     assert "lake → järvi" in done.output
 

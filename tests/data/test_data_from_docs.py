@@ -53,7 +53,7 @@ def test_html_versions_are_tied_by_path_and_anchor(pages: list[Path], tmp_path: 
 
 
 def test_ways(pages: list[Path]) -> None:
-    asked = from_docs.read(pages, ways=["query"], shortest=20)
+    asked = from_docs.read(pages, ways=["question"], shortest=20)
     assert {row.question for row in asked.rows} == {"How do I clean it?", "Wie reinige ich ihn?"}
     first = from_docs.read(pages[:1], ways=["first-sentence"], shortest=20)
     assert [(row.question, row.passage) for row in first.rows] == [

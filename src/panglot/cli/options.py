@@ -53,6 +53,16 @@ def split(names: str | None) -> list[str] | None:
     return found or None
 
 
+def shorten(text: str, length: int) -> str:
+    """Return a text as one line of at most so many characters.
+
+    >>> shorten("one  two three", 8)
+    'one two…'
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
 def command_line() -> str:
     """Return the command as it was typed, for the record."""
     return shlex.join(["panglot", *sys.argv[1:]])
