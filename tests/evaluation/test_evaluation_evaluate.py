@@ -183,9 +183,9 @@ def test_what_a_user_can_get_wrong() -> None:
     encoder = Table("table", questions, passages, collection)
     with pytest.raises(PanglotError, match="two data sets"):
         evaluate(encoder, [collection, collection])
-    with pytest.raises(PanglotError, match="no data set"):
+    with pytest.raises(PanglotError, match="at least one data set"):
         evaluate(encoder, [])
-    with pytest.raises(PanglotError, match="no measure"):
+    with pytest.raises(PanglotError, match="at least one measure"):
         evaluate(encoder, collection, measures=[])
     with pytest.raises(PanglotError, match="F1"):
         evaluate(encoder, collection, measures=["F1"])

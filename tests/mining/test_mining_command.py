@@ -28,9 +28,9 @@ def test_the_command_writes_a_set_that_training_reads(
 ) -> None:
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "mined"
-    told = _run(small_model, facts_folder, "--negatives", "3", "--relative-margin", "0", "--similarity", "1",
-                "--output", folder, "--json", tmp_path / "mined.json")  # fmt: skip
-    assert f"{folder} is written" in told
+    output = _run(small_model, facts_folder, "--negatives", "3", "--relative-margin", "0", "--similarity", "1",
+                  "--output", folder, "--json", tmp_path / "mined.json")  # fmt: skip
+    assert f"Wrote {folder}" in output
     written = Collection.open(folder)
     about = json.loads(written.about["mined"])
     assert about["fingerprint"] == panglot.load(small_model).fingerprint
@@ -47,7 +47,7 @@ def test_the_command_writes_a_set_that_training_reads(
          "--output", folder)  # fmt: skip
     assert Collection.open(folder).digest == written.digest
     (tmp_path / "else").mkdir()
-    with pytest.raises(PanglotError, match="is no collection"):
+    with pytest.raises(PanglotError, match="not a collection"):
         _run(small_model, facts_folder, "--output", tmp_path / "else")
 
 
