@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Debiased", "Detector", "Languages"]
 
-LEAST = 0.05
+_LEAST = 0.05
 """A text is in none of the candidate languages if their probabilities sum to less than this."""
 
 #: The identifier knows Norwegian as one language, data sets by its written forms.
@@ -47,7 +47,7 @@ class Detector:
         """The languages that can be detected."""
         return frozenset(self._candidates.values())
 
-    def detect(self, text: str, least: float = LEAST) -> str | None:
+    def detect(self, text: str, least: float = _LEAST) -> str | None:
         """Return the most probable candidate, or None if the text is probably in none of the languages.
 
         Args:

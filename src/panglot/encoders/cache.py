@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Cached", "cached", "folder_digest", "known_digest", "model_files", "text_key"]
 
-SECONDS = 20.0
+_SECONDS = 20.0
 """Seconds of work that a kill may lose."""
 
-FIRST, LEAST, MOST = 256, 64, 32_768
+_FIRST, _LEAST, _MOST = 256, 64, 32_768
 """Texts in the first piece, and the bounds of the later ones, whose size follows the measured speed."""
 
 _KEY = 16
@@ -103,7 +103,7 @@ class Cached:
     def _encode(self, missing: dict[bytes, str], side: Side) -> None:
         # The longest texts first, so that a lack of memory shows at once and texts of a piece have similar lengths.
         work = sorted(missing.items(), key=lambda item: len(item[1]), reverse=True)
-        begin, count = 0, FIRST
+        begin, count = 0, _FIRST
         with progress(f"{self.name}: {side}s", len(work)):
             while begin < len(work):
                 piece = work[begin : begin + count]
@@ -112,7 +112,7 @@ class Cached:
                 seconds = time.monotonic() - started
                 self._keep([key for key, _ in piece], vectors)
                 begin += count
-                count = int(np.clip(len(piece) * SECONDS / max(seconds, 1e-3), LEAST, MOST))
+                count = int(np.clip(len(piece) * _SECONDS / max(seconds, 1e-3), _LEAST, _MOST))
 
     def _keep(self, keys: list[bytes], vectors: Vectors) -> None:
         if vectors.ndim != 2 or len(vectors) != len(keys):

@@ -36,7 +36,7 @@ __all__ = ["Engine", "SentenceEncoder"]
 
 LOG = logging.getLogger(__name__)
 
-AT_ONCE = 32
+_AT_ONCE = 32
 """Sentences of highlights that are encoded together."""
 
 #: An error that names another field is a fault of the service, not of the client.
@@ -61,7 +61,7 @@ class SentenceEncoder:
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002
         """Return one row per text."""
         found: list[Vectors] = []
-        for part in pieces(len(texts), AT_ONCE):
+        for part in pieces(len(texts), _AT_ONCE):
             if self._gone.is_set():
                 raise StoppedError
             with self._lock:

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_page", "add_search", "describe"]
 
-FOLDER = Path(__file__).parent / "page"
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_FOLDER = Path(__file__).parent / "page"
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 def _split(codes: Any) -> Any:
@@ -110,16 +110,16 @@ def _direction(code: str) -> str:
     return "rtl" if is_right_to_left(script_of(code)) else "ltr"
 
 
-def add_page(app: FastAPI, folder: Path = FOLDER) -> frozenset[str]:
+def add_page(app: FastAPI, folder: Path = _FOLDER) -> frozenset[str]:
     """Add a route for each file of the page, ``/`` for ``index.html``, and return the routes.
 
     The files are read now, so that no path of a request ever reaches the file system.
     """
     routes: set[str] = set()
     for file in sorted(folder.glob("*")):
-        if file.suffix in TYPES:
+        if file.suffix in _TYPES:
             route = "/" if file.name == "index.html" else f"/{file.name}"
-            serve = _serve(file.read_bytes(), f"{TYPES[file.suffix]}; charset=utf-8")
+            serve = _serve(file.read_bytes(), f"{_TYPES[file.suffix]}; charset=utf-8")
             app.add_api_route(route, serve, methods=["GET", "HEAD"], include_in_schema=False)
             routes.add(route)
     return frozenset(routes)
