@@ -1,4 +1,4 @@
-"""Language codes: one canonical BCP 47 code for every style in which data sets write them."""
+"""Language codes: one canonical BCP 47 code for all styles that data sets use."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from langcodes.data_dicts import LIKELY_SUBTAGS
 
 from panglot._errors import PanglotError
 
-# Codes that langcodes cannot read, or would read as something that is not meant.
+# Codes that langcodes cannot read, or would misread.
 _SPECIAL = {
     "spa-ref2": "es-x-ref2",  # NTREX: a second Spanish reference
     "gsw-be": "gsw-u-sd-chbe",  # NTREX: the dialects of Bern and Zürich, not of Belgium and "ZH"
     "gsw-zh": "gsw-u-sd-chzh",
 }
-# Scripts that are another name of the likely one: all of Korean is Hangul with or without Hanja.
+# Scripts that are another name of the likely one. All Korean is Hangul, with or without Hanja.
 _SAME_SCRIPT = {("ko", "Hang"), ("zh", "Hani"), ("ja", "Hrkt")}
 _MODIFIERS = {
     "latin": "Latn",
@@ -25,17 +25,17 @@ _MODIFIERS = {
     "arabic": "Arab",
 }  # sr@latin and the like
 NO_LANGUAGE = frozenset({"und", "mul", "mis", "zxx"})
-"""BCP 47 codes that say that nobody knows the language, or that there is none or several."""
+"""BCP 47 codes for an unknown language, no language, or several."""
 
 
 @lru_cache(maxsize=4096)
 def canonical(code: str) -> str:
     """Return the canonical BCP 47 code of ``code``, whatever its style.
 
-    Three-letter codes become two-letter ones, members of a macrolanguage that stand for it become it
-    (``swh`` is ``sw``), outdated codes their successors. A script is dropped if it is the likely one of a
-    language whose likely script is known, and never added. Regions and variants stay, for they tell columns
-    of one data set apart, but a Chinese region that only says which script is meant becomes that script.
+    Three-letter codes become two-letter ones. The main member of a macrolanguage becomes the macrolanguage (``swh`` is
+    ``sw``), and outdated codes become their successors. A script is dropped if it is the likely one of the language,
+    and never added. Regions and variants stay, because they distinguish columns of one data set. A Chinese region that
+    only implies a script becomes that script.
 
     Raises:
         PanglotError: There is no such language.
@@ -65,7 +65,7 @@ def canonical(code: str) -> str:
 
 
 def name(code: str) -> str:
-    """Return the English name of a language, or ``code`` where names are not installed (``language_data``).
+    """Return the English name of a language, or ``code`` if names are not installed (``language_data``).
 
     >>> name("de") in ("German", "de")
     True
@@ -92,13 +92,16 @@ def _changed(tag: langcodes.Language, *, script: str | None, territory: str | No
 def _unknown(code: str) -> PanglotError:
     return PanglotError(
         f"unknown language code {code!r}",
-        hint="write a BCP 47 or ISO 639 code, such as en, zh-Hant or swh; qaa to qtz are for your own use",
+        hint="write a BCP 47 or ISO 639 code, such as en, zh-Hant or swh, or one of qaa to qtz for private use",
     )
 
 
 @lru_cache(maxsize=1)
 def identifier() -> Any:
-    """Return an identifier of our own, never restricted: the one of the module's functions belongs to the user."""
+    """Return py3langid's identifier for all its languages.
+
+    Its module-level identifier is shared, and the user may have restricted it to some languages.
+    """
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
@@ -106,7 +109,7 @@ def identifier() -> Any:
 
 @lru_cache(maxsize=256)
 def code(label: str) -> str | None:
-    """Return the canonical code of one of its labels; None for ``zxx``, no language."""
+    """Return the canonical code of one of the identifier's labels, None for ``zxx`` (no language)."""
     try:
         return canonical(label)
     except PanglotError:
