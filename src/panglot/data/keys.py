@@ -1,10 +1,15 @@
-"""Which texts are equal, and what hangs together by it, in arrays of numbers instead of a dictionary of texts."""
+"""Find equal texts, and what they tie together, with arrays of numbers instead of a dictionary of texts.
+
+Texts are compared in two ways. A collection joins passages that are equal letter by letter (:func:`keys`), so that no
+text of a user changes. Training and checks take texts as equal that differ only in case or blanks
+(:func:`text_numbers`), for such a text would be a wrong negative. :mod:`panglot.data.grams` finds texts that are near.
+"""
 
 from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -58,17 +63,6 @@ def concatenated(parts: Iterable[Keys]) -> Keys:
     return Keys(np.concatenate(wide), np.concatenate(check))
 
 
-def gathered(parts: Iterable[pa.Array], count: int) -> Keys:
-    """Return the keys of ``count`` texts that come in parts."""
-    found = Keys(np.empty(count, np.int64), np.empty(count, np.uint32))
-    start = 0
-    for part in parts:
-        end = start + len(part)
-        found.wide[start:end], found.check[start:end] = keys(part)
-        start = end
-    return found
-
-
 def first_of(found: Keys) -> Ints32:
     """Return for each key the place of the first one that equals it.
 
@@ -106,14 +100,61 @@ def ranks(first: Ints32) -> Ints32:
     return (np.cumsum(new, dtype=np.int32) - np.int32(1))[first]
 
 
-def numbered(column: pa.ChunkedArray) -> Ints32:
-    """Number the values of a column of texts in the order of their first occurrence, without holding them.
+def number_values(column: pa.ChunkedArray) -> Ints32:
+    """Number the values of a column of texts in the order of their first occurrence, without holding the texts.
 
-    >>> numbered(pa.chunked_array([["b", "a"], ["b"]])).tolist()
+    >>> number_values(pa.chunked_array([["b", "a"], ["b"]])).tolist()
     [0, 1, 0]
     """
     texts = (batch.column(0) for batch in walk(pa.table({"text": column})))
-    return ranks(first_of(gathered(texts, len(column))))
+    return ranks(first_of(_gather(texts, len(column))))
+
+
+def text_numbers(column: pa.ChunkedArray, chosen: npt.NDArray[np.bool_] | None = None) -> Ints32:
+    """Number texts as :func:`number_values` does. Texts that differ only in case or blanks share a number.
+
+    Args:
+        column: The texts.
+        chosen: Marks the texts that matter. The others' number is −1.
+
+    >>> text_numbers(pa.chunked_array([["Who?", "  who? ", "What?"]])).tolist()
+    [0, 0, 1]
+    """
+    if chosen is None:
+        return ranks(first_of(_gather(_normalized(column, None), len(column))))
+    found = np.full(len(column), -1, np.int32)
+    found[chosen] = ranks(first_of(_gather(_normalized(column, chosen), int(np.count_nonzero(chosen)))))
+    return found
+
+
+def normalized(text: str) -> str:
+    """Return a text in the form in which :func:`text_numbers` compares it.
+
+    >>> normalized("  Who   IS it? ")
+    'who is it?'
+    """
+    return " ".join(text.casefold().split())
+
+
+def _normalized(column: pa.ChunkedArray, chosen: npt.NDArray[np.bool_] | None) -> Iterator[pa.Array]:
+    start = 0
+    for batch in walk(pa.table({"text": column})):
+        texts = batch.column(0)
+        if chosen is not None:
+            texts = texts.filter(pa.array(chosen[start : start + len(texts)]))
+        start += batch.num_rows
+        yield pa.array([normalized(text or "") for text in texts.to_pylist()], pa.string())
+
+
+def _gather(parts: Iterable[pa.Array], count: int) -> Keys:
+    """Return the keys of ``count`` texts that come in parts. Joining the parts' keys would hold them all twice."""
+    found = Keys(np.empty(count, np.int64), np.empty(count, np.uint32))
+    start = 0
+    for part in parts:
+        end = start + len(part)
+        found.wide[start:end], found.check[start:end] = keys(part)
+        start = end
+    return found
 
 
 def smallest_together(size: int, left: Ints32, right: Ints32) -> Ints32:

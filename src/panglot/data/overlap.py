@@ -15,7 +15,7 @@ from panglot.data.arrow import walk
 from panglot.data.cache import cached_subset
 from panglot.data.collection import Collection
 from panglot.data.grams import Matches, Texts, grams
-from panglot.data.keys import Ints32, Keys, concatenated, first_of, keys, numbered
+from panglot.data.keys import Ints32, Keys, concatenated, first_of, keys, number_values
 
 THRESHOLD = 0.5
 _EXAMPLES = 3
@@ -217,10 +217,10 @@ def verdict(training: Collection, found: Sequence[Shared]) -> RemovalMask:
     groups = [0] * len(found)
     if any(len(each.taken) for each in found):
         sides = [np.split(each.taken, [np.searchsorted(each.taken, asked)]) for each in found]
-        group = numbered(training.passages["group"])
+        group = number_values(training.passages["group"])
         gone, said = _groups(group, [rows - np.int32(asked) for _, rows in sides])
         passages = gone[group]
-        group = numbered(training.questions["group"])
+        group = number_values(training.questions["group"])
         gone, mine = _groups(group, [rows for rows, _ in sides])
         for question, passage in training.walk_pairs():
             gone[group[question[passages[passage]]]] = True

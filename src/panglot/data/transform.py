@@ -19,7 +19,7 @@ from panglot.data.keys import (
     first_of,
     in_language,
     keys,
-    numbered,
+    number_values,
     ranks,
     smallest_together,
 )
@@ -31,7 +31,7 @@ def blocks(collection: Collection) -> tuple[Ints32, Ints32]:
     """Return the block of every question and of every passage: shapes ``[questions]`` and ``[passages]``.
 
     Blocks are the connected parts of the collection: texts of one group, equal texts of one side and
-    language, and a question and the passages that it was judged with, are in one block. They are numbered
+    language, and a question and the passages that it was judged with, are in one block. They are number_values
     by first question, then by first passage. Texts pass by in pieces.
     """
     questions, passages = collection.questions.num_rows, collection.passages.num_rows
@@ -127,7 +127,7 @@ def _ties(collection: Collection) -> Iterator[tuple[Ints32, Ints32]]:
     known = pa.array(collection.languages, pa.string())
     for table in (collection.questions, collection.passages):
         rows = np.arange(start, start + table.num_rows, dtype=np.int32)
-        yield rows, numbered(table["group"])
+        yield rows, number_values(table["group"])
         parts = (
             in_language(keys(batch["text"]), pc.index_in(batch["language"], known).to_numpy().astype(np.int16))
             for batch in walk(table, ["text", "language"])
@@ -191,7 +191,7 @@ def drawn(
     """Draw at most ``rows`` questions in whole groups, and the passages that go with them, among the marked ones."""
     questions = np.ones(collection.questions.num_rows, bool) if questions is None else questions
     passages = np.ones(collection.passages.num_rows, bool) if passages is None else passages
-    group = numbered(collection.questions["group"])
+    group = number_values(collection.questions["group"])
     sizes = np.bincount(group[questions], minlength=int(group.max(initial=-1)) + 1)
     order = np.random.default_rng(seed).permutation(np.flatnonzero(sizes).astype(np.int32))
     fits = np.cumsum(sizes[order]) <= rows

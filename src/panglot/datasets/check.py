@@ -11,6 +11,7 @@ from panglot._errors import PanglotError
 from panglot.data import overlap
 from panglot.data.collection import Collection
 from panglot.data.formats.detect import read_rows, row_files
+from panglot.data.keys import normalized
 from panglot.data.overlap import shared
 from panglot.data.rows import RowError
 from panglot.datasets import registry
@@ -119,17 +120,17 @@ def remarks(collection: Collection) -> Iterator[Remark]:
     questions, passages = collection.questions.to_pylist(), collection.passages.to_pylist()
     groups: dict[tuple[str, str], set[str]] = defaultdict(set)
     for question in questions:
-        groups[question["language"], _folded(question["text"])].add(question["group"])
+        groups[question["language"], normalized(question["text"])].add(question["group"])
     twice = [text for (_, text), where in groups.items() if len(where) > 1]
     yield from _told("questions asked in several groups", twice,
                      "join the groups if they mean the same; in training they never oppose each other")  # fmt: skip
-    times = Counter((p["language"], _folded(p["text"])) for p in passages)
+    times = Counter((p["language"], normalized(p["text"])) for p in passages)
     yield from _told("passages that occur several times", [text for (_, text), n in times.items() if n > 1],
                      "keep one; a copy that is not judged counts as wrong")  # fmt: skip
     left, right = collection.pairs
     same = [questions[q]["id"] for q, p in zip(left.tolist(), right.tolist(), strict=True)
             if questions[q]["language"] == passages[p]["language"]
-            and _folded(questions[q]["text"]) == _folded(passages[p]["text"])]  # fmt: skip
+            and normalized(questions[q]["text"]) == normalized(passages[p]["text"])]  # fmt: skip
     yield from _told("questions that are their own answer", same, "leave them out: they teach nothing")
     for side, texts in (("questions", questions), ("passages", passages)):
         wrong = [text["id"] for text in texts if is_mojibake(text["text"])]
@@ -149,10 +150,6 @@ def remarks(collection: Collection) -> Iterator[Remark]:
 def _told(what: str, examples: Sequence[str], hint: str) -> Iterator[Remark]:
     if examples:
         yield Remark(what, len(examples), tuple(examples[:_EXAMPLES]), hint)
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())
 
 
 def _test_set(name: str, collection: Collection, data_dir: str | Path | None) -> Collection:
