@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Batcher", "Encoded", "EncodingError", "StoppedError", "share"]
 
-LOG = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 def share(waiting: Sequence[Sequence[int]], budget: int) -> list[int]:
@@ -186,7 +186,7 @@ class Batcher:
         try:
             vectors = self._encode_checked(side, texts)
         except Exception:
-            LOG.exception("a batch failed")
+            _logger.exception("a batch failed")
             if len(pieces) == 1:
                 _fail(pieces[0].job)
                 return

@@ -18,13 +18,7 @@ if TYPE_CHECKING:
     from panglot.service.engine import Engine
     from panglot.service.limits import Limits
 
-__all__ = [
-    "EmbeddingsRequest",
-    "add_embeddings",
-    "rows",
-    "side_of",
-    "texts_of",
-]
+__all__ = ["EmbeddingsRequest", "add_embeddings", "rows", "side_of", "texts_of"]
 
 _SUFFIXES: dict[str, Side] = {"": "passage", ":document": "passage", ":query": "question"}
 """The side that a model's name selects by its suffix."""

@@ -25,7 +25,7 @@ _REASONS = {
 }  # fmt: skip
 """Why requests fail, by status. Other statuses are ``invalid`` below 500 and ``fault`` from 500 on."""
 
-LOG = logging.getLogger("panglot.service")
+_logger = logging.getLogger("panglot.service")
 
 
 class Metrics:
@@ -108,4 +108,4 @@ def start_logging() -> None:
 
 def log_request(fields: Mapping[str, Any]) -> None:
     """Log one request."""
-    LOG.info("request", extra={"fields": dict(fields)})
+    _logger.info("request", extra={"fields": dict(fields)})

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EMBEDDINGS", "NOTES", "Guard", "host_name", "is_allowed", "key_in", "read_keys"]
 
-LOG = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 _SHORTEST_KEY = 16
 """Fewest characters of a key."""
@@ -157,7 +157,7 @@ class Guard:
             if status != CLIENT_GONE:
                 await error.response()(scope, receive, send_with_headers)
         except Exception:
-            LOG.exception("a request failed")
+            _logger.exception("a request failed")
             # If the response has begun, it can only be cut off.
             if not status:
                 error = RequestError(500, "the service failed at this request")
