@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from panglot.data.collection import Ints
-    from panglot.evaluation.exact_scores import Doubles
+    from panglot.evaluation.exact_scores import Bools, Doubles
     from panglot.evaluation.ranks import Ranks
 
 
@@ -38,7 +38,7 @@ class Spans:
     first_language: Ints
 
     @property
-    def parallel(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def parallel(self) -> Bools:
         """Whether each question has relevant passages in two or more languages, shape ``[questions]``."""
         return self.languages > 1
 

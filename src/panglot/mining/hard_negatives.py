@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from panglot._progress import progress
-from panglot.evaluation.exact_scores import Doubles, ExactScores, parts
+from panglot.evaluation.exact_scores import Bools, Doubles, ExactScores, parts
 
 if TYPE_CHECKING:
     from panglot.data.collection import Collection, Ints
     from panglot.encoders.protocol import Vectors
     from panglot.mining.exclusions import Exclusions
 
-Bools = npt.NDArray[np.bool_]
 REASONS = ("version of a relevant passage", "text shared with one", "too similar to one", "above the margin")
 _BLOCK, _TILE = 256, 1 << 15
 

@@ -15,10 +15,11 @@ from panglot._errors import PanglotError
 from panglot.data.collection import RELEVANCE, Collection, Ints
 from panglot.evaluation.evaluate import encode, open_encoder, open_sets
 from panglot.mining.exclusions import Exclusions
-from panglot.mining.hard_negatives import Bools, HardNegatives, Margin, mine_hard_negatives
+from panglot.mining.hard_negatives import HardNegatives, Margin, mine_hard_negatives
 
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder
+    from panglot.evaluation.exact_scores import Bools
 
 Languages = Literal["any", "same", "drawn", "passage"]
 MINED = "mined"

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from panglot.data.collection import Collection, Ints
     from panglot.encoders.protocol import Vectors
+    from panglot.evaluation.exact_scores import Bools
     from panglot.probe.pools import ParallelPools, RankMargins
-    from panglot.probe.rates import Marks
 
 
 def pair_lines(
@@ -88,12 +88,12 @@ class Outcome:
         return self.pools.parallel.language
 
     @property
-    def answered(self) -> Marks:
+    def answered(self) -> Bools:
         """Whether English succeeds, shape ``[questions]``."""
         return self.english.rank <= self.pools.k
 
     @property
-    def weak(self) -> Marks:
+    def weak(self) -> Bools:
         """Whether English succeeds and the other language fails, shape ``[questions]``."""
         return self.answered & (self.other.rank > self.pools.k)
 
