@@ -26,6 +26,7 @@ _NO_WORD = re.compile(r"[\d{}<>|=*+@#$%^_~\\\"“”„«»&:?¿!¡.…()\[\]（
 _VOCALISED = re.compile("[\u064b-\u0652\u0670\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]")
 # Languages whose plain text has no vowel marks.
 _UNVOCALISED = {"aeb", "apc", "apd", "ar", "arz", "ayl", "fa", "he", "ur"}
+# A translation with more words than that is an explanation.
 _MORE_WORDS = 3
 
 
@@ -77,6 +78,7 @@ def _has_letter(text: str) -> bool:
 #: The known lexicons and their licences, the best first: translations by people, mined ones, names of emoji.
 KNOWN: Mapping[str, str] = {"gatitos": "CC BY 4.0", "wiktionary": "CC BY-SA 3.0", "cldr-emoji": "Unicode-3.0"}
 _FOLDER = "lexicons"
+# A lexicon of a language in another script than Latin still has abbreviations and names in it.
 _OTHER_SCRIPT = 0.9
 
 
@@ -213,6 +215,7 @@ def _without_same(cells: Mapping[str, Mapping[str, str | None]]) -> dict[str, di
 def _cells(path: Path, wanted: Collection[str]) -> dict[str, dict[str, str | None]]:
     """Return language → English → translation, None if it equals the English."""
     found: dict[str, dict[str, str | None]] = {}
+    # The same English word occurs once per language, and checking it costs more than reading it.
     usable: dict[str, bool] = {}
     for entry in entries(path, wanted):
         word = key(entry.english.strip())
