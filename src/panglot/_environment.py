@@ -1,4 +1,4 @@
-"""What a figure depends on beside data and settings: versions and the machine."""
+"""Describe the versions and the machine, on which figures depend besides data and settings."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("panglot", "numpy", "pyarrow", "torch", "transformers", "sentence-transformers", "accelerate")
+_PACKAGES = ("panglot", "numpy", "pyarrow", "torch", "transformers", "sentence-transformers", "accelerate")
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that figures depend on."""
+    """Return the versions of Python and of the packages on which figures depend."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in _PACKAGES:
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -23,7 +23,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, str | int]:
-    """Return the number of cores that this process may use, and the processor's name."""
+    """Return the number of cores that this process may use and the name of the processor."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     processor = platform.processor() or platform.machine()
     if sys.platform == "linux":

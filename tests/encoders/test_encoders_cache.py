@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.encoders import Cached
 from panglot.encoders import cache as cache_module
+from panglot.encoders.cache import Cached
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ import pytest
 from encoders_made import make_model
 
 from panglot._errors import PanglotError
-from panglot.encoders import load
+from panglot.encoders.load import load
 from panglot.encoders.openvino import OpenVinoEncoder
 from panglot.search.index import Index
 
