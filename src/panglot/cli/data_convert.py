@@ -86,7 +86,7 @@ def convert(
         collection = registry.read(name, data_dir=data_dir, languages=None if walked else codes)
     marks = None
     if rows or min_characters or max_characters is not None or (codes and walked):
-        marks = transform.chosen(
+        marks = transform.select_rows(
             collection, languages=codes, shortest=min_characters, longest=max_characters, rows=rows, seed=seed
         )
     _tell(converting.write(collection, form, output, split=split, untie=untie, marks=marks), form)

@@ -127,7 +127,7 @@ class Collection:
             for name in _PARTS:
                 table: pa.Table = getattr(self, name)
                 store(walk(table), table.schema, part / f"{name}.arrow")
-            write_head(part, self.name, self.about)
+            write_metadata(part, self.name, self.about)
 
     @property
     def folder(self) -> Path | None:
@@ -200,7 +200,7 @@ class Collection:
             PanglotError: None of them is in the collection.
         """
         wanted = pa.array(languages, pa.string())
-        questions, passages = marked(self.questions, wanted), marked(self.passages, wanted)
+        questions, passages = in_languages(self.questions, wanted), in_languages(self.passages, wanted)
         if not questions.any() or not passages.any():
             raise PanglotError(
                 f"{self.name} has no questions or no passages in {', '.join(languages)}",
@@ -231,7 +231,7 @@ class Collection:
         with atomic_folder(folder) as part:
             for name, (schema, batches) in parts.items():
                 store(batches, schema, part / f"{name}.arrow")
-            write_head(part, self.name, self.about)
+            write_metadata(part, self.name, self.about)
         return Collection.open(folder)
 
     def __repr__(self) -> str:
@@ -241,7 +241,7 @@ class Collection:
         )
 
 
-def write_head(folder: Path, name: str, about: Mapping[str, str]) -> None:
+def write_metadata(folder: Path, name: str, about: Mapping[str, str]) -> None:
     """Write what a folder says of its collection beside the tables."""
     head = {"name": name, "about": dict(about)}
     (folder / "collection.json").write_text(json.dumps(head, ensure_ascii=False, indent=2), "utf-8")
@@ -283,7 +283,7 @@ def _kept_judgements(
             yield pa.record_batch(columns, schema=RELEVANCE)
 
 
-def marked(table: pa.Table, languages: pa.Array) -> npt.NDArray[np.bool_]:
+def in_languages(table: pa.Table, languages: pa.Array) -> npt.NDArray[np.bool_]:
     """Mark the texts that are in one of some languages."""
     found = [pc.is_in(batch.column(0), languages).to_numpy(zero_copy_only=False) for batch in walk(table, ["language"])]
     return np.concatenate([np.empty(0, bool), *found])

@@ -178,7 +178,7 @@ def write(
         split: The name of BEIR's judgements.
         untie: For ``jsonl`` and ``parquet``: give each question that does not fit, with each of its passages, a group
             of its own. Such a question may occur several times, and is no longer tied to its translations.
-        marks: The questions and passages to write, as :func:`panglot.data.transform.chosen` marks them; else all.
+        marks: The questions and passages to write, as :func:`panglot.data.transform.select_rows` marks them; else all.
 
     Raises:
         PanglotError: An unknown form, a collection that it cannot hold, or a place that cannot be written.

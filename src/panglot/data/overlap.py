@@ -44,7 +44,7 @@ class Shared:
     nearest: tuple[str, str] | None
 
 
-def shared(
+def find_shared(
     training: Collection, tests: Sequence[tuple[str, Texts]], *, threshold: float = THRESHOLD
 ) -> tuple[Shared, ...]:
     """Return what the texts of a training set share with each test set.
@@ -67,7 +67,7 @@ def shared(
                 for finding in findings:
                     finding.add(piece, finding.known.found_in(first, part))
             start += batch.num_rows
-    return tuple(finding.told() for finding in findings)
+    return tuple(finding.result() for finding in findings)
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class _Finding:
             self._examples += [pair for pair in pairs if pair[0] not in seen]
             del self._examples[_EXAMPLES:]
 
-    def told(self) -> Shared:
+    def result(self) -> Shared:
         rows = np.sort(np.concatenate([np.empty(0, np.int32), *self._rows]))
         taken, equal = _distinct(self._taken), _distinct(self._equal)
         return Shared(self._name, rows, equal, taken - equal, self._highest, tuple(self._examples), self._nearest)
@@ -181,7 +181,7 @@ class RemovalMask(NamedTuple):
     overlaps: tuple[Overlap, ...]
 
 
-def leave_out(
+def exclude(
     training: Collection, tests: Sequence[Collection | tuple[str, Texts]], *, threshold: float = THRESHOLD
 ) -> tuple[Collection, tuple[Overlap, ...]]:
     """Return the training set without what it shares with the test sets, and what that was.
@@ -194,24 +194,24 @@ def leave_out(
 
     Args:
         training: What would be trained on.
-        tests: What will be measured on; for several training sets, hash them once with :func:`prepare`.
+        tests: What will be measured on; for several training sets, hash them once with :func:`hash_texts`.
         threshold: From which share on, above 0 to 1.
 
     Raises:
         PanglotError: The threshold is not between 0 and 1.
     """
-    known = [prepare(test) if isinstance(test, Collection) else test for test in tests]
-    return without(training, shared(training, known, threshold=threshold))
+    known = [hash_texts(test) if isinstance(test, Collection) else test for test in tests]
+    return exclude_shared(training, find_shared(training, known, threshold=threshold))
 
 
-def without(training: Collection, found: Sequence[Shared]) -> tuple[Collection, tuple[Overlap, ...]]:
-    """Return the training set without what it shares with test sets, and what that was; as :func:`leave_out`."""
-    questions, passages, overlaps = verdict(training, found)
+def exclude_shared(training: Collection, found: Sequence[Shared]) -> tuple[Collection, tuple[Overlap, ...]]:
+    """Return the training set without what it shares with test sets, and what that was; as :func:`exclude`."""
+    questions, passages, overlaps = removal_mask(training, found)
     return cached_subset(training, ~questions, ~passages), overlaps
 
 
-def verdict(training: Collection, found: Sequence[Shared]) -> RemovalMask:
-    """Mark what :func:`leave_out` leaves out, given what is shared with each test set."""
+def removal_mask(training: Collection, found: Sequence[Shared]) -> RemovalMask:
+    """Mark what :func:`exclude` leaves out, given what is shared with each test set."""
     asked = training.questions.num_rows
     questions, passages = np.zeros(asked, bool), np.zeros(training.passages.num_rows, bool)
     groups = [0] * len(found)
@@ -233,8 +233,8 @@ def verdict(training: Collection, found: Sequence[Shared]) -> RemovalMask:
     return RemovalMask(questions, passages, tuple(overlaps))
 
 
-def prepare(test: Collection) -> tuple[str, Texts]:
-    """Return the name of a test set and its texts, hashed, as :func:`leave_out` takes them."""
+def hash_texts(test: Collection) -> tuple[str, Texts]:
+    """Return the name of a test set and its texts, hashed, as :func:`exclude` takes them."""
     texts = (text for table in (test.questions, test.passages) for text in table["text"].to_pylist())
     return test.name, Texts(dict.fromkeys(texts))
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from panglot._errors import PanglotError
 from panglot.data.arrow import walk
 from panglot.data.cache import cached_subset
-from panglot.data.collection import Collection, marked, pc
+from panglot.data.collection import Collection, in_languages, pc
 from panglot.data.keys import (
     Ints32,
     concatenated,
@@ -60,7 +60,7 @@ def hold_out(collection: Collection, share: float, seed: int) -> tuple[Collectio
         split.
     """
     question_block, passage_block = blocks(collection)
-    chosen = _chosen(collection.name, question_block, passage_block, share, seed)
+    chosen = _draw_blocks(collection.name, question_block, passage_block, share, seed)
     dev = chosen[question_block], chosen[passage_block]
     return cached_subset(collection, ~dev[0], ~dev[1]), cached_subset(collection, *dev)
 
@@ -72,7 +72,7 @@ def sample(collection: Collection, share: float, seed: int) -> Collection:
         PanglotError: As :func:`hold_out`.
     """
     question_block, passage_block = blocks(collection)
-    chosen = _chosen(collection.name, question_block, passage_block, share, seed)
+    chosen = _draw_blocks(collection.name, question_block, passage_block, share, seed)
     asked = np.zeros(len(chosen), np.bool_)
     asked[question_block] = True
     chance = np.random.default_rng((seed, 1)).random(len(chosen))
@@ -80,7 +80,7 @@ def sample(collection: Collection, share: float, seed: int) -> Collection:
     return cached_subset(collection, chosen[question_block], stays[passage_block])
 
 
-def joined(parts: Sequence[Collection]) -> Collection | None:
+def concatenate(parts: Sequence[Collection]) -> Collection | None:
     """Return several collections as one, ids and groups marked by their number; None for none."""
     if len(parts) < 2:
         return parts[0] if parts else None
@@ -101,7 +101,7 @@ def joined(parts: Sequence[Collection]) -> Collection | None:
     return Collection.build(names, questions, passages, relevance, {"source": "held out from training"})
 
 
-def _chosen(name: str, question_block: Ints32, passage_block: Ints32, share: float, seed: int) -> Bools:
+def _draw_blocks(name: str, question_block: Ints32, passage_block: Ints32, share: float, seed: int) -> Bools:
     """Draw blocks that have about ``share`` of the questions; a mark per block."""
     if not 0 < share < 1:
         raise PanglotError(f"a share of {share}", field="share", hint="give a number between 0 and 1")
@@ -136,7 +136,7 @@ def _ties(collection: Collection) -> Iterator[tuple[Ints32, Ints32]]:
         start += table.num_rows
 
 
-def chosen(
+def select_rows(
     collection: Collection,
     *,
     languages: Sequence[str] = (),
@@ -170,12 +170,12 @@ def chosen(
     questions, passages = np.ones(collection.questions.num_rows, bool), np.ones(collection.passages.num_rows, bool)
     if languages:
         wanted = pa.array(languages, pa.string())
-        questions, passages = marked(collection.questions, wanted), marked(collection.passages, wanted)
+        questions, passages = in_languages(collection.questions, wanted), in_languages(collection.passages, wanted)
     if shortest or longest is not None:
         passages &= _of_length(collection.passages, shortest, longest)
-        questions &= ~_bereft(collection, passages)
+        questions &= ~_without_relevant(collection, passages)
     if rows is not None:
-        questions, passages = drawn(collection, rows, seed, questions, passages)
+        questions, passages = draw_groups(collection, rows, seed, questions, passages)
     if not questions.any() or not passages.any():
         raise PanglotError(
             f"no questions or no passages of {collection.name} are left",
@@ -185,7 +185,7 @@ def chosen(
     return questions, passages
 
 
-def drawn(
+def draw_groups(
     collection: Collection, rows: int, seed: int, questions: Bools | None = None, passages: Bools | None = None
 ) -> tuple[Bools, Bools]:
     """Draw at most ``rows`` questions in whole groups, and the passages that go with them, among the marked ones."""
@@ -216,7 +216,7 @@ def _of_length(table: pa.Table, shortest: int, longest: int | None) -> Bools:
     return np.concatenate(found)
 
 
-def _bereft(collection: Collection, passages: Bools) -> Bools:
+def _without_relevant(collection: Collection, passages: Bools) -> Bools:
     """Mark the questions that have relevant passages, of which none stays."""
     had, has = (np.zeros(collection.questions.num_rows, bool) for _ in range(2))
     for batch in walk(collection.relevance):

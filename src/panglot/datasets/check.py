@@ -12,7 +12,7 @@ from panglot.data import overlap
 from panglot.data.collection import Collection
 from panglot.data.formats.detect import read_rows, row_files
 from panglot.data.keys import normalized
-from panglot.data.overlap import shared
+from panglot.data.overlap import find_shared
 from panglot.data.rows import RowError
 from panglot.datasets import registry
 from panglot.datasets.card import CARDS
@@ -81,12 +81,12 @@ def check(name_or_path: str | Path, *, against: Sequence[str] = (), data_dir: st
     unread: dict[str, str] = {}
     for name in against:
         try:
-            tests.append(overlap.prepare(_test_set(name, collection, data_dir)))
+            tests.append(overlap.hash_texts(_test_set(name, collection, data_dir)))
         except PanglotError as error:
             if not Path(name).exists() and name.partition(":")[0].partition("@")[0] not in CARDS:
                 raise
             unread[name] = str(error)
-    found = overlap.verdict(collection, shared(collection, tests)).overlaps if tests else ()
+    found = overlap.removal_mask(collection, find_shared(collection, tests)).overlaps if tests else ()
     return Report(collection.name, rejected, tuple(remarks(collection)), found, collection, unread)
 
 

@@ -13,7 +13,7 @@ from panglot._files import digest, lock, write_json
 from panglot.data import overlap
 from panglot.data.collection import Collection
 from panglot.data.language import canonical
-from panglot.data.transform import hold_out, joined, sample
+from panglot.data.transform import concatenate, hold_out, sample
 from panglot.datasets import registry
 from panglot.study.design import EACH, Study
 from panglot.study.languages import LanguageSet, nested
@@ -71,7 +71,7 @@ def _make(study: Study, data_dir: Path | None, folder: Path, about: Path) -> Non
             raise PanglotError(f"{test.on} has no text in {', '.join(missing)}", file=study.file,
                                field="tests.languages", hint="remove them")  # fmt: skip
         # The whole set is excluded from training, including the part that is not measured.
-        held.append(overlap.prepare(collection))
+        held.append(overlap.hash_texts(collection))
         part = collection if test.share == 1 else sample(collection, test.share, 0)
         place = f"test-{number}"
         part.save(folder / place)
@@ -82,7 +82,7 @@ def _make(study: Study, data_dir: Path | None, folder: Path, about: Path) -> Non
     dev: list[Collection] = []
     for number, name in enumerate(study.on):
         collection = registry.read(name, data_dir=data_dir)
-        kept, shared = overlap.leave_out(collection, held)
+        kept, shared = overlap.exclude(collection, held)
         removed[name] = {found.test: found.groups for found in shared}
         languages.update(kept.languages)
         if study.rates is not None:
@@ -90,7 +90,7 @@ def _make(study: Study, data_dir: Path | None, folder: Path, about: Path) -> Non
             dev.append(part)
         training.append(f"train-{number}")
         replace(kept, name=name).save(folder / training[-1])
-    if study.rates is not None and (whole := joined(dev)) is not None:
+    if study.rates is not None and (whole := concatenate(dev)) is not None:
         size = study.rates.size if study.rates.size not in (None, EACH) else study.sizes[-1]
         chosen = study.rates.languages or _languages(study, sorted(languages))[size].languages
         whole.select([canonical(code) for code in chosen]).save(folder / "dev")

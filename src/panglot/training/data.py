@@ -22,10 +22,10 @@ from panglot.data.keys import Ints32
 from panglot.data.language import canonical
 from panglot.data.overlap import Overlap
 from panglot.data.rows import RowError
-from panglot.data.transform import hold_out, joined
+from panglot.data.transform import concatenate, hold_out
 from panglot.datasets import registry
 from panglot.datasets.check import read_usable
-from panglot.datasets.decontaminate import guard
+from panglot.datasets.decontaminate import decontaminate
 from panglot.encoders.protocol import Side
 from panglot.training.switching import Switching, english_rows, told
 
@@ -151,16 +151,16 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
         # The name seeds the permutations: that of a saved collection is the same wherever it lies.
         collection = replace(collection, name=wish) if known else collection
         if settings.exclude:
-            guarded = guard(collection, settings.exclude, data_dir=settings.data_dir, only=compared)
-            collection = guarded.collection
-            shared.extend(guarded.overlaps)
-            unread |= guarded.unread
-            tests.update(guarded.compared)
+            clean = decontaminate(collection, settings.exclude, data_dir=settings.data_dir, only=compared)
+            collection = clean.collection
+            shared.extend(clean.overlaps)
+            unread |= clean.unread
+            tests.update(clean.compared)
         if settings.dev_share and not settings.dev:
             collection, dev = hold_out(collection, settings.dev_share, settings.seed)
             held.append(dev)
         train.append(collection)
-    dev = registry.read(settings.dev, data_dir=settings.data_dir) if settings.dev else joined(held)
+    dev = registry.read(settings.dev, data_dir=settings.data_dir) if settings.dev else concatenate(held)
     sources = tuple(TrainingTable.from_collection(collection) for collection in train)
     kept_aside = {name: lines for name, lines in broken.items() if lines}
     return TrainingData(tuple(train), sources, dev, Switching.of(settings, sources), tuple(shared), unread,
