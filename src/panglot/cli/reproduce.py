@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from panglot.cli.options import deliver_json, show_table
+from panglot.cli.options import deliver_json, print_table
 
 _VERDICTS = ("ok", "drift", "fail", "skipped")
 
@@ -39,7 +39,6 @@ def reproduce(
 
     You may stop it at any moment. The same command continues from there.
     """
-    from panglot.report.tables import Cell, Column, Row, Table
     from panglot.study.reproduce import documented_runs
     from panglot.study.reproduce import reproduce as compute
 
@@ -55,20 +54,16 @@ def reproduce(
                       for each in checked], to_json)  # fmt: skip
     if to_json != "-":
         rows = [
-            Row(
+            (
                 each.run,
-                [
-                    Cell(each.figure.path),
-                    Cell(f"{each.figure.value:g}"),
-                    Cell("–" if each.found is None else f"{each.found:.6g}"),
-                    Cell(each.verdict + (f": {each.why}" if each.why else "")),
-                ],
-                faint=each.verdict == "skipped",
+                each.figure.path,
+                f"{each.figure.value:g}",
+                "–" if each.found is None else f"{each.found:.6g}",
+                each.verdict + (f": {each.why}" if each.why else ""),
             )
             for each in checked
         ]
-        columns = [Column("figure", left=True), Column("stated"), Column("found"), Column("verdict", left=True)]
-        show_table(Table("", columns, rows, corner="run"))
+        print_table(("run", "figure", "stated", "found", "verdict"), rows, right=(2, 3))
     counts = Counter(each.verdict for each in checked)
     progress(", ".join(f"{counts[verdict]} {verdict}" for verdict in _VERDICTS if counts[verdict]))
     return 1 if counts["fail"] or counts["drift"] else 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import deliver_json, split, tell
+from panglot.cli.options import deliver_json, progress_to, split
 
 if TYPE_CHECKING:
     from panglot.translation.routes import Job
@@ -68,7 +68,7 @@ def translate_command(
         raise click.UsageError("Missing option '--output'.")
     if output is not None:
         check_output(output)
-    progress, targets = tell(to_json), split(to) or []
+    progress, targets = progress_to(to_json), split(to) or []
     opened = open_engines(engines)
     collection = registry.read(dataset, data_dir=data_dir)
     collection = head(collection, limit) if limit else collection
