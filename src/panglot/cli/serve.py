@@ -55,6 +55,7 @@ def serve_command(
         raise PanglotError(
             f"the service needs {', '.join(missing)}", field="serve", hint="pip install 'panglot[serve]'"
         )
+    from panglot.cli.options import progress_to
     from panglot.search.index import Index
     from panglot.service.limits import Limits
     from panglot.service.middleware import read_keys
