@@ -94,6 +94,7 @@ def mine_hard_negatives(
     excluded: dict[str, int] = dict.fromkeys(REASONS, 0)
     work = allowed & (reference >= 0)
     with progress("searching negatives", int(work.sum())) as advance:
+        # One language at a time, because the margin depends on the relevant passage in that language.
         for language in range(len(collection.languages)):
             candidates = exclusions.candidate[collection.passage_language[exclusions.candidate] == language]
             blocks = [(rows, _Marks.of(exclusions, rows)) for rows in parts(np.flatnonzero(work[:, language]), block)]
@@ -106,6 +107,7 @@ def mine_hard_negatives(
                         cosine = part.products_of_documents(reference[rows, language]) * scores.document_unit
                         alike = cosine >= margin.similarity
                     high = score > limit[rows, language, None]
+                    # Versions of the answer are out even if judged irrelevant; the other reasons spare judged ones.
                     out = version.copy()
                     excluded[REASONS[0]] += int(out.sum())
                     for reason, mark in zip(REASONS[1:], (shared, alike, high), strict=True):
@@ -170,6 +172,7 @@ def _merged(best: Doubles, passage: Ints, scores: Doubles, columns: Ints) -> tup
     """Return the first entries of two rankings together: by falling score, then by row."""
     number = best.shape[1]
     if scores.shape[1] > number:
+        # Only what reaches the last place can enter, ties included.
         cut = np.partition(scores, -number, axis=1)[:, -number, None]
         row, column = np.nonzero((scores >= cut) & (scores > -np.inf))
     else:

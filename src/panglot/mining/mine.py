@@ -98,6 +98,7 @@ def mine(
         PanglotError: A setting is out of range, or the set is a test set, has no relevant passage or cannot be read.
     """
     margin = _checked(negatives, language, relative_margin, absolute_margin, similarity)
+    # Settings are checked first: a mistake should not cost the time of reading a set.
     ((name, source),) = open_sets(collection, data_dir=data_dir).items()
     if source.about.get("test_only") == "yes":
         raise PanglotError(f"{name} is a test set", field="collection", hint="mine in a training set")

@@ -35,6 +35,7 @@ def pair_lines(
     for pair in weak:
         key = str(pair["group"])
         head = _line(key, english, pair, "_in_english")
+        # A group can have several English versions; each gets a group of lines of its own.
         if groups.setdefault(key, [head])[0] != head:
             key = f"{key}~{pair['language']}"
             groups[key] = [_line(key, english, pair, "_in_english")]

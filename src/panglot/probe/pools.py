@@ -67,6 +67,7 @@ class ParallelQuestions:
         if kind == "common":
             common = set(group[rows[0]]) & set(group[rows[1]])
             rows = [each[[name in common for name in group[each]]] for each in rows]
+        # Positions in the order of ids break ties as the evaluation does.
         ids: list[str] = collection.passages["id"].to_pylist()
         members = [np.array(sorted(each.tolist(), key=ids.__getitem__), np.int64) for each in rows]
         first = [_first_questions(collection, code, pool) for code, pool in zip(codes, members, strict=True)]

@@ -38,6 +38,7 @@ def share(hit: Bools, group: Ints) -> tuple[float, float, float]:
     [0.2, 0.081, 0.416]
     """
     number, rate = len(hit), float(hit.mean())
+    # Without any variance there is no design effect, and groups are what is independent.
     if 0 < rate < 1:
         spread = float((_deviations(hit, group, int(group.max()) + 1) ** 2).sum())
         effective = number / max(1.0, spread / (rate * (1 - rate) / number))
@@ -195,6 +196,7 @@ def count_tokens(encoder: Encoder, texts: Sequence[str]) -> list[int] | None:
 
     Endpoints and precomputed vectors have no tokenizer.
     """
+    # A cache of vectors wraps the encoder.
     inner: Any = getattr(encoder, "encoder", encoder)
     tokenizer: Any = getattr(getattr(inner, "model", None), "tokenizer", None)
     if not callable(tokenizer) or not texts:
