@@ -24,7 +24,7 @@ class Engine(Protocol):
 
     def serves(self, source: str, target: str) -> bool:
         """Return whether it translates directly between two canonical BCP 47 codes."""
-        ...
+        return target in (self.targets(source) or ())
 
     def targets(self, source: str) -> Sequence[str] | None:
         """Return the languages it translates into from ``source``, None if only :meth:`serves` can answer."""
