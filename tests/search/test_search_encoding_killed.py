@@ -35,8 +35,8 @@ def shards() -> list[Shard]:
 
 def finished(folder: Path) -> set[str]:
     """Return the first id of each shard that is there and sound."""
-    shelf = ShardCache(folder / "shards")
-    return {shard.ids[0] for shard in shards() if shelf.get(shard) is not None}
+    cache = ShardCache(folder / "shards")
+    return {shard.ids[0] for shard in shards() if cache.get(shard) is not None}
 
 
 def wait(child: subprocess.Popen[bytes], encoder: Made, calls: int) -> bool:

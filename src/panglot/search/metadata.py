@@ -33,7 +33,7 @@ class IndexMetadata:
         model: What :func:`panglot.load` opens; empty for an encoder that was given as an object.
         name: The encoder's name.
         fingerprint: Of the encoder of plain vectors.
-        probe: Its vector of :data:`PROBE`, as a question.
+        probe: Its vector of :data:`PROBE` as a query.
         dimension: Length of the vectors.
         vector_fields: Names of the vector fields of the store.
         store: Where it is; empty: in the folder.
@@ -112,7 +112,7 @@ def probed(base: Encoder) -> tuple[float, ...]:
 
 
 def check_model(metadata: IndexMetadata, base: Encoder, folder: Path) -> None:
-    """Make sure that questions are encoded as the documents were.
+    """Make sure that queries are encoded as the documents were.
 
     Raises:
         PanglotError: The encoder gives other vectors than the one that the index was built with.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from panglot.search.document import Document
 
 LAYOUT = "1"
-"""Counts up when what is written below changes."""
+"""Part of each shard's name; raised when the content of the files changes."""
 
 CHECKSUM = 32
 """Bytes of the SHA-256 at the end of a shard."""
@@ -35,7 +35,7 @@ class Shard:
 
     Attributes:
         documents: The documents.
-        fingerprint: Of the encoder.
+        fingerprint: Fingerprint of the encoder.
     """
 
     documents: tuple[Document, ...]
@@ -63,10 +63,10 @@ class Shard:
 
 
 def vectors_of(encoder: Encoder, ids: Sequence[str], texts: Sequence[str], languages: Sequence[str]) -> Vectors:
-    """Return the vectors of documents.
+    """Return the vectors of documents, shape ``[documents, dimension]``.
 
     Raises:
-        PanglotError: The encoder fails, or gives something else than a row of finite numbers a text.
+        PanglotError: The encoder fails, or does not give one row of finite numbers per text.
     """
     if isinstance(encoder, LanguageAware):
         found = encoder.encode(texts, "passage", ids=ids, languages=languages)
@@ -75,10 +75,12 @@ def vectors_of(encoder: Encoder, ids: Sequence[str], texts: Sequence[str], langu
     return check_encoded(found, ids, encoder)
 
 
-def encoded(encoder: Encoder, key: str, ids: Sequence[str], texts: Sequence[str], languages: Sequence[str]) -> bytes:
-    """Return what the file of a shard holds: its vectors as ``.npy``, then the SHA-256 of key and vectors.
+def encode_shard(
+    encoder: Encoder, key: str, ids: Sequence[str], texts: Sequence[str], languages: Sequence[str]
+) -> bytes:
+    """Return the content of a shard's file: its vectors as ``.npy``, then the SHA-256 of key and vectors.
 
-    This is all that a process or a node of a cluster does; it raises what :func:`vectors_of` does.
+    This is all that another process or a node of a cluster does. It raises what :func:`vectors_of` raises.
     """
     file = io.BytesIO()
     np.save(file, vectors_of(encoder, ids, texts, languages), allow_pickle=False)
@@ -89,12 +91,12 @@ class ShardCache:
     """The folder of shards.
 
     Args:
-        folder: Where they lie.
+        folder: Where they are.
         progress: Called with a line about each damaged shard.
 
     Attributes:
-        found: How many were there.
-        made: How many were put there.
+        found: Number of shards that were there.
+        made: Number of shards that were added.
     """
 
     def __init__(self, folder: Path, progress: Callable[[str], None] = lambda _: None) -> None:
@@ -102,7 +104,7 @@ class ShardCache:
         self.found = self.made = 0
 
     def get(self, shard: Shard) -> Vectors | None:
-        """Return the vectors of a shard, shape ``[documents, dimension]``; None if it is not there or is damaged."""
+        """Return the vectors of a shard, shape ``[documents, dimension]``; None if it is missing or damaged."""
         path = self._path(shard)
         try:
             data = path.read_bytes()
@@ -120,10 +122,10 @@ class ShardCache:
         return vectors
 
     def put(self, shard: Shard, data: bytes) -> Vectors:
-        """Write what :func:`encoded` returned, whole or not at all, and return the vectors.
+        """Write what :func:`encode_shard` returned, as a whole or not at all, and return the vectors.
 
         Raises:
-            PanglotError: The place cannot be written, or these are not the data of that shard.
+            PanglotError: The folder cannot be written, or these are not the data of that shard.
         """
         vectors = _vectors(shard, data)
         if vectors is None:
@@ -138,10 +140,10 @@ class ShardCache:
 
 
 def _vectors(shard: Shard, data: bytes) -> Vectors | None:
-    head, tail = data[:-CHECKSUM], data[-CHECKSUM:]
-    if _checksum(shard.key, head) != tail:
+    vectors, checksum = data[:-CHECKSUM], data[-CHECKSUM:]
+    if _checksum(shard.key, vectors) != checksum:
         return None
-    return np.load(io.BytesIO(head), allow_pickle=False)
+    return np.load(io.BytesIO(vectors), allow_pickle=False)
 
 
 def _checksum(key: str, data: bytes) -> bytes:
