@@ -141,6 +141,7 @@ def use_memory(patch: pytest.MonkeyPatch) -> dict[str, MemoryStore]:
         for piece in given:
             yield list(piece), encoder.encode([each.full_text for each in piece], "passage")
 
-    patch.setattr("panglot.search.storage.store.open_store", open_store)
-    patch.setattr("panglot.search.ingest.encode.encode_documents", encode_documents)
+    for module in ("index", "ingest.build"):
+        patch.setattr(f"panglot.search.{module}.open_store", open_store)
+    patch.setattr("panglot.search.ingest.build.encode_documents", encode_documents)
     return stores

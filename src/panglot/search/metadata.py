@@ -1,4 +1,4 @@
-"""``index.json``, which describes an index folder, and the check that queries get the documents' model."""
+"""What an index folder says of itself in ``index.json``, and how its model and its store are opened by that."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from panglot._errors import PanglotError
 from panglot._files import write_json
 from panglot.encoders.load import load
 from panglot.encoders.protocol import LanguageAware
-from panglot.search.storage.store import check_encoded
+from panglot.search.storage.store import check_encoded, check_same
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from panglot.encoders.protocol import Encoder, Vectors
+    from panglot.search.storage.store import Store
 
 NAME, FORMAT = "index.json", 1
 PROBE = "In which language is the answer?"
@@ -103,6 +106,41 @@ def open_encoder(model: str | Path | Encoder, backend: str = "torch") -> tuple[E
     if not named:
         return encoder, base, ""
     return encoder, base, str(Path(model).resolve()) if Path(model).is_dir() else str(model)
+
+
+def open_store(
+    address: str, folder: Path, *, vector_fields: Sequence[str], dimension: int, create: bool = False
+) -> Store:
+    """Open the store of an index.
+
+    Args:
+        address: Empty for the embedded store in ``folder``; ``milvus://host:port/name`` for a Milvus server;
+            ``milvus:FILE.db/name`` for milvus-lite. ``?index=flat`` behind either makes its search exact.
+        folder: Folder of the embedded store, which contains nothing else.
+        vector_fields: Names of its vector fields.
+        dimension: Length of its vectors.
+        create: Make it if it is not there.
+
+    Raises:
+        PanglotError: It is not there, is damaged, has other vector fields or another dimension, or does not answer.
+    """
+    if not address:
+        from panglot.search.storage.local.store import EmbeddedStore
+
+        if create:
+            EmbeddedStore.create(folder, vector_fields=vector_fields, dimension=dimension).close()
+        store = EmbeddedStore(folder)
+        check_same("vector_fields", store.vector_fields, tuple(vector_fields), folder)
+        check_same("dimension", store.dimension, dimension, folder)
+        return store
+    if address.startswith("milvus:"):
+        from panglot.search.storage.milvus.store import MilvusStore
+
+        return MilvusStore(address, vector_fields=vector_fields, dimension=dimension, create=create)
+    raise PanglotError(
+        f"the address of a store must begin with milvus:, got {address}", field="store",
+        hint="leave it out, or write milvus://host:port/name",
+    )  # fmt: skip
 
 
 def probed(base: Encoder) -> tuple[float, ...]:

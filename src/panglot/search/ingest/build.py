@@ -12,7 +12,9 @@ from panglot._files import explain_write
 from panglot._progress import progress as progress_bar
 from panglot.debiasing import transform
 from panglot.debiasing.encoder import Debiased
-from panglot.search.metadata import IndexMetadata, is_index, open_encoder, probed
+from panglot.search.ingest.documents import read_documents
+from panglot.search.ingest.encode import encode_documents
+from panglot.search.metadata import IndexMetadata, is_index, open_encoder, open_store, probed
 from panglot.search.ranking.modes import VECTOR_FIELDS
 from panglot.search.ranking.stats import LanguageStats, center, query_offset
 from panglot.search.storage.local.texts import SCHEMA, as_batch, as_documents
@@ -60,10 +62,6 @@ def build(
     progress: Callable[[str], None] | None,
 ) -> Encoder:
     """Write an index folder and return the encoder of its vectors; see :meth:`panglot.search.index.Index.build`."""
-    from panglot.search.ingest.documents import read_documents
-    from panglot.search.ingest.encode import encode_documents
-    from panglot.search.storage.store import open_store
-
     if is_index(folder):
         # A build that was killed after its last write leaves its shards.
         shutil.rmtree(folder / "shards", ignore_errors=True)
