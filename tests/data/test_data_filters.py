@@ -44,10 +44,10 @@ def test_lengths_and_languages() -> None:
     questions = [Text("q1", "en", "1", "q"), Text("q2", "de", "2", "f"), Text("q3", "en", "3", "unjudged")]
     passages = [Text("p1", "en", "1", "ünü"), Text("p2", "de", "2", "long enough"), Text("p3", "en", "1", "four")]
     whole = Collection.build("x", questions, passages, [("q1", "p1", 1), ("q2", "p2", 1), ("q1", "p3", 0)])
-    kept = whole.keep(*transform.select_rows(whole, shortest=4))
+    kept = whole.keep(*transform.select_rows(whole, min_characters=4))
     assert kept.questions["id"].to_pylist() == ["q2", "q3"], "the only right passage of q1 has three characters"
     assert kept.passages["id"].to_pylist() == ["p2", "p3"]
-    assert whole.keep(*transform.select_rows(whole, longest=4)).passages["id"].to_pylist() == ["p1", "p3"]
+    assert whole.keep(*transform.select_rows(whole, max_characters=4)).passages["id"].to_pylist() == ["p1", "p3"]
     assert whole.keep(*transform.select_rows(whole, languages=["de"])).digest == whole.select(["de"]).digest
     with pytest.raises(PanglotError, match=r"no questions or no passages of x are left.*de, en"):
         transform.select_rows(whole, languages=["fi"])

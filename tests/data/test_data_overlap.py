@@ -112,7 +112,7 @@ def test_nothing_shared_leaves_all() -> None:
     assert left.digest == _made().digest
     assert (found.equal, found.near, found.highest, found.groups, found.examples) == (0, 0, 0.0, 0, ())
     assert exclude(_made(), [])[0].digest == _made().digest
-    with pytest.raises(PanglotError, match="a threshold of 0"):
+    with pytest.raises(PanglotError, match="`threshold` must be above 0 and at most 1, got 0"):
         exclude(_made(), [test], threshold=0)
 
 

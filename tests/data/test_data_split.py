@@ -103,5 +103,5 @@ def test_what_hangs_together_cannot_be_split() -> None:
     c = Collection.build("x", [Text("a", "en", "g", "t"), Text("b", "de", "g", "u")], [Text("p", "en", "h", "v")], [])
     with pytest.raises(PanglotError, match="cannot be split"):
         hold_out(c, 0.5, 0)
-    with pytest.raises(PanglotError, match="share of 1"):
+    with pytest.raises(PanglotError, match="`share` must be between 0 and 1, got 1"):
         hold_out(c, 1, 0)

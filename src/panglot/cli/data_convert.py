@@ -73,7 +73,7 @@ def convert(
         )
     if form == "arrow" and files and not filtered and not skip:
         with progress("rows", None, unit="rows") as advance:
-            _tell(converting.convert_rows(files, output, advance, on_ray=on_ray), form)
+            _report(converting.convert_rows(files, output, advance, on_ray=on_ray), form)
         return
     if skip:
         collection, rejected = read_usable(name, data_dir=data_dir)
@@ -87,13 +87,18 @@ def convert(
     marks = None
     if rows or min_characters or max_characters is not None or (codes and walked):
         marks = transform.select_rows(
-            collection, languages=codes, shortest=min_characters, longest=max_characters, rows=rows, seed=seed
+            collection,
+            languages=codes,
+            min_characters=min_characters,
+            max_characters=max_characters,
+            rows=rows,
+            seed=seed,
         )
-    _tell(converting.write(collection, form, output, split=split, untie=untie, marks=marks), form)
+    _report(converting.write(collection, form, output, split=split, untie=untie, marks=marks), form)
 
 
-def _tell(done: converting.Converted, form: str) -> None:
-    """Say what was written; a collection on disk is made ready for its first batch too."""
+def _report(done: converting.Converted, form: str) -> None:
+    """Print what was written. Cache the training rows of an Arrow collection too."""
     click.echo(f"{done.path}: {done.questions:,} questions, {done.passages:,} passages, {done.judgements:,} judgements")
     for why, number in done.lost.items():
         click.echo(f"  {why}: {number:,}")

@@ -1,4 +1,4 @@
-"""Holding out a part of a collection so that nothing leaks."""
+"""Hold out, sample, filter and concatenate collections so that nothing leaks from one part into another."""
 
 from __future__ import annotations
 
@@ -52,12 +52,11 @@ def blocks(collection: Collection) -> tuple[Ints32, Ints32]:
 def hold_out(collection: Collection, share: float, seed: int) -> tuple[Collection, Collection]:
     """Split a collection into ``(train, dev)``, about ``share`` of the questions in dev.
 
-    Whole blocks (see :func:`blocks`) are drawn, so no group, no passage and no text is in both. A block that
-    would carry dev beyond its share is passed over. Passages that answer no question stay in train.
+    Whole blocks (see :func:`blocks`) are drawn, so that no group, no passage and no text is in both. A block that
+    would give dev more than its share is skipped. Passages that answer no question stay in train.
 
     Raises:
-        PanglotError: ``share`` is not between 0 and 1, or the collection hangs together so that it cannot be
-        split.
+        PanglotError: ``share`` is not between 0 and 1, or all questions are in one block.
     """
     question_block, passage_block = blocks(collection)
     chosen = _draw_blocks(collection.name, question_block, passage_block, share, seed)
@@ -66,7 +65,7 @@ def hold_out(collection: Collection, share: float, seed: int) -> tuple[Collectio
 
 
 def sample(collection: Collection, share: float, seed: int) -> Collection:
-    """Return about ``share`` of a collection: of its whole blocks, and of the passages that answer no question.
+    """Return about ``share`` of the whole blocks of a collection, and of the passages that answer no question.
 
     Raises:
         PanglotError: As :func:`hold_out`.
@@ -81,7 +80,7 @@ def sample(collection: Collection, share: float, seed: int) -> Collection:
 
 
 def concatenate(parts: Sequence[Collection]) -> Collection | None:
-    """Return several collections as one, ids and groups marked by their number; None for none."""
+    """Return several collections as one, with their number before each id and group, or None for none."""
     if len(parts) < 2:
         return parts[0] if parts else None
     names = " + ".join(part.name for part in parts)
@@ -102,9 +101,10 @@ def concatenate(parts: Sequence[Collection]) -> Collection | None:
 
 
 def _draw_blocks(name: str, question_block: Ints32, passage_block: Ints32, share: float, seed: int) -> Bools:
-    """Draw blocks that have about ``share`` of the questions; a mark per block."""
+    """Draw blocks that have about ``share`` of the questions, and return a mark per block."""
     if not 0 < share < 1:
-        raise PanglotError(f"a share of {share}", field="share", hint="give a number between 0 and 1")
+        problem = f"`share` must be between 0 and 1, got {share}"
+        raise PanglotError(problem, field="share", hint="give a number such as 0.1")
     sizes = np.bincount(question_block, minlength=int(passage_block.max(initial=-1)) + 1)
     room = round(share * len(question_block))
     chosen = np.zeros(len(sizes), np.bool_)
@@ -114,15 +114,15 @@ def _draw_blocks(name: str, question_block: Ints32, passage_block: Ints32, share
             room -= int(sizes[block])
     if not chosen.any() or chosen[question_block].all():
         raise PanglotError(
-            f"{name} cannot be split: its questions hang together through groups and passages",
+            f"{name} cannot be split, for groups and passages connect its questions",
             field="share",
-            hint="give a larger share or a dev collection of its own",
+            hint="give a larger share, or a dev collection of its own",
         )
     return chosen
 
 
 def _ties(collection: Collection) -> Iterator[tuple[Ints32, Ints32]]:
-    """Yield questions, then passages, by what ties those of one side: the group; the text in its language."""
+    """Yield rows of questions, then of passages, with what ties rows of one side: the group, and the equal text."""
     start = 0
     known = pa.array(collection.languages, pa.string())
     for table in (collection.questions, collection.passages):
@@ -140,39 +140,39 @@ def select_rows(
     collection: Collection,
     *,
     languages: Sequence[str] = (),
-    shortest: int = 0,
-    longest: int | None = None,
+    min_characters: int = 0,
+    max_characters: int | None = None,
     rows: int | None = None,
     seed: int = 0,
 ) -> tuple[Bools, Bools]:
     """Mark the questions and passages that stay, for :meth:`Collection.keep`.
 
-    Languages and lengths come first, then the drawing: whole groups of questions are drawn, so that translations stay
-    together, and with them the passages that they were judged with. Of the passages that no question was judged with,
-    about the same share stays. The collection is walked through; its texts are not held.
+    Languages and lengths are filtered first. Then whole groups of questions are drawn, so that translations stay
+    together, with the passages that they were judged with. Of the passages that no question was judged with, about the
+    same share stays. Texts pass by in pieces.
 
     Args:
         collection: Any.
-        languages: Canonical codes of those that stay; none: all.
-        shortest: Characters that a passage has at least. Questions whose passages all go, go too.
-        longest: Characters that it has at most.
-        rows: Questions that stay, at most; None: all.
-        seed: Draws them.
+        languages: Canonical codes of the languages that stay. Empty means all.
+        min_characters: The fewest characters of a passage. Questions that lose all their passages go too.
+        max_characters: The most characters of a passage.
+        rows: The most questions that stay, or None for all.
+        seed: Seed of the drawing.
 
     Returns:
         A mark per question, and one per passage.
 
     Raises:
-        PanglotError: Nothing is left, or a number makes no sense.
+        PanglotError: Nothing is left, or ``rows`` is below 1.
     """
     if rows is not None and rows < 1:
-        raise PanglotError(f"{rows} rows are none", field="rows", hint="choose 1 or more")
+        raise PanglotError(f"`rows` must be 1 or more, got {rows}", field="rows", hint="choose a larger number")
     questions, passages = np.ones(collection.questions.num_rows, bool), np.ones(collection.passages.num_rows, bool)
     if languages:
         wanted = pa.array(languages, pa.string())
         questions, passages = in_languages(collection.questions, wanted), in_languages(collection.passages, wanted)
-    if shortest or longest is not None:
-        passages &= _of_length(collection.passages, shortest, longest)
+    if min_characters or max_characters is not None:
+        passages &= _of_length(collection.passages, min_characters, max_characters)
         questions &= ~_without_relevant(collection, passages)
     if rows is not None:
         questions, passages = draw_groups(collection, rows, seed, questions, passages)
@@ -188,7 +188,7 @@ def select_rows(
 def draw_groups(
     collection: Collection, rows: int, seed: int, questions: Bools | None = None, passages: Bools | None = None
 ) -> tuple[Bools, Bools]:
-    """Draw at most ``rows`` questions in whole groups, and the passages that go with them, among the marked ones."""
+    """Draw at most ``rows`` of the marked questions in whole groups, and the marked passages that go with them."""
     questions = np.ones(collection.questions.num_rows, bool) if questions is None else questions
     passages = np.ones(collection.passages.num_rows, bool) if passages is None else passages
     group = number_values(collection.questions["group"])
@@ -204,20 +204,21 @@ def draw_groups(
         judged[passage] = True
         answering[passage[kept[question]]] = True
     share = kept.sum() / max(1, int(questions.sum()))
-    lucky = np.random.default_rng((seed, 1)).random(len(passages), np.float32) < share
-    return kept, passages & np.where(judged, answering, lucky)
+    # Passages that nobody asked for make the pool as hard as it was, so their share stays the same.
+    drawn = np.random.default_rng((seed, 1)).random(len(passages), np.float32) < share
+    return kept, passages & np.where(judged, answering, drawn)
 
 
-def _of_length(table: pa.Table, shortest: int, longest: int | None) -> Bools:
+def _of_length(table: pa.Table, least: int, most: int | None) -> Bools:
     found: list[Bools] = [np.empty(0, bool)]
     for batch in walk(table, ["text"]):
         length = pc.utf8_length(batch.column(0)).to_numpy()
-        found.append((length >= shortest) & (length <= (longest if longest is not None else np.iinfo(np.int32).max)))
+        found.append((length >= least) & (length <= (most if most is not None else np.iinfo(np.int32).max)))
     return np.concatenate(found)
 
 
 def _without_relevant(collection: Collection, passages: Bools) -> Bools:
-    """Mark the questions that have relevant passages, of which none stays."""
+    """Mark the questions that had relevant passages, and of these passages none stays."""
     had, has = (np.zeros(collection.questions.num_rows, bool) for _ in range(2))
     for batch in walk(collection.relevance):
         relevant = batch["grade"].to_numpy() > 0
