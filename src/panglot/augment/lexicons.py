@@ -50,7 +50,10 @@ def cleaned(english: str, target: str, language: str) -> str | None:
             return None
         text = next((part for part in parts if part.strip(_ENDS)), "").strip(_ENDS)
     words = text.split()
-    if any(_has_letter(word) and not any(letter.isalpha() and is_latin(letter) for letter in word) for word in words):
+    if any(
+        _has_letter(word) and not any(letter.isalpha() and _is_latin_letter(letter) for letter in word)
+        for word in words
+    ):
         # A word in capitals is an abbreviation, such as DVD.
         words = [word for word in words if not is_latin(word) or word.isupper() or not _has_letter(word)]
     text = " ".join(words)
@@ -67,8 +70,12 @@ def is_latin(text: str) -> bool:
     >>> is_latin("nɔ̱ŋ ’a"), is_latin("X射线"), is_latin("...")
     (True, False, True)
     """
-    # Letters shared by several scripts, such as modifier letters, have no script of their own.
-    return all(not letter.isalpha() or script_of_letter(letter) in ("Latn", "") for letter in text)
+    return all(not letter.isalpha() or _is_latin_letter(letter) for letter in text)
+
+
+def _is_latin_letter(letter: str) -> bool:
+    # Modifier letters, such as an ejective's apostrophe, belong to no script. Neither does Arabic's tatweel.
+    return script_of_letter(letter) == "Latn" or unicodedata.name(letter, "").startswith("MODIFIER LETTER")
 
 
 def _has_letter(text: str) -> bool:
