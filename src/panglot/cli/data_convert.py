@@ -22,7 +22,7 @@ from panglot.datasets.check import read_usable
 @click.command("convert")
 @click.argument("name")
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option("--to", "form", required=True, type=click.Choice(converting.FORMS), help="Format to write.")
+@click.option("--to", "form", required=True, type=click.Choice(converting.FORMATS), help="Format to write.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA.")
 @click.option("--languages", metavar="CODES", help="Languages to keep, such as en,de.")
 @click.option("--rows", type=click.IntRange(1), help="Number of questions to keep at most, drawn in whole groups.")
