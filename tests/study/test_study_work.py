@@ -160,13 +160,13 @@ def test_a_cell_that_fails_is_passed_over_and_taken_again_on_request(
 
 
 def test_a_cell_whose_loss_is_no_number_is_written_down(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from panglot.training import update
+    from panglot.training import step
 
     study = design.read(file)
     data = prepare(study, None)
     cell = next(cell for cell in study.cells() if cell.strategy == "mean")
     with monkeypatch.context() as patch:
-        patch.setattr(update, "accumulate", lambda *_: float("nan"))
+        patch.setattr(step, "backward", lambda *_: float("nan"))
         with pytest.raises(PanglotError, match="not a number"):
             run_cell(study, cell, data, None)
     assert status_of(study).failed == (cell,)
@@ -195,7 +195,7 @@ def test_a_language_without_a_lexicon_is_told_and_left_out(
     study = design.read(file)
     cell = next(cell for cell in study.cells() if cell.strategy == "switched")
     assert run_cell(study, cell, prepare(study, None), None)
-    assert "no lexicon has fi; it goes on with the other 1" in capfd.readouterr().err
+    assert "uses 1 of 2 languages, as no lexicon has fi" in capfd.readouterr().err
     lines = (cell_folder(study, cell).path / "run" / "log.jsonl").read_text("utf-8").splitlines()
     assert {code for line in lines for code in json.loads(line)["switched"]["replaced"]} == {"de"}
 

@@ -28,7 +28,7 @@ def demo(output: Path, pairs: int, seed: int) -> None:
     from panglot._files import write_json
     from panglot.evaluation.compare import compare
     from panglot.report import print_report, write_html
-    from panglot.training.train import train
+    from panglot.training.loop import train
 
     start = time.perf_counter()
     console = Console()
