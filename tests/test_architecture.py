@@ -40,9 +40,7 @@ TO_MEND: dict[str, dict[str, str]] = {
         "panglot.search.ingest.encode ↔ panglot.search.ingest.ray": "each calls the other in another process",
         "panglot.translation.engines ↔ panglot.translation.local ↔ panglot.translation.remote": "a registry by import",
     },
-    "long": {
-        "panglot.training.settings": "the reader of old keys moves out",
-    },
+    "long": {},
     "full": {
         "src/panglot/cli": "small commands are merged",
     },

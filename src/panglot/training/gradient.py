@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from panglot._errors import PanglotError
+
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
@@ -93,6 +95,35 @@ class Processes:
         shared = torch.from_numpy(own.copy()).to(device)
         torch.distributed.broadcast(shared, 0)
         return shared.cpu().numpy()
+
+    def any(self, answer: bool, device: torch.device) -> bool:
+        """Return whether the answer is yes on any process."""
+        import torch
+
+        if self.count == 1:
+            return answer
+        flag = torch.tensor([float(answer)], device=device)
+        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+        return bool(flag.item())
+
+    def check_same_step(self, step: int, device: torch.device) -> None:
+        """Check that all processes continue from one checkpoint.
+
+        Raises:
+            PanglotError: They do not.
+        """
+        import torch
+
+        if self.count == 1:
+            return
+        ends = torch.tensor([step, -step], device=device)
+        torch.distributed.all_reduce(ends, op=torch.distributed.ReduceOp.MAX)
+        if int(ends[0]) != -int(ends[1]):
+            raise PanglotError(
+                f"processes would continue from different steps, {-int(ends[1])} and {int(ends[0])}",
+                field="output",
+                hint="give all machines one shared run folder",
+            )
 
 
 def backward(encoder: TrainableEncoder, example: Example, settings: Settings, processes: Processes, seed: int) -> float:

@@ -115,7 +115,7 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
     state = _State(encoder, _optimizer(encoder, settings), gradient, Progress())
     if (saved := checkpoint.newest(run.checkpoints)) is not None:
         _restore(state, saved)
-    _check_same_step(state.progress.step, processes, device)
+    processes.check_same_step(state.progress.step, device)
     evaluator = DevEvaluator(training_data.dev, settings, encoder) if training_data.dev else None
 
     shown = first if progress is None else progress
@@ -149,7 +149,7 @@ def _steps(
         result = state.gradient(done.step)
         norm = _step(state, settings)
         # All processes must stop together, or the others would wait for this one forever.
-        if _any(not (math.isfinite(result.loss) and math.isfinite(norm)), processes, device):
+        if processes.any(not (math.isfinite(result.loss) and math.isfinite(norm)), device):
             raise _not_a_number(result, state, run)
         seconds = time.monotonic() - began
         state.progress = replace(
@@ -167,7 +167,7 @@ def _steps(
             best, state.progress = evaluator.early_stopping(state.progress, float(processes.broadcast(score, device)))
             if log is not None:
                 log.write(state.progress.step, {"dev": metrics}, share)
-        stop = _any(stopped(), processes, device)
+        stop = processes.any(stopped(), device)
         late = settings.checkpoint_every == 0 and time.monotonic() - saved > _CHECKPOINT_SECONDS
         wanted = settings.checkpoint_every > 0 and state.progress.step % settings.checkpoint_every == 0
         if log is not None and (stop or late or wanted or best or share >= 1):
@@ -308,37 +308,6 @@ def _not_a_number(result: StepResult, state: _State, run: Run) -> PanglotError:
         f" {run.checkpoints}",
         hint="lower learning_rate, raise temperature, or set precision to fp32, in a new run folder",
     )
-
-
-def _any(yes: bool, processes: Processes, device: Any) -> bool:
-    """Whether the answer is yes on any process."""
-    import torch
-
-    if processes.count == 1:
-        return yes
-    flag = torch.tensor([float(yes)], device=device)
-    torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
-    return bool(flag.item())
-
-
-def _check_same_step(step: int, processes: Processes, device: Any) -> None:
-    """Check that all processes continue from one checkpoint.
-
-    Raises:
-        PanglotError: They do not.
-    """
-    import torch
-
-    if processes.count == 1:
-        return
-    ends = torch.tensor([step, -step], device=device)
-    torch.distributed.all_reduce(ends, op=torch.distributed.ReduceOp.MAX)
-    if int(ends[0]) != -int(ends[1]):
-        raise PanglotError(
-            f"processes would continue from different steps, {-int(ends[1])} and {int(ends[0])}",
-            field="output",
-            hint="give all machines one shared run folder",
-        )
 
 
 @contextmanager

@@ -36,24 +36,13 @@ RENAMED = {
 
 
 _BOUNDS: dict[str, tuple[float, float]] = {
-    "pairs": (1, math.inf),
-    "hard_negatives": (0, math.inf),
-    "code_switch_share": (0, 1),
-    "objectives_per_step": (0, math.inf),
-    "learning_rate": (0, 1),
-    "warmup_ratio": (0, 1),
-    "weight_decay": (0, 1),
-    "max_grad_norm": (0, math.inf),
+    **dict.fromkeys(("pairs", "chunk_tokens", "cache_tokens"), (1, math.inf)),
+    **dict.fromkeys(("hard_negatives", "objectives_per_step", "max_grad_norm", "frozen_layers"), (0, math.inf)),
+    **dict.fromkeys(("eval_every", "patience", "checkpoint_every"), (0, math.inf)),
+    **dict.fromkeys(("code_switch_share", "learning_rate", "warmup_ratio", "weight_decay", "average"), (0, 1)),
     "temperature": (1e-4, 10),
     "max_length": (8, math.inf),
-    "frozen_layers": (0, math.inf),
-    "chunk_tokens": (1, math.inf),
-    "cache_tokens": (1, math.inf),
-    "average": (0, 1),
     "dev_share": (0, 0.9),
-    "eval_every": (0, math.inf),
-    "patience": (0, math.inf),
-    "checkpoint_every": (0, math.inf),
 }
 _CHOICES = {
     "on_error": OnError,
@@ -247,16 +236,7 @@ class Settings:
     @property
     def policy(self) -> Policy:
         """The settings that batching needs."""
-        return Policy(
-            batches=self.batches,
-            alpha=self.alpha,
-            cross_kind=self.cross_kind,
-            batch_size=self.batch_size,
-            source_temperature=self.source_temperature,
-            language_temperature=self.language_temperature,
-            language_sampling=self.language_sampling,
-            seed=self.seed,
-        )
+        return Policy(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Policy)})
 
     def progress(self, step: int, pairs: int) -> float:
         """Return the share of the budget that ``step`` steps with ``pairs`` pairs have used, 0 to 1.
