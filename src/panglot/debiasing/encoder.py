@@ -96,6 +96,7 @@ class Languages:
         if not self._debiasing.needs_language:
             return [None] * len(texts)
         if languages is None:
+            # The detector's model takes a second to load, and callers that give languages never need it.
             if self._detector is None:
                 self._detector = Detector(self._debiasing.languages)
             return [self._detector.detect(text) for text in texts]

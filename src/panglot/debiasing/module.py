@@ -67,6 +67,7 @@ class DebiasingModule(Module):
         head: The content of ``debiasing.json``. Its ``prompts`` are those of the model by side.
     """
 
+    # The arguments of `encode` that sentence-transformers passes on to `forward`.
     forward_kwargs = {"language"}  # noqa: RUF012
 
     def __init__(self, debiasing: Debiasing, head: dict[str, Any]) -> None:
@@ -79,6 +80,7 @@ class DebiasingModule(Module):
         """Correct ``sentence_embedding``."""
         plain: torch.Tensor = features["sentence_embedding"]
         inputs: _Inputs = features.get(_KEY) or _Inputs(("",) * len(plain), "", None, None)
+        # The debiasing is fitted on unit vectors of float32, whatever the precision of the model.
         vectors = torch.nn.functional.normalize(plain.detach().float(), dim=-1).cpu().numpy()
         sides: list[Side] = [self._side(text, inputs) for text in inputs.texts]
         given = None if inputs.language is None else [inputs.language] * len(sides)

@@ -80,6 +80,7 @@ class Cached:
         if self.by_id:
             return self.encoder.encode(texts, side, ids=ids)
         keys = [text_key(text, side) for text in texts]
+        # Other processes may have written shards since the last call.
         self._refresh()
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
         if missing:
@@ -131,6 +132,7 @@ class Cached:
                 np.save(file, records, allow_pickle=False)
             self._read.add(f"{name}.npy")
         except PanglotError as error:
+            # Warn once. The vectors are in memory, so that work goes on without a cache.
             if self._written:
                 warnings.warn(f"the vectors are not kept: {error}", RuntimeWarning, stacklevel=4)
             self._written = False

@@ -121,6 +121,7 @@ class Batcher:
         self._stopping = False
         self.rate = 0.0
         """Tokens encoded per second lately."""
+        # A daemon, so that an encoder that never returns does not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="panglot-encode", daemon=True)
         self._thread.start()
 
@@ -153,6 +154,7 @@ class Batcher:
     def _run(self) -> None:
         while batch := self._next():
             started = time.monotonic()
+            # Both sides have prompts of their own, which an encoder takes one at a time.
             for side in get_args(Side):
                 if pieces := [piece for piece in batch if piece.job.side == side]:
                     self._encode_together(side, pieces)

@@ -140,6 +140,7 @@ def texts_of(value: object, limits: Limits) -> list[str]:
 
 def rows(vectors: Vectors, form: Literal["float", "base64"]) -> list[dict[str, Any]]:
     """Return the vectors as in OpenAI's responses. base64 holds little-endian float32."""
+    # orjson writes contiguous arrays, and writes float32 with the few digits that it needs.
     plain = np.ascontiguousarray(vectors, "<f4")
     values = (base64.b64encode(row.tobytes()).decode("ascii") if form == "base64" else row for row in plain)
     return [{"object": "embedding", "index": index, "embedding": value} for index, value in enumerate(values)]

@@ -128,7 +128,7 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 
 
 def of_panglot(error: PanglotError) -> RequestError:
-    """Return a mistake in a request as an error without files, which belong to the server."""
+    """Return a mistake in a request as an error without files, whose names are no business of clients."""
     message = f"{error.field}: {error.problem}" if error.field else error.problem
     return RequestError(400, message, hint=error.hint, field=error.field, code="invalid")
 

@@ -63,6 +63,7 @@ def serve(
             progress(f"warning: anybody who reaches {host} may search and encode. Set keys with --keys")
         app = create_app(index, limits, keys=keys, hosts=(*_LOOPBACK, shown, *hosts) if local else hosts)
         start_logging()
+        # Far more connections than the queue, so that most refusals are a 429 in JSON and not uvicorn's plain text.
         config = uvicorn.Config(
             app, ws="none", log_config=None, access_log=False, server_header=False, proxy_headers=False,
             limit_concurrency=4 * limits.queue + 64, timeout_graceful_shutdown=round(limits.seconds + _GRACE),
