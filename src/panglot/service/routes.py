@@ -41,18 +41,18 @@ def _split(codes: Any) -> Any:
 
 def _schema(option: Option) -> tuple[Any, Any]:
     """Return the type and the field of an option of a search, as pydantic takes them."""
-    low, high = option.minimum, option.maximum
-    if option.type in (int, float):
-        field = Field(option.default, description=option.help, ge=low, le=high)
-        return (Annotated[float, Field(allow_inf_nan=False)] if option.type is float else int), field
     if option.choices:
         return Literal[tuple(option.choices)], Field(option.default, description=option.help)
-    default = ... if low else list(option.default) if option.type is tuple else option.default
-    field = Field(
-        default, description=option.help, min_length=low and int(low), max_length=None if high is None else int(high)
-    )
+    low, high = option.minimum, option.maximum
+    if option.type in (int, float):
+        kind = Annotated[float, Field(allow_inf_nan=False)] if option.type is float else int
+        return kind, Field(option.default, description=option.help, ge=low, le=high)
+    # A text or list with a minimum is required. Other lists and texts are empty by default.
+    shortest, longest = (None if size is None else int(size) for size in (low, high))
+    default = ... if shortest else [] if option.type is tuple else option.default
     codes = Annotated[list[Annotated[str, Field(max_length=MAX_CODE_LENGTH)]], BeforeValidator(_split)]
-    return codes if option.type is tuple else option.type, field
+    kind = codes if option.type is tuple else option.type
+    return kind, Field(default, description=option.help, min_length=shortest, max_length=longest)
 
 
 if TYPE_CHECKING:
