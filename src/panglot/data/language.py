@@ -24,6 +24,10 @@ _MODIFIERS = {
     "devanagari": "Deva",
     "arabic": "Arab",
 }  # sr@latin and the like
+# Labels of the identifier and codes that mean the same language without being forms of one another.
+_ALIKE = {"nb": "no", "no": "nb"}
+# A text is in none of the candidate languages if their probabilities sum to less than this.
+_LEAST = 0.05
 NO_LANGUAGE = frozenset({"und", "mul", "mis", "zxx"})
 """BCP 47 codes for an unknown language, no language, or several."""
 
@@ -114,3 +118,48 @@ def code(label: str) -> str | None:
         return canonical(label)
     except PanglotError:
         return None
+
+
+class Detector:
+    """Detect which of some languages a text is in, with py3langid (Lui & Baldwin 2012).
+
+    Languages that py3langid does not know are never detected. It does not tell regions and scripts of a language
+    apart. If several are candidates, the first by its code is detected.
+
+    Args:
+        languages: Canonical codes of the candidates.
+    """
+
+    def __init__(self, languages: tuple[str, ...]) -> None:
+        self._identifier = identifier()
+        self._candidates: dict[str, str] = {}
+        for label in self._identifier.labels:
+            if chosen := _candidate(code(label), languages):
+                self._candidates[label] = chosen
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The languages that can be detected."""
+        return frozenset(self._candidates.values())
+
+    def detect(self, text: str, least: float = _LEAST) -> str | None:
+        """Return the most probable candidate, or None if the text is probably in none of the languages.
+
+        Args:
+            text: The text.
+            least: The smallest sum of the candidates' probabilities.
+        """
+        scores: dict[str, float] = {}
+        for label, probability in self._identifier.rank(text):
+            if chosen := self._candidates.get(label):
+                scores[chosen] = scores.get(chosen, 0.0) + probability
+        if not scores or sum(scores.values()) < least:
+            return None
+        return max(scores, key=lambda code: scores[code])
+
+
+def _candidate(code: str | None, languages: tuple[str, ...]) -> str | None:
+    if code is None or code in languages:
+        return code
+    near = [each for each in sorted(languages) if each.split("-")[0] in {code, _ALIKE.get(code)}]
+    return near[0] if near else None
