@@ -42,7 +42,7 @@ FILES = {
             size: int = LARGEST
             _inner: int = 0
 
-            def open(self, path: Path, *, force: bool = False) -> "Box | None":
+            def open(self, path: Path, /, *, force: bool = False) -> "Box | None":
                 """Open it as :func:`pack` closed it, with a :class:`made.first._hidden.Secret`."""
 
         def pack(box: Box, *items: str, **options: int) -> Secret:
@@ -63,8 +63,9 @@ FILES = {
             """Not for users."""
     ''',
     "second/__init__.py": """
+        from elsewhere import Other
         from made.first.boxes import Box
-        __all__ = ["Box"]
+        __all__ = ["Box", "Other"]
     """,
     "left_out/__init__.py": "",
 }
@@ -114,7 +115,7 @@ def test_what_several_modules_export_is_documented_at_the_shortest_path(referenc
 def test_signatures_have_full_names_and_private_members_have_no_entry(reference: Any, tmp_path: Path) -> None:
     pages = made(reference, tmp_path)
     assert (
-        ".. py:method:: Box.open(path: ~pathlib.Path, *, force: bool = False) -> ~made.Box | None" in pages["index.rst"]
+        ".. py:method:: Box.open(path: ~pathlib.Path, /, *, force: bool = False) -> ~made.Box | None" in pages["index.rst"]
     )
     assert "py:function:: pack(box: ~made.Box, *items: str, **options: int)" in pages["first.rst"]
     assert ":param \\*items: What goes in." in pages["first.rst"]

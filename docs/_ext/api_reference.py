@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _ROLE = re.compile(r":(?:py:)?(attr|class|data|exc|func|meth|mod|obj):`(?:([^`<]+) <)?(~?)([\w.]+)(?:\(\))?>?`")
+_STARS = {griffe.ParameterKind.var_positional: "*", griffe.ParameterKind.var_keyword: "**"}
 _STEP = "   "
 _LONGEST_VALUE = 100
 
@@ -86,7 +87,10 @@ def exports(module: griffe.Module) -> list[Export]:
         if member is None:
             _log.warning("%s: __all__ names %s, which is not there", module.path, name)
             continue
-        target = member.final_target if isinstance(member, griffe.Alias) else member
+        try:
+            target = member.final_target if isinstance(member, griffe.Alias) else member
+        except griffe.AliasResolutionError:
+            continue  # a name of another library, documented there
         found.append(Export(Place(module.path, name), target))
     return found
 
@@ -253,10 +257,12 @@ class Reference:
             if kind is griffe.ParameterKind.keyword_only and not marked:
                 shown.append("*")
             marked = marked or kind in {griffe.ParameterKind.keyword_only, griffe.ParameterKind.var_positional}
-            stars = {griffe.ParameterKind.var_positional: "*", griffe.ParameterKind.var_keyword: "**"}.get(kind, "")
+            stars = "" if kind is None else _STARS.get(kind, "")
             default = None if stars or parameter.default is None else str(parameter.default)
             shown.append(self._parameter(stars + parameter.name, parameter.annotation, default))
             before = kind or before
+        if before is griffe.ParameterKind.positional_only and shown:
+            shown.append("/")
         return ", ".join(shown)
 
     def _parameter(self, name: str, annotation: str | griffe.Expr | None, default: str | None) -> str:

@@ -31,9 +31,8 @@ def repository_url(target: str, page: Path, docs: Path, url: str) -> str | None:
 def _rewrite(app: Sphinx, document: nodes.document) -> None:
     docs = Path(app.srcdir).resolve()
     page = Path(app.env.doc2path(app.env.docname)).resolve()
-    for node in list(
-        document.findall(lambda node: isinstance(node, addnodes.pending_xref | addnodes.download_reference))
-    ):
+    found = (*document.findall(addnodes.pending_xref), *document.findall(addnodes.download_reference))
+    for node in found:
         if node.get("reftype") != "myst":
             continue
         target = node["reftarget"]
