@@ -114,9 +114,8 @@ def test_what_several_modules_export_is_documented_at_the_shortest_path(referenc
 
 def test_signatures_have_full_names_and_private_members_have_no_entry(reference: Any, tmp_path: Path) -> None:
     pages = made(reference, tmp_path)
-    assert (
-        ".. py:method:: Box.open(path: ~pathlib.Path, /, *, force: bool = False) -> ~made.Box | None" in pages["index.rst"]
-    )
+    opening = "Box.open(path: ~pathlib.Path, /, *, force: bool = False) -> ~made.Box | None"
+    assert f".. py:method:: {opening}" in pages["index.rst"]
     assert "py:function:: pack(box: ~made.Box, *items: str, **options: int)" in pages["first.rst"]
     assert ":param \\*items: What goes in." in pages["first.rst"]
     assert ":raises ValueError: It is full." in pages["first.rst"]
