@@ -23,13 +23,14 @@ FILES = {
         """The first stage."""
     ''',
     "first/boxes.py": '''
-        """Boxes. See :func:`pack`."""
+        """Boxes. See :func:`pack` and :data:`CLOSED`."""
         from dataclasses import dataclass
         from pathlib import Path
         from made.first._hidden import Secret
 
         #: The largest box.
         LARGEST = 3
+        OPEN, CLOSED = range(2)
 
         @dataclass
         class Box:
@@ -45,7 +46,7 @@ FILES = {
             def open(self, path: Path, /, *, force: bool = False) -> "Box | None":
                 """Open it as :func:`pack` closed it, with a :class:`made.first._hidden.Secret`."""
 
-        def pack(box: Box, *items: str, **options: int) -> Secret:
+        def pack(box: Box, sizes: tuple = tuple(n for n in [1]), *items: str, **options: int) -> Secret:
             """Pack a box.
 
             Args:
@@ -94,6 +95,7 @@ def made(reference: Any, folder: Path, **changes: str) -> dict[str, str]:
             text = text.replace(old, new)
         path.write_text(text, "utf-8")
     package = griffe.load("made", search_paths=[folder], allow_inspection=False, resolve_aliases=True)
+    reference.add_unpacked(package)
     return reference.Reference(package, ["left_out"]).pages()
 
 
@@ -116,7 +118,7 @@ def test_signatures_have_full_names_and_private_members_have_no_entry(reference:
     pages = made(reference, tmp_path)
     opening = "Box.open(path: ~pathlib.Path, /, *, force: bool = False) -> ~made.Box | None"
     assert f".. py:method:: {opening}" in pages["index.rst"]
-    assert "py:function:: pack(box: ~made.Box, *items: str, **options: int)" in pages["first.rst"]
+    assert "py:function:: pack(box: ~made.Box, sizes: tuple = ..., *items: str, **options: int)" in pages["first.rst"]
     assert ":param \\*items: What goes in." in pages["first.rst"]
     assert ":raises ValueError: It is full." in pages["first.rst"]
     assert "How large it is." in pages["index.rst"]
@@ -129,7 +131,9 @@ def test_signatures_have_full_names_and_private_members_have_no_entry(reference:
 
 def test_cross_references_are_resolved(reference: Any, tmp_path: Path) -> None:
     pages = made(reference, tmp_path)
-    assert "Boxes. See :py:func:`pack <made.first.boxes.pack>`." in pages["first.rst"]
+    assert "Boxes. See :py:func:`pack <made.first.boxes.pack>` and" in pages["first.rst"]
+    assert ":py:data:`CLOSED <made.first.boxes.CLOSED>`" in pages["first.rst"]
+    assert ".. py:data:: CLOSED" in pages["first.rst"]
     assert "The :py:class:`Box <made.Box>`." in pages["first.rst"]
     # What is not public has no page to link to.
     assert "with a ``made.first._hidden.Secret``" in pages["index.rst"]

@@ -7,12 +7,14 @@ several modules export is documented once, at the shortest path, and the other m
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, NamedTuple
 
 import griffe
+from sphinx.pycode.ast import unparse
 from sphinx.util import logging
 
 if TYPE_CHECKING:
@@ -69,6 +71,20 @@ def public_modules(package: griffe.Module) -> Iterator[griffe.Module]:
         module = package.modules[name]
         if not module.is_alias and is_public(module.path):
             yield from public_modules(module)
+
+
+def add_unpacked(module: griffe.Module) -> None:
+    """Add the names of assignments such as ``FIRST, SECOND = range(2)``, which griffe leaves out."""
+    if isinstance(module.filepath, Path) and module.filepath.suffix == ".py":
+        for statement in ast.parse(module.filepath.read_text("utf-8")).body:
+            for target in statement.targets if isinstance(statement, ast.Assign) else ():
+                for part in target.elts if isinstance(target, ast.Tuple) else ():
+                    if isinstance(part, ast.Name) and part.id not in module.members:
+                        found = griffe.Attribute(part.id, lineno=statement.lineno, endlineno=statement.end_lineno)
+                        module.set_member(part.id, found)
+    for inner in module.modules.values():
+        if not inner.is_alias:
+            add_unpacked(inner)
 
 
 def exports(module: griffe.Module) -> list[Export]:
@@ -258,7 +274,7 @@ class Reference:
                 shown.append("*")
             marked = marked or kind in {griffe.ParameterKind.keyword_only, griffe.ParameterKind.var_positional}
             stars = "" if kind is None else _STARS.get(kind, "")
-            default = None if stars or parameter.default is None else str(parameter.default)
+            default = None if stars or parameter.default is None else _shown(str(parameter.default))
             shown.append(self._parameter(stars + parameter.name, parameter.annotation, default))
             before = kind or before
         if before is griffe.ParameterKind.positional_only and shown:
@@ -435,6 +451,14 @@ def _literal(text: str) -> str:
     return f":py:class:`{text}`" if text.startswith("~") else f"``{text}``"
 
 
+def _shown(default: str) -> str:
+    """Return a default as Sphinx can show it in a signature: a comprehension is left out."""
+    try:
+        return unparse(ast.parse(default, mode="eval").body)
+    except NotImplementedError:
+        return "..."
+
+
 def _heading(text: str, line: str) -> str:
     return f"{text}\n{line * len(text)}\n"
 
@@ -462,6 +486,7 @@ def _generate(app: Sphinx) -> None:
     source = Path(app.confdir, app.config.api_source).resolve()
     package = griffe.load(app.config.api_package, search_paths=[source], allow_inspection=False, resolve_aliases=True)
     assert isinstance(package, griffe.Module)
+    add_unpacked(package)
     reference = Reference(package, app.config.api_leave_out)
     write(Path(app.srcdir, "api"), reference.pages())
 
