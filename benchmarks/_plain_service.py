@@ -31,7 +31,7 @@ def main(folder: Path) -> None:
 
     @app.post("/search")
     def search(body: dict[str, Any]) -> dict[str, Any]:
-        question = model.encode_query(body["question"], show_progress_bar=False, normalize_embeddings=True)
+        question = model.encode_query(body["query"], show_progress_bar=False, normalize_embeddings=True)
         scores = vectors @ question
         k = min(int(body["k"]), len(scores))
         best = np.argpartition(-scores, k - 1)[:k]

@@ -41,9 +41,9 @@ class Panglot:
 
     def build(self, folder: Path, vectors: Vectors) -> None:
         from panglot.search.document import Document
-        from panglot.search.embedded import EmbeddedStore
+        from panglot.search.storage.local.store import EmbeddedStore
 
-        store = EmbeddedStore.create(folder, spaces=("plain",), dimension=vectors.shape[1])
+        store = EmbeddedStore.create(folder, vector_fields=("plain",), dimension=vectors.shape[1])
         with store.bulk():
             for rows, piece in cut(vectors):
                 documents = [Document(str(row), f"Text {row}.", language=language(row)) for row in rows]
@@ -51,7 +51,7 @@ class Panglot:
         store.close()
 
     def open(self, folder: Path, vectors: Vectors) -> None:
-        from panglot.search.embedded import EmbeddedStore
+        from panglot.search.storage.local.store import EmbeddedStore
 
         del vectors
         self.store: Any = EmbeddedStore(folder)

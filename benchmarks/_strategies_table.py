@@ -14,9 +14,9 @@ import numpy as np
 
 from _common import record, table
 from panglot._files import write_text
+from panglot.evaluation.bias import LOWER_IS_BETTER
 from panglot.evaluation.bootstrap import Sums, draw, holm, interval, randomisation
-from panglot.evaluation.compare import LOWER_IS_BETTER
-from panglot.evaluation.lattice import Doubles
+from panglot.evaluation.exact_scores import Doubles
 
 FIGURES = {
     "monolingual.mAP": "monolingual mAP",

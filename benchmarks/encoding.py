@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from _common import DATA, RESULTS, record, table
-from panglot.corpus.registry import read
+from panglot.datasets.registry import read
 
 Encode = Callable[[list[str]], npt.NDArray[np.float32]]
 BASE = "sentence-transformers"

@@ -36,7 +36,7 @@ def main(data_dir: Path, runs: Path, pairs: int, seed: int, to: Path) -> None:
         output = runs / name.replace(", ", "-").replace(" ", "-")
         panglot.train(
             "bundled", on=str(folder), output=output, batches="hybrid-row", pairs=pairs, batch_size=32, max_length=128,
-            hard_negatives=negatives, leave_out="none", seed=seed,
+            hard_negatives=negatives, exclude="none", seed=seed,
         )  # fmt: skip
         models.append(str(output))
     found = panglot.compare(models, test=[str(data / "mlqa-held")], seed=seed)

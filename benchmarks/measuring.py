@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from _common import DATA, RESULTS, answer, child, peak_mib, record
-from panglot.corpus.registry import read
+from panglot.datasets.registry import read
 
 if TYPE_CHECKING:
-    from panglot.corpus.collection import Collection
+    from panglot.data.collection import Collection
     from panglot.encoders.protocol import Vectors
 
 DIMENSION, NOISE = 384, 2.0

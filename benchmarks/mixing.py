@@ -25,7 +25,7 @@ from typing import Any, Self, get_args
 
 from _common import DATA, RESULTS, answer, child, peak_mib, record, table
 from panglot._environment import machine, versions
-from panglot.training.mixing import Mixing
+from panglot.training.aggregation import Mixing
 
 WAYS = tuple(way for way in get_args(Mixing) if way != "none")
 SET = "ntrex-128@passage"
@@ -60,16 +60,16 @@ class Watched:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Self:
-        from panglot.training import mixture
+        from panglot.training import aggregation
 
-        take = mixture._room
+        take = aggregation._room
 
         def room(rows: int, size: int, *rest: Any) -> Any:
             self.rows, self.mib = rows, rows * size * 4 / 2**20
-            self.file = rows * size * 4 > mixture._HELD_BYTES
+            self.file = rows * size * 4 > aggregation._HELD_BYTES
             return take(rows, size, *rest)
 
-        mixture._room = room
+        aggregation._room = room
         self._thread.start()
         return self
 
@@ -86,7 +86,7 @@ class Watched:
 def one(options: argparse.Namespace) -> None:
     """Train once in this process."""
     import panglot
-    from panglot.corpus import registry
+    from panglot.datasets import registry
     from panglot.study.languages import nested
 
     # Languages come in the order of the study's nested sets: so many as there are objectives.

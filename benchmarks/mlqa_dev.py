@@ -12,8 +12,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from panglot.corpus import registry
-from panglot.corpus.split import hold_out
+from panglot.data.transform import hold_out
+from panglot.datasets import registry
 
 
 def main(data_dir: Path, output: Path, share: float = 0.12, seed: int = 0) -> None:

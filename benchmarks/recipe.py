@@ -9,6 +9,7 @@ A seed trains in ``runs/recipe/recipe-SEED`` and leaves sums over question group
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -30,9 +31,10 @@ def run(seed: int, options: argparse.Namespace) -> None:
     """Train the recipe with one seed and measure it."""
     folder = options.output / f"{NAME}-{seed}"
     panglot.train(recipe=options.recipe, seed=seed, output=folder, data_dir=options.data_dir)
-    found = panglot.evaluate(folder, TESTS, data_dir=options.data_dir, command=COMMAND, tell=print)
+    found = panglot.evaluate(folder, TESTS, data_dir=options.data_dir, command=COMMAND, progress=print)
     save_sums(found, options.results / f"{NAME}-{seed}.npz")
-    cell = {"training": Settings.read(folder / "recipe.toml").essence(), "test": TESTS}
+    started = json.loads((folder / "run.json").read_text("utf-8"))
+    cell = {"training": Settings.completed(started["settings"]), "test": TESTS}
     about = {"strategy": NAME, "seed": seed, "cell": cell, "training": trained(folder) | {"peak_mib": peak_mib()}}
     write_json(options.results / f"{NAME}-{seed}.json", {**about, **found.figures})
 

@@ -34,6 +34,9 @@ class Benchmark:
 
 BENCHMARKS = {
     "start": Benchmark(("start.py",), 1, "import time, --help time, wheel size", needs_data=False),
+    "structure": Benchmark(
+        ("structure.py", "--quiet"), 2, "files, lines, files entered, cycles, semicolons", needs_data=False
+    ),
     "measuring": Benchmark(("measuring.py",), 1, "measuring XQuAD-R after encoding: seconds, peak memory"),
     "encoding": Benchmark(("encoding.py", "--texts", "500"), 3, "texts/s beside SentenceTransformer.encode"),
     "demo": Benchmark(

@@ -35,14 +35,14 @@ Stage = Callable[[Path, int], dict[str, Any]]
 
 
 def panglot_prepare(folder: Path, rows: int) -> dict[str, Any]:
-    from panglot.corpus.prepare import prepare
+    from panglot.data.ingest import ingest
 
-    found = prepare(folder / "rows.jsonl", folder / "panglot" / "whole")
+    found = ingest(folder / "rows.jsonl", folder / "panglot" / "whole").collection
     return {"rows": rows, "kept": found.passages.num_rows, "bytes": _size(folder / "panglot" / "whole")}
 
 
 def panglot_filter(folder: Path, rows: int) -> dict[str, Any]:
-    from panglot.corpus.collection import Collection
+    from panglot.data.collection import Collection
 
     whole = Collection.open(folder / "panglot" / "whole")
     found = whole.select(KEPT, folder / "panglot" / "filtered")
@@ -50,8 +50,8 @@ def panglot_filter(folder: Path, rows: int) -> dict[str, Any]:
 
 
 def panglot_sample(folder: Path, rows: int) -> dict[str, Any]:
-    from panglot.corpus.collection import Collection
-    from panglot.corpus.filters import drawn
+    from panglot.data.collection import Collection
+    from panglot.data.transform import drawn
 
     whole = Collection.open(folder / "panglot" / "whole")
     questions, passages = drawn(whole, max(1, rows // 100), seed=0)
@@ -96,7 +96,7 @@ def panglot_start(folder: Path, rows: int) -> dict[str, Any]:
 def _panglot_batches(folder: Path) -> Iterator[tuple[list[str], list[str]]]:
     from panglot.batching import Policy
     from panglot.batching.steps import Steps
-    from panglot.corpus.collection import Collection
+    from panglot.data.collection import Collection
 
     steps = Steps([Collection.open(folder / "panglot" / "whole")], Policy("hybrid-row", batch_size=BATCH), 1_000_000)
     for k in range(len(steps)):

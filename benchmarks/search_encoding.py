@@ -9,7 +9,7 @@ The texts are passages of the LibreOffice help in 32 languages, drawn at random 
 and repeat is a process of its own, and the sides take turns; loading the model, and eight texts to warm up, are not
 timed. Sentence-transformers has its default settings (float32, batch 32), the same weights and prompts. Panglot reads
 a file of JSON lines, encodes with its defaults, writes shards and reads their documents back; with several processes
-their start is timed too; ``openvino`` is panglot with that engine. The made rows are the same passages under new ids,
+their start is timed too; ``openvino`` is panglot with that backend. The made rows are the same passages under new ids,
 and their vectors come from a stand-in that gives random unit vectors of 384 numbers at once.
 """
 
@@ -112,8 +112,8 @@ def _their_work(path: Path, model: str) -> Callable[[], int]:
 
 
 def _our_work(path: Path, side: str, options: argparse.Namespace) -> Callable[[], int]:
-    from panglot.search.documents import read_documents
-    from panglot.search.encoding import encode_documents
+    from panglot.search.ingest.documents import read_documents
+    from panglot.search.ingest.encode import encode_documents
 
     encoder = StandIn() if side == "stand-in" else _encoder(side, options.model)
     if not side.startswith("processes"):
@@ -130,7 +130,7 @@ def _our_work(path: Path, side: str, options: argparse.Namespace) -> Callable[[]
 def _encoder(side: str, model: str) -> Encoder:
     from panglot.encoders.load import load
 
-    return Theirs(model) if side == BASE else load(model, engine="openvino" if side == THERE else "torch")
+    return Theirs(model) if side == BASE else load(model, backend="openvino" if side == THERE else "torch")
 
 
 def speed(options: argparse.Namespace) -> dict[str, Any]:

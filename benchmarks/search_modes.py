@@ -22,17 +22,15 @@ import numpy.typing as npt
 
 import panglot
 from _common import DATA, RESULTS, record, table
-from panglot.corpus.collection import Collection
+from panglot.data.collection import Collection
 from panglot.encoders.cache import cached
 from panglot.encoders.protocol import Vectors
 from panglot.evaluation.evaluate import encode
 from panglot.evaluation.figures import measure
 from panglot.evaluation.measures import parse
-from panglot.search.asking import language_of
-from panglot.search.building import moved
-from panglot.search.modes import HEAD, SHARE, head_mean
-from panglot.search.pool import Doubles, Pool
-from panglot.search.sides import side_shift
+from panglot.search.query_language import language_of
+from panglot.search.ranking.modes import HEAD, SHARE, head_mean
+from panglot.search.ranking.stats import Doubles, LanguageStats, center, query_offset
 
 Bools = npt.NDArray[np.bool_]
 GRID = [(head, share) for head in (1, 3, 5, 10) for share in (0.3, 0.5, 0.7, 1.0) if (head, share) != (HEAD, SHARE)]
@@ -60,8 +58,8 @@ def rankings(
     """Yield for each mode the vectors whose dot product is its score."""
     spoken = [collection.languages[row] for row in collection.question_language]
     written = [collection.languages[row] for row in collection.passage_language]
-    remedy = Pool.of([(written, passages)], passages.shape[1]).centering(shift)
-    centered, asked = moved(remedy, passages, written, "passage"), moved(remedy, questions, spoken, "question")
+    remedy = LanguageStats.of([(written, passages)], passages.shape[1]).centering(shift)
+    centered, asked = center(remedy, passages, written, "passage"), center(remedy, questions, spoken, "question")
     own = np.eye(len(collection.languages), dtype=np.float32)
     spaced = np.hstack([centered, own[collection.passage_language]])
     yield "plain", (questions, passages)
@@ -71,12 +69,12 @@ def rankings(
         name = "balanced" if (head, share) == (HEAD, SHARE) else f"balanced, {share:g} of {head}"
         yield name, (np.hstack([asked, -np.float32(share) * np.stack(usual, axis=1)]), spaced)
     if grid:
-        bare = Pool.of([(written, passages)], passages.shape[1]).centering()
-        yield "centered, no shift", (moved(bare, questions, spoken, "question"), centered)
+        bare = LanguageStats.of([(written, passages)], passages.shape[1]).centering()
+        yield "centered, no shift", (center(bare, questions, spoken, "question"), centered)
         return
     detected = [language_of(text, collection.languages) for text in collection.questions["text"].to_pylist()]
     right = np.mean([found == known for found, known in zip(detected, spoken, strict=True)])
-    yield f"centered, language detected ({right:.1%})", (moved(remedy, questions, detected, "question"), centered)
+    yield f"centered, language detected ({right:.1%})", (center(remedy, questions, detected, "question"), centered)
     for weight in READER_WEIGHTS:
         yield (
             f"reader of the question's language, {weight:g}",
@@ -131,7 +129,7 @@ def main() -> None:
     questions, passages = encode(encoder, collection)
     found: dict[str, Any] = {}
     rows: list[tuple[str, ...]] = []
-    ranked = rankings(questions, passages, collection, side_shift(encoder), grid=options.grid)
+    ranked = rankings(questions, passages, collection, query_offset(encoder), grid=options.grid)
     for mode, (asked, answers) in ranked:
         figures = measure(
             asked, answers, collection, measures=[parse("mAP"), parse("R@10")], draws=options.draws, seed=options.seed

@@ -32,7 +32,7 @@ import numpy as np
 
 from _common import DATA, RESULTS, ROOT, environment, record, table
 from panglot._files import cache_folder
-from panglot.corpus.registry import read
+from panglot.datasets.registry import read
 from panglot.search.document import Document
 from panglot.search.index import Index
 
@@ -78,7 +78,7 @@ def index_of(data_dir: Path, documents: int) -> Path:
         Index.build(
             (Document(row["id"], row["text"], language=row["language"], group=row["group"]) for row in chosen),
             folder,
-            tell=print,
+            progress=print,
         ).close()
     return folder
 
@@ -126,7 +126,7 @@ async def press(address: str, process: int, questions: Sequence[str], clients: i
 
         async def ask() -> None:
             while (asked := time.perf_counter()) < begun + seconds:
-                body = {"question": questions[next(turn) % len(questions)], "k": 10}
+                body = {"query": questions[next(turn) % len(questions)], "k": 10}
                 try:
                     problem = (
                         str(status) if (status := (await client.post("/search", json=body)).status_code) != 200 else ""

@@ -71,13 +71,17 @@ def recipe(cell: Cell, options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def essence(cell: Cell, options: argparse.Namespace) -> dict[str, Any]:
+def fingerprint_fields(cell: Cell, options: argparse.Namespace) -> dict[str, Any]:
     """Return what the figures of a cell depend on."""
     from panglot.training.settings import Settings
 
     settings = recipe(cell, options)
     kept = {"languages": found} if (found := grid(options).get("languages")) else {}
-    return {"test": tests(options), **kept, "training": Settings.from_dict(settings).essence() if settings else None}
+    return {
+        "test": tests(options),
+        **kept,
+        "training": Settings.from_dict(settings).fingerprint_fields() if settings else None,
+    }
 
 
 def grid(options: argparse.Namespace) -> dict[str, Any]:
@@ -104,9 +108,9 @@ def done(cell: Cell, options: argparse.Namespace) -> bool:
     before = json.loads(path.read_text("utf-8"))["cell"]
     if before["training"] is not None:
         before["training"] = Settings.completed(before["training"])
-    if before != json.loads(json.dumps(essence(cell, options))):
+    if before != json.loads(json.dumps(fingerprint_fields(cell, options))):
         raise PanglotError(
-            "these figures were made with other settings", file=path, cure="remove the file, or give other --results"
+            "these figures were made with other settings", file=path, hint="remove the file, or give other --results"
         )
     return True
 
@@ -132,10 +136,15 @@ def run(cell: Cell, options: argparse.Namespace) -> None:
     command = f"python benchmarks/strategies.py --only {cell.strategy} --seeds {cell.seed} --pairs {options.pairs}"
     found = panglot.evaluate(
         model, sets, data_dir=options.data_dir, languages=grid(options).get("languages"), draws=options.draws,
-        command=command, tell=print,
+        command=command, progress=print,
     )  # fmt: skip
     save_sums(found, options.results / f"{cell.name}.npz")
-    about = {"strategy": cell.strategy, "seed": cell.seed, "cell": essence(cell, options), "training": training}
+    about = {
+        "strategy": cell.strategy,
+        "seed": cell.seed,
+        "cell": fingerprint_fields(cell, options),
+        "training": training,
+    }
     write_json(options.results / f"{cell.name}.json", {**about, **found.figures})
     print(f"{cell.name}: done after {time.monotonic() - begin:.0f} seconds in this process: {found}", flush=True)
 

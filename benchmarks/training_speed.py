@@ -75,7 +75,7 @@ class Loop:
 def recipe(side: Side, pairs: int, seed: int, max_length: int, output: Path) -> dict[str, Any]:
     """Return panglot's settings: its defaults but for what must be equal, and for GradCache where that is measured."""
     # Of so few steps the learning rate decides what they bring, so it is that of sentence-transformers.
-    forced = {"cache_tokens": 2048, "learning_rate": 5e-5, "warmup": 0.0} if side.cached else {}
+    forced = {"cache_tokens": 2048, "learning_rate": 5e-5, "warmup_ratio": 0.0} if side.cached else {}
     return {
         "on": [TRAIN],
         "batch_size": side.batch_size,
@@ -113,7 +113,6 @@ def train_panglot(settings: dict[str, Any]) -> Loop:
 
 def train_sentence_transformers(side: Side, settings: dict[str, Any]) -> Loop:
     """Train as a user's script does, on the rows that panglot would see."""
-    from datasets import Dataset
     from sentence_transformers import (
         SentenceTransformer,
         SentenceTransformerTrainer,
@@ -122,6 +121,7 @@ def train_sentence_transformers(side: Side, settings: dict[str, Any]) -> Loop:
     from sentence_transformers.sentence_transformer import losses
     from transformers import TrainerCallback
 
+    from datasets import Dataset
     from panglot.encoders.bundled import bundled_folder
 
     rows = planned(settings)
@@ -186,7 +186,7 @@ def planned(settings: dict[str, Any]) -> dict[str, list[str]]:
 
 def measured(model: str) -> dict[str, float]:
     """Return mAP in the three settings, and the rank distance, on the held part of MLQA dev."""
-    from panglot.corpus.registry import read
+    from panglot.datasets.registry import read
     from panglot.encoders.load import load
     from panglot.evaluation.evaluate import encode
     from panglot.evaluation.figures import headline

@@ -30,8 +30,8 @@ from _common import DATA, RESULTS, ROOT, environment, record, table
 from panglot._errors import PanglotError
 
 if TYPE_CHECKING:
-    from panglot.augment.translation.protocol import Engine
-    from panglot.corpus.collection import Collection
+    from panglot.data.collection import Collection
+    from panglot.translation.engines import Engine
 
 ENGINES = {"pt": "bergamot", "es": "apertium", "ca": "apertium"}
 RUNS = ROOT / "runs" / "translation"
@@ -84,8 +84,8 @@ def english(options: argparse.Namespace) -> Collection:
     Raises:
         PanglotError: They were drawn otherwise.
     """
-    from panglot.corpus import registry
-    from panglot.corpus.collection import Collection
+    from panglot.data.collection import Collection
+    from panglot.datasets import registry
 
     folder = options.runs / "english"
     if not folder.exists():
@@ -93,16 +93,16 @@ def english(options: argparse.Namespace) -> Collection:
         draw(whole, options.questions, options.seed).save(folder)
     found = Collection.open(folder)
     if found.questions.num_rows != options.questions:
-        cure = f"remove {options.runs}, or give --questions {found.questions.num_rows}"
-        raise PanglotError(f"there are {found.questions.num_rows:,} questions", file=folder, cure=cure)
+        hint = f"remove {options.runs}, or give --questions {found.questions.num_rows}"
+        raise PanglotError(f"there are {found.questions.num_rows:,} questions", file=folder, hint=hint)
     return found
 
 
 def translated(rows: Collection, languages: Sequence[str], folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Translate into some languages unless that is done; return the report."""
-    from panglot.augment.translation.opening import open_engines
-    from panglot.augment.translation.store import Store
-    from panglot.augment.translation.translate import translate
+    from panglot.translation.engines import open_engines
+    from panglot.translation.store import Store
+    from panglot.translation.translate import translate
 
     if not folder.exists():
         engines: list[Engine] = [
@@ -111,7 +111,7 @@ def translated(rows: Collection, languages: Sequence[str], folder: Path, options
             for engine in open_engines([ENGINES[code]])
         ]
         with Store(options.runs / "translations.sqlite") as store:
-            translate(rows, languages, engines, store, tell=lambda line: print(line, flush=True)).save(folder)
+            translate(rows, languages, engines, store, progress=lambda line: print(line, flush=True)).save(folder)
     return json.loads((folder / "report.json").read_text("utf-8"))["to"]
 
 

@@ -20,11 +20,12 @@ from pathlib import Path
 
 from _common import DATA
 from panglot._files import write_json, write_text
-from panglot.augment.filters.judge import LAX, Thresholds, judge
-from panglot.augment.translation.opening import open_engines
-from panglot.augment.translation.store import Store
-from panglot.augment.translation.translate import translate
-from panglot.corpus import tydiqa, tydiqa_mt
+from panglot.datasets import tydiqa
+from panglot.datasets.card import CARDS
+from panglot.translation.engines import open_engines
+from panglot.translation.quality import NO_LIMITS, Thresholds, filter_reasons
+from panglot.translation.store import Store
+from panglot.translation.translate import translate
 
 ENGINES = {"ca": "apertium", "es": "apertium", "pt": "bergamot"}
 
@@ -34,23 +35,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, default=DATA, help="the folder of data sets")
     options = parser.parse_args()
-    english = tydiqa.read(options.data_dir / "tydiqa-goldp").select(["en"])
+    english = CARDS["tydiqa-goldp"].read(options.data_dir / "tydiqa-goldp").select(["en"])
     lines = {row["id"]: {"id": row["id"], "en": row["text"]} for row in english.questions.to_pylist()}
     made_by: dict[str, dict[str, str]] = {}
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "store") as store:
         for code, name in ENGINES.items():
-            done = translate(english, [code], open_engines([name]), store, questions_only=True, thresholds=LAX)
+            done = translate(english, [code], open_engines([name]), store, questions_only=True, thresholds=NO_LIMITS)
             texts = {row["id"]: row["text"] for row in done.collection.questions.to_pylist()}
             doubts: Counter[str] = Counter()
             for origin in done.origins:
                 line = lines[origin.source]
                 line[code] = texts[origin.id]
-                doubts.update(judge(line["en"], line[code], "en", code, Thresholds()))
+                doubts.update(filter_reasons(line["en"], line[code], "en", code, Thresholds()))
             (origin,) = {each._replace(id="", source="") for each in done.origins}
             made_by[code] = {"engine": origin.engine, "version": origin.version,
                              "date": datetime.now(UTC).date().isoformat()}  # fmt: skip
             print(f"{code}: {len(done.origins)} questions; the filters would drop {dict(doubts)}")
-    place = tydiqa_mt.shipped()
+    place = tydiqa.shipped()
     place.mkdir(exist_ok=True)
     write_text(place / "questions.jsonl", "".join(json.dumps(v, ensure_ascii=False) + "\n" for v in lines.values()))
     write_json(place / "engines.json", made_by)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from panglot.corpus.collection import Collection, Text
+from panglot.data.collection import Collection, Text
 from training_facts import FORMS, LANGUAGES, TOPICS
 
 # Only what takes `data_dir` meets real data: elsewhere a set that happens to be at hand would change what is tested.

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from panglot._errors import PanglotError
 
 if TYPE_CHECKING:
-    from panglot.corpus.collection import Collection
-    from panglot.corpus.registry import read
+    from panglot.data.collection import Collection
+    from panglot.datasets.registry import read
+    from panglot.debiasing.debias import debias
     from panglot.encoders.load import load
     from panglot.encoders.protocol import Encoder
     from panglot.evaluation.compare import compare
     from panglot.evaluation.evaluate import Evaluation, evaluate
     from panglot.mining.mine import mine
-    from panglot.remedies.debias import debias
     from panglot.search.index import Index
     from panglot.training.settings import Settings
     from panglot.training.train import train
@@ -38,17 +38,17 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Collection": "corpus.collection",
+    "Collection": "data.collection",
     "Encoder": "encoders.protocol",
     "Evaluation": "evaluation.evaluate",
     "Index": "search.index",
     "Settings": "training.settings",
     "compare": "evaluation.compare",
-    "debias": "remedies.debias",
+    "debias": "debiasing.debias",
     "evaluate": "evaluation.evaluate",
     "load": "encoders.load",
     "mine": "mining.mine",
-    "read": "corpus.registry",
+    "read": "datasets.registry",
     "train": "training.train",
 }
 

@@ -15,10 +15,10 @@ class PanglotError(Exception):
         file: The file in which it was found.
         line: The line of that file, counted from 1.
         field: The field, column or option that is wrong.
-        cure: What the user can do.
+        hint: What the user can do.
 
-    >>> str(PanglotError("no passage", file="a.jsonl", line=3, field="passage", cure="add one"))
-    'a.jsonl, line 3, field "passage": no passage. To mend it: add one'
+    >>> str(PanglotError("no passage", file="a.jsonl", line=3, field="passage", hint="add one"))
+    'a.jsonl, line 3, field "passage": no passage. Fix: add one'
     """
 
     def __init__(
@@ -28,9 +28,9 @@ class PanglotError(Exception):
         file: str | Path | None = None,
         line: int | None = None,
         field: str | None = None,
-        cure: str | None = None,
+        hint: str | None = None,
     ) -> None:
-        self.problem, self.file, self.line, self.field, self.cure = problem, file, line, field, cure
+        self.problem, self.file, self.line, self.field, self.hint = problem, file, line, field, hint
         where = ", ".join(
             part
             for part in (
@@ -41,4 +41,4 @@ class PanglotError(Exception):
             if part
         )
         text = f"{where}: {problem}" if where else problem
-        super().__init__(f"{text}. To mend it: {cure}" if cure else text)
+        super().__init__(f"{text}. Fix: {hint}" if hint else text)

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import tempfile
 import tomllib
 from collections.abc import Callable, Generator, Sequence
@@ -31,8 +32,8 @@ def explain_write(path: Path) -> Generator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        cure = "free some space or choose another place" if error.errno == 28 else "choose a place that can be written"
-        raise PanglotError(f"cannot write: {reason}", file=path, cure=cure) from error
+        hint = "free some space or choose another place" if error.errno == 28 else "choose a place that can be written"
+        raise PanglotError(f"cannot write: {reason}", file=path, hint=hint) from error
 
 
 @contextlib.contextmanager
@@ -87,6 +88,58 @@ def atomic_folder(path: str | Path) -> Generator[Path]:
             shutil.rmtree(old, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def lock(path: Path, *, wait: bool = True) -> Generator[bool]:
+    """Hold the lock file ``path`` until the block ends, and yield whether it is held.
+
+    The system releases the lock when the process dies, however it dies. The file names the machine and the process
+    that held it last.
+
+    Args:
+        path: The lock file. Its folder is made if needed.
+        wait: Whether to wait while somebody else holds the lock. Otherwise False is yielded.
+
+    Raises:
+        PanglotError: The file cannot be written, or its file system has no locks.
+    """
+    from filelock import FileLock, Timeout
+
+    with explain_write(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    # A generator may be closed by another thread than the one that began it.
+    held = FileLock(path, thread_local=False)
+    try:
+        # `is_locked` takes the lock for an instant, which must not keep anybody from a free one.
+        held.acquire(timeout=-1 if wait else 0.2, poll_interval=0.02)
+    except Timeout:
+        yield False
+        return
+    except (OSError, NotImplementedError) as error:
+        raise PanglotError(f"cannot lock: {error}", file=path, hint="choose a folder on another file system") from error
+    try:
+        # Windows lets nobody write to a locked file.
+        with contextlib.suppress(OSError):
+            path.write_text(f"{socket.gethostname()} {os.getpid()}\n", encoding="utf-8")
+        yield True
+    finally:
+        held.release()
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether somebody holds :func:`lock` on ``path``. Nobody is kept from the lock by being asked."""
+    from filelock import FileLock, Timeout
+
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0.1, poll_interval=0.01, thread_local=False):
+            return False
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        return False
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` to ``path`` atomically, in UTF-8."""
     with atomic_file(path) as part:
@@ -107,9 +160,9 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise PanglotError(f"no such {what}", file=path, cure="check the path") from error
+        raise PanglotError(f"no such {what}", file=path, hint="check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PanglotError(f"not TOML: {error}", file=path, cure="write `name = value` lines") from error
+        raise PanglotError(f"not TOML: {error}", file=path, hint="write `name = value` lines") from error
 
 
 def digest(*parts: str | bytes) -> str:

@@ -9,10 +9,10 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.augment import lexicons
-from panglot.augment.coverage import coverage, english_texts
-from panglot.augment.entries.opening import entries, looks_like
+from panglot.augment.codeswitch import coverage, english_texts
+from panglot.augment.lexicon_files import entries, looks_like
 from panglot.augment.lexicons import Lexicon
-from panglot.corpus.collection import Collection
+from panglot.data.collection import Collection
 
 
 def triples(path: Path, *wanted: str) -> list[tuple[str, str, str]]:
@@ -120,39 +120,42 @@ def test_panlex_ranks_translations_by_the_meanings_that_attest_them(tmp_path: Pa
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("en-sw.tsv", "lake\tziwa\nriver\n", r"en-sw\.tsv, line 2: one column only: 'river'.*tab or a blank"),
+        ("en-sw.tsv", "lake\tziwa\nriver\n", r"en-sw\.tsv, line 2: expected two columns, got one: 'river'.*tab"),
         ("words.tsv", "lake\tziwa\n", r"words\.tsv, field \"language\": the languages .* not known.*en-sw\.tsv"),
-        ("words.tsv", "en\tsw\nlake\tziwa\tx\n", r"words\.tsv, line 2: 3 columns, 2 languages"),
+        ("words.tsv", "en\tsw\nlake\tziwa\tx\n", r"words\.tsv, line 2: expected 2 columns, got 3"),
         ("words.tsv", "en\tsw\tqqqq!\nlake\tziwa\n", r"line 1, field \"qqqq!\": unknown language code"),
         ("words.csv", "lang,en,target\nklingon!,lake,x\n", r"line 2, field \"lang\": unknown language code 'klingon!'"),
-        ("words.csv", "lang,en,target\nsw,lake\n", r"line 2: 2 columns, not 3"),
+        ("words.csv", "lang,en,target\nsw,lake\n", r"line 2: expected 3 columns, got 2"),
         ("en-sw.tsv", "", r"the file is empty"),
         ("eng-swh.tei", TEI.replace('"freedict-P5.dtd"', '"x" [<!ENTITY a "b">]'), r"line 2: .*declares entities"),
         ("eng-swh.tei", TEI[:-20], r"eng-swh\.tei, line \d+: not XML"),
         ("eng-swh.tei", "<html/>", r"no <entry>"),
         ("swahili.tei", TEI, r"the languages of this lexicon are not known"),
-        ("en-sw.docx", "x", r"a lexicon of no known kind.*FreeDict"),
+        ("en-sw.docx", "x", r"unknown kind of lexicon.*FreeDict"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_told_with_file_line_and_cure(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_what_is_wrong_is_told_with_file_line_and_hint(tmp_path: Path, name: str, text: str, message: str) -> None:
     with pytest.raises(PanglotError, match=message):
         triples(written(tmp_path / name, text))
 
 
-def test_other_encodings_and_wide_xml_are_refused(tmp_path: Path) -> None:
+def test_other_encodings_are_refused_and_xml_may_be_utf16(tmp_path: Path) -> None:
     (tmp_path / "en-de.txt").write_bytes("lake see\ncheese käse\n".encode("latin-1"))
     with pytest.raises(PanglotError, match=r"en-de\.txt, line 2: not UTF-8 \(byte 0xe4\).*iconv"):
         triples(tmp_path / "en-de.txt")
-    # An entity in UTF-16 would not be seen as bytes.
-    (tmp_path / "eng-swh.tei").write_bytes(TEI.replace('"freedict-P5.dtd"', '"x" [<!ENTITY a "b">]').encode("utf-16"))
-    with pytest.raises(PanglotError, match="UTF-16"):
-        triples(tmp_path / "eng-swh.tei")
+    wide = tmp_path / "eng-swh.tei"
+    wide.write_bytes(TEI.replace(' encoding="UTF-8"', "").encode("utf-16"))
+    assert triples(wide)[0] == ("sw", "lake", "ziwa")
+    entity = TEI.replace(' encoding="UTF-8"', "").replace('"freedict-P5.dtd"', '"x" [<!ENTITY a "b">]')
+    wide.write_bytes(entity.encode("utf-16"))
+    with pytest.raises(PanglotError, match=r"line 2: .*declares entities"):
+        triples(wide)
     broken = panlex(tmp_path / "dump")
     written(broken / "denotation.csv", "id,meaning\n1,2\n")
     with pytest.raises(PanglotError, match=r"denotation\.csv: not a table of PanLex.*expr"):
         triples(broken)
     (broken / "expr.csv").unlink()
-    with pytest.raises(PanglotError, match=r"expr\.csv: no such file in this PanLex folder"):
+    with pytest.raises(PanglotError, match=r"expr\.csv: the PanLex folder lacks this file"):
         triples(broken)
 
 

@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.augment.cells import cleaned
-from panglot.augment.lexicons import KNOWN, find, read
+from panglot.augment.lexicons import KNOWN, cleaned, find, read
 
 
 def write(
@@ -89,9 +88,9 @@ def test_languages_without_a_lexicon_are_named(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_read_is_told(tmp_path: Path) -> None:
-    with pytest.raises(PanglotError, match=r"no lexicon is at hand .*no data folder"):
+    with pytest.raises(PanglotError, match=r"no lexicon is available .*no data folder"):
         read()
-    with pytest.raises(PanglotError, match=r"wiktionary is not at hand .*lexicons/wiktionary.parquet"):
+    with pytest.raises(PanglotError, match=r"wiktionary was not found .*lexicons/wiktionary.parquet"):
         read(["wiktionary"], data_dir=tmp_path)
     with pytest.raises(PanglotError, match="unknown lexicon 'muse'"):
         read(["muse"])

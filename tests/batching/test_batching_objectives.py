@@ -11,21 +11,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.batching import Policy, Source
-from panglot.batching.objectives import Mixture, objectives
+from panglot.batching import Policy, TrainingTable
+from panglot.batching.objectives import Mixture, parse_objectives
 
 CODES = ("ar", "de", "en", "fi")
 
 
-def made(rows: int = 24, *, mono: bool = True, gaps: float = 0.0, name: str = "set") -> Source:
+def made(rows: int = 24, *, mono: bool = True, gaps: float = 0.0, name: str = "set") -> TrainingTable:
     random = np.random.default_rng(0)
     numbers = np.arange(rows * len(CODES)).reshape(rows, len(CODES))
     asked, answered = (np.where(random.random(numbers.shape) < gaps, -1, numbers) for _ in range(2))
-    return Source(name, CODES, asked, answered, np.arange(rows), mono)
+    return TrainingTable(name, CODES, asked, answered, np.arange(rows), mono)
 
 
-def names(wishes: list[str], *sources: Source) -> list[str]:
-    return [objective.name for objective in objectives(wishes, sources or [made()], 2.0)]
+def names(wishes: list[str], *sources: TrainingTable) -> list[str]:
+    return [objective.name for objective in parse_objectives(wishes, sources or [made()], 2.0)]
 
 
 def test_families_are_one_objective_a_member() -> None:
@@ -37,7 +37,7 @@ def test_families_are_one_objective_a_member() -> None:
 
 
 def test_weights_of_a_family_sum_to_its_own() -> None:
-    found = objectives(["mono:3", "language:2"], [made(gaps=0.5)], 2.0)
+    found = parse_objectives(["mono:3", "language:2"], [made(gaps=0.5)], 2.0)
     assert found[0].weight == 3
     assert sum(objective.weight for objective in found[1:]) == pytest.approx(2)
 
@@ -45,22 +45,22 @@ def test_weights_of_a_family_sum_to_its_own() -> None:
 @pytest.mark.parametrize(
     ("wishes", "told"),
     [
-        (["mono", "monolingual"], "'monolingual' is unknown"),
-        (["mono"], "nothing to mix"),
-        (["mono", "cross", "mono:2"], "'mono' is there twice"),
+        (["mono", "monolingual"], "unknown objective 'monolingual'"),
+        (["mono"], "at least two objectives"),
+        (["mono", "cross", "mono:2"], "'mono' is named twice"),
         (["mono:0", "cross"], "weight of 'mono:0'"),
         (["mono:x", "cross"], "weight of 'mono:x'"),
     ],
 )
 def test_wrong_wishes_are_told(wishes: list[str], told: str) -> None:
     with pytest.raises(PanglotError, match=told):
-        objectives(wishes, [made()], 2.0)
+        parse_objectives(wishes, [made()], 2.0)
 
 
 def test_distillation_needs_english_beside_another_language() -> None:
-    alone = Source("fi", ("fi",), np.arange(4)[:, None], np.arange(4)[:, None], np.arange(4))
+    alone = TrainingTable("fi", ("fi",), np.arange(4)[:, None], np.arange(4)[:, None], np.arange(4))
     with pytest.raises(PanglotError, match="English"):
-        objectives(["mono", "distill"], [alone], 2.0)
+        parse_objectives(["mono", "distill"], [alone], 2.0)
 
 
 def test_language_objectives_draw_their_language_alone() -> None:

@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.batching import Batch, Plan, Policy, Source, describe
+from panglot.batching import Batch, Plan, Policy, TrainingTable, describe
 
 ALL = ("english", "mono", "mixed-mono", "cross", "cross-pair", "hybrid", "hybrid-row", "whole-group")
 CODES = ("ar", "de", "en", "en-GB", "fi", "zh")
 
 
-def made(name: str, rows: int, languages: int, *, gaps: float, blocks: int, seed: int) -> Source:
+def made(name: str, rows: int, languages: int, *, gaps: float, blocks: int, seed: int) -> TrainingTable:
     """Return a source with versions missing at random and with blocks of random sizes."""
     random = np.random.default_rng(seed)
 
@@ -27,11 +27,11 @@ def made(name: str, rows: int, languages: int, *, gaps: float, blocks: int, seed
         return np.where(random.random(numbers.shape) < gaps, -1, numbers)
 
     codes = tuple(sorted(random.choice(CODES, languages, replace=False).tolist()))
-    return Source(name, codes, versions(), versions() * 3, random.integers(0, blocks, rows))
+    return TrainingTable(name, codes, versions(), versions() * 3, random.integers(0, blocks, rows))
 
 
 @st.composite
-def sources(draw: st.DrawFn) -> list[Source]:
+def sources(draw: st.DrawFn) -> list[TrainingTable]:
     count = draw(st.integers(1, 3))
     return [
         made(
@@ -55,6 +55,7 @@ def plans(draw: st.DrawFn) -> Plan:
         batch_size=draw(st.integers(2, 20)),
         source_temperature=draw(st.sampled_from([1.0, 3.0, math.inf])),
         language_temperature=draw(st.sampled_from([1.0, 2.0, math.inf])),
+        language_sampling=draw(st.sampled_from(["temperature", "round-robin"])),
         seed=draw(st.integers(0, 2**32)),
     )
     held = draw(sources())
@@ -94,7 +95,7 @@ def test_batches_are_what_their_kind_promises(plan: Plan, k: int) -> None:
         assert batch.positive is None
         assert (batch.passages == source.passage[batch.rows, y]).all()
         rows = batch.rows
-    assert len(set(source.block[rows].tolist())) == len(rows), "a block met itself"
+    assert len(set(source.conflict_group[rows].tolist())) == len(rows), "a conflict group met itself"
     if batch.kind in {"mono", "english"}:
         assert len({*x.tolist(), *y.tolist()}) == 1
     if batch.kind == "english":
@@ -220,7 +221,7 @@ def test_temperature_moves_from_proportional_to_uniform() -> None:
 def test_languages_are_drawn_by_their_size() -> None:
     question = np.arange(2000).reshape(1000, 2)
     question[90:, 1] = -1
-    source = Source("a", ("de", "fi"), question, question, np.arange(1000))
+    source = TrainingTable("a", ("de", "fi"), question, question, np.arange(1000))
     for temperature, share in ((1.0, 90 / 1090), (2.0, 0.230769), (math.inf, 0.5)):
         plan = Plan([source], Policy("mono", language_temperature=temperature))
         drawn = np.mean([plan.streams[plan.draw(k)[0]].question for k in range(20000)])
@@ -229,7 +230,7 @@ def test_languages_are_drawn_by_their_size() -> None:
 
 def test_parallel_sources_epochs_streams_and_seeds_are_dealt_differently() -> None:
     rows = made("a", 64, 2, gaps=0, blocks=10**6, seed=4)
-    twin = Source("b", rows.languages, rows.question, rows.passage, rows.block)
+    twin = TrainingTable("b", rows.languages, rows.question, rows.passage, rows.conflict_group)
     plan = Plan([rows, twin], Policy("mono", batch_size=64, seed=5))
     other = Plan([rows, twin], Policy("mono", batch_size=64, seed=6))
     orders = {tuple(p(k).rows.tolist()) for p in (plan, other) for k in range(100)}
@@ -239,7 +240,7 @@ def test_parallel_sources_epochs_streams_and_seeds_are_dealt_differently() -> No
 def test_the_plan_of_a_seed_never_changes() -> None:
     """Resumed runs and published figures rest on these draws: a change of them is a change of the format."""
     numbers = np.arange(90).reshape(30, 3)
-    source = Source("a", ("de", "en", "fi"), numbers, numbers + 100, np.arange(30) // 2)
+    source = TrainingTable("a", ("de", "en", "fi"), numbers, numbers + 100, np.arange(30) // 2)
     plan = Plan([source], Policy("hybrid", batch_size=4, seed=11))
     frozen = {k: (plan(k).kind, plan(k).rows.tolist(), plan(k).passages.tolist()) for k in (0, 5000)}
     assert frozen == {
@@ -253,7 +254,7 @@ def test_a_kind_is_drawn_only_where_it_is_possible(batches: Any) -> None:
     """Two monolingual sets, one without English, beside a parallel one."""
     parallel = made("parallel", 40, 6, gaps=0, blocks=40, seed=1)
     rows = np.arange(40)[:, None]
-    finnish, english = (Source(c, (c,), rows, rows, np.arange(40)) for c in ("fi", "en"))
+    finnish, english = (TrainingTable(c, (c,), rows, rows, np.arange(40)) for c in ("fi", "en"))
     plan = Plan([finnish, english, parallel], Policy(batches))
     served: defaultdict[str, set[str]] = defaultdict(set)
     for k in range(300):
@@ -279,20 +280,22 @@ def test_a_kind_is_drawn_only_where_it_is_possible(batches: Any) -> None:
 )
 def test_impossible_policies_are_refused_before_training(batches: Any, what: str) -> None:
     rows = np.arange(9)[:, None]
-    with pytest.raises(PanglotError, match=f"no row of mono can serve {what} batches.*To mend it: add a set"):
-        Plan([Source("mono", ("fi",), rows, rows, np.arange(9))], Policy(batches))
+    with pytest.raises(PanglotError, match=f"no two rows of mono can be used for {what} batches.*Fix: add a set"):
+        Plan([TrainingTable("mono", ("fi",), rows, rows, np.arange(9))], Policy(batches))
 
 
 def test_alpha_one_needs_no_parallel_rows() -> None:
     rows = np.arange(9)[:, None]
-    plan = Plan([Source("mono", ("fi",), rows, rows, np.arange(9))], Policy("hybrid", alpha=1))
+    plan = Plan([TrainingTable("mono", ("fi",), rows, rows, np.arange(9))], Policy("hybrid", alpha=1))
     assert plan(3).kind == "mono"
 
 
 def test_a_row_with_one_possibility_takes_it() -> None:
     """In `hybrid-row`, rows without a pair stay in one language and rows without a common one cross."""
     question, passage = np.array([[0, -1], [1, -1]] * 8), np.array([[0, -1], [-1, 1]] * 8)
-    plan = Plan([Source("a", ("de", "fi"), question, passage, np.arange(16))], Policy("hybrid-row", batch_size=16))
+    plan = Plan(
+        [TrainingTable("a", ("de", "fi"), question, passage, np.arange(16))], Policy("hybrid-row", batch_size=16)
+    )
     for k in range(20):
         batch = plan(k)
         assert (batch.passage_languages == batch.rows % 2).all()
@@ -314,14 +317,14 @@ def test_settings_out_of_range_are_named(field: str, value: Any) -> None:
     with pytest.raises(PanglotError) as caught:
         Policy(**{field: value})
     assert caught.value.field == field
-    assert caught.value.cure
+    assert caught.value.hint
 
 
 def test_sources_must_be_there_and_have_their_own_names() -> None:
     rows = made("a", 9, 2, gaps=0, blocks=9, seed=1)
-    with pytest.raises(PanglotError, match="nothing to train on"):
+    with pytest.raises(PanglotError, match="at least one training set"):
         Plan([], Policy())
-    with pytest.raises(PanglotError, match="two sources are called 'a'"):
+    with pytest.raises(PanglotError, match="two training sets are called 'a'"):
         Plan([rows, rows], Policy())
     with pytest.raises(ValueError, match="no step -1"):
         Plan([rows], Policy())(-1)
@@ -342,3 +345,37 @@ def test_description_counts_what_the_plan_does() -> None:
     assert all(x == y for x, y in told.languages)
     assert told.epochs == {"a": 9.0}
     assert told.batch_size == (12, 12)
+
+
+@given(sources(), st.integers(0, 2**32), st.sampled_from(["mono", "hybrid", "cross-pair"]))
+@settings(deadline=None, max_examples=15)
+def test_round_robin_meets_every_language_before_any_comes_again(
+    held: list[TrainingTable], seed: int, batches: Any
+) -> None:
+    policy = Policy(batches, batch_size=4, language_sampling="round-robin", seed=seed)
+    try:
+        plan = Plan(held, policy)
+    except PanglotError:
+        return
+    kind = "mono" if batches == "hybrid" else batches
+    pairs = {
+        tuple(plan.sources[s.source].languages[i] for i in (s.question, s.passage))
+        for s in plan.streams
+        if s.kind == kind
+    }
+    met: list[tuple[str, ...]] = []
+    for k in range(5000):  # beyond one block of draws
+        stream = plan.streams[plan.draw(k)[0]]
+        if stream.kind == kind:
+            met.append(tuple(plan.sources[stream.source].languages[i] for i in (stream.question, stream.passage)))
+    for start in range(0, len(met) - len(pairs) + 1, len(pairs)):
+        assert set(met[start : start + len(pairs)]) == pairs
+    orders = {tuple(met[start : start + len(pairs)]) for start in range(0, len(met) - len(pairs) + 1, len(pairs))}
+    assert len(orders) > 1 or len(pairs) == 1
+
+
+def test_round_robin_draws_the_source_of_a_language_by_its_share() -> None:
+    small, large = (made(name, rows, 2, gaps=0, blocks=rows, seed=3) for name, rows in (("a", 20), ("b", 60)))
+    plan = Plan([small, large], Policy("mono", batch_size=4, language_sampling="round-robin"))
+    drawn = Counter(plan.sources[plan.streams[plan.draw(k)[0]].source].name for k in range(4000))
+    assert abs(drawn["b"] / 4000 - 0.75) < 0.03

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.batching import Plan, Policy, source
+from panglot.batching import Plan, Policy, TrainingTable
 from panglot.batching import sampler as sampler_module
-from panglot.batching.sampler import PlannedBatches, planned
-from panglot.corpus.collection import Collection, Text
+from panglot.batching.sampler import PlannedBatches, make_batch_sampler
+from panglot.data.collection import Collection, Text
 
 # The trainer reports what it does through libraries that warn about themselves.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -38,7 +38,7 @@ COLLECTIONS = [small("a", 20), small("b", 13)]
 
 def expected(steps: int = STEPS) -> list[list[list[str]]]:
     """Return the texts of each step: ``[step][side][pair]``."""
-    plan = Plan([source(collection) for collection in COLLECTIONS], POLICY)
+    plan = Plan([TrainingTable.from_collection(collection) for collection in COLLECTIONS], POLICY)
     texts: list[list[list[str]]] = []
     for batch in map(plan, range(steps)):
         held = COLLECTIONS[batch.source]
@@ -86,7 +86,7 @@ def trained(output: Path, *, resume: bool = False, **options: Any) -> list[list[
                 met.append([model.tokenizer.convert_ids_to_tokens(side) for side in ids])
             return super().forward(sentence_features, labels)
 
-    train_dataset, batch_sampler = planned(COLLECTIONS, POLICY, STEPS)
+    train_dataset, batch_sampler = make_batch_sampler(COLLECTIONS, POLICY, STEPS)
     arguments: dict[str, Any] = {"save_strategy": "no", "num_train_epochs": 1, **options}
     args = SentenceTransformerTrainingArguments(
         output_dir=str(output),
@@ -125,8 +125,8 @@ def test_a_second_epoch_is_refused(tmp_path: Path) -> None:
 def test_accelerate_gives_each_process_its_shard(monkeypatch: pytest.MonkeyPatch) -> None:
     from accelerate.data_loader import BatchSamplerShard
 
-    dataset, batches = planned(COLLECTIONS, POLICY, STEPS)
-    plan = Plan([source(collection) for collection in COLLECTIONS], POLICY)
+    dataset, batches = make_batch_sampler(COLLECTIONS, POLICY, STEPS)
+    plan = Plan([TrainingTable.from_collection(collection) for collection in COLLECTIONS], POLICY)
     monkeypatch.setattr(sampler_module, "_world", lambda: 3)
     whole = batches(dataset, 99, drop_last=False)
     for rank in range(3):
@@ -169,30 +169,31 @@ def test_two_processes_meet_the_batches_of_the_plan(tmp_path: Path, monkeypatch:
 
 
 def test_an_evaluation_set_gets_the_usual_sampler() -> None:
-    from datasets import Dataset
     from sentence_transformers.base.sampler import DefaultBatchSampler
 
-    dataset, batches = planned(COLLECTIONS, POLICY, STEPS)
+    from datasets import Dataset
+
+    dataset, batches = make_batch_sampler(COLLECTIONS, POLICY, STEPS)
     other = Dataset.from_dict({"question": ["a", "b", "c"], "passage": ["d", "e", "f"]})
     usual = batches(other, 2, drop_last=False)
     assert isinstance(usual, DefaultBatchSampler)
     assert sorted(i for batch in usual for i in batch) == [0, 1, 2]
-    with pytest.raises(PanglotError, match="as `planned` returned it"):
+    with pytest.raises(PanglotError, match="as `make_batch_sampler` returned it"):
         batches(dataset.select(range(5)), 2, drop_last=False)
 
 
 def test_what_cannot_be_planned_is_refused() -> None:
-    with pytest.raises(PanglotError, match="one passage a question"):
-        planned(COLLECTIONS, Policy("whole-group"), 3)
-    with pytest.raises(PanglotError, match="0 steps"):
-        planned(COLLECTIONS, POLICY, 0)
+    with pytest.raises(PanglotError, match="one passage per question"):
+        make_batch_sampler(COLLECTIONS, Policy("whole-group"), 3)
+    with pytest.raises(PanglotError, match="at least 1, got 0"):
+        make_batch_sampler(COLLECTIONS, POLICY, 0)
 
 
 def test_the_sampler_travels_with_the_training_arguments() -> None:
     """Checkpoints hold the training arguments: what they hold must be small and picklable."""
     import pickle
 
-    _, batches = planned(COLLECTIONS, POLICY, STEPS)
+    _, batches = make_batch_sampler(COLLECTIONS, POLICY, STEPS)
     copy = pickle.loads(pickle.dumps(batches))
     assert isinstance(copy, PlannedBatches)
     assert (copy.ends == batches.ends).all()

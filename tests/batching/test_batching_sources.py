@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.batching import Batch, Plan, Policy, Source, source
-from panglot.corpus.collection import Collection, Text
-from panglot.corpus.registry import read
+from panglot.batching import Batch, Plan, Policy, TrainingTable
+from panglot.data.collection import Collection, Text
+from panglot.datasets.registry import read
 
 Judgement = tuple[str, str, int]
 
@@ -30,12 +30,18 @@ def build(questions: list[str], passages: list[str], judgements: list[Judgement]
     return Collection.build("small", map(text, questions), map(text, passages), judgements)
 
 
-def blocks(held: Source) -> set[frozenset[int]]:
-    return {frozenset(np.flatnonzero(held.block == block).tolist()) for block in set(held.block.tolist())}
+def rows_of(collection: Collection) -> TrainingTable:
+    return TrainingTable.from_collection(collection)
+
+
+def conflict_groups(held: TrainingTable) -> set[frozenset[int]]:
+    return {
+        frozenset(np.flatnonzero(held.conflict_group == group).tolist()) for group in set(held.conflict_group.tolist())
+    }
 
 
 def test_a_row_is_a_group_and_holds_its_versions() -> None:
-    held = source(
+    held = rows_of(
         build(
             ["q1 de a Wo?", "q2 en a Where?", "q3 en b When?", "q4 fi c Kuka?"],
             ["p1 en A here", "p2 fi A täällä", "p3 en B then"],
@@ -45,11 +51,11 @@ def test_a_row_is_a_group_and_holds_its_versions() -> None:
     assert held.languages == ("de", "en", "fi")
     assert held.question.tolist() == [[0, 1, -1], [-1, 2, -1]], "a question judged only 0 is no row"
     assert held.passage.tolist() == [[-1, 0, 1], [-1, 2, -1]]
-    assert blocks(held) == {frozenset({0}), frozenset({1})}
+    assert conflict_groups(held) == {frozenset({0}), frozenset({1})}
 
 
 def test_the_first_of_several_passages_is_taken_and_none_is_a_negative() -> None:
-    held = source(
+    held = rows_of(
         build(
             ["q1 en a Where?", "q2 en b When?"],
             ["p1 en A here", "p2 en B there", "p3 en C then"],
@@ -57,11 +63,11 @@ def test_the_first_of_several_passages_is_taken_and_none_is_a_negative() -> None
         )
     )
     assert held.passage.tolist() == [[0], [1]]
-    assert blocks(held) == {frozenset({0, 1})}
+    assert conflict_groups(held) == {frozenset({0, 1})}
 
 
-def test_questions_of_one_group_in_one_language_are_rows_in_one_block() -> None:
-    held = source(
+def test_questions_of_one_group_in_one_language_are_rows_in_one_conflict_group() -> None:
+    held = rows_of(
         build(
             ["q1 en a Where?", "q2 de a Wo?", "q3 en a At what place?"],
             ["p1 en A here"],
@@ -70,7 +76,7 @@ def test_questions_of_one_group_in_one_language_are_rows_in_one_block() -> None:
     )
     assert held.question.tolist() == [[1, 0], [-1, 2]]
     assert held.passage.tolist() == [[-1, 0], [-1, 0]]
-    assert blocks(held) == {frozenset({0, 1})}
+    assert conflict_groups(held) == {frozenset({0, 1})}
 
 
 @pytest.mark.parametrize(
@@ -107,9 +113,9 @@ def test_rows_that_share_a_thing_are_kept_apart(
     why: str, questions: list[str], passages: list[str], judgements: list[Judgement]
 ) -> None:
     other = (["q9 en z Else?"], ["p9 en Z else"], [("q9", "p9", 1)])
-    held = source(build(questions + other[0], passages + other[1], judgements + other[2]))
+    held = rows_of(build(questions + other[0], passages + other[1], judgements + other[2]))
     last = held.rows - 1
-    assert blocks(held) == {frozenset(range(last)), frozenset({last})}, why
+    assert conflict_groups(held) == {frozenset(range(last)), frozenset({last})}, why
 
 
 @given(
@@ -120,7 +126,7 @@ def test_rows_that_share_a_thing_are_kept_apart(
     )
 )
 @settings(deadline=None, max_examples=150)
-def test_blocks_are_the_closure_of_what_rows_share(drawn: list[tuple[int, int, int, int, int]]) -> None:
+def test_conflict_groups_are_the_closure_of_what_rows_share(drawn: list[tuple[int, int, int, int, int]]) -> None:
     """The oracle: merge sets of row keys by brute force until nothing changes."""
     questions, passages, judged = [], [], []
     for i, (group, language, passage_group, text, question_text) in enumerate(drawn):
@@ -129,7 +135,7 @@ def test_blocks_are_the_closure_of_what_rows_share(drawn: list[tuple[int, int, i
         passages.append(f"p{i} {code} G{passage_group} text {text} {passage_group // 2}")
         judged.append((f"q{i}", f"p{i}", 1))
     collection = build(questions, passages, judged)
-    held = source(collection)
+    held = rows_of(collection)
     sets: list[set[str]] = []
     for question, passage in zip(questions, passages, strict=True):
         q, p = question.split(maxsplit=3), passage.split(maxsplit=3)
@@ -140,35 +146,35 @@ def test_blocks_are_the_closure_of_what_rows_share(drawn: list[tuple[int, int, i
     for one, two in itertools.combinations(range(held.rows), 2):
         keys = [f"group {groups[held.question[row].max()]}" for row in (one, two)]
         together = any(keys[0] in s and keys[1] in s for s in sets)
-        assert (held.block[one] == held.block[two]) == together
+        assert (held.conflict_group[one] == held.conflict_group[two]) == together
     assert sorted(held.question[held.question >= 0].tolist()) == list(range(len(drawn))), "no question is lost"
 
 
 def test_a_collection_without_answers_is_refused() -> None:
     with pytest.raises(PanglotError, match=r"small has no question with a relevant passage.*judgements"):
-        source(build(["q1 en a X"], ["p1 en A x"], [("q1", "p1", 0)]))
+        rows_of(build(["q1 en a X"], ["p1 en A x"], [("q1", "p1", 0)]))
 
 
-def test_a_large_block_is_warned_of() -> None:
+def test_a_large_conflict_group_is_warned_of() -> None:
     many = [f"q{i} en g{i} X{i}" for i in range(30)]
-    held = source(build(many, ["p en A x", "o en B y"], [(f"q{i}", "o" if i > 5 else "p", 1) for i in range(30)]))
-    assert held.largest_block == 24
+    held = rows_of(build(many, ["p en A x", "o en B y"], [(f"q{i}", "o" if i > 5 else "p", 1) for i in range(30)]))
+    assert held.largest_conflict_group == 24
     (warning,) = held.warnings
     assert warning.startswith("small: 24 of 30 rows (80%) share a passage")
-    assert warning.endswith("a batch has about 1 of its rows at most")
-    apart = source(build(many, [f"p{i} en A{i} x{i}" for i in range(30)], [(f"q{i}", f"p{i}", 1) for i in range(30)]))
+    assert warning.endswith("a batch has at most about 1 rows of this set")
+    apart = rows_of(build(many, [f"p{i} en A{i} x{i}" for i in range(30)], [(f"q{i}", f"p{i}", 1) for i in range(30)]))
     assert apart.warnings == ()
 
 
 @functools.cache
-def known(name: str, data_dir: Path) -> tuple[Collection, Source, dict[str, set[str]]]:
+def known(name: str, data_dir: Path) -> tuple[Collection, TrainingTable, dict[str, set[str]]]:
     """Return a set, its rows, and for each question group the groups of the passages that answer it."""
     collection = read(name, data_dir=data_dir)
     group, passage_group = (t["group"].to_pylist() for t in (collection.questions, collection.passages))
     answers: dict[str, set[str]] = {}
     for question, passage in zip(*(side.tolist() for side in collection.pairs), strict=True):
         answers.setdefault(group[question], set()).add(passage_group[passage])
-    return collection, source(collection), answers
+    return collection, rows_of(collection), answers
 
 
 def meets(collection: Collection, batch: Batch, answers: dict[str, set[str]]) -> list[str]:
@@ -203,9 +209,9 @@ def test_no_translation_and_no_second_question_on_a_passage_is_a_negative(name: 
 
 
 def test_the_check_itself_sees_a_block_that_meets(data_dir: Path) -> None:
-    """Without blocks, questions about one paragraph do meet: the test above can fail."""
+    """Without conflict groups, questions about one paragraph do meet: the test above can fail."""
     collection, held, answers = known("squad2-en-fi", data_dir)
-    loose = Source(held.name, held.languages, held.question[:400], held.passage[:400], np.arange(400))
+    loose = TrainingTable(held.name, held.languages, held.question[:400], held.passage[:400], np.arange(400))
     assert meets(collection, Plan([loose], Policy("mono", batch_size=64))(0), answers)
 
 
@@ -225,7 +231,7 @@ def test_translations_of_questions_never_meet_themselves() -> None:
 
     texts = [Text(f"{x}{g}", x, f"g{g}", f"text {g} in {x}") for g in range(12) for x in ("en", "fi")]
     judged = [(f"{x}{g}", f"{y}{g}", 1) for g in range(12) for x, y in (("en", "fi"), ("fi", "en"))]
-    translations = source(Collection.build("translations", texts, texts, judged))
+    translations = rows_of(Collection.build("translations", texts, texts, judged))
     assert not translations.mono
     for kind in ("hybrid-row", "cross", "cross-pair"):
         plan = Plan([translations], Policy(kind, batch_size=4))

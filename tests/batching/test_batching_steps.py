@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.batching import Plan, Policy, _kept, source
+from panglot.batching import Plan, Policy, TrainingTable, table
 from panglot.batching.steps import Step, Steps
-from panglot.corpus.collection import Collection
+from panglot.data.collection import Collection
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def same(one: Step, other: Step) -> bool:
 
 def test_a_step_has_the_texts_of_the_plan(opened: Collection) -> None:
     policy = Policy("hybrid", batch_size=6, seed=4)
-    steps, plan = Steps([opened], policy, 12), Plan([source(opened)], policy)
+    steps, plan = Steps([opened], policy, 12), Plan([TrainingTable.from_collection(opened)], policy)
     assert len(steps) == 12
     for k, step in enumerate(steps):
         assert step.questions == opened.questions["text"].take(plan(k).questions).to_pylist()
@@ -53,7 +53,7 @@ def test_processes_take_every_other_step_or_a_part_of_each(opened: Collection) -
     shards = [Steps([opened], policy, 8, rank=rank, world=2) for rank in range(2)]
     for k in range(8):
         assert shards[0][k].questions + shards[1][k].questions == whole[k].questions
-    with pytest.raises(PanglotError, match="no process 2 of 2"):
+    with pytest.raises(PanglotError, match="must be between 0 and 1, got 2"):
         Steps([opened], policy, 8, rank=2, world=2)
 
 
@@ -67,15 +67,17 @@ def test_rows_of_a_large_collection_are_kept(
     opened: Collection, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path))
-    plain = source(opened)
+    plain = TrainingTable.from_collection(opened)
     assert not (tmp_path / "sources").exists()
-    monkeypatch.setattr(_kept, "LARGE", 1)
-    found = source(opened)
+    monkeypatch.setattr(table, "LARGE", 1)
+    found = TrainingTable.from_collection(opened)
     (kept,) = (tmp_path / "sources").iterdir()
-    again = source(opened)
+    again = TrainingTable.from_collection(opened)
     for one in (found, again):
-        assert all((getattr(plain, name) == getattr(one, name)).all() for name in ("question", "passage", "block"))
+        assert all(
+            (getattr(plain, name) == getattr(one, name)).all() for name in ("question", "passage", "conflict_group")
+        )
         assert (one.mono, one.languages, one.name) == (plain.mono, plain.languages, plain.name)
     assert not again.question.flags.writeable
-    (kept / "block.npy").write_bytes(b"broken")
-    assert (source(opened).block == plain.block).all()
+    (kept / "conflict_group.npy").write_bytes(b"broken")
+    assert (TrainingTable.from_collection(opened).conflict_group == plain.conflict_group).all()

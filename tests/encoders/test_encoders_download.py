@@ -15,13 +15,13 @@ import pytest
 
 import panglot
 from hub_server import Hub, hub
-from panglot.corpus.collection import Collection
+from panglot.data.collection import Collection
 
 WEIGHTS = "model.safetensors"
 FETCH = """
 import sys
 from panglot._errors import PanglotError
-from panglot.encoders.hub import fetch
+from panglot.encoders.open_model import fetch
 try:
     print(fetch(sys.argv[1]))
 except PanglotError as error:
@@ -81,7 +81,7 @@ def test_a_hub_that_dies_midway_is_told_and_its_half_is_not_a_model(server: Hub,
     for _ in range(2):  # the second time, nobody answers at all
         status, _, err = done(start(server, tmp_path, "-c", FETCH, "owner/tiny"))
         assert status == 1
-        assert "'owner/tiny' is no folder here, and the hub" in err
+        assert "there is no folder 'owner/tiny', and the hub" in err
 
 
 @pytest.mark.slow
@@ -107,7 +107,7 @@ def test_a_killed_download_of_a_data_set_goes_on(tmp_path: Path) -> None:
            "answers": {"text": ["Two"], "answer_start": [5]}}  # fmt: skip
     (tmp_path / "set" / place).parent.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "set" / place)
-    code = "import sys; from panglot.corpus import registry; registry.read('mlqa').save(sys.argv[1])"
+    code = "import sys; from panglot.datasets import registry; registry.read('mlqa').save(sys.argv[1])"
     command = ("-c", code, str(tmp_path / "read"))
     with hub({"datasets/facebook/mlqa": tmp_path / "set"}) as server:
         kill_midway(server, tmp_path / "cache", place, *command)

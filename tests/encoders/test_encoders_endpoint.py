@@ -187,9 +187,9 @@ def _put(value: Any) -> Any:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (_drop, "4 texts were sent and 2 vectors came back"),
+        (_drop, "4 texts were sent, but 2 vectors came back"),
         (_same_index, "4 texts were sent"),
-        (_put([1.0] * 5), r"vectors of length \[5, 16\]"),
+        (_put([1.0] * 5), r"got \[5, 16\]"),
         (_put([float("nan")] * 16), "zero or not finite"),
         (_put([0.0] * 16), "zero or not finite"),
         (_put("no base64!"), "not a list of embeddings"),
@@ -205,7 +205,7 @@ def _put(value: Any) -> Any:
         ((400, {}), "status 400.*the reason is here"),
     ],
 )
-def test_bad_answers_are_told(server: Server, fault: Any, message: str) -> None:
+def test_bad_responses_are_explained(server: Server, fault: Any, message: str) -> None:
     server.faults = [fault]
     client, pauses = encoder(server)
     with pytest.raises(PanglotError, match=message):
@@ -213,11 +213,11 @@ def test_bad_answers_are_told(server: Server, fault: Any, message: str) -> None:
     assert pauses == []
 
 
-def test_another_dimension_later_is_told(server: Server) -> None:
+def test_another_dimension_later_is_an_error(server: Server) -> None:
     client, _ = encoder(server)
     client.encode(["a"], "question")
     server.encoder = lambda texts: np.ones((len(texts), 3))
-    with pytest.raises(PanglotError, match="where 16 was expected"):
+    with pytest.raises(PanglotError, match="must have 16 numbers"):
         client.encode(["b"], "question")
 
 
@@ -248,7 +248,7 @@ def test_addresses_without_host_or_model(url: str) -> None:
 
 @pytest.mark.parametrize("query", ["dimensions=0", "dimensions=many", "batch_size=-1"])
 def test_numbers_in_the_address(query: str) -> None:
-    with pytest.raises(PanglotError, match="not a number above 0"):
+    with pytest.raises(PanglotError, match="must be a number above 0"):
         load(f"http://host/v1?{query}#m")
 
 

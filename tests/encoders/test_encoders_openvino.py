@@ -28,7 +28,7 @@ needs = pytest.mark.skipif(util.find_spec("openvino") is None, reason="openvino 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_its_vectors_are_those_of_torch(tmp_path: Path, kind: str, pooling: str) -> None:
     folder = make_model(tmp_path, kind, pooling, dense=True, query="query : ")
-    there = load(folder, engine="openvino", precision="fp32", batch_tokens=40)
+    there = load(folder, backend="openvino", precision="fp32", batch_tokens=40)
     here = load(folder, precision="fp32")
     assert isinstance(there, OpenVinoEncoder)
     for side in ("question", "passage"):
@@ -43,7 +43,7 @@ def test_its_vectors_are_those_of_torch(tmp_path: Path, kind: str, pooling: str)
 def test_an_index_that_it_made_is_opened_by_torch(tmp_path: Path) -> None:
     folder = make_model(tmp_path)
     documents = [{"id": str(row), "text": text, "language": "en"} for row, text in enumerate(TEXTS) if text]
-    built = Index.build(documents, tmp_path / "index", model=folder, engine="openvino")
+    built = Index.build(documents, tmp_path / "index", model=folder, backend="openvino")
     assert isinstance(built.encoder, OpenVinoEncoder)
     built.close()
     index = Index.open(tmp_path / "index")
@@ -54,18 +54,18 @@ def test_an_index_that_it_made_is_opened_by_torch(tmp_path: Path) -> None:
 
 @needs
 def test_what_it_cannot_run_is_told(tmp_path: Path) -> None:
-    with pytest.raises(PanglotError, match="no BERT- or RoBERTa-like model with mean or first-token pooling"):
-        load(make_model(tmp_path, pooling="max"), engine="openvino")
-    with pytest.raises(PanglotError, match="OpenVINO has no meta"):
-        load(tmp_path / "model", engine="openvino", device="meta")
+    with pytest.raises(PanglotError, match="not a BERT- or RoBERTa-like model with mean or first-token pooling"):
+        load(make_model(tmp_path, pooling="max"), backend="openvino")
+    with pytest.raises(PanglotError, match="OpenVINO does not run on meta"):
+        load(tmp_path / "model", backend="openvino", device="meta")
 
 
-def test_wrong_engines_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(PanglotError, match=r"unknown engine 'onnx'.*use one of torch, openvino"):
-        load("bundled", engine="onnx")
-    with pytest.raises(PanglotError, match="nothing of vectors:x runs here"):
-        load("vectors:x", engine="openvino")
+def test_wrong_backend_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(PanglotError, match=r"unknown backend 'onnx'.*use one of torch, openvino"):
+        load("bundled", backend="onnx")
+    with pytest.raises(PanglotError, match="vectors:x does not run on this machine"):
+        load("vectors:x", backend="openvino")
     monkeypatch.setattr(util, "find_spec", lambda _name: None)
     monkeypatch.setattr("panglot.encoders.openvino.find_spec", lambda _name: None)
     with pytest.raises(PanglotError, match=r"openvino is not installed.*pip install 'panglot\[openvino\]'"):
-        load(make_model(tmp_path), engine="openvino")
+        load(make_model(tmp_path), backend="openvino")

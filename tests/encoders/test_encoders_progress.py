@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from panglot.encoders import progress as module
-from panglot.encoders.progress import progress
+from panglot import _progress as module
+from panglot._progress import progress
 
 
 def test_a_log_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from panglot.corpus.collection import Collection, Text
+from panglot.data.collection import Collection, Text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from panglot.corpus.collection import Collection, Text
+from panglot.data.collection import Collection, Text
 from panglot.evaluation import bias, geometry
-from panglot.evaluation.agreement import kendall, rank_correlation
+from panglot.evaluation.bias import kendall, rank_correlation
 from panglot.evaluation.ranks import Ranks, rank
 
 from .made import parallel, unit
@@ -69,9 +69,9 @@ def test_peer_is_the_mean_p_value_of_kruskal_wallis(seed: int, cut: int) -> None
     for q in range(asked):
         of = ranks.question == q
         p_values = []
-        for level in np.unique(ranks.grade[of]):
-            rows = np.flatnonzero(of & (ranks.grade == level))
-            clipped = np.minimum(ranks.pooled[rows], cut + 1)
+        for level in np.unique(ranks.relevance[of]):
+            rows = np.flatnonzero(of & (ranks.relevance == level))
+            clipped = np.minimum(ranks.rank_in_pool[rows], cut + 1)
             spoken = language[ranks.passage[rows]]
             samples = [clipped[spoken == each] for each in np.unique(spoken)]
             if len(samples) < 2 or (clipped == cut + 1).all():

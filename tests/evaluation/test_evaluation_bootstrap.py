@@ -14,7 +14,7 @@ from panglot.evaluation import bootstrap
 from panglot.evaluation.bootstrap import Sums, draw, holm, interval, randomisation
 
 if TYPE_CHECKING:
-    from panglot.evaluation.lattice import Doubles
+    from panglot.evaluation.exact_scores import Doubles
 
 
 def values(seed: int = 0, questions: int = 60) -> tuple[Doubles, Doubles, np.ndarray, np.ndarray]:

@@ -14,7 +14,7 @@ from panglot._errors import PanglotError
 from panglot.cli.compare import compare_command
 from panglot.cli.evaluate import evaluate_command
 from panglot.evaluation.figures import measure
-from panglot.evaluation.trec import qrels
+from panglot.evaluation.ranks import trec_qrels
 
 from .made import parallel, unit
 
@@ -61,7 +61,7 @@ def test_evaluate_prints_and_writes(places: tuple[Path, list[str]]) -> None:
     found = figures["datasets"]["made"]
     assert found["multilingual"]["rank_distance"] == expected["multilingual"]["rank_distance"]
     assert "mAP" in (folder / "f.md").read_text("utf-8")
-    judged = [ir_measures.Qrel(q, p, grade) for q, row in qrels(collection).items() for p, grade in row.items()]
+    judged = [ir_measures.Qrel(q, p, grade) for q, row in trec_qrels(collection).items() for p, grade in row.items()]
     run = list(ir_measures.read_trec_run(str(folder / "f.run")))
     theirs = ir_measures.calc_aggregate([ir_measures.parse_measure("AP")], judged, run)
     assert found["multilingual"]["mAP"] == pytest.approx(next(iter(theirs.values())), abs=1e-9)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.evaluation.compare import compare, contests
+from panglot.evaluation.compare import compare, compare_questions
 from panglot.evaluation.figures import measure
 
 from .made import Table, parallel, unit
@@ -61,12 +61,12 @@ def test_equal_models_have_no_best_and_p_of_one() -> None:
 def test_a_figure_that_cannot_be_measured_is_no_contest() -> None:
     questions, passages, collection = parallel(languages=("en",))
     per_question = measure(questions, passages, collection, draws=0).per_question
-    assert not [name for name in contests({"a": per_question, "b": per_question}) if name.startswith("cross")]
+    assert not [name for name in compare_questions({"a": per_question, "b": per_question}) if name.startswith("cross")]
 
 
 def test_what_a_user_can_get_wrong() -> None:
     encoders, collection = models(a=0.0, b=0.0)
-    with pytest.raises(PanglotError, match="one model alone"):
+    with pytest.raises(PanglotError, match="expected two or more models, got 1"):
         compare(encoders[:1], test=collection)  # type: ignore[arg-type]
-    with pytest.raises(PanglotError, match="two models are called a"):
+    with pytest.raises(PanglotError, match="two models have the name a"):
         compare([encoders[0], encoders[0]], test=collection, draws=0)  # type: ignore[arg-type]

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.corpus import trec
-from panglot.corpus.collection import Collection, Text
+from panglot.data.collection import Collection, Text
+from panglot.data.formats import trec
 from panglot.evaluation.evaluate import evaluate
-from panglot.evaluation.figures import headline, measure
-from panglot.evaluation.reasons import SETTINGS
-from panglot.evaluation.trec import qrels, run
+from panglot.evaluation.figures import SETTINGS, headline, measure
+from panglot.evaluation.ranks import trec_qrels, trec_run
 
 from .made import Table, parallel, unit
 
@@ -166,8 +165,8 @@ def test_one_group_has_no_interval() -> None:
 def test_runs_and_judgements_written_and_read_back_give_the_same_figures(tmp_path: Path) -> None:
     questions, passages, collection = parallel()
     found = measure(questions, passages, collection, draws=0)
-    trec.write_run(tmp_path / "run", run(found.ranks, collection))
-    trec.write_qrels(tmp_path / "qrels", qrels(collection))
+    trec.write_run(tmp_path / "run", trec_run(found.ranks, collection))
+    trec.write_qrels(tmp_path / "qrels", trec_qrels(collection))
     aggregated = ir_measures.calc_aggregate(
         [ir_measures.parse_measure("AP"), ir_measures.parse_measure("nDCG@10")],
         list(ir_measures.read_trec_qrels(str(tmp_path / "qrels"))),
@@ -176,7 +175,7 @@ def test_runs_and_judgements_written_and_read_back_give_the_same_figures(tmp_pat
     theirs = {str(measure): value for measure, value in aggregated.items()}
     assert found.figures["multilingual"]["mAP"] == pytest.approx(theirs["AP"], abs=1e-9)
     assert found.figures["multilingual"]["nDCG@10"] == pytest.approx(theirs["nDCG@10"], abs=1e-9)
-    assert trec.read_run(tmp_path / "run") == run(found.ranks, collection)
+    assert trec.read_run(tmp_path / "run") == trec_run(found.ranks, collection)
 
 
 def test_what_a_user_can_get_wrong() -> None:
@@ -184,9 +183,9 @@ def test_what_a_user_can_get_wrong() -> None:
     encoder = Table("table", questions, passages, collection)
     with pytest.raises(PanglotError, match="two data sets"):
         evaluate(encoder, [collection, collection])
-    with pytest.raises(PanglotError, match="no data set"):
+    with pytest.raises(PanglotError, match="at least one data set"):
         evaluate(encoder, [])
-    with pytest.raises(PanglotError, match="no measure"):
+    with pytest.raises(PanglotError, match="at least one measure"):
         evaluate(encoder, collection, measures=[])
     with pytest.raises(PanglotError, match="F1"):
         evaluate(encoder, collection, measures=["F1"])

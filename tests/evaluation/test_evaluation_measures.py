@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.corpus.collection import Collection, Text
+from panglot.data.collection import Collection, Text
 from panglot.evaluation.measures import Measure, parse
+from panglot.evaluation.per_question import values
 from panglot.evaluation.ranks import rank
-from panglot.evaluation.settings import values
 
 NAMES = {
     "mAP": "AP",
@@ -80,7 +80,7 @@ def test_other_spellings() -> None:
 
 @pytest.mark.parametrize("name", ["", "R", "P", "Success", "nDCG@0", "nDCG@-1", "nDCG@x", "F1", "mAP@1.5"])
 def test_what_is_no_measure_is_refused(name: str) -> None:
-    with pytest.raises(PanglotError, match="To mend it"):
+    with pytest.raises(PanglotError, match="Fix:"):
         parse(name)
 
 

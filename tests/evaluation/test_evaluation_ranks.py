@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.corpus.collection import Collection, Text
+from panglot.data.collection import Collection, Text
 from panglot.evaluation.ranks import Ranks, rank
 
 from .made import parallel
@@ -55,7 +55,9 @@ def test_ranks_are_those_of_sorting_everything(seed: int, tile: int, cells: int,
     language = collection.passage_language
     pairs = set(zip(*(column.tolist() for column in collection.pairs), strict=True))
     assert list(zip(found.question.tolist(), found.passage.tolist(), strict=True)) == sorted(pairs)
-    for q, p, within, pooled in zip(found.question, found.passage, found.within, found.pooled, strict=True):
+    for q, p, within, pooled in zip(
+        found.question, found.passage, found.rank_in_language, found.rank_in_pool, strict=True
+    ):
         assert pooled == order[q].index(p) + 1
         assert within == [each for each in order[q] if language[each] == language[p]].index(p) + 1
     assert found.top.tolist() == [row[:depth] for row in order]

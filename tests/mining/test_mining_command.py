@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import panglot
 from panglot._errors import PanglotError
 from panglot.cli.mine import mine
-from panglot.corpus.collection import Collection
+from panglot.data.collection import Collection
 from panglot.training import data
 from panglot.training.settings import Settings
 
@@ -28,9 +28,9 @@ def test_the_command_writes_a_set_that_training_reads(
 ) -> None:
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "mined"
-    told = _run(small_model, facts_folder, "--negatives", "3", "--relative-margin", "0", "--similarity", "1",
-                "--output", folder, "--json", tmp_path / "mined.json")  # fmt: skip
-    assert f"{folder} is written" in told
+    output = _run(small_model, facts_folder, "--negatives", "3", "--relative-margin", "0", "--similarity", "1",
+                  "--output", folder, "--json", tmp_path / "mined.json")  # fmt: skip
+    assert f"Wrote {folder}" in output
     written = Collection.open(folder)
     about = json.loads(written.about["mined"])
     assert about["fingerprint"] == panglot.load(small_model).fingerprint
@@ -40,14 +40,14 @@ def test_the_command_writes_a_set_that_training_reads(
     negatives = [r for r in written.relevance.to_pylist() if r["grade"] == 0]
     assert negatives
     assert all(groups[0][r["question"]] != groups[1][r["passage"]] for r in negatives)
-    ((asked, _),) = (data._negatives(c) for c in data.load(Settings(on=(str(folder),), leave_out=())).collections)
+    ((asked, _),) = (data._negatives(c) for c in data.load(Settings(on=(str(folder),), exclude=())).collections)
     assert len(asked) == len(negatives)
     # The same command again, over its own output.
     _run(small_model, facts_folder, "--negatives", "3", "--relative-margin", "0", "--similarity", "1",
          "--output", folder)  # fmt: skip
     assert Collection.open(folder).digest == written.digest
     (tmp_path / "else").mkdir()
-    with pytest.raises(PanglotError, match="is no collection"):
+    with pytest.raises(PanglotError, match="not a collection"):
         _run(small_model, facts_folder, "--output", tmp_path / "else")
 
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.corpus.collection import Collection, Text
-from panglot.corpus.overlap import Texts
-from panglot.mining.barred import barred
-from panglot.mining.mine import Report, languages_of, mine
-from panglot.mining.search import REASONS, Margin, hardest
+from panglot.data.collection import Collection, Text
+from panglot.data.overlap import Texts
+from panglot.mining.exclusions import Exclusions
+from panglot.mining.hard_negatives import REASONS, Margin, mine_hard_negatives
+from panglot.mining.mine import Report, allowed_languages, mine
 
 LANGUAGES = ("de", "en", "sw")
 WORDS = ["the", "old", "river", "runs", "down", "from", "high", "hills", "into", "a", "wide", "and", "quiet", "lake",
@@ -86,7 +86,7 @@ def plainly(
     judged = {(r["question"], r["passage"]): r["grade"] for r in collection.relevance.to_pylist()}
     scores = vectors[0].astype(np.float64) @ vectors[1].astype(np.float64).T
     alike = vectors[1].astype(np.float64) @ vectors[1].astype(np.float64).T
-    allowed = languages_of(collection, language, seed)
+    allowed = allowed_languages(collection, language, seed)
     first = {}
     for j, p in enumerate(passages):
         first.setdefault((p["language"], _folded(p["text"])), j)
@@ -102,7 +102,7 @@ def plainly(
     matches = every.matches(every)
     shares = dict(zip(zip(matches.first.tolist(), matches.second.tolist(), strict=True), matches.share, strict=True))
     found: list[list[int]] = []
-    left_out: dict[str, int] = dict.fromkeys(REASONS, 0)
+    excluded: dict[str, int] = dict.fromkeys(REASONS, 0)
     for i in range(len(questions)):
         relevant = [j for j in range(len(passages)) if judged.get((i, j), 0) > 0]
         found.append([])
@@ -124,11 +124,11 @@ def plainly(
             reasons = (j in versions, j in near and not trusted, alike[best, j] >= margin.similarity and not trusted
                        and margin.similarity < 1, scores[i, j] > bound and not trusted)  # fmt: skip
             if any(reasons):
-                left_out[REASONS[reasons.index(True)]] += 1
+                excluded[REASONS[reasons.index(True)]] += 1
             else:
                 ranked.append((-scores[i, j], j))
         found[-1] = [j for _, j in sorted(ranked)][:number]
-    return found, left_out
+    return found, excluded
 
 
 @settings(deadline=None, max_examples=25)
@@ -149,19 +149,21 @@ def test_negatives_are_those_of_plain_loops(
     )
     found = mine(encoder, collection, negatives=number, language=language, relative_margin=margin.relative,
                  absolute_margin=margin.absolute, similarity=margin.similarity, seed=seed)  # fmt: skip
-    wanted, left_out = plainly(collection, (asked, given), language, number, margin, seed)
+    wanted, excluded = plainly(collection, (asked, given), language, number, margin, seed)
     mined: list[list[int]] = [[] for _ in wanted]
     for row in found.relevance.to_pylist():
         if row["grade"] == 0:
             mined[row["question"]].append(row["passage"])
     assert mined == wanted
-    assert Report.of(found).left_out == left_out
+    assert Report.of(found).excluded == excluded
     relevant = [r for r in collection.relevance.to_pylist() if r["grade"] > 0]
     assert [r for r in found.relevance.to_pylist() if r["grade"] > 0] == relevant
-    allowed = languages_of(collection, language, seed)
-    small = hardest(asked, given, collection, barred(collection), allowed, number, margin, block=2, tile=3)
+    allowed = allowed_languages(collection, language, seed)
+    small = mine_hard_negatives(
+        asked, given, collection, Exclusions.of(collection), allowed, number, margin, block=2, tile=3
+    )
     assert [[j for j in row if j >= 0] for row in small.passage.tolist()] == wanted
-    assert small.left_out == left_out
+    assert small.excluded == excluded
 
 
 def test_equal_scores_go_by_row_whatever_the_tiles() -> None:
@@ -169,24 +171,24 @@ def test_equal_scores_go_by_row_whatever_the_tiles() -> None:
     collection = Collection.build("equal", [Text("q", "en", "q", "what?")], passages, [("q", "p0", 1)])
     vectors = np.array([[1, 0]] + 4 * [[0.6, 0.8]], np.float32)
     for tile in (1, 2, 5):
-        found = hardest(
-            vectors[:1], vectors, collection, barred(collection), np.ones((1, 1), bool), 2, Margin(), tile=tile
+        found = mine_hard_negatives(
+            vectors[:1], vectors, collection, Exclusions.of(collection), np.ones((1, 1), bool), 2, Margin(), tile=tile
         )
         assert found.passage.tolist() == [[1, 2]]
 
 
 def test_languages_are_those_of_the_rule(facts: Collection) -> None:
-    same, any_, passage = (languages_of(facts, rule, 0) for rule in ("same", "any", "passage"))
+    same, any_, passage = (allowed_languages(facts, rule, 0) for rule in ("same", "any", "passage"))
     assert (same == (facts.question_language[:, None] == np.arange(3))).all()
     assert any_.all()
     assert passage.all()
-    german = languages_of(facts.keep(np.ones(60, bool), facts.passage_language == 0), "passage", 0)
+    german = allowed_languages(facts.keep(np.ones(60, bool), facts.passage_language == 0), "passage", 0)
     assert german[:, 0].all()
     assert not german[:, 1:].any()
 
 
 def test_one_language_is_drawn_for_each_question_by_the_seed(facts: Collection) -> None:
-    first, again, other = (languages_of(facts, "drawn", seed) for seed in (0, 0, 1))
+    first, again, other = (allowed_languages(facts, "drawn", seed) for seed in (0, 0, 1))
     assert (first.sum(axis=1) == 1).all()
     assert first.any(axis=0).all()
     assert (first == again).all()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from panglot.corpus.collection import Collection, Text
+from panglot.data.collection import Collection, Text
 
 if TYPE_CHECKING:
     from collections.abc import Collection as Group

@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from panglot.probe import _phrases as phrases
-from panglot.probe._bearers import names, numbers
-from panglot.probe.changes import CHANGES, Material, Versions
-from panglot.probe.lexicon import read_lexicons
+from panglot.probe import changes as phrases
+from panglot.probe.changes import CHANGES, Material, Versions, names, numbers
+from panglot.probe.probe import read_lexicons
 
 QUESTIONS = {
     "ar": "ماذا افتتحت الملكة اليزابيث الثانية في نيوكاسل عام 1981؟",

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import panglot
 from panglot._errors import PanglotError
-from panglot.batching import source
+from panglot.batching import TrainingTable
 from panglot.cli.probe import probe_command
 from panglot.probe import probe
 
@@ -68,7 +68,7 @@ def test_the_pairs_are_a_training_source(places: tuple[str, str], tmp_path: Path
     ]  # fmt: skip
     collection = panglot.read(output)
     assert collection.languages == ("de", "en", "th")
-    trainable = source(collection)
+    trainable = TrainingTable.from_collection(collection)
     assert trainable.rows == 2
     assert (trainable.question >= 0).sum() == len(rows)
 
@@ -145,7 +145,7 @@ def test_what_the_search_reports_is_true(tmp_path: Path) -> None:
     result.write_pairs(tmp_path / "pairs.jsonl")
     back = panglot.read(tmp_path / "pairs.jsonl")
     assert {each["question"] for each in made} <= set(back.questions["text"].to_pylist())
-    assert np.all(source(back).passage[:, back.languages.index("en")] >= 0)
+    assert np.all(TrainingTable.from_collection(back).passage[:, back.languages.index("en")] >= 0)
     json.dumps(result.figures, allow_nan=False)
 
 
@@ -153,7 +153,7 @@ def test_a_real_model_on_real_text(tmp_path: Path) -> None:
     lines: list[str] = []
     result = probe(
         "bundled", "starter:test", languages=["sw"], k=1, limit=2, depth=1, distractors=1, budget=60, lexicons={},
-        tell=lines.append,
+        progress=lines.append,
     )  # fmt: skip
     figures = result.figures
     assert figures["languages"]["sw"]["asked_in_both"] == figures["languages"]["sw"]["pools"][0]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from panglot.corpus.collection import Collection
-from panglot.probe.distractors import FEWEST, MOST, Distractors
-from panglot.probe.parallel import parallel
+from panglot.data.collection import Collection
+from panglot.probe.pools import FEWEST, MOST, Distractors, ParallelQuestions
 
 from .made import crossed
 
 
 def drawn(language: str, number: int, count: int = 100, seed: int = 0) -> tuple[tuple[str, str], ...]:
     collection = crossed(groups=6)[2]
-    found = parallel(collection, "en", language)
+    found = ParallelQuestions.of(collection, "en", language)
     assert found
     return Distractors(found, collection, seed).of(number, count)
 
@@ -38,6 +37,6 @@ def test_long_and_short_passages_are_none() -> None:
         texts = pa.array([f"{row:0{length}}" for row in range(passages.num_rows)])
         passages = passages.set_column(passages.schema.get_field_index("text"), "text", texts)
         changed = Collection("long", collection.questions, passages, collection.relevance)
-        found = parallel(changed, "en", "de")
+        found = ParallelQuestions.of(changed, "en", "de")
         assert found
         assert len(Distractors(found, changed, 0).of(0, 9)) == number

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.corpus.collection import Collection, Text
-from panglot.probe.parallel import check_depth, choose_languages, parallel
+from panglot.data.collection import Collection, Text
+from panglot.probe.pools import ParallelQuestions, choose_languages
 
 from .made import crossed
 
@@ -24,21 +24,21 @@ def uneven() -> Collection:
 
 
 def test_pools_of_unlike_size_are_cut_to_common_groups() -> None:
-    found = parallel(uneven(), "en", "de")
+    found = ParallelQuestions.of(uneven(), "en", "de")
     assert found
     assert found.pools == "common"
     assert [len(rows) for rows in found.passages] == [3, 3]
-    whole = parallel(uneven(), "en", "de", "whole")
+    whole = ParallelQuestions.of(uneven(), "en", "de", "whole")
     assert whole
     assert [len(rows) for rows in whole.passages] == [3, 23]
-    same = parallel(crossed()[2], "en", "de")
+    same = ParallelQuestions.of(crossed()[2], "en", "de")
     assert same
     assert same.pools == "whole"
 
 
 def test_pools_go_by_id_and_questions_by_group() -> None:
     collection = uneven()
-    found = parallel(collection, "en", "de")
+    found = ParallelQuestions.of(collection, "en", "de")
     assert found
     ids = collection.passages["id"].to_pylist()
     assert [ids[row] for row in found.passages[0]] == ["p0-en", "p1-en", "p2-en"]
@@ -63,16 +63,16 @@ def test_languages_are_chosen_or_refused() -> None:
 
 
 def test_k_is_no_larger_than_what_is_irrelevant() -> None:
-    found = parallel(crossed(groups=8)[2], "en", "de")
+    found = ParallelQuestions.of(crossed(groups=8)[2], "en", "de")
     assert found
-    check_depth(found, 7)
+    found.check_depth(7)
     with pytest.raises(PanglotError, match="pool of 8"):
-        check_depth(found, 8)
+        found.check_depth(8)
 
 
 def test_nothing_in_common_is_none() -> None:
     collection = crossed()[2]
     left, right = (np.array(table["language"].to_pylist()) for table in (collection.questions, collection.passages))
     apart = collection.keep(left != "th", right != "de")
-    assert parallel(apart, "en", "de") is None
-    assert parallel(apart, "en", "th") is None
+    assert ParallelQuestions.of(apart, "en", "de") is None
+    assert ParallelQuestions.of(apart, "en", "th") is None

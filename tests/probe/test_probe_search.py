@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from panglot.probe.beam import Found, Measure, Place, State, beam_search
 from panglot.probe.changes import CHANGES, Material, Versions
-from panglot.probe.search import Found, Measure, Place, State, beam_search
 
 K = 10
 START = Versions("de", "Who saw Rome in 12?", "Wer sah Rom im Jahr 12?")

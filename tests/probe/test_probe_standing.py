@@ -8,10 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot.evaluation.ranks import rank
-from panglot.probe.ground import Ground
-from panglot.probe.parallel import parallel
-from panglot.probe.standing import standing
-from panglot.probe.weak import Outcome
+from panglot.probe.pairs import Outcome
+from panglot.probe.pools import ParallelPools, ParallelQuestions, RankMargins
 
 from .made import shifted
 
@@ -30,9 +28,9 @@ def drawn(
 
 @settings(deadline=None)
 @given(seed=st.integers(0, 10_000), k=st.integers(1, 8))
-def test_standing_is_the_sorted_list(seed: int, k: int) -> None:
+def test_rank_margins_are_those_of_the_sorted_list(seed: int, k: int) -> None:
     left, right, relevant = drawn(seed)
-    found = standing(left, right, relevant, k)
+    found = RankMargins.of(left, right, relevant, k)
     for row, question in enumerate(left):
         scores = right @ question
         own = set(relevant[1][relevant[0] == row].tolist())
@@ -49,7 +47,7 @@ def test_standing_is_the_sorted_list(seed: int, k: int) -> None:
 
 def test_blocks_change_nothing() -> None:
     left, right, relevant = drawn(3, questions=40)
-    whole, parts = standing(left, right, relevant, 4), standing(left, right, relevant, 4, cells=30)
+    whole, parts = RankMargins.of(left, right, relevant, 4), RankMargins.of(left, right, relevant, 4, cells=30)
     for name in ("rank", "margin", "best", "instead"):
         assert np.array_equal(getattr(whole, name), getattr(parts, name))
 
@@ -57,11 +55,11 @@ def test_blocks_change_nothing() -> None:
 def test_ranks_are_those_of_the_evaluation() -> None:
     questions, passages, collection = shifted()
     ranks = rank(questions, passages, collection)
-    pair = dict(zip(zip(ranks.question.tolist(), ranks.passage.tolist(), strict=True), ranks.within.tolist(),
+    pair = dict(zip(zip(ranks.question.tolist(), ranks.passage.tolist(), strict=True), ranks.rank_in_language.tolist(),
                     strict=True))  # fmt: skip
-    found = parallel(collection, "en", "zh")
+    found = ParallelQuestions.of(collection, "en", "zh")
     assert found
-    outcome = Outcome.of(Ground.of(found, passages, 3), questions)
+    outcome = Outcome.of(ParallelPools.of(found, passages, 3), questions)
     for half, side in enumerate((outcome.english, outcome.other)):
         answers = found.passages[half][side.best]
         theirs = [pair[q, p] for q, p in zip(found.questions[half].tolist(), answers.tolist(), strict=True)]
@@ -70,11 +68,11 @@ def test_ranks_are_those_of_the_evaluation() -> None:
 
 def test_a_wording_stands_where_its_question_does() -> None:
     questions, passages, collection = shifted(groups=9)
-    found = parallel(collection, "en", "de")
+    found = ParallelQuestions.of(collection, "en", "de")
     assert found
-    ground = Ground.of(found, passages, 2)
+    pools = ParallelPools.of(found, passages, 2)
     vectors = questions[found.questions[1]]
     order = np.array([4, 1, 4, 8])
-    some, every = ground.stand(1, order, vectors[order]), ground.stand(1, np.arange(9), vectors)
+    some, every = pools.rank_margins(1, order, vectors[order]), pools.rank_margins(1, np.arange(9), vectors)
     assert some.rank.tolist() == every.rank[order].tolist()
     assert some.margin.tolist() == every.margin[order].tolist()

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.report import colours, to_html, write_html
+from panglot.report import heatmap, to_html, write_html
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,15 +149,15 @@ def test_unknown_language_codes_stand_for_themselves() -> None:
 
 @pytest.mark.parametrize("letter", ["s", "d"])
 def test_numbers_in_cells_are_readable(letter: str) -> None:
-    rules = re.findall(rf"\.{letter}(\d+)\{{background:(#\w+);color:(#\w+)\}}", colours.stylesheet())
-    assert len(rules) == colours.STEPS
+    rules = re.findall(rf"\.{letter}(\d+)\{{background:(#\w+);color:(#\w+)\}}", heatmap.stylesheet())
+    assert len(rules) == heatmap.STEPS
     for _, ground, ink in rules:
-        assert colours.contrast(colours.parse(ground), colours.parse(ink)) >= 4.5
+        assert heatmap.contrast(heatmap.parse(ground), heatmap.parse(ink)) >= 4.5
 
 
 def test_the_sequential_scale_rises_evenly_in_lightness() -> None:
     black = (0, 0, 0)
-    lightness = [colours.contrast(colours.sequential(place / 40), black) for place in range(41)]
+    lightness = [heatmap.contrast(heatmap.sequential(place / 40), black) for place in range(41)]
     assert lightness == sorted(lightness)
 
 

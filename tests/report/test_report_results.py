@@ -8,12 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.report.languages import answered, asked, matrix
-from panglot.report.measures import bias_measures, retrieval_measures
-from panglot.report.numbers import written
-from panglot.report.results import Dataset, Results, read
-from panglot.report.scales import around, ticks
-from panglot.report.summary import gaps, verdicts
+from panglot.report.charts import around, ticks
+from panglot.report.contents import matrix, mean_by_passage, mean_by_question, missing, verdicts
+from panglot.report.labels import bias_measures, format_number, retrieval_measures
+from panglot.report.results import Dataset, Results, read_results
 
 
 def only(results: Results) -> Dataset:
@@ -22,7 +20,7 @@ def only(results: Results) -> Dataset:
 
 
 def test_an_evaluation_and_a_comparison_are_read_into_one_shape() -> None:
-    one, many = read(sample_figures.figures()), read(sample_figures.comparison())
+    one, many = read_results(sample_figures.figures()), read_results(sample_figures.comparison())
     assert one.models == ("bundled",)
     assert not one.compared
     assert many.models == tuple(sample_figures.KINDS)
@@ -36,14 +34,14 @@ def test_an_evaluation_and_a_comparison_are_read_into_one_shape() -> None:
 
 
 @pytest.mark.parametrize("given", [{}, {"datasets": None}, {"datasets": []}, {"evaluations": {}}])
-def test_what_is_no_figures_is_refused(given: dict[str, object]) -> None:
-    with pytest.raises(PanglotError, match="no figures"):
-        read(given)
+def test_what_is_not_figures_is_refused(given: dict[str, object]) -> None:
+    with pytest.raises(PanglotError, match="not figures"):
+        read_results(given)
 
 
 def test_best_is_what_the_comparison_says_and_nothing_else() -> None:
-    dataset = only(read(sample_figures.comparison()))
-    assert [contest.best for contest in dataset.headline] == [None, None, "runs/hybrid", None]
+    dataset = only(read_results(sample_figures.comparison()))
+    assert [comparison.best for comparison in dataset.headline] == [None, None, "runs/hybrid", None]
     best, even = verdicts(dataset)
     assert best == "Best: runs/hybrid in Multilingual mAP."
     assert even.endswith("Monolingual mAP, Cross-lingual mAP, Rank distance.")
@@ -52,22 +50,25 @@ def test_best_is_what_the_comparison_says_and_nothing_else() -> None:
 def test_a_best_model_without_a_value_is_not_believed() -> None:
     comparison = sample_figures.comparison()
     comparison["datasets"]["xquad-r"]["multilingual.mAP"]["best"] = "runs/unknown"
-    assert only(read(comparison)).headline[2].best is None
+    assert only(read_results(comparison)).headline[2].best is None
 
 
 def test_intervals_of_a_comparison_come_from_the_evaluations_where_it_has_none() -> None:
     comparison = sample_figures.comparison()
     for contest in comparison["datasets"]["xquad-r"].values():
         del contest["intervals"]
-    found = only(read(comparison)).headline[0].estimates["bundled"]
+    found = only(read_results(comparison)).headline[0].estimates["bundled"]
     assert (found.low, found.high) == (0.789, 0.811)
 
 
 def test_a_setting_that_is_null_keeps_its_reason() -> None:
-    dataset = only(read(sample_figures.not_parallel()))
+    dataset = only(read_results(sample_figures.not_parallel()))
     assert dataset.headline[1].estimates == {}
     assert dataset.why_not("crosslingual") == "no passage in another language answers a question"
-    assert [what for what, _ in gaps(dataset)] == ["Cross-lingual", "Rank distance"]
+    assert missing(dataset) == [
+        "Cross-lingual not measured: no passage in another language answers a question.",
+        "Rank distance not measured: a question has relevant passages in one language only.",
+    ]
     assert matrix(dataset, "bundled") == {}
 
 
@@ -75,14 +76,14 @@ def test_a_reason_of_one_model_names_it() -> None:
     comparison = sample_figures.comparison()
     part = comparison["evaluations"]["runs/mono"]["datasets"]["xquad-r"]
     part["not_measured"] = [{"what": "geometry", "why": "no vectors"}]
-    assert gaps(only(read(comparison))) == [("Geometry", "not measured for runs/mono: no vectors")]
+    assert missing(only(read_results(comparison))) == ["Geometry not measured for runs/mono: no vectors."]
 
 
 def test_questions_that_were_left_out_are_told() -> None:
     figures = sample_figures.figures()
     figures["datasets"]["xquad-r"]["monolingual"]["left_out"] = 12
-    dataset = only(read(figures))
-    assert gaps(dataset) == [("Monolingual", "12 questions without a relevant passage there left out")]
+    dataset = only(read_results(figures))
+    assert missing(dataset) == ["Monolingual excludes 12 questions that have no relevant passage there."]
     assert "left_out" not in [measure.key for measure in dataset.retrieval()]
 
 
@@ -91,19 +92,19 @@ def test_without_map_the_first_measure_leads() -> None:
     part = figures["datasets"]["xquad-r"]
     for setting in ("monolingual", "crosslingual", "multilingual"):
         del part[setting]["mAP"]
-    assert only(read(figures)).headline[0].measure.key == "MRR"
+    assert only(read_results(figures)).headline[0].measure.key == "MRR"
 
 
 def test_the_matrix_has_monolingual_figures_on_its_diagonal_and_means_without_it() -> None:
     figures = sample_figures.figures()
-    dataset = only(read(figures))
+    dataset = only(read_results(figures))
     cells = matrix(dataset, "bundled")
     mono = figures["datasets"]["xquad-r"]["monolingual"]["by_language"]
     assert all(cells[x][x] == mono[x]["mAP"] for x in sample_figures.POOL)
     others = [value for y, value in cells["th"].items() if y != "th"]
-    assert asked(cells)["th"] == pytest.approx(sum(others) / 10)
+    assert mean_by_question(cells)["th"] == pytest.approx(sum(others) / 10)
     column = [row["th"] for x, row in cells.items() if x != "th"]
-    assert answered(cells)["th"] == pytest.approx(sum(column) / 10)
+    assert mean_by_passage(cells)["th"] == pytest.approx(sum(column) / 10)
 
 
 def test_measures_are_told_apart() -> None:
@@ -113,8 +114,8 @@ def test_measures_are_told_apart() -> None:
 
 
 @given(st.floats(allow_nan=True, allow_infinity=True), st.sampled_from(["score", "rank", "count", "percent", "times"]))
-def test_every_number_can_be_written(value: float, kind: str) -> None:
-    text = written(value, kind)  # pyright: ignore[reportArgumentType]
+def test_every_number_can_be_formatted(value: float, kind: str) -> None:
+    text = format_number(value, kind)  # pyright: ignore[reportArgumentType]
     assert text
     assert "-" not in text
     assert not text.startswith("−.000")

@@ -11,7 +11,7 @@ import sample_figures
 from rich.cells import cell_len
 from rich.console import Console
 
-from panglot.report import print_comparison, print_evaluation, to_markdown
+from panglot.report import print_report, to_markdown
 
 NASTY = "[bold]a|b[/bold] <script>x</script>\x1b[31m*c*_d_`e`"
 
@@ -19,7 +19,7 @@ NASTY = "[bold]a|b[/bold] <script>x</script>\x1b[31m*c*_d_`e`"
 def printed(figures: dict[str, Any], width: int = 80, *, colour: bool = False) -> str:
     out = io.StringIO()
     console = Console(file=out, width=width, force_terminal=colour, color_system="standard" if colour else None)
-    (print_comparison if "evaluations" in figures else print_evaluation)(figures, console)
+    print_report(figures, console)
     return out.getvalue()
 
 

@@ -34,7 +34,7 @@ class Made:
         if "die" in texts:
             os._exit(1)
         if "fail" in texts:
-            raise PanglotError("the encoder is out of order", cure="wait")
+            raise PanglotError("the encoder is out of order", hint="wait")
         rows = [np.frombuffer(hashlib.sha256(text.encode()).digest()[:DIMENSION], np.int8) for text in texts]
         vectors = np.asarray(rows, np.float32) + 0.5
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -11,10 +11,11 @@ import search_made
 from search_made import Biased
 
 from panglot.encoders.protocol import Side, Vectors
-from panglot.search import _graph, encoding
 from panglot.search.document import Document
-from panglot.search.embedded import EmbeddedStore
 from panglot.search.index import Index
+from panglot.search.ingest import encode
+from panglot.search.storage.local import graph
+from panglot.search.storage.local.store import EmbeddedStore
 
 STEPS = 2 * len(search_made.documents()) // 4
 """Shards encoded, then written."""
@@ -37,7 +38,7 @@ class Slow(Biased):
 
 
 if __name__ == "__main__":
-    _graph.SMALLEST, _graph.VISITS, encoding.SHARD = 10, 0, 4
+    graph.MIN_ROWS, graph.VISITS, encode.SHARD = 10, 0, 4
     upsert = EmbeddedStore.upsert
 
     def told(self: EmbeddedStore, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:

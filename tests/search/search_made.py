@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from contextlib import nullcontext
 from functools import cache
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from panglot.search.document import Document
-from panglot.search.store import Found
+from panglot.search.document import Document, ScoredDocument
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -63,31 +60,33 @@ def documents(languages: Sequence[str] = LANGUAGES, topics: Sequence[str] = TOPI
 class MemoryStore:
     """Exact search over arrays in memory."""
 
-    def __init__(self, spaces: tuple[str, ...], dimension: int) -> None:
-        self.spaces, self.dimension = spaces, dimension
+    def __init__(self, vector_fields: tuple[str, ...], dimension: int) -> None:
+        self.vector_fields, self.dimension = vector_fields, dimension
         self._rows: dict[str, tuple[Document, dict[str, Vectors]]] = {}
         self.searches = 0
 
     def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
-        assert set(vectors) == set(self.spaces)
+        assert set(vectors) == set(self.vector_fields)
         for each in vectors.values():
             assert each.shape == (len(documents), self.dimension)
             assert np.allclose(np.linalg.norm(each, axis=1), 1, atol=1e-5)
         for row, each in enumerate(documents):
-            self._rows[each.id] = each, {space: found[row] for space, found in vectors.items()}
+            self._rows[each.id] = each, {vector_field: found[row] for vector_field, found in vectors.items()}
 
     def delete(self, ids: Collection[str]) -> int:
         return sum(self._rows.pop(name, None) is not None for name in set(ids))
 
     def search(
-        self, space: str, questions: Vectors, k: int, *, languages: Collection[str] | None = None
-    ) -> list[list[Found]]:
+        self, vector_field: str, questions: Vectors, k: int, *, languages: Collection[str] | None = None
+    ) -> list[list[ScoredDocument]]:
         self.searches += 1
         rows = [row for row in self._rows.values() if languages is None or row[0].language in languages]
-        answers: list[list[Found]] = []
+        answers: list[list[ScoredDocument]] = []
         for question in questions:
             found = [
-                Found(each.id, float(np.asarray(mine[space], np.float64) @ question), each.language, each.group)
+                ScoredDocument(
+                    each.id, float(np.asarray(mine[vector_field], np.float64) @ question), each.language, each.group
+                )
                 for each, mine in rows
             ]
             answers.append(sorted(found, key=lambda each: (-each.score, each.id))[:k])
@@ -96,9 +95,9 @@ class MemoryStore:
     def get(self, ids: Sequence[str]) -> list[Document | None]:
         return [self._rows[name][0] if name in self._rows else None for name in ids]
 
-    def vectors(self, space: str, ids: Sequence[str]) -> Vectors:
+    def vectors(self, vector_field: str, ids: Sequence[str]) -> Vectors:
         nothing = np.zeros(self.dimension, np.float32)
-        found = [self._rows[name][1][space] if name in self._rows else nothing for name in ids]
+        found = [self._rows[name][1][vector_field] if name in self._rows else nothing for name in ids]
         return np.reshape(found, (len(ids), self.dimension)).astype(np.float32)
 
     def counts(self) -> dict[str, int]:
@@ -111,6 +110,13 @@ class MemoryStore:
     def bulk(self) -> AbstractContextManager[None]:
         return nullcontext()
 
+    @property
+    def version(self) -> int | None:
+        return None
+
+    def refresh(self) -> bool:
+        return False
+
     def close(self) -> None:
         pass
 
@@ -120,23 +126,21 @@ def use_memory(patch: pytest.MonkeyPatch) -> dict[str, MemoryStore]:
     stores: dict[str, MemoryStore] = {}
 
     def open_store(
-        where: str, folder: Path, *, spaces: tuple[str, ...], dimension: int, create: bool = False
+        where: str, folder: Path, *, vector_fields: tuple[str, ...], dimension: int, create: bool = False
     ) -> MemoryStore:
         assert not where
         key = str(folder.resolve())
         if create:
-            stores[key] = MemoryStore(spaces, dimension)
+            stores[key] = MemoryStore(vector_fields, dimension)
         return stores[key]
 
     def encode_documents(
-        given: Iterable[Sequence[Document]], encoder: Encoder, folder: Path, *, on: str = "", tell: Any = None
+        given: Iterable[Sequence[Document]], encoder: Encoder, folder: Path, *, on: str = "", progress: Any = None
     ) -> Iterator[tuple[list[Document], Vectors]]:
-        del folder, on, tell
+        del folder, on, progress
         for piece in given:
-            yield list(piece), encoder.encode([each.passage for each in piece], "passage")
+            yield list(piece), encoder.encode([each.full_text for each in piece], "passage")
 
-    for name, value in (("opening", open_store), ("encoding", encode_documents)):
-        module = ModuleType(f"panglot.search.{name}")
-        setattr(module, value.__name__, value)
-        patch.setitem(sys.modules, f"panglot.search.{name}", module)
+    patch.setattr("panglot.search.storage.store.open_store", open_store)
+    patch.setattr("panglot.search.ingest.encode.encode_documents", encode_documents)
     return stores

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from panglot.encoders.protocol import Vectors
-from panglot.search.document import Document
-from panglot.search.store import Found, Store
+from panglot.search.document import Document, ScoredDocument
+from panglot.search.storage.store import Store
 
-SPACES = ("plain", "centered")
+VECTOR_FIELDS = ("plain", "centered")
 DIMENSION = 8
 ODD_IDS = ('a"b', "a'b\\", "\\n", "a\nb", '" or true or "', "é日本𝄞", "%_{x}", "x\x00y", "#" * 300)
 IDS = (*(f"d{number}" for number in range(16)), *ODD_IDS)
@@ -25,20 +25,24 @@ class Model:
 
     def __init__(self) -> None:
         self.documents: dict[str, Document] = {}
-        self.kept: dict[str, dict[str, Vectors]] = {space: {} for space in SPACES}
+        self.kept: dict[str, dict[str, Vectors]] = {vector_field: {} for vector_field in VECTOR_FIELDS}
 
     def upsert(self, documents: Sequence[Document], vectors: dict[str, Vectors]) -> None:
         for at, document in enumerate(documents):
             self.documents[document.id] = document
-            for space in SPACES:
-                self.kept[space][document.id] = vectors[space][at].astype(np.float16).astype(np.float32)
+            for vector_field in VECTOR_FIELDS:
+                self.kept[vector_field][document.id] = vectors[vector_field][at].astype(np.float16).astype(np.float32)
 
     def delete(self, ids: Collection[str]) -> int:
         return sum(self.documents.pop(each, None) is not None for each in set(ids))
 
-    def search(self, space: str, question: Vectors, k: int, languages: Collection[str] | None) -> list[Found]:
+    def search(
+        self, vector_field: str, question: Vectors, k: int, languages: Collection[str] | None
+    ) -> list[ScoredDocument]:
         found = [
-            Found(document.id, score(self.kept[space][document.id], question), document.language, document.group)
+            ScoredDocument(
+                document.id, score(self.kept[vector_field][document.id], question), document.language, document.group
+            )
             for document in self.documents.values()
             if languages is None or document.language in languages
         ]
@@ -80,7 +84,7 @@ class Dice:
             )
             for name in dice.sample(IDS, dice.randint(1, most))
         ]
-        return found, {space: self.vectors(len(found)) for space in SPACES}
+        return found, {vector_field: self.vectors(len(found)) for vector_field in VECTOR_FIELDS}
 
     def ids(self, most: int) -> list[str]:
         return self.random.choices([*IDS, "nobody"], k=self.random.randint(0, most))
@@ -97,17 +101,21 @@ def agree(store: Store, model: Model, dice: Dice, searches: int = 4) -> None:
     assert sorted(listed) == sorted(model.documents)
     asked = [*dice.ids(6), *model.documents]
     assert store.get(asked) == [model.documents.get(each) for each in asked]
-    for space in SPACES:
+    for vector_field in VECTOR_FIELDS:
         zero = np.zeros(DIMENSION, np.float32)
-        rows = [model.kept[space][each] if each in model.documents else zero for each in asked]
-        assert np.array_equal(store.vectors(space, asked), np.stack(rows) if rows else np.zeros((0, DIMENSION)))
+        rows = [model.kept[vector_field][each] if each in model.documents else zero for each in asked]
+        assert np.array_equal(store.vectors(vector_field, asked), np.stack(rows) if rows else np.zeros((0, DIMENSION)))
     for _ in range(searches):
-        space, k, languages = dice.random.choice(SPACES), dice.random.choice([1, 2, 5, 40]), dice.languages()
+        vector_field, k, languages = (
+            dice.random.choice(VECTOR_FIELDS),
+            dice.random.choice([1, 2, 5, 40]),
+            dice.languages(),
+        )
         questions = dice.vectors(dice.random.randint(0, 3))
-        found = store.search(space, questions, k, languages=languages)
+        found = store.search(vector_field, questions, k, languages=languages)
         assert len(found) == len(questions)
         for question, hits in zip(questions, found, strict=True):
-            wanted = model.search(space, question, k, languages)
+            wanted = model.search(vector_field, question, k, languages)
             assert [(hit.id, hit.language, hit.group) for hit in hits] == [(h.id, h.language, h.group) for h in wanted]
             assert np.allclose([hit.score for hit in hits], [hit.score for hit in wanted], rtol=0, atol=1e-7)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from search_store_model import Dice, Model
 
-from panglot.search import _graph, _merging
-from panglot.search.embedded import EmbeddedStore
+from panglot.search.storage.local import graph, segments
+from panglot.search.storage.local.store import EmbeddedStore
 
 
 def operations(seed: int, store: EmbeddedStore | Model) -> Iterator[int]:
@@ -25,7 +25,7 @@ def operations(seed: int, store: EmbeddedStore | Model) -> Iterator[int]:
 
 
 if __name__ == "__main__":
-    _merging.MANY, _graph.SMALLEST, _graph.VISITS = 3, 10, 0
+    segments.MERGED, graph.MIN_ROWS, graph.VISITS = 3, 10, 0
     for number in operations(int(sys.argv[2]), EmbeddedStore(Path(sys.argv[1]))):
         sys.stdout.write(f"{number}\n")
         sys.stdout.flush()

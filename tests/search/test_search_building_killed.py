@@ -17,9 +17,9 @@ from search_index_builder import STEPS, Slow
 from search_made import documents
 
 from panglot._errors import PanglotError
-from panglot.search._head import is_index
 from panglot.search.index import Index
-from panglot.search.modes import SPACES
+from panglot.search.metadata import is_index
+from panglot.search.ranking.modes import VECTOR_FIELDS
 
 
 def killed_after(folder: Path, steps: int, seconds: float) -> tuple[int, set[str]]:
@@ -47,11 +47,13 @@ def whole(folder: Path, once: Path) -> None:
     assert all(there[each.id] == each for each in documents())
     if folder != once:
         reference = Index.open(once, model=Slow())
-        for space in SPACES:
-            assert np.array_equal(index.store.vectors(space, names), reference.store.vectors(space, names))
+        for vector_field in VECTOR_FIELDS:
+            assert np.array_equal(
+                index.store.vectors(vector_field, names), reference.store.vectors(vector_field, names)
+            )
         asked = index.encode(["<de> topic3"])
-        for space in SPACES:
-            assert index.store.search(space, asked, 9) == reference.store.search(space, asked, 9)
+        for vector_field in VECTOR_FIELDS:
+            assert index.store.search(vector_field, asked, 9) == reference.store.search(vector_field, asked, 9)
         reference.close()
     assert not (folder / "shards").exists()
     index.close()

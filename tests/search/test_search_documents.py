@@ -17,11 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.corpus.language import NO_LANGUAGE, canonical
-from panglot.search import documents as reading
-from panglot.search._seen import Seen
+from panglot.data.language import NO_LANGUAGE, canonical
 from panglot.search.document import Document
-from panglot.search.documents import read_documents
+from panglot.search.ingest import documents as reading
+from panglot.search.ingest.documents import IdSet, read_documents
 
 GERMAN = "Klicken Sie auf Drucken, um das ganze Dokument auf dem Drucker auszugeben."
 ROWS = [
@@ -105,15 +104,15 @@ def test_what_is_written_as_json_lines_comes_back(
     named = ("id", "text", "title", "language", "group")
     for document, row in zip((each for part in pieces for each in part), rows, strict=True):
         assert [getattr(document, name) for name in named] == [row.get(name, "") for name in named]
-        assert document.fields == {name: value for name, value in row.items() if name not in named}
-        assert [type(value) for value in document.fields.values()] == [type(row[name]) for name in document.fields]
+        assert document.metadata == {name: value for name, value in row.items() if name not in named}
+        assert [type(value) for value in document.metadata.values()] == [type(row[name]) for name in document.metadata]
 
 
 def test_a_language_is_detected_where_nobody_says_it(tmp_path: Path) -> None:
     rows = [{"id": code or "none", "text": GERMAN, "language": code} for code in ("", *sorted(NO_LANGUAGE))]
     told: list[str] = []
     path = written(tmp_path, "a.jsonl", lines([*rows, {"id": "en", "text": GERMAN, "language": "en"}]))
-    found = [document for piece in read_documents(path, tell=told.append) for document in piece]
+    found = [document for piece in read_documents(path, progress=told.append) for document in piece]
     assert [document.language for document in found] == ["de"] * 5 + ["en"]
     assert told == ["6 documents; languages detected: de 5"]
     assert read([Document("1", "x", "Das Dokument wird jetzt auf dem Drucker gedruckt")])[0].language == "de"
@@ -126,7 +125,7 @@ def test_numbers_may_be_ids_and_dates_are_texts(tmp_path: Path) -> None:
     pq.write_table(
         pa.table({"id": [7], "group": [1], "text": ["x"], "language": ["en"], "day": [day], "none": pa.nulls(1)}), path
     )
-    assert read(path) == [Document("7", "x", language="en", group="1", fields={"day": "2026-11-26"})]
+    assert read(path) == [Document("7", "x", language="en", group="1", metadata={"day": "2026-11-26"})]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +155,7 @@ def test_a_wrong_row_is_told_with_its_place(tmp_path: Path, values: object, mess
     with pytest.raises(PanglotError, match=rf"(?s)a\.jsonl, line 2.*{message}") as found:
         read(path)
     assert (found.value.file, found.value.line) == (path, 2)
-    assert found.value.cure
+    assert found.value.hint
 
 
 @pytest.mark.parametrize(
@@ -178,7 +177,7 @@ def test_a_wrong_row_is_told_with_its_place(tmp_path: Path, values: object, mess
     ],
 )
 def test_a_wrong_file_is_told(tmp_path: Path, name: str, data: bytes, message: str) -> None:
-    with pytest.raises(PanglotError, match=rf"{name}.*{message}.*To mend it"):
+    with pytest.raises(PanglotError, match=rf"{name}.*{message}.*Fix"):
         read(written(tmp_path, name, data))
 
 
@@ -208,8 +207,8 @@ def test_made_documents_are_checked_too() -> None:
         ([good, good], r'document 2, field "id": the id \'1\' is used before\. '),
         ([good, Document("2", "")], 'document 2, field "text": there is none'),
         ([good, Document("2", "x", language="xx-nonsense")], 'document 2, field "language": unknown'),
-        ([good, Document("2", "x", fields={"text": "y"})], 'document 2, field "text": a field of metadata'),
-        ([good, Document("2", "x", fields={"tags": ["y"]})], 'document 2, field "tags": not one value'),  # type: ignore[dict-item]
+        ([good, Document("2", "x", metadata={"text": "y"})], 'document 2, field "text": a field of metadata'),
+        ([good, Document("2", "x", metadata={"tags": ["y"]})], 'document 2, field "tags": not one value'),  # type: ignore[dict-item]
         ([good, {"id": "2"}], 'document 2, field "text"'),
         ([good, "x"], "document 2: not a document but str.*mapping such as"),
     ):
@@ -219,7 +218,7 @@ def test_made_documents_are_checked_too() -> None:
 
 
 def test_an_id_that_only_shares_its_hash_is_no_twin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Seen, "before", lambda _self, ids: [len(ids) - 1])
+    monkeypatch.setattr(IdSet, "before", lambda _self, ids: [len(ids) - 1])
     rows = [{"id": str(n), "text": "x", "language": "en"} for n in range(3)]
     assert len(read(written(tmp_path, "a.jsonl", lines(rows)))) == 3
 
@@ -227,7 +226,7 @@ def test_an_id_that_only_shares_its_hash_is_no_twin(tmp_path: Path, monkeypatch:
 @given(st.lists(st.lists(st.integers(0, 40).map(str), max_size=8), max_size=12))
 @settings(deadline=None)
 def test_seen_knows_what_came_before(pieces: list[list[str]]) -> None:
-    seen, known = Seen(), set[str]()
+    seen, known = IdSet(), set[str]()
     for piece in pieces:
         expected: list[int] = []
         for place, name in enumerate(piece):

@@ -16,20 +16,21 @@ from typing import Any
 
 import numpy as np
 import pytest
-from search_store_model import DIMENSION, SPACES, Dice, Model, agree, unit
+from search_store_model import DIMENSION, VECTOR_FIELDS, Dice, Model, agree, unit
 from search_store_writer import operations
 
 from panglot import PanglotError
 from panglot.encoders.protocol import Vectors
-from panglot.search import _graph, _manifest, _merging, _nearest
 from panglot.search.document import Document
-from panglot.search.embedded import EmbeddedStore
+from panglot.search.storage.local import graph, manifest, segments
+from panglot.search.storage.local.manifest import Manifest
+from panglot.search.storage.local.store import EmbeddedStore
 
 WIDE = 384
 
 
 def made(folder: Path, seed: int = 0, calls: int = 6) -> tuple[EmbeddedStore, Model]:
-    store, model = EmbeddedStore.create(folder, spaces=SPACES, dimension=DIMENSION), Model()
+    store, model = EmbeddedStore.create(folder, vector_fields=VECTOR_FIELDS, dimension=DIMENSION), Model()
     for _ in islice(zip(operations(seed, store), operations(seed, model), strict=True), calls):
         pass
     return store, model
@@ -45,7 +46,7 @@ def clusters(count: int, seed: int = 0) -> Vectors:
 
 
 def filled(folder: Path, vectors: Vectors, languages: tuple[str, ...] = ("de", "en", "ja")) -> EmbeddedStore:
-    store = EmbeddedStore.create(folder, spaces=("plain",), dimension=vectors.shape[1])
+    store = EmbeddedStore.create(folder, vector_fields=("plain",), dimension=vectors.shape[1])
     documents = [
         Document(f"{row:05}", f"text {row}", language=languages[row % len(languages)]) for row in range(len(vectors))
     ]
@@ -67,7 +68,7 @@ def test_a_kill_loses_nothing_that_was_acknowledged_and_keeps_nothing_by_half(ki
     for seed in range(kills):
         folder = tmp_path / "store"
         shutil.rmtree(folder, ignore_errors=True)
-        EmbeddedStore.create(folder, spaces=SPACES, dimension=DIMENSION)
+        EmbeddedStore.create(folder, vector_fields=VECTOR_FIELDS, dimension=DIMENSION)
         command = [sys.executable, str(Path(__file__).with_name("search_store_writer.py")), str(folder), str(seed)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as child:
             assert child.stdout
@@ -87,34 +88,34 @@ def test_a_kill_loses_nothing_that_was_acknowledged_and_keeps_nothing_by_half(ki
         store.upsert(*Dice(99).documents(6))
         model.upsert(*Dice(99).documents(6))
         agree(store, model, Dice(seed))
-        assert len(list((folder / "segments").iterdir())) == len(_manifest.read(folder).parts)
+        assert len(list((folder / "segments").iterdir())) == len(Manifest.read(folder).segments)
 
 
 @pytest.mark.parametrize("step", range(14))
 def test_a_call_that_fails_at_any_file_is_carried_out_as_a_whole_or_not_at_all(
     step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_merging, "MANY", 2)
+    monkeypatch.setattr(segments, "MERGED", 2)
     store, model = made(tmp_path, seed=5)
     documents, vectors = Dice(7).documents(6)
     left = step
-    synced = _manifest.synced
+    sync = manifest.sync
 
     def full(path: Path) -> None:
         nonlocal left
         left -= 1
         if left < 0:
             raise OSError(28, "No space left on device")
-        synced(path)
+        sync(path)
 
-    monkeypatch.setattr(_manifest, "synced", full)
+    monkeypatch.setattr(manifest, "sync", full)
     version = store._current().manifest.version
     refused = ""
     try:
         store.upsert(documents, vectors)
     except PanglotError as error:
         refused = str(error)
-    monkeypatch.setattr(_manifest, "synced", synced)
+    monkeypatch.setattr(manifest, "sync", sync)
     assert not refused or "No space" in refused
     if not refused or EmbeddedStore(tmp_path)._current().manifest.version > version:
         model.upsert(documents, vectors)
@@ -128,11 +129,11 @@ def test_a_call_that_fails_at_any_file_is_carried_out_as_a_whole_or_not_at_all(
 def test_a_reader_keeps_its_version_until_it_asks_for_the_newest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_merging, "MANY", 3)
+    monkeypatch.setattr(segments, "MERGED", 3)
     writer, model = made(tmp_path)
     reader, old = EmbeddedStore(tmp_path), Model()
     old.upsert(list(model.documents.values()), {
-        space: np.stack([model.kept[space][each] for each in model.documents]) for space in SPACES
+        field: np.stack([model.kept[field][each] for each in model.documents]) for field in VECTOR_FIELDS
     })  # fmt: skip
     assert not reader.refresh()
     dice = Dice(21)
@@ -148,7 +149,7 @@ def test_a_reader_keeps_its_version_until_it_asks_for_the_newest(
 
 def test_two_writers_take_turns(tmp_path: Path) -> None:
     """Neither loses what the other wrote, from threads with stores of their own."""
-    EmbeddedStore.create(tmp_path, spaces=("plain",), dimension=DIMENSION)
+    EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=DIMENSION)
     one = unit(np.ones((1, DIMENSION)))
 
     def write(name: str) -> None:
@@ -162,7 +163,7 @@ def test_two_writers_take_turns(tmp_path: Path) -> None:
 
 
 def test_many_threads_search_while_one_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_graph, "SMALLEST", 2000)
+    monkeypatch.setattr(graph, "MIN_ROWS", 2000)
     vectors = clusters(3000)
     store = filled(tmp_path, vectors)
     assert store._current().segments[0].tables["plain"].graph
@@ -186,13 +187,13 @@ def test_many_threads_search_while_one_writes(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_graph_finds_nearly_all_of_the_ten_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_graph, "SMALLEST", 2000)
+    monkeypatch.setattr(graph, "MIN_ROWS", 2000)
     vectors = clusters(6000)
     questions = unit(vectors[::60] + 0.02 * np.random.default_rng(1).normal(size=(100, WIDE)))
     store = filled(tmp_path, vectors)
     scans: list[int] = []
-    scan = _nearest._scan
-    monkeypatch.setattr(_nearest, "_scan", lambda *given: scans.append(len(given[1])) or scan(*given))
+    scan = graph._scan
+    monkeypatch.setattr(graph, "_scan", lambda *given: scans.append(len(given[1])) or scan(*given))
     rows = np.arange(len(vectors))
 
     def recall(wanted: np.ndarray, **chosen: Any) -> float:
@@ -207,7 +208,7 @@ def test_a_graph_finds_nearly_all_of_the_ten_best(tmp_path: Path, monkeypatch: p
     assert not scans
     assert recall(rows[rows % 3 == 1], languages=["en"]) == 1
     assert recall(rows[rows % 3 != 1], languages=["de", "ja"]) >= 0.99
-    monkeypatch.setattr(_graph, "VISITS", 1)  # The graph is asked again and again rather than a scan.
+    monkeypatch.setattr(graph, "VISITS", 1)  # The graph is asked again and again rather than a scan.
     scans.clear()
     assert recall(rows[rows % 3 == 1], languages=["en"]) >= 0.99
     gone = [f"{row:05}" for row in rows[rows % 5 < 2]]
@@ -217,16 +218,16 @@ def test_a_graph_finds_nearly_all_of_the_ten_best(tmp_path: Path, monkeypatch: p
 
 
 def test_where_no_width_finds_enough_there_is_no_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_graph, "SMALLEST", 2000)
+    monkeypatch.setattr(graph, "MIN_ROWS", 2000)
     vectors = clusters(6000)
     widths: list[int] = []
     for number, enough in enumerate((0.0, 1.1)):
-        monkeypatch.setattr(_graph, "RECALL", enough)
-        monkeypatch.setattr(_graph, "WIDTHS", (1, 8, 64, 256))
+        monkeypatch.setattr(graph, "RECALL", enough)
+        monkeypatch.setattr(graph, "WIDTHS", (1, 8, 64, 256))
         store = filled(tmp_path / str(number), vectors)
-        (part,) = store._current().manifest.parts
-        widths.append(part.graphs["plain"][1] if part.graphs else 0)
-        assert ("plain.usearch" in part.files) == bool(part.graphs)
+        (segment,) = store._current().manifest.segments
+        widths.append(segment.graphs["plain"][1] if segment.graphs else 0)
+        assert ("plain.usearch" in segment.files) == bool(segment.graphs)
         found = store.search("plain", vectors[:5], 1)
         assert [hits[0].id for hits in found] == [f"{row:05}" for row in range(5)]
     assert widths == [2, 0]
@@ -235,16 +236,16 @@ def test_where_no_width_finds_enough_there_is_no_graph(tmp_path: Path, monkeypat
 def test_what_is_added_in_bulk_becomes_one_segment(tmp_path: Path) -> None:
     store = filled(tmp_path, clusters(4000)[:, :8])
     assert [len(segment.texts) for segment in store._current().segments] == [4000]
-    assert [language for language, _ in store._current().manifest.parts[0].languages] == ["de", "en", "ja"]
+    assert [language for language, _ in store._current().manifest.segments[0].languages] == ["de", "en", "ja"]
 
 
 @pytest.mark.parametrize(("smallest", "versions"), [(30, 2), (31, 1)])
 def test_one_piece_in_bulk_is_written_again_for_its_graph_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, smallest: int, versions: int
 ) -> None:
-    monkeypatch.setattr(_graph, "SMALLEST", smallest)
-    monkeypatch.setattr(_graph, "VISITS", 0)
-    store = EmbeddedStore.create(tmp_path, spaces=("plain",), dimension=DIMENSION)
+    monkeypatch.setattr(graph, "MIN_ROWS", smallest)
+    monkeypatch.setattr(graph, "VISITS", 0)
+    store = EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=DIMENSION)
     before = store._current().manifest.version
     with store.bulk():
         store.upsert([Document(str(row), "x") for row in range(30)], {"plain": Dice(0).vectors(30)})
@@ -253,19 +254,19 @@ def test_one_piece_in_bulk_is_written_again_for_its_graph_only(
 
 
 def test_segments_stay_few(tmp_path: Path) -> None:
-    store = EmbeddedStore.create(tmp_path, spaces=("plain",), dimension=DIMENSION)
+    store = EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=DIMENSION)
     one = unit(np.ones((1, DIMENSION)))
     for number in range(40):
         store.upsert([Document(str(number % 30), "x")], {"plain": one})
-        assert len(store._current().segments) < 2 * _merging.MANY
+        assert len(store._current().segments) < 2 * segments.MERGED
     assert store.counts() == {"": 30}
 
 
 def test_damage_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_graph, "SMALLEST", 10)
-    monkeypatch.setattr(_graph, "VISITS", 0)
-    vectors = {space: Dice(0).vectors(30) for space in SPACES}
-    store = EmbeddedStore.create(tmp_path / "store", spaces=SPACES, dimension=DIMENSION)
+    monkeypatch.setattr(graph, "MIN_ROWS", 10)
+    monkeypatch.setattr(graph, "VISITS", 0)
+    vectors = {vector_field: Dice(0).vectors(30) for vector_field in VECTOR_FIELDS}
+    store = EmbeddedStore.create(tmp_path / "store", vector_fields=VECTOR_FIELDS, dimension=DIMENSION)
     store.upsert([Document(str(number), "x") for number in range(30)], vectors)
     store.delete(["3"])
     store.close()
@@ -283,7 +284,7 @@ def test_damage_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: pyt
             with pytest.raises(PanglotError) as caught:
                 EmbeddedStore(tmp_path / "store")
             assert str(caught.value.file).endswith(path.name)
-            assert caught.value.cure
+            assert caught.value.hint
             path.write_bytes(whole)
     assert EmbeddedStore(tmp_path / "store").counts() == {"": 29}
 
@@ -293,8 +294,8 @@ def test_a_newer_format_and_a_closed_store_are_said(tmp_path: Path, monkeypatch:
     store.close()
     with pytest.raises(PanglotError, match="closed"):
         store.counts()
-    monkeypatch.setattr(_manifest, "FORMAT", 2)
-    _manifest.write(tmp_path, _manifest.read(tmp_path))
-    monkeypatch.setattr(_manifest, "FORMAT", 1)
-    with pytest.raises(PanglotError, match="format 2"):
+    monkeypatch.setattr(manifest, "FORMAT", 2)
+    Manifest.read(tmp_path).write(tmp_path)
+    monkeypatch.setattr(manifest, "FORMAT", 1)
+    with pytest.raises(PanglotError, match="the format is 2"):
         EmbeddedStore(tmp_path)

@@ -15,20 +15,19 @@ from encoding_made import DIMENSION, Made, documents, pieces
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from panglot import _progress
 from panglot._errors import PanglotError
-from panglot.encoders import progress
 from panglot.encoders.load import load
 from panglot.encoders.protocol import Encoder, Side, Vectors
-from panglot.search import encoding
-from panglot.search._shards import Shard, Shelf, encoded
-from panglot.search._worker import packed
 from panglot.search.document import Document
-from panglot.search.encoding import encode_documents
+from panglot.search.ingest import encode
+from panglot.search.ingest.encode import encode_documents, packed
+from panglot.search.ingest.shards import Shard, ShardCache, encoded
 
 
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoding, "SHARD", 4)
+    monkeypatch.setattr(encode, "SHARD", 4)
 
 
 def vectors_of(count: int, encoder: Encoder, folder: Path, on: str = "") -> Vectors:
@@ -49,7 +48,7 @@ def test_vectors_are_those_of_the_encoder_however_documents_come(
 ) -> None:
     folder = tmp_path_factory.mktemp("shards")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoding, "SHARD", shard)
+        patch.setattr(encode, "SHARD", shard)
         done = list(encode_documents(pieces(count, size), Made(), folder))
     assert [len(part) for part, _ in done] == [shard] * (count // shard) + [count % shard] * (count % shard > 0)
     assert [document for part, _ in done for document in part] == documents(count)
@@ -63,7 +62,7 @@ def test_the_second_call_encodes_nothing(tmp_path: Path) -> None:
     encoder, told = Made(tmp_path / "log"), list[str]()
     first = vectors_of(10, encoder, tmp_path / "shards")
     assert encoder.calls() == ["d0 4", "d4 4", "d8 2"]
-    list(encode_documents(pieces(10), encoder, tmp_path / "shards", tell=told.append))
+    list(encode_documents(pieces(10), encoder, tmp_path / "shards", progress=told.append))
     assert vectors_of(10, encoder, tmp_path / "shards").tobytes() == first.tobytes()
     assert len(encoder.calls()) == 3
     assert told == ["shards encoded: 0; there already: 3"]
@@ -94,7 +93,7 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path, damage: str) -> None:
     raw = path.read_bytes()
     bad = {"cut": raw[:-1], "bit": bytes([*raw[:-40], raw[-40] ^ 1, *raw[-39:]]), "empty": b""}
     path.write_bytes(bad.get(damage, other.read_bytes()))
-    done = list(encode_documents(pieces(10), encoder, tmp_path / "shards", tell=told.append))
+    done = list(encode_documents(pieces(10), encoder, tmp_path / "shards", progress=told.append))
     assert np.concatenate([vectors for _, vectors in done]).tobytes() == first.tobytes()
     assert contents(tmp_path / "shards") == good
     assert len(encoder.calls()) == 4
@@ -171,11 +170,11 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_shards_that_were_there_advance_the_bar(tmp_path: Path) -> None:
     vectors_of(8, Made(), tmp_path)
     advanced: list[int] = []
-    token = progress._active.set(advanced.append)
+    token = _progress._active.set(advanced.append)
     try:
         vectors_of(10, Made(), tmp_path)
     finally:
-        progress._active.reset(token)
+        _progress._active.reset(token)
     assert advanced == [4, 4]
 
 
@@ -192,9 +191,9 @@ def test_processes_make_the_same_bytes(tmp_path: Path) -> None:
 
 def test_mistakes_and_deaths_in_processes_are_told(tmp_path: Path) -> None:
     made = [*documents(7), Document("x", "fail")]
-    with pytest.raises(PanglotError, match=r"the encoder is out of order. To mend it: wait"):
+    with pytest.raises(PanglotError, match=r"the encoder is out of order. Fix: wait"):
         list(encode_documents([made], Made(), tmp_path, on="processes:1"))
-    assert Shelf(tmp_path).get(Shard(tuple(made[:4]), "made")) is not None
+    assert ShardCache(tmp_path).get(Shard(tuple(made[:4]), "made")) is not None
     made[-1] = Document("x", "die")
     with pytest.raises(PanglotError, match="a process that encodes has died"):
         list(encode_documents([made], Made(), tmp_path, on="processes:1"))
@@ -216,7 +215,7 @@ def test_a_model_makes_the_same_bytes_in_a_shard_of_its_own_process(small_model:
     here, there = (list(encode_documents([made], encoder, tmp_path / on, on=on)) for on in ("", "processes:1"))
     for (_, ours), (_, theirs) in zip(here, there, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
-    texts = [document.passage for document in made[:4]]
+    texts = [document.full_text for document in made[:4]]
     assert np.array_equal(here[0][1], encoder.encode(texts, "passage"))
     assert encoded(encoder, "k", ["i"] * 4, texts, ["en"] * 4) == encoded(encoder, "k", ["j"] * 4, texts, ["de"] * 4)
 

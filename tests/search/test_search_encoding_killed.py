@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from encoding_made import Made, documents
 
-from panglot.search import encoding
-from panglot.search._shards import Shard, Shelf
+from panglot.search.ingest import encode
+from panglot.search.ingest.shards import Shard, ShardCache
 
 PATIENCE = 120.0
 SHARDS = 40
@@ -23,7 +23,7 @@ SHARDS = 40
 
 def start(folder: Path, on: str = "", seconds: float = 0.01) -> subprocess.Popen[bytes]:
     here = Path(__file__).parent
-    paths = os.pathsep.join([str(Path(encoding.__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(Path(encode.__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, str(here / "encoding_child.py"), str(folder), on, str(4 * SHARDS), str(seconds)]
     return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths})
 
@@ -35,7 +35,7 @@ def shards() -> list[Shard]:
 
 def finished(folder: Path) -> set[str]:
     """Return the first id of each shard that is there and sound."""
-    shelf = Shelf(folder / "shards")
+    shelf = ShardCache(folder / "shards")
     return {shard.ids[0] for shard in shards() if shelf.get(shard) is not None}
 
 

@@ -19,13 +19,13 @@ import pytest
 from encoding_made import Made, OnNode, documents, pieces
 
 from panglot._errors import PanglotError
-from panglot.search import encoding
 from panglot.search.document import Document
-from panglot.search.encoding import encode_documents
+from panglot.search.ingest import encode
+from panglot.search.ingest.encode import encode_documents
 
 PATIENCE = 600.0
 PATHS = os.pathsep.join(
-    [str(Path(encoding.__file__).parents[2]), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    [str(Path(encode.__file__).parents[2]), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
 )
 """Where workers find panglot and the encoders of the tests."""
 
@@ -94,7 +94,7 @@ def wait_for_nodes(address: str, count: int) -> None:
 def encode_on_a_cluster_of_its_own(folder: Path) -> None:
     import ray
 
-    encoding.SHARD = 4
+    encode.SHARD = 4
     os.environ.pop("RAY_ADDRESS", None)
     os.environ["PYTHONPATH"] = PATHS
     first = list(encode_documents(pieces(20), Made(), folder / "here"))
@@ -116,7 +116,7 @@ def test_a_cluster_of_ones_own_is_started_and_stopped(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_nodes_make_the_same_bytes(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoding, "SHARD", 4)
+    monkeypatch.setattr(encode, "SHARD", 4)
     first = list(encode_documents(pieces(80), Made(), tmp_path / "here"))
     (tmp_path / "there").mkdir()
     known = sorted((tmp_path / "here").iterdir())[3]
@@ -134,7 +134,7 @@ def test_two_nodes_make_the_same_bytes(address: str, tmp_path: Path, monkeypatch
     assert len({call[2] for call in calls}) == 2
 
     made = [*documents(7), Document("x", "fail")]
-    with pytest.raises(PanglotError, match=r"the encoder is out of order. To mend it: wait"):
+    with pytest.raises(PanglotError, match=r"the encoder is out of order. Fix: wait"):
         list(encode_documents([made], encoder, tmp_path / "failed", on=address))
 
 

@@ -11,9 +11,9 @@ from search_made import LANGUAGES, Biased, documents
 
 from panglot._errors import PanglotError
 from panglot.encoders.protocol import Side, Vectors
-from panglot.search._head import is_index
 from panglot.search.document import Document
 from panglot.search.index import Index
+from panglot.search.metadata import is_index
 
 
 class Broken(Biased):
@@ -34,7 +34,7 @@ class Broken(Biased):
 def test_a_build_refuses_them(value: float, tmp_path: Path) -> None:
     with pytest.raises(PanglotError, match=r"biased gave .* not finite for the document 'topic7-de'") as caught:
         Index.build(documents(), tmp_path / "index", model=Broken("topic7", value))
-    assert caught.value.cure
+    assert caught.value.hint
     assert not is_index(tmp_path / "index")
     assert len(Index.build(documents(), tmp_path / "index", model=Biased())) == 120
 

@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from search_made import Biased, documents, use_memory
+from search_made import Biased, MemoryStore, documents, use_memory
 
 from panglot._errors import PanglotError
-from panglot.search import lexical
-from panglot.search.document import Document
+from panglot.search.document import Document, ScoredDocument
 from panglot.search.index import Index
-from panglot.search.lexical import STEADY, Words, fused, words, write
-from panglot.search.ranked import Candidate
-from panglot.search.reranking import Reranker, reranked
+from panglot.search.ranking import lexical
+from panglot.search.ranking.lexical import RRF_CONSTANT, LexicalIndex, fused, words, write
+from panglot.search.ranking.reranking import Reranker, reranked
 
 pytest.importorskip("bm25s", reason="pip install 'panglot[lexical]'")
 pytest.importorskip("icu4py", reason="pip install 'panglot[lexical]'")
@@ -47,12 +46,12 @@ def test_words_find_documents_of_the_questions_language(tmp_path: Path) -> None:
         Document("5", "…", "", "ja"),
     ]
     write(tmp_path / "words", [given[:2], given[2:]])
-    found = Words(tmp_path / "words")
-    assert [name for name, _ in found.search("Fehler E1047", "de", 10)] == ["1", "2"]
-    assert [name for name, _ in found.search("Fehler E1047", "de", 1)] == ["1"]
-    assert [name for name, _ in found.search("E1047", "en", 10)] == ["3"]
-    assert [name for name, _ in found.search("erro", "pt", 10)] == ["4"]
-    assert {name for name, _ in found.search("E1047", "fr", 10)} == {"1", "3", "4"}, "a code is found in any language"
+    found = LexicalIndex(tmp_path / "words", MemoryStore((), 1))
+    assert found.search("Fehler E1047", "de", 10) == ["1", "2"]
+    assert found.search("Fehler E1047", "de", 1) == ["1"]
+    assert found.search("E1047", "en", 10) == ["3"]
+    assert found.search("erro", "pt", 10) == ["4"]
+    assert set(found.search("E1047", "fr", 10)) == {"1", "3", "4"}, "a code is found in any language"
     for nothing in (("", "de"), ("Xylophon", "de"), ("…", "ja")):
         assert found.search(*nothing, 10) == []
     suffixes = {path.suffix for path in (tmp_path / "words").rglob("*") if path.is_file()}
@@ -65,7 +64,7 @@ def test_damage_is_told(tmp_path: Path) -> None:
     write(tmp_path / "words", [[Document("1", "Ein Fehler", "", "de")]])
     (tmp_path / "words" / "0" / "ids.json").unlink()
     with pytest.raises(PanglotError, match="damaged"):
-        Words(tmp_path / "words")
+        LexicalIndex(tmp_path / "words", MemoryStore((), 1)).open()
 
 
 def test_words_that_another_process_made_stale_are_made_again(tmp_path: Path) -> None:
@@ -74,9 +73,9 @@ def test_words_that_another_process_made_stale_are_made_again(tmp_path: Path) ->
     reader, writer = (Index.open(tmp_path / "index", model=Biased()) for _ in range(2))
     writer.add([Document("3", "Xylophon", "", "de")])
     # The reader, which has not looked yet, writes the words of its own version after the writer removed them.
-    assert reader.words().search("Xylophon", "de", 5) == []
+    assert reader.lexical.search("Xylophon", "de", 5) == []
     assert reader.refresh()
-    assert [name for name, _ in reader.words().search("Xylophon", "de", 5)] == ["3"]
+    assert reader.lexical.search("Xylophon", "de", 5) == ["3"]
     reader.close()
     writer.close()
 
@@ -88,11 +87,11 @@ def test_missing_packages_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_fusion_is_the_sum_of_reciprocal_ranks() -> None:
-    given = [Candidate(name, "de", "", 1 - 0.1 * row, {"cosine": 1.0}) for row, name in enumerate("abcd")]
+    given = [ScoredDocument(name, 1 - 0.1 * row, "de") for row, name in enumerate("abcd")]
     found = fused(given, ["c", "d"])
     assert [each.id for each in found] == ["c", "d", "a", "b"]
-    assert found[0].score == 1 / (STEADY + 3) + 1 / (STEADY + 1)
-    assert all(each.why["dense"] + each.why["lexical"] == each.score for each in found)
+    assert found[0].score == 1 / (RRF_CONSTANT + 3) + 1 / (RRF_CONSTANT + 1)
+    assert all(each.explanation["dense"] + each.explanation["lexical"] == each.score for each in found)
     assert [each.id for each in fused(given, [])] == list("abcd")
 
 
@@ -110,20 +109,20 @@ def test_an_exact_match_that_vectors_miss_is_found(index: Index) -> None:
     asked: dict[str, Any] = {"k": 3, "language": "de"}
     assert "code" not in [hit.document.id for hit in index.search("<de> topic50 x1047", **asked).hits]
     for mode in ("plain", "centered", "balanced"):
-        answer = index.search("<de> topic50 x1047", **asked, mode=mode, lexical=True)
+        answer = index.search("<de> topic50 x1047", **asked, mode=mode, hybrid=True)
         mine = next(hit for hit in answer.hits if hit.document.id == "code")
-        assert mine.why["lexical"] == 1 / (STEADY + 1)
+        assert mine.explanation["lexical"] == 1 / (RRF_CONSTANT + 1)
         assert "ja" not in [hit.document.id for hit in answer.hits]
-    only = index.search("<de> topic50 x1047", **asked, lexical=True, languages=("sw",))
+    only = index.search("<de> topic50 x1047", **asked, hybrid=True, languages=("sw",))
     assert {hit.document.language for hit in only.hits} == {"sw"}
 
 
 def test_words_follow_what_is_added_and_deleted(index: Index) -> None:
-    index.words()
+    index.lexical.open()
     index.add([Document("late", "<de> topic97 y2000", "", "de")])
-    assert [name for name, _ in index.words().search("y2000", "de", 5)] == ["late"]
+    assert index.lexical.search("y2000", "de", 5) == ["late"]
     index.delete(["late"])
-    assert index.words().search("y2000", "de", 5) == []
+    assert index.lexical.search("y2000", "de", 5) == []
     assert (index.folder / "lexical").is_dir()
 
 
@@ -161,9 +160,9 @@ def test_a_cross_encoder_has_the_last_word(index: Index, cross_encoder: Path) ->
     assert scores == sorted(scores, reverse=True)
     from sentence_transformers import CrossEncoder
 
-    theirs = CrossEncoder(str(cross_encoder)).predict([("<de> topic3", hit.document.passage) for hit in answer.hits])
+    theirs = CrossEncoder(str(cross_encoder)).predict([("<de> topic3", hit.document.full_text) for hit in answer.hits])
     np.testing.assert_allclose(scores, theirs, atol=1e-5)
-    assert all(list(hit.why) == ["cosine", "reranker"] for hit in answer.hits)
+    assert all(list(hit.explanation) == ["cosine", "reranker"] for hit in answer.hits)
     # It orders the first 50 of the mode: those, and no others.
     plain = {hit.document.id for hit in index.search("<de> topic3", k=50, language="de", mode="centered").hits}
     assert {hit.document.id for hit in answer.hits} <= plain
@@ -171,11 +170,11 @@ def test_a_cross_encoder_has_the_last_word(index: Index, cross_encoder: Path) ->
 
 def test_what_is_no_cross_encoder_is_told(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(PanglotError, match="no cross-encoder"):
+    with pytest.raises(PanglotError, match="not a cross-encoder"):
         Reranker(str(tmp_path))
 
 
 def test_equal_new_scores_keep_the_order() -> None:
-    given = [Candidate(name, "de", "", 0.5, {}) for name in "bca"]
+    given = [ScoredDocument(name, 0.5, "de") for name in "bca"]
     assert [each.id for each in reranked(given, np.zeros(3))] == list("bca")
     assert [each.id for each in reranked(given, np.array([0.0, 2.0, 1.0]))] == list("cab")

@@ -10,22 +10,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from search_made import DIMENSION, LANGUAGES, Biased, MemoryStore, documents
 
-from panglot.search import modes
-from panglot.search.folding import fold, unfolded
-from panglot.search.modes import SPACES
-from panglot.search.pool import EVERY, FEW, Pool
-from panglot.search.ranked import Candidate, candidates, in_order
-from panglot.search.wish import Wish
+from panglot.search.document import ScoredDocument, by_score
+from panglot.search.ranking.modes import MODES, VECTOR_FIELDS, find_candidates
+from panglot.search.ranking.stats import EVERY, FEW, LanguageStats
+from panglot.search.request import SearchRequest
+from panglot.search.result import language_shares
+from panglot.search.searcher import collapsed
 
 
 @pytest.fixture(scope="module")
 def world() -> dict[str, Any]:
     given = documents()
-    vectors = Biased().encode([each.passage for each in given], "passage")
+    vectors = Biased().encode([each.full_text for each in given], "passage")
     codes = [each.language for each in given]
-    pool = Pool.of([(codes, vectors)], DIMENSION)
+    pool = LanguageStats.of([(codes, vectors)], DIMENSION)
     remedy = pool.centering()
-    store = MemoryStore(SPACES, DIMENSION)
+    store = MemoryStore(VECTOR_FIELDS, DIMENSION)
     store.upsert(given, {"plain": vectors, "centered": remedy.apply(vectors, codes, "passage")})
     return {"store": store, "pool": pool, "remedy": remedy, "vectors": vectors, "codes": codes, "documents": given}
 
@@ -34,47 +34,53 @@ def asked(language: str = "de", topic: str = "topic3") -> Any:
     return Biased().encode([f"<{language}> {topic}"], "question")
 
 
-def ranked(world: dict[str, Any], wish: Wish, depth: int = 10, language: str = "de") -> list[Candidate]:
+def ranked(
+    world: dict[str, Any], request: SearchRequest, depth: int = 10, language: str = "de"
+) -> list[ScoredDocument]:
     plain = asked(language)
     moved = world["remedy"].apply(plain, [language], "question")
-    vectors = moved if modes.space(wish.mode) == "centered" else plain
-    return candidates(world["store"], vectors, wish, depth, LANGUAGES)[0][:depth]
+    vectors = moved if MODES[request.mode].vector_field == "centered" else plain
+    return find_candidates(world["store"], vectors, request, depth, LANGUAGES)[0][:depth]
 
 
 def test_plain_is_the_cosine_and_is_biased(world: dict[str, Any]) -> None:
-    found = ranked(world, Wish())
+    found = ranked(world, SearchRequest())
     cosine = world["vectors"] @ asked()[0]
     assert [each.id for each in found] == [world["documents"][row].id for row in np.argsort(-cosine)[:10]]
     assert {each.language for each in found} == {"de"}
-    assert all(each.why == {"cosine": each.score} for each in found)
+    assert all(each.explanation == {"cosine": each.score} for each in found)
 
 
 @pytest.mark.parametrize("mode", ["centered", "balanced"])
 def test_centering_and_balancing_bring_every_language_to_the_head(world: dict[str, Any], mode: Any) -> None:
-    found = ranked(world, Wish(mode=mode), 12)
+    found = ranked(world, SearchRequest(mode=mode), 12)
     assert {each.language for each in found} == set(LANGUAGES)
     assert {each.language for each in found if each.group == "topic3"} == set(LANGUAGES)
 
 
-@pytest.mark.parametrize("mode", ["plain", "centered", "balanced", "reader"])
+@pytest.mark.parametrize("mode", ["plain", "centered", "balanced", "preferred"])
 @pytest.mark.parametrize("languages", [(), ("ja", "sw")])
 def test_the_first_k_do_not_hang_on_how_the_pool_is_searched(
     world: dict[str, Any], mode: Any, languages: tuple[str, ...]
 ) -> None:
-    wish = Wish(mode=mode, reader=("sw",), weight=0.3, languages=languages)
-    few, all_ = ranked(world, wish, 7), ranked(world, wish, 1000)
+    request = SearchRequest(mode=mode, preferred_languages=("sw",), boost=0.3, languages=languages)
+    few, all_ = ranked(world, request, 7), ranked(world, request, 1000)
     assert few == all_[:7]
     assert len(all_) == (60 if languages else 120)
     assert {each.language for each in all_} == set(languages or LANGUAGES)
 
 
 def test_balanced_takes_half_of_what_the_best_of_a_language_score(world: dict[str, Any]) -> None:
-    centered = {each.id: each for each in ranked(world, Wish(mode="centered"), 1000)}
+    centered = {each.id: each for each in ranked(world, SearchRequest(mode="centered"), 1000)}
     best = {code: [each.score for each in centered.values() if each.language == code][:5] for code in LANGUAGES}
-    for each in ranked(world, Wish(mode="balanced"), 1000):
-        assert each.why["cosine"] == pytest.approx(centered[each.id].score)
-        assert each.why["language"] == pytest.approx(-0.5 * np.mean(best[each.language]))
-        assert each.why["cosine"] + each.why["language"] == pytest.approx(each.score)
+    for each in ranked(world, SearchRequest(mode="balanced"), 1000):
+        assert each.explanation["cosine"] == pytest.approx(centered[each.id].score)
+        assert each.explanation["language"] == pytest.approx(-0.5 * np.mean(best[each.language]))
+        assert each.explanation["cosine"] + each.explanation["language"] == pytest.approx(each.score)
+
+
+def balanced(cosine: Any, codes: list[str]) -> Any:
+    return MODES["balanced"].adjustment(cosine, codes, SearchRequest(mode="balanced"))
 
 
 @settings(deadline=None)
@@ -82,22 +88,25 @@ def test_balanced_takes_half_of_what_the_best_of_a_language_score(world: dict[st
 def test_balancing_leaves_the_order_within_a_language(drawn: list[tuple[float, str]], shift: float) -> None:
     cosine = np.array([score for score, _ in drawn])
     codes = [code for _, code in drawn]
-    more = modes.added("balanced", cosine, codes)
+    more = balanced(cosine, codes)
     assert all(len({more[row] for row, each in enumerate(codes) if each == code}) <= 1 for code in "ab")
     # What all passages of a language score more counts half.
     lifted = cosine + np.where(np.array(codes) == "a", shift, 0)
-    change = lifted + modes.added("balanced", lifted, codes) - cosine - more
+    change = lifted + balanced(lifted, codes) - cosine - more
     np.testing.assert_allclose(change, np.where(np.array(codes) == "a", shift / 2, 0), atol=1e-9)
 
 
-def test_the_reader_gets_the_weight_and_no_more(world: dict[str, Any]) -> None:
-    plain = {each.id: each.score for each in ranked(world, Wish(), 1000)}
-    for each in ranked(world, Wish(mode="reader", reader=("sw", "fr"), weight=0.25), 1000):
+def test_preferred_languages_get_the_boost_and_no_more(world: dict[str, Any]) -> None:
+    plain = {each.id: each.score for each in ranked(world, SearchRequest(), 1000)}
+    for each in ranked(world, SearchRequest(mode="preferred", preferred_languages=("sw", "fr"), boost=0.25), 1000):
         assert each.score == pytest.approx(plain[each.id] + (0.25 if each.language == "sw" else 0))
-        assert each.why["language"] == (0.25 if each.language == "sw" else 0)
-    assert {each.language for each in ranked(world, Wish(mode="reader", reader=("sw",), weight=2.0), 30)} == {"sw"}
-    assert [each.id for each in ranked(world, Wish(mode="reader", reader=("fr",)))] == [
-        each.id for each in ranked(world, Wish())
+        assert each.explanation["language"] == (0.25 if each.language == "sw" else 0)
+    assert {
+        each.language
+        for each in ranked(world, SearchRequest(mode="preferred", preferred_languages=("sw",), boost=2.0), 30)
+    } == {"sw"}
+    assert [each.id for each in ranked(world, SearchRequest(mode="preferred", preferred_languages=("fr",)))] == [
+        each.id for each in ranked(world, SearchRequest())
     ]
 
 
@@ -106,17 +115,17 @@ def test_the_reader_gets_the_weight_and_no_more(world: dict[str, Any]) -> None:
 def test_shares_are_of_all_hits_and_of_all_documents(drawn: list[tuple[str, int]]) -> None:
     counts = {code: 1 + number for code, number in drawn}
     found = [code for code, _ in drawn]
-    shares = modes.shares(found, counts)
+    shares = language_shares(found, counts)
     assert sum(hits for hits, _ in shares.values()) == pytest.approx(1)
     assert sum(pool for _, pool in shares.values()) == pytest.approx(1)
-    assert modes.shares([], counts)[found[0]][0] == 0
+    assert language_shares([], counts)[found[0]][0] == 0
 
 
 def test_a_pool_is_the_same_in_pieces_and_on_disk(world: dict[str, Any], tmp_path: Any) -> None:
     codes, vectors = world["codes"], world["vectors"]
-    halves = Pool.of([(codes[:50], vectors[:50]), (codes[50:], vectors[50:])], DIMENSION)
+    halves = LanguageStats.of([(codes[:50], vectors[:50]), (codes[50:], vectors[50:])], DIMENSION)
     halves.save(tmp_path)
-    again = Pool.open(tmp_path)
+    again = LanguageStats.open(tmp_path)
     assert again.languages == world["pool"].languages == (*LANGUAGES, EVERY)
     assert again.counts == (30, 30, 30, 30, 0)
     np.testing.assert_allclose(again.means, world["pool"].means, atol=1e-12)
@@ -130,7 +139,7 @@ def test_means_of_few_documents_are_held_and_of_many_are_theirs(number: int, lan
     vectors = generator.standard_normal((number * languages, 8))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     codes = [f"x{row % languages}" for row in range(number * languages)]
-    pool = Pool.of([(codes, vectors.astype(np.float32))], 8)
+    pool = LanguageStats.of([(codes, vectors.astype(np.float32))], 8)
     own = np.stack([vectors[np.array(codes) == code].mean(axis=0) for code in pool.languages[:-1]])
     share = number / (number + FEW)
     np.testing.assert_allclose(pool.means[:-1] - pool.means[-1], share * (own - pool.means[-1]), atol=1e-6)
@@ -139,28 +148,27 @@ def test_means_of_few_documents_are_held_and_of_many_are_theirs(number: int, lan
     np.testing.assert_allclose(np.linalg.norm(centered, axis=1), 1, atol=1e-5)
 
 
-def test_folding_keeps_the_best_of_each_group_in_order() -> None:
+def test_collapsing_keeps_the_best_of_each_group_by_score() -> None:
     rows = [("1-de", "de", "1", 0.9), ("x", "de", "", 0.8), ("1-fr", "fr", "1", 0.7), ("y", "fr", "", 0.6),
             ("1-fr2", "fr", "1", 0.5)]  # fmt: skip
-    given = [Candidate(*row, {"cosine": row[3]}) for row in rows]
-    folded = fold(given)
-    assert [(best.id, list(versions.items())) for best, versions in folded] == [
+    given = [ScoredDocument(name, score, code, group) for name, code, group, score in rows]
+    best = collapsed(given)
+    assert [(each.id, list(each.versions.items())) for each in best] == [
         ("1-de", [("de", "1-de"), ("fr", "1-fr")]), ("x", [("de", "x")]), ("y", [("fr", "y")]),
     ]  # fmt: skip
-    assert [best.id for best, _ in unfolded(given)] == [row[0] for row in rows]
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=20))
-def test_folding_loses_nothing_and_folds_again_to_the_same(drawn: list[tuple[int, int]]) -> None:
-    given = in_order(Candidate(f"{row}", f"x{language}", f"{group}" if group else "", 1 / (1 + row), {})
+def test_collapsing_loses_no_group_and_is_idempotent(drawn: list[tuple[int, int]]) -> None:
+    given = by_score(ScoredDocument(f"{row}", 1 / (1 + row), f"x{language}", f"{group}" if group else "")
                      for row, (group, language) in enumerate(drawn))  # fmt: skip
-    folded = fold(given)
-    assert {best.id for best, _ in folded} <= {each.id for each in given}
-    assert {each.group for each in given} == {best.group for best, _ in folded}
-    assert [best for best, _ in fold([best for best, _ in folded])] == [best for best, _ in folded]
+    best = collapsed(given)
+    assert {each.id for each in best} <= {each.id for each in given}
+    assert {each.group for each in given} == {each.group for each in best}
+    assert [each.id for each in collapsed(best)] == [each.id for each in best]
 
 
 def test_equal_scores_are_in_the_order_of_ids() -> None:
-    given = [Candidate(name, "de", "", 0.5, {}) for name in ("b", "c", "a")]
-    assert [each.id for each in in_order(given)] == ["a", "b", "c"]
+    given = [ScoredDocument(name, 0.5, "de") for name in ("b", "c", "a")]
+    assert [each.id for each in by_score(given)] == ["a", "b", "c"]

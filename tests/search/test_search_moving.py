@@ -65,7 +65,7 @@ def database(tmp_path: Path) -> Generator[Any]:
 
 def test_postgres_finds_what_the_index_finds_by_its_graph(names: dict[str, Any], database: Any) -> None:
     index = names["index"]
-    length = index.pool.means.shape[1]
+    length = index.stats.means.shape[1]
     database.execute(f"CREATE TABLE documents (id text, language text, embedding vector({length}))")
     with database.cursor() as cursor:
         for ids in index.store.ids():
@@ -75,8 +75,8 @@ def test_postgres_finds_what_the_index_finds_by_its_graph(names: dict[str, Any],
     *made, search = [each for each in SQL.replace("384", str(length)).split(";") if each.strip()]
     database.execute(made[0])
     with database.cursor() as cursor:
-        for side, means in zip(("question", "passage"), index.remedy.offset, strict=True):
-            rows = [(side, *mean) for mean in zip(index.remedy.languages, means.tolist(), strict=True)]
+        for side, means in zip(("question", "passage"), index.debiasing.offset, strict=True):
+            rows = [(side, *mean) for mean in zip(index.debiasing.languages, means.tolist(), strict=True)]
             cursor.executemany("INSERT INTO language_means VALUES (%s, %s, %s)", rows)
     for statement in made[1:]:
         database.execute(statement)

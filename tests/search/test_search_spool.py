@@ -9,13 +9,13 @@ import pytest
 from search_made import Biased, documents, use_memory
 
 from panglot import PanglotError
-from panglot.search._spool import again, kept
 from panglot.search.document import Document
 from panglot.search.index import Index
+from panglot.search.ingest.build import again, kept
 
 
 def test_what_is_kept_comes_again_in_its_pieces(tmp_path: Path) -> None:
-    pieces = [documents(("de",)), [Document("a", "x\n", fields={"n": 1, "ok": True, "s": "ü"})], documents(("ja",))]
+    pieces = [documents(("de",)), [Document("a", "x\n", metadata={"n": 1, "ok": True, "s": "ü"})], documents(("ja",))]
     path = tmp_path / "new" / "documents.arrows"
     assert list(kept(pieces, path)) == pieces
     assert list(again(path)) == pieces

@@ -10,17 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from search_store_model import DIMENSION, SPACES, Dice, Model, agree, play, unit
+from search_store_model import DIMENSION, VECTOR_FIELDS, Dice, Model, agree, play, unit
 
 from panglot import PanglotError
 from panglot.encoders.protocol import Vectors
-from panglot.search import _merging
 from panglot.search.document import Document
-from panglot.search.opening import open_store
-from panglot.search.store import Store
+from panglot.search.storage.local import segments
+from panglot.search.storage.store import Store, open_store
 
 Opened = Callable[..., Store]
-opened = partial(open_store, spaces=SPACES, dimension=DIMENSION, create=True)
+opened = partial(open_store, vector_fields=VECTOR_FIELDS, dimension=DIMENSION, create=True)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
 def test_the_embedded_store_does_what_the_model_does(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_merging, "MANY", 3)
+    monkeypatch.setattr(segments, "MERGED", 3)
     play(partial(opened, "", tmp_path), seed, steps=40)
 
 
@@ -71,12 +70,15 @@ def test_every_store_does_what_the_model_does_for_long(store: Opened, seed: int)
 
 def test_a_refused_call_writes_nothing(store: Opened) -> None:
     one = unit(np.ones((1, DIMENSION)))
-    good: dict[str, Vectors] = dict.fromkeys(SPACES, one)
+    good: dict[str, Vectors] = dict.fromkeys(VECTOR_FIELDS, one)
     unfit: Any = {1, 2}
     opened_store = store()
     model = Model()
     for documents, vectors in (
-        ([Document("a", "x"), Document("a", "y")], {space: np.repeat(one, 2, 0) for space in SPACES}),
+        (
+            [Document("a", "x"), Document("a", "y")],
+            {vector_field: np.repeat(one, 2, 0) for vector_field in VECTOR_FIELDS},
+        ),
         ([Document("", "x")], good),
         ([Document("a", "x")], {**good, "plain": one[:, 1:]}),
         ([Document("a", "x")], {**good, "plain": one * np.nan}),
@@ -84,7 +86,7 @@ def test_a_refused_call_writes_nothing(store: Opened) -> None:
         ([Document("a", "x")], {"plain": one}),
         ([Document("a", "x")], {**good, "other": one}),
         ([Document("a", "\ud800")], good),
-        ([Document("a", "x", fields={"bad": unfit})], good),
+        ([Document("a", "x", metadata={"bad": unfit})], good),
     ):
         with pytest.raises(PanglotError):
             opened_store.upsert(documents, vectors)
@@ -95,14 +97,14 @@ def test_a_refused_call_writes_nothing(store: Opened) -> None:
 def test_a_search_that_cannot_be_is_refused(store: Opened) -> None:
     one = unit(np.ones((1, DIMENSION)))
     opened_store = store()
-    for space, questions, k in (
+    for vector_field, questions, k in (
         ("other", one, 1),
         ("plain", one[:, 1:], 1),
         ("plain", one * np.inf, 1),
         ("plain", one, 0),
     ):
         with pytest.raises(PanglotError):
-            opened_store.search(space, questions, k)
+            opened_store.search(vector_field, questions, k)
     with pytest.raises(PanglotError):
         opened_store.vectors("other", ["a"])
     opened_store.close()
@@ -114,18 +116,22 @@ def test_many_equal_scores_come_by_rising_id(store: Opened) -> None:
     names = [f"{number:03}" for number in np.random.default_rng(0).permutation(400)]
     documents = [Document(name, "x", language=("de", "en")[int(name) % 2]) for name in names]
     opened_store = store()
-    opened_store.upsert(documents, dict.fromkeys(SPACES, one))
-    for space in SPACES:
-        (found,) = opened_store.search(space, one[:1], 3)
+    opened_store.upsert(documents, dict.fromkeys(VECTOR_FIELDS, one))
+    for vector_field in VECTOR_FIELDS:
+        (found,) = opened_store.search(vector_field, one[:1], 3)
         assert [hit.id for hit in found] == ["000", "001", "002"]
-        (found,) = opened_store.search(space, one[:1], 3, languages={"en"})
+        (found,) = opened_store.search(vector_field, one[:1], 3, languages={"en"})
         assert [hit.id for hit in found] == ["001", "003", "005"]
     opened_store.close()
 
 
 def test_a_store_is_opened_as_it_was_made(store: Opened) -> None:
     store().close()
-    for changed in ({"spaces": ("plain",)}, {"spaces": SPACES[::-1]}, {"dimension": DIMENSION + 1}):
+    for changed in (
+        {"vector_fields": ("plain",)},
+        {"vector_fields": VECTOR_FIELDS[::-1]},
+        {"dimension": DIMENSION + 1},
+    ):
         with pytest.raises(PanglotError):
             store(**changed)
 
@@ -137,7 +143,7 @@ def test_a_store_that_is_not_there_is_an_error_with_a_cure(where: str, tmp_path:
         pytest.importorskip("milvus_lite")
     with pytest.raises(PanglotError) as caught:
         opened(where.format(tmp_path), tmp_path, create=False)
-    assert caught.value.cure
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize(
@@ -161,7 +167,7 @@ def test_a_write_that_breaks_off_between_the_collections_of_milvus_shows_nothing
     put = store._put
 
     def break_off(collection: str, rows: object) -> None:
-        if collection.endswith(SPACES[0]):
+        if collection.endswith(VECTOR_FIELDS[0]):
             raise KeyboardInterrupt
         put(collection, rows)
 

@@ -13,6 +13,7 @@ import panglot
 from panglot.cli.evaluate import evaluate_command
 from panglot.cli.index import index_command
 from panglot.cli.search import search_command
+from panglot.search.ranking.modes import Mode
 
 LANGUAGES = ("de", "en", "ja", "sw")
 
@@ -51,7 +52,7 @@ def test_a_question_is_answered_in_every_language(folder: Path) -> None:
     asked = panglot.read("starter:test", languages=("de",)).questions.to_pylist()
     index = panglot.Index.open(folder)
     groups = {each.group for piece in index.documents() for each in piece}
-    found = {"plain": 0, "centered": 0, "balanced": 0}
+    found: dict[Mode, int] = {"plain": 0, "centered": 0, "balanced": 0}
     first: list[bool] = []
     for row in asked:
         if row["group"] not in groups:
@@ -60,9 +61,9 @@ def test_a_question_is_answered_in_every_language(folder: Path) -> None:
             answer = index.search(row["text"], k=4, mode=mode)
             assert (answer.language, answer.detected) == ("de", True)
             found[mode] += sum(hit.document.group == row["group"] for hit in answer.hits)
-        folded = index.search(row["text"], k=1, mode="centered", fold=True)
+        folded = index.search(row["text"], k=1, mode="centered", collapse=True)
         first.append(folded.hits[0].document.group == row["group"])
-        assert folded.hits[0].document.fields == {"source": "starter"}
+        assert folded.hits[0].document.metadata == {"source": "starter"}
     # Of 48 translations that answer, this many are among the first four.
     assert found["centered"] > found["plain"]
     assert found["balanced"] > found["plain"]
@@ -75,7 +76,7 @@ def test_the_command_gives_what_the_library_gives(folder: Path) -> None:
     question = panglot.read("starter:test", languages=("sw",)).questions["text"][0].as_py()
     told = json.loads(run(search_command, folder, question, "--mode", "balanced", "--json", "-").stdout)
     index = panglot.Index.open(folder)
-    answer = index.search(question, 5, mode="balanced")
+    answer = index.search(question, k=5, mode="balanced")
     assert [hit["id"] for hit in told["hits"]] == [hit.document.id for hit in answer.hits]
     assert [hit["score"] for hit in told["hits"]] == pytest.approx([hit.score for hit in answer.hits], abs=1e-5)
     index.close()

@@ -16,10 +16,10 @@ import numpy as np
 import uvicorn
 
 from panglot.encoders.protocol import Side, Vectors
-from panglot.search.answer import Answer, Hit
 from panglot.search.document import Document
-from panglot.search.store import Store
-from panglot.search.wish import Wish
+from panglot.search.request import SearchRequest
+from panglot.search.result import Hit, SearchResult
+from panglot.search.storage.store import Store
 from panglot.service.app import create_app
 from panglot.service.limits import Limits
 
@@ -80,29 +80,34 @@ class Index:
         self.store = cast("Store", _Store())
         self.threads: set[str] = set()
         self.refreshed = 0
-        self.rows = self.encoder.encode([document.passage for document in DOCUMENTS], "passage")
+        self.rows = self.encoder.encode([document.full_text for document in DOCUMENTS], "passage")
         self.encoder.batches.clear()
         self.encoder.entered.clear()
 
-    def answer(self, question: str, vector: Vectors, wish: Wish, sentences: Any = None) -> Answer:
+    @property
+    def searcher(self) -> Index:
+        return self
+
+    def search(self, request: SearchRequest, vector: Vectors, sentence_encoder: Any = None) -> SearchResult:
         self.threads.add(threading.current_thread().name)
-        if "broken" in question:
-            raise RuntimeError(question)
-        if wish.highlight:
-            sentences.encode([question] * wish.k, "passage")
+        if "broken" in request.query:
+            raise RuntimeError(request.query)
+        if request.highlight:
+            sentence_encoder.encode([request.query] * request.k, "passage")
         scores = (self.rows @ vector).tolist()
         best = sorted(range(len(scores)), key=lambda row: -scores[row])
-        rows = [row for row in best if not wish.languages or DOCUMENTS[row].language in wish.languages][: wish.k]
+        rows = [row for row in best if not request.languages or DOCUMENTS[row].language in request.languages]
         hits = tuple(
             Hit(
                 DOCUMENTS[row], rank, scores[row], {"cosine": scores[row]},
-                {DOCUMENTS[row].language: DOCUMENTS[row].id}, (0, 5) if wish.highlight else None,
+                {DOCUMENTS[row].language: DOCUMENTS[row].id}, (0, 5) if request.highlight else None,
             )
-            for rank, row in enumerate(rows, 1)
+            for rank, row in enumerate(rows[: request.k], 1)
         )  # fmt: skip
         shares = {"en": (0.5, 0.5), "de": (0.5, 0.25)}
         seconds = {"search": 0.001, "rank": 0.002}
-        return Answer(question, wish.language or "en", not wish.language, wish.mode, hits, shares, seconds)
+        language, detected = request.language or "en", not request.language
+        return SearchResult(request.query, language, detected, request.mode, hits, shares, seconds)
 
     def refresh(self) -> bool:
         self.refreshed += 1
@@ -171,4 +176,4 @@ def until(holds: Any, seconds: float = 30.0) -> None:
 if __name__ == "__main__":
     from panglot.service.serve import serve
 
-    serve(Index(), Limits(), port=0, tell=lambda line: print(line, file=sys.stderr, flush=True))
+    serve(Index(), Limits(), port=0, progress=lambda line: print(line, file=sys.stderr, flush=True))

@@ -26,7 +26,7 @@ TEXTS = {
     "ar": ("انقر فوق طباعة لطباعة الورقة.", "اختر حفظ للاحتفاظ بالملف."),
 }
 DOCUMENTS = [
-    Document(f"{code}-{place}", text, language=code, group=str(place), fields={"page": place})
+    Document(f"{code}-{place}", text, language=code, group=str(place), metadata={"page": place})
     for code, texts in TEXTS.items()
     for place, text in enumerate(texts)
 ]
@@ -39,14 +39,19 @@ def test_an_index_is_searched_in_every_mode_and_what_joins_it_is_found(tmp_path:
         about = client.get("/about").json()
         assert {each["code"]: each["documents"] for each in about["languages"]} == {"ar": 2, "de": 2, "en": 2}
         for mode in about["modes"]:
-            wish = {"question": "how to print the sheet", "mode": mode["name"], "reader": ["de"], "highlight": True}
+            wish = {
+                "query": "how to print the sheet",
+                "mode": mode["name"],
+                "preferred_languages": ["de"],
+                "highlight": True,
+            }
             found = client.post("/search", json=wish).json()
             assert (len(found["hits"]), found["language"], found["mode"]) == (6, "en", mode["name"])
             first = found["hits"][0]
             assert first["id"] == "en-0"
             assert first["text"][slice(*first["highlight"])].startswith(("Click", "The printer"))
             assert sum(share["pool"] for share in found["shares"].values()) == pytest.approx(1)
-        folded = client.get("/search?question=drucken&fold=true&languages=de,en").json()
+        folded = client.get("/search?query=drucken&collapse=true&languages=de,en").json()
         assert [sorted(hit["languages"]) for hit in folded["hits"]] == [["de", "en"]] * 2
         vectors = client.post("/v1/embeddings", json={"input": DOCUMENTS[0].text, "model": about["model"]}).json()
         stored = index.store.vectors("plain", ["en-0"])[0]
@@ -56,7 +61,7 @@ def test_an_index_is_searched_in_every_mode_and_what_joins_it_is_found(tmp_path:
         writer.add([Document("new", "Watering the garden in summer.", language="en")])
         writer.close()
         until(lambda: client.get("/about").json()["documents"] == 7)
-        assert client.get("/search?question=watering the garden").json()["hits"][0]["id"] == "new"
+        assert client.get("/search?query=watering the garden").json()["hits"][0]["id"] == "new"
     index.close()
 
 
@@ -74,7 +79,7 @@ def test_the_command_serves_the_bundled_model_until_sigterm(tmp_path: Path) -> N
         try:
             assert process.stderr is not None
             url = next(line.split()[-1] for line in iter(process.stderr.readline, "") if "http://" in line)
-            found = httpx.post(f"{url}search", json={"question": "如何打印表格?", "k": 3}, timeout=600).json()
+            found = httpx.post(f"{url}search", json={"query": "如何打印表格?", "k": 3}, timeout=600).json()
             assert {hit["id"][-1] for hit in found["hits"]} == {"0"}
             process.send_signal(signal.SIGTERM)
             out, _ = process.communicate(timeout=600)

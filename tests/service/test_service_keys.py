@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.service.keys import is_allowed, read_keys
+from panglot.service.middleware import is_allowed, read_keys
 
 KEY = "0123456789abcdef"
 

@@ -48,11 +48,12 @@ def test_vectors_are_the_models(client: openai.OpenAI, form: Literal["float", "b
     ("model", "input_type", "side"),
     [
         (NAME, None, "passage"),
-        (f"{NAME}:passage", None, "passage"),
-        (f"{NAME}:question", None, "question"),
+        (f"{NAME}:document", None, "passage"),
+        (f"{NAME}:query", None, "question"),
         (NAME, "query", "question"),
         (NAME, "passage", "passage"),
-        (f"{NAME}:question", "query", "question"),
+        (NAME, "document", "passage"),
+        (f"{NAME}:query", "query", "question"),
     ],
 )
 def test_the_side_is_in_the_models_name_or_beside_it(
@@ -65,8 +66,8 @@ def test_the_side_is_in_the_models_name_or_beside_it(
 
 
 def test_the_names_are_listed(client: openai.OpenAI) -> None:
-    assert [each.id for each in client.models.list()] == [NAME, f"{NAME}:passage", f"{NAME}:question"]
-    assert client.models.retrieve(f"{NAME}:question").id == f"{NAME}:question"
+    assert [each.id for each in client.models.list()] == [NAME, f"{NAME}:document", f"{NAME}:query"]
+    assert client.models.retrieve(f"{NAME}:query").id == f"{NAME}:query"
     with pytest.raises(openai.NotFoundError, match="no such model"):
         client.models.retrieve("other")
 
@@ -74,16 +75,16 @@ def test_the_names_are_listed(client: openai.OpenAI) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"dimensions": 8}, "have 16 numbers and are not cut"),
+        ({"dimensions": 8}, "have 16 numbers and are not shortened"),
         ({"input": []}, "there is no text"),
         ({"input": ""}, "a text is empty"),
         ({"input": ["a", ""]}, "a text is empty"),
-        ({"input": [1, 2]}, "not numbers of tokens"),
-        ({"input": [[1, 2]]}, "not numbers of tokens"),
+        ({"input": [1, 2]}, "not token ids"),
+        ({"input": [[1, 2]]}, "not token ids"),
         ({"input": ["a"] * 21}, "at most 20"),
-        ({"input": "a" * 1_001}, "1,000 characters"),
+        ({"input": "a" * 1_001}, "1,000 characters, got 1,001"),
         ({"encoding_format": "int8"}, "encoding_format"),
-        ({"model": f"{NAME}:question", "extra_body": {"input_type": "passage"}}, "says question"),
+        ({"model": f"{NAME}:query", "extra_body": {"input_type": "passage"}}, "contradicts the suffix"),
     ],
 )
 def test_what_cannot_be_done_is_refused_with_its_reason(
@@ -113,7 +114,7 @@ def test_another_model_and_a_wrong_key_have_their_errors(client: openai.OpenAI, 
 def test_panglots_own_client_gets_both_sides() -> None:
     with serving(Index()) as url:
         assert httpx.get(f"{url}/v1/models").status_code == 200
-        sides: dict[Side, str] = {"question": f"{NAME}:question", "passage": NAME}
+        sides: dict[Side, str] = {"question": f"{NAME}:query", "passage": NAME}
         for side, name in sides.items():
             found = EndpointEncoder(f"{url}/v1#{name}").encode(["a text", "another"], "passage")
             assert np.allclose(found, Encoder().encode(["a text", "another"], side), atol=1e-6)

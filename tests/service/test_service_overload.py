@@ -21,7 +21,7 @@ from panglot.service.limits import Limits
 
 
 def ask(url: str, question: str) -> httpx.Response:
-    return httpx.post(f"{url}/search", json={"question": question}, timeout=60)
+    return httpx.post(f"{url}/search", json={"query": question}, timeout=60)
 
 
 def test_a_full_queue_refuses_with_the_time_to_wait_and_answers_the_rest() -> None:
@@ -68,7 +68,7 @@ def test_who_has_left_is_never_encoded() -> None:
         first = pool.submit(ask, url, "first")
         assert index.encoder.entered.wait(30)
         with pytest.raises(httpx.ReadTimeout):
-            httpx.post(f"{url}/search", json={"question": "gone"}, timeout=0.5)
+            httpx.post(f"{url}/search", json={"query": "gone"}, timeout=0.5)
         until(lambda: any(line["status"] == 499 for line in kept.requests()))
         index.encoder.open.set()
         assert first.result().status_code == 200
@@ -146,7 +146,7 @@ def test_a_large_request_keeps_no_small_one_out_and_no_small_one_a_large() -> No
 
 @pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan")])
 def test_limits_that_let_nothing_in_or_never_end_are_refused(seconds: float) -> None:
-    with pytest.raises(PanglotError, match="not a number above 0"):
+    with pytest.raises(PanglotError, match="must be a number above 0"):
         Limits(seconds=seconds)
 
 

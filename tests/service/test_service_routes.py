@@ -15,10 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from service_made import Encoder, Index, lines, serving, until
 
 from panglot.service.batcher import StoppedError
-from panglot.service.engine import Sentences
+from panglot.service.engine import SentenceEncoder
 from panglot.service.limits import Limits
-from panglot.service.log import JsonLines
-from panglot.service.page import add_page
+from panglot.service.metrics import JsonLines
+from panglot.service.routes import add_page
 
 KEYS = ("a-key-of-24-characters-1", "a-key-of-24-characters-2")
 
@@ -36,61 +36,68 @@ def client(index: Index) -> Generator[httpx.Client]:
 
 def error(response: httpx.Response) -> dict[str, Any]:
     found = response.json()["error"]
-    assert set(found) == {"message", "type", "param", "code", "cure"}
+    assert set(found) == {"message", "type", "param", "code", "hint"}
     return found
 
 
 def test_an_answer_has_the_form_that_the_page_reads(client: httpx.Client) -> None:
-    asked = {"question": "print the sheet", "k": 2, "languages": ["en", "deu"], "highlight": True}
+    asked = {"query": "print the sheet", "k": 2, "languages": ["en", "deu"], "highlight": True}
     found = client.post("/search", json=asked).json()
-    assert list(found) == ["question", "language", "detected", "mode", "hits", "shares", "seconds"]
-    assert (found["question"], found["language"], found["detected"], found["mode"]) == (
+    assert list(found) == ["query", "language", "detected", "mode", "hits", "shares", "seconds"]
+    assert (found["query"], found["language"], found["detected"], found["mode"]) == (
         "print the sheet", "en", True, "plain",
     )  # fmt: skip
     assert set(found["seconds"]) == {"wait", "encode", "search", "rank"}
     assert found["shares"] == {"en": {"hits": 0.5, "pool": 0.5}, "de": {"hits": 0.5, "pool": 0.25}}
     first = found["hits"][0]
     assert list(first) == [
-        "id", "rank", "score", "title", "text", "language", "languages", "fields", "why", "highlight",
+        "id", "rank", "score", "title", "text", "language", "languages", "metadata", "explanation", "highlight",
     ]  # fmt: skip
     assert (first["id"], first["rank"], first["languages"], first["highlight"]) == ("en-1", 1, {"en": "en-1"}, [0, 5])
-    assert first["why"] == {"cosine": first["score"]}
+    assert first["explanation"] == {"cosine": first["score"]}
 
 
 def test_numbers_and_characters_that_json_lacks_harm_nobody(client: httpx.Client) -> None:
-    hits = {hit["id"]: hit for hit in client.post("/search", json={"question": "save"}).json()["hits"]}
-    assert hits["en-1"]["fields"] == {"page": 3, "weight": None}
+    hits = {hit["id"]: hit for hit in client.post("/search", json={"query": "save"}).json()["hits"]}
+    assert hits["en-1"]["metadata"] == {"page": 3, "weight": None}
     assert hits["en-2"]["text"] == "Click Save ? to keep the file."
 
 
 def test_an_address_asks_the_same_as_a_body(client: httpx.Client) -> None:
-    body = {"question": "drucken", "languages": ["de", "en"], "k": 3, "mode": "reader", "reader": ["de"], "fold": True}
+    body = {
+        "query": "drucken",
+        "languages": ["de", "en"],
+        "k": 3,
+        "mode": "preferred",
+        "preferred_languages": ["de"],
+        "collapse": True,
+    }
     by_body = client.post("/search", json=body).json()
     for codes in ({"languages": "de,en"}, {"languages": ["de", "en"]}):
-        by_address = client.get("/search", params={**body, "fold": "true", **codes}).json()
+        by_address = client.get("/search", params={**body, "collapse": "true", **codes}).json()
         assert {**by_address, "seconds": 0} == {**by_body, "seconds": 0}
 
 
 @pytest.mark.parametrize(
     ("asked", "field"),
     [
-        ({}, "question"),
-        ({"question": ""}, "question"),
-        ({"question": " \n"}, "question"),
-        ({"question": 5}, "question"),
-        ({"question": "a" * 10_001}, "question"),
-        ({"question": "\ud800"}, "question"),
-        ({"question": "a", "k": 0}, "k"),
-        ({"question": "a", "k": 1001}, "k"),
-        ({"question": "a", "k": 10**30}, "k"),
-        ({"question": "a", "mode": "fair"}, "mode"),
-        ({"question": "a", "mode": "reader"}, "reader"),
-        ({"question": "a", "language": "klingon"}, "language"),
-        ({"question": "a", "languages": ["de", "q!"]}, "languages"),
-        ({"question": "a", "languages": {"de": 1}}, "languages"),
-        ({"question": "a", "weight": 3}, "weight"),
-        ({"question": "a", "weight": float("nan")}, "weight"),
-        ({"question": "a", "size": 3}, "size"),
+        ({}, "query"),
+        ({"query": ""}, "query"),
+        ({"query": " \n"}, "query"),
+        ({"query": 5}, "query"),
+        ({"query": "a" * 10_001}, "query"),
+        ({"query": "\ud800"}, "query"),
+        ({"query": "a", "k": 0}, "k"),
+        ({"query": "a", "k": 1001}, "k"),
+        ({"query": "a", "k": 10**30}, "k"),
+        ({"query": "a", "mode": "fair"}, "mode"),
+        ({"query": "a", "mode": "preferred"}, "preferred_languages"),
+        ({"query": "a", "language": "klingon"}, "language"),
+        ({"query": "a", "languages": ["de", "q!"]}, "languages"),
+        ({"query": "a", "languages": {"de": 1}}, "languages"),
+        ({"query": "a", "boost": 3}, "boost"),
+        ({"query": "a", "boost": float("nan")}, "boost"),
+        ({"query": "a", "size": 3}, "size"),
     ],
 )
 def test_a_wrong_field_is_named(client: httpx.Client, asked: dict[str, Any], field: str) -> None:
@@ -99,13 +106,13 @@ def test_a_wrong_field_is_named(client: httpx.Client, asked: dict[str, Any], fie
     found = error(response)
     assert (found["param"], found["type"]) == (field, "invalid_request_error")
     assert field in found["message"]
-    assert found["cure"]
+    assert found["hint"]
 
 
 def test_a_body_without_its_kind_is_told_what_it_lacks(client: httpx.Client) -> None:
-    response = client.post("/search", content=b'{"question": "print"}')
+    response = client.post("/search", content=b'{"query": "print"}')
     assert response.status_code == 400
-    assert "Content-Type: application/json" in error(response)["cure"]
+    assert "Content-Type: application/json" in error(response)["hint"]
 
 
 @pytest.mark.parametrize(
@@ -119,7 +126,7 @@ def test_a_body_that_is_no_question_is_refused(client: httpx.Client, body: bytes
 
 
 def test_no_route_answers_with_a_slash_behind(client: httpx.Client) -> None:
-    assert error(client.post("/search/", json={"question": "print"}))["message"] == "Not Found"
+    assert error(client.post("/search/", json={"query": "print"}))["message"] == "Not Found"
 
 
 def test_many_wrong_items_are_one_error(client: httpx.Client) -> None:
@@ -149,7 +156,7 @@ def test_a_host_may_be_named_with_its_port(index: Index) -> None:
 
 def test_sentences_are_encoded_some_at_a_time_until_nobody_waits() -> None:
     encoder, gone = Encoder(), threading.Event()
-    sentences = Sentences(encoder, threading.Lock(), gone)
+    sentences = SentenceEncoder(encoder, threading.Lock(), gone)
     assert len(sentences.encode(["text"] * 70, "passage")) == 70
     assert [len(batch) for batch in encoder.batches] == [32, 32, 6]
     gone.set()
@@ -158,7 +165,7 @@ def test_sentences_are_encoded_some_at_a_time_until_nobody_waits() -> None:
 
 
 def test_a_request_that_is_too_large_is_refused_however_it_comes(client: httpx.Client) -> None:
-    large = json.dumps({"question": "a" * 200_000}).encode()
+    large = json.dumps({"query": "a" * 200_000}).encode()
     for content in (large, iter([large[:50_000], large[50_000:]])):
         response = client.post("/search", content=content, headers={"Content-Type": "application/json"})
         assert response.status_code == 413
@@ -173,12 +180,12 @@ def test_about_tells_model_languages_and_modes(client: httpx.Client) -> None:
     assert list(languages) == ["en", "ar", "de"]
     assert [languages[code]["direction"] for code in ("ar", "de")] == ["rtl", "ltr"]
     assert sum(each["share"] for each in languages.values()) == 1
-    assert [mode["name"] for mode in found["modes"]] == ["plain", "centered", "balanced", "reader"]
+    assert [mode["name"] for mode in found["modes"]] == ["plain", "centered", "balanced", "preferred"]
 
 
 def test_a_fault_tells_nothing_of_the_inside(client: httpx.Client) -> None:
     with lines() as kept:
-        response = client.post("/search", json={"question": "broken secret"})
+        response = client.post("/search", json={"query": "broken secret"})
     assert response.status_code == 500
     assert error(response)["type"] == "server_error"
     assert "secret" not in response.text
@@ -191,8 +198,8 @@ def test_a_fault_tells_nothing_of_the_inside(client: httpx.Client) -> None:
 
 def test_logs_are_json_and_hold_no_text(client: httpx.Client) -> None:
     with lines() as kept:
-        client.post("/search", json={"question": "hush print", "languages": ["xq"]})
-        client.post("/search", json={"question": "hush print"})
+        client.post("/search", json={"query": "hush print", "languages": ["xq"]})
+        client.post("/search", json={"query": "hush print"})
         client.post("/v1/embeddings", json={"input": ["hush", "hush boom"], "model": "small/letters"})
         client.get("/hush/../hush?hush")
         until(lambda: len(kept.requests()) == 4)
@@ -216,7 +223,7 @@ def test_figures_are_prometheus_and_count(client: httpx.Client) -> None:
         }
 
     before = figures()
-    client.post("/search", json={"question": "count"})
+    client.post("/search", json={"query": "count"})
     client.get("/no-such-route")
     after = figures()
 
@@ -272,7 +279,7 @@ def test_the_openapi_page_describes_every_route_and_its_errors(client: httpx.Cli
 
 
 def test_one_thread_alone_touches_the_index_and_looks_again_after_an_error(client: httpx.Client, index: Index) -> None:
-    client.post("/search", json={"question": "a"})
+    client.post("/search", json={"query": "a"})
     assert len(index.threads) == 1
     until(lambda: index.refreshed > 2)
 
@@ -289,7 +296,7 @@ def test_a_page_is_files_under_fixed_routes(tmp_path: Path) -> None:
 def test_without_a_key_only_health_and_the_page_answer() -> None:
     with serving(Index(), keys=KEYS) as url, httpx.Client(base_url=url, timeout=60) as client:
         assert client.get("/health").status_code == 200
-        for path in ("/about", "/metrics", "/openapi.json", "/v1/models", "/search?question=a"):
+        for path in ("/about", "/metrics", "/openapi.json", "/v1/models", "/search?query=a"):
             for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {KEYS[0]}"}):
                 response = client.get(path, headers=headers)
                 assert response.status_code == 401
@@ -305,4 +312,4 @@ def test_another_host_name_is_refused() -> None:
         assert httpx.get(f"{url}/health").status_code == 200
         response = httpx.get(f"{url}/health", headers={"Host": "elsewhere.example:80"})
         assert response.status_code == 421
-        assert "--allow-host" in error(response)["cure"]
+        assert "--allow-host" in error(response)["hint"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from panglot.service.share import share
+from panglot.service.batcher import share
 
 WAITING = st.lists(st.lists(st.integers(1, 40), max_size=6), max_size=8)
 

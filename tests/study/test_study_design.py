@@ -9,7 +9,7 @@ import pytest
 from panglot._errors import PanglotError
 from panglot.study import design
 from panglot.study.design import Cell
-from panglot.training import mixing
+from panglot.training import aggregation
 
 TEXT = """
 output = "out"
@@ -88,7 +88,7 @@ def test_what_is_not_installed_is_told_before_anything_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = written(tmp_path, TEXT.replace('mixing = "mean"', 'mixing = "nash-mtl"'))
-    monkeypatch.setattr(mixing, "find_spec", lambda name: None if name == "ecos" else object())
+    monkeypatch.setattr(aggregation, "find_spec", lambda name: None if name == "ecos" else object())
     with pytest.raises(PanglotError, match=r"nash-mtl needs ecos.*panglot\[mixing\]") as caught:
         design.read(path)
     assert caught.value.file == path
@@ -97,3 +97,19 @@ def test_what_is_not_installed_is_told_before_anything_is_trained(
 def test_a_study_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(PanglotError, match="no such study"):
         design.read(tmp_path / "none.toml")
+
+
+def test_trials_at_each_size_with_seeds_of_their_own(tmp_path: Path) -> None:
+    rates = '[rates]\ngrid = [2e-5, 5e-5]\nsize = "each"\nseeds = [7, 8]\nlanguages = ["en", "de"]\n'
+    text = TEXT.replace('[strategies.mean]', '[strategies.pcgrad]\nmixing = "pcgrad"\nsmallest = 5\nseeds = [1]\n'
+                        'rates_of = "mean"\n[strategies.mean]')  # fmt: skip
+    study = design.read(written(tmp_path, text + rates))
+    trials = study.trials()
+    assert {cell.seed for cell in trials} == {7, 8}
+    assert {(cell.strategy, cell.size) for cell in trials} == {
+        ("mono", 0), ("mono", 1), ("mono", 4), ("hybrid", 4), ("hybrid", 0), ("mean", 4), ("mean", 0),
+    }  # fmt: skip
+    assert len(trials) == 7 * 2 * 2
+    assert [(cell.size, cell.seed) for cell in study.cells() if cell.strategy == "pcgrad"] == [(0, 1)]
+    with pytest.raises(PanglotError, match="nobody"):
+        design.read(written(tmp_path, text.replace('rates_of = "mean"', 'rates_of = "nobody"')))

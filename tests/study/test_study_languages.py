@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from langcodes.data_dicts import LIKELY_SUBTAGS
 
 from panglot._errors import PanglotError
-from panglot.corpus.cards import CARDS
-from panglot.corpus.ntrex import distinct
+from panglot.datasets.card import CARDS
+from panglot.datasets.translations import distinct
 from panglot.study.languages import HELD_BACK, ORDER, SIZES, LanguageSet, nested
 
 SETS = ("mlqa", "xor-questions", "libreoffice-help", "ntrex-128", "sib-200")

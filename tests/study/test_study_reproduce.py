@@ -10,10 +10,9 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.cli.main import main
-from panglot.study import basis as bases
+from panglot.study import reproduce as bases
 from panglot.study import reproduce as reproducing
-from panglot.study.basis import basis
-from panglot.study.reproduce import Figure, Row, Run, reproduce, runs
+from panglot.study.reproduce import Figure, Row, Run, basis, reproduce, runs
 
 ROOT = Path(__file__).parents[2]
 

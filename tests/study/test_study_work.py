@@ -25,10 +25,10 @@ from panglot.evaluation.bootstrap import holm
 from panglot.study import design, report
 from panglot.study.cell import Place, place, run
 from panglot.study.claim import claim, claimed
-from panglot.study.contest import contests, difference
 from panglot.study.material import prepare
 from panglot.study.results import Results
-from panglot.study.work import tally
+from panglot.study.verdict import contests, difference
+from panglot.study.worker import tally
 
 TEXT = """
 output = "{output}"

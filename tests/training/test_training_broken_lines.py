@@ -30,12 +30,12 @@ def settings(tmp_path: Path) -> Settings:
 def test_the_first_broken_line_stops_training_unless_it_may_be_skipped(settings: Settings) -> None:
     with pytest.raises(PanglotError, match=r"mine\.jsonl, line 8: not JSON"):
         data.load(settings)
-    wished = replace(settings, skip_broken=True)
+    wished = replace(settings, on_error="skip")
     found = data.load(wished)
     assert found.collections[0].questions.num_rows == 40
     assert any("mine.jsonl: 1 broken lines left out" in told for told in found.warnings)
     Run(wished).begin(found, 1)
-    (kept,) = [json.loads(line) for line in (wished.output / "mine.jsonl.broken.jsonl").read_text().splitlines()]
+    (kept,) = [json.loads(line) for line in (wished.output / "mine.jsonl.rejected.jsonl").read_text().splitlines()]
     assert (kept["line"], kept["text"]) == (8, '{"language": "en", "passage": "ha')
 
 
@@ -43,7 +43,7 @@ def test_what_is_whole_is_read_the_same(settings: Settings, tmp_path: Path) -> N
     whole = tmp_path / "whole.jsonl"
     whole.write_text("\n".join(LINES), encoding="utf-8")
     plain = replace(settings, on=(str(whole),), languages=("deu",))
-    wished = data.load(replace(plain, skip_broken=True))
+    wished = data.load(replace(plain, on_error="skip"))
     assert wished.digests == data.load(plain).digests
     assert wished.collections[0].languages == ("de",)
     assert wished.broken == {}
@@ -53,9 +53,9 @@ def test_a_cut_gzip_gives_what_stands_before_the_cut(settings: Settings, tmp_pat
     cut = tmp_path / "cut.jsonl.gz"
     whole = gzip.compress("\n".join(LINES).encode(), mtime=0)
     cut.write_bytes(whole[: len(whole) - 30])
-    wished = replace(settings, on=(str(cut),), skip_broken=True)
+    wished = replace(settings, on=(str(cut),), on_error="skip")
     with pytest.raises(PanglotError, match="cut short"):
-        data.load(replace(wished, skip_broken=False))
+        data.load(replace(wished, on_error="raise"))
     found = data.load(wished)
     assert 0 < found.collections[0].questions.num_rows < 40
     assert "cut short" in list(found.broken[str(cut)])[-1].problem

@@ -16,12 +16,12 @@ from safetensors.torch import load_file
 
 from panglot._errors import PanglotError
 from panglot.batching.plan import Plan
-from panglot.corpus.collection import Collection, Text
-from panglot.encoders.opening import open_model
+from panglot.data.collection import Collection, Text
+from panglot.encoders.open_model import open_model
 from panglot.training import data, switching
+from panglot.training.encoder import TrainableEncoder
 from panglot.training.loop import train
 from panglot.training.settings import Settings
-from panglot.training.trainee import Trainee
 
 WORDS = {"where": "wo xx", "lies": "yy", "north": "zz", "lake": "qq", "in the": "pp"}
 
@@ -39,14 +39,14 @@ def recipe(facts_folder: Path, small_model: Path, tmp_path: Path) -> Settings:
     )  # fmt: skip
 
 
-def tokenized(settings: Settings) -> tuple[data.TrainingData, Plan, data.Tokenized, Trainee]:
+def tokenized(settings: Settings) -> tuple[data.TrainingData, Plan, data.Collator, TrainableEncoder]:
     read = data.load(settings)
-    trainee = Trainee(open_model(settings.model, torch.device("cpu"))[0], settings, torch.device("cpu"))
-    met = data.Tokenized(read, trainee, settings.hard_negatives, settings.seed)
+    trainee = TrainableEncoder(open_model(settings.model, torch.device("cpu"))[0], settings, torch.device("cpu"))
+    met = data.Collator(read, trainee, settings.hard_negatives, settings.seed)
     return read, Plan(read.sources, settings.policy), met, trainee
 
 
-def spelled(trainee: Trainee, texts: list[Any]) -> list[str]:
+def spelled(trainee: TrainableEncoder, texts: list[Any]) -> list[str]:
     """Undo the letter tokenizer: without prompt."""
     pieces = {row: piece for piece, row in trainee.model.tokenizer.get_vocab().items()}
     return ["".join(pieces[i] for i in ids).partition(": ")[2] for ids in texts]

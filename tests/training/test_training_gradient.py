@@ -9,12 +9,11 @@ import pytest
 import torch
 
 from panglot.batching import Plan
-from panglot.encoders.opening import open_model
+from panglot.encoders.open_model import open_model
 from panglot.training import data
-from panglot.training.gradient import Processes, accumulate
-from panglot.training.loss import info_nce
+from panglot.training.encoder import TrainableEncoder
+from panglot.training.gradient import Processes, accumulate, info_nce
 from panglot.training.settings import Settings
-from panglot.training.trainee import Trainee
 from training_facts import TOPICS
 
 CPU = torch.device("cpu")
@@ -22,8 +21,8 @@ CPU = torch.device("cpu")
 
 def gradient(settings: Settings, step: int = 0) -> tuple[float, dict[str, torch.Tensor]]:
     training_data = data.load(settings)
-    trainee = Trainee(open_model(settings.model, CPU)[0], settings, CPU)
-    tokenized = data.Tokenized(training_data, trainee, settings.hard_negatives, settings.seed)
+    trainee = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
+    tokenized = data.Collator(training_data, trainee, settings.hard_negatives, settings.seed)
     example = tokenized.example(Plan(training_data.sources, settings.policy)(step))
     loss = accumulate(trainee, example, settings, Processes(), seed=3)
     return loss, {name: p.grad.clone() for name, p in trainee.trained.items() if p.grad is not None}
@@ -116,11 +115,11 @@ def test_trimmed_is_full_on_the_tokens_that_occur(facts_folder: Path, small_mode
     full = gradient(recipe(facts_folder, small_model, embeddings="full"))
     settings = recipe(facts_folder, small_model, embeddings="trimmed")
     training_data = data.load(settings)
-    trainee = Trainee(open_model(settings.model, CPU)[0], settings, CPU)
+    trainee = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
     texts = training_data.used_texts()
     used = sorted({t for side, ts in texts.items() for ids in trainee.tokenize(ts, side) for t in ids})
     trainee.trim(ids for side, ts in texts.items() for ids in trainee.tokenize(ts, side))
-    example = data.Tokenized(training_data, trainee, 0, 0).example(Plan(training_data.sources, settings.policy)(0))
+    example = data.Collator(training_data, trainee, 0, 0).example(Plan(training_data.sources, settings.policy)(0))
     loss = accumulate(trainee, example, settings, Processes(), seed=3)
     assert loss == pytest.approx(full[0], abs=1e-6)
     word_gradient = next(g for name, g in full[1].items() if "word_embeddings" in name)
@@ -130,9 +129,9 @@ def test_trimmed_is_full_on_the_tokens_that_occur(facts_folder: Path, small_mode
 def test_a_neighbours_hard_negative_from_the_own_group_is_ignored(facts_folder: Path, small_model: Path) -> None:
     settings = recipe(facts_folder, small_model, hard_negatives=1, batch_size=20)
     training_data = data.load(settings)
-    trainee = Trainee(open_model(settings.model, CPU)[0], settings, CPU)
+    trainee = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
     batch = Plan(training_data.sources, settings.policy)(0)
-    example = data.Tokenized(training_data, trainee, 1, 0).example(batch)
+    example = data.Collator(training_data, trainee, 1, 0).example(batch)
     assert example.ignored is not None
     held = training_data.collections[0]
     group_of = held.questions["group"].take(batch.questions).to_pylist()

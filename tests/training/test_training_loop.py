@@ -210,7 +210,7 @@ def test_a_loss_that_is_no_number_stops_the_run(recipe: Settings, monkeypatch: p
 
 
 def test_early_stopping_keeps_the_best(recipe: Settings, facts_folder: Path) -> None:
-    settings = replace(recipe, dev=str(facts_folder), dev_every=2, patience=2, steps=60, learning_rate=0.5)
+    settings = replace(recipe, dev=str(facts_folder), eval_every=2, patience=2, steps=60, learning_rate=0.5)
     train(settings, show=False)
     lines = [json.loads(line) for line in (settings.output / "log.jsonl").read_text().splitlines()]
     scores = {line["step"]: np.mean([line["dev"][s] for s in ("monolingual", "crosslingual", "multilingual")])
@@ -296,8 +296,8 @@ def test_rows_that_a_test_set_shares_are_left_out(recipe: Settings, tmp_path: Pa
 
     test = tmp_path / "test.jsonl"
     test.write_text('{"language": "en", "question": "where is lake?", "passage": "Somewhere."}\n', "utf-8")
-    found = data.load(replace(recipe, leave_out=(str(test),)))
-    before = data.load(replace(recipe, leave_out=()))
+    found = data.load(replace(recipe, exclude=(str(test),)))
+    before = data.load(replace(recipe, exclude=()))
     assert found.sources[0].rows == before.sources[0].rows - 1
     assert not any("lake" in text for text in found.used_texts()["question"])
     assert any("left out" in warning for warning in found.warnings)
@@ -306,8 +306,8 @@ def test_rows_that_a_test_set_shares_are_left_out(recipe: Settings, tmp_path: Pa
 def test_what_was_left_out_is_in_run_folder_log_card_and_report(
     recipe: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from panglot.report.curves import from_log
-    from panglot.report.sections.training import training
+    from panglot.report import from_log
+    from panglot.report.curves import training_section
 
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
     known = tmp_path / "data" / "mkqa"
@@ -330,30 +330,30 @@ def test_what_was_left_out_is_in_run_folder_log_card_and_report(
         (folder / f"{code}_Latn.devtest").write_text("Where is river?\n", "utf-8")
     train(settings, show=False)
     assert "| facts | mkqa | 1 | 0 | 1 |" in (settings.output / "README.md").read_text("utf-8")
-    assert "1 groups left out, <bdi>mkqa</bdi>" in training({"run": from_log(settings.output)}, ("run",))
+    assert "excluded: <bdi>mkqa</bdi>" in training_section({"run": from_log(settings.output)}, ("run",))
 
 
 def test_a_run_of_before_test_sets_were_looked_for_goes_on_as_it_was(recipe: Settings) -> None:
     from panglot.training.run import Run
 
-    before = replace(recipe, leave_out=("none",), steps=4)
-    assert before.leave_out == ()
+    before = replace(recipe, exclude=("none",), steps=4)
+    assert before.exclude == ()
     train(before, show=False)
     (recipe.output / "modules.json").unlink()  # as if it had been killed at its end
-    now = replace(before, leave_out=("auto",))
-    with pytest.raises(PanglotError, match=r"leave_out \[\] there and \['auto'\] now"):
+    now = replace(before, exclude=("auto",))
+    with pytest.raises(PanglotError, match=r"exclude \[\] there and \['auto'\] now"):
         train(now, show=False)
     path = recipe.output / "run.json"
     begun = json.loads(path.read_text("utf-8"))
     del begun["left_out"]
-    for old in ({"leave_out": []}, {}):
-        begun["settings"] = {name: value for name, value in begun["settings"].items() if name != "leave_out"} | old
+    for old in ({"exclude": []}, {}):
+        begun["settings"] = {name: value for name, value in begun["settings"].items() if name != "exclude"} | old
         path.write_text(json.dumps(begun), "utf-8")
         assert Run(now).settings == before
         assert not Run(now).finished()
     train(now, show=False)
     assert (recipe.output / "modules.json").exists()
-    begun["settings"]["leave_out"] = ["mkqa"]
+    begun["settings"]["exclude"] = ["mkqa"]
     path.write_text(json.dumps(begun), "utf-8")
     with pytest.raises(PanglotError, match="another recipe"):
         Run(now).finished()
@@ -385,7 +385,7 @@ import json, sys
 from pathlib import Path
 import torch
 from panglot.training import loop, mixture
-from panglot.training.dev import Watch
+from panglot.training.dev import DevEvaluator
 from panglot.training.settings import Settings
 
 rank = int(__import__("os").environ["RANK"])
@@ -394,7 +394,7 @@ odds = [[9.0, -3.0], [-3.0, 9.0]] if rank else [[1.0, 1.0], [1.0, 1.0]]
 # The second process finds gradients at odds, a larger norm, and a model that gets better and better.
 mixture.gramian_of = lambda held: gramian_of(held) * odds
 torch.nn.utils.get_total_norm = lambda gradients: total_norm(gradients) * (1 + rank)
-Watch.measure = lambda watch: (scores.pop() if rank else scores.pop(0), {})
+DevEvaluator.measure = lambda watch: (scores.pop() if rank else scores.pop(0), {})
 ends, finish = {}, loop._steps
 def noting(state, *rest):
     finish(state, *rest)
@@ -410,7 +410,14 @@ save_file(ends, sys.argv[2] + f".rank{rank}.safetensors")
 @pytest.mark.slow
 def test_two_processes_decide_as_the_first_one_does(recipe: Settings, facts_folder: Path, tmp_path: Path) -> None:
     settings = replace(
-        recipe, mixing="pcgrad", dropout=False, steps=20, clip=0.1, dev=str(facts_folder), dev_every=2, patience=2
+        recipe,
+        mixing="pcgrad",
+        dropout=False,
+        steps=20,
+        max_grad_norm=0.1,
+        dev=str(facts_folder),
+        eval_every=2,
+        patience=2,
     )
     (tmp_path / "two.py").write_text(_TWO)
     (tmp_path / "recipe.toml").write_text(settings.to_toml())

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 
-from panglot.training.loss import info_nce
+from panglot.training.gradient import info_nce
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:

@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from panglot._errors import PanglotError
-from panglot.encoders.opening import open_model
-from panglot.training import data, mixing, mixture
+from panglot.encoders.open_model import open_model
+from panglot.training import aggregation, data
+from panglot.training.aggregation import Aggregator, Mixing, diagnose
+from panglot.training.encoder import TrainableEncoder
 from panglot.training.gradient import Processes
 from panglot.training.loop import train
-from panglot.training.mixing import Mixer, Mixing, diagnose
 from panglot.training.settings import Settings
-from panglot.training.trainee import Trainee
 from panglot.training.update import Update, plan_of
 
 CPU = torch.device("cpu")
@@ -31,14 +31,14 @@ def gradients(count: int, size: int = 40, seed: int = 0) -> np.ndarray[Any, Any]
 
 
 def direction(way: Mixing, rows: np.ndarray[Any, Any], step: int = 0, seed: int = 0) -> np.ndarray[Any, Any]:
-    return Mixer(way, [1.0] * len(rows), seed).weights(rows @ rows.T, range(len(rows)), step) @ rows
+    return Aggregator(way, [1.0] * len(rows), seed).weights(rows @ rows.T, range(len(rows)), step) @ rows
 
 
 def test_fixed_ways_are_their_formulas() -> None:
     rows = gradients(3)
     np.testing.assert_allclose(direction("mean", rows), rows.mean(0))
     np.testing.assert_allclose(direction("sum", rows), rows.sum(0))
-    weighted = Mixer("weighted", [1.0, 3.0, 4.0], 0)
+    weighted = Aggregator("weighted", [1.0, 3.0, 4.0], 0)
     np.testing.assert_allclose(weighted.weights(rows @ rows.T, (0, 1, 2), 0), [0.125, 0.375, 0.5])
     # Of three objectives, two are drawn: over all draws, each keeps its share.
     shares = np.zeros(3)
@@ -62,7 +62,7 @@ def test_pcgrad_is_upgrad_for_two_objectives(seed: int) -> None:
 
 def test_gradvac_is_the_published_formula_and_remembers() -> None:
     rows = np.array([[1.0, 0.0], [-0.6, 0.8]])
-    mixer = Mixer("gradvac", [1, 1], 0)
+    mixer = Aggregator("gradvac", [1, 1], 0)
     mixer.memory[:] = 0.5
     weights = mixer.weights(rows @ rows.T, (0, 1), 0)
     phi, wanted = -0.6, 0.5
@@ -73,7 +73,7 @@ def test_gradvac_is_the_published_formula_and_remembers() -> None:
 
 def test_gradvac_remembers_pairs_whatever_is_drawn() -> None:
     rows = gradients(4)
-    mixer = Mixer("gradvac", [1.0] * 4, 0)
+    mixer = Aggregator("gradvac", [1.0] * 4, 0)
     mixer.weights((rows @ rows.T)[np.ix_([1, 3], [1, 3])], (1, 3), 0)
     assert np.flatnonzero(mixer.memory).tolist() == [1 * 4 + 3, 3 * 4 + 1]
 
@@ -82,9 +82,9 @@ def test_nash_and_fair_weights_solve_their_equations() -> None:
     pytest.importorskip("ecos")
     rows = gradients(3) * 7
     gramian = rows @ rows.T
-    nash = Mixer("nash-mtl", [1.0] * 3, 0).weights(gramian, range(3), 0)
+    nash = Aggregator("nash-mtl", [1.0] * 3, 0).weights(gramian, range(3), 0)
     np.testing.assert_allclose(gramian @ nash, 1 / nash, rtol=0.02)
-    fair = Mixer("fairgrad", [1.0] * 3, 0).weights(gramian, range(3), 0)
+    fair = Aggregator("fairgrad", [1.0] * 3, 0).weights(gramian, range(3), 0)
     np.testing.assert_allclose(gramian @ fair, fair**-0.5, rtol=0.02)
 
 
@@ -95,7 +95,7 @@ def test_mgda_is_the_least_norm_point() -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_no_way_depends_on_other_random_numbers(way: Mixing) -> None:
-    mixing.require(way)
+    aggregation.require(way)
     rows = gradients(3, 5)
     torch.manual_seed(1)
     first, before = direction(way, rows, step=4), torch.random.get_rng_state()
@@ -120,7 +120,7 @@ def test_diagnosis_is_that_of_the_gradients() -> None:
 
 
 def test_a_missing_part_is_named_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mixing, "find_spec", lambda name: None if name == "ecos" else object())
+    monkeypatch.setattr(aggregation, "find_spec", lambda name: None if name == "ecos" else object())
     with pytest.raises(PanglotError, match=r"nash-mtl needs ecos.*panglot\[mixing\]"):
         Settings(on=("starter:train",), mixing="nash-mtl")
 
@@ -145,10 +145,10 @@ def recipe(facts_folder: Path, small_model: Path, output: Path = Path("run"), **
     return replace(base, **changes)
 
 
-def made(settings: Settings) -> tuple[Trainee, Update]:
+def made(settings: Settings) -> tuple[TrainableEncoder, Update]:
     training_data = data.load(settings)
-    trainee = Trainee(open_model(settings.model, CPU)[0], settings, CPU)
-    tokenized = data.Tokenized(training_data, trainee, settings.hard_negatives, settings.seed)
+    trainee = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
+    tokenized = data.Collator(training_data, trainee, settings.hard_negatives, settings.seed)
     return trainee, Update(settings, plan_of(settings, training_data.sources), tokenized, trainee, Processes())
 
 
@@ -171,7 +171,7 @@ def test_the_mean_of_two_objectives_is_that_of_their_gradients(facts_folder: Pat
 
 @pytest.mark.parametrize("way", WAYS)
 def test_grad_cache_is_the_full_computation(facts_folder: Path, small_model: Path, way: Mixing) -> None:
-    mixing.require(way)
+    aggregation.require(way)
     settings = recipe(
         facts_folder, small_model, mixing=way, objectives=("language", "cross", "distill"), dropout=True,
         chunk_tokens=100,
@@ -186,8 +186,8 @@ def test_gradients_on_disk_are_those_in_memory(
 ) -> None:
     settings = recipe(facts_folder, small_model, tmp_path, mixing="pcgrad", objectives=("pair",))
     held = gradient_of(settings)
-    monkeypatch.setattr(mixture, "_HELD_BYTES", 0)
-    monkeypatch.setattr(mixture, "_COLUMNS", 1000)
+    monkeypatch.setattr(aggregation, "_HELD_BYTES", 0)
+    monkeypatch.setattr(aggregation, "_COLUMNS", 1000)
     torch.testing.assert_close(gradient_of(settings), held)
 
 
@@ -196,8 +196,8 @@ def test_many_objectives_of_known_weight_are_not_held(
 ) -> None:
     settings = recipe(facts_folder, small_model, mixing="weighted", objectives=("pair:3", "cross:1"))
     held = gradient_of(settings)
-    monkeypatch.setattr(mixture, "_WATCHED", 2)
-    monkeypatch.setattr(mixture, "_room", None)
+    monkeypatch.setattr(aggregation, "_WATCHED", 2)
+    monkeypatch.setattr(aggregation, "_room", None)
     torch.testing.assert_close(gradient_of(settings), held)
 
 
@@ -244,7 +244,7 @@ def test_gradients_that_are_no_number_stop_the_run(
     facts_folder: Path, small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = recipe(facts_folder, small_model, tmp_path, mixing="upgrad")
-    original = mixture.gramian_of
-    monkeypatch.setattr(mixture, "gramian_of", lambda held: original(held) * np.nan)
+    original = aggregation.gramian_of
+    monkeypatch.setattr(aggregation, "gramian_of", lambda held: original(held) * np.nan)
     with pytest.raises(PanglotError, match="not a number"):
         train(settings, show=False)

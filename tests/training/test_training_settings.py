@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.training.settings import Settings
+from panglot.training.settings import RENAMED, Settings
 
 
 def test_a_recipe_comes_back(tmp_path: Path) -> None:
@@ -33,7 +33,10 @@ def test_a_recipe_comes_back(tmp_path: Path) -> None:
         ("on = ['a']\nmixing = 'mean'\nbatches = 'mono'", "batches"),
         ("on = ['a']\nmixing = 'mean'\ncross_kind = 'pair'", "cross_kind"),
         ("on = ['a']\nmixing = 'pcgrad'\nalpha = 0.3", "alpha.*objectives"),
-        ("on = ['a']\nleave_out = ['none', 'mkqa']", "leave_out"),
+        ("on = ['a']\nleave_out = ['none', 'mkqa']", "exclude"),
+        ("on = ['a']\nclip = 1.0", "max_grad_norm"),
+        ("on = ['a']\nskip_broken = true", "on_error"),
+        ("on = ['a']\non_error = 'ignore'", "on_error"),
         ("on = [", "not TOML"),
     ],
 )
@@ -49,9 +52,18 @@ def test_alpha_is_for_an_objective_that_has_one() -> None:
     settings = Settings(on=("a",), mixing="weighted", objectives=("hybrid-row:2", "cross"), alpha=0.3)
     assert settings.policy.alpha == 0.3
     # What an earlier version let pass, and did not use, is no other recipe.
-    kept = Settings(on=("a",), mixing="mean").essence()
+    kept = Settings(on=("a",), mixing="mean").fingerprint_fields()
     assert Settings.completed({**kept, "batches": "mono", "alpha": 0.3}) == kept
     assert Settings.completed({**kept, "mixing": "none", "batches": "mono"})["batches"] == "mono"
+
+
+def test_run_folders_are_read_with_the_names_that_settings_had_before() -> None:
+    now = Settings(on=("a",), on_error="skip", exclude=("mkqa",), max_grad_norm=2.0, warmup_ratio=0.2,
+                   lr_scheduler="cosine", eval_every=7, dev="b").fingerprint_fields()  # fmt: skip
+    former = {name: before for before, name in RENAMED.items()}
+    before = {former.get(name, name): value for name, value in now.items()} | {"skip_broken": True}
+    assert before.keys().isdisjoint(RENAMED.values())
+    assert Settings.completed(before) == now
 
 
 def test_every_setting_has_its_option() -> None:

@@ -1,1 +1,1 @@
-"""Training texts changed on their way to the model: code-switching by lexicons (2305.05295)."""
+"""Change training texts on their way to the model: code-switching by lexicons (arXiv 2305.05295)."""

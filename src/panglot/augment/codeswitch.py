@@ -1,4 +1,4 @@
-"""Code-switching: English words replaced by their translations (2305.05295)."""
+"""Code-switching: replace English words with their translations (arXiv 2305.05295)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Literal
 
 from panglot.augment.lexicons import Lexicon
 from panglot.augment.words import LONGEST, cased, joined, key, stems, words
-from panglot.batching._random import uniforms
+from panglot.batching.policy import is_english
+from panglot.batching.shuffle import uniforms
+from panglot.data.collection import Collection
 
 CodeSwitch = Literal["none", "bilingual", "multilingual"]
 
@@ -21,9 +23,9 @@ class Switched:
 
     Attributes:
         text: The text.
-        words: The words that the English text had.
-        covered: Those of them with a translation in the language, or in one of the languages, at hand.
-        replaced: Those of them that were replaced, by language.
+        words: Number of words in the English text.
+        covered: Number of those that have a translation in the drawn language, or in any of the languages.
+        replaced: Number of those that were replaced, by language.
     """
 
     text: str
@@ -40,20 +42,20 @@ def switch(
     share: float,
     name: tuple[str | int, ...],
 ) -> Switched:
-    """Replace each word of an English text, with probability ``share``, by a translation.
+    """Replace each word of an English text with a translation, with probability ``share``.
 
-    From left to right, the longest run of up to three words with an entry is taken as one. A word is looked up as it
-    is written, then in lower case, then capitalised, then by what it may be a form of (:func:`stems`). Words without
-    an entry stay, so on average the share of the words that are replaced is ``share`` times the share that is
-    covered. All that is between words stays.
+    From left to right, the longest run of up to three words with an entry counts as one. A word is looked up as it is
+    written, then in lower case, then capitalized, then by the words that it may be a form of (:func:`stems`). Words
+    without an entry stay, so that the average share of replaced words is ``share`` times the share that is covered.
+    Everything between words stays.
 
     Args:
         text: The text.
         lexicon: The translations.
-        mode: ``bilingual``: into one language, drawn for the text. ``multilingual``: a language for each word, among
-            those that have an entry for it. ``none``: the text stays.
-        share: The probability p.
-        name: What the random numbers belong to: the same name gives the same text.
+        mode: ``bilingual`` draws one language per text. ``multilingual`` draws a language per word, among those that
+            have an entry for it. ``none`` changes nothing.
+        share: The probability of replacing a word.
+        name: Seed of the random numbers. The same name gives the same text.
 
     >>> lexicon = Lexicon.of({"fi": {"lake": "järvi", "of course": "tietysti"}})
     >>> switch("Of course lakes freeze.", lexicon, mode="bilingual", share=1, name=(0,))
@@ -63,7 +65,7 @@ def switch(
         share = 0.0
     spans = words(text)
     chance = uniforms(1 + 2 * len(spans), "code-switch", *name).tolist()
-    language = _drawn(lexicon.languages, chance[0]) if mode == "bilingual" else None
+    language = _draw(lexicon.languages, chance[0]) if mode == "bilingual" else None
     pieces: list[str] = []
     done = place = covered = 0
     replaced: Counter[str] = Counter()
@@ -71,7 +73,7 @@ def switch(
         length, entry, targets = longest_entry(text, spans, place, lexicon, language)
         covered += length if targets else 0
         if targets and chance[1 + 2 * place] < share:
-            chosen = _drawn(tuple(targets), chance[2 + 2 * place])
+            chosen = _draw(tuple(targets), chance[2 + 2 * place])
             start, end = spans[place][0], spans[place + length - 1][1]
             pieces += [text[done:start], cased(targets[chosen], key(text[start:end]), entry, chosen)]
             done = end
@@ -81,7 +83,7 @@ def switch(
 
 
 def reachable(texts: Iterable[str], lexicon: Lexicon) -> list[str]:
-    """Return the translations that switching these texts may bring in, as the lexicon has them and capitalised."""
+    """Return the translations that switching these texts may bring in, as in the lexicon and capitalized."""
     known = {key(text[start:end]).lower() for text in texts for start, end in words(text)}
     known |= {stem for word in known for stem in stems(word)}
     found: set[str] = set()
@@ -95,14 +97,14 @@ def reachable(texts: Iterable[str], lexicon: Lexicon) -> list[str]:
 def longest_entry(
     text: str, spans: list[tuple[int, int]], place: int, lexicon: Lexicon, language: str | None
 ) -> tuple[int, str, Mapping[str, str]]:
-    """Return how many words the entry at ``place`` has, the entry, and its translations (none: there is no entry).
+    """Return the number of words of the longest entry at ``place``, the entry, and its translations (none: no entry).
 
     Args:
         text: The text.
-        spans: Where its words are.
-        place: The word at which the entry begins.
+        spans: Start and end of its words.
+        place: Number of the word at which the entry begins.
         lexicon: The translations.
-        language: Into which language; None: into any.
+        language: Language to translate into. None means any.
     """
     start, end = spans[place]
     length = 1
@@ -121,5 +123,67 @@ def longest_entry(
     return 1, "", {}
 
 
-def _drawn(choices: tuple[str, ...], chance: float) -> str:
+def _draw(choices: tuple[str, ...], chance: float) -> str:
     return choices[int(chance * len(choices))]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The words of English texts that a lexicon translates.
+
+    Attributes:
+        texts: Number of texts.
+        words: Number of their words.
+        covered: Number of words with a translation, by language.
+        anywhere: Number of words with a translation into at least one language.
+    """
+
+    texts: int
+    words: int
+    covered: dict[str, int]
+    anywhere: int
+
+    def share(self, language: str | None = None) -> float:
+        """Return the share of words with a translation into a language, or into any."""
+        return (self.anywhere if language is None else self.covered[language]) / max(self.words, 1)
+
+
+def coverage(texts: Iterable[str], lexicon: Lexicon) -> Coverage:
+    """Count words as :func:`switch` looks them up.
+
+    On average, code-switching replaces this share of the words times its probability.
+
+    >>> lexicon = Lexicon.of({"fi": {"lake": "järvi"}, "de": {"lake": "See", "of course": "natürlich"}})
+    >>> coverage(["Of course lakes freeze."], lexicon)
+    Coverage(texts=1, words=4, covered={'de': 3, 'fi': 1}, anywhere=3)
+    """
+    covered: Counter[str] = Counter(dict.fromkeys(lexicon.languages, 0))
+    number = total = anywhere = 0
+    for text in texts:
+        spans = words(text)
+        number, total = number + 1, total + len(spans)
+        whole = _covered(text, spans, lexicon, None)
+        anywhere += whole
+        for language in lexicon.languages if whole else ():
+            covered[language] += _covered(text, spans, lexicon, language)
+    return Coverage(number, total, dict(covered), anywhere)
+
+
+def english_texts(collection: Collection, most: int = 1000) -> list[str]:
+    """Return at most ``most`` English questions and passages of a collection, spread evenly over it."""
+    found: list[str] = []
+    for table in (collection.questions, collection.passages):
+        for text, language in zip(table["text"].to_pylist(), table["language"].to_pylist(), strict=True):
+            if is_english(language):
+                found.append(text)
+    step = max(1, -(-len(found) // most))
+    return found[::step]
+
+
+def _covered(text: str, spans: list[tuple[int, int]], lexicon: Lexicon, language: str | None) -> int:
+    place = found = 0
+    while place < len(spans):
+        length, _, targets = longest_entry(text, spans, place, lexicon, language)
+        found += length if targets else 0
+        place += length
+    return found

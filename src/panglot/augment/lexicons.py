@@ -1,8 +1,10 @@
-"""Lexicons: what an English word is in other languages."""
+"""Lexicons: translations of English words, cleaned and merged."""
 
 from __future__ import annotations
 
 import os
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,13 +13,68 @@ from pathlib import Path
 
 from panglot._errors import PanglotError
 from panglot._files import digest
-from panglot.augment.cells import cleaned, is_latin
-from panglot.augment.entries import opening
-from panglot.augment.entries.opening import entries
+from panglot.augment.lexicon_files import KINDS, entries
 from panglot.augment.words import is_entry, key, stems, words
-from panglot.corpus.language import canonical
+from panglot.data.language import canonical
+from panglot.data.scripts import script_of_letter
 
-#: The known lexicons and their licences, the best first: people's translations, mined ones, names of emoji.
+_BRACKETS = re.compile(r"\s*[(\[（][^)\]）]*[)\]）]\s*")
+_ALTERNATIVES = re.compile(r"\s+or\s+|[,،、，/;؛]")
+_ENDS = ' \t.?!¿¡:"“”„«»。？！'
+# Signs of digits, markup, sentences, single brackets and gaps for arguments.
+_NO_WORD = re.compile(r"[\d{}<>|=*+@#$%^_~\\\"“”„«»&:?¿!¡.…()\[\]（）]")
+_VOCALISED = re.compile("[\u064b-\u0652\u0670\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]")
+# Languages whose plain text has no vowel marks.
+_UNVOCALISED = {"aeb", "apc", "apd", "ar", "arz", "ayl", "fa", "he", "ur"}
+_MORE_WORDS = 3
+
+
+def cleaned(english: str, target: str, language: str) -> str | None:
+    """Return the translation in a cell, or None if it has none that could be part of a text.
+
+    Glosses in brackets, Latin transliterations beside another script, and the vowel marks of Arabic, Persian, Urdu and
+    Hebrew are removed. Of alternatives (commas, slashes, "or") for one English word, the first is taken. For several
+    words, a comma may belong to the phrase, so such cells are rejected. Cells with digits, markup, affixes, a gap (…)
+    between words, or four words more than the English are rejected too.
+
+    >>> [cleaned("area", cell, "lt") for cell in ("šaka (mokslo)", "plotas, sritis", "zona.", "-a-", "{NS}", "?")]
+    ['šaka', 'plotas', 'zona', None, None, None]
+    >>> cleaned("comparison", "مقایسه moqâyese/", "fa"), cleaned("sky", "السَّمَاء", "ar")
+    ('مقایسه', 'السماء')
+    """
+    text = _BRACKETS.sub(" ", unicodedata.normalize("NFC", target)).strip(_ENDS)
+    single = not re.search(r"[\s-]", english)
+    if len(parts := _ALTERNATIVES.split(text)) > 1:
+        if not single:
+            return None
+        text = next((part for part in parts if part.strip(_ENDS)), "").strip(_ENDS)
+    words = text.split()
+    if any(_has_letter(word) and not any(letter.isalpha() and is_latin(letter) for letter in word) for word in words):
+        # A word in capitals is an abbreviation, such as DVD.
+        words = [word for word in words if not is_latin(word) or word.isupper() or not _has_letter(word)]
+    text = " ".join(words)
+    if language.partition("-")[0] in _UNVOCALISED:
+        text = _VOCALISED.sub("", text)
+    if not _has_letter(text) or _NO_WORD.search(text) or text[0] in "-–—" or text[-1] in "-–—":
+        return None
+    return text if len(words) <= len(re.split(r"[\s-]", english)) + _MORE_WORDS else None
+
+
+def is_latin(text: str) -> bool:
+    """Return whether all letters are Latin.
+
+    >>> is_latin("nɔ̱ŋ ’a"), is_latin("X射线"), is_latin("...")
+    (True, False, True)
+    """
+    # Letters shared by several scripts, such as modifier letters, have no script of their own.
+    return all(not letter.isalpha() or script_of_letter(letter) in ("Latn", "") for letter in text)
+
+
+def _has_letter(text: str) -> bool:
+    return any(letter.isalpha() for letter in text)
+
+
+#: The known lexicons and their licences, the best first: translations by people, mined ones, names of emoji.
 KNOWN: Mapping[str, str] = {"gatitos": "CC BY 4.0", "wiktionary": "CC BY-SA 3.0", "cldr-emoji": "Unicode-3.0"}
 _FOLDER = "lexicons"
 _OTHER_SCRIPT = 0.9
@@ -29,9 +86,9 @@ class Lexicon:
 
     Attributes:
         entries: English words (as :func:`panglot.augment.words.key` spells them) → language → translation.
-        languages: Canonical codes of the languages that have entries, sorted.
-        names: The lexicons that were merged; where two have a word in a language, the first is followed.
-        missing: Languages that were asked for and have no entry.
+        languages: Canonical codes of the languages with entries, sorted.
+        names: The lexicons that were merged. If two have a word in a language, the first wins.
+        missing: Requested languages without an entry.
     """
 
     entries: Mapping[str, Mapping[str, str]] = field(repr=False)
@@ -54,69 +111,70 @@ class Lexicon:
 
     @cached_property
     def sizes(self) -> Mapping[str, int]:
-        """The number of entries of each language."""
+        """Number of entries per language."""
         counts = Counter(language for targets in self.entries.values() for language in targets)
         return {language: counts[language] for language in self.languages}
 
     @cached_property
     def beginnings(self) -> frozenset[str]:
-        """The first words of entries of several words, in lower case."""
+        """First words of entries of several words, in lower case."""
         spans = ((english, words(english)) for english in self.entries)
         return frozenset(english[: found[0][1]].lower() for english, found in spans if len(found) > 1)
 
     def keys(self, written: str) -> tuple[str, ...]:
-        """Return the entries that English text may stand for, likeliest first.
+        """Return the entries that match English text, the likeliest first.
 
-        As it is written, in lower case, capitalised, and for one word those that it may be a form of.
+        The text is looked up as it is written, in lower case and capitalized. A single word is also looked up by the
+        words that it may be a form of.
 
         >>> Lexicon.of({"de": {"Cancer": "Krebs", "cancer": "Krebs", "lake": "See", "bed": "Bett"}}).keys("Cancer")
         ('Cancer', 'cancer')
         """
         single = written.isalpha() or "'" in written
-        if single and written in self._met:
-            return self._met[written]
+        if single and written in self._known_keys:
+            return self._known_keys[written]
         plain = written.lower()
         forms = (written, plain, plain[:1].upper() + plain[1:], *(stems(plain) if single else ()))
         found = tuple(form for form in dict.fromkeys(forms) if form in self.entries)
         if single:
-            self._met[written] = found
+            self._known_keys[written] = found
         return found
 
     @cached_property
-    def _met(self) -> dict[str, tuple[str, ...]]:
+    def _known_keys(self) -> dict[str, tuple[str, ...]]:
         return {}
 
     @cached_property
     def digest(self) -> str:
-        """A digest of all entries."""
+        """Digest of all entries."""
         return digest(*(f"{word}\t{x}\t{self.entries[word][x]}" for word in sorted(self.entries)
                         for x in sorted(self.entries[word])))  # fmt: skip
 
 
 def find(name: str, data_dir: str | Path | None = None) -> Path | None:
-    """Return the file of a known lexicon, or None where it is not at hand."""
+    """Return the file of a known lexicon, or None if it is not available."""
     return next((place for place in _places(name, data_dir) if place.is_file()), None)
 
 
 def read(names: Sequence[str] = (), languages: Sequence[str] = (), data_dir: str | Path | None = None) -> Lexicon:
     """Read lexicons and merge them.
 
-    Left out are cells that :func:`panglot.augment.cells.cleaned` cannot use, entries of more than three English
-    words, translations that equal the English (a replacement that replaces nothing would count as one; the
-    lexicons after it may not fill the gap), and, where a language has another script, lower-case Latin ones.
+    These are left out: cells that :func:`cleaned` rejects, entries of more than three English words, translations that
+    equal the English, and lower-case Latin translations in a language of another script. If the first lexicon's
+    translation equals the English, the later ones do not fill the gap.
 
     Args:
-        names: Known names, or paths of files that :func:`panglot.augment.entries.opening.entries` reads; the first
-            that has a word in a language is followed. Empty: those of :data:`KNOWN` that are at hand, in that order.
-        languages: Keep these; empty: all.
-        data_dir: The folder that holds the folder ``lexicons``; else ``$PANGLOT_DATA``.
+        names: Known names, or paths of files that :func:`panglot.augment.lexicon_files.entries` reads. The first that
+            has a word in a language wins. Empty means the available ones of :data:`KNOWN`, in that order.
+        languages: Keep only these. Empty means all.
+        data_dir: Folder that holds the folder ``lexicons``; else ``$PANGLOT_DATA``.
 
     Raises:
-        PanglotError: A lexicon is not at hand or broken, or none has an entry in one of the languages.
+        PanglotError: A lexicon is not available or broken, or has no entry in any of the languages.
     """
     chosen = list(names) or [name for name in KNOWN if find(name, data_dir)]
     if not chosen:
-        raise _nowhere("no lexicon is at hand", "gatitos", data_dir)
+        raise _not_found("no lexicon is available", "gatitos", data_dir)
     wanted = {canonical(language) for language in languages}
     merged: dict[str, dict[str, str | None]] = {}
     for name in chosen:
@@ -131,7 +189,7 @@ def read(names: Sequence[str] = (), languages: Sequence[str] = (), data_dir: str
             f"{' and '.join(chosen)} {'has' if len(chosen) == 1 else 'have'} no entry"
             + (f" in {', '.join(missing)}" if missing else ""),
             field="code_switch_languages" if missing else "lexicons",
-            cure="choose other languages or lexicons",
+            hint="choose other languages or lexicons",
         )
     return Lexicon(lexicon.entries, lexicon.languages, tuple(chosen), missing)
 
@@ -139,10 +197,10 @@ def read(names: Sequence[str] = (), languages: Sequence[str] = (), data_dir: str
 def translations(
     name: str, languages: Iterable[str] = (), data_dir: str | Path | None = None
 ) -> dict[str, dict[str, str]]:
-    """Return language → English → translation of one lexicon, as :func:`read` would use it; it may be empty.
+    """Return language → English → translation of one lexicon, as :func:`read` would use it. It may be empty.
 
     Raises:
-        PanglotError: The lexicon is not at hand or broken.
+        PanglotError: The lexicon is not available or broken.
     """
     return _without_same(_cells(path_of(name, data_dir), {canonical(language) for language in languages}))
 
@@ -153,7 +211,7 @@ def _without_same(cells: Mapping[str, Mapping[str, str | None]]) -> dict[str, di
 
 
 def _cells(path: Path, wanted: Collection[str]) -> dict[str, dict[str, str | None]]:
-    """Return language → English → translation, None where it is the English itself."""
+    """Return language → English → translation, None if it equals the English."""
     found: dict[str, dict[str, str | None]] = {}
     usable: dict[str, bool] = {}
     for entry in entries(path, wanted):
@@ -168,7 +226,7 @@ def _cells(path: Path, wanted: Collection[str]) -> dict[str, dict[str, str | Non
 
 
 def _in_script(cells: dict[str, str | None]) -> dict[str, str | None]:
-    """Leave transliterations out of a language that is written in another script than Latin."""
+    """Remove transliterations from a language that is not written in Latin script."""
     latin = {word for word, target in cells.items() if target is not None and is_latin(target)}
     if len(latin) > (1 - _OTHER_SCRIPT) * len(cells):
         return cells
@@ -179,19 +237,19 @@ def path_of(name: str, data_dir: str | Path | None = None) -> Path:
     """Return the file or folder of a lexicon, by its known name or its path.
 
     Raises:
-        PanglotError: It is not there.
+        PanglotError: The lexicon is not there.
     """
     if name in KNOWN:
         path = find(name, data_dir)
         if path is None:
-            raise _nowhere(f"the lexicon {name} is not at hand", name, data_dir)
+            raise _not_found(f"the lexicon {name} was not found", name, data_dir)
         return path
     path = Path(name).expanduser()
     if not path.exists():
         raise PanglotError(
             f"unknown lexicon {name!r}",
             field="lexicons",
-            cure=f"choose among {', '.join(KNOWN)}, or give {opening.KNOWN}",
+            hint=f"choose one of {', '.join(KNOWN)}, or give {KINDS}",
         )
     return path
 
@@ -201,10 +259,10 @@ def _places(name: str, data_dir: str | Path | None) -> list[Path]:
     return [Path(root).expanduser() / _FOLDER / f"{name}.parquet" for root in roots if root]
 
 
-def _nowhere(problem: str, name: str, data_dir: str | Path | None) -> PanglotError:
+def _not_found(problem: str, name: str, data_dir: str | Path | None) -> PanglotError:
     looked = ", ".join(str(place) for place in _places(name, data_dir)) or "no data folder is set"
     return PanglotError(
         f"{problem} (looked for: {looked})",
         field="lexicons",
-        cure=f"put it into DATA/{_FOLDER} and give data_dir, or name a file of your own",
+        hint=f"put it into DATA/{_FOLDER} and set `data_dir`, or name a file of your own",
     )

@@ -1,4 +1,4 @@
-"""English words: where they are in a text, what they may be forms of, how they are cased."""
+"""English words: their place in a text, the words they may be forms of, and their case."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import unicodedata
 from collections.abc import Iterator
 from itertools import pairwise
 
-#: The most words of an entry.
+#: Maximum number of words in an entry.
 LONGEST = 3
 
 _LETTER = r"(?:[^\W\d_]|[\u0300-\u036f])"
-# A run of letters, with apostrophes inside; what touches a digit or an underscore is no word.
+# A run of letters, with apostrophes inside. A run next to a digit or an underscore is part of a code.
 _WORD = re.compile(rf"(?<!\w){_LETTER}+(?:['’]{_LETTER}+)*(?!\w)")
 _SHORTEST_STEM = 3
-# Lower-case i becomes İ there.
+# Languages in which the capital of i is İ.
 _DOTTED = {"az", "crh", "tr"}
 
 
 def words(text: str) -> list[tuple[int, int]]:
-    """Return where each word begins and ends.
+    """Return the start and end of each word.
 
     >>> [text[a:b] for text in ["It's the 3rd well-known B2B_x, isn’t it?"] for a, b in words(text)]
     ["It's", 'the', 'well', 'known', 'isn’t', 'it']
@@ -28,7 +28,7 @@ def words(text: str) -> list[tuple[int, int]]:
 
 
 def key(text: str) -> str:
-    """Return one spelling for the apostrophes and composed letters of words.
+    """Return words with one spelling of apostrophes and composed letters.
 
     >>> key("isn’t")
     "isn't"
@@ -37,7 +37,7 @@ def key(text: str) -> str:
 
 
 def is_entry(english: str) -> bool:
-    """Whether lexicon text is up to three words with one blank or hyphen between two.
+    """Return whether text of a lexicon is up to three words, with one blank or hyphen between two.
 
     >>> [is_entry(text) for text in ("of course", "forty-two", "Ga", "Are you still there?", "as much as possible")]
     [True, True, True, False, False]
@@ -51,12 +51,12 @@ def is_entry(english: str) -> bool:
 
 
 def joined(text: str, first: tuple[int, int], second: tuple[int, int]) -> bool:
-    """Whether neighbouring words can be of one entry: one blank or one hyphen is between them."""
+    """Return whether neighbouring words can be part of one entry: only a blank or a hyphen is between them."""
     return text[first[1] : second[0]] in {" ", "-"}
 
 
 def stems(word: str) -> Iterator[str]:
-    """Yield the words of which a lower-case word may be the genitive, the plural or a verb's form, likeliest first.
+    """Yield the words whose genitive, plural or verb form a lower-case word may be, the likeliest first.
 
     >>> [list(stems(word)) for word in ("city's", "cities", "used", "stopped", "making", "this")]
     [['city'], ['city', 'citie', 'citi'], ['use'], ['stoppe', 'stopp', 'stop'], ['make', 'mak'], ['thi']]
@@ -71,22 +71,22 @@ def stems(word: str) -> Iterator[str]:
         found = (word[:-3] + "y",)
     elif word.endswith(("ed", "ing")):
         root = word[: -2 if word.endswith("ed") else -3]
-        # With the e first: rate before rat for rating, use before us for used.
+        # With the e first, because rating is more often from rate than rat, and used from use than us.
         found = (root + "e", root, *([root[:-1]] if root[-1:] == root[-2:-1] else []))
     yield from (stem for stem in found if len(stem) >= _SHORTEST_STEM)
 
 
 def cased(target: str, source: str, entry: str, language: str) -> str:
-    """Return a translation with the casing of the English text in whose place it stands.
+    """Return a translation with the case of the English text that it replaces.
 
-    A capital at the beginning and capitals throughout are carried over where the script has them; else the
-    translation is as the lexicon has it, German nouns for example, but for a capital that it owes to the entry's.
+    A capital at the beginning and capitals throughout are carried over if the script has them. Otherwise the
+    translation keeps its case, as German nouns do, except for a capital that it took over from the entry.
 
     Args:
         target: The translation.
         source: The English text.
-        entry: The English words as the lexicon has them.
-        language: The translation's language.
+        entry: The English words in the lexicon.
+        language: The language of the translation.
 
     >>> [cased("ja", text, "and", "fi") for text in ("and", "And", "AND")], cased("Ei", "no", "No", "fi")
     (['ja', 'Ja', 'JA'], 'ei')
@@ -105,6 +105,6 @@ def cased(target: str, source: str, entry: str, language: str) -> str:
 
 
 def _capital(letter: str, *, dotted: bool) -> str:
-    # Where the two differ, as in Georgian, capitals are no part of plain writing.
+    # If the two differ, as in Georgian, plain writing has no capitals.
     upper = "İ" if dotted and letter == "i" else letter.upper()
     return upper if upper == letter.title() or dotted else letter

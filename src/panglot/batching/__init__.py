@@ -1,9 +1,8 @@
-"""Rows in, batches out: pure functions, without torch."""
+"""Rows in, batches out: pure functions on arrays, without torch."""
 
 from panglot.batching.batch import Batch
-from panglot.batching.describe import Description, describe
-from panglot.batching.plan import Plan
+from panglot.batching.plan import Description, Plan, describe
 from panglot.batching.policy import Policy
-from panglot.batching.sources import Source, source
+from panglot.batching.table import TrainingTable
 
-__all__ = ["Batch", "Description", "Plan", "Policy", "Source", "describe", "source"]
+__all__ = ["Batch", "Description", "Plan", "Policy", "TrainingTable", "describe"]

@@ -1,4 +1,4 @@
-"""What a step of gradient mixing takes: one batch of every objective, or of a drawn few."""
+"""The batches of a step of gradient mixing: one of every objective, or of a drawn few."""
 
 from __future__ import annotations
 
@@ -10,39 +10,42 @@ from typing import get_args
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot.batching._random import uniforms
 from panglot.batching.batch import Batch
 from panglot.batching.plan import Plan
-from panglot.batching.policy import Batches, Policy
-from panglot.batching.sources import Source
-from panglot.batching.streams import DISTILL, Objective, pair_counts, serving, shares
-from panglot.corpus.collection import Ints
+from panglot.batching.policy import DISTILL, Batches, Objective, Policy, eligible_rows, pair_counts, shares
+from panglot.batching.shuffle import uniforms
+from panglot.batching.table import TrainingTable
+from panglot.data.collection import Ints
 
 FAMILIES = ("language", "pair")
 _BLOCK = 256
 
 
-def objectives(wishes: Sequence[str], sources: Sequence[Source], temperature: float) -> tuple[Objective, ...]:
-    """Return the objectives that ``wishes`` stand for.
+def parse_objectives(
+    specs: Sequence[str], sources: Sequence[TrainingTable], temperature: float
+) -> tuple[Objective, ...]:
+    """Return the objectives that are written as ``specs``.
 
     Args:
-        wishes: ``NAME[:WEIGHT]`` each: a kind of batches, ``distill``, ``language`` (one objective per language,
-            its batches ``mono``) or ``pair`` (one per language pair, a language with itself included). Without a
-            weight, a kind weighs 1, and the members of a family weigh 1 together, in proportion to n^(1/T), n the
-            rows that can serve.
-        sources: What they draw from.
+        specs: ``NAME[:WEIGHT]`` each. The name is a kind of batches, ``distill``, ``language`` (one objective per
+            language, with ``mono`` batches) or ``pair`` (one per language pair, including a language with itself).
+            Without a weight, a kind weighs 1. The members of a family weigh 1 together, in proportion to n^(1/T), where
+            n is the number of eligible rows.
+        sources: The training tables that the objectives draw from.
         temperature: T.
 
     Raises:
-        PanglotError: A wish is unknown or named twice, a weight is not above 0, or no row can serve a family.
+        PanglotError: A name is unknown or is there twice, a weight is not above 0, or a family has no rows.
     """
     found: list[Objective] = []
-    for wish in wishes:
-        name, _, weight = wish.partition(":")
+    for spec in specs:
+        name, _, weight = spec.partition(":")
         known = (*(kind for kind in get_args(Batches) if kind != "hybrid"), "distill", *FAMILIES)
         if name not in known:
-            raise PanglotError(f"{name!r} is unknown", field="objectives", cure=f"choose among {', '.join(known)}")
-        total = _weight(wish, weight)
+            raise PanglotError(
+                f"unknown objective {name!r}", field="objectives", hint=f"choose from {', '.join(known)}"
+            )
+        total = _weight(spec, weight)
         if name in FAMILIES:
             found.extend(_family(name, sources, temperature, total))
         else:
@@ -50,12 +53,12 @@ def objectives(wishes: Sequence[str], sources: Sequence[Source], temperature: fl
             found.append(Objective(name, tuple((kind, 1 / len(kinds)) for kind in kinds), total))
     names = [objective.name for objective in found]
     if twice := {name for name in names if names.count(name) > 1}:
-        raise PanglotError(f"{min(twice)!r} is there twice", field="objectives", cure="name each once")
+        raise PanglotError(f"{min(twice)!r} is named twice", field="objectives", hint="name each objective once")
     if len(found) < 2:
         raise PanglotError(
-            f"there is one objective, {', '.join(names)}: nothing to mix",
+            f"at least two objectives are required for mixing, got {', '.join(names) or 'none'}",
             field="objectives",
-            cure="name two or more, or a set with more languages, or leave mixing at none",
+            hint="name two or more, or a set with more languages, or leave mixing at none",
         )
     return tuple(found)
 
@@ -69,21 +72,23 @@ class Mixture:
     Args:
         sources: The sources, each with its own name.
         policy: Batch size, α, temperatures, seed; its ``batches`` is not used.
-        wishes: As :func:`objectives` takes them.
-        per_step: Objectives a step, drawn without replacement; 0: all.
+        specs: As :func:`parse_objectives` takes them.
+        per_step: Objectives per step, drawn without replacement; 0: all.
 
     Raises:
-        PanglotError: As :func:`objectives`; or ``per_step`` is 1, or more than there are.
+        PanglotError: As :func:`parse_objectives`, or ``per_step`` is 1 or larger than the number of objectives.
     """
 
-    def __init__(self, sources: Sequence[Source], policy: Policy, wishes: Sequence[str], per_step: int = 0) -> None:
+    def __init__(
+        self, sources: Sequence[TrainingTable], policy: Policy, specs: Sequence[str], per_step: int = 0
+    ) -> None:
         self.sources = tuple(sources)
-        self.objectives = objectives(wishes, self.sources, policy.language_temperature)
+        self.objectives = parse_objectives(specs, self.sources, policy.language_temperature)
         if per_step == 1 or per_step > len(self.objectives):
             raise PanglotError(
-                f"{per_step} of {len(self.objectives)} objectives cannot meet in a step",
+                f"must be 0 or between 2 and {len(self.objectives)}, got {per_step}",
                 field="objectives_per_step",
-                cure=f"choose from 2 to {len(self.objectives)}, or 0 for all",
+                hint=f"choose from 2 to {len(self.objectives)}, or 0 for all",
             )
         self._policy = policy
         self._plans: dict[int, Plan] = {}
@@ -115,35 +120,35 @@ class Mixture:
             yield index, int(self._before[block][index] + np.count_nonzero(chosen[:place] == index))
 
     def _plan(self, index: int) -> Plan:
-        # Made when first drawn: a hundred languages have ten thousand pairs.
+        # Made when first drawn, because a hundred languages have ten thousand pairs.
         if index not in self._plans:
             self._plans[index] = Plan(self.sources, self._policy, self.objectives[index])
         return self._plans[index]
 
 
-def _weight(wish: str, written: str) -> float:
+def _weight(spec: str, written: str) -> float:
     try:
         weight = float(written or 1)
     except ValueError:
         weight = math.nan
     if not 0 < weight < math.inf:
-        raise PanglotError(f"the weight of {wish!r} is not above 0", field="objectives", cure="write NAME:WEIGHT")
+        raise PanglotError(f"the weight of {spec!r} must be above 0", field="objectives", hint="write NAME:WEIGHT")
     return weight
 
 
-def _distilled(sources: Sequence[Source]) -> tuple[str, ...]:
-    """Return the kinds of distillation that some source can serve."""
-    found = tuple(kind for kind in DISTILL if any(serving(kind, source) > 1 for source in sources))
+def _distilled(sources: Sequence[TrainingTable]) -> tuple[str, ...]:
+    """Return the kinds of distillation that some table has rows for."""
+    found = tuple(kind for kind in DISTILL if any(eligible_rows(kind, source).sum() > 1 for source in sources))
     if not found:
         raise PanglotError(
-            "no text is there in English and in another language",
+            "distill needs texts in English and in another language, and there are none",
             field="objectives",
-            cure="add a set with English among its languages, or leave distill out",
+            hint="add a set with English among its languages, or leave distill out",
         )
     return found
 
 
-def _family(name: str, sources: Sequence[Source], temperature: float, total: float) -> list[Objective]:
+def _family(name: str, sources: Sequence[TrainingTable], temperature: float, total: float) -> list[Objective]:
     counts: dict[tuple[str, str], int] = {}
     for source in sources:
         pairs = pair_counts(source)
@@ -155,7 +160,7 @@ def _family(name: str, sources: Sequence[Source], temperature: float, total: flo
         raise PanglotError(
             f"no two rows share a {name}",
             field="objectives",
-            cure="add a set with questions and passages in one language, or choose other objectives",
+            hint="add a set with questions and passages in one language, or choose other objectives",
         )
     pairs = sorted(counts)
     weights = shares([counts[pair] for pair in pairs], temperature) * total

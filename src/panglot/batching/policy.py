@@ -1,36 +1,59 @@
-"""What a user decides about batches."""
+"""Which rows meet: the policy of a user, and the streams of batches that follow from it."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
+
 from panglot._errors import PanglotError
+from panglot.batching.batch import Bools
+from panglot.batching.shuffle import Floats
+from panglot.batching.table import TrainingTable
+from panglot.data.collection import Ints
 
 Batches = Literal["english", "mono", "mixed-mono", "cross", "cross-pair", "hybrid", "hybrid-row", "whole-group"]
 CrossKind = Literal["cross", "pair"]
+LanguageSampling = Literal["temperature", "round-robin"]
+ONE_LANGUAGE = ("english", "mono")
+DISTILL = ("distill-questions", "distill-passages")
+_CHUNK = 65536
+
+_HINTS = {
+    "distill-questions": "add a set with questions in English and other languages",
+    "distill-passages": "add a set with passages in English and other languages",
+    "english": "add a set with English questions and passages, or choose other batches",
+    "mono": "add a set whose questions and passages share a language, or choose other batches",
+    "mixed-mono": "add a set whose questions and passages share a language, or choose other batches",
+}
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Which rows meet.
+    """Which rows meet in a batch.
 
     Attributes:
-        batches: ``english`` and ``mono``: question and passage in one language a batch. ``mixed-mono``: in
-            one language a row. ``cross``: in two languages, drawn by row. ``cross-pair``: in two languages,
-            one pair a batch. ``hybrid`` (2408.10536): with probability ``alpha`` a ``mono`` batch, else a
-            cross one. ``hybrid-row``: with probability ``alpha`` a row as in ``mixed-mono``, else as in
-            ``cross``. ``whole-group``: all versions of some groups together.
-        alpha: The share of one-language batches (``hybrid``) or rows (``hybrid-row``), 0 to 1.
+        batches: The kind of batches. ``english`` and ``mono``: all texts of a batch are in one language.
+            ``mixed-mono``: question and passage of a row are in one language. ``cross``: they are in two languages,
+            drawn for each row. ``cross-pair``: they are in two languages, one pair per batch. ``hybrid`` (2408.10536):
+            a ``mono`` batch with probability ``alpha``, otherwise a cross batch. ``hybrid-row``: a row as in
+            ``mixed-mono`` with probability ``alpha``, otherwise as in ``cross``. ``whole-group``: all versions of some
+            groups together.
+        alpha: Share of one-language batches (``hybrid``) or rows (``hybrid-row``), 0 to 1.
         cross_kind: Whether the cross batches of ``hybrid`` are ``cross`` or ``cross-pair`` (``"pair"``).
-        batch_size: Questions in a batch, at most. Batches of one epoch differ by at most one row, so that 33
-            rows make batches of 17 and 16 and not of 32 and 1; for ``whole-group``, questions in a batch on
-            average.
-        source_temperature: Sources are drawn in proportion to n^(1/T), n the number of rows that can serve:
+        batch_size: Largest number of questions per batch. Batches of one epoch differ by at most one row, so 33 rows
+            make batches of 17 and 16, not of 32 and 1. For ``whole-group``, the average number of questions per batch.
+        source_temperature: Sources are drawn in proportion to n^(1/T), where n is the number of eligible rows:
             1 is proportional, infinity is uniform.
-        language_temperature: The same for the language or pair of a batch. 2 draws by the root of the size,
-            as mDenseOn does (2607.27178): rare languages are seen more often, yet not repeated without end.
+        language_temperature: The same for the language or pair of a batch. 2 draws by the square root of the size, as
+            mDenseOn does (2607.27178), so that rare languages are seen more often without endless repetition.
+        language_sampling: How the language (or pair) of a one-language (or ``cross-pair``) batch is chosen:
+            ``temperature`` draws it as ``language_temperature`` says. ``round-robin`` deals all languages in a new
+            random order, then all again, so that a short run meets as many as it has batches. The source of a batch is
+            then drawn among those with the language.
         seed: Seeds every draw.
 
     Raises:
@@ -43,27 +66,31 @@ class Policy:
     batch_size: int = 32
     source_temperature: float = 1.0
     language_temperature: float = 2.0
+    language_sampling: LanguageSampling = "temperature"
     seed: int = 0
 
     def __post_init__(self) -> None:
         for field, value, known in (
             ("batches", self.batches, get_args(Batches)),
             ("cross_kind", self.cross_kind, get_args(CrossKind)),
+            ("language_sampling", self.language_sampling, get_args(LanguageSampling)),
         ):
             if value not in known:
-                raise PanglotError(f"{value!r} is unknown", field=field, cure=f"choose among {', '.join(known)}")
+                raise PanglotError(f"unknown value {value!r}", field=field, hint=f"choose one of {', '.join(known)}")
         if not 0 <= self.alpha <= 1:
-            raise PanglotError(f"{self.alpha} is no probability", field="alpha", cure="choose from 0 to 1")
+            raise PanglotError(f"must be between 0 and 1, got {self.alpha}", field="alpha", hint="choose from 0 to 1")
         if self.batch_size < 2:
             raise PanglotError(
-                f"a batch of {self.batch_size} has no negatives", field="batch_size", cure="choose 2 or more"
+                f"must be at least 2, got {self.batch_size}: a batch of one has no negatives",
+                field="batch_size",
+                hint="choose 2 or more",
             )
         for field, value in (
             ("source_temperature", self.source_temperature),
             ("language_temperature", self.language_temperature),
         ):
             if math.isnan(value) or value <= 0:
-                raise PanglotError(f"{value} is not above 0", field=field, cure="choose 1 (proportional) or more")
+                raise PanglotError(f"must be above 0, got {value}", field=field, hint="choose 1 (proportional) or more")
 
     @property
     def kinds(self) -> tuple[tuple[str, float], ...]:
@@ -79,3 +106,167 @@ class Policy:
         cross = "cross" if self.cross_kind == "cross" else "cross-pair"
         both = (("mono", float(self.alpha)), (cross, 1.0 - self.alpha))
         return tuple((kind, share) for kind, share in both if share > 0)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """An endless sequence of batches of one kind from one source, in one language or pair.
+
+    Attributes:
+        kind: As :attr:`panglot.batching.Batch.kind`.
+        source: Index into the plan's sources.
+        question: Language of the questions, an index into the source's languages; −1 if it varies.
+        passage: Language of the passages, likewise.
+        probability: Probability that a step of this kind is from this stream.
+    """
+
+    kind: str
+    source: int
+    question: int
+    passage: int
+    probability: float
+
+    def name(self, source: TrainingTable) -> str:
+        """Return the name that seeds the stream's permutations. It has languages by code, never by number."""
+        x, y = (source.languages[i] if i >= 0 else "*" for i in (self.question, self.passage))
+        return f"{self.kind} {x} {y}"
+
+    def rows(self, source: TrainingTable) -> Ints:
+        """Return the rows of the source that can serve."""
+        if self.question >= 0:
+            return np.flatnonzero((source.question[:, self.question] >= 0) & (source.passage[:, self.passage] >= 0))
+        return np.flatnonzero(eligible_rows(self.kind, source))
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One of the losses whose gradients meet in a step of gradient mixing.
+
+    Attributes:
+        name: ``mono``, ``cross``, …; of a family, the language (``de``) or the pair (``de-fr``: question, passage).
+        kinds: The kinds of its batches, with their probabilities.
+        weight: Its share in a weighted mean, before division by the sum of all.
+        question: The only language of its questions, or nothing.
+        passage: The only language of its passages, or nothing.
+    """
+
+    name: str
+    kinds: tuple[tuple[str, float], ...]
+    weight: float = 1.0
+    question: str = ""
+    passage: str = ""
+
+
+def streams(
+    sources: Sequence[TrainingTable], policy: Policy, kind: str, objective: Objective | None = None
+) -> tuple[Stream, ...]:
+    """Return the streams of a kind, ordered by source name and languages; of an objective, those in its languages.
+
+    A language, pair or source with fewer than two rows for the kind cannot fill a batch and has no stream.
+
+    Raises:
+        PanglotError: No source has rows for the kind.
+    """
+    found: list[tuple[int, list[tuple[int, int, int]], int]] = []
+    for index in sorted(range(len(sources)), key=lambda i: sources[i].name):
+        counts, total = _count(sources[index], kind)
+        if objective is not None and objective.question:
+            wanted, codes = (objective.question, objective.passage), sources[index].languages
+            counts = [entry for entry in counts if (codes[entry[0]], codes[entry[1]]) == wanted]
+            total = sum(n for *_, n in counts)
+        if counts := [entry for entry in counts if entry[2] > 1]:
+            found.append((index, counts, total))
+    if not found:
+        names = ", ".join(source.name for source in sources)
+        raise PanglotError(
+            f"no two rows of {names} can be used for {kind} batches",
+            field="batches",
+            hint=_HINTS.get(kind, "add a set with one question or passage in several languages, or choose mono"),
+        )
+    of_source = shares([total for _, _, total in found], policy.source_temperature)
+    return tuple(
+        Stream(kind, index, x, y, float(share * inner))
+        for (index, counts, _), share in zip(found, of_source, strict=True)
+        for (x, y, _), inner in zip(counts, shares([n for *_, n in counts], policy.language_temperature), strict=True)
+    )
+
+
+def shares(counts: Sequence[int], temperature: float) -> Floats:
+    """Return probabilities in proportion to n^(1/T).
+
+    >>> import math
+    >>> shares([1, 100], 2).round(3).tolist(), shares([1, 100], math.inf).tolist()
+    ([0.091, 0.909], [0.5, 0.5])
+    """
+    logs = np.log(np.asarray(counts, np.float64)) / temperature
+    weights = np.exp(logs - logs.max())
+    return weights / weights.sum()
+
+
+def is_english(code: str) -> bool:
+    """Whether a BCP 47 code is that of English, of whatever region."""
+    return code.split("-", maxsplit=1)[0] == "en"
+
+
+def english_of(source: TrainingTable) -> int:
+    """Return the number of a source's English, the plainest code if there are several; −1 if there is none."""
+    found = [x for x, code in enumerate(source.languages) if is_english(code)]
+    return min(found, key=lambda x: len(source.languages[x]), default=-1)
+
+
+def pair_counts(source: TrainingTable) -> Ints:
+    """Return how many rows have a question in x and a relevant passage in y, shape ``[languages, languages]``."""
+    size = len(source.languages)
+    counts = np.zeros((size, size), np.int64)
+    for start in range(0, source.rows, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        # Sums of 65,536 ones are exact in float32, whose products are far faster than those of integers.
+        q, p = ((matrix[part] >= 0).astype(np.float32) for matrix in (source.question, source.passage))
+        counts += (q.T @ p).astype(np.int64)
+    if not source.mono:
+        np.fill_diagonal(counts, 0)
+    return counts
+
+
+def _count(source: TrainingTable, kind: str) -> tuple[list[tuple[int, int, int]], int]:
+    """Return (x, y, rows) for each stream of a kind in a source, and how many rows any of them can use."""
+    size = len(source.languages)
+    if kind in {*ONE_LANGUAGE, "cross-pair"}:
+        pairs = pair_counts(source)
+        if kind == "cross-pair":
+            entries = [(x, y, int(pairs[x, y])) for x in range(size) for y in range(size) if x != y]
+        else:
+            chosen = [x for x in range(size) if kind == "mono" or is_english(source.languages[x])]
+            entries = [(x, x, int(pairs[x, x])) for x in chosen]
+        if kind == "english":
+            return entries, max((n for *_, n in entries), default=0)
+    else:
+        entries = []
+    rows = int(eligible_rows(kind, source).sum())
+    return (entries or [(-1, -1, rows)]) if kind not in {*ONE_LANGUAGE, "cross-pair"} else entries, rows
+
+
+def eligible_rows(kind: str, source: TrainingTable) -> Bools:
+    """Mark the rows of a source that batches of a kind can use, shape ``[rows]``.
+
+    ``whole-group`` takes the rows that ``cross`` can use. Groups in one language each would make batches of
+    one-language rows, which is ``mixed-mono``.
+    """
+    found = np.empty(source.rows, bool)
+    for start in range(0, source.rows, _CHUNK):
+        part = slice(start, start + _CHUNK)
+        found[part] = _eligible_piece(kind, source, source.question[part] >= 0, source.passage[part] >= 0)
+    return found
+
+
+def _eligible_piece(kind: str, source: TrainingTable, q: Bools, p: Bools) -> Bools:
+    """Mark the eligible rows of a piece, given which languages its questions and passages are in."""
+    if kind in DISTILL:
+        side, english = (q if kind == DISTILL[0] else p), english_of(source)
+        return side[:, english] & (side.sum(1) > 1) if english >= 0 else np.zeros(len(side), bool)
+    both = (q & p).sum(1)
+    mono = (both > 0) & source.mono
+    if kind in {"mono", "mixed-mono"}:
+        return mono
+    cross = q.sum(1) * p.sum(1) > both
+    return (cross | mono) if kind == "hybrid-row" else cross

@@ -1,9 +1,9 @@
 """The same batches for users of sentence-transformers' trainer.
 
-A planned data set holds the pairs of a plan's first steps in their order, and :class:`PlannedBatches`, given
-to the training arguments as ``batch_sampler``, hands them out step by step. Several processes share the batch
-of a step, where the trainer's own samplers give each of them another batch: with ``gather_across_devices`` in
-the loss, the batch over all processes is the plan's.
+:func:`make_batch_sampler` returns a data set with the pairs of a plan's first steps in order, and a
+:class:`PlannedBatches` for the training arguments' ``batch_sampler``, which yields them step by step. Several processes
+share the batch of a step, whereas the trainer's own samplers give each process another batch. With
+``gather_across_devices`` in the loss, the batch over all processes is the plan's.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import pyarrow as pa
 from panglot._errors import PanglotError
 from panglot.batching.plan import Plan
 from panglot.batching.policy import Policy
-from panglot.batching.sources import source
-from panglot.corpus.collection import Collection, Ints
+from panglot.batching.table import TrainingTable
+from panglot.data.collection import Collection, Ints
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -27,40 +27,40 @@ if TYPE_CHECKING:
 _COLUMNS = ("question", "passage")
 
 
-def planned(collections: Sequence[Collection], policy: Policy, steps: int) -> tuple[Dataset, PlannedBatches]:
-    """Return what ``SentenceTransformerTrainer`` needs to follow a plan: data set and ``batch_sampler``.
+def make_batch_sampler(collections: Sequence[Collection], policy: Policy, steps: int) -> tuple[Dataset, PlannedBatches]:
+    """Return the data set and the ``batch_sampler`` with which ``SentenceTransformerTrainer`` follows a plan.
 
-    Train for one epoch (``num_train_epochs=1``): it holds all steps, over as many epochs of the collections
-    as they take. ``per_device_train_batch_size`` has no effect; the policy's ``batch_size`` is that of all
-    processes together. A resumed training goes on with the step at which it stopped.
+    Train for one epoch (``num_train_epochs=1``). It has all steps, over as many epochs of the collections as they take.
+    ``per_device_train_batch_size`` has no effect, because the policy's ``batch_size`` is that of all processes
+    together. A resumed training continues with the step at which it stopped.
 
     Args:
-        collections: What to train on, each with its own name.
-        policy: Which rows meet; all but ``whole-group``, where a question has several passages.
-        steps: The number of batches to plan; 16 bytes are kept per pair, and texts are looked up when needed.
+        collections: Training sets, each with its own name.
+        policy: Which rows meet. ``whole-group`` is refused, because there a question has several passages.
+        steps: Number of batches to plan. They take 16 bytes per pair; texts are looked up when they are needed.
 
     Returns:
         A data set with the columns ``question`` and ``passage``, and the batch sampler.
 
     Raises:
-        PanglotError: As :func:`panglot.batching.source` and :class:`panglot.batching.Plan`; or the policy is
-            ``whole-group``; or the package ``datasets`` is missing.
+        PanglotError: As :meth:`panglot.batching.TrainingTable.from_collection` and :class:`panglot.batching.Plan`, or
+            the policy is ``whole-group``, or the package ``datasets`` is missing.
     """
     if policy.batches == "whole-group":
         raise PanglotError(
-            "sentence-transformers' ranking losses take one passage a question",
+            "sentence-transformers' ranking losses take one passage per question, and whole-group has several",
             field="batches",
-            cure="choose other batches, or train with panglot.train",
+            hint="choose other batches, or train with panglot.train",
         )
     if steps < 1:
-        raise PanglotError(f"{steps} steps train nothing", field="steps", cure="choose 1 or more")
+        raise PanglotError(f"must be at least 1, got {steps}", field="steps", hint="choose 1 or more")
     try:
         from datasets import Dataset
     except ImportError as error:
         raise PanglotError(
-            "sentence-transformers' trainer needs the package datasets", cure='pip install "panglot[hub]"'
+            "sentence-transformers' trainer needs the package datasets", hint='pip install "panglot[hub]"'
         ) from error
-    plan = Plan([source(collection) for collection in collections], policy)
+    plan = Plan([TrainingTable.from_collection(collection) for collection in collections], policy)
     offsets = [
         np.cumsum([0, *(table.num_rows for table in side)])
         for side in zip(*((c.questions, c.passages) for c in collections), strict=True)
@@ -80,7 +80,7 @@ def planned(collections: Sequence[Collection], policy: Policy, steps: int) -> tu
 class PlannedBatches:
     """The ``batch_sampler`` of the training arguments: makes the sampler of a planned data set.
 
-    Other data sets of the trainer, for evaluation, get sentence-transformers' default sampler.
+    Other data sets of the trainer, as for evaluation, get sentence-transformers' default sampler.
 
     Attributes:
         ends: For each step, the row of the planned data set at which its batch ends, shape ``[steps]``.
@@ -101,9 +101,9 @@ class PlannedBatches:
         if tuple(dataset.column_names[:2]) == _COLUMNS and dataset.features["question"].dtype == "int64":
             if len(dataset) != self.ends[-1]:
                 raise PanglotError(
-                    f"the planned data set has {int(self.ends[-1]):,} pairs, this one {len(dataset):,}",
+                    f"the planned data set has {int(self.ends[-1]):,} pairs, got one with {len(dataset):,}",
                     field="train_dataset",
-                    cure="give the trainer the data set as `planned` returned it",
+                    hint="give the trainer the data set as `make_batch_sampler` returned it",
                 )
             return StepSampler(self.ends)
         from sentence_transformers.base.sampler import DefaultBatchSampler
@@ -117,13 +117,12 @@ class PlannedBatches:
 class StepSampler:
     """A batch sampler that yields a plan's steps in order.
 
-    With W processes it yields W parts of each step in turn, and ``accelerate`` gives every W-th to each of
-    them. The parts are of equal size, as the trainer's gathering of embeddings needs: up to W − 1 pairs of a
-    step are left out.
+    With W processes it yields W parts of each step in turn, and ``accelerate`` gives every W-th part to each process.
+    The trainer gathers embeddings only of parts of equal size, so up to W − 1 pairs of a step are left out.
     """
 
     ends: Ints
-    # Batches differ in size, and accelerate drops those that are unlike a stated one.
+    # Batches differ in size, and accelerate drops those that differ from a stated size.
     batch_size: None = None
     drop_last: bool = False
 
@@ -136,9 +135,9 @@ class StepSampler:
         smallest = int((self.ends - starts).min())
         if smallest < world:
             raise PanglotError(
-                f"a batch of {smallest} pairs does not reach for {world} processes",
+                f"a batch of {smallest} pairs is too small for {world} processes",
                 field="batch_size",
-                cure="choose a larger batch_size or fewer processes",
+                hint="choose a larger batch_size or fewer processes",
             )
         for start, end in zip(starts.tolist(), self.ends.tolist(), strict=True):
             part = (end - start) // world
@@ -149,9 +148,9 @@ class StepSampler:
         """Refuse a second epoch, which would repeat the plan's batches; the trainer calls this."""
         if epoch > 0:
             raise PanglotError(
-                "a plan already goes over the data as often as its steps take",
+                "a plan already repeats the data as often as its steps require, so it has one epoch",
                 field="num_train_epochs",
-                cure="set num_train_epochs=1 and plan more steps",
+                hint="set num_train_epochs=1 and plan more steps",
             )
 
 

@@ -14,9 +14,9 @@ from panglot._errors import PanglotError
 from panglot.batching.batch import Batch
 from panglot.batching.plan import Plan
 from panglot.batching.policy import Policy
-from panglot.batching.sources import source
-from panglot.corpus._maps import take
-from panglot.corpus.collection import Collection
+from panglot.batching.table import TrainingTable
+from panglot.data.arrow import take
+from panglot.data.collection import Collection
 
 
 class Step(NamedTuple):
@@ -28,37 +28,37 @@ class Step(NamedTuple):
 
 
 class Steps(Sequence[Step]):
-    """The first steps of a plan, each with its texts, read when it is asked for.
+    """The first steps of a plan, each with its texts, which are read when the step is asked for.
 
-    ``steps[k]`` depends on nothing but the settings and k. So any division of the numbers divides the work, and no row
-    comes twice: ``torch.utils.data.DataLoader(steps, batch_size=None, num_workers=4)`` returns all steps in order, each
-    made by one of four processes, and ``steps[rank::world]`` are a process's own. A worker gets the folders of
+    ``steps[k]`` depends only on the settings and k. So the numbers can be divided among workers in any way, and no row
+    comes twice. ``torch.utils.data.DataLoader(steps, batch_size=None, num_workers=4)`` returns all steps in order, each
+    made by one of four processes. ``steps[rank::world]`` are the steps of one process. A worker gets the folders of
     memory-mapped collections, not their texts.
 
     Args:
-        collections: What to train on, each with its own name.
+        collections: Training sets, each with its own name.
         policy: Which rows meet.
-        steps: How many steps there are.
-        rank: Which process this is.
-        world: How many processes share each batch: each gets its shard.
+        steps: Number of steps.
+        rank: Number of this process.
+        world: Number of processes that share each batch; each gets its shard.
 
     Raises:
-        PanglotError: As :func:`panglot.batching.source` and :class:`panglot.batching.Plan`, when the first step is
-            made; or ``rank`` is not one of ``world`` processes.
+        PanglotError: ``rank`` is not below ``world``; or, when the first step is made, as
+            :meth:`panglot.batching.TrainingTable.from_collection` and :class:`panglot.batching.Plan`.
     """
 
     def __init__(
         self, collections: Sequence[Collection], policy: Policy, steps: int, *, rank: int = 0, world: int = 1
     ) -> None:
         if not 0 <= rank < world:
-            raise PanglotError(f"no process {rank} of {world}", field="rank", cure="count from 0 to world - 1")
+            raise PanglotError(f"must be between 0 and {world - 1}, got {rank}", field="rank", hint="count from 0")
         self._collections, self._policy, self._shard = tuple(collections), policy, (rank, world)
         self._numbers = range(steps)
 
     @cached_property
     def plan(self) -> Plan:
-        """The plan, made when it is first needed, in each process anew."""
-        return Plan([source(collection) for collection in self._collections], self._policy)
+        """The plan. Each process makes it when it first needs it."""
+        return Plan([TrainingTable.from_collection(collection) for collection in self._collections], self._policy)
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -73,15 +73,15 @@ class Steps(Sequence[Step]):
             return part
         batch = self.plan(self._numbers[index]).shard(*self._shard)
         collection = self._collections[batch.source]
-        asked, said = collection.questions, collection.passages
+        questions, passages = collection.questions, collection.passages
         if batch.kind == "distill-questions":
-            said = asked
+            passages = questions
         elif batch.kind == "distill-passages":
-            asked = said
-        return Step(batch, _texts(asked["text"], batch.questions), _texts(said["text"], batch.passages))
+            questions = passages
+        return Step(batch, _texts(questions["text"], batch.questions), _texts(passages["text"], batch.passages))
 
     def __getstate__(self) -> dict[str, Any]:
-        # A plan holds permutations of all rows, and is made again faster than sent.
+        # A plan holds permutations of all rows. Making it again is faster than sending it.
         return {name: value for name, value in self.__dict__.items() if name != "plan"}
 
 

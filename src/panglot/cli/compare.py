@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from panglot.cli._measuring import command_line, deliver, measuring_options, split, tell
+from panglot.cli.options import command_line, deliver, measuring_options, split, tell
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,6 +45,6 @@ def compare_command(
         list(models), test=list(tests), data_dir=data_dir, candidates=candidates, context=context,
         languages=split(languages), measures=split(measures) or DEFAULT, draws=draws,
         permutations=permutations, seed=seed, trust_remote_code=trust_remote_code,
-        command=command_line(), tell=tell(to_json),
+        command=command_line(), progress=tell(to_json),
     )  # fmt: skip
-    deliver(found.figures, to_json, report, models=models, compared=True)
+    deliver(found.figures, to_json, report, models)

@@ -1,4 +1,4 @@
-"""``panglot debias``: a remedy for language bias, without training."""
+"""``panglot debias``: reduce a model's language bias without training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from panglot.cli._measuring import split, tell
+from panglot.cli.options import deliver_json, split, tell
 
 
 @click.command("debias")
@@ -16,23 +16,23 @@ from panglot.cli._measuring import split, tell
     multiple=True,
     required=True,
     metavar="SET",
-    help="Text to fit on, NAME[:PART][@CANDIDATES] or a path; repeat for more.",
+    help="Data set to fit on, as NAME[:PART][@CANDIDATES] or a path. Repeat the option for more.",
 )
 @click.option(
     "--method",
     type=click.Choice(["center", "shift", "lir", "lsar"]),
     default="center",
     show_default=True,
-    help="What to take out of the vectors.",
+    help="Method of debiasing.",
 )
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="The folder to write.")
-@click.option("--rank", type=int, help="Directions to remove, for lir (1) and lsar (one fewer than languages).")
-@click.option("--languages", metavar="CODES", help="Fit on these only, such as en,de,zh.")
-@click.option("--texts", type=int, default=200, show_default=True, help="Of each side and language, at most.")
-@click.option("--pivot", metavar="CODE", help="For shift, the language that stays in place; English by default.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Draws the texts.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA.")
-@click.option("--json", "to_json", metavar="PATH", help="Write what was fitted as JSON; - is standard output.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--rank", type=int, help="Number of directions to remove, for lir (1) and lsar (languages less one).")
+@click.option("--languages", metavar="CODES", help="Languages to fit on, such as en,de,zh. All by default.")
+@click.option("--texts", type=int, default=200, show_default=True, help="Most texts per side and language.")
+@click.option("--pivot", metavar="CODE", help="Language whose vectors shift does not change. English by default.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the sample of texts.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the data sets. $PANGLOT_DATA by default.")
+@click.option("--json", "to_json", metavar="PATH", help="File for the settings and figures as JSON. - prints them.")
 def debias_command(
     model: str,
     on: tuple[str, ...],
@@ -46,31 +46,28 @@ def debias_command(
     data_dir: Path | None,
     to_json: str | None,
 ) -> None:
-    """Make MODEL's vectors alike over languages without training it, and write both as a folder.
+    """Make MODEL's vectors similar across languages without training, and write both as a folder.
 
-    center subtracts the mean of a text's language; shift does so for passages only, measured on translations;
-    lir removes the leading directions of each language; lsar removes those in which languages differ.
+    center subtracts the mean of a text's language. shift subtracts a mean that is measured on translations, from
+    passages only. lir removes the leading directions of each language. lsar removes those in which languages differ.
     """
     import json
     from typing import Any, cast
 
-    from panglot._files import write_json
-    from panglot.remedies.debias import debias
-    from panglot.remedies.saved import HEAD
+    from panglot.debiasing.debias import debias
+    from panglot.debiasing.transform import HEAD
 
     folder = debias(
         model, list(on), cast("Any", method), output, rank=rank, languages=split(languages), texts=texts,
-        pivot=pivot, seed=seed, data_dir=data_dir, tell=tell(to_json),
+        pivot=pivot, seed=seed, data_dir=data_dir, progress=tell(to_json),
     )  # fmt: skip
-    found: dict[str, Any] = {"folder": str(folder), **json.loads((folder / HEAD).read_text("utf-8"))}
-    if to_json == "-":
-        click.echo(json.dumps(found, ensure_ascii=False, indent=2))
-        return
+    head: dict[str, Any] = {"folder": str(folder), **json.loads((folder / HEAD).read_text("utf-8"))}
     if to_json:
-        write_json(to_json, found)
-    distance = found["distance_between_languages"]
+        deliver_json(head, to_json)
+    if to_json == "-":
+        return
+    distance = head["distance_between_languages"]
     for side, before in distance["before"].items():
-        click.echo(
-            f"mean distance between languages, {side}s: {before:.3f} before, {distance['after'][side]:.3f} after"
-        )
-    click.echo(f"{folder} is written. Next: panglot compare {model} {folder} --test DATASET")
+        after = distance["after"][side]
+        click.echo(f"mean distance between languages, {side}s: {before:.3f} before, {after:.3f} after")
+    click.echo(f"wrote {folder}. Next: panglot compare {model} {folder} --test DATASET")

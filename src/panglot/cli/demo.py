@@ -27,8 +27,7 @@ def demo(output: Path, pairs: int, seed: int) -> None:
 
     from panglot._files import write_json
     from panglot.evaluation.compare import compare
-    from panglot.report.html import write_html
-    from panglot.report.table import print_comparison
+    from panglot.report import print_report, write_html
     from panglot.training.train import train
 
     begin = time.perf_counter()
@@ -45,7 +44,7 @@ def demo(output: Path, pairs: int, seed: int) -> None:
     )
     console.print("2. Measuring both models on starter:test, in three settings …")
     found = compare(["bundled", str(trained)], test=["starter:test"], seed=seed)
-    print_comparison(found.figures, console)
+    print_report(found.figures, console)
     write_json(output / "scores.json", found.figures)
     write_html(output / "report.html", found.figures)
     console.print(

@@ -1,8 +1,7 @@
-"""``panglot doctor``: what panglot finds on this machine."""
+"""``panglot doctor``: show what panglot finds on this machine."""
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,25 +10,27 @@ import click
 
 from panglot._environment import machine, versions
 from panglot._errors import PanglotError
-from panglot._files import cache_folder, write_json
+from panglot._files import cache_folder
+from panglot.cli.options import deliver_json
 
 
 @click.command("doctor")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA.")
-@click.option("--json", "to", metavar="PATH", help="Write the findings as JSON; - is standard output.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the data sets. $PANGLOT_DATA by default.")
+@click.option("--json", "to", metavar="PATH", help="File for the findings as JSON. - prints them.")
 def doctor(data_dir: Path | None, to: str | None) -> None:
-    """Tell versions, devices, data sets found, cache sizes, and where the bundled model lies."""
+    """Show versions, devices, data sets, cache sizes and the folder of the bundled model."""
     found = examine(data_dir)
-    if to and to != "-":
-        write_json(to, found)
-    click.echo(json.dumps(found, ensure_ascii=False, indent=2) if to == "-" else _told(found))
+    if to:
+        deliver_json(found, to)
+    if to != "-":
+        click.echo(_as_text(found))
 
 
 def examine(data_dir: Path | None = None) -> dict[str, Any]:
     """Return what ``panglot doctor --json`` writes.
 
-    ``bundled_path`` is the bundled model's folder, made if need be; null, with the reason in
-    ``bundled_problem``, where it cannot be made. Sizes are bytes.
+    ``bundled_path`` is the bundled model's folder, which is made if needed. It is null, with the reason in
+    ``bundled_problem``, if it cannot be made. Sizes are in bytes.
     """
     bundled, problem = _bundled()
     return {
@@ -46,7 +47,7 @@ def examine(data_dir: Path | None = None) -> dict[str, Any]:
 
 
 def cache_sizes(folder: Path | None = None) -> dict[str, int]:
-    """Return the bytes in each folder of the cache.
+    """Return the size of each folder of the cache in bytes.
 
     >>> cache_sizes(Path("/no/such/folder"))
     {}
@@ -57,7 +58,7 @@ def cache_sizes(folder: Path | None = None) -> dict[str, int]:
 
 
 def _size(path: Path) -> int:
-    # Another process may take a file away in the meantime.
+    # Another process may delete a file in the meantime.
     try:
         return path.stat().st_size if path.is_file() else 0
     except OSError:
@@ -65,7 +66,7 @@ def _size(path: Path) -> int:
 
 
 def _torch() -> dict[str, Any]:
-    """Return devices, threads and whether bfloat16 pays, without which training and encoding are slow."""
+    """Return devices, threads and whether bfloat16 is fast, on which the speed of training and encoding depends."""
     try:
         import torch
 
@@ -87,16 +88,12 @@ def _torch() -> dict[str, Any]:
 
 
 def _data(data_dir: Path | None) -> dict[str, str | None]:
-    from panglot.corpus import registry
+    from panglot.datasets import registry
 
     return {
-        name: "comes with panglot" if not card.folder else _text(registry.find(card, data_dir))
+        name: str(registry.find(card, data_dir) or "") or None if card.folder else "comes with panglot"
         for name, card in registry.CARDS.items()
     }
-
-
-def _text(path: Path | None) -> str | None:
-    return str(path) if path else None
 
 
 def _bundled() -> tuple[str | None, str | None]:
@@ -108,20 +105,20 @@ def _bundled() -> tuple[str | None, str | None]:
         return None, str(error)
 
 
-def _told(found: dict[str, Any]) -> str:
+def _as_text(found: dict[str, Any]) -> str:
     machine_, cache = found["machine"], found["cache_bytes"]
     device = found["device"] or f"torch cannot be used: {found['torch_problem']}"
     bf16 = "bfloat16 is fast here" if found["bf16"] else "float32, as bfloat16 is not fast here"
-    at_hand = [f"{name:<18} {place or '–'}" for name, place in found["data"].items()]
+    data = [f"{name:<18} {place or '–'}" for name, place in found["data"].items()]
     sizes = [f"{name:<18} {size / 1e6:,.1f} MB" for name, size in cache.items()] or ["empty"]
     sections = {
         "versions": [f"{name:<22} {version}" for name, version in found["versions"].items()],
         "machine": [
             f"{machine_['cores']} cores, {machine_['processor']}",
-            f"devices: {', '.join(found['devices'])}; used: {device}, {found['threads']} threads",
+            f"devices: {', '.join(found['devices'])}. Used: {device}, {found['threads']} threads",
             bf16,
         ],
-        f"data sets (folder: {found['data_dir'] or 'none given; say --data-dir or PANGLOT_DATA'})": at_hand,
+        f"data sets (folder: {found['data_dir'] or 'none, set --data-dir or PANGLOT_DATA'})": data,
         f"cache ({found['cache']})": sizes,
         "bundled model": [found["bundled_path"] or f"not usable: {found['bundled_problem']}"],
     }

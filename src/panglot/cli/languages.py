@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli._measuring import command_line, deliver_json, tell
+from panglot.cli.options import command_line, deliver_json, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from panglot.encoders.tokenizers import Counter, Price
+    from panglot.translation.engines import Engine
+
+#: Sentences of a language that its script is recognized by.
+_SAMPLE = 200
 
 
 @click.command("languages")
 @click.argument("codes", nargs=-1, metavar="[CODE]...")
-@click.option("--model", default="bundled", show_default=True, help="Whose tokenizer is measured.")
-@click.option("--markdown", type=click.Path(path_type=Path), help="Write the page of languages.")
+@click.option("--model", default="bundled", show_default=True, help="Model whose tokenizer is measured.")
+@click.option("--markdown", type=click.Path(path_type=Path), help="Write the page of languages to this file.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA.")
 @click.option("--json", "to_json", metavar="PATH", help="Write the figures as JSON; - is standard output.")
 def languages_command(
     codes: tuple[str, ...], model: str, markdown: Path | None, data_dir: Path | None, to_json: str | None
 ) -> None:
-    """Tell what panglot has for each CODE, or for all languages of all known data sets.
+    """Show what panglot has for each CODE, or for all languages of all known data sets.
 
-    Name, script, direction and family; the data sets that hold it; tokens of the model's tokenizer against English,
-    tokens a word and unknown letters, on parallel text at hand; lexicons; translation routes at hand.
+    The table has the name, script, direction and family, the data sets with the language, and the entries of lexicons
+    and the translation routes that are available. It also compares the tokens of the model's tokenizer with those of
+    the same text in English, and counts letters that the tokenizer does not know.
     """
     import datetime as dt
 
     from panglot._environment import machine
     from panglot._errors import PanglotError
     from panglot._files import write_text
-    from panglot.augment.translation.opening import open_engines
-    from panglot.study.profiles import profiles
+    from panglot.translation.engines import open_engines
 
     try:
         engines = open_engines(["auto"])
@@ -41,20 +50,107 @@ def languages_command(
         "command": command_line(),
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "machine": f"{facts['cores']} cores, {facts['processor']}",
-        **profiles(codes, model=model, data_dir=data_dir, engines=engines, tell=tell(to_json)),
+        **profiles(codes, model=model, data_dir=data_dir, engines=engines, progress=tell(to_json)),
     }
     if to_json:
         deliver_json(found, to_json)
     if markdown is not None:
-        from panglot.report.profiles import to_markdown
-
         write_text(markdown, to_markdown(found))
     if to_json != "-":
         _print(found)
 
 
-def _print(found: dict[str, Any]) -> None:
-    from panglot.cli._tables import print_table
+def profiles(
+    codes: Sequence[str] = (),
+    *,
+    model: str = "bundled",
+    data_dir: str | Path | None = None,
+    engines: Sequence[Engine] = (),
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Return what ``panglot languages --json`` writes.
+
+    ``languages`` has a dictionary per code: the attributes of :class:`panglot.datasets.languages.LanguageFacts`, then
+    ``tokens``, ``lexicons`` and ``routes``. ``tokens`` holds the set it was measured on (``on``) and the attributes of
+    :class:`panglot.encoders.tokenizers.Price`, or is null if no parallel text is available. ``lexicons`` counts usable
+    entries by lexicon. ``routes`` holds the route from English ``into`` the language and ``out`` of it, or null.
+
+    Args:
+        codes: Languages in any style. Empty means those of all known data sets and of the available lexicons.
+        model: Model whose tokenizer is measured, as :func:`panglot.encoders.tokenizers.open_counter` takes it.
+        data_dir: Folder that holds the folders of the known sets; else ``$PANGLOT_DATA``.
+        engines: Available translation engines.
+        progress: Called with lines about the progress.
+
+    Raises:
+        PanglotError: A language is unknown, or a data set or the model is broken.
+    """
+    import dataclasses
+    from itertools import islice
+
+    from panglot.augment import lexicons
+    from panglot.data.language import canonical
+    from panglot.datasets import registry
+    from panglot.datasets.card import CARDS
+    from panglot.datasets.languages import facts, known_languages
+    from panglot.datasets.translations import SETS
+    from panglot.encoders.tokenizers import open_counter
+
+    wanted = {canonical(code) for code in codes}
+    counter = open_counter(model)
+    available = [name for name in lexicons.KNOWN if lexicons.find(name, data_dir)]
+    entries: dict[str, dict[str, dict[str, str]]] = {}
+    for name in available:
+        progress(f"reading the lexicon {name}")
+        entries[name] = lexicons.translations(name, wanted, data_dir)
+    prices = _prices(wanted, counter, data_dir, progress)
+    found: list[dict[str, Any]] = []
+    for code in sorted(wanted or {*known_languages(), *(code for words in entries.values() for code in words)}):
+        words = {name: len(entries[name][code]) for name in available if code in entries[name]}
+        cells = [cell for name in words for cell in islice(entries[name][code].values(), _SAMPLE)]
+        on, price, sample = prices.get(code, ("", None, cells))
+        found.append({
+            **dataclasses.asdict(facts(code, sample)),
+            "tokens": {"on": on, **dataclasses.asdict(price)} if price else None,
+            "lexicons": words,
+            "routes": _routes(engines, code),
+        })  # fmt: skip
+    return {
+        "model": model,
+        "measured_on": [name for name in SETS if registry.find(CARDS[name], data_dir)],
+        "lexicons": available,
+        "engines": [engine.name for engine in engines],
+        "languages": found,
+    }
+
+
+def _prices(
+    wanted: set[str], counter: Counter, data_dir: str | Path | None, progress: Callable[[str], None]
+) -> dict[str, tuple[str, Price | None, list[str]]]:
+    """Return the set, the price and some sentences of each language, by the first set that has it."""
+    from panglot.datasets.translations import SETS, parallel_texts
+
+    found: dict[str, tuple[str, Price | None, list[str]]] = {}
+    for name in SETS:
+        for code, sentences in parallel_texts(name, data_dir):
+            if code not in found and sentences and (not wanted or code in wanted):
+                progress(f"{name}: {code}, {len(sentences):,} sentences")
+                found[code] = (name, counter.price(sentences), [text for text, _ in sentences[:_SAMPLE]])
+    return found
+
+
+def _routes(engines: Sequence[Engine], code: str) -> dict[str, str | None]:
+    from panglot.translation.routes import find_route
+
+    ways = (("into", "en", code), ("out", code, "en"))
+    return {
+        name: str(route) if source != target and (route := find_route(engines, source, target)) else None
+        for name, source, target in ways
+    }
+
+
+def _print(found: Mapping[str, Any]) -> None:
+    from panglot.cli.options import print_table
 
     rows: list[tuple[str, ...]] = []
     for each in found["languages"]:
@@ -65,6 +161,91 @@ def _print(found: dict[str, Any]) -> None:
         sets = f"{len(each['trains'])} + {len(each['tests'])}"
         names = (each["code"], each["name"], each["script"], each["direction"], (each["family"] or [""])[0])
         rows.append((*names, sets, *priced, f"{entries:,}" if entries else "", ways))
-    head = ("code", "language", "script", "dir", "family", "train + test sets", "tokens", "unknown", "words", "routes")
+    head = ("code", "language", "script", "dir", "family", "sets", "tokens", "unknown", "words", "routes")
     print_table(head, rows, right=(5, 6, 7, 8))
-    click.echo("tokens: by those of the same text in English; words: entries of all lexicons; routes: with English")
+    click.echo(
+        "sets: to train on + to test on. tokens: relative to the same text in English.\n"
+        "words: entries of all lexicons. routes: from and into English."
+    )
+
+
+_HEADS = (
+    ("code", "language", "own name", "script", "direction", "family"),
+    ("code", "to train on", "to test on", "tokens", "a word", "unknown", "lexicons", "routes"),
+)
+_SIGNS = {"ntrex-128": "¹", "sib-200": "²", "tatoeba-112": "³"}
+
+
+def to_markdown(figures: Mapping[str, Any]) -> str:
+    """Return the page of languages.
+
+    Args:
+        figures: What :func:`profiles` returns, with ``command``, ``date`` and ``machine``.
+    """
+    languages: list[Mapping[str, Any]] = figures["languages"]
+    bases = {each["code"].split("-", 1)[0] for each in languages}
+    written = (
+        f"Written by `{figures['command']}` on {figures['date']} ({figures['machine']}). Run it again instead of "
+        "editing this page."
+    )
+    counted = (
+        f"{len(languages)} codes of {len(bases)} languages: those of all data sets that panglot knows, and of the "
+        f"available lexicons ({_listed(figures['lexicons'])}). {_legend(figures)}"
+    )
+    return "\n".join([
+        "# Languages", "",
+        written, "",
+        counted, "",
+        "## Names, scripts and families", "",
+        _table(_HEADS[0], map(_names, languages)), "",
+        "## Data, tokens, lexicons and translation", "",
+        _table(_HEADS[1], map(_measures, languages)), "",
+    ])  # fmt: skip
+
+
+def _legend(figures: Mapping[str, Any]) -> str:
+    return (
+        "Names and likely scripts come from CLDR. If the available text of a language is in another script, that "
+        "script is shown. Families are groups of ISO 639-5, the widest first, as CLDR fills them. Some groups are for "
+        "convenience and not by descent (Altaic, Caucasian, South American Indian), and creoles are with the language "
+        "of their words. A – means that ISO 639-5 has the language in no group, as with Korean, Aymara and Mapuche."
+        "\n\n"
+        f"`tokens`: tokens of `{figures['model']}` divided by those of the same sentences in English (the premium of "
+        "Petrov et al., arXiv 2305.15425; 1.00 is parity), on the first set of "
+        f"{_listed(figures['measured_on'])} that has the language, all parts. The digit after the figure says which "
+        "set. `a word`: tokens per word, in scripts with blanks between words. `unknown`: share of the letters that "
+        "the tokenizer does not know. If it is high, the premium is too small, because a run of unknown letters is one "
+        "token. `lexicons`: usable English entries. `routes`: from English and into English with the available engines "
+        f"({_listed(figures['engines'])}). Other engines reach more (`--engine` of `panglot translate`)."
+    )
+
+
+def _names(each: Mapping[str, Any]) -> list[str]:
+    script = f"{each['script_name']} ({each['script']})" if each["script"] else ""
+    return [each["code"], each["name"], each["own_name"], script, each["direction"], " › ".join(each["family"])]
+
+
+def _measures(each: Mapping[str, Any]) -> list[str]:
+    tokens = each["tokens"]
+    cells = ["", "", ""]
+    if tokens:
+        cells = [
+            f"{tokens['premium']:.2f} {_SIGNS[tokens['on']]}",
+            f"{tokens['per_word']:.2f}" if tokens["per_word"] else "",
+            f"{tokens['unknown']:.1%}" if tokens["unknown"] >= 0.0005 else "0",
+        ]
+    entries = ", ".join(f"{name} {number:,}" for name, number in each["lexicons"].items())
+    routes = "; ".join(route for route in each["routes"].values() if route)
+    return [each["code"], " ".join(each["trains"]), " ".join(each["tests"]), *cells, entries, routes]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    from panglot.report.markdown import table_to_markdown
+    from panglot.report.tables import simple_table
+
+    filled = [[cell or "–" for cell in row] for row in rows]
+    return table_to_markdown(simple_table(head, filled, left=range(len(head)), code=True))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,4 +1,4 @@
-"""The command line's entrance: finds the command, and turns errors into one clear line."""
+"""Find the command on the command line, and turn errors into one clear line."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import click
 from panglot import __version__
 from panglot._errors import PanglotError
 
-#: Where each command lives, and its line in the help: commands are imported when they are called.
+#: The function of each command in its module, and its line in the help. Commands are imported when they are called.
 _COMMANDS = {
-    "evaluate": ("evaluate_command", "Measure a model in three settings, with language bias."),
-    "index": ("index_command", "Encode documents into an index to search in."),
-    "search": ("search_command", "Ask an index a question in any language."),
+    "evaluate": ("evaluate_command", "Measure a model in three settings, with its language bias."),
+    "index": ("index_command", "Encode documents into a search index."),
+    "search": ("search_command", "Search an index with a query in any language."),
     "train": ("train", "Train a model with hybrid or other batches."),
     "mine": ("mine", "Find hard negatives for a training set."),
     "debias": ("debias_command", "Reduce a model's language bias without training."),
     "compare": ("compare_command", "Compare models on the same questions."),
-    "study": ("study", "Train by many strategies, languages and seeds, and compare."),
-    "reproduce": ("reproduce", "Compute the documentation's figures again: ok, drift or fail."),
-    "probe": ("probe_command", "Find questions that English answers and another language does not."),
-    "serve": ("serve_command", "Serve an index: web page, JSON API, embeddings."),
+    "study": ("study", "Compare training strategies over languages and seeds."),
+    "reproduce": ("reproduce", "Compute the figures of the documentation again."),
+    "probe": ("probe_command", "Find questions that work in English and fail in another language."),
+    "serve": ("serve_command", "Serve an index: web page, JSON API and embeddings."),
     "translate": ("translate_command", "Translate a data set into other languages."),
-    "languages": ("languages_command", "Tell what there is for each language: data, tokens, lexicons, routes."),
-    "data": ("data", "Data sets: list, show, convert, check, from-docs."),
-    "demo": ("demo", "Train and measure on what comes with panglot, in minutes."),
-    "doctor": ("doctor", "Tell versions, devices, data folders and caches."),
+    "languages": ("languages_command", "Show data, tokens, lexicons and translation routes per language."),
+    "data": ("data", "List, show, convert and check data sets."),
+    "demo": ("demo", "Train and measure on the bundled data, in minutes."),
+    "doctor": ("doctor", "Show versions, devices, data folders and caches."),
 }
 
 
@@ -54,7 +54,10 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line. Exit status 0: done; 1: a fault of panglot; 2: the input is wrong; 130: interrupted."""
+    """Run the command line.
+
+    The exit status is 0 for success, 1 for a bug of panglot, 2 for wrong input and 130 after an interrupt.
+    """
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     sys.exit(_run(arguments))
@@ -73,7 +76,7 @@ def _run(arguments: list[str] | None) -> int:
         click.echo(f"panglot: {error}", err=True)
         return 2
     except BrokenPipeError:
-        # `panglot … | head` closed the pipe; keep Python from complaining at exit.
+        # `panglot … | head` closed the pipe. Without this, Python would print an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return result if isinstance(result, int) else 0

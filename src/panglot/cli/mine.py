@@ -1,4 +1,4 @@
-"""``panglot mine``: hard negatives for a training set."""
+"""``panglot mine``: add hard negatives to a training set."""
 
 from __future__ import annotations
 
@@ -8,56 +8,64 @@ from typing import Any
 
 import click
 
-from panglot.cli._measuring import deliver_json, tell
+from panglot.cli.options import deliver_json, print_table, tell
 
 
 @click.command("mine")
 @click.argument("model")
 @click.argument("collection", metavar="SET")
-@click.option("--negatives", default=4, show_default=True, type=int, help="For each question, at most.")
+@click.option("--negatives", default=4, show_default=True, type=int, help="Largest number of negatives per question.")
 @click.option(
     "--language",
     type=click.Choice(["any", "same", "drawn", "passage"]),
     default="any",
     show_default=True,
-    help="Their languages: any, the question's, one drawn for each question, or those of its relevant passages.",
+    help="Language of the negatives: any, the question's, one drawn per question, or that of its relevant passages.",
 )
 @click.option(
-    "--relative-margin", default=0.05, show_default=True, help="Their scores are this share below the relevant one's."
+    "--relative-margin",
+    default=0.05,
+    show_default=True,
+    help="Share by which a negative's score is below that of the relevant passage.",
 )
-@click.option("--absolute-margin", default=0.0, show_default=True, help="And lower by this.")
-@click.option("--similarity", default=0.9, show_default=True, help="From this cosine on it is a copy; 1: none is.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Draws the languages.")
-@click.option("--output", type=click.Path(path_type=Path), help="The folder to write; else SET+mined, beside SET.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA.")
-@click.option("--trust-remote-code", is_flag=True, help="Let Python code that comes with a model run.")
-@click.option("--json", "to_json", metavar="PATH", help="Write what was found as JSON; - is standard output.")
+@click.option("--absolute-margin", default=0.0, show_default=True, help="Smallest difference between these two scores.")
+@click.option(
+    "--similarity",
+    default=0.9,
+    show_default=True,
+    help="Cosine with the relevant passage from which on a passage counts as its copy; 1 for none.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the drawn languages.")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder to write.  [default: SET+mined, beside SET]")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the data sets.  [default: $PANGLOT_DATA]")
+@click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model.")
+@click.option("--json", "to_json", metavar="PATH", help="Write the figures as JSON; - for standard output.")
 def mine(model: str, collection: str, output: Path | None, to_json: str | None, **settings: Any) -> None:
-    """Find passages in SET that MODEL ranks high and that answer nothing, and write SET with them judged 0.
+    """Find wrong passages in SET that MODEL ranks high, and write SET with these judged as irrelevant.
 
-    MODEL may be one in training: a run folder. Train on the written folder with --hard-negatives.
+    MODEL may be a run folder whose training goes on. Train on the written folder with --hard-negatives.
     """
     from panglot._errors import PanglotError
     from panglot.mining.mine import MINED, Report
     from panglot.mining.mine import mine as run
 
-    folder = output or beside(collection)
+    folder = output or default_output(collection)
     if folder.exists() and not (folder / "collection.json").is_file():
-        raise PanglotError("is there already, and is no collection", file=folder, cure="choose another output")
-    found = run(model, collection, tell=tell(to_json), **settings)
-    found.save(folder)
+        raise PanglotError("exists and is not a collection", file=folder, hint="choose another --output")
+    mined = run(model, collection, progress=tell(to_json), **settings)
+    mined.save(folder)
     if to_json:
-        deliver_json({"folder": str(folder), **json.loads(found.about[MINED])}, to_json)
+        deliver_json({"folder": str(folder), **json.loads(mined.about[MINED])}, to_json)
     if to_json != "-":
-        _print(found.name, Report.of(found))
-        click.echo(f"{folder} is written. Next: panglot train {model} --on {folder} --hard-negatives 2")
+        _print(mined.name, Report.of(mined))
+        click.echo(f"Wrote {folder}. Next: panglot train {model} --on {folder} --hard-negatives 2")
 
 
-def beside(collection: str) -> Path:
-    """Return the folder beside a set: next to a path, in the current folder for a name.
+def default_output(collection: str) -> Path:
+    """Return the folder beside a path, or in the current folder for a name.
 
-    >>> beside("mlqa:test@paragraph").name, beside("data/mine.jsonl.gz").as_posix(), beside("data/parallel/").as_posix()
-    ('mlqa-test-paragraph+mined', 'data/mine+mined', 'data/parallel+mined')
+    >>> default_output("mlqa:test@paragraph").name, default_output("data/mine.jsonl.gz").as_posix()
+    ('mlqa-test-paragraph+mined', 'data/mine+mined')
     """
     path = Path(collection)
     if path.suffix or path.exists() or path.parent != Path():
@@ -67,22 +75,14 @@ def beside(collection: str) -> Path:
 
 
 def _print(name: str, report: Any) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=name, title_justify="left")
-    table.add_column("questions with")
-    table.add_column("number", justify="right")
-    for count, number in report.questions.items():
-        table.add_row(f"{count} negatives" if count != 1 else "1 negative", f"{number:,}")
+    rows = [
+        (f"{count} negatives" if count != 1 else "1 negative", f"{number:,}")
+        for count, number in report.questions.items()
+    ]
     if report.unanswered:
-        table.add_row("no relevant passage", f"{report.unanswered:,}")
-    reasons = Table(title="left out", title_justify="left")
-    reasons.add_column("pairs of question and passage")
-    reasons.add_column("number", justify="right")
-    for reason, number in report.left_out.items():
-        reasons.add_row(reason, f"{number:,}")
-    console = Console()
-    console.print(table)
-    console.print(reasons)
-    console.print(f"{report.same_language:.1%} of the negatives are in the question's own language")
+        rows.append(("no relevant passage", f"{report.unanswered:,}"))
+    click.echo(name)
+    print_table(("Questions with", "Number"), rows, right=(1,))
+    excluded = [(reason, f"{number:,}") for reason, number in report.excluded.items()]
+    print_table(("Excluded pairs of question and passage", "Number"), excluded, right=(1,))
+    click.echo(f"{report.same_language:.1%} of the negatives are in the question's own language.")

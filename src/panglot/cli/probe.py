@@ -1,90 +1,79 @@
-"""``panglot probe``: questions that English answers and another language does not."""
+"""``panglot probe``: find questions that succeed in English and fail in another language."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from panglot.cli._measuring import command_line, tell
-
-if TYPE_CHECKING:
-    from panglot.probe.hunt import Start
-    from panglot.probe.parallel import Pools
+from panglot.cli.options import command_line, deliver_json, tell
 
 
 @click.command("probe")
 @click.argument("model")
 @click.argument("dataset")
-@click.option("--language", "languages", multiple=True, metavar="CODE", help="Probe it; repeat for more; else all.")
-@click.option("--k", default=10, show_default=True, type=click.IntRange(1), help="The depth that counts as success.")
+@click.option("--language", "languages", multiple=True, metavar="CODE", help="Language to probe; repeat for more.")
+@click.option(
+    "--k",
+    default=10,
+    show_default=True,
+    type=click.IntRange(1),
+    help="A question succeeds if a relevant passage is among the first K.",
+)
 @click.option(
     "--start",
     type=click.Choice(["both", "near", "weak", "random"]),
     default="both",
     show_default=True,
-    help="Search from questions nearest to failing, already weak, both in turn, or drawn.",
+    help="Questions to search from: nearest to failing, already weak, both in turn, or random.",
 )
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(0), help="Such questions a language.")
-@click.option("--beam", default=3, show_default=True, type=click.IntRange(1), help="Wordings that go on, a question.")
-@click.option("--depth", default=2, show_default=True, type=click.IntRange(0), help="Changes in a row; 0: no search.")
-@click.option("--budget", default=2000, show_default=True, type=click.IntRange(0), help="Texts to encode, at most.")
-@click.option("--distractors", default=2, show_default=True, type=click.IntRange(0), help="Sentences to try each with.")
+@click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(0), help="Number of these questions per language."
+)
+@click.option(
+    "--beam", default=3, show_default=True, type=click.IntRange(1), help="Changed versions per question that go on."
+)
+@click.option(
+    "--depth", default=2, show_default=True, type=click.IntRange(0), help="Number of changes in a row; 0 for no search."
+)
+@click.option(
+    "--budget", default=2000, show_default=True, type=click.IntRange(0), help="Largest number of texts to encode."
+)
+@click.option(
+    "--distractors", default=2, show_default=True, type=click.IntRange(0), help="Sentences to try with each question."
+)
 @click.option("--pools", type=click.Choice(["whole", "common"]), help="All passages, or those of common groups.")
-@click.option("--candidates", type=click.Choice(["sentence", "paragraph"]), help="What the passages are.")
-@click.option("--context", is_flag=True, help="Put its paragraph behind each sentence.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Draws distractors.")
-@click.option("--json", "to_json", metavar="PATH", help="Write the figures as JSON; - is standard output.")
+@click.option("--candidates", type=click.Choice(["sentence", "paragraph"]), help="Unit of the passages.")
+@click.option("--context", is_flag=True, help="Add its paragraph to each sentence.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of distractors and questions.")
+@click.option("--json", "to_json", metavar="PATH", help="Write the figures as JSON; - for standard output.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write the weak pairs as JSON lines.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the data sets; else PANGLOT_DATA.")
-@click.option("--trust-remote-code", is_flag=True, help="Let Python code that comes with a model run.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the data sets.  [default: $PANGLOT_DATA]")
+@click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model.")
 def probe_command(
-    model: str,
-    dataset: str,
-    languages: tuple[str, ...],
-    k: int,
-    start: Start,
-    limit: int,
-    beam: int,
-    depth: int,
-    budget: int,
-    distractors: int,
-    pools: Pools | None,
-    candidates: str | None,
-    *,
-    context: bool,
-    seed: int,
-    to_json: str | None,
-    output: Path | None,
-    data_dir: Path | None,
-    trust_remote_code: bool,
+    model: str, dataset: str, languages: tuple[str, ...], to_json: str | None, output: Path | None, **settings: Any
 ) -> None:
-    """Find questions that MODEL answers in English and not in another language, over parallel pools of DATASET.
+    """Find questions that succeed in English and fail in another language, over parallel pools of DATASET.
 
-    Then search by beam for changes that keep the meaning and hurt the other language more than English. The
-    pairs that are found can be trained on or held out.
+    Then search for changes of questions that keep the meaning and hurt the other language more than English. Train on
+    the pairs that are found, or hold them out.
     """
-    from panglot._files import write_json
-    from panglot.probe.probing import probe
+    from panglot.probe.probe import probe
 
-    speak = tell(to_json)
+    progress = tell(to_json)
     found = probe(
-        model, dataset, languages=list(languages) or None, k=k, start=start, limit=limit, beam=beam, depth=depth,
-        budget=budget, distractors=distractors, pools=pools, seed=seed, data_dir=data_dir, candidates=candidates,
-        context=context, trust_remote_code=trust_remote_code, command=command_line(), tell=speak,
-    )  # fmt: skip
+        model, dataset, languages=list(languages) or None, command=command_line(), progress=progress, **settings
+    )
     if output is not None:
         found.write_pairs(output)
-        speak(f"{len(found.pairs):,} lines in {output}" if found.pairs else f"no weak pair: {output} is empty")
+        progress(f"wrote {len(found.pairs):,} lines to {output}" if found.pairs else f"no weak pair: {output} is empty")
         if found.pairs and found.figures["dataset"]["test_only"]:
-            speak(f"{found.figures['dataset']['name']} is a test set: hold these pairs out, never train on them")
-    if to_json == "-":
-        click.echo(json.dumps(found.figures, ensure_ascii=False, indent=2, allow_nan=False))
-        return
+            progress(f"{found.figures['dataset']['name']} is a test set: hold these pairs out, never train on them")
     if to_json:
-        write_json(Path(to_json), found.figures)
+        deliver_json(found.figures, to_json)
+    if to_json == "-":
+        return
     from rich.console import Console
 
     from panglot.report.probe import print_probe

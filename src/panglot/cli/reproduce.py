@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from panglot.cli._measuring import deliver_json
+from panglot.cli.options import deliver_json
 
 _MARKS = {"ok": "green", "drift": "yellow", "fail": "red", "left out": "dim"}
 

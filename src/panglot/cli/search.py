@@ -1,4 +1,4 @@
-"""``panglot search``: a question in any language, passages in any."""
+"""``panglot search``: a query in any language, documents in any."""
 
 from __future__ import annotations
 
@@ -7,102 +7,102 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli._measuring import deliver_json, split
+from panglot.cli.options import deliver_json
+from panglot.search.request import Option, SearchRequest, search_options
 
 if TYPE_CHECKING:
-    from panglot.search.answer import Answer, Hit
+    from collections.abc import Callable
+
+    from panglot.search.result import Hit, SearchResult
+
+_FLAGS = {"k": "--top", "preferred_languages": "--prefer"}
+_METAVARS = {"language": "CODE", "languages": "CODES", "preferred_languages": "CODES"}
+_TOP = 5
+"""Results to print: fewer than a program gets, because each takes some lines of a terminal."""
+
+
+def _click_option(option: Option) -> Callable[[Any], Any]:
+    """Return an option of a search as an option of the command line."""
+    flags = (_FLAGS.get(option.name, f"--{option.name}"), option.name)
+    if option.type is bool:
+        return click.option(*flags, is_flag=True, help=option.help)
+    if option.choices:
+        text = f"{option.help} By default `plain`, or `preferred` if --prefer is given."
+        return click.option(*flags, type=click.Choice(list(option.choices)), help=text)
+    if option.type in (str, tuple):
+        return click.option(*flags, default="", metavar=_METAVARS[option.name], help=option.help)
+    default = _TOP if option.name == "k" else option.default
+    return click.option(*flags, type=option.type, default=default, show_default=True, help=option.help)
+
+
+def _search_options(command: Any) -> Any:
+    for option in reversed(search_options()[1:]):
+        command = _click_option(option)(command)
+    return command
 
 
 @click.command("search")
 @click.argument("index", type=click.Path(path_type=Path))
-@click.argument("question")
-@click.option("--top", default=5, show_default=True, type=int, help="Hits.")
-@click.option("--languages", metavar="CODES", help="Passages in these only, such as de,fr,ja.")
-@click.option("--language", metavar="CODE", default="", help="Of the question; else it is detected.")
-@click.option(
-    "--mode",
-    type=click.Choice(["plain", "centered", "balanced", "reader"]),
-    help="How languages are weighed; plain by default, reader where --reader is given.",
-)
-@click.option("--reader", metavar="CODES", help="Languages that the reader prefers.")
-@click.option("--weight", default=0.05, show_default=True, type=float, help="What they get on top of the cosine.")
-@click.option("--fold", is_flag=True, help="Translations of one passage as one hit.")
-@click.option("--lexical", is_flag=True, help="Let matching words of the question's language count too.")
-@click.option("--highlight", is_flag=True, help="Mark the best sentence of each hit, in a pipe with **.")
-@click.option("--reranker", default="", metavar="MODEL", help="A CrossEncoder, which orders the first 50 anew.")
-@click.option("--model", help="The model that the index was built with, if it has moved.")
-@click.option("--json", "to_json", metavar="PATH", help="Write the answer as JSON; - is standard output.")
+@click.argument("query")
+@_search_options
+@click.option("--reranker", default="", metavar="MODEL", help="CrossEncoder that orders the first 50 results anew.")
+@click.option("--model", help="Model that the index was built with, if it has moved.")
+@click.option("--json", "to_json", metavar="PATH", help="Write the results as JSON; - is standard output.")
 def search_command(
-    index: Path,
-    question: str,
-    top: int,
-    languages: str | None,
-    language: str,
-    mode: str | None,
-    reader: str | None,
-    weight: float,
-    *,
-    fold: bool,
-    lexical: bool,
-    highlight: bool,
-    reranker: str,
-    model: str | None,
-    to_json: str | None,
+    index: Path, reranker: str, model: str | None, to_json: str | None, mode: str | None, **options: Any
 ) -> None:
-    """Ask QUESTION, in any language, of an INDEX that `panglot index` wrote."""
+    """Search an INDEX that `panglot index` wrote for QUERY, in any language."""
     from panglot._errors import PanglotError
-    from panglot.search.asking import check_question
     from panglot.search.index import Index
-    from panglot.search.wish import Wish
 
-    options: dict[str, Any] = {
-        "language": language, "languages": tuple(split(languages) or ()), "reader": tuple(split(reader) or ()),
-        "mode": mode or ("reader" if reader else "plain"), "weight": weight,
-        "fold": fold, "lexical": lexical, "highlight": highlight,
-    }  # fmt: skip
-    if reader and options["mode"] != "reader":
-        raise PanglotError(f"the mode {mode} has no reader", field="reader", cure="leave it or --mode out")
-    check_question(question)
-    Wish(k=top, **options).check()
+    preferred = options["preferred_languages"]
+    options["mode"] = mode or ("preferred" if preferred else "plain")
+    if preferred and options["mode"] != "preferred":
+        raise PanglotError(
+            f"--prefer requires the mode `preferred`, got `{mode}`", field="mode", hint="leave out --prefer or --mode"
+        )
+    # What is wrong with the request is said before the model is loaded.
+    request = SearchRequest(**options).validate()
     opened = Index.open(index, model=model, reranker=reranker)
-    answer = opened.search(question, top, **options)
-    known = ", ".join(opened.counts())
+    result = opened.execute(request)
+    languages = ", ".join(opened.counts())
     opened.close()
     if to_json:
-        deliver_json(answer.as_json(), to_json)
+        deliver_json(result.as_json(), to_json)
     if to_json != "-":
-        _print(answer)
-        if not answer.hits:
-            click.echo(f"nothing found; the documents are in {known}")
+        _print(result)
+        if not result.hits:
+            click.echo(f"No document was found. The documents are in {languages}.")
 
 
-def _print(answer: Answer) -> None:
+def _print(result: SearchResult) -> None:
     from rich.console import Console
     from rich.text import Text
 
     console = Console()
+    # Where nothing can be bold, asterisks mark the best sentence.
     mark = "" if console.is_terminal else "**"
-    spoken = f"{answer.language or 'unknown'}{', detected' if answer.detected else ''}"
-    console.print(Text(f"question in {spoken}; mode {answer.mode}", style="dim"))
-    for hit in answer.hits:
+    language = f"{result.language or 'unknown'}{', detected' if result.detected else ''}"
+    console.print(Text(f"query in {language}; mode {result.mode}", style="dim"))
+    for hit in result.hits:
         console.print()
         console.print(_head(hit))
         console.print(_text(hit, mark))
-    shares = sorted(answer.shares.items(), key=lambda item: (-item[1][0], -item[1][1], item[0]))
-    there = [f"{code} {hits:.0%} of hits, {pool:.0%} of documents" for code, (hits, pool) in shares if hits]
-    if there:
+    shares = sorted(result.shares.items(), key=lambda item: (-item[1][0], -item[1][1], item[0]))
+    lines = [f"{code} {hits:.0%} of hits, {pool:.0%} of documents" for code, (hits, pool) in shares if hits]
+    if lines:
         console.print()
-        console.print(Text("\n".join(there), style="dim"))
+        console.print(Text("\n".join(lines), style="dim"))
 
 
 def _head(hit: Hit) -> Any:
     from rich.text import Text
 
-    why = ", ".join(f"{name} {value:.3f}" for name, value in hit.why.items())
+    explanation = ", ".join(f"{name} {value:.3f}" for name, value in hit.explanation.items())
     versions = " ".join(hit.languages)
     return Text.assemble(
         (f"{hit.rank}. ", "bold"), (hit.document.title or hit.document.id, "bold"),
-        (f"  {versions}  {hit.score:.3f} ({why})  {hit.document.id}", "dim"),
+        (f"  {versions}  {hit.score:.3f} ({explanation})  {hit.document.id}", "dim"),
     )  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
 
     text = hit.document.text
     begin, end = hit.highlight or (0, 0)
-    # The best sentence is in what is shown.
+    # A long text is cut so that the best sentence is in what is shown.
     start = max(0, min(begin - 40, len(text) - longest))
     stop = min(len(text), start + longest)
     begin, end = max(begin, start), min(end, stop)

@@ -1,4 +1,4 @@
-"""``panglot serve``: an index over HTTP."""
+"""``panglot serve``: serve an index over HTTP."""
 
 from __future__ import annotations
 
@@ -9,15 +9,28 @@ import click
 
 @click.command("serve")
 @click.argument("index", type=click.Path(path_type=Path))
-@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0: any that is free.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
-@click.option("--allow-host", multiple=True, metavar="NAME", help="A host name of a proxy in front; repeat for more.")
-@click.option("--keys", type=click.Path(path_type=Path), help="A file of API keys; else PANGLOT_SERVICE_KEYS.")
-@click.option("--model", help="Encode with this one; by default with the model that made the index.")
-@click.option("--reranker", default="", metavar="MODEL", help="A cross-encoder that ranks the first hits again.")
-@click.option("--queue", default=256, show_default=True, type=click.IntRange(1), help="Requests inside; more get 429.")
-@click.option("--batch-tokens", default=2048, show_default=True, type=click.IntRange(1), help="Encoded together.")
-@click.option("--seconds", default=60.0, show_default=True, type=click.FloatRange(0.1), help="For an answer; then 504.")
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="Port. 0 takes any.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--allow-host", multiple=True, metavar="NAME", help="Host name of a proxy in front. Repeat the option for more."
+)
+@click.option("--keys", type=click.Path(path_type=Path), help="File of API keys. $PANGLOT_SERVICE_KEYS by default.")
+@click.option("--model", help="Model to encode with. By default the model that the index was built with.")
+@click.option("--reranker", default="", metavar="MODEL", help="Cross-encoder that orders the first results again.")
+@click.option(
+    "--queue",
+    default=256,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Most requests in progress. Further ones get status 429.",
+)
+@click.option(
+    "--batch-tokens", default=2048, show_default=True, type=click.IntRange(1), help="Most tokens encoded together."
+)
+@click.option(
+    "--seconds", default=60.0, show_default=True, type=click.FloatRange(0.1),
+    help="Time limit of a response. A late one gets status 504.",
+)  # fmt: skip
 def serve_command(
     index: Path,
     port: int,
@@ -30,31 +43,31 @@ def serve_command(
     batch_tokens: int,
     seconds: float,
 ) -> None:
-    """Serve the index INDEX: a web page at /, /search, and /v1/embeddings as OpenAI's clients call it.
+    """Serve the index INDEX: a web page at /, /search, and /v1/embeddings for OpenAI's clients.
 
-    Log lines in JSON go to standard output. SIGTERM stops the service when what is inside is answered.
+    The log is written to standard output as JSON lines. SIGTERM stops the service after the requests in progress.
     """
     from importlib.util import find_spec
 
     from panglot._errors import PanglotError
 
-    if missing := [name for name in ("fastapi", "uvicorn", "prometheus_client") if find_spec(name) is None]:
+    if missing := [name for name in ("fastapi", "orjson", "prometheus_client", "uvicorn") if find_spec(name) is None]:
         raise PanglotError(
-            f"the service needs {', '.join(missing)}", field="serve", cure="pip install 'panglot[serve]'"
+            f"the service needs {', '.join(missing)}", field="serve", hint="pip install 'panglot[serve]'"
         )
+    from panglot.cli.options import tell
     from panglot.search.index import Index
-    from panglot.service.keys import read_keys
     from panglot.service.limits import Limits
+    from panglot.service.middleware import read_keys
     from panglot.service.serve import serve
 
-    allowed = read_keys(keys)
+    # Wrong settings are refused before the seconds that a model takes to open.
+    accepted = read_keys(keys)
     limits = Limits(queue=queue, batch_tokens=batch_tokens, seconds=seconds)
-    click.echo(f"opening {index} and its model", err=True)
+    progress = tell(None)
+    progress(f"opening {index} and its model")
     opened = Index.open(index, model=model, reranker=reranker)
     try:
-        serve(
-            opened, limits, host=host, port=port, keys=allowed, hosts=allow_host,
-            tell=lambda line: click.echo(line, err=True),
-        )  # fmt: skip
+        serve(opened, limits, host=host, port=port, keys=accepted, hosts=allow_host, progress=progress)
     finally:
         opened.close()

@@ -25,7 +25,7 @@ def study(
     the same command goes on from there.
     """
     from panglot.study import design, report
-    from panglot.study.work import run_cell, work
+    from panglot.study.worker import run_cell, work
 
     def tell(line: str) -> None:
         click.echo(line, err=True)

@@ -1,4 +1,4 @@
-"""``panglot translate``: parallel data out of data in one language or two."""
+"""``panglot translate``: translate a data set into more languages."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli._measuring import deliver_json, split, tell
+from panglot.cli.options import deliver_json, split, tell
 
 if TYPE_CHECKING:
-    from panglot.augment.translation.plan import Want
-    from panglot.augment.translation.translate import Distant
+    from panglot.translation.routes import Job
+    from panglot.translation.translate import SimilarityFilter
 
 
 @click.command("translate")
 @click.argument("dataset")
 @click.option("--to", required=True, metavar="CODES", help="Languages to translate into, such as es,pt,ca.")
-@click.option("--output", type=click.Path(path_type=Path), help="The folder to write.")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder to write the collection to.")
 @click.option(
     "--engine",
     "engines",
     multiple=True,
     metavar="NAME",
     help="auto (what is installed), apertium, bergamot, ctranslate2=FOLDER, libretranslate=URL, chat=URL#MODEL;"
-    " repeat for more, the first first.",
+    " repeat for more, in order of preference.",
 )
 @click.option("--from", "sources", metavar="CODES", help="Translate from these languages only.")
-@click.option("--questions-only", is_flag=True, help="Leave the passages in their languages.")
-@click.option("--limit", type=click.IntRange(1), help="Translate the first so many questions, and their passages.")
-@click.option("--similarity", metavar="MODEL", help="Also drop rows that are far from their source for this model.")
-@click.option("--no-filters", is_flag=True, help="Drop nothing but what could not be translated.")
+@click.option("--questions-only", is_flag=True, help="Do not translate passages.")
+@click.option("--limit", type=click.IntRange(1), help="Number of questions to translate, with their passages.")
+@click.option("--similarity", metavar="MODEL", help="Also drop rows that are far from their source under this model.")
+@click.option("--no-filters", is_flag=True, help="Keep every row that could be translated.")
 @click.option("--cache", type=click.Path(path_type=Path), help="File that keeps every translation.")
-@click.option("--dry-run", is_flag=True, help="Show the routes and how many rows would go, and stop.")
+@click.option("--dry-run", is_flag=True, help="Show the routes and the number of rows, and stop.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA.")
 @click.option("--json", "to_json", metavar="PATH", help="Write the figures as JSON; - is standard output.")
 def translate_command(
@@ -53,66 +53,65 @@ def translate_command(
 ) -> None:
     """Translate the questions and passages of DATASET and write a parallel collection.
 
-    DATASET is a known name (`panglot data list`) or a path. Groups are kept; what the filters find is put aside in
-    dropped.jsonl with the reason. Every translation is kept at once, so that the same command goes on after a kill.
+    DATASET is a known name (`panglot data list`) or a path. Groups are kept. Rows that the filters drop are written to
+    dropped.jsonl with the reasons. Every translation is saved at once, so that the same command continues after an
+    interruption.
     """
-    from panglot.augment.filters.judge import LAX, Thresholds
-    from panglot.augment.translation.opening import open_engines
-    from panglot.augment.translation.plan import plan
-    from panglot.augment.translation.sample import head
-    from panglot.augment.translation.store import Store
-    from panglot.augment.translation.translate import check_output, translate
-    from panglot.corpus import registry
+    from panglot.datasets import registry
+    from panglot.translation.engines import open_engines
+    from panglot.translation.quality import NO_LIMITS, Thresholds
+    from panglot.translation.routes import head, plan
+    from panglot.translation.store import Store
+    from panglot.translation.translate import check_output, translate
 
     if output is None and not dry_run:
         raise click.UsageError("Missing option '--output'.")
     if output is not None:
         check_output(output)
-    told, targets = tell(to_json), split(to) or []
+    progress, targets = tell(to_json), split(to) or []
     opened = open_engines(engines)
     collection = registry.read(dataset, data_dir=data_dir)
     collection = head(collection, limit) if limit else collection
-    wants = plan(collection, targets, opened, sources=split(sources), questions_only=questions_only)
-    for line in _routes(wants):
-        told(line)
+    jobs = plan(collection, targets, opened, sources=split(sources), questions_only=questions_only)
+    for line in _routes(jobs):
+        progress(line)
     if dry_run or output is None:
         if to_json:
-            deliver_json({"routes": _counted(wants)}, to_json)
+            deliver_json({"routes": _counted(jobs)}, to_json)
         return
     with Store(cache) as store:
         done = translate(
             collection, targets, opened, store, sources=split(sources), questions_only=questions_only,
-            thresholds=LAX if no_filters else Thresholds(), distant=_distant(similarity), tell=told,
+            thresholds=NO_LIMITS if no_filters else Thresholds(), distant=_similarity_filter(similarity),
+            progress=progress,
         )  # fmt: skip
     done.save(output)
     if to_json:
-        deliver_json(done.figures, to_json)
+        deliver_json(done.metrics, to_json)
     if to_json != "-":
-        _print(done.figures)
+        _print(done.metrics)
         click.echo(f"{output}: {done.collection!r}")
 
 
-def _counted(wants: list[Want]) -> list[dict[str, Any]]:
+def _counted(jobs: list[Job]) -> list[dict[str, Any]]:
     found: dict[str, dict[str, int]] = {}
-    for want in wants:
-        counts = found.setdefault(str(want.route), {"question": 0, "passage": 0})
-        counts[want.side] += 1
+    for job in jobs:
+        counts = found.setdefault(str(job.route), {"question": 0, "passage": 0})
+        counts[job.side] += 1
     return [{"route": route, **counts} for route, counts in found.items()]
 
 
-def _routes(wants: list[Want]) -> list[str]:
-    return [
-        f"{each['route']}: {each['question']:,} questions, {each['passage']:,} passages" for each in _counted(wants)
-    ]
+def _routes(jobs: list[Job]) -> list[str]:
+    return [f"{each['route']}: {each['question']:,} questions, {each['passage']:,} passages" for each in _counted(jobs)]
 
 
-def _distant(model: str | None) -> Distant | None:
+def _similarity_filter(model: str | None) -> SimilarityFilter | None:
     if model is None:
         return None
-    from panglot.augment.filters.similarity import distant_by
     from panglot.encoders.load import load
+    from panglot.translation.quality import similarity_filter
 
-    return distant_by(load(model))
+    return similarity_filter(load(model))
 
 
 def _print(figures: dict[str, Any]) -> None:

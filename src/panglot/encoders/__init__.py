@@ -1,10 +1,10 @@
-"""Texts in, unit vectors out."""
+"""Turn texts into unit vectors."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-# At once, not on first use: a submodule of the same name would take its place otherwise.
+# Imported now and not on first use, because the submodule of the same name would take its place.
 from panglot.encoders.load import load
 
 if TYPE_CHECKING:

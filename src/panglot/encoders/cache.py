@@ -1,4 +1,4 @@
-"""Vectors kept on disk by the content of their texts."""
+"""Keep vectors on disk by the content of their texts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot._files import atomic_file, cache_folder, explain_write
-from panglot.encoders.progress import progress
+from panglot._files import atomic_file, cache_folder, digest, digest_once, explain_write, file_digest
+from panglot._progress import progress
 from panglot.encoders.protocol import LanguageAware
 
 if TYPE_CHECKING:
@@ -23,21 +23,25 @@ if TYPE_CHECKING:
 
     from panglot.encoders.protocol import Encoder, Side, Vectors
 
+__all__ = ["Cached", "cached", "folder_digest", "known_digest", "model_files", "text_key"]
+
 SECONDS = 20.0
-"""How much work may be lost by a kill."""
+"""Seconds of work that a kill may lose."""
 
 FIRST, LEAST, MOST = 256, 64, 32_768
-"""Texts of the first piece, whose speed sets the size of the next, and the bounds of that."""
+"""Texts in the first piece, and the bounds of the later ones, whose size follows the measured speed."""
 
-KEY = 16
+_KEY = 16
 """Bytes of a text's key."""
+
+_MODEL_FILES = frozenset({".json", ".safetensors", ".txt", ".model", ".py", ".spm", ".vocab"})
 
 
 def cached(encoder: Encoder, folder: str | Path | None = None) -> Encoder:
     """Return ``encoder`` with its vectors kept on disk.
 
-    Of one that looks at languages, its base's vectors are kept, which do not depend on them; one of precomputed
-    vectors comes back as it is.
+    If its vectors depend on languages, those of its base are kept, which do not. An encoder of precomputed vectors is
+    returned as it is.
     """
     if getattr(encoder, "by_id", False):
         return encoder
@@ -47,15 +51,15 @@ def cached(encoder: Encoder, folder: str | Path | None = None) -> Encoder:
 
 
 class Cached:
-    """An encoder that remembers every vector it has given, on disk, across processes.
+    """Remember every vector of an encoder on disk, across processes.
 
-    A shard is one ``.npy`` file of records (key, vector), named after the digest of its content and never
-    changed; whoever writes, writes another. Shards that are damaged are dropped with a warning and encoded
-    again. Encoders of precomputed vectors pass through.
+    A shard is a ``.npy`` file of records (key, vector), named after the digest of its content and never changed.
+    Every write makes a new shard, so that processes need no lock. Damaged shards are deleted with a warning, and their
+    texts are encoded again. Encoders of precomputed vectors are not cached.
 
     Args:
         encoder: The encoder whose vectors are kept.
-        folder: Where all encoders' vectors are kept; by default ``vectors`` in the cache folder.
+        folder: The folder of the vectors of all encoders. By default ``vectors`` in the cache folder.
     """
 
     def __init__(self, encoder: Encoder, folder: str | Path | None = None) -> None:
@@ -70,8 +74,8 @@ class Cached:
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
         """Return one unit-length row per text, shape ``[texts, dimension]``, float32.
 
-        Texts that were never encoded are, in pieces of some 20 seconds, each kept before the next begins:
-        the same call after a kill goes on from there.
+        New texts are encoded in pieces of some 20 seconds. Each piece is kept before the next begins, so that the same
+        call continues after a kill.
         """
         if self.by_id:
             return self.encoder.encode(texts, side, ids=ids)
@@ -85,11 +89,11 @@ class Cached:
         return np.stack([self._known[key] for key in keys])
 
     def size(self) -> int:
-        """Return the bytes that this encoder's vectors take on disk."""
+        """Return the size of this encoder's vectors on disk, in bytes."""
         return sum(path.stat().st_size for path in self.folder.glob("*.npy"))
 
     def clear(self) -> None:
-        """Forget this encoder's vectors, on disk and in memory."""
+        """Delete this encoder's vectors on disk and in memory."""
         self._known.clear()
         self._read.clear()
         if self.folder.exists():
@@ -97,7 +101,7 @@ class Cached:
                 shutil.rmtree(self.folder)
 
     def _encode(self, missing: dict[bytes, str], side: Side) -> None:
-        # Longest first: pieces of like lengths, and memory runs out at once or never.
+        # The longest texts first, so that a lack of memory shows at once and texts of a piece have similar lengths.
         work = sorted(missing.items(), key=lambda item: len(item[1]), reverse=True)
         begin, count = 0, FIRST
         with progress(f"{self.name}: {side}s", len(work)):
@@ -105,19 +109,19 @@ class Cached:
                 piece = work[begin : begin + count]
                 started = time.monotonic()
                 vectors = self.encoder.encode([text for _, text in piece], side)
-                spent = time.monotonic() - started
+                seconds = time.monotonic() - started
                 self._keep([key for key, _ in piece], vectors)
                 begin += count
-                count = int(np.clip(len(piece) * SECONDS / max(spent, 1e-3), LEAST, MOST))
+                count = int(np.clip(len(piece) * SECONDS / max(seconds, 1e-3), LEAST, MOST))
 
     def _keep(self, keys: list[bytes], vectors: Vectors) -> None:
         if vectors.ndim != 2 or len(vectors) != len(keys):
             raise PanglotError(
-                f"the encoder {self.name} gave an array of shape {vectors.shape} for {len(keys)} texts",
-                cure="return one row per text",
+                f"the encoder {self.name} returned an array of shape {vectors.shape} for {len(keys)} texts",
+                hint="return one row per text",
             )
         records = np.empty(len(keys), _record(vectors.shape[1]))
-        records["key"] = np.frombuffer(b"".join(keys), f"V{KEY}")
+        records["key"] = np.frombuffer(b"".join(keys), f"V{_KEY}")
         records["vector"] = vectors
         for row, key in enumerate(keys):
             self._known[key] = records["vector"][row]
@@ -128,18 +132,18 @@ class Cached:
             self._read.add(f"{name}.npy")
         except PanglotError as error:
             if self._written:
-                warnings.warn(f"vectors are not kept: {error}", RuntimeWarning, stacklevel=4)
+                warnings.warn(f"the vectors are not kept: {error}", RuntimeWarning, stacklevel=4)
             self._written = False
 
     def _refresh(self) -> None:
-        """Take in the shards that were not yet read."""
+        """Read the shards that were not read yet."""
         dimension = len(next(iter(self._known.values()))) if self._known else None
         for path in sorted(self.folder.glob("*.npy")):
             if path.name in self._read:
                 continue
             records = _shard(path, dimension)
             if records is None:
-                warnings.warn(f"{path}: damaged vectors are dropped and made again", RuntimeWarning, stacklevel=3)
+                warnings.warn(f"{path}: damaged vectors are dropped and encoded again", RuntimeWarning, stacklevel=3)
                 path.unlink(missing_ok=True)
                 continue
             self._read.add(path.name)
@@ -147,25 +151,51 @@ class Cached:
             dimension = vectors.shape[1]
             raw = records["key"].tobytes()
             for row in range(len(records)):
-                self._known[raw[KEY * row : KEY * (row + 1)]] = vectors[row]
+                self._known[raw[_KEY * row : _KEY * (row + 1)]] = vectors[row]
 
 
 def text_key(text: str, side: Side) -> bytes:
-    """Return what a text on that side is known by: the head of a SHA-256."""
+    """Return the key of a text on that side, the first bytes of a SHA-256."""
     data = f"{side}\0{text}".encode("utf-8", "surrogatepass")
-    return hashlib.sha256(data).digest()[:KEY]
+    return hashlib.sha256(data).digest()[:_KEY]
 
 
 def _record(dimension: int) -> np.dtype[Any]:
-    return np.dtype([("key", f"V{KEY}"), ("vector", "<f4", (dimension,))])
+    return np.dtype([("key", f"V{_KEY}"), ("vector", "<f4", (dimension,))])
 
 
 def _shard(path: Path, dimension: int | None) -> npt.NDArray[np.void] | None:
-    """Return the records of a shard, or None when they are not what was written."""
+    """Return the records of a shard, or None if the shard is damaged."""
     try:
         records = np.load(path, allow_pickle=False)
         width = int(records.dtype["vector"].shape[0])
-        whole = records.ndim == 1 and records.dtype == _record(dimension or width)
+        fits = records.ndim == 1 and records.dtype == _record(dimension or width)
     except (OSError, ValueError, EOFError, KeyError, IndexError, TypeError):
         return None
-    return records if whole and hashlib.sha256(records.tobytes()).hexdigest() == path.stem else None
+    return records if fits and hashlib.sha256(records.tobytes()).hexdigest() == path.stem else None
+
+
+def known_digest(path: Path) -> str:
+    """Return the SHA-256 of a file. It is computed once, until the file changes."""
+    return digest_once([path], lambda: file_digest(path))
+
+
+def folder_digest(folder: Path) -> str:
+    """Return one digest of the names and contents of the configuration and weights in a model folder.
+
+    Checkpoints, logs and documentation are left out, because they do not change a vector.
+    """
+    parts: list[str] = []
+    for path in model_files(folder):
+        parts += [path.relative_to(folder).as_posix(), known_digest(path)]
+    return digest(*parts)
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Return the files of a model folder on which its vectors depend."""
+    found: list[Path] = []
+    for path in sorted(folder.rglob("*")):
+        hidden = any(part.startswith((".", "checkpoint")) for part in path.relative_to(folder).parts)
+        if not hidden and path.is_file() and path.suffix in _MODEL_FILES:
+            found.append(path)
+    return found

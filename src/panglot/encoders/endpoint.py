@@ -1,4 +1,4 @@
-"""Any embeddings endpoint that speaks OpenAI's protocol."""
+"""Encode with any embeddings endpoint that speaks OpenAI's protocol."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import digest
-from panglot.encoders.progress import progress
+from panglot._progress import progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,27 +22,30 @@ if TYPE_CHECKING:
 
     from panglot.encoders.protocol import Side, Vectors
 
+__all__ = ["RETRIED", "EndpointEncoder", "backoff", "retry_after"]
+
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-TOO_LARGE = 413
-LONGEST_PAUSE = 60.0
+"""Statuses of temporary failures, after which a request is sent again."""
+_TOO_LARGE = 413
+_LONGEST_PAUSE = 60.0
 
 
 class EndpointEncoder:
-    """A model behind ``POST {base}/embeddings``.
+    """Encode with a model behind ``POST {base}/embeddings``.
 
-    The key comes from ``$PANGLOT_API_KEY``, else ``$OPENAI_API_KEY``, and is sent as a bearer token.
+    The key in ``$PANGLOT_API_KEY``, else ``$OPENAI_API_KEY``, is sent as a bearer token.
 
     Args:
-        url: ``http(s)://host/v1#model-name``. In its query, ``question_prompt``, ``passage_prompt``,
-            ``dimensions`` and ``batch_size`` stand for the arguments below; anything else is sent along.
-        question_prompt: What is put before every question.
-        passage_prompt: What is put before every passage.
-        dimensions: Ask the model for vectors so long.
-        batch_size: Texts of a request; halved when the endpoint says that a request is too large.
-        retries: How often a request that failed for a passing reason is sent again.
-        timeout: Seconds to wait for an answer.
-        name: What tables call it; by default the model's name.
-        pause: How to wait between attempts, given seconds.
+        url: ``http(s)://host/v1#model-name``. Its query may set ``question_prompt``, ``passage_prompt``,
+            ``dimensions`` and ``batch_size``. Other parts of the query are sent to the endpoint.
+        question_prompt: The text before every question.
+        passage_prompt: The text before every passage.
+        dimensions: The length of vectors to ask the model for.
+        batch_size: The number of texts per request. It is halved if the endpoint finds a request too large.
+        retries: How often a request is sent again after a temporary failure.
+        timeout: Seconds to wait for a response.
+        name: The name in tables. By default the model's name.
+        pause: The function that waits between attempts, given seconds.
 
     Raises:
         PanglotError: The address has no host or no model name.
@@ -64,9 +67,7 @@ class EndpointEncoder:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc or not parts.fragment:
             raise PanglotError(
-                f"{url!r} does not name an endpoint and a model",
-                field="model",
-                cure="write http://host/v1#model-name",
+                f"{url!r} does not name an endpoint and a model", field="model", hint="write http://host/v1#model-name"
             )
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         self.prompts: dict[Side, str] = {
@@ -88,12 +89,12 @@ class EndpointEncoder:
         """Return one unit-length row per text, shape ``[texts, dimension]``, float32.
 
         Raises:
-            PanglotError: The endpoint cannot be reached, refuses, or does not answer with a vector per text.
+            PanglotError: The endpoint cannot be reached, refuses, or does not return a vector per text.
         """
         import httpx
 
         prompt = self.prompts[side]
-        # Endpoints refuse an empty text.
+        # Endpoints refuse empty texts.
         whole = [prompt + text or " " for text in texts]
         parts: list[Vectors] = []
         key = os.environ.get("PANGLOT_API_KEY") or os.environ.get("OPENAI_API_KEY")
@@ -106,7 +107,7 @@ class EndpointEncoder:
             while begin < len(whole):
                 batch = whole[begin : begin + self.batch_size]
                 response = self._post(client, batch)
-                if response.status_code == TOO_LARGE and len(batch) > 1:
+                if response.status_code == _TOO_LARGE and len(batch) > 1:
                     self.batch_size = len(batch) // 2
                     continue
                 parts.append(self._vectors(response, len(batch)))
@@ -124,10 +125,10 @@ class EndpointEncoder:
             try:
                 response = client.post(self.url, json=body)
             except (httpx.TransportError, httpx.DecodingError) as error:
-                # A name that is wrong, or a server that is not up, will hardly mend itself.
+                # A wrong name, or a server that is down, is unlikely to change within a minute.
                 if attempt >= (min(self.retries, 2) if isinstance(error, httpx.ConnectError) else self.retries):
                     reason = str(error) or type(error).__name__
-                    raise self._error(f"the endpoint cannot be reached: {reason}", "check its address") from error
+                    raise self._error(f"the endpoint cannot be reached: {reason}", "check the address") from error
                 self.pause(backoff(attempt))
                 continue
             if response.status_code not in RETRIED or attempt == self.retries:
@@ -136,50 +137,52 @@ class EndpointEncoder:
         raise AssertionError
 
     def _vectors(self, response: httpx.Response, count: int) -> Vectors:
-        """Return the answer's vectors in the order of the texts."""
+        """Return the vectors of a response in the order of the texts."""
         status = response.status_code
         if status in (401, 403):
-            cure = "set PANGLOT_API_KEY (or OPENAI_API_KEY) to a valid key"
-            raise self._error(f"the endpoint refuses access (status {status}): {_said(response)}", cure)
+            hint = "set PANGLOT_API_KEY (or OPENAI_API_KEY) to a valid key"
+            raise self._error(f"the endpoint refuses access (status {status}): {_excerpt(response)}", hint)
         if status != 200:
-            cure = "check the model's name" if status == 404 else "read the endpoint's message"
-            raise self._error(f"the endpoint answers with status {status}: {_said(response)}", cure)
-        cure = "check that the address speaks OpenAI's embeddings protocol"
+            hint = "check the model's name" if status == 404 else "read the endpoint's message"
+            raise self._error(f"the endpoint returned status {status}: {_excerpt(response)}", hint)
+        hint = "check that the address speaks OpenAI's embeddings protocol"
         try:
             rows = response.json()["data"]
             order = [int(row.get("index", place)) for place, row in enumerate(rows)]
             found = [_numbers(row["embedding"]) for row in rows]
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise self._error(f"the answer is not a list of embeddings: {_said(response)}", cure) from error
+            raise self._error(f"the response is not a list of embeddings: {_excerpt(response)}", hint) from error
         if sorted(order) != list(range(count)):
-            raise self._error(f"{count} texts were sent and {len(found)} vectors came back", "try a smaller batch_size")
+            raise self._error(
+                f"{count} texts were sent, but {len(found)} vectors came back", "try a smaller batch_size"
+            )
         widths = {len(row) for row in found}
         expected = self.dimension or len(found[0])
         if widths != {expected} or expected == 0:
-            raise self._error(f"vectors of length {sorted(widths)} where {expected} was expected", cure)
+            raise self._error(f"vectors must have {expected} numbers, got {sorted(widths)}", hint)
         self.dimension = expected
         vectors = np.empty((count, expected), np.float64)
         vectors[order] = found
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         if not np.isfinite(lengths).all() or not lengths.all():
-            raise self._error("a vector is zero or not finite", "report it to whoever runs the endpoint")
+            raise self._error("a vector is zero or not finite", "report it to the operator of the endpoint")
         return (vectors / lengths).astype(np.float32)
 
-    def _error(self, problem: str, cure: str) -> PanglotError:
-        return PanglotError(f"{self.url}, model {self.model}: {problem}", cure=cure)
+    def _error(self, problem: str, hint: str) -> PanglotError:
+        return PanglotError(f"{self.url}, model {self.model}: {problem}", hint=hint)
 
 
 def backoff(attempt: int) -> float:
-    """Return the seconds to wait after so many failures: half a second, doubled each time, at most a minute.
+    """Return the seconds to wait after a number of failures: half a second, doubled each time, at most a minute.
 
     >>> [backoff(attempt) for attempt in range(4)]
     [0.5, 1.0, 2.0, 4.0]
     """
-    return min(LONGEST_PAUSE, 0.5 * 2**attempt)
+    return min(_LONGEST_PAUSE, 0.5 * 2**attempt)
 
 
 def retry_after(header: str | None, now: float) -> float | None:
-    """Return the seconds that a ``Retry-After`` header asks for, at most a minute; None without a usable one.
+    """Return the seconds that a ``Retry-After`` header asks for, at most a minute. None if it is not usable.
 
     >>> retry_after("3", 0), retry_after("Thu, 01 Jan 1970 00:00:10 GMT", 4), retry_after("soon", 0)
     (3.0, 6.0, None)
@@ -193,11 +196,11 @@ def retry_after(header: str | None, now: float) -> float | None:
             seconds = email.utils.parsedate_to_datetime(header).timestamp() - now
         except ValueError:
             return None
-    return min(LONGEST_PAUSE, seconds) if seconds > 0 else None
+    return min(_LONGEST_PAUSE, seconds) if seconds > 0 else None
 
 
 def _numbers(embedding: object) -> np.ndarray[Any, Any]:
-    """Return an embedding, which may come as numbers or as base64 of float32."""
+    """Return an embedding, which is sent as numbers or as base64 of float32."""
     if isinstance(embedding, str):
         return np.frombuffer(base64.b64decode(embedding, validate=True), "<f4")
     row = np.asarray(embedding, np.float64)
@@ -206,8 +209,8 @@ def _numbers(embedding: object) -> np.ndarray[Any, Any]:
     return row
 
 
-def _said(response: httpx.Response) -> str:
-    """Return the head of what the endpoint wrote, on one line."""
+def _excerpt(response: httpx.Response) -> str:
+    """Return the beginning of a response on one line."""
     text = " ".join(response.text.split())
     return repr(text[:200] + ("…" if len(text) > 200 else ""))
 
@@ -220,5 +223,7 @@ def _whole_number(value: str | int | None, field: str) -> int | None:
     except ValueError:
         number = 0
     if number < 1:
-        raise PanglotError(f"{value!r} is not a number above 0", field=field, cure="write a whole number")
+        raise PanglotError(
+            f"`{field}` must be a number above 0, got {value!r}", field=field, hint="write a whole number"
+        )
     return number

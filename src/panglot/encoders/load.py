@@ -1,4 +1,4 @@
-"""From what a user writes to an encoder."""
+"""Open the encoder that a user names."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from panglot._errors import PanglotError
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder
 
+BACKENDS = ("torch", "openvino")
 
-ENGINES = ("torch", "openvino")
 
-
-def load(model: str | Path, *, engine: str = "torch", **options: Any) -> Encoder:
+def load(model: str | Path, *, backend: str = "torch", **options: Any) -> Encoder:
     """Return the encoder that ``model`` names.
 
     ============================  =============================================================
@@ -27,24 +26,23 @@ def load(model: str | Path, *, engine: str = "torch", **options: Any) -> Encoder
     ============================  =============================================================
 
     Args:
-        model: One of these.
-        engine: What runs the transformer of a model: ``torch``, or ``openvino``, which is somewhat faster on processors
-            (``pip install 'panglot[openvino]'``).
-        options: Of the encoder's class: for models ``device``, ``precision``, ``max_length``,
-            ``batch_tokens``, ``trust_remote_code`` and ``name``; see
-            :mod:`panglot.encoders.sentence_transformer`, :mod:`panglot.encoders.endpoint` and
-            :mod:`panglot.encoders.vectors`.
+        model: A name from the table.
+        backend: The library that runs the transformer of a model: ``torch``, or ``openvino``, which is somewhat faster
+            on CPUs (``pip install 'panglot[openvino]'``).
+        options: Arguments of the encoder's class. Models take ``device``, ``precision``, ``max_length``,
+            ``batch_tokens``, ``trust_remote_code`` and ``name``. See :mod:`panglot.encoders.sentence_transformer`,
+            :mod:`panglot.encoders.endpoint` and :mod:`panglot.encoders.vectors`.
 
     Raises:
-        PanglotError: There is no such model, it cannot be loaded safely, or it does not know an option.
+        PanglotError: There is no such model, it cannot be loaded safely, or an option is unknown.
     """
     text = str(model)
     if not text:
-        raise PanglotError("no model was named", field="model", cure="name a folder, or bundled")
-    if engine not in ENGINES:
-        raise PanglotError(f"unknown engine {engine!r}", field="engine", cure=f"use one of {', '.join(ENGINES)}")
-    if engine != "torch" and text.startswith(("vectors:", "http://", "https://")):
-        raise PanglotError(f"nothing of {text} runs here", field="engine", cure="leave the engine out")
+        raise PanglotError("no model was named", field="model", hint="name a folder, or bundled")
+    if backend not in BACKENDS:
+        raise PanglotError(f"unknown backend {backend!r}", field="backend", hint=f"use one of {', '.join(BACKENDS)}")
+    if backend != "torch" and text.startswith(("vectors:", "http://", "https://")):
+        raise PanglotError(f"{text} does not run on this machine", field="backend", hint="leave the backend out")
     if text.startswith("vectors:"):
         from panglot.encoders.vectors import PrecomputedVectors
 
@@ -56,21 +54,22 @@ def load(model: str | Path, *, engine: str = "torch", **options: Any) -> Encoder
     from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
 
     kind = SentenceTransformerEncoder
-    if engine == "openvino":
+    if backend == "openvino":
         from panglot.encoders.openvino import OpenVinoEncoder
 
         kind = OpenVinoEncoder
     if text == "bundled":
         return _make(kind, text, options)
     folder = Path(model).expanduser()
-    if (folder / "remedy.json").is_file():
-        # A stage that comes later: the one door for all names opens what it makes too.
-        from panglot.remedies.encoder import Debiased
-        from panglot.remedies.folder import MODEL, open_remedy
+    # "remedy.json" is what folders written before version 0.1 have.
+    if any((folder / name).is_file() for name in ("debiasing.json", "remedy.json")):
+        # Debiasing is a later stage, but a user opens every model by this one function.
+        from panglot.debiasing.encoder import Debiased
+        from panglot.debiasing.folder import MODEL, open_debiasing
 
         named = {"name": folder.name} | options
-        remedy = open_remedy(folder)
-        return Debiased(_make(kind, folder / MODEL, named), remedy, name=named["name"])
+        debiasing = open_debiasing(folder)
+        return Debiased(_make(kind, folder / MODEL, named), debiasing, name=named["name"])
     return _make(kind, model, options)
 
 
@@ -78,5 +77,5 @@ def _make(kind: type[Any], model: str | Path, options: dict[str, Any]) -> Encode
     known = list(inspect.signature(kind).parameters)[1:]
     for name in options:
         if name not in known:
-            raise PanglotError(f"{model} has no option {name!r}", field=name, cure=f"use one of {', '.join(known)}")
+            raise PanglotError(f"{model} has no option `{name}`", field=name, hint=f"use one of {', '.join(known)}")
     return kind(model, **options)

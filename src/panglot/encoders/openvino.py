@@ -1,4 +1,4 @@
-"""Models in OpenVINO: on processors with bfloat16 somewhat faster than torch, at the same accuracy."""
+"""Run models in OpenVINO, which is somewhat faster than torch on CPUs with bfloat16, at the same accuracy."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import digest
-from panglot.encoders._batches import token_batches
-from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
+from panglot.encoders.sentence_transformer import SentenceTransformerEncoder, token_batches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,28 +20,28 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Side
 
 _STEP = 8
-"""Batches are padded to a multiple of so many tokens: for each new shape, kernels keep some memory."""
+"""Batches are padded to a multiple of this many tokens, because kernels keep memory for every new shape."""
 
 
 class OpenVinoEncoder(SentenceTransformerEncoder):
-    """A sentence-transformers model whose transformer runs in OpenVINO; the rest is as in its base.
+    """Encode with a sentence-transformers model whose transformer runs in OpenVINO.
 
-    Opening takes some seconds longer, in which the model is converted. Needs ``pip install 'panglot[openvino]'``.
+    Opening takes some seconds longer, because the model is converted. Needs ``pip install 'panglot[openvino]'``.
 
     Raises:
-        PanglotError: As its base; or OpenVINO is not installed, the device is no processor, or the model is not a BERT-
-            or RoBERTa-like one with mean or first-token pooling.
+        PanglotError: As for the base class, or OpenVINO is not installed, the device is not a CPU, or the model is not
+            BERT- or RoBERTa-like with mean or first-token pooling.
     """
 
     def _prepare(self) -> None:
         if find_spec("openvino") is None:
-            cure = "pip install 'panglot[openvino]', or leave the engine out"
-            raise PanglotError("openvino is not installed", field="engine", cure=cure)
+            hint = "pip install 'panglot[openvino]', or leave the backend out"
+            raise PanglotError("openvino is not installed", field="backend", hint=hint)
         if self.device.type != "cpu":
-            raise PanglotError(f"OpenVINO has no {self.device}", field="engine", cure="set the device cpu")
+            raise PanglotError(f"OpenVINO does not run on {self.device}", field="backend", hint="set the device cpu")
         if not self._pooling:
-            what = f"{self.name} is no BERT- or RoBERTa-like model with mean or first-token pooling"
-            raise PanglotError(what, field="engine", cure="leave the engine out")
+            problem = f"{self.name} is not a BERT- or RoBERTa-like model with mean or first-token pooling"
+            raise PanglotError(problem, field="backend", hint="leave the backend out")
         self.fingerprint = digest("openvino", self.fingerprint)
         import torch
 

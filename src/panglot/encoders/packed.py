@@ -1,8 +1,9 @@
-"""A transformer's forward pass over texts laid end to end, without padding.
+"""Run a transformer over texts laid end to end, without padding.
 
-All layers but attention work on single tokens, so the texts of a batch can be one long row ``[1, tokens]``: large
-matrix products and no work on padding. Attention alone pads, within groups of texts of similar length. On a CPU its
-products are written out, because the backward pass of PyTorch's fused attention is several times slower in bfloat16.
+All layers but attention work on single tokens. The texts of a batch can therefore be one long row ``[1, tokens]``,
+which makes large matrix products and does no work on padding. Only attention pads, within groups of texts of similar
+length. On a CPU its products are written out, because the backward pass of PyTorch's fused attention is several times
+slower in bfloat16.
 """
 
 from __future__ import annotations
@@ -19,32 +20,31 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-#: The architectures whose positions are plain indices, and where they begin (None: after the padding id).
-FIRST_POSITION: dict[str, int | None] = {"bert": 0, "roberta": None, "xlm-roberta": None, "camembert": None}
+#: Architectures whose positions are plain indices, with the first index (None: the one after the padding id).
+_FIRST_POSITION: dict[str, int | None] = {"bert": 0, "roberta": None, "xlm-roberta": None, "camembert": None}
 
 _NAME = "panglot_packed"
 
-
-#: Most attention scores of a head at a time on a CPU: those of a dozen heads then stay within the caches, where long
-#: texts are three to six times faster than in one product.
+#: The most attention scores per head at a time on a CPU. The scores of a dozen heads then stay within the caches, which
+#: makes long texts three to six times faster than in one product.
 _CPU_SCORES = 2**17
 
 
 def can_pack(model: PreTrainedModel) -> bool:
-    """Whether :func:`hidden_states` knows the architecture of ``model``."""
-    return model.config.model_type in FIRST_POSITION
+    """Whether :func:`hidden_states` supports the architecture of ``model``."""
+    return model.config.model_type in _FIRST_POSITION
 
 
 def hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]], step: int = 1) -> Tensor:
     """Return the last hidden state of every token of every text, shape ``[tokens, hidden]``, texts end to end.
 
-    Equal to the padded computation up to rounding. Gradients flow.
+    The result equals that of the padded computation up to rounding. Gradients flow.
 
     Args:
         model: A transformer for which :func:`can_pack` is true.
-        texts: Token ids, special tokens included, no padding.
-        step: The long row is filled up to a multiple of so many tokens: for each new length that they meet, kernels and
-            the allocator keep some memory.
+        texts: Token ids with special tokens and without padding.
+        step: The long row is filled up to a multiple of this many tokens, because kernels and the allocator keep
+            memory for every new length.
     """
     import torch
 
@@ -52,7 +52,7 @@ def hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]], step: 
     lengths = [len(text) for text in texts]
     total = sum(lengths)
     fill = (0, -total % step)
-    first = FIRST_POSITION[model.config.model_type]
+    first = _FIRST_POSITION[model.config.model_type]
     start = int(model.config.pad_token_id) + 1 if first is None else first
     device = next(model.parameters()).device
     ends = np.concatenate([np.asarray(text, dtype=np.int64) for text in texts])
@@ -73,24 +73,17 @@ def hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]], step: 
 
 
 def pooling_of(model: Any) -> Literal["mean", "cls", ""]:
-    """Return a model's pooling if :func:`embed` computes what sentence-transformers would, else nothing."""
+    """Return a model's pooling if :func:`embed` computes what sentence-transformers would, else an empty text."""
     modules = list(model)
     kinds = [type(module).__name__ for module in modules]
     if kinds[:2] != ["Transformer", "Pooling"] or not set(kinds[2:]) <= {"Dense", "Normalize", "LayerNorm"}:
         return ""
     transformer, pooling = modules[:2]
-    own = any(
-        getattr(transformer, name, None)
-        for name in (
-            "query_length",
-            "document_length",
-            "query_expansion",
-            "processing_kwargs",
-            "do_lower_case",
-        )
-    )
+    special = ("query_length", "document_length", "query_expansion", "processing_kwargs", "do_lower_case")
     inner = getattr(transformer, "auto_model", None)
-    if own or inner is None or not can_pack(inner) or getattr(inner.config, "is_decoder", False):
+    if any(getattr(transformer, name, None) for name in special):
+        return ""
+    if inner is None or not can_pack(inner) or getattr(inner.config, "is_decoder", False):
         return ""
     if not getattr(pooling, "include_prompt", True) or getattr(model, "truncate_dim", None):
         return ""
@@ -101,11 +94,11 @@ def pooling_of(model: Any) -> Literal["mean", "cls", ""]:
 
 
 def embed(model: Any, texts: Sequence[Sequence[int]], pooling: str, step: int = 1) -> Tensor:
-    """Return a sentence-transformers model's vectors of texts, shape ``[texts, d]``; not normalised.
+    """Return a sentence-transformers model's vectors of texts, shape ``[texts, d]``, not normalised.
 
     Args:
-        model: A model for which :func:`pooling_of` says ``pooling``.
-        texts: Token ids, special tokens included, no padding.
+        model: A model for which :func:`pooling_of` returns ``pooling``.
+        texts: Token ids with special tokens and without padding.
         pooling: ``mean``, or ``cls`` for the first token.
         step: See :func:`hidden_states`.
     """
@@ -132,21 +125,18 @@ def segment_mean(hidden: Tensor, lengths: Sequence[int]) -> Tensor:
 
 
 class _Group(NamedTuple):
-    """Texts of similar length: numbers of their tokens ``[texts, longest]``, and which of those are no padding."""
+    """Texts of similar length, padded to the longest."""
 
-    tokens: Tensor
-    real: Tensor
-    places: Tensor  # of the tokens that are no padding, in the flat group
+    tokens: Tensor  # Numbers of the tokens in the long row, [texts, longest].
+    real: Tensor  # Whether they are tokens and not padding, [texts, longest].
+    places: Tensor  # Where the tokens are in the flattened group.
 
 
 class _Layout(NamedTuple):
-    """The texts of a batch in groups, and where each token of the batch lies in the groups' tokens, end to end.
-
-    What fills the row up lies at the first token, and is never read.
-    """
+    """The texts of a batch in groups, and the way back to the long row."""
 
     groups: list[_Group]
-    back: Tensor
+    back: Tensor  # For each place of the long row, its place in the groups end to end. 0 for the filling, never read.
 
 
 def _layout(lengths: Sequence[int], fill: int, step: int, device: torch.device) -> _Layout:
@@ -188,7 +178,7 @@ def _attention(
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Attend within each text; ``query`` and the others are ``[1, heads, tokens, size]``."""
+    """Attend within each text. ``query``, ``key`` and ``value`` are ``[1, heads, tokens, size]``."""
     import torch
     from torch.nn import functional
 

@@ -1,4 +1,4 @@
-"""What an encoder is."""
+"""Define what an encoder is."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Vectors = npt.NDArray[np.float32]
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Turns texts into vectors whose dot product is their similarity.
+    """Turn texts into vectors whose dot product is their similarity.
 
     Attributes:
-        name: What tables call it.
-        fingerprint: Changes whenever the vectors of a text would; the key of the cache of vectors.
+        name: The name in tables.
+        fingerprint: A text that changes whenever the vectors would. It is the key of the cache of vectors.
     """
 
     name: str
@@ -30,20 +30,20 @@ class Encoder(Protocol):
         """Return one unit-length row per text, shape ``[texts, dimension]``, float32.
 
         Args:
-            texts: The texts, in any order and length.
-            side: Whether they are asked or searched; prompts differ.
-            ids: The ids of the texts; only encoders of precomputed vectors look at them.
+            texts: Texts of any length, in any order.
+            side: Whether the texts are questions or passages, which have different prompts.
+            ids: Ids of the texts. Only encoders of precomputed vectors use them.
         """
         ...
 
 
 @runtime_checkable
 class LanguageAware(Encoder, Protocol):
-    """An encoder whose vectors depend on the languages of the texts too, and come from those of another one.
+    """Turn texts and their languages into vectors, by correcting the vectors of another encoder.
 
     Attributes:
         by_language: True.
-        base: The encoder whose vectors do not depend on languages.
+        base: The encoder whose vectors are corrected. They do not depend on languages.
     """
 
     by_language: bool
@@ -60,13 +60,13 @@ class LanguageAware(Encoder, Protocol):
         """Return one unit-length row per text, as :meth:`Encoder.encode`.
 
         Args:
-            texts: The texts.
-            side: Whether they are asked or searched.
-            ids: The ids of the texts.
-            languages: The language of each text; None: the encoder finds out.
+            texts: Texts of any length, in any order.
+            side: Whether the texts are questions or passages.
+            ids: Ids of the texts.
+            languages: The language of each text. If None, the encoder detects it.
         """
         ...
 
     def over(self, base: Encoder) -> Encoder:
-        """Return the same over another base, such as the same base with a cache."""
+        """Return the same correction of another base, such as the same base with a cache."""
         ...

@@ -1,4 +1,4 @@
-"""Any sentence-transformers model, by its own prompts and pooling, encoded fast."""
+"""Encode fast with any sentence-transformers model, with its own prompts and pooling."""
 
 from __future__ import annotations
 
@@ -10,49 +10,73 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import digest
+from panglot._progress import progress
 from panglot.encoders import packed
-from panglot.encoders._batches import token_batches
-from panglot.encoders._digests import folder_digest
+from panglot.encoders.cache import folder_digest
 from panglot.encoders.devices import Precision, choose_device, choose_precision
-from panglot.encoders.opening import open_model, prompt_of
-from panglot.encoders.progress import progress
+from panglot.encoders.open_model import open_model, prompt_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    import numpy.typing as npt
     import torch
 
     from panglot.encoders.protocol import Side, Vectors
 
+
 CHUNK = 32_768
-"""Texts that are sorted at a time; their tokens are held in memory."""
+"""Number of texts that are tokenized and sorted at a time."""
 
 BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
-"""Tokens of a batch: on two CPU cores, speed is flat from 1,024 to 8,192, and falls beyond the caches."""
+"""Tokens per batch. On two CPU cores, speed is flat from 1,024 to 8,192 and falls when a batch exceeds the caches."""
 
 STEP = 64
-"""A batch is filled up to a multiple of so many tokens; see :func:`panglot.encoders.packed.hidden_states`."""
+"""Batches are filled up to a multiple of this many tokens. See :func:`panglot.encoders.packed.hidden_states`."""
+
+
+def token_batches(lengths: Sequence[int], budget: int) -> list[npt.NDArray[np.int64]]:
+    """Cut the texts, longest first, into batches whose padded size stays within ``budget`` tokens.
+
+    A text longer than the budget is a batch of its own.
+
+    Returns:
+        The row numbers of each batch. Together, the batches hold every row once.
+
+    >>> [batch.tolist() for batch in token_batches([3, 9, 4, 1], 8)]
+    [[1], [2, 0], [3]]
+    """
+    sizes = np.maximum(np.asarray(lengths, dtype=np.int64), 1)
+    # The longest texts first, so that a lack of memory shows at once and the time left is not underestimated.
+    order = np.argsort(-sizes, kind="stable")
+    batches: list[npt.NDArray[np.int64]] = []
+    begin = 0
+    while begin < len(order):
+        count = max(1, budget // int(sizes[order[begin]]))
+        batches.append(order[begin : begin + count])
+        begin += count
+    return batches
 
 
 class SentenceTransformerEncoder:
-    """A sentence-transformers folder or a model of the hub.
+    """Encode with a sentence-transformers folder or a model of the hub.
 
-    Vectors are those of ``encode_query`` and ``encode_document``, at unit length, up to rounding. BERT- and
-    RoBERTa-like models with mean or first-token pooling take a path without padding; all others go through
-    sentence-transformers' own code, in batches of one length.
+    Vectors are those of ``encode_query`` and ``encode_document`` at unit length, up to rounding. BERT- and
+    RoBERTa-like models with mean or first-token pooling run without padding. All others run in
+    sentence-transformers' own code, in batches of similar length.
 
     Args:
         path_or_name: The folder, or ``owner/model`` on the hub.
-        device: As torch calls it; by default a GPU where there is one.
-        precision: Of the products. ``auto`` is ``bf16`` where the processor has it (cosine to ``fp32`` above
-            .9999), else ``fp32``. The vectors returned are float32 in any case.
-        max_length: Cut texts to so many tokens; by default where the model's configuration does.
-        batch_tokens: Tokens of a batch.
+        device: A device of torch. By default a GPU if there is one.
+        precision: The precision of products. ``auto`` is ``bf16`` if the processor has it (cosine to ``fp32`` above
+            .9999), else ``fp32``. The returned vectors are always float32.
+        max_length: The number of tokens to which texts are cut. By default the model's own.
+        batch_tokens: The number of tokens per batch.
         trust_remote_code: Whether Python code that comes with the model may run.
-        name: What tables call it; by default the folder's or model's name.
+        name: The name in tables. By default the name of the folder or model.
 
     Raises:
-        PanglotError: The folder is none, is unsafe or damaged, or the model cannot be fetched.
+        PanglotError: The folder does not exist, is unsafe or damaged, or the model cannot be fetched.
     """
 
     def __init__(
@@ -67,7 +91,9 @@ class SentenceTransformerEncoder:
         name: str | None = None,
     ) -> None:
         if max_length is not None and max_length < 1:
-            raise PanglotError(f"{max_length} tokens are too few", field="max_length", cure="use 16 or more")
+            raise PanglotError(
+                f"`max_length` must be at least 1, got {max_length}", field="max_length", hint="use 16 or more"
+            )
         self.device = choose_device(device)
         self.precision: Literal["fp32", "bf16"] = choose_precision(precision, self.device)
         self.batch_tokens = batch_tokens or BATCH_TOKENS.get(self.device.type, BATCH_TOKENS["cpu"])
@@ -112,11 +138,11 @@ class SentenceTransformerEncoder:
         return vectors
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to other processes as the way to open the model there; weights stay where they are."""
+        """Pickle the way to open the model instead of its weights, for other processes and machines."""
         return _reopened, (type(self), *self._again, self.fingerprint)
 
     def _prepare(self) -> None:
-        """Make the transformer ready for the batches to come."""
+        """Prepare the transformer for encoding."""
         if self._pooling and self.precision == "bf16" and self.device.type == "cpu":
             _halve_linear(self.model[0].auto_model)
 
@@ -130,12 +156,13 @@ class SentenceTransformerEncoder:
                 yield batch, self._theirs([texts[row] for row in batch], side)
 
     def _tokens(self, texts: list[str], side: Side) -> list[np.ndarray[Any, Any]]:
-        """Return the token ids of each text with its prompt, cut to the maximum length, without padding."""
+        """Return the token ids of each text with its prompt, cut to the maximum length and not padded."""
         prompt = prompt_of(self.model, side)
         whole = [prompt + text for text in texts] if prompt else texts
         tokenizer: Any = self.model.tokenizer
         fast = getattr(tokenizer, "backend_tokenizer", None)
         if fast is None:
+            # Models of pooled words have no tokenizer to call. Bytes are good enough to sort texts by length.
             if not callable(tokenizer):
                 return [np.frombuffer(text.encode("utf-8", "replace"), np.uint8) for text in whole]
             found: Any = tokenizer(whole, truncation=self.max_length is not None, max_length=self.max_length)
@@ -166,13 +193,14 @@ def _reopened(
     found = kind(source, **options)
     if found.fingerprint != fingerprint:
         raise PanglotError(
-            f"{source} is another model in this process or on this machine", cure="give all of them the same files"
+            f"{source} is another model in this process or on this machine",
+            hint="give all processes and machines the same files",
         )
     return found
 
 
 def _halve_linear(module: torch.nn.Module) -> None:
-    """Keep the weights of linear layers in bfloat16, so that autocast need not cast them in every batch.
+    """Keep the weights of linear layers in bfloat16, so that autocast does not cast them in every batch.
 
     LayerNorm, residuals and softmax stay in float32.
     """

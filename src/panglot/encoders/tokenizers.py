@@ -1,4 +1,4 @@
-"""What a model's tokenizer makes of a language: its price in tokens, and what it does not know."""
+"""Measure how a model's tokenizer treats a language: its price in tokens, and the share that is unknown."""
 
 from __future__ import annotations
 
@@ -10,26 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
-from panglot.encoders._safety import refuse_unsafe
-from panglot.encoders.hub import fetch
+from panglot.data.scripts import unspaced_letters
+from panglot.encoders.open_model import fetch, refuse_unsafe
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-# Scripts whose words have no blanks between them: "words" by blanks would be sentences.
-_UNSPACED = re.compile(r"[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\ua9e0-\uaa7f]")
-
 
 @dataclass(frozen=True)
 class Price:
-    """What a language costs a tokenizer, on sentences whose English is at hand.
+    """Hold the price of a language, measured on sentences with their English translations.
 
     Attributes:
-        sentences: Number of sentences.
-        premium: Its tokens by those of the same sentences in English (Petrov et al. 2305.15425 call that the premium;
-            1 is parity). Where much is unknown it is too small: a run of unknown letters is one token.
-        per_word: Tokens by words, as blanks part them (fertility); None in scripts without blanks between words.
-        unknown: Share of the letters, marks and digits that the tokenizer does not know.
+        sentences: The number of sentences.
+        premium: Tokens per token of the same sentences in English (Petrov et al. 2305.15425). 1 is parity. It is too
+            small if much is unknown, because a run of unknown letters is one token.
+        per_word: Tokens per word, words being separated by blanks (fertility). None in scripts without blanks.
+        unknown: The share of letters, marks and digits that the tokenizer does not know.
     """
 
     sentences: int
@@ -39,20 +36,20 @@ class Price:
 
 
 class Counter:
-    """Counts the tokens of texts, special ones and prompts apart.
+    """Count the tokens of texts, without special tokens and prompts.
 
     Args:
         tokenizer: A ``tokenizers`` tokenizer.
-        unknown: The number of its token for what it does not know, or None where it knows all bytes.
+        unknown: The id of its unknown token, or None if it knows all bytes.
     """
 
     def __init__(self, tokenizer: Tokenizer, unknown: int | None) -> None:
         self._tokenizer, self._unknown = tokenizer, unknown
-        # Every language of a set has the same English.
-        self._met: dict[str, int] = {}
+        # The languages of a set share their English sentences, which are counted once.
+        self._english_counts: dict[str, int] = {}
 
     def counts(self, texts: Sequence[str]) -> tuple[int, int]:
-        """Return the tokens, and the letters and digits that fell into unknown ones, of all texts together."""
+        """Return the number of tokens, and of letters and digits in unknown tokens, of all texts together."""
         tokens = lost = 0
         for text, found in zip(texts, self._tokenizer.encode_batch(list(texts), add_special_tokens=False), strict=True):
             tokens += len(found.ids)
@@ -62,31 +59,31 @@ class Counter:
         return tokens, lost
 
     def price(self, sentences: Sequence[tuple[str, str]]) -> Price | None:
-        """Return the price of sentences, each with its English; None where there is none."""
+        """Return the price of sentences, each with its English translation. None if there are no sentences."""
         if not sentences:
             return None
         texts = [text for text, _ in sentences]
         tokens, lost = self.counts(texts)
         english = self._english([other for _, other in sentences])
         letters = sum(map(_letters, texts))
-        unspaced = sum(len(_UNSPACED.findall(text)) for text in texts) > letters / 2
+        unspaced = sum(len(unspaced_letters().findall(text)) for text in texts) > letters / 2
         words = sum(len(text.split()) for text in texts)
         return Price(
             len(texts), tokens / max(english, 1), None if unspaced else tokens / max(words, 1), lost / max(letters, 1)
         )
 
     def _english(self, texts: Sequence[str]) -> int:
-        new = list({text for text in texts if text not in self._met})
+        new = list({text for text in texts if text not in self._english_counts})
         for text, found in zip(new, self._tokenizer.encode_batch(new, add_special_tokens=False), strict=True):
-            self._met[text] = len(found.ids)
-        return sum(self._met[text] for text in texts)
+            self._english_counts[text] = len(found.ids)
+        return sum(self._english_counts[text] for text in texts)
 
 
 def open_counter(model: str | Path) -> Counter:
-    """Return the counter of ``bundled``, a sentence-transformers folder or a model of the hub; no weights are loaded.
+    """Return the counter of ``bundled``, a sentence-transformers folder or a model of the hub, without its weights.
 
     Raises:
-        PanglotError: The model is not there or unsafe, or has no ``tokenizer.json``.
+        PanglotError: There is no such model, it is unsafe, or it has no ``tokenizer.json``.
     """
     from tokenizers import Tokenizer
 
@@ -96,7 +93,7 @@ def open_counter(model: str | Path) -> Counter:
         model = bundled_folder()
     elif re.match(r"https?://|vectors:", str(model)):
         raise PanglotError(
-            f"{model} has no tokenizer that could be counted with", field="model", cure="name the model's folder"
+            f"{model} has no tokenizer to count tokens with", field="model", hint="name the model's folder"
         )
     folder = fetch(model)
     refuse_unsafe(folder, trust_remote_code=False)
@@ -104,11 +101,13 @@ def open_counter(model: str | Path) -> Counter:
         (path for path in (folder / "tokenizer.json", *folder.glob("*/tokenizer.json")) if path.is_file()), None
     )
     if path is None:
-        raise PanglotError("the model has no tokenizer.json", file=folder, cure="save it with a fast tokenizer")
+        raise PanglotError("the model has no tokenizer.json", file=folder, hint="save it with a fast tokenizer")
     try:
         tokenizer: Any = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises a plain Exception
-        raise PanglotError(f"not a tokenizer: {error}", file=path, cure="save or fetch the model again") from error
+        raise PanglotError(
+            f"the tokenizer cannot be read: {error}", file=path, hint="save or fetch the model again"
+        ) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return Counter(tokenizer, _unknown(json.loads(path.read_text("utf-8"))["model"], tokenizer))

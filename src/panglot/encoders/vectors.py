@@ -1,4 +1,4 @@
-"""Vectors that were computed elsewhere, found by the ids of the texts."""
+"""Read vectors that were computed elsewhere, by the ids of their texts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import digest
-from panglot.encoders._digests import known_digest
+from panglot.encoders.cache import known_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,29 +19,31 @@ if TYPE_CHECKING:
 
     from panglot.encoders.protocol import Side, Vectors
 
-LAYOUT = (
-    "a folder with questions.npy and questions.txt (an id a line) or questions.json (a list of ids), "
-    "and the same for passages; or an .npz with questions, question_ids, passages, passage_ids"
+_HINT = (
+    "give a folder with questions.npy and questions.txt (one id per line) or questions.json (a list of ids), "
+    "and the same for passages, or an .npz with questions, question_ids, passages, passage_ids"
 )
+_SIDES: tuple[Side, ...] = ("question", "passage")
+_Table = tuple[dict[str, int], "npt.NDArray[np.float32]"]
 
 
 class PrecomputedVectors:
-    """A table of vectors by id for either side.
+    """Look up the vectors of questions and passages by id.
 
-    Rows are brought to unit length. Nothing is unpickled: ids in an ``.npz`` are a text array.
+    Rows are scaled to unit length. Nothing is unpickled, so that ids in an ``.npz`` must be an array of texts.
 
     Args:
         path: A folder with ``questions.npy`` beside ``questions.txt`` or ``questions.json`` and the same for
             passages, or an ``.npz`` with ``questions``, ``question_ids``, ``passages``, ``passage_ids``.
-        name: What tables call it; by default the folder's or file's name.
+        name: The name in tables. By default the name of the folder or file.
 
     Raises:
-        PanglotError: A file is missing or damaged, ids and rows do not match, an id occurs twice, or a vector
-            is not finite or zero.
+        PanglotError: A file is missing or damaged, ids and rows do not match, an id occurs twice, or a vector is zero
+            or not finite.
     """
 
     by_id = True
-    """Texts do not matter, so that a cache by text must not stand before it."""
+    """Vectors depend on ids and not on texts, so that a cache by text must not be used."""
 
     def __init__(self, path: str | Path, *, name: str | None = None) -> None:
         path = Path(path).expanduser()
@@ -54,16 +56,16 @@ class PrecomputedVectors:
             tables = _archive_tables(path)
             files = [path]
         else:
-            raise PanglotError("no such folder or file of vectors", file=path, cure=f"give {LAYOUT}")
-        if not any(table is not None for table in tables.values()):
-            raise PanglotError("no vectors here", file=path, cure=f"give {LAYOUT}")
+            raise PanglotError("there is no such folder or file", file=path, hint=_HINT)
         self._tables = {side: table for side, table in tables.items() if table is not None}
+        if not self._tables:
+            raise PanglotError("there are no vectors here", file=path, hint=_HINT)
         widths = {vectors.shape[1] for _, vectors in self._tables.values()}
         if len(widths) > 1:
             raise PanglotError(
-                f"questions and passages have vectors of different lengths: {sorted(widths)}",
+                f"questions and passages have vectors of different lengths, {sorted(widths)}",
                 file=path,
-                cure="compute both with one model",
+                hint="compute both with one model",
             )
         self.dimension = widths.pop()
         self.fingerprint = digest("vectors", *(part for file in files for part in (file.name, known_digest(file))))
@@ -72,34 +74,28 @@ class PrecomputedVectors:
         """Return the rows of ``ids``, shape ``[ids, dimension]``, float32, unit length.
 
         Raises:
-            PanglotError: No ids were given, or one has no vector.
+            PanglotError: There are no ids, or an id has no vector.
         """
         if ids is None:
             raise PanglotError(
-                "precomputed vectors are found by id, and no ids were given",
-                field="ids",
-                cure="pass the ids of the texts",
+                "precomputed vectors need the ids of the texts", field="ids", hint="pass the ids of the texts"
             )
         if len(ids) != len(texts):
-            raise PanglotError(f"{len(ids)} ids for {len(texts)} texts", field="ids", cure="pass one id per text")
+            raise PanglotError(f"got {len(ids)} ids for {len(texts)} texts", field="ids", hint="pass one id per text")
         if side not in self._tables:
-            raise PanglotError(f"no vectors of {side}s here", file=self.path, cure=f"give {LAYOUT}")
+            raise PanglotError(f"there are no vectors of {side}s", file=self.path, hint=_HINT)
         rows, vectors = self._tables[side]
         found = [rows.get(key, -1) for key in ids]
         if -1 in found:
-            lacking = [key for key, row in zip(ids, found, strict=True) if row < 0]
-            more = f" (and {len(lacking) - 1} more)" if len(lacking) > 1 else ""
+            missing = [key for key, row in zip(ids, found, strict=True) if row < 0]
+            more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
             raise PanglotError(
-                f"no vector for the {side} {lacking[0]!r}{more}",
+                f"there is no vector for the {side} {missing[0]!r}{more}",
                 file=self.path,
                 field="ids",
-                cure="compute the vectors of every text of the collection",
+                hint="compute the vectors of every text of the collection",
             )
         return vectors[found]
-
-
-_SIDES: tuple[Side, ...] = ("question", "passage")
-_Table = tuple[dict[str, int], "npt.NDArray[np.float32]"]
 
 
 def _folder_table(folder: Path, side: Side) -> _Table | None:
@@ -110,7 +106,7 @@ def _folder_table(folder: Path, side: Side) -> _Table | None:
         vectors = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise PanglotError(
-            f"not an array of numbers: {error}", file=path, cure="write it with numpy.save, float32"
+            f"this is not an array of numbers: {error}", file=path, hint="write it with numpy.save, float32"
         ) from error
     listed, plain = folder / f"{side}s.json", folder / f"{side}s.txt"
     file = listed if listed.exists() else plain
@@ -119,9 +115,7 @@ def _folder_table(folder: Path, side: Side) -> _Table | None:
         ids = json.loads(text) if file is listed else text.splitlines()
     except (OSError, ValueError) as error:
         raise PanglotError(
-            f"the ids of {path.name} cannot be read: {error}",
-            file=file,
-            cure="write one id a line, in row order",
+            f"the ids of {path.name} cannot be read: {error}", file=file, hint="write one id per line, in row order"
         ) from error
     return _table(vectors, ids, path, file)
 
@@ -138,34 +132,34 @@ def _archive_tables(path: Path) -> dict[Side, _Table | None]:
                     tables[side] = _table(archive[f"{side}s"], ids, path, path)
     except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise PanglotError(f"not such an archive: {reason}", file=path, cure=f"give {LAYOUT}") from error
+        raise PanglotError(f"the archive cannot be read: {reason}", file=path, hint=_HINT) from error
     return tables
 
 
 def _table(vectors: npt.NDArray[Any], ids: object, path: Path, id_file: Path) -> _Table:
     if not isinstance(ids, list):
-        raise PanglotError("not a list of ids", file=id_file, cure="write a JSON list of ids, in row order")
+        raise PanglotError("this is not a list of ids", file=id_file, hint="write a JSON list of ids, in row order")
     names = [str(key) for key in ids]
     if not np.issubdtype(vectors.dtype, np.floating) or vectors.ndim != 2 or vectors.shape[1] == 0:
         raise PanglotError(
-            f"an array of {vectors.dtype} of shape {vectors.shape} where vectors were expected",
+            f"vectors must be floats of shape [texts, dimension], got {vectors.dtype} of shape {vectors.shape}",
             file=path,
-            cure="write floats of shape [texts, dimension]",
+            hint="write an array of float32 with one row per text",
         )
     if len(names) != len(vectors):
-        raise PanglotError(f"{len(names)} ids for {len(vectors)} rows", file=id_file, cure="write one id per row")
+        raise PanglotError(f"got {len(names)} ids for {len(vectors)} rows", file=id_file, hint="write one id per row")
     rows = {key: row for row, key in enumerate(names)}
     if len(rows) < len(names):
-        twice = next(key for row, key in enumerate(names) if rows[key] != row)
-        raise PanglotError(f"the id {twice!r} occurs twice", file=id_file, cure="give each row its own id")
+        repeated = next(key for row, key in enumerate(names) if rows[key] != row)
+        raise PanglotError(f"the id {repeated!r} occurs twice", file=id_file, hint="give each row its own id")
     vectors = vectors.astype(np.float64)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     bad = np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))
     if len(bad):
         raise PanglotError(
-            f"the vector of {names[bad[0]]!r} is zero or not finite ({len(bad)} such)",
+            f"the vector of {names[bad[0]]!r} is zero or not finite ({len(bad)} of {len(names)} are)",
             file=path,
             line=int(bad[0]) + 1,
-            cure="compute it again",
+            hint="compute it again",
         )
     return rows, (vectors / lengths).astype(np.float32)

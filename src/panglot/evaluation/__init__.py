@@ -1,12 +1,13 @@
-"""Vectors and relevance in, figures out.
+"""Compute figures from vectors and relevance.
 
-``evaluate`` and ``compare`` are in the modules of their names, and in :mod:`panglot` itself.
+``evaluate`` and ``compare`` are in the modules of their names and in :mod:`panglot`.
 """
 
 from __future__ import annotations
 
-from panglot.evaluation.figures import Measured, PerQuestion, headline, measure
+from panglot.evaluation.figures import Measured, headline, measure
 from panglot.evaluation.measures import Measure, parse
+from panglot.evaluation.per_question import PerQuestion
 from panglot.evaluation.ranks import Ranks, rank
 
 __all__ = ["Measure", "Measured", "PerQuestion", "Ranks", "headline", "measure", "parse", "rank"]

@@ -1,31 +1,35 @@
-"""Language bias in the pool of all languages: who stands where, and whose languages fill the head.
+"""Language bias in the pool of all languages.
 
-Every function gives one value a question, NaN for a question that is left out, so that one set of means and
-intervals serves them all.
+Every function returns one value per question, NaN for a question that is left out, so that one set of means and
+intervals serves them all. To add a measure, write its formula, give it a line in ``BIAS_MEASURES`` and a label in
+:mod:`panglot.report.labels`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import combinations
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from panglot.corpus.collection import Ints
-    from panglot.evaluation.lattice import Doubles
+    from panglot.data.collection import Ints
+    from panglot.evaluation.exact_scores import Doubles
     from panglot.evaluation.ranks import Ranks
 
 
 @dataclass(frozen=True)
 class Spans:
-    """The relevant passages of each question in the pooled ranking, shape ``[questions]`` each.
+    """First and last relevant passage of each question in the pooled ranking, shape ``[questions]`` each.
 
     Attributes:
-        languages: Number of languages that have a relevant passage.
-        first: Rank of the best relevant passage; NaN without any.
-        last: Rank of the worst.
-        first_language: Language of the best; −1 without any.
+        languages: Number of languages with a relevant passage.
+        first: Rank of the first relevant passage, NaN if there is none.
+        last: Rank of the last relevant passage, NaN if there is none.
+        first_language: Language of the first relevant passage, −1 if there is none.
     """
 
     languages: Ints
@@ -35,7 +39,7 @@ class Spans:
 
     @property
     def parallel(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-        """Which questions have relevant passages in two languages or more."""
+        """Whether each question has relevant passages in two or more languages, shape ``[questions]``."""
         return self.languages > 1
 
 
@@ -43,39 +47,39 @@ def spans(ranks: Ranks) -> Spans:
     """Find the first and the last relevant passage of each question."""
     questions, languages = len(ranks.question_language), len(ranks.languages)
     first, last = np.full(questions, np.inf), np.full(questions, -np.inf)
-    np.minimum.at(first, ranks.question, ranks.pooled)
-    np.maximum.at(last, ranks.question, ranks.pooled)
+    np.minimum.at(first, ranks.question, ranks.rank_in_pool)
+    np.maximum.at(last, ranks.question, ranks.rank_in_pool)
     none = np.isinf(first)
     first[none], last[none] = np.nan, np.nan
     language = ranks.passage_language[ranks.passage]
     cells = np.unique(ranks.question * languages + language)
     first_language = np.full(questions, -1, np.int64)
-    best = ranks.pooled == first[ranks.question]
+    best = ranks.rank_in_pool == first[ranks.question]
     first_language[ranks.question[best]] = language[best]
     return Spans(np.bincount(cells // languages, minlength=questions), first, last, first_language)
 
 
 def rank_distance(span: Spans) -> Doubles:
-    """Largest rank − smallest rank among the relevant passages (2408.10536).
+    """Return the largest − the smallest rank among the relevant passages (2408.10536), shape ``[questions]``.
 
-    Questions with relevant passages in fewer than two languages are left out here, and in
-    :func:`max_rank`, :func:`complete` and :func:`language_preference`.
+    Questions with relevant passages in fewer than two languages are left out, here and in :func:`max_rank`,
+    :func:`complete` and :func:`language_preference`.
     """
     return np.where(span.parallel, span.last - span.first, np.nan)
 
 
 def max_rank(span: Spans) -> Doubles:
-    """Rank of the last relevant passage."""
+    """Return the rank of the last relevant passage, shape ``[questions]``."""
     return np.where(span.parallel, span.last, np.nan)
 
 
 def complete(span: Spans, cut: int) -> Doubles:
-    """1 where all relevant passages are within ``cut``, else 0."""
+    """Return 1 if all relevant passages are among the first ``cut``, else 0, shape ``[questions]``."""
     return np.where(span.parallel, (span.last <= cut).astype(float), np.nan)
 
 
 def language_preference(span: Spans, ranks: Ranks) -> Doubles:
-    """1 where the best-ranked relevant passage is in the question's own language, else 0 (2605.07249).
+    """Return 1 if the first relevant passage is in the question's language, else 0 (2605.07249), shape ``[questions]``.
 
     Questions without a relevant passage in their own language are left out too.
     """
@@ -87,7 +91,7 @@ def language_preference(span: Spans, ranks: Ranks) -> Doubles:
 
 
 def head_shares(ranks: Ranks, cut: int) -> Doubles:
-    """Share of each language among the first ``cut`` passages, shape ``[questions, languages]``."""
+    """Return the share of each language among the first ``cut`` passages, shape ``[questions, languages]``."""
     questions, languages = len(ranks.question_language), len(ranks.languages)
     head = ranks.passage_language[ranks.top[:, :cut]]
     cells = np.arange(questions)[:, None] * languages + head
@@ -96,9 +100,9 @@ def head_shares(ranks: Ranks, cut: int) -> Doubles:
 
 
 def self_preference(ranks: Ranks, cut: int) -> Doubles:
-    """Share of the question's language among the first ``cut``, divided by its share of the pool.
+    """Return the share of the question's language in the first ``cut``, divided by its share of the pool.
 
-    1 is no preference. Questions in a language without passages are left out.
+    The shape is ``[questions]``, and 1 means no preference. Questions in a language without passages are left out.
     """
     own = head_shares(ranks, cut)[np.arange(len(ranks.question_language)), ranks.question_language]
     pool = ranks.pool[ranks.question_language] / ranks.pool.sum()
@@ -107,26 +111,30 @@ def self_preference(ranks: Ranks, cut: int) -> Doubles:
 
 
 def peer(ranks: Ranks, cut: int) -> Doubles:
-    """Probability of equal expected rank at ``cut`` (PEER, 2405.00978).
+    """Return the probability of equal expected rank at ``cut`` (PEER, 2405.00978), shape ``[questions]``.
 
-    For each grade of a question's relevant passages, the p-value of a Kruskal-Wallis test that their ranks
-    do not depend on their language; passages beyond ``cut`` share one tail rank. The mean over the grades.
-    A grade with fewer than two languages counts 1, and so does one whose passages are all beyond ``cut``.
+    Each grade of relevance of a question gives the p-value of a Kruskal-Wallis test that ranks do not depend on
+    language. Passages after ``cut`` share one tail rank. The value is the mean over grades. A grade counts 1 if it has
+    passages in fewer than two languages, or none within ``cut``.
+
+    With n_l passages of language l, their ranks r within the sample of n, and t passages in the tail:
+
+        H = [12 / (n(n + 1)) · Σ_l (Σ r)² / n_l − 3(n + 1)] / [1 − (t³ − t) / (n³ − n)], χ² with L − 1 degrees
     """
     from scipy.special import chdtrc
 
     questions, languages = len(ranks.question_language), len(ranks.languages)
-    grades = ranks.grade.max(initial=0) + 1
-    levels, unit = np.unique(ranks.question * grades + ranks.grade, return_inverse=True)
+    grades = ranks.relevance.max(initial=0) + 1
+    levels, unit = np.unique(ranks.question * grades + ranks.relevance, return_inverse=True)
     units, asked = len(levels), levels // grades
-    order = np.lexsort((ranks.pooled, unit))
-    unit, rank = unit[order], ranks.pooled[order]
+    order = np.lexsort((ranks.rank_in_pool, unit))
+    unit, rank = unit[order], ranks.rank_in_pool[order]
     cell = unit * languages + ranks.passage_language[ranks.passage[order]]
     size = np.bincount(unit, minlength=units)
     inside = np.bincount(unit[rank <= cut], minlength=units)
     tail = size - inside
     place = np.arange(1, len(unit) + 1) - (np.cumsum(size) - size)[unit]
-    # The test is on the ranks within the sample; the tail is one tie.
+    # The test uses ranks within the sample, in which the tail is one tie.
     place = np.where(rank <= cut, place, inside[unit] + (tail[unit] + 1) / 2)
     number = np.bincount(cell, minlength=units * languages).reshape(units, languages)
     sums = np.bincount(cell, place, units * languages).reshape(units, languages)
@@ -138,3 +146,124 @@ def peer(ranks: Ranks, cut: int) -> Doubles:
         p = np.where((freedom > 0) & (inside > 0), chdtrc(freedom, np.maximum(statistic, 0)), 1.0)
     with np.errstate(invalid="ignore"):
         return np.bincount(asked, p, questions) / np.bincount(asked, minlength=questions)
+
+
+Lists = npt.NDArray[np.int64]
+
+
+def rank_correlation(ranks: Ranks, depth: int = 20) -> Doubles:
+    """Return the mean Kendall τ between a question's ranking and those of its translations, shape ``[questions]``.
+
+    A ranking lists passage groups, each at the first of its versions in the pool of all languages. It is cut to the
+    first ``depth`` groups among the passages that :class:`Ranks` keeps. Groups that only the other list has share one
+    place after its end (τ-b, the agreement of cut lists after MRC@k, 2509.06195). Questions without a translation are
+    left out. Of two questions in one group and language, the first represents both.
+    """
+    questions, languages = len(ranks.question_language), len(ranks.languages)
+    cell = ranks.question_group * languages + ranks.question_language
+    cells, first, inverse = np.unique(cell, return_index=True, return_inverse=True)
+    group, language = np.divmod(cells, languages)
+    member = np.full((group.max(initial=-1) + 1, languages), -1, np.int64)
+    member[group, language] = first
+    lists = np.full((questions, depth), -1, np.int64)
+    asked = first[np.isin(group, np.flatnonzero(np.bincount(group) > 1))]
+    lists[asked] = _group_lists(ranks.passage_group[ranks.top[asked]], depth)
+    total, number = np.zeros(questions), np.zeros(questions)
+    for x, y in combinations(range(languages), 2):
+        both = np.flatnonzero((member[:, x] >= 0) & (member[:, y] >= 0))
+        for start in range(0, len(both), 1 << 12):
+            a, b = member[both[start : start + (1 << 12)]][:, [x, y]].T
+            tau = kendall(lists[a], lists[b])
+            known = np.isfinite(tau)
+            for side in (a, b):
+                total[side[known]] += tau[known]
+                number[side[known]] += 1
+    with np.errstate(invalid="ignore"):
+        return (total / number)[first][inverse]
+
+
+def kendall(a: Lists, b: Lists) -> Doubles:
+    """Return Kendall's τ-b between cut lists, in which items of the other list alone share one place after the end.
+
+    τ-b = (agreeing − disagreeing pairs) / √(pairs that a orders · pairs that b orders)
+
+    Args:
+        a: Distinct items in order, −1 after the end of a shorter list, shape ``[pairs, depth]``.
+        b: The lists to compare with, of the same shape.
+
+    Returns:
+        One τ per pair, from −1 to 1, NaN if a list orders nothing.
+
+    >>> kendall(np.array([[1, 2, 3]]), np.array([[1, 3, 2]])).round(3)
+    array([0.333])
+    """
+    depth = a.shape[1]
+    same = (a[:, :, None] == b[:, None, :]) & (a >= 0)[:, :, None]
+    in_b, in_a = same.any(axis=2), same.any(axis=1)
+    # Place in b of each item of a. Items that b lacks share the place after its end.
+    place = np.where(in_b, same.argmax(axis=2), depth)
+    size_a, size_b, common = (a >= 0).sum(axis=1), (b >= 0).sum(axis=1), in_b.sum(axis=1)
+    balance = np.zeros(len(a), np.int64)
+    for i in range(depth - 1):
+        later = place[:, i + 1 :]
+        steps = np.sign(later - place[:, i, None], dtype=np.int64)
+        balance += (steps * ((a[:, i] >= 0)[:, None] & (a[:, i + 1 :] >= 0))).sum(axis=1)
+    # A common item and one of b alone agree if b puts the common one first.
+    alone = ~in_a & (b >= 0)
+    commons_before = np.cumsum(in_a, axis=1)
+    balance += (np.where(alone, 2 * commons_before - common[:, None], 0)).sum(axis=1)
+    only_a, only_b = size_a - common, size_b - common
+    balance -= only_a * only_b
+    items = size_a + only_b
+    pairs = items * (items - 1) // 2
+    untied = (pairs - only_b * (only_b - 1) // 2) * (pairs - only_a * (only_a - 1) // 2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return balance / np.sqrt(untied)
+
+
+class BiasMeasure(NamedTuple):
+    """A measure of language bias in the pool of all languages.
+
+    Attributes:
+        name: Key in the dictionary of figures.
+        better: Which values are better. A preference for a language can be wanted, and is ``neither``.
+        values: Formula: one value per question, shape ``[questions]``.
+    """
+
+    name: str
+    better: Literal["lower", "higher", "neither"]
+    values: Callable[[Ranks, Spans], Doubles]
+
+
+BIAS_MEASURES = (
+    BiasMeasure("rank_distance", "lower", lambda _, span: rank_distance(span)),
+    BiasMeasure(
+        "rank_distance_share", "lower",
+        lambda ranks, span: rank_distance(span) / max(1, len(ranks.passage_language) - 1),
+    ),
+    BiasMeasure("max_rank", "lower", lambda _, span: max_rank(span)),
+    BiasMeasure("complete@20", "higher", lambda _, span: complete(span, 20)),
+    BiasMeasure("complete@100", "higher", lambda _, span: complete(span, 100)),
+    # If no question has passages in two languages, PEER is 1 by definition and means nothing.
+    BiasMeasure("PEER@20", "higher", lambda ranks, span: np.where(span.parallel.any(), peer(ranks, 20), np.nan)),
+    BiasMeasure("language_preference_rate", "neither", lambda ranks, span: language_preference(span, ranks)),
+    BiasMeasure("self_preference@10", "neither", lambda ranks, _: self_preference(ranks, 10)),
+    BiasMeasure("rank_correlation", "higher", lambda ranks, _: rank_correlation(ranks)),
+)  # fmt: skip
+LOWER_IS_BETTER = frozenset(each.name for each in BIAS_MEASURES if each.better == "lower")
+NEITHER_IS_BETTER = frozenset(each.name for each in BIAS_MEASURES if each.better == "neither")
+
+
+def _group_lists(groups: Ints, depth: int) -> Lists:
+    """Return the first ``depth`` distinct groups of each row, in order, −1 after the end."""
+    rows, width = groups.shape
+    flat = groups + np.arange(rows)[:, None] * (groups.max(initial=0) + 1)
+    _, first = np.unique(flat, return_index=True)
+    fresh = np.zeros(rows * width, bool)
+    fresh[first] = True
+    fresh = fresh.reshape(rows, width)
+    place = np.cumsum(fresh, axis=1) - 1
+    row, column = np.nonzero(fresh & (place < depth))
+    lists = np.full((rows, depth), -1, np.int64)
+    lists[row, place[row, column]] = groups[row, column]
+    return lists

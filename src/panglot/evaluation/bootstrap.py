@@ -1,4 +1,4 @@
-"""Intervals and tests over question groups: all translations of a question are drawn together."""
+"""Bootstrap intervals and randomisation tests over question groups, which keep translations together."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from panglot.corpus.collection import Ints
-    from panglot.evaluation.lattice import Doubles
+    from panglot.data.collection import Ints
+    from panglot.evaluation.exact_scores import Doubles
 
 _CELLS = 1 << 22
 
 
 @dataclass(frozen=True)
 class Sums:
-    """A figure as sums over question groups: the mean over cells of the mean over a cell's questions.
+    """A figure as sums over question groups.
 
-    A cell is a question language, or a pair of question and passage language.
+    The figure is the mean over cells of the mean over a cell's questions: (1 / C) Σ_c Σ_g total / Σ_g number. A cell
+    is a question language, or a pair of question and passage language.
 
     Attributes:
         total: Sum of the values of each group in each cell, shape ``[groups, cells]``.
-        number: How many they are, of the same shape.
+        number: Number of values of each group in each cell, shape ``[groups, cells]``.
     """
 
     total: Doubles
@@ -32,7 +33,7 @@ class Sums:
 
     @classmethod
     def of(cls, value: Doubles, language: Ints, group: Ints) -> Sums:
-        """Sum values of shape ``[questions]``, or ``[questions, languages]``; NaN is left out."""
+        """Sum values of the shape ``[questions]`` or ``[questions, languages]``, without NaN."""
         value = value[:, None] if value.ndim == 1 else value
         width = value.shape[1]
         groups = int(group.max(initial=-1)) + 1
@@ -44,26 +45,28 @@ class Sums:
         return cls(total, np.bincount(at, minlength=groups * len(used)).reshape(shape).astype(np.float64))
 
     def mean(self) -> float:
-        """The figure itself; NaN without any value."""
+        """Return the figure, NaN without any value."""
         number = self.number.sum(axis=0)
         return float(np.mean(self.total.sum(axis=0) / number)) if len(number) else float("nan")
 
     def shares(self) -> Doubles:
-        """What each group adds to :meth:`mean`, shape ``[groups]``: its sum is the figure."""
+        """Return what each group adds to :meth:`mean`, shape ``[groups]``. The sum is the figure."""
         number = self.number.sum(axis=0)
         return (self.total / number).sum(axis=1) / max(1, len(number))
 
 
 def draw(sums: Mapping[str, Sums], draws: int, seed: int) -> dict[str, Doubles]:
-    """Draw groups with replacement and compute every figure on each draw, the same groups for all figures.
+    """Draw groups with replacement and compute every figure on each draw (clustered bootstrap).
+
+    All figures are computed on the same draws, so that differences of figures have intervals too.
 
     Args:
         sums: The figures, over the same groups.
-        draws: How many times.
-        seed: The same seed and number of groups give the same draws.
+        draws: Number of draws.
+        seed: Seed of the draws. The same seed and number of groups give the same draws.
 
     Returns:
-        The figure of each draw, shape ``[draws]``. A cell that a draw leaves empty is left out of its mean.
+        The figure on each draw, shape ``[draws]``. A cell that is empty in a draw is left out of the mean.
     """
     if not sums:
         return {}
@@ -91,7 +94,7 @@ def draw(sums: Mapping[str, Sums], draws: int, seed: int) -> dict[str, Doubles]:
 
 
 def interval(drawn: Doubles, level: float = 0.95) -> tuple[float, float] | None:
-    """Return the percentile interval of draws; None where no draw has a value."""
+    """Return the percentile interval of draws, or None if no draw has a value."""
     known = drawn[np.isfinite(drawn)]
     if not len(known):
         return None
@@ -100,23 +103,21 @@ def interval(drawn: Doubles, level: float = 0.95) -> tuple[float, float] | None:
 
 
 def randomisation(differences: Doubles, draws: int, seed: int) -> Doubles:
-    """Paired randomisation test over groups: the p-value that two models are interchangeable, two-sided.
+    """Return the two-sided p-values of a paired randomisation test over groups, shape ``[comparisons]``.
 
-    Under that hypothesis each group's difference could as well have the other sign. With up to 13 groups all
-    sign patterns are tried, else ``draws`` random ones (p ≥ 1 / (draws + 1)).
+    If two models are interchangeable, each group's difference has either sign with the same probability. p is the share
+    of sign patterns s with |Σ_g s_g d_g| ≥ |Σ_g d_g|. With at most 13 groups all patterns are tried, otherwise
+    ``draws`` random ones, and p is (reached + 1) / (draws + 1).
 
     Args:
-        differences: Difference that each group adds to each figure (:meth:`Sums.shares` of the one model
-            minus those of the other), shape ``[groups, comparisons]``.
-        draws: Random patterns.
-        seed: Of the patterns.
-
-    Returns:
-        One p-value a comparison.
+        differences: Difference that each group adds to each figure, shape ``[groups, comparisons]``:
+            :meth:`Sums.shares` of one model minus those of the other.
+        draws: Number of random patterns.
+        seed: Seed of the patterns.
     """
     groups, comparisons = differences.shape
     seen = np.abs(differences.sum(axis=0))
-    # Sums in another order may differ in their last bits.
+    # A sum in another order may differ in its last bits, and must still count as reached.
     bar = seen - 1e-9 * np.abs(differences).sum(axis=0)
     exact = groups <= 13
     total = 2**groups if exact else draws
@@ -134,7 +135,7 @@ def randomisation(differences: Doubles, draws: int, seed: int) -> Doubles:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Correct p-values for their number, after Holm: the k-th smallest of n times n − k + 1, never falling.
+    """Correct p-values for multiple tests (Holm 1979): the k-th smallest of n times (n − k + 1), never falling.
 
     >>> [round(value, 3) for value in holm([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]

@@ -1,4 +1,4 @@
-"""``compare``: several models on the same questions, and which differences are real."""
+"""``compare``: measure several models on the same questions, and test their differences."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import write_json
+from panglot.evaluation.bias import LOWER_IS_BETTER, NEITHER_IS_BETTER
 from panglot.evaluation.bootstrap import Sums, draw, holm, interval, randomisation
 from panglot.evaluation.evaluate import Evaluation, Sets, evaluate, open_encoder, open_sets
-from panglot.evaluation.figures import Figures, PerQuestion, plain
+from panglot.evaluation.figures import Figures, plain
 from panglot.evaluation.measures import DEFAULT, Measure
+from panglot.evaluation.per_question import PerQuestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from panglot.encoders.protocol import Encoder
-    from panglot.evaluation.lattice import Doubles
+    from panglot.evaluation.exact_scores import Doubles
 
-LOWER_IS_BETTER = {"rank_distance", "rank_distance_share", "max_rank"}
-NEITHER_IS_BETTER = {"language_preference_rate", "self_preference@10"}
-_REAL = 0.05
+_SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Comparison:
     """Several encoders measured on the same collections.
 
     Attributes:
-        figures: The comparison as a dictionary ready for JSON: ``models``; per data set and
-            ``setting.measure`` the ``values`` of the models, the ``differences`` of all pairs with interval
-            and p, and the ``best`` model or None; ``evaluations``: each model's own dictionary of figures.
-        evaluations: Each model's evaluation.
+        figures: The comparison as a dictionary, ready for JSON. It has ``models``, ``evaluations`` with each model's
+            dictionary of figures, and per data set and ``setting.measure`` the ``values`` of the models, the
+            ``differences`` of all pairs with interval and p, and the ``best`` model or None.
+        evaluations: Evaluation of each model.
     """
 
     figures: Figures
@@ -45,7 +45,7 @@ class Comparison:
         """Write :attr:`figures`, atomically.
 
         Raises:
-            PanglotError: The place cannot be written.
+            PanglotError: The file cannot be written.
         """
         write_json(path, self.figures)
 
@@ -64,45 +64,44 @@ def compare(
     seed: int = 0,
     trust_remote_code: bool = False,
     command: str | None = None,
-    tell: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Comparison:
     """Measure several encoders on the same questions and test their differences.
 
-    For each figure and each pair of models: the difference, its bootstrap interval over question groups, and
-    the p-value of a paired randomisation test over groups, corrected after Holm for the number of pairs of
-    that figure. A model is *best* at a figure where it differs from every other one with a corrected
-    p < .05, and for the better.
+    Each figure and pair of models gets the difference, its bootstrap interval over question groups, and the p-value
+    of a paired randomisation test over groups, corrected after Holm for the number of pairs. A model is *best* at a
+    figure if it is better than every other one with a corrected p < .05.
 
     Args:
-        models: Two encoders or more, as for :func:`evaluate`.
-        test: One collection or several.
-        data_dir: Where named data sets lie.
-        candidates: ``sentence`` or ``paragraph``, for sets that offer both.
+        models: Two or more encoders, as for :func:`evaluate`.
+        test: One or more collections.
+        data_dir: Folder of the named data sets.
+        candidates: ``sentence`` or ``paragraph``, for data sets that offer both.
         context: Whether a sentence comes with its paragraph.
-        languages: Keep questions and passages in these only.
-        measures: Names such as ``mAP``, ``R@10``, ``nDCG@10``.
-        draws: Bootstrap draws for the intervals; 0 for none.
+        languages: Keep only questions and passages in these languages.
+        measures: Names such as ``mAP``, ``R@10`` and ``nDCG@10``.
+        draws: Bootstrap draws for the intervals, 0 for no intervals.
         permutations: Random sign patterns of the test.
-        seed: Of draws and patterns.
+        seed: Seed of draws and patterns.
         trust_remote_code: Whether Python code that comes with a model may run.
-        command: What to write down as the command.
-        tell: Called with a line for people before each long step.
+        command: Command to record in the figures.
+        progress: Called with one line of text before each long step.
 
     Raises:
-        PanglotError: Fewer than two models, two of one name, or what :func:`evaluate` raises.
+        PanglotError: There are fewer than two models, two have one name, or :func:`evaluate` fails.
     """
     if len(models) < 2:
-        raise PanglotError("one model alone cannot be compared", field="models", cure="name two models or more")
+        raise PanglotError(f"expected two or more models, got {len(models)}", field="models", hint="name another model")
     sets = open_sets(test, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
     evaluations: dict[str, Evaluation] = {}
     for given in models:
         encoder = open_encoder(given, trust_remote_code=trust_remote_code)
         name = encoder.name
         if name in evaluations:
-            raise PanglotError(f"two models are called {name}", field="models", cure="rename the folder of one")
+            raise PanglotError(f"two models have the name {name}", field="models", hint="rename the folder of one")
         evaluations[name] = evaluate(
             encoder, list(sets.values()), candidates=candidates, context=context, languages=languages,
-            measures=measures, draws=draws, seed=seed, command=command, tell=tell,
+            measures=measures, draws=draws, seed=seed, command=command, progress=progress,
         )  # fmt: skip
     return from_evaluations(evaluations, draws=draws, permutations=permutations, seed=seed, command=command)
 
@@ -115,10 +114,10 @@ def from_evaluations(
     seed: int = 0,
     command: str | None = None,
 ) -> Comparison:
-    """Compare evaluations that were made on the same collections, as :func:`compare` does.
+    """Compare evaluations on the same collections, as :func:`compare` does.
 
     Raises:
-        PanglotError: Two were made on different data under one name.
+        PanglotError: Two evaluations used different data under one name.
     """
     names = list(evaluations)
     first = next(iter(evaluations.values()))
@@ -128,10 +127,10 @@ def from_evaluations(
         if len(digests) > 1:
             raise PanglotError(
                 f"the models were measured on different versions of {dataset}",
-                cure="measure them on the same data",
+                hint="measure them on the same data",
             )
         questions = {name: each.per_question[dataset] for name, each in evaluations.items()}
-        datasets[dataset] = contests(questions, draws=draws, permutations=permutations, seed=seed)
+        datasets[dataset] = compare_questions(questions, draws=draws, permutations=permutations, seed=seed)
     figures: Figures = {
         "panglot": first.figures["panglot"],
         "date": first.figures["date"],
@@ -144,13 +143,13 @@ def from_evaluations(
     return Comparison(figures, dict(evaluations))
 
 
-def contests(
+def compare_questions(
     models: Mapping[str, PerQuestion], *, draws: int = 1000, permutations: int = 10_000, seed: int = 0
 ) -> Figures:
-    """Compare models figure by figure on one collection; the arrays must be of the same questions.
+    """Compare models figure by figure on one collection. All arrays must be of the same questions.
 
     Returns:
-        ``{"monolingual.mAP": {"values", "differences", "best"}, …}``; a figure that a model lacks is absent.
+        ``{"monolingual.mAP": {"values", "differences", "best"}, …}``, without figures that a model lacks.
     """
     sums = {model: questions.sums() for model, questions in models.items()}
     groups = max((int(questions.group.max(initial=-1)) + 1 for questions in models.values()), default=0)
@@ -186,7 +185,7 @@ def contests(
 
 
 def _same(a: Sums, b: Sums) -> bool:
-    """Whether two models were measured on the same questions, and on any."""
+    """Return whether two models were measured on the same questions, at least on one."""
     return a.number.size > 0 and np.array_equal(a.number, b.number)
 
 
@@ -200,5 +199,5 @@ def _best(key: str, values: Mapping[str, float], differences: Sequence[Figures])
         return None
     leader = (min if key in LOWER_IS_BETTER else max)(values, key=lambda model: values[model])
     against = [each for each in differences if leader in {each["a"], each["b"]}]
-    real = all(each["p_corrected"] is not None and each["p_corrected"] < _REAL for each in against)
+    real = all(each["p_corrected"] is not None and each["p_corrected"] < _SIGNIFICANT for each in against)
     return leader if against and real else None

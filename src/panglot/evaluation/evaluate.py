@@ -1,4 +1,4 @@
-"""``evaluate``: an encoder and collections in, the dictionary of figures out."""
+"""``evaluate``: measure an encoder on collections."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from panglot import __version__
 from panglot._environment import machine, versions
 from panglot._errors import PanglotError
 from panglot._files import write_json
-from panglot.corpus.collection import Collection
+from panglot.data.collection import Collection
 from panglot.encoders.protocol import LanguageAware
-from panglot.evaluation.figures import Figures, Measured, PerQuestion, measure
+from panglot.evaluation.figures import Figures, Measured, measure
 from panglot.evaluation.measures import DEFAULT, Measure, parse
+from panglot.evaluation.per_question import PerQuestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,11 +30,11 @@ Sets = str | Path | Collection
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One encoder measured on one collection or several.
+    """One encoder measured on one or more collections.
 
     Attributes:
         figures: The dictionary of figures (``docs/architecture.md``), ready for JSON.
-        measured: What is behind them, by the name of the data set.
+        measured: Ranks and values behind the figures, by the name of the data set.
     """
 
     figures: Figures
@@ -41,14 +42,14 @@ class Evaluation:
 
     @property
     def per_question(self) -> dict[str, PerQuestion]:
-        """Every headline figure question by question, by the name of the data set."""
+        """Headline figures question by question, by the name of the data set."""
         return {name: found.per_question for name, found in self.measured.items()}
 
     def to_json(self, path: str | Path) -> None:
         """Write :attr:`figures`, atomically.
 
         Raises:
-            PanglotError: The place cannot be written.
+            PanglotError: The file cannot be written.
         """
         write_json(path, self.figures)
 
@@ -73,42 +74,42 @@ def evaluate(
     seed: int = 0,
     trust_remote_code: bool = False,
     command: str | None = None,
-    tell: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
     """Measure an encoder in the three settings, with language bias and intervals.
 
-    Each distinct text is encoded once, and every setting is measured from those vectors.
+    Each distinct text is encoded once, and every setting is measured from the same vectors.
 
     Args:
-        encoder: An encoder, or what :func:`panglot.load` understands: ``bundled``, a folder, a hub name, ….
-        collections: One collection or several; names and paths go to :func:`panglot.read`.
-        data_dir: Where named data sets lie.
-        candidates: ``sentence`` or ``paragraph``, for sets that offer both.
+        encoder: An encoder, or what :func:`panglot.load` accepts: ``bundled``, a folder, a hub name, ….
+        collections: One or more collections. Names and paths are passed to :func:`panglot.read`.
+        data_dir: Folder of the named data sets.
+        candidates: ``sentence`` or ``paragraph``, for data sets that offer both.
         context: Whether a sentence comes with its paragraph.
-        languages: Keep questions and passages in these only.
-        measures: Names such as ``mAP``, ``R@10``, ``nDCG@10``.
-        draws: Bootstrap draws for the intervals, over question groups; 0 for none.
-        seed: Of the draws.
+        languages: Keep only questions and passages in these languages.
+        measures: Names such as ``mAP``, ``R@10`` and ``nDCG@10``.
+        draws: Bootstrap draws over question groups for the intervals, 0 for no intervals.
+        seed: Seed of the draws.
         trust_remote_code: Whether Python code that comes with a model may run.
-        command: What to write down as the command.
-        tell: Called with a line for people before each long step.
+        command: Command to record in the figures.
+        progress: Called with one line of text before each long step.
 
     Raises:
-        PanglotError: The encoder or a collection cannot be read, or does not fit.
+        PanglotError: The encoder or a collection cannot be read, or they do not fit each other.
     """
     begin = time.perf_counter()
     chosen = tuple(dict.fromkeys(parse(name) for name in measures))
     if not chosen:
-        raise PanglotError("no measure is named", field="measures", cure="name one, such as mAP")
+        raise PanglotError("expected at least one measure, got none", field="measures", hint="name one, such as mAP")
     if draws < 0:
-        raise PanglotError(f"{draws} draws", field="draws", cure="give 0 or more")
+        raise PanglotError(f"must be at least 0, got {draws}", field="draws")
     sets = open_sets(collections, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
     model = open_encoder(encoder, trust_remote_code=trust_remote_code)
     measured: dict[str, Measured] = {}
     dimension = 0
     for name, collection in sets.items():
-        if tell is not None:
-            tell(f"{model.name} on {name}: {collection.questions.num_rows:,} questions, "
+        if progress is not None:
+            progress(f"{model.name} on {name}: {collection.questions.num_rows:,} questions, "
                  f"{collection.passages.num_rows:,} passages")  # fmt: skip
         start = time.perf_counter()
         questions, passages = encode(model, collection)
@@ -150,10 +151,10 @@ def open_sets(
     context: bool = False,
     languages: Sequence[str] | None = None,
 ) -> dict[str, Collection]:
-    """Return collections by name, reading those that are given by name or path.
+    """Return collections by name, and read those that are given by name or path.
 
     Raises:
-        PanglotError: One cannot be read, has no questions or no passages, or two have one name.
+        PanglotError: A collection cannot be read, has no questions or passages, or has the name of another.
     """
     given = [collections] if isinstance(collections, str | Path | Collection) else list(collections)
     found: dict[str, Collection] = {}
@@ -161,23 +162,25 @@ def open_sets(
         if isinstance(item, Collection):
             collection = item.select(languages) if languages else item
         else:
-            from panglot.corpus.registry import read
+            from panglot.datasets.registry import read
 
             collection = read(item, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
         name = collection.name
         if name in found:
-            raise PanglotError(f"two data sets are called {name}", cure="measure them one after the other")
+            raise PanglotError(f"two data sets have the name {name}", hint="measure them one after the other")
         for side, texts in (("questions", collection.questions), ("passages", collection.passages)):
             if not texts.num_rows:
-                raise PanglotError(f"{name} has no {side}", cure="look at the file that it came from")
+                raise PanglotError(f"{name} has no {side}", hint="check the file that it was read from")
         found[name] = collection
     if not found:
-        raise PanglotError("no data set is named", field="datasets", cure="name one; see `panglot data list`")
+        raise PanglotError(
+            "expected at least one data set, got none", field="datasets", hint="choose one from `panglot data list`"
+        )
     return found
 
 
 def open_encoder(encoder: Encoder | str | Path, *, trust_remote_code: bool = False) -> Encoder:
-    """Return an encoder; names and paths are loaded, with the cache of vectors in between."""
+    """Return an encoder. Names and paths are loaded, with the cache of vectors in between."""
     if not isinstance(encoder, str | Path):
         return encoder
     from panglot.encoders.cache import cached
@@ -188,9 +191,10 @@ def open_encoder(encoder: Encoder | str | Path, *, trust_remote_code: bool = Fal
 
 
 def encode(encoder: Encoder, collection: Collection) -> tuple[Vectors, Vectors]:
-    """Return a row per question and per passage; equal texts of one side are encoded once.
+    """Return the vectors of questions and passages, shape ``[texts, dimension]`` each.
 
-    An encoder that looks at languages is told those of the collection, and meets equal texts of two languages twice.
+    Equal texts of one side are encoded once. An encoder that uses languages gets those of the collection, and encodes a
+    text once per language.
     """
     return _encode(encoder, collection, "question"), _encode(encoder, collection, "passage")
 
@@ -199,7 +203,7 @@ def _encode(encoder: Encoder, collection: Collection, side: Side) -> Vectors:
     table = collection.questions if side == "question" else collection.passages
     columns = [table[name].to_pylist() for name in ("text", "id", "language")]
     aware = isinstance(encoder, LanguageAware)
-    # Precomputed vectors belong to ids: equal texts may have different ones there.
+    # Precomputed vectors belong to ids, and equal texts may have different vectors there.
     keys = columns[1] if _by_id(encoder) else list(zip(columns[0], columns[2], strict=True)) if aware else columns[0]
     first: dict[Any, int] = {}
     index: list[int] = []
@@ -215,14 +219,14 @@ def _encode(encoder: Encoder, collection: Collection, side: Side) -> Vectors:
     )
     if vectors.ndim != 2 or len(vectors) != len(texts):
         raise PanglotError(
-            f"{encoder.name} gave an array of shape {vectors.shape} for {len(texts)} {side}s",
-            cure="an encoder returns one row a text",
+            f"{encoder.name} returned an array of shape {vectors.shape} for {len(texts)} {side}s",
+            hint="return one row per text",
         )
     return vectors[index] if len(texts) < len(index) else vectors
 
 
 def _by_id(encoder: Encoder) -> bool:
-    """Whether the encoder looks its vectors up by id, itself or behind a cache."""
+    """Return whether the encoder looks up vectors by id, itself or behind a cache."""
     return bool(getattr(encoder, "by_id", False) or getattr(getattr(encoder, "encoder", None), "by_id", False))
 
 

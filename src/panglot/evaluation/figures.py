@@ -1,4 +1,4 @@
-"""From vectors and relevance to the dictionary of figures of one collection."""
+"""Compute the dictionary of figures of one collection from vectors and relevance."""
 
 from __future__ import annotations
 
@@ -9,54 +9,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panglot.evaluation import bias, geometry
-from panglot.evaluation.agreement import rank_correlation
-from panglot.evaluation.bootstrap import Sums, draw, interval
+from panglot.evaluation.bootstrap import draw, interval
 from panglot.evaluation.measures import DEFAULT, Measure
+from panglot.evaluation.per_question import PerQuestion, language_means
 from panglot.evaluation.ranks import Ranks, rank
-from panglot.evaluation.reasons import SETTINGS, reasons
-from panglot.evaluation.settings import language_means, values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from panglot.corpus.collection import Collection, Ints
+    from panglot.data.collection import Collection
     from panglot.encoders.protocol import Vectors
-    from panglot.evaluation.lattice import Doubles
+    from panglot.evaluation.bootstrap import Sums
+    from panglot.evaluation.exact_scores import Doubles
 
 Figures = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class PerQuestion:
-    """Every headline figure question by question, to pair models with.
-
-    Attributes:
-        group: Group number of each question, shape ``[questions]``.
-        language: Language number of each question.
-        languages: The names of the language numbers.
-        values: By ``setting.measure``; shape ``[questions]``, or ``[questions, languages]`` for
-            cross-lingual figures, one column a passage language. NaN where a question is left out.
-    """
-
-    group: Ints
-    language: Ints
-    languages: tuple[str, ...]
-    values: Mapping[str, Doubles]
-
-    def sums(self) -> dict[str, Sums]:
-        """Sum each figure over the question groups."""
-        return {name: Sums.of(value, self.language, self.group) for name, value in self.values.items()}
+SETTINGS = ("monolingual", "crosslingual", "multilingual")
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found on one collection.
+    """Figures of one collection.
 
     Attributes:
-        figures: Its part of the dictionary of figures, as ``docs/architecture.md`` has it.
-        per_question: The same question by question.
-        ranks: The ranks behind them.
-        collection: What was measured on.
+        figures: Part of the dictionary of figures (``docs/architecture.md``).
+        per_question: The same figures question by question.
+        ranks: The ranks from which they were computed.
+        collection: The collection.
     """
 
     figures: Figures
@@ -74,26 +52,26 @@ def measure(
     draws: int = 1000,
     seed: int = 0,
 ) -> Measured:
-    """Measure vectors on a collection in the three settings, with the bias and its intervals.
+    """Measure vectors on a collection in the three settings, with language bias and intervals.
 
-    A pure function: the same input gives the same figures on any number of threads.
+    This is a pure function: the same input gives the same figures on any number of threads.
 
     Args:
         questions: One row per question, shape ``[questions, dimension]``.
         passages: One row per passage, shape ``[passages, dimension]``.
-        collection: What was encoded.
-        measures: What to measure of each ranking.
-        draws: Bootstrap draws for the intervals; 0 for none.
-        seed: Of the draws, and of the samples of the geometry.
+        collection: The collection that was encoded.
+        measures: Measures of each ranking.
+        draws: Bootstrap draws for the intervals, 0 for no intervals.
+        seed: Seed of the draws and of the samples for the geometry.
 
     Raises:
         PanglotError: The vectors do not fit the collection.
     """
     ranks = rank(questions, passages, collection)
-    per_question = per_question_values(ranks, measures)
+    per_question = PerQuestion.of(ranks, measures)
     sums = per_question.sums()
     drawn = draw(sums, draws, seed) if draws and _groups(ranks) > 1 else {}
-    missing: list[dict[str, str]] = reasons(ranks, draws)
+    missing: list[dict[str, str]] = _not_measured(ranks, draws)
     unmeasured = {item["what"] for item in missing}
     figures: Figures = {
         "languages": list(collection.languages),
@@ -108,7 +86,7 @@ def measure(
     for setting in SETTINGS:
         figures[setting] = None if setting in unmeasured else _setting(setting, per_question, sums, drawn, ranks)
     if figures["multilingual"] is not None:
-        figures["multilingual"] |= _heads(ranks)
+        figures["multilingual"] |= _language_shares(ranks)
     if figures["crosslingual"] is not None:
         figures["crosslingual"]["matrix"] = _matrices(ranks, measures, per_question)
     figures["geometry"], absent = _geometry(questions, passages, ranks, seed)
@@ -121,41 +99,49 @@ def headline(
 ) -> dict[str, float]:
     """Return the figures of the three settings alone, without intervals: ``{"monolingual.mAP": .8, …}``.
 
-    For choosing among checkpoints on a dev collection. Figures that the collection cannot support are absent.
+    Use it to choose among checkpoints on a dev collection. Figures that the collection does not support are absent.
     """
-    sums = per_question_values(rank(questions, passages, collection), measures).sums()
+    sums = PerQuestion.of(rank(questions, passages, collection), measures).sums()
     return {name: value for name, figure in sums.items() if not math.isnan(value := figure.mean())}
 
 
-def per_question_values(ranks: Ranks, measures: Sequence[Measure]) -> PerQuestion:
-    """Return every headline figure question by question."""
-    own = np.arange(len(ranks.question_language)), ranks.question_language
-    found: dict[str, Doubles] = {}
-    measured = values(ranks, measures)
-    for each, value in measured.items():
-        found[f"monolingual.{each}"] = value.by_pool[own]
-    for each, value in measured.items():
-        cross = value.by_pool.copy()
-        cross[own] = np.nan
-        found[f"crosslingual.{each}"] = cross
-    for each, value in measured.items():
-        found[f"multilingual.{each}"] = value.pooled
-    span = bias.spans(ranks)
-    distance = bias.rank_distance(span)
-    parallel = bool(span.parallel.any())
-    nothing = np.full(len(span.first), np.nan)
-    found |= {
-        "multilingual.rank_distance": distance,
-        "multilingual.rank_distance_share": distance / max(1, len(ranks.passage_language) - 1),
-        "multilingual.max_rank": bias.max_rank(span),
-        "multilingual.complete@20": bias.complete(span, 20),
-        "multilingual.complete@100": bias.complete(span, 100),
-        "multilingual.PEER@20": bias.peer(ranks, 20) if parallel else nothing,
-        "multilingual.language_preference_rate": bias.language_preference(span, ranks),
-        "multilingual.self_preference@10": bias.self_preference(ranks, 10),
-        "multilingual.rank_correlation": rank_correlation(ranks),
-    }
-    return PerQuestion(ranks.question_group, ranks.question_language, ranks.languages, found)
+def _not_measured(ranks: Ranks, draws: int) -> list[dict[str, str]]:
+    """Return ``{"what", "why"}`` for each setting, measure of bias and interval that cannot be measured."""
+    own = ranks.question_language[ranks.question] == ranks.passage_language[ranks.passage]
+    if not len(own):
+        return [{"what": setting, "why": "no question has a relevant passage"} for setting in SETTINGS]
+    found: dict[str, str] = {}
+    if not own.any():
+        found["monolingual"] = "no passage answers a question in its own language"
+    one_pool = (ranks.pool > 0).sum() < 2
+    if own.all():
+        one_language = one_pool and len(np.unique(ranks.question_language)) < 2
+        found["crosslingual"] = (
+            "questions and passages are in one language"
+            if one_language
+            else "no passage in another language answers a question"
+        )
+    if one_pool:
+        found["multilingual"] = "the passages are in one language, so there is no pool of several languages"
+    else:
+        found |= _bias_reasons(ranks, own_only=bool(own.all()))
+    if draws and len(np.unique(ranks.question_group)) < 2:
+        found["interval"] = "there is only one question group"
+    return [{"what": what, "why": why} for what, why in found.items()]
+
+
+def _bias_reasons(ranks: Ranks, *, own_only: bool) -> dict[str, str]:
+    found: dict[str, str] = {}
+    if not bias.spans(ranks).parallel.any():
+        where = "its own language only" if own_only else "one language only"
+        found["rank_distance"] = (
+            f"the relevant passages of a question are in {where}, so max rank, complete@k, PEER@k and the language "
+            "preference rate are not measured either"
+        )
+    versions = np.unique(np.stack([ranks.question_group, ranks.question_language]), axis=1)
+    if len(np.unique(versions[0])) == versions.shape[1]:
+        found["rank_correlation"] = "no question group is asked in two languages"
+    return found
 
 
 def _setting(
@@ -180,8 +166,8 @@ def _setting(
     by_language: dict[str, Figures] = {code: {} for code in ranks.languages}
     for key, name in zip(short, names, strict=True):
         value = per_question.values[name]
-        means, _ = language_means(value, ranks.question_language, count)
-        # Across languages: the mean over the passage languages of the means.
+        means = language_means(value, ranks.question_language, count)
+        # Cross-lingual figures are the mean over the passage languages of their means.
         means = means if means.ndim == 1 else _mean_known(means)
         for code, mean in zip(ranks.languages, means.tolist(), strict=True):
             by_language[code][key] = plain(mean)
@@ -196,7 +182,7 @@ def _setting(
 
 
 def _left_out(value: Doubles, ranks: Ranks) -> int:
-    """Count the questions, or question and pool, without a relevant passage in a pool that has passages."""
+    """Count the questions, or the pairs of question and pool, for which a pool has passages but no relevant one."""
     if value.ndim == 1:
         return int(np.isnan(value).sum())
     pools = np.tile(ranks.pool > 0, (len(value), 1))
@@ -211,13 +197,13 @@ def _matrices(ranks: Ranks, measures: Sequence[Measure], per_question: PerQuesti
     for each in measures:
         value = per_question.values[f"crosslingual.{each}"].copy()
         value[own] = per_question.values[f"monolingual.{each}"]
-        matrices[str(each)] = table(language_means(value, ranks.question_language, count)[0], ranks.languages)
+        matrices[str(each)] = table(language_means(value, ranks.question_language, count), ranks.languages)
     return matrices
 
 
-def _heads(ranks: Ranks) -> Figures:
+def _language_shares(ranks: Ranks) -> Figures:
     count, total = len(ranks.languages), ranks.pool.sum()
-    shares = language_means(bias.head_shares(ranks, 10), ranks.question_language, count)[0]
+    shares = language_means(bias.head_shares(ranks, 10), ranks.question_language, count)
     pool = {code: number / total for code, number in zip(ranks.languages, ranks.pool.tolist(), strict=True)}
     return {"language_share@10": table(shares, ranks.languages), "pool_share": pool}
 
@@ -225,13 +211,13 @@ def _heads(ranks: Ranks) -> Figures:
 def _geometry(questions: Vectors, passages: Vectors, ranks: Ranks, seed: int) -> tuple[Figures | None, list[Figures]]:
     languages, missing = ranks.languages, list[Figures]()
     if (ranks.pool > 0).sum() < 2:
-        return None, [{"what": "geometry", "why": "the passages are in one language only"}]
+        return None, [{"what": "geometry", "why": "the passages are in one language"}]
     distances = geometry.mean_distances(passages, ranks.passage_language, len(languages))
     figures: Figures = {"mean_distance": table(distances, languages)}
     found = geometry.language_classifier(passages, ranks.passage_language, ranks.passage_group, seed=seed)
     figures["language_classifier"], figures["chance"] = found or (None, None)
     if found is None:
-        missing.append({"what": "language_classifier", "why": "too few passages to hold any out"})
+        missing.append({"what": "language_classifier", "why": "there are too few passages to hold any out"})
     sides = {
         "questions": (questions, ranks.question_language, ranks.question_group),
         "passages": (passages, ranks.passage_language, ranks.passage_group),
@@ -248,7 +234,7 @@ def _geometry(questions: Vectors, passages: Vectors, ranks: Ranks, seed: int) ->
 
 
 def table(matrix: Doubles, languages: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Return a matrix by language names; cells without a value, and rows without cells, are absent."""
+    """Return a matrix by language names, without empty cells and empty rows."""
     rows = {
         x: {y: value for y, value in zip(languages, row, strict=True) if math.isfinite(value)}
         for x, row in zip(languages, matrix.tolist(), strict=True)
@@ -257,7 +243,7 @@ def table(matrix: Doubles, languages: Sequence[str]) -> dict[str, dict[str, floa
 
 
 def plain(value: float) -> float | None:
-    """Return a number as JSON knows it: None where there is none."""
+    """Return a number for JSON: None instead of NaN and infinity."""
     return float(value) if math.isfinite(value) else None
 
 

@@ -1,4 +1,4 @@
-"""What the vectors themselves tell of language, before any ranking."""
+"""Measure how much vectors reveal their language, before any ranking."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from panglot.corpus.collection import Ints
+    from panglot.data.collection import Ints
     from panglot.encoders.protocol import Vectors
-    from panglot.evaluation.lattice import Doubles
+    from panglot.evaluation.exact_scores import Doubles
 
 _PER_LANGUAGE = 400
 _RIDGE = 1e-3
 
 
 def mean_distances(vectors: Vectors, language: Ints, languages: int) -> Doubles:
-    """Return the Euclidean distances between the mean vectors of the languages, ``[languages, languages]``.
+    """Return the Euclidean distances ‖μ_x − μ_y‖ of the languages' mean vectors, shape ``[languages, languages]``.
 
-    Rows and columns of languages without vectors are NaN. Of unit vectors, 0 is one common centre.
+    A distance of 0 means a common centre. Rows and columns of languages without vectors are NaN.
+
+    Args:
+        vectors: Unit vectors, shape ``[texts, dimension]``.
+        language: Language of each vector, shape ``[texts]``.
+        languages: Number of languages.
     """
     number = np.bincount(language, minlength=languages)
     sums = np.zeros((languages, vectors.shape[1]))
@@ -34,12 +39,19 @@ def language_classifier(
 ) -> tuple[float, float] | None:
     """Return the accuracy of a linear classifier of languages on held-out vectors, and chance.
 
-    Up to ``per_language`` vectors of each language, half of the groups held out (all versions of a text on
-    one side); ridge regression on the languages, in closed form. An accuracy at chance means vectors from
-    which language cannot be read linearly.
+    An accuracy at chance means that no linear classifier can read the language from a vector. The classifier is ridge
+    regression in closed form, W = (Xᵀ D X + λI)⁻¹ Xᵀ D Y, with weights D that make languages count equally. Half of
+    the groups are held out, with all versions of a text on one side.
+
+    Args:
+        vectors: Shape ``[texts, dimension]``.
+        language: Language of each vector, shape ``[texts]``.
+        group: Group of each vector, shape ``[texts]``.
+        seed: Seed of the sample and of the held-out groups.
+        per_language: Largest number of vectors per language.
 
     Returns:
-        Accuracy and 1 / languages, or None where there are fewer than two languages with enough texts.
+        The mean accuracy over languages and 1 / languages, or None if fewer than two languages have enough texts.
     """
     generator = np.random.default_rng(seed)
     held = np.zeros(int(group.max(initial=-1)) + 1, bool)
@@ -59,7 +71,7 @@ def language_classifier(
     x = vectors[train].astype(np.float64)
     centre = x.mean(axis=0)
     x -= centre
-    # Languages weigh equally whatever their number of texts.
+    # Languages count equally, whatever their numbers of texts.
     weight = (1 / np.bincount(truth[0]))[truth[0]]
     target = np.eye(classes)[truth[0]] - 1 / classes
     gram = (x * weight[:, None]).T @ x
@@ -73,12 +85,19 @@ def language_classifier(
 def translation_cosines(
     vectors: Vectors, language: Ints, group: Ints, *, seed: int, pairs: int = 20_000
 ) -> tuple[float, float] | None:
-    """Return the mean cosine of translations, and of random texts in the same pairs of languages.
+    """Return the mean cosine of translations, and that of random texts in the same pairs of languages.
 
-    Pairs are versions of one group in two languages, neighbours in a random order of the group's versions.
+    A pair consists of versions of one group in two languages that are neighbours in a random order of the group.
+
+    Args:
+        vectors: Shape ``[texts, dimension]``.
+        language: Language of each vector, shape ``[texts]``.
+        group: Group of each vector, shape ``[texts]``.
+        seed: Seed of the pairs.
+        pairs: Largest number of pairs.
 
     Returns:
-        Both means, or None where no group has versions in two languages.
+        Both means, or None if no group has versions in two languages.
     """
     generator = np.random.default_rng(seed)
     order = np.lexsort((generator.random(len(group)), group))
@@ -89,7 +108,7 @@ def translation_cosines(
         return None
     chosen = generator.permutation(len(a))[:pairs]
     a, b = a[chosen], b[chosen]
-    # The partner of another pair of the same two languages, so that only the meaning is random.
+    # The partner comes from another pair of the same two languages, so that only the meaning is random.
     pair = language[a] * (int(language.max()) + 1) + language[b]
     by_pair = np.lexsort((generator.random(len(a)), pair))
     begins = np.flatnonzero(np.diff(pair[by_pair], prepend=-1))

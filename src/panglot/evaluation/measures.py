@@ -1,32 +1,22 @@
-"""Measures of one ranking, as values: ``parse("nDCG@10")`` is equal to itself and can be a key."""
+"""Measures of one ranking, as values: ``parse("nDCG@10")`` equals itself and can be a key.
+
+To add a measure, write its formula and give it a line in ``_FORMULAS``.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from panglot._errors import PanglotError
 
 if TYPE_CHECKING:
-    from panglot.corpus.collection import Ints
-    from panglot.evaluation.lattice import Doubles
-
-Kind = Literal["mAP", "MRR", "R", "P", "Success", "nDCG"]
-_KINDS: dict[str, Kind] = {
-    "map": "mAP",
-    "ap": "mAP",
-    "mrr": "MRR",
-    "rr": "MRR",
-    "r": "R",
-    "recall": "R",
-    "p": "P",
-    "success": "Success",
-    "ndcg": "nDCG",
-}
-_NEEDS_CUT: set[Kind] = {"R", "P", "Success"}
+    from panglot.data.collection import Ints
+    from panglot.evaluation.exact_scores import Doubles
 
 
 @dataclass(frozen=True, order=True)
@@ -34,14 +24,14 @@ class Measure:
     """A measure of one ranking, a fraction of 1.
 
     Attributes:
-        kind: What is measured.
-        cut: Ranks beyond it do not count; None for the whole ranking.
+        kind: Name of the formula: ``mAP``, ``MRR``, ``R``, ``P``, ``Success`` or ``nDCG``.
+        cut: Passages after this rank do not count. None counts the whole ranking.
 
     >>> str(Measure("nDCG", 10)), {Measure("mAP"): 0.8}[parse("mAP")]
     ('nDCG@10', 0.8)
     """
 
-    kind: Kind
+    kind: str
     cut: int | None = None
 
     def __str__(self) -> str:
@@ -50,64 +40,115 @@ class Measure:
     def __repr__(self) -> str:
         return str(self)
 
-    def values(self, unit: Ints, rank: Ints, grade: Ints, units: int) -> Doubles:
-        """Measure many rankings at once from the ranks of their relevant passages.
+    def values(self, unit: Ints, rank: Ints, relevance: Ints, units: int) -> Doubles:
+        """Measure many rankings at once, given the ranks of their relevant passages.
 
         Args:
-            unit: Which ranking each relevant passage belongs to, shape ``[relevant]``.
-            rank: Its rank there, from 1.
-            grade: Its grade, above 0; only nDCG looks at it.
+            unit: Ranking that each relevant passage belongs to, shape ``[relevant]``.
+            rank: Rank of the passage there, from 1, shape ``[relevant]``.
+            relevance: Graded relevance of the passage, above 0, shape ``[relevant]``. Only nDCG uses it.
             units: Number of rankings.
 
         Returns:
-            One value a ranking, NaN for a ranking without a relevant passage, shape ``[units]``:
-
-            - mAP: mean over relevant passages of the precision at their rank (0 beyond the cut);
-            - MRR: 1 / rank of the first relevant passage;
-            - R: share of the relevant passages within the cut; P: share of the cut that is relevant;
-            - Success: 1 if any relevant passage is within the cut;
-            - nDCG: Σ grade / log₂(rank + 1), divided by that of the best order.
+            One value per ranking, NaN for a ranking without a relevant passage, shape ``[units]``.
 
         >>> np.round(Measure("mAP").values(np.array([0, 0]), np.array([1, 4]), np.array([1, 1]), 2), 3)
         array([0.75,  nan])
         """
         order = np.argsort(unit * (rank.max(initial=0) + 1) + rank, kind="stable")
-        unit, rank, grade = unit[order], rank[order], grade[order]
+        unit, rank = unit[order], rank[order]
         number = np.bincount(unit, minlength=units)
+        passages = _Relevant(
+            unit, rank, relevance[order], _positions(unit, number), number,
+            np.ones(len(rank), bool) if self.cut is None else rank <= self.cut,
+        )  # fmt: skip
         with np.errstate(invalid="ignore", divide="ignore"):
-            if self.kind == "nDCG":
-                return self._ndcg(unit, rank, grade, units)
-            place = _place(unit, number)
-            within = np.ones(len(rank), bool) if self.cut is None else rank <= self.cut
-            if self.kind == "mAP":
-                gain, total = place / rank, number
-            elif self.kind in {"MRR", "Success"}:
-                gain = np.where(place == 1, 1 / rank if self.kind == "MRR" else 1.0, 0.0)
-                total = np.sign(number)
-            else:
-                gain, total = (
-                    np.ones(len(rank)),
-                    number if self.kind == "R" else np.sign(number) * (self.cut or 1),
-                )
-            return np.bincount(unit, np.where(within, gain, 0.0), units) / total
+            return np.where(number > 0, _FORMULAS[self.kind].values(passages, self.cut), np.nan)
 
-    def _ndcg(self, unit: Ints, rank: Ints, grade: Ints, units: int) -> Doubles:
-        best = np.lexsort((-grade, unit))
-        ideal_rank = _place(unit, np.bincount(unit, minlength=units))
-        sums = [
-            np.bincount(unit, np.where(ranks <= (self.cut or np.inf), grades / np.log2(ranks + 1.0), 0.0), units)
-            for ranks, grades in ((rank, grade), (ideal_rank, grade[best]))
-        ]
-        return sums[0] / sums[1]
+
+class _Relevant(NamedTuple):
+    """The relevant passages of many rankings, sorted by ranking, then by rank.
+
+    Attributes:
+        unit: Ranking of each passage, shape ``[relevant]``.
+        rank: Rank of each passage, from 1.
+        relevance: Graded relevance of each passage.
+        position: Number of relevant passages up to each, itself included.
+        number: Number of relevant passages of each ranking, shape ``[units]``.
+        within: Whether each passage is within the cut, shape ``[relevant]``.
+    """
+
+    unit: Ints
+    rank: Ints
+    relevance: Ints
+    position: Ints
+    number: Ints
+    within: np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+    def sums(self, gain: Doubles | Ints | float) -> Doubles:
+        """Return the sum of a gain over the passages within the cut, per ranking, shape ``[units]``."""
+        return np.bincount(self.unit, np.where(self.within, gain, 0.0), len(self.number)).astype(np.float64)
+
+
+def _average_precision(found: _Relevant, _cut: int | None) -> Doubles:
+    """Σ precision at the rank of each relevant passage / number of relevant passages, as ``map`` of trec_eval."""
+    return found.sums(found.position / found.rank) / found.number
+
+
+def _reciprocal_rank(found: _Relevant, _cut: int | None) -> Doubles:
+    """1 / rank of the first relevant passage."""
+    return found.sums(np.where(found.position == 1, 1 / found.rank, 0.0))
+
+
+def _recall(found: _Relevant, _cut: int | None) -> Doubles:
+    """Share of the relevant passages within the cut."""
+    return found.sums(1.0) / found.number
+
+
+def _precision(found: _Relevant, cut: int | None) -> Doubles:
+    """Share of relevant passages among the first ``cut``."""
+    return found.sums(1.0) / (cut or 1)
+
+
+def _success(found: _Relevant, _cut: int | None) -> Doubles:
+    """1 if a relevant passage is within the cut, else 0."""
+    return found.sums(np.where(found.position == 1, 1.0, 0.0))
+
+
+def _ndcg(found: _Relevant, cut: int | None) -> Doubles:
+    """Σ relevance / log₂(rank + 1) within the cut, divided by the same sum over the best order (Järvelin 2002)."""
+    best = np.lexsort((-found.relevance, found.unit))
+    gain = np.where(found.position <= (cut or np.inf), found.relevance[best] / np.log2(found.position + 1.0), 0.0)
+    ideal = np.bincount(found.unit, gain, len(found.number))
+    return found.sums(found.relevance / np.log2(found.rank + 1.0)) / ideal
+
+
+class _Formula(NamedTuple):
+    """A formula, other names of the measure in lower case, and whether it needs a cut-off."""
+
+    values: Callable[[_Relevant, int | None], Doubles]
+    aliases: tuple[str, ...] = ()
+    needs_cut: bool = False
+
+
+_FORMULAS: dict[str, _Formula] = {
+    "mAP": _Formula(_average_precision, ("ap",)),
+    "MRR": _Formula(_reciprocal_rank, ("rr",)),
+    "R": _Formula(_recall, ("recall",), needs_cut=True),
+    "P": _Formula(_precision, ("precision",), needs_cut=True),
+    "Success": _Formula(_success, needs_cut=True),
+    "nDCG": _Formula(_ndcg),
+}
+_NAMES = {name: kind for kind, formula in _FORMULAS.items() for name in (kind.lower(), *formula.aliases)}
 
 
 def parse(name: str | Measure) -> Measure:
-    """Read a measure's name: ``mAP``, ``MRR``, ``MRR@10``, ``R@10``, ``P@10``, ``Success@10``, ``nDCG@10``.
+    """Read the name of a measure: ``mAP``, ``MRR``, ``MRR@10``, ``R@10``, ``P@10``, ``Success@10``, ``nDCG@10``.
 
-    Upper and lower case are the same; ``AP``, ``RR`` and ``Recall@k`` are understood.
+    Case does not matter, and ``AP``, ``RR``, ``Recall@k`` and ``Precision@k`` are accepted.
 
     Raises:
-        PanglotError: There is no such measure, or it needs a cut-off.
+        PanglotError: No measure has this name, or it needs a cut-off.
 
     >>> parse("ndcg@10"), parse("Recall@100")
     (nDCG@10, R@100)
@@ -115,19 +156,21 @@ def parse(name: str | Measure) -> Measure:
     if isinstance(name, Measure):
         return name
     found = re.fullmatch(r"([A-Za-z]+)(?:@([1-9]\d*))?", name.strip())
-    kind = _KINDS.get(found[1].lower()) if found else None
+    kind = _NAMES.get(found[1].lower()) if found else None
     if found is None or kind is None:
-        raise PanglotError(f"no measure is called {name!r}", field="measures", cure="use mAP, MRR, R@10, nDCG@10, …")
+        raise PanglotError(
+            f"unknown measure {name!r}", field="measures", hint=f"use {', '.join(_FORMULAS)}, with a cut-off as in R@10"
+        )
     cut = int(found[2]) if found[2] else None
-    if cut is None and kind in _NEEDS_CUT:
-        raise PanglotError(f"{kind} needs a cut-off", field="measures", cure=f"write {kind}@10, for example")
+    if cut is None and _FORMULAS[kind].needs_cut:
+        raise PanglotError(f"{kind} needs a cut-off", field="measures", hint=f"write {kind}@10, for example")
     return Measure(kind, cut)
 
 
 DEFAULT = tuple(parse(name) for name in ("mAP", "MRR", "R@1", "R@10", "R@100", "nDCG@10"))
-"""What is measured when nothing is said."""
+"""Measures that are reported by default."""
 
 
-def _place(unit: Ints, number: Ints) -> Ints:
-    """Return the place of each element among those of its unit, from 1; ``unit`` is sorted."""
+def _positions(unit: Ints, number: Ints) -> Ints:
+    """Return the position of each element among those of its unit, from 1, for a sorted ``unit``."""
     return np.arange(1, len(unit) + 1) - (np.cumsum(number) - number)[unit]

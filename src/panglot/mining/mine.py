@@ -1,4 +1,4 @@
-"""``panglot.mine``: a model and a training set in, the same set with hard negatives out."""
+"""``panglot.mine``: add hard negatives to a training set."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot.corpus.collection import RELEVANCE, Collection, Ints
+from panglot.data.collection import RELEVANCE, Collection, Ints
 from panglot.evaluation.evaluate import encode, open_encoder, open_sets
-from panglot.mining.barred import barred
-from panglot.mining.search import Bools, Margin, hardest
+from panglot.mining.exclusions import Exclusions
+from panglot.mining.hard_negatives import Bools, HardNegatives, Margin, mine_hard_negatives
 
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder
@@ -26,26 +26,28 @@ MINED = "mined"
 
 @dataclass(frozen=True)
 class Report:
-    """What mining found.
+    """Figures of one mining.
 
     Attributes:
-        questions: How many questions have 0, 1, 2, … negatives, by that number.
-        left_out: How many pairs of a question and a passage were left out, by reason.
+        questions: Number of questions by number of negatives: 0, 1, 2, ….
+        excluded: Number of excluded pairs of a question and a passage, by reason.
         same_language: Share of the negatives that are in their question's language.
-        unanswered: Questions without a relevant passage, which get no negatives.
+        unanswered: Number of questions without a relevant passage. They get no negatives.
     """
 
     questions: dict[int, int]
-    left_out: dict[str, int]
+    excluded: dict[str, int]
     same_language: float
     unanswered: int
 
     @classmethod
     def of(cls, collection: Collection) -> Report:
-        """Return the report that :func:`mine` wrote into a collection's ``about``."""
+        """Read the report that :func:`mine` wrote into a collection's ``about``."""
         found: dict[str, Any] = json.loads(collection.about[MINED])["found"]
         questions = {int(number): count for number, count in found["questions"].items()}
-        return cls(questions, found["left_out"], found["same_language"], found["unanswered"])
+        # Sets mined by version 0.1 call it "left_out".
+        excluded = found["excluded"] if "excluded" in found else found["left_out"]
+        return cls(questions, excluded, found["same_language"], found["unanswered"])
 
 
 def mine(
@@ -60,60 +62,69 @@ def mine(
     seed: int = 0,
     data_dir: str | Path | None = None,
     trust_remote_code: bool = False,
-    tell: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> Collection:
-    """Return a training set with the passages that a model ranks highest and that answer nothing, as grade 0.
+    """Return a training set in which the best-ranked wrong passages of each question are judged with grade 0.
 
-    ``panglot.mine("runs/first", "mlqa").save("mlqa+mined")``; training reads them as ``hard_negatives``. They take
-    the place of what was judged irrelevant before, unless a model ranks that among the first itself.
+    ``panglot.mine("runs/first", "mlqa").save("mlqa+mined")`` writes a set that training reads with the setting
+    ``hard_negatives``. The mined passages replace earlier judgements of grade 0, unless the model ranks those among
+    the first itself.
 
-    Never a negative of a question: its relevant passages and all versions of their groups; those of its translations
-    and of equal questions; passages that contain or half share the text of one; those as similar to the relevant
-    passage as ``similarity`` says; and, since nobody judged the rest, passages too close to the relevant one in score.
+    These passages are never a negative of a question:
+
+    - its relevant passages and all versions of their groups, also those of its translations and of equal questions;
+    - passages that contain or share half of the text of one of them;
+    - passages whose cosine with the relevant passage is ``similarity`` or more;
+    - passages too close to the relevant one in score, because nobody judged them.
 
     Args:
-        model: An encoder, or what :func:`panglot.load` understands.
-        collection: A training set, or its name or path as for :func:`panglot.read`.
-        negatives: How many for each question, at most.
-        language: In which language they are: ``any``, the question's own (``same``), one ``drawn`` for each question,
-            or those of its relevant passages (``passage``).
-        relative_margin: A negative's score is at most this share below the relevant passage's: .05 is NV-Retriever's
-            TopK-PercPos at 95 %. The relevant passage is the best in the negative's language, if there is one.
-        absolute_margin: And lower by at least this.
-        similarity: Passages with this cosine or more with that relevant passage count as its copies; 1: none do.
-        seed: Draws the languages.
-        data_dir: Where named data sets lie.
+        model: An encoder, or what :func:`panglot.load` accepts.
+        collection: A training set, or a name or path for :func:`panglot.read`.
+        negatives: Largest number of negatives per question.
+        language: Language of the negatives: ``any``, the question's own (``same``), one ``drawn`` per question, or
+            those of its relevant passages (``passage``).
+        relative_margin: Share by which a negative's score is below that of the relevant passage. The default is
+            TopK-PercPos at 95 % of NV-Retriever (2407.15831). The relevant passage is the best in the negative's
+            language, if there is one.
+        absolute_margin: Smallest difference between the two scores.
+        similarity: Cosine with that relevant passage from which on a passage counts as its copy. With 1, none does.
+        seed: Seed of the drawn languages.
+        data_dir: Folder of the named data sets.
         trust_remote_code: Whether Python code that comes with a model may run.
-        tell: Called with a line for people before each long step.
+        progress: Called with one line of text before each long step.
 
     Raises:
-        PanglotError: A setting is out of range, the set is a test set, has no relevant passage, or cannot be read.
+        PanglotError: A setting is out of range, or the set is a test set, has no relevant passage or cannot be read.
     """
     margin = _checked(negatives, language, relative_margin, absolute_margin, similarity)
     ((name, source),) = open_sets(collection, data_dir=data_dir).items()
     if source.about.get("test_only") == "yes":
-        raise PanglotError(f"{name} is a test set", field="on", cure="mine in a training set")
+        raise PanglotError(f"{name} is a test set", field="collection", hint="mine in a training set")
     if not len(source.pairs[0]):
-        raise PanglotError(f"{name} has no relevant passage", field="on", cure="add judgements with a grade above 0")
+        raise PanglotError(
+            f"{name} has no relevant passage", field="collection", hint="add judgements with a grade above 0"
+        )
     encoder = open_encoder(model, trust_remote_code=trust_remote_code)
-    tell = tell or (lambda _: None)
-    tell(f"{encoder.name} on {name}: {source.questions.num_rows:,} questions, {source.passages.num_rows:,} passages")
+    progress = progress or (lambda _: None)
+    progress(
+        f"{encoder.name} on {name}: {source.questions.num_rows:,} questions, {source.passages.num_rows:,} passages"
+    )
     vectors = encode(encoder, source)
-    tell("looking for copies of relevant passages")
-    never = barred(source)
-    allowed = languages_of(source, language, seed)
-    tell("searching")
-    found = hardest(*vectors, source, never, allowed, negatives, margin)
+    progress("finding copies of relevant passages")
+    exclusions = Exclusions.of(source)
+    allowed = allowed_languages(source, language, seed)
+    progress("searching negatives")
+    found = mine_hard_negatives(*vectors, source, exclusions, allowed, negatives, margin)
     settings = {"negatives": negatives, "language": language, "relative_margin": relative_margin,
                 "absolute_margin": absolute_margin, "similarity": similarity, "seed": seed}  # fmt: skip
-    told = {"model": encoder.name, "fingerprint": encoder.fingerprint, "settings": settings,
-            "found": _report(source, found.passage, found.left_out)}  # fmt: skip
+    about = {"model": encoder.name, "fingerprint": encoder.fingerprint, "settings": settings,
+            "found": _report(source, found)}  # fmt: skip
     judged = _judged(source, found.passage)
-    return replace(source, name=f"{name}+{MINED}", relevance=judged, about={**source.about, MINED: json.dumps(told)})
+    return replace(source, name=f"{name}+{MINED}", relevance=judged, about={**source.about, MINED: json.dumps(about)})
 
 
-def languages_of(collection: Collection, language: Languages, seed: int) -> Bools:
-    """Return in which languages the negatives of each question may be, shape ``[questions, languages]``."""
+def allowed_languages(collection: Collection, language: Languages, seed: int) -> Bools:
+    """Return the languages that the negatives of each question may have, shape ``[questions, languages]``."""
     own = collection.question_language
     allowed = np.zeros((len(own), len(collection.languages)), bool)
     there = np.unique(collection.passage_language)
@@ -131,10 +142,9 @@ def languages_of(collection: Collection, language: Languages, seed: int) -> Bool
 
 def _checked(negatives: int, language: str, relative: float, absolute: float, similarity: float) -> Margin:
     if negatives < 1:
-        raise PanglotError(f"{negatives} negatives", field="negatives", cure="give 1 or more")
+        raise PanglotError(f"must be at least 1, got {negatives}", field="negatives")
     if language not in get_args(Languages):
-        known = ", ".join(get_args(Languages))
-        raise PanglotError(f"{language!r} is unknown", field="language", cure=f"choose among {known}")
+        raise PanglotError(f"must be one of {', '.join(get_args(Languages))}, got {language!r}", field="language")
     bounds = {
         "relative_margin": (relative, 0, 1),
         "absolute_margin": (absolute, 0, 2),
@@ -142,12 +152,12 @@ def _checked(negatives: int, language: str, relative: float, absolute: float, si
     }
     for name, (value, low, high) in bounds.items():
         if not low <= value <= high:
-            raise PanglotError(f"{value} is out of range", field=name, cure=f"choose from {low} to {high}")
+            raise PanglotError(f"must be between {low} and {high}, got {value}", field=name)
     return Margin(relative, absolute, similarity)
 
 
 def _judged(collection: Collection, passage: Ints) -> pa.Table:
-    """Return the relevant pairs, then the negatives with grade 0."""
+    """Return the judgements: the relevant pairs, then the negatives with grade 0."""
     grade = collection.relevance["grade"].to_numpy()
     relevant = collection.relevance.filter(pa.array(grade > 0))
     question, place = np.nonzero(passage >= 0)
@@ -156,7 +166,8 @@ def _judged(collection: Collection, passage: Ints) -> pa.Table:
     return pa.concat_tables([relevant.cast(RELEVANCE), pa.table(mined, schema=RELEVANCE)])
 
 
-def _report(collection: Collection, passage: Ints, left_out: dict[str, int]) -> dict[str, Any]:
+def _report(collection: Collection, found: HardNegatives) -> dict[str, Any]:
+    passage = found.passage
     answered = np.zeros(len(passage), bool)
     answered[collection.pairs[0]] = True
     number = np.bincount((passage[answered] >= 0).sum(axis=1), minlength=passage.shape[1] + 1)
@@ -164,7 +175,7 @@ def _report(collection: Collection, passage: Ints, left_out: dict[str, int]) -> 
     same = collection.question_language[question] == collection.passage_language[passage[question, place]]
     return {
         "questions": {str(count): int(times) for count, times in enumerate(number)},
-        "left_out": left_out,
+        "excluded": found.excluded,
         "same_language": round(float(same.mean()), 4) if len(same) else 0.0,
         "unanswered": int((~answered).sum()),
     }

@@ -1,13 +1,12 @@
-"""Questions that English answers and another language does not, and changes that make more of them.
+"""Find questions that succeed in English and fail in another language, and changes that make more of them.
 
-Carried over from questions for language models (2505.18673) to retrieval.
+This carries a method for language models (2505.18673) over to retrieval.
 """
 
 from __future__ import annotations
 
 from panglot.probe.changes import CHANGES, Change, Versions
-from panglot.probe.parallel import Parallel, parallel
-from panglot.probe.probing import Probe, probe
-from panglot.probe.standing import Standing, standing
+from panglot.probe.pools import ParallelQuestions, RankMargins
+from panglot.probe.probe import Probe, probe
 
-__all__ = ["CHANGES", "Change", "Parallel", "Probe", "Standing", "Versions", "parallel", "probe", "standing"]
+__all__ = ["CHANGES", "Change", "ParallelQuestions", "Probe", "RankMargins", "Versions", "probe"]

@@ -1,17 +1,133 @@
-"""Changes of a question that keep what answers it, made to its English version and another one alike.
+"""Change a question and its English version in the same way, without changing what answers them.
 
-There is no reordering of words inside a clause, and no replacing of a name by its English spelling: without a
-parser and a word alignment neither is sure to keep the meaning.
+No change reorders words inside a clause or replaces a name by its English spelling: without a parser and a word
+alignment, neither is sure to keep the meaning.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from panglot.probe import _phrases as phrases
-from panglot.probe._bearers import ascii_digits, names, shared
+from panglot.data.scripts import joins_sentences, letters_in, unspaced_letters
+
+#: Polite openings. The question follows unchanged.
+PLEASE = {
+    "en": "Please tell me: ", "ar": "من فضلك أخبرني: ", "bn": "দয়া করে আমাকে বলুন: ", "de": "Bitte sag mir: ",
+    "el": "Παρακαλώ πες μου: ", "es": "Por favor, dime: ", "fi": "Ole hyvä ja kerro minulle: ",
+    "fr": "S'il te plaît, dis-moi : ", "hi": "कृपया मुझे बताएं: ", "id": "Tolong beri tahu saya: ",
+    "it": "Per favore, dimmi: ", "ja": "教えてください：", "ko": "알려 주세요: ", "nl": "Vertel me alsjeblieft: ",
+    "pl": "Proszę, powiedz mi: ", "pt": "Por favor, diga-me: ", "ru": "Пожалуйста, скажи мне: ",
+    "sv": "Snälla, säg mig: ", "sw": "Tafadhali niambie: ", "te": "దయచేసి నాకు చెప్పండి: ",
+    "th": "โปรดบอกฉันว่า: ", "tr": "Lütfen bana söyle: ", "vi": "Xin hãy cho tôi biết: ", "zh": "请告诉我：",
+    "zh-Hant": "請告訴我：",
+}  # fmt: skip
+
+#: Polite endings, each a sentence of its own.
+THANKS = {
+    "en": "Thank you.", "ar": "شكرًا.", "bn": "ধন্যবাদ।", "de": "Danke.", "el": "Ευχαριστώ.", "es": "Gracias.",
+    "fi": "Kiitos.", "fr": "Merci.", "hi": "धन्यवाद।", "id": "Terima kasih.", "it": "Grazie.",
+    "ja": "ありがとうございます。", "ko": "감사합니다.", "nl": "Dank je wel.", "pl": "Dziękuję.", "pt": "Obrigado.",
+    "ru": "Спасибо.", "sv": "Tack.", "sw": "Asante.", "te": "ధన్యవాదాలు.", "th": "ขอบคุณ", "tr": "Teşekkürler.",
+    "vi": "Cảm ơn.", "zh": "谢谢。", "zh-Hant": "謝謝。",
+}  # fmt: skip
+
+#: Code point of the zero of each language's own digits. The other nine digits follow it.
+ZERO = {
+    "ar": 0x0660, "as": 0x09E6, "bn": 0x09E6, "bo": 0x0F20, "ckb": 0x0660, "fa": 0x06F0, "gu": 0x0AE6, "hi": 0x0966,
+    "km": 0x17E0, "kn": 0x0CE6, "lo": 0x0ED0, "ml": 0x0D66, "mr": 0x0966, "my": 0x1040, "ne": 0x0966, "or": 0x0B66,
+    "pa": 0x0A66, "ps": 0x06F0, "sa": 0x0966, "ta": 0x0BE6, "te": 0x0C66, "th": 0x0E50, "ur": 0x06F0,
+}  # fmt: skip
+
+#: Languages in which I is not the capital of i.
+DOTTED = frozenset({"az", "crh", "kk-Latn", "tr", "tt-Latn"})
+
+#: Question marks. In other languages, those of OWN_MARKS mean something else.
+MARKS = "?\uff1f\u061f\u2047\u203d"
+OWN_MARKS = {"el": ";\u037e", "hy": "\u055e"}
+
+
+def blank(language: str) -> str:
+    """Return the separator between two sentences."""
+    return "" if joins_sentences(language) else " "
+
+
+def lower(text: str, language: str) -> str:
+    """Return ``text`` in lower case by the rules of the language.
+
+    >>> lower("ISPARTA İlk", "tr"), lower("ISPARTA", "en")
+    ('ısparta ilk', 'isparta')
+    """
+    if language in DOTTED:
+        text = text.replace("İ", "i").replace("I", "ı")
+    return text.lower()
+
+
+def upper(text: str, language: str) -> str:
+    """Return ``text`` in upper case by the rules of the language.
+
+    >>> upper("ısparta ilk", "tr")
+    'ISPARTA İLK'
+    """
+    if language in DOTTED:
+        text = text.replace("i", "İ").replace("ı", "I")
+    return text.upper()
+
+
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_NAME = re.compile(r"\b[A-Z][\w'’-]*(?:\s+(?:of\s+the\s+|of\s+|de\s+|von\s+|van\s+)?[A-Z0-9][\w'’-]*)*")
+#: Words that begin a question with a capital and are not names.
+_OPENING = (
+    "A According After An Along Approximately Are As At Be Before Besides By Can Could Did Do Does During Each For "
+    "From Give Had Has Have How I If In Is It List Most Name Of On One Other Prior Since The There This To Under Was "
+    "Were What When Where Which Who Whom Whose Why With Would"
+)
+_OPENERS = frozenset(_OPENING.split())
+
+
+def ascii_digits(text: str) -> str:
+    """Return ``text`` with the digits of every script as 0 to 9.
+
+    >>> ascii_digits("في ١٩٨١")
+    'في 1981'
+    """
+    return "".join(str(unicodedata.digit(mark)) if mark.isdecimal() else mark for mark in text)
+
+
+def numbers(text: str) -> list[str]:
+    """Return the numbers of a text, in order, in the digits 0 to 9.
+
+    >>> numbers("In 1,200 or ๑๒ ways")
+    ['1,200', '12']
+    """
+    return _NUMBER.findall(ascii_digits(text))
+
+
+def names(english: str) -> list[str]:
+    """Return the capitalised phrases of an English question without its first words: nearly always names.
+
+    >>> names("What did Queen Elizabeth II open in Newcastle?")
+    ['Queen Elizabeth II', 'Newcastle']
+    """
+    found: list[str] = []
+    for match in _NAME.finditer(english):
+        words = match[0].split()
+        while words and words[0] in _OPENERS:
+            words = words[1:]
+        if words and not (len(words) == 1 and len(words[0]) < 2):
+            found.append(" ".join(words))
+    return list(dict.fromkeys(found))
+
+
+def shared(english: str, other: str) -> list[str]:
+    """Return the numbers and then the names that both versions write alike, longer names first."""
+    folded = other.casefold()
+    both = [name for name in names(english) if name.casefold() in folded]
+    rest = _NUMBER.findall(other)
+    years = [number for number in _NUMBER.findall(english) if number in rest]
+    return [*dict.fromkeys(years), *sorted(both, key=lambda name: (-len(name), name))]
 
 
 @dataclass(frozen=True)
@@ -25,10 +141,10 @@ class Versions:
 
 @dataclass(frozen=True)
 class Material:
-    """What the changes of one question draw on.
+    """What the changes of one question need.
 
     Attributes:
-        original: The question as the collection has it.
+        original: The question as it is in the collection.
         distractors: Sentences of other passages, in English and in the other language.
         words: English words with their translations in the other language.
     """
@@ -39,7 +155,7 @@ class Material:
 
 
 WORDS = 2
-"""Code-switched versions of one question at a level."""
+"""Largest number of code-switched versions of one question per level."""
 
 Apply = Callable[[Versions, Material], Iterable[Versions]]
 
@@ -49,13 +165,13 @@ class Change:
     """A change that keeps which passages are relevant.
 
     Attributes:
-        name: What reports call it.
-        family: Of one family a question gets one change at most.
-        meaning: What it does, in a few words.
-        both: Whether the English version changes in the same way; if not, it stays as it is, and only how the
-            other version is written differs.
-        apply: Yields the changed versions; nothing where the change does not exist or changes nothing.
-        languages: The languages that have it; None: any.
+        name: Name in reports.
+        family: A question gets at most one change of each family.
+        meaning: What the change does, in a few words.
+        both: Whether the English version changes in the same way. If not, it stays as it is, and only the spelling of
+            the other version changes.
+        apply: Returns the changed versions, or nothing if the change does not apply.
+        languages: Languages that have the change, or None for all.
     """
 
     name: str
@@ -72,7 +188,7 @@ def _mark(now: Versions, _: Material) -> Iterable[Versions]:
 
 
 def _bare(text: str, language: str) -> str:
-    ends = phrases.MARKS + phrases.OWN_MARKS.get(language, "")
+    ends = MARKS + OWN_MARKS.get(language, "")
     bare = text.rstrip()
     if bare.rstrip(ends) == bare:
         return text
@@ -91,23 +207,23 @@ def _cased(how: Callable[[str, str], str]) -> Apply:
 
 
 def _please(now: Versions, _: Material) -> Iterable[Versions]:
-    lead = phrases.PLEASE.get(now.language)
-    return [replace(now, english=phrases.PLEASE["en"] + now.english, other=lead + now.other)] if lead else []
+    lead = PLEASE.get(now.language)
+    return [replace(now, english=PLEASE["en"] + now.english, other=lead + now.other)] if lead else []
 
 
 def _thanks(now: Versions, _: Material) -> Iterable[Versions]:
-    end = phrases.THANKS.get(now.language)
+    end = THANKS.get(now.language)
     if not end:
         return []
-    other = now.other + phrases.blank(now.language) + end
-    return [replace(now, english=f"{now.english} {phrases.THANKS['en']}", other=other)]
+    other = now.other + blank(now.language) + end
+    return [replace(now, english=f"{now.english} {THANKS['en']}", other=other)]
 
 
 def _topic(now: Versions, material: Material) -> Iterable[Versions]:
     both = shared(material.original.english, material.original.other)
     if not both:
         return []
-    colon = "：" if now.language in phrases.DENSE else ": "
+    colon = "：" if joins_sentences(now.language) else ": "
     return [replace(now, english=f"{both[0]}: {now.english}", other=both[0] + colon + now.other)]
 
 
@@ -117,12 +233,12 @@ def _name(now: Versions, material: Material) -> Iterable[Versions]:
     if not absent:
         return []
     behind = f"({', '.join(absent[:2])})"
-    other = now.other + phrases.blank(now.language) + behind
+    other = now.other + blank(now.language) + behind
     return [replace(now, english=f"{now.english} {behind}", other=other)]
 
 
 def _native(now: Versions, _: Material) -> Iterable[Versions]:
-    zero = phrases.ZERO.get(now.language)
+    zero = ZERO.get(now.language)
     if zero is None:
         return []
     other = re.sub("[0-9]", lambda digit: chr(zero + int(digit[0])), now.other)
@@ -135,7 +251,7 @@ def _western(now: Versions, _: Material) -> Iterable[Versions]:
 
 
 def _word(now: Versions, material: Material) -> Iterable[Versions]:
-    # Longest first: long words carry meaning, and are rarely a part of others.
+    # The longest come first, because long words carry meaning and are rarely part of others.
     asked = {word.lower() for word in re.findall(r"[A-Za-z]+", material.original.english)}
     entries = [
         (target, word)
@@ -150,47 +266,44 @@ def _word(now: Versions, material: Material) -> Iterable[Versions]:
     return [replace(now, other=other) for other in kept[:WORDS]]
 
 
-_RUN_ON = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
-_HAN = re.compile(r"[\u3400-\u9fff]")
-
-
 def _replaced(text: str, target: str, word: str) -> str:
-    """Return ``text`` with an English word for ``target``; where words are set apart, for whole ones only.
+    """Return ``text`` with an English word for ``target``, which must be a whole word in scripts with spaces.
 
-    Where they run on, short ones are left alone: they may be a part of another word.
+    In scripts without spaces, short words are left alone, because they may be part of another word.
     """
-    if _RUN_ON.search(target):
-        return text.replace(target, word) if len(target) >= (2 if _HAN.search(target) else 4) else text
+    if unspaced_letters().search(target):
+        least = 2 if letters_in(target, ["Hani"]) else 4
+        return text.replace(target, word) if len(target) >= least else text
     return re.sub(rf"(?<!\w){re.escape(target)}(?!\w)", lambda _: word, text)
 
 
 def _distractor(now: Versions, material: Material) -> Iterable[Versions]:
-    space = phrases.blank(now.language)
+    space = blank(now.language)
     return [
         replace(now, english=f"{english} {now.english}", other=other + space + now.other)
         for english, other in material.distractors
     ]
 
 
-_FRAMED = frozenset(phrases.PLEASE) - {"en"}
+_FRAMED = frozenset(PLEASE) - {"en"}
 
 #: Every change by its name.
 CHANGES: dict[str, Change] = {
     change.name: change
     for change in (
-        Change("no-mark", "mark", "the question mark is left out", both=True, apply=_mark),
-        Change("lower", "case", "all in small letters", both=True, apply=_cased(phrases.lower)),
-        Change("capitals", "case", "all in capitals", both=True, apply=_cased(phrases.upper)),
-        Change("please", "please", "a courteous opening", both=True, apply=_please, languages=_FRAMED),
+        Change("no-mark", "mark", "no question mark", both=True, apply=_mark),
+        Change("lower", "case", "all in lower case", both=True, apply=_cased(lower)),
+        Change("capitals", "case", "all in upper case", both=True, apply=_cased(upper)),
+        Change("please", "please", "a polite opening", both=True, apply=_please, languages=_FRAMED),
         Change("thanks", "thanks", "thanks at the end", both=True, apply=_thanks, languages=_FRAMED),
         Change("topic", "topic", "a number or name that both write alike, repeated in front", both=True, apply=_topic),
         Change("name", "name", "names in English spelling added in brackets", both=True, apply=_name),
         Change(
             "native-digits", "digits", "numbers in the language's own digits", both=False, apply=_native,
-            languages=frozenset(phrases.ZERO),
+            languages=frozenset(ZERO),
         ),
         Change("western-digits", "digits", "numbers in the digits 0 to 9", both=False, apply=_western),
-        Change("word", "word", "a word replaced by the English one, after a lexicon", both=False, apply=_word),
-        Change("distractor", "distractor", "a sentence of another passage put before", both=True, apply=_distractor),
+        Change("word", "word", "a word replaced by its English translation from a lexicon", both=False, apply=_word),
+        Change("distractor", "distractor", "a sentence of another passage in front", both=True, apply=_distractor),
     )
 }  # fmt: skip

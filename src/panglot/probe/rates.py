@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import langcodes
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from panglot.corpus.collection import Ints
-    from panglot.evaluation.lattice import Doubles
+    from collections.abc import Sequence
+
+    from panglot.data.collection import Collection, Ints
+    from panglot.encoders.protocol import Encoder
+    from panglot.evaluation.exact_scores import Doubles
+    from panglot.probe.pairs import Outcome
 
 Marks = npt.NDArray[np.bool_]
 
@@ -98,3 +105,151 @@ def _small(group: Ints) -> float:
     """Return the correction of a variance over few groups."""
     number = len(np.unique(group))
     return number / (number - 1) if number > 1 else 1.0
+
+
+#: Upper ends of the buckets, the last of which is open.
+LENGTHS = (40, 60, 80)
+FERTILITIES = (1.25, 1.5, 1.75, 2.0)
+
+_QUESTION_WORDS = {
+    "what": "what", "who": "who", "whom": "who", "whose": "who", "when": "when", "where": "where",
+    "which": "which", "why": "why", "how": "how",
+}  # fmt: skip
+_AMOUNT = ("many", "much")
+
+
+@lru_cache(maxsize=1024)
+def script(language: str) -> str:
+    """Return the English name of the script in which a language is most likely written.
+
+    >>> script("th"), script("sr"), script("sr-Latn"), script("zh-Hant")
+    ('Thai', 'Cyrillic', 'Latin', 'Han')
+    """
+    found = langcodes.Language.get(language).maximize().script or "Zyyy"
+    found = "Hani" if found in {"Hans", "Hant"} else found
+    try:
+        return langcodes.Language.make(script=found).script_name()
+    except (ImportError, LookupError):  # langcodes keeps its names in a package of their own
+        return found
+
+
+def length(english: str) -> str:
+    """Return the bucket of the English version's length in characters: the same for all its translations.
+
+    >>> length("Who?"), length("x" * 41), length("x" * 99)
+    ('40 or fewer', '41 to 60', 'above 80')
+    """
+    low = 0
+    for high in LENGTHS:
+        if len(english) <= high:
+            return f"{low + 1} to {high}" if low else f"{high} or fewer"
+        low = high
+    return f"above {LENGTHS[-1]}"
+
+
+def question_word(english: str) -> str:
+    """Return the first question word of the English version, wherever it stands; ``how many`` is one.
+
+    >>> question_word("In which year?"), question_word("Of how much use is it?"), question_word("Name one.")
+    ('which', 'how many', 'none')
+    """
+    words = re.findall(r"[a-z]+", english.lower())
+    for place, word in enumerate(words):
+        if found := _QUESTION_WORDS.get(word):
+            many = found == "how" and place + 1 < len(words) and words[place + 1] in _AMOUNT
+            return "how many" if many else found
+    return "none"
+
+
+def fertility(tokens: int, english: str) -> str:
+    """Return the bucket of the tokens that a version takes for each word of the English one.
+
+    Words are counted in English because Thai, Chinese or Japanese do not mark theirs.
+
+    >>> fertility(5, "How many are there?"), fertility(30, "How many are there?")
+    ('1.25 to 1.5', '2 or more')
+    """
+    ratio = tokens / max(1, len(english.split()))
+    low: float = 0
+    for high in FERTILITIES:
+        if ratio < high:
+            return f"{low:g} to {high:g}" if low else f"below {high:g}"
+        low = high
+    return f"{low:g} or more"
+
+
+def order(kind: str) -> list[str]:
+    """Return the buckets of ``length`` or ``fertility`` from the lowest; nothing for other kinds."""
+    if kind == "length":
+        return [length("x" * size) for size in (1, *(end + 1 for end in LENGTHS))]
+    if kind == "tokens per word":
+        return [fertility(int(100 * size), "x " * 100) for size in (1, *FERTILITIES)]
+    return []
+
+
+def count_tokens(encoder: Encoder, texts: Sequence[str]) -> list[int] | None:
+    """Return the tokens of each text without prompt and special tokens; None where the model has no tokenizer.
+
+    Endpoints and precomputed vectors have none.
+    """
+    inner: Any = getattr(encoder, "encoder", encoder)
+    tokenizer: Any = getattr(getattr(inner, "model", None), "tokenizer", None)
+    if not callable(tokenizer) or not texts:
+        return None
+    found: Any = tokenizer(list(texts), add_special_tokens=False, padding=False, truncation=False)
+    return [len(ids) for ids in found["input_ids"]]
+
+
+KINDS = ("language", "script", "length", "question word", "tokens per word")
+
+
+def by_slice(
+    outcomes: Sequence[Outcome], collection: Collection, encoder: Encoder
+) -> tuple[dict[str, dict[str, Any]], list[dict[str, str]]]:
+    """Return the weak share of each slice, among questions that English answers, beside that of the rest.
+
+    Returns:
+        Figures by kind of slice and slice (:func:`panglot.probe.rates.against_rest`), ``all`` among the kinds
+        with its one slice, and what could not be measured.
+    """
+    texts = collection.questions["text"]
+    english: list[str] = []
+    other: list[str] = []
+    languages: list[str] = []
+    groups: list[str] = []
+    weak: list[bool] = []
+    for outcome in outcomes:
+        found = outcome.pools.parallel
+        places = np.flatnonzero(outcome.answered)
+        for side, rows in zip((english, other), found.questions, strict=True):
+            side.extend(texts[int(row)].as_py() for row in rows[places])
+        languages.extend(outcome.language for _ in places)
+        groups.extend(found.groups[place] for place in places)
+        weak.extend(outcome.weak[places].tolist())
+    if not weak:
+        return {}, [{"what": "weak shares", "why": "no question is answered in English"}]
+    missing: list[dict[str, str]] = []
+    tokens = count_tokens(encoder, other)
+    if tokens is None:
+        missing.append({"what": "tokens per word", "why": "the model shows no tokenizer"})
+    labels = {
+        "all": ["all" for _ in weak],
+        "language": languages,
+        "script": [script(language) for language in languages],
+        "length": [length(text) for text in english],
+        "question word": [question_word(text) for text in english],
+    }
+    if tokens is not None:
+        labels["tokens per word"] = [fertility(n, text) for n, text in zip(tokens, english, strict=True)]
+    group = np.unique(np.array(groups), return_inverse=True)[1].astype(np.int64)
+    hit = np.array(weak, np.bool_)
+    figures: dict[str, dict[str, Any]] = {}
+    for kind, names in labels.items():
+        column = np.array(names)
+        found_slices = {str(name): against_rest(hit, group, column == name) for name in np.unique(column)}
+        fixed = order(kind)
+        key = fixed.index if fixed else lambda name, part=found_slices: -part[name]["questions"]
+        if kind == "language":
+            key = languages.index
+        figures[kind] = {name: found_slices[name] for name in sorted(found_slices, key=key)}
+    return figures, missing

@@ -3,6 +3,6 @@
 from panglot.report.curves import from_log
 from panglot.report.html import to_html, write_html
 from panglot.report.markdown import to_markdown
-from panglot.report.table import print_comparison, print_evaluation
+from panglot.report.terminal import print_report, print_table
 
-__all__ = ["from_log", "print_comparison", "print_evaluation", "to_html", "to_markdown", "write_html"]
+__all__ = ["from_log", "print_report", "print_table", "to_html", "to_markdown", "write_html"]

@@ -2,66 +2,77 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from panglot._files import write_text
-from panglot.report import colours
-from panglot.report.curves import Lines, from_log
-from panglot.report.markup import Child, Markup, join, tag
-from panglot.report.results import Dataset, Figures, Results, read
-from panglot.report.sections.about import how_to_read, provenance
-from panglot.report.sections.bias import bias
-from panglot.report.sections.headline import headline
-from panglot.report.sections.languages import languages, retrieval
-from panglot.report.sections.matrices import geometry, matrices
-from panglot.report.sections.preference import preference
-from panglot.report.sections.training import training
-from panglot.report.summary import facts, gaps, lead
+from panglot.report import charts, contents, heatmap
+from panglot.report.charts import Mark, Scale, Track, around
+from panglot.report.curves import Lines, training_section
+from panglot.report.heatmap import Look, scale_legend
+from panglot.report.html_tables import table_to_html
+from panglot.report.labels import MISSING, format_interval, format_number, sanitize
+from panglot.report.markup import Child, Markup, beside, folded, join, section, tag
+from panglot.report.results import Comparison, Dataset, Figures, Results, dig, number, read_results
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["from_log", "to_html", "write_html"]
+__all__ = ["page", "to_html", "write_html"]
 
-Curves = Mapping[str, Lines]
+_Curves = Mapping[str, Lines]
 
-# Whatever a name smuggles in, the browser loads nothing and runs nothing.
+# Even if a name smuggles markup in, the browser loads nothing and runs nothing.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
-def to_html(figures_or_comparison: Figures, curves: Curves | Lines | None = None, title: str | None = None) -> str:
+def to_html(figures_or_comparison: Figures, curves: _Curves | Lines | None = None, title: str | None = None) -> str:
     """Return an evaluation, or a comparison, as one self-contained page.
 
     Args:
         figures_or_comparison: The dictionary of figures, or what ``compare`` returned.
-        curves: The lines of training logs per model, from :func:`from_log`; for one model the lines alone.
-        title: Of the page; by default the models and the data sets.
+        curves: Model → the lines of its training log, from :func:`from_log`. For one model, the lines alone.
+        title: Title of the page, by default the models and the data sets.
 
     Raises:
         PanglotError: The first argument is neither.
     """
-    results = read(figures_or_comparison)
+    results = read_results(figures_or_comparison)
     by_model = _curves(curves, results)
     name = title or _title(results)
     body: list[Child] = [
-        tag("header", tag("h1", name), _contents(results)),
+        tag("header", tag("h1", name), _navigation(results)),
         tag("main", [_dataset(results, dataset, place) for place, dataset in enumerate(results.datasets)],
-            training(by_model, results.models) if by_model else None,
-            how_to_read(results)),
-        provenance(results),
+            training_section(by_model, results.models) if by_model else None,
+            _how_to_read(results)),
+        _provenance(results),
     ]  # fmt: skip
-    return _whole(name, body)
+    return _document(name, body)
 
 
 def page(title: str, sections: Sequence[Child]) -> str:
-    """Return sections of one's own as a page of the same make."""
-    return _whole(title, [tag("header", tag("h1", title)), tag("main", list(sections))])
+    """Return a page of other sections in the same style."""
+    return _document(title, [tag("header", tag("h1", title)), tag("main", list(sections))])
 
 
-def _whole(title: str, body: Sequence[Child]) -> str:
+def write_html(
+    path: str | Path,
+    figures_or_comparison: Figures,
+    curves: _Curves | Lines | None = None,
+    title: str | None = None,
+) -> None:
+    """Write the page of :func:`to_html` to ``path``. If it fails, an existing file stays as it is.
+
+    Raises:
+        PanglotError: There are no figures, or the file cannot be written.
+    """
+    write_text(path, to_html(figures_or_comparison, curves, title))
+
+
+def _document(title: str, body: Sequence[Child]) -> str:
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -76,45 +87,28 @@ def _whole(title: str, body: Sequence[Child]) -> str:
     return f"<!doctype html>\n{tag('html', head, tag('body', list(body)), lang='en')}\n"
 
 
-def write_html(
-    path: str | Path,
-    figures_or_comparison: Figures,
-    curves: Curves | Lines | None = None,
-    title: str | None = None,
-) -> None:
-    """Write the page of :func:`to_html` to ``path``, whole or not at all.
-
-    Raises:
-        PanglotError: There are no figures, or the place cannot be written.
-    """
-    write_text(path, to_html(figures_or_comparison, curves, title))
+@lru_cache(maxsize=1)
+def _stylesheet() -> str:
+    css = files("panglot.report").joinpath("page.css").read_text(encoding="utf-8")
+    lines = (line.strip() for line in css.splitlines())
+    return join([Markup(line) for line in lines if line], "\n") + heatmap.stylesheet()
 
 
-def _dataset(results: Results, dataset: Dataset, place: int) -> Markup:
-    told = [
-        contest.measure.key if contest.measure.key == "rank_distance" else contest.setting
-        for contest in dataset.headline
-        if not contest.estimates
-    ]
-    missing = [tag("li", tag("strong", what), f" {rest}.") for what, rest in gaps(dataset, told)]
-    sentence = lead(dataset)
-    return tag(
-        "article",
-        tag("header", tag("h2", tag("bdi", dataset.name)), tag("p", facts(dataset), class_="facts-line")),
-        tag("p", sentence, class_="lead") if sentence else None,
-        headline(dataset, compared=results.compared),
-        tag("ul", missing, class_="missing") if missing else None,
-        matrices(dataset),
-        preference(dataset),
-        bias(dataset),
-        geometry(dataset),
-        languages(dataset),
-        retrieval(dataset),
-        id=f"data-{place}",
-    )
+def _title(results: Results) -> str:
+    names = ", ".join(dataset.name for dataset in results.datasets)
+    models = results.models[0] if len(results.models) == 1 else f"{len(results.models)} models"
+    return f"{models} on {names}" if names else models
 
 
-def _contents(results: Results) -> Child:
+def _curves(curves: _Curves | Lines | None, results: Results) -> _Curves:
+    if not curves:
+        return {}
+    if isinstance(curves, Mapping):
+        return {str(model): lines for model, lines in curves.items() if lines}
+    return {results.models[-1]: curves}
+
+
+def _navigation(results: Results) -> Child:
     if len(results.datasets) < 2:
         return None
     links = [
@@ -124,23 +118,295 @@ def _contents(results: Results) -> Child:
     return tag("nav", tag("ul", links), aria_label="Data sets")
 
 
-def _title(results: Results) -> str:
-    names = ", ".join(dataset.name for dataset in results.datasets)
-    if len(results.models) == 1:
-        return f"{results.models[0]} on {names}" if names else results.models[0]
-    return f"{len(results.models)} models on {names}" if names else f"{len(results.models)} models"
+def _dataset(results: Results, dataset: Dataset, place: int) -> Markup:
+    # The headline gives these reasons itself.
+    known = [
+        comparison.measure.key if comparison.measure.key == "rank_distance" else comparison.setting
+        for comparison in dataset.headline
+        if not comparison.estimates
+    ]
+    missing = [tag("li", sentence) for sentence in contents.missing(dataset, known)]
+    summary = contents.summary(dataset)
+    return tag(
+        "article",
+        tag("header", tag("h2", tag("bdi", dataset.name)), tag("p", contents.description(dataset), class_="quiet")),
+        tag("p", summary, class_="lead") if summary else None,
+        _headline(dataset, compared=results.compared),
+        tag("ul", missing, class_="missing") if missing else None,
+        _matrices(dataset),
+        _language_shares(dataset),
+        _bias(dataset),
+        _geometry(dataset),
+        _by_language(dataset),
+        _retrieval(dataset),
+        id=f"data-{place}",
+    )
 
 
-def _curves(curves: Curves | Lines | None, results: Results) -> Curves:
-    if not curves:
-        return {}
-    if isinstance(curves, Mapping):
-        return {str(model): lines for model, lines in curves.items() if lines}
-    return {results.models[-1]: curves}
+def _headline(dataset: Dataset, *, compared: bool) -> Markup:
+    if not compared and len(dataset.models) == 1:
+        return tag("dl", [_stat(dataset, comparison) for comparison in dataset.headline], class_="stats")
+    panels = [
+        table_to_html(contents.panel(dataset, comparison), "panel")
+        if comparison.estimates
+        else tag("p", tag("strong", contents.comparison_name(comparison)), f": {_reason(dataset, comparison)}")
+        for comparison in dataset.headline
+    ]
+    verdicts = tag("ul", [tag("li", line) for line in contents.verdicts(dataset)], class_="verdicts")
+    differences = contents.differences(dataset)
+    pairs = folded("Differences between all pairs", table_to_html(differences)) if differences else None
+    return join([tag("div", panels, class_="panels"), verdicts, pairs])
 
 
-@lru_cache(maxsize=1)
-def _stylesheet() -> str:
-    page = files("panglot.report").joinpath("page.css").read_text(encoding="utf-8")
-    lines = (line.strip() for line in page.splitlines())
-    return join([Markup(line) for line in lines if line], "\n") + colours.stylesheet()
+def _reason(dataset: Dataset, comparison: Comparison) -> str:
+    return contents.reason_missing(dataset, comparison)
+
+
+def _stat(dataset: Dataset, comparison: Comparison) -> Markup:
+    """Return one headline figure of a single model, in large digits."""
+    model, kind = dataset.models[0], comparison.measure.kind
+    found = comparison.estimates.get(model)
+    arrow = tag("span", " ↓", title="lower is better", class_="arrow") if comparison.measure.lower else None
+    name = tag("dt", contents.comparison_name(comparison), arrow)
+    if found is None:
+        why = tag("dd", _reason(dataset, comparison), class_="meaning")
+        return tag("div", name, tag("dd", MISSING, class_="figure none"), why)
+    size = dataset.value(model, "multilingual", "pool_size") or dataset.value(model, "passages")
+    scale = Scale(0, 1) if kind == "score" else Scale(0, max(size or 0.0, found.high or found.value))
+    track = Track(scale, (Mark(0, found.value, found.low, found.high),), rules=(scale.low, scale.high))
+    ends = [tag("span", format_number(end, kind, digits=0)) for end in (scale.low, scale.high)]
+    return tag(
+        "div",
+        name,
+        tag("dd", format_number(found.value, kind), class_="figure"),
+        tag("dd", format_interval(found.low, found.high, kind), class_="interval"),
+        tag("dd", charts.draw_track(track, 16), tag("div", ends, class_="axis", aria_hidden="true"), class_="drawn"),
+        tag("dd", contents.comparison_meaning(comparison), class_="meaning"),
+    )
+
+
+def _matrices(dataset: Dataset) -> Markup:
+    """Return the heat map of the leading measure, one per model on one scale."""
+    key = dataset.leading_measure()
+    found = {model: cells for model in dataset.models if (cells := contents.matrix(dataset, model))}
+    scale = _around(found)
+    if scale is None:
+        return Markup("")
+    look = Look("s", lambda _x, _y, value: scale.share(value), partial(format_number, digits=2))
+    tables = [
+        heatmap.heatmap(
+            cells,
+            dataset.languages,
+            look,
+            caption=_caption(dataset, model, f"{key} by language of question and passage"),
+            corner=("asked in", "answered in"),
+            column=("mean", contents.mean_by_question(cells)),
+            row=("mean", contents.mean_by_passage(cells)),
+        )
+        for model, cells in found.items()
+    ]
+    explanation = (
+        f"{key} of questions in one language over passages in another. The outlined cells are monolingual. "
+        "The means exclude them."
+    )
+    return section("Every pair of languages", explanation, _scale(scale), beside(*tables), wide=len(tables) > 1)
+
+
+def _around(found: Mapping[str, contents.Matrix]) -> Scale | None:
+    values = [value for cells in found.values() for row in cells.values() for value in row.values()]
+    return around(values, least=0) if values else None
+
+
+def _scale(scale: Scale) -> Markup:
+    return scale_legend("s", format_number(scale.low, digits=2), format_number(scale.high, digits=2))
+
+
+def _caption(dataset: Dataset, model: str, text: str) -> Child:
+    if len(dataset.models) == 1:
+        return text
+    place = dataset.models.index(model)
+    return [charts.swatch(place), tag("bdi", model), tag("span", f", {text}", class_="quiet")]
+
+
+# On the scale of colours, one end is eight times a fair share and the other an eighth.
+_DOUBLINGS = 3
+
+
+def _language_shares(dataset: Dataset) -> Markup:
+    """Return each language's share of the first results, by language of the question."""
+    key = contents.share_key(dataset)
+    if key is None:
+        return Markup("")
+    k = key.rpartition("@")[2]
+    pool = {
+        code: share
+        for code in dataset.languages
+        if (share := number(dataset.any, "multilingual", "pool_share", code)) is not None
+    }
+
+    def place(_x: str, y: str, value: float) -> float:
+        fair = pool.get(y)
+        return 0.5 + math.log2(max(value, 1e-9) / fair) / (2 * _DOUBLINGS) if fair else 0.5
+
+    look = Look("d", place, lambda value: f"{100 * value:.0f}")
+    text = f"Percentage of the first {k} passages in each language"
+    tables = [
+        heatmap.heatmap(cells, dataset.languages, look, caption=_caption(dataset, model, text),
+                        corner=("asked in", "found in"), row=("pool", pool))
+        for model, cells in contents.shares(dataset, key).items()
+    ]  # fmt: skip
+    explanation = (
+        f"How many of the first {k} passages are in the question's own language. The upright line is that language's "
+        "share of the pool. A mark on the line means that language makes no difference."
+    )
+    whole = [beside(*tables), scale_legend("d", "⅛ of its share", "8×", "white: its share of the pool")]
+    return section(
+        "Which languages come first",
+        explanation,
+        table_to_html(contents.own_share(dataset, key), "dots"),
+        _fold(dataset, "Shares of all languages", whole) if tables else None,
+    )
+
+
+def _fold(dataset: Dataset, text: str, parts: Sequence[Child]) -> Markup:
+    """Return heat maps, closed until clicked if there is one for each of several models."""
+    return folded(text, *parts) if len(dataset.models) > 1 else tag("div", parts, class_="stack")
+
+
+def _bias(dataset: Dataset) -> Markup:
+    size = dataset.value(next(iter(dataset.figures), ""), "multilingual", "pool_size")
+    of = f" of {format_number(size, 'count')} passages" if size else ""
+    explanation = f"In one pool{of} in all languages, every language version of an answer should come early."
+    tables = [
+        table_to_html(table, look)
+        for table, look in ((contents.bias(dataset), "measures"), (contents.distance_by_language(dataset), "dots"))
+        if table is not None
+    ]
+    if not tables:
+        return Markup("")
+    return section("Language bias", explanation, beside(*tables) if len(dataset.models) == 1 else tables)
+
+
+def _geometry(dataset: Dataset) -> Markup:
+    table = contents.geometry(dataset)
+    if table is None:
+        return Markup("")
+    explanation = (
+        "How far embeddings separate languages. At best, a linear classifier of languages does no better than chance, "
+        "and translations are similar while random pairs are not."
+    )
+    found = contents.distances(dataset, [model for model in dataset.models if model in dataset.figures])
+    scale = _around(found)
+    maps: Child = None
+    if scale is not None:
+        look = Look("s", lambda _x, _y, value: scale.share(value), partial(format_number, digits=2))
+        text = "Distance between the mean embeddings of two languages"
+        tables = [
+            heatmap.heatmap(cells, dataset.languages, look, caption=_caption(dataset, model, text),
+                            corner=("from", "to"))
+            for model, cells in found.items()
+        ]  # fmt: skip
+        maps = _fold(dataset, "Distances between the means of languages", [beside(*tables), _scale(scale)])
+    return section("Geometry of the embeddings", explanation, table_to_html(table, "measures"), maps)
+
+
+def _by_language(dataset: Dataset) -> Markup:
+    table = contents.by_language(dataset)
+    if table is None:
+        return Markup("")
+    if len(dataset.models) > 1:
+        return section("By language", "All models in every language.", table_to_html(table), wide=True)
+    drawn = [found for found in contents.language_figures(dataset) if found.drawn]
+    explanation = (
+        f"{dataset.leading_measure()} of one language: alone, against the others, and in the pool of all. "
+        "The farther apart the marks are, the more language matters."
+    )
+    keys = charts.legend([(place, found.heading) for place, found in enumerate(drawn)])
+    return section("By language", explanation, table_to_html(table, keys=keys), wide=True)
+
+
+def _retrieval(dataset: Dataset) -> Markup:
+    table = contents.retrieval(dataset)
+    if table is None:
+        return Markup("")
+    wide = len(dataset.models) > 1
+    return section("All measures", "The same rankings by other measures.", table_to_html(table), wide=wide)
+
+
+def _how_to_read(results: Results) -> Markup:
+    """Return the terms of the page in plain words."""
+    terms = {
+        "Monolingual": "Each question is compared with the passages in its own language only.",
+        "Cross-lingual": (
+            "Each question is compared with the passages in one other language. "
+            "The figure is the mean over all pairs of languages."
+        ),
+        "Multilingual": (
+            "Each question is compared with the passages of all languages. Every language version of the answer counts."
+        ),
+        "mAP": (
+            "Mean average precision: 1 if every relevant passage comes before all others, near 0 if they come late."
+        ),
+        "Rank distance": (
+            "Number of ranks between the first and the last version of an answer in the pool of all languages. "
+            "A model without language bias puts them side by side. It grows with the pool."
+        ),
+        "Self-preference": (
+            "A language's share of the first results for its own questions, divided by its share of the pool."
+        ),
+        "Intervals": (
+            "95% bootstrap intervals over question groups. All translations of a question are drawn together, "
+            "so the interval shows how the figure would vary with other questions."
+        ),
+    }
+    if results.compared:
+        terms["Bold"] = (
+            "The best model, if a paired randomisation test, corrected for the number of comparisons, separates it "
+            "from the others. If none is bold, the models should not be ranked."
+        )
+    content = tag("dl", [[tag("dt", term), tag("dd", text)] for term, text in terms.items()], class_="terms")
+    return tag("section", tag("h2", "How to read this"), content, class_="about", id="how-to-read")
+
+
+def _provenance(results: Results) -> Markup:
+    """Return settings, versions, machine and command, with which the figures can be computed again."""
+    each = {model: _facts(results.evaluations.get(model) or {}) for model in results.models}
+    if results.compared and (whole := _facts(results.about)):
+        each = {model: found | whole for model, found in each.items()}
+    keys = list(dict.fromkeys(key for found in each.values() for key in found))
+    shared = [key for key in keys if len({found.get(key) for found in each.values()}) == 1]
+    parts: list[Child] = [tag("dl", [_fact(key, each[results.models[0]][key]) for key in shared], class_="facts")]
+    for model in results.models:
+        if own := [_fact(key, value) for key, value in each[model].items() if key not in shared]:
+            parts += [tag("h3", tag("bdi", model)), tag("dl", own, class_="facts")]
+    return tag("footer", tag("h2", "How the figures were made"), parts, class_="about")
+
+
+def _fact(key: str, value: str) -> Markup:
+    shown = tag("code", value) if key == "command" else tag("bdi", value)
+    return tag("div", tag("dt", key), tag("dd", shown))
+
+
+def _facts(figures: Mapping[str, Any]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key in ("panglot", "date", "command", "seconds"):
+        if figures.get(key) is not None:
+            found[key] = _text(figures[key])
+    for group in ("model", "settings", "machine", "versions"):
+        for key, value in (dig(figures, group) or {}).items():
+            if (group, key) != ("model", "name") and value is not None:
+                found[f"{group} {sanitize(key)}" if group == "model" else sanitize(key)] = _text(value)
+    for name, dataset in (dig(figures, "datasets") or {}).items():
+        if digest := dig(dataset, "digest"):
+            found[f"digest of {sanitize(name)}"] = _text(digest)
+    return found
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{sanitize(key)} {_text(part)}" for key, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(part) for part in value)
+    return f"{value:,.6g}" if isinstance(value, float) else sanitize(value)

@@ -1,18 +1,17 @@
-"""What ``panglot probe`` found, in the terminal."""
+"""The figures of a probe, as tables and sentences."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from panglot.report.names import clean, language
-from panglot.report.numbers import interval, written
-from panglot.report.table import _plain, _table
+from panglot.report.labels import format_interval, format_number, language_name, sanitize
+from panglot.report.tables import Cell, Column, Row, Table
+from panglot.report.terminal import print_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rich.console import Console
-    from rich.table import Table
 
 _EXAMPLES = 3
 
@@ -21,90 +20,101 @@ def print_probe(figures: Mapping[str, Any], console: Console) -> None:
     """Print the dictionary of figures of a probe.
 
     Args:
-        figures: What :func:`panglot.probe.probe` found.
-        console: Where to; 80 columns are enough.
+        figures: What :func:`panglot.probe.probe` returned.
+        console: Where to print. 80 columns are enough.
     """
     from rich.text import Text
 
     dataset, k = figures["dataset"], figures["settings"]["k"]
-    told = f"{clean(figures['model']['name'])}, weak at {k}: English answers within the first {k}, the other does not"
+    weak = f"{sanitize(figures['model']['name'])}, weak at {k}: found in the first {k} in English, but not otherwise"
     console.print()
-    console.print(Text.assemble((clean(dataset["name"]), "bold"), "  ", (told, "dim")))
+    console.print(Text.assemble((sanitize(dataset["name"]), "bold"), "  ", (weak, "dim")))
     for kind, slices in figures["by"].items():
         if kind != "all" and (len(slices) > 1 or kind == "language"):
             console.print()
-            console.print(_slices(kind, slices, figures["languages"]))
+            print_table(_slices(kind, slices, figures["languages"]), console)
+    console.print()
     if not figures["weak"]:
-        console.print("\nNo weak pair: what English finds, the other languages find too.")
+        console.print("No weak pair: the other languages find everything that English finds.")
     else:
-        console.print()
-        console.print(_examples(figures["weak"]))
+        print_table(_examples(figures["weak"]), console)
     if search := figures["search"]:
         console.print()
-        _print_search(search, console)
+        print_table(_changes(search), console)
+        console.print(Text(_search_result(search), style="italic"))
     for missing in figures["not_measured"]:
-        console.print(Text.assemble("\n", (clean(missing["what"]), "bold"), f": {clean(missing['why'])}."))
+        console.print(Text.assemble("\n", (sanitize(missing["what"]), "bold"), f": {sanitize(missing['why'])}."))
 
 
 def _slices(kind: str, slices: Mapping[str, Any], languages: Mapping[str, Any]) -> Table:
     own = kind == "language"
-    table = _table(f"Weak by {kind}" + (" of the English version" if kind in {"length", "question word"} else ""))
-    table.add_column("", no_wrap=True)
-    for heading in ("weak", "of", "share", "interval", "against the rest", *(["reverse"] if own else [])):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, one in slices.items():
-        named = language(name)
-        both = f"{named.code} {named.english}" if own and named.english != named.code else clean(name)
-        row = [
-            _plain(both), written(one["weak"], "count"), written(one["questions"], "count"), written(one["rate"]),
-            _plain(_ends(one["interval"])), _plain(_ends(one["difference_interval"], sign=True)),
-        ]  # fmt: skip
-        table.add_row(*row, *([written(languages[name]["only_in_the_other"], "count")] if own else []))
-    return table
+    headings = ["weak", "of", "share", "interval", "against the rest", *(["reverse"] if own else [])]
+    rows = [
+        Row(
+            name,
+            [
+                Cell(format_number(one["weak"], "count")),
+                Cell(format_number(one["questions"], "count")),
+                Cell(format_number(one["rate"])),
+                Cell(_ends(one["interval"])),
+                Cell(_ends(one["difference_interval"], sign=True)),
+                *([Cell(format_number(languages[name]["only_in_the_other"], "count"))] if own else []),
+            ],
+            language=own and language_name(name).english != name,
+        )
+        for name, one in slices.items()
+    ]
+    title = f"Weak by {kind}" + (" of the English version" if kind in {"length", "question word"} else "")
+    return Table(title, [Column(heading) for heading in headings], rows, corner=kind)
 
 
 def _ends(found: Sequence[float] | None, *, digits: int = 3, sign: bool = False) -> str:
-    return interval(found[0], found[1], digits=digits, sign=sign) if found else ""
+    return format_interval(found[0], found[1], digits=digits, sign=sign) if found else ""
 
 
-def _examples(weak: list[Mapping[str, Any]]) -> Table:
-    table = _table(f"Weak pairs, {min(_EXAMPLES, len(weak))} of {len(weak):,}; all are in the JSON")
-    table.add_column("", no_wrap=True)
-    table.add_column("rank", justify="right", no_wrap=True)
-    table.add_column("question, and what stands first instead", overflow="fold")
-    # Spread over the list, which goes language by language.
-    for number in range(min(_EXAMPLES, len(weak))):
-        one = weak[number * len(weak) // min(_EXAMPLES, len(weak))]
+def _examples(weak: Sequence[Mapping[str, Any]]) -> Table:
+    count = min(_EXAMPLES, len(weak))
+    rows: list[Row] = []
+    for number in range(count):
+        # Spread over the list, which is ordered by language.
+        one = weak[number * len(weak) // count]
         texts = (one["question_in_english"], one["question"], f"→ {one['instead']['text']}")
-        table.add_row(
-            _plain(f"en\n{clean(one['language'])}"),
-            f"{one['rank_in_english']:,}\n{one['rank']:,}",
-            _plain("\n".join(_short(text) for text in texts)),
+        codes, ranks = ("en", str(one["language"])), (one["rank_in_english"], one["rank"])
+        question = Cell("\n".join(_short(text) for text in texts))
+        rows.append(Row("/".join(codes), [Cell("\n".join(f"{rank:,}" for rank in ranks)), question]))
+    columns = [Column("rank"), Column("question, and the passage that comes first instead", left=True)]
+    return Table(f"Weak pairs, {count} of {len(weak):,}; the JSON has all", columns, rows, corner="")
+
+
+def _changes(search: Mapping[str, Any]) -> Table:
+    rows = [
+        Row(
+            name,
+            [
+                Cell(format_number(one["questions"], "count")),
+                Cell(format_number(one["drop"], digits=4, sign=True)),
+                Cell(format_number(one["drop_in_english"], digits=4, sign=True)),
+                Cell(format_number(one["score"], digits=4, sign=True)),
+                Cell(_ends(one["score_interval"], digits=4, sign=True)),
+                Cell(f"{one['made_weak']} of {one['not_weak_before']}"),
+            ],
         )
-    return table
+        for name, one in search["changes"].items()
+    ]
+    headings = ("of", "drop", "English", "score", "interval", "made weak")
+    title = "Single changes, the strongest first: drop of the margin, also in English"
+    return Table(title, [Column(heading) for heading in headings], rows, corner="change")
 
 
-def _print_search(search: Mapping[str, Any], console: Console) -> None:
-    from rich.text import Text
-
-    table = _table("Changes alone, the strongest first: what the margin loses, and what English loses")
-    table.add_column("", no_wrap=True)
-    for heading in ("of", "drop", "English", "score", "interval", "made weak"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, one in search["changes"].items():
-        table.add_row(
-            name, written(one["questions"], "count"), written(one["drop"], digits=4, sign=True),
-            written(one["drop_in_english"], digits=4, sign=True), written(one["score"], digits=4, sign=True),
-            _plain(_ends(one["score_interval"], digits=4, sign=True)),
-            f"{one['made_weak']} of {one['not_weak_before']}",
-        )  # fmt: skip
-    console.print(table)
+def _search_result(search: Mapping[str, Any]) -> str:
     made = sum(one["made_weak"] for one in search["by_language"].values())
     sound = sum(one["not_weak_before"] for one in search["by_language"].values())
-    line = f"Search from {search['questions']:,} of {search['questions_wanted']:,} questions, {search['texts']:,} texts"
-    console.print(Text(f"{line}: {made} of the {sound} that were not weak became so.", style="italic"))
+    return (
+        f"Search from {search['questions']:,} of {search['questions_wanted']:,} questions, {search['texts']:,} texts: "
+        f"{made} of the {sound} that were not weak became weak."
+    )
 
 
 def _short(text: str, length: int = 120) -> str:
-    line = clean(" ".join(text.split()))
+    line = sanitize(" ".join(text.split()))
     return line if len(line) <= length else line[: length - 1] + "…"

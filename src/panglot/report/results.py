@@ -1,4 +1,4 @@
-"""Read a dictionary of figures, or a comparison of several, into one shape that every report prints."""
+"""Read an evaluation, or a comparison of several, into one shape that every report uses."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from panglot._errors import PanglotError
-from panglot.report.measures import SETTINGS, Measure, bias_measures, measure, retrieval_measures
+from panglot.report.labels import SETTINGS, Measure, bias_measures, measure, retrieval_measures
 
 Figures = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and its interval, where one was drawn."""
+    """A value with its interval, if one was computed."""
 
     value: float
     low: float | None = None
@@ -24,7 +24,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far model ``a`` stands above model ``b``, and the chance of that without a cause."""
+    """How far model ``a`` is above model ``b``, with the p-values of a test that they are equal."""
 
     a: str
     b: str
@@ -34,15 +34,15 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Contest:
-    """One measure in one setting over all models.
+class Comparison:
+    """One measure in one setting, for all models.
 
     Args:
-        setting: Of the three settings.
+        setting: One of the three settings.
         measure: The measure.
-        estimates: Per model; a model without the figure is absent.
-        best: The model whose lead is real, or nothing.
-        differences: Of pairs of models, in a comparison.
+        estimates: Model → estimate. A model without the figure is absent.
+        best: The model that is significantly better than the others, or None.
+        differences: Between pairs of models, if models were compared.
     """
 
     setting: str
@@ -59,16 +59,16 @@ class Dataset:
     name: str
     models: tuple[str, ...]
     figures: Mapping[str, Figures]
-    contests: tuple[Contest, ...]
+    comparisons: tuple[Comparison, ...]
 
     @property
-    def headline(self) -> tuple[Contest, ...]:
+    def headline(self) -> tuple[Comparison, ...]:
         """The three settings and rank distance."""
-        return self.contests[:4]
+        return self.comparisons[:4]
 
     @property
     def any(self) -> Figures:
-        """The figures of the first model that has this data set: for what all models share."""
+        """The figures of one model that has this data set, for facts that all models share."""
         return next(iter(self.figures.values()), {})
 
     @property
@@ -78,7 +78,7 @@ class Dataset:
         return [str(code) for code in named]
 
     def value(self, model: str, *path: str) -> float | None:
-        """Return the number at ``path`` in a model's figures, or nothing."""
+        """Return the number at ``path`` in a model's figures, or None."""
         return number(self.figures.get(model, {}), *path)
 
     def estimate(self, model: str, setting: str, key: str) -> Estimate | None:
@@ -86,10 +86,10 @@ class Dataset:
         value = self.value(model, setting, key)
         if value is None:
             return None
-        return Estimate(value, *ends(dig(self.figures[model], setting, "interval", key)))
+        return Estimate(value, *interval_ends(dig(self.figures[model], setting, "interval", key)))
 
     def keys(self, setting: str) -> list[str]:
-        """Return the keys under ``setting`` that hold a number for any model, in their first order."""
+        """Return the keys under ``setting`` that hold a number for some model, in order of appearance."""
         found: dict[str, None] = {}
         for figures in self.figures.values():
             part = figures.get(setting)
@@ -98,8 +98,8 @@ class Dataset:
         return list(found)
 
     def best(self, setting: str, key: str) -> str | None:
-        """Return the model whose lead at a measure is real, or nothing."""
-        return next((c.best for c in self.contests if (c.setting, c.measure.key) == (setting, key)), None)
+        """Return the model that is significantly best at a measure, or None."""
+        return next((c.best for c in self.comparisons if (c.setting, c.measure.key) == (setting, key)), None)
 
     def bias(self) -> list[Measure]:
         """Return the measures of language bias that some model has."""
@@ -110,7 +110,7 @@ class Dataset:
         return retrieval_measures(list(dict.fromkeys(key for setting in SETTINGS for key in self.keys(setting))))
 
     def leading_measure(self) -> str:
-        """Return the key of the measure that stands for a setting: mAP, else the first that was asked for."""
+        """Return the key of the measure that summarizes a setting: mAP, or else the first that was computed."""
         keys = [found.key for found in self.retrieval()]
         return "mAP" if "mAP" in keys or not keys else keys[0]
 
@@ -124,8 +124,8 @@ class Dataset:
                     found.setdefault((what, why), []).append(model)
         return [(what, why, tuple(models)) for (what, why), models in found.items()]
 
-    def left_out(self) -> list[tuple[str, int]]:
-        """Return each setting in which questions without a relevant passage were left out, and how many."""
+    def excluded(self) -> list[tuple[str, int]]:
+        """Return each setting in which questions without a relevant passage were excluded, with their number."""
         found = (
             (setting, self.value(model, setting, "left_out"))
             for model in list(self.figures)[:1]
@@ -140,14 +140,14 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Results:
-    """Everything that a report shows: one model's evaluation, or several compared.
+    """The contents of a report: the evaluation of one model, or a comparison of several.
 
     Args:
-        models: Their names, in order.
-        evaluations: The dictionary of figures of each.
-        datasets: What they were measured on.
-        compared: Whether it is a comparison.
-        about: What was given, for its date, command and settings.
+        models: The model names, in order.
+        evaluations: Model → dictionary of figures.
+        datasets: The data sets that the models were measured on.
+        compared: Whether this is a comparison.
+        about: The dictionary that was read, for its date, command and settings.
     """
 
     models: tuple[str, ...]
@@ -157,16 +157,18 @@ class Results:
     about: Figures
 
 
-def read(figures_or_comparison: Figures) -> Results:
+def read_results(figures_or_comparison: Figures) -> Results:
     """Return the results in an evaluation's dictionary of figures or in a comparison.
 
     Raises:
-        PanglotError: It is neither.
+        PanglotError: The dictionary is neither.
     """
     given = figures_or_comparison
     if not isinstance(given.get("datasets"), Mapping):
         raise PanglotError(
-            "these are no figures", field="datasets", cure="give what evaluate or compare wrote with --json"
+            "these are not figures of an evaluation",
+            field="datasets",
+            hint="pass what `panglot evaluate` or `panglot compare` wrote with --json",
         )
     if isinstance(given.get("evaluations"), Mapping):
         return _comparison(given)
@@ -176,7 +178,7 @@ def read(figures_or_comparison: Figures) -> Results:
 
 
 def dig(value: object, *path: str) -> Any:
-    """Return what lies at ``path`` in nested mappings, or nothing where the path ends early."""
+    """Return the value at ``path`` in nested mappings, or None if there is none."""
     for key in path:
         if not isinstance(value, Mapping):
             return None
@@ -185,7 +187,7 @@ def dig(value: object, *path: str) -> Any:
 
 
 def number(value: object, *path: str) -> float | None:
-    """Return the finite number at ``path``, or nothing.
+    """Return the finite number at ``path``, or None.
 
     >>> number({"a": {"b": 2}}, "a", "b"), number({"a": None}, "a", "b"), number({"a": True}, "a")
     (2.0, None, None)
@@ -196,10 +198,10 @@ def number(value: object, *path: str) -> float | None:
     return float(found)
 
 
-def ends(pair: object) -> tuple[float | None, float | None]:
-    """Return the two ends of an interval, or twice nothing.
+def interval_ends(pair: object) -> tuple[float | None, float | None]:
+    """Return the two ends of an interval, or (None, None).
 
-    >>> ends([0.1, 0.2]), ends(None)
+    >>> interval_ends([0.1, 0.2]), interval_ends(None)
     ((0.1, 0.2), (None, None))
     """
     if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
@@ -221,28 +223,28 @@ def _comparison(given: Figures) -> Results:
     return Results(models, evaluations, datasets, compared=True, about=given)
 
 
-def _dataset(name: str, models: tuple[str, ...], evaluations: Mapping[str, Figures], contests: Figures) -> Dataset:
+def _dataset(name: str, models: tuple[str, ...], evaluations: Mapping[str, Figures], comparisons: Figures) -> Dataset:
     figures = {
         model: part for model in models if isinstance(part := dig(evaluations.get(model), "datasets", name), Mapping)
     }
     bare = Dataset(name, models, figures, ())
     leading = bare.leading_measure()
     wanted = [(setting, leading) for setting in SETTINGS] + [("multilingual", "rank_distance")]
-    for key in contests:
+    for key in comparisons:
         setting, _, rest = str(key).partition(".")
         if setting in SETTINGS and (setting, rest) not in wanted:
             wanted.append((setting, rest))
-    every = tuple(_contest(bare, *pair, contests.get(".".join(pair))) for pair in wanted)
+    every = tuple(_compared(bare, *pair, comparisons.get(".".join(pair))) for pair in wanted)
     return Dataset(name, models, figures, every)
 
 
-def _contest(dataset: Dataset, setting: str, key: str, compared: Figures | None) -> Contest:
+def _compared(dataset: Dataset, setting: str, key: str, compared: Figures | None) -> Comparison:
     estimates: dict[str, Estimate] = {}
     for model in dataset.models:
         value = number(compared, "values", model)
         own = dataset.estimate(model, setting, key)
         if value is not None:
-            low, high = ends(dig(compared, "intervals", model))
+            low, high = interval_ends(dig(compared, "intervals", model))
             if low is None and own is not None:
                 low, high = own.low, own.high
             estimates[model] = Estimate(value, low, high)
@@ -253,11 +255,11 @@ def _contest(dataset: Dataset, setting: str, key: str, compared: Figures | None)
         Difference(
             str(item.get("a")),
             str(item.get("b")),
-            Estimate(value, *ends(item.get("interval"))),
+            Estimate(value, *interval_ends(item.get("interval"))),
             number(item, "p"),
             number(item, "p_corrected"),
         )
         for item in dig(compared, "differences") or ()
         if (value := number(item, "difference")) is not None
     )
-    return Contest(setting, measure(key), estimates, str(best) if best in estimates else None, differences)
+    return Comparison(setting, measure(key), estimates, str(best) if best in estimates else None, differences)

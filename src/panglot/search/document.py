@@ -1,9 +1,10 @@
-"""What is indexed."""
+"""Documents, and what a store or a ranking says of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 Value = str | int | float | bool | None
 """What a metadata field may hold."""
@@ -11,15 +12,15 @@ Value = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Document:
-    """One passage to be found.
+    """A text that can be found.
 
     Attributes:
-        id: Its only name in an index.
+        id: Unique within an index.
         text: What is searched and shown.
-        title: Stands before the text where there is one, and is encoded with it.
-        language: Canonical BCP 47, detected where nobody says it.
-        group: All translations of one passage share it; empty: it has none.
-        fields: Further fields, kept as they are.
+        title: Encoded in front of the text, if there is one.
+        language: Canonical BCP 47; detected if the source does not name it.
+        group: Shared by all translations of one text; empty: it has none.
+        metadata: Further fields, kept as they are.
     """
 
     id: str
@@ -27,13 +28,38 @@ class Document:
     title: str = ""
     language: str = ""
     group: str = ""
-    fields: Mapping[str, Value] = field(default_factory=dict[str, Value])
+    metadata: Mapping[str, Value] = field(default_factory=dict[str, Value])
 
     @property
-    def passage(self) -> str:
-        r"""What is encoded.
+    def full_text(self) -> str:
+        r"""Title and text, as they are encoded.
 
-        >>> Document("1", "Click Print.", "Printing").passage
+        >>> Document("1", "Click Print.", "Printing").full_text
         'Printing\nClick Print.'
         """
         return f"{self.title}\n{self.text}" if self.title else self.text
+
+
+class ScoredDocument(NamedTuple):
+    """The score of a document for a query, from the store to the result; rankings are lists of these, best first.
+
+    Attributes:
+        id: Of the document.
+        score: What it is sorted by. A store gives the dot product of two unit vectors, which is their cosine.
+        language: Of the document.
+        group: Of the document.
+        explanation: What the score consists of; see :class:`panglot.search.result.Hit`.
+        versions: After collapsing, the ids of the group's documents by language, this one first; else empty.
+    """
+
+    id: str
+    score: float
+    language: str
+    group: str = ""
+    explanation: Mapping[str, float] = {}
+    versions: Mapping[str, str] = {}
+
+
+def by_score(documents: Iterable[ScoredDocument]) -> list[ScoredDocument]:
+    """Return documents by falling score, equal ones by id."""
+    return sorted(documents, key=lambda each: (-each.score, each.id))

@@ -1,10 +1,11 @@
-"""Encodes the texts of many requests together, on a thread of its own."""
+"""Encode the texts of many requests together, on a thread of its own."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -13,22 +14,53 @@ from typing import TYPE_CHECKING, NamedTuple, get_args
 import numpy as np
 
 from panglot.encoders.protocol import Side
-from panglot.service.share import share
 
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Vectors
 
+__all__ = ["Batcher", "Encoded", "EncodingError", "StoppedError", "share"]
+
 LOG = logging.getLogger(__name__)
 
 
+def share(waiting: Sequence[Sequence[int]], budget: int) -> list[int]:
+    """Return how many texts of each waiting request form the next batch.
+
+    Requests take turns, the oldest first, with one text each, until the next text would exceed the budget. A query
+    therefore does not wait behind the thousands of texts of an earlier request, and the oldest request always moves.
+
+    Args:
+        waiting: For each request, oldest first, the tokens of each of its remaining texts.
+        budget: Tokens per batch. The first text is taken whatever its size.
+
+    >>> share([[5, 5, 5, 5], [3], [2]], 16)
+    [2, 1, 1]
+    >>> share([[90], [3]], 16)
+    [1, 0]
+    """
+    counts = [0] * len(waiting)
+    left = budget
+    turns = deque(request for request, sizes in enumerate(waiting) if sizes)
+    while turns:
+        request = turns.popleft()
+        size = waiting[request][counts[request]]
+        if size > left and left < budget:
+            break
+        counts[request] += 1
+        left -= size
+        if counts[request] < len(waiting[request]):
+            turns.append(request)
+    return counts
+
+
 class Encoded(NamedTuple):
-    """The vectors of one request.
+    """Hold the vectors of one request.
 
     Attributes:
-        vectors: One row a text.
+        vectors: One row per text.
         waited: Seconds until its first text was encoded.
         seconds: Seconds from then on.
-        batch: Texts in the largest batch that it was in, those of other requests counted.
+        batch: Texts of all requests in the largest batch that it was part of.
     """
 
     vectors: Vectors
@@ -42,12 +74,12 @@ class EncodingError(Exception):
 
 
 class StoppedError(Exception):
-    """The service takes no more requests."""
+    """The service accepts no more requests."""
 
 
 @dataclass(eq=False)
 class _Job:
-    kind: Side
+    side: Side
     texts: Sequence[str]
     sizes: Sequence[int]
     future: Future[Encoded] = field(default_factory=Future[Encoded])
@@ -55,55 +87,55 @@ class _Job:
     done: int = 0
     batch: int = 0
     submitted: float = field(default_factory=time.monotonic)
-    begun: float = 0.0
+    started: float = 0.0
 
 
 class _Piece(NamedTuple):
-    """The texts of a request that are in the next batch."""
+    """The texts of a request in the next batch."""
 
     job: _Job
     texts: Sequence[str]
 
 
 class Batcher:
-    """Encodes what was submitted, batch by batch; a batch is formed when the one before it is done.
+    """Encode submitted texts batch by batch. Each batch is formed when the one before it is done.
 
-    A request that was cancelled is dropped before it is encoded. Where a batch fails, its requests are tried one by
-    one, so that only those fail that fail alone.
+    A cancelled request is dropped before it is encoded. If a batch fails, its requests are tried one by one, so that
+    only those fail that fail alone.
 
     Args:
-        encode: Gives one row a text.
-        budget: Tokens of a batch.
-        seen: Told the texts and seconds of each batch.
+        encode: Returns one row per text.
+        budget: Tokens per batch.
+        on_batch: Called with the number of texts and the seconds of each batch.
     """
 
     def __init__(
         self,
         encode: Callable[[Sequence[str], Side], Vectors],
         budget: int,
-        seen: Callable[[int, float], None] = lambda _texts, _seconds: None,
+        on_batch: Callable[[int, float], None] = lambda _texts, _seconds: None,
     ) -> None:
-        self._encode, self._budget, self._seen = encode, budget, seen
+        self._encode, self._budget, self._on_batch = encode, budget, on_batch
         self._changed = threading.Condition()
         self._jobs: list[_Job] = []
         self._stopping = False
         self.rate = 0.0
-        """Tokens a second, lately."""
+        """Tokens encoded per second lately."""
         self._thread = threading.Thread(target=self._run, name="panglot-encode", daemon=True)
         self._thread.start()
 
-    def submit(self, kind: Side, texts: Sequence[str], sizes: Sequence[int]) -> Future[Encoded]:
-        """Return the coming vectors of a request; cancel the future to drop it.
+    def submit(self, side: Side, texts: Sequence[str], sizes: Sequence[int]) -> Future[Encoded]:
+        """Return the coming vectors of a request. Cancel the future to drop the request.
 
         Args:
-            kind: What the texts are encoded for.
-            texts: At least one.
-            sizes: The tokens of each.
+            side: Whether the texts are questions or passages.
+            texts: At least one text.
+            sizes: The tokens of each text.
 
         Raises:
             StoppedError: :meth:`close` was called.
         """
-        job = _Job(kind, texts, sizes)
+        job = _Job(side, texts, sizes)
         with self._changed:
             if self._stopping:
                 raise StoppedError
@@ -112,7 +144,7 @@ class Batcher:
         return job.future
 
     def close(self) -> None:
-        """Refuse what is submitted from now on, finish what was submitted before, and return."""
+        """Refuse new requests, finish those that were submitted, and return."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
@@ -120,18 +152,19 @@ class Batcher:
 
     def _run(self) -> None:
         while batch := self._next():
-            begun = time.monotonic()
-            for kind in get_args(Side):
-                if pieces := [piece for piece in batch if piece.job.kind == kind]:
-                    self._together(kind, pieces)
-            spent = time.monotonic() - begun
-            texts = [size for job, part in batch for size in job.sizes[job.done - len(part) : job.done]]
-            now = sum(texts) / max(spent, 1e-6)
-            self.rate = 0.8 * self.rate + 0.2 * now if self.rate else now
-            self._seen(len(texts), spent)
+            started = time.monotonic()
+            for side in get_args(Side):
+                if pieces := [piece for piece in batch if piece.job.side == side]:
+                    self._encode_together(side, pieces)
+            seconds = time.monotonic() - started
+            sizes = [size for job, texts in batch for size in job.sizes[job.done - len(texts) : job.done]]
+            rate = sum(sizes) / max(seconds, 1e-6)
+            # A moving average, because batches differ in size.
+            self.rate = 0.8 * self.rate + 0.2 * rate if self.rate else rate
+            self._on_batch(len(sizes), seconds)
 
     def _next(self) -> list[_Piece]:
-        """Wait for texts and return the next batch; nothing when all is done and no more comes."""
+        """Wait for texts and return the next batch, which is empty when all is done and no more comes."""
         with self._changed:
             while True:
                 self._jobs = [job for job in self._jobs if job.done < len(job.texts) and not job.future.done()]
@@ -142,41 +175,43 @@ class Batcher:
             chosen = [(job, count) for job, count in zip(self._jobs, counts, strict=True) if count]
         batch: list[_Piece] = []
         for job, count in chosen:
-            job.begun = job.begun or time.monotonic()
+            job.started = job.started or time.monotonic()
             job.batch = max(job.batch, sum(counts))
             batch.append(_Piece(job, job.texts[job.done : job.done + count]))
             job.done += count
         return batch
 
-    def _together(self, kind: Side, pieces: list[_Piece]) -> None:
+    def _encode_together(self, side: Side, pieces: list[_Piece]) -> None:
+        texts = [text for piece in pieces for text in piece.texts]
         try:
-            vectors = self._vectors(kind, [text for piece in pieces for text in piece.texts])
+            vectors = self._encode_checked(side, texts)
         except Exception:
             LOG.exception("a batch failed")
             if len(pieces) == 1:
                 _fail(pieces[0].job)
                 return
             for piece in pieces:
-                self._together(kind, [piece])
+                self._encode_together(side, [piece])
             return
         begin = 0
-        for job, texts in pieces:
-            _deliver(job, vectors[begin : begin + len(texts)])
-            begin += len(texts)
+        for job, part in pieces:
+            _deliver(job, vectors[begin : begin + len(part)])
+            begin += len(part)
 
-    def _vectors(self, kind: Side, texts: list[str]) -> Vectors:
-        vectors = self._encode(texts, kind)
+    def _encode_checked(self, side: Side, texts: list[str]) -> Vectors:
+        vectors = self._encode(texts, side)
         if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
-            raise ValueError("the encoder did not give one row of numbers a text")
+            raise ValueError(f"the encoder must return {len(texts)} finite rows, got shape {vectors.shape}")
         return vectors
 
 
 def _deliver(job: _Job, vectors: Vectors) -> None:
     job.rows.append(vectors)
+    # A future that the client cancelled takes no result.
     if job.done == len(job.texts) and job.future.set_running_or_notify_cancel():
-        seconds = time.monotonic() - job.begun
-        whole = job.rows[0] if len(job.rows) == 1 else np.concatenate(job.rows)
-        job.future.set_result(Encoded(whole, job.begun - job.submitted, seconds, job.batch))
+        seconds = time.monotonic() - job.started
+        rows = job.rows[0] if len(job.rows) == 1 else np.concatenate(job.rows)
+        job.future.set_result(Encoded(rows, job.started - job.submitted, seconds, job.batch))
 
 
 def _fail(job: _Job) -> None:

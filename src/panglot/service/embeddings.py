@@ -1,4 +1,4 @@
-"""``/v1/embeddings`` and ``/v1/models``, as OpenAI's clients call them."""
+"""Serve ``/v1/embeddings`` and ``/v1/models`` for OpenAI's clients."""
 
 from __future__ import annotations
 
@@ -10,147 +10,139 @@ import numpy as np
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field, WithJsonSchema
 
-from panglot.service.answers import Json
-from panglot.service.errors import DOCUMENTED, RequestError
-from panglot.service.guard import EMBEDDINGS, NOTES
-from panglot.service.waiting import outcome
+from panglot.service.errors import DOCUMENTED, Json, RequestError
+from panglot.service.middleware import EMBEDDINGS, NOTES
 
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Side, Vectors
     from panglot.service.engine import Engine
     from panglot.service.limits import Limits
 
-SIDES: dict[str, Side] = {"": "passage", ":passage": "passage", ":question": "question"}
-"""What a model's name ends with, and the side that it encodes."""
-INPUT_TYPES: dict[str, Side] = {"query": "question", "passage": "passage"}
+__all__ = ["add_embeddings", "rows", "side_of", "texts_of"]
+
+SUFFIXES: dict[str, Side] = {"": "passage", ":document": "passage", ":query": "question"}
+"""The side that a model's name selects by its suffix."""
+INPUT_TYPES: dict[str, Side] = {"query": "question", "document": "passage", "passage": "passage"}
+
+_TEXT = {"type": "string", "minLength": 1}
+_TEXTS = {"description": "One text or several", "anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-TEXT = {"type": "string", "minLength": 1}
-TEXTS = {
-    "description": "One text or several",
-    "anyOf": [TEXT, {"type": "array", "items": TEXT, "minItems": 1}],
-}
-"""What is taken, for the OpenAPI page; :func:`texts_of` sees to it, for pydantic keeps an error for each item."""
-_BROKEN = re.compile("[\ud800-\udfff]")
+class EmbeddingsRequest(BaseModel):
+    """Texts to encode. Other fields that OpenAI's clients send are ignored."""
 
-
-class Wanted(BaseModel):
-    """Texts to encode. What OpenAI's clients send besides is ignored."""
-
-    input: Annotated[Any, WithJsonSchema(TEXTS)]
-    model: str = Field(max_length=1_000, description="NAME, NAME:question or NAME:passage, out of /v1/models")
+    # pydantic would report an error for each of thousands of items. `texts_of` reports the first.
+    input: Annotated[Any, WithJsonSchema(_TEXTS)]
+    model: str = Field(max_length=1_000, description="NAME, NAME:query or NAME:document, as in /v1/models")
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Vectors are not cut: the model's own length, or nothing"
+        None, description="The model's own dimension, as vectors are not shortened"
     )
-    input_type: Literal["query", "passage"] | None = Field(None, description="The side, in place of the model's name")
+    input_type: Literal["query", "document", "passage"] | None = Field(
+        None, description="The kind of text, instead of a suffix of the model's name"
+    )
 
 
 def add_embeddings(app: FastAPI, engine: Engine) -> None:
     """Add the routes."""
+    name, dimension = engine.index.encoder.name, engine.index.store.dimension
+    names = [name + suffix for suffix in SUFFIXES]
 
     @app.post(EMBEDDINGS, responses=DOCUMENTED, summary="Vectors of texts")
-    async def embeddings(wanted: Wanted, request: Request) -> Json:
-        model = engine.index.encoder.name
-        side = side_of(wanted.model, model, wanted.input_type)
-        texts = texts_of(wanted.input, engine.limits)
-        if wanted.dimensions not in (None, engine.index.store.dimension):
-            raise _dimensions(model, engine.index.store.dimension)
+    async def embeddings(body: EmbeddingsRequest, request: Request) -> Json:
+        side = side_of(body.model, name, body.input_type)
+        texts = texts_of(body.input, engine.limits)
+        if body.dimensions not in (None, dimension):
+            problem = f"dimensions: vectors of {name} have {dimension} numbers and are not shortened"
+            raise RequestError(400, problem, hint="leave dimensions out", field="dimensions", code="invalid")
         work = engine.embed(texts, side, request.scope[NOTES])
-        vectors, used = await outcome(work, request, engine.limits.seconds)
+        vectors, tokens = await engine.outcome(work, request)
         return Json(
             {
                 "object": "list",
-                "data": rows(vectors, wanted.encoding_format or "float"),
-                "model": wanted.model,
-                "usage": {"prompt_tokens": used, "total_tokens": used},
+                "data": rows(vectors, body.encoding_format or "float"),
+                "model": body.model,
+                "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
             }
         )
 
-    @app.get("/v1/models", responses=DOCUMENTED, summary="The names of the model")
+    @app.get("/v1/models", responses=DOCUMENTED, summary="Names of the model")
     async def models() -> Json:
-        name = engine.index.encoder.name
-        return Json({"object": "list", "data": [_card(name + ending) for ending in SIDES]})
+        return Json({"object": "list", "data": [_card(each) for each in names]})
 
-    @app.get("/v1/models/{model:path}", responses=DOCUMENTED, summary="One of these names")
+    @app.get("/v1/models/{model:path}", responses=DOCUMENTED, summary="One name of the model")
     async def model(model: str) -> Json:
-        side_of(model, engine.index.encoder.name, None)
+        side_of(model, name, None)
         return Json(_card(model))
 
-    def described() -> dict[str, Any]:
-        """Return the OpenAPI page, which says what the model is called and how long its vectors are."""
+    def describe() -> dict[str, Any]:
+        """Return the OpenAPI description with the names of the model and the dimension of its vectors."""
         page = FastAPI.openapi(app)
-        names = [engine.index.encoder.name + ending for ending in SIDES]
-        wanted = page["components"]["schemas"][Wanted.__name__]["properties"]
-        wanted["model"]["enum"] = names
-        wanted["dimensions"]["enum"] = [engine.index.store.dimension, None]
+        properties = page["components"]["schemas"][EmbeddingsRequest.__name__]["properties"]
+        properties["model"]["enum"] = names
+        properties["dimensions"]["enum"] = [dimension, None]
         page["paths"]["/v1/models/{model}"]["get"]["parameters"][0]["schema"]["enum"] = names
         return page
 
-    app.openapi = described
+    app.openapi = describe
 
 
-def side_of(asked: str, model: str, input_type: str | None) -> Side:
-    """Return which side a request encodes: that of ``input_type``, or of the model's name, or passages.
+def side_of(requested: str, model: str, input_type: str | None) -> Side:
+    """Return the side to encode, by ``input_type`` or by the suffix of the model's name. The default is passages.
 
     Raises:
-        RequestError: 404, no such model; 400, the two say different things.
+        RequestError: 404 if there is no such model, 400 if suffix and ``input_type`` contradict each other.
 
-    >>> side_of("e5", "e5", None), side_of("e5:question", "e5", None), side_of("e5", "e5", "query")
+    >>> side_of("e5", "e5", None), side_of("e5:query", "e5", None), side_of("e5", "e5", "query")
     ('passage', 'question', 'question')
     """
-    ending = asked.removeprefix(model)
-    if not asked.startswith(model) or ending not in SIDES:
-        names = ", ".join(model + known for known in SIDES)
-        raise RequestError(404, f"no such model; there is {names}", field="model", code="model_not_found")
+    suffix = requested.removeprefix(model)
+    if not requested.startswith(model) or suffix not in SUFFIXES:
+        hint = f"use one of {', '.join(model + known for known in SUFFIXES)}"
+        raise RequestError(404, "there is no such model", hint=hint, field="model", code="model_not_found")
     if input_type is None:
-        return SIDES[ending]
+        return SUFFIXES[suffix]
     side = INPUT_TYPES[input_type]
-    if ending and SIDES[ending] != side:
-        raise RequestError(400, f"the model's name says {SIDES[ending]}", field="input_type", code="invalid")
+    if suffix and SUFFIXES[suffix] != side:
+        problem = f"input_type: {input_type!r} contradicts the suffix {suffix!r} of the model's name"
+        raise RequestError(400, problem, hint="leave one of them out", field="input_type", code="invalid")
     return side
 
 
-def texts_of(given: object, limits: Limits) -> list[str]:
+def texts_of(value: object, limits: Limits) -> list[str]:
     """Return the texts of a request.
 
     Raises:
-        RequestError: 400; there is none, one is empty, too long or broken, or they are too many or numbers of tokens.
+        RequestError: 400 if there is no text, or one is empty, too long or not valid, or if there are too many or they
+            are token ids.
     """
-    items = cast("list[object]", given) if isinstance(given, list) else [given]
+    items = cast("list[object]", value) if isinstance(value, list) else [value]
     texts = [text for text in items if isinstance(text, str)]
-    problem = ""
+    problem = hint = ""
     if not items:
-        problem = "there is no text"
+        problem, hint = "there is no text", "send at least one"
     elif len(texts) < len(items):
-        problem = (
-            "send a text or a list of texts, not numbers of tokens (in LangChain: check_embedding_ctx_length=False)"
-        )
+        problem = "only texts are supported, not token ids"
+        hint = "send a text or a list of texts (in LangChain: check_embedding_ctx_length=False)"
     elif len(texts) > limits.texts:
-        problem = f"{len(texts):,} texts; send at most {limits.texts:,} at once"
+        problem, hint = f"at most {limits.texts:,} texts are allowed, got {len(texts):,}", "send fewer at once"
     elif not all(texts):
-        problem = "a text is empty"
-    elif any(len(text) > limits.characters for text in texts):
-        problem = f"a text has more than {limits.characters:,} characters"
-    elif any(_BROKEN.search(text) for text in texts):
-        problem = "a text has half of a surrogate pair"
+        problem, hint = "a text is empty", "leave it out"
+    elif (longest := max(map(len, texts))) > limits.characters:
+        problem, hint = f"a text may have at most {limits.characters:,} characters, got {longest:,}", "shorten it"
+    elif any(_SURROGATE.search(text) for text in texts):
+        problem, hint = "a text has half of a surrogate pair", "send valid Unicode"
     if problem:
-        raise RequestError(400, f"input: {problem}", field="input", code="invalid")
+        raise RequestError(400, f"input: {problem}", hint=hint, field="input", code="invalid")
     return texts
 
 
 def rows(vectors: Vectors, form: Literal["float", "base64"]) -> list[dict[str, Any]]:
-    """Return the vectors as OpenAI's answers list them; base64 holds little-endian float32."""
+    """Return the vectors as in OpenAI's responses. base64 holds little-endian float32."""
     plain = np.ascontiguousarray(vectors, "<f4")
-    found: list[Any] = (
-        [base64.b64encode(row.tobytes()).decode("ascii") for row in plain] if form == "base64" else plain.tolist()
-    )
-    return [{"object": "embedding", "index": place, "embedding": each} for place, each in enumerate(found)]
-
-
-def _dimensions(model: str, dimension: int) -> RequestError:
-    problem = f"dimensions: vectors of {model} have {dimension} numbers and are not cut; leave dimensions out"
-    return RequestError(400, problem, field="dimensions", code="invalid")
+    values = (base64.b64encode(row.tobytes()).decode("ascii") if form == "base64" else row for row in plain)
+    return [{"object": "embedding", "index": index, "embedding": value} for index, value in enumerate(values)]
 
 
 def _card(name: str) -> dict[str, Any]:

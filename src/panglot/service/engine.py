@@ -1,4 +1,4 @@
-"""The two threads behind the routes: one encodes, one ranks and keeps the index up to date."""
+"""Run the two threads behind the routes: one encodes, one ranks and refreshes the index."""
 
 from __future__ import annotations
 
@@ -15,46 +15,51 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot.search._scores import pieces
-from panglot.search.wish import Wish
-from panglot.service.admission import Admission
+from panglot.search.request import SearchRequest
+from panglot.search.storage.store import pieces
 from panglot.service.batcher import Batcher, Encoded, EncodingError, StoppedError
-from panglot.service.errors import RequestError, of_panglot
-from panglot.service.limits import tokens
+from panglot.service.errors import CLIENT_GONE, RequestError, of_panglot
+from panglot.service.limits import Admission, estimate_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from typing import Any
 
+    from starlette.requests import Request
+
     from panglot.encoders.protocol import Encoder, Side, Vectors
+    from panglot.search.index import Index
     from panglot.service.limits import Limits
     from panglot.service.metrics import Metrics
-    from panglot.service.searchable import Searchable
+
+__all__ = ["Engine", "SentenceEncoder"]
 
 LOG = logging.getLogger(__name__)
-ASKED = frozenset({"question", *(field.name for field in fields(Wish))})
-"""Fields of a request: an error that names another one is not the client's."""
+
 AT_ONCE = 32
-"""Sentences that are encoded together for highlights."""
+"""Sentences of highlights that are encoded together."""
+
+#: An error that names another field is a fault of the service, not of the client.
+_REQUEST_FIELDS = frozenset(field.name for field in fields(SearchRequest))
+
 Result = TypeVar("Result")
 
 
-class Sentences:
-    """The model as highlights use it: some texts at a time, so that questions come in between.
+class SentenceEncoder:
+    """Encode the sentences of highlights some at a time, so that queries are encoded in between.
 
     Args:
         encoder: The model.
-        lock: Held while it works.
-        gone: Set when nobody waits for the answer any more.
+        lock: Held while the model works.
+        gone: Set when nobody waits for the response any more.
     """
 
     def __init__(self, encoder: Encoder, lock: threading.Lock, gone: threading.Event) -> None:
         self.name, self.fingerprint = encoder.name, encoder.fingerprint
         self._encoder, self._lock, self._gone = encoder, lock, gone
 
-    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
-        """Return one row a text."""
-        del ids
+    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002
+        """Return one row per text."""
         found: list[Vectors] = []
         for part in pieces(len(texts), AT_ONCE):
             if self._gone.is_set():
@@ -65,89 +70,118 @@ class Sentences:
 
 
 class Engine:
-    """Answers with an index, for many requests at once.
+    """Answer many requests at once with one index.
 
-    The index is touched by one thread alone. Its model is used by the encoding thread, and by the ranking thread for
-    sentences of highlights only, never by both at once.
+    Only the ranking thread uses the index, which is not made for several threads. The model is used by the encoding
+    thread and, for sentences of highlights, by the ranking thread, but never by both at once.
 
     Args:
-        index: The index; whoever opened it closes it.
-        limits: How many requests may be inside, and how much is encoded together.
-        metrics: Told the batches.
+        index: The index. Its opener closes it.
+        limits: The limits of requests and batches.
+        metrics: The figures in which batches are counted.
     """
 
-    def __init__(self, index: Searchable, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, index: Index, limits: Limits, metrics: Metrics) -> None:
         self.index, self.limits = index, limits
         self._model = threading.Lock()
         self._batcher = Batcher(self._encode, limits.batch_tokens, metrics.batch)
         self._ranker = ThreadPoolExecutor(1, "panglot-rank")
         self.admission = Admission(limits, lambda: self._batcher.rate)
-        metrics.watch("queue_requests", "Requests that are inside", lambda: self.admission.requests)
-        metrics.watch("queue_tokens", "Tokens of their texts, estimated", lambda: self.admission.tokens)
+        metrics.watch("queue_requests", "Requests in progress", lambda: self.admission.requests)
+        metrics.watch("queue_tokens", "Estimated tokens of their texts", lambda: self.admission.tokens)
 
-    async def embed(self, texts: Sequence[str], kind: Side, notes: dict[str, Any]) -> tuple[Vectors, int]:
-        """Return one vector a text and how many tokens they have, estimated."""
-        sizes = [tokens(text) for text in texts]
+    async def embed(self, texts: Sequence[str], side: Side, notes: dict[str, Any]) -> tuple[Vectors, int]:
+        """Return one vector per text, and the estimated number of their tokens."""
+        sizes = [estimate_tokens(text) for text in texts]
         with self.admission.enter(sum(sizes)):
-            encoded = await self._encoded(kind, texts, sizes, notes)
+            encoded = await self._encoded(side, texts, sizes, notes)
         return encoded.vectors, sum(sizes)
 
-    async def search(self, question: str, wish: Wish, notes: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer to a question as JSON."""
-        sizes = [tokens(question)]
+    async def search(self, request: SearchRequest, notes: dict[str, Any]) -> dict[str, Any]:
+        """Return the result of a request as JSON."""
+        sizes = [estimate_tokens(request.query)]
         with self.admission.enter(sum(sizes)):
-            encoded = await self._encoded("question", [question], sizes, notes)
-            begun = time.monotonic()
+            encoded = await self._encoded("question", [request.query], sizes, notes)
+            started = time.monotonic()
             gone = threading.Event()
-            sentences = Sentences(self.index.encoder, self._model, gone)
-            work = functools.partial(self.index.answer, question, encoded.vectors[0], wish, sentences)
+            sentences = SentenceEncoder(self.index.encoder, self._model, gone)
             try:
-                answer = await self.ranked(work)
+                result = await self.ranked(
+                    functools.partial(self.index.searcher.search, request, encoded.vectors[0], sentences)
+                )
             finally:
                 gone.set()
-            notes["rank_ms"] = round(1000 * (time.monotonic() - begun), 1)
-        seconds = {**answer.seconds, "wait": encoded.waited, "encode": encoded.seconds}
-        return replace(answer, seconds=seconds).as_json()
+            notes["rank_ms"] = round(1000 * (time.monotonic() - started), 1)
+        seconds = {**result.seconds, "wait": encoded.waited, "encode": encoded.seconds}
+        return replace(result, seconds=seconds).as_json()
 
     async def ranked(self, work: Callable[[], Result]) -> Result:
         """Return what ``work`` returns, run on the thread that owns the index."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._ranker, work)
         except PanglotError as error:
-            if error.field in ASKED:
+            if error.field in _REQUEST_FIELDS:
                 raise of_panglot(error) from error
             raise
 
+    async def outcome(self, work: Coroutine[object, object, Result], request: Request) -> Result:
+        """Return what ``work`` returns, but cancel it when time is up or the client has left.
+
+        Raises:
+            RequestError: 504 or 499.
+        """
+        task = asyncio.ensure_future(work)
+        gone = asyncio.ensure_future(_gone(request))
+        try:
+            done, _ = await asyncio.wait({task, gone}, timeout=self.limits.seconds, return_when=asyncio.FIRST_COMPLETED)
+            if task in done:
+                return task.result()
+            if gone in done:
+                raise RequestError(CLIENT_GONE, "the client has left")
+            problem = f"there was no response within {self.limits.seconds:g} seconds"
+            raise RequestError(504, problem, code="time", headers={"Retry-After": "5"})
+        finally:
+            task.cancel()
+            gone.cancel()
+            # Work that nobody waits for is dropped before the client hears of it, so that it may ask again at once.
+            await asyncio.wait({task, gone})
+
     async def keep_fresh(self) -> None:
-        """Look for a newer version of the index again and again, until cancelled."""
+        """Check for a newer version of the index again and again, until cancelled."""
         while True:
             await asyncio.sleep(self.limits.refresh)
+            # An index that cannot be read for a moment is logged, and checked again.
             with contextlib.suppress(Exception):
                 await self.ranked(self._refresh)
 
     async def close(self) -> None:
-        """Finish what is inside, and end both threads."""
+        """Finish the requests in progress, and end both threads."""
         await asyncio.to_thread(self._batcher.close)
         await asyncio.to_thread(self._ranker.shutdown)
 
-    async def _encoded(self, kind: Side, texts: Sequence[str], sizes: list[int], notes: dict[str, Any]) -> Encoded:
+    async def _encoded(self, side: Side, texts: Sequence[str], sizes: list[int], notes: dict[str, Any]) -> Encoded:
         try:
-            encoded = await asyncio.wrap_future(self._batcher.submit(kind, texts, sizes))
+            encoded = await asyncio.wrap_future(self._batcher.submit(side, texts, sizes))
         except StoppedError as error:
-            raise RequestError(503, "the service stops", code="stopping", headers={"Retry-After": "5"}) from error
+            raise RequestError(503, "the service is stopping", code="stopping", headers={"Retry-After": "5"}) from error
         except EncodingError as error:
             raise RequestError(500, "the model failed at a text of this request", code="encoding") from error
         notes.update(texts=len(texts), batch=encoded.batch, wait_ms=round(1000 * encoded.waited, 1))
         return encoded
 
-    def _encode(self, texts: Sequence[str], kind: Side) -> Vectors:
+    def _encode(self, texts: Sequence[str], side: Side) -> Vectors:
         with self._model:
-            return self.index.encoder.encode(texts, kind)
+            return self.index.encoder.encode(texts, side)
 
     def _refresh(self) -> None:
         try:
             if self.index.refresh():
                 LOG.info("index", extra={"fields": {"documents": sum(self.index.counts().values())}})
         except Exception:
-            LOG.exception("the index could not be looked at")
+            LOG.exception("the index could not be refreshed")
             raise
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

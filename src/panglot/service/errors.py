@@ -1,45 +1,73 @@
-"""Errors in one form, that of OpenAI's API and a cure, without a traceback."""
+"""Give responses and errors one form: JSON, with errors as OpenAI's API has them and a hint."""
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from pydantic import BaseModel
-
-from panglot.service.answers import Json
+from starlette.responses import Response
 
 if TYPE_CHECKING:
     from panglot._errors import PanglotError
 
-CURES = {
+__all__ = ["CLIENT_GONE", "DOCUMENTED", "ErrorForm", "Json", "RequestError", "of_panglot", "of_status", "of_validation"]
+
+CLIENT_GONE = 499
+"""Status, in logs and metrics, of a request whose client left before the response."""
+
+LONGEST_MESSAGE = 500
+"""Most characters of an error's message."""
+
+HINTS = {
     "missing": "add it",
     "extra_forbidden": "leave it out",
     "literal_error": "choose one of these",
     "json_invalid": "send one JSON object",
     "model_attributes_type": "send one JSON object, with the header Content-Type: application/json",
 }
-"""What helps against pydantic's errors, by their type; against others, what the page of the API says."""
-
-GONE = 499
-"""The status, in logs and metrics, of a request whose client left before the answer."""
+"""Hints by the type of pydantic's error. For other types, the hint is the OpenAPI description."""
 
 
-LONGEST = 500
-"""Characters of a message."""
+class Json(Response):
+    """Respond with JSON, which may hold numpy arrays of float32.
+
+    Documents may hold any text and numbers, but JSON may not. A NaN becomes null and a lone surrogate ``?``.
+    """
+
+    media_type = "application/json"
+
+    def render(self, content: object) -> bytes:
+        """Return the bytes."""
+        try:
+            return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+        except orjson.JSONEncodeError:  # A lone surrogate, or an integer of more than 64 bits.
+            text = json.dumps(_finite(content), ensure_ascii=False, separators=(",", ":"))
+            return text.encode("utf-8", "replace")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 class RequestError(Exception):
-    """A request that is not answered.
+    """Refuse a request, or report that it failed.
 
     Args:
         status: HTTP status.
-        message: What is wrong; shown to the client.
-        cure: What the client can do about it.
+        message: What is wrong. It is shown to the client.
+        hint: What the client can do.
         field: The field of the request that is wrong.
         code: A name for programs.
-        headers: Further headers of the answer.
+        headers: Further headers of the response.
     """
 
     def __init__(
@@ -47,74 +75,73 @@ class RequestError(Exception):
         status: int,
         message: str,
         *,
-        cure: str | None = None,
+        hint: str | None = None,
         field: str | None = None,
         code: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
-        self.status, self.message, self.cure = status, message, cure
+        self.status, self.message, self.hint = status, message, hint
         self.field, self.code = field, code
         self.headers = dict(headers or {})
 
     def response(self) -> Json:
-        """Return the answer."""
+        """Return the response."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         kind = {401: "authentication_error", 429: "rate_limit_error"}.get(self.status, kind)
-        content = {
-            "message": self.message[:LONGEST], "type": kind, "param": self.field, "code": self.code, "cure": self.cure,
-        }  # fmt: skip
-        return Json({"error": content}, status_code=self.status, headers=self.headers)
+        message = self.message[:LONGEST_MESSAGE]
+        error = {"message": message, "type": kind, "param": self.field, "code": self.code, "hint": self.hint}
+        return Json({"error": error}, status_code=self.status, headers=self.headers)
 
 
 class ErrorContent(BaseModel):
-    """What is wrong."""
+    """Describe an error."""
 
     message: str
     type: str
     param: str | None
     code: str | None
-    cure: str | None
+    hint: str | None
 
 
 class ErrorForm(BaseModel):
-    """The form of every error."""
+    """The body of every error."""
 
     error: ErrorContent
 
 
 DOCUMENTED: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": ErrorForm, "description": "The request is wrong, or comes too soon"},
-    "5XX": {"model": ErrorForm, "description": "The service failed, stops, or took too long"},
+    "4XX": {"model": ErrorForm, "description": "The request is wrong or comes too soon"},
+    "5XX": {"model": ErrorForm, "description": "The service failed, is stopping, or took too long"},
 }
-"""For the OpenAPI page."""
+"""Errors of every route in the OpenAPI description."""
 
 
 def of_panglot(error: PanglotError) -> RequestError:
-    """Return a mistake in the request as a failure; files, which are the server's, are not told."""
+    """Return a mistake in a request as an error without files, which belong to the server."""
     message = f"{error.field}: {error.problem}" if error.field else error.problem
-    return RequestError(400, message, cure=error.cure, field=error.field, code="invalid")
+    return RequestError(400, message, hint=error.hint, field=error.field, code="invalid")
 
 
 def of_validation(errors: Sequence[Mapping[str, Any]]) -> RequestError:
-    """Return what pydantic found as a failure that names the first field.
+    """Return pydantic's errors as one error that names the first wrong field.
 
     >>> of_validation([{"loc": ("body", "k"), "msg": "Input should be less than 1000"}]).message
     'k: Input should be less than 1000'
     """
     first = errors[0] if errors else {}
-    place = [str(part) for part in first.get("loc", ())]
     kind = str(first.get("type"))
-    cure = CURES.get(kind, "GET /openapi.json tells what it may be")
+    hint = HINTS.get(kind, "read GET /openapi.json")
     if kind == "json_invalid":
-        return RequestError(400, "the body is not JSON", cure=cure, code="invalid_json")
-    field = ".".join(place[1:]) or None
+        return RequestError(400, "the body is not JSON", hint=hint, code="invalid_json")
+    # The location begins with where the field was sent: body, query or path.
+    field = ".".join(str(part) for part in first.get("loc", ())[1:]) or None
     message = str(first.get("msg", "the request is wrong")).removeprefix("Value error, ")
-    return RequestError(400, f"{field}: {message}" if field else message, cure=cure, field=field, code="invalid")
+    return RequestError(400, f"{field}: {message}" if field else message, hint=hint, field=field, code="invalid")
 
 
 def of_status(status: int, headers: Mapping[str, str] | None = None) -> RequestError:
-    """Return a plain HTTP status as a failure.
+    """Return an HTTP status as an error.
 
     >>> of_status(404).message
     'Not Found'

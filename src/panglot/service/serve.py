@@ -1,4 +1,4 @@
-"""Running the service until it is told to stop."""
+"""Run the service until it is stopped."""
 
 from __future__ import annotations
 
@@ -9,45 +9,48 @@ import socket
 from typing import TYPE_CHECKING
 
 from panglot._errors import PanglotError
-from panglot.service.log import start_logging
+from panglot.service.metrics import start_logging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+    from panglot.search.index import Index
     from panglot.service.limits import Limits
-    from panglot.service.searchable import Searchable
+
+__all__ = ["is_loopback", "serve"]
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 GRACE = 5.0
-"""Seconds that a stop may take on top of the time limit of a request."""
+"""Seconds that a stop may take beyond the time limit of a request."""
 
 
 def serve(
-    index: Searchable,
+    index: Index,
     limits: Limits,
     *,
     host: str = "127.0.0.1",
     port: int = 8080,
     keys: tuple[str, ...] = (),
     hosts: tuple[str, ...] = (),
-    tell: Callable[[str], None] = lambda _line: None,
+    progress: Callable[[str], None] = lambda _line: None,
 ) -> None:
-    """Serve an index until SIGTERM or SIGINT; then finish what is inside, and return.
+    """Serve an index until SIGTERM or SIGINT, then finish the requests in progress and return.
 
-    A second SIGINT ends the process at once: clients find the connection closed, the index is only read.
+    A second SIGINT ends the process at once. Clients then find the connection closed. The index is only read, so that
+    it is not damaged.
 
     Args:
         index: An open index.
-        limits: What is let in.
-        host: The address to listen at.
-        port: The port; 0: any that is free.
-        keys: Who may ask; none: everybody.
-        hosts: Further names under which the service may be called, if it listens on this machine only.
-        tell: Takes lines for a person.
+        limits: The limits of requests.
+        host: The address to listen on.
+        port: The port. 0 takes any free one.
+        keys: Accepted keys. If there are none, no key is needed.
+        hosts: Further host names under which the service may be called, if it listens on this machine only.
+        progress: Called with lines of text about the service.
 
     Raises:
-        PanglotError: The address cannot be listened at.
+        PanglotError: The service cannot listen on the address.
     """
     import uvicorn
 
@@ -57,24 +60,24 @@ def serve(
     shown = f"[{host}]" if ":" in host else host
     with _listen(host, port) as listening:
         if not local and not keys:
-            tell(f"warning: everybody who reaches {host} may search and encode; set keys with --keys")
+            progress(f"warning: anybody who reaches {host} may search and encode. Set keys with --keys")
         app = create_app(index, limits, keys=keys, hosts=(*LOOPBACK, shown, *hosts) if local else hosts)
         start_logging()
         config = uvicorn.Config(
             app, ws="none", log_config=None, access_log=False, server_header=False, proxy_headers=False,
             limit_concurrency=4 * limits.queue + 64, timeout_graceful_shutdown=round(limits.seconds + GRACE),
         )  # fmt: skip
-        # uvicorn raises the signal again when it has stopped; SIGTERM is then done with.
+        # uvicorn raises the signal again after it has stopped, when SIGTERM has been dealt with.
         signal.signal(signal.SIGTERM, lambda _number, _frame: None)
-        tell(f"panglot serves at http://{shown}:{listening.getsockname()[1]}/")
+        progress(f"panglot serves at http://{shown}:{listening.getsockname()[1]}/")
         server = uvicorn.Server(config)
         finish = server.handle_exit
 
         def stop(sig: int, frame: FrameType | None) -> None:
             if server.should_exit and sig == signal.SIGINT:
-                tell("stopped at once")
+                progress("stopped at once")
                 os._exit(128 + sig)
-            tell("stops when what is inside is answered; Ctrl-C again stops it at once")
+            progress("stopping after the requests in progress. Press Ctrl-C again to stop at once")
             finish(sig, frame)
 
         server.handle_exit = stop
@@ -82,7 +85,7 @@ def serve(
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches an address.
+    """Whether only this machine reaches an address.
 
     >>> [is_loopback(host) for host in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "example.org")]
     [True, True, True, False, False]
@@ -100,5 +103,5 @@ def _listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         reason = error.strerror or str(error)
         raise PanglotError(
-            f"cannot listen at {host}, port {port}: {reason}", field="port", cure="choose another --port or --host"
+            f"cannot listen on {host}, port {port}: {reason}", field="port", hint="choose another --port or --host"
         ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,15 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_file, digest, write_json
-from panglot.batching.streams import is_english
-from panglot.corpus.collection import Collection
+from panglot.batching.policy import is_english
+from panglot.data.collection import Collection
 from panglot.evaluation.bootstrap import Sums
 from panglot.evaluation.evaluate import Evaluation, evaluate
-from panglot.evaluation.figures import PerQuestion
+from panglot.evaluation.per_question import PerQuestion
 from panglot.study.claim import claim
-from panglot.study.design import START, Cell, Study
+from panglot.study.design import EACH, START, Cell, Study
 from panglot.study.material import Material
+from panglot.training.settings import RENAMED
 
 #: The figures whose sums over question groups are kept.
 KEPT = (
@@ -71,7 +72,7 @@ def settings(study: Study, cell: Cell, material: Material, rate: float | None) -
         found["learning_rate"] = chosen
     if cell.rate is not None:
         # Measured once, at the end: on the same rows for every strategy.
-        found |= {"dev": str(material.dev), "dev_every": 1_000_000}
+        found |= {"dev": str(material.dev), "eval_every": 1_000_000}
     return found
 
 
@@ -79,7 +80,13 @@ def key(study: Study, cell: Cell, material: Material, rate: float | None) -> str
     """Return the digest of all that a cell's figures depend on."""
     recipe = {} if cell.strategy == START else settings(study, cell, material, rate)
     model = study.train.get("model", "bundled")
-    return digest(json.dumps([material.key, model, {**recipe, "output": "", "on": "", "dev": ""}], sort_keys=True))
+    # Under the names that settings had at first, so that cells made with those stay valid.
+    former = {now: before for before, now in RENAMED.items()}
+    recipe = {former.get(name, name): value for name, value in recipe.items()}
+    parts = [material.key, model, {**recipe, "output": "", "on": "", "dev": ""}]
+    if asked_in := [[test.on, test.asked_in] for test in study.tests if test.asked_in]:
+        parts.append(asked_in)
+    return digest(json.dumps(parts, sort_keys=True))
 
 
 def check(study: Study, cell: Cell, material: Material, rate: float | None) -> None:
@@ -93,7 +100,7 @@ def check(study: Study, cell: Cell, material: Material, rate: float | None) -> N
         raise PanglotError(
             "this cell was made with other settings or data than the study has now",
             file=path.parent,
-            cure="remove the folder to make it anew, or give the study another output",
+            hint="remove the folder to make it anew, or give the study another output",
         )
 
 
@@ -155,7 +162,7 @@ def _run(
     else:
         recipe = settings(study, cell, material, rate)
         # What the study's test sets have is out of its material already.
-        panglot.train(**recipe, leave_out=[], data_dir=data_dir)
+        panglot.train(**recipe, exclude=[], data_dir=data_dir)
         about["training"] = {**_trained(folder / "run"), "learning_rate": recipe.get("learning_rate")}
         about["recipe"] = {name: value for name, value in recipe.items() if name not in {"output", "languages"}}
         if cell.rate is not None:
@@ -164,11 +171,14 @@ def _run(
         # Vectors lie beside the model, so that a killed measurement goes on, and go away with it.
         model = Cached(load(folder / "run", name=cell.name), folder / "vectors")
     about["languages"] = list(material.languages[cell.size].languages) if cell.strategy != START else []
-    found = evaluate(model, list(material.tests.values()), draws=0, tell=tell)
+    found = evaluate(model, list(material.tests.values()), draws=0, progress=tell)
     sums: dict[str, Any] = {}
     for name, collection in material.tests.items():
-        for part, languages in slices(material, cell, collection).items():
-            of_part = compact(found.per_question[name], languages)
+        asked_in = next(test.asked_in for test in study.tests if test.on == name)
+        parts = {part: (codes, codes) for part, codes in slices(material, cell, collection).items()}
+        parts |= {part: (codes, collection.languages) for part, codes in asked_in.items()}
+        for part, (asked, answered) in parts.items():
+            of_part = compact(found.per_question[name], asked, answered)
             sums |= {
                 f"{name}|{part}|{figure}|{kind}": a for figure, both in of_part.items() for kind, a in both.items()
             }
@@ -194,14 +204,16 @@ def slices(material: Material, cell: Cell, collection: Collection) -> dict[str, 
     return {name: languages for name, languages in found.items() if languages}
 
 
-def compact(questions: PerQuestion, languages: tuple[str, ...]) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
-    """Return the sums over question groups of questions in some languages, and of passages in them; small.
+def compact(
+    questions: PerQuestion, asked_in: tuple[str, ...], answered_in: tuple[str, ...]
+) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
+    """Return the sums over question groups of questions in some languages, and of passages in some; small.
 
     Where each group has equally many values in all cells, as on parallel data, one column, the mean over cells, gives
     the same figure on every draw of groups.
     """
-    chosen = np.asarray([name in languages for name in questions.languages])
-    asked = chosen[questions.language]
+    asked, chosen = (np.asarray([code in some for code in questions.languages]) for some in (asked_in, answered_in))
+    asked = asked[questions.language]
     found: dict[str, dict[str, np.ndarray[Any, Any]]] = {}
     for name in KEPT:
         if name not in questions.values:
@@ -241,8 +253,13 @@ def _trained(folder: Path) -> dict[str, Any]:
     last = [line for line in lines if "loss" in line][-1]
     begun = json.loads((folder / "run.json").read_text("utf-8"))
     conflicts = [line["conflicts"] for line in lines if "conflicts" in line]
+    met: dict[str, set[str]] = {}
+    for line in lines:
+        for kind, codes in line.get("met", {}).items():
+            met.setdefault(kind, set()).update(codes)
     found: dict[str, Any] = {
         "steps": last["step"], "pairs": last["pairs"], "seconds": last["seconds"], "data": begun["data"],
+        "languages_met": {kind: len(codes) for kind, codes in sorted(met.items())},
     }  # fmt: skip
     if conflicts:
         found["conflicts"] = float(np.mean(conflicts))
@@ -271,28 +288,54 @@ def fail(study: Study, cell: Cell, status: int, told: str) -> None:
     write_json(place(study, cell).folder / "failed.json", {**about, "status": status, "told": told[-2000:]})
 
 
-def best_rate(study: Study, strategy: str) -> float | None:
-    """Return the learning rate with which a strategy did best on dev rows, None where nothing was tried.
+def best_rate(study: Study, strategy: str, size: int) -> float | None:
+    """Return the learning rate of a strategy at a number of languages, None where nothing was tried.
+
+    It is the smallest whose mean over the trials' seeds is within one standard error of the best mean. The standard
+    error is that of a mean over seeds, from the variance within learning rates, pooled over the grid; with one seed it
+    is 0.
 
     Raises:
         PanglotError: A trial of the strategy is still to be done, or none came to its end.
     """
     if study.rates is None:
         return None
-    trials = [cell for cell in study.trials() if cell.strategy == strategy]
+    name = study.strategy(strategy).rates_of or strategy
+    trials = [cell for cell in study.trials() if cell.strategy == name]
+    if study.rates.size == EACH:
+        trials = [cell for cell in trials if cell.size == size]
     if not trials:
         return study.rates.grid[0]
-    scores: dict[float, float] = {}
+    scores: dict[float, list[float]] = {}
     for cell in trials:
         lies = place(study, cell)
         if not (lies.done or lies.failed):
             raise PanglotError(f"{cell.name} is still to be done", file=study.file, field="rates",
-                               cure="run the study first")  # fmt: skip
+                               hint="run the study first")  # fmt: skip
         if lies.done and cell.rate is not None:
             dev = json.loads((lies.folder / "cell.json").read_text("utf-8"))["training"]["dev"]
             values = [dev.get(name) for name in ("monolingual", "crosslingual", "multilingual")]
-            scores[cell.rate] = float(np.mean([value for value in values if value is not None]))
+            scores.setdefault(cell.rate, []).append(float(np.mean([value for value in values if value is not None])))
     if not scores:
         raise PanglotError(f"no learning rate of {strategy} came to its end", file=study.file, field="rates",
-                           cure="see failed.json in its cells, or name one rate")  # fmt: skip
-    return max(scores, key=lambda rate: (scores[rate], -rate))
+                           hint="see failed.json in its cells, or name one rate")  # fmt: skip
+    return chosen_rate(scores)
+
+
+def chosen_rate(scores: Mapping[float, Sequence[float]]) -> float:
+    """Return the smallest learning rate within one standard error of the best.
+
+    Args:
+        scores: Scores by learning rate, one a seed.
+
+    >>> chosen_rate({1e-5: [0.70, 0.72], 2e-5: [0.71, 0.73], 5e-5: [0.60, 0.62]})
+    1e-05
+    >>> chosen_rate({1e-5: [0.70], 2e-5: [0.71], 5e-5: [0.71]})
+    2e-05
+    """
+    squares = sum(float(np.var(values)) * len(values) for values in scores.values())
+    freedom = sum(len(values) - 1 for values in scores.values())
+    means = {rate: float(np.mean(values)) for rate, values in scores.items()}
+    best = max(means, key=lambda rate: means[rate])
+    error = (squares / freedom / len(scores[best])) ** 0.5 if freedom else 0.0
+    return min(rate for rate, value in means.items() if value >= means[best] - error)

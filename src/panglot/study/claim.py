@@ -38,7 +38,7 @@ def claim(folder: Path) -> Generator[bool]:
             return
         except OSError as error:
             raise PanglotError(
-                f"this file system has no locks: {error}", file=folder, cure="choose an output on another one"
+                f"this file system has no locks: {error}", file=folder, hint="choose an output on another one"
             ) from error
         os.truncate(handle, 0)
         os.write(handle, f"{socket.gethostname()} {os.getpid()}\n".encode())

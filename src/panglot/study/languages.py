@@ -84,12 +84,12 @@ def nested(
     joining = sorted(there, key=lambda code: (place.get(code, len(place)), code))
     wanted = {len(joining) if size is None else size for size in sizes}
     if any(size < 1 for size in wanted):
-        raise PanglotError("a set of no languages", field="sizes", cure="give sizes of 1 or more, and some language")
+        raise PanglotError("a set of no languages", field="sizes", hint="give sizes of 1 or more, and some language")
     fitting = sorted(size for size in wanted if size <= len(joining))
     if not fitting:
         raise PanglotError(
             f"{len(joining)} languages, but no size of so many or fewer",
             field="sizes",
-            cure="give a smaller size, or None for all",
+            hint="give a smaller size, or None for all",
         )
     return tuple(LanguageSet(tuple(joining[:size])) for size in fitting)

@@ -11,12 +11,13 @@ from typing import Any
 
 from panglot._errors import PanglotError
 from panglot._files import digest, write_json
-from panglot.corpus import overlap, registry
-from panglot.corpus.collection import Collection
-from panglot.corpus.language import canonical
-from panglot.corpus.split import hold_out, joined, sample
+from panglot.data import overlap
+from panglot.data.collection import Collection
+from panglot.data.language import canonical
+from panglot.data.transform import hold_out, joined, sample
+from panglot.datasets import registry
 from panglot.study.claim import claim
-from panglot.study.design import Study
+from panglot.study.design import EACH, Study
 from panglot.study.languages import LanguageSet, nested
 
 
@@ -48,6 +49,8 @@ def prepare(study: Study, data_dir: Path | None) -> Material:
         PanglotError: A set is not at hand, or nothing of it is left.
     """
     dev = [study.rates.dev_share, study.rates.size] if study.rates else None
+    if study.rates and study.rates.languages:
+        dev = [*(dev or []), list(study.rates.languages)]
     key = digest(json.dumps([study.on, [[t.on, t.share, t.languages] for t in study.tests], dev]))
     # Another file, another folder: what a killed worker left never passes for something else.
     folder = study.output / "data" / key[:12]
@@ -71,7 +74,7 @@ def _make(study: Study, data_dir: Path | None, folder: Path, about: Path) -> Non
         collection = registry.read(test.on, data_dir=data_dir, languages=test.languages or None)
         if missing := sorted({canonical(code) for code in test.languages} - set(collection.languages)):
             raise PanglotError(f"{test.on} has nothing in {', '.join(missing)}", file=study.file,
-                               field="tests.languages", cure="leave them out")  # fmt: skip
+                               field="tests.languages", hint="leave them out")  # fmt: skip
         # Before it is cut: no text of a test set is trained on, measured or not.
         held.append(overlap.prepare(collection))
         part = collection if test.share == 1 else sample(collection, test.share, 0)
@@ -93,13 +96,14 @@ def _make(study: Study, data_dir: Path | None, folder: Path, about: Path) -> Non
         training.append(f"train-{number}")
         replace(kept, name=wish).save(folder / training[-1])
     if study.rates is not None and (whole := joined(dev)) is not None:
-        size = study.rates.size if study.rates.size is not None else study.sizes[-1]
-        whole.select(_languages(study, sorted(languages))[size].languages).save(folder / "dev")
+        size = study.rates.size if study.rates.size not in (None, EACH) else study.sizes[-1]
+        chosen = study.rates.languages or _languages(study, sorted(languages))[size].languages
+        whole.select([canonical(code) for code in chosen]).save(folder / "dev")
     write_json(about, {"training": training, "tests": tests, "languages": sorted(languages), "removed": removed})
 
 
 def _languages(study: Study, languages: Sequence[str]) -> dict[int, LanguageSet]:
     sizes = [size or None for size in study.sizes]
-    if study.rates is not None and study.rates.size is not None:
+    if study.rates is not None and study.rates.size not in (None, EACH):
         sizes.append(study.rates.size or None)
     return {size or 0: nested(languages, [size])[0] for size in sizes}

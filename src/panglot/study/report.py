@@ -11,13 +11,16 @@ from panglot._errors import PanglotError
 from panglot._files import write_json, write_text
 from panglot.report.charts import Series, legend, plot
 from panglot.report.html import page
-from panglot.report.markdown import escaped, table
+from panglot.report.html_tables import table_to_html
+from panglot.report.markdown import escape_markdown as escaped
+from panglot.report.markdown import table_to_markdown
 from panglot.report.markup import Child, Markup, tag
-from panglot.study.answer import PARTS, answer, answers, languages, percent
+from panglot.report.tables import Cell, Table, simple_table
 from panglot.study.cell import best_rate
-from panglot.study.design import START, Study
+from panglot.study.design import EACH, START, Study
 from panglot.study.results import DRAWS, FIGURES, Estimate, Results, as_dict
-from panglot.study.work import Tally, tally
+from panglot.study.verdict import PARTS, answer, answers, languages, percent
+from panglot.study.worker import Tally, tally
 
 _FIXED = ("all", "never")
 """Slices whose languages are the same at every size."""
@@ -45,7 +48,7 @@ def to_markdown(results: Results, stands: Tally) -> str:
         for part, figures in groupby(group, key=lambda key: key[1]):
             names = [figure for _, _, figure in figures]
             lines += ["", f"### {PARTS[part].capitalize()}", "", _table(results, test, part, names)]
-            lines += ["", _kept(part), "", table(*retention(results, test, part, names), left=2)]
+            lines += ["", _kept(part), "", table_to_markdown(retention(results, test, part, names))]
     lines += ["", "## Cost", "", _cost(results), "", _foot(results, stands)]
     return "\n".join(lines) + "\n"
 
@@ -65,7 +68,7 @@ def to_html(results: Results, stands: Tally) -> str:
             keys = [figure for _, _, figure in figures]
             plots = [drawn for figure in keys if (drawn := _plot(results, test, part, figure)) is not None]
             blocks += [tag("h3", PARTS[part].capitalize(), style="margin-top: 2rem"), tag("div", plots, class_="plots")]
-            blocks += [tag("p", _kept(part)), _rows(*retention(results, test, part, keys))]
+            blocks += [tag("p", _kept(part)), table_to_html(retention(results, test, part, keys))]
         parts.append(tag("section", tag("h2", test), tag("p", _about(results, test)), blocks))
     parts.append(tag("section", tag("p", _head(results, stands)), tag("p", _foot(results, stands))))
     return page(f"Study {study.file.stem}", parts)
@@ -99,8 +102,8 @@ def _kept(part: str) -> str:
     return f"Retention of mAP: per cent of the start's value{own}, with 95 % intervals."
 
 
-def retention(results: Results, test: str, part: str, figures: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """Return head and rows of the table of retention.
+def retention(results: Results, test: str, part: str, figures: Sequence[str]) -> Table:
+    """Return the table of retention.
 
     A figure as a share of the start's, and, where its languages are the same at every size, of the strategy's own at
     the size where that is best, in per cent.
@@ -108,28 +111,23 @@ def retention(results: Results, test: str, part: str, figures: Sequence[str]) ->
     study, kept = results.study, [figure for figure in figures if not figure.endswith("rank_distance")]
     references = (START, "best") if part in _FIXED else (START,)
     wanted = [(figure, of) for figure in kept for of in references]
-    rows: list[list[str]] = []
+    rows: list[list[str | Cell]] = []
     for size in study.sizes:
         for strategy in study.strategies:
             found = [results.retention(strategy.name, size, f"{test}|{part}|{figure}", of=of) for figure, of in wanted]
             if any(found):
-                shown = [percent(each) if each else "–" for each in found]
+                shown = [_percent_cell(each) if each else "–" for each in found]
                 rows.append([languages(size), strategy.name, *shown])
     heads = [
         f"{FIGURES[figure].removesuffix(' mAP')}, of {'start' if of == START else 'best'}" for figure, of in wanted
     ]
-    return ["training languages", "strategy", *heads], rows
-
-
-def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
-    body = [tag("tr", [tag("th", row[0], scope="row"), *(tag("td", cell) for cell in row[1:])]) for row in rows]
-    top = tag("tr", [tag("th", name, scope="col") for name in head])
-    return tag("div", tag("table", tag("thead", top), tag("tbody", body), class_="grid"), class_="wide")
+    title = f"Retention on {test}, {PARTS[part]}"
+    return simple_table(["training languages", "strategy", *heads], rows, title=title, left=[1])
 
 
 def _table(results: Results, test: str, part: str, figures: Sequence[str]) -> str:
     study = results.study
-    rows: list[list[str]] = []
+    rows: list[list[str | Cell]] = []
     for size in study.sizes:
         for name in (START, *(s.name for s in study.strategies)):
             keys = [f"{test}|{part}|{figure}" for figure in figures]
@@ -142,15 +140,20 @@ def _table(results: Results, test: str, part: str, figures: Sequence[str]) -> st
                 "–" if name == START else str(count),
             ])  # fmt: skip
     header = ["training languages", "strategy", *(FIGURES[figure] for figure in figures), "seeds"]
-    return table(header, rows, left=2)
+    return table_to_markdown(simple_table(header, rows, left=[1]))
 
 
-def _cell(found: Estimate | None, figure: str) -> str:
+def _cell(found: Estimate | None, figure: str) -> Cell:
     if found is None:
-        return "–"
+        return Cell("–")
     form = ".3f" if not figure.endswith("rank_distance") else ",.0f"
-    ends = f" [{found.ends[0]:{form}}, {found.ends[1]:{form}}]" if found.ends else ""
-    return f"{found.value:{form}}{ends}"
+    ends = f"[{found.ends[0]:{form}}, {found.ends[1]:{form}}]" if found.ends else ""
+    return Cell(f"{found.value:{form}}", ends)
+
+
+def _percent_cell(found: Estimate) -> Cell:
+    text, _, ends = percent(found).partition(" ")
+    return Cell(text, ends)
 
 
 def _head(results: Results, stands: Tally) -> str:
@@ -185,7 +188,7 @@ def _about(results: Results, test: str) -> str:
 
 def _cost(results: Results) -> str:
     """Return steps, seconds and conflicts of each strategy as a table."""
-    rows: list[list[str]] = []
+    rows: list[list[str | Cell]] = []
     for strategy in results.study.strategies:
         trained = [a["training"] for c, a in results.about.items() if c.strategy == strategy.name]
         if not trained:
@@ -195,16 +198,19 @@ def _cost(results: Results) -> str:
         cosine = f"{mean(each['cosine'] for each in mixed):.2f}" if mixed else "–"
         conflict = f"{100 * mean(each['conflicts'] for each in mixed):.0f} %" if mixed else "–"
         rows.append([strategy.name, f"{steps:.0f}", f"{seconds:.0f}", cosine, conflict])
-    return table(["strategy", "steps", "seconds", "cosine of gradients", "in conflict"], rows)
+    return table_to_markdown(simple_table(["strategy", "steps", "seconds", "cosine of gradients", "in conflict"], rows))
 
 
 def _rates(study: Study) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
+    each = study.rates is not None and study.rates.size == EACH
     for strategy in study.strategies:
-        try:
-            found[strategy.name] = best_rate(study, strategy.name)
-        except PanglotError:  # no trial is done yet
-            found[strategy.name] = None
+        for size in study.sizes if each else study.sizes[-1:]:
+            name = f"{strategy.name} ({languages(size)})" if each else strategy.name
+            try:
+                found[name] = best_rate(study, strategy.name, size)
+            except PanglotError:  # no trial is done yet
+                found[name] = None
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shlex
 import shutil
@@ -16,9 +17,72 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
+from panglot._environment import versions
 from panglot._errors import PanglotError
-from panglot._files import digest, explain_write, write_json
-from panglot.study.basis import basis
+from panglot._files import digest, explain_write, file_digest, write_json
+from panglot.datasets.registry import CARDS, find
+from panglot.encoders.bundled import SOURCE_SHA256
+from panglot.encoders.cache import known_digest
+
+#: Options whose value is where something goes, not what it is made of.
+_TARGETS = ("--output", "--json", "--report")
+#: Settings of a recipe that name data or models.
+_SETTINGS = ("model", "on", "exclude", "dev", "lexicons")
+
+
+def basis(words: Sequence[str], data_dir: Path | None) -> str:
+    """Return the digest of what the figures of a command rest on, beside the processor.
+
+    It is of the words; of the versions of Python and of the packages that figures depend on, torch among them; of
+    panglot's own source and data, without what the documentation states; of the bundled model; and of the contents of
+    every known data set, recipe, file and folder that the words or a recipe among them name.
+
+    Args:
+        words: The command, without ``panglot``.
+        data_dir: Where the known sets lie.
+    """
+    named = [word for before, word in zip(("", *words), words, strict=False) if before not in _TARGETS]
+    parts = [part for word in named for part in _contents(word, data_dir)]
+    return digest(*words, json.dumps(versions(), sort_keys=True), SOURCE_SHA256, source(), *parts)
+
+
+@functools.cache
+def source() -> str:
+    """Return the digest of the package's files; the file of stated figures does not count."""
+    root = Path(str(files("panglot")))
+    found = (path for path in sorted(root.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
+    parts = [(path.relative_to(root).as_posix(), file_digest(path)) for path in found if path.name != "figures.toml"]
+    return digest(*(word for part in parts for word in part))
+
+
+def _contents(word: str, data_dir: Path | None) -> Iterator[str]:
+    """Yield the names and digests of the files that a word stands for; nothing for a word that is just a word."""
+    head = word.partition("@")[0].partition(":")[0]
+    if head in CARDS:
+        for card in (CARDS[head], *(CARDS[name] for name in CARDS[head].requires)):
+            folder = find(card, data_dir) if card.folder else None
+            if folder is not None:
+                yield from _digests(folder)
+        return
+    path = Path(word)
+    if path.suffix == ".toml" and path.is_file():
+        yield from _digests(path)
+        try:
+            recipe = tomllib.loads(path.read_text("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError):  # the command will say so
+            return
+        for name in _SETTINGS:
+            value = recipe.get(name, [])
+            for each in value if isinstance(value, list) else [value]:
+                yield from _contents(str(each), data_dir)
+    elif path.exists():
+        yield from _digests(path)
+
+
+def _digests(path: Path) -> Iterator[str]:
+    for file in sorted(p for p in (path.rglob("*") if path.is_dir() else [path]) if p.is_file()):
+        yield from (file.name if file == path else file.relative_to(path).as_posix(), known_digest(file))
+
 
 Verdict = Literal["ok", "drift", "fail", "left out"]
 
@@ -97,7 +161,7 @@ def runs(file: Path | None = None) -> tuple[Run, ...]:
         return tuple(_run(values) for values in tomllib.loads(text)["run"])
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise PanglotError(
-            f"no file of figures: {error}", file=file, cure="see src/panglot/study/figures.toml"
+            f"no file of figures: {error}", file=file, hint="see src/panglot/study/figures.toml"
         ) from error
 
 
@@ -112,7 +176,8 @@ def reproduce(
 ) -> Iterator[Row]:
     """Run commands and yield a row for each of their figures; what was computed before is read again.
 
-    A result is kept as long as what it rests on stays (:func:`panglot.study.basis.basis`) and so does what it needs.
+    A result is kept as long as what it rests on stays (:func:`panglot.study.reproduce.basis`) and so does what it
+    needs.
     What the documentation states, and by how much it may be off, is no part of that. A model that was trained on
     another basis is removed and trained anew.
 
@@ -129,7 +194,7 @@ def reproduce(
     """
     by_name = {run.name: run for run in wanted}
     if unknown := [name for name in only if name not in by_name]:
-        raise PanglotError(f"no run is called {unknown[0]!r}", field="only", cure=f"choose among {', '.join(by_name)}")
+        raise PanglotError(f"no run is called {unknown[0]!r}", field="only", hint=f"choose among {', '.join(by_name)}")
     chosen = _closed(only or list(by_name), by_name)
     left, failed, keys = minutes, dict[str, str](), dict[str, str]()
     for run in wanted:

@@ -140,7 +140,7 @@ class Results:
             raise PanglotError(
                 "its cells were measured on different data",
                 file=self.study.output / "cells",
-                cure="remove the cells to make them anew, or give the study another output",
+                hint="remove the cells to make them anew, or give the study another output",
             )
         for cell, about in self.about.items():
             if cell.strategy == START:
@@ -152,7 +152,7 @@ class Results:
                 raise PanglotError(
                     f"made with {changed[0]} {made.get(changed[0])!r}, and the study has {wanted[changed[0]]!r} now",
                     file=self._cells[cell],
-                    cure="remove the folder to make it anew, or give the study another output",
+                    hint="remove the folder to make it anew, or give the study another output",
                 )
 
     def estimate(self, strategy: str, size: int, key: str) -> Estimate | None:

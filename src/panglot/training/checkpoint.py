@@ -65,7 +65,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
             try:
                 save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, part / f"{name}.safetensors")
             except SafetensorError as error:
-                raise PanglotError(f"cannot write: {error}", file=folder, cure="free some space") from error
+                raise PanglotError(f"cannot write: {error}", file=folder, hint="free some space") from error
         digests = {name: file_digest(part / f"{name}.safetensors") for name in ("weights", "moments")}
         head = {"progress": asdict(checkpoint.progress), "sha256": digests}
         (part / "checkpoint.json").write_text(json.dumps(head, indent=2), "utf-8")
@@ -83,11 +83,11 @@ def load(folder: Path) -> Checkpoint:
         head = json.loads((folder / "checkpoint.json").read_text("utf-8"))
         for name, wanted in head["sha256"].items():
             if file_digest(folder / f"{name}.safetensors") != wanted:
-                raise PanglotError("damaged checkpoint", file=folder / f"{name}.safetensors", cure="remove the folder")
+                raise PanglotError("damaged checkpoint", file=folder / f"{name}.safetensors", hint="remove the folder")
         tensors = [load_file(folder / f"{name}.safetensors") for name in ("weights", "moments")]
         return Checkpoint(Progress(**head["progress"]), *tensors)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PanglotError(f"damaged checkpoint: {error}", file=folder, cure="remove the folder") from error
+        raise PanglotError(f"damaged checkpoint: {error}", file=folder, hint="remove the folder") from error
 
 
 def place(folder: Path, step: int) -> Path:
@@ -110,7 +110,7 @@ def newest(folder: Path) -> Checkpoint | None:
         except PanglotError as error:
             warnings.warn(f"{error}; going back to the one before", stacklevel=2)
     if found:
-        raise PanglotError("every checkpoint is damaged", file=folder, cure=f"remove {folder} to begin this run anew")
+        raise PanglotError("every checkpoint is damaged", file=folder, hint=f"remove {folder} to begin this run anew")
     return None
 
 

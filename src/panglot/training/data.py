@@ -13,25 +13,25 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot.augment.codeswitch import Switched, reachable
 from panglot.batching.batch import Batch, Bools
-from panglot.batching.sources import Source, source
-from panglot.batching.streams import DISTILL, is_english
-from panglot.corpus import registry, skipping
-from panglot.corpus._keys import Ints32
-from panglot.corpus._maps import take, walk
-from panglot.corpus._paths import selected
-from panglot.corpus.collection import Collection, Ints
-from panglot.corpus.guard import guard
-from panglot.corpus.language import canonical
-from panglot.corpus.overlap import Overlap
-from panglot.corpus.sieve import Broken
-from panglot.corpus.skipping import Aside
-from panglot.corpus.split import hold_out, joined
+from panglot.batching.policy import DISTILL, is_english
+from panglot.batching.table import TrainingTable
+from panglot.data.arrow import take, walk
+from panglot.data.collection import Collection, Ints
+from panglot.data.formats.detect import selected
+from panglot.data.keys import Ints32
+from panglot.data.language import canonical
+from panglot.data.overlap import Overlap
+from panglot.data.rows import RowError
+from panglot.data.transform import hold_out, joined
+from panglot.datasets import registry
+from panglot.datasets.check import read_usable
+from panglot.datasets.decontaminate import guard
 from panglot.encoders.protocol import Side
 from panglot.training.switching import Switching, english_rows, told
 
 if TYPE_CHECKING:
+    from panglot.training.encoder import Tokens, TrainableEncoder
     from panglot.training.settings import Settings
-    from panglot.training.trainee import Tokens, Trainee
 
 _TOLD, _SHOWN = 0.2, 60
 # Texts whose tokens are kept, some 300 bytes each.
@@ -54,13 +54,13 @@ class TrainingData:
     """
 
     collections: tuple[Collection, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[TrainingTable, ...]
     dev: Collection | None
     switching: Switching | None = None
     shared: tuple[Overlap, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
     compared: tuple[str, ...] = ()
-    broken: Mapping[str, Sequence[Broken] | Aside] = field(default_factory=dict)
+    broken: Mapping[str, Sequence[RowError]] = field(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -129,11 +129,11 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
     shared: list[Overlap] = []
     unread: dict[str, str] = {}
     tests: set[str] = set()
-    broken: dict[str, Sequence[Broken] | Aside] = {}
+    broken: dict[str, Sequence[RowError]] = {}
     for wish in settings.on:
         known = not Path(wish).exists()
         name, _, candidates = wish.partition("@") if known else (wish, "", "")
-        if settings.skip_broken and not known:
+        if settings.on_error == "skip" and not known:
             collection, broken[name] = _sieved(name, settings)
         else:
             collection = registry.read(
@@ -146,12 +146,12 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
             raise PanglotError(
                 f"{name} is a test set, and training on it would make its figures worthless",
                 field="on",
-                cure="train on another set, such as mlqa or starter:train",
+                hint="train on another set, such as mlqa or starter:train",
             )
         # The name seeds the permutations: that of a saved collection is the same wherever it lies.
         collection = replace(collection, name=wish) if known else collection
-        if settings.leave_out:
-            guarded = guard(collection, settings.leave_out, data_dir=settings.data_dir, only=compared)
+        if settings.exclude:
+            guarded = guard(collection, settings.exclude, data_dir=settings.data_dir, only=compared)
             collection = guarded.collection
             shared.extend(guarded.overlaps)
             unread |= guarded.unread
@@ -161,7 +161,7 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
             held.append(dev)
         train.append(collection)
     dev = registry.read(settings.dev, data_dir=settings.data_dir) if settings.dev else joined(held)
-    sources = tuple(source(collection) for collection in train)
+    sources = tuple(TrainingTable.from_collection(collection) for collection in train)
     kept_aside = {name: lines for name, lines in broken.items() if lines}
     return TrainingData(tuple(train), sources, dev, Switching.of(settings, sources), tuple(shared), unread,
                         tuple(sorted(tests)), kept_aside)  # fmt: skip
@@ -175,14 +175,14 @@ def told_nearest(overlap: Overlap) -> str:
     return f"{overlap.highest:.0%} of n-grams: {mine!r} and {theirs!r}"
 
 
-def _sieved(path: str, settings: Settings) -> tuple[Collection, Sequence[Broken] | Aside]:
+def _sieved(path: str, settings: Settings) -> tuple[Collection, Sequence[RowError]]:
     """Return what can be read of a file, and the lines that cannot."""
-    collection, broken = skipping.read(path)
+    collection, broken = read_usable(path)
     if collection is None:
-        first = next(iter(broken))
+        first = broken[0]
         raise PanglotError(
             f"nothing is left without the broken lines; the first one: {first.problem}",
-            file=path, line=first.line, field=first.field or None, cure=first.cure,
+            file=path, line=first.line, field=first.field or None, hint=first.hint,
         )  # fmt: skip
     languages = [canonical(code) for code in settings.languages]
     return (selected(collection, languages) if languages else collection), broken
@@ -205,7 +205,7 @@ class Example:
     ignored: np.ndarray | None
 
 
-class Tokenized:
+class Collator:
     """The training texts as token ids, made when first used and kept.
 
     Args:
@@ -215,7 +215,7 @@ class Tokenized:
         seed: Draws them where there are more.
     """
 
-    def __init__(self, data: TrainingData, trainee: Trainee, hard_negatives: int, seed: int) -> None:
+    def __init__(self, data: TrainingData, trainee: TrainableEncoder, hard_negatives: int, seed: int) -> None:
         self._data, self._trainee = data, trainee
         self._seed, self._most = seed, hard_negatives
         self._kept: dict[tuple[int, Side, int], Tokens] = {}

@@ -10,17 +10,17 @@ import numpy as np
 from panglot.training.gradient import chunks_of
 
 if TYPE_CHECKING:
-    from panglot.corpus.collection import Collection
+    from panglot.data.collection import Collection
     from panglot.encoders.protocol import Side, Vectors
     from panglot.training.checkpoint import Progress
+    from panglot.training.encoder import TrainableEncoder
     from panglot.training.settings import Settings
-    from panglot.training.trainee import Trainee
 
 _MEASUREMENTS = 10
 SETTINGS = ("monolingual", "crosslingual", "multilingual")
 
 
-class Watch:
+class DevEvaluator:
     """Measures the model in training.
 
     The score of a model is the mean of its mAP in the settings that the collection allows.
@@ -31,15 +31,15 @@ class Watch:
         trainee: The model.
     """
 
-    def __init__(self, collection: Collection, settings: Settings, trainee: Trainee) -> None:
+    def __init__(self, collection: Collection, settings: Settings, trainee: TrainableEncoder) -> None:
         self._collection, self._settings, self._trainee = collection, settings, trainee
 
     def due(self, step: int, before: float, share: float) -> bool:
         """Whether to measure after ``step`` steps, the last of which took the budget from ``before`` to ``share``."""
         if share >= 1:
             return True
-        if self._settings.dev_every:
-            return step % self._settings.dev_every == 0
+        if self._settings.eval_every:
+            return step % self._settings.eval_every == 0
         return int(share * _MEASUREMENTS) > int(before * _MEASUREMENTS)
 
     def measure(self) -> tuple[float, dict[str, Any]]:

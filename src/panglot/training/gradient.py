@@ -8,15 +8,60 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from panglot.training.loss import info_nce
-
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from panglot.training.data import Example
+    from panglot.training.encoder import Tokens, TrainableEncoder
     from panglot.training.settings import Settings
-    from panglot.training.trainee import Tokens, Trainee
+
+
+def info_nce(
+    questions: Tensor,
+    passages: Tensor,
+    *,
+    temperature: float,
+    positive: Tensor | None = None,
+    ignored: Tensor | None = None,
+    symmetric: bool = False,
+) -> Tensor:
+    """Return InfoNCE with in-batch negatives, a scalar.
+
+    For each question, −log exp(s_p/τ) / (exp(s_p/τ) + Σ over negatives exp(s_n/τ)), mean over its positives p,
+    then over questions; other positives are neither rewarded nor punished in p's term. With one positive a row this
+    is the usual cross-entropy (1807.03748).
+
+    Args:
+        questions: Unit vectors, shape ``[B, d]``.
+        passages: Unit vectors, shape ``[P, d]``; the first B answer the questions in order if ``positive`` is None.
+        temperature: τ.
+        positive: Which passages answer which questions, shape ``[B, P]``.
+        ignored: Pairs that are neither positive nor negative, shape ``[B, P]``.
+        symmetric: Add the same with the roles of questions and passages exchanged, and halve; passages that answer
+            no question of the batch (hard negatives) do not ask.
+    """
+    import torch
+
+    scores = questions @ passages.T / temperature
+    if positive is None:
+        positive = torch.eye(*scores.shape, dtype=torch.bool, device=scores.device)
+    loss = _one_way(scores, positive, ignored)
+    if symmetric:
+        asking = positive.any(0)
+        back = _one_way(scores.T[asking], positive.T[asking], None if ignored is None else ignored.T[asking])
+        loss = (loss + back) / 2
+    return loss
+
+
+def _one_way(scores: Tensor, positive: Tensor, ignored: Tensor | None) -> Tensor:
+    import torch
+    from torch.nn import functional
+
+    others = positive if ignored is None else positive | ignored
+    negatives = torch.logsumexp(scores.masked_fill(others, float("-inf")), dim=1, keepdim=True)
+    each = functional.softplus(negatives - scores).masked_fill(~positive, 0.0)
+    return (each.sum(1) / positive.sum(1)).mean()
 
 
 @dataclass(frozen=True)
@@ -50,7 +95,9 @@ class Processes:
         return shared.cpu().numpy()
 
 
-def accumulate(trainee: Trainee, example: Example, settings: Settings, processes: Processes, seed: int) -> float:
+def accumulate(
+    trainee: TrainableEncoder, example: Example, settings: Settings, processes: Processes, seed: int
+) -> float:
     """Add the gradient of the batch's loss to the parameters' ``.grad`` and return the loss.
 
     Every process encodes its share, all gather all vectors, take the loss of the whole batch, and send the gradient
@@ -112,7 +159,12 @@ def accumulate(trainee: Trainee, example: Example, settings: Settings, processes
 
 
 def distil(
-    trainee: Trainee, start: Trainee, example: Example, settings: Settings, processes: Processes, seed: int
+    trainee: TrainableEncoder,
+    start: TrainableEncoder,
+    example: Example,
+    settings: Settings,
+    processes: Processes,
+    seed: int,
 ) -> float:
     """Add the gradient of a distillation batch to the parameters' ``.grad`` and return its loss.
 
@@ -153,7 +205,7 @@ def distil(
     return float(total)
 
 
-def _embed(trainee: Trainee, texts: Sequence[Tokens], chunk: np.ndarray, seed: tuple[int, int, int]) -> Tensor:
+def _embed(trainee: TrainableEncoder, texts: Sequence[Tokens], chunk: np.ndarray, seed: tuple[int, int, int]) -> Tensor:
     import torch
 
     if trainee.model.training:
@@ -174,7 +226,7 @@ def chunks_of(lengths: Sequence[int], most: int) -> list[np.ndarray]:
     return [np.asarray(chunk, np.int64) for chunk in chunks]
 
 
-def _placed(pieces: Sequence[Tensor], order: Tensor, texts: int, trainee: Trainee) -> Tensor:
+def _placed(pieces: Sequence[Tensor], order: Tensor, texts: int, trainee: TrainableEncoder) -> Tensor:
     import torch
 
     if not pieces:
@@ -200,7 +252,7 @@ def _gathered(part: Tensor, edges: Sequence[int], rank: int) -> Tensor:
     return torch.cat([vectors[:size] for vectors, size in zip(everyone, sizes, strict=True)])
 
 
-def _sum_over_processes(trainee: Trainee, processes: int) -> None:
+def _sum_over_processes(trainee: TrainableEncoder, processes: int) -> None:
     import torch
 
     if processes == 1:

@@ -137,6 +137,6 @@ def _writer(folder: Path, step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise PanglotError(
-            "TensorBoard is not installed", field="tensorboard", cure="pip install 'panglot[tensorboard]'"
+            "TensorBoard is not installed", field="tensorboard", hint="pip install 'panglot[tensorboard]'"
         ) from error
     return SummaryWriter(str(folder), purge_step=step + 1)

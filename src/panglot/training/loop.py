@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
-from panglot.batching.sources import Source
-from panglot.encoders.opening import open_model
-from panglot.training import checkpoint, data, save
+from panglot.batching.table import TrainingTable
+from panglot.encoders.open_model import open_model
+from panglot.training import checkpoint, data
+from panglot.training import run as save
 from panglot.training.checkpoint import Checkpoint, Progress
-from panglot.training.dev import Watch
+from panglot.training.dev import DevEvaluator
+from panglot.training.encoder import TrainableEncoder
 from panglot.training.gradient import Processes
 from panglot.training.log import Log
 from panglot.training.run import Run
-from panglot.training.trainee import Trainee
-from panglot.training.update import Outcome, Update, plan_of
+from panglot.training.update import StepResult, Update, plan_of
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
@@ -43,7 +44,7 @@ class Interrupted(Exception):  # noqa: N818  (not an error: the run can go on)
 class _State:
     """What changes from step to step."""
 
-    trainee: Trainee
+    trainee: TrainableEncoder
     optimizer: Optimizer
     update: Update
     progress: Progress
@@ -75,8 +76,8 @@ def train(settings: Settings, *, show: bool | None = None) -> Path:
         run.begin(training_data, processes.count)
         for warning in training_data.warnings:
             sys.stderr.write(f"note: {warning}\n")
-    trainee = Trainee(open_model(settings.model, device)[0], settings, device)
-    tokenized = data.Tokenized(training_data, trainee, settings.hard_negatives, settings.seed)
+    trainee = TrainableEncoder(open_model(settings.model, device)[0], settings, device)
+    tokenized = data.Collator(training_data, trainee, settings.hard_negatives, settings.seed)
     if settings.embeddings == "trimmed":
         trainee.trim(
             tokens for side, texts in training_data.used_texts().items() for tokens in trainee.tokenize(texts, side)
@@ -87,7 +88,7 @@ def train(settings: Settings, *, show: bool | None = None) -> Path:
     if (kept := checkpoint.newest(run.checkpoints)) is not None:
         _restore(state, kept)
     _same_step(state.progress.step, processes, device)
-    watch = Watch(training_data.dev, settings, trainee) if training_data.dev else None
+    watch = DevEvaluator(training_data.dev, settings, trainee) if training_data.dev else None
 
     shown = first if show is None else show
     log = Log(settings.output, state.progress.step, tensorboard=settings.tensorboard, show=shown) if first else None
@@ -106,7 +107,7 @@ def _steps(
     processes: Processes,
     run: Run,
     log: Log | None,
-    watch: Watch | None,
+    watch: DevEvaluator | None,
     stopped: Callable[[], bool],
 ) -> None:
     saved = time.monotonic()
@@ -154,15 +155,15 @@ def learning_rate(settings: Settings, progress: float) -> float:
     """Return the learning rate at a share of the budget: linear warm-up, then the decay.
 
     >>> from panglot.training.settings import Settings
-    >>> recipe = Settings(on=("starter:train",), learning_rate=1.0, warmup=0.5)
+    >>> recipe = Settings(on=("starter:train",), learning_rate=1.0, warmup_ratio=0.5)
     >>> [learning_rate(recipe, share) for share in (0.0, 0.25, 0.5, 0.75)]
     [0.01, 0.5, 1.0, 0.5]
     """
-    if progress < settings.warmup:
+    if progress < settings.warmup_ratio:
         # Not from zero: the first step would be wasted.
-        return settings.learning_rate * max(progress / settings.warmup, 0.01)
-    rest = (1 - progress) / (1 - settings.warmup) if settings.warmup < 1 else 1.0
-    factor = {"constant": 1.0, "linear": rest, "cosine": 0.5 - 0.5 * math.cos(math.pi * rest)}[settings.decay]
+        return settings.learning_rate * max(progress / settings.warmup_ratio, 0.01)
+    rest = (1 - progress) / (1 - settings.warmup_ratio) if settings.warmup_ratio < 1 else 1.0
+    factor = {"constant": 1.0, "linear": rest, "cosine": 0.5 - 0.5 * math.cos(math.pi * rest)}[settings.lr_scheduler]
     return settings.learning_rate * factor
 
 
@@ -175,12 +176,12 @@ def _start_processes() -> tuple[Processes, Any]:
     if state.num_processes != wanted:
         raise PanglotError(
             f"{wanted} processes were started, and {state.num_processes} found each other",
-            cure="start them by `torchrun --nproc-per-node N -m panglot.cli.main train …`",
+            hint="start them by `torchrun --nproc-per-node N -m panglot.cli.main train …`",
         )
     return Processes(state.num_processes, state.process_index), state.device
 
 
-def _optimizer(trainee: Trainee, settings: Settings) -> Optimizer:
+def _optimizer(trainee: TrainableEncoder, settings: Settings) -> Optimizer:
     import torch
 
     groups: list[dict[str, Any]] = [
@@ -200,7 +201,7 @@ def _step(state: _State, settings: Settings) -> float:
     parameters = list(state.trainee.trained.values())
     local = float(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
     norm = float(state.update.processes.agree(local, state.trainee.device))
-    torch.nn.utils.clip_grads_with_norm_(parameters, settings.clip or math.inf, torch.tensor(norm))
+    torch.nn.utils.clip_grads_with_norm_(parameters, settings.max_grad_norm or math.inf, torch.tensor(norm))
     if math.isfinite(norm):
         state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
@@ -238,7 +239,7 @@ def _finish(
     settings: Settings,
     run: Run,
     start: dict[str, Any],
-    watch: Watch | None,
+    watch: DevEvaluator | None,
     training_data: data.TrainingData,
 ) -> None:
     if watch is not None and state.progress.best is not None:
@@ -253,11 +254,13 @@ def _finish(
     save.finish(state.trainee.merged(), settings, training_data, state.progress)
 
 
-def _line(outcome: Outcome, settings: Settings, sources: Sequence[Source]) -> dict[str, Any]:
-    languages: set[str] = set()
+def _line(outcome: StepResult, settings: Settings, sources: Sequence[TrainingTable]) -> dict[str, Any]:
+    met: dict[str, set[str]] = {}
     for batch in outcome.batches:
         codes = sources[batch.source].languages
-        languages.update(codes[i] for side in (batch.question_languages, batch.passage_languages) for i in set(side))
+        numbers = {i for side in (batch.question_languages, batch.passage_languages) for i in set(side)}
+        met.setdefault(batch.kind, set()).update(codes[i] for i in numbers)
+    languages = set[str]().union(*met.values())
     first = outcome.batches[0]
     codes = sources[first.source].languages
     return {
@@ -267,11 +270,12 @@ def _line(outcome: Outcome, settings: Settings, sources: Sequence[Source]) -> di
         "languages": [codes[first.question_languages[0]], codes[first.passage_languages[0]]]
         if settings.mixing == "none" and first.kind in ONE_PAIR
         else sorted(languages),
+        "met": {kind: sorted(codes) for kind, codes in met.items()},
         **outcome.told,
     }
 
 
-def _not_a_number(outcome: Outcome, sources: Sequence[Source], run: Run) -> PanglotError:
+def _not_a_number(outcome: StepResult, sources: Sequence[TrainingTable], run: Run) -> PanglotError:
     told = "; ".join(
         f"{batch.kind} batch of {sources[batch.source].name}, rows {', '.join(str(row) for row in batch.rows[:8])}, …"
         for batch in outcome.batches[:4]
@@ -279,7 +283,7 @@ def _not_a_number(outcome: Outcome, sources: Sequence[Source], run: Run) -> Pang
     return PanglotError(
         f"loss or gradient of step {outcome.batches[0].step + 1} is not a number (loss {outcome.loss}; {told}); the"
         f" last good checkpoint is kept in {run.checkpoints}",
-        cure="lower learning_rate, raise temperature, or set precision to fp32, in a new run folder",
+        hint="lower learning_rate, raise temperature, or set precision to fp32, in a new run folder",
     )
 
 
@@ -310,7 +314,7 @@ def _same_step(step: int, processes: Processes, device: Any) -> None:
         raise PanglotError(
             f"processes go on from different steps, {-int(ends[1])} and {int(ends[0])}",
             field="output",
-            cure="give all machines one shared run folder",
+            hint="give all machines one shared run folder",
         )
 
 

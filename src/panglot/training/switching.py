@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot.augment.codeswitch import CodeSwitch, Switched, switch
-from panglot.augment.coverage import coverage, english_texts
+from panglot.augment.codeswitch import CodeSwitch, Switched, coverage, english_texts, switch
 from panglot.augment.lexicons import Lexicon, read
 from panglot.batching.batch import Batch, Bools
-from panglot.batching.sources import Source
-from panglot.batching.streams import is_english
+from panglot.batching.policy import is_english
+from panglot.batching.table import TrainingTable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from panglot.corpus.collection import Collection
+    from panglot.data.collection import Collection
     from panglot.training.settings import Settings
 
 # Texts that coverage is counted on before training, and languages that are named.
@@ -46,7 +45,7 @@ class Switching:
     seed: int
 
     @classmethod
-    def of(cls, settings: Settings, sources: Sequence[Source]) -> Switching | None:
+    def of(cls, settings: Settings, sources: Sequence[TrainingTable]) -> Switching | None:
         """Return what a recipe asks for, or None where it asks for nothing.
 
         Raises:
@@ -58,7 +57,7 @@ class Switching:
             raise PanglotError(
                 f"no row of {', '.join(source.name for source in sources)} is English on both sides",
                 field="code_switch",
-                cure="add a set with English questions and passages, or leave code_switch at none",
+                hint="add a set with English questions and passages, or leave code_switch at none",
             )
         lexicon = read(settings.lexicons, settings.code_switch_languages, settings.data_dir)
         return cls(lexicon, settings.code_switch, settings.code_switch_share, settings.seed)
@@ -87,7 +86,7 @@ class Switching:
         return switch(text, self.lexicon, mode=self.mode, share=self.share, name=(self.seed, *name))
 
 
-def english_rows(batch: Batch, source: Source) -> Bools:
+def english_rows(batch: Batch, source: TrainingTable) -> Bools:
     """Mark the rows of a batch whose question and passage are both English, shape ``[B]``.
 
     Rows in two languages and whole groups are no one-language training: they are left as they are.
@@ -126,7 +125,7 @@ def realised(log: Path) -> Switched:
     return Switched("", words, covered, replaced)
 
 
-def _english_rows(source: Source) -> int:
+def _english_rows(source: TrainingTable) -> int:
     english = [x for x, code in enumerate(source.languages) if is_english(code)]
     both = (source.question[:, english] >= 0).any(1) & (source.passage[:, english] >= 0).any(1)
     return int(both.sum()) if source.mono else 0

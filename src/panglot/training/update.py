@@ -11,21 +11,20 @@ import numpy as np
 from panglot.batching.batch import Batch
 from panglot.batching.objectives import Mixture
 from panglot.batching.plan import Plan
-from panglot.batching.sources import Source
-from panglot.batching.streams import DISTILL
-from panglot.encoders.opening import open_model
+from panglot.batching.policy import DISTILL
+from panglot.batching.table import TrainingTable
+from panglot.encoders.open_model import open_model
+from panglot.training.aggregation import Aggregator, mix
+from panglot.training.encoder import TrainableEncoder
 from panglot.training.gradient import Processes, accumulate, distil
-from panglot.training.mixing import Mixer
-from panglot.training.mixture import mix
-from panglot.training.trainee import Trainee
 
 if TYPE_CHECKING:
-    from panglot.training.data import Tokenized
+    from panglot.training.data import Collator
     from panglot.training.settings import Settings
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StepResult:
     """What a step did.
 
     Attributes:
@@ -44,7 +43,7 @@ class Outcome:
         return sum(len(batch.questions) for batch in self.batches)
 
 
-def plan_of(settings: Settings, sources: Sequence[Source]) -> Plan | Mixture:
+def plan_of(settings: Settings, sources: Sequence[TrainingTable]) -> Plan | Mixture:
     """Return what the steps of a run are made of.
 
     Raises:
@@ -70,17 +69,24 @@ class Update:
     """
 
     def __init__(
-        self, settings: Settings, plan: Plan | Mixture, tokenized: Tokenized, trainee: Trainee, processes: Processes
+        self,
+        settings: Settings,
+        plan: Plan | Mixture,
+        tokenized: Collator,
+        trainee: TrainableEncoder,
+        processes: Processes,
     ) -> None:
-        self.sources: tuple[Source, ...] = plan.sources
+        self.sources: tuple[TrainingTable, ...] = plan.sources
         self._settings, self._tokenized, self._trainee, self.processes = settings, tokenized, trainee, processes
         self._plan = plan
-        self._mixer: Mixer | None = None
-        self._start: Trainee | None = None
+        self._mixer: Aggregator | None = None
+        self._start: TrainableEncoder | None = None
         if isinstance(plan, Mixture):
-            self._mixer = Mixer(settings.mixing, [objective.weight for objective in plan.objectives], settings.seed)
+            self._mixer = Aggregator(
+                settings.mixing, [objective.weight for objective in plan.objectives], settings.seed
+            )
             if any(objective.name == "distill" for objective in plan.objectives):
-                self._start = Trainee(open_model(settings.model, trainee.device)[0], settings, trainee.device)
+                self._start = TrainableEncoder(open_model(settings.model, trainee.device)[0], settings, trainee.device)
                 self._start.lend_words(trainee)
                 self._start.model.eval()
 
@@ -94,11 +100,11 @@ class Update:
         if self._mixer is not None:
             self._mixer.memory = kept
 
-    def __call__(self, k: int) -> Outcome:
+    def __call__(self, k: int) -> StepResult:
         """Leave the gradient of step ``k``, counted from 0."""
         if isinstance(self._plan, Plan):
             batch = self._plan(k)
-            return Outcome(self._gradient(batch, 0), (batch,), self._tokenized.told())
+            return StepResult(self._gradient(batch, 0), (batch,), self._tokenized.told())
         assert self._mixer is not None
         batches = self._plan(k)
         losses = [lambda b=batch, i=index: self._gradient(b, i) for index, batch in batches.items()]
@@ -119,7 +125,7 @@ class Update:
             told["cosine"] = mixed.diagnosis.cosine
             told["lowest_cosine"] = mixed.diagnosis.lowest
             told["conflicts"] = mixed.diagnosis.conflicts
-        return Outcome(float(np.mean(mixed.losses)), tuple(batches.values()), told)
+        return StepResult(float(np.mean(mixed.losses)), tuple(batches.values()), told)
 
     def _gradient(self, batch: Batch, index: int) -> float:
         example = self._tokenized.example(batch)

@@ -48,12 +48,12 @@ def documents() -> list[dict[str, Any]]:
             "title": f"{read['titles'][code]} {article}",
             "text": text,
             "language": code,
-            "fields": {"article": int(article), "source": "UDHR"},
+            "metadata": {"article": int(article), "source": "UDHR"},
         }
         for article, texts in read["articles"].items()
         for code, text in texts.items()
     ]
     for name, (title, text) in HARM.items():
         fields = {"note": text[:60], SCRIPT: 1}
-        made.append({"id": name, "group": "", "title": title, "text": text, "language": "en", "fields": fields})
+        made.append({"id": name, "group": "", "title": title, "text": text, "language": "en", "metadata": fields})
     return made

@@ -26,7 +26,7 @@ MODES = {
     "plain": "The pool as it is: the cosine alone.",
     "centered": "Each language's mean is taken away first.",
     "balanced": "Each language's share of the results is near its share of the pool.",
-    "reader": "The reader's languages get a little on top.",
+    "preferred": "Documents in preferred languages get a boost.",
 }
 SCRIPTS = ((0x590, "he"), (0x600, "ar"), (0xE00, "th"), (0x3040, "ja"), (0x400, "ru"))
 
@@ -65,7 +65,7 @@ class Search:
         }
 
     def answer(self, wish: dict[str, Any]) -> dict[str, Any]:
-        question, mode = wish["question"], wish["mode"]
+        question, mode = wish["query"], wish["mode"]
         asked = wish["language"] or language_of(question)
         pool = [d for d in self.documents if not wish["languages"] or d["language"] in wish["languages"]]
         scored = [(self._why(d, question, asked, wish), d) for d in pool]
@@ -76,11 +76,11 @@ class Search:
         groups: dict[str, dict[str, Any]] = {}
         for why, document in scored:
             group = document["group"]
-            if wish["fold"] and group in groups:
+            if wish["collapse"] and group in groups:
                 groups[group]["languages"][document["language"]] = document["id"]
                 continue
-            hit = {name: document[name] for name in ("id", "title", "text", "language", "fields")}
-            hit |= {"languages": {document["language"]: document["id"]}, "why": why, "score": sum(why.values())}
+            hit = {name: document[name] for name in ("id", "title", "text", "language", "metadata")}
+            hit |= {"languages": {document["language"]: document["id"]}, "explanation": why, "score": sum(why.values())}
             hit["highlight"] = best_sentence(document["text"]) if wish["highlight"] else None
             hits.append(hit)
             if group:
@@ -93,7 +93,7 @@ class Search:
             for code, count in counts.items()
         }
         return {
-            "question": question,
+            "query": question,
             "language": asked,
             "detected": not wish["language"],
             "mode": mode,
@@ -109,8 +109,8 @@ class Search:
         near = 0.7 + 0.03 * sum(word in texts for word in words) + (len(document["text"]) % 17) / 700
         own = document["language"] == asked
         mode = wish["mode"]
-        if mode == "reader":
-            return {"cosine": near, "language": wish["weight"] * (document["language"] in wish["reader"])}
+        if mode == "preferred":
+            return {"cosine": near, "language": wish["boost"] * (document["language"] in wish["preferred_languages"])}
         return {"cosine": near + (0.1 if own and mode == "plain" else -0.1 if own and mode == "balanced" else 0.0)}
 
 
@@ -159,9 +159,9 @@ def application(search: Search) -> FastAPI:
     return app
 
 
-def problem(status: int, message: str, cure: str = "Ask less.") -> Response:
+def problem(status: int, message: str, hint: str = "Ask less.") -> Response:
     headers = {"Retry-After": "3"} if status == 429 else {}
-    body = {"error": {"message": message, "field": "", "cure": cure}}
+    body = {"error": {"message": message, "field": "", "hint": hint}}
     return JSONResponse(body, status_code=status, headers=headers)
 
 

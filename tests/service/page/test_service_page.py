@@ -36,7 +36,7 @@ def test_a_question_is_asked_and_its_hits_read_by_keyboard_alone(visit: Visit, s
     page.keyboard.press("Enter")
     hits = page.locator(".hit")
     hits.first.wait_for()
-    assert service.asked[-1]["question"] == f"{QUESTION}/"
+    assert service.asked[-1]["query"] == f"{QUESTION}/"
     assert service.asked[-1]["highlight"] is True
 
     page.keyboard.press("ArrowDown")
@@ -163,7 +163,7 @@ def test_the_mode_of_each_column_is_switched_by_arrows(visit: Visit, service: Se
 
 def test_folded_hits_name_the_languages_they_are_in(visit: Visit) -> None:
     page = visit(f"?q={QUESTION}&mode=centered")
-    page.locator("#fold").check()
+    page.locator("#collapse").check()
     hit = page.locator(".hit", has_text="Also in").first
     hit.wait_for()
     assert "Hebrew" in hit.locator(".others").inner_text()
@@ -172,29 +172,29 @@ def test_folded_hits_name_the_languages_they_are_in(visit: Visit) -> None:
 
 def test_the_reader_is_asked_for_only_where_a_column_ranks_for_one(visit: Visit, service: Search) -> None:
     page = visit(f"?q={QUESTION}")
-    assert not page.locator("#reader").is_visible()
-    page.locator(".column:visible input[value=reader]").check()
+    assert not page.locator("#preferred").is_visible()
+    page.locator(".column:visible input[value=preferred]").check()
     page.locator("#status", has_text="question in").wait_for()
-    assert service.asked[-1]["reader"] == ["en"]
-    page.locator("#add-reader").select_option("fi")
+    assert service.asked[-1]["preferred_languages"] == ["en"]
+    page.locator("#add-preferred").select_option("fi")
     page.get_by_role("button", name="Remove English").click()
-    page.locator("#weight").fill("0.2")
-    page.wait_for_url("**reader=fi&weight=0.2**")
+    page.locator("#boost").fill("0.2")
+    page.wait_for_url("**preferred=fi&boost=0.2**")
     page.locator(".hit[lang=fi]").first.wait_for()
     page.wait_for_function("document.body.classList.contains('busy') === false")
-    assert service.asked[-1]["reader"] == ["fi"]
-    assert service.asked[-1]["weight"] == 0.2
+    assert service.asked[-1]["preferred_languages"] == ["fi"]
+    assert service.asked[-1]["boost"] == 0.2
     assert page.locator(".hit").first.get_attribute("lang") == "fi"
 
 
 def test_the_address_carries_question_and_options(visit: Visit, service: Search) -> None:
     page = visit(
-        f"?q={QUESTION}&mode=centered&beside=reader&languages=de,ar&reader=ar&weight=0.1&fold=1&k=5&language=de"
+        f"?q={QUESTION}&mode=centered&beside=preferred&languages=de,ar&preferred=ar&boost=0.1&collapse=1&k=5&language=de"
     )
-    plain = {"question": QUESTION, "k": 5, "language": "de", "languages": ["de", "ar"], "fold": True, "weight": 0.1}
+    plain = {"query": QUESTION, "k": 5, "language": "de", "languages": ["de", "ar"], "collapse": True, "boost": 0.1}
     first, second = sorted(service.asked, key=lambda wish: wish["mode"])
-    assert first == {**plain, "mode": "centered", "reader": [], "highlight": True}
-    assert second == {**plain, "mode": "reader", "reader": ["ar"], "highlight": True}
+    assert first == {**plain, "mode": "centered", "preferred_languages": [], "highlight": True}
+    assert second == {**plain, "mode": "preferred", "preferred_languages": ["ar"], "highlight": True}
     assert QUESTION in page.title()
 
     page.locator("#question").fill("life & liberty?")
@@ -206,15 +206,15 @@ def test_the_address_carries_question_and_options(visit: Visit, service: Search)
     page.wait_for_function(f"document.getElementById('question').value === '{QUESTION}'")
     again = visit(f"?{shared}")
     assert again.locator("#question").input_value() == "life & liberty?"
-    assert again.locator("#fold").is_checked()
-    assert all(wish["question"] in {"life & liberty?", QUESTION} for wish in service.asked[asked:])
+    assert again.locator("#collapse").is_checked()
+    assert all(wish["query"] in {"life & liberty?", QUESTION} for wish in service.asked[asked:])
 
 
 def test_what_an_address_names_in_vain_is_told(visit: Visit, service: Search) -> None:
     page = visit(f"?q={QUESTION}&languages=de,xx&beside=fair")
     assert page.get_by_role("status").inner_text().endswith("Not in this index, and left out: xx, fair")
     assert service.asked[-1]["languages"] == ["de"]
-    page.locator("#fold").check()
+    page.locator("#collapse").check()
     page.locator("#status", has_not_text="left out").wait_for()
     assert "xx" not in page.url
 
@@ -287,8 +287,11 @@ def test_a_key_is_asked_for_where_the_service_wants_one(visit: Visit, service: S
 
 
 def test_a_reader_without_languages_ranks_as_plain(visit: Visit, service: Search) -> None:
-    page = visit(f"?q={QUESTION}&mode=plain&beside=reader")
-    assert {wish["mode"]: wish["reader"] for wish in service.asked[-2:]} == {"plain": [], "reader": ["en"]}
+    page = visit(f"?q={QUESTION}&mode=plain&beside=preferred")
+    assert {wish["mode"]: wish["preferred_languages"] for wish in service.asked[-2:]} == {
+        "plain": [],
+        "preferred": ["en"],
+    }
     page.locator("#read button").click()
     page.locator("#columns[aria-busy=false]").wait_for()
     until_asked = [wish["mode"] for wish in service.asked[-2:]]

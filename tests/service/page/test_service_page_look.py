@@ -27,7 +27,7 @@ def faults(page: Any, axe: str) -> list[str]:
 def test_an_address_that_means_harm_asks_for_nothing_odd(visit: Visit, service: Search) -> None:
     page = visit("?q=<img src=x onerror=window.hit=1>&mode=__proto__&beside=nothing&languages=xx,../&k=1e9&weight=NaN")
     wish = service.asked[-1]
-    assert (wish["mode"], wish["languages"], wish["k"], wish["weight"]) == ("plain", [], 1000, 0.05)
+    assert (wish["mode"], wish["languages"], wish["k"], wish["boost"]) == ("plain", [], 1000, 0.05)
     assert page.locator(".column:visible").count() == 1
 
 
@@ -63,7 +63,7 @@ def test_no_text_of_a_document_runs_or_becomes_an_element(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["", f"?q={QUESTION}", f"?q={QUESTION}&beside=reader&fold=1", "?q=rights&languages=en&k=50"]
+    "query", ["", f"?q={QUESTION}", f"?q={QUESTION}&beside=preferred&collapse=1", "?q=rights&languages=en&k=50"]
 )
 def test_the_page_fits_every_width(visit: Visit, query: str) -> None:
     page = visit(query)
@@ -84,7 +84,12 @@ def test_many_languages_are_folded_away_on_a_phone(visit: Visit) -> None:
 @pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
 @pytest.mark.parametrize(
     "query",
-    ["", "?q=rights&mode=centered", f"?q={QUESTION}&beside=reader&reader=ar,fi&languages=ar,en,th&fold=1", "error"],
+    [
+        "",
+        "?q=rights&mode=centered",
+        f"?q={QUESTION}&beside=preferred&preferred=ar,fi&languages=ar,en,th&collapse=1",
+        "error",
+    ],
 )
 def test_the_page_keeps_to_wcag_aa(
     visit: Visit, service: Search, axe: str, query: str, width: int, scheme: str

@@ -5,7 +5,7 @@ import { Column } from "./column.js";
 import { element, plural } from "./dom.js";
 import { moves } from "./hit.js";
 import { listen } from "./keys.js";
-import { isReader, ofBrowser, read, write } from "./options.js";
+import { isPreferred, ofBrowser, read, write } from "./options.js";
 import { chip, colours, fillChip } from "./shares.js";
 
 const roomy = matchMedia("(min-width: 60rem)");
@@ -39,7 +39,7 @@ async function start() {
   if (early) options.question = typed.trim();
   const { documents, languages, model } = about;
   $("about").textContent = `${plural(documents, "passage")} in ${plural(languages.length, "language")} · ${model}`;
-  for (const select of [$("language"), $("add-reader")])
+  for (const select of [$("language"), $("add-preferred")])
     select.append(...languages.map(({ code, name }) => element("option", { value: code }, `${name} (${code})`)));
   columns = ["mode", "beside"].map((which, at) => new Column(at + 1, about.modes, (mode) => change({ [which]: mode })));
   $("columns").replaceChildren(...columns.map(({ shown }) => shown));
@@ -53,12 +53,12 @@ async function start() {
 
 function wire() {
   $("beside").addEventListener("change", () => change($("beside").checked ? pair() : { beside: "" }));
-  $("fold").addEventListener("change", () => change({ fold: $("fold").checked }));
+  $("collapse").addEventListener("change", () => change({ collapse: $("collapse").checked }));
   $("language").addEventListener("change", () => change({ language: $("language").value }));
   $("k").addEventListener("change", () => change({ k: Number($("k").value) }));
-  $("weight").addEventListener("input", () => { $("weight-shown").textContent = Number($("weight").value).toFixed(2); });
-  $("weight").addEventListener("change", () => change({ weight: Number($("weight").value) }));
-  $("add-reader").addEventListener("change", () => change({ reader: [...options.reader, $("add-reader").value] }));
+  $("boost").addEventListener("input", () => { $("boost-shown").textContent = Number($("boost").value).toFixed(2); });
+  $("boost").addEventListener("change", () => change({ boost: Number($("boost").value) }));
+  $("add-preferred").addEventListener("change", () => change({ preferred: [...options.preferred, $("add-preferred").value] }));
   $("clear").addEventListener("click", () => {
     change({ languages: [] });
     $("chips").querySelector("li:not([hidden]) button").focus();
@@ -81,10 +81,10 @@ function wire() {
     () => columns.slice(0, modes().length).map(({ cards }) => cards.map(({ shown }) => shown)));
 }
 
-/** Options as the address has them; a reader that it does not name is the browser's. */
+/** Options as the address has them; preferred languages that it does not name are the browser's. */
 function readAddress() {
   const found = read(location.search, about);
-  if (isReader(found) && !found.reader.length) found.reader = ofBrowser(about);
+  if (isPreferred(found) && !found.preferred.length) found.preferred = ofBrowser(about);
   return found;
 }
 
@@ -102,7 +102,7 @@ const press = (code) => change({
 /** Take new options: into the address, the form, and, where there is a question, to the service. */
 function change(some = {}) {
   options = { ...options, question: $("question").value.trim(), unknown: [], ...some };
-  if (isReader(options) && !options.reader.length && !("reader" in some)) options.reader = ofBrowser(about);
+  if (isPreferred(options) && !options.preferred.length && !("preferred" in some)) options.preferred = ofBrowser(about);
   const query = write(options, about);
   if (query !== location.search.slice(1)) history.pushState(null, "", query ? `?${query}` : location.pathname);
   render();
@@ -114,12 +114,13 @@ async function run() {
   const mine = pending = new AbortController();
   busy(Boolean(options.question));
   if (!options.question) return show([]);
-  const { question, language, languages, reader, weight, fold, k } = options;
+  const { question, language, languages, preferred, boost, collapse, k } = options;
   try {
-    // With no language preferred, a reader's ranking is the plain one.
-    const asked = (mode) => (mode === "reader" && !reader.length ? "plain" : mode);
+    // With no language preferred, the mode `preferred` is the plain one.
+    const asked = (mode) => (mode === "preferred" && !preferred.length ? "plain" : mode);
     const got = await Promise.all(modes().map(asked).map((mode) => search({
-      question, k, language, languages, mode, reader: mode === "reader" ? reader : [], weight, fold, highlight: true,
+      query: question, k, language, languages, mode, preferred_languages: mode === "preferred" ? preferred : [], boost, collapse,
+      highlight: true,
     }, mine.signal)));
     if (mine === pending) show(got);
   } catch (failure) {
@@ -145,24 +146,24 @@ function render() {
   document.title = options.question ? `${options.question} · panglot` : "panglot: search in any language";
   $("beside").checked = Boolean(options.beside);
   $("beside").disabled = about.modes.length < 2;
-  $("fold").checked = options.fold;
+  $("collapse").checked = options.collapse;
   take($("language"), options.language);
   take($("k"), String(options.k));
   $("columns").classList.toggle("two", Boolean(options.beside));
   columns[0].choose(options.mode);
   columns[1].choose(options.beside || options.mode);
   columns[1].shown.hidden = !options.beside;
-  $("reader").hidden = !isReader(options);
-  $("weight").value = options.weight;
-  $("weight-shown").textContent = options.weight.toFixed(2);
-  $("read").replaceChildren(...options.reader.map((code) => element("li", {}, element("button", {
+  $("preferred").hidden = !isPreferred(options);
+  $("boost").value = options.boost;
+  $("boost-shown").textContent = options.boost.toFixed(2);
+  $("read").replaceChildren(...options.preferred.map((code) => element("li", {}, element("button", {
     type: "button", class: "tag", "aria-label": `Remove ${language(code).name}`,
     click: () => {
-      change({ reader: options.reader.filter((one) => one !== code) });
-      $("add-reader").focus();
+      change({ preferred: options.preferred.filter((one) => one !== code) });
+      $("add-preferred").focus();
     },
   }, element("bdi", {}, language(code).name), " ×"))));
-  $("add-reader").value = "";
+  $("add-preferred").value = "";
   renderChips();
 }
 

@@ -63,8 +63,8 @@ export function card(hit, { language, colour, move }) {
 }
 
 function reasons(hit, language) {
-  const rows = Object.entries(hit.why).map(([term, value]) => row(term, value.toFixed(3), MEANING[term]));
-  const fields = Object.entries(hit.fields ?? {}).map(([field, value]) => row(field, String(value)));
+  const rows = Object.entries(hit.explanation).map(([term, value]) => row(term, value.toFixed(3), MEANING[term]));
+  const fields = Object.entries(hit.metadata ?? {}).map(([field, value]) => row(field, String(value)));
   return english("dl", { class: "why", hidden: true }, ...rows, ...fields, row("id", hit.id));
 }
 

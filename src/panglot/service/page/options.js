@@ -1,7 +1,7 @@
 // What is asked and how, as the address of the page carries it.
 
 export const DEFAULTS = Object.freeze({
-  question: "", language: "", languages: [], mode: "", beside: "", reader: [], weight: 0.05, fold: false, k: 10,
+  question: "", language: "", languages: [], mode: "", beside: "", preferred: [], boost: 0.05, collapse: false, k: 10,
   unknown: [],
 });
 
@@ -27,9 +27,9 @@ export function read(query, about) {
     languages: list("languages"),
     mode: mode("mode") || modes[0],
     beside: mode("beside"),
-    reader: list("reader"),
-    weight: number("weight", 0, 0.3),
-    fold: given.get("fold") === "1",
+    preferred: list("preferred"),
+    boost: number("boost", 0, 0.3),
+    collapse: given.get("collapse") === "1",
     k: Math.round(number("k", 1, 1000)),
     unknown,
   };
@@ -44,17 +44,17 @@ export function write(options, about) {
   put("beside", options.beside, "");
   put("languages", options.languages, "");
   put("language", options.language, "");
-  if (isReader(options)) {
-    put("reader", options.reader, "");
-    put("weight", options.weight, DEFAULTS.weight);
+  if (isPreferred(options)) {
+    put("preferred", options.preferred, "");
+    put("boost", options.boost, DEFAULTS.boost);
   }
-  put("fold", options.fold ? 1 : 0, 0);
+  put("collapse", options.collapse ? 1 : 0, 0);
   put("k", options.k, DEFAULTS.k);
   return wanted.toString();
 }
 
-/** Whether a column ranks for a reader. */
-export const isReader = ({ mode, beside }) => mode === "reader" || beside === "reader";
+/** Whether a column ranks by preferred languages. */
+export const isPreferred = ({ mode, beside }) => mode === "preferred" || beside === "preferred";
 
 /** The index's languages among those that the browser is set to. */
 export function ofBrowser(about) {

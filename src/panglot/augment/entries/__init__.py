@@ -1,1 +1,0 @@
-"""Readers of lexicon files: one file a format."""

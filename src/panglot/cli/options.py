@@ -1,0 +1,121 @@
+"""Options and output that several commands share."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from panglot.report.tables import Table
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--data-dir",
+        type=click.Path(path_type=Path),
+        help="Folder that holds the data sets; else PANGLOT_DATA.",
+    ),
+    click.option("--candidates", type=click.Choice(["sentence", "paragraph"]), help="What the passages are."),
+    click.option("--context", is_flag=True, help="Put its paragraph behind each sentence."),
+    click.option("--languages", metavar="CODES", help="Keep these only, such as en,de,zh."),
+    click.option("--measures", metavar="NAMES", help="Such as mAP,R@10,nDCG@10."),
+    click.option(
+        "--draws", default=1000, show_default=True, type=click.IntRange(0), help="For the intervals; 0: none."
+    ),
+    click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the draws."),
+    click.option("--json", "to_json", metavar="PATH", help="Write the figures as JSON; - is standard output."),
+    click.option("--trust-remote-code", is_flag=True, help="Let Python code that comes with a model run."),
+    click.option("--report", type=click.Path(path_type=Path), help="Write a page: .html, or .md for Markdown."),
+)
+
+
+def measuring_options(command: Command) -> Command:
+    """Add the options that both commands take."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def split(names: str | None) -> list[str] | None:
+    """Return the names in a list with commas; None for nothing.
+
+    >>> split("en, de"), split(None)
+    (['en', 'de'], None)
+    """
+    found = [name.strip() for name in (names or "").split(",") if name.strip()]
+    return found or None
+
+
+def shorten(text: str, length: int) -> str:
+    """Return a text as one line of at most so many characters.
+
+    >>> shorten("one  two three", 8)
+    'one two…'
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def command_line() -> str:
+    """Return the command as it was typed, for the record."""
+    return shlex.join(["panglot", *sys.argv[1:]])
+
+
+def tell(to_json: str | None) -> Callable[[str], None]:
+    """Return where lines about the progress go: standard error, so that standard output stays clean."""
+    return (lambda _: None) if to_json == "-" else (lambda line: click.echo(line, err=True))
+
+
+def deliver_json(value: object, to_json: str) -> None:
+    """Write a value as JSON to a file, or to standard output for ``-``."""
+    from panglot._files import write_json
+
+    if to_json == "-":
+        click.echo(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
+    else:
+        write_json(Path(to_json), value)
+
+
+def deliver(figures: Mapping[str, Any], to_json: str | None, report: Path | None, models: Sequence[str]) -> None:
+    """Print the figures, and write JSON and a page if asked for.
+
+    The page has the training curves of those ``models`` that are run folders.
+    """
+    from panglot._files import write_text
+    from panglot.report import from_log, print_report, to_markdown, write_html
+
+    if to_json:
+        deliver_json(figures, to_json)
+    if report is not None:
+        if report.suffix.lower() == ".md":
+            write_text(report, to_markdown(figures))
+        else:
+            runs = {Path(model).name: Path(model) for model in models if (Path(model) / "log.jsonl").is_file()}
+            write_html(report, figures, {name: from_log(folder) for name, folder in runs.items()} or None)
+    if to_json != "-":
+        from rich.console import Console
+
+        print_report(figures, Console())
+
+
+def show_table(table: Table) -> None:
+    """Print a table to standard output."""
+    from rich.console import Console
+
+    from panglot.report.terminal import print_table
+
+    print_table(table, Console())
+
+
+def print_table(head: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> None:
+    """Print rows below a head; columns in ``right`` are set to the right."""
+    from panglot.report.tables import simple_table
+
+    show_table(simple_table(head, rows, left=[place for place in range(len(head)) if place not in right]))

@@ -1,1 +1,0 @@
-"""Files in, collections out."""

@@ -1,0 +1,1 @@
+"""Files become a collection: formats, ingestion, languages, overlap."""

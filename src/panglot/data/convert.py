@@ -1,0 +1,317 @@
+"""Collections out into files: Arrow, and what other tools read: BEIR, JSON lines, Parquet, TREC; all read back."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+
+from panglot._errors import PanglotError
+from panglot._files import atomic_file
+from panglot.data.collection import Collection
+from panglot.data.formats import beir, clef
+from panglot.data.ingest import ingest
+from panglot.data.transform import Bools
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row to write."""
+
+    group: str
+    language: str
+    question: str | None
+    passage: str | None
+
+    def values(self) -> dict[str, str | None]:
+        """Return the row as columns."""
+        return {"group": self.group, "language": self.language, "question": self.question, "passage": self.passage}
+
+    def json(self) -> str:
+        """Return the row as a line of JSON, without what it does not have."""
+        return json.dumps({key: value for key, value in self.values().items() if value is not None}, ensure_ascii=False)
+
+
+def lines(collection: Collection, *, untie: bool) -> tuple[list[Line], dict[str, int]]:
+    """Return the rows, and how much of what they cannot hold.
+
+    Args:
+        collection: Any.
+        untie: Give questions that do not fit groups of their own, one for each passage.
+
+    Raises:
+        PanglotError: Something does not fit and may not be untied, or a text is blank.
+    """
+    questions, passages = collection.questions.to_pylist(), collection.passages.to_pylist()
+    answers: dict[int, list[int]] = defaultdict(list)
+    for question, passage in zip(*(side.tolist() for side in collection.pairs), strict=True):
+        answers[question].append(passage)
+    # Readers make one passage of those that are equal in one language: so does this one.
+    first: dict[tuple[str, str], int] = {}
+    same = [first.setdefault((p["language"], p["text"]), row) for row, p in enumerate(passages)]
+    _refuse_blank(questions, "question")
+    _refuse_blank(passages, "passage")
+    lost = Counter[str]()
+    lost["judgements of grade 0 or less"] = collection.relevance.num_rows - sum(map(len, answers.values()))
+    lost["equal passages joined"] = len(passages) - len(first)
+    groups: dict[str, list[int]] = defaultdict(list)
+    for row, question in enumerate(questions):
+        if row in answers:
+            groups[question["group"]].append(row)
+        else:
+            lost["questions without a relevant passage"] += 1
+    out: list[Line] = []
+    used: set[int] = set()
+    taken = {*groups, *(p["group"] for p in passages)}
+    misfits: list[str] = []
+    for group, members in groups.items():
+        mine = [sorted({same[p] for p in answers[q]}) for q in members]
+        if _fits([questions[q]["language"] for q in members], mine, [p["language"] for p in passages]):
+            asked = {questions[q]["language"]: questions[q]["text"] for q in members}
+            answering = {passages[p]["language"]: passages[p]["text"] for p in mine[0]}
+            both = dict.fromkeys((*asked, *answering))
+            out += [Line(group, language, asked.get(language), answering.get(language)) for language in both]
+        else:
+            misfits.append(group)
+            lost["questions untied"] += len(members)
+            for q, found in zip(members, mine, strict=True):
+                for passage in found:
+                    own = _free(f"{group}~{len(misfits)}-{q}-{passage}", taken)
+                    asks, says = questions[q], passages[passage]
+                    if asks["language"] == says["language"]:
+                        out.append(Line(own, asks["language"], asks["text"], says["text"]))
+                    else:
+                        out.append(Line(own, asks["language"], asks["text"], None))
+                        out.append(Line(own, says["language"], None, says["text"]))
+        used |= {p for found in mine for p in found}
+    if misfits and not untie:
+        raise PanglotError(
+            f"{len(misfits)} groups do not fit into rows (the first: {misfits[0]!r}): they have two passages of one "
+            "language that answer, or versions that other passages answer",
+            hint="write beir or trec, which hold any judgements, or untie them (`--untie`)",
+        )
+    seen = {(line.group, line.language) for line in out}
+    for row, passage in enumerate(passages):
+        if row in used or same[row] != row:
+            continue
+        # In a group with a question it would answer it: a passage that nobody asks for stands apart.
+        pool = passage["group"] if passage["group"] not in groups else f"{passage['group']}~pool"
+        if (pool, passage["language"]) in seen:
+            pool = _free(f"{pool}~{row}", taken)
+        seen.add((pool, passage["language"]))
+        out.append(Line(pool, passage["language"], None, passage["text"]))
+    return out, {why: number for why, number in lost.items() if number}
+
+
+def _fits(asking: Sequence[str], answering: Sequence[Sequence[int]], language: Sequence[str]) -> bool:
+    """Tell whether questions in ``asking`` languages, answered by these passages, are one group of rows."""
+    spoken = [language[passage] for passage in answering[0]]
+    return (
+        len(set(asking)) == len(asking)
+        and len(set(spoken)) == len(spoken)
+        and all(found == answering[0] for found in answering)
+    )
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "-"
+    taken.add(name)
+    return name
+
+
+def _refuse_blank(texts: Sequence[dict[str, str]], side: str) -> None:
+    for text in texts:
+        if not text["text"].strip():
+            raise PanglotError(f"the {side} {text['id']!r} has no text", field=side, hint="leave it out")
+
+
+_ROWS = pa.schema([(name, pa.string()) for name in ("group", "language", "question", "passage")])
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What was written.
+
+    Attributes:
+        path: Where.
+        questions: How many of the collection's questions are there.
+        passages: How many of its passages.
+        judgements: How many of its judgements.
+        lost: What the form could not hold, by reason, with counts.
+    """
+
+    path: Path
+    questions: int
+    passages: int
+    judgements: int
+    lost: Mapping[str, int] = field(default_factory=dict)
+
+
+def write(
+    collection: Collection,
+    to: str,
+    output: str | Path,
+    *,
+    split: str = "test",
+    untie: bool = False,
+    marks: tuple[Bools, Bools] | None = None,
+) -> Converted:
+    """Write a collection in the form ``to``; :func:`panglot.read` reads the result.
+
+    Arrow (:meth:`Collection.save`) holds everything, and is opened without parsing; it alone is written a piece at a
+    time. BEIR and TREC hold everything but questions that nobody judged, and give back the same ids, texts, languages,
+    groups and grades. JSON lines and Parquet hold groups: a question in several languages, answered by one passage
+    a language; grades go, passages that are equal become one, and what a group cannot hold (two passages of one
+    language, versions of a question with other answers) is an error or is untied.
+
+    Args:
+        collection: What to write.
+        to: One of :data:`FORMS`.
+        output: A folder for ``arrow``, ``beir`` and ``trec``, a file for ``jsonl`` (``.gz`` is compressed) and
+            ``parquet``.
+        split: The name of BEIR's judgements.
+        untie: For ``jsonl`` and ``parquet``: give each question that does not fit, with each of its passages, a group
+            of its own. Such a question may occur several times, and is no longer tied to its translations.
+        marks: The questions and passages to write, as :func:`panglot.data.transform.chosen` marks them; else all.
+
+    Raises:
+        PanglotError: An unknown form, a collection that it cannot hold, or a place that cannot be written.
+    """
+    path = Path(output)
+    check_place(to, path)
+    if to == "arrow":
+        if marks:
+            return _all_of(collection.keep(*marks, path), path)
+        collection.save(path)
+        return _all_of(collection, path)
+    collection = collection.keep(*marks) if marks else collection
+    if to in _FOLDERS:
+        _check_ids(collection)
+        _FOLDERS[to](collection, path, split)
+        number = collection.questions.num_rows
+        unjudged = number - len(set(collection.relevance["question"].to_pylist()))
+        lost = {"questions that nobody judged": unjudged} if unjudged else {}
+        return Converted(path, number - unjudged, collection.passages.num_rows, collection.relevance.num_rows, lost)
+    rows, lost = lines(collection, untie=untie)
+    _TABLES[to](rows, path)
+    questions = collection.questions.num_rows - lost.get("questions without a relevant passage", 0)
+    return Converted(path, questions, collection.passages.num_rows - lost.get("equal passages joined", 0),
+                     collection.relevance.num_rows - lost.get("judgements of grade 0 or less", 0), lost)  # fmt: skip
+
+
+def convert_rows(paths: Sequence[Path], output: Path, progress: Callable[[int], None], *, on_ray: bool) -> Converted:
+    """Write the collection of JSON lines or Parquet files as ``arrow``, without holding it in memory.
+
+    Args:
+        paths: The files.
+        output: The folder.
+        progress: Called with the number of rows just read.
+        on_ray: Read the rows in Ray's workers.
+
+    Raises:
+        PanglotError: A row is wrong, the place cannot be written, or Ray is missing.
+    """
+    check_place("arrow", output)
+    if on_ray:
+        from panglot.data.ray import started
+
+        with started() as read:
+            return _all_of(ingest(paths, output, progress=progress, read=read).collection, output)
+    return _all_of(ingest(paths, output, progress=progress).collection, output)
+
+
+def check_place(to: str, path: Path) -> None:
+    """Refuse a form that there is not, and a place that holds something else.
+
+    Raises:
+        PanglotError: Either.
+    """
+    if to not in FORMS:
+        raise PanglotError(f"no form {to!r}", field="to", hint=f"choose among {', '.join(FORMS)}")
+    folder = to in _MARKS
+    if path.is_dir() != folder and path.exists():
+        raise PanglotError(
+            f"{to} is written to {'a folder' if folder else 'a file'}", file=path, hint="choose another place"
+        )
+    if folder and path.exists() and any(path.iterdir()) and not (path / _MARKS[to]).is_file():
+        raise PanglotError("the folder holds something else, and would be replaced", file=path, hint="choose another")
+
+
+def _all_of(collection: Collection, path: Path) -> Converted:
+    tables = (collection.questions, collection.passages, collection.relevance)
+    return Converted(path, *(table.num_rows for table in tables))
+
+
+def write_rows(rows: Iterable[Line], output: str | Path) -> None:
+    """Write rows to a ``.jsonl`` (``.jsonl.gz``) or ``.parquet`` file, atomically.
+
+    Raises:
+        PanglotError: The name ends otherwise, or the place cannot be written.
+    """
+    path = Path(output)
+    form = path.name.removesuffix(".gz").rpartition(".")[2]
+    if form not in _TABLES:
+        raise PanglotError("rows go to JSON lines or Parquet", file=path, hint="call it .jsonl or .parquet")
+    _TABLES[form](rows, path)
+
+
+def _check_ids(collection: Collection) -> None:
+    """Refuse ids with which a line of judgements could not be read back."""
+    for side, table in (("question", collection.questions), ("passage", collection.passages)):
+        for identity in table["id"].to_pylist():
+            if not identity or any(letter in identity for letter in "\t\n\r") or identity.strip() != identity:
+                raise PanglotError(
+                    f"the {side} id {identity!r} is empty, or holds a tab or line end", field="id", hint="change it"
+                )
+
+
+def _beir(collection: Collection, path: Path, split: str) -> None:
+    beir.write(collection, path, split=split)
+
+
+def _trec(collection: Collection, path: Path, _: str) -> None:
+    clef.write(collection, path)
+
+
+def _jsonl(rows: Iterable[Line], path: Path) -> None:
+    import gzip
+
+    with contextlib.ExitStack() as stack:
+        out = stack.enter_context(stack.enter_context(atomic_file(path)).open("wb"))
+        if path.suffix == ".gz":
+            # Level 6 takes a fraction of the time of 9 for a few per cent more bytes; no time: equal bytes again.
+            out = stack.enter_context(gzip.GzipFile("", "wb", 6, out, 0))
+        out.writelines((row.json() + "\n").encode() for row in rows)
+
+
+def _parquet(rows: Iterable[Line], path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    with atomic_file(path) as part, pq.ParquetWriter(part, _ROWS) as out:
+        for some in _batches(rows, 65_536):
+            out.write_batch(pa.RecordBatch.from_pylist([row.values() for row in some], schema=_ROWS))
+
+
+def _batches(rows: Iterable[Line], size: int) -> Iterator[list[Line]]:
+    some: list[Line] = []
+    for row in rows:
+        some.append(row)
+        if len(some) == size:
+            yield some
+            some = []
+    if some:
+        yield some
+
+
+_FOLDERS: Mapping[str, Callable[[Collection, Path, str], None]] = {"beir": _beir, "trec": _trec}
+_TABLES: Mapping[str, Callable[[Iterable[Line], Path], None]] = {"jsonl": _jsonl, "parquet": _parquet}
+# What tells that a folder was written before.
+_MARKS = {"arrow": "collection.json", "beir": "corpus.jsonl", "trec": "qrels.txt"}
+#: What :func:`write` can write.
+FORMS = ("beir", "jsonl", "parquet", "trec", "arrow")

@@ -1,0 +1,1 @@
+"""File formats of collections: BEIR, TREC, CLEF, SQuAD."""

@@ -1,0 +1,140 @@
+"""Which reader a path needs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from panglot._errors import PanglotError
+from panglot.data import cache
+from panglot.data.collection import Collection
+from panglot.data.files import plain_name
+from panglot.data.formats import beir, clef, squad
+from panglot.data.ingest import Ingested, OnError, ingest
+from panglot.data.language import canonical
+
+# Files from this size on are parsed once and kept.
+LARGE = 4_000_000
+
+
+def read_path(path: Path, *, candidates: str | None, context: bool, languages: Sequence[str] | None) -> Collection:
+    """Read a file or folder in one of the layouts that panglot knows.
+
+    Raises:
+        PanglotError: The layout is not known, an option does not go with it, or the file is broken.
+    """
+    wanted = [canonical(code) for code in languages or ()]
+    ending = path.name.removesuffix(".gz").rpartition(".")[2].lower()
+    if path.is_file() and ending == "json":
+        language = wanted[0] if len(wanted) == 1 else _language_of(path)
+        chosen = candidates or "paragraph"
+        _check(chosen, ("paragraph", "sentence"), context)
+        return _cached(
+            path,
+            lambda: squad.collect(plain_name(path), [(path, language)], candidates=chosen, context=context),
+            language=language,
+            candidates=chosen,
+            context=context,
+        )
+    _check(candidates or "passage", ("passage", "paragraph"), context)
+    collection = _read_passages(path, ending)
+    return selected(collection, wanted) if wanted else collection
+
+
+def row_files(path: Path) -> list[Path]:
+    """Return the JSON lines or Parquet files that a path means: itself, or all in a folder of such, by name."""
+    if path.is_file():
+        return [path] if _holds_rows(path) else []
+    if any((path / name).exists() for name in ("collection.json", "qrels", "qrels.txt", "topics")):
+        return []
+    return sorted(each for each in path.iterdir() if each.is_file() and _holds_rows(each)) if path.is_dir() else []
+
+
+def _holds_rows(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson", ".parquet"))
+
+
+def selected(collection: Collection, languages: Sequence[str]) -> Collection:
+    """Return the part in some languages; of a large saved collection it is kept in the cache, memory-mapped."""
+    home = collection.folder
+    if home is None or collection.passages.num_rows < cache.MANY:
+        return collection.select(languages)
+    key = cache.source_key(home.glob("*.arrow"), languages=sorted(languages))
+    return cache.cached(key, lambda: collection.select(languages), lambda folder: collection.select(languages, folder))
+
+
+def _read_passages(path: Path, ending: str) -> Collection:
+    if path.is_dir():
+        if (path / "collection.json").is_file():
+            return Collection.open(path)
+        if any(path.glob("corpus.jsonl*")):
+            return beir.read(path)
+        if (path / "documents").is_dir() and (path / "topics").is_dir():
+            return clef.read(path)
+        if files := row_files(path):
+            return read_rows(files, path.resolve().name).collection
+        raise PanglotError(
+            "a folder of no known layout",
+            file=path,
+            hint="give one with collection.json (saved by panglot), BEIR's corpus, queries and qrels, TREC's "
+            "documents, topics and qrels, or files of JSON lines or Parquet",
+        )
+    if ending in ("jsonl", "ndjson", "parquet"):
+        return read_rows([path]).collection
+    raise PanglotError("a file of no known layout", file=path, hint="give .jsonl, .parquet or SQuAD's .json, or .gz")
+
+
+def read_rows(paths: Sequence[Path], name: str = "", on_error: OnError = "raise") -> Ingested:
+    """Read files of rows (:func:`panglot.data.ingest.ingest`). Large ones are parsed once and kept in the cache.
+
+    Raises:
+        PanglotError: As :func:`panglot.data.ingest.ingest`.
+    """
+    if sum(path.stat().st_size for path in paths) < LARGE:
+        return ingest(paths, name=name, on_error=on_error)
+    options = {"name": name} if name else {}
+    options |= {"on_error": on_error} if on_error != "raise" else {}
+    in_memory: list[Ingested] = []
+
+    def build() -> Collection:
+        in_memory.append(ingest(paths, name=name, on_error=on_error))
+        return in_memory[0].collection
+
+    found = cache.cached(
+        cache.source_key(paths, **options),
+        build,
+        lambda folder: ingest(paths, folder, name=name, on_error=on_error).collection,
+    )
+    return in_memory[0] if in_memory else Ingested.open(found)
+
+
+def _cached(path: Path, build: Callable[[], Collection], **options: object) -> Collection:
+    if path.stat().st_size < LARGE:
+        return build()
+    return cache.cached(cache.source_key([path], **options), build)
+
+
+def _check(candidates: str, known: tuple[str, ...], context: bool) -> None:
+    if candidates not in known:
+        raise PanglotError(
+            f"no candidates {candidates!r} here", field="candidates", hint=f"choose among {', '.join(known)}"
+        )
+    if context and candidates != "sentence":
+        raise PanglotError("context goes with sentences only", field="context", hint="ask for candidates `sentence`")
+
+
+def _language_of(path: Path) -> str:
+    """Return the language that the file's name tells: ``train.fi.json``, ``fi.json``, ``squad-fi.json``."""
+    for piece in reversed(re.split(r"[.\-_]", plain_name(path))):
+        if re.fullmatch(r"[a-z]{2}", piece):
+            try:
+                return canonical(piece)
+            except PanglotError:
+                continue
+    raise PanglotError(
+        "the language of this file is not known",
+        file=path,
+        field="language",
+        hint="say which: one code in `languages`",
+    )

@@ -1,0 +1,74 @@
+"""Texts that share a group become a collection: every version asks, every version answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from panglot._errors import PanglotError
+from panglot.data.collection import RELEVANCE, TEXTS, Collection, Ints, Text
+
+
+def translations(name: str, texts: Sequence[Text], about: Mapping[str, str]) -> Collection:
+    """Return the collection in which each text finds its translations.
+
+    The texts are questions and passages at once. A passage in the question's own language is never relevant, for it
+    is the question itself: such a collection has no monolingual setting, and serves no one-language batches.
+
+    Raises:
+        PanglotError: There is no text.
+    """
+    return versions(name, texts, texts, about, own=False)
+
+
+def versions(
+    name: str, questions: Sequence[Text], passages: Sequence[Text], about: Mapping[str, str], *, own: bool = True
+) -> Collection:
+    """Return the collection in which every passage of a group answers every question of that group.
+
+    Args:
+        name: What tables call it.
+        questions: With ids that differ.
+        passages: The same; a group without passages or questions may be there.
+        about: What else is known about it.
+        own: Whether passages in the question's own language are relevant.
+
+    Raises:
+        PanglotError: There is no question or no passage.
+    """
+    if not questions or not passages:
+        raise PanglotError(
+            f"{name} has no text in these languages", field="languages", hint="see `panglot data list` for what it has"
+        )
+    sides = [_table(questions), _table(passages)]
+    asking, answering = _members(questions), _members(passages)
+    number: dict[str, int] = {}
+    language = [
+        np.array([number.setdefault(text.language, len(number)) for text in side]) for side in (questions, passages)
+    ]
+    pairs: list[Ints] = []
+    for group, mine in asking.items():
+        theirs = answering.get(group, np.empty(0, np.int64))
+        fits = np.ones((len(mine), len(theirs)), bool)
+        if not own:
+            fits = language[0][mine][:, None] != language[1][theirs][None]
+        left, right = np.nonzero(fits)
+        pairs.append(np.stack([mine[left], theirs[right]]))
+    question, passage = np.concatenate(pairs, axis=1)
+    grade = np.ones(len(question), np.int16)
+    judged = pa.table([pa.array(question, pa.int32()), pa.array(passage, pa.int32()), pa.array(grade)], RELEVANCE)
+    return Collection(name, sides[0], sides[1], judged, dict(about))
+
+
+def _table(texts: Sequence[Text]) -> pa.Table:
+    return pa.table([pa.array(column, pa.string()) for column in zip(*texts, strict=True)], schema=TEXTS)
+
+
+def _members(texts: Sequence[Text]) -> dict[str, Ints]:
+    """Return the rows of each group, groups in the order of their first text."""
+    rows: dict[str, list[int]] = {}
+    for row, text in enumerate(texts):
+        rows.setdefault(text.group, []).append(row)
+    return {group: np.asarray(found, np.int64) for group, found in rows.items()}

@@ -1,0 +1,214 @@
+"""The SQuAD layout that most question answering sets share, checked field by field."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from panglot._errors import PanglotError
+from panglot.data.collection import Collection, Text
+from panglot.data.files import read_json
+from panglot.data.sentences import sentence_at, spans
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question with its first answer.
+
+    Attributes:
+        id: As in the file; sets differ in whether it is unique.
+        text: The question.
+        answer: The answer's words, or None where there is none.
+        start: Where they begin in the paragraph, in code points; None without an answer.
+        impossible: The file says that the paragraph does not answer it.
+    """
+
+    id: str
+    text: str
+    answer: str | None
+    start: int | None
+    impossible: bool
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """One paragraph with its questions.
+
+    Attributes:
+        article: Place of its article in the file, from 0.
+        number: Place in the article, from 0.
+        title: The article's title, or "".
+        context: The paragraph's text.
+        questions: What is asked about it.
+        sentences: Its sentences where the file gives them (LAReQA), else empty.
+        breaks: ``(start, end)`` of these sentences in code points.
+        where: The field's path in the file, for errors.
+    """
+
+    article: int
+    number: int
+    title: str
+    context: str
+    questions: tuple[Question, ...]
+    sentences: tuple[str, ...]
+    breaks: tuple[tuple[int, int], ...]
+    where: str
+
+
+def paragraphs(path: Path) -> Iterator[Paragraph]:
+    """Yield the paragraphs of a SQuAD-like file, plain or gzipped, v1 or v2.
+
+    Raises:
+        PanglotError: A field is missing or of a wrong kind; the message gives its path in the file.
+    """
+    top = read_json(path)
+    if not isinstance(top, dict) or "data" not in top:
+        raise PanglotError(
+            "not a SQuAD file", file=path, field="data", hint="give a file with a list `data` of articles"
+        )
+    for a, article in enumerate(_list(cast("object", top), "data", path, "")):
+        at = f"data[{a}]"
+        title = article.get("title") if isinstance(article, dict) else None
+        for p, raw in enumerate(_list(article, "paragraphs", path, at)):
+            where = f"{at}.paragraphs[{p}]"
+            context = _text(raw, "context", path, where)
+            questions = tuple(
+                _question(qa, path, f"{where}.qas[{q}]") for q, qa in enumerate(_list(raw, "qas", path, where))
+            )
+            sentences, breaks = _sentences(raw, path, where)
+            yield Paragraph(a, p, title if isinstance(title, str) else "", context, questions, sentences, breaks, where)
+
+
+def _question(raw: dict[str, Any], path: Path, where: str) -> Question:
+    text = _text(raw, "question", path, where)
+    identity = raw.get("id")
+    if not isinstance(identity, str | int):
+        raise _missing(path, f"{where}.id", "a text")
+    answers = raw.get("answers") or []
+    answer = start = None
+    if answers:
+        answer = _text(answers[0] if isinstance(answers, list) else None, "text", path, f"{where}.answers[0]", True)
+        start = answers[0].get("answer_start")
+        if not isinstance(start, int) or isinstance(start, bool):
+            raise _missing(path, f"{where}.answers[0].answer_start", "a number")
+    return Question(str(identity), text, answer, start, bool(raw.get("is_impossible", False)))
+
+
+def _sentences(raw: dict[str, Any], path: Path, where: str) -> tuple[tuple[str, ...], tuple[tuple[int, int], ...]]:
+    sentences, breaks = raw.get("sentences"), raw.get("sentence_breaks")
+    if sentences is None and breaks is None:
+        return (), ()
+    if not isinstance(sentences, list) or not isinstance(breaks, list) or len(sentences) != len(breaks):
+        raise PanglotError(
+            "sentences and sentence_breaks do not match",
+            file=path,
+            field=f"{where}.sentences",
+            hint="give one [start, end] per sentence",
+        )
+    try:
+        return tuple(str(s) for s in sentences), tuple((int(start), int(end)) for start, end in breaks)
+    except (TypeError, ValueError) as error:
+        raise _missing(path, f"{where}.sentence_breaks", "a list of [start, end]") from error
+
+
+def _list(raw: object, key: str, path: Path, where: str) -> list[Any]:
+    value = cast("Mapping[str, object]", raw).get(key) if isinstance(raw, dict) else None
+    if not isinstance(value, list):
+        raise _missing(path, f"{where}.{key}".lstrip("."), "a list")
+    return cast("list[Any]", value)
+
+
+def _text(raw: object, key: str, path: Path, where: str, empty: bool = False) -> str:
+    value = cast("Mapping[str, object]", raw).get(key) if isinstance(raw, dict) else None
+    if not isinstance(value, str) or not (value.strip() or empty):
+        raise _missing(path, f"{where}.{key}", "a text")
+    return value
+
+
+def _missing(path: Path, field: str, kind: str) -> PanglotError:
+    return PanglotError(f"{kind} is missing", file=path, field=field, hint="add it or remove the entry")
+
+
+def collect(
+    name: str,
+    files: Iterable[tuple[Path, str]],
+    *,
+    candidates: str = "paragraph",
+    context: bool = False,
+    clean: Callable[[str], str] = str,
+    opener: Callable[[Path], Iterable[Paragraph]] = paragraphs,
+    about: Mapping[str, str] | None = None,
+) -> Collection:
+    """Read SQuAD-like ``files``, each with its language: answerable questions and distinct passages.
+
+    Passages are the paragraphs, or their sentences (with ``context``: a sentence, a line end, its paragraph). Of the
+    sentences, the one that holds the answer's first character is relevant; the others of its paragraph are judged
+    with grade 0, so that they can serve as hard negatives. Paragraphs without an answered question stay in the pool.
+    Every question is a group of its own; ids that repeat get a number behind them. An answer whose offset is wrong is
+    looked for nearby; where its words are not in the paragraph, the question is left out. ``about`` counts what was
+    left out. ``opener`` reads files of another layout.
+
+    Raises:
+        PanglotError: A file is broken, or there is no answerable question.
+    """
+    questions: list[Text] = []
+    passages: dict[tuple[str, str], str] = {}
+    relevance: list[tuple[str, str, int]] = []
+    times: Counter[str] = Counter()
+    left_out = Counter(unanswerable=0, misplaced=0)
+    for path, language in files:
+        for paragraph in opener(path):
+            pool = {
+                span: passages.setdefault((language, text), f"{language}-{len(passages):06d}")
+                for span, text in _candidates(paragraph.context, language, candidates, context, clean).items()
+            }
+            for question in paragraph.questions:
+                if question.impossible or question.start is None:
+                    left_out["unanswerable"] += 1
+                    continue
+                answer = 0, len(paragraph.context)
+                if candidates == "sentence":
+                    start = answer_place(paragraph, question)
+                    if start is None:
+                        left_out["misplaced"] += 1
+                        continue
+                    answer = sentence_at(paragraph.context, language, start)
+                times[question.id] += 1
+                again = f"~{times[question.id]}" if times[question.id] > 1 else ""
+                identity = f"{language}-{question.id}{again}"
+                questions.append(Text(identity, language, identity, question.text))
+                relevance.append((identity, pool[answer], 1))
+                relevance += [(identity, other, 0) for other in sorted({*pool.values()} - {pool[answer]})]
+    if not questions:
+        raise PanglotError("no answerable question", field="answers", hint="give a file with answers")
+    facts = {**(about or {}), "candidates": candidates, "context": "yes" if context else "no"}
+    facts |= {f"left out, {why}": str(number) for why, number in left_out.items() if number}
+    distinct = [Text(identity, language, identity, text) for (language, text), identity in passages.items()]
+    return Collection.build(name, questions, distinct, relevance, facts)
+
+
+def _candidates(
+    text: str, language: str, candidates: str, context: bool, clean: Callable[[str], str]
+) -> dict[tuple[int, int], str]:
+    """Return the passages that a paragraph gives, by where they stand in it."""
+    if candidates == "paragraph" or not text.strip():
+        return {(0, len(text)): clean(text)}
+    behind = f"\n{clean(text)}" if context else ""
+    return {(start, end): clean(text[start:end]) + behind for start, end in spans(text, language)}
+
+
+def answer_place(paragraph: Paragraph, question: Question) -> int | None:
+    """Return where the answer begins, or None if its words are not in the paragraph.
+
+    The file's offset if the words are there, else their nearest occurrence. An empty answer is taken at its
+    offset.
+    """
+    words, start, text = question.answer or "", question.start or 0, paragraph.context
+    if 0 <= start < len(text) and text.startswith(words, start):
+        return start
+    before, after = text.rfind(words, 0, max(start, 0) + len(words)), text.find(words, max(start, 0))
+    found = [place for place in (before, after) if place >= 0 and words]
+    return min(found, key=lambda place: abs(place - start)) if found else None

@@ -1,0 +1,244 @@
+"""Texts as sets of hashed n-grams, in numpy."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache, cached_property
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from panglot.data.collection import Ints
+from panglot.data.scripts import unspaced_letters
+
+WORDS, LETTERS = 8, 24
+SHORTEST = 4  # letters
+
+Hashes = npt.NDArray[np.uint64]
+
+_BLANK, _LETTER, _UNSPACED, _NOTHING = range(4)
+_BASE = 0x9E3779B97F4A7C15  # odd, so that its powers have inverses modulo 2^64
+_INVERSE = pow(_BASE, -1, 1 << 64)
+_CHUNK = 1 << 21  # letters
+
+
+class Grams(NamedTuple):
+    """What is compared of some texts.
+
+    Attributes:
+        gram: Hashes of n-grams, distinct within a text, shape ``[n]``.
+        text: The text of each, as its place in the list, rising, shape ``[n]``.
+        size: The number of distinct n-grams of each text, shape ``[texts]``.
+        whole: Hash of the letters of each text, 0 where there are fewer than 4, shape ``[texts]``.
+    """
+
+    gram: Hashes
+    text: Ints
+    size: Ints
+    whole: Hashes
+
+
+def grams(texts: Sequence[str]) -> Iterator[tuple[int, Grams]]:
+    """Yield ``(place of the first, grams)`` for successive stretches of ``texts``.
+
+    Letters, marks and digits count, compatibility forms and case do not (NFKC, casefold). An n-gram is 8 words, or
+    24 letters without blanks in texts that are mostly in a script without blanks between words. A text that is
+    shorter has none.
+    """
+    start, letters, plain = 0, 0, list[str]()
+    for text in texts:
+        plain.append(unicodedata.normalize("NFKC", text).casefold())
+        letters += len(plain[-1])
+        if letters >= _CHUNK:
+            yield start, _grams(plain)
+            start, letters, plain = start + len(plain), 0, []
+    if plain:
+        yield start, _grams(plain)
+
+
+def _grams(texts: list[str]) -> Grams:
+    joined = "\n".join(texts) + "\n"
+    code = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
+    owner = np.repeat(np.arange(len(texts)), [len(text) + 1 for text in texts])
+    kind = _kinds(code)
+    there = kind != _NOTHING
+    code, owner, kind = code[there], owner[there], kind[there]
+    letter = kind != _BLANK
+    count = np.bincount(owner[letter], minlength=len(texts))
+    without_blanks = 2 * np.bincount(owner[kind == _UNSPACED], minlength=len(texts)) > count
+    mixed = _mix(code[letter].astype(np.uint64))
+    # A word begins at a letter that follows a blank; each text ends with one.
+    begins = (letter & np.r_[True, ~letter[:-1]])[letter]
+    owner = owner[letter]
+
+    found: list[tuple[Hashes, Ints]] = []
+    apart = without_blanks[owner]
+    found.append(_windows(mixed[apart], owner[apart], LETTERS))
+    first = np.flatnonzero(begins)
+    words = _spans(mixed, first, np.r_[first[1:], len(mixed)])
+    spaced = ~without_blanks[owner[first]]
+    found.append(_windows(words[spaced], owner[first][spaced], WORDS))
+    gram, text = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.lexsort((gram, text))
+    gram, text = gram[order], text[order]
+    new = np.r_[True, (gram[1:] != gram[:-1]) | (text[1:] != text[:-1])][: len(gram)]
+    gram, text = gram[new], text[new]
+
+    ends = np.cumsum(count)
+    whole = _spans(mixed, ends - count, ends)
+    whole[count < SHORTEST] = 0
+    return Grams(gram, text, np.bincount(text, minlength=len(texts)), whole)
+
+
+def _windows(items: Hashes, owner: Ints, length: int) -> tuple[Hashes, Ints]:
+    """Return the hash of every run of ``length`` items of one owner, and the owner."""
+    starts = np.arange(max(0, len(items) - length + 1))
+    starts = starts[owner[starts] == owner[starts + length - 1]]
+    return _spans(items, starts, starts + length), owner[starts]
+
+
+def _spans(items: Hashes, start: Ints, end: Ints) -> Hashes:
+    """Return the hash of ``items[start:end]`` for each start and end; equal runs have equal hashes."""
+    power = np.full(len(items) + 1, _BASE, np.uint64)
+    back = np.full(len(items) + 1, _INVERSE, np.uint64)
+    power[0] = back[0] = 1
+    np.cumprod(power, out=power)
+    np.cumprod(back, out=back)
+    sums = np.zeros(len(items) + 1, np.uint64)
+    np.cumsum(items * power[:-1], out=sums[1:])
+    return _mix((sums[end] - sums[start]) * back[start])
+
+
+def _mix(values: Hashes) -> Hashes:
+    """Scatter 64-bit numbers (the finalizer of SplitMix64)."""
+    values = values + np.uint64(_BASE)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _kinds(code: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
+    """Return what each code point is."""
+    there = np.zeros(sys.maxunicode + 1, bool)
+    there[code] = True
+    table = np.zeros(sys.maxunicode + 1, np.uint8)
+    for point in np.flatnonzero(there).tolist():
+        table[point] = _kind(point)
+    return table[code]
+
+
+@cache
+def _kind(point: int) -> int:
+    category = unicodedata.category(chr(point))
+    if category[0] not in "LMN":
+        return _NOTHING if category == "Cf" else _BLANK
+    return _UNSPACED if unspaced_letters().match(chr(point)) else _LETTER
+
+
+_FEW = 10  # n-grams
+_NONE = np.empty(0, np.int64)
+_SIEVE = 20, 27  # bits of the table that tells most strangers apart: at least, at most
+
+
+class Matches(NamedTuple):
+    """Pairs of texts that share something, sorted by first text, then second.
+
+    Attributes:
+        first: Place of one text in its list, shape ``[pairs]``.
+        second: Place of the other in its list.
+        share: Shared n-grams / n-grams of the text that has fewer, where fewer than 10 count as 10, for a phrase
+            that two short texts have in common says little; 1 where one text has all n-grams of the other, and for
+            equal texts.
+        equal: Whether the texts are equal but for case, blanks and punctuation.
+    """
+
+    first: Ints
+    second: Ints
+    share: npt.NDArray[np.float64]
+    equal: npt.NDArray[np.bool_]
+
+
+NOTHING = Matches(_NONE, _NONE, np.empty(0), np.empty(0, bool))
+
+
+class Texts:
+    """Texts to compare with others, hashed once.
+
+    Args:
+        texts: In any language.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.texts = tuple(texts)
+        self._parts = tuple(grams(self.texts))
+
+    def matches(self, others: Texts) -> Matches:
+        """Return every pair of one of these texts and one of ``others`` that share an n-gram or are equal.
+
+        An n-gram is 8 words, or 24 letters in scripts without blanks between words; case, punctuation, blanks and
+        compatibility forms do not count. Shorter texts can only be equal, and those of fewer than 4 letters not even
+        that.
+
+        >>> found = Texts(["the cat sat on the mat", "The cat sat."]).matches(Texts(["The cat sat on the mat."]))
+        >>> found.first.tolist(), found.share.tolist()
+        ([0], [1.0])
+        """
+        found = [others.found_in(start, part) for start, part in self._parts]
+        return Matches(*(np.concatenate(column) for column in zip(*found, NOTHING, strict=True)))
+
+    def found_in(self, start: int, part: Grams) -> Matches:
+        """Return the matches of other texts with these; those texts are known by their n-grams and first place."""
+        number = max(1, len(self.texts))
+        text, other = self._grams.find(part.gram, part.text)
+        some = np.flatnonzero(part.whole)
+        same, equal = self._wholes.find(part.whole[some], some)
+        key, times = np.unique(text * number + other, return_counts=True)
+        equal = np.unique(same * number + equal)
+        keys = np.union1d(key, equal)
+        first, second = np.divmod(keys, number)
+        shared = np.zeros(len(keys))
+        shared[np.searchsorted(keys, key)] = times
+        fewer = np.minimum(part.size[first], self._sizes[second])
+        is_equal = np.isin(keys, equal)
+        share = np.where(is_equal | (shared == fewer), 1.0, shared / np.maximum(_FEW, fewer))
+        return Matches(first + start, second, share, is_equal)
+
+    @cached_property
+    def _grams(self) -> _Lookup:
+        hashes = [part.gram for _, part in self._parts]
+        texts = [part.text + start for start, part in self._parts]
+        return _Lookup(np.concatenate([np.empty(0, np.uint64), *hashes]), np.concatenate([_NONE, *texts]))
+
+    @cached_property
+    def _wholes(self) -> _Lookup:
+        whole = np.concatenate([np.empty(0, np.uint64), *(part.whole for _, part in self._parts)])
+        some = np.flatnonzero(whole)
+        return _Lookup(whole[some], some)
+
+    @cached_property
+    def _sizes(self) -> Ints:
+        return np.concatenate([_NONE, *(part.size for _, part in self._parts)])
+
+
+class _Lookup:
+    """Where each hash occurs."""
+
+    def __init__(self, hashes: Hashes, text: Ints) -> None:
+        order = np.argsort(hashes, kind="stable")
+        self._hash, self._text = hashes[order], text[order]
+        bits = min(max(_SIEVE[0], (8 * len(hashes)).bit_length()), _SIEVE[1])
+        self._mask = np.uint64((1 << bits) - 1)
+        self._sieve = np.zeros(1 << bits, bool)
+        self._sieve[hashes & self._mask] = True
+
+    def find(self, hashes: Hashes, text: Ints) -> tuple[Ints, Ints]:
+        """Return ``(text, known text)`` for each occurrence of each of ``hashes`` here."""
+        # Nearly all are strangers: a table of bits tells most of them apart faster than a search does.
+        likely = np.flatnonzero(self._sieve[hashes & self._mask])
+        low = np.searchsorted(self._hash, hashes[likely], "left")
+        times = np.searchsorted(self._hash, hashes[likely], "right") - low
+        inside = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+        return np.repeat(text[likely], times), self._text[np.repeat(low, times) + inside]

@@ -1,0 +1,212 @@
+"""Which texts are equal, and what hangs together by it, in arrays of numbers instead of a dictionary of texts."""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from collections.abc import Hashable, Iterable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from panglot.data.arrow import walk
+
+Ints32 = npt.NDArray[np.int32]
+Ints64 = npt.NDArray[np.int64]
+
+
+class Keys(NamedTuple):
+    """96 bits a text, of two functions that have nothing in common; equal texts have equal keys within a process.
+
+    Among a thousand million texts, two that differ share one with a probability below 1e-11.
+
+    Attributes:
+        wide: 64 bits of Python's own hash, shape ``[texts]``.
+        check: 32 bits of a CRC, shape ``[texts]``.
+    """
+
+    wide: Ints64
+    check: npt.NDArray[np.uint32]
+
+    def __getitem__(self, rows: object) -> Keys:  # type: ignore[override]
+        """Return the keys of some rows."""
+        return Keys(self.wide[rows], self.check[rows])  # type: ignore[index]
+
+
+def keys(texts: pa.Array) -> Keys:
+    """Return the keys of texts.
+
+    >>> [bool(side[0] == side[1]) for side in keys(pa.array(["a", "a"]))]
+    [True, True]
+    """
+    raw = texts.cast(pa.binary()).to_pylist()
+    count = len(raw)
+    return Keys(np.fromiter(map(hash, raw), np.int64, count), np.fromiter(map(zlib.crc32, raw), np.uint32, count))
+
+
+def in_language(found: Keys, language: npt.NDArray[np.int16]) -> Keys:
+    """Return keys of texts in languages: equal texts of two languages are not one."""
+    salt = (language.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    return Keys(found.wide ^ salt.view(np.int64), found.check ^ (salt >> np.uint64(32)).astype(np.uint32))
+
+
+def concatenated(parts: Iterable[Keys]) -> Keys:
+    """Return keys one after the other."""
+    wide, check = tuple(zip(*parts, strict=True)) or ((np.empty(0, np.int64),), (np.empty(0, np.uint32),))
+    return Keys(np.concatenate(wide), np.concatenate(check))
+
+
+def gathered(parts: Iterable[pa.Array], count: int) -> Keys:
+    """Return the keys of ``count`` texts that come in parts."""
+    found = Keys(np.empty(count, np.int64), np.empty(count, np.uint32))
+    start = 0
+    for part in parts:
+        end = start + len(part)
+        found.wide[start:end], found.check[start:end] = keys(part)
+        start = end
+    return found
+
+
+def first_of(found: Keys) -> Ints32:
+    """Return for each key the place of the first one that equals it.
+
+    >>> first_of(keys(pa.array(["a", "b", "a"]))).tolist()
+    [0, 1, 0]
+    """
+    order = np.argsort(found.wide)
+    wide, check = found.wide[order], found.check[order]
+    starts = np.r_[True, wide[1:] != wide[:-1]][: len(order)]
+    if (~starts[1:] & (check[1:] != check[:-1])).any():
+        # Two texts of one wide hash: sorting by both is slower, and almost never needed.
+        order = np.lexsort((found.check, found.wide))
+        wide, check = found.wide[order], found.check[order]
+        starts = np.r_[True, (wide[1:] != wide[:-1]) | (check[1:] != check[:-1])][: len(order)]
+    del wide, check
+    return _firsts(order.astype(np.int32), starts)
+
+
+def first_of_numbers(numbers: Ints64) -> Ints32:
+    """Return for each number the place of the first one that equals it."""
+    order = np.argsort(numbers)
+    ranked = numbers[order]
+    starts = np.r_[True, ranked[1:] != ranked[:-1]][: len(order)]
+    del ranked
+    return _firsts(order.astype(np.int32), starts)
+
+
+def ranks(first: Ints32) -> Ints32:
+    """Turn places of first ones into numbers from 0 in the order of the first ones.
+
+    >>> ranks(np.array([0, 1, 0, 3], np.int32)).tolist()
+    [0, 1, 0, 2]
+    """
+    new = first == np.arange(len(first), dtype=np.int32)
+    return (np.cumsum(new, dtype=np.int32) - np.int32(1))[first]
+
+
+def numbered(column: pa.ChunkedArray) -> Ints32:
+    """Number the values of a column of texts in the order of their first occurrence, without holding them.
+
+    >>> numbered(pa.chunked_array([["b", "a"], ["b"]])).tolist()
+    [0, 1, 0]
+    """
+    texts = (batch.column(0) for batch in walk(pa.table({"text": column})))
+    return ranks(first_of(gathered(texts, len(column))))
+
+
+def smallest_together(size: int, left: Ints32, right: Ints32) -> Ints32:
+    """Return for each of ``size`` things the smallest that it hangs together with, given the pairs that do.
+
+    >>> smallest_together(5, np.array([4, 1], np.int32), np.array([1, 3], np.int32)).tolist()
+    [0, 1, 2, 1, 1]
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    everyone = np.arange(size, dtype=np.int32)
+    # Most things stand alone; a graph of the others is small.
+    tied = np.zeros(size, bool)
+    tied[left] = tied[right] = True
+    members = np.flatnonzero(tied).astype(np.int32)
+    if not len(members):
+        return everyone
+    place = np.zeros(size, np.int32)
+    place[members] = np.arange(len(members), dtype=np.int32)
+    shape = (len(members), len(members))
+    graph = coo_array((np.ones(len(left), np.int8), (place[left], place[right])), shape=shape)
+    count, label = connected_components(graph, directed=False)
+    least = np.full(count, size, np.int32)
+    np.minimum.at(least, label, members)
+    everyone[members] = least[label]
+    return everyone
+
+
+def connect(rows: int, links: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> Ints32:
+    """Return a block for each row: rows that share a thing, directly or through others, share a block.
+
+    Args:
+        rows: The number of rows.
+        links: Pairs of arrays of equal length: row numbers, and the thing that each of them has. The things
+            of one pair are their own kind: thing 3 of one pair is not thing 3 of the next.
+
+    Returns:
+        Block numbers from 0, in the order of the blocks' first rows, shape ``[rows]``.
+
+    >>> first, second = (np.array([0, 1, 2, 3]), np.array([7, 7, 8, 9])), (np.array([1, 2]), np.array([7, 7]))
+    >>> connect(4, [first, second]).tolist()
+    [0, 0, 0, 1]
+    """
+    least = np.arange(rows, dtype=np.int32)
+    for row, thing in links:
+        one = least[row]
+        other = one[first_of_numbers(thing)]
+        apart = one != other
+        least = smallest_together(rows, one[apart], other[apart])[least]
+    return ranks(least)
+
+
+def _firsts(order: Ints32, starts: npt.NDArray[np.bool_]) -> Ints32:
+    """Return the least place of each run of equal ones, in the places' own order."""
+    first = np.empty(len(order), np.int32)
+    if len(order):
+        least = np.minimum.reduceat(order, np.flatnonzero(starts))
+        first[order] = least[np.cumsum(starts, dtype=np.int32) - 1]
+    return first
+
+
+T = TypeVar("T", bound=Hashable)
+
+
+class DisjointSets(Generic[T]):
+    """Disjoint sets of anything hashable. A set is called by its member that was seen first.
+
+    >>> sets = DisjointSets[str]()
+    >>> sets.join(["a", "b"])
+    >>> sets.join(["c", "b"])
+    >>> sets.first("c"), sets.first("alone")
+    ('a', 'alone')
+    """
+
+    def __init__(self) -> None:
+        self._number: dict[T, int] = {}
+        self._pairs: list[tuple[int, int]] = []
+        self._firsts: list[T] = []
+
+    def join(self, members: Iterable[T]) -> None:
+        """Put all ``members`` into one set."""
+        numbers = [self._number.setdefault(member, len(self._number)) for member in members]
+        self._pairs += itertools.pairwise(numbers)
+        self._firsts = []
+
+    def first(self, member: T) -> T:
+        """Return the member of this one's set that was seen first. A member that was never seen is alone."""
+        if member not in self._number:
+            return member
+        if not self._firsts:
+            pairs = np.array(self._pairs, np.int32).reshape(-1, 2)
+            members = list(self._number)
+            smallest = smallest_together(len(members), pairs[:, 0], pairs[:, 1])
+            self._firsts = [members[number] for number in smallest.tolist()]
+        return self._firsts[self._number[member]]

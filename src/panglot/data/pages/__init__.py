@@ -1,0 +1,1 @@
+"""Documents without questions become sections: HTML, Markdown, PO, XLIFF, tables."""

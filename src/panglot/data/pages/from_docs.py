@@ -1,0 +1,204 @@
+"""Make questions and passages from documents: titles, question headings or first sentences become the questions."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from panglot._errors import PanglotError
+from panglot.data.convert import Line
+from panglot.data.pages import html, markdown, messages, tables
+from panglot.data.pages.sections import Place, Section, place_of, positions
+from panglot.data.sentences import sentence_at
+
+#: How a section can become a question and a passage.
+WAYS = ("question", "title", "first-sentence")
+_ASKS = re.compile(r"[?？؟՞;።]\s*$|^¿")
+_GREEK_ASKS = "el"
+
+
+@dataclass(frozen=True)
+class Made:
+    """Rows made of documents.
+
+    Attributes:
+        rows: One row per section and language.
+        ways: Number of groups by the way in which they were made.
+        tied: Number of groups with versions in more than one language.
+        left_out: Number of sections that gave no row, by reason.
+    """
+
+    rows: tuple[Line, ...]
+    ways: Mapping[str, int]
+    tied: int
+    left_out: Mapping[str, int]
+
+
+def read(
+    paths: Iterable[str | Path],
+    *,
+    language: str | None = None,
+    ways: Sequence[str] = ("title", "first-sentence"),
+    shortest: int = 40,
+    columns: Mapping[str, str] | None = None,
+) -> Made:
+    """Read HTML, Markdown, PO, XLIFF, CSV or TSV files, or all such files in folders, and return rows.
+
+    A section is a heading with the text up to the next one. It becomes one row by the first of ``ways`` that fits, and
+    the same way is used in all its languages:
+
+    - ``question``: the heading, if it is a question.
+    - ``title``: the heading, after the page's title if several sections of a language share the heading.
+    - ``first-sentence``: the first sentence asks, the rest answers.
+
+    There is one row per section. Two would have nearly the same passage, and be each other's wrong answers.
+
+    Versions of a page are tied by the path without its language (``en/page.html`` and ``de/page.html``,
+    ``page.de.md``). Their sections are tied by anchor, or by place if both versions have headings of the same levels.
+    Versions that differ stay apart. PO and XLIFF files are parallel by themselves.
+
+    Args:
+        paths: Files and folders.
+        language: Language of files that do not name theirs.
+        ways: Some of :data:`WAYS`, in order of preference.
+        shortest: Minimum length of a passage in characters.
+        columns: For CSV and TSV: the columns for ``title``, ``text``, ``language`` and ``group``.
+
+    Raises:
+        PanglotError: A file cannot be read, its language is not known, or no row is left.
+    """
+    for way in ways:
+        if way not in WAYS:
+            raise PanglotError(f"unknown way {way!r}", field="ways", hint=f"choose one of {', '.join(WAYS)}")
+    found = _once([section for path in _files(paths) for section in _sections(path, language, columns or {})])
+    groups = _tied(found)
+    shared = Counter((s.language, s.title.casefold()) for s in found)
+    titled = Counter((s.language, f"{s.page_title}: {s.title}".casefold()) for s in found)
+    rows: list[Line] = []
+    made, left_out = Counter[str](), Counter[str]()
+    tied = 0
+    for group, members in groups.items():
+        usable = [s for s in members if len(s.text) >= shortest]
+        left_out["too short"] += len(members) - len(usable)
+        if not usable:
+            continue
+        for way in ways:
+            pairs = [(s, _WAYS[way](s, shared, titled)) for s in usable]
+            some = [(s, pair) for s, pair in pairs if pair is not None and len(pair[1]) >= shortest]
+            if some and (len(some) == len(pairs) or way == ways[-1]):
+                rows += [Line(group, s.language, question, passage) for s, (question, passage) in some]
+                made[way] += 1
+                tied += len(some) > 1
+                left_out["no question could be made"] += len(pairs) - len(some)
+                break
+        else:
+            left_out["no question could be made"] += len(usable)
+    if not rows:
+        reasons = ", ".join(f"{number} {why}" for why, number in left_out.items() if number) or "no sections"
+        raise PanglotError(f"these documents give no rows ({reasons})", hint="lower `shortest`, or choose other `ways`")
+    return Made(tuple(rows), dict(made), tied, {why: number for why, number in left_out.items() if number})
+
+
+def _question(
+    section: Section, shared: Counter[tuple[str, str]], titled: Counter[tuple[str, str]]
+) -> tuple[str, str] | None:
+    asks = _ASKS.search(section.title)
+    if not asks or (asks[0].startswith(";") and section.language != _GREEK_ASKS):
+        return None
+    return _title(section, shared, titled)
+
+
+def _title(
+    section: Section, shared: Counter[tuple[str, str]], titled: Counter[tuple[str, str]]
+) -> tuple[str, str] | None:
+    if not section.title:
+        return None
+    if shared[section.language, section.title.casefold()] == 1:
+        return section.title, section.text
+    whole = f"{section.page_title}: {section.title}"
+    alone = (
+        section.page_title and section.page_title != section.title and titled[section.language, whole.casefold()] == 1
+    )
+    return (whole, section.text) if alone else None
+
+
+def _first_sentence(section: Section, *_: object) -> tuple[str, str] | None:
+    start, end = sentence_at(section.text, section.language, 0)
+    first, rest = section.text[start:end].strip(), section.text[end:].strip()
+    return (first, rest) if rest and first else None
+
+
+_WAYS: Mapping[str, Callable[..., tuple[str, str] | None]] = {
+    "question": _question,
+    "title": _title,
+    "first-sentence": _first_sentence,
+}
+_ENDINGS = {
+    "html": html.sections, "htm": html.sections, "xhtml": html.sections,
+    "md": markdown.sections, "markdown": markdown.sections,
+    "po": messages.po, "xlf": messages.xliff, "xliff": messages.xliff,
+}  # fmt: skip
+_TABLES = ("csv", "tsv")
+
+
+def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = [file for file in sorted(path.rglob("*")) if _ending(file) in (*_ENDINGS, *_TABLES)]
+            if not inside:
+                raise PanglotError("the folder has no documents", file=path, hint=_KNOWN)
+            yield from inside
+        elif _ending(path) in (*_ENDINGS, *_TABLES):
+            yield path
+        else:
+            raise PanglotError("unknown kind of document", file=path, hint=_KNOWN)
+
+
+_KNOWN = "give .html, .md, .po, .xlf, .csv or .tsv files"
+
+
+def _ending(path: Path) -> str:
+    return path.name.removesuffix(".gz").rpartition(".")[2].lower()
+
+
+def _sections(path: Path, language: str | None, columns: Mapping[str, str]) -> Iterator[Section]:
+    place = place_of(path, language)
+    if _ending(path) in _TABLES:
+        yield from tables.sections(path, place, columns)
+    else:
+        reader: Callable[[Path, Place], Iterator[Section]] = _ENDINGS[_ending(path)]
+        yield from reader(path, place)
+
+
+def _once(found: Sequence[Section]) -> list[Section]:
+    """Return the sections, with the source of several translations only once.
+
+    Files that are translated to different degrees give different parts of a source. The longest is kept.
+    """
+    longest: dict[tuple[str, str, str], Section] = {}
+    for section in found:
+        if section.translated:
+            known = longest.setdefault((section.page, section.language, section.anchor), section)
+            if len(section.text) > len(known.text):
+                longest[section.page, section.language, section.anchor] = section
+    kept = set(map(id, longest.values()))
+    return [section for section in found if not section.translated or id(section) in kept]
+
+
+def _tied(found: Sequence[Section]) -> dict[str, list[Section]]:
+    """Return the versions of each section, by the name of their group."""
+    pages: dict[str, dict[str, list[Section]]] = defaultdict(lambda: defaultdict(list))
+    for section in found:
+        pages[section.page][section.language].append(section)
+    groups: dict[str, list[Section]] = defaultdict(list)
+    # A group's name must not depend on where the documents are on this machine.
+    shared = os.path.commonpath([Path(page).parent for page in pages]) if pages else ""
+    for page, versions in pages.items():
+        name = Path(page).relative_to(shared).as_posix()
+        for key, members in positions(versions).items():
+            groups[f"{name}#{key}"] += members
+    return groups

@@ -1,0 +1,81 @@
+"""Sections of Markdown files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from panglot.data.files import read_text
+from panglot.data.pages.sections import Place, Section
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+
+_FRONT = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
+_SETTING = re.compile(r"^(lang|language|title)\s*:\s*[\"']?(.*?)[\"']?\s*$", re.MULTILINE)
+# `## Title {#anchor}` of Pandoc and kramdown is no CommonMark.
+_ANCHOR = re.compile(r"\s*\{:?\s*#([\w.:-]+)[^}]*\}\s*$")
+_TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^>]*>", re.DOTALL)
+_ENDS_LINE = {"paragraph_close", "tr_close"}
+
+
+@dataclass
+class _Part:
+    level: int = 0
+    anchor: str = ""
+    title: str = ""
+    lines: list[str] = field(default_factory=list[str])
+
+
+def sections(path: Path, place: Place) -> Iterator[Section]:
+    """Yield a file's sections, without code and markup. ``lang`` of the front matter names the language.
+
+    Anchors are explicit ones, ``## Title {#anchor}``. Sections without one are tied by place.
+
+    Raises:
+        PanglotError: The file cannot be read, or its language is not known.
+    """
+    text = read_text(path).replace("\r\n", "\n")
+    front = _FRONT.match(text)
+    settings: dict[str, str] = dict(_SETTING.findall(front[1])) if front else {}
+    page, language = place.settle(path, settings.get("lang") or settings.get("language") or "")
+    parts = _parts(text[front.end() :] if front else text)
+    top = settings.get("title") or next((part.title for part in parts if part.level == 1), "")
+    for part in parts:
+        if part.lines:
+            title = part.title or ("" if part.level else settings.get("title", ""))
+            yield Section(page, language, part.anchor, part.level, title, "\n".join(part.lines), top)
+
+
+def _parts(text: str) -> list[_Part]:
+    from markdown_it import MarkdownIt
+
+    parts = [_Part()]
+    line, heading = "", False
+    for token in MarkdownIt("commonmark").enable("table").parse(text):
+        if token.type == "heading_open":
+            parts.append(_Part(level=int(token.tag[1:])))
+            heading = True
+        elif token.type == "inline" and heading:
+            title = _plain(token.children or ())
+            anchor = _ANCHOR.search(title)
+            parts[-1].title, parts[-1].anchor = _ANCHOR.sub("", title), anchor[1] if anchor else ""
+            heading = False
+        elif token.type == "inline":
+            line += " " + _plain(token.children or ())
+        elif token.type == "html_block":
+            line += " " + _TAG.sub("", token.content)
+        if token.type in _ENDS_LINE or token.type == "html_block":
+            # Rules and rows of dashes are no text.
+            if any(map(str.isalnum, line)):
+                parts[-1].lines.append(" ".join(line.split()))
+            line = ""
+    return parts
+
+
+def _plain(tokens: Sequence[Token]) -> str:
+    texts = (" " if token.type.endswith("break") else token.content for token in tokens if token.type != "html_inline")
+    return " ".join("".join(texts).split())

@@ -1,0 +1,175 @@
+"""Sections of translation files: PO and XLIFF, each with a source and its translation."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from panglot._errors import PanglotError
+from panglot._files import digest
+from panglot.data.files import numbered_lines, read_xml
+from panglot.data.language import canonical
+from panglot.data.pages.sections import Place, Section
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
+_TITLE = re.compile(r"(?i)\b(?:title|heading|head|h[1-6])\b")
+_KEYWORD = re.compile(r'^(msgctxt|msgid_plural|msgid|msgstr(?:\[\d+\])?)?\s*(".*")\s*$')
+_PO_LANGUAGE = re.compile(r"(?im)^(?:X-Source-)?Language:\s*(\S+)")
+_SOURCE = "en"
+
+
+@dataclass
+class _Entry:
+    """One message."""
+
+    comment: str = ""
+    fuzzy: bool = False
+    parts: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        return self.parts.get("msgid", "").strip(), self.parts.get("msgstr", "").strip()
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A source text and its translation. ``title`` marks a heading."""
+
+    key: str
+    title: bool
+    source: str
+    target: str
+
+
+def po(path: Path, place: Place) -> Iterator[Section]:
+    """Yield the sections of a PO file, in the source language and in that of the translation.
+
+    A message whose comment calls it a title or heading, as those of po4a and itstool do, heads the messages up to the
+    next one. Without such comments, each message is a section. Fuzzy, obsolete and untranslated messages are left out.
+    The header's ``Language`` names the language of the translation, or else the file's name does. The source is
+    English, or ``--language``.
+
+    Raises:
+        PanglotError: A line is not PO, or the language is not known.
+    """
+    entries = list(_entries(path))
+    head = next((entry.parts.get("msgstr", "") for entry in entries if entry.parts.get("msgid") == ""), "")
+    named = _PO_LANGUAGE.search(head)
+    page, target = _settle(path, place, named[1] if named else "")
+    pairs = [
+        _Pair(
+            digest(entry.parts.get("msgctxt", ""), entry.pair[0])[:12], bool(_TITLE.search(entry.comment)), *entry.pair
+        )
+        for entry in entries
+        if all(entry.pair) and not entry.fuzzy
+    ]
+    yield from _sections(pairs, page, canonical(place.given or _SOURCE), target)
+
+
+def xliff(path: Path, place: Place) -> Iterator[Section]:
+    """Yield the sections of an XLIFF file, version 1.2 or 2, in its source and target language.
+
+    Units whose ``restype``, ``type``, ``resname`` or ``name`` mentions a title or heading head the units up to the
+    next one. Units without a translation are left out.
+
+    Raises:
+        PanglotError: The file is not XLIFF, or does not name its languages.
+    """
+    root = read_xml(path)
+    for file in (element for element in root.iter() if _name(element) == "file"):
+        source = file.get("source-language") or root.get("srcLang") or ""
+        target = file.get("target-language") or root.get("trgLang") or ""
+        if not source or not target:
+            problem = "the source or target language is missing"
+            raise PanglotError(problem, file=path, field="target-language", hint="add it")
+        # The original's name is the same in all languages, and the file's own name is not.
+        page = file.get("original") or _settle(path, place, target)[0]
+        pairs = [pair for unit in file.iter() if _name(unit) in ("trans-unit", "unit") for pair in _unit(unit)]
+        yield from _sections(pairs, page, canonical(source), canonical(target))
+
+
+def _settle(path: Path, place: Place, named: str) -> tuple[str, str]:
+    # `--language` is that of the source, never that of the translation.
+    return replace(place, given="").settle(path, named)
+
+
+def _sections(pairs: list[_Pair], page: str, source: str, target: str) -> Iterator[Section]:
+    marked = any(pair.title for pair in pairs)
+    heading: _Pair | None = None
+    body: list[_Pair] = []
+    top = next((pair for pair in pairs if pair.title), None)
+
+    def closed() -> Iterator[Section]:
+        if body:
+            key = heading.key if heading else body[0].key
+            for language, side in ((source, "source"), (target, "target")):
+                text = "\n".join(getattr(pair, side) for pair in body)
+                title: str = getattr(heading, side) if heading else ""
+                yield Section(page, language, key, 2, title, text, getattr(top, side) if top else "", True)
+
+    for pair in pairs:
+        if pair.title or not marked:
+            yield from closed()
+            body = [] if pair.title else [pair]
+            heading = pair if pair.title else None
+        else:
+            body.append(pair)
+    yield from closed()
+
+
+def _entries(path: Path) -> Iterator[_Entry]:
+    entry, at = _Entry(), ""
+    for number, line in numbered_lines(path):
+        if line.startswith("#"):
+            # A comment after a translation belongs to the next message.
+            if "msgstr" in entry.parts:
+                yield entry
+                entry, at = _Entry(), ""
+            if line.startswith("#~"):
+                continue
+            if line.startswith("#,"):
+                entry.fuzzy = entry.fuzzy or "fuzzy" in line
+            elif line.startswith("#."):
+                entry.comment += line[2:] + "\n"
+            continue
+        match = _KEYWORD.match(line)
+        if match is None or not (match[1] or at):
+            hint = "correct it, or run `msgfmt -c`"
+            raise PanglotError("not a line of a PO file", file=path, line=number, hint=hint)
+        if match[1]:
+            if match[1] in ("msgctxt", "msgid") and "msgstr" in entry.parts:
+                yield entry
+                entry = _Entry()
+            at = match[1].replace("msgstr[0]", "msgstr")
+        try:
+            entry.parts[at] = entry.parts.get(at, "") + str(ast.literal_eval(match[2]))
+        except (ValueError, SyntaxError) as error:
+            raise PanglotError(
+                "the quotes of this text do not match", file=path, line=number, hint="correct it"
+            ) from error
+    if entry.parts:
+        yield entry
+
+
+def _unit(unit: Element) -> Iterator[_Pair]:
+    kind = " ".join(unit.get(key) or "" for key in ("restype", "type", "resname", "name"))
+    sides = [
+        "".join(_text(element) for element in unit.iter() if _name(element) == side).strip()
+        for side in ("source", "target")
+    ]
+    if all(sides):
+        yield _Pair(unit.get("id") or digest(sides[0])[:12], bool(_TITLE.search(kind.replace("-", " "))), *sides)
+
+
+def _text(element: Element) -> str:
+    return " ".join("".join(element.itertext()).split())
+
+
+def _name(element: Element) -> str:
+    return element.tag.rpartition("}")[2]

@@ -1,0 +1,227 @@
+"""Holding out a part of a collection so that nothing leaks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from panglot._errors import PanglotError
+from panglot.data.arrow import walk
+from panglot.data.cache import cached_subset
+from panglot.data.collection import Collection, marked, pc
+from panglot.data.keys import (
+    Ints32,
+    concatenated,
+    connect,
+    first_of,
+    in_language,
+    keys,
+    numbered,
+    ranks,
+    smallest_together,
+)
+
+Bools = npt.NDArray[np.bool_]
+
+
+def blocks(collection: Collection) -> tuple[Ints32, Ints32]:
+    """Return the block of every question and of every passage: shapes ``[questions]`` and ``[passages]``.
+
+    Blocks are the connected parts of the collection: texts of one group, equal texts of one side and
+    language, and a question and the passages that it was judged with, are in one block. They are numbered
+    by first question, then by first passage. Texts pass by in pieces.
+    """
+    questions, passages = collection.questions.num_rows, collection.passages.num_rows
+    block = connect(questions + passages, _ties(collection))
+    count = int(block.max(initial=-1)) + 1
+    judged = [np.empty(0, np.int64)]
+    for batch in walk(collection.relevance):
+        asked, said = block[batch["question"].to_numpy()], block[batch["passage"].to_numpy() + np.int32(questions)]
+        # The versions of a question mostly follow each other, in one block, and so do those of its passages.
+        judged.append(np.unique(asked.astype(np.int64) * count + said))
+    left, right = (side.astype(np.int32) for side in np.divmod(np.concatenate(judged), max(1, count)))
+    apart = left != right
+    least = smallest_together(count, left[apart], right[apart])
+    block = ranks(least)[block]
+    return block[:questions], block[questions:]
+
+
+def hold_out(collection: Collection, share: float, seed: int) -> tuple[Collection, Collection]:
+    """Split a collection into ``(train, dev)``, about ``share`` of the questions in dev.
+
+    Whole blocks (see :func:`blocks`) are drawn, so no group, no passage and no text is in both. A block that
+    would carry dev beyond its share is passed over. Passages that answer no question stay in train.
+
+    Raises:
+        PanglotError: ``share`` is not between 0 and 1, or the collection hangs together so that it cannot be
+        split.
+    """
+    question_block, passage_block = blocks(collection)
+    chosen = _chosen(collection.name, question_block, passage_block, share, seed)
+    dev = chosen[question_block], chosen[passage_block]
+    return cached_subset(collection, ~dev[0], ~dev[1]), cached_subset(collection, *dev)
+
+
+def sample(collection: Collection, share: float, seed: int) -> Collection:
+    """Return about ``share`` of a collection: of its whole blocks, and of the passages that answer no question.
+
+    Raises:
+        PanglotError: As :func:`hold_out`.
+    """
+    question_block, passage_block = blocks(collection)
+    chosen = _chosen(collection.name, question_block, passage_block, share, seed)
+    asked = np.zeros(len(chosen), np.bool_)
+    asked[question_block] = True
+    chance = np.random.default_rng((seed, 1)).random(len(chosen))
+    stays = np.where(asked, chosen, chance < share)
+    return cached_subset(collection, chosen[question_block], stays[passage_block])
+
+
+def joined(parts: Sequence[Collection]) -> Collection | None:
+    """Return several collections as one, ids and groups marked by their number; None for none."""
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    names = " + ".join(part.name for part in parts)
+    questions, passages, relevance = [], [], []
+    for number, part in enumerate(parts):
+        ids: list[list[str]] = []
+        for table, rows in ((part.questions, questions), (part.passages, passages)):
+            marked = [f"{number}:{i}" for i in table["id"].to_pylist()]
+            groups = [f"{number}:{g}" for g in table["group"].to_pylist()]
+            rows.extend(zip(marked, table["language"].to_pylist(), groups, table["text"].to_pylist(), strict=True))
+            ids.append(marked)
+        judged = part.relevance.to_pydict()
+        relevance.extend(
+            (ids[0][q], ids[1][p], g)
+            for q, p, g in zip(judged["question"], judged["passage"], judged["grade"], strict=True)
+        )
+    return Collection.build(names, questions, passages, relevance, {"source": "held out from training"})
+
+
+def _chosen(name: str, question_block: Ints32, passage_block: Ints32, share: float, seed: int) -> Bools:
+    """Draw blocks that have about ``share`` of the questions; a mark per block."""
+    if not 0 < share < 1:
+        raise PanglotError(f"a share of {share}", field="share", hint="give a number between 0 and 1")
+    sizes = np.bincount(question_block, minlength=int(passage_block.max(initial=-1)) + 1)
+    room = round(share * len(question_block))
+    chosen = np.zeros(len(sizes), np.bool_)
+    for block in np.random.default_rng(seed).permutation(np.flatnonzero(sizes)):
+        if sizes[block] <= room:
+            chosen[block] = True
+            room -= int(sizes[block])
+    if not chosen.any() or chosen[question_block].all():
+        raise PanglotError(
+            f"{name} cannot be split: its questions hang together through groups and passages",
+            field="share",
+            hint="give a larger share or a dev collection of its own",
+        )
+    return chosen
+
+
+def _ties(collection: Collection) -> Iterator[tuple[Ints32, Ints32]]:
+    """Yield questions, then passages, by what ties those of one side: the group; the text in its language."""
+    start = 0
+    known = pa.array(collection.languages, pa.string())
+    for table in (collection.questions, collection.passages):
+        rows = np.arange(start, start + table.num_rows, dtype=np.int32)
+        yield rows, numbered(table["group"])
+        parts = (
+            in_language(keys(batch["text"]), pc.index_in(batch["language"], known).to_numpy().astype(np.int16))
+            for batch in walk(table, ["text", "language"])
+        )
+        yield rows, first_of(concatenated(parts))
+        start += table.num_rows
+
+
+def chosen(
+    collection: Collection,
+    *,
+    languages: Sequence[str] = (),
+    shortest: int = 0,
+    longest: int | None = None,
+    rows: int | None = None,
+    seed: int = 0,
+) -> tuple[Bools, Bools]:
+    """Mark the questions and passages that stay, for :meth:`Collection.keep`.
+
+    Languages and lengths come first, then the drawing: whole groups of questions are drawn, so that translations stay
+    together, and with them the passages that they were judged with. Of the passages that no question was judged with,
+    about the same share stays. The collection is walked through; its texts are not held.
+
+    Args:
+        collection: Any.
+        languages: Canonical codes of those that stay; none: all.
+        shortest: Characters that a passage has at least. Questions whose passages all go, go too.
+        longest: Characters that it has at most.
+        rows: Questions that stay, at most; None: all.
+        seed: Draws them.
+
+    Returns:
+        A mark per question, and one per passage.
+
+    Raises:
+        PanglotError: Nothing is left, or a number makes no sense.
+    """
+    if rows is not None and rows < 1:
+        raise PanglotError(f"{rows} rows are none", field="rows", hint="choose 1 or more")
+    questions, passages = np.ones(collection.questions.num_rows, bool), np.ones(collection.passages.num_rows, bool)
+    if languages:
+        wanted = pa.array(languages, pa.string())
+        questions, passages = marked(collection.questions, wanted), marked(collection.passages, wanted)
+    if shortest or longest is not None:
+        passages &= _of_length(collection.passages, shortest, longest)
+        questions &= ~_bereft(collection, passages)
+    if rows is not None:
+        questions, passages = drawn(collection, rows, seed, questions, passages)
+    if not questions.any() or not passages.any():
+        raise PanglotError(
+            f"no questions or no passages of {collection.name} are left",
+            field="languages" if languages else "rows",
+            hint=f"choose more of its {collection.questions.num_rows:,} questions in {', '.join(collection.languages)}",
+        )
+    return questions, passages
+
+
+def drawn(
+    collection: Collection, rows: int, seed: int, questions: Bools | None = None, passages: Bools | None = None
+) -> tuple[Bools, Bools]:
+    """Draw at most ``rows`` questions in whole groups, and the passages that go with them, among the marked ones."""
+    questions = np.ones(collection.questions.num_rows, bool) if questions is None else questions
+    passages = np.ones(collection.passages.num_rows, bool) if passages is None else passages
+    group = numbered(collection.questions["group"])
+    sizes = np.bincount(group[questions], minlength=int(group.max(initial=-1)) + 1)
+    order = np.random.default_rng(seed).permutation(np.flatnonzero(sizes).astype(np.int32))
+    fits = np.cumsum(sizes[order]) <= rows
+    stays = np.zeros(len(sizes), bool)
+    stays[order[fits]] = True
+    kept = questions & stays[group]
+    judged, answering = np.zeros(len(passages), bool), np.zeros(len(passages), bool)
+    for batch in walk(collection.relevance, ["question", "passage"]):
+        question, passage = (batch.column(side).to_numpy() for side in (0, 1))
+        judged[passage] = True
+        answering[passage[kept[question]]] = True
+    share = kept.sum() / max(1, int(questions.sum()))
+    lucky = np.random.default_rng((seed, 1)).random(len(passages), np.float32) < share
+    return kept, passages & np.where(judged, answering, lucky)
+
+
+def _of_length(table: pa.Table, shortest: int, longest: int | None) -> Bools:
+    found: list[Bools] = [np.empty(0, bool)]
+    for batch in walk(table, ["text"]):
+        length = pc.utf8_length(batch.column(0)).to_numpy()
+        found.append((length >= shortest) & (length <= (longest if longest is not None else np.iinfo(np.int32).max)))
+    return np.concatenate(found)
+
+
+def _bereft(collection: Collection, passages: Bools) -> Bools:
+    """Mark the questions that have relevant passages, of which none stays."""
+    had, has = (np.zeros(collection.questions.num_rows, bool) for _ in range(2))
+    for batch in walk(collection.relevance):
+        relevant = batch["grade"].to_numpy() > 0
+        question, passage = batch["question"].to_numpy()[relevant], batch["passage"].to_numpy()[relevant]
+        had[question] = True
+        has[question[passages[passage]]] = True
+    return had & ~has

@@ -1,0 +1,1 @@
+"""Known data sets: cards, one registry, readers in families."""

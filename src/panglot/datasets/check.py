@@ -1,0 +1,170 @@
+"""What is wrong in a data set, where, and how to mend it."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from panglot._errors import PanglotError
+from panglot.data import overlap
+from panglot.data.collection import Collection
+from panglot.data.formats.detect import read_rows, row_files
+from panglot.data.overlap import shared
+from panglot.data.rows import RowError
+from panglot.datasets import registry
+from panglot.datasets.card import CARDS
+from panglot.datasets.flores import is_mojibake
+
+_EXAMPLES = 3
+_NO_QUESTION = RowError(1, "question", "no row with a question can be used", "add a question, or mend the rows")
+
+
+@dataclass(frozen=True)
+class Remark:
+    """Something that can be read, but is not as it should be.
+
+    Attributes:
+        what: In a few words.
+        number: How often.
+        examples: Ids of questions or passages, or lines, up to three.
+        hint: What the user can do.
+    """
+
+    what: str
+    number: int
+    examples: tuple[str, ...]
+    hint: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found.
+
+    Attributes:
+        name: The data set.
+        rejected: The rows that cannot be used. If there are any, the set as it is cannot be used.
+        remarks: What can be read, and should be looked at.
+        overlaps: What it shares with each test set.
+        collection: What can be read, or None if that is nothing.
+        unread: Why a test set could not be compared, by name.
+    """
+
+    name: str
+    rejected: Sequence[RowError]
+    remarks: tuple[Remark, ...]
+    overlaps: tuple[overlap.Overlap, ...]
+    collection: Collection | None = field(repr=False, default=None)
+    unread: Mapping[str, str] = field(default_factory=dict)
+
+
+def check(name_or_path: str | Path, *, against: Sequence[str] = (), data_dir: str | Path | None = None) -> Report:
+    """Read a data set and return all that is wrong with it, not the first thing alone.
+
+    Every row is checked (:func:`read_usable`), the texts are looked through (:func:`remarks`), and they are compared
+    with the test sets.
+
+    Args:
+        name_or_path: As for :func:`panglot.read`.
+        against: Test sets, ``NAME[:PART]`` or a path. Without a part it is the one that must not be trained on.
+        data_dir: The folder that holds the folders of the known sets.
+
+    Raises:
+        PanglotError: There is no such file or set, or an unknown name in ``against``.
+    """
+    collection, rejected = read_usable(name_or_path, data_dir=data_dir)
+    if collection is None:
+        return Report(str(name_or_path), rejected, (), ())
+    tests: list[tuple[str, overlap.Texts]] = []
+    unread: dict[str, str] = {}
+    for name in against:
+        try:
+            tests.append(overlap.prepare(_test_set(name, collection, data_dir)))
+        except PanglotError as error:
+            if not Path(name).exists() and name.partition(":")[0].partition("@")[0] not in CARDS:
+                raise
+            unread[name] = str(error)
+    found = overlap.verdict(collection, shared(collection, tests)).overlaps if tests else ()
+    return Report(collection.name, rejected, tuple(remarks(collection)), found, collection, unread)
+
+
+def read_usable(
+    name_or_path: str | Path, *, data_dir: str | Path | None = None
+) -> tuple[Collection | None, Sequence[RowError]]:
+    """Return what can be used of a data set, None if that is nothing, and the rows that cannot.
+
+    Of JSON lines and Parquet every row is checked. Other formats are read up to the first error, and then nothing of
+    them can be used.
+
+    Raises:
+        PanglotError: There is no such file or set.
+    """
+    path, is_known = Path(name_or_path), registry.is_known(str(name_or_path))
+    try:
+        if not is_known and (files := row_files(path)):
+            found = read_rows(files, path.resolve().name if path.is_dir() else "", on_error="skip")
+            if found.collection.questions.num_rows:
+                return found
+            return None, found.rejected or [_NO_QUESTION]
+        return registry.read(name_or_path, data_dir=data_dir), ()
+    except PanglotError as error:
+        if is_known or not path.exists():
+            raise
+        return None, [RowError.of(error)]
+
+
+def remarks(collection: Collection) -> Iterator[Remark]:
+    """Yield what a reader accepts and a person should look at: repeats, wrong decoding, answers that are no answer."""
+    questions, passages = collection.questions.to_pylist(), collection.passages.to_pylist()
+    groups: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for question in questions:
+        groups[question["language"], _folded(question["text"])].add(question["group"])
+    twice = [text for (_, text), where in groups.items() if len(where) > 1]
+    yield from _told("questions asked in several groups", twice,
+                     "join the groups if they mean the same; in training they never oppose each other")  # fmt: skip
+    times = Counter((p["language"], _folded(p["text"])) for p in passages)
+    yield from _told("passages that occur several times", [text for (_, text), n in times.items() if n > 1],
+                     "keep one; a copy that is not judged counts as wrong")  # fmt: skip
+    left, right = collection.pairs
+    same = [questions[q]["id"] for q, p in zip(left.tolist(), right.tolist(), strict=True)
+            if questions[q]["language"] == passages[p]["language"]
+            and _folded(questions[q]["text"]) == _folded(passages[p]["text"])]  # fmt: skip
+    yield from _told("questions that are their own answer", same, "leave them out: they teach nothing")
+    for side, texts in (("questions", questions), ("passages", passages)):
+        wrong = [text["id"] for text in texts if is_mojibake(text["text"])]
+        yield from _told(f"{side} that were decoded wrongly", wrong, "decode the source again, as UTF-8")
+        short = [text["id"] for text in texts if sum(map(str.isalnum, text["text"])) < 3]
+        yield from _told(f"{side} of fewer than 3 letters", short, "leave them out")
+        marked = [text["id"] for text in texts if "</" in text["text"] or "&nbsp;" in text["text"]]
+        yield from _told(f"{side} with marks of HTML", marked, "take the marks out")
+    answered = set(right.tolist())
+    codes = Counter(p["language"] for row, p in enumerate(passages) if row in answered)
+    asked = Counter(q["language"] for q in questions)
+    lone = sorted(code for code in asked if not codes[code])
+    yield from _told("languages with questions, none of which has an answer in its own language", lone,
+                     "add passages in the language, or expect no monolingual figures for it")  # fmt: skip
+
+
+def _told(what: str, examples: Sequence[str], hint: str) -> Iterator[Remark]:
+    if examples:
+        yield Remark(what, len(examples), tuple(examples[:_EXAMPLES]), hint)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _test_set(name: str, collection: Collection, data_dir: str | Path | None) -> Collection:
+    """Return the test set, in the collection's languages where a known set has them."""
+    head = name.partition("@")[0].partition(":")[0]
+    if head not in CARDS:
+        return registry.read(name, data_dir=data_dir)
+    card = CARDS[head]
+    part = card.test_only[0] if ":" not in name and card.test_only and "*" not in card.test_only else None
+    common = [code for code in card.languages if code in collection.languages]
+    if not common:
+        raise PanglotError(f"{head} has none of its languages ({', '.join(collection.languages)})", hint="leave it out")
+    if "topics" in card.candidates and "@" not in name:
+        name = f"{name}@topics"  # their passages are millions, and mostly not at hand
+    return registry.read(name, part=part, data_dir=data_dir, languages=common)

@@ -1,0 +1,276 @@
+"""Topics, judgements and a large corpus per language: MIRACL, Mr. TyDi and mMARCO."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import pyarrow as pa
+
+from panglot._errors import PanglotError
+from panglot.data.collection import RELEVANCE, TEXTS, Collection
+from panglot.data.files import files, numbered_lines, objects
+from panglot.data.formats import trec
+from panglot.data.language import canonical
+from panglot.datasets.card import DatasetSpec
+
+Entries = Callable[[Path], Iterator[tuple[str, str]]]
+# Passages per Arrow batch. A corpus has up to 33 million of them and must not exist as Python objects at once.
+_CHUNK = 65_536
+
+
+@dataclass(frozen=True)
+class Source:
+    """The files of one language.
+
+    Attributes:
+        language: Canonical code.
+        topics: A file of lines ``id<TAB>question``.
+        qrels: A file of lines ``id 0 passage relevance``.
+        corpus: The files of passages. Empty if they are not there.
+        corpus_from: Where to get them, and where to put them.
+    """
+
+    language: str
+    topics: Path
+    qrels: Path
+    corpus: tuple[Path, ...]
+    corpus_from: str
+
+
+def collect(spec: DatasetSpec, sources: Iterable[Source], entries: Entries, *, parallel: bool = False) -> Collection:
+    """Return questions, passages and judgements of the languages. Passages stream into Arrow tables.
+
+    Candidates are ``passage`` (the whole corpus), ``judged`` (only passages that a judgement names) or ``topics``
+    (the questions alone, to compare training text with). If the user named languages, each must have its corpus.
+    Otherwise, languages without one are left out and named in ``about``.
+
+    Args:
+        spec: What to read.
+        sources: The languages.
+        entries: Yields ``(id, text)`` of a corpus file.
+        parallel: Whether ids are the same in all languages, so that an answer counts in every language.
+
+    Raises:
+        PanglotError: There is no corpus, or it lacks a passage that a judgement names.
+    """
+    name, sources = spec.name, sorted(sources, key=lambda source: source.language)
+    if not sources:
+        raise PanglotError(f"{name} has none of these languages", field="languages", hint="see `panglot data list`")
+    without = [source for source in sources if not source.corpus] if spec.candidates != "topics" else []
+    if without and (spec.languages or len(without) == len(sources)):
+        codes = ", ".join(source.language for source in without)
+        raise PanglotError(
+            f"{name} has topics and judgements, but no passages in {codes}",
+            file=without[0].topics.parent,
+            hint=f"{without[0].corpus_from}, or read the questions alone with `{name}@topics`",
+        )
+    used = [source for source in sources if source not in without]
+    asked, judged = _questions(used, judged_only=spec.candidates != "topics", parallel=parallel)
+    about = spec.about
+    if without:
+        about["left out, no passages at hand"] = " ".join(source.language for source in without)
+    if spec.candidates == "topics":
+        return Collection(name, asked, TEXTS.empty_table(), RELEVANCE.empty_table(), about)
+    wanted = {passage: -1 for _, passage, _ in judged}
+    if parallel:
+        wanted = dict.fromkeys((f"{source.language}:{p.partition(':')[2]}" for source in used for p in wanted), -1)
+    passages = _passages(used, entries, wanted, only_wanted=spec.candidates == "judged", parallel=parallel)
+    missing = [label for label, row in wanted.items() if row < 0]
+    if missing:
+        raise PanglotError(
+            f"the corpus lacks {len(missing)} passages that judgements name, such as {missing[0]!r}",
+            file=used[0].corpus[0].parent,
+            hint="download all of its files again",
+        )
+    return Collection(name, asked, passages, _relevance(asked, judged, wanted, used if parallel else ()), about)
+
+
+def json_entries(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield ``(id, text)`` of lines ``{"docid", "title", "text"}`` or ``{"id", "contents"}``, titles first.
+
+    Raises:
+        PanglotError: A line is not such an object.
+    """
+    for line, entry in objects(path):
+        identity = str(entry.get("docid") or entry.get("id") or entry.get("_id") or "")
+        text = str(entry.get("text") or entry.get("contents") or "").strip()
+        title = str(entry.get("title") or "").strip()
+        if not identity or not (text or title):
+            raise PanglotError("the line has no docid or no text", file=path, line=line, hint="download the file again")
+        yield identity, f"{title}\n{text}" if title and text else title or text
+
+
+def table_entries(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield ``(id, text)`` of lines ``id<TAB>text``.
+
+    Raises:
+        PanglotError: A line has no tab.
+    """
+    for line, raw in numbered_lines(path):
+        identity, tab, text = raw.partition("\t")
+        if not tab or not identity.strip():
+            raise PanglotError("expected `id<TAB>text`", file=path, line=line, hint="download the file again")
+        yield identity.strip(), text.strip()
+
+
+def _questions(
+    sources: Sequence[Source], *, judged_only: bool, parallel: bool
+) -> tuple[pa.Table, list[tuple[str, str, int]]]:
+    rows: list[tuple[str, str, str, str]] = []
+    judged: list[tuple[str, str, int]] = []
+    for source in sources:
+        language = source.language
+        topics = {identity: text for identity, text in table_entries(source.topics) if text}
+        found = trec.read_qrels(source.qrels) if judged_only else {}
+        for identity, text in topics.items():
+            if not judged_only or identity in found:
+                label = f"{language}:{identity}"
+                rows.append((label, language, identity if parallel else label, text))
+                judged += [(label, f"{language}:{p}", grade) for p, grade in found.get(identity, {}).items()]
+    columns = tuple(zip(*rows, strict=True)) or ((), (), (), ())
+    return pa.table([pa.array(column, pa.string()) for column in columns], schema=TEXTS), judged
+
+
+def _passages(
+    sources: Sequence[Source], entries: Entries, wanted: dict[str, int], *, only_wanted: bool, parallel: bool
+) -> pa.Table:
+    """Return the passages, and write into ``wanted`` the rows of those that it names."""
+    batches: list[pa.RecordBatch] = []
+    number = 0
+    for source in sources:
+        for some in _chunks(_texts(source, entries, wanted, only_wanted=only_wanted)):
+            labels = [f"{source.language}:{identity}" for identity, _ in some]
+            for row, label in enumerate(labels, number):
+                if label in wanted:
+                    wanted[label] = row
+            number += len(some)
+            groups = [identity for identity, _ in some] if parallel else labels
+            columns = labels, [source.language] * len(some), groups, [text for _, text in some]
+            arrays = [pa.array(column, pa.string()) for column in columns]
+            batches.append(pa.RecordBatch.from_arrays(arrays, schema=TEXTS))
+    return pa.Table.from_batches(batches, schema=TEXTS)
+
+
+def _texts(
+    source: Source, entries: Entries, wanted: Mapping[str, int], *, only_wanted: bool
+) -> Iterator[tuple[str, str]]:
+    for path in source.corpus:
+        for identity, text in entries(path):
+            if not only_wanted or f"{source.language}:{identity}" in wanted:
+                yield identity, text
+
+
+def _chunks(entries: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
+    while chunk := list(islice(entries, _CHUNK)):
+        yield chunk
+
+
+def _relevance(
+    asked: pa.Table, judged: Iterable[tuple[str, str, int]], wanted: Mapping[str, int], versions: Sequence[Source]
+) -> pa.Table:
+    rows = {label: row for row, label in enumerate(asked["id"].to_pylist())}
+    found = [
+        (rows[question], wanted[label], grade)
+        for question, passage, grade in judged
+        for label in ([f"{v.language}:{passage.partition(':')[2]}" for v in versions] or [passage])
+    ]
+    columns = tuple(zip(*found, strict=True)) or ((), (), ())
+    return pa.table([pa.array(c, f.type) for c, f in zip(columns, RELEVANCE, strict=True)], schema=RELEVANCE)
+
+
+_MIRACL_TOPICS = re.compile(r"topics\.miracl-v1\.0-(\w+)-\w+\.tsv(?:\.gz)?")
+_MIRACL_FROM = "get https://huggingface.co/datasets/miracl/miracl-corpus and put its folder miracl-corpus-v1.0-XX there"
+
+
+def read_miracl(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read MIRACL: ``topics.…-XX-dev.tsv``, ``qrels.…-XX-dev.tsv`` and ``miracl-corpus-v1.0-XX/docs-*.jsonl``.
+
+    The files may be in any folders below. Judgements of relevance 0 are kept: a person found that these passages do
+    not answer.
+
+    Raises:
+        PanglotError: A file is broken or missing. If passages are missing, the message says where to get them.
+    """
+    sources: list[Source] = []
+    for topics in files(folder, f"**/topics.miracl-v1.0-*-{spec.part}.tsv"):
+        match = _MIRACL_TOPICS.fullmatch(topics.name)
+        code = match[1] if match else ""
+        if spec.wants(canonical(code)):
+            qrels = files(folder, f"**/qrels.miracl-v1.0-{code}-{spec.part}.tsv")[0]
+            corpus = sorted(folder.glob(f"**/miracl-corpus-v1.0-{code}/docs-*.jsonl*"), key=_number)
+            sources.append(Source(canonical(code), topics, qrels, tuple(corpus), _MIRACL_FROM.replace("XX", code)))
+    return collect(spec, sources, json_entries)
+
+
+def _number(path: Path) -> int:
+    """Return the number of ``docs-12.jsonl.gz``, by which the publisher orders the files."""
+    return int("".join(filter(str.isdigit, path.name)) or 0)
+
+
+_MRTYDI_NAMES = {
+    "ar": "arabic", "bn": "bengali", "en": "english", "fi": "finnish", "id": "indonesian", "ja": "japanese",
+    "ko": "korean", "ru": "russian", "sw": "swahili", "te": "telugu", "th": "thai",
+}  # fmt: skip
+_MRTYDI_TOPICS = re.compile(r"topics\.mrtydi-v1\.1-(\w+)\.\w+\.txt(?:\.gz)?")
+_MRTYDI_FROM = (
+    "get https://huggingface.co/datasets/castorini/mr-tydi-corpus and put its folder mrtydi-v1.1-LANGUAGE there"
+)
+
+
+def read_mrtydi(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read Mr. TyDi: ``topics.mrtydi-v1.1-XX.test.txt``, its ``qrels`` and ``mrtydi-v1.1-LANGUAGE/corpus.jsonl``.
+
+    The passages may also be those of the first release, ``mrtydi-v1.1-LANGUAGE/collection/docs.jsonl``. Only passages
+    that answer were judged.
+
+    Raises:
+        PanglotError: A file is broken or missing. If passages are missing, the message says where to get them.
+    """
+    sources: list[Source] = []
+    for topics in files(folder, f"**/topics.mrtydi-v1.1-*.{spec.part}.txt"):
+        match = _MRTYDI_TOPICS.fullmatch(topics.name)
+        code = match[1] if match else ""
+        if spec.wants(canonical(code)):
+            qrels = files(folder, f"**/qrels.mrtydi-v1.1-{code}.{spec.part}.txt")[0]
+            name = _MRTYDI_NAMES.get(code, code)
+            home = f"**/mrtydi-v1.1-{name}"
+            corpus = sorted({*folder.glob(f"{home}/corpus.jsonl*"), *folder.glob(f"{home}/collection/docs.jsonl*")})
+            corpus_from = _MRTYDI_FROM.replace("LANGUAGE", name)
+            sources.append(Source(canonical(code), topics, qrels, tuple(corpus[-1:]), corpus_from))
+    return collect(spec, sources, json_entries)
+
+
+_MMARCO_NAMES = {
+    "arabic": "ar", "chinese": "zh", "dutch": "nl", "english": "en", "french": "fr", "german": "de", "hindi": "hi",
+    "indonesian": "id", "italian": "it", "japanese": "ja", "portuguese": "pt", "russian": "ru", "spanish": "es",
+    "vietnamese": "vi",
+}  # fmt: skip
+_MMARCO_FROM = (
+    "get data/google/collections/LANGUAGE_collection.tsv of https://huggingface.co/datasets/unicamp-dl/mmarco"
+)
+
+
+def read_mmarco(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read mMARCO: ``collections/LANGUAGE_collection.tsv``, ``queries/PART/LANGUAGE_queries.*.tsv`` and the ``qrels``.
+
+    The files may be in any folders below. Ids are those of MS MARCO in every language, so each passage answers in all
+    languages that are read. ``dev`` is the small dev part of 6,980 questions (``queries.dev.small``,
+    ``qrels.dev.small.tsv``).
+
+    Raises:
+        PanglotError: A file is broken or missing.
+    """
+    suffix = "dev.small" if spec.part == "dev" else spec.part
+    qrels = files(folder, f"**/qrels.{suffix}.tsv")[0]
+    sources: list[Source] = []
+    for topics in files(folder, f"**/queries/{spec.part}/*_queries.{suffix}.tsv"):
+        spelled = topics.name.partition("_")[0]
+        code = _MMARCO_NAMES.get(spelled, spelled)
+        if spec.wants(code):
+            corpus = sorted(folder.glob(f"**/collections/{spelled}_collection.tsv*"))[:1]
+            sources.append(Source(code, topics, qrels, tuple(corpus), _MMARCO_FROM.replace("LANGUAGE", spelled)))
+    return collect(spec, sources, table_entries, parallel=True)

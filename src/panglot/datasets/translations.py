@@ -1,0 +1,228 @@
+"""Sentences with their translations: NTREX-128 (WMT 2022) and Tatoeba (arXiv 1812.10464)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from panglot._errors import PanglotError
+from panglot.data.collection import Collection, Text
+from panglot.data.files import files, parquet_records
+from panglot.data.formats.parallel import translations, versions
+from panglot.data.language import canonical
+from panglot.data.scripts import joins_sentences
+from panglot.datasets import flores, registry
+from panglot.datasets.card import CARDS, DatasetSpec
+
+_HELD_OUT = 4
+_SHORTEST, _LONGEST = 3, 5
+# More than 250 of the 1,997 rows of its Dzongkha hold the text of other rows.
+_FAULTY = {"dz"}
+
+
+def read_ntrex(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read ``ntrex-128.parquet``: columns ``doc``, ``line`` and one per language, a row per sentence.
+
+    With ``sentence`` as candidates, the translations of a sentence into all other languages are relevant. The passage
+    in its own language is not, because it is the question itself. With ``passage``, each document is cut into
+    stretches of 3 to 5 sentences (:func:`stretches`): the first sentence asks, and the others are the passage,
+    relevant in every language including the question's own, so that all three settings can be measured. A quarter of
+    the documents, drawn by the digest of their names, is the part ``test``.
+
+    Without a choice of languages, sentences come from all columns, and passages from one column per language
+    (:func:`distinct`) except Dzongkha, whose column is faulty.
+
+    Raises:
+        PanglotError: The file is missing or has another layout, or has none of the languages.
+    """
+    import pyarrow.parquet as pq
+
+    path = files(folder, "*.parquet")[0]
+    try:
+        table = pq.read_table(path)
+        documents, lines = (table[column].to_pylist() for column in ("doc", "line"))
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise PanglotError(f"not NTREX: {error}", file=path, hint="download the file again") from error
+    columns = {canonical(column): column for column in table.column_names if column not in {"doc", "line"}}
+    sentences = spec.candidates == "sentence"
+    wanted = spec.languages or (tuple(columns) if sentences else set(distinct(columns)) - _FAULTY)
+    rows = [row for row, document in enumerate(documents) if _held_out(document) == (spec.part == "test")]
+    questions: list[Text] = []
+    passages: list[Text] = []
+    cuts = [(row,) for row in rows] if sentences else list(stretches(documents, rows))
+    for code in sorted(set(wanted) & columns.keys()):
+        column = [(text or "").strip() for text in table[columns[code]].to_pylist()]
+        between = "" if joins_sentences(code) else " "
+        for cut in cuts:
+            texts = [column[row] for row in cut]
+            if all(texts):
+                label = f"{documents[cut[0]]}-{lines[cut[0]]}"
+                questions.append(Text(f"{code}:{label}", code, label, texts[0]))
+                passages.append(Text(f"{code}:{label}", code, label, between.join(texts[1:])))
+    if sentences:
+        return translations(spec.name, questions, spec.about)
+    return versions(spec.name, questions, passages, spec.about)
+
+
+def stretches(documents: Sequence[str], rows: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Yield the rows of each stretch of 3 to 5 sentences of one document, as equal in length as possible.
+
+    Documents of fewer than 3 sentences yield nothing.
+
+    Args:
+        documents: The document of each row; rows of one document follow one another.
+        rows: Rows to cut up, rising.
+
+    >>> list(stretches("aaaaaaabb", range(9)))
+    [(0, 1, 2, 3), (4, 5, 6)]
+    """
+    by_document: dict[str, list[int]] = {}
+    for row in rows:
+        by_document.setdefault(documents[row], []).append(row)
+    for found in by_document.values():
+        if len(found) >= _SHORTEST:
+            parts = max(1, (len(found) + 2) // ((_SHORTEST + _LONGEST) // 2))
+            ends = [-(-len(found) * part // parts) for part in range(parts + 1)]
+            yield from (tuple(found[start:end]) for start, end in pairwise(ends))
+
+
+def distinct(codes: Sequence[str] | Mapping[str, str]) -> tuple[str, ...]:
+    """Return one code per language: variants are dropped if the language itself is there.
+
+    NTREX's English of Britain, India and the United States mostly equals its English, and ``es-x-ref2`` is a second
+    reference in Spanish.
+
+    >>> distinct(["en", "en-GB", "zh", "zh-Hant", "gsw-u-sd-chbe"])
+    ('en', 'zh', 'gsw-u-sd-chbe')
+    """
+    return tuple(code for code in codes if code.partition("-")[0] not in set(codes) - {code})
+
+
+def _held_out(document: str) -> bool:
+    return hashlib.sha256(document.encode()).digest()[0] % _HELD_OUT == 0
+
+
+# One language today, but two files of the publisher, each with its own pool.
+_SEPARATE = {"kzj": "dtp-x-kzj"}
+
+
+def names(languages: Iterable[str] | None = None) -> tuple[str, ...]:
+    """Return the names under which the pairs of Tatoeba are read, ``tatoeba-112:de`` and so on.
+
+    :func:`panglot.evaluate` takes them. ``R@1`` in ``crosslingual`` is then the accuracy that LASER and MTEB report,
+    and its ``matrix`` has both directions.
+
+    Args:
+        languages: Canonical codes. Those that the set does not have are skipped. None means all.
+
+    >>> names(["de", "en", "no", "fo"])
+    ('tatoeba-112:de', 'tatoeba-112:fo')
+    """
+    card = CARDS["tatoeba-112"]
+    known = [code for code in card.languages if code != "en"]
+    return tuple(f"{card.name}:{code}" for code in known if languages is None or code in set(languages))
+
+
+def _tatoeba_code(raw: str) -> str:
+    return _SEPARATE.get(raw) or canonical(raw)
+
+
+def read_tatoeba(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read one pair of languages from ``tatoeba-112.parquet``: columns ``lang``, ``eng``, ``text``.
+
+    Each language has English sentences of its own, up to 1,000, and LASER's accuracy is defined within them. So a pair
+    is a collection of its own, whose English pool is the English of that pair alone. A sentence's translation is
+    relevant in both directions. Only the cross-lingual setting is meaningful: in the pool of both languages, the best
+    passage for a question is the question itself.
+
+    Raises:
+        PanglotError: The file is missing or lacks a column, or has no such language.
+    """
+    language = spec.part
+    texts: list[Text] = []
+    for path in files(folder, "*.parquet"):
+        of_pair = "lang", lambda raw: _tatoeba_code(raw) == language
+        for row in parquet_records(path, ("lang", "eng", "text"), only=of_pair):
+            label = f"{language}-{len(texts) // 2:04d}"
+            for code, side in ((language, "text"), ("en", "eng")):
+                texts.append(Text(f"{code}:{label}", code, label, str(row[side] or "").strip()))
+    if not texts:
+        raise PanglotError(f"Tatoeba-112 has no {language}", field="languages", hint="see `panglot data list`")
+    return translations(spec.name, texts, spec.about)
+
+
+#: Sets with a text and its English per row, the longest texts first. A language is measured on the first that has it.
+SETS = ("ntrex-128", "sib-200", "tatoeba-112")
+
+Sentences = list[tuple[str, str]]
+
+
+def parallel_texts(name: str, data_dir: str | Path | None = None) -> Iterator[tuple[str, Sentences]]:
+    """Yield each language of one of :data:`SETS` with its sentences ``(text, English)``, none of them empty.
+
+    Yields nothing if the set is not available. All parts are read, because counting tokens is neither training nor
+    testing.
+
+    Raises:
+        PanglotError: A file is broken.
+    """
+    folder = registry.find(CARDS[name], data_dir)
+    for path in files(folder, "*.parquet") if folder else ():
+        if name == "ntrex-128":
+            yield from _by_column(path)
+        elif name == "sib-200":
+            yield from _by_sentence(path)
+        else:
+            yield from _by_pair(path)
+
+
+def _by_column(path: Path) -> Iterator[tuple[str, Sentences]]:
+    table = _table(path, "eng")
+    english = table["eng"].to_pylist()
+    for column in table.column_names:
+        if column not in {"doc", "line"}:
+            pairs = zip(table[column].to_pylist(), english, strict=True)
+            yield canonical(column), [(text, other) for text, other in pairs if text and other]
+
+
+def _by_sentence(path: Path) -> Iterator[tuple[str, Sentences]]:
+    by_language: dict[str, dict[int, str]] = {}
+    for code, row, text in _columns(path, "lang", "index_id", "text"):
+        if text and not flores.is_mojibake(text):
+            by_language.setdefault(code, {})[row] = text
+    english = by_language.get("eng_Latn", {})
+    for code, texts in by_language.items():
+        yield flores.code_of(code), [(text, english[row]) for row, text in texts.items() if row in english]
+
+
+def _by_pair(path: Path) -> Iterator[tuple[str, Sentences]]:
+    by_language: dict[str, Sentences] = {}
+    for code, text, english in _columns(path, "lang", "text", "eng"):
+        if text and english:
+            by_language.setdefault(code, []).append((text, english))
+    for code, sentences in by_language.items():
+        yield _tatoeba_code(code), sentences
+
+
+def _columns(path: Path, *names: str) -> Iterator[tuple[Any, ...]]:
+    table = _table(path, *names)
+    return zip(*(table[name].to_pylist() for name in names), strict=True)
+
+
+def _table(path: Path, *needed: str) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise PanglotError(f"not a readable Parquet file: {reason}", file=path, hint="download it again") from error
+    for column in needed:
+        if column not in table.column_names:
+            raise PanglotError("the column is missing", file=path, field=column, hint="download the file again")
+    return table

@@ -1,0 +1,1 @@
+"""Reduce a model's language bias without training, by a correction fitted on unlabelled text."""

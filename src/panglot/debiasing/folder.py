@@ -1,0 +1,182 @@
+"""Write and open the folder of a debiased model, which plain sentence-transformers opens too."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from panglot._errors import PanglotError
+from panglot._files import atomic_folder, write_json, write_text
+from panglot.debiasing import transform
+from panglot.encoders.cache import folder_digest, model_files
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from panglot.debiasing.transform import Debiasing
+
+__all__ = ["MODEL", "is_debiased", "modules_of", "open_debiasing", "refuse_existing", "write"]
+
+MODEL = "model"
+"""The subfolder of the model as it was."""
+
+_DENSE = "debiasing"
+_OURS = "panglot.debiasing.module"
+_THEIRS = "sentence_transformers.models"
+
+
+def is_debiased(folder: Path) -> bool:
+    """Whether ``folder`` holds a debiased model."""
+    return transform.files_in(folder)[0].is_file()
+
+
+def write(output: Path, base: Path, debiasing: Debiasing, metadata: Mapping[str, Any]) -> None:
+    """Write a folder with the model of the folder ``base`` and its debiasing.
+
+    Files of the model are hard links if the file system allows them.
+
+    Raises:
+        PanglotError: ``output`` exists or cannot be written, or the model cannot be debiased.
+    """
+    refuse_existing(output)
+    modules = modules_of(base, debiasing.method)
+    with atomic_folder(output) as part:
+        for path in model_files(base):
+            target = part / MODEL / path.relative_to(base)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _link(path.resolve(), target)
+        if not debiasing.needs_language:
+            _write_dense(part / _DENSE, debiasing)
+        model = {**metadata["model"], "digest": folder_digest(part / MODEL)}
+        transform.save(debiasing, part, {**metadata, "model": model})
+        settings = base / "config_sentence_transformers.json"
+        if settings.is_file():
+            shutil.copyfile(settings, part / settings.name)
+        write_json(part / "modules.json", modules)
+        write_text(part / "README.md", _card(output, debiasing, metadata))
+
+
+def open_debiasing(folder: Path) -> Debiasing:
+    """Return the debiasing of a debiased model's folder.
+
+    Raises:
+        PanglotError: A file is damaged, or the model is not the one that the debiasing was fitted on.
+    """
+    debiasing, head = transform.read(folder)
+    model = head.get("model")
+    if not isinstance(model, dict) or model.get("digest") != folder_digest(folder / MODEL):
+        raise PanglotError(
+            "this model is not the one that the debiasing was fitted on",
+            file=folder / MODEL,
+            hint="restore the files of the model, or run `panglot debias` again",
+        )
+    return debiasing
+
+
+def refuse_existing(output: Path) -> None:
+    """Refuse to overwrite ``output``.
+
+    Raises:
+        PanglotError: ``output`` exists.
+    """
+    if output.exists():
+        raise PanglotError("the output exists already", file=output, hint="remove it or choose another --output")
+
+
+def modules_of(base: Path, method: str) -> list[dict[str, Any]]:
+    """Return the ``modules.json`` of the model in ``base`` with the debiasing at its end.
+
+    LSAR is a matrix, for which sentence-transformers has a module. The other methods need the language of the text. The
+    first module is therefore replaced by one of panglot, which passes the text on to panglot's last module.
+
+    Raises:
+        PanglotError: The model has no ``modules.json``, has modules of its own, or does not begin with a transformer.
+    """
+    file = base / "modules.json"
+    hint = "save the model with SentenceTransformer(…).save_pretrained, or choose another model"
+    try:
+        entries: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))
+        kinds = [str(module["type"]) for module in entries]
+        found = [{**module, "path": _inside(str(module["path"]))} for module in entries]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PanglotError(f"the list of modules cannot be read: {error}", file=file, hint=hint) from error
+    if not found or any(not kind.startswith("sentence_transformers.") for kind in kinds):
+        raise PanglotError("only models with sentence-transformers' own modules are debiased", file=file, hint=hint)
+    if method == "lsar":
+        return [*found, _module(len(found), _DENSE, f"{_THEIRS}.Dense"),
+                _module(len(found) + 1, "normalize", f"{_THEIRS}.Normalize")]  # fmt: skip
+    if not kinds[0].endswith(".Transformer"):
+        raise PanglotError(
+            f"the first module must be a Transformer for {method}, got {kinds[0].rpartition('.')[2]}",
+            file=file,
+            hint="use lsar, or a transformer",
+        )
+    first = {**found[0], "type": f"{_OURS}.TextTransformer"}
+    return [first, *found[1:], _module(len(found), "", f"{_OURS}.DebiasingModule")]
+
+
+def _inside(path: str) -> str:
+    return f"{MODEL}/{path}" if path else MODEL
+
+
+def _module(number: int, path: str, kind: str) -> dict[str, Any]:
+    return {"idx": number, "name": str(number), "path": path, "type": kind}
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # Another device, or a file system without links.
+        shutil.copyfile(source, target)
+
+
+def _write_dense(folder: Path, debiasing: Debiasing) -> None:
+    from safetensors.numpy import save_file
+
+    folder.mkdir()
+    basis = debiasing.subspace.astype(np.float64)
+    weight = (np.eye(debiasing.dimension) - basis.T @ basis).astype(np.float32)
+    save_file({"linear.weight": weight}, folder / "model.safetensors", metadata={"format": "pt"})
+    (folder / "model.safetensors").chmod(0o644)
+    size = {"in_features": debiasing.dimension, "out_features": debiasing.dimension}
+    identity = "torch.nn.modules.linear.Identity"
+    write_json(folder / "config.json", {**size, "bias": False, "activation_function": identity})
+
+
+def _card(output: Path, debiasing: Debiasing, metadata: Mapping[str, Any]) -> str:
+    trust = ", trust_remote_code=True" if debiasing.needs_language else ""
+    needs = (
+        "Plain sentence-transformers needs panglot installed and `trust_remote_code=True`, which allows it to import"
+        " two modules of panglot. This folder holds no code. Languages are detected, or given for a whole call:"
+        f' `encode_query(texts, language="{debiasing.languages[0]}")`. Without panglot, open the folder `{MODEL}` for'
+        " the model as it was."
+        if debiasing.needs_language
+        else "Plain sentence-transformers opens this folder without panglot."
+    )
+    sets = ", ".join(f"{each['name']} ({each['licence'] or 'licence not stated'})" for each in metadata.get("on", ()))
+    return f"""---
+library_name: sentence-transformers
+pipeline_tag: sentence-similarity
+tags: ["sentence-transformers", "feature-extraction", "panglot", "multilingual", "retrieval"]
+language: {json.dumps(list(debiasing.languages))}
+---
+
+# {output.name}
+
+`{metadata["model"]["name"]}` with its language bias reduced by `{debiasing.method}`, without training, fitted by
+[panglot](https://github.com/panglot/panglot) on {sets or "unlabelled text"}. `{transform.HEAD}` has the settings.
+
+```python
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("{output}"{trust})
+questions = model.encode_query(["Where does the river end?"])
+```
+
+{needs}
+"""

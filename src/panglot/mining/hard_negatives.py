@@ -1,0 +1,190 @@
+"""Exact search for the hardest negatives, in blocks of questions and tiles of passages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from panglot._progress import progress
+from panglot.evaluation.exact_scores import Doubles, ExactScores, parts
+
+if TYPE_CHECKING:
+    from panglot.data.collection import Collection, Ints
+    from panglot.encoders.protocol import Vectors
+    from panglot.mining.exclusions import Exclusions
+
+Bools = npt.NDArray[np.bool_]
+REASONS = ("version of a relevant passage", "text shared with one", "too similar to one", "above the margin")
+_BLOCK, _TILE = 256, 1 << 15
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How far below the relevant passage a negative must be.
+
+    Attributes:
+        relative: A negative's score is at most (1 − relative) times that of the relevant passage
+            (2407.15831, TopK-PercPos).
+        absolute: A negative's score is lower by at least this.
+        similarity: A negative's cosine with the relevant passage is below this. With 1, no cosine is too high.
+    """
+
+    relative: float = 0.05
+    absolute: float = 0.0
+    similarity: float = 1.0
+
+    def bound(self, score: Doubles) -> Doubles:
+        """Return the highest score that a negative may have beside relevant passages with ``score``.
+
+        >>> Margin(0.05).bound(np.array([0.8, -0.2])).round(3).tolist()
+        [0.76, -0.21]
+        """
+        return np.minimum(score - self.relative * np.abs(score), score - self.absolute)
+
+
+class HardNegatives(NamedTuple):
+    """The result of mining.
+
+    Attributes:
+        passage: Rows of the negatives, the hardest first, −1 after the last, shape ``[questions, negatives]``.
+        excluded: Number of pairs of a question and a passage in its languages that were excluded, by the first of
+            :data:`REASONS` that applies.
+    """
+
+    passage: Ints
+    excluded: dict[str, int]
+
+
+def mine_hard_negatives(
+    questions: Vectors,
+    passages: Vectors,
+    collection: Collection,
+    exclusions: Exclusions,
+    allowed: Bools,
+    negatives: int,
+    margin: Margin,
+    *,
+    block: int = _BLOCK,
+    tile: int = _TILE,
+) -> HardNegatives:
+    """Return the best-ranked passages that do not answer each question.
+
+    A candidate is compared with the question's best relevant passage in the candidate's own language, because scores
+    across languages are lower. A question without one there is compared with its best in any language. Passages that
+    are judged irrelevant already need no margin. Equal scores are ordered by row. The result is the same for every
+    ``block`` and ``tile`` (:mod:`panglot.evaluation.exact_scores`).
+
+    Args:
+        questions: Unit vectors, shape ``[questions, dimension]``.
+        passages: Unit vectors, shape ``[passages, dimension]``.
+        collection: Languages and relevance.
+        exclusions: Passages that texts, groups and judgements rule out.
+        allowed: Languages that each question's negatives may have, shape ``[questions, languages]``.
+        negatives: Largest number of negatives per question.
+        margin: How far below the relevant passage a negative must be.
+        block: Questions per block.
+        tile: Passages per tile.
+    """
+    scores = ExactScores.of(questions, passages)
+    reference, product = _references(scores, collection)
+    limit = margin.bound(product * scores.unit)
+    passage = np.full((len(questions), negatives), -1, np.int64)
+    best = np.full((len(questions), negatives), -np.inf)
+    excluded: dict[str, int] = dict.fromkeys(REASONS, 0)
+    work = allowed & (reference >= 0)
+    with progress("searching negatives", int(work.sum())) as advance:
+        for language in range(len(collection.languages)):
+            candidates = exclusions.candidate[collection.passage_language[exclusions.candidate] == language]
+            blocks = [(rows, _Marks.of(exclusions, rows)) for rows in parts(np.flatnonzero(work[:, language]), block)]
+            for part in scores.tiles(candidates, tile):
+                for rows, marks in blocks:
+                    score = part.products(rows) * scores.unit
+                    version, shared, judged = marks.within(part.documents)
+                    alike = False
+                    if margin.similarity < 1:
+                        cosine = part.products_of_documents(reference[rows, language]) * scores.document_unit
+                        alike = cosine >= margin.similarity
+                    high = score > limit[rows, language, None]
+                    out = version.copy()
+                    excluded[REASONS[0]] += int(out.sum())
+                    for reason, mark in zip(REASONS[1:], (shared, alike, high), strict=True):
+                        more = mark & ~out & ~judged
+                        excluded[reason] += int(more.sum())
+                        out |= more
+                    score[out] = -np.inf
+                    best[rows], passage[rows] = _merged(best[rows], passage[rows], score, part.documents)
+            for rows, _ in blocks:
+                advance(len(rows))
+    return HardNegatives(passage, excluded)
+
+
+def _references(scores: ExactScores, collection: Collection) -> tuple[Ints, Doubles]:
+    """Return the relevant passage that candidates in each language are compared with, and its product.
+
+    Both have the shape ``[questions, languages]``. The passage is −1 where a question has no relevant one.
+    """
+    question, passage = collection.pairs
+    shape = len(scores.queries), len(collection.languages)
+    found, score = np.full(shape, -1, np.int64), np.zeros(shape)
+    product = scores.pairs(question, passage)
+    # Later assignments win below, so the best comes last, and of equal ones the first row.
+    order = np.lexsort((-passage, product))
+    language = collection.passage_language[passage]
+    best = np.full(shape[0], -1, np.int64)
+    best[question[order]] = order
+    found[question[order], language[order]] = passage[order]
+    score[question[order], language[order]] = product[order]
+    row, missing = np.nonzero((found < 0) & (best >= 0)[:, None])
+    found[row, missing], score[row, missing] = passage[best[row]], product[best[row]]
+    return found, score
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """Excluded and judged passages of a block, as (position of the question in the block, row of the passage)."""
+
+    size: int
+    kinds: tuple[tuple[Ints, Ints], ...]
+
+    @classmethod
+    def of(cls, exclusions: Exclusions, rows: Ints) -> _Marks:
+        versions = exclusions.versions[rows]
+        kinds = (versions, versions @ exclusions.copies, exclusions.judged[rows])
+        return cls(len(rows), tuple(kind.tocoo().coords for kind in kinds))
+
+    def within(self, columns: Ints) -> tuple[Bools, ...]:
+        """Return each kind of mark for passages in rising order, shape ``[questions, columns]``."""
+        found: list[Bools] = []
+        for row, passage in self.kinds:
+            at = np.searchsorted(columns, passage)
+            inside = np.flatnonzero(at < len(columns))
+            inside = inside[columns[at[inside]] == passage[inside]]
+            mark = np.zeros((self.size, len(columns)), bool)
+            mark[row[inside], at[inside]] = True
+            found.append(mark)
+        return tuple(found)
+
+
+def _merged(best: Doubles, passage: Ints, scores: Doubles, columns: Ints) -> tuple[Doubles, Ints]:
+    """Return the first entries of two rankings together: by falling score, then by row."""
+    number = best.shape[1]
+    if scores.shape[1] > number:
+        cut = np.partition(scores, -number, axis=1)[:, -number, None]
+        row, column = np.nonzero((scores >= cut) & (scores > -np.inf))
+    else:
+        row, column = np.nonzero(scores > -np.inf)
+    old_row, old_column = np.nonzero(passage >= 0)
+    rows = np.r_[old_row, row]
+    values = np.r_[best[old_row, old_column], scores[row, column]]
+    names = np.r_[passage[old_row, old_column], columns[column]]
+    order = np.lexsort((names, -values, rows))
+    rows = rows[order]
+    place = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    first = place < number
+    best, passage = np.full_like(best, -np.inf), np.full_like(passage, -1)
+    best[rows[first], place[first]] = values[order][first]
+    passage[rows[first], place[first]] = names[order][first]
+    return best, passage

@@ -1,1 +1,0 @@
-"""Training-free remedies for language bias: fitted on unlabelled text, applied to finished vectors."""

@@ -1,0 +1,281 @@
+"""Names of languages and measures, and numbers as readers see them."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class LanguageName:
+    """The names of a language.
+
+    Args:
+        code: The code in the figures.
+        autonym: Its name in the language itself (``العربية``), or the code if that is unknown.
+        english: Its name in English, or the code if that is unknown.
+        tag: A valid BCP 47 tag for HTML's ``lang``, or None.
+    """
+
+    code: str
+    autonym: str
+    english: str
+    tag: str | None
+
+
+@lru_cache(maxsize=1024)
+def language_name(code: str) -> LanguageName:
+    """Return the names of a language. An unknown code is its own name.
+
+    >>> language_name("de").autonym, language_name("de").english, language_name("no such thing").english
+    ('Deutsch', 'German', 'no such thing')
+    """
+    import langcodes
+
+    shown = sanitize(code)
+    try:
+        found = langcodes.Language.get(code)
+        if not found.is_valid():
+            return LanguageName(shown, shown, shown, None)
+        tag = found.to_tag()
+    except ValueError:
+        return LanguageName(shown, shown, shown, None)
+    try:
+        return LanguageName(shown, found.autonym(), found.display_name(), tag)
+    except (ImportError, LookupError):  # the package of names, language_data, is optional
+        return LanguageName(shown, shown, shown, tag)
+
+
+def sanitize(text: object) -> str:
+    r"""Return ``text`` without anything that a terminal or a browser could take for a command.
+
+    Control characters and lone surrogates become the replacement character. Line breaks and tabs become spaces.
+
+    >>> sanitize("a\x1b[31mb\nc")
+    'a�[31mb c'
+    """
+    blanks = " ".join(str(text).split("\n")).replace("\t", " ").replace("\r", "")
+    return "".join("�" if unicodedata.category(mark) in {"Cc", "Cs"} else mark for mark in blanks)
+
+
+def short_names(models: tuple[str, ...]) -> dict[str, str]:
+    """Return the last path segment of each model, or the whole name where two segments are equal.
+
+    >>> short_names(("runs/mono", "runs/hybrid"))
+    {'runs/mono': 'mono', 'runs/hybrid': 'hybrid'}
+    >>> short_names(("a/x", "b/x"))
+    {'a/x': 'a/x', 'b/x': 'b/x'}
+    """
+    short = {model: sanitize(model).rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1] for model in models}
+    values = list(short.values())
+    return {model: name if name and values.count(name) == 1 else sanitize(model) for model, name in short.items()}
+
+
+Kind = Literal["score", "rank", "count", "percent", "times"]
+
+MISSING = "–"
+
+
+def format_number(value: float | None, kind: Kind = "score", *, digits: int = 3, sign: bool = False) -> str:
+    """Return ``value`` as text, or an en dash if it is missing.
+
+    Args:
+        value: The number. Scores and percentages are fractions of 1.
+        kind: ``score`` gives ``.800``, ``rank`` ``1,214`` or ``77.6``, ``count`` ``48``,
+            ``percent`` ``9.3%``, ``times`` ``7.3×``.
+        digits: Decimals of a score. A percentage has two fewer.
+        sign: Whether to write a plus sign, as differences need.
+
+    >>> format_number(0.79971), format_number(1214.2, "rank"), format_number(0.0933, "percent")
+    ('.800', '1,214', '9.3%')
+    >>> format_number(-0.0123, sign=True), format_number(0.5, digits=2), format_number(None)
+    ('−.012', '.50', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return MISSING
+    text = _unsigned(abs(value), kind, digits)
+    if value < 0 and any(digit in "123456789" for digit in text):
+        return f"−{text}"
+    return f"+{text}" if sign else text
+
+
+def format_interval(
+    low: float | None, high: float | None, kind: Kind = "score", *, digits: int = 3, sign: bool = False
+) -> str:
+    """Return ``[low, high]``, or an empty string if one end is missing.
+
+    >>> format_interval(0.788, 0.812), format_interval(1180, 1250, "rank"), format_interval(None, 1)
+    ('[.788, .812]', '[1,180, 1,250]', '')
+    """
+    if low is None or high is None:
+        return ""
+    ends = (format_number(end, kind, digits=digits, sign=sign) for end in (low, high))
+    return f"[{', '.join(ends)}]"
+
+
+def format_p(p: float | None) -> str:
+    """Return a p-value: ``.012``, or ``< .001``.
+
+    >>> format_p(0.0123), format_p(0.0002), format_p(1.0)
+    ('.012', '< .001', '1.000')
+    """
+    return "< .001" if p is not None and p < 0.001 else format_number(p)
+
+
+def _unsigned(value: float, kind: Kind, digits: int) -> str:
+    match kind:
+        case "score":
+            text = f"{value:.{digits}f}"
+            return text.removeprefix("0") or text
+        case "rank":
+            return f"{value:,.0f}" if value >= 99.95 or value == 0 else f"{value:.1f}"
+        case "count":
+            return f"{value:,.0f}"
+        case "percent":
+            return f"{100 * value:.{max(0, digits - 2)}f}%"
+        case "times":
+            return f"{value:.2f}×" if value < 9.995 else f"{value:.1f}×"
+
+
+SETTINGS = ("monolingual", "crosslingual", "multilingual")
+SETTING_LABELS = {
+    "monolingual": "Monolingual",
+    "crosslingual": "Cross-lingual",
+    "multilingual": "Multilingual",
+}
+SETTING_MEANINGS = {
+    "monolingual": "Passages in the question's own language.",
+    "crosslingual": "Passages in one other language, averaged over all language pairs.",
+    "multilingual": "Passages of all languages in one pool. Every language version of an answer counts.",
+}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure as reports show it.
+
+    Args:
+        key: Its name in the dictionary of figures, such as ``complete@20``.
+        label: Its name for readers.
+        kind: How its values are formatted.
+        lower: Whether lower is better.
+        meaning: What the figure is, in one sentence.
+    """
+
+    key: str
+    label: str
+    kind: Kind
+    lower: bool
+    meaning: str
+
+    @property
+    def heading(self) -> str:
+        """The label, with an arrow down where lower is better."""
+        return f"{self.label} ↓" if self.lower else self.label
+
+
+# Key without its cut-off: label, kind, whether lower is better, meaning.
+_BIAS: dict[str, tuple[str, Kind, bool, str]] = {
+    "rank_distance": (
+        "Rank distance",
+        "rank",
+        True,
+        "Ranks between the first and the last relevant passage. It grows with the pool.",
+    ),
+    "rank_distance_share": (
+        "Rank distance, share of pool",
+        "percent",
+        True,
+        "Rank distance divided by the pool size, to compare pools.",
+    ),
+    "max_rank": ("Largest rank", "rank", True, "Rank of the last relevant passage."),
+    "complete": (
+        "Complete within {k}",
+        "percent",
+        False,
+        "Share of questions with all relevant passages in the first {k}.",
+    ),
+    "PEER": (
+        "PEER@{k}",
+        "score",
+        False,
+        "p-value of a test that ranks do not depend on language. 1 means no sign of bias.",
+    ),
+    "language_preference_rate": (
+        "Own language first",
+        "percent",
+        False,
+        "How often the best answer is in the question's own language.",
+    ),
+    "rank_correlation": (
+        "Rank correlation",
+        "score",
+        False,
+        "How similar the rankings of a question asked in two languages are. 1 means identical.",
+    ),
+    "self_preference": (
+        "Self-preference@{k}",
+        "times",
+        False,
+        "The own language's share of the first {k} divided by its share of the pool. 1× is neutral.",
+    ),
+}
+
+_RETRIEVAL = {
+    "mAP": "Mean average precision: how early all relevant passages come. 1 is perfect.",
+    "MRR": "Mean of 1 / rank of the first relevant passage.",
+    "R": "Share of the relevant passages found in the first {k}.",
+    "P": "Share of the first {k} that is relevant.",
+    "nDCG": "Gain of the relevant passages in the first {k}, discounted by rank.",
+}
+
+# Parts of a report that can be missing and are not measures.
+_PARTS = {
+    "interval": "Intervals",
+    "geometry": "Geometry",
+    "language_classifier": "Language classifier",
+    "translation_cosine": "Cosine of translations",
+}
+
+# Numbers of a setting that are counts, not measures.
+_SIZES = {"pool_size", "left_out", "questions"}
+
+
+def measure(key: str) -> Measure:
+    """Return the measure of a key. An unknown key is a score that is called by its key.
+
+    >>> measure("complete@20").label, measure("rank_distance").lower, measure("nDCG@10").label
+    ('Complete within 20', True, 'nDCG@10')
+    """
+    base, k = _parts(key)
+    if key in _PARTS:
+        return Measure(key, _PARTS[key], "score", False, "")
+    if base in _BIAS:
+        label, kind, lower, meaning = _BIAS[base]
+        return Measure(key, label.format(k=k), kind, lower, meaning.format(k=k))
+    return Measure(key, key, "score", False, _RETRIEVAL.get(base, "").format(k=k or "n"))
+
+
+def bias_measures(keys: list[str]) -> list[Measure]:
+    """Return the measures of language bias among ``keys``, in the order in which reports show them."""
+    order = list(_BIAS)
+    found = [key for key in keys if _parts(key)[0] in _BIAS]
+    return [measure(key) for key in sorted(found, key=lambda key: (order.index(_parts(key)[0]), _cut(key)))]
+
+
+def retrieval_measures(keys: list[str]) -> list[Measure]:
+    """Return the other measures among ``keys``, in their own order."""
+    return [measure(key) for key in keys if _parts(key)[0] not in _BIAS and key not in _SIZES]
+
+
+def _parts(key: str) -> tuple[str, str]:
+    found = re.fullmatch(r"(.+)@(\d+)", key)
+    return (found[1], found[2]) if found else (key, "")
+
+
+def _cut(key: str) -> int:
+    return int(_parts(key)[1] or 0)

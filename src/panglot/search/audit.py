@@ -1,0 +1,329 @@
+"""The bias of an index without labels: which languages fill the results, and which ranking mode would be fairer.
+
+The queries are titles or first sentences of the documents, in every language that the same group has, or queries that
+are given in several languages. The document that a query was taken from and its translations do not count as results:
+what remains shows nothing but which languages the ranking prefers. Whether the translations are found is a figure of
+its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from panglot._errors import PanglotError
+from panglot.data.files import numbered_lines, parse_json
+from panglot.data.language import canonical
+from panglot.data.sentences import spans
+from panglot.evaluation import bias
+from panglot.evaluation.bias import rank_correlation
+from panglot.evaluation.per_question import language_means
+from panglot.evaluation.ranks import Ranks
+from panglot.search.ranking.modes import MODES, Mode
+from panglot.search.request import SearchRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from panglot.search.document import Document, ScoredDocument
+    from panglot.search.index import Index
+
+__all__ = [
+    "CUT", "DEPTH", "ENOUGH", "FAIR", "AuditQuery", "Figures", "Ranking", "advice", "audit_bias", "figures",
+    "rank_others", "read_queries", "sample_queries",
+]  # fmt: skip
+
+DEPTH = 100
+"""Ranks that are looked at."""
+
+CUT = 10
+"""Hits of which shares are taken."""
+
+FAIR = 1.25
+"""A self-preference between the inverse of this and this counts as fair."""
+
+ENOUGH = 0.8
+"""If a mode is fair and finds this share of the translations, training is not recommended."""
+
+Figures = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class AuditQuery:
+    """One query in one language.
+
+    Attributes:
+        group: Shared by its translations.
+        language: Its language.
+        text: Its text.
+        versions: Languages by id, of the document that it was taken from and of the translations of that.
+    """
+
+    group: str
+    language: str
+    text: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """What one mode found for one query, without the versions of what the query was taken from.
+
+    Attributes:
+        languages: Of the documents found, best first.
+        groups: Their groups; for a document without one, a name of its own.
+        places: The rank, by language, of the query's versions in other languages. Those beyond :data:`DEPTH` are
+            missing.
+    """
+
+    languages: tuple[str, ...]
+    groups: tuple[str, ...]
+    places: Mapping[str, int]
+
+
+def audit_bias(
+    index: Index,
+    queries: Sequence[AuditQuery],
+    modes: Sequence[Mode] = tuple(name for name, mode in MODES.items() if not mode.requires),
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Figures:
+    """Return the language bias of an index by ranking mode, and advice.
+
+    Args:
+        index: The index.
+        queries: For example from :func:`sample_queries`.
+        modes: The ranking modes, ``plain`` among them; by default all that need no further options.
+        progress: Called with a line for people before each long step.
+
+    Returns:
+        ``{"queries", "languages", "pool", "modes": {mode: figures}, "advice": [sentence, …]}``.
+    """
+    counts = index.counts()
+    progress(f"{len(queries)} queries to {sum(counts.values()):,} documents")
+    vectors = index.encode([each.text for each in queries])
+    # The versions of a query are dropped from its ranking, and DEPTH others must remain.
+    depth = DEPTH + max((len(each.versions) for each in queries), default=0) + 1
+    found: dict[str, Figures] = {}
+    for mode in modes:
+        lists = index.searcher.candidates(
+            vectors, [each.language for each in queries], SearchRequest(mode=mode), depth, tuple(counts)
+        )
+        rankings = [rank_others(ranked[:depth], query) for ranked, query in zip(lists, queries, strict=True)]
+        found[mode] = figures(queries, rankings, counts)
+    return {
+        "queries": len(queries),
+        "languages": sorted({each.language for each in queries}),
+        "pool": counts,
+        "modes": found,
+        "advice": advice(found),
+    }
+
+
+def rank_others(ranked: Sequence[ScoredDocument], query: AuditQuery) -> Ranking:
+    """Return a ranking without the query's own versions, and the ranks of its translations."""
+    others: list[ScoredDocument] = []
+    places: dict[str, int] = {}
+    for each in ranked:
+        if each.id not in query.versions:
+            others.append(each)
+        elif each.language != query.language and len(others) < DEPTH:
+            # Ranks among documents that are no version: versions do not push each other down.
+            places.setdefault(each.language, len(others) + 1)
+    others = others[:DEPTH]
+    # A NUL cannot begin a group, so that a document without one does not share the name of a group.
+    groups = tuple(each.group or f"\0{each.id}" for each in others)
+    return Ranking(tuple(each.language for each in others), groups, places)
+
+
+def figures(queries: Sequence[AuditQuery], rankings: Sequence[Ranking], counts: Mapping[str, int]) -> Figures:
+    """Return one mode's figures: ``self_preference@10``, ``rank_correlation``, ``translation_found@10``, and tables.
+
+    Args:
+        queries: What was asked.
+        rankings: What was found for each query.
+        counts: Documents by language.
+    """
+    ranks = _as_ranks(queries, rankings, counts)
+    languages, asked = ranks.languages, ranks.question_language
+    shares = language_means(bias.head_shares(ranks, CUT), asked, len(languages))
+    preference = language_means(bias.self_preference(ranks, CUT), asked, len(languages))
+    pairs: dict[str, dict[str, list[bool]]] = {}
+    for query, each in zip(queries, rankings, strict=True):
+        for code in sorted({code for code in query.versions.values() if code != query.language}):
+            found = each.places.get(code, DEPTH + 1) <= CUT
+            pairs.setdefault(query.language, {}).setdefault(code, []).append(found)
+    matrix = {x: {y: float(np.mean(found)) for y, found in row.items()} for x, row in pairs.items()}
+    cells = [value for row in matrix.values() for value in row.values()]
+    return {
+        f"self_preference@{CUT}": _mean(preference),
+        "rank_correlation": _mean(rank_correlation(ranks)),
+        f"translation_found@{CUT}": float(np.mean(cells)) if cells else None,
+        f"language_share@{CUT}": {
+            x: {y: round(share, 6) for y, share in zip(languages, row, strict=True) if counts.get(y)}
+            for x, row in zip(languages, shares.tolist(), strict=True)
+            if np.isfinite(row).all()
+        },
+        f"self_preference@{CUT}_by_language": {
+            code: value for code, value in zip(languages, preference.tolist(), strict=True) if np.isfinite(value)
+        },
+        f"translation_found@{CUT}_by_pair": matrix,
+        "pool_share": {code: number / sum(counts.values()) for code, number in counts.items()},
+    }
+
+
+def _as_ranks(queries: Sequence[AuditQuery], rankings: Sequence[Ranking], counts: Mapping[str, int]) -> Ranks:
+    """Return rankings in the form that the measures of bias take, without relevant documents, which are unknown."""
+    languages = tuple(sorted({*counts, *(each.language for each in queries)}))
+    number = {code: row for row, code in enumerate(languages)}
+    depth = min((len(each.groups) for each in rankings), default=0)
+    groups: dict[str, int] = {}
+    asked: dict[str, int] = {}
+    rows = [(number[code], groups.setdefault(group, len(groups))) for each in rankings
+            for code, group in zip(each.languages[:depth], each.groups[:depth], strict=True)]  # fmt: skip
+    document_language, document_group = np.array(rows, np.int64).reshape(-1, 2).T
+    none = np.zeros(0, np.int64)
+    top = np.arange(len(rows), dtype=np.int32).reshape(len(rankings), depth)
+    return Ranks(
+        languages=languages,
+        question_language=np.array([number[each.language] for each in queries], np.int64),
+        question_group=np.array([asked.setdefault(each.group, len(asked)) for each in queries], np.int64),
+        passage_language=document_language,
+        passage_group=document_group,
+        pool=np.array([counts.get(code, 0) for code in languages], np.int64),
+        question=none, passage=none, relevance=none, rank_in_language=none, rank_in_pool=none,
+        top=top,
+        top_scores=np.zeros(top.shape, np.float32),
+    )  # fmt: skip
+
+
+def advice(modes: Mapping[str, Figures]) -> list[str]:
+    """Return in sentences what the figures of some modes, ``plain`` among them, suggest to do.
+
+    >>> fair = {"self_preference@10": 1.1, "translation_found@10": 0.9}
+    >>> biased = {"self_preference@10": 4.0, "translation_found@10": 0.3}
+    >>> for line in advice({"plain": biased, "centered": fair}):
+    ...     print(line)
+    The first 10 contain 4.0 times as many documents in the query's language as the pool does.
+    The mode centered reduces this to 1.1 times, and finds 90% of the translations among the first 10 instead of 30%.
+    >>> advice({"plain": fair})
+    ["The first 10 contain 1.1 times as many documents in the query's language as the pool does. No mode is needed."]
+    """
+    preference, found = f"self_preference@{CUT}", f"translation_found@{CUT}"
+    plain = modes["plain"]
+    if plain[preference] is None:
+        return ["No query is in a language of the documents, so that none can be preferred."]
+    fact = f"The first {CUT} contain {plain[preference]:.1f} times as many documents in the query's language as the "
+    if _is_fair(plain):
+        return [f"{fact}pool does. No mode is needed."]
+    lines = [f"{fact}pool does."]
+    fairer = [mode for mode in modes if mode != "plain" and _unfairness(modes[mode]) < _unfairness(plain)]
+    if fairer:
+        # What is found comes before what is fair: a random ranking is fair.
+        best = max(fairer, key=lambda mode: (round((modes[mode][found] or 0) / 0.05), -_unfairness(modes[mode])))
+        after = modes[best]
+        gain = (
+            f", and finds {after[found]:.0%} of the translations among the first {CUT} instead of {plain[found]:.0%}"
+            if after[found] is not None
+            else ""
+        )
+        verb = "reduces" if after[preference] < plain[preference] else "raises"
+        lines.append(f"The mode {best} {verb} this to {after[preference]:.1f} times{gain}.")
+        if _is_fair(after) and (after[found] is None or after[found] >= ENOUGH):
+            return lines
+    lines.append(
+        "Training on parallel text with hybrid batches goes further: panglot train MODEL --batches hybrid-row."
+    )
+    return lines
+
+
+def _is_fair(found: Figures) -> bool:
+    return _unfairness(found) <= float(np.log(FAIR))
+
+
+def _unfairness(found: Figures) -> float:
+    """Return how far a mode's self-preference is from 1, in either direction, as a logarithm."""
+    return float(abs(np.log(max(found[f"self_preference@{CUT}"], 1e-3))))
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else None
+
+
+def sample_queries(documents: Iterable[Sequence[Document]], number: int = 50, seed: int = 0) -> list[AuditQuery]:
+    """Return the titles of some documents as queries, in each language of their group.
+
+    For a document without a title, its first sentence is taken. Groups in two languages or more are sampled; if there
+    are none, documents of each language.
+
+    Args:
+        documents: All documents, in pieces.
+        number: At most so many groups, or documents of each language.
+        seed: Of the sample.
+
+    Raises:
+        PanglotError: No document has a title or a sentence.
+    """
+    groups: dict[str, list[tuple[str, str, str]]] = {}
+    for piece in documents:
+        for each in piece:
+            key = f"g{each.group}" if each.group else f"d{each.id}"
+            groups.setdefault(key, []).append((each.id, each.language, _query_text(each)))
+    parallel = [key for key, found in groups.items() if len({code for _, code, text in found if text}) > 1]
+    by_language: dict[str, list[str]] = {}
+    for key, found in groups.items():
+        if not parallel and found[0][2]:
+            by_language.setdefault(found[0][1], []).append(key)
+    generator = np.random.default_rng(seed)
+    chosen = [
+        keys[row]
+        for keys in ([parallel] if parallel else [keys for _, keys in sorted(by_language.items())])
+        for row in sorted(generator.permutation(len(keys))[:number].tolist())
+    ]
+    queries: list[AuditQuery] = []
+    for key in chosen:
+        versions = {name: code for name, code, _ in groups[key]}
+        texts = {code: text for _, code, text in reversed(groups[key]) if text}
+        queries += [AuditQuery(key, code, text, versions) for code, text in sorted(texts.items())]
+    if not queries:
+        raise PanglotError("no document has a title or a sentence to ask", hint="give queries with `--queries`")
+    return queries
+
+
+def read_queries(path: Path) -> list[AuditQuery]:
+    """Read JSON lines of ``group, language, text``: the same query in several languages shares its group.
+
+    Raises:
+        PanglotError: A line is broken; the message names file, line and field.
+    """
+    found: list[AuditQuery] = []
+    for line, text in numbered_lines(path):
+        value: Any = parse_json(text, path, line)
+        if not isinstance(value, dict):
+            raise PanglotError("not a JSON object", file=path, line=line, hint='write {"group": …, "text": …}')
+        row: dict[str, object] = value
+        for name in ("group", "language", "text"):
+            if not str(row.get(name) or "").strip():
+                raise PanglotError(f"`{name}` is missing or empty", file=path, line=line, field=name, hint="add it")
+        try:
+            code = canonical(str(row["language"]))
+        except PanglotError as error:
+            raise PanglotError(error.problem, file=path, line=line, field="language", hint=error.hint) from error
+        found.append(AuditQuery(str(row["group"]), code, str(row["text"]), {}))
+    if not found:
+        raise PanglotError("the file has no query", file=path, hint='write lines of {"group", "language", "text"}')
+    return found
+
+
+def _query_text(document: Document) -> str:
+    """Return the title or first sentence of a document; empty if it has less than two letters or digits."""
+    found = spans(document.text, document.language or "en")
+    text = document.title.strip() or (document.text[slice(*found[0])] if found else "")
+    return text if sum(letter.isalnum() for letter in text) > 1 else ""

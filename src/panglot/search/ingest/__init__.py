@@ -1,0 +1,1 @@
+"""Turn documents into an index: read, encode, build."""

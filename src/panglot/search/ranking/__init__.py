@@ -1,0 +1,1 @@
+"""Rank candidates: modes, lexical matches, reranking."""

@@ -1,0 +1,191 @@
+"""Matching words: BM25 within a language, and its fusion with a ranking by vectors.
+
+Texts are split into words by Unicode's rules and ICU's dictionaries, because Thai, Chinese, Japanese, Khmer, Lao and
+Burmese put no blanks between words.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import unicodedata
+from importlib import util
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from panglot._errors import PanglotError
+from panglot._files import atomic_folder, write_json
+from panglot.search.document import by_score
+from panglot.search.query_language import near
+from panglot.search.storage.store import documents_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from panglot.search.document import Document, ScoredDocument
+    from panglot.search.storage.store import Store
+
+HEAD = "lexical.json"
+RRF_CONSTANT = 60
+"""The constant of reciprocal rank fusion: the greater, the less the first ranks differ."""
+
+
+def require() -> None:
+    """Raise a :class:`PanglotError` if a package for hybrid search is missing."""
+    missing = [name for name in ("bm25s", "icu4py") if util.find_spec(name) is None]
+    if missing:
+        raise PanglotError(
+            f"hybrid search needs {' and '.join(missing)}", field="hybrid", hint="pip install 'panglot[lexical]'"
+        )
+
+
+def words(text: str, language: str) -> list[str]:
+    """Return the words of a text, without case and compatibility forms.
+
+    >>> words("Drucken: Ｃ4-Blätter", "de")
+    ['drucken', 'c4', 'blätter']
+    """
+    from icu4py.breakers import WordBreaker
+
+    plain = unicodedata.normalize("NFKC", text).casefold()
+    return [word for word in WordBreaker(plain, language or "en") if any(letter.isalnum() for letter in word)]
+
+
+class LexicalIndex:
+    """The words of a store's documents by language, in a folder, written and opened when they are first needed.
+
+    Args:
+        folder: Where it is kept, without pickle.
+        store: Whose documents it holds.
+    """
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        self.folder, self._store = folder, store
+        self._parts: dict[str, tuple[Any, list[str]]] | None = None
+
+    def search(self, query: str, language: str, k: int) -> list[str]:
+        """Return the ids of at most ``k`` documents that share a word with the query, by BM25, best first.
+
+        Documents in the language of the query are searched, or, if there are none, those in its regional forms
+        (``pt-BR`` for ``pt``). If none of them has a word of the query, which may be a code or a name, documents in all
+        languages are searched. Equal scores are in the order of the documents.
+
+        Raises:
+            PanglotError: A package is missing, or the folder is damaged or cannot be written.
+        """
+        parts = self.open()
+        return _matching(parts, query, near(language, parts), k) or _matching(parts, query, parts, k)
+
+    def open(self) -> dict[str, tuple[Any, list[str]]]:
+        """Return for each language its BM25 model and ids; both are made now if they are missing or stale.
+
+        Raises:
+            PanglotError: A package is missing, or the folder is damaged or cannot be written.
+        """
+        require()
+        if self._parts is None:
+            # A store in a folder numbers its versions: words of an older one were written by another process.
+            version = self._store.version
+            if not _is_of(self.folder, version):
+                write(self.folder, documents_of(self._store), version)
+            self._parts = _read(self.folder)
+        return self._parts
+
+    def reload(self) -> None:
+        """Look for words of a newer version of the store at the next search."""
+        self._parts = None
+
+    def remove(self) -> None:
+        """Remove the words, because documents were added or deleted; the next search makes them anew."""
+        self._parts = None
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _read(folder: Path) -> dict[str, tuple[Any, list[str]]]:
+    from bm25s import BM25
+
+    parts: dict[str, tuple[Any, list[str]]] = {}
+    try:
+        head: dict[str, Any] = json.loads((folder / HEAD).read_text("utf-8"))
+        for code, place in head["languages"].items():
+            part = folder / str(int(place))
+            ids: list[str] = json.loads((part / "ids.json").read_text("utf-8"))
+            parts[code] = (BM25.load(part, mmap=True, allow_pickle=False, show_progress=False), ids)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PanglotError(f"damaged: {error}", file=folder / HEAD, hint="remove the folder lexical") from error
+    return parts
+
+
+def _matching(parts: Mapping[str, tuple[Any, list[str]]], query: str, languages: Iterable[str], k: int) -> list[str]:
+    found: list[tuple[str, float]] = []
+    for code in languages:
+        model, ids = parts[code]
+        known = [word for word in words(query, code) if word in model.vocab_dict]
+        if known:
+            scores = np.asarray(model.get_scores(known), np.float64)
+            rows = np.argsort(-scores, kind="stable")[:k]
+            found += [(ids[row], float(scores[row])) for row in rows.tolist() if scores[row] > 0]
+    return [name for name, _ in sorted(found, key=lambda each: -each[1])[:k]]
+
+
+def _is_of(folder: Path, version: int | None) -> bool:
+    """Return whether a folder holds the words of this version of the documents."""
+    try:
+        return json.loads((folder / HEAD).read_text("utf-8")).get("version") == version
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, AttributeError):
+        return True  # Opening it says what is wrong.
+
+
+def write(folder: Path, documents: Iterable[Sequence[Document]], version: int | None = None) -> None:
+    """Write the words of documents into a folder, atomically, in place of what is there.
+
+    Args:
+        folder: Where to write.
+        documents: All documents, in pieces.
+        version: The version of the store that holds them, if it numbers its versions.
+    """
+    require()
+    from bm25s import BM25
+
+    numbers: dict[str, dict[str, int]] = {}
+    texts: dict[str, tuple[list[str], list[Any]]] = {}
+    for piece in documents:
+        for each in piece:
+            known = numbers.setdefault(each.language, {})
+            ids, rows = texts.setdefault(each.language, ([], []))
+            ids.append(each.id)
+            numbered = [known.setdefault(word, len(known)) for word in words(each.full_text, each.language)]
+            rows.append(np.array(numbered, np.int32))
+    with atomic_folder(folder) as part:
+        places: dict[str, int] = {}
+        for place, (code, (ids, rows)) in enumerate(sorted(texts.items())):
+            if not numbers[code]:
+                continue
+            model = BM25()
+            model.index((rows, numbers[code]), create_empty_token=False, show_progress=False)
+            (part / str(place)).mkdir()
+            model.save(part / str(place), allow_pickle=False, show_progress=False)
+            (part / str(place) / "ids.json").write_text(json.dumps(ids, ensure_ascii=False), "utf-8")
+            places[code] = place
+        write_json(part / HEAD, {"version": version, "languages": places})
+
+
+def fused(ranked: Sequence[ScoredDocument], matches: Sequence[str]) -> list[ScoredDocument]:
+    """Return documents by the sum of 1 / (60 + rank) over both rankings (Cormack et al. 2009).
+
+    Args:
+        ranked: By vectors, best first; the matches are among them.
+        matches: Ids by matching words, best first.
+    """
+    word_rank = {name: rank for rank, name in enumerate(matches, 1)}
+    found: list[ScoredDocument] = []
+    for rank, each in enumerate(ranked, 1):
+        dense = 1 / (RRF_CONSTANT + rank)
+        lexical = 1 / (RRF_CONSTANT + word_rank[each.id]) if each.id in word_rank else 0.0
+        explanation = {**each.explanation, "dense": dense, "lexical": lexical}
+        found.append(each._replace(score=dense + lexical, explanation=explanation))
+    return by_score(found)

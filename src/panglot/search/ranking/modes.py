@@ -1,0 +1,173 @@
+r"""Ranking modes: how languages are weighed, as pure functions of scores and languages.
+
+============= =============================================================================
+``plain``     cosine of query and document
+``centered``  the same after each has lost the mean of its language
+``balanced``  centered, less half the mean of the five best scores in the document's language
+``preferred`` cosine + boost if the document is in a preferred language
+============= =============================================================================
+
+Balancing subtracts what a language's best documents score for this query, whichever they are. A document then counts
+by how far it stands out among those of its own language, and a language whose scores are higher throughout does not
+crowd out the others. Only half is subtracted, because the best of a language may be best for a reason.
+
+To add a mode, write a subclass of :class:`RankingMode` and add it to :data:`Mode` and :data:`MODES`. The validation of
+requests, the service, the command line and the audit of an index take it from there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from panglot.search.document import ScoredDocument, by_score
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from panglot.encoders.protocol import Vectors
+    from panglot.search.request import SearchRequest
+    from panglot.search.storage.store import Doubles, Store
+
+__all__ = ["MODES", "VECTOR_FIELDS", "Mode", "RankingMode", "adjusted", "find_candidates", "head_mean"]
+
+VECTOR_FIELDS = ("plain", "centered")
+"""The vectors that an index keeps for each document."""
+
+HEAD, SHARE = 5, 0.5
+"""Best scores of a language that balancing averages, and the share of their mean that it subtracts.
+
+Chosen on held-out rows of MLQA dev, by mAP in the pool of all languages; see docs/search-modes.md."""
+
+Pool = tuple[str, ...] | None
+"""The languages of one search of the store; None: all."""
+
+
+class RankingMode:
+    """The cosine of query and document; subclasses say what they do otherwise.
+
+    Attributes:
+        summary: One sentence for users.
+        vector_field: The vectors whose cosines the mode starts from.
+        requires: Options of a request that must not be empty.
+    """
+
+    summary = "The pool as it is: the cosine of query and document."
+    vector_field: Literal["plain", "centered"] = "plain"
+    requires: tuple[str, ...] = ()
+
+    def pools(self, request: SearchRequest, languages: Collection[str]) -> tuple[Pool, ...]:
+        """Return the parts of the store to search; the first k of the mode are among the first k of these parts.
+
+        Args:
+            request: A validated request.
+            languages: The languages of the documents.
+        """
+        return (_wanted(request, languages) if request.languages else None,)
+
+    def adjustment(self, cosine: Doubles, languages: Sequence[str], request: SearchRequest) -> Doubles | None:
+        """Return what is added to the cosine of each candidate, shape ``[candidates]``; None: nothing, ever.
+
+        Args:
+            cosine: Of each candidate; the first :data:`HEAD` of every pool are among them.
+            languages: Of each candidate.
+            request: A validated request.
+        """
+        del cosine, languages, request
+        return None
+
+
+class _Centered(RankingMode):
+    summary = "Each language's mean is subtracted first."
+    vector_field = "centered"
+
+
+class _Balanced(_Centered):
+    summary = "Scores are calibrated by language, so that none is crowded out."
+
+    def pools(self, request: SearchRequest, languages: Collection[str]) -> tuple[Pool, ...]:
+        return tuple((code,) for code in _wanted(request, languages))
+
+    def adjustment(self, cosine: Doubles, languages: Sequence[str], request: SearchRequest) -> Doubles:
+        del request
+        codes = np.asarray(languages, object)
+        usual = {code: -SHARE * head_mean(cosine[codes == code]) for code in set(languages)}
+        return np.array([usual[code] for code in languages], np.float64)
+
+
+class _Preferred(RankingMode):
+    summary = "Documents in preferred languages get a boost."
+    requires = ("preferred_languages",)
+
+    def pools(self, request: SearchRequest, languages: Collection[str]) -> tuple[Pool, ...]:
+        preferred = tuple(code for code in _wanted(request, languages) if code in request.preferred_languages)
+        return (*super().pools(request, languages), *([preferred] if preferred else []))
+
+    def adjustment(self, cosine: Doubles, languages: Sequence[str], request: SearchRequest) -> Doubles:
+        del cosine
+        return np.array([request.boost * (code in request.preferred_languages) for code in languages], np.float64)
+
+
+Mode = Literal["plain", "centered", "balanced", "preferred"]
+"""The name of a ranking mode."""
+
+MODES: Mapping[Mode, RankingMode] = {
+    "plain": RankingMode(),
+    "centered": _Centered(),
+    "balanced": _Balanced(),
+    "preferred": _Preferred(),
+}
+"""The ranking modes by name."""
+
+
+def _wanted(request: SearchRequest, languages: Collection[str]) -> tuple[str, ...]:
+    return tuple(code for code in sorted(languages) if not request.languages or code in request.languages)
+
+
+def head_mean(scores: Doubles, head: int = HEAD) -> Doubles:
+    """Return the mean of the ``head`` highest scores along the last axis; of fewer, of all."""
+    many = scores.shape[-1]
+    if many <= head:
+        return scores.mean(axis=-1)
+    return np.partition(scores, many - head, axis=-1)[..., many - head :].mean(axis=-1)
+
+
+def find_candidates(
+    store: Store, vectors: Vectors, request: SearchRequest, depth: int, languages: Collection[str]
+) -> list[list[ScoredDocument]]:
+    """Return for each query the candidates by the mode of a request, best first.
+
+    The first ``depth`` are the first of the whole pool. Others may follow, with gaps between them.
+
+    Args:
+        store: Where to search.
+        vectors: The queries in the mode's vector field, one row each.
+        request: A validated request.
+        depth: How many.
+        languages: Those of the documents.
+    """
+    mode = MODES[request.mode]
+    found: list[dict[str, ScoredDocument]] = [{} for _ in vectors]
+    for pool in mode.pools(request, languages):
+        lists = store.search(mode.vector_field, vectors, max(depth, HEAD), languages=pool)
+        for known, row in zip(found, lists, strict=True):
+            known.update((each.id, each) for each in row)
+    return [adjusted(list(known.values()), request) for known in found]
+
+
+def adjusted(documents: Sequence[ScoredDocument], request: SearchRequest) -> list[ScoredDocument]:
+    """Return documents in the order of the request's mode.
+
+    Args:
+        documents: As the store found them, or as this function returned them: it starts from their cosines.
+        request: A validated request.
+    """
+    cosine = np.array([each.explanation.get("cosine", each.score) for each in documents], np.float64)
+    added = MODES[request.mode].adjustment(cosine, [each.language for each in documents], request)
+    total = cosine if added is None else cosine + added
+    parts = [cosine.tolist()] if added is None else [cosine.tolist(), added.tolist()]
+    return by_score(
+        each._replace(score=score, explanation=dict(zip(("cosine", "language"), part, strict=False)))
+        for each, score, part in zip(documents, total.tolist(), zip(*parts, strict=True), strict=True)
+    )

@@ -1,0 +1,167 @@
+"""What centering needs to know about all documents: each language's number of documents and mean vector."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from panglot._errors import PanglotError
+from panglot._files import atomic_file, write_json
+from panglot.datasets.registry import read
+from panglot.debiasing.transform import Debiasing
+from panglot.search.storage.store import check_encoded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from pyarrow import Table
+
+    from panglot.encoders.protocol import Encoder, Side, Vectors
+
+Doubles = npt.NDArray[np.float64]
+
+EVERY = "mul"
+"""The code under which the mean of all languages is kept; it serves languages without documents."""
+
+FEW = 10
+"""Weight, in documents, of the mean of all languages in each language's mean.
+
+The mean of a few documents is little else than these documents, and subtracting it would leave nothing of them."""
+
+HEAD, MEANS = "pool.json", "pool.npy"
+
+
+@dataclass(frozen=True)
+class LanguageStats:
+    """The documents of an index by language, as they were when it was built.
+
+    Attributes:
+        languages: Canonical codes, sorted; :data:`EVERY` is the last.
+        counts: Documents of each; of :data:`EVERY` none.
+        means: Mean vector of each, shrunk towards that of all languages, which is that of :data:`EVERY`; not of unit
+            length; shape ``[languages, dimension]``.
+    """
+
+    languages: tuple[str, ...]
+    counts: tuple[int, ...]
+    means: Doubles
+
+    @classmethod
+    def of(cls, pieces: Iterable[tuple[Sequence[str], Vectors]], dimension: int) -> LanguageStats:
+        """Sum up documents, a piece at a time.
+
+        Args:
+            pieces: Languages, and unit vectors of shape ``[documents, dimension]``.
+            dimension: Length of the vectors.
+        """
+        sums: dict[str, Doubles] = {}
+        counts: dict[str, int] = {}
+        for languages, vectors in pieces:
+            names = np.asarray(languages, object)
+            for code in sorted(set(languages)):
+                rows = names == code
+                sums[code] = sums.get(code, np.zeros(dimension)) + vectors[rows].sum(axis=0, dtype=np.float64)
+                counts[code] = counts.get(code, 0) + int(rows.sum())
+        codes = tuple(sorted(counts))
+        number = np.array([counts[code] for code in codes], np.float64)[:, None]
+        total = np.array([sums[code] for code in codes]).reshape(len(codes), dimension)
+        # Languages count alike in the mean of all, except those with few documents, whose means are uncertain.
+        weight = number / (number + FEW)
+        every = (weight * total / np.maximum(number, 1)).sum(axis=0) / max(weight.sum() + 1 / (FEW + 1), 1)
+        means = (total + FEW * every) / (number + FEW)
+        return cls((*codes, EVERY), (*(counts[code] for code in codes), 0), np.concatenate([means, every[None]]))
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The row of each language."""
+        return {code: row for row, code in enumerate(self.languages)}
+
+    def rows(self, languages: Iterable[str]) -> npt.NDArray[np.int64]:
+        """Return the row of each of some languages; of one without documents, that of :data:`EVERY`."""
+        return np.array([self.numbers.get(code, len(self.languages) - 1) for code in languages], np.int64)
+
+    def centering(self, offset: Doubles | None = None) -> Debiasing:
+        """Return the debiasing that subtracts the mean of a text's language.
+
+        Args:
+            offset: What the mean of queries has more than that of documents; see :func:`query_offset`. None: nothing.
+        """
+        queries = self.means if offset is None else self.means + offset
+        means = np.stack([queries, self.means]).astype(np.float32)
+        directions = np.zeros((2, len(self.languages), 0, self.means.shape[1]), np.float32)
+        return Debiasing("center", self.languages, means, directions, np.zeros((0, self.means.shape[1]), np.float32))
+
+    def save(self, folder: Path) -> None:
+        """Write ``pool.json`` and ``pool.npy`` into a folder."""
+        with atomic_file(folder / MEANS) as part, part.open("wb") as file:
+            np.save(file, self.means, allow_pickle=False)
+        write_json(folder / HEAD, {"languages": list(self.languages), "counts": list(self.counts)})
+
+    @classmethod
+    def open(cls, folder: Path) -> LanguageStats:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            PanglotError: A file is missing or damaged.
+        """
+        try:
+            head = json.loads((folder / HEAD).read_text("utf-8"))
+            languages, counts = tuple(map(str, head["languages"])), tuple(map(int, head["counts"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise PanglotError(f"damaged: {error}", file=folder / HEAD, hint="build the index again") from error
+        try:
+            means = np.load(folder / MEANS, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise PanglotError(f"damaged: {error}", file=folder / MEANS, hint="build the index again") from error
+        sound = means.ndim == 2 and len(languages) == len(counts) == len(means) and np.isfinite(means).all()
+        if not sound or languages[-1:] != (EVERY,):
+            raise PanglotError("damaged", file=folder / MEANS, hint="build the index again")
+        return cls(languages, counts, np.asarray(means, np.float64))
+
+
+def center(debiasing: Debiasing, vectors: Vectors, languages: Sequence[str], side: Side) -> Vectors:
+    """Return the centered vectors of texts; a language that was not fitted is treated as the mean of all.
+
+    Args:
+        debiasing: What centering does.
+        vectors: Plain vectors, shape ``[texts, dimension]``.
+        languages: The language of each text.
+        side: Whether they are queries or documents.
+    """
+    fallback = EVERY in debiasing.languages
+    known = {code: EVERY if fallback and debiasing.find(code) < 0 else code for code in set(languages)}
+    return debiasing.apply(vectors, [known[code] for code in languages], side)
+
+
+FACTS = 20
+"""Facts of the starter collection that are encoded, each in twelve languages as question and as passage."""
+
+
+def query_offset(encoder: Encoder) -> Doubles:
+    """Return the mean of questions minus that of the passages that answer them, shape ``[dimension]``.
+
+    No queries are known when an index is built. But the difference between the sides comes from prompt and form and is
+    much the same in every language. It is measured on the starter collection, which comes with panglot.
+
+    Args:
+        encoder: Gives plain vectors.
+
+    Raises:
+        PanglotError: The encoder gives a vector that is not finite.
+    """
+    facts = read("starter:train")
+    groups = set(sorted(set(facts.passages["group"].to_pylist()))[:FACTS])
+
+    def mean(table: Table, side: Side) -> Doubles:
+        rows = [row for row in table.to_pylist() if row["group"] in groups]
+        found = encoder.encode([row["text"] for row in rows], side)
+        checked = check_encoded(found, [row["id"] for row in rows], encoder, f"{side} of the starter collection")
+        return checked.mean(axis=0, dtype=np.float64)
+
+    return mean(facts.questions, "question") - mean(facts.passages, "passage")

@@ -1,0 +1,198 @@
+"""From a query's vector to hits: candidates, matching words, collapsing, reranking, the best sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from panglot.search.document import ScoredDocument
+from panglot.search.query_language import language_of, near
+from panglot.search.ranking.modes import MODES, adjusted, find_candidates
+from panglot.search.ranking.reranking import DEPTH, best_sentences, reranked
+from panglot.search.ranking.stats import center
+from panglot.search.result import Hit, SearchResult, language_shares
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from panglot.debiasing.transform import Debiasing
+    from panglot.encoders.protocol import Encoder, Vectors
+    from panglot.search.document import Document
+    from panglot.search.ranking.lexical import LexicalIndex
+    from panglot.search.ranking.reranking import Reranker
+    from panglot.search.request import SearchRequest
+    from panglot.search.storage.store import Store
+
+__all__ = ["Searcher", "collapsed"]
+
+_MAX_DEPTH = 10_000
+"""Collapsing searches deeper than the number of results, but no deeper than this."""
+
+_MAX_HIGHLIGHTS = 50
+"""Hits whose best sentence is looked for: each costs the encoding of all its sentences."""
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """Answer requests from the parts of an index.
+
+    Attributes:
+        store: Documents and vectors.
+        encoder: Gives plain vectors; encodes sentences of highlights.
+        debiasing: Turns plain vectors of queries into centered ones.
+        lexical: The index of words, for hybrid search.
+        reranker: The cross-encoder that has the last word on the first 50, or None.
+    """
+
+    store: Store
+    encoder: Encoder
+    debiasing: Debiasing
+    lexical: LexicalIndex
+    reranker: Reranker | None = None
+
+    def search(self, request: SearchRequest, vector: Vectors, sentence_encoder: Encoder | None = None) -> SearchResult:
+        """Return the best documents for a request; nothing is encoded, except for highlights.
+
+        Args:
+            request: What to search for, and how.
+            vector: The plain vector of its query, shape ``[dimension]``.
+            sentence_encoder: Encodes the sentences of highlights instead of :attr:`encoder`.
+
+        Raises:
+            PanglotError: The request is wrong.
+        """
+        begin = perf_counter()
+        counts = self.store.counts()
+        request = _with_known_forms(request.validate(), counts)
+        language = request.language or language_of(request.query, (*counts, *request.preferred_languages))
+        second_look = self.reranker is not None or request.hybrid
+        ranked = self._ranked(
+            request, vector, language, tuple(counts), max(request.k, DEPTH) if second_look else request.k
+        )
+        searched = perf_counter()
+        if self.reranker is None:
+            ranked = ranked[: request.k]
+        found = zip(ranked, self.store.get([each.id for each in ranked]), strict=True)
+        # A document that another process deleted a moment ago is no hit.
+        documents = {each.id: document for each, document in found if document is not None}
+        ranked = [each for each in ranked if each.id in documents]
+        if self.reranker is not None:
+            texts = [documents[each.id].full_text for each in ranked]
+            ranked = reranked(ranked, self.reranker.scores(request.query, texts))[: request.k]
+        hits = self._hits(request, vector, ranked, documents, sentence_encoder or self.encoder)
+        seconds = {"search": searched - begin, "rank": perf_counter() - searched}
+        pool = {code: count for code, count in counts.items() if not request.languages or code in request.languages}
+        shares = language_shares([hit.document.language for hit in hits], pool)
+        return SearchResult(request.query, language, not request.language, request.mode, hits, shares, seconds)
+
+    def candidates(
+        self, vectors: Vectors, languages: Sequence[str], request: SearchRequest, depth: int, pool: Collection[str]
+    ) -> list[list[ScoredDocument]]:
+        """Return candidates by the mode alone for many queries at once; see :func:`find_candidates`.
+
+        Args:
+            vectors: Plain vectors of the queries, shape ``[queries, dimension]``.
+            languages: The language of each query.
+            request: A validated request.
+            depth: How many.
+            pool: The languages of the documents.
+        """
+        return find_candidates(self.store, self.query_vectors(vectors, languages, request), request, depth, pool)
+
+    def query_vectors(self, vectors: Vectors, languages: Sequence[str], request: SearchRequest) -> Vectors:
+        """Return plain vectors of queries in the vector field of a request's mode, shape ``[queries, dimension]``."""
+        centered = MODES[request.mode].vector_field == "centered"
+        return center(self.debiasing, vectors, languages, "question") if centered else vectors
+
+    def _ranked(
+        self, request: SearchRequest, vector: Vectors, language: str, pool: Sequence[str], count: int
+    ) -> list[ScoredDocument]:
+        """Return the first ``count`` documents, or versions of one, or all there are."""
+        depth = count * 4 if request.collapse else count
+        while True:
+            found = self.candidates(vector[None], [language], request, depth, pool)[0]
+            more_remain = len(found) >= depth
+            if request.hybrid:
+                found = self._with_words(request, vector, language, found, depth)
+            ranked = found[:depth]
+            if request.collapse:
+                # Behind the first ``depth`` there are gaps, but what is there may be a version of one of them.
+                ranked = collapsed(found)[: len(collapsed(ranked))]
+            if len(ranked) >= count or not more_remain or depth >= _MAX_DEPTH:
+                return ranked[:count]
+            depth = min(depth * 4, _MAX_DEPTH)
+
+    def _with_words(
+        self, request: SearchRequest, vector: Vectors, language: str, found: Sequence[ScoredDocument], depth: int
+    ) -> list[ScoredDocument]:
+        """Return the first ``depth`` candidates and the documents that share words with the query, fused."""
+        from panglot.search.ranking.lexical import fused
+
+        matches = self.lexical.search(request.query, language, DEPTH)
+        known = {each.id for each in found}
+        missing = [name for name in matches if name not in known]
+        # Matches that the vectors did not find need their cosines too, for the mode ranks all of them.
+        vectors = self.store.vectors(MODES[request.mode].vector_field, missing)
+        cosines = vectors @ self.query_vectors(vector[None], [language], request)[0]
+        more = [
+            ScoredDocument(each.id, cosine, each.language, each.group)
+            for each, cosine in zip(self.store.get(missing), cosines.tolist(), strict=True)
+            if each is not None and (not request.languages or each.language in request.languages)
+        ]
+        known.update(each.id for each in more)
+        ranked = adjusted([*found, *more], request)
+        matching = set(matches)
+        kept = [each for rank, each in enumerate(ranked) if rank < depth or each.id in matching]
+        return fused(kept, [name for name in matches if name in known])
+
+    def _hits(
+        self,
+        request: SearchRequest,
+        vector: Vectors,
+        ranked: Sequence[ScoredDocument],
+        documents: dict[str, Document],
+        sentence_encoder: Encoder,
+    ) -> tuple[Hit, ...]:
+        marks: list[tuple[int, int] | None] = [None] * len(ranked)
+        if request.highlight:
+            first = [documents[each.id] for each in ranked[:_MAX_HIGHLIGHTS]]
+            marks[: len(first)] = best_sentences(sentence_encoder, vector, first)
+        return tuple(
+            Hit(documents[each.id], rank, each.score, each.explanation, each.versions or {each.language: each.id}, mark)
+            for rank, (each, mark) in enumerate(zip(ranked, marks, strict=True), 1)
+        )
+
+
+def collapsed(ranked: Sequence[ScoredDocument]) -> list[ScoredDocument]:
+    """Return the best document of each group in order, with the ids of all its versions that were found.
+
+    A document without a group remains as it is. Of two versions in one language the better one is kept.
+
+    Args:
+        ranked: Best first.
+
+    >>> ranked = [ScoredDocument("7-de", 0.9, "de", "7"), ScoredDocument("x", 0.8, "de"),
+    ...           ScoredDocument("7-fr", 0.7, "fr", "7")]
+    >>> [(best.id, dict(best.versions)) for best in collapsed(ranked)]
+    [('7-de', {'de': '7-de', 'fr': '7-fr'}), ('x', {'de': 'x'})]
+    """
+    best: dict[tuple[bool, str], ScoredDocument] = {}
+    versions: dict[tuple[bool, str], dict[str, str]] = {}
+    for each in ranked:
+        # Groups and ids are names of two kinds: a group may be called like a document.
+        key = (True, each.group) if each.group else (False, each.id)
+        best.setdefault(key, each)
+        versions.setdefault(key, {}).setdefault(each.language, each.id)
+    return [each._replace(versions=versions[key]) for key, each in best.items()]
+
+
+def _with_known_forms(request: SearchRequest, languages: Collection[str]) -> SearchRequest:
+    """Return a request in the documents' languages: ``en`` becomes ``en-US`` if only that is there."""
+
+    def forms(codes: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(form for code in codes for form in near(code, languages) or [code]))
+
+    language = next(iter(near(request.language, languages)), request.language) if request.language else ""
+    preferred = forms(request.preferred_languages)
+    return replace(request, language=language, languages=forms(request.languages), preferred_languages=preferred)

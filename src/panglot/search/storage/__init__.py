@@ -1,0 +1,1 @@
+"""Keep documents and vectors: in a local folder or in Milvus."""

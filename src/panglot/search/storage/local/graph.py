@@ -1,0 +1,247 @@
+"""Approximate neighbours: an HNSW graph (arXiv 1603.09320) over vectors of 8-bit numbers.
+
+The graph only finds candidates, and their order comes from the stored vectors. It can therefore be coarse: a graph over
+8-bit numbers is smaller and several times faster to build and to search than one over half precision, and has a higher
+recall after rescoring. How wide it must be searched depends on the vectors and grows with their number, so that it is
+measured when the graph is built.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from panglot._progress import progress
+from panglot.search.storage.store import ROUNDING, Doubles, Halves, Ints, halves, pieces, scores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from panglot.encoders.protocol import Vectors
+
+MIN_ROWS = 20_000
+"""Rows from which on a segment has a graph; fewer are scanned, exactly, in about a millisecond."""
+
+VISITS = 16
+"""Rows that a search visits per candidate, approximately: if that makes more than all rows, a scan is cheaper."""
+
+WIDTHS = (128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
+"""Numbers of candidates that a search for ten may look at."""
+
+RECALL = 0.993
+"""Share of the ten nearest of :data:`_PROBES` rows, moved by noise of half their length, that must be found."""
+
+_LINKS, _BUILD = 16, 128
+_PIECE = 4096
+_PROBES, _NEAREST = 500, 10
+
+
+def candidates(k: int) -> int:
+    """Return how many candidates are rescored for ``k`` results.
+
+    >>> candidates(10)
+    52
+    """
+    return 2 * k + 32
+
+
+def scale(vectors: Halves) -> float:
+    """Return the factor that brings all but the largest 1/10,000 of the numbers into -127 to 127."""
+    sample = vectors[:: max(1, len(vectors) // 10_000)]
+    most = float(np.quantile(np.abs(sample.astype(np.float32)), 0.9999))
+    return 127 / most if most > 0 else 1.0
+
+
+def codes(vectors: npt.NDArray[np.floating], factor: float) -> npt.NDArray[np.int8]:
+    """Return vectors as 8-bit numbers."""
+    return np.clip(np.rint(vectors.astype(np.float32) * factor), -127, 127).astype(np.int8)
+
+
+def build(vectors: Halves, factor: float, path: Path) -> None:
+    """Write the graph of ``vectors`` to ``path``."""
+    from usearch.index import Index
+
+    graph = Index(
+        ndim=vectors.shape[1], metric="ip", dtype="i8", connectivity=_LINKS, expansion_add=_BUILD,
+        enable_key_lookups=False,
+    )  # fmt: skip
+    # Rows are sorted by language, and a graph that sees one language after the other links them badly.
+    order = np.random.default_rng(0).permutation(len(vectors))
+    with progress("linking vectors", len(vectors), "vectors") as advance:
+        for part in pieces(len(order), _PIECE):
+            graph.add(order[part].astype(np.uint64), codes(vectors[order[part]], factor))
+            advance(part.stop - part.start)
+    try:
+        graph.save(str(path))
+    except RuntimeError as error:  # usearch raises this for a full disk, too.
+        raise OSError(str(error)) from error
+
+
+def width(path: Path, vectors: Halves, factor: float) -> int:
+    """Return twice the least of :data:`WIDTHS` that finds enough, because queries are farther off than the probes.
+
+    0 if none does, or none at less than the cost of a scan.
+
+    Args:
+        path: What :func:`build` wrote.
+        vectors: What it was built over.
+        factor: The :func:`scale` it was built with.
+    """
+    generator = np.random.default_rng(1)
+    rows = np.sort(generator.choice(len(vectors), min(_PROBES, len(vectors)), replace=False))
+    noise = generator.normal(size=(len(rows), vectors.shape[1]))
+    probes = vectors[rows] + noise / (2 * np.linalg.norm(noise, axis=1, keepdims=True))
+    probes = (probes / np.linalg.norm(probes, axis=1, keepdims=True)).astype(np.float32)
+    least = _tenth_scores(vectors, probes)
+    for each in WIDTHS:
+        if each * VISITS >= len(vectors):
+            break
+        graph = Graph(path, factor, each)
+        found = 0
+        for probe, score in zip(probes, least, strict=True):
+            near = graph.near(probe, candidates(_NEAREST))
+            found += int(np.count_nonzero(vectors[near].astype(np.float32) @ probe >= score))
+        if found >= RECALL * len(probes) * _NEAREST:
+            return 2 * each
+    return 0
+
+
+def _tenth_scores(vectors: Halves, probes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return the score of the tenth-best row of each probe, minus a little, because sums are rounded."""
+    best = np.full((len(probes), _NEAREST), -np.inf, np.float32)
+    for part in pieces(len(vectors), 16 * _PIECE):
+        both = np.hstack([best, probes @ vectors[part].astype(np.float32).T])
+        best = np.partition(both, both.shape[1] - _NEAREST, axis=1)[:, -_NEAREST:]
+    return best.min(axis=1) - 1e-6
+
+
+class Graph:
+    """A graph in a memory-mapped file.
+
+    Args:
+        path: What :func:`build` wrote.
+        factor: The :func:`scale` it was built with.
+        ef_search: Number of candidates that a search for ten looks at.
+    """
+
+    def __init__(self, path: Path, factor: float, ef_search: int) -> None:
+        from usearch.index import Index
+
+        try:
+            graph: Any = Index.restore(str(path), view=True, enable_key_lookups=False)
+        except RuntimeError:  # usearch raises this if a writer has just removed the file.
+            graph = None
+        if graph is None:
+            raise FileNotFoundError(2, "not a graph, or not there", str(path))
+        self._graph, self._factor, self._ef_search = graph, factor, ef_search
+
+    def ef_search(self, count: int) -> int:
+        """Return how many candidates a search for the ``count`` nearest looks at."""
+        return max(count, math.ceil(self._ef_search * count / candidates(_NEAREST)))
+
+    def near(self, query: npt.NDArray[np.float32], count: int) -> Ints:
+        """Return about the ``count`` nearest rows, by 8-bit numbers."""
+        found = self._graph.search(codes(query, self._factor), self.ef_search(count), threads=1)
+        return np.asarray(found.keys)[:count].astype(np.int64)
+
+
+_CELLS = 1 << 22
+
+
+class Table(NamedTuple):
+    """The vectors of one vector field in one segment.
+
+    Attributes:
+        vectors: One row per document, shape ``[rows, dimension]``.
+        graph: Over the rows, if there are many.
+    """
+
+    vectors: Halves
+    graph: Graph | None
+
+
+class Selection(NamedTuple):
+    """The rows that may be found.
+
+    Attributes:
+        spans: Begin and end of stretches of rows, in order.
+        deleted: Whether each row is deleted; None: no row is.
+        live: Number of rows that may be found.
+    """
+
+    spans: Sequence[tuple[int, int]]
+    deleted: npt.NDArray[np.bool_] | None
+    live: int
+
+    def among(self, rows: Ints) -> Ints:
+        """Return those of ``rows`` that may be found."""
+        begins, ends = np.array(self.spans, np.int64).T
+        at = np.searchsorted(begins, rows, "right") - 1
+        inside = (at >= 0) & (rows < ends[at])
+        if self.deleted is not None:
+            inside &= ~self.deleted[rows]
+        return rows[inside]
+
+
+def nearest(table: Table, queries: Vectors, k: int, selection: Selection) -> Iterator[tuple[Doubles, Ints]]:
+    """Yield for each query scores and rows, in any order, among which the ``k`` best selected rows are.
+
+    A scan is exact, ties included. A graph finds nearly all.
+    """
+    # A scan of several queries reads the vectors once; the number of queries bounds the scores in memory.
+    for part in pieces(len(queries), max(1, _CELLS // len(table.vectors))):
+        walked = [_walk(table, query, k, selection) for query in queries[part]]
+        missed = [at for at, found in enumerate(walked) if found is None]
+        scanned = iter(_scan(table.vectors, queries[part][missed], k, selection) if missed else ())
+        for query, found in zip(queries[part], walked, strict=True):
+            yield found or _scored(table.vectors, next(scanned), query)
+
+
+def _walk(table: Table, query: npt.NDArray[np.float32], k: int, selection: Selection) -> tuple[Doubles, Ints] | None:
+    """Return candidates from the graph, or None if a scan is cheaper.
+
+    The graph knows neither languages nor deleted rows. It is asked for more until enough of its answers are selected.
+    """
+    if not table.graph:
+        return None
+    excess = len(table.vectors) / selection.live
+    # Twice as many if some rows are not selected, because a graph is less exact about those farther off.
+    count = math.ceil(candidates(k) * excess * min(2, excess))
+    while table.graph.ef_search(count) * VISITS < selection.live:
+        rows = selection.among(table.graph.near(query, count))
+        if 2 * len(rows) >= candidates(k):
+            score, _ = _scored(table.vectors, rows, query)
+            # If the last candidate ties with the k-th, others that tie may be missing.
+            if score.min() < np.partition(score, len(score) - k)[-k]:
+                return score, rows
+        count *= 4
+    return None
+
+
+def _scored(vectors: Halves, rows: Ints, query: npt.NDArray[np.float32]) -> tuple[Doubles, Ints]:
+    return scores(vectors[rows], query), rows
+
+
+def _scan(vectors: Halves, queries: Vectors, k: int, selection: Selection) -> Iterator[Ints]:
+    """Yield for each query the rows that may be among the ``k`` best."""
+    import numkong
+
+    rounded = halves(queries)
+    row = np.concatenate([np.arange(begin, end) for begin, end in selection.spans])
+    score = np.empty((len(queries), len(row)), np.float32)
+    done = 0
+    for begin, end in selection.spans:
+        products = numkong.cdist(rounded, vectors[begin:end], "dot", out_dtype="float32")
+        score[:, done : done + end - begin] = np.asarray(products)
+        done += end - begin
+    if selection.deleted is not None:
+        score[:, selection.deleted[row]] = -np.inf
+    kth = len(row) - min(k, selection.live)
+    for line in score:
+        # Rounding the query moves both the k-th score and any other.
+        least = np.partition(line, kth)[kth] - 2 * ROUNDING
+        yield row[line >= least]

@@ -1,0 +1,129 @@
+"""``current.json``, which names the segments of a store; it is replaced as a whole, so that one is always there."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from panglot._errors import PanglotError
+from panglot._files import digest, file_digest, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORMAT = 1
+NAME = "current.json"
+HINT = "restore the folder from a copy, or build the index again"
+
+
+@dataclass(frozen=True)
+class SegmentMetadata:
+    """One segment: a folder of files that never change.
+
+    Attributes:
+        name: Name of the folder.
+        rows: Number of its documents, deleted ones included.
+        languages: Its languages and the number of rows of each; rows are in this order.
+        graphs: For each vector field that has a graph, the scale it was built with and how wide it is searched.
+        files: Bytes and SHA-256 of each file.
+        deleted: The file of :attr:`files` that marks deleted rows; empty: no row is deleted.
+    """
+
+    name: str
+    rows: int
+    languages: tuple[tuple[str, int], ...]
+    graphs: Mapping[str, tuple[float, int]]
+    files: Mapping[str, tuple[int, str]]
+    deleted: str = ""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One version of a store. On disk, attributes have the names of the first version of the format.
+
+    Attributes:
+        version: Raised by every write.
+        vector_fields: Names of the vector fields.
+        dimension: Length of the vectors.
+        segments: The segments.
+    """
+
+    version: int
+    vector_fields: tuple[str, ...]
+    dimension: int
+    segments: tuple[SegmentMetadata, ...] = ()
+
+    def write(self, folder: Path) -> None:
+        """Make this the current version of the store in a folder."""
+        values = {
+            "format": FORMAT, "version": self.version, "spaces": self.vector_fields, "dimension": self.dimension,
+            "parts": [asdict(segment) for segment in self.segments],
+        }  # fmt: skip
+        write_json(folder / NAME, {"sha256": _digest(values), **values})
+        sync(folder)
+
+    @classmethod
+    def read(cls, folder: Path) -> Manifest:
+        """Return the current version of the store in a folder.
+
+        Raises:
+            PanglotError: There is none, it is damaged, or a newer panglot wrote it.
+        """
+        path = folder / NAME
+        try:
+            values: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            checksum, form = values.pop("sha256"), values.pop("format")
+            if form > FORMAT:
+                raise PanglotError(
+                    f"the format is {form}, this panglot reads up to {FORMAT}", file=path, hint="update panglot"
+                )
+            if checksum != _digest({"format": form, **values}):
+                raise PanglotError("damaged: the checksum differs", file=path, hint=HINT)
+            segments = tuple(_segment(segment) for segment in values["parts"])
+            return cls(values["version"], tuple(values["spaces"]), values["dimension"], segments)
+        except FileNotFoundError as error:
+            raise PanglotError("no index here", file=path, hint="build one first, or check the path") from error
+        except OSError as error:
+            raise PanglotError(f"cannot be read: {error.strerror}", file=path, hint="check the permissions") from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise PanglotError("damaged: not what panglot writes", file=path, hint=HINT) from error
+
+
+def describe_file(path: Path) -> tuple[int, str]:
+    """Return bytes and SHA-256 of a file that was just written, after flushing it to the disk."""
+    sync(path)
+    return path.stat().st_size, file_digest(path)
+
+
+def check_file(path: Path, expected: tuple[int, str]) -> None:
+    """Raise a :class:`PanglotError` if a file is not what was written."""
+    size = path.stat().st_size
+    if size != expected[0]:
+        raise PanglotError(f"truncated or damaged: {size} bytes, expected {expected[0]}", file=path, hint=HINT)
+    if file_digest(path) != expected[1]:
+        raise PanglotError("damaged: the checksum differs", file=path, hint=HINT)
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk."""
+    if os.name == "nt":  # Windows has no handles of folders.
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _segment(values: dict[str, Any]) -> SegmentMetadata:
+    files = {name: (size, sha) for name, (size, sha) in values["files"].items()}
+    languages = tuple((language, rows) for language, rows in values["languages"])
+    graphs = {name: (scale, width) for name, (scale, width) in values["graphs"].items()}
+    return SegmentMetadata(values["name"], values["rows"], languages, graphs, files, values["deleted"])
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return digest(json.dumps(values, sort_keys=True, ensure_ascii=True))

@@ -1,0 +1,272 @@
+"""Documents and vectors in a folder, memory-mapped."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import uuid
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from panglot._errors import PanglotError
+from panglot._files import explain_write, lock
+from panglot.search.document import by_score
+from panglot.search.storage.local import graph
+from panglot.search.storage.local.manifest import HINT, NAME, Manifest, SegmentMetadata
+from panglot.search.storage.local.segments import Piece, Segment, as_pieces, contents, due, write_deleted, write_segment
+from panglot.search.storage.local.texts import keys_of
+from panglot.search.storage.store import by_size, check_documents, check_queries, check_shape, check_vector_field
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+
+    from panglot.encoders.protocol import Vectors
+    from panglot.search.document import Document, ScoredDocument
+
+SEGMENTS = "segments"
+
+
+class EmbeddedStore:
+    """A :class:`~panglot.search.storage.store.Store` in a folder, for any number of readers and one writer at a time.
+
+    Documents are in *segments*, folders of files that never change: texts in Arrow, vectors at half precision, and from
+    20,000 rows on a graph. A small file names the segments of the current version. A write makes new files, then
+    replaces that one. After a crash the last version is there, and a process that has a version open keeps it until
+    :meth:`refresh`. Small segments are merged when they become many, and segments with mostly deleted rows are
+    rewritten.
+
+    Search is exact in segments without a graph. In others it finds more than .99 of the ten best. Scores are exact for
+    the vectors as they are stored.
+
+    Args:
+        folder: Folder of the store, which contains nothing else.
+
+    Raises:
+        PanglotError: There is no store, it is damaged, or a newer panglot wrote it.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._now: _Version | None = _open(self.folder, None)
+        self._bulk: set[str] | None = None
+        self.vector_fields = self._now.manifest.vector_fields
+        self.dimension = self._now.manifest.dimension
+
+    @classmethod
+    def create(cls, folder: str | Path, *, vector_fields: Sequence[str], dimension: int) -> EmbeddedStore:
+        """Make an empty store in a folder and open it. A store that is there already is opened as it is.
+
+        Raises:
+            PanglotError: No store can have these vector fields and this dimension, or the folder cannot be written.
+        """
+        check_shape(vector_fields, dimension)
+        folder = Path(folder)
+        with lock(folder / "lock"):
+            if not (folder / NAME).exists():
+                Manifest(1, tuple(vector_fields), dimension).write(folder)
+        return cls(folder)
+
+    def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
+        """See :meth:`~panglot.search.storage.store.Store.upsert`."""
+        checked = check_documents(documents, vectors, self.vector_fields, self.dimension)
+        if not documents:
+            return
+        with self._writing() as now:
+            segments, _ = self._without(now, [document.id for document in documents])
+            new = self._write(as_pieces(documents, checked), len(documents), graphs=self._bulk is None)
+            self._commit(now, [*segments, new])
+            if self._bulk is None:
+                self._merge_due()
+            else:
+                self._bulk.add(new.name)
+
+    def delete(self, ids: Collection[str]) -> int:
+        """See :meth:`~panglot.search.storage.store.Store.delete`."""
+        with self._writing() as now:
+            segments, count = self._without(now, list(dict.fromkeys(ids)))
+            if count:
+                self._commit(now, segments)
+                self._merge_due()
+        return count
+
+    @contextlib.contextmanager
+    def bulk(self) -> Generator[None]:
+        """Put merging off to the end of the block, so that what many calls add becomes one segment with one graph.
+
+        Each call is as safe as without it. A block that breaks off leaves its segments to be merged later.
+        """
+        self._bulk = set()
+        try:
+            yield
+            with self._writing() as now:
+                new = [segment for segment in now.segments if segment.metadata.name in self._bulk]
+                if len(new) > 1 or sum(segment.live for segment in new) >= graph.MIN_ROWS:
+                    self._merge(new)
+                self._merge_due()
+        finally:
+            self._bulk = None
+
+    def refresh(self) -> bool:
+        """Open the newest version and return whether it is newer than the one that was open.
+
+        Raises:
+            PanglotError: It is damaged.
+        """
+        before = self._current()
+        self._now = _open(self.folder, before)
+        return self._now is not before
+
+    def search(
+        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None
+    ) -> list[list[ScoredDocument]]:
+        """See :meth:`~panglot.search.storage.store.Store.search`."""
+        check_queries(vector_field, queries, k, self.vector_fields, self.dimension)
+        found = [segment.search(vector_field, queries, k, languages) for segment in self._current().segments]
+        return [by_score(hit for lists in found for hit in lists[at])[:k] for at in range(len(queries))]
+
+    def get(self, ids: Sequence[str]) -> list[Document | None]:
+        """See :meth:`~panglot.search.storage.store.Store.get`."""
+        places = self._places(ids)
+        return [segment.texts.document(row) if segment else None for segment, row in places]
+
+    def vectors(self, vector_field: str, ids: Sequence[str]) -> Vectors:
+        """See :meth:`~panglot.search.storage.store.Store.vectors`."""
+        check_vector_field(vector_field, self.vector_fields)
+        found = np.zeros((len(ids), self.dimension), np.float32)
+        for at, (segment, row) in enumerate(self._places(ids)):
+            if segment:
+                found[at] = segment.tables[vector_field].vectors[row]
+        return found
+
+    def counts(self) -> dict[str, int]:
+        """See :meth:`~panglot.search.storage.store.Store.counts`."""
+        return by_size(segment.counts() for segment in self._current().segments)
+
+    def ids(self) -> Iterator[list[str]]:
+        """See :meth:`~panglot.search.storage.store.Store.ids`."""
+        for segment in self._current().segments:
+            for pieces in segment.live_pieces().values():
+                yield from (batch.column("id").to_pylist() for batch, _ in pieces)
+
+    @property
+    def version(self) -> int:
+        """The number of the version that is open; every write makes the next one."""
+        return self._current().manifest.version
+
+    def close(self) -> None:
+        """See :meth:`~panglot.search.storage.store.Store.close`."""
+        self._now = None
+
+    def _current(self) -> _Version:
+        if self._now is None:
+            raise PanglotError("the store is closed", file=self.folder, hint="open it again")
+        return self._now
+
+    def _places(self, ids: Sequence[str]) -> list[tuple[Segment | None, int]]:
+        keys = keys_of(ids)
+        found: list[tuple[Segment | None, int]] = [(None, -1)] * len(ids)
+        for segment in self._current().segments:
+            rows = segment.rows(ids, keys)
+            for at in np.flatnonzero(rows >= 0):
+                found[at] = segment, int(rows[at])
+        return found
+
+    @contextlib.contextmanager
+    def _writing(self) -> Generator[_Version]:
+        """Hold the lock and yield the newest version."""
+        self._current()
+        with lock(self.folder / "lock"), explain_write(self.folder):
+            self.refresh()
+            yield self._current()
+
+    def _without(self, now: _Version, ids: Sequence[str]) -> tuple[list[SegmentMetadata], int]:
+        """Return the segments with these ids marked as deleted, and how many documents that deletes."""
+        keys = keys_of(ids)
+        segments: list[SegmentMetadata] = []
+        count = 0
+        for segment in now.segments:
+            rows = segment.rows(ids, keys)
+            rows = rows[rows >= 0]
+            count += len(rows)
+            if len(rows) == segment.live:
+                continue
+            metadata = segment.metadata
+            if len(rows):
+                deleted = np.zeros(metadata.rows, np.bool_) if segment.deleted is None else segment.deleted.copy()
+                deleted[rows] = True
+                metadata = write_deleted(self.folder / SEGMENTS, metadata, deleted, now.manifest.version + 1)
+            segments.append(metadata)
+        return segments, count
+
+    def _write(self, pieces: Iterator[Piece], rows: int, *, graphs: bool) -> SegmentMetadata:
+        place = self.folder / SEGMENTS / uuid.uuid4().hex
+        return write_segment(place, pieces, rows, self.vector_fields, self.dimension, graphs=graphs)
+
+    def _commit(self, now: _Version, segments: Sequence[SegmentMetadata]) -> None:
+        manifest = replace(now.manifest, version=now.manifest.version + 1, segments=tuple(segments))
+        manifest.write(self.folder)
+        self.refresh()
+        _sweep(self.folder, manifest)
+
+    def _merge(self, segments: Sequence[Segment]) -> None:
+        if not segments:
+            return
+        now = self._current()
+        rows = sum(segment.live for segment in segments)
+        merged = {segment.metadata.name for segment in segments}
+        new = [self._write(contents(segments), rows, graphs=True)] if rows else []
+        self._commit(now, [*(each for each in now.manifest.segments if each.name not in merged), *new])
+
+    def _merge_due(self) -> None:
+        # The write itself is done, so that a failure here is no error: the next write tries again.
+        with contextlib.suppress(OSError):
+            while chosen := due([(each.live, each.metadata.rows - each.live) for each in self._current().segments]):
+                self._merge([self._current().segments[at] for at in chosen])
+
+
+@dataclass(frozen=True)
+class _Version:
+    """A version with its segments open."""
+
+    manifest: Manifest
+    segments: tuple[Segment, ...]
+
+
+def _open(folder: Path, known: _Version | None) -> _Version:
+    """Return the newest version, or ``known`` if that is it."""
+    manifest = Manifest.read(folder)
+    open_segments = {segment.metadata.name: segment for segment in known.segments} if known else {}
+    while True:
+        if known and manifest == known.manifest:
+            return known
+        try:
+            segments = (
+                Segment.open(folder / SEGMENTS, each, manifest.vector_fields, open_segments.get(each.name))
+                for each in manifest.segments
+            )
+            return _Version(manifest, tuple(segments))
+        except FileNotFoundError as error:
+            # A writer removes files only after it has written a newer version.
+            newer = Manifest.read(folder)
+            if newer == manifest:
+                raise PanglotError("a file of the index is missing", file=error.filename, hint=HINT) from error
+            manifest = newer
+
+
+def _sweep(folder: Path, manifest: Manifest) -> None:
+    """Remove what this version does not need: merged segments, and what killed writers left."""
+    for unfinished in folder.glob(f".{NAME}.*"):
+        unfinished.unlink(missing_ok=True)
+    needed = {segment.name: segment.files for segment in manifest.segments}
+    for place in (folder / SEGMENTS).iterdir() if (folder / SEGMENTS).exists() else ():
+        if place.name not in needed:
+            shutil.rmtree(place, ignore_errors=True)
+            continue
+        # Windows keeps files that a reader has open. A later sweep removes them.
+        with contextlib.suppress(OSError):
+            for file in place.glob("deleted-*.npy"):
+                if file.name not in needed[place.name]:
+                    file.unlink()

@@ -1,0 +1,184 @@
+"""Milvus's side of :mod:`panglot.search.storage.milvus.store`: addresses, collections, keys, filters and errors."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import json
+import logging
+import re
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit
+
+from panglot._errors import PanglotError
+from panglot.search.storage.store import pieces
+
+LONGEST = 65_535
+"""Bytes of a text that Milvus takes."""
+
+MOST = 16_384
+"""Rows of an answer that Milvus gives."""
+
+_REQUEST = 32 << 20  # Servers refuse requests of 64 MB.
+_LISTED = 1000
+_FORMS = "milvus://host:port/name, or milvus:FILE.db/name for milvus-lite"
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a store is in Milvus.
+
+    Attributes:
+        uri: What pymilvus connects to: an address, or the file of milvus-lite.
+        name: Of the store; its collections' names begin with it.
+        index: The kind of index of vectors, where the store is made: ``HNSW``, or ``FLAT`` for exact search.
+    """
+
+    uri: str
+    name: str
+    index: Literal["HNSW", "FLAT"] = "HNSW"
+
+    @classmethod
+    def parse(cls, where: str) -> Address:
+        """Read ``milvus://host:port/name`` or ``milvus:FILE.db/name``, either perhaps with ``?index=flat``.
+
+        >>> Address.parse("milvus://localhost:19530/help?index=flat")
+        Address(uri='http://localhost:19530', name='help', index='FLAT')
+        >>> Address.parse("milvus:data/lite.db/help").uri
+        'data/lite.db'
+
+        Raises:
+            PanglotError: It is no such address.
+        """
+        plain, _, query = where.partition("?")
+        rest = plain.removeprefix("milvus:")
+        place, _, name = rest.rpartition("/")
+        choice = parse_qs(query).get("index", ["hnsw"])[0].upper()
+        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,99}", name) or rest == plain:
+            raise PanglotError(f"no address of a store: {where}", field="store", hint=f"write {_FORMS}; letters, _")
+        if choice not in ("HNSW", "FLAT"):
+            raise PanglotError(f"no index {choice}", field="store", hint="write ?index=hnsw or ?index=flat")
+        if place.startswith("//"):
+            if not urlsplit(place).hostname:
+                raise PanglotError(f"no host: {where}", field="store", hint=f"write {_FORMS}")
+            return cls(f"http:{place}", name, choice)
+        if not place.endswith(".db"):
+            raise PanglotError(f"no file of milvus-lite: {place}", field="store", hint=f"write {_FORMS}")
+        return cls(place, name, choice)
+
+
+def connect(address: Address) -> Any:
+    """Return a client.
+
+    Raises:
+        PanglotError: A package is missing, or nobody answers there.
+    """
+    lite = address.uri.endswith(".db")
+    for package in ("pymilvus", "milvus_lite") if lite else ("pymilvus",):
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            extra = "milvus-lite" if lite else "milvus"
+            raise PanglotError(
+                f"the store in Milvus needs {package}", field="store", hint=f"pip install 'panglot[{extra}]'"
+            ) from error
+    from pymilvus import MilvusClient
+
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # It logs, with a traceback, what it raises as well.
+    with explained(address):
+        return MilvusClient(uri=address.uri, timeout=10)
+
+
+@contextlib.contextmanager
+def explained(address: Address) -> Generator[None]:
+    """Turn Milvus's errors into a :class:`PanglotError`."""
+    from pymilvus.exceptions import MilvusException
+
+    try:
+        yield
+    except MilvusException as error:
+        reason = (error.message or str(error)).splitlines()[0]
+        raise PanglotError(
+            f"Milvus: {reason}", file=address.uri, field="store", hint="check that it runs there, and what it logs"
+        ) from error
+
+
+def create(client: Any, name: str, texts: Mapping[str, int], dimension: int, index: str) -> None:
+    """Make a collection with a ``key``, some texts of limited length and a ``vector``, and load it."""
+    from pymilvus import DataType
+
+    schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+    schema.add_field("key", DataType.VARCHAR, is_primary=True, max_length=128)
+    for text, longest in texts.items():
+        schema.add_field(text, DataType.VARCHAR, max_length=longest)
+    schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
+    params = client.prepare_index_params()
+    more = {"M": 16, "efConstruction": 128} if index == "HNSW" else {}
+    params.add_index("vector", index_type=index, metric_type="IP", params=more)
+    if client.has_collection(name):
+        client.drop_collection(name)
+    client.create_collection(name, schema=schema, index_params=params, consistency_level="Strong")
+
+
+def key(identifier: str) -> str:
+    """Return the primary key of an id: 32 hexadecimal digits, so that no id is ever part of an expression."""
+    return hashlib.blake2b(identifier.encode(), digest_size=16).hexdigest()
+
+
+def code(language: str) -> str:
+    """Return a language as expressions name it: itself where it is letters, digits and hyphens, else a digest.
+
+    >>> code("zh-Hant"), code('" or true or "')[:9]
+    ('zh-Hant', '#38b25b1d')
+    """
+    return language if re.fullmatch("[A-Za-z0-9-]{1,64}", language) else f"#{key(language)}"
+
+
+def among(field: str, values: Iterable[str]) -> str:
+    """Return the expression that ``field`` is one of some keys or codes.
+
+    >>> among("code", ["de", "fr"])
+    'code in ["de", "fr"]'
+    """
+    return f"{field} in {json.dumps(list(values))}"
+
+
+def lists(values: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield values in lists that are short enough for an expression."""
+    for part in pieces(len(values), _LISTED):
+        yield values[part]
+
+
+def requests(rows: Sequence[Mapping[str, Any]], dimension: int) -> Iterator[Sequence[Mapping[str, Any]]]:
+    """Yield rows in lists that are small enough for a request."""
+    begin = size = 0
+    for at, row in enumerate(rows):
+        more = 4 * dimension + sum(4 * len(value) for value in row.values() if isinstance(value, str))
+        if at > begin and size + more > _REQUEST:
+            yield rows[begin:at]
+            begin, size = at, 0
+        size += more
+    if begin < len(rows):
+        yield rows[begin:]
+
+
+def ranges(count: int) -> Iterator[str]:
+    """Yield expressions that part ``count`` evenly spread keys so that each part is within one answer.
+
+    >>> list(ranges(100)), len(list(ranges(1_000_000)))
+    (['key >= ""'], 256)
+    """
+    digits = 0
+    while count > MOST // 4 * 16**digits:
+        digits += 1
+    edges = [f"{edge:0{digits}x}" if digits else "" for edge in range(16**digits)]
+    for at, edge in enumerate(edges):
+        yield f'key >= "{edge}"' + (f' and key < "{edges[at + 1]}"' if at + 1 < len(edges) else "")
+
+
+def languages_filter(languages: Collection[str] | None) -> str:
+    """Return the expression for documents in some languages; None: in any, an empty one."""
+    return "" if languages is None else among("code", sorted({code(language) for language in languages}))

@@ -1,0 +1,327 @@
+"""Documents and vectors in Milvus: a server or cluster, or milvus-lite's file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from panglot._errors import PanglotError
+from panglot.search.document import Document, ScoredDocument
+from panglot.search.storage.local.graph import candidates
+from panglot.search.storage.milvus import client
+from panglot.search.storage.milvus.client import Address, among, explained
+from panglot.search.storage.store import (
+    by_size,
+    check_documents,
+    check_queries,
+    check_same,
+    check_shape,
+    check_vector_field,
+    first,
+    metadata_json,
+    pieces,
+    scores,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+
+    from panglot.encoders.protocol import Vectors
+
+_SHOWN = ("id", "text", "title", "language", "group", "fields")
+_FORMAT = 1
+_SLACK = 1e-5  # Milvus adds in single precision.
+_FRESH = 5.0  # seconds; counts take a request a language
+
+
+class MilvusStore:
+    """A :class:`~panglot.search.storage.store.Store` in collections of Milvus 2.3 or later.
+
+    The collection ``NAME_FIELD`` of the first vector field holds the documents with their vectors, those of further
+    vector fields only vectors. A write is seen when the first has it: its rows name by a *stamp* the rows of the others
+    that belong to them, so that a write that breaks off shows nothing of it, unless it is larger than one request
+    (32 MB, some 10,000 documents), which is carried out request by request. ``NAME_about`` holds the languages.
+
+    Vectors have the values of the embedded store's, rounded to half precision, and scores are computed from them here:
+    both stores give the same answers. The first call sees all that was written before; later ones what this store
+    wrote, and others' writes after a moment.
+
+    Args:
+        where: ``milvus://host:port/name`` or ``milvus:FILE.db/name``; ``?index=flat`` for exact search.
+        vector_fields: Names of the vector fields.
+        dimension: Length of the vectors.
+        create: Make the store if it is not there.
+
+    Raises:
+        PanglotError: A package is missing, nobody answers, there is no such store, or it has another shape.
+    """
+
+    def __init__(self, where: str, *, vector_fields: Sequence[str], dimension: int, create: bool = False) -> None:
+        check_shape(vector_fields, dimension)
+        self.vector_fields, self.dimension = tuple(vector_fields), dimension
+        self._address = Address.parse(where)
+        self._about = f"{self._address.name}_about"
+        self._main = self._collection(self.vector_fields[0])
+        self._client: Any = client.connect(self._address)
+        self._read: set[str] = set()
+        self._counted: tuple[float, dict[str, int]] | None = None
+        with explained(self._address):
+            if not self._known():
+                if not create:
+                    raise PanglotError("no such store", file=where, field="store", hint="build the index first")
+                self._create()
+            for collection in (self._about, *map(self._collection, self.vector_fields)):
+                self._client.load_collection(collection)
+
+    def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
+        """See :meth:`~panglot.search.storage.store.Store.upsert`.
+
+        Raises:
+            PanglotError: Also where a text has more than 65,535 bytes.
+        """
+        checked = check_documents(documents, vectors, self.vector_fields, self.dimension)
+        self._counted = None
+        stamp = uuid.uuid4().hex
+        rows = [_row(document, stamp) for document in documents]
+        floats = {field: each.astype(np.float32) for field, each in checked.items()}
+        with explained(self._address):
+            before = self._stamps([row["key"] for row in rows])
+            self._add_languages({document.language for document in documents})
+            for vector_field in self.vector_fields[1:]:
+                placed = [
+                    {"key": row["key"] + stamp, "document": row["key"], "code": row["code"], "vector": vector}
+                    for row, vector in zip(rows, floats[vector_field], strict=True)
+                ]
+                self._put(self._collection(vector_field), placed)
+            main = [{**row, "vector": vector} for row, vector in zip(rows, floats[self.vector_fields[0]], strict=True)]
+            self._put(self._main, main)
+            self._drop_vectors(before)
+
+    def delete(self, ids: Collection[str]) -> int:
+        """See :meth:`~panglot.search.storage.store.Store.delete`."""
+        self._counted = None
+        with explained(self._address):
+            before = self._stamps([client.key(each) for each in dict.fromkeys(ids)])
+            for keys in client.lists(list(before)):
+                self._client.delete(self._main, filter=among("key", keys))
+                self._read.discard(self._main)  # Servers tell no time of a deletion that a session could wait for.
+            self._drop_vectors(before)
+        return len(before)
+
+    @contextlib.contextmanager
+    def bulk(self) -> Generator[None]:
+        """Let Milvus index at the end of the block what many calls in it add."""
+        yield
+        with explained(self._address):
+            for vector_field in self.vector_fields:
+                self._client.flush(self._collection(vector_field))
+
+    def search(
+        self, vector_field: str, questions: Vectors, k: int, *, languages: Collection[str] | None = None
+    ) -> list[list[ScoredDocument]]:
+        """See :meth:`~panglot.search.storage.store.Store.search`."""
+        check_queries(vector_field, questions, k, self.vector_fields, self.dimension)
+        if languages is not None and not languages:
+            return [[] for _ in questions]
+        wish = client.languages_filter(languages)
+        count = min(candidates(k), client.MOST)
+        found: list[list[ScoredDocument]] = []
+        with explained(self._address):
+            for part in pieces(len(questions), max(1, 4096 // count)):
+                found += self._found(vector_field, questions[part], k, wish, count)
+        return found
+
+    def get(self, ids: Sequence[str]) -> list[Document | None]:
+        """See :meth:`~panglot.search.storage.store.Store.get`."""
+        with explained(self._address):
+            rows = self._rows(self._main, [client.key(each) for each in ids], _SHOWN)
+        return [_document(rows[key]) if (key := client.key(each)) in rows else None for each in ids]
+
+    def vectors(self, vector_field: str, ids: Sequence[str]) -> Vectors:
+        """See :meth:`~panglot.search.storage.store.Store.vectors`."""
+        check_vector_field(vector_field, self.vector_fields)
+        found = np.zeros((len(ids), self.dimension), np.float32)
+        keys = [client.key(each) for each in ids]
+        with explained(self._address):
+            if vector_field != self.vector_fields[0]:
+                stamps = self._stamps(keys)
+                keys = [key + stamps.get(key, "") for key in keys]
+            rows = self._rows(self._collection(vector_field), keys, ("vector",))
+        for at, key in enumerate(keys):
+            if key in rows:
+                found[at] = rows[key]["vector"]
+        return found
+
+    def counts(self) -> dict[str, int]:
+        """See :meth:`~panglot.search.storage.store.Store.counts`."""
+        now = time.monotonic()
+        if self._counted is None or now - self._counted[0] > _FRESH:
+            with explained(self._address):
+                known = self._query(self._about, 'key >= "language/"', ("value",))
+                languages = [row["value"] for row in known if row["key"].startswith("language/")]
+                counts = {each: self._count(among("code", [client.code(each)])) for each in languages}
+            self._counted = now, by_size([{language: count for language, count in counts.items() if count}])
+        return dict(self._counted[1])
+
+    def ids(self) -> Iterator[list[str]]:
+        """See :meth:`~panglot.search.storage.store.Store.ids`."""
+        with explained(self._address):
+            for part in client.ranges(self._count("")):
+                if rows := self._query(self._main, part, ("id",)):
+                    yield [row["id"] for row in rows]
+
+    @property
+    def version(self) -> None:
+        """See :meth:`~panglot.search.storage.store.Store.version`."""
+        return
+
+    def refresh(self) -> bool:
+        """Return false: every call asks the server."""
+        return False
+
+    def close(self) -> None:
+        """See :meth:`~panglot.search.storage.store.Store.close`."""
+        self._client.close()
+
+    def _collection(self, vector_field: str) -> str:
+        return f"{self._address.name}_{vector_field}"
+
+    def _known(self) -> bool:
+        """Return whether the store is there, and check its shape."""
+        if not self._client.has_collection(self._about):
+            return False
+        self._client.load_collection(self._about)
+        for row in self._query(self._about, among("key", ["store"]), ("value",)):
+            about = json.loads(row["value"])
+            check_same("format", about["format"], _FORMAT, self._address.uri)
+            check_same("vector_fields", tuple(about["spaces"]), self.vector_fields, self._address.uri)
+            check_same("dimension", about["dimension"], self.dimension, self._address.uri)
+            return True
+        return False  # Its making was broken off.
+
+    def _create(self) -> None:
+        index, longest = self._address.index, client.LONGEST
+        client.create(self._client, self._about, {"value": longest}, 2, "FLAT")
+        shown = {**dict.fromkeys(_SHOWN, longest), "code": 128, "stamp": 64}
+        client.create(self._client, self._main, shown, self.dimension, index)
+        for vector_field in self.vector_fields[1:]:
+            joined = {"document": 64, "code": 128}
+            client.create(self._client, self._collection(vector_field), joined, self.dimension, index)
+        about = {"format": _FORMAT, "spaces": self.vector_fields, "dimension": self.dimension}
+        self._client.upsert(self._about, [{"key": "store", "value": json.dumps(about), "vector": [1.0, 0.0]}])
+
+    def _add_languages(self, languages: Collection[str]) -> None:
+        rows = [
+            {"key": f"language/{client.code(each)}", "value": each, "vector": [1.0, 0.0]} for each in sorted(languages)
+        ]
+        if rows:
+            self._client.upsert(self._about, rows)
+
+    def _put(self, collection: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        for request in client.requests(rows, self.dimension):
+            self._client.upsert(collection, request)
+
+    def _drop_vectors(self, stamps: Mapping[str, str]) -> None:
+        """Delete rows of further vector fields that no document names any more."""
+        for vector_field in self.vector_fields[1:]:
+            for keys in client.lists([key + stamp for key, stamp in stamps.items()]):
+                self._client.delete(self._collection(vector_field), filter=among("key", keys))
+
+    def _level(self, collection: str) -> str:
+        """Return how new an answer must be: all that was written, then what was written here."""
+        if collection in self._read:
+            return "Session"
+        self._read.add(collection)
+        return "Strong"
+
+    def _query(self, collection: str, expression: str, fields: Sequence[str]) -> list[dict[str, Any]]:
+        more = {} if "count(*)" in fields else {"limit": client.MOST}
+        level = self._level(collection)
+        return list(
+            self._client.query(
+                collection, filter=expression, output_fields=list(fields), consistency_level=level, **more
+            )
+        )
+
+    def _count(self, expression: str) -> int:
+        return int(self._query(self._main, expression, ("count(*)",))[0]["count(*)"])
+
+    def _rows(self, collection: str, keys: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return rows by key, of those that are there."""
+        found: dict[str, dict[str, Any]] = {}
+        for part in client.lists(list(dict.fromkeys(keys))):
+            found.update((row["key"], row) for row in self._query(collection, among("key", part), ("key", *fields)))
+        return found
+
+    def _stamps(self, keys: Sequence[str]) -> dict[str, str]:
+        return {key: row["stamp"] for key, row in self._rows(self._main, keys, ("stamp",)).items()}
+
+    def _found(
+        self, vector_field: str, questions: Vectors, k: int, wish: str, count: int
+    ) -> list[list[ScoredDocument]]:
+        """Return the ``k`` best, asking for more candidates than ``count`` where these may not hold them."""
+        return [
+            hits if sure else self._found(vector_field, questions[at : at + 1], k, wish, min(4 * count, client.MOST))[0]
+            for at, (sure, hits) in enumerate(self._near(vector_field, questions, k, wish, count))
+        ]
+
+    def _near(
+        self, vector_field: str, questions: Vectors, k: int, wish: str, count: int
+    ) -> list[tuple[bool, list[ScoredDocument]]]:
+        """Return for each question the ``k`` best of ``count`` candidates, and whether no other can be among them."""
+        collection, main = self._collection(vector_field), vector_field == self.vector_fields[0]
+        lists: list[list[dict[str, Any]]] = self._client.search(
+            collection,
+            data=list(questions),
+            filter=wish,
+            limit=count,
+            output_fields=["key", "vector", *(("id", "language", "group") if main else ("document",))],
+            search_params={"metric_type": "IP", "params": {"ef": max(128, count)}},
+            consistency_level=self._level(collection),
+        )
+        known: dict[str, dict[str, Any]] = {}
+        if not main:
+            documents = [hit["entity"]["document"] for hits in lists for hit in hits]
+            known = self._rows(self._main, documents, ("id", "language", "group", "stamp"))
+        found: list[tuple[bool, list[ScoredDocument]]] = []
+        for question, hits in zip(questions, lists, strict=True):
+            entities = [hit["entity"] for hit in hits]
+            if main:
+                rows = entities
+            else:
+                entities = [each for each in entities if _belongs(each, known)]
+                rows = [known[each["document"]] for each in entities]
+            vectors = np.array([each["vector"] for each in entities], np.float32).reshape(-1, self.dimension)
+            best = first(k, scores(vectors, question), np.arange(len(rows)), lambda at, rows=rows: rows[at]["id"])
+            answer = [ScoredDocument(name, score, rows[at]["language"], rows[at]["group"]) for score, name, at in best]
+            sure = len(answer) == k and hits[-1]["distance"] < answer[-1].score - _SLACK
+            found.append((sure or len(hits) < count or count == client.MOST, answer))
+        return found
+
+
+def _belongs(entity: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Return whether a row of a further vector field is the one that its document names."""
+    document = known.get(entity["document"])
+    return document is not None and entity["key"] == entity["document"] + document["stamp"]
+
+
+def _row(document: Document, stamp: str) -> dict[str, str]:
+    shown = {name: getattr(document, name) for name in _SHOWN[:-1]} | {"fields": metadata_json(document)}
+    for name, value in shown.items():
+        if len(value.encode()) > client.LONGEST:
+            raise PanglotError(
+                f"{document.id[:100]!r} is too long for Milvus: more than {client.LONGEST} bytes",
+                field=name,
+                hint="cut it into passages, or use the embedded store",
+            )
+    return {**shown, "key": client.key(document.id), "code": client.code(document.language), "stamp": stamp}
+
+
+def _document(row: Mapping[str, str]) -> Document:
+    metadata = json.loads(row["fields"]) if row["fields"] else {}
+    return Document(row["id"], row["text"], row["title"], row["language"], row["group"], metadata)

@@ -1,0 +1,329 @@
+"""Stores of documents and vectors: their protocol, and the checks and numbers that they share."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from panglot._errors import PanglotError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from panglot.encoders.protocol import Encoder, Vectors
+    from panglot.search.document import Document, ScoredDocument
+
+Halves = npt.NDArray[np.float16]
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Doubles = npt.NDArray[np.float64]
+
+
+class Store(Protocol):
+    """Documents with a unit vector in each of a few *vector fields*, such as ``plain`` and ``centered``.
+
+    A write is seen by the next call on this store, and by whoever opens it later, also after a crash. Each call is
+    carried out as a whole or not at all.
+
+    Attributes:
+        vector_fields: Names of the vector fields; each document has a vector in every one.
+        dimension: Length of the vectors.
+    """
+
+    vector_fields: tuple[str, ...]
+    dimension: int
+
+    def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
+        """Add documents, in place of those that have the same ids.
+
+        Args:
+            documents: The documents; no id twice.
+            vectors: For each vector field one unit-length row per document, shape ``[documents, dimension]``.
+
+        Raises:
+            PanglotError: An id occurs twice, a shape is wrong or a number is not finite. Nothing was written.
+        """
+        ...
+
+    def bulk(self) -> AbstractContextManager[None]:
+        """Return a context in which many calls of :meth:`upsert` follow, so that indexing may wait for its end.
+
+        Each call is carried out as without it.
+        """
+        ...
+
+    def delete(self, ids: Collection[str]) -> int:
+        """Remove documents by id and return how many were there."""
+        ...
+
+    def search(
+        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None
+    ) -> list[list[ScoredDocument]]:
+        """Return for each query the ``k`` nearest documents, best first, equal scores by rising id.
+
+        Args:
+            vector_field: Whose vectors are compared.
+            queries: One unit-length row per query.
+            k: How many at most.
+            languages: Only documents in these; None: in any.
+
+        Raises:
+            PanglotError: There is no such vector field, or the vectors have another length.
+        """
+        ...
+
+    def get(self, ids: Sequence[str]) -> list[Document | None]:
+        """Return the documents with these ids, in this order; None for one that is not there."""
+        ...
+
+    def vectors(self, vector_field: str, ids: Sequence[str]) -> Vectors:
+        """Return the stored vectors of documents, shape ``[ids, dimension]``; zeros for an id that is not there."""
+        ...
+
+    def counts(self) -> dict[str, int]:
+        """Return how many documents each language has, the largest first."""
+        ...
+
+    def ids(self) -> Iterator[list[str]]:
+        """Yield all ids, in pieces."""
+        ...
+
+    @property
+    def version(self) -> int | None:
+        """Number of the version that is open, which every write raises; None if the store does not number them."""
+        ...
+
+    def refresh(self) -> bool:
+        """Take in what other processes have written, and return whether there was anything."""
+        ...
+
+    def close(self) -> None:
+        """Let go of files and connections; the store is not used again."""
+        ...
+
+
+def open_store(
+    address: str, folder: Path, *, vector_fields: Sequence[str], dimension: int, create: bool = False
+) -> Store:
+    """Open the store of an index.
+
+    Args:
+        address: Empty for the embedded store in ``folder``; ``milvus://host:port/name`` for a Milvus server;
+            ``milvus:FILE.db/name`` for milvus-lite. ``?index=flat`` behind either makes its search exact.
+        folder: Folder of the embedded store, which contains nothing else.
+        vector_fields: Names of its vector fields.
+        dimension: Length of its vectors.
+        create: Make it if it is not there.
+
+    Raises:
+        PanglotError: It is not there, is damaged, has other vector fields or another dimension, or does not answer.
+    """
+    if not address:
+        from panglot.search.storage.local.store import EmbeddedStore
+
+        if create:
+            EmbeddedStore.create(folder, vector_fields=vector_fields, dimension=dimension).close()
+        store = EmbeddedStore(folder)
+        check_same("vector_fields", store.vector_fields, tuple(vector_fields), folder)
+        check_same("dimension", store.dimension, dimension, folder)
+        return store
+    if address.startswith("milvus:"):
+        from panglot.search.storage.milvus.store import MilvusStore
+
+        return MilvusStore(address, vector_fields=vector_fields, dimension=dimension, create=create)
+    raise PanglotError(
+        f"the address of a store must begin with milvus:, got {address}", field="store",
+        hint="leave it out, or write milvus://host:port/name",
+    )  # fmt: skip
+
+
+def documents_of(store: Store) -> Iterator[list[Document]]:
+    """Yield all documents of a store, in pieces."""
+    for names in store.ids():
+        yield [each for each in store.get(names) if each is not None]
+
+
+def check_shape(vector_fields: Collection[str], dimension: int) -> None:
+    """Raise a :class:`PanglotError` if no store can have these vector fields and this dimension."""
+    if not vector_fields or len(set(vector_fields)) < len(vector_fields):
+        raise PanglotError(
+            "a store needs one or more different vector fields", field="vector_fields", hint="name one, such as plain"
+        )
+    for name in vector_fields:
+        if not re.fullmatch("[a-z][a-z0-9_]{0,30}", name):
+            raise PanglotError(
+                f"a vector field cannot be called {name!r}", field="vector_fields",
+                hint="use small letters, digits and _",
+            )  # fmt: skip
+    if not 1 <= dimension <= 1 << 15:
+        raise PanglotError(
+            f"`dimension` must be between 1 and 32768, got {dimension}", field="dimension", hint="use another model"
+        )
+
+
+def check_same(name: str, found: object, expected: object, where: str | Path) -> None:
+    """Raise a :class:`PanglotError` if a store has other vector fields or another dimension than expected."""
+    if found != expected:
+        raise PanglotError(
+            f"the store has {name} {found}, expected {expected}", file=where, field=name,
+            hint="open it with the model it was made with, or make a new one elsewhere",
+        )  # fmt: skip
+
+
+def check_documents(
+    documents: Sequence[Document], vectors: Mapping[str, Vectors], vector_fields: Sequence[str], dimension: int
+) -> dict[str, Halves]:
+    """Return the vectors as they are stored, after checking that documents and vectors can be stored.
+
+    Raises:
+        PanglotError: They cannot; the message names the document.
+    """
+    seen: set[str] = set()
+    for document in documents:
+        if not document.id:
+            raise PanglotError("a document has no id", field="id", hint="give each document its own id")
+        if document.id in seen:
+            raise PanglotError(f"the id {document.id!r} occurs twice", field="id", hint="give each document its own")
+        seen.add(document.id)
+        _check_strings(document)
+    if set(vectors) != set(vector_fields):
+        raise PanglotError(
+            f"there are vectors for {sorted(vectors)}, expected {sorted(vector_fields)}", field="vectors",
+            hint="give vectors for each vector field",
+        )  # fmt: skip
+    names = [f"document {document.id!r}" for document in documents]
+    return {name: _checked(vectors[name], dimension, name, names) for name in vector_fields}
+
+
+def check_encoded(found: Vectors, ids: Sequence[str], encoder: Encoder, what: str = "document") -> Vectors:
+    """Return what an encoder gave, as float32, after checking that it is one finite vector per text.
+
+    Raises:
+        PanglotError: It is not; the message names the text.
+    """
+    vectors = np.ascontiguousarray(found, "<f4")
+    if vectors.ndim != 2 or len(vectors) != len(ids):
+        raise PanglotError(
+            f"the encoder {encoder.name} gave an array of shape {vectors.shape} for {len(ids)} texts",
+            hint="return one row per text",
+        )
+    if len(wrong := np.flatnonzero(~np.isfinite(vectors).all(axis=1))):
+        raise PanglotError(
+            f"the encoder {encoder.name} gave a vector that is not finite for the {what} {ids[wrong[0]]!r}",
+            field="model",
+            hint="use another model or precision" + (", or leave the document out" if what == "document" else ""),
+        )
+    return vectors
+
+
+def check_vector_field(vector_field: str, vector_fields: Sequence[str]) -> None:
+    """Raise a :class:`PanglotError` if there is no such vector field."""
+    if vector_field not in vector_fields:
+        raise PanglotError(
+            f"`vector_field` must be one of {', '.join(vector_fields)}, got {vector_field!r}", field="vector_field",
+            hint="choose one of these",
+        )  # fmt: skip
+
+
+def check_queries(vector_field: str, queries: Vectors, k: int, vector_fields: Sequence[str], dimension: int) -> None:
+    """Raise a :class:`PanglotError` if a store cannot be searched so."""
+    check_vector_field(vector_field, vector_fields)
+    if k < 1:
+        raise PanglotError(f"`k` must be at least 1, got {k}", field="k", hint="ask for at least 1")
+    _checked(queries, dimension, "queries", [f"query {number}" for number in range(1, len(queries) + 1)])
+
+
+def metadata_json(document: Document) -> str:
+    """Return a document's metadata as JSON; empty if it has none."""
+    return json.dumps(dict(document.metadata), ensure_ascii=False) if document.metadata else ""
+
+
+def _check_strings(document: Document) -> None:
+    try:
+        strings = (document.id, document.text, document.title, document.language, document.group)
+        "".join((*strings, metadata_json(document))).encode()
+    except (UnicodeEncodeError, TypeError, ValueError) as error:
+        raise PanglotError(
+            f"the document {document.id!r} cannot be stored: {error}",
+            field="metadata" if isinstance(error, TypeError) else "text",
+            hint="write valid Unicode, and metadata of text, numbers and truth values",
+        ) from error
+
+
+def _checked(vectors: Vectors, dimension: int, what: str, names: Sequence[str]) -> Halves:
+    if vectors.shape != (shape := (len(names), dimension)):
+        raise PanglotError(
+            f"`{what}` must have the shape {shape}, got {vectors.shape}", field=what, hint="give one row per text"
+        )
+    rounded = halves(vectors)
+    # Rounding comes first, because a number beyond 65,504 becomes infinite only then.
+    if len(wrong := np.flatnonzero(~np.isfinite(rounded).all(axis=1))):
+        raise PanglotError(
+            f"the vector of the {names[wrong[0]]} is not finite", field=what,
+            hint="compute it again, with unit length",
+        )  # fmt: skip
+    return rounded
+
+
+ROUNDING = 5e-4
+"""Rounding one of two unit vectors to half precision moves their score by less than this."""
+
+
+def halves(vectors: npt.NDArray[np.floating]) -> Halves:
+    """Return vectors as stores keep them: with 11 significant bits, which move a cosine by some 1e-5."""
+    with np.errstate(over="ignore"):
+        return vectors.astype(np.float16)
+
+
+def scores(rows: npt.NDArray[np.floating], query: Vectors) -> Doubles:
+    """Return the dot product of stored vectors and a query, shape ``[rows]``.
+
+    Stored numbers are multiples of 2^-24. The query's are rounded to multiples of 2^-28. All products and sums of unit
+    vectors are then exact in double precision: equal vectors have equal scores, in any order, shape and store.
+
+    >>> scores(np.full((2, 4), 0.5, np.float16), np.full(4, 0.5, np.float32)).tolist()
+    [1.0, 1.0]
+    """
+    exact = np.rint(query.astype(np.float64) * (1 << 28)) / (1 << 28)
+    return rows.astype(np.float64) @ exact
+
+
+def first(k: int, score: Doubles, rows: Ints, name: Callable[[int], str]) -> list[tuple[float, str, int]]:
+    """Return the ``k`` best as (score, id, row), best first, equal scores by rising id.
+
+    Args:
+        k: How many at most.
+        score: Their scores, in any order.
+        rows: Their rows.
+        name: Returns the id of a row. It is called only for rows that may be among the best, because ids are on disk.
+    """
+    if len(rows) > k:
+        least = np.partition(score, len(score) - k)[-k]
+        best = np.flatnonzero(score >= least)
+        score, rows = score[best], rows[best]
+    named = [(float(value), name(int(row)), int(row)) for value, row in zip(score, rows, strict=True)]
+    return sorted(named, key=lambda hit: (-hit[0], hit[1]))[:k]
+
+
+def by_size(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return the sums of counts, the largest first, equal ones by name.
+
+    >>> by_size([{"de": 1, "ar": 2}, {"de": 1, "zh": 3}])
+    {'zh': 3, 'ar': 2, 'de': 2}
+    """
+    total: dict[str, int] = {}
+    for each in counts:
+        for name, count in each.items():
+            total[name] = total.get(name, 0) + count
+    return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
+
+
+def pieces(count: int, size: int) -> Iterator[slice]:
+    """Yield slices of at most ``size`` that make up ``count``."""
+    yield from (slice(begin, min(begin + size, count)) for begin in range(0, count, size))

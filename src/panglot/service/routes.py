@@ -1,0 +1,132 @@
+"""Serve ``/search``, ``/about`` and the web page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from fastapi import Query, Request, Response
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+
+from panglot import __version__
+from panglot._errors import PanglotError
+from panglot.data.language import name
+from panglot.data.scripts import is_right_to_left, script_of
+from panglot.search.ranking.modes import MODES
+from panglot.search.request import MAX_CODE_LENGTH, SearchRequest, search_options
+from panglot.service.errors import DOCUMENTED, Json, of_panglot
+from panglot.service.middleware import NOTES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from fastapi import FastAPI
+
+    from panglot.search.request import Option
+    from panglot.service.engine import Engine
+
+__all__ = ["add_page", "add_search", "describe"]
+
+FOLDER = Path(__file__).parent / "page"
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+def _split(codes: Any) -> Any:
+    """Return ``de,fr`` as two codes, which is how an address has them."""
+    parts = [codes] if isinstance(codes, str) else codes
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        return parts
+    return [code.strip() for part in parts for code in part.split(",") if code.strip()]
+
+
+def _schema(option: Option) -> tuple[Any, Any]:
+    """Return the type and the field of an option of a search, as pydantic takes them."""
+    low, high = option.minimum, option.maximum
+    if option.type in (int, float):
+        field = Field(option.default, description=option.help, ge=low, le=high)
+        return (Annotated[float, Field(allow_inf_nan=False)] if option.type is float else int), field
+    if option.choices:
+        return Literal[tuple(option.choices)], Field(option.default, description=option.help)
+    default = ... if low else list(option.default) if option.type is tuple else option.default
+    field = Field(
+        default, description=option.help, min_length=low and int(low), max_length=None if high is None else int(high)
+    )
+    codes = Annotated[list[Annotated[str, Field(max_length=MAX_CODE_LENGTH)]], BeforeValidator(_split)]
+    return codes if option.type is tuple else option.type, field
+
+
+if TYPE_CHECKING:
+    SearchBody = BaseModel
+else:
+    # The schema of the route is made from the options of a search, so that it cannot differ from them.
+    SearchBody = create_model(
+        "SearchBody",
+        __config__=ConfigDict(extra="forbid"),
+        **{option.name: _schema(option) for option in search_options()},
+    )
+
+
+def add_search(app: FastAPI, engine: Engine) -> None:
+    """Add the routes ``/search`` and ``/about``."""
+
+    async def respond(body: SearchBody, request: Request) -> Json:
+        try:
+            search = SearchRequest(**body.model_dump()).validate()
+        except PanglotError as error:
+            raise of_panglot(error) from error
+        return Json(await engine.outcome(engine.search(search, request.scope[NOTES]), request))
+
+    @app.post("/search", responses=DOCUMENTED, summary="Search the index")
+    async def search(body: SearchBody, request: Request) -> Json:
+        return await respond(body, request)
+
+    @app.get("/search", responses=DOCUMENTED, summary="Search the index by address")
+    async def search_by_address(body: Annotated[SearchBody, Query()], request: Request) -> Json:
+        return await respond(body, request)
+
+    @app.get("/about", responses=DOCUMENTED, summary="The model, languages and modes")
+    async def about(request: Request) -> Json:
+        index = engine.index
+        work = engine.ranked(lambda: describe(index.encoder.name, index.counts()))
+        return Json(await engine.outcome(work, request))
+
+
+def describe(model: str, counts: dict[str, int]) -> dict[str, Any]:
+    """Return the response of ``/about``, with the languages with most documents first."""
+    total = sum(counts.values())
+    return {
+        "panglot": __version__,
+        "model": model,
+        "documents": total,
+        "languages": [
+            {"code": code, "name": name(code), "direction": _direction(code), "documents": n, "share": n / total}
+            for code, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+        ],
+        "modes": [{"name": key, "about": mode.summary} for key, mode in MODES.items()],
+    }
+
+
+def _direction(code: str) -> str:
+    return "rtl" if is_right_to_left(script_of(code)) else "ltr"
+
+
+def add_page(app: FastAPI, folder: Path = FOLDER) -> frozenset[str]:
+    """Add a route for each file of the page, ``/`` for ``index.html``, and return the routes.
+
+    The files are read now, so that no path of a request ever reaches the file system.
+    """
+    routes: set[str] = set()
+    for file in sorted(folder.glob("*")):
+        if file.suffix in TYPES:
+            route = "/" if file.name == "index.html" else f"/{file.name}"
+            serve = _serve(file.read_bytes(), f"{TYPES[file.suffix]}; charset=utf-8")
+            app.add_api_route(route, serve, methods=["GET", "HEAD"], include_in_schema=False)
+            routes.add(route)
+    return frozenset(routes)
+
+
+def _serve(content: bytes, media_type: str) -> Callable[[], Coroutine[None, None, Response]]:
+    async def serve() -> Response:
+        return Response(content, media_type=media_type, headers={"Cache-Control": "no-cache"})
+
+    return serve

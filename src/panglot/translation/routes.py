@@ -1,0 +1,187 @@
+"""Which engine translates which pair, directly or through a third language, and which rows need translating."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+from panglot._errors import PanglotError
+from panglot.data.collection import Collection
+from panglot.data.language import canonical
+from panglot.translation.engines import Engine
+from panglot.translation.store import Direction
+
+#: Languages tried in the middle, beside those that an engine lists.
+PIVOTS = ("en", "es", "fr", "pt", "de", "ru", "ca")
+_SHOWN = 30
+
+Side = Literal["question", "passage"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One engine from one language into another."""
+
+    engine: Engine
+    source: str
+    target: str
+
+    @property
+    def direction(self) -> Direction:
+        """Its key in the store."""
+        return Direction(self.engine.name, self.engine.version(self.source, self.target), self.source, self.target)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One step, or two with a third language between."""
+
+    source: str
+    target: str
+    steps: tuple[Step, ...]
+
+    def __str__(self) -> str:
+        parts = [f"{step.target} ({step.engine.name})" for step in self.steps]
+        return " → ".join([self.source, *parts])
+
+
+def find_route(engines: Sequence[Engine], source: str, target: str) -> Route | None:
+    """Return the route of a pair: the first engine that has it, else two steps, else None.
+
+    Of two steps, those of the earliest engines are taken, with English in the middle before other languages. If a
+    language has a region or variant, an engine that knows only the language reads it.
+    """
+    codes = tuple(dict.fromkeys((source, source.split("-", 1)[0])))
+    for code in codes:
+        if direct := _step(engines, code, target):
+            return Route(source, target, (direct,))
+    ways: list[tuple[tuple[int, int, int], Route]] = []
+    for code in codes:
+        for place, pivot in enumerate(_pivots(engines, code)):
+            if pivot in (source, code, target):
+                continue
+            first, second = _step(engines, code, pivot), _step(engines, pivot, target)
+            if first and second:
+                rank = [next(i for i, e in enumerate(engines) if e is step.engine) for step in (first, second)]
+                ways.append(((sum(rank), place, max(rank)), Route(source, target, (first, second))))
+    return min(ways, key=lambda way: way[0])[1] if ways else None
+
+
+def shortest_route(engines: Sequence[Engine], sources: Iterable[str], target: str) -> Route | None:
+    """Return the shortest route from one of several languages. English, then the order given, breaks ties."""
+    ordered = sorted(dict.fromkeys(sources), key=lambda code: code.split("-", 1)[0] != "en")
+    routes = [route for code in ordered if (route := find_route(engines, code, target))]
+    return min(routes, key=lambda route: len(route.steps)) if routes else None
+
+
+def _no_route(engines: Sequence[Engine], sources: Sequence[str], target: str) -> PanglotError:
+    """Return the error of a language that no route reaches, with those that can be reached."""
+    names = ", ".join(engine.name for engine in engines) or "none"
+    near = {to: engine.name for engine in engines[::-1] for code in sources for to in engine.targets(code) or ()}
+    far = {
+        to: pivot for pivot in sorted(near, reverse=True) for engine in engines for to in engine.targets(pivot) or ()
+        if to not in near and to not in sources
+    }  # fmt: skip
+    ways = [f"{to} ({name})" for to, name in sorted(near.items())]
+    ways += [f"{to} (through {pivot})" for to, pivot in sorted(far.items())]
+    more = f" and {len(ways) - _SHOWN} more" if len(ways) > _SHOWN else ""
+    reach = f"they reach {', '.join(ways[:_SHOWN])}{more}" if ways else "they reach nothing from there"
+    return PanglotError(
+        f"no route from {', '.join(sources)} to {target} with the available engines ({names}): {reach}",
+        field="to",
+        hint="leave the language out, install a pair for it, or name an engine that has it with --engine",
+    )
+
+
+def _step(engines: Sequence[Engine], source: str, target: str) -> Step | None:
+    return next((Step(engine, source, target) for engine in engines if engine.serves(source, target)), None)
+
+
+def _pivots(engines: Sequence[Engine], source: str) -> list[str]:
+    listed = sorted({target for engine in engines for target in engine.targets(source) or ()})
+    return list(dict.fromkeys((*PIVOTS, *listed)))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One text to translate.
+
+    Attributes:
+        side: The table it is in.
+        row: Its row there.
+        route: The route from its language into the target.
+    """
+
+    side: Side
+    row: int
+    route: Route
+
+
+def plan(
+    collection: Collection,
+    targets: Sequence[str],
+    engines: Sequence[Engine],
+    *,
+    sources: Sequence[str] | None = None,
+    questions_only: bool = False,
+) -> list[Job]:
+    """Return the texts to translate, by target language, then side, then row.
+
+    A group that has a version in the target language is skipped. Of several versions, one with the shortest route is
+    translated, English before others. If a group has several texts in that language, all of them are translated.
+
+    Args:
+        collection: The texts.
+        targets: Codes of the languages to translate into.
+        engines: Engines in order of preference.
+        sources: Translate from these languages only.
+        questions_only: Do not translate passages.
+
+    Raises:
+        PanglotError: No version of some group has a route into a target, or there is nothing to translate.
+    """
+    codes = list(dict.fromkeys(canonical(code) for code in targets))
+    allowed = {canonical(code) for code in sources} if sources else set(collection.languages)
+    if unknown := sorted(allowed - set(collection.languages)):
+        hint = f"choose from {', '.join(collection.languages)}"
+        raise PanglotError(f"{collection.name} has no text in {', '.join(unknown)}", field="from", hint=hint)
+    tables: tuple[tuple[Side, pa.Table], ...] = (("question", collection.questions), ("passage", collection.passages))
+    jobs: list[Job] = []
+    for target in codes:
+        routes: dict[tuple[str, ...], Route | None] = {}
+        for side, table in tables[: 1 if questions_only else 2]:
+            languages: list[str] = table["language"].to_pylist()
+            groups: list[str] = table["group"].to_pylist()
+            versions: dict[str, dict[str, None]] = {}
+            for group, language in zip(groups, languages, strict=True):
+                versions.setdefault(group, {})[language] = None
+            for row, (group, language) in enumerate(zip(groups, languages, strict=True)):
+                usable = tuple(code for code in versions[group] if code in allowed)
+                if target in versions[group] or not usable:
+                    continue
+                if usable not in routes:
+                    routes[usable] = shortest_route(engines, usable, target)
+                route = routes[usable]
+                if route is None:
+                    raise _no_route(engines, usable, target)
+                if route.source == language:
+                    jobs.append(Job(side, row, route))
+    if not jobs:
+        problem = f"{collection.name} already has all of {', '.join(codes)}"
+        raise PanglotError(problem, field="to", hint="name other languages with --to")
+    return jobs
+
+
+def head(collection: Collection, questions: int) -> Collection:
+    """Return the first questions, by group and in all languages, and the passages that they are judged with."""
+    groups: list[str] = collection.questions["group"].to_pylist()
+    chosen = set(list(dict.fromkeys(groups))[:questions])
+    kept = np.array([group in chosen for group in groups], np.bool_)
+    passages = np.zeros(collection.passages.num_rows, np.bool_)
+    judged = collection.relevance
+    passages[judged["passage"].to_numpy()[kept[judged["question"].to_numpy()]]] = True
+    return collection.keep(kept, passages)

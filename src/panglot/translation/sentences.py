@@ -1,0 +1,246 @@
+"""Translate texts sentence by sentence: cut them, send batches to an engine, keep each batch, join the results."""
+
+from __future__ import annotations
+
+import re
+import time
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from panglot._errors import PanglotError
+from panglot.data.scripts import joins_sentences
+from panglot.data.sentences import spans
+from panglot.translation.engines import EngineError, check_answer
+from panglot.translation.quality import language_of_answers
+from panglot.translation.routes import Route, Step
+from panglot.translation.store import Direction, Store
+
+#: Maximum length of a sentence in characters. Engines cut off the rest of longer ones, or take minutes for it.
+MAX_SENTENCE = 600
+#: Maximum length of a batch in characters, if it has more than one sentence.
+MAX_BATCH = 40_000
+#: Number of sentences in a row that may fail before the run stops.
+MAX_FAILURES = 5
+#: Number of batches in a row that may come back in another language before the run stops.
+MAX_WRONG_BATCHES = 2
+_BREAKS = re.compile(r"[\s,;:،؛，、；：।]")
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A text cut into sentences.
+
+    Attributes:
+        sentences: Each sentence with a letter or a digit. Every run of white space in it is one blank.
+        between: The text before the first sentence, between two, and after the last: one more than the sentences.
+    """
+
+    sentences: tuple[str, ...]
+    between: tuple[str, ...]
+
+
+def cut(text: str, language: str) -> Pieces:
+    r"""Cut a text into sentences as its script requires. A line break always ends one.
+
+    Sentences longer than :data:`MAX_SENTENCE` are cut at the last blank or comma before, or right there.
+
+    >>> cut("Who?  Me.\n", "en")
+    Pieces(sentences=('Who?', 'Me.'), between=('', '  ', '\n'))
+    """
+    sentences: list[str] = []
+    between: list[str] = []
+    end = 0
+    for start, stop in _sentence_spans(text, language):
+        # Control characters and halves of surrogate pairs would end the stream of a subprocess.
+        letters = (c for c in text[start:stop] if c.isspace() or unicodedata.category(c) not in ("Cc", "Cs"))
+        sentence = " ".join("".join(letters).split())
+        # Engines invent words for punctuation alone, so it is not sent.
+        if any(map(str.isalnum, sentence)):
+            sentences.append(sentence)
+            between.append(text[end:start])
+            end = stop
+    between.append(text[end:])
+    return Pieces(tuple(sentences), tuple(between))
+
+
+def join(pieces: Pieces, translations: Sequence[str], target: str) -> str:
+    """Replace the sentences of a text with their translations.
+
+    Line breaks stay. Blanks between sentences are removed or added as the script of the target requires.
+
+    >>> join(cut("Wer? Ich.", "de"), ["Who?", "Me."], "en"), join(cut("Wer? Ich.", "de"), ["谁?", "我。"], "zh")
+    ('Who? Me.', '谁?我。')
+    """
+    unspaced = joins_sentences(target)
+    parts = [pieces.between[0]]
+    for number, (translation, gap) in enumerate(zip(translations, pieces.between[1:], strict=True), 1):
+        is_last = number == len(translations)
+        parts.append(translation)
+        if gap.strip(" ") or is_last:
+            parts.append(gap)
+        elif not unspaced:
+            parts.append(gap or " ")
+    return "".join(parts)
+
+
+def _sentence_spans(text: str, language: str) -> list[tuple[int, int]]:
+    found: list[tuple[int, int]] = []
+    start = 0
+    for line in text.splitlines(keepends=True):
+        found += [(start + a, start + b) for begin, end in spans(line, language) for a, b in _shorten(line, begin, end)]
+        start += len(line)
+    return found
+
+
+def _shorten(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    while end - start > MAX_SENTENCE:
+        places = [found.end() for found in _BREAKS.finditer(text, start + MAX_SENTENCE // 2, start + MAX_SENTENCE)]
+        stop = places[-1] if places else start + MAX_SENTENCE
+        piece = text[start:stop]
+        yield start, start + len(piece.rstrip())
+        start = stop + len(text[stop:end]) - len(text[stop:end].lstrip())
+    yield start, end
+
+
+class WrongLanguageError(EngineError):
+    """A batch came back in another language. Smaller batches would not help."""
+
+
+@dataclass
+class SentenceCounts:
+    """Counts of the distinct sentences of one route, over all steps.
+
+    Attributes:
+        sentences: All of them.
+        reused: Those that were in the store.
+        translated: Those that an engine translated in this run.
+        failed: Those that no attempt translated.
+        seconds: Time spent in engines.
+    """
+
+    sentences: int = 0
+    reused: int = 0
+    translated: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+
+@dataclass
+class _Run:
+    """One step of a route, and how well it goes."""
+
+    step: Step
+    direction: Direction
+    store: Store
+    check_language: bool
+    failures: int = 0
+    kept: int = 0
+
+
+def translate_texts(
+    texts: Sequence[str],
+    route: Route,
+    store: Store,
+    counts: SentenceCounts,
+    *,
+    check_language: bool = True,
+    progress: Callable[[int], None] = lambda _: None,
+) -> list[str | None]:
+    """Return the translation of each text, None if a sentence of it could not be translated.
+
+    Args:
+        texts: Texts in the route's source language.
+        route: The steps.
+        store: Holds known translations. Each batch is put there as soon as it is translated.
+        counts: Counts are added to it.
+        check_language: Reject batches whose answers, taken together, are surely in another language.
+        progress: Called with the number of sentences of each batch that is done.
+
+    Raises:
+        PanglotError: The engine fails on everything, or the user must fix something first.
+    """
+    pieces = [cut(text, route.source) for text in texts]
+    current: dict[str, str | None] = {sentence: sentence for piece in pieces for sentence in piece.sentences}
+    for step in route.steps:
+        sentences = dict.fromkeys(text for text in current.values() if text is not None)
+        run = _Run(step, step.direction, store, check_language)
+        found = _translate_step(run, list(sentences), counts, progress)
+        current = {first: found.get(text) if text is not None else None for first, text in current.items()}
+    done: list[str | None] = []
+    for piece in pieces:
+        parts = [part for sentence in piece.sentences if (part := current[sentence]) is not None]
+        done.append(join(piece, parts, route.target) if len(parts) == len(piece.sentences) else None)
+    return done
+
+
+def batches(sentences: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Yield the sentences by length, at most ``size`` and :data:`MAX_BATCH` characters at once.
+
+    >>> list(batches(["ccc", "a", "bb"], 2))
+    [['a', 'bb'], ['ccc']]
+    """
+    batch: list[str] = []
+    length = 0
+    for sentence in sorted(sentences, key=lambda text: (len(text), text)):
+        if batch and (len(batch) == size or length + len(sentence) > MAX_BATCH):
+            yield batch
+            batch, length = [], 0
+        batch.append(sentence)
+        length += len(sentence)
+    if batch:
+        yield batch
+
+
+def _translate_step(
+    run: _Run, sentences: list[str], counts: SentenceCounts, progress: Callable[[int], None]
+) -> dict[str, str]:
+    found = run.store.get(run.direction, sentences)
+    counts.sentences += len(sentences)
+    counts.reused += len(found)
+    progress(len(found))
+    for batch in batches((text for text in sentences if text not in found), run.step.engine.batch_size):
+        start = time.perf_counter()
+        new = _translate_batch(run, batch, attempts=2)
+        counts.seconds += time.perf_counter() - start
+        counts.translated += len(new)
+        counts.failed += len(batch) - len(new)
+        found.update(new)
+        progress(len(batch))
+    return found
+
+
+def _translate_batch(run: _Run, batch: list[str], attempts: int) -> dict[str, str]:
+    """Translate and keep a batch. If it fails again, translate each half, down to single sentences."""
+    step = run.step
+    reason = EngineError("")
+    for _ in range(attempts):
+        try:
+            found = check_answer(step.engine.translate(batch, step.source, step.target), len(batch), step.engine.name)
+            other = language_of_answers(found, batch, step.source, step.target) if run.check_language else None
+            if other:
+                raise WrongLanguageError(f"{step.engine.name} answers in {other} instead of {step.target}")
+        except EngineError as error:
+            reason = error
+            continue
+        new = dict(zip(batch, found, strict=True))
+        run.store.put(run.direction, new)
+        run.failures, run.kept = 0, run.kept + len(new)
+        return new
+    wrong = isinstance(reason, WrongLanguageError)
+    if len(batch) > 1 and not wrong:
+        middle = len(batch) // 2
+        new = {}
+        for half in (batch[:middle], batch[middle:]):
+            new |= _translate_batch(run, half, attempts=2 if len(half) == 1 else 1)
+        return new
+    run.failures += 1
+    limit = MAX_WRONG_BATCHES if wrong else MAX_FAILURES
+    if run.failures >= limit:
+        raise PanglotError(
+            f"{step.source} → {step.target}: {reason.problem}, {limit} times in a row."
+            f" {run.kept:,} sentences of this run are kept in {run.store.path}",
+            field="engine",
+            hint="fix the engine or choose another, then run the same command again to continue",
+        ) from reason
+    return {}

@@ -1,0 +1,150 @@
+"""Keep every translated sentence, so that nothing is translated twice, and record where translated rows come from."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import pyarrow as pa
+
+from panglot._errors import PanglotError
+from panglot._files import cache_folder, digest, explain_write
+
+# Far below the number of variables that any build of SQLite takes.
+_CHUNK = 500
+
+
+@dataclass(frozen=True)
+class Direction:
+    """What a translation depends on beside the text."""
+
+    engine: str
+    version: str
+    source: str
+    target: str
+
+
+class Store:
+    """Translations by engine, version, direction and text, in a SQLite file with a write-ahead log.
+
+    When :meth:`put` returns, its translations are on disk. A process that is killed loses at most the batch that it was
+    waiting for. Several processes may use one file.
+
+    Args:
+        path: The file, by default ``translations.sqlite`` in the cache folder.
+
+    Raises:
+        PanglotError: The file is damaged, is not such a store, or cannot be written.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or cache_folder() / "translations.sqlite"
+        with explain_write(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._explained():
+            self._base = sqlite3.connect(self.path, timeout=60.0, isolation_level=None)
+            self._base.execute("PRAGMA journal_mode = WAL")
+            self._base.execute("PRAGMA synchronous = NORMAL")
+            self._base.execute(
+                "CREATE TABLE IF NOT EXISTS translations (key BLOB PRIMARY KEY, engine TEXT, version TEXT,"
+                " source TEXT, target TEXT, text TEXT, translation TEXT) WITHOUT ROWID"
+            )
+
+    def get(self, direction: Direction, texts: Iterable[str]) -> dict[str, str]:
+        """Return the known translations, by text."""
+        keys = {_key(direction, text): text for text in texts}
+        found: dict[str, str] = {}
+        all_keys = list(keys)
+        with self._explained():
+            for begin in range(0, len(all_keys), _CHUNK):
+                part = all_keys[begin : begin + _CHUNK]
+                marks = ",".join("?" * len(part))
+                query = f"SELECT key, translation FROM translations WHERE key IN ({marks})"  # noqa: S608
+                found.update((keys[key], text) for key, text in self._base.execute(query, part))
+        return found
+
+    def put(self, direction: Direction, translations: Mapping[str, str]) -> None:
+        """Keep translations, by text. The first translation of a text is never replaced."""
+        about = (direction.engine, direction.version, direction.source, direction.target)
+        rows = [(_key(direction, text), *about, text, found) for text, found in translations.items()]
+        with self._explained():
+            self._base.execute("BEGIN IMMEDIATE")
+            try:
+                self._base.executemany("INSERT OR IGNORE INTO translations VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+                self._base.execute("COMMIT")
+            except BaseException:
+                self._base.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._base.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _explained(self) -> Generator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            hint = "free some space, name another file with --cache, or remove it to translate everything again"
+            raise PanglotError(f"the store of translations failed: {error}", file=self.path, hint=hint) from error
+
+
+def _key(direction: Direction, text: str) -> bytes:
+    parts = (direction.engine, direction.version, direction.source, direction.target, text)
+    return bytes.fromhex(digest(*parts))[:20]
+
+
+#: The file of origins in the folder of a translated collection.
+ORIGINS_FILE = "provenance.arrow"
+
+
+class Origin(NamedTuple):
+    """Where a translated row comes from: engine, version and route, and the source row."""
+
+    side: str
+    id: str
+    language: str
+    engine: str
+    version: str
+    route: str
+    source: str
+    source_language: str
+
+
+def write_origins(path: Path, origins: Sequence[Origin]) -> None:
+    """Write the origins as an Arrow file. Values that repeat are stored once."""
+    distinct = {"id", "source"}
+    arrays = [
+        pa.array([row[place] for row in origins], pa.string())
+        if name in distinct
+        else pa.array([row[place] for row in origins], pa.string()).dictionary_encode()
+        for place, name in enumerate(Origin._fields)
+    ]
+    table = pa.table(arrays, names=list(Origin._fields))
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
+        out.write_table(table)
+
+
+def read_origins(folder: Path) -> list[Origin]:
+    """Return the origin of every translated row of a folder that ``panglot translate`` wrote.
+
+    Raises:
+        PanglotError: The file is missing or damaged.
+    """
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(folder / ORIGINS_FILE))).read_all()
+        return [Origin(**row) for row in table.to_pylist()]
+    except (OSError, TypeError, pa.ArrowException) as error:
+        raise PanglotError(
+            f"the origins of translations cannot be read: {error}", file=folder, hint="translate again"
+        ) from error

@@ -1,0 +1,229 @@
+"""Translate a collection into more languages."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from panglot._errors import PanglotError
+from panglot._files import atomic_folder, write_json
+from panglot.data.collection import Collection, Text
+from panglot.translation.engines import Engine
+from panglot.translation.quality import Thresholds, filter_reasons
+from panglot.translation.routes import Job, Route, Side, plan
+from panglot.translation.sentences import SentenceCounts, translate_texts
+from panglot.translation.store import ORIGINS_FILE, Origin, Store, write_origins
+
+#: Number of texts that are cut, translated and filtered at once.
+CHUNK = 10_000
+#: Marks rows whose translation is far from the source: texts, translations, side → one mark per row.
+SimilarityFilter = Callable[[Sequence[str], Sequence[str], Side], Sequence[bool]]
+
+
+@dataclass(frozen=True)
+class Translated:
+    """What :func:`translate` returns.
+
+    Attributes:
+        collection: The rows that were there, then the new ones by target language. Groups are kept.
+        origins: One per new row, in the order of the tables.
+        dropped: One JSON object per row that was translated and left out, with the ``reasons``.
+        metrics: Counts and seconds by target language, written as ``report.json``.
+    """
+
+    collection: Collection
+    origins: Sequence[Origin]
+    dropped: Sequence[dict[str, Any]]
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        """Write the collection with ``provenance.arrow``, ``dropped.jsonl`` and ``report.json``, atomically.
+
+        Raises:
+            PanglotError: The folder holds something other than a collection, or cannot be written.
+        """
+        check_output(folder)
+        with atomic_folder(folder) as part:
+            self.collection.save(part)
+            write_origins(part / ORIGINS_FILE, self.origins)
+            with (part / "dropped.jsonl").open("w", encoding="utf-8") as out:
+                out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in self.dropped)
+            write_json(part / "report.json", self.metrics)
+
+
+def check_output(folder: Path) -> None:
+    """Refuse to replace anything but a collection or an empty folder.
+
+    Raises:
+        PanglotError: The folder holds something else.
+    """
+    is_empty = folder.is_dir() and not any(folder.iterdir())
+    if folder.exists() and not is_empty and not (folder / "collection.json").is_file():
+        problem = "the folder holds something other than a collection, which would be lost"
+        raise PanglotError(problem, file=folder, hint="name a new folder")
+
+
+def translate(
+    collection: Collection,
+    targets: Sequence[str],
+    engines: Sequence[Engine],
+    store: Store,
+    *,
+    sources: Sequence[str] | None = None,
+    questions_only: bool = False,
+    thresholds: Thresholds | None = None,
+    distant: SimilarityFilter | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Translated:
+    """Translate every group that lacks a version in a target language, as :func:`plan` chooses.
+
+    A new row has the group of its source. Any version of a question is judged with any version of a passage as their
+    sources are. Rows that the filters find are left out of the collection and listed in ``dropped``. With the same
+    engines and store, the result does not depend on how often the run was interrupted.
+
+    Args:
+        collection: What to translate.
+        targets: Languages to translate into.
+        engines: Engines in order of preference.
+        store: Keeps each batch as soon as it is done.
+        sources: Translate from these languages only.
+        questions_only: Do not translate passages.
+        thresholds: Limits of the filters, by default :class:`Thresholds`.
+        distant: A filter by an encoder, as :func:`panglot.translation.quality.similarity_filter` makes it.
+        progress: Called with lines about the progress.
+
+    Raises:
+        PanglotError: A pair has no route, or an engine fails on everything that it is given.
+    """
+    limits = thresholds or Thresholds()
+    jobs = plan(collection, targets, engines, sources=sources, questions_only=questions_only)
+    tables = {"question": collection.questions, "passage": collection.passages}
+    used = {side: set(table["id"].to_pylist()) for side, table in tables.items()}
+    new: dict[str, list[tuple[int, Text]]] = {"question": [], "passage": []}
+    origins: list[Origin] = []
+    dropped: list[dict[str, Any]] = []
+    counted: dict[str, dict[str, _Counts]] = {}
+    for part in _parts(jobs):
+        route, side = part[0].route, part[0].side
+        counts = counted.setdefault(route.target, {}).setdefault(str(route), _Counts())
+        progress(f"{route}: {len(part):,} {side}s")
+        rows: list[dict[str, str]] = tables[side].take([job.row for job in part]).to_pylist()
+        # Without filters, any answer is accepted, also one in another language.
+        texts = [row["text"] for row in rows]
+        found = translate_texts(texts, route, store, counts.sentences, check_language=limits.sure <= 1)
+        made_by = _made_by(route)
+        for job, row, text, reasons in zip(
+            part, rows, found, _reasons(texts, found, route, side, limits, distant), strict=True
+        ):
+            counts.add(side, reasons)
+            label = _label(row["id"], route, used[side])
+            if reasons or text is None:
+                dropped.append({"side": side, "id": label, "language": route.target, "source": row["id"],
+                                "source_language": route.source, "reasons": reasons, "text": row["text"],
+                                "translation": text, **made_by})  # fmt: skip
+                continue
+            used[side].add(label)
+            new[side].append((job.row, Text(label, route.target, row["group"], text)))
+            origins.append(Origin(side, label, route.target, **made_by, source=row["id"], source_language=route.source))
+    origins.sort(key=lambda origin: origin.side != "question")
+    report = {target: [counts.metrics(name) for name, counts in by.items()] for target, by in counted.items()}
+    about = {**collection.about, "translated": "; ".join(sorted({f"{o.route}, {o.version}" for o in origins}))}
+    metrics = {"collection": collection.name, "to": report}
+    return Translated(_extend(collection, new, about), origins, dropped, metrics)
+
+
+@dataclass
+class _Counts:
+    """Counts of one route: sentences, and rows by side."""
+
+    sentences: SentenceCounts = field(default_factory=SentenceCounts)
+    rows: Counter[str] = field(default_factory=Counter[str])
+    kept: Counter[str] = field(default_factory=Counter[str])
+    reasons: Counter[str] = field(default_factory=Counter[str])
+
+    def add(self, side: str, reasons: Sequence[str]) -> None:
+        self.rows[side] += 1
+        self.kept[side] += not reasons
+        self.reasons.update(reasons)
+
+    def metrics(self, route: str) -> dict[str, Any]:
+        rows, counts = self.rows.total(), self.sentences
+        # Reused sentences would make the engine look faster than it is.
+        rate = round(rows / counts.seconds, 2) if counts.translated and not counts.reused else None
+        return {
+            "route": route, "rows": dict(self.rows), "kept": dict(self.kept),
+            "dropped": rows - self.kept.total(), "dropped_by": dict(sorted(self.reasons.items())),
+            "sentences": counts.sentences, "reused": counts.reused, "translated": counts.translated,
+            "failed": counts.failed, "seconds": round(counts.seconds, 3), "rows_per_second": rate,
+        }  # fmt: skip
+
+
+def _reasons(
+    texts: Sequence[str], found: Sequence[str | None], route: Route, side: Side, thresholds: Thresholds,
+    distant: SimilarityFilter | None,
+) -> list[list[str]]:  # fmt: skip
+    """Return why each row should be left out, as :func:`filter_reasons` and the filter by an encoder say."""
+    reasons = [
+        ["not translated"] if made is None else filter_reasons(text, made, route.source, route.target, thresholds)
+        for text, made in zip(texts, found, strict=True)
+    ]
+    there = [row for row, made in enumerate(found) if made is not None]
+    if distant is not None and there:
+        marks = distant([texts[row] for row in there], [found[row] or "" for row in there], side)
+        for row, mark in zip(there, marks, strict=True):
+            reasons[row] += ["similarity"] if mark else []
+    return reasons
+
+
+def _parts(jobs: Iterable[Job]) -> list[list[Job]]:
+    """Return the jobs by route and side, in chunks."""
+    by: dict[tuple[str, str], list[Job]] = defaultdict(list)
+    for job in jobs:
+        by[str(job.route), job.side].append(job)
+    return [part[begin : begin + CHUNK] for part in by.values() for begin in range(0, len(part), CHUNK)]
+
+
+def _made_by(route: Route) -> dict[str, str]:
+    directions = [step.direction for step in route.steps]
+    return {
+        "engine": "+".join(dict.fromkeys(each.engine for each in directions)),
+        "version": " + ".join(each.version for each in directions),
+        "route": str(route),
+    }
+
+
+def _label(source: str, route: Route, used: set[str]) -> str:
+    """Return an id for the translation: the source's, with the language at its head replaced or added."""
+    label = f"{route.target}:{source}"
+    if source.startswith((f"{route.source}:", f"{route.source}-")):
+        label = route.target + source[len(route.source) :]
+    while label in used:
+        label += "'"
+    return label
+
+
+def _extend(collection: Collection, new: dict[str, list[tuple[int, Text]]], about: dict[str, str]) -> Collection:
+    """Return the collection with new rows, which are judged as their sources are."""
+    sides: list[list[Text]] = []
+    versions: list[dict[int, list[str]]] = []
+    for side, table in (("question", collection.questions), ("passage", collection.passages)):
+        columns = ("id", "language", "group", "text")
+        old = [Text(*values) for values in zip(*(table[name].to_pylist() for name in columns), strict=True)]
+        ids = {row: [text.id] for row, text in enumerate(old)}
+        for row, text in new[side]:
+            ids[row].append(text.id)
+        sides.append(old + [text for _, text in new[side]])
+        versions.append(ids)
+    judged = collection.relevance
+    # Judgements that were there come first, so that they win over those made here.
+    pairs: dict[tuple[str, str], int] = {}
+    for question, passage, grade in zip(*(judged[name].to_pylist() for name in judged.column_names), strict=True):
+        for q in versions[0][question]:
+            for p in versions[1][passage]:
+                pairs.setdefault((q, p), grade)
+    relevance = ((q, p, grade) for (q, p), grade in pairs.items())
+    return Collection.build(collection.name, sides[0], sides[1], relevance, about)

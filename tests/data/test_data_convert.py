@@ -1,0 +1,263 @@
+"""Converting: what is written reads back; lines that cannot be read are told and kept aside."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from panglot._errors import PanglotError
+from panglot.cli.data import data
+from panglot.data import convert
+from panglot.data.collection import Collection, Text
+from panglot.data.formats import clef
+from panglot.data.ingest import ingest
+from panglot.data.rows import write_rejected
+from panglot.datasets.registry import read
+
+LANGUAGES = ("en", "de", "zh-Hant", "ar", "sr-Latn")
+IDS = st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1, max_size=5)
+LETTERS = st.text(st.characters(exclude_categories=["Cc", "Cs"], include_characters="\n\t<>&"), min_size=1, max_size=12)
+BODIES = LETTERS.filter(lambda text: bool(text.strip()))
+
+
+@st.composite
+def collections(draw: st.DrawFn) -> Collection:
+    """Any collection: ids, groups, texts and grades without a pattern; every question judged."""
+    sides: list[list[Text]] = []
+    for _ in range(2):
+        ids = draw(st.lists(IDS, min_size=1, max_size=5, unique=True))
+        sides.append([Text(i, draw(st.sampled_from(LANGUAGES)), draw(IDS), draw(BODIES)) for i in ids])
+    passages = st.sampled_from([text.id for text in sides[1]])
+    judged = [
+        (question.id, passage, draw(st.integers(-1, 3)))
+        for question in sides[0]
+        for passage in draw(st.lists(passages, min_size=1, max_size=3, unique=True))
+    ]
+    return Collection.build("any", sides[0], sides[1], judged, {"candidates": "passage"})
+
+
+@st.composite
+def grouped(draw: st.DrawFn) -> Collection:
+    """A collection that rows can hold: a question and a passage a language and group, all texts distinct."""
+    questions: list[Text] = []
+    passages: list[Text] = []
+    relevance: list[tuple[str, str, int]] = []
+    for number in range(draw(st.integers(1, 4))):
+        spoken = [draw(st.lists(st.sampled_from(LANGUAGES), min_size=1, unique=True)) for _ in range(2)]
+        mine = [Text(f"{x}:g{number}", x, f"g{number}", f"{draw(BODIES)}q{number}") for x in spoken[0]]
+        theirs = [Text(f"{x}:g{number}", x, f"g{number}", f"{draw(BODIES)}p{number}") for x in spoken[1]]
+        questions += mine
+        passages += theirs
+        relevance += [(q.id, p.id, 1) for q in mine for p in theirs]
+    return Collection.build("rows", questions, passages, relevance, {"candidates": "passage"})
+
+
+def contents(collection: Collection) -> tuple[object, ...]:
+    """What a collection says, whatever the order of its rows."""
+    sides = [table.to_pylist() for table in (collection.questions, collection.passages)]
+    judged = {
+        (sides[0][row["question"]]["id"], sides[1][row["passage"]]["id"], row["grade"])
+        for row in collection.relevance.to_pylist()
+    }
+    return *({tuple(row.values()) for row in side} for side in sides), judged
+
+
+def pairs_of_texts(collection: Collection) -> set[tuple[str, str, str, str]]:
+    questions, passages = collection.questions.to_pylist(), collection.passages.to_pylist()
+    return {
+        (questions[q]["language"], questions[q]["text"], passages[p]["language"], passages[p]["text"])
+        for q, p in zip(*(side.tolist() for side in collection.pairs), strict=True)
+    }
+
+
+@pytest.mark.parametrize("form", ["beir", "trec"])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(collection=collections())
+def test_folders_give_back_everything(form: str, collection: Collection, tmp_path: Path) -> None:
+    shutil.rmtree(tmp_path / form, ignore_errors=True)
+    done = convert.write(collection, form, tmp_path / form)
+    assert not done.lost
+    assert contents(read(tmp_path / form)) == contents(collection)
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz", "rows.parquet"])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(collection=grouped())
+def test_rows_give_back_groups(name: str, collection: Collection, tmp_path: Path) -> None:
+    convert.write(collection, "parquet" if "parquet" in name else "jsonl", tmp_path / name)
+    assert contents(read(tmp_path / name)) == contents(collection)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(collection=collections())
+def test_untied_rows_keep_every_relevant_pair(collection: Collection, tmp_path: Path) -> None:
+    if not collection.pairs[0].size:
+        return
+    convert.write(collection, "jsonl", tmp_path / "rows.jsonl", untie=True)
+    found = read(tmp_path / "rows.jsonl")
+    assert pairs_of_texts(found) == pairs_of_texts(collection)
+    texts = [{(row["language"], row["text"]) for row in c.passages.to_pylist()} for c in (found, collection)]
+    assert texts[0] == texts[1]
+
+
+def test_what_rows_cannot_hold_is_refused(tmp_path: Path) -> None:
+    texts = [Text("p1", "en", "p1", "one"), Text("p2", "en", "p2", "two")]
+    both = [("q", "p1", 1), ("q", "p2", 1)]
+    collection = Collection.build("two", [Text("q", "en", "q", "who?")], texts, both)
+    with pytest.raises(PanglotError, match=r"1 groups do not fit.*'q'.*--untie"):
+        convert.write(collection, "jsonl", tmp_path / "rows.jsonl")
+    assert not (tmp_path / "rows.jsonl").exists()
+    assert convert.write(collection, "jsonl", tmp_path / "rows.jsonl", untie=True).lost == {"questions untied": 1}
+    with pytest.raises(PanglotError, match="choose among beir"):
+        convert.write(collection, "csv", tmp_path / "x")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "diary.txt").write_text("dear")
+    with pytest.raises(PanglotError, match="holds something else"):
+        convert.write(collection, "beir", tmp_path / "mine")
+    assert (tmp_path / "mine" / "diary.txt").exists()
+    blank = Collection.build("b", [Text("a\tb", "en", "q", "?")], texts, [("a\tb", "p1", 1)])
+    with pytest.raises(PanglotError, match="holds a tab"):
+        convert.write(blank, "beir", tmp_path / "beir")
+
+
+def test_real_sets_through_every_form(data_dir: Path, tmp_path: Path) -> None:
+    whole = read("xquad-r", data_dir=data_dir, languages=["zh", "tr"])
+    for form in ("beir", "trec"):
+        convert.write(whole, form, tmp_path / form)
+        assert contents(read(tmp_path / form)) == contents(whole)
+
+
+CLEF_TOPICS = """<top>
+<num> C041 </num>
+<DE-title> Pestizide in Babynahrung </DE-title>
+<DE-desc> Berichte \xfcber Pestizide. </DE-desc>
+</top>
+"""
+TREC_TOPICS = """<top>
+<num> Number: C041
+<title> Pesticides in baby food &amp; milk
+<desc> Description:
+Reports on pesticides.
+</top>
+"""
+DOCUMENTS = """<DOC>
+<DOCNO>SDA-1</DOCNO>
+<TITLE>Babynahrung</TITLE>
+<TEXT><P>Pestizide gefunden.</P> <P>Die Beh\xf6rde warnt.</P></TEXT>
+</DOC>
+<DOC><DOCNO>SDA-2</DOCNO><TEXT>Wetter</TEXT></DOC>
+"""
+
+
+def test_clef_collections(tmp_path: Path) -> None:
+    (tmp_path / "documents" / "de").mkdir(parents=True)
+    (tmp_path / "topics").mkdir()
+    (tmp_path / "documents" / "de" / "sda.sgml.gz").write_bytes(gzip.compress(DOCUMENTS.encode("latin-1")))
+    (tmp_path / "topics" / "top-de.txt").write_bytes(CLEF_TOPICS.encode("latin-1"))
+    (tmp_path / "topics" / "en.txt").write_text(TREC_TOPICS)
+    (tmp_path / "qrels.txt").write_text("C041 0 SDA-1 1\nC041 0 SDA-2 0\n")
+    found = read(tmp_path)
+    assert [tuple(row.values()) for row in found.questions.to_pylist()] == [
+        ("en:C041", "en", "C041", "Pesticides in baby food & milk"),
+        ("de:C041", "de", "C041", "Pestizide in Babynahrung"),
+    ]
+    assert found.passages["text"][0].as_py().split() == [
+        "Babynahrung",
+        "Pestizide",
+        "gefunden.",
+        "Die",
+        "Behörde",
+        "warnt.",
+    ]
+    assert found.passages["language"].to_pylist() == ["de", "de"]
+    assert found.relevance["grade"].to_pylist() == [1, 1, 0, 0]
+    longer = clef.read(tmp_path, fields=("title", "desc"))
+    assert longer.questions["text"][1].as_py() == "Pestizide in Babynahrung Berichte über Pestizide."
+    (tmp_path / "qrels.txt").write_text("C041 0 SDA-9 1\n")
+    with pytest.raises(PanglotError, match="document 'SDA-9' is not there"):
+        read(tmp_path)
+
+
+GOOD = '{"language": "en", "group": "g%d", "question": "q%d?", "passage": "p%d"}\n'
+
+
+def test_one_broken_line_among_many(tmp_path: Path) -> None:
+    path = tmp_path / "many.jsonl"
+    lines = [GOOD % (i, i, i) for i in range(5000)]
+    lines[3210] = '{"language": "en", "question": "half\n'
+    path.write_text("".join(lines))
+    with pytest.raises(PanglotError, match=r"many.jsonl, line 3211: not JSON"):
+        read(path)
+    found, broken = ingest(path, on_error="skip")
+    assert found.questions.num_rows == 4999
+    assert [(one.line, one.text) for one in broken] == [(3211, lines[3210].strip())]
+    done = CliRunner().invoke(data, ["convert", str(path), str(tmp_path / "out"), "--to", "beir", "--on-error", "skip"])
+    assert done.exit_code == 0, done.output
+    assert "1 rejected rows written to" in done.output
+    assert read(tmp_path / "out").questions.num_rows == 4999
+    aside = json.loads((tmp_path / "out.rejected.jsonl").read_text())
+    assert aside["line"] == 3211
+    assert aside["text"] == lines[3210].strip()
+
+
+def test_truncated_gzip_and_mixed_encodings(tmp_path: Path) -> None:
+    whole = gzip.compress("".join(GOOD % (i, i, i) for i in range(3000)).encode())
+    cut = tmp_path / "cut.jsonl.gz"
+    cut.write_bytes(whole[: len(whole) // 2])
+    found, broken = ingest(cut, on_error="skip")
+    assert 0 < found.questions.num_rows < 3000
+    assert "cut short" in broken[-1].problem
+    assert broken[-1].line in (found.questions.num_rows + 1, found.questions.num_rows + 2)
+    mixed = tmp_path / "mixed.jsonl"
+    wrong = '{"language": "fr", "question": "é?", "passage": "p"}\n'.encode("cp1252")
+    mixed.write_bytes((GOOD % (1, 1, 1)).encode() + wrong)
+    found, broken = ingest(mixed, on_error="skip")
+    assert (found.questions.num_rows, broken[0].line) == (1, 2)
+    assert "Windows-1252" in broken[0].hint
+    assert "\\xe9" in broken[0].text
+
+
+def test_lines_that_do_not_agree(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    rows = [
+        {"id": "1", "language": "en", "group": "g", "question": "q", "passage": "p"},
+        {"id": "1", "language": "de", "group": "g", "question": "f", "passage": "a"},
+        {"language": "en", "group": "g", "passage": "another"},
+        {"language": "en", "group": "h", "question": "alone?"},
+        {"language": "xx", "question": "q", "passage": "p"},
+        {"language": "en", "question": 5, "passage": "p"},
+        ["a list"],
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found, broken = ingest(path, on_error="skip")
+    assert found.questions["text"].to_pylist() == ["q"]
+    assert [(one.line, one.field) for one in broken] == [
+        (2, "id"), (3, "passage"), (4, "passage"), (5, "language"), (6, "question"), (7, ""),
+    ]  # fmt: skip
+    assert write_rejected(broken, tmp_path / "rejected.jsonl") == 6
+    assert len((tmp_path / "rejected.jsonl").read_text().splitlines()) == 6
+
+
+values = st.one_of(st.none(), st.sampled_from(["en", "de", "nope", "g", "", " ", "x"]), st.integers(0, 2))
+objects = st.dictionaries(st.sampled_from(["language", "group", "question", "passage", "id"]), values, max_size=5)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(objects, min_size=1, max_size=6))
+def test_what_stays_is_always_a_collection(rows: list[dict[str, object]], tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found, broken = ingest(path, on_error="skip")
+    assert len({error.line for error in broken}) == len(broken) <= len(rows)
+    wrong = {error.line for error in broken}
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line for number, line in enumerate(lines, 1) if number not in wrong))
+    if found.questions.num_rows:
+        assert ingest(path).collection.digest == found.digest

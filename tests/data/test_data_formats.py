@@ -1,0 +1,152 @@
+"""Formats that other tools read: TREC runs and judgements, BEIR folders, saved collections."""
+
+import gzip
+import json
+from pathlib import Path
+
+import ir_measures
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panglot._errors import PanglotError
+from panglot.data.collection import Collection, Text
+from panglot.data.formats import beir, trec
+from panglot.datasets.registry import read
+
+IDS = st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1, max_size=6).filter(lambda s: s.split() == [s])
+
+
+@pytest.fixture
+def collection() -> Collection:
+    return Collection.build(
+        "small",
+        [Text("q1", "en", "g1", "who?"), Text("q2", "zh-Hant", "g1", "誰？")],
+        [
+            Text("p1", "en", "h1", "she\nindeed"),
+            Text("p2", "zh-Hant", "h1", "她"),
+            Text("p3", "en", "h3", "he"),
+        ],
+        [("q1", "p1", 2), ("q1", "p2", 1), ("q2", "p2", 1), ("q2", "p3", 0)],
+        {"candidates": "passage", "part": "test"},
+    )
+
+
+@given(st.dictionaries(IDS, st.dictionaries(IDS, st.integers(-1, 5), min_size=1), min_size=1, max_size=4))
+def test_qrels_read_back(tmp_path_factory: pytest.TempPathFactory, qrels: dict[str, dict[str, int]]) -> None:
+    path = tmp_path_factory.getbasetemp() / "qrels.txt"
+    trec.write_qrels(path, qrels)
+    assert trec.read_qrels(path) == qrels
+
+
+def test_runs_read_back_bit_for_bit_and_others_read_them(tmp_path: Path) -> None:
+    run = {"q1": {"b": 0.1 + 0.7, "a": 0.3, "c": 0.3}, "q2": {"a": -1e-300}}
+    path = tmp_path / "run.txt"
+    trec.write_run(path, run)
+    assert trec.read_run(path) == run
+    assert [line.split()[2:4] for line in path.read_text().splitlines()] == [
+        ["b", "1"], ["a", "2"], ["c", "3"], ["a", "1"],
+    ]  # fmt: skip
+    trec.write_qrels(tmp_path / "qrels.txt", {"q1": {"b": 1}, "q2": {"a": 0}})
+    qrels, theirs = (
+        ir_measures.read_trec_qrels(str(tmp_path / "qrels.txt")),
+        ir_measures.read_trec_run(str(path)),
+    )
+    assert {m.query_id: m.value for m in ir_measures.iter_calc([ir_measures.RR], qrels, theirs)}["q1"] == 1.0
+
+
+def test_a_gzipped_run(tmp_path: Path) -> None:
+    path = tmp_path / "run.gz"
+    path.write_bytes(gzip.compress(b"q Q0 p 1 0.5 x\n"))
+    assert trec.read_run(path) == {"q": {"p": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("q 0 p 1\nq 0 p\n", "line 2: 3 columns, not 4"),
+        ("q 0 p x\n", 'line 1, field "grade": no whole number'),
+        ("q 0 p 1\nq 0 p 0\n", "line 2: q and p come twice"),
+        ("", "empty"),
+    ],
+)
+def test_broken_qrels(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "qrels.txt"
+    path.write_text(text)
+    with pytest.raises(PanglotError, match=message):
+        trec.read_qrels(path)
+
+
+def test_broken_runs(tmp_path: Path) -> None:
+    path = tmp_path / "run.txt"
+    for score in ("x", "nan", "inf"):
+        path.write_text(f"q Q0 p 1 {score} name\n")
+        with pytest.raises(PanglotError, match='line 1, field "score": no finite number'):
+            trec.read_run(path)
+    with pytest.raises(PanglotError, match="holds a blank"):
+        trec.write_run(path, {"q 1": {"p": 1.0}})
+
+
+def test_beir_reads_back(tmp_path: Path, collection: Collection) -> None:
+    beir.write(collection, tmp_path / "out", split="dev")
+    again = beir.read(tmp_path / "out", name="small")
+    assert again.digest == collection.digest
+    assert again.about["part"] == "dev"
+    assert read(tmp_path / "out").digest == collection.digest
+    assert read(tmp_path / "out", languages=["eng"]).languages == ("en",)
+
+
+def test_beir_as_others_write_it(tmp_path: Path) -> None:
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n1\ta\t1\n")
+    (tmp_path / "qrels" / "train.tsv").write_text("query-id\tcorpus-id\tscore\n2\ta\t1\n")
+    passages = [
+        {"_id": "a", "title": "T", "text": "x", "metadata": {}},
+        {"_id": "b", "title": "", "text": "y"},
+    ]
+    (tmp_path / "corpus.jsonl.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, passages)).encode()))
+    queries = [{"_id": "1", "text": "q"}, {"_id": "2", "text": "r"}]
+    (tmp_path / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)))
+    found = beir.read(tmp_path, language="de")
+    assert found.passages["text"].to_pylist() == ["T\nx", "y"]
+    assert found.questions["id"].to_pylist() == ["1"]  # the other is not in this split
+    assert beir.read(tmp_path, language="de", split="train").questions["id"].to_pylist() == ["2"]
+    with pytest.raises(PanglotError, match=r'corpus.jsonl.gz, line 1, field "language": no language'):
+        beir.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "message"),
+    [
+        ("qrels/dev.tsv", "q1\tp9\t1", "line 6, field \"corpus-id\": 'p9' is not there"),
+        ("qrels/dev.tsv", "q1 p1 1", "line 6: not .query-id<TAB>corpus-id<TAB>score"),
+        (
+            "queries.jsonl",
+            '{"_id": "q1", "text": "t", "language": "en"}',
+            "line 3, field \"_id\": 'q1' is used before",
+        ),
+        (
+            "corpus.jsonl",
+            '{"_id": "p4", "text": "t", "language": "xx"}',
+            'line 4, field "language": unknown language',
+        ),
+        ("corpus.jsonl", '{"_id": "p4", "language": "en"}', 'line 4, field "text": no text'),
+        ("corpus.jsonl", "[]", "line 4: not a JSON object"),
+    ],
+)
+def test_broken_beir(tmp_path: Path, collection: Collection, file: str, line: str, message: str) -> None:
+    beir.write(collection, tmp_path / "out", split="dev")
+    with (tmp_path / "out" / file).open("a") as out:
+        out.write(line + "\n")
+    with pytest.raises(PanglotError, match=message):
+        beir.read(tmp_path / "out")
+
+
+def test_saved_collections_read_back(tmp_path: Path, collection: Collection) -> None:
+    collection.save(tmp_path / "saved")
+    again = read(tmp_path / "saved")
+    assert again.digest == collection.digest
+    assert again.about == collection.about
+    (tmp_path / "saved" / "passages.arrow").write_bytes(b"broken")
+    with pytest.raises(PanglotError, match="not a collection"):
+        read(tmp_path / "saved")

@@ -1,0 +1,271 @@
+"""Rows out of documents: what asks, what answers, and which versions belong together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from panglot._errors import PanglotError
+from panglot.data.convert import write_rows
+from panglot.data.pages import from_docs
+from panglot.data.pages.sections import place_of
+from panglot.datasets.registry import read
+
+HTML = """<!DOCTYPE html><html lang="{lang}"><head><title>{title}</title><style>p {{}}</style></head>
+<body><nav>Home</nav><h1 id="top">{title}</h1><p>{one}
+{two}</p><p>{three}</p><script>no()</script>
+<section id="clean"><h2>{question}</h2><p>{four}</p></section><h2>{last}</h2><ul><li>{five}</li></ul></body></html>"""
+EN = {"lang": "en", "title": "Printers", "one": "A printer puts text on paper.", "two": "It needs ink &amp; care.",
+      "three": "Most have two trays.", "question": "How do I clean it?", "last": "Options",
+      "four": "Open the lid and press the round button.", "five": "Draft mode saves ink in long texts."}  # fmt: skip
+DE = {"lang": "de", "title": "Drucker", "one": "Ein Drucker bringt Text auf Papier.", "two": "Er braucht Tinte.",
+      "three": "Die meisten haben zwei Fächer.", "question": "Wie reinige ich ihn?", "last": "Einstellungen",
+      "four": "Öffnen Sie den Deckel und drücken Sie den Knopf.",
+      "five": "Der Entwurf spart Tinte bei Texten."}  # fmt: skip
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> list[Path]:
+    return [write(tmp_path / x["lang"] / "page.html", HTML.format(**x)) for x in (EN, DE)]
+
+
+def test_html_versions_are_tied_by_path_and_anchor(pages: list[Path], tmp_path: Path) -> None:
+    made = from_docs.read(pages, shortest=20)
+    rows = {(row.group, row.language): (row.question, row.passage) for row in made.rows}
+    assert {group for group, _ in rows} == {"page.html#top", "page.html#clean", "page.html#@3"}
+    assert len(rows) == 6
+    assert made.tied == 3
+    assert rows["page.html#top", "en"] == (
+        "Printers", "A printer puts text on paper. It needs ink & care.\nMost have two trays.",
+    )  # fmt: skip
+    assert rows["page.html#clean", "de"] == ("Wie reinige ich ihn?", DE["four"])
+    assert rows["page.html#@3", "de"][0] == "Einstellungen"
+    write_rows(made.rows, tmp_path / "my.jsonl")
+    found = read(tmp_path / "my.jsonl")
+    assert (found.questions.num_rows, len(found.pairs[0])) == (6, 12)
+
+
+def test_ways(pages: list[Path]) -> None:
+    asked = from_docs.read(pages, ways=["question"], shortest=20)
+    assert {row.question for row in asked.rows} == {"How do I clean it?", "Wie reinige ich ihn?"}
+    first = from_docs.read(pages[:1], ways=["first-sentence"], shortest=20)
+    assert [(row.question, row.passage) for row in first.rows] == [
+        ("A printer puts text on paper.", "It needs ink & care.\nMost have two trays."),
+    ]
+    with pytest.raises(PanglotError, match="choose one of question, title"):
+        from_docs.read(pages, ways=["guess"])
+    with pytest.raises(PanglotError, match="give no rows"):
+        from_docs.read(pages, shortest=10_000)
+
+
+def test_a_shared_heading_takes_the_pages_title(pages: list[Path], tmp_path: Path) -> None:
+    other = write(tmp_path / "en" / "other.html", HTML.format(**EN | {"title": "Scanners", "question": "And this?"}))
+    made = from_docs.read([pages[0], other], shortest=20)
+    asked = {row.question for row in made.rows}
+    assert {"Printers: Options", "Scanners: Options", "Printers", "And this?"} <= asked
+
+
+def test_versions_of_another_structure_stay_apart(pages: list[Path]) -> None:
+    pages[1].write_text(
+        pages[1].read_text("utf-8").replace("<h2>Einst", "<h2>Neu</h2><p>Ganz neuer Text hier.</p><h2>Einst")
+    )
+    rows = from_docs.read(pages, shortest=20).rows
+    groups = {row.question: row.group for row in rows}
+    assert groups["Drucker"] == groups["Printers"]
+    assert groups["Einstellungen"] != groups["Options"]
+    assert groups["Neu"] != groups["Options"]
+
+
+MARKDOWN = """---
+title: Guide
+---
+Before any *heading* there is [a link](x.md) and text.
+
+# Install {#install}
+
+Run `pip install it` and **wait**. Then start.
+
+```sh
+# not a heading
+```
+
+Usage
+-----
+
+1. Open the file in the editor first.
+"""
+
+
+def test_markdown(tmp_path: Path) -> None:
+    paths = [write(tmp_path / f"guide.{code}.md", MARKDOWN) for code in ("en", "pt-BR")]
+    rows = from_docs.read(paths, shortest=20).rows
+    assert {(row.group, row.question, row.passage) for row in rows if row.language == "pt-BR"} == {
+        ("guide.md#@1", "Guide", "Before any heading there is a link and text."),
+        ("guide.md#install", "Install", "Run pip install it and wait. Then start."),
+        ("guide.md#@3", "Usage", "Open the file in the editor first."),
+    }
+    assert len(rows) == 6
+
+
+PO = r"""
+msgid ""
+msgstr ""
+"Language: de\n"
+
+#. type: Title ##
+#: page.md:1
+msgid "Saving"
+msgstr "Speichern"
+
+#. type: Plain text
+msgid "Press the button"
+" to save \"all\" files."
+msgstr "Drücken Sie den Knopf, um \"alle\" Dateien zu speichern."
+
+#, fuzzy
+msgid "Old text that changed."
+msgstr "Alter Text."
+
+msgid "Not translated at all."
+msgstr ""
+
+#~ msgid "gone"
+#~ msgstr "weg"
+"""
+
+
+def test_po(tmp_path: Path) -> None:
+    rows = from_docs.read([write(tmp_path / "po" / "de.po", PO)], shortest=20).rows
+    assert [(row.language, row.question, row.passage) for row in rows] == [
+        ("en", "Saving", 'Press the button to save "all" files.'),
+        ("de", "Speichern", 'Drücken Sie den Knopf, um "alle" Dateien zu speichern.'),
+    ]
+    assert rows[0].group == rows[1].group
+    other = write(
+        tmp_path / "po" / "fr.po", PO.replace("Language: de", "Language: fr").replace("Speichern", "Enregistrer")
+    )
+    three = from_docs.read([tmp_path / "po"], shortest=20)
+    assert (len({row.group for row in three.rows}), three.tied) == (1, 1)
+    assert len(three.rows) == len({row.language for row in three.rows}) == 3
+    other.write_text(PO + "nonsense\n")
+    with pytest.raises(PanglotError, match=r"fr\.po, line \d+: not a line of a PO file"):
+        from_docs.read([other])
+
+
+def test_xliff(tmp_path: Path) -> None:
+    old = """<xliff version="1.2" xmlns="urn:oasis:names:tc:xliff:document:1.2"><file original="a.html"
+      source-language="en" target-language="fi"><body>
+      <trans-unit id="1" restype="x-title"><source>Saving</source><target>Tallennus</target></trans-unit>
+      <trans-unit id="2"><source>Press the <g id="b">big</g> button now.</source>
+      <target>Paina isoa nappia nyt heti.</target></trans-unit>
+      <trans-unit id="3"><source>Not translated.</source></trans-unit></body></file></xliff>"""
+    new = """<xliff version="2.0" srcLang="en" trgLang="sv" xmlns="urn:oasis:names:tc:xliff:document:2.0">
+      <file id="f" original="a.html"><unit id="1" name="title"><segment>
+      <source>Saving</source><target>Spara</target></segment></unit>
+      <unit id="2"><segment><source>Press the big button now.</source>
+      <target>Tryck på den stora knappen.</target></segment></unit>
+      </file></xliff>"""
+    paths = [write(tmp_path / "fi.xlf", old), write(tmp_path / "sv.xlf", new)]
+    rows = from_docs.read(paths, shortest=10).rows
+    assert {(r.language, r.question, r.passage) for r in rows} == {
+        ("en", "Saving", "Press the big button now."),
+        ("fi", "Tallennus", "Paina isoa nappia nyt heti."),
+        ("sv", "Spara", "Tryck på den stora knappen."),
+    }
+    assert len({row.group for row in rows}) == 1
+    with pytest.raises(PanglotError, match="declares entities"):
+        from_docs.read([write(tmp_path / "x.xlf", '<!DOCTYPE a [<!ENTITY b "c">]><xliff/>')])
+
+
+def test_columns(tmp_path: Path) -> None:
+    table = write(
+        tmp_path / "faq.csv", 'head,body,code,key\nWho?,"She, of course, was it.",en,1\nWer?,Sie war es doch.,de,1\n'
+    )
+    columns = {"title": "head", "text": "body", "language": "code", "group": "key"}
+    made = from_docs.read([table], columns=columns, shortest=5)
+    assert [(row.group, row.language, row.question) for row in made.rows] == [
+        ("faq.csv#1", "en", "Who?"), ("faq.csv#1", "de", "Wer?"),
+    ]  # fmt: skip
+    with pytest.raises(PanglotError, match=r'field "text": there is no such column \(there are: head'):
+        from_docs.read([table])
+
+
+@pytest.mark.parametrize(
+    ("path", "page", "code"),
+    [
+        ("help/de/page.html", "help/page.html", "de"),
+        ("docs/zh_CN/a/b.md", "docs/a/b.md", "zh_CN"),
+        ("a/page.pt-BR.html", "a/page.html", "pt-BR"),
+        ("a/page_fr.md", "a/page.md", "fr"),
+        ("man/bin/page.html", "man/bin/page.html", ""),
+        ("zz/page.html", "zz/page.html", ""),
+    ],
+)
+def test_the_languages_piece_of_a_path(path: str, page: str, code: str) -> None:
+    place = place_of(Path(path))
+    assert (place.page, place.path_language) == (page, code)
+
+
+def test_unknown_language_and_kind(tmp_path: Path) -> None:
+    page = write(tmp_path / "page.html", "<h1>Title here</h1><p>Some text that is long enough for a row.</p>")
+    with pytest.raises(PanglotError, match="--language en"):
+        from_docs.read([page])
+    assert from_docs.read([page], language="en").rows[0].language == "en"
+    with pytest.raises(PanglotError, match="unknown kind"):
+        from_docs.read([write(tmp_path / "page.docx", "x")])
+    latin = tmp_path / "latin.html"
+    latin.write_bytes(
+        b'<html lang="fr"><meta charset="iso-8859-1"><h1>Caf\xe9</h1><p>Un caf\xe9 au lait, et un the sans sucre.</p>'
+    )
+    assert from_docs.read([latin], shortest=20).rows[0].question == "Café"
+    latin.write_bytes(b'<html lang="fr"><h1>Caf\xe9</h1><p>x</p>')
+    with pytest.raises(PanglotError, match="not utf-8"):
+        from_docs.read([latin])
+
+
+LIBREOFFICE = """<!DOCTYPE html>
+<html lang="{lang}" dir="ltr">
+<head>
+<base href="../../../../">
+<noscript><meta http-equiv="refresh" content="0; URL=../../../../{lang}/noscript.html"></noscript>
+<meta http-equiv="Content-Type" content="text/html; charset=utf-8">
+<title>{title}</title>
+<script type="text/javascript" src="help2.js" defer></script></head>
+<body>
+<header id="TopLeftHeader"><a class="logo" href="x"><p dir="auto">LibreOffice 7.4 Help</p></a><div class="dropdowns">
+<div class="modules"><button type="button">Module</button><nav id="modules-nav"></nav></div></div></header><aside
+class="leftside"><div id="Index"><input id="search-bar" type="search" class="search"></div></aside>
+<div id="DisplayArea">
+<a name="bm_id3153394"></a><meta itemprop="keywords" content="opening; Word">
+<h1 id="hd_id3145313" dir="auto">{title}</h1>
+<p id="par_id3145345" class="paragraph" dir="auto">{text} <span class="switchinline"><span hidden="true" id="MAC_1"
+class="MAC">{mac}</span><span hidden="true" id="default_1">{usual}</span></span>+O.</p>
+<div class="relatedtopics"><p class="related"><span class="emph">{related}</span></p><div class="relatedbody"><div
+class="embedded"><p class="embedded"><a href="x">{title}</a></p></div></div></div>
+</div><footer><div id="DEBUG" class="debug"><h3 class="bug">Help content debug info:</h3></div></footer></body></html>
+"""
+
+
+def test_libreoffice_s_help_as_debian_installs_it(tmp_path: Path) -> None:
+    root = tmp_path / "usr" / "share" / "libreoffice" / "help"
+    pages = {
+        "en-US": ("Opening documents", "Choose where the file lies, or press", "Command", "Ctrl", "Related Topics"),
+        "de": ("Dokumente öffnen", "Wählen Sie, wo die Datei liegt, oder drücken Sie", "Befehl", "Strg", "Themen"),
+    }
+    # The name's tail is Malay's code, and no language here: the page tells its own, and the folder agrees.
+    for code, (title, text, mac, usual, related) in pages.items():
+        page = LIBREOFFICE.format(lang=code, title=title, text=text, mac=mac, usual=usual, related=related)
+        write(root / code / "text" / "shared" / "guide" / "import_ms.html", page)
+    made = from_docs.read([root])
+    assert made.tied == 1
+    assert {(row.group, row.language, row.question, row.passage) for row in made.rows} == {
+        ("import_ms.html#hd_id3145313", "en-US", pages["en-US"][0], f"{pages['en-US'][1]} Ctrl+O."),
+        ("import_ms.html#hd_id3145313", "de", pages["de"][0], f"{pages['de'][1]} Strg+O."),
+    }

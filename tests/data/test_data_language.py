@@ -1,0 +1,108 @@
+from pathlib import Path
+
+import langcodes
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panglot._errors import PanglotError
+from panglot.data.language import canonical, name
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("zh", "zh"),
+        ("zh-Hant", "zh-Hant"),
+        ("zho_Hant", "zh-Hant"),
+        ("zho_Hans", "zh"),
+        ("zh_cn", "zh"),
+        ("zh-TW", "zh-Hant"),
+        ("zh-HK", "zh-Hant-HK"),  # Hong Kong's is neither Taiwan's nor the mainland's
+        ("eng", "en"),
+        ("eng_Latn", "en"),
+        ("ENG_LATN", "en"),
+        ("en-US", "en-US"),
+        ("pt-BR", "pt-BR"),  # the likely region of pt, but pt and pt-BR are two columns of one set
+        ("ca-valencia", "ca-valencia"),
+        ("spa-ref2", "es-x-ref2"),
+        ("sr@latin", "sr-Latn"),
+        ("sh", "sr-Latn"),
+        ("srp_Cyrl", "sr"),
+        (" ar", "ar"),
+        ("pes", "fa"),
+        ("prs", "fa-AF"),
+        ("swh", "sw"),
+        ("tl", "fil"),
+        ("iw", "he"),
+        ("twi", "ak"),
+        ("nb", "nb"),
+        ("no", "no"),
+        ("pbt", "pbt"),
+        ("quy", "quy"),
+        ("fuv", "fuv"),
+        ("acm_Arab", "acm-Arab"),  # Arabic dialects are not merged; their likely script is not known
+        ("kor_Hang", "ko"),
+        ("taq_Latn", "taq"),
+        ("quy_Latn", "quy-Latn"),  # no likely script known: the one given stays
+        ("taq_Tfng", "taq-Tfng"),
+        ("kas_Deva", "ks-Deva"),
+        ("kzj", "dtp"),
+        ("gsw-BE", "gsw-u-sd-chbe"),  # Bern, not Belgium
+        ("qaa", "qaa"),
+    ],
+)
+def test_canonical(code: str, expected: str) -> None:
+    assert canonical(code) == expected
+    assert canonical(expected) == expected
+
+
+@pytest.mark.parametrize(
+    "code", ["xx", "zz", "", " ", "english language", "en-", "und", "mul", "a", "12", "sr@klingon"]
+)
+def test_unknown_codes_are_refused_with_a_hint(code: str) -> None:
+    with pytest.raises(PanglotError, match=r"unknown language code.*Fix: write"):
+        canonical(code)
+
+
+@given(st.text(max_size=12))
+def test_any_text_gives_a_fixed_point_or_an_error(code: str) -> None:
+    try:
+        found = canonical(code)
+    except PanglotError:
+        return
+    assert canonical(found) == found
+
+
+def test_every_code_of_every_set_is_read(data_dir: Path) -> None:
+    columns = {
+        "sib-200": "sib-200/sib-200.parquet",
+        "tatoeba": "tatoeba-112/tatoeba-112.parquet",
+        "help": "libreoffice-help/libreoffice-help.parquet",
+        "gatitos": "lexicons/gatitos.parquet",
+        "wiktionary": "lexicons/wiktionary.parquet",
+        "emoji": "lexicons/cldr-emoji.parquet",
+    }
+    codes = {
+        key: pq.read_table(data_dir / path, columns=["lang"])["lang"].unique().to_pylist()
+        for key, path in columns.items()
+    }
+    codes["ntrex"] = pq.ParquetFile(data_dir / "ntrex-128/ntrex-128.parquet").schema_arrow.names[2:]
+    merged = {
+        key: {c for c in found if sum(canonical(c) == canonical(other) for other in found) > 1}
+        for key, found in codes.items()
+    }
+    # No set has two columns that become one, but where the registry itself says that they are one language.
+    assert {key: value for key, value in merged.items() if value} == {
+        "sib-200": {"aka_Latn", "twi_Latn"},
+        "tatoeba": {"dtp", "kzj"},
+    }
+    everything = {canonical(code) for found in codes.values() for code in found}
+    assert all(langcodes.tag_is_valid(code) for code in everything)
+    assert len({langcodes.Language.get(code).language for code in everything}) > 310
+
+
+def test_names() -> None:
+    assert name("zh-Hant") in ("Chinese (Traditional)", "zh-Hant")
+    assert name("not a code") == "not a code"

@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from panglot._errors import PanglotError
+from panglot.data.collection import Collection, Text
+from panglot.data.transform import blocks, hold_out, sample
+from panglot.datasets.card import CARDS
+
+side = st.lists(
+    st.tuples(st.sampled_from(["en", "de"]), st.integers(0, 8), st.integers(0, 12)), min_size=1, max_size=25
+)
+
+
+@st.composite
+def collections(draw: st.DrawFn) -> Collection:
+    questions = [Text(f"q{i}", x, f"g{g}", f"t{t}") for i, (x, g, t) in enumerate(draw(side))]
+    passages = [Text(f"p{i}", x, f"h{g}", f"u{t}") for i, (x, g, t) in enumerate(draw(side))]
+    pairs = draw(st.lists(st.tuples(st.sampled_from(questions), st.sampled_from(passages)), max_size=20))
+    return Collection.build("x", questions, passages, [(q.id, p.id, 1) for q, p in pairs])
+
+
+def plain_blocks(c: Collection) -> list[set[str]]:
+    """The slow way: grow sets until nothing is shared."""
+    sets = []
+    left, right = c.pairs
+    questions, passages = c.questions.to_pylist(), c.passages.to_pylist()
+    for rows in (questions, passages):
+        keys: dict[object, set[str]] = {}
+        for row in rows:
+            keys.setdefault(("group", row["group"]), set()).add(row["id"])
+            keys.setdefault(("text", row["language"], row["text"]), set()).add(row["id"])
+        sets += keys.values()
+    sets += [{questions[q]["id"], passages[p]["id"]} for q, p in zip(left.tolist(), right.tolist(), strict=True)]
+    merged: list[set[str]] = []
+    for found in sets:
+        touching = [other for other in merged if other & found]
+        merged = [other for other in merged if not other & found] + [set.union(set(found), *touching)]
+    return merged
+
+
+@settings(deadline=None)
+@given(collections())
+def test_blocks_are_the_connected_parts(c: Collection) -> None:
+    q, p = blocks(c)
+    found: dict[int, set[str]] = {}
+    for numbers, table in ((q, c.questions), (p, c.passages)):
+        for number, identity in zip(numbers.tolist(), table["id"].to_pylist(), strict=True):
+            found.setdefault(number, set()).add(identity)
+    assert sorted(map(sorted, found.values())) == sorted(map(sorted, plain_blocks(c)))
+    firsts = np.concatenate([q, p])
+    assert list(dict.fromkeys(firsts.tolist())) == list(range(len(found)))  # numbered by first appearance
+
+
+@settings(deadline=None)
+@given(collections(), st.floats(0.05, 0.95), st.integers(0, 9))
+def test_nothing_leaks(c: Collection, share: float, seed: int) -> None:
+    try:
+        train, dev = hold_out(c, share, seed)
+    except PanglotError:
+        return
+    assert train.questions.num_rows + dev.questions.num_rows == c.questions.num_rows
+    assert train.passages.num_rows + dev.passages.num_rows == c.passages.num_rows
+    assert train.relevance.num_rows + dev.relevance.num_rows == c.relevance.num_rows
+    assert 0 < dev.questions.num_rows <= round(share * c.questions.num_rows)
+    for mine, theirs in ((train.questions, dev.questions), (train.passages, dev.passages)):
+        assert not {*mine["group"].to_pylist()} & {*theirs["group"].to_pylist()}
+        shared = [{(x["language"], x["text"]) for x in t.to_pylist()} for t in (mine, theirs)]
+        assert not shared[0] & shared[1]
+
+
+@settings(deadline=None)
+@given(collections(), st.floats(0.05, 0.95), st.integers(0, 9))
+def test_a_sample_has_the_questions_of_a_dev_set_and_passages_that_none_asks_for(
+    c: Collection, share: float, seed: int
+) -> None:
+    try:
+        _, dev = hold_out(c, share, seed)
+    except PanglotError:
+        return
+    part = sample(c, share, seed)
+    assert part.questions.equals(dev.questions)
+    asked, said = blocks(c)
+    ids = c.passages["id"].to_pylist()
+    answering = {ids[row] for row in np.flatnonzero(np.isin(said, asked))}
+    assert {*part.passages["id"].to_pylist()} & answering == {*dev.passages["id"].to_pylist()}
+
+
+def test_mlqa(data_dir: Path) -> None:
+    whole = CARDS["mlqa"].read(data_dir / "mlqa", candidates="paragraph")
+    train, dev = hold_out(whole, 0.1, seed=1)
+    assert abs(dev.questions.num_rows - 0.1 * whole.questions.num_rows) < 10
+    assert {*dev.languages} == {*whole.languages}
+    assert not {*train.passages["text"].to_pylist()} & {*dev.passages["text"].to_pylist()}
+    assert hold_out(whole, 0.1, seed=1)[1].digest == dev.digest
+    assert hold_out(whole, 0.1, seed=2)[1].digest != dev.digest
+
+
+def test_what_hangs_together_cannot_be_split() -> None:
+    c = Collection.build("x", [Text("a", "en", "g", "t"), Text("b", "de", "g", "u")], [Text("p", "en", "h", "v")], [])
+    with pytest.raises(PanglotError, match="cannot be split"):
+        hold_out(c, 0.5, 0)
+    with pytest.raises(PanglotError, match="share of 1"):
+        hold_out(c, 1, 0)

@@ -1,0 +1,96 @@
+"""`panglot data check`: all that is wrong, where, how to mend it; overlap with test sets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from panglot._errors import PanglotError
+from panglot.cli.data import data
+from panglot.datasets.check import check
+from panglot.datasets.registry import read
+
+
+def write(path: Path, *rows: dict[str, object]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def pair(question: str, passage: str, language: str = "en", **more: object) -> dict[str, object]:
+    return {"language": language, "question": question, "passage": passage, **more}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
+
+
+def test_nothing_wrong(tmp_path: Path) -> None:
+    path = write(tmp_path / "fine.jsonl", pair("who came?", "she came"), pair("when?", "late at night"))
+    report = check(path)
+    assert (report.rejected, report.remarks, report.overlaps) == ((), (), ())
+    done = CliRunner().invoke(data, ["check", str(path)], standalone_mode=False)
+    assert done.return_value == 0
+    assert "nothing is wrong" in done.output
+
+
+def test_remarks(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "odd.jsonl",
+        pair("who came?", "she came"),
+        pair("Who  came?", "he came"),
+        pair("the same", "The same"),
+        pair("what?", "BarÃ§a won"),
+        pair("!?", "a good answer </b>"),
+        pair("nur gefragt?", "only answered", group="g") | {"passage": None, "language": "de"},
+        {"language": "en", "group": "g", "passage": "the English answer"},
+    )
+    told = {one.what: (one.number, one.examples) for one in check(path).remarks}
+    assert told["questions asked in several groups"] == (1, ("who came?",))
+    assert told["questions that are their own answer"][0] == 1
+    assert told["passages that were decoded wrongly"][0] == 1
+    assert told["questions of fewer than 3 letters"][0] == 1
+    assert told["passages with marks of HTML"][0] == 1
+    assert told["languages with questions, none of which has an answer in its own language"] == (1, ("de",))
+    assert len(told) == 6
+
+
+def test_overlap_with_the_test_part(data_dir: Path, tmp_path: Path) -> None:
+    test = read("sib-200:test", data_dir=data_dir, languages=["en", "de"])
+    taken = test.passages["text"][0].as_py()
+    path = write(
+        tmp_path / "mine.jsonl", pair("what?", taken, test.passages["language"][0].as_py()), pair("a b?", "c d")
+    )
+    report = check(path, against=["sib-200", "xquad-r"], data_dir=data_dir)
+    assert [(one.test, one.equal) for one in report.overlaps] == [("sib-200:test", 1), ("xquad-r", 0)]
+    arguments = ["check", str(path), "--against", "sib-200", "xquad-r", "--data-dir", str(data_dir), "--json", "-"]
+    told = json.loads(CliRunner().invoke(data, arguments).output)
+    assert [one["equal"] for one in told["overlaps"]] == [1, 0]
+
+
+def test_what_cannot_be_compared_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "mine.jsonl", pair("who?", "she was it", "mi"))
+    report = check(path, against=["xquad-r"])
+    assert "none of its languages" in report.unread["xquad-r"]
+    with pytest.raises(PanglotError, match="unknown data set"):
+        check(path, against=["xquat"])
+
+
+def test_other_forms_and_exit_statuses(tmp_path: Path) -> None:
+    squad = tmp_path / "en.json"
+    squad.write_text('{"data": [{"paragraphs": [{"qas": []}]}]}')
+    report = check(squad)
+    assert report.collection is None
+    assert report.rejected[0].field == "data[0].paragraphs[0].context"
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"language": "en"\n' + json.dumps(pair("who?", "she")) + "\n")
+    run = CliRunner()
+    assert run.invoke(data, ["check", str(path)], standalone_mode=False).return_value == 2
+    kept = run.invoke(
+        data, ["check", str(path), "--on-error", "skip", "--rejected", str(tmp_path / "a")], standalone_mode=False
+    )
+    assert kept.return_value == 0
+    assert json.loads((tmp_path / "a").read_text())["line"] == 1

@@ -1,0 +1,279 @@
+"""``panglot debias`` from the command line to a folder that plain sentence-transformers opens."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from debiasing_made import LANGUAGES, biased
+from safetensors.numpy import load_file, save_file
+from sentence_transformers import SentenceTransformer
+
+import panglot
+from panglot._errors import PanglotError
+from panglot._files import file_digest
+from panglot.cli import main as entrance
+from panglot.debiasing import transform
+from panglot.debiasing.debias import debias
+from panglot.debiasing.encoder import Debiased
+from panglot.debiasing.fit import fit
+from panglot.debiasing.texts import open_sets, sample
+from panglot.debiasing.transform import METHODS
+from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
+
+TEXTS = [
+    "Der Fluss mündet nach langem Lauf in das Schwarze Meer.",
+    "The river flows into the Black Sea after a long course.",
+    "Река впадает в Чёрное море после долгого пути.",
+    "নদীটি দীর্ঘ পথ পেরিয়ে কৃষ্ণ সাগরে পড়ে।",
+]
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="module")
+def folders(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A debiased folder of each method."""
+    root = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PANGLOT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        return {
+            method: debias(
+                tiny_model, "starter:train", method, root / method, languages=["bn", "de", "en", "ru"], texts=6
+            )
+            for method in METHODS
+        }
+
+
+def plain(folder: Path) -> SentenceTransformer:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return SentenceTransformer(str(folder), device="cpu", trust_remote_code=folder.name != "lsar")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_plain_sentence_transformers_gives_panglots_vectors(folders: dict[str, Path], method: str) -> None:
+    ours = panglot.load(folders[method], precision="fp32")
+    model = plain(folders[method])
+    assert isinstance(ours, Debiased)
+    asked, found = ours.encode(TEXTS, "question"), ours.encode(TEXTS, "passage")
+    np.testing.assert_allclose(model.encode_query(TEXTS), asked, atol=2e-6)
+    np.testing.assert_allclose(model.encode_document(TEXTS), found, atol=2e-6)
+    np.testing.assert_allclose(model.encode(TEXTS, prompt_name="query"), asked, atol=2e-6)
+    np.testing.assert_allclose(model.encode([f"query: {text}" for text in TEXTS]), asked, atol=2e-6)
+    np.testing.assert_allclose(model.encode([f"passage: {text}" for text in TEXTS]), found, atol=2e-6)
+    base = panglot.load(folders[method] / "model", precision="fp32")
+    assert np.allclose(base.encode(TEXTS, "passage"), found, atol=1e-3) is False
+    if method == "shift":
+        np.testing.assert_allclose(base.encode(TEXTS, "question"), asked, atol=1e-6)
+
+
+def test_a_language_may_be_given_to_plain_sentence_transformers(folders: dict[str, Path]) -> None:
+    ours, model = panglot.load(folders["center"], precision="fp32"), plain(folders["center"])
+    assert isinstance(ours, Debiased)
+    wanted = ours.encode(TEXTS, "passage", languages=["ru"] * len(TEXTS))
+    for code in ("ru", "rus_Cyrl"):
+        np.testing.assert_allclose(model.encode_document(TEXTS, language=code), wanted, atol=2e-6)
+    with pytest.warns(RuntimeWarning, match="not fitted on sw"):
+        model.encode_document(TEXTS, language="sw")
+    assert not np.allclose(wanted, ours.encode(TEXTS, "passage"), atol=1e-3)
+
+
+def test_saved_again_by_sentence_transformers_it_is_the_same(folders: dict[str, Path], tmp_path: Path) -> None:
+    model = plain(folders["center"])
+    model.save_pretrained(str(tmp_path / "again"), create_model_card=False)
+    np.testing.assert_array_equal(plain(tmp_path / "again").encode_query(TEXTS), model.encode_query(TEXTS))
+
+
+def test_without_trust_sentence_transformers_says_what_to_do(folders: dict[str, Path]) -> None:
+    with pytest.raises(ValueError, match="trust_remote_code=True"):
+        SentenceTransformer(str(folders["center"]), device="cpu")
+    assert "trust_remote_code=True" in (folders["center"] / "README.md").read_text("utf-8")
+    assert "trust_remote_code" not in (folders["lsar"] / "README.md").read_text("utf-8")
+
+
+def test_the_model_in_it_is_the_model(folders: dict[str, Path], tiny_model: Path) -> None:
+    given = panglot.load(tiny_model)
+    inside = panglot.load(folders["center"] / "model")
+    assert inside.fingerprint == given.fingerprint
+    ours = panglot.load(folders["center"], name="mine")
+    assert isinstance(ours, Debiased)
+    assert (ours.base.fingerprint, ours.name) == (given.fingerprint, "mine")
+    assert (folders["center"] / "model" / "model.safetensors").stat().st_nlink > 1
+
+
+def test_the_command_line_and_what_it_says(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*arguments: str | Path) -> str:
+        with pytest.raises(SystemExit) as caught:
+            entrance.main([str(argument) for argument in arguments])
+        assert caught.value.code in {0, None}
+        return capsys.readouterr().out
+
+    common = ["--on", "starter:train", "--texts", "5", "--languages", "en,de,sw"]
+    out = run("debias", tiny_model, *common, "--method", "center", "--output", tmp_path / "centered", "--json", "-")
+    told = json.loads(out)
+    assert told["languages"] == ["de", "en", "sw"]
+    assert told["texts"]["question"] == {"de": 5, "en": 5, "sw": 5}
+    assert told["on"][0]["name"] == "starter:train"
+    distance = told["distance_between_languages"]
+    assert distance["after"]["passage"] < distance["before"]["passage"]
+    out = run("debias", tiny_model, *common, "--method", "lsar", "--rank", "1", "--output", tmp_path / "lsar")
+    assert "panglot compare" in out
+    found = json.loads(run("evaluate", tmp_path / "centered", "starter:dev", "--languages", "en,de,sw", "--json", "-"))
+    assert found["model"]["name"] == "centered"
+    assert found["datasets"]["starter:dev"]["multilingual"]["mAP"] > 0
+
+
+def fails(*arguments: str | Path, capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as caught:
+        entrance.main([str(argument) for argument in arguments])
+    told = capsys.readouterr().err
+    assert caught.value.code == 2, told
+    assert "Traceback" not in told
+    return " ".join(told.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--on", "starter:test"), "test set"),
+        (("--on", "starter:train", "--languages", "en"), "at least two languages"),
+        (("--on", "starter:train", "--languages", "en,ko"), "ko"),
+        (("--on", "starter:train", "--texts", "1"), "fewer than 2"),
+        (("--on", "starter:train", "--texts", "0"), "got 0"),
+        (("--on", "starter:train", "--rank", "2"), "center has no rank"),
+        (("--on", "starter:train", "--pivot", "en"), "center has no pivot"),
+        (("--on", "starter:train", "--method", "shift", "--pivot", "ko"), "no passages in ko"),
+        (("--on", "starter:train", "--method", "lsar", "--rank", "12"), "give 11 or less"),
+        (("--on", "starter:train", "--method", "lir", "--rank", "9", "--texts", "9"), "give 8 or less"),
+        (("--on", "nothing-known"), "nothing-known"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_encoded(
+    tiny_model: Path, tmp_path: Path, arguments: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = fails("debias", tiny_model, *arguments, "--output", tmp_path / "run", capsys=capsys)
+    assert says in told
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_output_that_exists_is_left_alone(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "kept").write_text("kept")
+    for output in (tmp_path, tmp_path / "kept"):
+        assert "exists already" in fails(
+            "debias", tiny_model, "--on", "starter:train", "--output", output, capsys=capsys
+        )
+    assert (tmp_path / "kept").read_text() == "kept"
+
+
+def test_debiasing_twice_is_refused_and_so_is_training(
+    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = fails("debias", folders["center"], "--on", "starter:train", "--output", tmp_path / "run", capsys=capsys)
+    assert "is debiased already" in told
+    assert str(folders["center"] / "model") in told
+    told = fails("train", folders["center"], "--on", "starter:train", "--output", tmp_path / "run", capsys=capsys)
+    assert "debias the result" in told
+
+
+def test_vectors_on_disk_are_no_model(tmp_path: Path) -> None:
+    one = np.ones((1, 4), np.float32)
+    np.savez(tmp_path / "v.npz", questions=one, passages=one, question_ids=["q"], passage_ids=["p"])
+    with pytest.raises(PanglotError, match="no files to copy"):
+        debias(f"vectors:{tmp_path / 'v.npz'}", "starter:train", "center", tmp_path / "run", texts=3)
+
+
+def test_save_and_read_is_the_same(tmp_path: Path) -> None:
+    for method in METHODS:
+        debiasing = fit(biased(), method)
+        transform.save(debiasing, tmp_path, {"seed": 3})
+        found, head = transform.read(tmp_path)
+        assert (found.method, found.languages, head["seed"]) == (method, LANGUAGES, 3)
+        for part in ("offset", "directions", "subspace"):
+            np.testing.assert_array_equal(getattr(found, part), getattr(debiasing, part))
+
+
+def test_a_folder_written_before_is_opened(folders: dict[str, Path], tmp_path: Path) -> None:
+    old = tmp_path / "center"
+    shutil.copytree(folders["center"], old)
+    for name in (transform.HEAD, transform.ARRAYS):
+        (old / name).rename(old / name.replace("debiasing", "remedy"))
+    modules = (old / "modules.json").read_text("utf-8")
+    modules = modules.replace("debiasing.module.DebiasingModule", "remedies.module.RemedyModule")
+    (old / "modules.json").write_text(modules.replace("panglot.debiasing", "panglot.remedies"), encoding="utf-8")
+    ours, again = panglot.load(folders["center"]), panglot.load(old)
+    assert ours.fingerprint == again.fingerprint
+    np.testing.assert_array_equal(ours.encode(TEXTS, "passage"), again.encode(TEXTS, "passage"))
+    with pytest.raises(PanglotError, match="debias the result"):
+        SentenceTransformerEncoder(old)
+    with pytest.raises(PanglotError, match="debiased already"):
+        debias(old, "starter:train", "center", tmp_path / "run", texts=3)
+
+
+def _flip(folder: Path) -> None:
+    raw = bytearray((folder / transform.ARRAYS).read_bytes())
+    raw[-9] ^= 1
+    (folder / transform.ARRAYS).write_bytes(raw)
+
+
+def _cut(folder: Path) -> None:
+    (folder / transform.ARRAYS).write_bytes((folder / transform.ARRAYS).read_bytes()[:40])
+
+
+def _other_shape(folder: Path) -> None:
+    arrays: dict[str, Any] = load_file(folder / transform.ARRAYS)
+    save_file({**arrays, "offset": arrays["offset"][:, :2]}, folder / transform.ARRAYS)
+    head = json.loads((folder / transform.HEAD).read_text("utf-8"))
+    head["sha256"] = file_digest(folder / transform.ARRAYS)
+    (folder / transform.HEAD).write_text(json.dumps(head))
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "flipped bit": _flip,
+    "cut short": _cut,
+    "other shape": _other_shape,
+    "numbers gone": lambda folder: (folder / transform.ARRAYS).unlink(),
+    "no JSON": lambda folder: (folder / transform.HEAD).write_text("{"),
+    "another JSON": lambda folder: (folder / transform.HEAD).write_text("[]"),
+    "without languages": lambda folder: (folder / transform.HEAD).write_text('{"method": "center"}'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_debiasing_is_refused(folders: dict[str, Path], tmp_path: Path, damage: str) -> None:
+    shutil.copytree(folders["center"], tmp_path / "run")
+    DAMAGES[damage](tmp_path / "run")
+    with pytest.raises(PanglotError, match="panglot debias") as caught:
+        panglot.load(tmp_path / "run")
+    assert str(tmp_path / "run" / "debiasing.") in str(caught.value)
+
+
+def test_another_model_in_the_folder_is_refused(folders: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(folders["center"], tmp_path / "run")
+    settings = tmp_path / "run" / "model" / "sentence_bert_config.json"
+    settings.write_text(settings.read_text() + " ")
+    with pytest.raises(PanglotError, match="not the one that the debiasing was fitted on"):
+        panglot.load(tmp_path / "run")
+
+
+def test_a_sample_is_seeded_distinct_and_parallel() -> None:
+    sets = open_sets(["starter:train"])
+    one, same, other = (sample(sets, 10, seed) for seed in (0, 0, 1))
+    assert one == same != other
+    passages = one["passage"]
+    assert all(len(set(each.texts)) == 10 for each in passages.values())
+    assert len({each.groups for each in passages.values()}) == 1
+    assert list(sample(sets, 10, 0, pivot="en")) == ["passage"]

@@ -1,0 +1,156 @@
+"""The bias of an index without labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from search_made import LANGUAGES, Biased, documents, use_memory
+
+from panglot._errors import PanglotError
+from panglot.cli.evaluate import evaluate_command
+from panglot.cli.index import index_command
+from panglot.cli.search import search_command
+from panglot.search import index as module
+from panglot.search.audit import (
+    DEPTH,
+    AuditQuery,
+    advice,
+    audit_bias,
+    figures,
+    rank_others,
+    read_queries,
+    sample_queries,
+)
+from panglot.search.document import Document, ScoredDocument
+from panglot.search.index import Index
+
+
+@pytest.fixture
+def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Index:
+    use_memory(monkeypatch)
+    found = Index.build(documents(), tmp_path / "index", model=Biased())
+    monkeypatch.setattr(module, "open_encoder", lambda model: (Biased(), Biased(), model))
+    head = json.loads((tmp_path / "index" / "index.json").read_text("utf-8"))
+    (tmp_path / "index" / "index.json").write_text(json.dumps({**head, "model": "bundled"}))
+    return found
+
+
+def test_questions_are_the_titles_of_groups_in_every_language(index: Index) -> None:
+    queries = sample_queries(index.documents(), 5)
+    assert len(queries) == 5 * len(LANGUAGES)
+    assert queries == sample_queries(index.documents(), 5)
+    assert queries != sample_queries(index.documents(), 5, seed=1)
+    for each in queries:
+        topic = each.group.removeprefix("g")
+        assert each.text == f"<{each.language}> {topic}"
+        assert each.versions == {f"{topic}-{code}": code for code in LANGUAGES}
+
+
+def test_without_groups_documents_ask_and_without_titles_first_sentences() -> None:
+    given = [Document(f"{row}", f"Satz Nummer {row}. Und noch einer.", "", "de") for row in range(9)]
+    queries = sample_queries(iter([given]), 4)
+    assert len(queries) == 4
+    assert all(each.text.startswith("Satz Nummer") and each.text.endswith(".") for each in queries)
+    assert all(each.versions == {each.group[1:]: "de"} for each in queries)
+
+
+def test_a_bias_is_told_and_so_is_what_helps(index: Index) -> None:
+    found = audit_bias(index, sample_queries(index.documents(), 10))
+    plain, centered, balanced = (found["modes"][mode] for mode in ("plain", "centered", "balanced"))
+    assert plain["self_preference@10"] == pytest.approx(4.0)  # all ten of them
+    assert plain["translation_found@10"] < 0.5
+    for better in (centered, balanced):
+        assert better["self_preference@10"] < 2.5
+        assert better["translation_found@10"] > 0.9
+        assert better["rank_correlation"] > plain["rank_correlation"]
+    assert plain["language_share@10"]["de"]["de"] == 1.0
+    assert sum(centered["language_share@10"]["de"].values()) == pytest.approx(1)
+    assert plain["pool_share"] == dict.fromkeys(LANGUAGES, 0.25)
+    assert found["advice"][1].startswith("The mode ")
+    json.dumps(found, allow_nan=False)
+
+
+def test_what_the_question_was_taken_from_does_not_count() -> None:
+    query = AuditQuery("g1", "de", "?", {"1-de": "de", "1-fr": "fr", "1-sw": "sw"})
+    rows = [("1-de", "de", "1"), ("a", "fr", ""), ("1-fr", "fr", "1"), ("b", "de", ""), ("1-sw", "sw", "1")]
+    ranked = [ScoredDocument(name, 1 - 0.1 * row, code, group) for row, (name, code, group) in enumerate(rows)]
+    found = rank_others(ranked, query)
+    assert (found.languages, dict(found.places)) == (("fr", "de"), {"fr": 2, "sw": 3})
+    many = [ScoredDocument(f"{row}", 0.5, "de") for row in range(DEPTH + 1)]
+    assert dict(rank_others([*many, ranked[2]], query).places) == {}
+
+
+def test_few_documents_are_no_harm() -> None:
+    query = AuditQuery("g1", "de", "?", {})
+    found = figures([query], [rank_others([], query)], {"de": 1})
+    assert found["translation_found@10"] is None
+    assert found["self_preference@10"] == 0
+    assert advice({"plain": {**found, "self_preference@10": None}})[0].startswith("No query is in a language")
+
+
+@pytest.mark.parametrize(
+    ("line", "field"),
+    [('{"group": "1", "language": "de"}', "text"), ('{"group": "1", "language": "??", "text": "a"}', "language")],
+)
+def test_a_broken_line_of_questions_names_its_field(tmp_path: Path, line: str, field: str) -> None:
+    path = tmp_path / "questions.jsonl"
+    path.write_text(f'{{"group": 1, "language": "deu", "text": "Wo?"}}\n{line}\n', "utf-8")
+    with pytest.raises(PanglotError) as error:
+        read_queries(path)
+    assert (error.value.line, error.value.field) == (2, field)
+
+
+def run(command: Any, *arguments: object) -> Any:
+    return CliRunner().invoke(command, [str(each) for each in arguments], catch_exceptions=False)
+
+
+def test_evaluate_judges_an_index(index: Index, tmp_path: Path) -> None:
+    done = run(evaluate_command, index.folder, "--json", tmp_path / "judged.json")
+    assert "plain" in done.stdout
+    assert "The mode " in done.stdout
+    found = json.loads((tmp_path / "judged.json").read_text("utf-8"))
+    assert set(found["modes"]) == {"plain", "centered", "balanced"}
+    path = tmp_path / "questions.jsonl"
+    path.write_text("".join(f'{{"group": "t", "language": "{x}", "text": "<{x}> topic4"}}\n' for x in ("de", "sw")))
+    given = json.loads(run(evaluate_command, index.folder, "--queries", path, "--json", "-").stdout)
+    assert given["languages"] == ["de", "sw"]
+    assert given["modes"]["plain"]["translation_found@10"] is None
+    forms = json.loads(run(evaluate_command, index.folder, "--languages", "de-AT,sw-KE,ja", "--json", "-").stdout)
+    assert forms["languages"] == ["de", "ja", "sw"]
+    few = path.read_text("utf-8").replace('"de"', '"de-CH"')
+    path.write_text(few, "utf-8")
+    given = run(evaluate_command, index.folder, "--queries", path, "--languages", "de", "--json", "-")
+    assert json.loads(given.stdout)["languages"] == ["de-CH"]
+    with pytest.raises(PanglotError, match=r"there is no query in these languages.*name some of de-CH, sw"):
+        run(evaluate_command, index.folder, "--queries", path, "--languages", "fr")
+    with pytest.raises(PanglotError, match="this is not an index"):
+        run(evaluate_command, "bundled")
+
+
+def test_search_prints_and_gives_json(index: Index) -> None:
+    done = run(search_command, index.folder, "<de> topic3", "--language", "de", "--mode", "centered", "--highlight")
+    assert "query in de; mode centered" in done.stdout
+    assert "1. <" in done.stdout
+    assert "25% of documents" in done.stdout
+    assert "**<de> topic3" in done.stdout  # In a pipe nothing is bold.
+    options = ("--prefer", "sw,ja", "--boost", "2", "--languages", "sw,de", "--top", "3", "--collapse", "--json", "-")
+    found = json.loads(run(search_command, index.folder, "<de> topic3", *options).stdout)
+    assert found["mode"] == "preferred"
+    assert [hit["language"] for hit in found["hits"]] == ["sw"] * 3
+    assert set(found["hits"][0]["languages"]) == {"sw", "de"}
+
+
+def test_documents_are_added_and_deleted(index: Index, tmp_path: Path) -> None:
+    path = tmp_path / "more.jsonl"
+    path.write_text('{"id": "new", "text": "<de> topic3 neu", "language": "de"}\n', "utf-8")
+    done = run(index_command, path, "--output", index.folder, "--add", "--delete", "topic1-de,topic1-en")
+    assert "119 documents" in done.stdout
+    (tmp_path / "ids").write_text("new\ntopic1-sw\n")
+    given = run(index_command, "--output", index.folder, "--delete", f"@{tmp_path / 'ids'}", "--json", "-")
+    assert json.loads(given.stdout)["deleted"] == 2
+    with pytest.raises(PanglotError, match="DOCUMENTS is required"):
+        run(index_command, "--output", index.folder)

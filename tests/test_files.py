@@ -1,0 +1,72 @@
+"""Locks between processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from panglot._errors import PanglotError
+from panglot._files import is_locked, lock
+
+HOLD = """
+import sys
+from pathlib import Path
+from panglot._files import lock
+with lock(Path(sys.argv[1])) as held:
+    print(held, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lock_ends_with_the_process_that_holds_it(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "lock"
+    assert not is_locked(path)
+    assert not path.exists()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True\n"
+        assert is_locked(path)
+        assert int(path.read_text("utf-8").split()[1]) == process.pid
+        with lock(path, wait=False) as held:
+            assert not held
+        os.kill(process.pid, signal.SIGKILL)
+        with lock(path) as held:
+            assert held
+            assert is_locked(path)
+    assert not is_locked(path)
+
+
+def test_nobody_is_kept_from_a_free_lock_by_a_question(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.touch()
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            is_locked(path)
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(50):
+            with lock(path, wait=False) as held:
+                assert held
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(PanglotError), lock(tmp_path / "file" / "lock"):
+        pass

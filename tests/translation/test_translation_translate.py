@@ -1,0 +1,207 @@
+"""A collection through engines, the store and the filters."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from translation_parts import collection, made_apertium, seen
+
+from panglot._errors import PanglotError
+from panglot.data.collection import Collection, Text
+from panglot.translation import routes
+from panglot.translation.quality import NO_LIMITS
+from panglot.translation.routes import head, plan
+from panglot.translation.sentences import MAX_FAILURES, cut, join
+from panglot.translation.store import Direction, Store, read_origins
+from panglot.translation.translate import Translated, translate
+
+#: The slow test of the command has more.
+KILLS = 5
+
+
+def run(folder: Path, given_rows: Collection, to: tuple[str, ...] = ("es",), **options: object) -> Translated:
+    with Store(folder / "store.sqlite") as store:
+        return translate(given_rows, to, [made_apertium(folder, **options)], store, thresholds=NO_LIMITS)  # pyright: ignore[reportArgumentType]
+
+
+@settings(deadline=None)
+@given(st.text(), st.sampled_from(["en", "zh", "ja", "th", "km", "ar", "he", "hi"]))
+def test_cut_and_joined_keep_the_text(text: str, language: str) -> None:
+    pieces = cut(text, language)
+    back = join(pieces, pieces.sentences, language)
+    visible = "".join(c for c in text if c.isprintable())
+    assert [c for c in back if c in visible and not c.isspace()] == [c for c in visible if not c.isspace()]
+    assert all(sentence and "\n" not in sentence and "\0" not in sentence for sentence in pieces.sentences)
+
+
+def test_blanks_between_sentences() -> None:
+    text = "  One.  Two\n\n\tThree?\n"
+    pieces = cut(text, "en")
+    assert join(pieces, ["1", "2", "3"], "es") == "  1  2\n\n\t3\n"
+    assert join(pieces, ["1", "2", "3"], "zh") == "  12\n\n\t3\n"
+    assert join(cut("你好。再见。", "zh"), ["Hello.", "Bye."], "en") == "Hello. Bye."
+    marks = cut("?!\nWho?\n😀 —\n1.", "en")
+    assert marks.sentences == ("Who?", "1.")
+    assert join(marks, ["¿Quién?", "1."], "es") == "?!\n¿Quién?\n😀 —\n1."
+    assert "\u200c" in cut("می\u200cخواهم بروم.", "fa").sentences[0]
+
+
+@pytest.mark.parametrize("part", ["river ", "x", "河流，", "河", "النهر ", "แม่น้ำ", "ទន្លេ\u200b", "a\u0301"])
+def test_texts_of_a_hundred_thousand_letters(part: str) -> None:
+    text = (part * (100_000 // len(part))).strip()
+    for language in ("en", "zh", "th", "km", "ar"):
+        pieces = cut(text, language)
+        assert max(map(len, pieces.sentences)) <= 600
+        assert "".join(join(pieces, pieces.sentences, language).split()) == "".join(text.split())
+
+
+def test_groups_judgements_and_origins_are_kept(tmp_path: Path) -> None:
+    given_rows = collection(3)
+    done = run(tmp_path, given_rows, ("es", "ca"))
+    out = done.collection
+    assert out.languages == ("ca", "en", "es")
+    assert out.relevance.num_rows == 3 * 3 * 3
+    questions, passages = out.questions.to_pylist(), out.passages.to_pylist()
+    for row in out.relevance.to_pylist():
+        q, p = questions[row["question"]], passages[row["passage"]]
+        assert q["group"][1:] == p["group"][1:]
+        assert row["grade"] == 1 + int(q["group"][1:]) % 2
+    texts = {row["id"]: row["text"] for row in passages}
+    assert texts["es:p0"] == "spa Sentence 0 of the first kind. spa And number 0 of another!"
+    assert texts["ca:p0"] == "cat spa Sentence 0 of the first kind. cat spa And number 0 of another!"
+    assert out.select(["en"]).digest == given_rows.digest
+    done.save(tmp_path / "out")
+    origins = read_origins(tmp_path / "out")
+    assert len(origins) == 12
+    assert {(o.engine, o.source_language) for o in origins} == {("apertium", "en")}
+    assert {o.route for o in origins if o.language == "ca"} == {"en → es (apertium) → ca (apertium)"}
+    assert all("3.8.3+" in o.version for o in origins)
+    assert Collection.open(tmp_path / "out").digest == out.digest
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["to"]["es"][0]["kept"] == {
+        "question": 3,
+        "passage": 3,
+    }
+
+
+def test_versions_that_are_there_are_not_made_again(tmp_path: Path) -> None:
+    base = collection(2)
+    questions = [Text(**row) for row in base.questions.to_pylist()] + [Text("es-q0", "es", "q0", "¿Cuál?")]
+    passages = [Text(**row) for row in base.passages.to_pylist()]
+    rows = Collection.build("made", questions, passages, [("en:q0", "en:p0", 1), ("es-q0", "en:p0", 2)])
+    jobs = plan(rows, ["es"], [made_apertium(tmp_path)])
+    assert [(job.side, job.row) for job in jobs] == [("question", 1), ("passage", 0), ("passage", 1)]
+    out = run(tmp_path, rows).collection
+    ids = [out.questions["id"].to_pylist(), out.passages["id"].to_pylist()]
+    judged = {(ids[0][r["question"]], ids[1][r["passage"]], r["grade"]) for r in out.relevance.to_pylist()}
+    assert judged == {("en:q0", "en:p0", 1), ("en:q0", "es:p0", 1), ("es-q0", "en:p0", 2), ("es-q0", "es:p0", 2)}
+
+
+def test_nothing_is_translated_twice(tmp_path: Path) -> None:
+    first = run(tmp_path, collection(5, "The same. Number {}."), batch_size=3)
+    asked = seen(tmp_path)
+    assert len(asked) == len(set(asked)) == 11
+    again = run(tmp_path, collection(5, "The same. Number {}."))
+    assert seen(tmp_path) == asked
+    assert again.collection.digest == first.collection.digest
+    run(tmp_path, collection(6, "The same. Number {}."))
+    assert len(seen(tmp_path)) == 13  # one question and one sentence more
+
+
+def test_killed_and_resumed(tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    rows = collection(24)
+    size = 6
+    begun = time.perf_counter()
+    run(whole, rows, ("es", "ca"), seconds=0.005, batch_size=size).save(whole / "out")
+    lasted = time.perf_counter() - begun
+    moments = random.Random(9)
+
+    def work() -> None:
+        run(broken, rows, ("es", "ca"), seconds=0.005, batch_size=size).save(broken / "out")
+
+    context = multiprocessing.get_context("fork")
+    for _ in range(KILLS):
+        process = context.Process(target=work)
+        process.start()
+        time.sleep(moments.uniform(0, lasted / 6))
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+    killed = len(seen(broken))
+    work()
+    for name in ("collection.json", "questions.arrow", "passages.arrow", "relevance.arrow", "provenance.arrow"):
+        assert (broken / "out" / name).read_bytes() == (whole / "out" / name).read_bytes()
+    asked = seen(broken)
+    assert killed > 0
+    assert set(asked) == set(seen(whole))
+    # Only what a killed batch held is asked again.
+    assert len(asked) - len(set(asked)) <= KILLS * size
+
+
+def test_an_engine_that_dies_of_one_sentence(tmp_path: Path) -> None:
+    done = run(tmp_path, collection(9), poison="number 4")
+    assert {(row["id"], tuple(row["reasons"])) for row in done.dropped} == {
+        ("es:q4", ("not translated",)),
+        ("es:p4", ("not translated",)),
+    }
+    assert done.collection.questions.num_rows == 9 + 8
+    assert done.metrics["to"]["es"][0]["dropped_by"] == {"not translated": 2}
+
+
+def test_an_engine_that_always_dies(tmp_path: Path) -> None:
+    with pytest.raises(PanglotError, match=f"died \\(status 139\\), {MAX_FAILURES} times in a row. 0 sentences"):
+        run(tmp_path, collection(9), poison="e")
+
+
+def test_pairs_without_a_route(tmp_path: Path) -> None:
+    engine = made_apertium(tmp_path)
+    assert str(routes.find_route([engine], "en-GB", "ca")) == "en-GB → es (apertium) → ca (apertium)"
+    assert routes.find_route([engine], "ca", "en") is None
+    reach = r"they reach es \(apertium\), eu \(apertium\), ca \(through es\)"
+    with pytest.raises(PanglotError, match="no route from en to sw .*" + reach):
+        plan(collection(1), ["sw"], [engine])
+    with pytest.raises(PanglotError, match="already has all of en"):
+        plan(collection(1), ["en"], [engine])
+    with pytest.raises(PanglotError, match="no text in fr"):
+        plan(collection(1), ["es"], [engine], sources=["fr"])
+
+
+def test_the_store_tells_directions_and_versions_apart(tmp_path: Path) -> None:
+    direction = Direction("a", "1", "en", "es")
+    with Store(tmp_path / "s") as store:
+        store.put(direction, {"x": "y", "\u200bε 谁": "عربي"})
+        store.put(direction, {"x": "z"})
+        assert store.get(direction, ["x", "\u200bε 谁", "w"]) == {"x": "y", "\u200bε 谁": "عربي"}
+        for other in ({"engine": "b"}, {"version": "2"}, {"source": "es"}, {"target": "en"}):
+            assert store.get(replace(direction, **other), ["x"]) == {}
+        with Store(tmp_path / "s") as second:
+            assert second.get(direction, ["x"]) == {"x": "y"}
+    (tmp_path / "bad").write_bytes(b"no database at all, but long enough" * 40)
+    with pytest.raises(PanglotError, match="store of translations failed"):
+        Store(tmp_path / "bad")
+
+
+def test_what_is_no_collection_is_not_replaced(tmp_path: Path) -> None:
+    done = run(tmp_path, collection(1))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years")
+    with pytest.raises(PanglotError, match="would be lost"):
+        done.save(tmp_path / "mine")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years"
+
+
+def test_head_keeps_what_answers() -> None:
+    small = head(collection(9), 2)
+    assert (small.questions.num_rows, small.passages.num_rows, small.relevance.num_rows) == (2, 2, 2)
