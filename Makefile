@@ -4,7 +4,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-all lint bench clean
+.PHONY: install demo test test-all test-lowest coverage lint docs bench clean
 
 install: $(STAMP)
 
@@ -24,13 +24,36 @@ test: install
 test-all: install
 	$(RUN)/python -m pytest
 
+# The fast tests, with the lowest versions of the core dependencies. LOWEST=torch==2.13.0 takes another one for torch.
+test-lowest:
+	$(PYTHON) -m venv --clear $(VENV)-lowest
+	$(VENV)-lowest/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(VENV)-lowest/bin/python .ci/lowest.py $(LOWEST) > $(VENV)-lowest/lowest.txt
+	$(VENV)-lowest/bin/python -m pip install --quiet -c $(VENV)-lowest/lowest.txt --editable . --group test
+	$(VENV)-lowest/bin/python -m pytest -m "not slow"
+
+# Fails below the floor that pyproject.toml sets.
+coverage: install
+	$(RUN)/python -m pytest -m "not slow" --cov --cov-report=term:skip-covered
+
 lint: install
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/basedpyright
 
+# The site in site/. A broken link, anchor or cross reference is an error. panglot itself is read, not imported.
+# --fresh-env: a page that was built before is checked again, since what it links to may have gone.
+docs: $(VENV)/.docs
+	$(RUN)/sphinx-build --quiet --fail-on-warning --fresh-env --jobs auto --doctree-dir $(VENV)/.doctrees docs site
+
+$(VENV)/.docs: pyproject.toml constraints.txt
+	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
+	$(RUN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(RUN)/python -m pip install --quiet -c constraints.txt --group docs
+	touch $@
+
 bench: install
 	$(RUN)/python benchmarks/run.py
 
 clean:
-	rm -rf $(VENV) dist demo
+	rm -rf $(VENV) $(VENV)-lowest dist demo site docs/api .coverage

@@ -108,7 +108,7 @@ def randomisation(differences: Doubles, draws: int, seed: int) -> Doubles:
     """Return the two-sided p-values of a paired randomisation test over groups, shape ``[comparisons]``.
 
     If two models are interchangeable, each group's difference has either sign with the same probability. p is the share
-    of sign patterns s with |Σ_g s_g d_g| ≥ |Σ_g d_g|. With at most 13 groups all patterns are tried, otherwise
+    of sign patterns s with ``|Σ_g s_g d_g| ≥ |Σ_g d_g|``. With at most 13 groups all patterns are tried, otherwise
     ``draws`` random ones, and p is (reached + 1) / (draws + 1).
 
     Args:

@@ -1,0 +1,508 @@
+"""Write the API reference: one page per stage, read from the source without importing it.
+
+A module is public if no part of its path begins with an underscore. Its public names are those of ``__all__``. Without
+``__all__``, they are the classes, functions and constants that it defines without a leading underscore. A name that
+several modules export is documented once, at the shortest path, and the other modules link there.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from textwrap import indent
+from typing import TYPE_CHECKING, NamedTuple
+
+import griffe
+from sphinx.pycode.ast import unparse
+from sphinx.util import logging
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from docutils.nodes import TextElement
+    from sphinx.addnodes import pending_xref
+    from sphinx.application import Sphinx
+    from sphinx.environment import BuildEnvironment
+
+_log = logging.getLogger(__name__)
+_ROLE = re.compile(r":(?:py:)?(attr|class|data|exc|func|meth|mod|obj):`(?:([^`<]+) <)?(~?)([\w.]+)(?:\(\))?>?`")
+_STARS = {griffe.ParameterKind.var_positional: "*", griffe.ParameterKind.var_keyword: "**"}
+_STEP = "   "
+_LONGEST_VALUE = 100
+
+
+class Place(NamedTuple):
+    """Where a name is found: the module, and the dotted name within it."""
+
+    module: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        """The whole dotted path."""
+        return f"{self.module}.{self.name}"
+
+    def of(self, name: str) -> Place:
+        """Return the place of a member."""
+        return Place(self.module, f"{self.name}.{name}")
+
+
+class Export(NamedTuple):
+    """A public name: where it is exported, and what it is."""
+
+    place: Place
+    target: griffe.Object
+
+
+def is_public(path: str) -> bool:
+    """Tell whether no part of a dotted path begins with an underscore.
+
+    >>> is_public("panglot.search.index"), is_public("panglot._files")
+    (True, False)
+    """
+    return not any(part.startswith("_") for part in path.split("."))
+
+
+def public_modules(package: griffe.Module) -> Iterator[griffe.Module]:
+    """Yield a module and all public modules below it, in the order of their names."""
+    yield package
+    for name in sorted(package.modules):
+        module = package.modules[name]
+        if not module.is_alias and is_public(module.path):
+            yield from public_modules(module)
+
+
+def add_unpacked(module: griffe.Module) -> None:
+    """Add the names of assignments such as ``FIRST, SECOND = range(2)``, which griffe leaves out."""
+    if isinstance(module.filepath, Path) and module.filepath.suffix == ".py":
+        for statement in ast.parse(module.filepath.read_text("utf-8")).body:
+            for target in statement.targets if isinstance(statement, ast.Assign) else ():
+                for part in target.elts if isinstance(target, ast.Tuple) else ():
+                    if isinstance(part, ast.Name) and part.id not in module.members:
+                        found = griffe.Attribute(part.id, lineno=statement.lineno, endlineno=statement.end_lineno)
+                        module.set_member(part.id, found)
+    for inner in module.modules.values():
+        if not inner.is_alias:
+            add_unpacked(inner)
+
+
+def exports(module: griffe.Module) -> list[Export]:
+    """Return the public names of a module."""
+    if module.exports is not None:
+        names = [str(name) for name in module.exports]
+    else:
+        names = [
+            name
+            for name, member in module.members.items()
+            if not name.startswith("_") and not member.is_alias and not member.is_module
+        ]
+    found: list[Export] = []
+    for name in names:
+        member = module.members.get(name)
+        if member is None:
+            _log.warning("%s: __all__ names %s, which is not there", module.path, name)
+            continue
+        try:
+            target = member.final_target if isinstance(member, griffe.Alias) else member
+        except griffe.AliasResolutionError:
+            continue  # a name of another library, documented there
+        found.append(Export(Place(module.path, name), target))
+    return found
+
+
+class Reference:
+    """The public names of a package, and their descriptions as reStructuredText."""
+
+    def __init__(self, package: griffe.Module, leave_out: Iterable[str] = ()) -> None:
+        self.package = package
+        self.stages = [
+            package.modules[name]
+            for name in sorted(package.modules)
+            if is_public(name) and name not in leave_out and not package.modules[name].is_alias
+        ]
+        self.contents = {package.path: exports(package)}
+        for stage in self.stages:
+            for module in public_modules(stage):
+                self.contents[module.path] = exports(module)
+        #: Where each object is documented, by its canonical path.
+        self.homes: dict[str, Place] = {}
+        for place, target in sorted(
+            (export for found in self.contents.values() for export in found),
+            key=lambda export: (export.place.path.count("."), export.place.path),
+        ):
+            self.homes.setdefault(target.path, place)
+
+    def pages(self) -> dict[str, str]:
+        """Return each page's text by its file name."""
+        written = {"index.rst": self._index()}
+        for stage in self.stages:
+            parts = [_heading(stage.path, "=")]
+            for module in public_modules(stage):
+                if module is not stage and (self.contents[module.path] or module.docstring):
+                    parts.append(_heading(module.path, "-"))
+                parts.append(self._module(module))
+            written[f"{stage.name}.rst"] = "\n".join(parts)
+        return written
+
+    def _index(self) -> str:
+        rows = [f"* - :doc:`{stage.name}`\n  - {self._summary(stage)}" for stage in self.stages]
+        return "\n".join(
+            [
+                _heading("API reference", "="),
+                "Import these names from ``panglot`` itself. Each stage of the library has a page of its own.\n",
+                ".. list-table::\n   :widths: 20 80\n",
+                indent("\n".join(rows), _STEP),
+                "\n.. toctree::\n   :hidden:\n",
+                indent("\n".join(stage.name for stage in self.stages), _STEP),
+                "\n",
+                _heading(self.package.path, "-"),
+                self._module(self.package),
+            ]
+        )
+
+    def _summary(self, module: griffe.Module) -> str:
+        text = self._resolved(module.docstring.value, module) if module.docstring else ""
+        return text.split("\n\n")[0].replace("\n", " ") or module.path
+
+    def _module(self, module: griffe.Module) -> str:
+        # A package may export a function by the name of the module that holds it: then the function has the address.
+        taken = module.path in {home.path for home in self.homes.values()}
+        parts = [f".. py:{'currentmodule' if taken else 'module'}:: {module.path}\n", self._docstring(module)]
+        for place, target in self.contents[module.path]:
+            home = self.homes[target.path]
+            if home == place:
+                parts.append(self._object(target, home))
+            else:
+                parts.append(f"* {_role(target)}`{home.path}`\n")
+        return "\n".join(parts)
+
+    def _object(self, target: griffe.Object, place: Place) -> str:
+        if isinstance(target, griffe.Class):
+            return self._class(target, place)
+        if isinstance(target, griffe.Function):
+            return self._function(target, place, "function")
+        return self._attribute(target, place, "data")
+
+    def _class(self, target: griffe.Class, place: Place) -> str:
+        kind = "exception" if any(str(base).endswith(("Error", "Exception")) for base in target.bases) else "class"
+        fields = [
+            member
+            for member in target.members.values()
+            if isinstance(member, griffe.Attribute) and "class-attribute" in member.labels and is_public(member.name)
+        ]
+        if any(str(base).endswith("NamedTuple") for base in target.bases):
+            signature = ", ".join(
+                self._parameter(field.name, field.annotation, None if field.value is None else str(field.value))
+                for field in target.members.values()
+                if isinstance(field, griffe.Attribute) and field.annotation is not None
+            )
+        else:
+            # Without a constructor of its own, a class of the package may still inherit one; no signature is better
+            # than a wrong one.
+            signature = self._parameters(target.parameters)
+        lines = [f".. py:{kind}:: {place.name}" + (f"({signature})" if signature else "")]
+        lines += self._canonical(target, place)
+        bases = [self._annotation(base) for base in target.bases if not str(base).startswith(("NamedTuple", "Generic"))]
+        body = [f"Bases: {', '.join(_literal(base) for base in bases)}\n"] if bases else []
+        body.append(self._docstring(target))
+        described = _described(target)
+        for name, text in described.items():
+            member = target.members.get(name)
+            if isinstance(member, griffe.Attribute):
+                body.append(self._attribute(member, place.of(name), "attribute", text))
+            else:
+                body.append(_directive([f".. py:attribute:: {place.of(name).name}"], self._resolved(text, target)))
+        body += [
+            self._attribute(field, place.of(field.name), "attribute")
+            for field in fields
+            if field.name not in described and "property" not in field.labels
+        ]
+        for name, member in target.members.items():
+            if member.is_alias or not is_public(name) or name in described:
+                continue
+            if isinstance(member, griffe.Function):
+                body.append(self._function(member, place.of(name), "method"))
+            elif isinstance(member, griffe.Attribute) and "property" in member.labels:
+                body.append(self._attribute(member, place.of(name), "property"))
+        return _directive(lines, "\n".join(body))
+
+    def _function(self, target: griffe.Function, place: Place, kind: str) -> str:
+        signatures = [self._signature(each, place, kind) for each in target.overloads or [target]]
+        lines = [f".. py:{kind}:: {signatures[0]}"]
+        lines += [" " * len(f".. py:{kind}:: ") + signature for signature in signatures[1:]]
+        lines += self._canonical(target, place)
+        lines += [
+            f"{_STEP}:{option}:"
+            for label, option in (("async", "async"), ("classmethod", "classmethod"), ("staticmethod", "staticmethod"))
+            if label in target.labels
+        ]
+        return _directive(lines, self._docstring(target))
+
+    def _attribute(self, target: griffe.Object, place: Place, kind: str, text: str | None = None) -> str:
+        lines = [f".. py:{kind}:: {place.name}", *self._canonical(target, place)]
+        annotation, value = getattr(target, "annotation", None), getattr(target, "value", None)
+        if annotation is not None:
+            lines.append(f"{_STEP}:type: {self._annotation(annotation)}")
+        if value is not None and kind != "property":
+            shown = " ".join(str(value).split())
+            lines.append(f"{_STEP}:value: {shown if len(shown) <= _LONGEST_VALUE else '…'}")
+        if text is not None:
+            return _directive(lines, self._resolved(text, target))
+        return _directive(lines, self._docstring(target) or self._resolved(_comment(target), target))
+
+    def _canonical(self, target: griffe.Object, place: Place) -> list[str]:
+        return [f"{_STEP}:canonical: {target.path}"] if target.path != place.path else []
+
+    def _signature(self, target: griffe.Function, place: Place, kind: str) -> str:
+        bound = kind == "method" and "staticmethod" not in target.labels
+        parameters = self._parameters(target.parameters, bound=bound)
+        returns = f" -> {self._annotation(target.returns)}" if target.returns is not None else ""
+        return f"{place.name}({parameters}){returns}"
+
+    def _parameters(self, parameters: griffe.Parameters, *, bound: bool = True) -> str:
+        shown: list[str] = []
+        before = griffe.ParameterKind.positional_only
+        marked = False
+        for number, parameter in enumerate(parameters):
+            if bound and number == 0 and parameter.name in {"self", "cls"}:
+                continue
+            kind = parameter.kind
+            if before is griffe.ParameterKind.positional_only and kind is not before and shown:
+                shown.append("/")
+            if kind is griffe.ParameterKind.keyword_only and not marked:
+                shown.append("*")
+            marked = marked or kind in {griffe.ParameterKind.keyword_only, griffe.ParameterKind.var_positional}
+            stars = "" if kind is None else _STARS.get(kind, "")
+            default = None if stars or parameter.default is None else _shown(str(parameter.default))
+            shown.append(self._parameter(stars + parameter.name, parameter.annotation, default))
+            before = kind or before
+        if before is griffe.ParameterKind.positional_only and shown:
+            shown.append("/")
+        return ", ".join(shown)
+
+    def _parameter(self, name: str, annotation: str | griffe.Expr | None, default: str | None) -> str:
+        if annotation is None:
+            return name if default is None else f"{name}={default}"
+        return f"{name}: {self._annotation(annotation)}" + ("" if default is None else f" = {default}")
+
+    def _annotation(self, annotation: str | griffe.Expr) -> str:
+        """Return an annotation with every name as its full path, of which Sphinx shows the last part."""
+        if isinstance(annotation, str):
+            return annotation
+        if isinstance(annotation, griffe.ExprName | griffe.ExprAttribute):
+            path = annotation.canonical_path
+            home = self.homes.get(path)
+            return f"~{home.path}" if home else f"~{path}" if "." in path else path
+        parts = (
+            str(part) if isinstance(part, str) else self._annotation(part) for part in annotation.iterate(flat=False)
+        )
+        return " ".join("".join(parts).split())
+
+    def _docstring(self, target: griffe.Object) -> str:
+        """Return a docstring of Google's convention as reStructuredText. Attributes are left to the class."""
+        if target.docstring is None:
+            return ""
+        parts: list[str] = []
+        for section in _sections(target):
+            value = section.value
+            match section.kind:
+                case griffe.DocstringSectionKind.text:
+                    parts.append(f"{value}\n")
+                case griffe.DocstringSectionKind.parameters:
+                    parts += [_field("param " + item.name.replace("*", "\\*"), item.description) for item in value]
+                    parts.append("")
+                case griffe.DocstringSectionKind.returns | griffe.DocstringSectionKind.yields:
+                    name = "returns" if section.kind is griffe.DocstringSectionKind.returns else "yields"
+                    parts += [_field(name, item.description) for item in value]
+                    parts.append("")
+                case griffe.DocstringSectionKind.raises:
+                    parts += [
+                        _field(f"raises {self._annotation(item.annotation or 'Exception')}", item.description)
+                        for item in value
+                    ]
+                    parts.append("")
+                case griffe.DocstringSectionKind.attributes if isinstance(target, griffe.Class):
+                    pass
+                case griffe.DocstringSectionKind.attributes:
+                    parts += [_field(item.name, item.description) for item in value]
+                    parts.append("")
+                case griffe.DocstringSectionKind.examples:
+                    parts.append(".. rubric:: Example\n")
+                    parts += [f"{text}\n" for _, text in value]
+                case griffe.DocstringSectionKind.admonition:
+                    title = section.title or value.kind
+                    parts.append(_directive([f".. admonition:: {title}"], str(value.contents)))
+                case _:
+                    _log.warning("%s: a section of kind %s has no form here", _place(target), section.kind.value)
+        return self._resolved("\n".join(parts), target)
+
+    def _resolved(self, text: str, target: griffe.Object) -> str:
+        """Give each cross reference the full path of what it names, as a reader of the source would find it."""
+
+        def full(match: re.Match[str]) -> str:
+            role, title, short, name = match.groups()
+            shown = title or (name.rsplit(".", 1)[-1] if short else name)
+            path = self._find(name, target)
+            if path is None:
+                _log.warning("%s: the cross reference %s leads nowhere", _place(target), match[0])
+            # What is there but not public has no page.
+            home = path and self._home(path)
+            return f":py:{role}:`{shown} <{home}>`" if home else f"``{shown}``"
+
+        return _ROLE.sub(full, text)
+
+    def _find(self, name: str, target: griffe.Object) -> str | None:
+        """Return the canonical path of a name, as seen from an object; None where there is no such thing."""
+        if name.split(".", maxsplit=1)[0] == self.package.name:
+            found = self._at(name)
+            return found.path if found else None
+        scope: griffe.Object | None = target
+        while scope is not None:
+            found = self._at(f"{scope.path}.{name}")
+            if found:
+                return found.path
+            scope = scope.parent
+        try:
+            return target.resolve(name)
+        except griffe.NameResolutionError:
+            # A stage's other modules may be named without their path, where only one of them has that name.
+            stage = target.path.split(".")[:2]
+            alike = [path for path in self.homes if path.split(".")[:2] == stage and path.endswith(f".{name}")]
+            return alike[0] if len(alike) == 1 else None
+
+    def exists(self, path: str) -> bool:
+        """Tell whether a full path names something in the package, public or not."""
+        return self._at(path) is not None
+
+    def _at(self, path: str) -> griffe.Object | None:
+        here: griffe.Object = self.package
+        for part in path.split(".")[1:]:
+            member = here.members.get(part)
+            if member is None:
+                return None
+            try:
+                here = member.final_target if isinstance(member, griffe.Alias) else member
+            except griffe.AliasResolutionError:
+                return None
+        return here
+
+    def _home(self, path: str) -> str | None:
+        """Return where an object, or the class that holds it, is documented."""
+        if path in self.homes:
+            return self.homes[path].path
+        if path in self.contents:
+            return path
+        if path.split(".", maxsplit=1)[0] != self.package.name:
+            return None
+        holder, _, name = path.rpartition(".")
+        if holder in self.homes and is_public(name):
+            found = self._at(holder)
+            if found is not None and (
+                name in _described(found) or not isinstance(found.members[name], griffe.Attribute)
+            ):
+                return self.homes[holder].of(name).path
+        return None
+
+
+def _sections(target: griffe.Object) -> list[griffe.DocstringSection]:
+    assert target.docstring is not None
+    return target.docstring.parse(
+        "google", warnings=False, returns_named_value=False, returns_multiple_items=False, trim_doctest_flags=True
+    )
+
+
+def _described(target: griffe.Object) -> dict[str, str]:
+    """Return what the docstring of a class says of its attributes."""
+    if target.docstring is None or not isinstance(target, griffe.Class):
+        return {}
+    return {
+        item.name: item.description
+        for section in _sections(target)
+        if section.kind is griffe.DocstringSectionKind.attributes
+        for item in section.value
+    }
+
+
+def _comment(target: griffe.Object) -> str:
+    """Return the ``#:`` comment above a constant."""
+    if target.lineno is None or not isinstance(target.filepath, Path):
+        return ""
+    found: list[str] = []
+    for line in reversed(target.filepath.read_text("utf-8").splitlines()[: target.lineno - 1]):
+        if not line.strip().startswith("#:"):
+            break
+        found.append(line.strip().removeprefix("#:").strip())
+    return "\n".join(reversed(found))
+
+
+def _role(target: griffe.Object) -> str:
+    if isinstance(target, griffe.Class):
+        return ":py:class:"
+    return ":py:func:" if isinstance(target, griffe.Function) else ":py:data:"
+
+
+def _place(target: griffe.Object) -> str:
+    return f"{target.relative_filepath}:{target.lineno or 1} ({target.path})"
+
+
+def _literal(text: str) -> str:
+    """Return a base class as a link where it has a page, else as code."""
+    return f":py:class:`{text}`" if text.startswith("~") else f"``{text}``"
+
+
+def _shown(default: str) -> str:
+    """Return a default as Sphinx can show it in a signature: a comprehension is left out."""
+    try:
+        return unparse(ast.parse(default, mode="eval").body)
+    except NotImplementedError:
+        return "..."
+
+
+def _heading(text: str, line: str) -> str:
+    return f"{text}\n{line * len(text)}\n"
+
+
+def _field(name: str, text: str) -> str:
+    return f":{name}: " + indent(text, _STEP).strip()
+
+
+def _directive(lines: list[str], body: str) -> str:
+    return "\n".join(lines) + "\n\n" + (indent(body, _STEP) + "\n" if body.strip() else "")
+
+
+def write(folder: Path, pages: dict[str, str]) -> None:
+    """Write pages into a folder of their own. Pages that did not change keep their time, so that builds are short."""
+    folder.mkdir(exist_ok=True)
+    for stale in {path.name for path in folder.glob("*.rst")} - set(pages):
+        (folder / stale).unlink()
+    for name, text in pages.items():
+        path = folder / name
+        if not path.exists() or path.read_text("utf-8") != text:
+            path.write_text(text, "utf-8")
+
+
+def _generate(app: Sphinx) -> None:
+    source = Path(app.confdir, app.config.api_source).resolve()
+    package = griffe.load(app.config.api_package, search_paths=[source], allow_inspection=False, resolve_aliases=True)
+    assert isinstance(package, griffe.Module)
+    add_unpacked(package)
+    reference = Reference(package, app.config.api_leave_out)
+    write(Path(app.srcdir, "api"), reference.pages())
+
+    def as_text(_app: Sphinx, _env: BuildEnvironment, node: pending_xref, shown: TextElement) -> TextElement | None:
+        """Show as text what has no page here: names of other libraries, and names that are not public."""
+        target = node["reftarget"].lstrip("~")
+        ours = target.split(".")[0] == package.name
+        return shown if node.get("refdomain") == "py" and (not ours or reference.exists(target)) else None
+
+    app.connect("missing-reference", as_text)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register the extension with Sphinx."""
+    app.add_config_value("api_package", "", "env")
+    app.add_config_value("api_source", "../src", "env")
+    app.add_config_value("api_leave_out", (), "env")
+    app.connect("builder-inited", _generate)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
