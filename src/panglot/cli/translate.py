@@ -109,7 +109,7 @@ def _similarity_filter(model: str | None) -> SimilarityFilter | None:
     if model is None:
         return None
     from panglot.encoders.load import load
-    from panglot.translation.quality import similarity_filter
+    from panglot.translation.translate import similarity_filter
 
     return similarity_filter(load(model))
 
