@@ -220,7 +220,7 @@ def test_a_study_gives_curves_tables_and_an_answer(file: Path, tmp_path: Path) -
     assert page.count('class="upright') >= 4 * 3  # an interval for every point
     assert "Retention" in page
     text = (tmp_path / "out" / "report.md").read_text("utf-8")
-    assert "compared with mean" in text
+    assert "more than mean, points" in text
     assert re.search(r"\| all languages \| hybrid \| \d+\.\d \[", text)  # of the start's value
     # Seen and unseen languages are told apart: trained on English alone, German and Finnish are unseen.
     unseen = found["values"]["starter:test"]["unseen"]["monolingual.mAP"]
@@ -325,7 +325,10 @@ def test_the_answer_is_corrected_for_all_that_it_compares(
     # What one test alone would call a difference is none among six.
     assert [each.sign for each in found[:3]] == [1, 0, 0]
     assert p[1] < 0.05 <= found[1].corrected  # type: ignore[operator]
-    said = report.answer(results)
-    assert "hybrid keeps more in 2 and less in 0 of 6 comparisons, and 4 differences are not significant" in said[0]
-    assert "3 seeds" in said[0]
-    assert said[1].count("compared with mean") == 3
+    found_answer = report.answer(results)
+    assert found_answer is not None
+    summary, table = found_answer
+    assert "hybrid keeps more in 2 and less in 0 of 6 comparisons, and 4 differences are not significant" in summary
+    assert "3 seeds" in summary
+    assert [row.name for row in table.rows] == ["starter:test"] * 6
+    assert [row.cells[-1].text for row in table.rows[:3]] == ["hybrid", "–", "–"]

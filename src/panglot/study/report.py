@@ -23,6 +23,7 @@ from panglot.study.worker import Status, best_rate, status_of
 
 #: Slices whose languages are the same at every size.
 _FIXED = ("all", "never")
+_UNKNOWN = "No size has a finished cell of both strategies."
 
 
 def write(study: Study, folder: Path) -> str:
@@ -40,9 +41,10 @@ def to_markdown(results: Results, status: Status) -> str:
     """Return the report as Markdown."""
     study = results.study
     lines = [f"# Study {escaped(study.file.stem)}", "", _head(results, status), "", "## Answer", ""]
-    lines += [f"- {escaped(sentence)}" for sentence in answer(results)] or [
-        "No size has a finished cell of both strategies."
-    ]
+    if found := answer(results):
+        lines += [escaped(found[0]), "", table_to_markdown(found[1])]
+    else:
+        lines.append(_UNKNOWN)
     for test, group in groupby(results.measured(), key=lambda key: key[0]):
         lines += ["", f"## {escaped(test)}", "", _about(results, test)]
         for part, figures in groupby(group, key=lambda key: key[1]):
@@ -58,9 +60,9 @@ def to_html(results: Results, status: Status) -> str:
     study = results.study
     names = [START, *(s.name for s in study.strategies)]
     parts: list[Child] = [
-        tag("section", tag("h2", "Answer"), tag("ul", [tag("li", sentence) for sentence in answer(results)])),
+        tag("section", tag("h2", "Answer"), _answer(results), class_="plain"),
         tag("section", tag("p", "The curves are by number of training languages. Bars are 95 % intervals."),
-            legend(list(enumerate(names)))),
+            legend(list(enumerate(names))), class_="plain"),
     ]  # fmt: skip
     for test, group in groupby(results.measured(), key=lambda key: key[0]):
         blocks: list[Child] = []
@@ -69,9 +71,14 @@ def to_html(results: Results, status: Status) -> str:
             plots = [drawn for figure in keys if (drawn := _plot(results, test, part, figure)) is not None]
             blocks += [tag("h3", PARTS[part].capitalize(), style="margin-top: 2rem"), tag("div", plots, class_="plots")]
             blocks += [tag("p", _legend(part)), table_to_html(retention(results, test, part, keys))]
-        parts.append(tag("section", tag("h2", test), tag("p", _about(results, test)), blocks))
-    parts.append(tag("section", tag("p", _head(results, status)), tag("p", _foot(results, status))))
+        parts.append(tag("section", tag("h2", test), tag("p", _about(results, test)), blocks, class_="plain"))
+    parts.append(tag("section", tag("p", _head(results, status)), tag("p", _foot(results, status)), class_="plain"))
     return page(f"Study {study.file.stem}", parts)
+
+
+def _answer(results: Results) -> Child:
+    found = answer(results)
+    return [tag("p", found[0]), table_to_html(found[1])] if found else tag("p", _UNKNOWN)
 
 
 def _plot(results: Results, test: str, part: str, figure: str) -> Markup | None:
@@ -116,7 +123,7 @@ def retention(results: Results, test: str, part: str, figures: Sequence[str]) ->
         for strategy in study.strategies:
             found = [results.retention(strategy.name, size, f"{test}|{part}|{figure}", of=of) for figure, of in wanted]
             if any(found):
-                shown = [_percent_cell(each) if each else "–" for each in found]
+                shown = [percent(each) if each else "–" for each in found]
                 rows.append([languages(size), strategy.name, *shown])
     heads = [
         f"{FIGURES[figure].removesuffix(' mAP')}, of {'start' if of == START else 'best'}" for figure, of in wanted
@@ -149,11 +156,6 @@ def _cell(found: Estimate | None, figure: str) -> Cell:
     form = ".3f" if not figure.endswith("rank_distance") else ",.0f"
     ends = f"[{found.ends[0]:{form}}, {found.ends[1]:{form}}]" if found.ends else ""
     return Cell(f"{found.value:{form}}", ends)
-
-
-def _percent_cell(found: Estimate) -> Cell:
-    text, _, ends = percent(found).partition(" ")
-    return Cell(text, ends)
 
 
 def _head(results: Results, status: Status) -> str:

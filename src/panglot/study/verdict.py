@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from panglot.evaluation.bootstrap import holm, interval
+from panglot.report.labels import format_p
+from panglot.report.tables import Cell, Table, simple_table
 from panglot.study.design import Study
 from panglot.study.results import FIGURES, Estimate, Results, SeedFigures, size_key
 
@@ -115,20 +116,28 @@ PARTS = {
 }
 
 
-def answer(results: Results) -> list[str]:
-    """Return how much of the start's value the focus keeps compared with the rival: a summary, then a line per figure.
+def answer(results: Results) -> tuple[str, Table] | None:
+    """Return a summary of all comparisons and their table, or None if there are none.
 
     A difference is significant if p, after Holm's correction for all comparisons, is below .05.
     """
     study, every = results.study, comparisons(results)
     if not every:
-        return []
-    lines: list[str] = []
-    for key, group in groupby(every, key=lambda comparison: comparison.key):
-        test, part, figure = key.split("|")
-        kept = "; ".join(_in_words(results, comparison) for comparison in group)
-        lines.append(f"{test}, {FIGURES[figure]}, {PARTS[part]}: of the start's value, {study.focus} keeps {kept}.")
-    return [_summary(study, every), *lines]
+        return None
+    rows: list[list[str | Cell]] = []
+    for comparison in every:
+        test, part, figure = comparison.key.split("|")
+        kept = results.retention(study.focus, comparison.size, comparison.key)
+        assert kept is not None
+        rows.append([
+            test, FIGURES[figure], PARTS[part], languages(comparison.size), percent(kept), _points(comparison.gap),
+            "–" if comparison.corrected is None else format_p(comparison.corrected),
+            {1: study.focus, -1: study.rival, 0: "–"}[comparison.sign],
+        ])  # fmt: skip
+    kept_heading, gap_heading = f"{study.focus} keeps, %", f"more than {study.rival}, points"
+    head = ["test", "figure", "measured on", "trained on", kept_heading, gap_heading, "p", "significantly more"]
+    title = f"Share of the start's value that {study.focus} keeps, compared with {study.rival}"
+    return _summary(study, every), simple_table(head, rows, title=title, left=[1, 2, 3, 7])
 
 
 def _summary(study: Study, every: Sequence[Comparison]) -> str:
@@ -150,15 +159,6 @@ def _summary(study: Study, every: Sequence[Comparison]) -> str:
     )
 
 
-def _in_words(results: Results, comparison: Comparison) -> str:
-    study, kept = results.study, results.retention(results.study.focus, comparison.size, comparison.key)
-    assert kept is not None
-    verdict = {1: f"{study.focus} keeps more", -1: f"{study.rival} keeps more", 0: "not significant"}[comparison.sign]
-    p = "" if comparison.corrected is None else f", p {_p(comparison.corrected)}: {verdict}"
-    gap = f"{100 * comparison.gap.value:+.1f} points{_points(comparison.gap)} compared with {study.rival}"
-    return f"{percent(kept)} % at {languages(comparison.size)} ({gap}{p})"
-
-
 def comparisons_to_json(results: Results) -> dict[str, Any]:
     """Return size → ``test|slice|figure`` → comparison, ready for JSON."""
     found: dict[str, Any] = {}
@@ -170,22 +170,19 @@ def comparisons_to_json(results: Results) -> dict[str, Any]:
     return found
 
 
-def _p(value: float) -> str:
-    return "< .001" if value < 0.001 else f"= {value:.3f}".replace("0.", ".")
-
-
 def _range(numbers: Sequence[int]) -> str:
     return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
 
 
-def percent(found: Estimate) -> str:
+def percent(found: Estimate) -> Cell:
     """Return a share in per cent, with its interval."""
-    ends = f" [{100 * found.ends[0]:.1f}, {100 * found.ends[1]:.1f}]" if found.ends else ""
-    return f"{100 * found.value:.1f}{ends}"
+    ends = f"[{100 * found.ends[0]:.1f}, {100 * found.ends[1]:.1f}]" if found.ends else ""
+    return Cell(f"{100 * found.value:.1f}", ends)
 
 
-def _points(found: Estimate) -> str:
-    return f" [{100 * found.ends[0]:+.1f}, {100 * found.ends[1]:+.1f}]" if found.ends else ""
+def _points(found: Estimate) -> Cell:
+    ends = f"[{100 * found.ends[0]:+.1f}, {100 * found.ends[1]:+.1f}]" if found.ends else ""
+    return Cell(f"{100 * found.value:+.1f}", ends)
 
 
 def languages(size: int) -> str:
