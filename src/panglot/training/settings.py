@@ -62,7 +62,7 @@ class Settings:
         model: Model to start from: ``bundled``, a sentence-transformers folder or a hub name.
         on: Training sets, ``NAME[:PART][@CANDIDATES]`` or a path each.
         exclude: Test sets whose texts must not be trained on. Training rows that share a text with one of them, or
-            nearly so, are left out with all their translations (:func:`panglot.datasets.decontaminate.guard`).
+            nearly so, are left out with all their translations (:func:`panglot.datasets.decontaminate.decontaminate`).
             ``auto`` takes all known test sets in the data folder, ``none`` leaves nothing out.
         on_error: What to do with a broken line of a JSON lines or Parquet file. ``raise`` stops at the first one.
             ``skip`` leaves broken lines out, counts them and writes them to ``NAME.rejected.jsonl`` in the run folder.
