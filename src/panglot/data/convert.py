@@ -220,9 +220,9 @@ def convert_rows(paths: Sequence[Path], output: Path, progress: Callable[[int], 
     """
     check_place("arrow", output)
     if on_ray:
-        from panglot.data.ray import started
+        from panglot.data.ray import ray_reader
 
-        with started() as read:
+        with ray_reader() as read:
             return _all_of(ingest(paths, output, progress=progress, read=read).collection, output)
     return _all_of(ingest(paths, output, progress=progress).collection, output)
 
