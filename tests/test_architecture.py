@@ -37,7 +37,6 @@ LATE = {("panglot.encoders.load", "debiasing")}
 TO_MEND: dict[str, dict[str, str]] = {
     "late": {},
     "circle": {
-        "panglot.search.ingest.encode ↔ panglot.search.ingest.ray": "each calls the other in another process",
         "panglot.translation.engines ↔ panglot.translation.local ↔ panglot.translation.remote": "a registry by import",
     },
     "long": {},

@@ -23,7 +23,7 @@ SHARDS = 40
 
 def start(folder: Path, on: str = "", seconds: float = 0.01) -> subprocess.Popen[bytes]:
     here = Path(__file__).parent
-    paths = os.pathsep.join([str(Path(encode.__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(Path(encode.__file__).parents[3]), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, str(here / "encoding_child.py"), str(folder), on, str(4 * SHARDS), str(seconds)]
     return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths})
 

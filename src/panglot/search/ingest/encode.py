@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from functools import lru_cache, partial
+from functools import partial
 from itertools import chain, islice
 from multiprocessing import connection, get_context, parent_process
-from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from panglot._environment import machine
 from panglot._errors import PanglotError
-from panglot._progress import be_quiet
-from panglot._progress import progress as progress_bar
-from panglot.search.ingest.shards import Shard, ShardCache, encode_shard
+from panglot.search.ingest.shards import Shard, ShardCache, advanced, encode_shard, pack, work
 
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder, Vectors
@@ -100,13 +96,6 @@ def _maker(on: str, encoder: Encoder, cache: ShardCache) -> _Make:
     raise PanglotError(f"cannot encode on {on!r}", field="on", hint="write processes:N, ray or ray://host:port")
 
 
-def advanced(shard: Shard, vectors: Vectors) -> tuple[Shard, Vectors]:
-    """Return both, and advance the progress bar by a shard that was not encoded in this process."""
-    with progress_bar("encoding", None) as advance:
-        advance(len(vectors))
-    return shard, vectors
-
-
 def _here(encoder: Encoder, cache: ShardCache, shards: Iterator[Shard]) -> Iterator[tuple[Shard, Vectors]]:
     for shard in shards:
         vectors = cache.get(shard)
@@ -116,37 +105,6 @@ def _here(encoder: Encoder, cache: ShardCache, shards: Iterator[Shard]) -> Itera
             # Here the encoder itself advances the bar.
             data = encode_shard(encoder, shard.key, shard.ids, shard.texts, shard.languages)
             yield shard, cache.put(shard, data)
-
-
-def pack(encoder: Encoder) -> bytes:
-    """Return an encoder as bytes for other processes.
-
-    Raises:
-        PanglotError: It cannot be pickled.
-    """
-    try:
-        return bytes(ForkingPickler.dumps(encoder))
-    except Exception as error:  # Pickling raises whatever the object does.
-        raise PanglotError(
-            f"the encoder {encoder.name} cannot go to other processes: {error}", field="on", hint="encode in this one"
-        ) from error
-
-
-def work(
-    encoder: bytes, key: str, ids: Sequence[str], texts: Sequence[str], languages: Sequence[str], threads: int = 0
-) -> bytes:
-    """Return :func:`panglot.search.ingest.shards.encode_shard` with a packed encoder, opened once per process."""
-    be_quiet()
-    opened = _unpacked(encoder)
-    if threads and (torch := sys.modules.get("torch")):
-        torch.set_num_threads(threads)
-    return encode_shard(opened, key, ids, texts, languages)
-
-
-@lru_cache(maxsize=1)
-def _unpacked(encoder: bytes) -> Encoder:
-    pickler: Any = ForkingPickler  # reads what `pack` made in the parent process, never a file
-    return pickler.loads(encoder)
 
 
 def _in_processes(

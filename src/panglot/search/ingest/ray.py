@@ -12,8 +12,7 @@ import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.data.ray import cluster
-from panglot.search.ingest.encode import advanced, pack, work
-from panglot.search.ingest.shards import Shard, ShardCache
+from panglot.search.ingest.shards import Shard, ShardCache, advanced, pack, work
 
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder, Vectors

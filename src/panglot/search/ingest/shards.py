@@ -1,20 +1,24 @@
-"""The vectors of some documents, in a file whose name says what they were made of."""
+"""Shards: the vectors of some documents, made wherever, kept in a file whose name says what they were made of."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import io
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_file, digest
+from panglot._progress import be_quiet
+from panglot._progress import progress as progress_bar
 from panglot.encoders.protocol import LanguageAware
 from panglot.search.storage.store import check_encoded
 
@@ -87,6 +91,37 @@ def encode_shard(
     return file.getvalue() + _checksum(key, file.getvalue())
 
 
+def pack(encoder: Encoder) -> bytes:
+    """Return an encoder as bytes for other processes.
+
+    Raises:
+        PanglotError: It cannot be pickled.
+    """
+    try:
+        return bytes(ForkingPickler.dumps(encoder))
+    except Exception as error:  # Pickling raises whatever the object does.
+        raise PanglotError(
+            f"the encoder {encoder.name} cannot go to other processes: {error}", field="on", hint="encode in this one"
+        ) from error
+
+
+def work(
+    encoder: bytes, key: str, ids: Sequence[str], texts: Sequence[str], languages: Sequence[str], threads: int = 0
+) -> bytes:
+    """Return :func:`encode_shard` with a packed encoder, opened once per process."""
+    be_quiet()
+    opened = _unpacked(encoder)
+    if threads and (torch := sys.modules.get("torch")):
+        torch.set_num_threads(threads)
+    return encode_shard(opened, key, ids, texts, languages)
+
+
+@lru_cache(maxsize=1)
+def _unpacked(encoder: bytes) -> Encoder:
+    pickler: Any = ForkingPickler  # reads what `pack` made in the parent process, never a file
+    return pickler.loads(encoder)
+
+
 class ShardCache:
     """The folder of shards.
 
@@ -137,6 +172,13 @@ class ShardCache:
 
     def _path(self, shard: Shard) -> Path:
         return self.folder / f"{shard.key[:32]}.npy"
+
+
+def advanced(shard: Shard, vectors: Vectors) -> tuple[Shard, Vectors]:
+    """Return both, and advance the progress bar by a shard that was not encoded in this process."""
+    with progress_bar("encoding", None) as advance:
+        advance(len(vectors))
+    return shard, vectors
 
 
 def _vectors(shard: Shard, data: bytes) -> Vectors | None:

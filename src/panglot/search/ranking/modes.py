@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from panglot.search.document import ScoredDocument, by_score
+from panglot.search.storage.store import by_score
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from panglot.encoders.protocol import Vectors
+    from panglot.search.document import ScoredDocument
     from panglot.search.request import SearchRequest
     from panglot.search.storage.store import Doubles, Store
 

@@ -276,6 +276,11 @@ def first(k: int, score: Doubles, rows: Ints, name: Callable[[int], str]) -> lis
     return sorted(named, key=lambda hit: (-hit[0], hit[1]))[:k]
 
 
+def by_score(documents: Iterable[ScoredDocument]) -> list[ScoredDocument]:
+    """Return documents by falling score, equal ones by id."""
+    return sorted(documents, key=lambda each: (-each.score, each.id))
+
+
 def by_size(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     """Return the sums of counts, the largest first, equal ones by name.
 
