@@ -149,17 +149,17 @@ def _headline(dataset: Dataset, *, compared: bool) -> Markup:
     panels = [
         table_to_html(contents.panel(dataset, comparison), "panel")
         if comparison.estimates
-        else tag("p", tag("strong", contents.comparison_name(comparison)), f": {_reason(dataset, comparison)}")
+        else tag(
+            "p",
+            tag("strong", contents.comparison_name(comparison)),
+            f": {contents.reason_missing(dataset, comparison)}",
+        )
         for comparison in dataset.headline
     ]
     verdicts = tag("ul", [tag("li", line) for line in contents.verdicts(dataset)], class_="verdicts")
     differences = contents.differences(dataset)
     pairs = folded("Differences between all pairs", table_to_html(differences)) if differences else None
     return join([tag("div", panels, class_="panels"), verdicts, pairs])
-
-
-def _reason(dataset: Dataset, comparison: Comparison) -> str:
-    return contents.reason_missing(dataset, comparison)
 
 
 def _stat(dataset: Dataset, comparison: Comparison) -> Markup:
@@ -169,7 +169,7 @@ def _stat(dataset: Dataset, comparison: Comparison) -> Markup:
     arrow = tag("span", " ↓", title="lower is better", class_="arrow") if comparison.measure.lower else None
     name = tag("dt", contents.comparison_name(comparison), arrow)
     if found is None:
-        why = tag("dd", _reason(dataset, comparison), class_="meaning")
+        why = tag("dd", contents.reason_missing(dataset, comparison), class_="meaning")
         return tag("div", name, tag("dd", MISSING, class_="figure none"), why)
     size = dataset.value(model, "multilingual", "pool_size") or dataset.value(model, "passages")
     scale = Scale(0, 1) if kind == "score" else Scale(0, max(size or 0.0, found.high or found.value))
