@@ -39,7 +39,7 @@ def languages_command(
     from panglot._environment import machine
     from panglot._errors import PanglotError
     from panglot._files import write_text
-    from panglot.translation.engines import open_engines
+    from panglot.translation.routes import open_engines
 
     try:
         engines = open_engines(["auto"])

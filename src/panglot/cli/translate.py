@@ -58,9 +58,8 @@ def translate_command(
     interruption.
     """
     from panglot.datasets import registry
-    from panglot.translation.engines import open_engines
     from panglot.translation.quality import NO_LIMITS, Thresholds
-    from panglot.translation.routes import head, plan
+    from panglot.translation.routes import head, open_engines, plan
     from panglot.translation.store import Store
     from panglot.translation.translate import check_output, translate
 

@@ -60,10 +60,9 @@ def filter_reasons(
     >>> filter_reasons("Who wrote the book in 1999?", "¿Quién escribió el libro en 1989?", "en", "es", Thresholds())
     ['numbers']
     """
-    limits = thresholds
+    limits, again = thresholds, repetition(translation)
     factor = limits.longer * (1 if weight(source) >= _SHORT else 2)
     ratio = length_ratio(source, translation)
-    again = repetition(translation)
     # A source in another script than its language's, such as a list of names, may be translated into that script.
     same_script = wrong_script(source, source_language, limits.script)
     found = {
@@ -181,8 +180,7 @@ def names(text: str, language: str) -> frozenset[str]:
 def names_lost(source: str, translation: str, language: str) -> float:
     """Return the share of the source's names whose first three letters begin no word of the translation.
 
-    Returns 0 for fewer than three names. Also returns 0 if the translation is in another script, which spells names
-    its own way.
+    Returns 0 for fewer than three names, and if the translation is in another script, which spells names its own way.
 
     >>> names_lost("Did Ann meet Bob and Carl there?", "¿Ana vio a Roberto allí?", "en")
     1.0
