@@ -41,7 +41,7 @@ class IndexMetadata:
         vector_fields: Names of the vector fields of the store.
         store: Where it is; empty: in the folder.
         documents: How many there were when it was built.
-        panglot: The version that built it.
+        panglot: Version of panglot that built it.
         format: Of the folder.
     """
 
@@ -76,8 +76,10 @@ class IndexMetadata:
             metadata = cls(**found)
         except (FileNotFoundError, NotADirectoryError) as error:
             half = (folder / "shards").is_dir()
-            hint = "go on with the same `panglot index`" if half else "make one with `panglot index`"
-            raise PanglotError("half of an index" if half else "no index here", file=folder, hint=hint) from error
+            hint = "run the same `panglot index` again" if half else "build one with `panglot index`"
+            raise PanglotError(
+                "the index is only half built" if half else "no index here", file=folder, hint=hint
+            ) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise PanglotError(f"damaged: {error}", file=path, hint="build the index again") from error
         if metadata.format != FORMAT:
@@ -88,7 +90,7 @@ class IndexMetadata:
 
 
 def is_index(folder: str | Path) -> bool:
-    """Whether there is a whole index in a folder."""
+    """Return whether a folder contains a complete index."""
     return (Path(folder) / NAME).is_file()
 
 
@@ -100,7 +102,9 @@ def open_encoder(model: str | Path | Encoder, backend: str = "torch") -> tuple[E
     """
     named = isinstance(model, str | Path)
     if not named and backend != "torch":
-        raise PanglotError("the encoder is there already", field="backend", hint="load it with this backend")
+        raise PanglotError(
+            "an encoder object has its backend already", field="backend", hint="load it with this backend"
+        )
     encoder = load(model, backend=backend) if named else model
     base = encoder.base if isinstance(encoder, LanguageAware) else encoder
     if not named:

@@ -58,7 +58,7 @@ class MilvusStore:
         create: Make the store if it is not there.
 
     Raises:
-        PanglotError: A package is missing, nobody answers, there is no such store, or it has another shape.
+        PanglotError: A package is missing, the server does not answer, there is no such store, or it has another shape.
     """
 
     def __init__(self, where: str, *, vector_fields: Sequence[str], dimension: int, create: bool = False) -> None:
@@ -109,7 +109,7 @@ class MilvusStore:
             before = self._stamps([client.key(each) for each in dict.fromkeys(ids)])
             for keys in client.lists(list(before)):
                 self._client.delete(self._main, filter=among("key", keys))
-                self._read.discard(self._main)  # Servers tell no time of a deletion that a session could wait for.
+                self._read.discard(self._main)  # Servers return no time of a deletion for which a session could wait.
             self._drop_vectors(before)
         return len(before)
 
