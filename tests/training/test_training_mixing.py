@@ -164,7 +164,7 @@ def test_the_mean_of_two_objectives_is_that_of_their_gradients(facts_folder: Pat
     for keep in ("mono", "cross"):
         encoder, update = made(settings)
         batch = update._plan(0)[("mono", "cross").index(keep)]  # type: ignore[operator]
-        update._gradient(batch, 0)  # type: ignore[arg-type]
+        update._backward(batch, 0)  # type: ignore[arg-type]
         alone.append(torch.cat([p.grad.flatten() for p in encoder.trained.values() if p.grad is not None]))
     torch.testing.assert_close(gradient_of(settings), (alone[0] + alone[1]) / 2)
 
