@@ -109,7 +109,7 @@ def parse_json(text: str, path: Path, line: int | None = None) -> object:
             f"not JSON: {error.msg} (column {error.colno})",
             file=path,
             line=line if line is not None else error.lineno,
-            hint="correct the line; a file that was cut short must be fetched again",
+            hint="correct the line, or fetch the file again if it was cut short",
         ) from error
     except RecursionError as error:
         raise PanglotError("JSON nested too deeply", file=path, line=line, hint="flatten it") from error
