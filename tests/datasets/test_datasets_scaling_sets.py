@@ -227,7 +227,7 @@ def test_a_quarter_of_squads_articles_are_distractors(data_dir: Path) -> None:
 
 def test_large_pools_need_the_other_sets(data_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "tydiqa-goldp").symlink_to(data_dir / "tydiqa-goldp")
-    with pytest.raises(PanglotError, match="squad2-en-fi is not at hand"):
+    with pytest.raises(PanglotError, match="squad2-en-fi was not found"):
         read("tydiqa-goldp-large", data_dir=tmp_path)
 
 
