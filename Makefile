@@ -1,27 +1,32 @@
-# One virtual environment, .venv, for all targets. `make demo` and `make test` install what is missing first.
+# One virtual environment, .venv, for all targets. Each target installs what it needs first: `make demo` only panglot,
+# `make test` also the development tools.
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
-STAMP := $(VENV)/.installed
 
-.PHONY: install demo test test-all test-lowest coverage lint docs bench clean
+.PHONY: install dev demo test test-all test-lowest coverage lint docs bench clean
 
-install: $(STAMP)
+install: $(VENV)/.installed
+dev: $(VENV)/.dev
 
-# constraints.txt names known-good versions. Where pip offers a CPU build of that torch, it is taken.
-$(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
+# constraints.txt names known-good versions. If pip offers a CPU build of that torch, it is taken.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(RUN)/python || $(PYTHON) -m venv $(VENV)
 	$(RUN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(RUN)/python -m pip install --quiet -c constraints.txt --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
 	$(RUN)/python -m pip install --quiet -c constraints.txt --editable . --group dev
-	touch $(STAMP)
+	touch $@
 
 demo: install
 	$(RUN)/panglot demo --output demo
 
-test: install
+test: dev
 	$(RUN)/python -m pytest -m "not slow"
 
-test-all: install
+test-all: dev
 	$(RUN)/python -m pytest
 
 # The fast tests, with the lowest versions of the core dependencies. LOWEST=torch==2.13.0 takes another one for torch.
@@ -33,10 +38,10 @@ test-lowest:
 	$(VENV)-lowest/bin/python -m pytest -m "not slow"
 
 # Fails below the floor that pyproject.toml sets.
-coverage: install
+coverage: dev
 	$(RUN)/python -m pytest -m "not slow" --cov --cov-report=term:skip-covered
 
-lint: install
+lint: dev
 	$(RUN)/ruff check .
 	$(RUN)/ruff format --check .
 	$(RUN)/basedpyright
@@ -52,7 +57,7 @@ $(VENV)/.docs: pyproject.toml constraints.txt
 	$(RUN)/python -m pip install --quiet -c constraints.txt --group docs
 	touch $@
 
-bench: install
+bench: dev
 	$(RUN)/python benchmarks/run.py
 
 clean:

@@ -185,7 +185,10 @@ def importers(known: Mapping[str, Module]) -> dict[str, set[str]]:
 
 
 def unlisted(module: Module) -> list[str]:
-    """Return the public names that a module with ``__all__`` defines at its top level and does not list."""
+    """Return the public names that a module with ``__all__`` defines at its top level and does not list.
+
+    Type variables and loggers need no place in it.
+    """
     listed: set[str] | None = None
     defined: list[str] = []
     for node in module.tree.body:
@@ -194,7 +197,10 @@ def unlisted(module: Module) -> list[str]:
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names = [each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)]
-            defined += names
+            if not (
+                node.value and ast.unparse(node.value).startswith(("TypeVar(", "ParamSpec(", "logging.getLogger("))
+            ):
+                defined += names
             if "__all__" in names and node.value is not None:
                 listed = set(ast.literal_eval(node.value))
     return [] if listed is None else [name for name in defined if not name.startswith("_") and name not in listed]

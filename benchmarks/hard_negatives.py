@@ -1,9 +1,9 @@
-"""Hard negatives compared: none, another sentence of the answer's paragraph, and mined ones; measured on held-out rows.
+"""Compare training without hard negatives, with those of the answer's own paragraph, and with mined ones.
 
     python benchmarks/hard_negatives.py --runs runs/hard-negatives
 
-MLQA dev is split by ``mlqa_dev.py``; each run trains on the same pairs (hybrid-row batches). It may be stopped at any
-moment; the same command goes on. No test set is read.
+``mlqa_dev.py`` splits MLQA dev. Each run trains on the same pairs in hybrid-row batches and is measured on held-out
+rows. Stop it at any moment, and the same command continues. No test set is read.
 """
 
 from __future__ import annotations

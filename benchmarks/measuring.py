@@ -1,10 +1,10 @@
-"""Time and memory of measuring XQuAD-R after encoding: all measures, all settings, 1,000 bootstrap draws.
+"""Time and memory of measuring XQuAD-R after encoding, with all measures, all settings and 1,000 bootstrap draws.
 
     python benchmarks/measuring.py                      # clustered random vectors
-    python benchmarks/measuring.py --vectors bundled    # real ones; encodes them first where they are not kept
+    python benchmarks/measuring.py --vectors bundled    # real ones, encoded first if the cache lacks them
 
-Each repeat is a process of its own, so that its peak memory is that of Python, the collection, the vectors and the
-measuring, without a model.
+Each repeat runs in its own process, so that peak memory covers Python, the collection, the vectors and the measuring,
+but no model.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DIMENSION, NOISE = 384, 2.0
 
 
 def clustered(collection: Collection, seed: int) -> tuple[Vectors, Vectors]:
-    """Return unit vectors near the centre of what they are about, moved by their language, as a weak encoder gives."""
+    """Return unit vectors like those of a weak encoder: near the centre of their topic, moved by their language."""
     rng = np.random.default_rng(seed)
     names = collection.passages["group"].to_pylist()
     number = {name: row for row, name in enumerate(dict.fromkeys(names))}
@@ -48,7 +48,7 @@ def clustered(collection: Collection, seed: int) -> tuple[Vectors, Vectors]:
 
 
 def one(options: argparse.Namespace) -> None:
-    """Encode, or measure once, in this process."""
+    """Encode or measure once in this process."""
     from panglot.evaluation.figures import measure
 
     collection = read(options.dataset, data_dir=options.data_dir)
@@ -72,7 +72,7 @@ def one(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Measure some times; print and write the median."""
+    """Measure several times, then print and write the median."""
     options = parser().parse_args()
     if options.step:
         one(options)

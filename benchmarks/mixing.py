@@ -97,7 +97,7 @@ def one(options: argparse.Namespace) -> None:
     begin = time.monotonic()
     try:
         with Watched() as watched:
-            panglot.train(**settings, output=folder / "run", show=False)
+            panglot.train(**settings, output=folder / "run", progress=False)
         lines = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text("utf-8").splitlines()]
     finally:
         shutil.rmtree(folder)

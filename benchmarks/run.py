@@ -19,7 +19,7 @@ from _common import DATA, RESULTS, ROOT
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One benchmark: its script and options, about how long it takes on two cores, and what it measures."""
+    """One benchmark: its script and options, its approximate minutes on two cores, and what it measures."""
 
     command: tuple[str, ...]
     minutes: float
@@ -28,7 +28,7 @@ class Benchmark:
 
     @property
     def short(self) -> bool:
-        """Whether it runs when nothing is said."""
+        """Whether it runs by default."""
         return self.minutes <= 5
 
 
@@ -39,9 +39,7 @@ BENCHMARKS = {
     ),
     "measuring": Benchmark(("measuring.py",), 1, "measuring XQuAD-R after encoding: seconds, peak memory"),
     "encoding": Benchmark(("encoding.py", "--texts", "500"), 3, "texts/s beside SentenceTransformer.encode"),
-    "demo": Benchmark(
-        ("start.py", "--demo"), 6, "the above of start, and the demo's time and memory", needs_data=False
-    ),
+    "demo": Benchmark(("start.py", "--demo"), 6, "like start, with time and memory of the demo", needs_data=False),
     "training_speed": Benchmark(
         ("training_speed.py", "--evaluate", "1"), 180, "training beside sentence-transformers: pairs/s, memory, figures"
     ),
@@ -61,32 +59,32 @@ BENCHMARKS = {
 
 
 def main() -> int:
-    """Run what is asked for; return the number of benchmarks that failed."""
+    """Run the chosen benchmarks and return how many failed."""
     options = parser().parse_args()
     if unknown := sorted({*options.names} - {*BENCHMARKS}):
         parser().error(f"no benchmark {', '.join(unknown)}; choose among {', '.join(BENCHMARKS)}")
-    asked = [
+    chosen = [
         name
         for name, each in BENCHMARKS.items()
         if options.all or (name in options.names if options.names else each.short)
     ]
     for name, each in BENCHMARKS.items():
-        mark = "*" if name in asked else " "
+        mark = "*" if name in chosen else " "
         print(f"{mark} {name:15} {each.minutes:4.0f} min  {each.what}", flush=True)
     if options.list:
         return 0
     failed = 0
-    for name in asked:
+    for name in chosen:
         each = BENCHMARKS[name]
         if each.needs_data and not DATA.is_dir():
-            print(f"\n{name}: left out, no data sets in {DATA}: set PANGLOT_DATA", flush=True)
+            print(f"\n{name}: skipped, no data sets in {DATA}: set PANGLOT_DATA", flush=True)
             continue
         print(f"\n{name}: python benchmarks/{' '.join(each.command)}", flush=True)
-        begin = time.perf_counter()
+        start = time.perf_counter()
         script, *arguments = each.command
         status = subprocess.run([sys.executable, str(ROOT / "benchmarks" / script), *arguments], check=False).returncode
         failed += status != 0
-        print(f"{name}: {'failed' if status else 'done'}, {time.perf_counter() - begin:.0f} s", flush=True)
+        print(f"{name}: {'failed' if status else 'done'}, {time.perf_counter() - start:.0f} s", flush=True)
     return failed
 
 
@@ -95,7 +93,7 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     found.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     found.add_argument("--all", action="store_true", help="run all of them")
-    found.add_argument("--list", action="store_true", help="only say what there is")
+    found.add_argument("--list", action="store_true", help="only list them")
     return found
 
 

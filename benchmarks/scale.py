@@ -51,10 +51,10 @@ def panglot_filter(folder: Path, rows: int) -> dict[str, Any]:
 
 def panglot_sample(folder: Path, rows: int) -> dict[str, Any]:
     from panglot.data.collection import Collection
-    from panglot.data.transform import drawn
+    from panglot.data.transform import draw_groups
 
     whole = Collection.open(folder / "panglot" / "whole")
-    questions, passages = drawn(whole, max(1, rows // 100), seed=0)
+    questions, passages = draw_groups(whole, max(1, rows // 100), seed=0)
     found = whole.keep(questions, passages, folder / "panglot" / "sampled")
     return {"rows": rows, "kept": found.passages.num_rows}
 

@@ -1,9 +1,9 @@
-"""Pictures of a study's curves for the documentation, taken of its report page in Chromium.
+"""Take pictures of a study's curves for the documentation, from its report page in Chromium.
 
     panglot study report studies/languages.toml
     python benchmarks/study_pictures.py runs/studies/languages/report.html docs/study
 
-One PNG a test set: its plots over all languages, with the legend above.
+It writes one PNG per test set with the plots over all languages, and one with the legend.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def train_panglot(settings: dict[str, Any]) -> Loop:
             clock.pairs.append(values["pairs"])
 
     loop.Log = Clocked
-    loop.train(Settings.from_dict(settings), show=False)
+    loop.fit(Settings.from_dict(settings), progress=False)
     return clock
 
 
@@ -124,7 +124,7 @@ def train_sentence_transformers(side: Side, settings: dict[str, Any]) -> Loop:
     from datasets import Dataset
     from panglot.encoders.bundled import bundled_folder
 
-    rows = planned(settings)
+    rows = planned_texts(settings)
     model: Any = SentenceTransformer(str(bundled_folder()))
     whole, model.max_seq_length = model.max_seq_length, settings["max_length"]
     if side.frozen:
@@ -164,7 +164,7 @@ def train_sentence_transformers(side: Side, settings: dict[str, Any]) -> Loop:
     return clock
 
 
-def planned(settings: dict[str, Any]) -> dict[str, list[str]]:
+def planned_texts(settings: dict[str, Any]) -> dict[str, list[str]]:
     """Return the texts of panglot's plan, batch after batch."""
     from panglot.batching.plan import Plan
     from panglot.training.data import load

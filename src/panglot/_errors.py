@@ -1,4 +1,4 @@
-"""The one error that a user can cause."""
+"""The error for wrong input and settings."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from pathlib import Path
 
 
 class PanglotError(Exception):
-    """Something in the input or the settings is wrong, and the message says what to do about it.
+    """Report what is wrong in the input or the settings, and how to fix it.
 
-    The command line prints it without a traceback and exits with status 2.
+    The command line prints the error without a traceback and exits with status 2.
 
     Args:
         problem: What is wrong, in one sentence.
-        file: The file in which it was found.
+        file: The file with the problem.
         line: The line of that file, counted from 1.
         field: The field, column or option that is wrong.
         hint: What the user can do.

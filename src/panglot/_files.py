@@ -1,8 +1,9 @@
-"""Atomic writes, digests and the folders that panglot keeps for itself."""
+"""Write files atomically, lock and digest them, and find the cache folder."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -27,23 +28,24 @@ def cache_folder() -> Path:
 
 @contextlib.contextmanager
 def explain_write(path: Path) -> Generator[None]:
-    """Turn the operating system's refusal to write ``path`` into a :class:`PanglotError`."""
+    """Turn an error of the operating system about writing ``path`` into a :class:`PanglotError`."""
     try:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        hint = "free some space or choose another place" if error.errno == 28 else "choose a place that can be written"
+        full = error.errno == errno.ENOSPC
+        hint = "free some space or choose another place" if full else "choose a place that can be written"
         raise PanglotError(f"cannot write: {reason}", file=path, hint=hint) from error
 
 
 @contextlib.contextmanager
 def atomic_file(path: str | Path) -> Generator[Path]:
-    """Yield a temporary path beside ``path``; move it there when the block ends well, remove it otherwise.
+    """Yield a temporary path beside ``path``, and move it there at the end of the block unless the block raises.
 
-    A reader sees the old content or the whole new one, also after a kill or a power cut.
+    A reader sees the old content or the complete new one, even after a kill or a power cut.
 
     Raises:
-        PanglotError: The place cannot be written.
+        PanglotError: ``path`` cannot be written.
     """
     path = Path(path)
     with explain_write(path):
@@ -63,12 +65,12 @@ def atomic_file(path: str | Path) -> Generator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: str | Path) -> Generator[Path]:
-    """Yield a temporary folder beside ``path``; move it there when the block ends well, remove it otherwise.
+    """Yield a temporary folder beside ``path``, and move it there at the end of the block unless the block raises.
 
-    An existing folder at ``path`` is replaced whole.
+    An existing folder at ``path`` is replaced as a whole.
 
     Raises:
-        PanglotError: The place cannot be written.
+        PanglotError: ``path`` cannot be written.
     """
     path = Path(path)
     with explain_write(path):
@@ -152,21 +154,21 @@ def write_json(path: str | Path, value: object) -> None:
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
-    """Return what a TOML file holds; ``what`` says what the file is, in errors.
+    """Return the content of a TOML file. ``what`` names the kind of file in errors.
 
     Raises:
-        PanglotError: It is not there or not TOML.
+        PanglotError: The file does not exist or is not TOML.
     """
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
-        raise PanglotError(f"no such {what}", file=path, hint="check the path") from error
+        raise PanglotError(f"there is no such {what}", file=path, hint="check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PanglotError(f"not TOML: {error}", file=path, hint="write `name = value` lines") from error
+        raise PanglotError(f"this is not TOML: {error}", file=path, hint="write `name = value` lines") from error
 
 
 def digest(*parts: str | bytes) -> str:
-    """Return the SHA-256 of ``parts`` in hexadecimal; their boundaries count.
+    """Return the SHA-256 of ``parts`` in hexadecimal. It depends on the boundaries between them.
 
     >>> digest("ab", "c") == digest("a", "bc")
     False
@@ -186,19 +188,19 @@ def file_digest(path: str | Path) -> str:
 
 
 def digest_once(paths: Sequence[Path], compute: Callable[[], str]) -> str:
-    """Return a digest of what files hold, remembered in the cache folder by their paths, sizes and times of change."""
-    found = [path.resolve() for path in paths]
-    now = [[state.st_size, state.st_mtime_ns] for state in (path.stat() for path in found)]
-    memory = cache_folder() / "digests" / f"{digest(*map(str, found))[:32]}.json"
+    """Return ``compute()``, a digest of files. It is cached by the paths, sizes and modification times of the files."""
+    resolved = [path.resolve() for path in paths]
+    state = [[each.st_size, each.st_mtime_ns] for each in (path.stat() for path in resolved)]
+    cache = cache_folder() / "digests" / f"{digest(*map(str, resolved))[:32]}.json"
     try:
-        known = json.loads(memory.read_text(encoding="utf-8"))
-        if known["state"] == now and isinstance(known["sha256"], str):
+        known = json.loads(cache.read_text(encoding="utf-8"))
+        if known["state"] == state and isinstance(known["sha256"], str):
             return known["sha256"]
     except (OSError, ValueError, KeyError, TypeError):
         pass
     computed = compute()
-    with contextlib.suppress(PanglotError):  # A cache that cannot be written costs time, no more.
-        write_json(memory, {"paths": [str(path) for path in found], "state": now, "sha256": computed})
+    with contextlib.suppress(PanglotError):  # Without a cache, the digest is computed again.
+        write_json(cache, {"paths": [str(path) for path in resolved], "state": state, "sha256": computed})
     return computed
 
 

@@ -1,4 +1,4 @@
-"""How far long work is, on standard error: a bar on a terminal, else a line now and then."""
+"""Show the progress of long work on standard error, as a bar on a terminal or else as lines now and then."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 PATIENCE = 2.0
-"""Seconds of work before a bar appears."""
+"""Seconds of work after which a bar appears."""
 PAUSE = 30.0
-"""Seconds between two lines where there is no terminal."""
+"""Seconds between two lines if there is no terminal."""
 
 
 @contextlib.contextmanager
 def progress(label: str, total: int | None, unit: str = "texts") -> Generator[Callable[[int], None]]:
-    """Yield a function to call with the number of texts, or of another ``unit``, just finished.
+    """Yield a function to call with the number of texts, or of another ``unit``, that are done.
 
-    On a terminal a bar with the rate and the time left appears after :data:`PATIENCE` seconds; elsewhere, as in a log,
-    a line every :data:`PAUSE` seconds. Inside another one, the outer one is advanced instead.
+    On a terminal, a bar with the rate and the time left appears after :data:`PATIENCE` seconds. Without a terminal,
+    panglot prints a line every :data:`PAUSE` seconds. Inside the block of another progress, that one advances instead.
     """
     if outer := _active.get():
         yield outer
@@ -50,16 +50,17 @@ def _bar(label: str, total: int | None, unit: str) -> Generator[Callable[[int], 
         transient=True,
     )
     task = bar.add_task(label, total=total, rate="")
-    begun = time.monotonic()
+    started = time.monotonic()
     finished = 0
 
     def advance(done: int) -> None:
         nonlocal finished
         finished += done
-        spent = time.monotonic() - begun
-        if spent > PATIENCE:
+        seconds = time.monotonic() - started
+        # Short work shows no bar, which would only flicker.
+        if seconds > PATIENCE:
             bar.start()
-            bar.update(task, advance=0, completed=finished, rate=f"{finished / spent:.0f} {unit}/s")
+            bar.update(task, advance=0, completed=finished, rate=f"{finished / seconds:.0f} {unit}/s")
 
     try:
         yield advance
@@ -69,23 +70,23 @@ def _bar(label: str, total: int | None, unit: str) -> Generator[Callable[[int], 
 
 @contextlib.contextmanager
 def _lines(label: str, total: int | None, unit: str) -> Generator[Callable[[int], None]]:
-    begun = told = time.monotonic()
+    started = printed = time.monotonic()
     finished = 0
 
     def advance(done: int) -> None:
-        nonlocal finished, told
+        nonlocal finished, printed
         finished += done
         now = time.monotonic()
-        if now - told > PAUSE:
-            told = now
+        if now - printed > PAUSE:
+            printed = now
             of = f" of {total:,}" if total else ""
-            print(f"{label}: {finished:,}{of} {unit}, {finished / (now - begun):.0f} {unit}/s", file=sys.stderr)
+            print(f"{label}: {finished:,}{of} {unit}, {finished / (now - started):.0f} {unit}/s", file=sys.stderr)
 
     yield advance
 
 
 def be_quiet() -> None:
-    """Show no bars from now on: for processes whose work another one shows."""
+    """Show no progress from now on, in a process whose progress another one shows."""
     _active.set(lambda _done: None)
 
 

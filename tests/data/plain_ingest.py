@@ -10,7 +10,7 @@ from pathlib import Path
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
-from panglot.data.files import BOM, cut_short, empty_file, not_utf8, opened, parquet_records, parse_json
+from panglot.data.files import BOM, cut_short, empty_file, not_utf8, opened, parquet_records, parse_object
 from panglot.data.ingest import Ingested, OnError
 from panglot.data.rows import Row, RowError, check_row, is_parquet, line_text
 
@@ -106,11 +106,7 @@ def read(path: Path) -> Iterator[Line | RowError]:
 
 
 def parsed(text: str, path: Path, number: int) -> Row:
-    value = parse_json(text.rstrip("\r\n"), path, number)
-    if not isinstance(value, dict):
-        hint = 'write {"language": …, "passage": …}'
-        raise PanglotError("not a JSON object", file=path, line=number, hint=hint)
-    return check_row(value, path, number)
+    return check_row(parse_object(text.rstrip("\r\n"), path, number), path, number)
 
 
 def disagreement(line: Line, ids: dict[str, int], versions: dict[tuple[str, str, str], str]) -> RowError | None:

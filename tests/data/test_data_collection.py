@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._files import digest
-from panglot.data import arrow
+from panglot.data import arrow, collection
 from panglot.data.collection import Collection, Text
 
 values = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
@@ -57,3 +58,17 @@ def test_pages_given_back_are_read_again(facts_folder: Path) -> None:
     before = found.digest
     arrow.release()
     assert Collection.open(facts_folder).digest == before
+
+
+def test_the_digest_of_a_large_collection_is_remembered_until_its_files_change(
+    tmp_path: Path, facts: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(collection, "_LARGE", 1)
+    facts.save(tmp_path / "facts")
+    assert Collection.open(tmp_path / "facts").digest == facts.digest
+    other = facts.select(["de"])
+    other.save(tmp_path / "facts")
+    assert Collection.open(tmp_path / "facts").digest == other.digest != facts.digest
+    monkeypatch.setattr(Collection, "_digest", None)
+    assert Collection.open(tmp_path / "facts").digest == other.digest

@@ -115,7 +115,7 @@ def test_what_rows_cannot_hold_is_refused(tmp_path: Path) -> None:
         convert.write(collection, "jsonl", tmp_path / "rows.jsonl")
     assert not (tmp_path / "rows.jsonl").exists()
     assert convert.write(collection, "jsonl", tmp_path / "rows.jsonl", untie=True).lost == {"questions untied": 1}
-    with pytest.raises(PanglotError, match="choose among beir"):
+    with pytest.raises(PanglotError, match="choose one of beir"):
         convert.write(collection, "csv", tmp_path / "x")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("dear")

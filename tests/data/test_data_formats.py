@@ -64,8 +64,8 @@ def test_a_gzipped_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("q 0 p 1\nq 0 p\n", "line 2: 3 columns, not 4"),
-        ("q 0 p x\n", 'line 1, field "grade": no whole number'),
+        ("q 0 p 1\nq 0 p\n", "line 2: expected 4 columns, got 3"),
+        ("q 0 p x\n", 'line 1, field "grade": expected a whole number'),
         ("q 0 p 1\nq 0 p 0\n", "line 2: q and p come twice"),
         ("", "empty"),
     ],
@@ -81,7 +81,7 @@ def test_broken_runs(tmp_path: Path) -> None:
     path = tmp_path / "run.txt"
     for score in ("x", "nan", "inf"):
         path.write_text(f"q Q0 p 1 {score} name\n")
-        with pytest.raises(PanglotError, match='line 1, field "score": no finite number'):
+        with pytest.raises(PanglotError, match='line 1, field "score": expected a finite number'):
             trec.read_run(path)
     with pytest.raises(PanglotError, match="holds a blank"):
         trec.write_run(path, {"q 1": {"p": 1.0}})
@@ -118,8 +118,8 @@ def test_beir_as_others_write_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "line", "message"),
     [
-        ("qrels/dev.tsv", "q1\tp9\t1", "line 6, field \"corpus-id\": 'p9' is not there"),
-        ("qrels/dev.tsv", "q1 p1 1", "line 6: not .query-id<TAB>corpus-id<TAB>score"),
+        ("qrels/dev.tsv", "q1\tp9\t1", "line 6, field \"corpus-id\": no text has the id 'p9'"),
+        ("qrels/dev.tsv", "q1 p1 1", "line 6: expected .query-id<TAB>corpus-id<TAB>score"),
         (
             "queries.jsonl",
             '{"_id": "q1", "text": "t", "language": "en"}',

@@ -269,3 +269,41 @@ def test_libreoffice_s_help_as_debian_installs_it(tmp_path: Path) -> None:
         ("import_ms.html#hd_id3145313", "en-US", pages["en-US"][0], f"{pages['en-US'][1]} Ctrl+O."),
         ("import_ms.html#hd_id3145313", "de", pages["de"][0], f"{pages['de'][1]} Strg+O."),
     }
+
+
+def test_html_without_end_tags_is_read_as_browsers_read_it(tmp_path: Path) -> None:
+    page = """<?xml version="1.0" encoding="utf-8"?><html lang="en"><body><!-- no text -->Before all.
+<h2>Bread<a id="bread"></a></h2><p hidden>A draft that nobody sees.<p>Mix flour and water, then wait.
+<ul><li>Bake it<li>for an hour <b>at least</b></ul><nav>Home<ul><li>Next</ul></nav><p>Let it cool.</body>"""
+    (row,) = from_docs.read([write(tmp_path / "page.html", page)], ways=["title"], shortest=20).rows
+    assert row.question == "Bread"
+    assert row.passage == "Mix flour and water, then wait.\nBake it\nfor an hour at least\nLet it cool."
+
+
+def test_markdown_of_every_kind(tmp_path: Path) -> None:
+    text = """# One *and* `two` [three](x) ![four](y.png) {#first}
+
+> - quoted
+>   and **continued** here
+> - [linked][ref]
+
+    indented_code()
+
+| a | b |
+|---|---|
+| c | d \\| e |
+
+<div align="center">Centered <b>text</b></div>
+
+A line\\
+and another <!-- gone -->
+
+***
+
+[ref]: https://example.org "title"
+"""
+    (row,) = from_docs.read([write(tmp_path / "x.md", text)], language="en", ways=["title"], shortest=5).rows
+    assert row.question == "One and two three four"
+    assert (row.passage or "").split("\n") == [
+        "quoted and continued here", "linked", "a b", "c d | e", "Centered text", "A line and another",
+    ]  # fmt: skip

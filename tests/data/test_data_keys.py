@@ -21,6 +21,7 @@ def merged(joins: list[list[int]]) -> list[set[int]]:
 
 
 @given(st.lists(st.lists(st.integers(0, 12), max_size=4), max_size=12))
+@settings(deadline=None)
 def test_disjoint_sets_are_the_connected_sets(joins: list[list[int]]) -> None:
     found = DisjointSets[int]()
     order = list(dict.fromkeys(number for members in joins for number in members))

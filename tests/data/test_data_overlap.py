@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from panglot._errors import PanglotError
 from panglot.data import arrow, cache
 from panglot.data.collection import Collection, Text
-from panglot.data.overlap import Texts, leave_out, prepare
+from panglot.data.overlap import Texts, exclude, hash_texts
 from panglot.datasets import questions as xor_questions
 from panglot.datasets.registry import read
 
@@ -97,23 +97,23 @@ def test_a_text_goes_with_its_group_and_the_questions_that_it_answers() -> None:
         [Text("p", "en", "p", "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen")],
         [("q", "p", 1)],
     )
-    left, (found,) = leave_out(_made(), [test])
+    left, (found,) = exclude(_made(), [test])
     assert left.questions["id"].to_pylist() == ["de2", "en2"]
     assert left.passages["id"].to_pylist() == ["de1", "en1", "de2", "en2"]
     assert left.relevance.num_rows == 4
     assert (found.training, found.test, found.equal, found.near, found.groups) == ("made", "test", 1, 1, 2)
-    again, _ = leave_out(_made(), [prepare(test)])
+    again, _ = exclude(_made(), [hash_texts(test)])
     assert again.digest == left.digest
 
 
 def test_nothing_shared_leaves_all() -> None:
     test = Collection.build("test", [Text("q", "en", "q", "other")], [Text("p", "en", "p", "words")], [("q", "p", 1)])
-    left, (found,) = leave_out(_made(), [test])
+    left, (found,) = exclude(_made(), [test])
     assert left.digest == _made().digest
     assert (found.equal, found.near, found.highest, found.groups, found.examples) == (0, 0, 0.0, 0, ())
-    assert leave_out(_made(), [])[0].digest == _made().digest
-    with pytest.raises(PanglotError, match="a threshold of 0"):
-        leave_out(_made(), [test], threshold=0)
+    assert exclude(_made(), [])[0].digest == _made().digest
+    with pytest.raises(PanglotError, match="`threshold` must be above 0 and at most 1, got 0"):
+        exclude(_made(), [test], threshold=0)
 
 
 WORDS = [" ".join(f"w{n}" for n in range(start, start + 9)) for start in range(0, 40, 3)]
@@ -137,7 +137,7 @@ def _held_whole(training: Collection, test: Collection, threshold: float) -> tup
     """The same with all texts in memory at once."""
     tables = training.questions, training.passages
     texts = list(dict.fromkeys(text for table in tables for text in table["text"].to_pylist()))
-    known = prepare(test)[1]
+    known = hash_texts(test)[1]
     found = Texts(texts).matches(known)
     taken = found.share >= threshold
     gone_texts = {texts[place] for place in found.first[taken]}
@@ -165,7 +165,7 @@ def test_passing_by_in_pieces_finds_what_holding_all_finds(
         if small:
             patched.setattr(arrow, "BATCH", 2)
             patched.setattr("panglot.data.grams._CHUNK", 40)
-        left, (found,) = leave_out(training, [test], threshold=threshold)
+        left, (found,) = exclude(training, [test], threshold=threshold)
     expected, told = _held_whole(training, test, threshold)
     assert left.digest == expected.digest
     assert told == (found.equal, found.near, found.highest, found.groups, found.examples, found.nearest)
@@ -177,13 +177,13 @@ def test_what_is_left_of_a_large_set_is_mapped_from_the_cache(tmp_path: Path, mo
     test = Collection.build("t", [Text("q", "de", "q", "DE question 3 here!")], [Text("p", "en", "p", "")], [])
     _made().save(tmp_path / "made")
     saved = replace(Collection.open(tmp_path / "made"), name="mine")
-    left, _ = leave_out(saved, [test])
+    left, _ = exclude(saved, [test])
     assert left.folder is not None
     assert left.folder.is_relative_to(tmp_path / "cache")
-    assert (left.name, left.digest) == ("mine", leave_out(_made(), [test])[0].digest)
-    assert leave_out(saved, [test])[0].folder == left.folder
+    assert (left.name, left.digest) == ("mine", exclude(_made(), [test])[0].digest)
+    assert exclude(saved, [test])[0].folder == left.folder
     other = Collection.build("t", [Text("q", "de", "q", "something else")], [Text("p", "en", "p", "")], [])
-    assert leave_out(saved, [other])[0] is saved
+    assert exclude(saved, [other])[0] is saved
 
 
 def _highest(left: Collection, right: Collection) -> float:
@@ -201,7 +201,7 @@ def test_known_overlaps_with_xquad(data_dir: Path) -> None:
 
 def test_one_question_of_squad_is_in_xquad(data_dir: Path) -> None:
     squad = read("squad2-en-fi", data_dir=data_dir)
-    left, (found,) = leave_out(squad, [read("xquad-r", data_dir=data_dir)])
+    left, (found,) = exclude(squad, [read("xquad-r", data_dir=data_dir)])
     assert found.equal == 1
     assert found.examples[0] == ("What was the average family size?", "What was the average family size?")
     # Asked twice, of two articles; gone in both languages.

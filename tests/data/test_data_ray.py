@@ -29,7 +29,7 @@ def text(rows: list[dict[str, str]]) -> str:
 @pytest.fixture
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """A plain file of many stretches, a gzipped one, and one with a mark at its start."""
-    monkeypatch.setattr(ray, "_STRETCH", 20_000)
+    monkeypatch.setattr(ray, "_PIECE", 20_000)
     found = [tmp_path / "a.jsonl", tmp_path / "b.jsonl.gz", tmp_path / "c.jsonl"]
     found[0].write_text(text(ROWS[:900]))
     found[1].write_bytes(gzip.compress(text(ROWS[900:1800]).encode()))
@@ -68,17 +68,17 @@ def test_tasks_make_the_same_bytes(paths: list[Path], tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ray_makes_the_same_bytes(paths: list[Path], tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    with ray.started(processors=1) as read:
+    with ray.ray_reader(processors=1) as read:
         agrees(paths, tmp_path, read)
 
 
 def test_ray_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(PanglotError, match=r'needs Ray.*pip install "panglot\[ray\]"'), ray.started():
+    with pytest.raises(PanglotError, match=r'needs Ray.*pip install "panglot\[ray\]"'), ray.ray_reader():
         pass
 
 
 def test_a_cluster_is_not_asked_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
-    with pytest.raises(PanglotError, match=r"outside of a cluster.*RAY_ADDRESS=auto"), ray.started():
+    with pytest.raises(PanglotError, match=r"outside a cluster.*RAY_ADDRESS=auto"), ray.ray_reader():
         pass

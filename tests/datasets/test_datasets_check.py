@@ -53,7 +53,7 @@ def test_remarks(tmp_path: Path) -> None:
     assert told["questions that are their own answer"][0] == 1
     assert told["passages that were decoded wrongly"][0] == 1
     assert told["questions of fewer than 3 letters"][0] == 1
-    assert told["passages with marks of HTML"][0] == 1
+    assert told["passages with HTML tags"][0] == 1
     assert told["languages with questions, none of which has an answer in its own language"] == (1, ("de",))
     assert len(told) == 6
 

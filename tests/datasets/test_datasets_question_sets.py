@@ -12,7 +12,7 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
-from panglot.data.overlap import leave_out
+from panglot.data.overlap import exclude
 from panglot.datasets import (
     hub,  # fmt: skip
 )
@@ -84,7 +84,7 @@ def test_tydi_train_is_in_miracl_dev(data_dir: Path) -> None:
     """The overlap guard finds it from the questions alone."""
     train = read("tydiqa-goldp:train", data_dir=data_dir, languages=["sw"])
     dev = read("miracl@topics", data_dir=data_dir, languages=["sw"])
-    _, (overlap,) = leave_out(train, [dev])
+    _, (overlap,) = exclude(train, [dev])
     assert overlap.equal > 300
 
 

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.encoders import Cached
 from panglot.encoders import cache as cache_module
+from panglot.encoders.cache import Cached
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,9 +68,9 @@ def test_each_text_is_encoded_once(tmp_path: Path) -> None:
 
 
 def test_a_kill_loses_one_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache_module, "FIRST", 10)
-    monkeypatch.setattr(cache_module, "MOST", 10)
-    monkeypatch.setattr(cache_module, "LEAST", 10)
+    monkeypatch.setattr(cache_module, "_FIRST", 10)
+    monkeypatch.setattr(cache_module, "_MOST", 10)
+    monkeypatch.setattr(cache_module, "_LEAST", 10)
     texts = [f"text {i}" for i in range(100)]
     killed, resumed = Hashed(), Hashed()
     killed.fail_after = 40

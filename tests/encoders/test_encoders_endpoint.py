@@ -16,8 +16,10 @@ import pytest
 import uvicorn
 
 from panglot._errors import PanglotError
-from panglot.encoders import Cached, Encoder, load
+from panglot.encoders.cache import Cached
 from panglot.encoders.endpoint import EndpointEncoder
+from panglot.encoders.load import load
+from panglot.encoders.protocol import Encoder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

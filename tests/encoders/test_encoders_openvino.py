@@ -11,7 +11,7 @@ import pytest
 from encoders_made import make_model
 
 from panglot._errors import PanglotError
-from panglot.encoders import load
+from panglot.encoders.load import load
 from panglot.encoders.openvino import OpenVinoEncoder
 from panglot.search.index import Index
 
@@ -48,7 +48,7 @@ def test_an_index_that_it_made_is_opened_by_torch(tmp_path: Path) -> None:
     built.close()
     index = Index.open(tmp_path / "index")
     assert not isinstance(index.encoder, OpenVinoEncoder)
-    assert index.search("a b c", 1, language="en").hits[0].document.id == "0"
+    assert index.search("a b c", k=1, language="en").hits[0].document.id == "0"
     index.close()
 
 

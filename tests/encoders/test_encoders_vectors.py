@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.encoders import Cached, load
+from panglot.encoders.cache import Cached
+from panglot.encoders.load import load
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,9 @@ from scipy import stats
 
 from panglot.data.collection import Collection, Text
 from panglot.evaluation import bias, geometry
-from panglot.evaluation.bias import kendall, rank_correlation
+from panglot.evaluation.bias import BIAS_MEASURES, kendall, rank_correlation
 from panglot.evaluation.ranks import Ranks, rank
+from panglot.report.labels import bias_measures
 
 from .made import parallel, unit
 
@@ -159,3 +160,11 @@ def test_geometry_sees_a_shift_of_languages_and_not_its_absence() -> None:
     expected = shifted[:300].mean(axis=0) - shifted[300:600].mean(axis=0)
     assert distances[0, 1] == pytest.approx(np.linalg.norm(expected), rel=1e-5)
     assert geometry.translation_cosines(alike, language, np.arange(900), seed=0) is None
+
+
+def test_reports_know_every_measure_of_bias_and_which_values_are_better() -> None:
+    labels = {each.key: each for each in bias_measures([each.name for each in BIAS_MEASURES])}
+    assert {each.name: each.better == "lower" for each in BIAS_MEASURES} == {
+        name: label.lower for name, label in labels.items()
+    }
+    assert all(label.label != name and label.meaning for name, label in labels.items() if "PEER" not in name)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
-from panglot.evaluation.measures import Measure, parse
+from panglot.evaluation.measures import _FORMULAS, Measure, parse
 from panglot.evaluation.per_question import values
 from panglot.evaluation.ranks import rank
 
@@ -70,6 +70,10 @@ def test_every_measure_agrees_with_trec_eval(seed: int, dimension: int, held: in
 def test_a_measure_prints_as_its_name_and_is_a_key(name: str) -> None:
     assert str(parse(name)) == name
     assert {parse(name): 1}[parse(name.upper())] == 1
+
+
+def test_every_formula_has_its_oracle() -> None:
+    assert {parse(name).kind for name in NAMES} == set(_FORMULAS)
 
 
 def test_other_spellings() -> None:

@@ -149,7 +149,7 @@ def test_unknown_language_codes_stand_for_themselves() -> None:
 
 @pytest.mark.parametrize("letter", ["s", "d"])
 def test_numbers_in_cells_are_readable(letter: str) -> None:
-    rules = re.findall(rf"\.{letter}(\d+)\{{background:(#\w+);color:(#\w+)\}}", heatmap.stylesheet())
+    rules = re.findall(rf"\.{letter}(\d+)\{{background:(#\w+);color:(#\w+)\}}", heatmap.color_classes())
     assert len(rules) == heatmap.STEPS
     for _, ground, ink in rules:
         assert heatmap.contrast(heatmap.parse(ground), heatmap.parse(ink)) >= 4.5

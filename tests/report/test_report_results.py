@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
+from panglot.report.by_language import matrix, mean_by_passage, mean_by_question
 from panglot.report.charts import around, ticks
-from panglot.report.contents import matrix, mean_by_passage, mean_by_question, missing, verdicts
+from panglot.report.contents import missing, verdicts
 from panglot.report.labels import bias_measures, format_number, retrieval_measures
 from panglot.report.results import Dataset, Results, read_results
 

@@ -77,15 +77,15 @@ class MemoryStore:
         return sum(self._rows.pop(name, None) is not None for name in set(ids))
 
     def search(
-        self, vector_field: str, questions: Vectors, k: int, *, languages: Collection[str] | None = None
+        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None
     ) -> list[list[ScoredDocument]]:
         self.searches += 1
         rows = [row for row in self._rows.values() if languages is None or row[0].language in languages]
         answers: list[list[ScoredDocument]] = []
-        for question in questions:
+        for query in queries:
             found = [
                 ScoredDocument(
-                    each.id, float(np.asarray(mine[vector_field], np.float64) @ question), each.language, each.group
+                    each.id, float(np.asarray(mine[vector_field], np.float64) @ query), each.language, each.group
                 )
                 for each, mine in rows
             ]
@@ -141,6 +141,7 @@ def use_memory(patch: pytest.MonkeyPatch) -> dict[str, MemoryStore]:
         for piece in given:
             yield list(piece), encoder.encode([each.full_text for each in piece], "passage")
 
-    patch.setattr("panglot.search.storage.store.open_store", open_store)
-    patch.setattr("panglot.search.ingest.encode.encode_documents", encode_documents)
+    for module in ("index", "ingest.build"):
+        patch.setattr(f"panglot.search.{module}.open_store", open_store)
+    patch.setattr("panglot.search.ingest.build.encode_documents", encode_documents)
     return stores

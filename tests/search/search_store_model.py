@@ -37,11 +37,11 @@ class Model:
         return sum(self.documents.pop(each, None) is not None for each in set(ids))
 
     def search(
-        self, vector_field: str, question: Vectors, k: int, languages: Collection[str] | None
+        self, vector_field: str, query: Vectors, k: int, languages: Collection[str] | None
     ) -> list[ScoredDocument]:
         found = [
             ScoredDocument(
-                document.id, score(self.kept[vector_field][document.id], question), document.language, document.group
+                document.id, score(self.kept[vector_field][document.id], query), document.language, document.group
             )
             for document in self.documents.values()
             if languages is None or document.language in languages
@@ -53,8 +53,8 @@ class Model:
         return sorted({(each, languages.count(each)) for each in languages}, key=lambda item: (-item[1], item[0]))
 
 
-def score(vector: Vectors, question: Vectors) -> float:
-    return math.fsum(float(a) * float(b) for a, b in zip(vector, question, strict=True))
+def score(vector: Vectors, query: Vectors) -> float:
+    return math.fsum(float(a) * float(b) for a, b in zip(vector, query, strict=True))
 
 
 def unit(vectors: np.ndarray) -> Vectors:
@@ -111,11 +111,11 @@ def agree(store: Store, model: Model, dice: Dice, searches: int = 4) -> None:
             dice.random.choice([1, 2, 5, 40]),
             dice.languages(),
         )
-        questions = dice.vectors(dice.random.randint(0, 3))
-        found = store.search(vector_field, questions, k, languages=languages)
-        assert len(found) == len(questions)
-        for question, hits in zip(questions, found, strict=True):
-            wanted = model.search(vector_field, question, k, languages)
+        queries = dice.vectors(dice.random.randint(0, 3))
+        found = store.search(vector_field, queries, k, languages=languages)
+        assert len(found) == len(queries)
+        for query, hits in zip(queries, found, strict=True):
+            wanted = model.search(vector_field, query, k, languages)
             assert [(hit.id, hit.language, hit.group) for hit in hits] == [(h.id, h.language, h.group) for h in wanted]
             assert np.allclose([hit.score for hit in hits], [hit.score for hit in wanted], rtol=0, atol=1e-7)
 

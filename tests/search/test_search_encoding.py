@@ -21,8 +21,8 @@ from panglot.encoders.load import load
 from panglot.encoders.protocol import Encoder, Side, Vectors
 from panglot.search.document import Document
 from panglot.search.ingest import encode
-from panglot.search.ingest.encode import encode_documents, packed
-from panglot.search.ingest.shards import Shard, ShardCache, encoded
+from panglot.search.ingest.encode import encode_documents
+from panglot.search.ingest.shards import Shard, ShardCache, encode_shard, pack
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +65,7 @@ def test_the_second_call_encodes_nothing(tmp_path: Path) -> None:
     list(encode_documents(pieces(10), encoder, tmp_path / "shards", progress=told.append))
     assert vectors_of(10, encoder, tmp_path / "shards").tobytes() == first.tobytes()
     assert len(encoder.calls()) == 3
-    assert told == ["shards encoded: 0; there already: 3"]
+    assert told == ["shards encoded: 0; found: 3"]
 
 
 def test_a_changed_text_makes_its_shard_again_and_no_other(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_changed_text_makes_its_shard_again_and_no_other(tmp_path: Path) -> No
         known = len(encoder.calls())
         list(encode_documents([made], encoder, tmp_path / "shards"))
         assert encoder.calls()[known:] == ["d4 4"], change
-    made[5] = replace(made[5], group="g", fields={"page": 3})
+    made[5] = replace(made[5], group="g", metadata={"page": 3})
     known = len(encoder.calls())
     list(encode_documents([made], encoder, tmp_path / "shards"))
     assert len(encoder.calls()) == known
@@ -97,7 +97,7 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path, damage: str) -> None:
     assert np.concatenate([vectors for _, vectors in done]).tobytes() == first.tobytes()
     assert contents(tmp_path / "shards") == good
     assert len(encoder.calls()) == 4
-    assert told == [f"{path}: damaged, and is made again", "shards encoded: 1; there already: 2"]
+    assert told == [f"{path}: damaged, and is made again", "shards encoded: 1; found: 2"]
 
 
 def test_documents_are_read_as_they_are_needed(tmp_path: Path) -> None:
@@ -217,14 +217,16 @@ def test_a_model_makes_the_same_bytes_in_a_shard_of_its_own_process(small_model:
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
     texts = [document.full_text for document in made[:4]]
     assert np.array_equal(here[0][1], encoder.encode(texts, "passage"))
-    assert encoded(encoder, "k", ["i"] * 4, texts, ["en"] * 4) == encoded(encoder, "k", ["j"] * 4, texts, ["de"] * 4)
+    assert encode_shard(encoder, "k", ["i"] * 4, texts, ["en"] * 4) == encode_shard(
+        encoder, "k", ["j"] * 4, texts, ["de"] * 4
+    )
 
 
 def test_a_model_travels_as_the_way_to_open_it(small_model: Path, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(small_model, folder)
     encoder = load(folder, max_length=16, name="mine")
-    sent = packed(encoder)
+    sent = pack(encoder)
     assert len(sent) < 2000
     there = pickle.loads(sent)
     assert (there.name, there.fingerprint, there.max_length) == ("mine", encoder.fingerprint, 16)

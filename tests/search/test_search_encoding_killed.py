@@ -23,7 +23,7 @@ SHARDS = 40
 
 def start(folder: Path, on: str = "", seconds: float = 0.01) -> subprocess.Popen[bytes]:
     here = Path(__file__).parent
-    paths = os.pathsep.join([str(Path(encode.__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(Path(encode.__file__).parents[3]), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, str(here / "encoding_child.py"), str(folder), on, str(4 * SHARDS), str(seconds)]
     return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": paths})
 
@@ -35,8 +35,8 @@ def shards() -> list[Shard]:
 
 def finished(folder: Path) -> set[str]:
     """Return the first id of each shard that is there and sound."""
-    shelf = ShardCache(folder / "shards")
-    return {shard.ids[0] for shard in shards() if shelf.get(shard) is not None}
+    cache = ShardCache(folder / "shards")
+    return {shard.ids[0] for shard in shards() if cache.get(shard) is not None}
 
 
 def wait(child: subprocess.Popen[bytes], encoder: Made, calls: int) -> bool:

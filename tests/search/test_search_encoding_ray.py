@@ -25,7 +25,7 @@ from panglot.search.ingest.encode import encode_documents
 
 PATIENCE = 600.0
 PATHS = os.pathsep.join(
-    [str(Path(encode.__file__).parents[2]), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    [str(Path(encode.__file__).parents[3]), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
 )
 """Where workers find panglot and the encoders of the tests."""
 

@@ -169,6 +169,14 @@ def test_a_file_that_is_gone_is_named_with_its_cure(index: Index, name: str) -> 
         Index.open(index.folder, model=Biased())
 
 
+def test_an_index_of_the_first_version_opens(index: Index) -> None:
+    metadata = json.loads((index.folder / NAME).read_text("utf-8"))
+    metadata["spaces"] = metadata.pop("vector_fields")
+    (index.folder / NAME).write_text(json.dumps(metadata))
+    again = Index.open(index.folder, model=Biased())
+    assert ids(again.search("<de> topic3", language="de")) == ids(index.search("<de> topic3", language="de"))
+
+
 def test_a_later_format_is_told(index: Index) -> None:
     head = json.loads((index.folder / NAME).read_text("utf-8"))
     (index.folder / NAME).write_text(json.dumps({**head, "format": 99}))

@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from search_made import DIMENSION, LANGUAGES, Biased, MemoryStore, documents
 
-from panglot.search.document import ScoredDocument, by_score
+from panglot.search.document import ScoredDocument
 from panglot.search.ranking.modes import MODES, VECTOR_FIELDS, find_candidates
 from panglot.search.ranking.stats import EVERY, FEW, LanguageStats
 from panglot.search.request import SearchRequest
 from panglot.search.result import language_shares
 from panglot.search.searcher import collapsed
+from panglot.search.storage.store import by_score
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,9 @@ from search_store_model import DIMENSION, VECTOR_FIELDS, Dice, Model, agree, pla
 from panglot import PanglotError
 from panglot.encoders.protocol import Vectors
 from panglot.search.document import Document
+from panglot.search.metadata import open_store
 from panglot.search.storage.local import segments
-from panglot.search.storage.store import Store, open_store
+from panglot.search.storage.store import Store
 
 Opened = Callable[..., Store]
 opened = partial(open_store, vector_fields=VECTOR_FIELDS, dimension=DIMENSION, create=True)

@@ -176,4 +176,4 @@ def until(holds: Any, seconds: float = 30.0) -> None:
 if __name__ == "__main__":
     from panglot.service.serve import serve
 
-    serve(Index(), Limits(), port=0, progress=lambda line: print(line, file=sys.stderr, flush=True))
+    serve(cast("Any", Index()), Limits(), port=0, progress=lambda line: print(line, file=sys.stderr, flush=True))

@@ -12,44 +12,44 @@ from panglot._errors import PanglotError
 from panglot.cli.main import main
 from panglot.study import reproduce as bases
 from panglot.study import reproduce as reproducing
-from panglot.study.reproduce import Figure, Row, Run, basis, reproduce, runs
+from panglot.study.reproduce import CheckedFigure, DocumentedRun, StatedFigure, documented_runs, input_digest, reproduce
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_the_packaged_figures_stand_in_the_results() -> None:
     text = (ROOT / "docs" / "results.md").read_text("utf-8").replace(",", "")
-    for run in runs():
+    for run in documented_runs():
         for figure in run.figures:
             whole = figure.path.endswith("rank_distance")
             shown = f"{figure.value:.0f}" if whole else f"{figure.value:.4f}".lstrip("0")
             assert shown in text, f"{run.name}: {figure.path} {shown}"
 
 
-def test_a_figure_is_judged_by_its_tolerance() -> None:
-    figure = Figure("a", 1.0, 0.25)
-    assert [figure.judge(found) for found in (1.25, 1.75, 1.76)] == ["ok", "drift", "fail"]
+def test_a_figure_is_verified_by_its_tolerance() -> None:
+    figure = StatedFigure("a", 1.0, 0.25)
+    assert [figure.verify(found) for found in (1.25, 1.75, 1.76)] == ["ok", "drift", "fail"]
 
 
 @pytest.fixture
-def planned(small_model: Path) -> list[Run]:
-    good = Figure("datasets.starter.pool_size", 1, 0)
+def planned(small_model: Path) -> list[DocumentedRun]:
+    good = StatedFigure("datasets.starter.pool_size", 1, 0)
     return [
-        Run("wrong", f"evaluate {small_model} no-such-set", 1, (good,)),
-        Run("after", "evaluate bundled starter:test", 1, (good,), ("wrong",)),
-        Run("measured", f"evaluate {small_model} starter:test --draws 0", 1,
-            (Figure("datasets.starter.passages", 576, 0), Figure("datasets.starter.nothing", 1, 0))),
-        Run("long", "evaluate bundled xquad-r", 99, (good,)),
+        DocumentedRun("wrong", f"evaluate {small_model} no-such-set", 1, (good,)),
+        DocumentedRun("after", "evaluate bundled starter:test", 1, (good,), ("wrong",)),
+        DocumentedRun("measured", f"evaluate {small_model} starter:test --draws 0", 1,
+            (StatedFigure("datasets.starter.passages", 576, 0), StatedFigure("datasets.starter.nothing", 1, 0))),
+        DocumentedRun("long", "evaluate bundled xquad-r", 99, (good,)),
     ]  # fmt: skip
 
 
-def test_runs_that_fail_or_take_too_long_are_told(planned: list[Run], tmp_path: Path) -> None:
-    def rows() -> list[Row]:
-        return list(reproduce(planned, tmp_path, minutes=10, tell=lambda _: None))
+def test_runs_that_fail_or_take_too_long_are_told(planned: list[DocumentedRun], tmp_path: Path) -> None:
+    def rows() -> list[CheckedFigure]:
+        return list(reproduce(planned, tmp_path, minutes=10, progress=lambda _: None))
 
     first = rows()
     assert [(row.run, row.verdict) for row in first] == [
-        ("wrong", "fail"), ("after", "left out"), ("measured", "ok"), ("measured", "fail"), ("long", "left out"),
+        ("wrong", "fail"), ("after", "skipped"), ("measured", "ok"), ("measured", "fail"), ("long", "skipped"),
     ]  # fmt: skip
     assert "no-such-set" in first[0].why
     assert first[1].why == "wrong was not run"
@@ -62,25 +62,25 @@ def test_runs_that_fail_or_take_too_long_are_told(planned: list[Run], tmp_path: 
 
 
 def test_what_is_stated_may_change_and_what_it_rests_on_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run("shown", "data show starter:test", 1, (Figure("passages", 576, 0),))
+    run = DocumentedRun("shown", "data show starter:test", 1, (StatedFigure("passages", 576, 0),))
 
-    def row(run: Run) -> Row:
-        return next(iter(reproduce([run], tmp_path, tell=lambda _: None)))
+    def row(run: DocumentedRun) -> CheckedFigure:
+        return next(iter(reproduce([run], tmp_path, progress=lambda _: None)))
 
     assert row(run).verdict == "ok"
     kept = tmp_path / "shown.json"
     found = json.loads(kept.read_text("utf-8"))
     kept.write_text(json.dumps({**found, "found": {"passages": 7}}), "utf-8")
-    other = row(replace(run, figures=(Figure("passages", 6, 1),)))
+    other = row(replace(run, figures=(StatedFigure("passages", 6, 1),)))
     assert (other.found, other.verdict) == (7, "ok")  # judged anew, not run anew
-    monkeypatch.setattr(reproducing, "basis", lambda *_: "another")
+    monkeypatch.setattr(reproducing, "input_digest", lambda *_: "another")
     assert row(run).found == 576
     kept.write_text("{", "utf-8")
     assert row(run).found == 576
 
 
 def test_a_model_of_another_basis_is_removed_and_a_killed_one_gone_on_with(tmp_path: Path) -> None:
-    run = Run("trained", "train --no-such-option --output {runs}/model", 1, ())
+    run = DocumentedRun("trained", "train --no-such-option --output {runs}/model", 1, ())
     weights = tmp_path / "model" / "weights"
     weights.parent.mkdir()
     for before, left in ((None, True), ("of an earlier version", False), (None, True)):
@@ -88,7 +88,7 @@ def test_a_model_of_another_basis_is_removed_and_a_killed_one_gone_on_with(tmp_p
             (tmp_path / "trained.json").write_text(json.dumps({"key": before, "found": {}}), "utf-8")
         weights.parent.mkdir(exist_ok=True)
         weights.touch()
-        list(reproduce([run], tmp_path, tell=lambda _: None))
+        list(reproduce([run], tmp_path, progress=lambda _: None))
         assert weights.exists() == left
 
 
@@ -101,7 +101,7 @@ def test_a_basis_is_of_data_recipe_source_and_versions(tmp_path: Path, monkeypat
     commands = (["evaluate", "bundled", "xquad-r@sentence"], ["train", "--recipe", str(recipe), "--output", "runs/x"])
 
     def now() -> list[str]:
-        return [basis(words, tmp_path / "data") for words in commands]
+        return [input_digest(words, tmp_path / "data") for words in commands]
 
     first = now()
     (tmp_path / "data" / "mkqa" / "mkqa.jsonl").write_text("no set that is named")
@@ -112,16 +112,20 @@ def test_a_basis_is_of_data_recipe_source_and_versions(tmp_path: Path, monkeypat
     recipe.write_text('on = ["xquad-r"]\nseed = 1')
     third = now()
     assert (third[0] == second[0], third[1] == second[1]) == (True, False)
-    for name, value in (("source", lambda: "other"), ("SOURCE_SHA256", "0"), ("versions", lambda: {"torch": "1"})):
+    for name, value in (
+        ("source_digest", lambda: "other"),
+        ("SOURCE_SHA256", "0"),
+        ("versions", lambda: {"torch": "1"}),
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(bases, name, value)
             assert all(a != b for a, b in zip(third, now(), strict=True))
     assert now() == third
 
 
-def test_an_unknown_run_is_an_error(planned: list[Run], tmp_path: Path) -> None:
-    with pytest.raises(PanglotError, match="no run is called 'x'"):
-        list(reproduce(planned, tmp_path, only=["x"], tell=lambda _: None))
+def test_an_unknown_run_is_an_error(planned: list[DocumentedRun], tmp_path: Path) -> None:
+    with pytest.raises(PanglotError, match="there is no run 'x'"):
+        list(reproduce(planned, tmp_path, only=["x"], progress=lambda _: None))
 
 
 def test_a_broken_file_of_figures_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,4 +134,4 @@ def test_a_broken_file_of_figures_is_an_error(tmp_path: Path, capsys: pytest.Cap
     with pytest.raises(SystemExit) as caught:
         main(["reproduce", "--figures", str(path)])
     assert caught.value.code == 2
-    assert "no file of figures" in capsys.readouterr().err
+    assert "not a file of figures" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A study end to end, on facts and a small model: claims, faults, kills, and the same table after all of them."""
+"""A study end to end, on facts and a small model: locks, faults, kills, and the same table after all of them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from panglot._errors import PanglotError
+from panglot._files import digest, lock
 from panglot.evaluation.bootstrap import holm
 from panglot.study import design, report
-from panglot.study.cell import Place, place, run
-from panglot.study.claim import claim, claimed
-from panglot.study.material import prepare
+from panglot.study.cell import CellFolder, cell_folder, cell_key, recipe_of, run_cell
+from panglot.study.data import StudyData, prepare
+from panglot.study.languages import LanguageSet
 from panglot.study.results import Results
-from panglot.study.verdict import contests, difference
-from panglot.study.worker import tally
+from panglot.study.verdict import comparisons, difference
+from panglot.study.worker import status_of
 
 TEXT = """
 output = "{output}"
@@ -79,24 +80,26 @@ def finish(process: subprocess.Popen[str]) -> str:
     return said
 
 
-def test_a_claim_is_one_process_alone(tmp_path: Path) -> None:
+def test_a_cell_is_locked_by_one_process_alone(tmp_path: Path) -> None:
     code = """
 import sys, time
 from pathlib import Path
-from panglot.study.claim import claim
-with claim(Path(sys.argv[1])) as free:
+from panglot.study.cell import CellFolder
+from panglot._files import digest, lock
+with lock(CellFolder(Path(sys.argv[1])).lock, wait=False) as free:
     print(free, flush=True)
     time.sleep(60)
 """
-    assert not claimed(tmp_path / "cell")
+    folder = CellFolder(tmp_path / "cell")
+    assert not folder.taken
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "cell")], stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"True\n"
-        assert claimed(tmp_path / "cell")
-        with claim(tmp_path / "cell") as free:
+        assert folder.taken
+        with lock(folder.lock, wait=False) as free:
             assert not free
         other.kill()
-    with claim(tmp_path / "cell") as free:
+    with lock(folder.lock, wait=False) as free:
         assert free
 
 
@@ -140,43 +143,43 @@ def test_a_cell_that_fails_is_passed_over_and_taken_again_on_request(
     while not (hybrid / "run" / "run.json").exists():
         assert worker.poll() is None
         time.sleep(0.02)
-    os.kill(int((hybrid / "claim").read_text("utf-8").split()[1]), signal.SIGKILL)
+    os.kill(int((hybrid / "lock").read_text("utf-8").split()[1]), signal.SIGKILL)
     said = finish(worker)
     study = design.read(path)
-    stands = tally(study)
-    assert {cell.name for cell in stands.failed} == {"hybrid-3-0", "wild-3-0"}, said
-    assert {cell.name for cell in stands.done} == {"start", "mean-3-0"}
+    status = status_of(study)
+    assert {cell.name for cell in status.failed} == {"hybrid-3-0", "wild-3-0"}, said
+    assert {cell.name for cell in status.done} == {"start", "mean-3-0"}
     assert json.loads((hybrid / "failed.json").read_text("utf-8"))["status"] == -9
     assert "failed: hybrid-3-0, wild-3-0" in report.write(study, tmp_path / "report")
     assert "hybrid-3-0" not in finish(start(path)).replace("failed: hybrid-3-0", "")
     said = finish(start(path, "--again"))
     assert "wild-3-0 failed" in said
-    stands = tally(study)
-    assert {cell.name for cell in stands.failed} == {"wild-3-0"}
-    assert len(stands.done) == 3
+    status = status_of(study)
+    assert {cell.name for cell in status.failed} == {"wild-3-0"}
+    assert len(status.done) == 3
 
 
 def test_a_cell_whose_loss_is_no_number_is_written_down(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from panglot.training import update
+    from panglot.training import step
 
     study = design.read(file)
-    material = prepare(study, None)
+    data = prepare(study, None)
     cell = next(cell for cell in study.cells() if cell.strategy == "mean")
     with monkeypatch.context() as patch:
-        patch.setattr(update, "accumulate", lambda *_: float("nan"))
+        patch.setattr(step, "backward", lambda *_: float("nan"))
         with pytest.raises(PanglotError, match="not a number"):
-            run(study, cell, material, None)
-    assert tally(study).failed == (cell,)
-    assert "not a number" in json.loads((place(study, cell).folder / "failed.json").read_text("utf-8"))["told"]
-    assert "failed: mean-all-0" in report.to_markdown(Results(study), tally(study))
-    assert run(study, cell, material, None)
-    assert tally(study).done == (cell,)
-    assert not tally(study).failed
+            run_cell(study, cell, data, None)
+    assert status_of(study).failed == (cell,)
+    assert "not a number" in json.loads((cell_folder(study, cell).path / "failed.json").read_text("utf-8"))["error"]
+    assert "failed: mean-all-0" in report.to_markdown(Results(study), status_of(study))
+    assert run_cell(study, cell, data, None)
+    assert status_of(study).done == (cell,)
+    assert not status_of(study).failed
 
 
 def test_a_test_set_without_a_wanted_language_is_told(file: Path) -> None:
     file.write_text(file.read_text("utf-8").replace('["en", "de", "fi"]', '["en", "de", "th"]'), "utf-8")
-    with pytest.raises(PanglotError, match="starter:test has nothing in th") as caught:
+    with pytest.raises(PanglotError, match="starter:test has no text in th") as caught:
         prepare(design.read(file), None)
     assert caught.value.file == file
 
@@ -191,18 +194,18 @@ def test_a_language_without_a_lexicon_is_told_and_left_out(
     file.write_text(file.read_text("utf-8").replace("[[tests]]", more), "utf-8")
     study = design.read(file)
     cell = next(cell for cell in study.cells() if cell.strategy == "switched")
-    assert run(study, cell, prepare(study, None), None)
-    assert "no lexicon has fi; it goes on with the other 1" in capfd.readouterr().err
-    lines = (place(study, cell).folder / "run" / "log.jsonl").read_text("utf-8").splitlines()
+    assert run_cell(study, cell, prepare(study, None), None)
+    assert "uses 1 of 2 languages, as no lexicon has fi" in capfd.readouterr().err
+    lines = (cell_folder(study, cell).path / "run" / "log.jsonl").read_text("utf-8").splitlines()
     assert {code for line in lines for code in json.loads(line)["switched"]["replaced"]} == {"de"}
 
 
 def test_a_study_gives_curves_tables_and_an_answer(file: Path, tmp_path: Path) -> None:
     said = finish(start(file))
     study = design.read(file)
-    stands = tally(study)
-    assert len(stands.done) == len(study.cells()) == 5, said
-    folder = place(study, study.cells()[1]).folder
+    status = status_of(study)
+    assert len(status.done) == len(study.cells()) == 5, said
+    folder = cell_folder(study, study.cells()[1]).path
     assert sorted(path.name for path in (folder / "run").iterdir()) == ["log.jsonl", "recipe.toml", "run.json"]
     found = json.loads((tmp_path / "out" / "report.json").read_text("utf-8"))
     rows = found["values"]["starter:test"]["all"]["multilingual.mAP"]
@@ -217,7 +220,7 @@ def test_a_study_gives_curves_tables_and_an_answer(file: Path, tmp_path: Path) -
     assert page.count('class="upright') >= 4 * 3  # an interval for every point
     assert "Retention" in page
     text = (tmp_path / "out" / "report.md").read_text("utf-8")
-    assert "beside mean" in text
+    assert "more than mean, points" in text
     assert re.search(r"\| all languages \| hybrid \| \d+\.\d \[", text)  # of the start's value
     # Seen and unseen languages are told apart: trained on English alone, German and Finnish are unseen.
     unseen = found["values"]["starter:test"]["unseen"]["monolingual.mAP"]
@@ -230,7 +233,7 @@ KEY = "starter:test|all|monolingual.mAP"
 def put(study: design.Study, values: dict[str, list[float]], keys: Sequence[str] = (KEY,)) -> None:
     """Write cells that are done, with a value for each question group."""
     for name, each in values.items():
-        folder = Place(study.output / "cells" / name).folder
+        folder = CellFolder(study.output / "cells" / name).path
         folder.mkdir(parents=True)
         arrays: dict[str, Any] = {}
         for key in keys:
@@ -260,6 +263,32 @@ def test_retention_is_the_share_of_the_start(file: Path) -> None:
     assert same[0].ends == (0, 0)
 
 
+def test_cells_of_earlier_versions_are_read_with_the_old_names_of_settings(file: Path) -> None:
+    file.write_text(file.read_text("utf-8").replace("[train]", "[train]\nmax_grad_norm = 2.0"), "utf-8")
+    study = design.read(file)
+    put(study, {"hybrid-all-0": [0.4, 0.8, 0.3]})
+    path = study.output / "cells" / "hybrid-all-0" / "cell.json"
+    about = json.loads(path.read_text("utf-8"))
+    for name, value, fits in (("clip", 2.0, True), ("max_grad_norm", 2.0, True), ("clip", 1.0, False)):
+        path.write_text(json.dumps({**about, "recipe": {name: value}}), "utf-8")
+        if fits:
+            Results(study)
+        else:
+            with pytest.raises(PanglotError, match=r"max_grad_norm 1\.0, and the study has 2\.0"):
+                Results(study)
+
+
+def test_keys_of_trials_are_those_of_earlier_versions(file: Path) -> None:
+    file.write_text(file.read_text("utf-8") + "[rates]\ngrid = [1e-3, 2e-3]\n", "utf-8")
+    study = design.read(file)
+    trial = study.trials()[0]
+    data = StudyData("key", (), Path("dev"), {}, {size: LanguageSet(("de", "en")) for size in (0, 1, 2)}, {})
+    recipe = recipe_of(study, trial, data, None)
+    assert recipe.pop("eval_every") == 1_000_000
+    old = {**recipe, "dev_every": 1_000_000, "output": "", "on": "", "dev": ""}
+    assert cell_key(study, trial, data, None) == digest(json.dumps(["key", study.train["model"], old], sort_keys=True))
+
+
 def test_only_settings_that_the_set_has_and_the_study_wants_are_told(file: Path) -> None:
     study = design.read(file)
     keys = [KEY, KEY.replace("mono", "cross"), KEY.replace("mono", "multi")]
@@ -287,7 +316,7 @@ def test_the_answer_is_corrected_for_all_that_it_compares(
             cells[f"hybrid-{size}-{seed}"] = (mean + ahead * (1 + 0.1 * seed) + rng.normal(0, 0.05, 200)).tolist()
     put(study, cells, (KEY, KEY.replace("mono", "multi")))
     results = Results(study)
-    found = contests(results)
+    found = comparisons(results)
     assert [(each.size, each.key.split("|")[2]) for each in found] == [
         (size, figure) for figure in ("monolingual.mAP", "multilingual.mAP") for size in (2, 3, 0)
     ]
@@ -296,7 +325,10 @@ def test_the_answer_is_corrected_for_all_that_it_compares(
     # What one test alone would call a difference is none among six.
     assert [each.sign for each in found[:3]] == [1, 0, 0]
     assert p[1] < 0.05 <= found[1].corrected  # type: ignore[operator]
-    said = report.answer(results)
-    assert "hybrid keeps more in 2 and less in 0 of 6 comparisons, and 4 are not told apart" in said[0]
-    assert "3 seeds" in said[0]
-    assert said[1].count("beside mean") == 3
+    found_answer = report.answer(results)
+    assert found_answer is not None
+    summary, table = found_answer
+    assert "hybrid keeps more in 2 and less in 0 of 6 comparisons, and 4 differences are not significant" in summary
+    assert "3 seeds" in summary
+    assert [row.name for row in table.rows] == ["starter:test"] * 6
+    assert [row.cells[-1].text for row in table.rows[:3]] == ["hybrid", "–", "–"]

@@ -33,8 +33,8 @@ def test_the_first_broken_line_stops_training_unless_it_may_be_skipped(settings:
     wished = replace(settings, on_error="skip")
     found = data.load(wished)
     assert found.collections[0].questions.num_rows == 40
-    assert any("mine.jsonl: 1 broken lines left out" in told for told in found.warnings)
-    Run(wished).begin(found, 1)
+    assert any("mine.jsonl: 1 broken lines left out" in warning for warning in found.warnings)
+    Run(wished).start(found, 1)
     (kept,) = [json.loads(line) for line in (wished.output / "mine.jsonl.rejected.jsonl").read_text().splitlines()]
     assert (kept["line"], kept["text"]) == (8, '{"language": "en", "passage": "ha')
 
@@ -46,7 +46,7 @@ def test_what_is_whole_is_read_the_same(settings: Settings, tmp_path: Path) -> N
     wished = data.load(replace(plain, on_error="skip"))
     assert wished.digests == data.load(plain).digests
     assert wished.collections[0].languages == ("de",)
-    assert wished.broken == {}
+    assert wished.rejected == {}
 
 
 def test_a_cut_gzip_gives_what_stands_before_the_cut(settings: Settings, tmp_path: Path) -> None:
@@ -58,8 +58,8 @@ def test_a_cut_gzip_gives_what_stands_before_the_cut(settings: Settings, tmp_pat
         data.load(replace(wished, on_error="raise"))
     found = data.load(wished)
     assert 0 < found.collections[0].questions.num_rows < 40
-    assert "cut short" in list(found.broken[str(cut)])[-1].problem
+    assert "cut short" in list(found.rejected[str(cut)])[-1].problem
     nothing = tmp_path / "nothing.jsonl"
     nothing.write_text("no\nlines\n")
-    with pytest.raises(PanglotError, match=r"nothing\.jsonl, line 1: nothing is left without the broken lines"):
+    with pytest.raises(PanglotError, match=r"nothing\.jsonl, line 1: every line is broken"):
         data.load(replace(wished, on=(str(nothing),)))

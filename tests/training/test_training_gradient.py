@@ -12,7 +12,7 @@ from panglot.batching import Plan
 from panglot.encoders.open_model import open_model
 from panglot.training import data
 from panglot.training.encoder import TrainableEncoder
-from panglot.training.gradient import Processes, accumulate, info_nce
+from panglot.training.gradient import Processes, backward, info_nce
 from panglot.training.settings import Settings
 from training_facts import TOPICS
 
@@ -21,11 +21,11 @@ CPU = torch.device("cpu")
 
 def gradient(settings: Settings, step: int = 0) -> tuple[float, dict[str, torch.Tensor]]:
     training_data = data.load(settings)
-    trainee = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
-    tokenized = data.Collator(training_data, trainee, settings.hard_negatives, settings.seed)
-    example = tokenized.example(Plan(training_data.sources, settings.policy)(step))
-    loss = accumulate(trainee, example, settings, Processes(), seed=3)
-    return loss, {name: p.grad.clone() for name, p in trainee.trained.items() if p.grad is not None}
+    encoder = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
+    collator = data.Collator(training_data, encoder, settings.hard_negatives, settings.seed)
+    example = collator(Plan(training_data.sources, settings.policy)(step))
+    loss = backward(encoder, example, settings, Processes(), seed=3)
+    return loss, {name: p.grad.clone() for name, p in encoder.trained.items() if p.grad is not None}
 
 
 def recipe(facts_folder: Path, small_model: Path, **changes: object) -> Settings:
@@ -98,11 +98,11 @@ def test_frozen_parts_have_no_gradient(facts_folder: Path, small_model: Path) ->
 
 
 def test_trimmed_embeddings_move_only_tokens_of_the_training_text(facts_folder: Path, small_model: Path) -> None:
-    from panglot.training.loop import train
+    from panglot.training.loop import fit
 
     output = facts_folder.parent / "trimmed"
     settings = recipe(facts_folder, small_model, embeddings="trimmed", output=output, steps=3, learning_rate=0.01)
-    train(settings, show=False)
+    fit(settings, progress=False)
     before, after = (
         open_model(path, CPU)[0][0].auto_model.get_input_embeddings().weight for path in (small_model, output)
     )
@@ -115,23 +115,23 @@ def test_trimmed_is_full_on_the_tokens_that_occur(facts_folder: Path, small_mode
     full = gradient(recipe(facts_folder, small_model, embeddings="full"))
     settings = recipe(facts_folder, small_model, embeddings="trimmed")
     training_data = data.load(settings)
-    trainee = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
+    encoder = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
     texts = training_data.used_texts()
-    used = sorted({t for side, ts in texts.items() for ids in trainee.tokenize(ts, side) for t in ids})
-    trainee.trim(ids for side, ts in texts.items() for ids in trainee.tokenize(ts, side))
-    example = data.Collator(training_data, trainee, 0, 0).example(Plan(training_data.sources, settings.policy)(0))
-    loss = accumulate(trainee, example, settings, Processes(), seed=3)
+    used = sorted({t for side, ts in texts.items() for ids in encoder.tokenize(ts, side) for t in ids})
+    encoder.trim(ids for side, ts in texts.items() for ids in encoder.tokenize(ts, side))
+    example = data.Collator(training_data, encoder, 0, 0)(Plan(training_data.sources, settings.policy)(0))
+    loss = backward(encoder, example, settings, Processes(), seed=3)
     assert loss == pytest.approx(full[0], abs=1e-6)
     word_gradient = next(g for name, g in full[1].items() if "word_embeddings" in name)
-    torch.testing.assert_close(trainee.trained["words"].grad, word_gradient[used], atol=1e-5, rtol=0)
+    torch.testing.assert_close(encoder.trained["words"].grad, word_gradient[used], atol=1e-5, rtol=0)
 
 
 def test_a_neighbours_hard_negative_from_the_own_group_is_ignored(facts_folder: Path, small_model: Path) -> None:
     settings = recipe(facts_folder, small_model, hard_negatives=1, batch_size=20)
     training_data = data.load(settings)
-    trainee = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
+    encoder = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
     batch = Plan(training_data.sources, settings.policy)(0)
-    example = data.Collator(training_data, trainee, 1, 0).example(batch)
+    example = data.Collator(training_data, encoder, 1, 0)(batch)
     assert example.ignored is not None
     held = training_data.collections[0]
     group_of = held.questions["group"].take(batch.questions).to_pylist()

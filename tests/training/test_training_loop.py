@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from panglot._errors import PanglotError
 from panglot.training import checkpoint
-from panglot.training.loop import train
+from panglot.training.loop import fit
 from panglot.training.settings import Settings
 
 COMMAND = [sys.executable, "-m", "panglot.cli.main", "train"]
@@ -70,7 +70,7 @@ def test_a_run_learns_and_loads_in_plain_sentence_transformers(recipe: Settings,
     import panglot
 
     settings = replace(recipe, steps=150, dropout=False, checkpoint_every=0, batches="hybrid-row")
-    train(settings, show=False)
+    fit(settings, progress=False)
     losses = [json.loads(line)["loss"] for line in (settings.output / "log.jsonl").read_text().splitlines()]
     assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:10])
     model = SentenceTransformer(str(settings.output))
@@ -88,7 +88,7 @@ def test_stopped_anywhere_and_resumed_is_as_never_stopped(
     recipe: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = replace(recipe, output=tmp_path / "whole")
-    train(whole, show=False)
+    fit(whole, progress=False)
     from panglot.training import loop
 
     real = loop._step
@@ -104,9 +104,9 @@ def test_stopped_anywhere_and_resumed_is_as_never_stopped(
 
         monkeypatch.setattr(loop, "_step", stopping)
         with pytest.raises(KeyboardInterrupt):
-            train(recipe, show=False)
+            fit(recipe, progress=False)
     monkeypatch.setattr(loop, "_step", real)
-    train(recipe, show=False)
+    fit(recipe, progress=False)
     assert same(weights(recipe.output), weights(whole.output))
     lines = [
         [json.loads(line) for line in (o / "log.jsonl").read_text().splitlines()] for o in (recipe.output, whole.output)
@@ -130,78 +130,78 @@ def test_killed_and_started_again_is_as_never_killed(recipe: Settings, tmp_path:
     child.send_signal(number)
     _, told = child.communicate(timeout=60)
     assert child.returncode == (-9 if number == signal.SIGKILL else 130)
-    assert number == signal.SIGKILL or b"the same command goes on" in told
+    assert number == signal.SIGKILL or b"run the same command again" in told
     assert not (settings.output / "modules.json").exists()
     subprocess.run(arguments(settings), check=True, env=environment(), capture_output=True)
     assert same(weights(settings.output), weights(whole.output))
 
 
 def test_a_finished_run_is_left_alone(recipe: Settings) -> None:
-    train(recipe, show=False)
+    fit(recipe, progress=False)
     before = (recipe.output / "model.safetensors").stat().st_mtime_ns
-    train(recipe, show=False)
+    fit(recipe, progress=False)
     assert (recipe.output / "model.safetensors").stat().st_mtime_ns == before
 
 
 def test_another_recipe_in_the_folder_is_refused(recipe: Settings) -> None:
-    train(recipe, show=False)
-    with pytest.raises(PanglotError, match=r"another recipe \(learning_rate 0.001 there and 0.1 now\)"):
-        train(replace(recipe, learning_rate=0.1), show=False)
+    fit(recipe, progress=False)
+    with pytest.raises(PanglotError, match=r"another recipe \(learning_rate was 0.001 and is now 0.1\)"):
+        fit(replace(recipe, learning_rate=0.1), progress=False)
 
 
 def test_other_data_in_a_resumed_run_are_refused(recipe: Settings, facts: Any, tmp_path: Path) -> None:
     facts.save(tmp_path / "mine")
     settings = replace(recipe, on=(str(tmp_path / "mine"),))
-    train(settings, show=False)
+    fit(settings, progress=False)
     (settings.output / "modules.json").unlink()
     facts.select(["de", "en"]).save(tmp_path / "mine")
-    with pytest.raises(PanglotError, match="changed since the run began"):
-        train(settings, show=False)
+    with pytest.raises(PanglotError, match="changed since the run started"):
+        fit(settings, progress=False)
 
 
 def test_a_folder_with_other_things_is_not_touched(recipe: Settings) -> None:
     recipe.output.mkdir()
     (recipe.output / "thesis.tex").write_text("years of work")
     with pytest.raises(PanglotError, match="not a run folder"):
-        train(recipe, show=False)
+        fit(recipe, progress=False)
     assert (recipe.output / "thesis.tex").read_text() == "years of work"
 
 
 def test_a_damaged_checkpoint_is_passed_over(recipe: Settings, tmp_path: Path) -> None:
     whole = replace(recipe, output=tmp_path / "whole")
-    train(whole, show=False)
-    train(recipe, show=False)
+    fit(whole, progress=False)
+    fit(recipe, progress=False)
     (recipe.output / "modules.json").unlink()
     newest = checkpoint.place(recipe.output / "checkpoints", 12)
     data = bytearray((newest / "weights.safetensors").read_bytes())
     data[-1] ^= 1
     (newest / "weights.safetensors").write_bytes(bytes(data))
-    with pytest.warns(UserWarning, match="damaged checkpoint"):
-        train(recipe, show=False)
+    with pytest.warns(UserWarning, match="checkpoint is damaged"):
+        fit(recipe, progress=False)
     assert same(weights(recipe.output), weights(whole.output))
     (recipe.output / "modules.json").unlink()
     for path in (recipe.output / "checkpoints").glob("step-*"):
         (path / "checkpoint.json").write_text("{")
     with pytest.warns(UserWarning, match="damaged"), pytest.raises(PanglotError, match="every checkpoint is damaged"):
-        train(recipe, show=False)
+        fit(recipe, progress=False)
 
 
 def test_a_loss_that_is_no_number_stops_the_run(recipe: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    from panglot.training import update
+    from panglot.training import step
 
-    real, calls = update.accumulate, 0
+    real, calls = step.backward, 0
 
-    def breaking(trainee: Any, *rest: Any, **named: Any) -> float:
+    def breaking(encoder: Any, *rest: Any, **named: Any) -> float:
         nonlocal calls
         calls += 1
         if calls == 5:
             with torch.no_grad():
-                next(iter(trainee.trained.values())).fill_(float("nan"))
-        return real(trainee, *rest, **named)
+                next(iter(encoder.trained.values())).fill_(float("nan"))
+        return real(encoder, *rest, **named)
 
-    monkeypatch.setattr(update, "accumulate", breaking)
+    monkeypatch.setattr(step, "backward", breaking)
     with pytest.raises(PanglotError, match="step 5 is not a number") as caught:
-        train(recipe, show=False)
+        fit(recipe, progress=False)
     assert str(recipe.output / "checkpoints") in str(caught.value)
     kept = checkpoint.newest(recipe.output / "checkpoints")
     assert kept is not None
@@ -211,7 +211,7 @@ def test_a_loss_that_is_no_number_stops_the_run(recipe: Settings, monkeypatch: p
 
 def test_early_stopping_keeps_the_best(recipe: Settings, facts_folder: Path) -> None:
     settings = replace(recipe, dev=str(facts_folder), eval_every=2, patience=2, steps=60, learning_rate=0.5)
-    train(settings, show=False)
+    fit(settings, progress=False)
     lines = [json.loads(line) for line in (settings.output / "log.jsonl").read_text().splitlines()]
     scores = {line["step"]: np.mean([line["dev"][s] for s in ("monolingual", "crosslingual", "multilingual")])
               for line in lines if "dev" in line}  # fmt: skip
@@ -224,9 +224,9 @@ def test_early_stopping_keeps_the_best(recipe: Settings, facts_folder: Path) -> 
 
 
 def test_averaging_with_the_start(recipe: Settings, small_model: Path, tmp_path: Path) -> None:
-    train(recipe, show=False)
+    fit(recipe, progress=False)
     half = replace(recipe, output=tmp_path / "half", average=0.5)
-    train(half, show=False)
+    fit(half, progress=False)
     for name, tensor in weights(half.output).items():
         expected = (weights(recipe.output)[name] + load_file(small_model / "model.safetensors")[name]) / 2
         torch.testing.assert_close(tensor, expected)
@@ -234,31 +234,31 @@ def test_averaging_with_the_start(recipe: Settings, small_model: Path, tmp_path:
 
 def test_test_sets_are_refused(recipe: Settings, data_dir: Path) -> None:
     with pytest.raises(PanglotError, match="xquad-r is a test set"):
-        train(replace(recipe, on=("xquad-r",), data_dir=data_dir), show=False)
+        fit(replace(recipe, on=("xquad-r",), data_dir=data_dir), progress=False)
 
 
 def test_a_place_that_cannot_be_written(recipe: Settings, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PanglotError, match="cannot write"):
-        train(replace(recipe, output=tmp_path / "file" / "run"), show=False)
+        fit(replace(recipe, output=tmp_path / "file" / "run"), progress=False)
 
 
 @pytest.mark.slow
 def test_two_processes_train_what_one_does(recipe: Settings, tmp_path: Path) -> None:
     settings = replace(recipe, dropout=False, steps=6, checkpoint_every=0)
-    train(settings, show=False)
+    fit(settings, progress=False)
     script = tmp_path / "two.py"
     script.write_text(
         "import json, sys\nfrom pathlib import Path\nimport torch\n"
         "from panglot.batching import Plan\n"
         "from panglot.training import loop\nfrom panglot.training.settings import Settings\n"
         "settings = Settings.read(sys.argv[1], output=sys.argv[2])\n"
-        "from panglot.training import update\nmet = []\nreal = update.accumulate\n"
-        "def noting(trainee, example, settings, processes, seed):\n"
+        "from panglot.training import step\nmet = []\nreal = step.backward\n"
+        "def noting(encoder, example, settings, processes, seed):\n"
         "    assert processes.count == 2\n"
         "    met.append([list(map(list, example.questions)), list(map(list, example.passages))])\n"
-        "    return real(trainee, example, settings, processes, seed)\n"
-        "update.accumulate = noting\nloop.train(settings, show=False)\n"
+        "    return real(encoder, example, settings, processes, seed)\n"
+        "step.backward = noting\nloop.fit(settings, progress=False)\n"
         "rank = torch.distributed.get_rank()\n"
         "Path(sys.argv[2] + f'.rank{rank}.json').write_text(json.dumps(met))\n"
     )
@@ -316,7 +316,7 @@ def test_what_was_left_out_is_in_run_folder_log_card_and_report(
         line = {"question": question, "id": f"1_{code}", "lang": code, "answers": ["north"]}
         (known / f"mkqa-{code}.jsonl").write_text(json.dumps(line) + "\n", "utf-8")
     settings = replace(recipe, steps=2, data_dir=tmp_path / "data")
-    train(settings, show=False)
+    fit(settings, progress=False)
     begun = json.loads((settings.output / "run.json").read_text("utf-8"))
     found = {each["test"]: (each["equal"], each["near"], each["groups"]) for each in begun["left_out"]}
     assert found == {"starter": (0, 0, 0), "mkqa": (1, 0, 1)}
@@ -328,7 +328,7 @@ def test_what_was_left_out_is_in_run_folder_log_card_and_report(
     folder.mkdir(parents=True)
     for code in ("deu", "eng"):
         (folder / f"{code}_Latn.devtest").write_text("Where is river?\n", "utf-8")
-    train(settings, show=False)
+    fit(settings, progress=False)
     assert "| facts | mkqa | 1 | 0 | 1 |" in (settings.output / "README.md").read_text("utf-8")
     assert "excluded: <bdi>mkqa</bdi>" in training_section({"run": from_log(settings.output)}, ("run",))
 
@@ -338,11 +338,11 @@ def test_a_run_of_before_test_sets_were_looked_for_goes_on_as_it_was(recipe: Set
 
     before = replace(recipe, exclude=("none",), steps=4)
     assert before.exclude == ()
-    train(before, show=False)
+    fit(before, progress=False)
     (recipe.output / "modules.json").unlink()  # as if it had been killed at its end
     now = replace(before, exclude=("auto",))
-    with pytest.raises(PanglotError, match=r"exclude \[\] there and \['auto'\] now"):
-        train(now, show=False)
+    with pytest.raises(PanglotError, match=r"exclude was \[\] and is now \['auto'\]"):
+        fit(now, progress=False)
     path = recipe.output / "run.json"
     begun = json.loads(path.read_text("utf-8"))
     del begun["left_out"]
@@ -351,7 +351,7 @@ def test_a_run_of_before_test_sets_were_looked_for_goes_on_as_it_was(recipe: Set
         path.write_text(json.dumps(begun), "utf-8")
         assert Run(now).settings == before
         assert not Run(now).finished()
-    train(now, show=False)
+    fit(now, progress=False)
     assert (recipe.output / "modules.json").exists()
     begun["settings"]["exclude"] = ["mkqa"]
     path.write_text(json.dumps(begun), "utf-8")
@@ -372,7 +372,7 @@ def test_lines_from_a_test_set_are_not_trained_on(recipe: Settings, tmp_path: Pa
 def test_dev_measurements_tell_geometry_and_come_ten_times_with_mixing_too(
     recipe: Settings, facts_folder: Path
 ) -> None:
-    train(replace(recipe, dev=str(facts_folder), mixing="mean", steps=None, pairs=320), show=False)
+    fit(replace(recipe, dev=str(facts_folder), mixing="mean", steps=None, pairs=320), progress=False)
     lines = [json.loads(line) for line in (recipe.output / "log.jsonl").read_text("utf-8").splitlines()]
     measured = [line["dev"] for line in lines if "dev" in line]
     assert len(measured) == 10
@@ -384,24 +384,24 @@ _TWO = """
 import json, sys
 from pathlib import Path
 import torch
-from panglot.training import loop, mixture
+from panglot.training import aggregation, loop
 from panglot.training.dev import DevEvaluator
 from panglot.training.settings import Settings
 
 rank = int(__import__("os").environ["RANK"])
-gramian_of, total_norm, scores = mixture.gramian_of, torch.nn.utils.get_total_norm, [0.5, 0.4, 0.3, 0.2, 0.1, 0.0]
+gramian_of, total_norm, scores = aggregation.gramian_of, torch.nn.utils.get_total_norm, [0.5, 0.4, 0.3, 0.2, 0.1, 0.0]
 odds = [[9.0, -3.0], [-3.0, 9.0]] if rank else [[1.0, 1.0], [1.0, 1.0]]
 # The second process finds gradients at odds, a larger norm, and a model that gets better and better.
-mixture.gramian_of = lambda held: gramian_of(held) * odds
+aggregation.gramian_of = lambda held: gramian_of(held) * odds
 torch.nn.utils.get_total_norm = lambda gradients: total_norm(gradients) * (1 + rank)
 DevEvaluator.measure = lambda watch: (scores.pop() if rank else scores.pop(0), {})
 ends, finish = {}, loop._steps
 def noting(state, *rest):
     finish(state, *rest)
-    ends.update({name: tensor.clone() for name, tensor in state.trainee.state().items()})
+    ends.update({name: tensor.clone() for name, tensor in state.encoder.state().items()})
     ends["step"] = torch.tensor(state.progress.step)
 loop._steps = noting
-loop.train(Settings.read(sys.argv[1], output=sys.argv[2]), show=False)
+loop.fit(Settings.read(sys.argv[1], output=sys.argv[2]), progress=False)
 from safetensors.torch import save_file
 save_file(ends, sys.argv[2] + f".rank{rank}.safetensors")
 """

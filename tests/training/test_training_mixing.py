@@ -17,9 +17,9 @@ from panglot.training import aggregation, data
 from panglot.training.aggregation import Aggregator, Mixing, diagnose
 from panglot.training.encoder import TrainableEncoder
 from panglot.training.gradient import Processes
-from panglot.training.loop import train
+from panglot.training.loop import fit
 from panglot.training.settings import Settings
-from panglot.training.update import Update, plan_of
+from panglot.training.step import StepGradient, make_plan
 
 CPU = torch.device("cpu")
 WAYS: tuple[Mixing, ...] = tuple(way for way in get_args(Mixing) if way != "none")
@@ -126,7 +126,7 @@ def test_a_missing_part_is_named_before_training(monkeypatch: pytest.MonkeyPatch
 
 
 def test_weights_without_weighted_are_refused() -> None:
-    with pytest.raises(PanglotError, match="no use for weights"):
+    with pytest.raises(PanglotError, match="does not use weights"):
         Settings(on=("starter:train",), mixing="mean", objectives=("mono:2", "cross"))
 
 
@@ -145,27 +145,27 @@ def recipe(facts_folder: Path, small_model: Path, output: Path = Path("run"), **
     return replace(base, **changes)
 
 
-def made(settings: Settings) -> tuple[TrainableEncoder, Update]:
+def made(settings: Settings) -> tuple[TrainableEncoder, StepGradient]:
     training_data = data.load(settings)
-    trainee = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
-    tokenized = data.Collator(training_data, trainee, settings.hard_negatives, settings.seed)
-    return trainee, Update(settings, plan_of(settings, training_data.sources), tokenized, trainee, Processes())
+    encoder = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
+    collator = data.Collator(training_data, encoder, settings.hard_negatives, settings.seed)
+    return encoder, StepGradient(settings, make_plan(settings, training_data.sources), collator, encoder, Processes())
 
 
 def gradient_of(settings: Settings, k: int = 0) -> torch.Tensor:
-    trainee, update = made(settings)
+    encoder, update = made(settings)
     update(k)
-    return torch.cat([p.grad.flatten() for p in trainee.trained.values() if p.grad is not None])
+    return torch.cat([p.grad.flatten() for p in encoder.trained.values() if p.grad is not None])
 
 
 def test_the_mean_of_two_objectives_is_that_of_their_gradients(facts_folder: Path, small_model: Path) -> None:
     settings = recipe(facts_folder, small_model)
     alone = []
     for keep in ("mono", "cross"):
-        trainee, update = made(settings)
+        encoder, update = made(settings)
         batch = update._plan(0)[("mono", "cross").index(keep)]  # type: ignore[operator]
-        update._gradient(batch, 0)  # type: ignore[arg-type]
-        alone.append(torch.cat([p.grad.flatten() for p in trainee.trained.values() if p.grad is not None]))
+        update._backward(batch, 0)  # type: ignore[arg-type]
+        alone.append(torch.cat([p.grad.flatten() for p in encoder.trained.values() if p.grad is not None]))
     torch.testing.assert_close(gradient_of(settings), (alone[0] + alone[1]) / 2)
 
 
@@ -196,7 +196,7 @@ def test_many_objectives_of_known_weight_are_not_held(
 ) -> None:
     settings = recipe(facts_folder, small_model, mixing="weighted", objectives=("pair:3", "cross:1"))
     held = gradient_of(settings)
-    monkeypatch.setattr(aggregation, "_WATCHED", 2)
+    monkeypatch.setattr(aggregation, "_DIAGNOSED", 2)
     monkeypatch.setattr(aggregation, "_room", None)
     torch.testing.assert_close(gradient_of(settings), held)
 
@@ -205,7 +205,7 @@ def test_distillation_pulls_a_translation_to_the_start(facts_folder: Path, small
     settings = recipe(
         facts_folder, small_model, tmp_path, mixing="weighted", objectives=("mono:0.001", "distill:1"), pairs=480
     )
-    train(settings, show=False)
+    fit(settings, progress=False)
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text("utf-8").splitlines()]
     losses = [line["objectives"][1]["loss"] for line in lines]
     assert [objective["name"] for objective in lines[0]["objectives"]] == ["mono", "distill"]
@@ -222,7 +222,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(
 
     whole = recipe(facts_folder, small_model, tmp_path / "whole", mixing=way, checkpoint_every=2,
                    objectives=("language", "cross"), objectives_per_step=3, pairs=108)  # fmt: skip
-    train(whole, show=False)
+    fit(whole, progress=False)
     broken = replace(whole, output=tmp_path / "broken")
     kept = checkpoint.save
 
@@ -234,8 +234,8 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop.checkpoint, "save", stop)
         with pytest.raises(KeyboardInterrupt):
-            train(broken, show=False)
-    train(broken, show=False)
+            fit(broken, progress=False)
+    fit(broken, progress=False)
     ends = [load_file(folder / "model.safetensors") for folder in (whole.output, broken.output)]
     assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
@@ -247,4 +247,4 @@ def test_gradients_that_are_no_number_stop_the_run(
     original = aggregation.gramian_of
     monkeypatch.setattr(aggregation, "gramian_of", lambda held: original(held) * np.nan)
     with pytest.raises(PanglotError, match="not a number"):
-        train(settings, show=False)
+        fit(settings, progress=False)

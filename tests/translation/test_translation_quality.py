@@ -15,7 +15,6 @@ from panglot.translation.quality import (
     REASONS,
     Thresholds,
     copied_share,
-    distant,
     filter_reasons,
     language_of_answers,
     length_ratio,
@@ -26,6 +25,7 @@ from panglot.translation.quality import (
     wrong_language,
     wrong_script,
 )
+from panglot.translation.translate import distant
 
 ENGLISH = (
     "In 1999 the committee met in London for 12 days, and its members agreed that the old bridge over the river"

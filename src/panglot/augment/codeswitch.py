@@ -64,6 +64,7 @@ def switch(
     if mode == "none":
         share = 0.0
     spans = words(text)
+    # Two numbers per word, drawn at once, so that a word's draws do not depend on which words before it were replaced.
     chance = uniforms(1 + 2 * len(spans), "code-switch", *name).tolist()
     language = _draw(lexicon.languages, chance[0]) if mode == "bilingual" else None
     pieces: list[str] = []
@@ -87,6 +88,7 @@ def reachable(texts: Iterable[str], lexicon: Lexicon) -> list[str]:
     known = {key(text[start:end]).lower() for text in texts for start, end in words(text)}
     known |= {stem for word in known for stem in stems(word)}
     found: set[str] = set()
+    # More than `switch` may write, but never less: every word of an entry must occur, in any order and text.
     for english, targets in lexicon.entries.items():
         if all(english[start:end].lower() in known for start, end in words(english)):
             found.update(targets.values())
@@ -162,6 +164,7 @@ def coverage(texts: Iterable[str], lexicon: Lexicon) -> Coverage:
     for text in texts:
         spans = words(text)
         number, total = number + 1, total + len(spans)
+        # A text that no language covers is not looked up again for each of hundreds of languages.
         whole = _covered(text, spans, lexicon, None)
         anywhere += whole
         for language in lexicon.languages if whole else ():

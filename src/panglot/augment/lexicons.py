@@ -26,6 +26,7 @@ _NO_WORD = re.compile(r"[\d{}<>|=*+@#$%^_~\\\"“”„«»&:?¿!¡.…()\[\]（
 _VOCALISED = re.compile("[\u064b-\u0652\u0670\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]")
 # Languages whose plain text has no vowel marks.
 _UNVOCALISED = {"aeb", "apc", "apd", "ar", "arz", "ayl", "fa", "he", "ur"}
+# A translation with more words than that is an explanation.
 _MORE_WORDS = 3
 
 
@@ -49,7 +50,10 @@ def cleaned(english: str, target: str, language: str) -> str | None:
             return None
         text = next((part for part in parts if part.strip(_ENDS)), "").strip(_ENDS)
     words = text.split()
-    if any(_has_letter(word) and not any(letter.isalpha() and is_latin(letter) for letter in word) for word in words):
+    if any(
+        _has_letter(word) and not any(letter.isalpha() and _is_latin_letter(letter) for letter in word)
+        for word in words
+    ):
         # A word in capitals is an abbreviation, such as DVD.
         words = [word for word in words if not is_latin(word) or word.isupper() or not _has_letter(word)]
     text = " ".join(words)
@@ -66,8 +70,12 @@ def is_latin(text: str) -> bool:
     >>> is_latin("nɔ̱ŋ ’a"), is_latin("X射线"), is_latin("...")
     (True, False, True)
     """
-    # Letters shared by several scripts, such as modifier letters, have no script of their own.
-    return all(not letter.isalpha() or script_of_letter(letter) in ("Latn", "") for letter in text)
+    return all(not letter.isalpha() or _is_latin_letter(letter) for letter in text)
+
+
+def _is_latin_letter(letter: str) -> bool:
+    # Modifier letters, such as an ejective's apostrophe, belong to no script. Neither does Arabic's tatweel.
+    return script_of_letter(letter) == "Latn" or unicodedata.name(letter, "").startswith("MODIFIER LETTER")
 
 
 def _has_letter(text: str) -> bool:
@@ -77,6 +85,7 @@ def _has_letter(text: str) -> bool:
 #: The known lexicons and their licences, the best first: translations by people, mined ones, names of emoji.
 KNOWN: Mapping[str, str] = {"gatitos": "CC BY 4.0", "wiktionary": "CC BY-SA 3.0", "cldr-emoji": "Unicode-3.0"}
 _FOLDER = "lexicons"
+# A lexicon of a language in another script than Latin still has abbreviations and names in it.
 _OTHER_SCRIPT = 0.9
 
 
@@ -213,6 +222,7 @@ def _without_same(cells: Mapping[str, Mapping[str, str | None]]) -> dict[str, di
 def _cells(path: Path, wanted: Collection[str]) -> dict[str, dict[str, str | None]]:
     """Return language → English → translation, None if it equals the English."""
     found: dict[str, dict[str, str | None]] = {}
+    # The same English word occurs once per language, and checking it costs more than reading it.
     usable: dict[str, bool] = {}
     for entry in entries(path, wanted):
         word = key(entry.english.strip())

@@ -13,6 +13,7 @@ LONGEST = 3
 _LETTER = r"(?:[^\W\d_]|[\u0300-\u036f])"
 # A run of letters, with apostrophes inside. A run next to a digit or an underscore is part of a code.
 _WORD = re.compile(rf"(?<!\w){_LETTER}+(?:['’]{_LETTER}+)*(?!\w)")
+# Shorter stems match too much: "as" is not the plural of "a".
 _SHORTEST_STEM = 3
 # Languages in which the capital of i is İ.
 _DOTTED = {"az", "crh", "tr"}

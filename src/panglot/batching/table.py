@@ -19,35 +19,7 @@ from panglot._files import atomic_folder, cache_folder
 from panglot.data.arrow import open_array, walk
 from panglot.data.cache import source_key
 from panglot.data.collection import Collection, Ints, pc
-from panglot.data.keys import Ints32, connect, first_of, gathered, numbered, ranks
-
-
-def text_numbers(texts: pa.ChunkedArray, chosen: npt.NDArray[np.bool_] | None = None) -> Ints32:
-    """Return a number for each text. Texts that differ only in case or whitespace share it.
-
-    Args:
-        texts: The texts.
-        chosen: Marks the texts that matter. The others get −1.
-
-    >>> text_numbers(pa.chunked_array([["Who?", "  who? ", "What?"]])).tolist()
-    [0, 0, 1]
-    """
-    if chosen is None:
-        return ranks(first_of(gathered(_plain(texts, None), len(texts))))
-    found = np.full(len(texts), -1, np.int32)
-    found[chosen] = ranks(first_of(gathered(_plain(texts, chosen), int(np.count_nonzero(chosen)))))
-    return found
-
-
-def _plain(texts: pa.ChunkedArray, chosen: npt.NDArray[np.bool_] | None) -> Iterator[pa.Array]:
-    start = 0
-    for batch in walk(pa.table({"text": texts})):
-        column = batch.column(0)
-        if chosen is not None:
-            column = column.filter(pa.array(chosen[start : start + len(column)]))
-        start += batch.num_rows
-        yield pa.array([" ".join((text or "").casefold().split()) for text in column.to_pylist()], pa.string())
-
+from panglot.data.keys import Ints32, connect, number_values, text_numbers
 
 #: Rows of collections with at least that many questions are cached. Smaller ones are found in a second or two.
 LARGE = 200_000
@@ -186,7 +158,7 @@ def cache_rows(collection: Collection) -> None:
 
 def _find_rows(collection: Collection) -> Rows:
     languages = len(collection.languages)
-    group = numbered(collection.questions["group"])
+    group = number_values(collection.questions["group"])
     question_in, passage_in = (
         _languages(table, collection.languages) for table in (collection.questions, collection.passages)
     )
@@ -227,7 +199,7 @@ def _conflicts(
 ) -> Iterator[tuple[Ints32, Ints32]]:
     """Yield what makes question groups conflict: the groups, and numbers of the things that they have."""
     yield linked_group, linked_passage
-    yield linked_group, numbered(collection.passages["group"])[linked_passage]
+    yield linked_group, number_values(collection.passages["group"])[linked_passage]
     for rows, groups, table in (
         (linked_passage, linked_group, collection.passages),
         (asked, group[asked], collection.questions),

@@ -1,4 +1,4 @@
-"""``panglot compare``: several models on the same questions."""
+"""``panglot compare``: compare several models on the same questions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from panglot.cli.options import command_line, deliver, measuring_options, split, tell
+from panglot.cli.options import command_line, deliver, measuring_options, progress_to, split
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,9 +14,17 @@ if TYPE_CHECKING:
 
 @click.command("compare")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option("--test", "tests", multiple=True, required=True, metavar="DATASET", help="A data set; repeat for more.")
+@click.option(
+    "--test", "tests", multiple=True, required=True, metavar="DATASET", help="Data set to measure on; repeat for more."
+)
 @measuring_options
-@click.option("--permutations", default=10_000, show_default=True, type=click.IntRange(1), help="Of the test.")
+@click.option(
+    "--permutations",
+    default=10_000,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of random permutations of the test.",
+)
 def compare_command(
     models: tuple[str, ...],
     tests: tuple[str, ...],
@@ -33,10 +41,10 @@ def compare_command(
     to_json: str | None,
     report: Path | None,
 ) -> None:
-    """Measure MODELs on the same questions; a figure is bold where its lead is real.
+    """Measure MODELs on the same questions. A figure is bold if it is significantly the best.
 
-    Differences are tested by a paired randomisation test over question groups, corrected after Holm for the
-    number of pairs of models.
+    Differences are tested by a paired randomisation test over question groups, with Holm's correction for the number
+    of pairs of models.
     """
     from panglot.evaluation.compare import compare
     from panglot.evaluation.measures import DEFAULT
@@ -45,6 +53,6 @@ def compare_command(
         list(models), test=list(tests), data_dir=data_dir, candidates=candidates, context=context,
         languages=split(languages), measures=split(measures) or DEFAULT, draws=draws,
         permutations=permutations, seed=seed, trust_remote_code=trust_remote_code,
-        command=command_line(), progress=tell(to_json),
+        command=command_line(), progress=progress_to(to_json),
     )  # fmt: skip
     deliver(found.figures, to_json, report, models)

@@ -22,7 +22,7 @@ from panglot.datasets.check import read_usable
 @click.command("convert")
 @click.argument("name")
 @click.argument("output", type=click.Path(path_type=Path))
-@click.option("--to", "form", required=True, type=click.Choice(converting.FORMS), help="Format to write.")
+@click.option("--to", "form", required=True, type=click.Choice(converting.FORMATS), help="Format to write.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA.")
 @click.option("--languages", metavar="CODES", help="Languages to keep, such as en,de.")
 @click.option("--rows", type=click.IntRange(1), help="Number of questions to keep at most, drawn in whole groups.")
@@ -73,7 +73,7 @@ def convert(
         )
     if form == "arrow" and files and not filtered and not skip:
         with progress("rows", None, unit="rows") as advance:
-            _tell(converting.convert_rows(files, output, advance, on_ray=on_ray), form)
+            _report(converting.convert_rows(files, output, advance, on_ray=on_ray), form)
         return
     if skip:
         collection, rejected = read_usable(name, data_dir=data_dir)
@@ -86,14 +86,19 @@ def convert(
         collection = registry.read(name, data_dir=data_dir, languages=None if walked else codes)
     marks = None
     if rows or min_characters or max_characters is not None or (codes and walked):
-        marks = transform.chosen(
-            collection, languages=codes, shortest=min_characters, longest=max_characters, rows=rows, seed=seed
+        marks = transform.select_rows(
+            collection,
+            languages=codes,
+            min_characters=min_characters,
+            max_characters=max_characters,
+            rows=rows,
+            seed=seed,
         )
-    _tell(converting.write(collection, form, output, split=split, untie=untie, marks=marks), form)
+    _report(converting.write(collection, form, output, split=split, untie=untie, marks=marks), form)
 
 
-def _tell(done: converting.Converted, form: str) -> None:
-    """Say what was written; a collection on disk is made ready for its first batch too."""
+def _report(done: converting.Converted, form: str) -> None:
+    """Print what was written. Cache the training rows of an Arrow collection too."""
     click.echo(f"{done.path}: {done.questions:,} questions, {done.passages:,} passages, {done.judgements:,} judgements")
     for why, number in done.lost.items():
         click.echo(f"  {why}: {number:,}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from panglot.cli.options import deliver_json, split, tell
+from panglot.cli.options import deliver_json, progress_to, split
 
 
 @click.command("debias")
@@ -59,7 +59,7 @@ def debias_command(
 
     folder = debias(
         model, list(on), cast("Any", method), output, rank=rank, languages=split(languages), texts=texts,
-        pivot=pivot, seed=seed, data_dir=data_dir, progress=tell(to_json),
+        pivot=pivot, seed=seed, data_dir=data_dir, progress=progress_to(to_json),
     )  # fmt: skip
     head: dict[str, Any] = {"folder": str(folder), **json.loads((folder / HEAD).read_text("utf-8"))}
     if to_json:

@@ -1,4 +1,4 @@
-"""``panglot demo``: the whole story on the starter collection."""
+"""``panglot demo``: train and measure on the starter collection."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ import click
     show_default=True,
     help="Folder for the model and the report.",
 )
-@click.option("--pairs", default=2000, show_default=True, type=click.IntRange(32), help="Training budget.")
-@click.option("--seed", default=0, show_default=True, help="Of training and intervals.")
+@click.option("--pairs", default=2000, show_default=True, type=click.IntRange(32), help="Number of training pairs.")
+@click.option("--seed", default=0, show_default=True, help="Seed of training and intervals.")
 def demo(output: Path, pairs: int, seed: int) -> None:
     """Measure the bundled model, train it with hybrid batches, and measure it again.
 
-    Twelve languages, short facts written for panglot; train and test share no fact.
+    The collection has short facts in twelve languages. Training and test share no fact.
     """
     from rich.console import Console
 
     from panglot._files import write_json
     from panglot.evaluation.compare import compare
     from panglot.report import print_report, write_html
-    from panglot.training.train import train
+    from panglot.training.loop import train
 
-    begin = time.perf_counter()
+    start = time.perf_counter()
     console = Console()
     console.print("1. Training the bundled model with hybrid-row batches on starter:train …")
     trained = train(
@@ -48,10 +48,10 @@ def demo(output: Path, pairs: int, seed: int) -> None:
     write_json(output / "scores.json", found.figures)
     write_html(output / "report.html", found.figures)
     console.print(
-        f"\n{time.perf_counter() - begin:.0f} seconds. [bold]monolingual[/]: question and passages in one language;"
-        " [bold]crosslingual[/]: in two; [bold]multilingual[/]: all passages in one pool, where the untouched model"
-        " prefers the question's own language. The [bold]rank distance[/] is how far a fact's translations are"
-        " apart in that pool; 11 is the least for twelve languages.\n"
+        f"\n{time.perf_counter() - start:.0f} seconds. [bold]Monolingual[/]: question and passages in one language."
+        " [bold]Cross-lingual[/]: in two languages. [bold]Multilingual[/]: passages of all languages in one pool, where"
+        " the untrained model prefers the question's own language. [bold]Rank distance[/]: how far the translations of"
+        " a fact are apart in that pool. With twelve languages, 11 is the minimum.\n"
         f"Model: {trained}   Report: {output / 'report.html'}\n"
         "Next: panglot evaluate bundled YOUR.jsonl   (lines of group, language, question, passage)\n"
         f"      panglot train --on YOUR.jsonl --output runs/mine ; panglot compare bundled runs/mine --test OTHER.jsonl"

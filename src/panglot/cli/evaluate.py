@@ -1,4 +1,4 @@
-"""``panglot evaluate``: one model in the three settings."""
+"""``panglot evaluate``: measure a model in three settings, or the language bias of an index."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import command_line, deliver, deliver_json, measuring_options, split, tell
+from panglot.cli.options import command_line, deliver, deliver_json, measuring_options, progress_to, split
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ def evaluate_command(
         model, list(datasets), data_dir=data_dir, candidates=candidates, context=context,
         languages=split(languages), measures=split(measures) or DEFAULT, draws=draws, seed=seed,
         trust_remote_code=trust_remote_code,
-        command=command_line(), progress=tell(to_json),
+        command=command_line(), progress=progress_to(to_json),
     )  # fmt: skip
     if trec_run is not None:
         _write_runs(found, trec_run)
@@ -108,7 +108,7 @@ def _audit_index(
         if not queries:
             hint = f"name some of {', '.join(sorted(known))}"
             raise PanglotError("there is no query in these languages", field="languages", hint=hint)
-    audit = audit_bias(index, queries, progress=tell(to_json))
+    audit = audit_bias(index, queries, progress=progress_to(to_json))
     found = {"command": command_line(), "index": str(folder), "seed": seed, **audit}
     index.close()
     if to_json:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from panglot.cli.options import deliver_json, split, tell
+from panglot.cli.options import deliver_json, progress_to, split
 
 
 @click.command("index")
@@ -66,7 +66,7 @@ def index_command(
             "documents are encoded in one place", field="processes", hint="leave out --processes or --encoder"
         )
     on = on or (f"processes:{processes}" if processes else "")
-    progress = tell(to_json)
+    progress = progress_to(to_json)
     done = {"added": 0, "deleted": 0}
     if add or delete is not None:
         if store or on or backend != "torch":

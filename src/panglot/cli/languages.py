@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import command_line, deliver_json, tell
+from panglot.cli.options import command_line, deliver_json, progress_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,7 +39,7 @@ def languages_command(
     from panglot._environment import machine
     from panglot._errors import PanglotError
     from panglot._files import write_text
-    from panglot.translation.engines import open_engines
+    from panglot.translation.routes import open_engines
 
     try:
         engines = open_engines(["auto"])
@@ -50,7 +50,7 @@ def languages_command(
         "command": command_line(),
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "machine": f"{facts['cores']} cores, {facts['processor']}",
-        **profiles(codes, model=model, data_dir=data_dir, engines=engines, progress=tell(to_json)),
+        **profiles(codes, model=model, data_dir=data_dir, engines=engines, progress=progress_to(to_json)),
     }
     if to_json:
         deliver_json(found, to_json)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from panglot.cli.options import deliver_json, print_table, tell
+from panglot.cli.options import deliver_json, print_table, progress_to
 
 
 @click.command("mine")
@@ -52,7 +52,7 @@ def mine(model: str, collection: str, output: Path | None, to_json: str | None, 
     folder = output or default_output(collection)
     if folder.exists() and not (folder / "collection.json").is_file():
         raise PanglotError("exists and is not a collection", file=folder, hint="choose another --output")
-    mined = run(model, collection, progress=tell(to_json), **settings)
+    mined = run(model, collection, progress=progress_to(to_json), **settings)
     mined.save(folder)
     if to_json:
         deliver_json({"folder": str(folder), **json.loads(mined.about[MINED])}, to_json)

@@ -7,12 +7,9 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
-
-if TYPE_CHECKING:
-    from panglot.report.tables import Table
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -22,29 +19,33 @@ _OPTIONS = (
         type=click.Path(path_type=Path),
         help="Folder that holds the data sets; else PANGLOT_DATA.",
     ),
-    click.option("--candidates", type=click.Choice(["sentence", "paragraph"]), help="What the passages are."),
-    click.option("--context", is_flag=True, help="Put its paragraph behind each sentence."),
-    click.option("--languages", metavar="CODES", help="Keep these only, such as en,de,zh."),
-    click.option("--measures", metavar="NAMES", help="Such as mAP,R@10,nDCG@10."),
+    click.option("--candidates", type=click.Choice(["sentence", "paragraph"]), help="Unit of the passages."),
+    click.option("--context", is_flag=True, help="Append its paragraph to each sentence."),
+    click.option("--languages", metavar="CODES", help="Languages to measure, such as en,de,zh."),
+    click.option("--measures", metavar="NAMES", help="Measures to compute, such as mAP,R@10,nDCG@10."),
     click.option(
-        "--draws", default=1000, show_default=True, type=click.IntRange(0), help="For the intervals; 0: none."
+        "--draws",
+        default=1000,
+        show_default=True,
+        type=click.IntRange(0),
+        help="Number of bootstrap draws for the intervals; 0 for no intervals.",
     ),
-    click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the draws."),
+    click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the draws."),
     click.option("--json", "to_json", metavar="PATH", help="Write the figures as JSON; - is standard output."),
-    click.option("--trust-remote-code", is_flag=True, help="Let Python code that comes with a model run."),
-    click.option("--report", type=click.Path(path_type=Path), help="Write a page: .html, or .md for Markdown."),
+    click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with a model."),
+    click.option("--report", type=click.Path(path_type=Path), help="Write a report: .html, or .md for Markdown."),
 )
 
 
 def measuring_options(command: Command) -> Command:
-    """Add the options that both commands take."""
+    """Add the options that ``evaluate`` and ``compare`` share."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
 def split(names: str | None) -> list[str] | None:
-    """Return the names in a list with commas; None for nothing.
+    """Return the names in a comma-separated list, or None if there are none.
 
     >>> split("en, de"), split(None)
     (['en', 'de'], None)
@@ -68,8 +69,8 @@ def command_line() -> str:
     return shlex.join(["panglot", *sys.argv[1:]])
 
 
-def tell(to_json: str | None) -> Callable[[str], None]:
-    """Return where lines about the progress go: standard error, so that standard output stays clean."""
+def progress_to(to_json: str | None) -> Callable[[str], None]:
+    """Return a function that prints progress to standard error, or not at all if JSON goes to standard output."""
     return (lambda _: None) if to_json == "-" else (lambda line: click.echo(line, err=True))
 
 
@@ -105,17 +106,17 @@ def deliver(figures: Mapping[str, Any], to_json: str | None, report: Path | None
         print_report(figures, Console())
 
 
-def show_table(table: Table) -> None:
-    """Print a table to standard output."""
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
+    """Print a table of texts to standard output.
+
+    Args:
+        head: The column headings.
+        rows: The texts.
+        right: Numbers of the columns that are aligned right.
+    """
     from rich.console import Console
 
-    from panglot.report.terminal import print_table
-
-    print_table(table, Console())
-
-
-def print_table(head: tuple[str, ...], rows: list[tuple[str, ...]], right: tuple[int, ...] = ()) -> None:
-    """Print rows below a head; columns in ``right`` are set to the right."""
+    from panglot.report import print_table as print_to
     from panglot.report.tables import simple_table
 
-    show_table(simple_table(head, rows, left=[place for place in range(len(head)) if place not in right]))
+    print_to(simple_table(head, rows, left=[place for place in range(len(head)) if place not in right]), Console())

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from panglot.cli.options import command_line, deliver_json, tell
+from panglot.cli.options import command_line, deliver_json, progress_to
 
 
 @click.command("probe")
@@ -61,7 +61,7 @@ def probe_command(
     """
     from panglot.probe.probe import probe
 
-    progress = tell(to_json)
+    progress = progress_to(to_json)
     found = probe(
         model, dataset, languages=list(languages) or None, command=command_line(), progress=progress, **settings
     )

@@ -1,4 +1,4 @@
-"""``panglot reproduce``: the figures of the documentation, computed again."""
+"""``panglot reproduce``: compute the figures of the documentation again."""
 
 from __future__ import annotations
 
@@ -7,51 +7,63 @@ from pathlib import Path
 
 import click
 
-from panglot.cli.options import deliver_json
+from panglot.cli.options import deliver_json, print_table
 
-_MARKS = {"ok": "green", "drift": "yellow", "fail": "red", "left out": "dim"}
+_VERDICTS = ("ok", "drift", "fail", "skipped")
 
 
 @click.command("reproduce")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), envvar="PANGLOT_DATA",
-              help="The folder of data sets.")  # fmt: skip
-@click.option("--only", multiple=True, metavar="RUN", help="This run, and what it needs; repeat for more.")
-@click.option("--minutes", type=float, default=30.0, show_default=True, help="Leave out runs beyond so many minutes.")
-@click.option("--output", type=click.Path(path_type=Path), default=Path("runs/reproduce"), show_default=True,
-              help="Where results and trained models go.")  # fmt: skip
+              help="Folder that holds the data sets; else PANGLOT_DATA.")  # fmt: skip
+@click.option("--only", multiple=True, metavar="RUN", help="Name of a run to do, with those it needs; repeat for more.")
 @click.option(
-    "--figures", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Another file of figures."
+    "--minutes",
+    type=float,
+    default=30.0,
+    show_default=True,
+    help="Total minutes; runs that would exceed them are skipped.",
 )
-@click.option("--json", "to_json", metavar="FILE", help="Write the rows as JSON; - for standard output.")
+@click.option("--output", type=click.Path(path_type=Path), default=Path("runs/reproduce"), show_default=True,
+              help="Folder for results and trained models.")  # fmt: skip
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Compare with the figures of this file instead.",
+)
+@click.option("--json", "to_json", metavar="FILE", help="Write the comparison as JSON; - is standard output.")
 def reproduce(
     data_dir: Path | None, only: tuple[str, ...], minutes: float, output: Path, figures: Path | None,
     to_json: str | None,
 ) -> int:  # fmt: skip
-    """Compute the figures of the documentation again: ok, drift or fail.
+    """Compute the figures of the documentation again, and print for each whether it is ok, drifts or fails.
 
-    Stop it at any moment; the same command goes on from there.
+    You may stop it at any moment. The same command continues from there.
     """
-    from rich.console import Console
-    from rich.table import Table
-
+    from panglot.study.reproduce import documented_runs
     from panglot.study.reproduce import reproduce as compute
-    from panglot.study.reproduce import runs
 
-    def tell(line: str) -> None:
+    def progress(line: str) -> None:
         click.echo(line, err=True)
 
-    rows = list(compute(runs(figures), output, data_dir=data_dir, minutes=minutes, only=only, tell=tell))
+    checked = list(
+        compute(documented_runs(figures), output, data_dir=data_dir, minutes=minutes, only=only, progress=progress)
+    )
     if to_json:
-        deliver_json([{"run": row.run, "figure": row.figure.path, "stated": row.figure.value, "found": row.found,
-                       "tolerance": row.figure.tolerance, "verdict": row.verdict, "why": row.why} for row in rows],
-                     to_json)  # fmt: skip
+        deliver_json([{"run": each.run, "figure": each.figure.path, "stated": each.figure.value, "found": each.found,
+                       "tolerance": each.figure.tolerance, "verdict": each.verdict, "why": each.why}
+                      for each in checked], to_json)  # fmt: skip
     if to_json != "-":
-        table = Table("run", "figure", "stated", "found", "verdict")
-        for row in rows:
-            found = "–" if row.found is None else f"{row.found:.6g}"
-            verdict = f"[{_MARKS[row.verdict]}]{row.verdict}[/]" + (f": {row.why}" if row.why else "")
-            table.add_row(row.run, row.figure.path, f"{row.figure.value:g}", found, verdict)
-        Console().print(table)
-    counts = Counter(row.verdict for row in rows)
-    tell(", ".join(f"{counts[verdict]} {verdict}" for verdict in _MARKS if counts[verdict]))
+        rows = [
+            (
+                each.run,
+                each.figure.path,
+                f"{each.figure.value:g}",
+                "–" if each.found is None else f"{each.found:.6g}",
+                each.verdict + (f": {each.why}" if each.why else ""),
+            )
+            for each in checked
+        ]
+        print_table(("run", "figure", "stated", "found", "verdict"), rows, right=(2, 3))
+    counts = Counter(each.verdict for each in checked)
+    progress(", ".join(f"{counts[verdict]} {verdict}" for verdict in _VERDICTS if counts[verdict]))
     return 1 if counts["fail"] or counts["drift"] else 0

@@ -55,7 +55,7 @@ def serve_command(
         raise PanglotError(
             f"the service needs {', '.join(missing)}", field="serve", hint="pip install 'panglot[serve]'"
         )
-    from panglot.cli.options import tell
+    from panglot.cli.options import progress_to
     from panglot.search.index import Index
     from panglot.service.limits import Limits
     from panglot.service.middleware import read_keys
@@ -64,7 +64,7 @@ def serve_command(
     # Wrong settings are refused before the seconds that a model takes to open.
     accepted = read_keys(keys)
     limits = Limits(queue=queue, batch_tokens=batch_tokens, seconds=seconds)
-    progress = tell(None)
+    progress = progress_to(None)
     progress(f"opening {index} and its model")
     opened = Index.open(index, model=model, reranker=reranker)
     try:

@@ -1,4 +1,4 @@
-"""``panglot study``: many trainings by one file, and their report."""
+"""``panglot study``: run the trainings of a study and write its report."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import click
 @click.command("study")
 @click.argument("words", nargs=-1, required=True, metavar="[report] FILE")
 @click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), envvar="PANGLOT_DATA",
-              help="The folder of data sets.")  # fmt: skip
-@click.option("--only", multiple=True, metavar="STRATEGY", help="Run this strategy; repeat for more.")
-@click.option("--again", is_flag=True, help="Take cells that failed again.")
-@click.option("--output", type=click.Path(path_type=Path), help="Where the report goes; by default the study's output.")
+              help="Folder that holds the data sets; else PANGLOT_DATA.")  # fmt: skip
+@click.option("--only", multiple=True, metavar="STRATEGY", help="Name of a strategy to run; repeat for more.")
+@click.option("--again", is_flag=True, help="Run failed cells again.")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder for the report; else the study's output.")
 @click.option("--cell", hidden=True)
 def study(
     words: tuple[str, ...], data_dir: Path | None, only: tuple[str, ...], *, again: bool, output: Path | None,
@@ -21,32 +21,31 @@ def study(
 ) -> int:  # fmt: skip
     """Run the cells of the study FILE, or write its report.
 
-    Start it as often as you like, on as many machines as share its output: no cell runs twice. Stop it at any moment;
-    the same command goes on from there.
+    You may start it several times, also on other machines that share the output folder. No cell runs twice. You may
+    stop it at any moment. The same command continues from there.
     """
     from panglot.study import design, report
-    from panglot.study.worker import run_cell, work
+    from panglot.study.worker import run_named, work
 
-    def tell(line: str) -> None:
+    def progress(line: str) -> None:
         click.echo(line, err=True)
 
     *head, file = words
     if head not in ([], ["report"]):
         raise click.UsageError("name one study, as in `panglot study FILE` or `panglot study report FILE`")
-    reporting = bool(head)
     found = design.read(file)
-    if reporting:
+    if head:
         click.echo(report.write(found, output or found.output))
         return 0
     if cell:
         from panglot.training.loop import Interrupted
 
         try:
-            return run_cell(found, cell, data_dir, tell)
+            return run_named(found, cell, data_dir, progress)
         except Interrupted as stop:
-            tell(str(stop))
+            progress(str(stop))
             return 130
-    stands = work(found, data_dir, again=again, only=only, tell=tell)
+    status = work(found, data_dir, again=again, only=only, progress=progress)
     report.write(found, output or found.output)
-    tell(f"{stands}. Next: panglot study report {file}")
-    return 1 if stands.failed else 0
+    progress(f"{status}. Next: panglot study report {file}")
+    return 1 if status.failed else 0

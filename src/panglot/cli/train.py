@@ -1,4 +1,4 @@
-"""``panglot train``: one option for every setting of a recipe."""
+"""``panglot train``, with one option for every setting of a recipe."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _LISTS = {field.name for field in dataclasses.fields(Settings) if isinstance(fie
 
 
 def _options() -> list[Callable[[Any], Any]]:
-    """Make the options out of the settings' types, defaults and documentation."""
-    told = _documentation()
+    """Make the options from the settings' types, defaults and documentation."""
+    texts = _documentation()
     hints = get_type_hints(Settings)
     options: list[Callable[[Any], Any]] = []
     for field in dataclasses.fields(Settings):
@@ -28,7 +28,7 @@ def _options() -> list[Callable[[Any], Any]]:
         name = "--" + field.name.replace("_", "-")
         shown = ",".join(field.default) if isinstance(field.default, tuple) else field.default
         default = "" if shown in {None, ""} else f"  [default: {shown}]"
-        about: dict[str, Any] = {"help": told[field.name] + default, "default": None}
+        about: dict[str, Any] = {"help": texts[field.name] + default, "default": None}
         if kind is bool:
             options.append(click.option(f"{name}/--no-{name[2:]}", **about))
         elif get_args(kind) and all(isinstance(choice, str) for choice in get_args(kind)):
@@ -44,12 +44,11 @@ def _metavar(name: str) -> str:
 
 
 def _documentation() -> dict[str, str]:
-    text = inspect.getdoc(Settings) or ""
-    body = text.split("Attributes:\n")[1].split("\n\nRaises:")[0]
+    body = (inspect.getdoc(Settings) or "").split("Attributes:\n")[1].split("\n\nRaises:")[0]
     entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", body, re.MULTILINE)
     return {
-        name: re.sub(r"\s+", " ", re.sub(r":\w+:`([^`]*\.)?(\w+)`", r"\2", told)).replace("`", "")
-        for name, told in entries
+        name: re.sub(r"\s+", " ", re.sub(r":\w+:`([^`]*\.)?(\w+)`", r"\2", text)).replace("`", "")
+        for name, text in entries
     }
 
 
@@ -59,22 +58,22 @@ def _documentation() -> dict[str, str]:
     "--on",
     multiple=True,
     metavar="SET",
-    help="A training set, NAME[:PART][@CANDIDATES] or a path; repeat for more.",
+    help="Training set, NAME[:PART][@CANDIDATES] or a path. Repeat the option for several.",
 )
 @click.option(
     "--recipe",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="TOML file with settings; options win over it.",
+    help="TOML file with settings. Options override it.",
 )
-def train(model: str | None, on: tuple[str, ...], recipe: Path | None, **given: Any) -> int:
+def train(model: str | None, on: tuple[str, ...], recipe: Path | None, **options: Any) -> int:
     """Train MODEL (by default the bundled one) and write a sentence-transformers folder.
 
-    Stop it at any moment, by Ctrl-C or harder; the same command goes on from there.
+    You can stop training at any time, by Ctrl-C or by killing it. The same command continues it.
     """
     from panglot.training.loop import Interrupted
-    from panglot.training.train import train as run
+    from panglot.training.loop import train as run
 
-    changes = {name: value for name, value in given.items() if value is not None}
+    changes = {name: value for name, value in options.items() if value is not None}
     for name in _LISTS & changes.keys():
         changes[name] = [entry.strip() for entry in changes[name].split(",")]
     try:

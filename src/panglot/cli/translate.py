@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import deliver_json, split, tell
+from panglot.cli.options import deliver_json, progress_to, split
 
 if TYPE_CHECKING:
     from panglot.translation.routes import Job
@@ -58,9 +58,8 @@ def translate_command(
     interruption.
     """
     from panglot.datasets import registry
-    from panglot.translation.engines import open_engines
     from panglot.translation.quality import NO_LIMITS, Thresholds
-    from panglot.translation.routes import head, plan
+    from panglot.translation.routes import head, open_engines, plan
     from panglot.translation.store import Store
     from panglot.translation.translate import check_output, translate
 
@@ -68,7 +67,7 @@ def translate_command(
         raise click.UsageError("Missing option '--output'.")
     if output is not None:
         check_output(output)
-    progress, targets = tell(to_json), split(to) or []
+    progress, targets = progress_to(to_json), split(to) or []
     opened = open_engines(engines)
     collection = registry.read(dataset, data_dir=data_dir)
     collection = head(collection, limit) if limit else collection
@@ -109,7 +108,7 @@ def _similarity_filter(model: str | None) -> SimilarityFilter | None:
     if model is None:
         return None
     from panglot.encoders.load import load
-    from panglot.translation.quality import similarity_filter
+    from panglot.translation.translate import similarity_filter
 
     return similarity_filter(load(model))
 

@@ -1,4 +1,4 @@
-"""Memory-mapped files whose pages are given back, so that a walk over a large table does not fill the memory."""
+"""Memory-map files and give their pages back, so that a walk over a large table does not fill the memory."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-#: Rows of a record batch that panglot writes: what a walk over a table holds at once.
+#: Rows of a record batch that panglot writes, and that a walk over a table holds at once.
 BATCH = 65_536
-_WALKED = 1 << 26  # bytes; after so many, pages are given back
-# Rows; a row anywhere in a file brings the pages around it, 64 KiB, into memory.
+_WALKED = 1 << 26  # bytes after which a walk gives pages back
+# Rows after which pages are given back. Each row may bring the 64 KiB around it into memory.
 _TAKEN = 1 << 10
 
 _open_maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
-# By the table's id, since tables have no hash; an entry goes when its table does.
+# By the table's id, since tables have no hash. An entry goes when its table does.
 _origins: dict[int, Path] = {}
 _taken = Counter[str]()
 
@@ -57,7 +57,7 @@ def open_array(path: Path) -> npt.NDArray[Any]:
 
     Raises:
         OSError: It cannot be opened.
-        ValueError: It is empty, or no npy file.
+        ValueError: It is empty, or not an npy file.
     """
     with path.open("rb") as file:
         version = np.lib.format.read_magic(file)
@@ -76,14 +76,14 @@ def origin(table: pa.Table) -> Path | None:
 
 
 def release() -> None:
-    """Give the pages of all open maps back to the system; they are read again when they are needed."""
+    """Give the pages of all open maps back to the system, which reads them again when they are needed."""
     if hasattr(mmap, "MADV_DONTNEED"):
         for each in tuple(_open_maps):
             each.madvise(mmap.MADV_DONTNEED)
 
 
 def walk(table: pa.Table, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-    """Yield a table in batches of at most :data:`BATCH` rows, and give back the pages of those that were seen."""
+    """Yield a table in batches of at most :data:`BATCH` rows, and give back the pages of those that have passed."""
     chosen = table.select(list(columns)) if columns else table
     seen = 0
     for batch in chosen.to_batches(max_chunksize=BATCH):
@@ -97,8 +97,8 @@ def walk(table: pa.Table, columns: Sequence[str] | None = None) -> Iterator[pa.R
 def take(column: pa.ChunkedArray, rows: npt.NDArray[Any]) -> pa.Array:
     """Return the values of some rows, in their order.
 
-    ``ChunkedArray.take`` puts the whole column into memory first. Pages are given back now and then, as in
-    :func:`walk`.
+    ``ChunkedArray.take`` would put the whole column into memory first. This gives pages back now and then, as
+    :func:`walk` does.
 
     >>> take(pa.chunked_array([["a", "b"], ["c"]]), np.array([2, 0, 2])).to_pylist()
     ['c', 'a', 'c']

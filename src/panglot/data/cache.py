@@ -1,4 +1,4 @@
-"""Collections that are parsed once and memory-mapped afterwards."""
+"""Parse collections once, and memory-map them from the cache afterwards."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from panglot._errors import PanglotError
 from panglot._files import cache_folder, digest
 from panglot.data.collection import Collection
 
-# Parts of collections with so many texts are kept too, for they may not fit into memory.
+# Parts of collections with so many texts are cached too, for they may not fit into memory.
 MANY = 1_000_000
-# Goes up whenever a reader gives other rows for the same files.
+# Raise it whenever a reader gives other rows for the same files.
 READERS = 4
 
 _log = logging.getLogger(__name__)
@@ -38,14 +38,14 @@ def folder() -> Path:
 
 
 def cached(key: str, build: Callable[[], Collection], write: Callable[[Path], Collection] | None = None) -> Collection:
-    """Return the cached collection of ``key``, memory-mapped; make it if it is missing or damaged.
+    """Return the cached collection of ``key``, memory-mapped. Make it if it is missing or damaged.
 
-    Where the cache cannot be written, the built collection is returned as it is.
+    If the cache cannot be written, the collection is returned as it was built.
 
     Args:
-        key: As :func:`source_key`.
+        key: What :func:`source_key` returned.
         build: Makes the collection in memory.
-        write: Makes it in a folder instead, for what memory may not hold.
+        write: Makes it in a folder instead, for a collection that memory may not hold.
     """
     place = folder() / key
     if place.is_dir():
@@ -60,7 +60,7 @@ def cached(key: str, build: Callable[[], Collection], write: Callable[[Path], Co
         collection.save(place)
         return Collection.open(place)
     except PanglotError as error:
-        _log.warning("not cached: %s", error)
+        _log.warning("cannot cache the collection: %s", error)
         return collection
 
 
@@ -69,8 +69,8 @@ def cached_subset(
 ) -> Collection:
     """Return the marked rows, as :meth:`Collection.keep` does, without filling the memory.
 
-    All are the collection itself; a million or more of a saved collection are written to the cache once, and
-    memory-mapped.
+    If all rows are marked, this is the collection itself. A million or more rows of a saved collection are written to
+    the cache once, and memory-mapped.
     """
     if questions.all() and passages.all():
         return collection
@@ -87,7 +87,7 @@ def cached_subset(
 
 
 def writable(place: Path) -> bool:
-    """Tell whether a folder can be written, making it if it is not there."""
+    """Return whether a folder can be written, and make it if it is not there."""
     try:
         place.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=place):

@@ -24,10 +24,10 @@ TEXTS = pa.schema([("id", pa.string()), ("language", pa.string()), ("group", pa.
 RELEVANCE = pa.schema([("question", pa.int32()), ("passage", pa.int32()), ("grade", pa.int16())])
 
 _PARTS = ("questions", "passages", "relevance")
-# Texts whose digest takes long enough, a sixth of a second, to be remembered.
+# The digest of so many texts takes a sixth of a second, which is worth remembering.
 _LARGE = 100_000
 
-pc: Any = compute  # its functions are made at run time, so that no checker knows them
+pc: Any = compute  # Its functions are made at run time, so that no type checker knows them.
 Ints = npt.NDArray[np.int64]
 
 
@@ -52,7 +52,7 @@ class Collection:
         passages: The same columns.
         relevance: Columns ``question, passage`` (row numbers in the tables above) and ``grade`` (above 0 is
             relevant), as :data:`RELEVANCE`.
-        about: What the reader did and where the data come from: ``candidates``, ``licence``, ``source``, ….
+        about: Where the data come from and how they were read: ``candidates``, ``licence``, ``source``, ….
     """
 
     name: str
@@ -127,17 +127,17 @@ class Collection:
             for name in _PARTS:
                 table: pa.Table = getattr(self, name)
                 store(walk(table), table.schema, part / f"{name}.arrow")
-            write_head(part, self.name, self.about)
+            write_metadata(part, self.name, self.about)
 
     @property
     def folder(self) -> Path | None:
-        """The folder that its tables are memory-mapped from, or None where one of them was made or changed since."""
+        """The folder that the tables are memory-mapped from, or None if one of them was made or changed since."""
         places = [origin(table) for table in (self.questions, self.passages, self.relevance)]
         homes = {place.parent for place in places if place is not None}
         return homes.pop() if None not in places and len(homes) == 1 else None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Another process opens the folder instead of getting all texts through a pipe.
+        # So another process opens the folder instead of getting all texts through a pipe.
         place = self.folder
         if place is None:
             return Collection, (self.name, self.questions, self.passages, self.relevance, dict(self.about))
@@ -164,7 +164,7 @@ class Collection:
 
     @cached_property
     def pairs(self) -> tuple[Ints, Ints]:
-        """Row numbers of the relevant ``(questions, passages)``: judgements with a grade above 0; 16 bytes each."""
+        """Row numbers of the relevant ``(questions, passages)``, whose grade is above 0, with 16 bytes per pair."""
         relevant = self.relevance.filter(pc.greater(self.relevance["grade"], 0))
         return relevant["question"].to_numpy().astype(np.int64), relevant["passage"].to_numpy().astype(np.int64)
 
@@ -178,7 +178,7 @@ class Collection:
     def digest(self) -> str:
         """SHA-256 of all ids, languages, groups, texts and grades, in order, each after its length in 8 bytes.
 
-        That of a large saved collection is computed once, as long as its files do not change.
+        The digest of a large saved collection is remembered as long as its files do not change.
         """
         home = self.folder
         if home is None or self.questions.num_rows + self.passages.num_rows < _LARGE:
@@ -194,13 +194,13 @@ class Collection:
         return whole.hexdigest()
 
     def select(self, languages: Sequence[str], folder: str | Path | None = None) -> Collection:
-        """Return the part in ``languages``, as :meth:`keep` does.
+        """Return the part in ``languages``, in memory or in a folder as :meth:`keep` does.
 
         Raises:
             PanglotError: None of them is in the collection.
         """
         wanted = pa.array(languages, pa.string())
-        questions, passages = marked(self.questions, wanted), marked(self.passages, wanted)
+        questions, passages = in_languages(self.questions, wanted), in_languages(self.passages, wanted)
         if not questions.any() or not passages.any():
             raise PanglotError(
                 f"{self.name} has no questions or no passages in {', '.join(languages)}",
@@ -211,12 +211,12 @@ class Collection:
     def keep(
         self, questions: npt.NDArray[np.bool_], passages: npt.NDArray[np.bool_], folder: str | Path | None = None
     ) -> Collection:
-        """Return the collection of the marked rows; judgements between dropped rows go with them.
+        """Return the collection of the marked rows. Judgements of rows that go go with them.
 
         Args:
             questions: One mark per question, shape ``[questions]``.
             passages: One mark per passage, shape ``[passages]``.
-            folder: Write what is kept there, a piece at a time, and open it memory-mapped; else it is held in memory.
+            folder: Where to write the rows piece by piece and open them memory-mapped. By default memory holds them.
 
         Raises:
             PanglotError: The folder cannot be written.
@@ -231,7 +231,7 @@ class Collection:
         with atomic_folder(folder) as part:
             for name, (schema, batches) in parts.items():
                 store(batches, schema, part / f"{name}.arrow")
-            write_head(part, self.name, self.about)
+            write_metadata(part, self.name, self.about)
         return Collection.open(folder)
 
     def __repr__(self) -> str:
@@ -241,8 +241,8 @@ class Collection:
         )
 
 
-def write_head(folder: Path, name: str, about: Mapping[str, str]) -> None:
-    """Write what a folder says of its collection beside the tables."""
+def write_metadata(folder: Path, name: str, about: Mapping[str, str]) -> None:
+    """Write the name and the description of a collection into its folder, beside the tables."""
     head = {"name": name, "about": dict(about)}
     (folder / "collection.json").write_text(json.dumps(head, ensure_ascii=False, indent=2), "utf-8")
 
@@ -283,14 +283,14 @@ def _kept_judgements(
             yield pa.record_batch(columns, schema=RELEVANCE)
 
 
-def marked(table: pa.Table, languages: pa.Array) -> npt.NDArray[np.bool_]:
+def in_languages(table: pa.Table, languages: pa.Array) -> npt.NDArray[np.bool_]:
     """Mark the texts that are in one of some languages."""
     found = [pc.is_in(batch.column(0), languages).to_numpy(zero_copy_only=False) for batch in walk(table, ["language"])]
     return np.concatenate([np.empty(0, bool), *found])
 
 
 def _framed(column: pa.Array) -> bytes:
-    """Return each value as text in UTF-8, after its length in 8 bytes."""
+    """Return each value in UTF-8 after its length in 8 bytes, as :func:`panglot._files.digest` frames its parts."""
     texts = pc.fill_null(column.cast(pa.string()), "None")
     offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
     if not len(texts):

@@ -1,4 +1,4 @@
-"""Collections out into files: Arrow, and what other tools read: BEIR, JSON lines, Parquet, TREC; all read back."""
+"""Write collections to files that panglot reads back: Arrow, and BEIR, JSON lines, Parquet and TREC for other tools."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ class Line:
         return {"group": self.group, "language": self.language, "question": self.question, "passage": self.passage}
 
     def json(self) -> str:
-        """Return the row as a line of JSON, without what it does not have."""
+        """Return the row as a line of JSON, without empty fields."""
         return json.dumps({key: value for key, value in self.values().items() if value is not None}, ensure_ascii=False)
 
 
 def lines(collection: Collection, *, untie: bool) -> tuple[list[Line], dict[str, int]]:
-    """Return the rows, and how much of what they cannot hold.
+    """Return a collection as rows, and counts of what rows cannot hold.
 
     Args:
         collection: Any.
-        untie: Give questions that do not fit groups of their own, one for each passage.
+        untie: Whether to give questions that do not fit groups of their own, one for each passage.
 
     Raises:
         PanglotError: Something does not fit and may not be untied, or a text is blank.
@@ -51,7 +51,7 @@ def lines(collection: Collection, *, untie: bool) -> tuple[list[Line], dict[str,
     answers: dict[int, list[int]] = defaultdict(list)
     for question, passage in zip(*(side.tolist() for side in collection.pairs), strict=True):
         answers[question].append(passage)
-    # Readers make one passage of those that are equal in one language: so does this one.
+    # Readers join equal passages of one language, so they are joined here too.
     first: dict[tuple[str, str], int] = {}
     same = [first.setdefault((p["language"], p["text"]), row) for row, p in enumerate(passages)]
     _refuse_blank(questions, "question")
@@ -91,15 +91,15 @@ def lines(collection: Collection, *, untie: bool) -> tuple[list[Line], dict[str,
         used |= {p for found in mine for p in found}
     if misfits and not untie:
         raise PanglotError(
-            f"{len(misfits)} groups do not fit into rows (the first: {misfits[0]!r}): they have two passages of one "
-            "language that answer, or versions that other passages answer",
-            hint="write beir or trec, which hold any judgements, or untie them (`--untie`)",
+            f"{len(misfits)} groups do not fit into rows (the first: {misfits[0]!r}), for two passages of one "
+            "language answer them, or other passages answer their translations",
+            hint="write beir or trec, which hold any judgements, or add `--untie`",
         )
     seen = {(line.group, line.language) for line in out}
     for row, passage in enumerate(passages):
         if row in used or same[row] != row:
             continue
-        # In a group with a question it would answer it: a passage that nobody asks for stands apart.
+        # In a group with a question it would answer the question, so it gets a group of its own.
         pool = passage["group"] if passage["group"] not in groups else f"{passage['group']}~pool"
         if (pool, passage["language"]) in seen:
             pool = _free(f"{pool}~{row}", taken)
@@ -109,11 +109,11 @@ def lines(collection: Collection, *, untie: bool) -> tuple[list[Line], dict[str,
 
 
 def _fits(asking: Sequence[str], answering: Sequence[Sequence[int]], language: Sequence[str]) -> bool:
-    """Tell whether questions in ``asking`` languages, answered by these passages, are one group of rows."""
-    spoken = [language[passage] for passage in answering[0]]
+    """Return whether questions in ``asking`` languages, answered by these passages, fit into one group of rows."""
+    answered_in = [language[passage] for passage in answering[0]]
     return (
         len(set(asking)) == len(asking)
-        and len(set(spoken)) == len(spoken)
+        and len(set(answered_in)) == len(answered_in)
         and all(found == answering[0] for found in answering)
     )
 
@@ -139,11 +139,11 @@ class Converted:
     """What was written.
 
     Attributes:
-        path: Where.
-        questions: How many of the collection's questions are there.
-        passages: How many of its passages.
-        judgements: How many of its judgements.
-        lost: What the form could not hold, by reason, with counts.
+        path: The file or folder.
+        questions: Number of questions that were written.
+        passages: Number of passages.
+        judgements: Number of judgements.
+        lost: How much the format could not hold, by reason.
     """
 
     path: Path
@@ -162,26 +162,27 @@ def write(
     untie: bool = False,
     marks: tuple[Bools, Bools] | None = None,
 ) -> Converted:
-    """Write a collection in the form ``to``; :func:`panglot.read` reads the result.
+    """Write a collection in the format ``to``, which :func:`panglot.read` reads back.
 
-    Arrow (:meth:`Collection.save`) holds everything, and is opened without parsing; it alone is written a piece at a
-    time. BEIR and TREC hold everything but questions that nobody judged, and give back the same ids, texts, languages,
-    groups and grades. JSON lines and Parquet hold groups: a question in several languages, answered by one passage
-    a language; grades go, passages that are equal become one, and what a group cannot hold (two passages of one
-    language, versions of a question with other answers) is an error or is untied.
+    Arrow (:meth:`Collection.save`) holds everything, is opened without parsing, and is written piece by piece. BEIR and
+    TREC hold everything except questions without judgements, and give back the same ids, texts, languages, groups and
+    grades. JSON lines and Parquet hold groups: a question in several languages, answered by one passage per language.
+    Grades are lost, and equal passages become one. If a group does not fit (two passages of one language, translations
+    with other answers), it is an error or is untied.
 
     Args:
         collection: What to write.
-        to: One of :data:`FORMS`.
-        output: A folder for ``arrow``, ``beir`` and ``trec``, a file for ``jsonl`` (``.gz`` is compressed) and
+        to: One of :data:`FORMATS`.
+        output: A folder for ``arrow``, ``beir`` and ``trec``. A file for ``jsonl`` (``.gz`` is compressed) and
             ``parquet``.
-        split: The name of BEIR's judgements.
-        untie: For ``jsonl`` and ``parquet``: give each question that does not fit, with each of its passages, a group
-            of its own. Such a question may occur several times, and is no longer tied to its translations.
-        marks: The questions and passages to write, as :func:`panglot.data.transform.chosen` marks them; else all.
+        split: The name of the BEIR split.
+        untie: For ``jsonl`` and ``parquet``, give each question that does not fit a group of its own with each of its
+            passages. Such a question may occur several times, and is no longer tied to its translations.
+        marks: The questions and passages to write, as :func:`panglot.data.transform.select_rows` marks them,
+            or None for all.
 
     Raises:
-        PanglotError: An unknown form, a collection that it cannot hold, or a place that cannot be written.
+        PanglotError: The format is unknown or cannot hold the collection, or the place cannot be written.
     """
     path = Path(output)
     check_place(to, path)
@@ -219,28 +220,28 @@ def convert_rows(paths: Sequence[Path], output: Path, progress: Callable[[int], 
     """
     check_place("arrow", output)
     if on_ray:
-        from panglot.data.ray import started
+        from panglot.data.ray import ray_reader
 
-        with started() as read:
+        with ray_reader() as read:
             return _all_of(ingest(paths, output, progress=progress, read=read).collection, output)
     return _all_of(ingest(paths, output, progress=progress).collection, output)
 
 
 def check_place(to: str, path: Path) -> None:
-    """Refuse a form that there is not, and a place that holds something else.
+    """Refuse an unknown format, and a place that holds something else.
 
     Raises:
         PanglotError: Either.
     """
-    if to not in FORMS:
-        raise PanglotError(f"no form {to!r}", field="to", hint=f"choose among {', '.join(FORMS)}")
+    if to not in FORMATS:
+        raise PanglotError(f"unknown format {to!r}", field="to", hint=f"choose one of {', '.join(FORMATS)}")
     folder = to in _MARKS
     if path.is_dir() != folder and path.exists():
         raise PanglotError(
             f"{to} is written to {'a folder' if folder else 'a file'}", file=path, hint="choose another place"
         )
     if folder and path.exists() and any(path.iterdir()) and not (path / _MARKS[to]).is_file():
-        raise PanglotError("the folder holds something else, and would be replaced", file=path, hint="choose another")
+        raise PanglotError("the folder holds something else and would be replaced", file=path, hint="choose another")
 
 
 def _all_of(collection: Collection, path: Path) -> Converted:
@@ -252,12 +253,12 @@ def write_rows(rows: Iterable[Line], output: str | Path) -> None:
     """Write rows to a ``.jsonl`` (``.jsonl.gz``) or ``.parquet`` file, atomically.
 
     Raises:
-        PanglotError: The name ends otherwise, or the place cannot be written.
+        PanglotError: The name has another ending, or the place cannot be written.
     """
     path = Path(output)
     form = path.name.removesuffix(".gz").rpartition(".")[2]
     if form not in _TABLES:
-        raise PanglotError("rows go to JSON lines or Parquet", file=path, hint="call it .jsonl or .parquet")
+        raise PanglotError("expected a .jsonl or .parquet file", file=path, hint="choose another name")
     _TABLES[form](rows, path)
 
 
@@ -285,7 +286,8 @@ def _jsonl(rows: Iterable[Line], path: Path) -> None:
     with contextlib.ExitStack() as stack:
         out = stack.enter_context(stack.enter_context(atomic_file(path)).open("wb"))
         if path.suffix == ".gz":
-            # Level 6 takes a fraction of the time of 9 for a few per cent more bytes; no time: equal bytes again.
+            # Level 6 takes a fraction of the time of 9 for a few per cent more bytes. Without a time in the header,
+            # the same rows give the same bytes.
             out = stack.enter_context(gzip.GzipFile("", "wb", 6, out, 0))
         out.writelines((row.json() + "\n").encode() for row in rows)
 
@@ -311,7 +313,7 @@ def _batches(rows: Iterable[Line], size: int) -> Iterator[list[Line]]:
 
 _FOLDERS: Mapping[str, Callable[[Collection, Path, str], None]] = {"beir": _beir, "trec": _trec}
 _TABLES: Mapping[str, Callable[[Iterable[Line], Path], None]] = {"jsonl": _jsonl, "parquet": _parquet}
-# What tells that a folder was written before.
+# The file that shows that a folder was written by panglot, and may be replaced.
 _MARKS = {"arrow": "collection.json", "beir": "corpus.jsonl", "trec": "qrels.txt"}
 #: What :func:`write` can write.
-FORMS = ("beir", "jsonl", "parquet", "trec", "arrow")
+FORMATS = ("beir", "jsonl", "parquet", "trec", "arrow")

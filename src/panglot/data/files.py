@@ -26,7 +26,7 @@ _pc: Any = compute  # Its functions are made at run time, so that no type checke
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield ``(line number, line)`` of a UTF-8 file, plain or gzipped, but for blank lines.
+    """Yield ``(line number, line)`` of a UTF-8 file, plain or gzipped, without blank lines.
 
     Raises:
         PanglotError: The file is missing, empty, cut short, or not UTF-8.
@@ -41,7 +41,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def whole_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield ``(line number, line)`` of a UTF-8 file, plain or gzipped: every line, with its end.
+    """Yield ``(line number, line)`` of a UTF-8 file, plain or gzipped. Every line comes, with its end.
 
     Raises:
         PanglotError: The file is missing, cut short, or not UTF-8.
@@ -97,7 +97,7 @@ def read_json(path: Path) -> object:
 
 
 def parse_json(text: str, path: Path, line: int | None = None) -> object:
-    """Return the JSON value in ``text``, which stands in ``path``, in ``line`` if it is one line of it.
+    """Return the JSON value in ``text``, which is the content of ``path``, or its line ``line``.
 
     Raises:
         PanglotError: The text is not JSON.
@@ -109,7 +109,7 @@ def parse_json(text: str, path: Path, line: int | None = None) -> object:
             f"not JSON: {error.msg} (column {error.colno})",
             file=path,
             line=line if line is not None else error.lineno,
-            hint="correct the line; a file that was cut short must be fetched again",
+            hint="correct the line, or fetch the file again if it was cut short",
         ) from error
     except RecursionError as error:
         raise PanglotError("JSON nested too deeply", file=path, line=line, hint="flatten it") from error
@@ -164,17 +164,27 @@ def empty_file(path: Path) -> PanglotError:
     return PanglotError("the file is empty", file=path, hint="fetch or write it again")
 
 
+def parse_object(text: str, path: Path, line: int) -> dict[str, Any]:
+    """Return the JSON object in one line of a file.
+
+    Raises:
+        PanglotError: The line is not a JSON object.
+    """
+    value = parse_json(text, path, line)
+    if not isinstance(value, dict):
+        hint = 'write one object per line, such as {"language": …, "passage": …}'
+        raise PanglotError("not a JSON object", file=path, line=line, hint=hint)
+    return cast("dict[str, Any]", value)
+
+
 def objects(path: Path, *needed: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield ``(line, object)``.
+    """Yield ``(line, object)`` for the lines of a file, plain or gzipped.
 
     Raises:
         PanglotError: A line is not a JSON object, or lacks a needed field.
     """
     for line, raw in numbered_lines(path):
-        values = parse_json(raw, path, line)
-        if not isinstance(values, dict):
-            raise PanglotError("not a JSON object", file=path, line=line, hint="fetch the file again")
-        entry = cast("dict[str, Any]", values)
+        entry = parse_object(raw, path, line)
         for key in needed:
             if key not in entry:
                 raise PanglotError("the field is missing", file=path, line=line, field=key, hint="fetch the file again")
@@ -193,10 +203,10 @@ def plain_name(path: Path) -> str:
 def files(folder: Path, *patterns: str) -> list[Path]:
     """Return the files of ``folder`` that match a pattern, plain or with ``.gz`` after it, sorted by name.
 
-    Where a file is there both plain and gzipped, the plain one counts.
+    If a file is there both plain and gzipped, the plain one counts.
 
     Raises:
-        PanglotError: There is none.
+        PanglotError: No file matches.
     """
     found: dict[str, Path] = {}
     for pattern in patterns:

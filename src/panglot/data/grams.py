@@ -26,13 +26,13 @@ _CHUNK = 1 << 21  # letters
 
 
 class Grams(NamedTuple):
-    """What is compared of some texts.
+    """The n-grams of some texts.
 
     Attributes:
         gram: Hashes of n-grams, distinct within a text, shape ``[n]``.
         text: The text of each, as its place in the list, rising, shape ``[n]``.
         size: The number of distinct n-grams of each text, shape ``[texts]``.
-        whole: Hash of the letters of each text, 0 where there are fewer than 4, shape ``[texts]``.
+        whole: Hash of the letters of each text, or 0 for fewer than 4 letters, shape ``[texts]``.
     """
 
     gram: Hashes
@@ -44,9 +44,8 @@ class Grams(NamedTuple):
 def grams(texts: Sequence[str]) -> Iterator[tuple[int, Grams]]:
     """Yield ``(place of the first, grams)`` for successive stretches of ``texts``.
 
-    Letters, marks and digits count, compatibility forms and case do not (NFKC, casefold). An n-gram is 8 words, or
-    24 letters without blanks in texts that are mostly in a script without blanks between words. A text that is
-    shorter has none.
+    Letters, marks and digits count. Compatibility forms and case do not (NFKC, casefold). An n-gram is 8 words, or 24
+    letters in texts that are mostly in a script without blanks between words. A shorter text has none.
     """
     start, letters, plain = 0, 0, list[str]()
     for text in texts:
@@ -70,7 +69,7 @@ def _grams(texts: list[str]) -> Grams:
     count = np.bincount(owner[letter], minlength=len(texts))
     without_blanks = 2 * np.bincount(owner[kind == _UNSPACED], minlength=len(texts)) > count
     mixed = _mix(code[letter].astype(np.uint64))
-    # A word begins at a letter that follows a blank; each text ends with one.
+    # A word begins at a letter that follows a blank. Each text ends with a blank, so no word spans two texts.
     begins = (letter & np.r_[True, ~letter[:-1]])[letter]
     owner = owner[letter]
 
@@ -101,7 +100,11 @@ def _windows(items: Hashes, owner: Ints, length: int) -> tuple[Hashes, Ints]:
 
 
 def _spans(items: Hashes, start: Ints, end: Ints) -> Hashes:
-    """Return the hash of ``items[start:end]`` for each start and end; equal runs have equal hashes."""
+    """Return the hash of ``items[start:end]`` for each start and end. Equal runs have equal hashes.
+
+    A rolling hash: with ``S[k] = Σ items[i] · b^i`` over ``i < k``, modulo 2^64, the hash is
+    ``(S[end] − S[start]) · b^(−start)``, which is the same wherever the run stands.
+    """
     power = np.full(len(items) + 1, _BASE, np.uint64)
     back = np.full(len(items) + 1, _INVERSE, np.uint64)
     power[0] = back[0] = 1
@@ -140,7 +143,7 @@ def _kind(point: int) -> int:
 
 _FEW = 10  # n-grams
 _NONE = np.empty(0, np.int64)
-_SIEVE = 20, 27  # bits of the table that tells most strangers apart: at least, at most
+_FILTER_BITS = 20, 27  # bits of the table that rules out most unknown hashes: at least, at most
 
 
 class Matches(NamedTuple):
@@ -149,10 +152,10 @@ class Matches(NamedTuple):
     Attributes:
         first: Place of one text in its list, shape ``[pairs]``.
         second: Place of the other in its list.
-        share: Shared n-grams / n-grams of the text that has fewer, where fewer than 10 count as 10, for a phrase
-            that two short texts have in common says little; 1 where one text has all n-grams of the other, and for
+        share: Shared n-grams / n-grams of the text that has fewer. Fewer than 10 count as 10, because a phrase that
+            two short texts have in common means little. It is 1 if one text has all n-grams of the other, and for
             equal texts.
-        equal: Whether the texts are equal but for case, blanks and punctuation.
+        equal: Whether the texts differ at most in case, blanks and punctuation.
     """
 
     first: Ints
@@ -178,9 +181,8 @@ class Texts:
     def matches(self, others: Texts) -> Matches:
         """Return every pair of one of these texts and one of ``others`` that share an n-gram or are equal.
 
-        An n-gram is 8 words, or 24 letters in scripts without blanks between words; case, punctuation, blanks and
-        compatibility forms do not count. Shorter texts can only be equal, and those of fewer than 4 letters not even
-        that.
+        An n-gram is 8 words, or 24 letters in scripts without blanks between words. Case, punctuation, blanks and
+        compatibility forms do not count. Shorter texts can only be equal, and texts of fewer than 4 letters never are.
 
         >>> found = Texts(["the cat sat on the mat", "The cat sat."]).matches(Texts(["The cat sat on the mat."]))
         >>> found.first.tolist(), found.share.tolist()
@@ -190,7 +192,7 @@ class Texts:
         return Matches(*(np.concatenate(column) for column in zip(*found, NOTHING, strict=True)))
 
     def found_in(self, start: int, part: Grams) -> Matches:
-        """Return the matches of other texts with these; those texts are known by their n-grams and first place."""
+        """Return the matches of other texts with these, given their n-grams and the place of the first of them."""
         number = max(1, len(self.texts))
         text, other = self._grams.find(part.gram, part.text)
         some = np.flatnonzero(part.whole)
@@ -229,15 +231,15 @@ class _Lookup:
     def __init__(self, hashes: Hashes, text: Ints) -> None:
         order = np.argsort(hashes, kind="stable")
         self._hash, self._text = hashes[order], text[order]
-        bits = min(max(_SIEVE[0], (8 * len(hashes)).bit_length()), _SIEVE[1])
+        bits = min(max(_FILTER_BITS[0], (8 * len(hashes)).bit_length()), _FILTER_BITS[1])
         self._mask = np.uint64((1 << bits) - 1)
-        self._sieve = np.zeros(1 << bits, bool)
-        self._sieve[hashes & self._mask] = True
+        self._filter = np.zeros(1 << bits, bool)
+        self._filter[hashes & self._mask] = True
 
     def find(self, hashes: Hashes, text: Ints) -> tuple[Ints, Ints]:
         """Return ``(text, known text)`` for each occurrence of each of ``hashes`` here."""
-        # Nearly all are strangers: a table of bits tells most of them apart faster than a search does.
-        likely = np.flatnonzero(self._sieve[hashes & self._mask])
+        # Nearly all hashes are unknown here, and a table of bits rules most of them out faster than a search does.
+        likely = np.flatnonzero(self._filter[hashes & self._mask])
         low = np.searchsorted(self._hash, hashes[likely], "left")
         times = np.searchsorted(self._hash, hashes[likely], "right") - low
         inside = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)

@@ -19,7 +19,7 @@ import pyarrow as pa
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder
 from panglot.data.arrow import BATCH, release, take
-from panglot.data.collection import RELEVANCE, TEXTS, Collection, pc, store, write_head
+from panglot.data.collection import RELEVANCE, TEXTS, Collection, pc, store, write_metadata
 from panglot.data.files import opened
 from panglot.data.keys import Ints32, Keys, first_of_numbers, keys, ranks
 from panglot.data.layout import ID, QUESTION, UNANSWERED, Conflicts, Layout, RowIndexBuilder, conflicts, layout
@@ -157,7 +157,7 @@ def _ingest(
     tables = {kind: store(*made, part and part / f"{kind}.arrow") for kind, made in parts.items()}
     facts = {"candidates": "passage", **(about or {}), **({"test_only": "yes"} if source.index.test_only else {})}
     if part is not None:
-        write_head(part, name, facts)
+        write_metadata(part, name, facts)
         del table, writer
         (part / "rows.arrow").unlink()
     return Ingested(Collection(name, **tables, about=facts), rejected)

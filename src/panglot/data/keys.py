@@ -1,10 +1,15 @@
-"""Which texts are equal, and what hangs together by it, in arrays of numbers instead of a dictionary of texts."""
+"""Find equal texts, and what they tie together, with arrays of numbers instead of a dictionary of texts.
+
+Texts are compared in two ways. A collection joins passages that are equal letter by letter (:func:`keys`), so that no
+text of a user changes. Training and checks take texts as equal that differ only in case or blanks
+(:func:`text_numbers`), for such a text would be a wrong negative. :mod:`panglot.data.grams` finds texts that are near.
+"""
 
 from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -18,9 +23,9 @@ Ints64 = npt.NDArray[np.int64]
 
 
 class Keys(NamedTuple):
-    """96 bits a text, of two functions that have nothing in common; equal texts have equal keys within a process.
+    """Keys of texts: 96 bits per text, from two unrelated hashes. Within a process, equal texts have equal keys.
 
-    Among a thousand million texts, two that differ share one with a probability below 1e-11.
+    Among 10^9 texts, two different ones share a key with a probability below 1e-10: 10^18 / 2 pairs / 2^96 = 6e-12.
 
     Attributes:
         wide: 64 bits of Python's own hash, shape ``[texts]``.
@@ -47,26 +52,15 @@ def keys(texts: pa.Array) -> Keys:
 
 
 def in_language(found: Keys, language: npt.NDArray[np.int16]) -> Keys:
-    """Return keys of texts in languages: equal texts of two languages are not one."""
+    """Return keys that differ if the languages of equal texts differ."""
     salt = (language.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     return Keys(found.wide ^ salt.view(np.int64), found.check ^ (salt >> np.uint64(32)).astype(np.uint32))
 
 
 def concatenated(parts: Iterable[Keys]) -> Keys:
-    """Return keys one after the other."""
+    """Return the keys of several parts as one."""
     wide, check = tuple(zip(*parts, strict=True)) or ((np.empty(0, np.int64),), (np.empty(0, np.uint32),))
     return Keys(np.concatenate(wide), np.concatenate(check))
-
-
-def gathered(parts: Iterable[pa.Array], count: int) -> Keys:
-    """Return the keys of ``count`` texts that come in parts."""
-    found = Keys(np.empty(count, np.int64), np.empty(count, np.uint32))
-    start = 0
-    for part in parts:
-        end = start + len(part)
-        found.wide[start:end], found.check[start:end] = keys(part)
-        start = end
-    return found
 
 
 def first_of(found: Keys) -> Ints32:
@@ -79,7 +73,7 @@ def first_of(found: Keys) -> Ints32:
     wide, check = found.wide[order], found.check[order]
     starts = np.r_[True, wide[1:] != wide[:-1]][: len(order)]
     if (~starts[1:] & (check[1:] != check[:-1])).any():
-        # Two texts of one wide hash: sorting by both is slower, and almost never needed.
+        # Two texts share a wide hash. Sorting by both hashes is slower, and almost never needed.
         order = np.lexsort((found.check, found.wide))
         wide, check = found.wide[order], found.check[order]
         starts = np.r_[True, (wide[1:] != wide[:-1]) | (check[1:] != check[:-1])][: len(order)]
@@ -97,7 +91,7 @@ def first_of_numbers(numbers: Ints64) -> Ints32:
 
 
 def ranks(first: Ints32) -> Ints32:
-    """Turn places of first ones into numbers from 0 in the order of the first ones.
+    """Turn the places of first equal ones into numbers from 0, in the order of these places.
 
     >>> ranks(np.array([0, 1, 0, 3], np.int32)).tolist()
     [0, 1, 0, 2]
@@ -106,18 +100,65 @@ def ranks(first: Ints32) -> Ints32:
     return (np.cumsum(new, dtype=np.int32) - np.int32(1))[first]
 
 
-def numbered(column: pa.ChunkedArray) -> Ints32:
-    """Number the values of a column of texts in the order of their first occurrence, without holding them.
+def number_values(column: pa.ChunkedArray) -> Ints32:
+    """Number the values of a column of texts in the order of their first occurrence, without holding the texts.
 
-    >>> numbered(pa.chunked_array([["b", "a"], ["b"]])).tolist()
+    >>> number_values(pa.chunked_array([["b", "a"], ["b"]])).tolist()
     [0, 1, 0]
     """
     texts = (batch.column(0) for batch in walk(pa.table({"text": column})))
-    return ranks(first_of(gathered(texts, len(column))))
+    return ranks(first_of(_gather(texts, len(column))))
+
+
+def text_numbers(column: pa.ChunkedArray, chosen: npt.NDArray[np.bool_] | None = None) -> Ints32:
+    """Number texts as :func:`number_values` does. Texts that differ only in case or blanks share a number.
+
+    Args:
+        column: The texts.
+        chosen: Marks the texts that matter. The others' number is −1.
+
+    >>> text_numbers(pa.chunked_array([["Who?", "  who? ", "What?"]])).tolist()
+    [0, 0, 1]
+    """
+    if chosen is None:
+        return ranks(first_of(_gather(_normalized(column, None), len(column))))
+    found = np.full(len(column), -1, np.int32)
+    found[chosen] = ranks(first_of(_gather(_normalized(column, chosen), int(np.count_nonzero(chosen)))))
+    return found
+
+
+def normalized(text: str) -> str:
+    """Return a text in the form in which :func:`text_numbers` compares it.
+
+    >>> normalized("  Who   IS it? ")
+    'who is it?'
+    """
+    return " ".join(text.casefold().split())
+
+
+def _normalized(column: pa.ChunkedArray, chosen: npt.NDArray[np.bool_] | None) -> Iterator[pa.Array]:
+    start = 0
+    for batch in walk(pa.table({"text": column})):
+        texts = batch.column(0)
+        if chosen is not None:
+            texts = texts.filter(pa.array(chosen[start : start + len(texts)]))
+        start += batch.num_rows
+        yield pa.array([normalized(text or "") for text in texts.to_pylist()], pa.string())
+
+
+def _gather(parts: Iterable[pa.Array], count: int) -> Keys:
+    """Return the keys of ``count`` texts that come in parts. Joining the parts' keys would hold them all twice."""
+    found = Keys(np.empty(count, np.int64), np.empty(count, np.uint32))
+    start = 0
+    for part in parts:
+        end = start + len(part)
+        found.wide[start:end], found.check[start:end] = keys(part)
+        start = end
+    return found
 
 
 def smallest_together(size: int, left: Ints32, right: Ints32) -> Ints32:
-    """Return for each of ``size`` things the smallest that it hangs together with, given the pairs that do.
+    """Return for each of ``size`` numbers the smallest one that pairs connect it with, directly or through others.
 
     >>> smallest_together(5, np.array([4, 1], np.int32), np.array([1, 3], np.int32)).tolist()
     [0, 1, 2, 1, 1]
@@ -126,7 +167,7 @@ def smallest_together(size: int, left: Ints32, right: Ints32) -> Ints32:
     from scipy.sparse.csgraph import connected_components
 
     everyone = np.arange(size, dtype=np.int32)
-    # Most things stand alone; a graph of the others is small.
+    # Most numbers are in no pair, so a graph of the others is small.
     tied = np.zeros(size, bool)
     tied[left] = tied[right] = True
     members = np.flatnonzero(tied).astype(np.int32)
@@ -144,12 +185,12 @@ def smallest_together(size: int, left: Ints32, right: Ints32) -> Ints32:
 
 
 def connect(rows: int, links: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> Ints32:
-    """Return a block for each row: rows that share a thing, directly or through others, share a block.
+    """Return a block for each row. Rows that share a thing, directly or through others, share a block.
 
     Args:
         rows: The number of rows.
-        links: Pairs of arrays of equal length: row numbers, and the thing that each of them has. The things
-            of one pair are their own kind: thing 3 of one pair is not thing 3 of the next.
+        links: Pairs of arrays of equal length: row numbers, and the thing that each of them has. Thing 3 of one pair
+            is not thing 3 of the next pair.
 
     Returns:
         Block numbers from 0, in the order of the blocks' first rows, shape ``[rows]``.
@@ -168,7 +209,7 @@ def connect(rows: int, links: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any]]
 
 
 def _firsts(order: Ints32, starts: npt.NDArray[np.bool_]) -> Ints32:
-    """Return the least place of each run of equal ones, in the places' own order."""
+    """Return the smallest place of each run of equal ones, in the order of the places."""
     first = np.empty(len(order), np.int32)
     if len(order):
         least = np.minimum.reduceat(order, np.flatnonzero(starts))

@@ -1,4 +1,4 @@
-"""Language codes: one canonical BCP 47 code for every style in which data sets write them."""
+"""Language codes: one canonical BCP 47 code for all styles that data sets use."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from langcodes.data_dicts import LIKELY_SUBTAGS
 
 from panglot._errors import PanglotError
 
-# Codes that langcodes cannot read, or would read as something that is not meant.
+# Codes that langcodes cannot read, or would misread.
 _SPECIAL = {
     "spa-ref2": "es-x-ref2",  # NTREX: a second Spanish reference
     "gsw-be": "gsw-u-sd-chbe",  # NTREX: the dialects of Bern and Zürich, not of Belgium and "ZH"
     "gsw-zh": "gsw-u-sd-chzh",
 }
-# Scripts that are another name of the likely one: all of Korean is Hangul with or without Hanja.
+# Scripts that are another name of the likely one. All Korean is Hangul, with or without Hanja.
 _SAME_SCRIPT = {("ko", "Hang"), ("zh", "Hani"), ("ja", "Hrkt")}
 _MODIFIERS = {
     "latin": "Latn",
@@ -24,18 +24,22 @@ _MODIFIERS = {
     "devanagari": "Deva",
     "arabic": "Arab",
 }  # sr@latin and the like
+# Labels of the identifier and codes that mean the same language without being forms of one another.
+_ALIKE = {"nb": "no", "no": "nb"}
+# A text is in none of the candidate languages if their probabilities sum to less than this.
+_LEAST = 0.05
 NO_LANGUAGE = frozenset({"und", "mul", "mis", "zxx"})
-"""BCP 47 codes that say that nobody knows the language, or that there is none or several."""
+"""BCP 47 codes for an unknown language, no language, or several."""
 
 
 @lru_cache(maxsize=4096)
 def canonical(code: str) -> str:
     """Return the canonical BCP 47 code of ``code``, whatever its style.
 
-    Three-letter codes become two-letter ones, members of a macrolanguage that stand for it become it
-    (``swh`` is ``sw``), outdated codes their successors. A script is dropped if it is the likely one of a
-    language whose likely script is known, and never added. Regions and variants stay, for they tell columns
-    of one data set apart, but a Chinese region that only says which script is meant becomes that script.
+    Three-letter codes become two-letter ones. The main member of a macrolanguage becomes the macrolanguage (``swh`` is
+    ``sw``), and outdated codes become their successors. A script is dropped if it is the likely one of the language,
+    and never added. Regions and variants stay, because they distinguish columns of one data set. A Chinese region that
+    only implies a script becomes that script.
 
     Raises:
         PanglotError: There is no such language.
@@ -65,7 +69,7 @@ def canonical(code: str) -> str:
 
 
 def name(code: str) -> str:
-    """Return the English name of a language, or ``code`` where names are not installed (``language_data``).
+    """Return the English name of a language, or ``code`` if names are not installed (``language_data``).
 
     >>> name("de") in ("German", "de")
     True
@@ -92,13 +96,16 @@ def _changed(tag: langcodes.Language, *, script: str | None, territory: str | No
 def _unknown(code: str) -> PanglotError:
     return PanglotError(
         f"unknown language code {code!r}",
-        hint="write a BCP 47 or ISO 639 code, such as en, zh-Hant or swh; qaa to qtz are for your own use",
+        hint="write a BCP 47 or ISO 639 code, such as en, zh-Hant or swh, or one of qaa to qtz for private use",
     )
 
 
 @lru_cache(maxsize=1)
 def identifier() -> Any:
-    """Return an identifier of our own, never restricted: the one of the module's functions belongs to the user."""
+    """Return py3langid's identifier for all its languages.
+
+    Its module-level identifier is shared, and the user may have restricted it to some languages.
+    """
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
@@ -106,8 +113,53 @@ def identifier() -> Any:
 
 @lru_cache(maxsize=256)
 def code(label: str) -> str | None:
-    """Return the canonical code of one of its labels; None for ``zxx``, no language."""
+    """Return the canonical code of one of the identifier's labels, None for ``zxx`` (no language)."""
     try:
         return canonical(label)
     except PanglotError:
         return None
+
+
+class Detector:
+    """Detect which of some languages a text is in, with py3langid (Lui & Baldwin 2012).
+
+    Languages that py3langid does not know are never detected. It does not tell regions and scripts of a language
+    apart. If several are candidates, the first by its code is detected.
+
+    Args:
+        languages: Canonical codes of the candidates.
+    """
+
+    def __init__(self, languages: tuple[str, ...]) -> None:
+        self._identifier = identifier()
+        self._candidates: dict[str, str] = {}
+        for label in self._identifier.labels:
+            if chosen := _candidate(code(label), languages):
+                self._candidates[label] = chosen
+
+    @property
+    def known(self) -> frozenset[str]:
+        """The languages that can be detected."""
+        return frozenset(self._candidates.values())
+
+    def detect(self, text: str, least: float = _LEAST) -> str | None:
+        """Return the most probable candidate, or None if the text is probably in none of the languages.
+
+        Args:
+            text: The text.
+            least: The smallest sum of the candidates' probabilities.
+        """
+        scores: dict[str, float] = {}
+        for label, probability in self._identifier.rank(text):
+            if chosen := self._candidates.get(label):
+                scores[chosen] = scores.get(chosen, 0.0) + probability
+        if not scores or sum(scores.values()) < least:
+            return None
+        return max(scores, key=lambda code: scores[code])
+
+
+def _candidate(code: str | None, languages: tuple[str, ...]) -> str | None:
+    if code is None or code in languages:
+        return code
+    near = [each for each in sorted(languages) if each.split("-")[0] in {code, _ALIKE.get(code)}]
+    return near[0] if near else None

@@ -1,4 +1,4 @@
-"""Texts that training sets and test sets share, and what must be left out of training for it."""
+"""Find texts that training sets share with test sets, and exclude them from training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from panglot.data.arrow import walk
 from panglot.data.cache import cached_subset
 from panglot.data.collection import Collection
 from panglot.data.grams import Matches, Texts, grams
-from panglot.data.keys import Ints32, Keys, concatenated, first_of, keys, numbered
+from panglot.data.keys import Ints32, Keys, concatenated, first_of, keys, number_values
 
 THRESHOLD = 0.5
 _EXAMPLES = 3
@@ -23,16 +23,16 @@ _EXAMPLES = 3
 
 @dataclass(frozen=True)
 class Shared:
-    """What a training set shares with one test set.
+    """The texts of a training set that one test set has too.
 
     Attributes:
         test: Name of the test set.
-        taken: Rows whose texts share at least the threshold, rising: those of questions, then, counted on, passages.
+        taken: Rows whose texts share at least the threshold, rising. Passages are counted on after the questions.
         equal: Distinct texts among them that are equal to a text of the test set.
         near: Distinct texts among them that are not.
         highest: The largest share below the threshold, 0 to 1.
         examples: The first few pairs at or above the threshold, text of the training set first.
-        nearest: The pair with the share ``highest``, or None where nothing below the threshold is shared.
+        nearest: The pair with the share ``highest``, or None if nothing below the threshold is shared.
     """
 
     test: str
@@ -44,19 +44,20 @@ class Shared:
     nearest: tuple[str, str] | None
 
 
-def shared(
+def find_shared(
     training: Collection, tests: Sequence[tuple[str, Texts]], *, threshold: float = THRESHOLD
 ) -> tuple[Shared, ...]:
     """Return what the texts of a training set share with each test set.
 
-    n-grams of the test sets are held, and of the training set what is at or above the threshold: 4 bytes a row, 12 a
-    text. All else passes by, so that memory does not grow with the training set.
+    Memory holds the n-grams of the test sets, and of the training set only what is at or above the threshold: 4 bytes
+    per row, 12 per text. The rest passes by, so that memory does not grow with the training set.
 
     Raises:
         PanglotError: The threshold is not between 0 and 1.
     """
     if not 0 < threshold <= 1:
-        raise PanglotError(f"a threshold of {threshold}", field="threshold", hint="give a number above 0, at most 1")
+        problem = f"`threshold` must be above 0 and at most 1, got {threshold}"
+        raise PanglotError(problem, field="threshold", hint="give a number such as 0.5")
     findings = [_Finding(name, known, threshold) for name, known in tests]
     start = 0
     for table in (training.questions, training.passages) if tests else ():
@@ -67,12 +68,12 @@ def shared(
                 for finding in findings:
                     finding.add(piece, finding.known.found_in(first, part))
             start += batch.num_rows
-    return tuple(finding.told() for finding in findings)
+    return tuple(finding.result() for finding in findings)
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """Some rows: their distinct texts in the order of their first rows, twice, and the text and place of each row."""
+    """Some rows: their distinct texts, as a column and as a list, and which of them each row has."""
 
     column: pa.StringArray
     texts: list[str]
@@ -90,7 +91,7 @@ class _Piece:
 
 
 class _Finding:
-    """What one test set has been found to have."""
+    """What was found of one test set so far."""
 
     def __init__(self, name: str, known: Texts, threshold: float) -> None:
         self.known = known
@@ -103,7 +104,7 @@ class _Finding:
         self._nearest: tuple[str, str] | None = None
 
     def add(self, piece: _Piece, matches: Matches) -> None:
-        """Take what some texts of a piece share with the test set."""
+        """Add what some texts of a piece share with the test set."""
         if not len(matches.share):
             return
         taken = matches.share >= self._threshold
@@ -119,13 +120,13 @@ class _Finding:
         self._taken.append(piece.keys(texts))
         self._equal.append(piece.keys(np.unique(matches.first[matches.equal])))
         if len(self._examples) < _EXAMPLES:
-            # All pairs of the texts that came before are there: a text that comes again has no new ones.
+            # A text that came before had all its pairs then, and has no new ones.
             seen = {mine for mine, _ in self._examples}
             pairs = (self._pair(piece, matches, at) for at in np.flatnonzero(taken)[: 2 * _EXAMPLES].tolist())
             self._examples += [pair for pair in pairs if pair[0] not in seen]
             del self._examples[_EXAMPLES:]
 
-    def told(self) -> Shared:
+    def result(self) -> Shared:
         rows = np.sort(np.concatenate([np.empty(0, np.int32), *self._rows]))
         taken, equal = _distinct(self._taken), _distinct(self._equal)
         return Shared(self._name, rows, equal, taken - equal, self._highest, tuple(self._examples), self._nearest)
@@ -144,7 +145,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Overlap:
-    """What a training set shares with one test set.
+    """Count what a training set shares with one test set.
 
     Attributes:
         training: Name of the training set.
@@ -154,7 +155,7 @@ class Overlap:
         highest: The largest share below the threshold, 0 to 1.
         groups: Groups of questions and of passages of the training set that hold such a text.
         examples: The first few pairs, text of the training set first.
-        nearest: The pair with the share ``highest``, or None where nothing below the threshold is shared.
+        nearest: The pair with the share ``highest``, or None if nothing below the threshold is shared.
     """
 
     training: str
@@ -168,12 +169,12 @@ class Overlap:
 
 
 class RemovalMask(NamedTuple):
-    """What must go.
+    """Mark what must go.
 
     Attributes:
-        questions: A mark for each question that must, shape ``[questions]``.
-        passages: A mark for each passage that must, shape ``[passages]``.
-        overlaps: Why: what is shared with each test set.
+        questions: Whether each question must go, shape ``[questions]``.
+        passages: Whether each passage must go, shape ``[passages]``.
+        overlaps: What is shared with each test set.
     """
 
     questions: Bools
@@ -181,46 +182,46 @@ class RemovalMask(NamedTuple):
     overlaps: tuple[Overlap, ...]
 
 
-def leave_out(
+def exclude(
     training: Collection, tests: Sequence[Collection | tuple[str, Texts]], *, threshold: float = THRESHOLD
 ) -> tuple[Collection, tuple[Overlap, ...]]:
     """Return the training set without what it shares with the test sets, and what that was.
 
-    A text goes if it is equal to a text of a test set, question or passage, or shares at least ``threshold`` of the
-    n-grams of the one that has fewer (:class:`Matches`). With it go its group in all languages, for a
-    translation tells as much, and the question groups that any passage of its group answers.
+    A text goes if it is equal to a question or passage of a test set, or shares at least ``threshold`` of the n-grams
+    of the one that has fewer (:class:`Matches`). Its group goes with it in all languages, because a translation gives
+    away as much. So do the question groups that any passage of its group answers.
 
-    The training set passes by in pieces; what is left of a large one is memory-mapped from the cache.
+    The training set passes by in pieces. What is left of a large one is memory-mapped from the cache.
 
     Args:
         training: What would be trained on.
-        tests: What will be measured on; for several training sets, hash them once with :func:`prepare`.
-        threshold: From which share on, above 0 to 1.
+        tests: The test sets. For several training sets, hash them once with :func:`hash_texts`.
+        threshold: The smallest share that counts, above 0 and at most 1.
 
     Raises:
         PanglotError: The threshold is not between 0 and 1.
     """
-    known = [prepare(test) if isinstance(test, Collection) else test for test in tests]
-    return without(training, shared(training, known, threshold=threshold))
+    known = [hash_texts(test) if isinstance(test, Collection) else test for test in tests]
+    return exclude_shared(training, find_shared(training, known, threshold=threshold))
 
 
-def without(training: Collection, found: Sequence[Shared]) -> tuple[Collection, tuple[Overlap, ...]]:
-    """Return the training set without what it shares with test sets, and what that was; as :func:`leave_out`."""
-    questions, passages, overlaps = verdict(training, found)
+def exclude_shared(training: Collection, found: Sequence[Shared]) -> tuple[Collection, tuple[Overlap, ...]]:
+    """Return the training set without what it shares with test sets, and what that was, as :func:`exclude` does."""
+    questions, passages, overlaps = removal_mask(training, found)
     return cached_subset(training, ~questions, ~passages), overlaps
 
 
-def verdict(training: Collection, found: Sequence[Shared]) -> RemovalMask:
-    """Mark what :func:`leave_out` leaves out, given what is shared with each test set."""
+def removal_mask(training: Collection, found: Sequence[Shared]) -> RemovalMask:
+    """Mark what :func:`exclude` leaves out, given what is shared with each test set."""
     asked = training.questions.num_rows
     questions, passages = np.zeros(asked, bool), np.zeros(training.passages.num_rows, bool)
     groups = [0] * len(found)
     if any(len(each.taken) for each in found):
         sides = [np.split(each.taken, [np.searchsorted(each.taken, asked)]) for each in found]
-        group = numbered(training.passages["group"])
+        group = number_values(training.passages["group"])
         gone, said = _groups(group, [rows - np.int32(asked) for _, rows in sides])
         passages = gone[group]
-        group = numbered(training.questions["group"])
+        group = number_values(training.questions["group"])
         gone, mine = _groups(group, [rows for rows, _ in sides])
         for question, passage in training.walk_pairs():
             gone[group[question[passages[passage]]]] = True
@@ -233,14 +234,14 @@ def verdict(training: Collection, found: Sequence[Shared]) -> RemovalMask:
     return RemovalMask(questions, passages, tuple(overlaps))
 
 
-def prepare(test: Collection) -> tuple[str, Texts]:
-    """Return the name of a test set and its texts, hashed, as :func:`leave_out` takes them."""
+def hash_texts(test: Collection) -> tuple[str, Texts]:
+    """Return the name of a test set and its texts, hashed, as :func:`exclude` takes them."""
     texts = (text for table in (test.questions, test.passages) for text in table["text"].to_pylist())
     return test.name, Texts(dict.fromkeys(texts))
 
 
 def _groups(group: Ints32, marked: Sequence[Ints32]) -> tuple[Bools, list[int]]:
-    """Mark the groups of which any row is marked, and count those of each list of marked rows."""
+    """Mark the groups that have a row in any list, and count the groups of each list."""
     gone = np.zeros(int(group.max(initial=-1)) + 1, bool)
     counts: list[int] = []
     for rows in marked:

@@ -19,26 +19,26 @@ from panglot.data.files import opened
 from panglot.data.ingest import Reader
 from panglot.data.rows import ROWS, Piece, RowError, check_lines, is_parquet, read_pieces, to_batch
 
-_STRETCH = 1 << 23
+_PIECE = 1 << 23
 
 
 @contextlib.contextmanager
-def started(processors: int | None = None) -> Generator[Reader]:
-    """Yield what reads a file of rows in Ray's workers, for ``ingest(read=…)``; the result is the same to the byte.
+def ray_reader(processors: int | None = None) -> Generator[Reader]:
+    """Yield a function that reads a file of rows in Ray's workers, for ``ingest(read=…)``, with the same result.
 
-    A plain file of JSON lines goes to the workers in stretches; a gzipped one, and one of Parquet, to one worker each.
-    Ray is started if it is not running, and stopped afterwards in that case.
+    A plain file of JSON lines goes to the workers in pieces. Gzipped files and Parquet go to one worker each, for they
+    cannot be cut. If Ray is not running, it is started, and stopped afterwards.
 
     Args:
-        processors: How many a Ray that is started here may use; by default all but one, which reads and joins.
+        processors: Number of processors for a Ray that is started here. By default all but one, which joins the rows.
 
     Raises:
         PanglotError: Ray is not installed, or does not start, or ``RAY_ADDRESS`` is ``ray://…``.
     """
     if os.environ.get("RAY_ADDRESS", "").startswith("ray://"):
         raise PanglotError(
-            "Ray Data does not read rows from outside of a cluster", field="RAY_ADDRESS",
-            hint="run the same on one of its nodes, with RAY_ADDRESS=auto",
+            "Ray Data cannot read rows from outside a cluster", field="RAY_ADDRESS",
+            hint="run the command on one of its nodes, with RAY_ADDRESS=auto",
         )  # fmt: skip
     with cluster("", "reading rows in workers", processors):
         yield _read
@@ -46,13 +46,13 @@ def started(processors: int | None = None) -> Generator[Reader]:
 
 @contextlib.contextmanager
 def cluster(address: str, purpose: str, processors: int | None = None) -> Generator[Any]:
-    """Yield the module ``ray``, connected, with ``ray.data`` set to keep the order of blocks and to be quiet.
+    """Connect to Ray and yield its module, with ``ray.data`` set to keep the order of blocks and to print nothing.
 
     Args:
-        address: ``ray://host:port``; empty: where Ray is connected already, else where ``RAY_ADDRESS`` says, else a
-            new one on this machine, which is stopped afterwards.
-        purpose: What for, in errors.
-        processors: How many a cluster that is started here may use; by default all but one.
+        address: ``ray://host:port``. If it is empty, use the cluster that Ray is connected to, else the one of
+            ``RAY_ADDRESS``, else a new one on this machine, which is stopped afterwards.
+        purpose: What Ray is needed for, as error messages say it.
+        processors: Number of processors for a cluster that is started here. By default all but one.
 
     Raises:
         PanglotError: Ray is not installed, does not start or does not answer.
@@ -76,7 +76,9 @@ def cluster(address: str, purpose: str, processors: int | None = None) -> Genera
             what = f"the cluster {address} does not answer" if address else "Ray does not start"
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             problem = f"{what}: {reason}"
-            raise PanglotError(problem, field="ray", hint="try on a quieter machine, or leave it out") from error
+            raise PanglotError(
+                problem, field="ray", hint="try again on a less busy machine, or leave Ray out"
+            ) from error
     context = ray.data.DataContext.get_current()
     before = context.execution_options.preserve_order, context.enable_progress_bars
     context.execution_options.preserve_order, context.enable_progress_bars = True, False
@@ -104,7 +106,7 @@ def _tasks(path: Path) -> Iterator[dict[str, Any]]:
             yield {"path": str(path), "start": -1}
             return
         line = start = 0
-        while data := stream.read(_STRETCH):
+        while data := stream.read(_PIECE):
             data += stream.readline()
             yield {"path": str(path), "start": start, "size": len(data), "line": line + 1}
             start += len(data)

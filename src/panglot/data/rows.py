@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, NamedTuple, cast, overload
+from typing import IO, NamedTuple, overload
 
 import pyarrow as pa
 import pyarrow.json as pj
@@ -23,7 +23,7 @@ import pyarrow.json as pj
 from panglot._errors import PanglotError
 from panglot._files import atomic_file
 from panglot.data.collection import pc
-from panglot.data.files import BOM, cut_short, empty_file, not_utf8, opened, parquet_batches, parse_json
+from panglot.data.files import BOM, cut_short, empty_file, not_utf8, opened, parquet_batches, parse_object
 from panglot.data.language import canonical
 
 FIELDS = ("group", "language", "question", "passage")
@@ -191,7 +191,7 @@ def check_lines(data: bytes, line: int, path: Path) -> Piece:
     for number, raw in enumerate(data.split(b"\n"), line):
         try:
             if text := _decode(raw, path, number):
-                rows.append(check_row(_json_object(text, path, number), path, number))
+                rows.append(check_row(parse_object(text, path, number), path, number))
         except PanglotError as error:
             errors.append(RowError.of(error, line_text(raw)))
     return Piece(to_batch(rows), errors)
@@ -273,13 +273,6 @@ def _decode(raw: bytes, path: Path, line: int) -> str:
     except UnicodeDecodeError as error:
         raise not_utf8(path, line, error) from error
     return text.rstrip("\r\n") if text.strip() else ""
-
-
-def _json_object(text: str, path: Path, line: int) -> Mapping[str, object]:
-    value = parse_json(text, path, line)
-    if not isinstance(value, dict):
-        raise PanglotError("not a JSON object", file=path, line=line, hint='write {"language": …, "passage": …}')
-    return cast("dict[str, object]", value)
 
 
 def _parse_quickly(data: bytes) -> Mapping[str, pa.Array] | None:

@@ -1,4 +1,4 @@
-"""Holding out a part of a collection so that nothing leaks."""
+"""Hold out, sample, filter and concatenate collections so that nothing leaks from one part into another."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 from panglot._errors import PanglotError
 from panglot.data.arrow import walk
 from panglot.data.cache import cached_subset
-from panglot.data.collection import Collection, marked, pc
+from panglot.data.collection import Collection, in_languages, pc
 from panglot.data.keys import (
     Ints32,
     concatenated,
@@ -19,7 +19,7 @@ from panglot.data.keys import (
     first_of,
     in_language,
     keys,
-    numbered,
+    number_values,
     ranks,
     smallest_together,
 )
@@ -31,7 +31,7 @@ def blocks(collection: Collection) -> tuple[Ints32, Ints32]:
     """Return the block of every question and of every passage: shapes ``[questions]`` and ``[passages]``.
 
     Blocks are the connected parts of the collection: texts of one group, equal texts of one side and
-    language, and a question and the passages that it was judged with, are in one block. They are numbered
+    language, and a question and the passages that it was judged with, are in one block. They are number_values
     by first question, then by first passage. Texts pass by in pieces.
     """
     questions, passages = collection.questions.num_rows, collection.passages.num_rows
@@ -52,27 +52,26 @@ def blocks(collection: Collection) -> tuple[Ints32, Ints32]:
 def hold_out(collection: Collection, share: float, seed: int) -> tuple[Collection, Collection]:
     """Split a collection into ``(train, dev)``, about ``share`` of the questions in dev.
 
-    Whole blocks (see :func:`blocks`) are drawn, so no group, no passage and no text is in both. A block that
-    would carry dev beyond its share is passed over. Passages that answer no question stay in train.
+    Whole blocks (see :func:`blocks`) are drawn, so that no group, no passage and no text is in both. A block that
+    would give dev more than its share is skipped. Passages that answer no question stay in train.
 
     Raises:
-        PanglotError: ``share`` is not between 0 and 1, or the collection hangs together so that it cannot be
-        split.
+        PanglotError: ``share`` is not between 0 and 1, or all questions are in one block.
     """
     question_block, passage_block = blocks(collection)
-    chosen = _chosen(collection.name, question_block, passage_block, share, seed)
+    chosen = _draw_blocks(collection.name, question_block, passage_block, share, seed)
     dev = chosen[question_block], chosen[passage_block]
     return cached_subset(collection, ~dev[0], ~dev[1]), cached_subset(collection, *dev)
 
 
 def sample(collection: Collection, share: float, seed: int) -> Collection:
-    """Return about ``share`` of a collection: of its whole blocks, and of the passages that answer no question.
+    """Return about ``share`` of the whole blocks of a collection, and of the passages that answer no question.
 
     Raises:
         PanglotError: As :func:`hold_out`.
     """
     question_block, passage_block = blocks(collection)
-    chosen = _chosen(collection.name, question_block, passage_block, share, seed)
+    chosen = _draw_blocks(collection.name, question_block, passage_block, share, seed)
     asked = np.zeros(len(chosen), np.bool_)
     asked[question_block] = True
     chance = np.random.default_rng((seed, 1)).random(len(chosen))
@@ -80,8 +79,8 @@ def sample(collection: Collection, share: float, seed: int) -> Collection:
     return cached_subset(collection, chosen[question_block], stays[passage_block])
 
 
-def joined(parts: Sequence[Collection]) -> Collection | None:
-    """Return several collections as one, ids and groups marked by their number; None for none."""
+def concatenate(parts: Sequence[Collection]) -> Collection | None:
+    """Return several collections as one, with their number before each id and group, or None for none."""
     if len(parts) < 2:
         return parts[0] if parts else None
     names = " + ".join(part.name for part in parts)
@@ -101,10 +100,11 @@ def joined(parts: Sequence[Collection]) -> Collection | None:
     return Collection.build(names, questions, passages, relevance, {"source": "held out from training"})
 
 
-def _chosen(name: str, question_block: Ints32, passage_block: Ints32, share: float, seed: int) -> Bools:
-    """Draw blocks that have about ``share`` of the questions; a mark per block."""
+def _draw_blocks(name: str, question_block: Ints32, passage_block: Ints32, share: float, seed: int) -> Bools:
+    """Draw blocks that have about ``share`` of the questions, and return a mark per block."""
     if not 0 < share < 1:
-        raise PanglotError(f"a share of {share}", field="share", hint="give a number between 0 and 1")
+        problem = f"`share` must be between 0 and 1, got {share}"
+        raise PanglotError(problem, field="share", hint="give a number such as 0.1")
     sizes = np.bincount(question_block, minlength=int(passage_block.max(initial=-1)) + 1)
     room = round(share * len(question_block))
     chosen = np.zeros(len(sizes), np.bool_)
@@ -114,20 +114,20 @@ def _chosen(name: str, question_block: Ints32, passage_block: Ints32, share: flo
             room -= int(sizes[block])
     if not chosen.any() or chosen[question_block].all():
         raise PanglotError(
-            f"{name} cannot be split: its questions hang together through groups and passages",
+            f"{name} cannot be split, for groups and passages connect its questions",
             field="share",
-            hint="give a larger share or a dev collection of its own",
+            hint="give a larger share, or a dev collection of its own",
         )
     return chosen
 
 
 def _ties(collection: Collection) -> Iterator[tuple[Ints32, Ints32]]:
-    """Yield questions, then passages, by what ties those of one side: the group; the text in its language."""
+    """Yield rows of questions, then of passages, with what ties rows of one side: the group, and the equal text."""
     start = 0
     known = pa.array(collection.languages, pa.string())
     for table in (collection.questions, collection.passages):
         rows = np.arange(start, start + table.num_rows, dtype=np.int32)
-        yield rows, numbered(table["group"])
+        yield rows, number_values(table["group"])
         parts = (
             in_language(keys(batch["text"]), pc.index_in(batch["language"], known).to_numpy().astype(np.int16))
             for batch in walk(table, ["text", "language"])
@@ -136,46 +136,46 @@ def _ties(collection: Collection) -> Iterator[tuple[Ints32, Ints32]]:
         start += table.num_rows
 
 
-def chosen(
+def select_rows(
     collection: Collection,
     *,
     languages: Sequence[str] = (),
-    shortest: int = 0,
-    longest: int | None = None,
+    min_characters: int = 0,
+    max_characters: int | None = None,
     rows: int | None = None,
     seed: int = 0,
 ) -> tuple[Bools, Bools]:
     """Mark the questions and passages that stay, for :meth:`Collection.keep`.
 
-    Languages and lengths come first, then the drawing: whole groups of questions are drawn, so that translations stay
-    together, and with them the passages that they were judged with. Of the passages that no question was judged with,
-    about the same share stays. The collection is walked through; its texts are not held.
+    Languages and lengths are filtered first. Then whole groups of questions are drawn, so that translations stay
+    together, with the passages that they were judged with. Of the passages that no question was judged with, about the
+    same share stays. Texts pass by in pieces.
 
     Args:
         collection: Any.
-        languages: Canonical codes of those that stay; none: all.
-        shortest: Characters that a passage has at least. Questions whose passages all go, go too.
-        longest: Characters that it has at most.
-        rows: Questions that stay, at most; None: all.
-        seed: Draws them.
+        languages: Canonical codes of the languages that stay. Empty means all.
+        min_characters: The fewest characters of a passage. Questions that lose all their passages go too.
+        max_characters: The most characters of a passage.
+        rows: The most questions that stay, or None for all.
+        seed: Seed of the drawing.
 
     Returns:
         A mark per question, and one per passage.
 
     Raises:
-        PanglotError: Nothing is left, or a number makes no sense.
+        PanglotError: Nothing is left, or ``rows`` is below 1.
     """
     if rows is not None and rows < 1:
-        raise PanglotError(f"{rows} rows are none", field="rows", hint="choose 1 or more")
+        raise PanglotError(f"`rows` must be 1 or more, got {rows}", field="rows", hint="choose a larger number")
     questions, passages = np.ones(collection.questions.num_rows, bool), np.ones(collection.passages.num_rows, bool)
     if languages:
         wanted = pa.array(languages, pa.string())
-        questions, passages = marked(collection.questions, wanted), marked(collection.passages, wanted)
-    if shortest or longest is not None:
-        passages &= _of_length(collection.passages, shortest, longest)
-        questions &= ~_bereft(collection, passages)
+        questions, passages = in_languages(collection.questions, wanted), in_languages(collection.passages, wanted)
+    if min_characters or max_characters is not None:
+        passages &= _of_length(collection.passages, min_characters, max_characters)
+        questions &= ~_without_relevant(collection, passages)
     if rows is not None:
-        questions, passages = drawn(collection, rows, seed, questions, passages)
+        questions, passages = draw_groups(collection, rows, seed, questions, passages)
     if not questions.any() or not passages.any():
         raise PanglotError(
             f"no questions or no passages of {collection.name} are left",
@@ -185,13 +185,13 @@ def chosen(
     return questions, passages
 
 
-def drawn(
+def draw_groups(
     collection: Collection, rows: int, seed: int, questions: Bools | None = None, passages: Bools | None = None
 ) -> tuple[Bools, Bools]:
-    """Draw at most ``rows`` questions in whole groups, and the passages that go with them, among the marked ones."""
+    """Draw at most ``rows`` of the marked questions in whole groups, and the marked passages that go with them."""
     questions = np.ones(collection.questions.num_rows, bool) if questions is None else questions
     passages = np.ones(collection.passages.num_rows, bool) if passages is None else passages
-    group = numbered(collection.questions["group"])
+    group = number_values(collection.questions["group"])
     sizes = np.bincount(group[questions], minlength=int(group.max(initial=-1)) + 1)
     order = np.random.default_rng(seed).permutation(np.flatnonzero(sizes).astype(np.int32))
     fits = np.cumsum(sizes[order]) <= rows
@@ -204,20 +204,21 @@ def drawn(
         judged[passage] = True
         answering[passage[kept[question]]] = True
     share = kept.sum() / max(1, int(questions.sum()))
-    lucky = np.random.default_rng((seed, 1)).random(len(passages), np.float32) < share
-    return kept, passages & np.where(judged, answering, lucky)
+    # Passages that nobody asked for make the pool as hard as it was, so their share stays the same.
+    drawn = np.random.default_rng((seed, 1)).random(len(passages), np.float32) < share
+    return kept, passages & np.where(judged, answering, drawn)
 
 
-def _of_length(table: pa.Table, shortest: int, longest: int | None) -> Bools:
+def _of_length(table: pa.Table, least: int, most: int | None) -> Bools:
     found: list[Bools] = [np.empty(0, bool)]
     for batch in walk(table, ["text"]):
         length = pc.utf8_length(batch.column(0)).to_numpy()
-        found.append((length >= shortest) & (length <= (longest if longest is not None else np.iinfo(np.int32).max)))
+        found.append((length >= least) & (length <= (most if most is not None else np.iinfo(np.int32).max)))
     return np.concatenate(found)
 
 
-def _bereft(collection: Collection, passages: Bools) -> Bools:
-    """Mark the questions that have relevant passages, of which none stays."""
+def _without_relevant(collection: Collection, passages: Bools) -> Bools:
+    """Mark the questions that had relevant passages, and of these passages none stays."""
     had, has = (np.zeros(collection.questions.num_rows, bool) for _ in range(2))
     for batch in walk(collection.relevance):
         relevant = batch["grade"].to_numpy() > 0

@@ -1,4 +1,4 @@
-"""What is wrong in a data set, where, and how to mend it."""
+"""Find everything that is wrong in a data set, and say where it is and how to fix it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from panglot._errors import PanglotError
 from panglot.data import overlap
 from panglot.data.collection import Collection
 from panglot.data.formats.detect import read_rows, row_files
-from panglot.data.overlap import shared
+from panglot.data.keys import normalized
+from panglot.data.overlap import find_shared
 from panglot.data.rows import RowError
 from panglot.datasets import registry
 from panglot.datasets.card import CARDS
@@ -23,12 +24,12 @@ _NO_QUESTION = RowError(1, "question", "no row with a question can be used", "ad
 
 @dataclass(frozen=True)
 class Remark:
-    """Something that can be read, but is not as it should be.
+    """Something that can be read, but that a person should look at.
 
     Attributes:
-        what: In a few words.
-        number: How often.
-        examples: Ids of questions or passages, or lines, up to three.
+        what: What it is, in a few words.
+        number: How often it occurs.
+        examples: Up to three ids of questions or passages, or texts.
         hint: What the user can do.
     """
 
@@ -40,14 +41,14 @@ class Remark:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found.
+    """The findings about one data set.
 
     Attributes:
-        name: The data set.
+        name: The name of the data set.
         rejected: The rows that cannot be used. If there are any, the set as it is cannot be used.
-        remarks: What can be read, and should be looked at.
+        remarks: What can be used, and should be looked at.
         overlaps: What it shares with each test set.
-        collection: What can be read, or None if that is nothing.
+        collection: What can be used, or None if that is nothing.
         unread: Why a test set could not be compared, by name.
     """
 
@@ -60,7 +61,7 @@ class Report:
 
 
 def check(name_or_path: str | Path, *, against: Sequence[str] = (), data_dir: str | Path | None = None) -> Report:
-    """Read a data set and return all that is wrong with it, not the first thing alone.
+    """Read a data set and return everything that is wrong with it, not only the first thing.
 
     Every row is checked (:func:`read_usable`), the texts are looked through (:func:`remarks`), and they are compared
     with the test sets.
@@ -80,12 +81,12 @@ def check(name_or_path: str | Path, *, against: Sequence[str] = (), data_dir: st
     unread: dict[str, str] = {}
     for name in against:
         try:
-            tests.append(overlap.prepare(_test_set(name, collection, data_dir)))
+            tests.append(overlap.hash_texts(_test_set(name, collection, data_dir)))
         except PanglotError as error:
-            if not Path(name).exists() and name.partition(":")[0].partition("@")[0] not in CARDS:
+            if not Path(name).exists() and not registry.is_known(name):
                 raise
             unread[name] = str(error)
-    found = overlap.verdict(collection, shared(collection, tests)).overlaps if tests else ()
+    found = overlap.removal_mask(collection, find_shared(collection, tests)).overlaps if tests else ()
     return Report(collection.name, rejected, tuple(remarks(collection)), found, collection, unread)
 
 
@@ -115,44 +116,40 @@ def read_usable(
 
 
 def remarks(collection: Collection) -> Iterator[Remark]:
-    """Yield what a reader accepts and a person should look at: repeats, wrong decoding, answers that are no answer."""
+    """Yield what can be read and a person should look at: repeats, wrong decoding, questions as answers."""
     questions, passages = collection.questions.to_pylist(), collection.passages.to_pylist()
     groups: dict[tuple[str, str], set[str]] = defaultdict(set)
     for question in questions:
-        groups[question["language"], _folded(question["text"])].add(question["group"])
+        groups[question["language"], normalized(question["text"])].add(question["group"])
     twice = [text for (_, text), where in groups.items() if len(where) > 1]
-    yield from _told("questions asked in several groups", twice,
-                     "join the groups if they mean the same; in training they never oppose each other")  # fmt: skip
-    times = Counter((p["language"], _folded(p["text"])) for p in passages)
-    yield from _told("passages that occur several times", [text for (_, text), n in times.items() if n > 1],
-                     "keep one; a copy that is not judged counts as wrong")  # fmt: skip
+    yield from _remark("questions asked in several groups", twice,
+                     "join the groups if they mean the same, though training never opposes them")  # fmt: skip
+    times = Counter((p["language"], normalized(p["text"])) for p in passages)
+    yield from _remark("passages that occur several times", [text for (_, text), n in times.items() if n > 1],
+                     "keep one, for a copy without a judgement counts as wrong")  # fmt: skip
     left, right = collection.pairs
     same = [questions[q]["id"] for q, p in zip(left.tolist(), right.tolist(), strict=True)
             if questions[q]["language"] == passages[p]["language"]
-            and _folded(questions[q]["text"]) == _folded(passages[p]["text"])]  # fmt: skip
-    yield from _told("questions that are their own answer", same, "leave them out: they teach nothing")
+            and normalized(questions[q]["text"]) == normalized(passages[p]["text"])]  # fmt: skip
+    yield from _remark("questions that are their own answer", same, "leave them out, for they teach nothing")
     for side, texts in (("questions", questions), ("passages", passages)):
         wrong = [text["id"] for text in texts if is_mojibake(text["text"])]
-        yield from _told(f"{side} that were decoded wrongly", wrong, "decode the source again, as UTF-8")
+        yield from _remark(f"{side} that were decoded wrongly", wrong, "decode the source again, as UTF-8")
         short = [text["id"] for text in texts if sum(map(str.isalnum, text["text"])) < 3]
-        yield from _told(f"{side} of fewer than 3 letters", short, "leave them out")
+        yield from _remark(f"{side} of fewer than 3 letters", short, "leave them out")
         marked = [text["id"] for text in texts if "</" in text["text"] or "&nbsp;" in text["text"]]
-        yield from _told(f"{side} with marks of HTML", marked, "take the marks out")
+        yield from _remark(f"{side} with HTML tags", marked, "remove the tags")
     answered = set(right.tolist())
     codes = Counter(p["language"] for row, p in enumerate(passages) if row in answered)
     asked = Counter(q["language"] for q in questions)
     lone = sorted(code for code in asked if not codes[code])
-    yield from _told("languages with questions, none of which has an answer in its own language", lone,
+    yield from _remark("languages with questions, none of which has an answer in its own language", lone,
                      "add passages in the language, or expect no monolingual figures for it")  # fmt: skip
 
 
-def _told(what: str, examples: Sequence[str], hint: str) -> Iterator[Remark]:
+def _remark(what: str, examples: Sequence[str], hint: str) -> Iterator[Remark]:
     if examples:
         yield Remark(what, len(examples), tuple(examples[:_EXAMPLES]), hint)
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())
 
 
 def _test_set(name: str, collection: Collection, data_dir: str | Path | None) -> Collection:
@@ -164,7 +161,8 @@ def _test_set(name: str, collection: Collection, data_dir: str | Path | None) ->
     part = card.test_only[0] if ":" not in name and card.test_only and "*" not in card.test_only else None
     common = [code for code in card.languages if code in collection.languages]
     if not common:
-        raise PanglotError(f"{head} has none of its languages ({', '.join(collection.languages)})", hint="leave it out")
+        spoken = ", ".join(collection.languages)
+        raise PanglotError(f"{head} has none of its languages ({spoken})", hint="compare with another test set")
     if "topics" in card.candidates and "@" not in name:
-        name = f"{name}@topics"  # their passages are millions, and mostly not at hand
+        name = f"{name}@topics"  # These sets have millions of passages, which are mostly not there.
     return registry.read(name, part=part, data_dir=data_dir, languages=common)

@@ -1,14 +1,14 @@
-"""Training sets kept clear of test sets, told or not which: found once, remembered by content.
+"""Keep training sets clear of test sets, named or not, and remember by content what was found.
 
 Matching is exact: every n-gram of the test sets is held, 16 bytes each, and those of the training set pass by in
 pieces, so that memory does not grow with the training set. What is left of a large set is written to the cache once
-and memory-mapped; where nothing is shared it is the set itself.
+and memory-mapped. If nothing is shared, it is the set itself.
 
-MinHash would do worse here. It estimates the Jaccard index of two texts, and what a training set shares with a test
-set is mostly a sentence or question inside a paragraph, whose Jaccard index is small however surely it is contained:
-of the 24 pairs of texts that MLQA dev or TyDi QA train nearly share with XQuAD-R, TyDi QA dev, XOR-TyDi dev and MIRACL
-dev, it is above one half in 6. Nor would it save memory: the n-grams of those test sets take 13 MB, signatures of 128
-numbers for their texts 32 MB.
+MinHash would do worse here. It estimates the Jaccard index of two texts. A training set mostly shares a sentence or a
+question inside a paragraph with a test set, and then the Jaccard index is small however surely the text is contained.
+Of the 24 pairs of texts that MLQA dev or TyDi QA train nearly share with XQuAD-R, TyDi QA dev, XOR-TyDi dev and MIRACL
+dev, it is above one half in 6. Nor would MinHash save memory: the n-grams of those test sets take 13 MB, signatures of
+128 numbers for their texts 32 MB.
 """
 
 from __future__ import annotations
@@ -28,39 +28,39 @@ from panglot._errors import PanglotError
 from panglot._files import cache_folder, digest, write_json
 from panglot.data import overlap
 from panglot.data.collection import Collection
-from panglot.data.overlap import Overlap, Shared, shared
+from panglot.data.overlap import Overlap, Shared, find_shared
 from panglot.datasets import registry
 from panglot.datasets.card import CARDS, DatasetCard
 
 AUTO = "auto"
-# Goes up whenever the same texts would be found to share something else.
-_VERSION = 2
+# Raise it whenever the same texts would be found to share something else.
+_VERSION = 3
 
 
 @dataclass(frozen=True)
-class Test:
-    """A test set, not read yet.
+class TestSet:
+    """A test set that has not been read yet.
 
     Attributes:
         name: As :func:`panglot.read` takes it.
-        languages: The languages to read; empty: all.
-        asked: Whether the user named it: then it must be readable.
+        languages: The languages to read. Empty means all.
+        required: Whether the user named it, so that it must be readable.
     """
 
     name: str
     languages: tuple[str, ...] = ()
-    asked: bool = True
+    required: bool = True
 
 
 @dataclass(frozen=True)
-class Guarded:
+class Decontaminated:
     """A training set without what test sets have.
 
     Attributes:
         collection: What is left.
         overlaps: What was shared with each test set, in the order of their names.
         unread: Why a test set could not be compared, by name.
-        compared: The names of those that were, as :func:`panglot.read` takes them.
+        compared: The names of the test sets that were compared, as :func:`panglot.read` takes them.
     """
 
     collection: Collection
@@ -69,53 +69,53 @@ class Guarded:
     compared: tuple[str, ...]
 
 
-def guard(
+def decontaminate(
     training: Collection,
-    wishes: Sequence[str],
+    exclude: Sequence[str],
     *,
     data_dir: str | Path | None = None,
     only: AbstractSet[str] | None = None,
-) -> Guarded:
-    """Return a training set without the texts that it shares with test sets (:func:`panglot.data.overlap.leave_out`).
+) -> Decontaminated:
+    """Return a training set without the texts that it shares with test sets (:func:`panglot.data.overlap.exclude`).
 
     Args:
         training: What would be trained on.
-        wishes: Test sets, as for :func:`panglot.read`; ``auto`` are all that :func:`at_hand` finds.
+        exclude: Test sets, as for :func:`panglot.read`. ``auto`` stands for all that :func:`available_tests` finds.
         data_dir: The folder that holds the folders of the known sets.
-        only: Of the sets that ``auto`` finds, these alone: what a run was begun with, whatever came since.
+        only: Of the sets that ``auto`` finds, take these alone. A resumed run passes those that it began with.
 
     Raises:
         PanglotError: A set that was named cannot be read, or nothing is left.
     """
-    named = tuple(Test(name) for name in wishes if name != AUTO)
-    known = tuple(at_hand(training.languages, data_dir=data_dir)) if AUTO in wishes else ()
-    known = tuple(test for test in known if only is None or test.name in only)
+    tests = list(available_tests(training.languages, data_dir=data_dir)) if AUTO in exclude else []
+    tests = [test for test in tests if only is None or test.name in only]
+    tests += [TestSet(name) for name in exclude if name != AUTO]
     found: list[Shared | None] = []
     keys: list[str | None] = []
     names: list[str] = []
     unread: dict[str, str] = {}
-    missing: list[tuple[int, tuple[str, overlap.Texts]]] = []
-    for test in (*known, *named):
+    unknown: list[tuple[int, tuple[str, overlap.Texts]]] = []
+    for test in tests:
         try:
-            same = registry.identity(test.name, data_dir=data_dir, languages=test.languages)
-            key = digest(str(_VERSION), training.digest, test.name, same) if same is not None else None
-            known_before = _remembered(key) if key else None
-            if known_before is None:
+            state = registry.identity(test.name, data_dir=data_dir, languages=test.languages)
+            key = digest(str(_VERSION), training.digest, test.name, state) if state is not None else None
+            remembered = _remembered(key) if key else None
+            if remembered is None:
                 read = registry.read(test.name, data_dir=data_dir, languages=test.languages or None)
-                missing.append((len(found), overlap.prepare(read)))
+                unknown.append((len(found), overlap.hash_texts(read)))
         except PanglotError as error:
-            if test.asked:
+            if test.required:
                 raise
             unread[test.name] = str(error)
             continue
-        found.append(known_before)
+        found.append(remembered)
         keys.append(key)
         names.append(test.name)
-    # One pass over the training texts for all that was not known.
-    for (at, _), each in zip(missing, shared(training, [test for _, test in missing]), strict=True):
+    # The training texts pass by once, for all test sets of which nothing was remembered.
+    for (at, _), each in zip(unknown, find_shared(training, [test for _, test in unknown]), strict=True):
         found[at] = each
         _remember(keys[at], each)
-    left, overlaps = overlap.without(training, [each for each in found if each is not None])
+    left, overlaps = overlap.exclude_shared(training, [each for each in found if each is not None])
     if not _answers(left) and _answers(training):
         most = max(overlaps, key=lambda each: each.groups)
         raise PanglotError(
@@ -123,25 +123,25 @@ def guard(
             field="exclude",
             hint="train on another set, or name the test sets that you will measure on, as in `--exclude xquad-r`",
         )
-    return Guarded(left, overlaps, unread, tuple(names))
+    return Decontaminated(left, overlaps, unread, tuple(names))
 
 
-def at_hand(languages: Sequence[str], *, data_dir: str | Path | None = None) -> Iterator[Test]:
-    """Yield the known sets and parts that must not be trained on, where they are at hand, in these languages.
+def available_tests(languages: Sequence[str], *, data_dir: str | Path | None = None) -> Iterator[TestSet]:
+    """Yield the known sets and parts that must not be trained on, if their files are there, in these languages.
 
-    Nothing is fetched. Of sets whose passages are millions the questions are compared. Sets whose added passages come
-    out of other sets (``tydiqa-goldp-large``) are compared only by name.
+    Nothing is downloaded. Of sets with millions of passages only the questions are compared. Sets whose added passages
+    come out of other sets (``tydiqa-goldp-large``) are compared only by name.
     """
     for card in CARDS.values():
         if not card.test_only or card.requires or (card.folder and registry.find(card, data_dir) is None):
             continue
         common = tuple(code for code in card.languages if code in languages)
         if card.pairs:
-            yield from (Test(f"{card.name}:{code}", asked=False) for code in common if code != "en")
+            yield from (TestSet(f"{card.name}:{code}", required=False) for code in common if code != "en")
         elif common:
             style = "@topics" if "topics" in card.candidates else ""
             for part in _parts(card):
-                yield Test(card.name + (f":{part}" if part else "") + style, common, asked=False)
+                yield TestSet(card.name + (f":{part}" if part else "") + style, common, required=False)
 
 
 def _parts(card: DatasetCard) -> tuple[str, ...]:
@@ -179,4 +179,4 @@ def _remember(key: str | None, shared: Shared) -> None:
             rows = b64encode(zlib.compress(shared.taken.astype("<i4").tobytes())).decode()
             write_json(_place(key), {**vars(shared), "taken": rows})
         except PanglotError:
-            return  # a cache that cannot be written: found again next time
+            return  # The cache cannot be written, so the overlap is found again next time.

@@ -15,6 +15,7 @@ from panglot.data.collection import RELEVANCE, TEXTS, Collection
 from panglot.data.files import files, numbered_lines, objects
 from panglot.data.formats import trec
 from panglot.data.language import canonical
+from panglot.datasets import tydiqa
 from panglot.datasets.card import DatasetSpec
 
 Entries = Callable[[Path], Iterator[tuple[str, str]]]
@@ -211,10 +212,7 @@ def _number(path: Path) -> int:
     return int("".join(filter(str.isdigit, path.name)) or 0)
 
 
-_MRTYDI_NAMES = {
-    "ar": "arabic", "bn": "bengali", "en": "english", "fi": "finnish", "id": "indonesian", "ja": "japanese",
-    "ko": "korean", "ru": "russian", "sw": "swahili", "te": "telugu", "th": "thai",
-}  # fmt: skip
+_MRTYDI_NAMES = {code: name for name, code in tydiqa.NAMES.items()}
 _MRTYDI_TOPICS = re.compile(r"topics\.mrtydi-v1\.1-(\w+)\.\w+\.txt(?:\.gz)?")
 _MRTYDI_FROM = (
     "get https://huggingface.co/datasets/castorini/mr-tydi-corpus and put its folder mrtydi-v1.1-LANGUAGE there"

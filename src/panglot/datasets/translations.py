@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
-from panglot.data.files import files, parquet_records
+from panglot.data.files import files, parquet_batches, parquet_records
 from panglot.data.formats.parallel import translations, versions
 from panglot.data.language import canonical
 from panglot.data.scripts import joins_sentences
@@ -40,14 +40,8 @@ def read_ntrex(folder: Path, spec: DatasetSpec) -> Collection:
     Raises:
         PanglotError: The file is missing or has another layout, or has none of the languages.
     """
-    import pyarrow.parquet as pq
-
-    path = files(folder, "*.parquet")[0]
-    try:
-        table = pq.read_table(path)
-        documents, lines = (table[column].to_pylist() for column in ("doc", "line"))
-    except (pa.ArrowException, OSError, KeyError) as error:
-        raise PanglotError(f"not NTREX: {error}", file=path, hint="download the file again") from error
+    table = _table(files(folder, "*.parquet")[0], "doc", "line")
+    documents, lines = (table[column].to_pylist() for column in ("doc", "line"))
     columns = {canonical(column): column for column in table.column_names if column not in {"doc", "line"}}
     sentences = spec.candidates == "sentence"
     wanted = spec.languages or (tuple(columns) if sentences else set(distinct(columns)) - _FAULTY)
@@ -215,14 +209,6 @@ def _columns(path: Path, *names: str) -> Iterator[tuple[Any, ...]]:
 
 
 def _table(path: Path, *needed: str) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise PanglotError(f"not a readable Parquet file: {reason}", file=path, hint="download it again") from error
-    for column in needed:
-        if column not in table.column_names:
-            raise PanglotError("the column is missing", file=path, field=column, hint="download the file again")
-    return table
+    """Return a Parquet file with all its columns, among them those that are needed."""
+    batches = list(parquet_batches(path, needed, None))
+    return pa.Table.from_batches(batches) if batches else pa.table({name: pa.array([], pa.string()) for name in needed})

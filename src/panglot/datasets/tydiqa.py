@@ -23,7 +23,8 @@ from panglot.data.overlap import Texts
 from panglot.datasets.card import CARDS, DatasetSpec
 from panglot.datasets.questions import unique
 
-_NAMES = {
+#: How TyDi QA spells its languages.
+NAMES = {
     "arabic": "ar", "bengali": "bn", "english": "en", "finnish": "fi", "indonesian": "id", "japanese": "ja",
     "korean": "ko", "russian": "ru", "swahili": "sw", "telugu": "te", "thai": "th",
 }  # fmt: skip
@@ -50,7 +51,7 @@ def read_tydiqa(folder: Path, spec: DatasetSpec) -> Collection:
             hint = "name it tydiqa.goldp.XX.dev.json"
             raise PanglotError(f"not a file name of TyDi QA: {path.name}", file=path, hint=hint)
         code = next(group for group in match.groups() if group)
-        found.append((path, canonical(_NAMES.get(code, code))))
+        found.append((path, canonical(NAMES.get(code, code))))
     return squad.collect(
         spec.name,
         found,
@@ -212,7 +213,7 @@ def read_tydiqa_primary(folder: Path, spec: DatasetSpec) -> Collection:
     for path in files(folder, f"tydiqa-v1.0-{spec.part}.jsonl"):
         for line, entry in objects(path, *needed):
             spelled = str(entry["language"])
-            language = canonical(_NAMES.get(spelled, spelled))
+            language = canonical(NAMES.get(spelled, spelled))
             if not spec.wants(language):
                 continue
             try:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["debias", "encode", "spread"]
 
-TEXTS = 200
+_TEXTS = 200
 """Default number of texts per side and language."""
 
 
@@ -37,7 +37,7 @@ def debias(
     *,
     rank: int | None = None,
     languages: Sequence[str] | None = None,
-    texts: int = TEXTS,
+    texts: int = _TEXTS,
     pivot: str | None = None,
     seed: int = 0,
     data_dir: str | Path | None = None,

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from panglot._errors import PanglotError
 from panglot._files import digest
-from panglot.data.language import NO_LANGUAGE, canonical, identifier
-from panglot.data.language import code as code_of
+from panglot.data.language import NO_LANGUAGE, Detector, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,58 +15,7 @@ if TYPE_CHECKING:
     from panglot.debiasing.transform import Debiasing
     from panglot.encoders.protocol import Encoder, Side, Vectors
 
-__all__ = ["Debiased", "Detector", "Languages"]
-
-LEAST = 0.05
-"""A text is in none of the candidate languages if their probabilities sum to less than this."""
-
-#: The identifier knows Norwegian as one language, data sets by its written forms.
-_ALIKE = {"nb": "no", "no": "nb"}
-
-
-class Detector:
-    """Detect which of some languages a text is in, with py3langid (Lui & Baldwin 2012).
-
-    Languages that py3langid does not know are never detected. It does not tell regions and scripts of a language
-    apart. If several are candidates, the first by its code is detected.
-
-    Args:
-        languages: Canonical codes of the candidates.
-    """
-
-    def __init__(self, languages: tuple[str, ...]) -> None:
-        self._identifier = identifier()
-        self._candidates: dict[str, str] = {}
-        for label in self._identifier.labels:
-            if chosen := _candidate(code_of(label), languages):
-                self._candidates[label] = chosen
-
-    @property
-    def known(self) -> frozenset[str]:
-        """The languages that can be detected."""
-        return frozenset(self._candidates.values())
-
-    def detect(self, text: str, least: float = LEAST) -> str | None:
-        """Return the most probable candidate, or None if the text is probably in none of the languages.
-
-        Args:
-            text: The text.
-            least: The smallest sum of the candidates' probabilities.
-        """
-        scores: dict[str, float] = {}
-        for label, probability in self._identifier.rank(text):
-            if chosen := self._candidates.get(label):
-                scores[chosen] = scores.get(chosen, 0.0) + probability
-        if not scores or sum(scores.values()) < least:
-            return None
-        return max(scores, key=lambda code: scores[code])
-
-
-def _candidate(code: str | None, languages: tuple[str, ...]) -> str | None:
-    if code is None or code in languages:
-        return code
-    near = [each for each in sorted(languages) if each.split("-")[0] in {code, _ALIKE.get(code)}]
-    return near[0] if near else None
+__all__ = ["Debiased", "Languages"]
 
 
 class Languages:
@@ -96,6 +44,7 @@ class Languages:
         if not self._debiasing.needs_language:
             return [None] * len(texts)
         if languages is None:
+            # The detector's model takes a second to load, and callers that give languages never need it.
             if self._detector is None:
                 self._detector = Detector(self._debiasing.languages)
             return [self._detector.detect(text) for text in texts]

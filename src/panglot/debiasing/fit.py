@@ -63,6 +63,7 @@ def fit(samples: Samples, method: Method, *, rank: int | None = None, pivot: str
         PanglotError: There are fewer than two languages or too few texts of one, or the rank is too large.
     """
     if method == "shift":
+        # Questions keep their place. Passages are moved to where those of the pivot are.
         samples = {"passage": samples.get("passage", {})}
     counts: Counts = {side: {code: len(each.groups) for code, each in found.items()} for side, found in samples.items()}
     rank = check(counts, method, rank=rank, pivot=pivot)
@@ -98,6 +99,7 @@ def fit(samples: Samples, method: Method, *, rank: int | None = None, pivot: str
                 field="on",
                 hint="give text of one kind in every language, or choose languages that have it",
             )
+        # One subspace for both sides, so that questions and passages stay comparable.
         means = np.mean([[vectors[side][code].mean(axis=0) for code in languages] for side in sides], axis=0)
         subspace = differing_subspace(means, rank)
     parts = (np.ascontiguousarray(part, np.float32) for part in (offset, directions, subspace))
@@ -212,6 +214,7 @@ def _by_group(sample: Sample) -> dict[str, Doubles]:
     rows: dict[str, list[int]] = {}
     for row, group in enumerate(sample.groups):
         rows.setdefault(group, []).append(row)
+    # A group may have several passages in a language, which count as one.
     vectors = np.asarray(sample.vectors, np.float64)
     return {group: vectors[found].mean(axis=0) for group, found in rows.items()}
 

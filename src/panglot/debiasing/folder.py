@@ -49,10 +49,12 @@ def write(output: Path, base: Path, debiasing: Debiasing, metadata: Mapping[str,
         for path in model_files(base):
             target = part / MODEL / path.relative_to(base)
             target.parent.mkdir(parents=True, exist_ok=True)
+            # Files of the hub's cache are symbolic links. The hard link must be to the file behind them.
             _link(path.resolve(), target)
         if not debiasing.needs_language:
             _write_dense(part / _DENSE, debiasing)
         model = {**metadata["model"], "digest": folder_digest(part / MODEL)}
+        # The digest of the model shows later whether somebody has replaced it under its debiasing.
         transform.save(debiasing, part, {**metadata, "model": model})
         settings = base / "config_sentence_transformers.json"
         if settings.is_file():

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DebiasingModule", "TextTransformer"]
 
-KEY = "panglot_texts"
+_KEY = "panglot_texts"
 """The feature under which :class:`TextTransformer` passes the texts on."""
 
 
@@ -47,13 +47,13 @@ class TextTransformer(Transformer):
         language = kwargs.pop("language", None)
         features = super().preprocess(inputs, prompt, processing_kwargs, **kwargs)
         texts = tuple(text if isinstance(text, str) else "" for text in inputs)
-        return {**features, KEY: _Inputs(texts, prompt or "", kwargs.get("task"), language)}
+        return {**features, _KEY: _Inputs(texts, prompt or "", kwargs.get("task"), language)}
 
     def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Run the transformer, which must not see the texts."""
-        known = features.pop(KEY, None)
+        known = features.pop(_KEY, None)
         found: dict[str, Any] = super().forward(features, **kwargs)
-        return found if known is None else {**found, KEY: known}
+        return found if known is None else {**found, _KEY: known}
 
 
 class DebiasingModule(Module):
@@ -67,6 +67,7 @@ class DebiasingModule(Module):
         head: The content of ``debiasing.json``. Its ``prompts`` are those of the model by side.
     """
 
+    # The arguments of `encode` that sentence-transformers passes on to `forward`.
     forward_kwargs = {"language"}  # noqa: RUF012
 
     def __init__(self, debiasing: Debiasing, head: dict[str, Any]) -> None:
@@ -78,7 +79,8 @@ class DebiasingModule(Module):
     def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Correct ``sentence_embedding``."""
         plain: torch.Tensor = features["sentence_embedding"]
-        inputs: _Inputs = features.get(KEY) or _Inputs(("",) * len(plain), "", None, None)
+        inputs: _Inputs = features.get(_KEY) or _Inputs(("",) * len(plain), "", None, None)
+        # The debiasing is fitted on unit vectors of float32, whatever the precision of the model.
         vectors = torch.nn.functional.normalize(plain.detach().float(), dim=-1).cpu().numpy()
         sides: list[Side] = [self._side(text, inputs) for text in inputs.texts]
         given = None if inputs.language is None else [inputs.language] * len(sides)

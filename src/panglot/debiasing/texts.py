@@ -115,6 +115,7 @@ def _rows(collections: Sequence[Collection], side: Side) -> dict[str, list[_Row]
 
 
 def _draw(rows: Sequence[_Row], order: dict[str, int], most: int) -> Texts:
+    # Texts that are equal in several groups would weigh more than others.
     drawn: dict[str, str] = {}
     for group, text in sorted(rows, key=lambda row: order[row[0]]):
         if len(drawn) == most:

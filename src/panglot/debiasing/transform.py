@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ARRAYS", "HEAD", "METHODS", "SIDES", "Debiasing", "Method", "files_in", "read", "save"]
 
 Method = Literal["center", "shift", "lir", "lsar"]
-Floats = npt.NDArray[np.float32]
+_Floats = npt.NDArray[np.float32]
 
 METHODS: tuple[Method, ...] = ("center", "shift", "lir", "lsar")
 SIDES: tuple[Side, Side] = ("question", "passage")
@@ -48,9 +48,9 @@ class Debiasing:
 
     method: Method
     languages: tuple[str, ...]
-    offset: Floats
-    directions: Floats
-    subspace: Floats
+    offset: _Floats
+    directions: _Floats
+    subspace: _Floats
 
     @property
     def dimension(self) -> int:
@@ -106,7 +106,7 @@ class Debiasing:
         return {language: number for number, language in enumerate(self.languages)}
 
 
-def _without(vectors: npt.NDArray[np.float64], directions: Floats) -> npt.NDArray[np.float64]:
+def _without(vectors: npt.NDArray[np.float64], directions: _Floats) -> npt.NDArray[np.float64]:
     if not len(directions):
         return vectors
     basis = directions.astype(np.float64)

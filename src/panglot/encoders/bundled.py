@@ -40,6 +40,7 @@ def bundled_folder() -> Path:
     folder = cache_folder() / "models" / f"multilingual-e5-small-{SOURCE_SHA256[:8]}-{LAYOUT}"
     if _is_complete(folder):
         return folder
+    # Processes that come later find the folder complete when they get the lock.
     with lock(folder.with_suffix(".lock")):
         if not _is_complete(folder):
             source = _source()

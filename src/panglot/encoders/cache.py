@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Cached", "cached", "folder_digest", "known_digest", "model_files", "text_key"]
 
-SECONDS = 20.0
+_SECONDS = 20.0
 """Seconds of work that a kill may lose."""
 
-FIRST, LEAST, MOST = 256, 64, 32_768
+_FIRST, _LEAST, _MOST = 256, 64, 32_768
 """Texts in the first piece, and the bounds of the later ones, whose size follows the measured speed."""
 
 _KEY = 16
@@ -80,6 +80,7 @@ class Cached:
         if self.by_id:
             return self.encoder.encode(texts, side, ids=ids)
         keys = [text_key(text, side) for text in texts]
+        # Other processes may have written shards since the last call.
         self._refresh()
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
         if missing:
@@ -103,7 +104,7 @@ class Cached:
     def _encode(self, missing: dict[bytes, str], side: Side) -> None:
         # The longest texts first, so that a lack of memory shows at once and texts of a piece have similar lengths.
         work = sorted(missing.items(), key=lambda item: len(item[1]), reverse=True)
-        begin, count = 0, FIRST
+        begin, count = 0, _FIRST
         with progress(f"{self.name}: {side}s", len(work)):
             while begin < len(work):
                 piece = work[begin : begin + count]
@@ -112,7 +113,7 @@ class Cached:
                 seconds = time.monotonic() - started
                 self._keep([key for key, _ in piece], vectors)
                 begin += count
-                count = int(np.clip(len(piece) * SECONDS / max(seconds, 1e-3), LEAST, MOST))
+                count = int(np.clip(len(piece) * _SECONDS / max(seconds, 1e-3), _LEAST, _MOST))
 
     def _keep(self, keys: list[bytes], vectors: Vectors) -> None:
         if vectors.ndim != 2 or len(vectors) != len(keys):
@@ -131,6 +132,7 @@ class Cached:
                 np.save(file, records, allow_pickle=False)
             self._read.add(f"{name}.npy")
         except PanglotError as error:
+            # Warn once. The vectors are in memory, so that work goes on without a cache.
             if self._written:
                 warnings.warn(f"the vectors are not kept: {error}", RuntimeWarning, stacklevel=4)
             self._written = False

@@ -108,6 +108,7 @@ class EndpointEncoder:
                 batch = whole[begin : begin + self.batch_size]
                 response = self._post(client, batch)
                 if response.status_code == _TOO_LARGE and len(batch) > 1:
+                    # For the batches to come as well, which would be too large too.
                     self.batch_size = len(batch) // 2
                     continue
                 parts.append(self._vectors(response, len(batch)))
@@ -148,6 +149,7 @@ class EndpointEncoder:
         hint = "check that the address speaks OpenAI's embeddings protocol"
         try:
             rows = response.json()["data"]
+            # The protocol allows any order, and some endpoints leave the index out.
             order = [int(row.get("index", place)) for place, row in enumerate(rows)]
             found = [_numbers(row["embedding"]) for row in rows]
         except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -74,6 +74,7 @@ def load(model: str | Path, *, backend: str = "torch", **options: Any) -> Encode
 
 
 def _make(kind: type[Any], model: str | Path, options: dict[str, Any]) -> Encoder:
+    # Without the first parameter, which is the model itself.
     known = list(inspect.signature(kind).parameters)[1:]
     for name in options:
         if name not in known:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["fetch", "open_model", "prompt_of", "refuse_unsafe"]
 
-PROMPTS: dict[Side, tuple[str, ...]] = {"question": ("query",), "passage": ("document", "passage", "corpus")}
+_PROMPTS: dict[Side, tuple[str, ...]] = {"question": ("query",), "passage": ("document", "passage", "corpus")}
 """Names of prompts in the order in which ``encode_query`` and ``encode_document`` look for them."""
 
 _PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})
@@ -46,7 +46,7 @@ def open_model(name: str | Path, device: torch.device, *, trust_remote_code: boo
 
 def prompt_of(model: Any, side: Side) -> str:
     """Return the prompt that a model puts before the texts of a side."""
-    return next((model.prompts[key] for key in PROMPTS[side] if key in model.prompts), "")
+    return next((model.prompts[key] for key in _PROMPTS[side] if key in model.prompts), "")
 
 
 def fetch(path_or_name: str | Path, *, trust_remote_code: bool = False) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from panglot.encoders import packed
 from panglot.encoders.cache import folder_digest
 from panglot.encoders.devices import Precision, choose_device, choose_precision
 from panglot.encoders.open_model import open_model, prompt_of
+from panglot.encoders.protocol import Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import torch
 
-    from panglot.encoders.protocol import Side, Vectors
+    from panglot.encoders.protocol import Vectors
 
 
 CHUNK = 32_768
@@ -120,6 +121,7 @@ class SentenceTransformerEncoder:
                 "name": self.name,
             },
         )
+        self._prompts = {side: prompt_of(self.model, side) for side in get_args(Side)}
         self._pooling = packed.pooling_of(self.model)
         self._prepare()
 
@@ -157,8 +159,7 @@ class SentenceTransformerEncoder:
 
     def _tokens(self, texts: list[str], side: Side) -> list[np.ndarray[Any, Any]]:
         """Return the token ids of each text with its prompt, cut to the maximum length and not padded."""
-        prompt = prompt_of(self.model, side)
-        whole = [prompt + text for text in texts] if prompt else texts
+        whole = [self._prompts[side] + text for text in texts]
         tokenizer: Any = self.model.tokenizer
         fast = getattr(tokenizer, "backend_tokenizer", None)
         if fast is None:

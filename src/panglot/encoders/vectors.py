@@ -152,6 +152,7 @@ def _table(vectors: npt.NDArray[Any], ids: object, path: Path, id_file: Path) ->
     if len(rows) < len(names):
         repeated = next(key for row, key in enumerate(names) if rows[key] != row)
         raise PanglotError(f"the id {repeated!r} occurs twice", file=id_file, hint="give each row its own id")
+    # The norm of float16 vectors would overflow in their own precision.
     vectors = vectors.astype(np.float64)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     bad = np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 if TYPE_CHECKING:
     from panglot.data.collection import Ints
-    from panglot.evaluation.exact_scores import Doubles
+    from panglot.evaluation.exact_scores import Bools, Doubles
     from panglot.evaluation.ranks import Ranks
 
 
@@ -38,7 +38,7 @@ class Spans:
     first_language: Ints
 
     @property
-    def parallel(self) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    def parallel(self) -> Bools:
         """Whether each question has relevant passages in two or more languages, shape ``[questions]``."""
         return self.languages > 1
 
@@ -50,6 +50,7 @@ def spans(ranks: Ranks) -> Spans:
     np.minimum.at(first, ranks.question, ranks.rank_in_pool)
     np.maximum.at(last, ranks.question, ranks.rank_in_pool)
     none = np.isinf(first)
+    # Infinity would count as a rank in means; NaN is left out of them.
     first[none], last[none] = np.nan, np.nan
     language = ranks.passage_language[ranks.passage]
     cells = np.unique(ranks.question * languages + language)
@@ -141,6 +142,7 @@ def peer(ranks: Ranks, cut: int) -> Doubles:
     with np.errstate(invalid="ignore", divide="ignore"):
         between = np.where(number > 0, sums**2 / number, 0.0).sum(axis=1)
         statistic = 12 / (size * (size + 1)) * between - 3 * (size + 1)
+        # Ties shrink the variance of ranks; here only the tail is tied.
         statistic /= 1 - (tail**3 - tail) / (size**3 - size)
         freedom = (number > 0).sum(axis=1) - 1
         p = np.where((freedom > 0) & (inside > 0), chdtrc(freedom, np.maximum(statistic, 0)), 1.0)
@@ -161,16 +163,19 @@ def rank_correlation(ranks: Ranks, depth: int = 20) -> Doubles:
     """
     questions, languages = len(ranks.question_language), len(ranks.languages)
     cell = ranks.question_group * languages + ranks.question_language
+    # A group can ask twice in one language; the first question then represents both.
     cells, first, inverse = np.unique(cell, return_index=True, return_inverse=True)
     group, language = np.divmod(cells, languages)
     member = np.full((group.max(initial=-1) + 1, languages), -1, np.int64)
     member[group, language] = first
     lists = np.full((questions, depth), -1, np.int64)
+    # Lists are made only for groups asked in two languages, because they take the most time.
     asked = first[np.isin(group, np.flatnonzero(np.bincount(group) > 1))]
     lists[asked] = _group_lists(ranks.passage_group[ranks.top[asked]], depth)
     total, number = np.zeros(questions), np.zeros(questions)
     for x, y in combinations(range(languages), 2):
         both = np.flatnonzero((member[:, x] >= 0) & (member[:, y] >= 0))
+        # Blocks bound the memory of the depth × depth comparison of items.
         for start in range(0, len(both), 1 << 12):
             a, b = member[both[start : start + (1 << 12)]][:, [x, y]].T
             tau = kendall(lists[a], lists[b])

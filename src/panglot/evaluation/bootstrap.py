@@ -71,6 +71,7 @@ def draw(sums: Mapping[str, Sums], draws: int, seed: int) -> dict[str, Doubles]:
     if not sums:
         return {}
     groups = len(next(iter(sums.values())).total)
+    # One matrix product per block of draws serves all figures.
     table = np.concatenate([part for figure in sums.values() for part in (figure.total, figure.number)], axis=1)
     ends = np.cumsum([figure.total.shape[1] for figure in sums.values()])
     results = {name: np.full(draws, np.nan) for name in sums}
@@ -79,6 +80,7 @@ def draw(sums: Mapping[str, Sums], draws: int, seed: int) -> dict[str, Doubles]:
     for start in range(0, draws if groups else 0, size):
         number = min(size, draws - start)
         drawn = generator.integers(0, groups, (number, groups)) + np.arange(number)[:, None] * groups
+        # How often each group was drawn. Sums weighted with it are those over the drawn groups.
         weights = np.bincount(drawn.ravel(), minlength=number * groups).reshape(number, groups).astype(np.float64)
         sampled = weights @ table
         for (name, figure), end in zip(sums.items(), ends, strict=True):
@@ -119,7 +121,7 @@ def randomisation(differences: Doubles, draws: int, seed: int) -> Doubles:
     seen = np.abs(differences.sum(axis=0))
     # A sum in another order may differ in its last bits, and must still count as reached.
     bar = seen - 1e-9 * np.abs(differences).sum(axis=0)
-    exact = groups <= 13
+    exact = groups <= 13  # 8,192 patterns are fewer than the default number of random ones
     total = 2**groups if exact else draws
     generator = np.random.default_rng(seed)
     reached = np.zeros(comparisons, np.int64)

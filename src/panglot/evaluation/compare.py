@@ -152,12 +152,14 @@ def compare_questions(
         ``{"monolingual.mAP": {"values", "differences", "best"}, …}``, without figures that a model lacks.
     """
     sums = {model: questions.sums() for model, questions in models.items()}
+    # All models see the same draws, so that intervals of differences are paired.
     groups = max((int(questions.group.max(initial=-1)) + 1 for questions in models.values()), default=0)
     drawn = {model: draw(each, draws, seed) if draws and groups > 1 else {} for model, each in sums.items()}
     first = next(iter(sums.values()))
     names = [name for name in first if all(_same(first[name], each[name]) for each in sums.values())]
     pairs = list(combinations(models, 2))
     shares = {(model, name): sums[model][name].shares() for model in models for name in names}
+    # One test for all figures and pairs at once draws each sign pattern only once.
     columns = [shares[a, name] - shares[b, name] for name in names for a, b in pairs]
     p = randomisation(np.stack(columns, axis=1), permutations, seed).tolist() if columns and groups > 1 else []
     found: Figures = {}

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from panglot import __version__
-from panglot._environment import machine, versions
+from panglot._environment import provenance
 from panglot._errors import PanglotError
 from panglot._files import write_json
 from panglot.data.collection import Collection
@@ -109,8 +107,8 @@ def evaluate(
     dimension = 0
     for name, collection in sets.items():
         if progress is not None:
-            progress(f"{model.name} on {name}: {collection.questions.num_rows:,} questions, "
-                 f"{collection.passages.num_rows:,} passages")  # fmt: skip
+            size = f"{collection.questions.num_rows:,} questions, {collection.passages.num_rows:,} passages"
+            progress(f"{model.name} on {name}: {size}")
         start = time.perf_counter()
         questions, passages = encode(model, collection)
         encoded = time.perf_counter()
@@ -121,11 +119,10 @@ def evaluate(
         }
         measured[name] = found
         dimension = passages.shape[1]
+    # A kind of candidates is reported for the whole only if all data sets share it.
     kinds = {found.figures["candidates"] for found in measured.values()}
     figures: Figures = {
-        "panglot": __version__,
-        "date": datetime.now(UTC).date().isoformat(),
-        "command": command,
+        **provenance(command),
         "seconds": round(time.perf_counter() - begin, 3),
         "model": {"name": model.name, "fingerprint": model.fingerprint, "dimension": dimension},
         "settings": {
@@ -136,8 +133,6 @@ def evaluate(
             "seed": seed,
             "measures": [str(each) for each in chosen],
         },
-        "versions": versions(),
-        "machine": machine(),
         "datasets": {name: found.figures for name, found in measured.items()},
     }
     return Evaluation(figures, measured)
@@ -186,6 +181,7 @@ def open_encoder(encoder: Encoder | str | Path, *, trust_remote_code: bool = Fal
     from panglot.encoders.cache import cached
     from panglot.encoders.load import load
 
+    # Encoders without remote code do not know the option, so it is passed only if set.
     options: dict[str, Any] = {"trust_remote_code": True} if trust_remote_code else {}
     return cached(load(encoder, **options))
 

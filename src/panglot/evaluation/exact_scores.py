@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from panglot.data.collection import Ints
     from panglot.encoders.protocol import Vectors
 
+Bools = npt.NDArray[np.bool_]
 Doubles = npt.NDArray[np.float64]
 _BITS = 26
 _PAIRS = 1 << 12

@@ -186,6 +186,7 @@ def _left_out(value: Doubles, ranks: Ranks) -> int:
     if value.ndim == 1:
         return int(np.isnan(value).sum())
     pools = np.tile(ranks.pool > 0, (len(value), 1))
+    # The pool in the own language belongs to the monolingual setting.
     pools[np.arange(len(value)), ranks.question_language] = False
     return int((np.isnan(value) & pools).sum())
 
@@ -223,6 +224,7 @@ def _geometry(questions: Vectors, passages: Vectors, ranks: Ranks, seed: int) ->
         "passages": (passages, ranks.passage_language, ranks.passage_group),
     }
     figures["translation_cosine"], figures["random_cosine"], figures["translations_of"] = None, None, None
+    # Questions are translations of each other more often than passages, so they come first.
     for side, parts in sides.items():
         if cosines := geometry.translation_cosines(*parts, seed=seed):
             figures["translation_cosine"], figures["random_cosine"] = cosines

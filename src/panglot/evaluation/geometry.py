@@ -54,6 +54,7 @@ def language_classifier(
         The mean accuracy over languages and 1 / languages, or None if fewer than two languages have enough texts.
     """
     generator = np.random.default_rng(seed)
+    # Whole groups are held out, or the classifier would know the meaning of a held-out text.
     held = np.zeros(int(group.max(initial=-1)) + 1, bool)
     held[generator.permutation(len(held))[: len(held) // 2]] = True
     parts: tuple[list[Ints], list[Ints]] = ([], [])
@@ -75,6 +76,7 @@ def language_classifier(
     weight = (1 / np.bincount(truth[0]))[truth[0]]
     target = np.eye(classes)[truth[0]] - 1 / classes
     gram = (x * weight[:, None]).T @ x
+    # The ridge grows with the scale of the vectors, so that scaling them changes nothing.
     gram += np.eye(len(gram)) * max(_RIDGE * np.trace(gram) / len(gram), 1e-12)
     coefficients = np.linalg.solve(gram, (x * weight[:, None]).T @ target)
     guess = ((vectors[test].astype(np.float64) - centre) @ coefficients).argmax(axis=1)
@@ -117,6 +119,7 @@ def translation_cosines(
     following[begins + lengths - 1] = begins
     other = np.empty(len(a), np.int64)
     other[by_pair] = b[by_pair][following]
+    # A cyclic neighbour can have the same meaning if few groups are left; such pairs are not random.
     mixed = group[other] != group[a]
     norms = np.linalg.norm(vectors[a], axis=1)
     alike = np.einsum("nd,nd->n", vectors[a], vectors[b]) / (norms * np.linalg.norm(vectors[b], axis=1))

@@ -16,7 +16,7 @@ from panglot._errors import PanglotError
 
 if TYPE_CHECKING:
     from panglot.data.collection import Ints
-    from panglot.evaluation.exact_scores import Doubles
+    from panglot.evaluation.exact_scores import Bools, Doubles
 
 
 @dataclass(frozen=True, order=True)
@@ -83,7 +83,7 @@ class _Relevant(NamedTuple):
     relevance: Ints
     position: Ints
     number: Ints
-    within: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    within: Bools
 
     def sums(self, gain: Doubles | Ints | float) -> Doubles:
         """Return the sum of a gain over the passages within the cut, per ranking, shape ``[units]``."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from panglot._environment import cores
 from panglot._errors import PanglotError
 from panglot.evaluation.exact_scores import Doubles, ExactScores, parts
 
@@ -98,8 +98,11 @@ def rank(
     question, passage, relevance = _relevant(collection)
     language = collection.passage_language
     names: list[str] = collection.passages["id"].to_pylist()
+    # Ties are broken by id, so every comparison of ids becomes one of positions.
     by_id = np.empty(len(names), np.int64)
     by_id[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
+    # Sorted by language, so that the passages of one language are a slice of every tile.
+    by_language = np.argsort(language, kind="stable")
     depth, one_tile = min(depth, len(passages)), len(passages) <= tile
     counter = _RankCounter(
         starts=np.searchsorted(question, np.arange(len(questions) + 1)),
@@ -113,10 +116,10 @@ def rank(
         top=np.full((len(questions), depth), -1, np.int32),
         top_scores=np.full((len(questions), depth), -np.inf, np.float32),
     )
-    workers = threads or _cores()
+    workers = threads or cores()
     # BLAS gets one thread because each of ours multiplies and counts for questions of its own.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        for part in scores.tiles(np.argsort(language, kind="stable"), tile):
+        for part in scores.tiles(by_language, tile):
             place = _Place.of(part.documents, language, len(collection.languages))
             size = min(cells // workers // len(part.documents), -(-len(questions) // workers))
 
@@ -173,11 +176,6 @@ def group_numbers(table: pa.Table) -> Ints:
     numbers: dict[object, int] = {}
     # The row stands in for a missing group, so that texts without one never share a number.
     return np.array([numbers.setdefault(name or row, len(numbers)) for row, name in enumerate(names)], np.int64)
-
-
-def _cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _check(questions: Vectors, passages: Vectors, collection: Collection) -> None:
@@ -286,6 +284,7 @@ class _RankCounter:
         score, passage = self.score[pair], self.passage[pair]
         language = self.language[passage]
         begin, end = bounds[language], bounds[language + 1]
+        # Languages are slices of the tile, so one comparison serves both ranks.
         above = scores > score
         ahead = np.count_nonzero(above)
         self.rank_in_pool[pair] += ahead
@@ -298,6 +297,7 @@ class _RankCounter:
 
     def _keep_top(self, falling: Vectors, near: Ints, question: int) -> None:
         depth = self.top.shape[1]
+        # Passages of earlier tiles compete with those of this one.
         old = np.count_nonzero(self.top[question] >= 0)
         if old:
             falling = np.concatenate([falling, -self.top_scores[question, :old]])

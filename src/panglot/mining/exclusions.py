@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pyarrow as pa
 
-from panglot.batching.table import text_numbers
-from panglot.data.keys import connect
+from panglot.data.keys import connect, text_numbers
 from panglot.data.overlap import THRESHOLD, Texts
 from panglot.evaluation.ranks import group_numbers
 
@@ -66,6 +65,7 @@ def _versions(collection: Collection, representative: Ints) -> Sparse:
     ).astype(np.int64)
     group = group_numbers(collection.passages)
     question_of, passage_of = collection.pairs
+    # A passage in the question's own group may answer it even if nobody judged the pair.
     names = dict(zip(collection.passages["group"].to_pylist(), group.tolist(), strict=True))
     own = np.array(
         [names.get(name, -1) if name else -1 for name in collection.questions["group"].to_pylist()], np.int64
@@ -86,6 +86,7 @@ def _copies(collection: Collection, representative: Ints, versions: Sparse) -> S
     relevant = Texts(column.take(known).to_pylist())
     left: list[Ints] = [np.empty(0, np.int64)]
     right: list[Ints] = [np.empty(0, np.int64)]
+    # In pieces, because the n-grams of all passages at once would need too much memory.
     for start in range(0, len(others), _PASSAGES):
         part = others[start : start + _PASSAGES]
         found = Texts(column.take(part).to_pylist()).matches(relevant)

@@ -6,17 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from panglot._progress import progress
-from panglot.evaluation.exact_scores import Doubles, ExactScores, parts
+from panglot.evaluation.exact_scores import Bools, Doubles, ExactScores, parts
 
 if TYPE_CHECKING:
     from panglot.data.collection import Collection, Ints
     from panglot.encoders.protocol import Vectors
     from panglot.mining.exclusions import Exclusions
 
-Bools = npt.NDArray[np.bool_]
 REASONS = ("version of a relevant passage", "text shared with one", "too similar to one", "above the margin")
 _BLOCK, _TILE = 256, 1 << 15
 
@@ -96,6 +94,7 @@ def mine_hard_negatives(
     excluded: dict[str, int] = dict.fromkeys(REASONS, 0)
     work = allowed & (reference >= 0)
     with progress("searching negatives", int(work.sum())) as advance:
+        # One language at a time, because the margin depends on the relevant passage in that language.
         for language in range(len(collection.languages)):
             candidates = exclusions.candidate[collection.passage_language[exclusions.candidate] == language]
             blocks = [(rows, _Marks.of(exclusions, rows)) for rows in parts(np.flatnonzero(work[:, language]), block)]
@@ -108,6 +107,7 @@ def mine_hard_negatives(
                         cosine = part.products_of_documents(reference[rows, language]) * scores.document_unit
                         alike = cosine >= margin.similarity
                     high = score > limit[rows, language, None]
+                    # Versions of the answer are out even if judged irrelevant; the other reasons spare judged ones.
                     out = version.copy()
                     excluded[REASONS[0]] += int(out.sum())
                     for reason, mark in zip(REASONS[1:], (shared, alike, high), strict=True):
@@ -172,6 +172,7 @@ def _merged(best: Doubles, passage: Ints, scores: Doubles, columns: Ints) -> tup
     """Return the first entries of two rankings together: by falling score, then by row."""
     number = best.shape[1]
     if scores.shape[1] > number:
+        # Only what reaches the last place can enter, ties included.
         cut = np.partition(scores, -number, axis=1)[:, -number, None]
         row, column = np.nonzero((scores >= cut) & (scores > -np.inf))
     else:

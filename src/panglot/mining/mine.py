@@ -15,10 +15,11 @@ from panglot._errors import PanglotError
 from panglot.data.collection import RELEVANCE, Collection, Ints
 from panglot.evaluation.evaluate import encode, open_encoder, open_sets
 from panglot.mining.exclusions import Exclusions
-from panglot.mining.hard_negatives import Bools, HardNegatives, Margin, mine_hard_negatives
+from panglot.mining.hard_negatives import HardNegatives, Margin, mine_hard_negatives
 
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder
+    from panglot.evaluation.exact_scores import Bools
 
 Languages = Literal["any", "same", "drawn", "passage"]
 MINED = "mined"
@@ -97,6 +98,7 @@ def mine(
         PanglotError: A setting is out of range, or the set is a test set, has no relevant passage or cannot be read.
     """
     margin = _checked(negatives, language, relative_margin, absolute_margin, similarity)
+    # Settings are checked first: a mistake should not cost the time of reading a set.
     ((name, source),) = open_sets(collection, data_dir=data_dir).items()
     if source.about.get("test_only") == "yes":
         raise PanglotError(f"{name} is a test set", field="collection", hint="mine in a training set")

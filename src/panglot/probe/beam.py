@@ -125,6 +125,7 @@ def beam_search(
         work: list[tuple[int, State, str, Versions]] = []
         for number, states in enumerate(frontier):
             further = _distinct(number, states, materials[number])
+            # A text that was measured before costs nothing, so only new ones count against the budget.
             fresh = {text for *_, after in further for text in (after.english, after.other)} - known
             if measured + len(fresh) > budget:
                 frontier[number:] = [[] for _ in frontier[number:]]
@@ -141,6 +142,7 @@ def beam_search(
         reached: list[list[State]] = [[] for _ in starts]
         for (number, before, name, after), (english, other) in zip(work, places, strict=True):
             start = starts[number]
+            # The loss in English is subtracted: a change that hurts both says nothing about language.
             score = (start.other.margin - other.margin) - (start.english.margin - english.margin)
             reached[number].append(State(after, (*before.path, name), english, other, score))
             levels[number] = level
@@ -189,6 +191,7 @@ def search_changes(
         )
         for state, (outcome, row) in zip(states, chosen, strict=True)
     ]  # fmt: skip
+    # An upper bound of the texts per question: both versions, all changes, then every state of the beam again.
     bounds = [
         2 * len(successors(state, material, CHANGES.values())) * (1 + (depth - 1) * beam)
         for state, material in zip(states, materials, strict=True)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from panglot.data.collection import Collection, Ints
     from panglot.encoders.protocol import Vectors
+    from panglot.evaluation.exact_scores import Bools
     from panglot.probe.pools import ParallelPools, RankMargins
-    from panglot.probe.rates import Marks
 
 
 def pair_lines(
@@ -35,6 +35,7 @@ def pair_lines(
     for pair in weak:
         key = str(pair["group"])
         head = _line(key, english, pair, "_in_english")
+        # A group can have several English versions; each gets a group of lines of its own.
         if groups.setdefault(key, [head])[0] != head:
             key = f"{key}~{pair['language']}"
             groups[key] = [_line(key, english, pair, "_in_english")]
@@ -88,12 +89,12 @@ class Outcome:
         return self.pools.parallel.language
 
     @property
-    def answered(self) -> Marks:
+    def answered(self) -> Bools:
         """Whether English succeeds, shape ``[questions]``."""
         return self.english.rank <= self.pools.k
 
     @property
-    def weak(self) -> Marks:
+    def weak(self) -> Bools:
         """Whether English succeeds and the other language fails, shape ``[questions]``."""
         return self.answered & (self.other.rank > self.pools.k)
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from panglot._errors import PanglotError
 from panglot._files import digest
 from panglot.data.language import canonical
-from panglot.evaluation.exact_scores import Doubles, ExactScores, Tile, parts
+from panglot.evaluation.exact_scores import Bools, Doubles, ExactScores, Tile, parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +24,7 @@ Half = Literal[0, 1]
 
 LARGEST_RATIO = 1.5
 """Pools whose sizes differ by more than this factor are cut down to the passage groups that both languages have."""
-FEWEST, MOST = 20, 240
+MIN_LENGTH, MAX_LENGTH = 20, 240
 """Characters of a distractor in English. Longer passages are not sentences, and would outweigh the question."""
 _CELLS = 1 << 22
 
@@ -68,6 +67,7 @@ class ParallelQuestions:
         if kind == "common":
             common = set(group[rows[0]]) & set(group[rows[1]])
             rows = [each[[name in common for name in group[each]]] for each in rows]
+        # Positions in the order of ids break ties as the evaluation does.
         ids: list[str] = collection.passages["id"].to_pylist()
         members = [np.array(sorted(each.tolist(), key=ids.__getitem__), np.int64) for each in rows]
         first = [_first_questions(collection, code, pool) for code, pool in zip(codes, members, strict=True)]
@@ -233,8 +233,8 @@ class Distractors:
                     by_group.setdefault(group, text)
             self._texts.append(by_group)
         english, other = self._texts
-        self._order = sorted(group for group, text in english.items() if FEWEST <= len(text) <= MOST)
-        self._usable = {group for group in self._order if 0 < len(other.get(group, "")) <= 2 * MOST}
+        self._order = sorted(group for group, text in english.items() if MIN_LENGTH <= len(text) <= MAX_LENGTH)
+        self._usable = {group for group in self._order if 0 < len(other.get(group, "")) <= 2 * MAX_LENGTH}
         self._groups = groups
 
     def of(self, number: int, count: int) -> tuple[tuple[str, str], ...]:
@@ -282,7 +282,7 @@ def _relevant(collection: Collection, questions: Ints, pool: Ints) -> tuple[Ints
     return pairs[0], pairs[1]
 
 
-def _margins(scores: Vectors, mark: npt.NDArray[np.bool_], k: int) -> tuple[Ints, Doubles, Ints, Ints]:
+def _margins(scores: Vectors, mark: Bools, k: int) -> tuple[Ints, Doubles, Ints, Ints]:
     """Return the columns of :class:`RankMargins` for a block; ``mark`` is True at relevant passages."""
     row = np.arange(len(scores))
     relevant = np.where(mark, scores, -np.inf)

@@ -6,14 +6,12 @@ import json
 import os
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import pyarrow as pa
 
-from panglot import __version__
-from panglot._environment import machine, versions
+from panglot._environment import provenance
 from panglot._errors import PanglotError
 from panglot._files import write_json, write_text
 from panglot.data.language import canonical
@@ -134,6 +132,7 @@ def probe(
     whole = next(iter(open_sets(collection, data_dir=data_dir, candidates=candidates, context=context).values()))
     english, chosen = choose_languages(whole, languages)
     asked = whole.select([english, *chosen])
+    # Checked before the model is loaded, because that takes long.
     missing: list[dict[str, str]] = []
     found = [ParallelQuestions.of(asked, english, code, pools) for code in chosen]
     for code, each in zip(chosen, found, strict=True):
@@ -171,17 +170,13 @@ def probe(
     made = [pair for pair in (searched or {}).get("found", []) if pair["weak"] and pair["changes"]]
     return Probe(
         {
-            "panglot": __version__,
-            "date": datetime.now(UTC).date().isoformat(),
-            "command": command,
+            **provenance(command),
             "seconds": round(time.perf_counter() - begin, 3),
             "model": {"name": model.name, "fingerprint": model.fingerprint, "dimension": passages.shape[1]},
             "settings": {
                 "k": k, "languages": chosen, "start": start, "limit": limit, "beam": beam, "depth": depth,
                 "budget": budget, "distractors": distractors, "pools": pools, "seed": seed,
             },
-            "versions": versions(),
-            "machine": machine(),
             "dataset": {
                 "name": whole.name, "digest": asked.digest, "english": english,
                 "candidates": asked.about.get("candidates"), "context": asked.about.get("context"),

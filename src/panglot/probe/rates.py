@@ -1,4 +1,4 @@
-"""Shares of questions, with intervals that know that translations of a question fail together."""
+"""Shares of questions, with intervals that take into account that translations of a question fail together."""
 
 from __future__ import annotations
 
@@ -9,40 +9,38 @@ from typing import TYPE_CHECKING, Any
 
 import langcodes
 import numpy as np
-import numpy.typing as npt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from panglot.data.collection import Collection, Ints
     from panglot.encoders.protocol import Encoder
-    from panglot.evaluation.exact_scores import Doubles
+    from panglot.evaluation.exact_scores import Bools, Doubles
     from panglot.probe.pairs import Outcome
 
-Marks = npt.NDArray[np.bool_]
-
 _Z = 1.959963984540054
-FEWEST = 10
-"""Below so many questions on either side no difference is given: its normal interval would mean nothing."""
+MIN_QUESTIONS = 10
+"""With fewer questions on either side no difference is reported, because its normal interval would mean nothing."""
 
 
-def share(hit: Marks, group: Ints) -> tuple[float, float, float]:
-    """Return the share of hits and its 95 % interval.
+def share(hit: Bools, group: Ints) -> tuple[float, float, float]:
+    """Return the share of hits and the ends of its 95 % interval.
 
-    Wilson's interval, with the effective number of questions in place of their number: n over Kish's design
-    effect, which is the variance between groups over that of independent questions, at least 1. Where all or
-    none are hits, it is the number of groups.
+    The interval is Wilson's, (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n), with the effective number of
+    questions n = N / deff. Kish's design effect deff is the variance between groups divided by the variance of N
+    independent questions, at least 1. If all or no questions are hits, n is the number of groups.
 
     Args:
-        hit: One mark a question; at least one question.
-        group: The question's group; translations share it.
+        hit: Whether each question is a hit, shape ``[questions]``, for at least one question.
+        group: Group of each question, shape ``[questions]``. Translations share a group.
 
     >>> [round(value, 3) for value in share(np.arange(20) < 4, np.arange(20))]
     [0.2, 0.081, 0.416]
     """
     number, rate = len(hit), float(hit.mean())
+    # Without any variance there is no design effect, and groups are what is independent.
     if 0 < rate < 1:
-        spread = float((_pull(hit, group, int(group.max()) + 1) ** 2).sum())
+        spread = float((_deviations(hit, group, int(group.max()) + 1) ** 2).sum())
         effective = number / max(1.0, spread / (rate * (1 - rate) / number))
     else:
         effective = float(len(np.unique(group)))
@@ -52,14 +50,20 @@ def share(hit: Marks, group: Ints) -> tuple[float, float, float]:
     return rate, max(0.0, middle - half), min(1.0, middle + half)
 
 
-def against_rest(hit: Marks, group: Ints, inside: Marks) -> dict[str, Any]:
-    """Return the share among the questions inside, that among the rest, and the difference, with intervals.
+def against_rest(hit: Bools, group: Ints, inside: Bools) -> dict[str, Any]:
+    """Return the share of hits among some questions, the share among the rest, and the difference, with intervals.
 
-    The difference's interval is normal, its variance summed over groups: a group may be on both sides.
+    The difference p − p' has a normal interval with the variance Σ_g (e_g − e'_g)² · G / (G − 1), where e_g and e'_g
+    are the sums of deviations of group g on each side. A group may have questions on both sides.
+
+    Args:
+        hit: Whether each question is a hit, shape ``[questions]``.
+        group: Group of each question, shape ``[questions]``.
+        inside: Whether each question belongs to the slice, shape ``[questions]``.
 
     Returns:
-        ``weak, questions, rate, interval, rest, difference, difference_interval``; the last three are None
-        where either side has fewer than :data:`FEWEST` questions, ``rest`` only where there is no rest.
+        ``weak, questions, rate, interval, rest, difference, difference_interval``. The difference and its interval are
+        None if either side has fewer than :data:`MIN_QUESTIONS` questions, and ``rest`` if there is no rest.
     """
     rate, low, high = share(hit[inside], group[inside])
     figures: dict[str, Any] = {
@@ -74,40 +78,40 @@ def against_rest(hit: Marks, group: Ints, inside: Marks) -> dict[str, Any]:
     if inside.all():
         return figures
     figures["rest"] = rest = float(hit[~inside].mean())
-    if min(inside.sum(), (~inside).sum()) >= FEWEST:
+    if min(inside.sum(), (~inside).sum()) >= MIN_QUESTIONS:
         groups = int(group.max()) + 1
-        pull = _pull(hit[inside], group[inside], groups) - _pull(hit[~inside], group[~inside], groups)
-        half = _Z * math.sqrt(float((pull**2).sum()) * _small(group))
+        deviation = _deviations(hit[inside], group[inside], groups) - _deviations(hit[~inside], group[~inside], groups)
+        half = _Z * math.sqrt(float((deviation**2).sum()) * _small_sample(group))
         figures["difference"] = rate - rest
         figures["difference_interval"] = [rate - rest - half, rate - rest + half]
     return figures
 
 
 def mean(value: Doubles, group: Ints) -> tuple[float, list[float] | None]:
-    """Return the mean over values and its 95 % interval over groups, Student's; None with fewer than two groups."""
+    """Return the mean of values and its 95 % Student interval over groups, or None with fewer than two groups."""
     from scipy.special import stdtrit
 
     centre = float(value.mean())
     groups = len(np.unique(group))
     if groups < 2:
         return centre, None
-    pull = np.bincount(group, value - centre) / len(value)
-    half = float(stdtrit(groups - 1, 0.975)) * math.sqrt(float((pull**2).sum()) * _small(group))
+    deviation = np.bincount(group, value - centre) / len(value)
+    half = float(stdtrit(groups - 1, 0.975)) * math.sqrt(float((deviation**2).sum()) * _small_sample(group))
     return centre, [centre - half, centre + half]
 
 
-def _pull(hit: Marks, group: Ints, groups: int) -> Doubles:
-    """Return how far each group moves the share from its value, shape ``[groups]``."""
+def _deviations(hit: Bools, group: Ints, groups: int) -> Doubles:
+    """Return the sum of deviations of each group divided by the number of questions, shape ``[groups]``."""
     return np.bincount(group, hit - hit.mean(), groups) / len(hit)
 
 
-def _small(group: Ints) -> float:
-    """Return the correction of a variance over few groups."""
+def _small_sample(group: Ints) -> float:
+    """Return G / (G − 1), the correction of a variance over few groups."""
     number = len(np.unique(group))
     return number / (number - 1) if number > 1 else 1.0
 
 
-#: Upper ends of the buckets, the last of which is open.
+#: Upper bounds of the buckets. The last bucket is open.
 LENGTHS = (40, 60, 80)
 FERTILITIES = (1.25, 1.5, 1.75, 2.0)
 
@@ -120,7 +124,7 @@ _AMOUNT = ("many", "much")
 
 @lru_cache(maxsize=1024)
 def script(language: str) -> str:
-    """Return the English name of the script in which a language is most likely written.
+    """Return the English name of the likely script of a language.
 
     >>> script("th"), script("sr"), script("sr-Latn"), script("zh-Hant")
     ('Thai', 'Cyrillic', 'Latin', 'Han')
@@ -134,7 +138,7 @@ def script(language: str) -> str:
 
 
 def length(english: str) -> str:
-    """Return the bucket of the English version's length in characters: the same for all its translations.
+    """Return the bucket of the English version's length in characters, which all translations share.
 
     >>> length("Who?"), length("x" * 41), length("x" * 99)
     ('40 or fewer', '41 to 60', 'above 80')
@@ -148,7 +152,7 @@ def length(english: str) -> str:
 
 
 def question_word(english: str) -> str:
-    """Return the first question word of the English version, wherever it stands; ``how many`` is one.
+    """Return the first question word anywhere in the English version. ``how many`` counts as one.
 
     >>> question_word("In which year?"), question_word("Of how much use is it?"), question_word("Name one.")
     ('which', 'how many', 'none')
@@ -162,9 +166,9 @@ def question_word(english: str) -> str:
 
 
 def fertility(tokens: int, english: str) -> str:
-    """Return the bucket of the tokens that a version takes for each word of the English one.
+    """Return the bucket of a version's number of tokens per word of the English version.
 
-    Words are counted in English because Thai, Chinese or Japanese do not mark theirs.
+    Words are counted in English because Thai, Chinese and Japanese do not separate theirs.
 
     >>> fertility(5, "How many are there?"), fertility(30, "How many are there?")
     ('1.25 to 1.5', '2 or more')
@@ -179,7 +183,7 @@ def fertility(tokens: int, english: str) -> str:
 
 
 def order(kind: str) -> list[str]:
-    """Return the buckets of ``length`` or ``fertility`` from the lowest; nothing for other kinds."""
+    """Return the buckets of ``length`` or ``tokens per word`` from the lowest, and nothing for other kinds."""
     if kind == "length":
         return [length("x" * size) for size in (1, *(end + 1 for end in LENGTHS))]
     if kind == "tokens per word":
@@ -188,10 +192,11 @@ def order(kind: str) -> list[str]:
 
 
 def count_tokens(encoder: Encoder, texts: Sequence[str]) -> list[int] | None:
-    """Return the tokens of each text without prompt and special tokens; None where the model has no tokenizer.
+    """Return the number of tokens of each text without prompt and special tokens, or None without a tokenizer.
 
-    Endpoints and precomputed vectors have none.
+    Endpoints and precomputed vectors have no tokenizer.
     """
+    # A cache of vectors wraps the encoder.
     inner: Any = getattr(encoder, "encoder", encoder)
     tokenizer: Any = getattr(getattr(inner, "model", None), "tokenizer", None)
     if not callable(tokenizer) or not texts:
@@ -206,11 +211,11 @@ KINDS = ("language", "script", "length", "question word", "tokens per word")
 def by_slice(
     outcomes: Sequence[Outcome], collection: Collection, encoder: Encoder
 ) -> tuple[dict[str, dict[str, Any]], list[dict[str, str]]]:
-    """Return the weak share of each slice, among questions that English answers, beside that of the rest.
+    """Return the share of weak questions of each slice beside that of the rest, among questions that English answers.
 
     Returns:
-        Figures by kind of slice and slice (:func:`panglot.probe.rates.against_rest`), ``all`` among the kinds
-        with its one slice, and what could not be measured.
+        Figures by kind of slice and slice (:func:`against_rest`), and what could not be measured. The kind ``all`` has
+        one slice.
     """
     texts = collection.questions["text"]
     english: list[str] = []
@@ -231,7 +236,7 @@ def by_slice(
     missing: list[dict[str, str]] = []
     tokens = count_tokens(encoder, other)
     if tokens is None:
-        missing.append({"what": "tokens per word", "why": "the model shows no tokenizer"})
+        missing.append({"what": "tokens per word", "why": "the model has no tokenizer"})
     labels = {
         "all": ["all" for _ in weak],
         "language": languages,

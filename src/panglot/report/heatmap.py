@@ -1,14 +1,27 @@
-"""A matrix over languages as an HTML table with coloured cells."""
+"""Heat maps over languages: HTML tables with coloured cells, and the sections of the page that are made of them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
-from panglot.report.html_tables import language_heading, scrolling
-from panglot.report.labels import language_name
-from panglot.report.markup import Child, Markup, tag
+from panglot.report.by_language import (
+    Matrix,
+    distances,
+    matrix,
+    mean_by_passage,
+    mean_by_question,
+    own_share,
+    share_key,
+    shares,
+)
+from panglot.report.charts import Scale, around, swatch
+from panglot.report.html_tables import language_heading, scrolling, table_to_html
+from panglot.report.labels import format_number, language_name
+from panglot.report.markup import Child, Markup, beside, folded, section, tag
+from panglot.report.results import Dataset, number
 
 Colour = tuple[int, int, int]
 
@@ -67,7 +80,7 @@ def step(share: float) -> int:
 
 
 @lru_cache(maxsize=1)
-def stylesheet() -> str:
+def color_classes() -> str:
     """Return the classes ``s0`` to ``s40`` (sequential) and ``d0`` to ``d40`` (diverging): ground and ink."""
     rules: list[str] = []
     for letter, scale in (("s", sequential), ("d", diverging)):
@@ -103,9 +116,6 @@ def _luminance(colour: Colour) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-Matrix = Mapping[str, Mapping[str, float]]
-
-
 @dataclass(frozen=True)
 class Look:
     """How the cells of a heat map look.
@@ -124,7 +134,7 @@ class Look:
 
 
 def heatmap(
-    matrix: Matrix,
+    cells: Matrix,
     codes: Sequence[str],
     look: Look,
     *,
@@ -136,7 +146,7 @@ def heatmap(
     """Return a matrix as a table that scrolls sideways in its container.
 
     Args:
-        matrix: Row language → column language → value. Missing cells stay empty.
+        cells: Row language → column language → value. Missing cells stay empty.
         codes: The languages, in order.
         look: Colours and numbers.
         caption: What the table shows.
@@ -154,11 +164,11 @@ def heatmap(
         tag(
             "tr",
             tag("th", language_heading(x), scope="row"),
-            [_cell(matrix.get(x, {}).get(y), x, y, look) for y in codes],
+            [_cell(cells.get(x, {}).get(y), x, y, look) for y in codes],
             tag("td", _format(column[1].get(x), look), class_="margin") if column else None,
         )
         for x in codes
-        if x in matrix
+        if x in cells
     ]
     foot = (
         tag(
@@ -206,3 +216,107 @@ def _cell(value: float | None, x: str, y: str, look: Look) -> Markup:
 
 def _format(value: float | None, look: Look) -> str:
     return "" if value is None else look.write(value)
+
+
+def matrices(dataset: Dataset) -> Markup:
+    """Return the heat map of the leading measure, one per model on one scale."""
+    key = dataset.leading_measure()
+    found = {model: cells for model in dataset.models if (cells := matrix(dataset, model))}
+    scale = _around(found)
+    if scale is None:
+        return Markup("")
+    look = Look("s", lambda _x, _y, value: scale.share(value), partial(format_number, digits=2))
+    tables = [
+        heatmap(
+            cells,
+            dataset.languages,
+            look,
+            caption=_caption(dataset, model, f"{key} by language of question and passage"),
+            corner=("asked in", "answered in"),
+            column=("mean", mean_by_question(cells)),
+            row=("mean", mean_by_passage(cells)),
+        )
+        for model, cells in found.items()
+    ]
+    explanation = (
+        f"{key} of questions in one language over passages in another. The outlined cells are monolingual. "
+        "The means exclude them."
+    )
+    return section("Every pair of languages", explanation, _scale(scale), beside(*tables), wide=len(tables) > 1)
+
+
+def _around(found: Mapping[str, Matrix]) -> Scale | None:
+    values = [value for cells in found.values() for row in cells.values() for value in row.values()]
+    return around(values, least=0) if values else None
+
+
+def _scale(scale: Scale) -> Markup:
+    return scale_legend("s", format_number(scale.low, digits=2), format_number(scale.high, digits=2))
+
+
+def _caption(dataset: Dataset, model: str, text: str) -> Child:
+    if len(dataset.models) == 1:
+        return text
+    place = dataset.models.index(model)
+    return [swatch(place), tag("bdi", model), tag("span", f", {text}", class_="quiet")]
+
+
+# On the scale of colours, one end is eight times a fair share and the other an eighth.
+_DOUBLINGS = 3
+
+
+def language_shares(dataset: Dataset) -> Markup:
+    """Return each language's share of the first results, by language of the question."""
+    key = share_key(dataset)
+    if key is None:
+        return Markup("")
+    k = key.rpartition("@")[2]
+    pool = {
+        code: share
+        for code in dataset.languages
+        if (share := number(dataset.any, "multilingual", "pool_share", code)) is not None
+    }
+
+    def place(_x: str, y: str, value: float) -> float:
+        fair = pool.get(y)
+        return 0.5 + math.log2(max(value, 1e-9) / fair) / (2 * _DOUBLINGS) if fair else 0.5
+
+    look = Look("d", place, lambda value: f"{100 * value:.0f}")
+    text = f"Percentage of the first {k} passages in each language"
+    tables = [
+        heatmap(cells, dataset.languages, look, caption=_caption(dataset, model, text),
+                        corner=("asked in", "found in"), row=("pool", pool))
+        for model, cells in shares(dataset, key).items()
+    ]  # fmt: skip
+    explanation = (
+        f"How many of the first {k} passages are in the question's own language. The upright line is that language's "
+        "share of the pool. A mark on the line means that language makes no difference."
+    )
+    whole = [beside(*tables), scale_legend("d", "⅛ of its share", "8×", "white: its share of the pool")]
+    return section(
+        "Which languages come first",
+        explanation,
+        table_to_html(own_share(dataset, key), "dots"),
+        _fold(dataset, "Shares of all languages", whole) if tables else None,
+    )
+
+
+def _fold(dataset: Dataset, text: str, parts: Sequence[Child]) -> Markup:
+    """Return heat maps, closed until clicked if there is one for each of several models."""
+    return folded(text, *parts) if len(dataset.models) > 1 else tag("div", parts, class_="stack")
+
+
+def distance_maps(dataset: Dataset) -> Child:
+    """Return the heat maps of the distances between the mean embeddings of languages, if there are any."""
+    found = distances(dataset, [model for model in dataset.models if model in dataset.figures])
+    scale = _around(found)
+    if scale is None:
+        return None
+    look = Look("s", lambda _x, _y, value: scale.share(value), partial(format_number, digits=2))
+    text = "Distance between the mean embeddings of two languages"
+    tables = [
+        heatmap(cells, dataset.languages, look, caption=_caption(dataset, model, text),
+                        corner=("from", "to"))
+        for model, cells in found.items()
+    ]  # fmt: skip
+    return _fold(dataset, "Distances between the means of languages", [beside(*tables), _scale(scale)])

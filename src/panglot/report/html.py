@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from panglot._files import write_text
-from panglot.report import charts, contents, heatmap
-from panglot.report.charts import Mark, Scale, Track, around
+from panglot.report import charts, contents
+from panglot.report.by_language import by_language, distance_by_language, language_figures
+from panglot.report.charts import Mark, Scale, Track
 from panglot.report.curves import Lines, training_section
-from panglot.report.heatmap import Look, scale_legend
+from panglot.report.heatmap import color_classes, distance_maps, language_shares, matrices
 from panglot.report.html_tables import table_to_html
 from panglot.report.labels import MISSING, format_interval, format_number, sanitize
 from panglot.report.markup import Child, Markup, beside, folded, join, section, tag
-from panglot.report.results import Comparison, Dataset, Figures, Results, dig, number, read_results
+from panglot.report.results import Comparison, Dataset, Figures, Results, dig, read_results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +91,7 @@ def _document(title: str, body: Sequence[Child]) -> str:
 def _stylesheet() -> str:
     css = files("panglot.report").joinpath("page.css").read_text(encoding="utf-8")
     lines = (line.strip() for line in css.splitlines())
-    return join([Markup(line) for line in lines if line], "\n") + heatmap.stylesheet()
+    return join([Markup(line) for line in lines if line], "\n") + color_classes()
 
 
 def _title(results: Results) -> str:
@@ -133,8 +133,8 @@ def _dataset(results: Results, dataset: Dataset, place: int) -> Markup:
         tag("p", summary, class_="lead") if summary else None,
         _headline(dataset, compared=results.compared),
         tag("ul", missing, class_="missing") if missing else None,
-        _matrices(dataset),
-        _language_shares(dataset),
+        matrices(dataset),
+        language_shares(dataset),
         _bias(dataset),
         _geometry(dataset),
         _by_language(dataset),
@@ -149,17 +149,17 @@ def _headline(dataset: Dataset, *, compared: bool) -> Markup:
     panels = [
         table_to_html(contents.panel(dataset, comparison), "panel")
         if comparison.estimates
-        else tag("p", tag("strong", contents.comparison_name(comparison)), f": {_reason(dataset, comparison)}")
+        else tag(
+            "p",
+            tag("strong", contents.comparison_name(comparison)),
+            f": {contents.reason_missing(dataset, comparison)}",
+        )
         for comparison in dataset.headline
     ]
     verdicts = tag("ul", [tag("li", line) for line in contents.verdicts(dataset)], class_="verdicts")
     differences = contents.differences(dataset)
     pairs = folded("Differences between all pairs", table_to_html(differences)) if differences else None
     return join([tag("div", panels, class_="panels"), verdicts, pairs])
-
-
-def _reason(dataset: Dataset, comparison: Comparison) -> str:
-    return contents.reason_missing(dataset, comparison)
 
 
 def _stat(dataset: Dataset, comparison: Comparison) -> Markup:
@@ -169,7 +169,7 @@ def _stat(dataset: Dataset, comparison: Comparison) -> Markup:
     arrow = tag("span", " ↓", title="lower is better", class_="arrow") if comparison.measure.lower else None
     name = tag("dt", contents.comparison_name(comparison), arrow)
     if found is None:
-        why = tag("dd", _reason(dataset, comparison), class_="meaning")
+        why = tag("dd", contents.reason_missing(dataset, comparison), class_="meaning")
         return tag("div", name, tag("dd", MISSING, class_="figure none"), why)
     size = dataset.value(model, "multilingual", "pool_size") or dataset.value(model, "passages")
     scale = Scale(0, 1) if kind == "score" else Scale(0, max(size or 0.0, found.high or found.value))
@@ -185,101 +185,13 @@ def _stat(dataset: Dataset, comparison: Comparison) -> Markup:
     )
 
 
-def _matrices(dataset: Dataset) -> Markup:
-    """Return the heat map of the leading measure, one per model on one scale."""
-    key = dataset.leading_measure()
-    found = {model: cells for model in dataset.models if (cells := contents.matrix(dataset, model))}
-    scale = _around(found)
-    if scale is None:
-        return Markup("")
-    look = Look("s", lambda _x, _y, value: scale.share(value), partial(format_number, digits=2))
-    tables = [
-        heatmap.heatmap(
-            cells,
-            dataset.languages,
-            look,
-            caption=_caption(dataset, model, f"{key} by language of question and passage"),
-            corner=("asked in", "answered in"),
-            column=("mean", contents.mean_by_question(cells)),
-            row=("mean", contents.mean_by_passage(cells)),
-        )
-        for model, cells in found.items()
-    ]
-    explanation = (
-        f"{key} of questions in one language over passages in another. The outlined cells are monolingual. "
-        "The means exclude them."
-    )
-    return section("Every pair of languages", explanation, _scale(scale), beside(*tables), wide=len(tables) > 1)
-
-
-def _around(found: Mapping[str, contents.Matrix]) -> Scale | None:
-    values = [value for cells in found.values() for row in cells.values() for value in row.values()]
-    return around(values, least=0) if values else None
-
-
-def _scale(scale: Scale) -> Markup:
-    return scale_legend("s", format_number(scale.low, digits=2), format_number(scale.high, digits=2))
-
-
-def _caption(dataset: Dataset, model: str, text: str) -> Child:
-    if len(dataset.models) == 1:
-        return text
-    place = dataset.models.index(model)
-    return [charts.swatch(place), tag("bdi", model), tag("span", f", {text}", class_="quiet")]
-
-
-# On the scale of colours, one end is eight times a fair share and the other an eighth.
-_DOUBLINGS = 3
-
-
-def _language_shares(dataset: Dataset) -> Markup:
-    """Return each language's share of the first results, by language of the question."""
-    key = contents.share_key(dataset)
-    if key is None:
-        return Markup("")
-    k = key.rpartition("@")[2]
-    pool = {
-        code: share
-        for code in dataset.languages
-        if (share := number(dataset.any, "multilingual", "pool_share", code)) is not None
-    }
-
-    def place(_x: str, y: str, value: float) -> float:
-        fair = pool.get(y)
-        return 0.5 + math.log2(max(value, 1e-9) / fair) / (2 * _DOUBLINGS) if fair else 0.5
-
-    look = Look("d", place, lambda value: f"{100 * value:.0f}")
-    text = f"Percentage of the first {k} passages in each language"
-    tables = [
-        heatmap.heatmap(cells, dataset.languages, look, caption=_caption(dataset, model, text),
-                        corner=("asked in", "found in"), row=("pool", pool))
-        for model, cells in contents.shares(dataset, key).items()
-    ]  # fmt: skip
-    explanation = (
-        f"How many of the first {k} passages are in the question's own language. The upright line is that language's "
-        "share of the pool. A mark on the line means that language makes no difference."
-    )
-    whole = [beside(*tables), scale_legend("d", "⅛ of its share", "8×", "white: its share of the pool")]
-    return section(
-        "Which languages come first",
-        explanation,
-        table_to_html(contents.own_share(dataset, key), "dots"),
-        _fold(dataset, "Shares of all languages", whole) if tables else None,
-    )
-
-
-def _fold(dataset: Dataset, text: str, parts: Sequence[Child]) -> Markup:
-    """Return heat maps, closed until clicked if there is one for each of several models."""
-    return folded(text, *parts) if len(dataset.models) > 1 else tag("div", parts, class_="stack")
-
-
 def _bias(dataset: Dataset) -> Markup:
     size = dataset.value(next(iter(dataset.figures), ""), "multilingual", "pool_size")
     of = f" of {format_number(size, 'count')} passages" if size else ""
     explanation = f"In one pool{of} in all languages, every language version of an answer should come early."
     tables = [
         table_to_html(table, look)
-        for table, look in ((contents.bias(dataset), "measures"), (contents.distance_by_language(dataset), "dots"))
+        for table, look in ((contents.bias(dataset), "measures"), (distance_by_language(dataset), "dots"))
         if table is not None
     ]
     if not tables:
@@ -295,28 +207,16 @@ def _geometry(dataset: Dataset) -> Markup:
         "How far embeddings separate languages. At best, a linear classifier of languages does no better than chance, "
         "and translations are similar while random pairs are not."
     )
-    found = contents.distances(dataset, [model for model in dataset.models if model in dataset.figures])
-    scale = _around(found)
-    maps: Child = None
-    if scale is not None:
-        look = Look("s", lambda _x, _y, value: scale.share(value), partial(format_number, digits=2))
-        text = "Distance between the mean embeddings of two languages"
-        tables = [
-            heatmap.heatmap(cells, dataset.languages, look, caption=_caption(dataset, model, text),
-                            corner=("from", "to"))
-            for model, cells in found.items()
-        ]  # fmt: skip
-        maps = _fold(dataset, "Distances between the means of languages", [beside(*tables), _scale(scale)])
-    return section("Geometry of the embeddings", explanation, table_to_html(table, "measures"), maps)
+    return section("Geometry of the embeddings", explanation, table_to_html(table, "measures"), distance_maps(dataset))
 
 
 def _by_language(dataset: Dataset) -> Markup:
-    table = contents.by_language(dataset)
+    table = by_language(dataset)
     if table is None:
         return Markup("")
     if len(dataset.models) > 1:
         return section("By language", "All models in every language.", table_to_html(table), wide=True)
-    drawn = [found for found in contents.language_figures(dataset) if found.drawn]
+    drawn = [found for found in language_figures(dataset) if found.drawn]
     explanation = (
         f"{dataset.leading_measure()} of one language: alone, against the others, and in the pool of all. "
         "The farther apart the marks are, the more language matters."

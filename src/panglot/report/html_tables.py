@@ -10,6 +10,8 @@ from panglot.report.labels import format_number, language_name
 from panglot.report.markup import Child, Markup, tag
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from panglot.report.tables import Cell, Column, Row, Table
 
 __all__ = ["language_heading", "scrolling", "table_to_html"]
@@ -32,7 +34,7 @@ def table_to_html(table: Table, look: str = "", keys: Child = None) -> Markup:
     caption = tag("caption", tag("div", tag("strong", table.title), tag("span", table.note) if table.note else None,
                                  keys, class_="pin"))  # fmt: skip
     head = _head(table, drawn=drawn, legended=legended)
-    body = tag("tbody", [_row(row, drawn=drawn) for row in table.rows])
+    body = tag("tbody", [_row(row, table.columns, drawn=drawn) for row in table.rows])
     classes = " ".join(filter(None, ["figures", "tracks" if drawn else "", "groups" if table.groups else "", look]))
     return scrolling(tag("table", caption, head, body, _foot(table) if drawn else None, class_=classes))
 
@@ -81,19 +83,26 @@ def _heading(column: Column, legended: bool, *, first: bool = False) -> Markup:
     return tag("th", name, scope="col", class_=looks or None)
 
 
-def _row(row: Row, *, drawn: bool) -> Markup:
+def _row(row: Row, columns: Sequence[Column], *, drawn: bool) -> Markup:
     name: Child = language_heading(row.name) if row.language else tag("bdi", row.name)
     if row.series is not None:
         name = [swatch(row.series), name]
     note = tag("span", row.note, class_="meaning") if row.note else None
     track = tag("td", draw_track(row.track) if row.track else None, class_="drawn") if drawn else None
     head = tag("th", name, note, scope="row") if row.name else tag("td")
-    return tag("tr", head, track, [_cell(cell) for cell in row.cells], class_="unsure" if row.faint else None)
+    return tag(
+        "tr",
+        head,
+        track,
+        [_cell(cell, column) for cell, column in zip(row.cells, columns, strict=True)],
+        class_="unsure" if row.faint else None,
+    )
 
 
-def _cell(cell: Cell) -> Markup:
+def _cell(cell: Cell, column: Column) -> Markup:
     value = tag("strong", cell.text, title="significantly best") if cell.best else cell.text
-    return tag("td", value, tag("span", cell.interval, class_="interval") if cell.interval else None)
+    interval = tag("span", cell.interval, class_="interval") if cell.interval else None
+    return tag("td", value, interval, class_="text" if column.left else None)
 
 
 def _foot(table: Table) -> Child:

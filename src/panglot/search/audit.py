@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot.data.files import numbered_lines, parse_json
+from panglot.data.files import objects
 from panglot.data.language import canonical
 from panglot.data.sentences import spans
 from panglot.evaluation import bias
@@ -304,11 +304,7 @@ def read_queries(path: Path) -> list[AuditQuery]:
         PanglotError: A line is broken; the message names file, line and field.
     """
     found: list[AuditQuery] = []
-    for line, text in numbered_lines(path):
-        value: Any = parse_json(text, path, line)
-        if not isinstance(value, dict):
-            raise PanglotError("not a JSON object", file=path, line=line, hint='write {"group": …, "text": …}')
-        row: dict[str, object] = value
+    for line, row in objects(path):
         for name in ("group", "language", "text"):
             if not str(row.get(name) or "").strip():
                 raise PanglotError(f"`{name}` is missing or empty", file=path, line=line, field=name, hint="add it")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -58,8 +58,3 @@ class ScoredDocument(NamedTuple):
     group: str = ""
     explanation: Mapping[str, float] = {}
     versions: Mapping[str, str] = {}
-
-
-def by_score(documents: Iterable[ScoredDocument]) -> list[ScoredDocument]:
-    """Return documents by falling score, equal ones by id."""
-    return sorted(documents, key=lambda each: (-each.score, each.id))

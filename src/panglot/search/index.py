@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from panglot._errors import PanglotError
 from panglot.debiasing import transform
-from panglot.search.metadata import IndexMetadata, check_model, open_encoder
+from panglot.search.metadata import IndexMetadata, check_model, open_encoder, open_store
 from panglot.search.ranking.lexical import LexicalIndex
 from panglot.search.ranking.reranking import Reranker
 from panglot.search.ranking.stats import LanguageStats, center
@@ -99,8 +99,6 @@ class Index:
         Raises:
             PanglotError: There is no index, or the model is another one.
         """
-        from panglot.search.storage.store import open_store
-
         folder = Path(folder)
         metadata = IndexMetadata.open(folder)
         if model is None and not metadata.model:

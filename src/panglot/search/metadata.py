@@ -1,4 +1,4 @@
-"""``index.json``, which describes an index folder, and the check that queries get the documents' model."""
+"""What an index folder says of itself in ``index.json``, and how its model and its store are opened by that."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from panglot._errors import PanglotError
 from panglot._files import write_json
 from panglot.encoders.load import load
 from panglot.encoders.protocol import LanguageAware
-from panglot.search.storage.store import check_encoded
+from panglot.search.storage.store import check_encoded, check_same
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from panglot.encoders.protocol import Encoder, Vectors
+    from panglot.search.storage.store import Store
 
 NAME, FORMAT = "index.json", 1
 PROBE = "In which language is the answer?"
@@ -33,12 +36,12 @@ class IndexMetadata:
         model: What :func:`panglot.load` opens; empty for an encoder that was given as an object.
         name: The encoder's name.
         fingerprint: Of the encoder of plain vectors.
-        probe: Its vector of :data:`PROBE`, as a question.
+        probe: Its vector of :data:`PROBE` as a query.
         dimension: Length of the vectors.
         vector_fields: Names of the vector fields of the store.
         store: Where it is; empty: in the folder.
         documents: How many there were when it was built.
-        panglot: The version that built it.
+        panglot: Version of panglot that built it.
         format: Of the folder.
     """
 
@@ -73,8 +76,10 @@ class IndexMetadata:
             metadata = cls(**found)
         except (FileNotFoundError, NotADirectoryError) as error:
             half = (folder / "shards").is_dir()
-            hint = "go on with the same `panglot index`" if half else "make one with `panglot index`"
-            raise PanglotError("half of an index" if half else "no index here", file=folder, hint=hint) from error
+            hint = "run the same `panglot index` again" if half else "build one with `panglot index`"
+            raise PanglotError(
+                "the index is only half built" if half else "no index here", file=folder, hint=hint
+            ) from error
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise PanglotError(f"damaged: {error}", file=path, hint="build the index again") from error
         if metadata.format != FORMAT:
@@ -85,7 +90,7 @@ class IndexMetadata:
 
 
 def is_index(folder: str | Path) -> bool:
-    """Whether there is a whole index in a folder."""
+    """Return whether a folder contains a complete index."""
     return (Path(folder) / NAME).is_file()
 
 
@@ -97,12 +102,49 @@ def open_encoder(model: str | Path | Encoder, backend: str = "torch") -> tuple[E
     """
     named = isinstance(model, str | Path)
     if not named and backend != "torch":
-        raise PanglotError("the encoder is there already", field="backend", hint="load it with this backend")
+        raise PanglotError(
+            "an encoder object has its backend already", field="backend", hint="load it with this backend"
+        )
     encoder = load(model, backend=backend) if named else model
     base = encoder.base if isinstance(encoder, LanguageAware) else encoder
     if not named:
         return encoder, base, ""
     return encoder, base, str(Path(model).resolve()) if Path(model).is_dir() else str(model)
+
+
+def open_store(
+    address: str, folder: Path, *, vector_fields: Sequence[str], dimension: int, create: bool = False
+) -> Store:
+    """Open the store of an index.
+
+    Args:
+        address: Empty for the embedded store in ``folder``; ``milvus://host:port/name`` for a Milvus server;
+            ``milvus:FILE.db/name`` for milvus-lite. ``?index=flat`` behind either makes its search exact.
+        folder: Folder of the embedded store, which contains nothing else.
+        vector_fields: Names of its vector fields.
+        dimension: Length of its vectors.
+        create: Make it if it is not there.
+
+    Raises:
+        PanglotError: It is not there, is damaged, has other vector fields or another dimension, or does not answer.
+    """
+    if not address:
+        from panglot.search.storage.local.store import EmbeddedStore
+
+        if create:
+            EmbeddedStore.create(folder, vector_fields=vector_fields, dimension=dimension).close()
+        store = EmbeddedStore(folder)
+        check_same("vector_fields", store.vector_fields, tuple(vector_fields), folder)
+        check_same("dimension", store.dimension, dimension, folder)
+        return store
+    if address.startswith("milvus:"):
+        from panglot.search.storage.milvus.store import MilvusStore
+
+        return MilvusStore(address, vector_fields=vector_fields, dimension=dimension, create=create)
+    raise PanglotError(
+        f"the address of a store must begin with milvus:, got {address}", field="store",
+        hint="leave it out, or write milvus://host:port/name",
+    )  # fmt: skip
 
 
 def probed(base: Encoder) -> tuple[float, ...]:
@@ -112,7 +154,7 @@ def probed(base: Encoder) -> tuple[float, ...]:
 
 
 def check_model(metadata: IndexMetadata, base: Encoder, folder: Path) -> None:
-    """Make sure that questions are encoded as the documents were.
+    """Make sure that queries are encoded as the documents were.
 
     Raises:
         PanglotError: The encoder gives other vectors than the one that the index was built with.

@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from panglot.data.language import code, identifier
+from panglot.data.language import Detector, code, identifier
 from panglot.data.scripts import script_of
-from panglot.debiasing.encoder import Detector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -70,6 +70,7 @@ def create_app(
     async def figures() -> Response:
         return Response(metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    # Outside of FastAPI, which would read a body before it looks at keys.
     return Guard(app, limits, metrics, add_page(app) | {"/health"}, keys, hosts)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Batcher", "Encoded", "EncodingError", "StoppedError", "share"]
 
-LOG = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
 
 def share(waiting: Sequence[Sequence[int]], budget: int) -> list[int]:
@@ -121,6 +121,7 @@ class Batcher:
         self._stopping = False
         self.rate = 0.0
         """Tokens encoded per second lately."""
+        # A daemon, so that an encoder that never returns does not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="panglot-encode", daemon=True)
         self._thread.start()
 
@@ -153,6 +154,7 @@ class Batcher:
     def _run(self) -> None:
         while batch := self._next():
             started = time.monotonic()
+            # Both sides have prompts of their own, which an encoder takes one at a time.
             for side in get_args(Side):
                 if pieces := [piece for piece in batch if piece.job.side == side]:
                     self._encode_together(side, pieces)
@@ -186,7 +188,7 @@ class Batcher:
         try:
             vectors = self._encode_checked(side, texts)
         except Exception:
-            LOG.exception("a batch failed")
+            _logger.exception("a batch failed")
             if len(pieces) == 1:
                 _fail(pieces[0].job)
                 return

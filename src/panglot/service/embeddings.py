@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from panglot.service.engine import Engine
     from panglot.service.limits import Limits
 
-__all__ = ["add_embeddings", "rows", "side_of", "texts_of"]
+__all__ = ["EmbeddingsRequest", "add_embeddings", "rows", "side_of", "texts_of"]
 
-SUFFIXES: dict[str, Side] = {"": "passage", ":document": "passage", ":query": "question"}
+_SUFFIXES: dict[str, Side] = {"": "passage", ":document": "passage", ":query": "question"}
 """The side that a model's name selects by its suffix."""
-INPUT_TYPES: dict[str, Side] = {"query": "question", "document": "passage", "passage": "passage"}
+_INPUT_TYPES: dict[str, Side] = {"query": "question", "document": "passage", "passage": "passage"}
 
 _TEXT = {"type": "string", "minLength": 1}
 _TEXTS = {"description": "One text or several", "anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
@@ -47,7 +47,7 @@ class EmbeddingsRequest(BaseModel):
 def add_embeddings(app: FastAPI, engine: Engine) -> None:
     """Add the routes."""
     name, dimension = engine.index.encoder.name, engine.index.store.dimension
-    names = [name + suffix for suffix in SUFFIXES]
+    names = [name + suffix for suffix in _SUFFIXES]
 
     @app.post(EMBEDDINGS, responses=DOCUMENTED, summary="Vectors of texts")
     async def embeddings(body: EmbeddingsRequest, request: Request) -> Json:
@@ -98,13 +98,13 @@ def side_of(requested: str, model: str, input_type: str | None) -> Side:
     ('passage', 'question', 'question')
     """
     suffix = requested.removeprefix(model)
-    if not requested.startswith(model) or suffix not in SUFFIXES:
-        hint = f"use one of {', '.join(model + known for known in SUFFIXES)}"
+    if not requested.startswith(model) or suffix not in _SUFFIXES:
+        hint = f"use one of {', '.join(model + known for known in _SUFFIXES)}"
         raise RequestError(404, "there is no such model", hint=hint, field="model", code="model_not_found")
     if input_type is None:
-        return SUFFIXES[suffix]
-    side = INPUT_TYPES[input_type]
-    if suffix and SUFFIXES[suffix] != side:
+        return _SUFFIXES[suffix]
+    side = _INPUT_TYPES[input_type]
+    if suffix and _SUFFIXES[suffix] != side:
         problem = f"input_type: {input_type!r} contradicts the suffix {suffix!r} of the model's name"
         raise RequestError(400, problem, hint="leave one of them out", field="input_type", code="invalid")
     return side
@@ -140,6 +140,7 @@ def texts_of(value: object, limits: Limits) -> list[str]:
 
 def rows(vectors: Vectors, form: Literal["float", "base64"]) -> list[dict[str, Any]]:
     """Return the vectors as in OpenAI's responses. base64 holds little-endian float32."""
+    # orjson writes contiguous arrays, and writes float32 with the few digits that it needs.
     plain = np.ascontiguousarray(vectors, "<f4")
     values = (base64.b64encode(row.tobytes()).decode("ascii") if form == "base64" else row for row in plain)
     return [{"object": "embedding", "index": index, "embedding": value} for index, value in enumerate(values)]

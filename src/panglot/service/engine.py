@@ -34,15 +34,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Engine", "SentenceEncoder"]
 
-LOG = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
-AT_ONCE = 32
+_AT_ONCE = 32
 """Sentences of highlights that are encoded together."""
 
 #: An error that names another field is a fault of the service, not of the client.
 _REQUEST_FIELDS = frozenset(field.name for field in fields(SearchRequest))
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 
 class SentenceEncoder:
@@ -61,7 +61,7 @@ class SentenceEncoder:
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002
         """Return one row per text."""
         found: list[Vectors] = []
-        for part in pieces(len(texts), AT_ONCE):
+        for part in pieces(len(texts), _AT_ONCE):
             if self._gone.is_set():
                 raise StoppedError
             with self._lock:
@@ -115,7 +115,7 @@ class Engine:
         seconds = {**result.seconds, "wait": encoded.waited, "encode": encoded.seconds}
         return replace(result, seconds=seconds).as_json()
 
-    async def ranked(self, work: Callable[[], Result]) -> Result:
+    async def ranked(self, work: Callable[[], _Result]) -> _Result:
         """Return what ``work`` returns, run on the thread that owns the index."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._ranker, work)
@@ -124,7 +124,7 @@ class Engine:
                 raise of_panglot(error) from error
             raise
 
-    async def outcome(self, work: Coroutine[object, object, Result], request: Request) -> Result:
+    async def outcome(self, work: Coroutine[object, object, _Result], request: Request) -> _Result:
         """Return what ``work`` returns, but cancel it when time is up or the client has left.
 
         Raises:
@@ -176,9 +176,9 @@ class Engine:
     def _refresh(self) -> None:
         try:
             if self.index.refresh():
-                LOG.info("index", extra={"fields": {"documents": sum(self.index.counts().values())}})
+                _logger.info("index", extra={"fields": {"documents": sum(self.index.counts().values())}})
         except Exception:
-            LOG.exception("the index could not be refreshed")
+            _logger.exception("the index could not be refreshed")
             raise
 
 

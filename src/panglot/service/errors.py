@@ -15,15 +15,25 @@ from starlette.responses import Response
 if TYPE_CHECKING:
     from panglot._errors import PanglotError
 
-__all__ = ["CLIENT_GONE", "DOCUMENTED", "ErrorForm", "Json", "RequestError", "of_panglot", "of_status", "of_validation"]
+__all__ = [
+    "CLIENT_GONE",
+    "DOCUMENTED",
+    "ErrorContent",
+    "ErrorForm",
+    "Json",
+    "RequestError",
+    "of_panglot",
+    "of_status",
+    "of_validation",
+]
 
 CLIENT_GONE = 499
 """Status, in logs and metrics, of a request whose client left before the response."""
 
-LONGEST_MESSAGE = 500
+_LONGEST_MESSAGE = 500
 """Most characters of an error's message."""
 
-HINTS = {
+_HINTS = {
     "missing": "add it",
     "extra_forbidden": "leave it out",
     "literal_error": "choose one of these",
@@ -89,7 +99,7 @@ class RequestError(Exception):
         """Return the response."""
         kind = "invalid_request_error" if self.status < 500 else "server_error"
         kind = {401: "authentication_error", 429: "rate_limit_error"}.get(self.status, kind)
-        message = self.message[:LONGEST_MESSAGE]
+        message = self.message[:_LONGEST_MESSAGE]
         error = {"message": message, "type": kind, "param": self.field, "code": self.code, "hint": self.hint}
         return Json({"error": error}, status_code=self.status, headers=self.headers)
 
@@ -118,7 +128,7 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 
 
 def of_panglot(error: PanglotError) -> RequestError:
-    """Return a mistake in a request as an error without files, which belong to the server."""
+    """Return a mistake in a request as an error without files, whose names are no business of clients."""
     message = f"{error.field}: {error.problem}" if error.field else error.problem
     return RequestError(400, message, hint=error.hint, field=error.field, code="invalid")
 
@@ -131,7 +141,7 @@ def of_validation(errors: Sequence[Mapping[str, Any]]) -> RequestError:
     """
     first = errors[0] if errors else {}
     kind = str(first.get("type"))
-    hint = HINTS.get(kind, "read GET /openapi.json")
+    hint = _HINTS.get(kind, "read GET /openapi.json")
     if kind == "json_invalid":
         return RequestError(400, "the body is not JSON", hint=hint, code="invalid_json")
     # The location begins with where the field was sent: body, query or path.

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 __all__ = ["JsonLines", "Metrics", "log_request", "reason", "start_logging"]
 
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-REASONS = {
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+_REASONS = {
     401: "key", 404: "not_found", 408: "slow_body", 413: "too_large", 421: "host", 429: "queue_full",
     499: "client_gone", 503: "stopping", 504: "time",
 }  # fmt: skip
 """Why requests fail, by status. Other statuses are ``invalid`` below 500 and ``fault`` from 500 on."""
 
-LOG = logging.getLogger("panglot.service")
+_logger = logging.getLogger("panglot.service")
 
 
 class Metrics:
@@ -36,12 +36,12 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self._requests = Counter("panglot_requests", "Requests", ["route", "status"], registry=self.registry)
         self._seconds = Histogram(
-            "panglot_request_seconds", "Seconds per request", ["route"], buckets=SECONDS, registry=self.registry
+            "panglot_request_seconds", "Seconds per request", ["route"], buckets=_SECONDS, registry=self.registry
         )
         self._rejected = Counter("panglot_rejected", "Requests that failed", ["reason"], registry=self.registry)
-        self._batch_texts = Histogram("panglot_batch_texts", "Texts per batch", buckets=TEXTS, registry=self.registry)
+        self._batch_texts = Histogram("panglot_batch_texts", "Texts per batch", buckets=_TEXTS, registry=self.registry)
         self._batch_seconds = Histogram(
-            "panglot_batch_seconds", "Seconds per batch", buckets=SECONDS, registry=self.registry
+            "panglot_batch_seconds", "Seconds per batch", buckets=_SECONDS, registry=self.registry
         )
 
     def watch(self, name: str, help_text: str, value: Callable[[], float]) -> None:
@@ -71,7 +71,7 @@ def reason(status: int) -> str:
     >>> reason(429), reason(400), reason(500)
     ('queue_full', 'invalid', 'fault')
     """
-    return REASONS.get(status, "invalid" if status < 500 else "fault")
+    return _REASONS.get(status, "invalid" if status < 500 else "fault")
 
 
 class JsonLines(logging.Formatter):
@@ -108,4 +108,4 @@ def start_logging() -> None:
 
 def log_request(fields: Mapping[str, Any]) -> None:
     """Log one request."""
-    LOG.info("request", extra={"fields": dict(fields)})
+    _logger.info("request", extra={"fields": dict(fields)})

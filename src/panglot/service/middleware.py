@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 __all__ = ["EMBEDDINGS", "NOTES", "Guard", "host_name", "is_allowed", "key_in", "read_keys"]
 
-LOG = logging.getLogger(__name__)
+_logger = logging.getLogger(__name__)
 
-SHORTEST_KEY = 16
+_SHORTEST_KEY = 16
 """Fewest characters of a key."""
 EMBEDDINGS = "/v1/embeddings"
 """The one route with large requests."""
-OTHER_BODY = 256 << 10
+_OTHER_BODY = 256 << 10
 """Most bytes of a request to another route."""
 NOTES = "panglot.notes"
 """Where a route writes further fields of the log line, in the scope of a request."""
-HEADERS = {
+_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
     ),
@@ -69,12 +69,12 @@ def read_keys(file: str | Path | None = None) -> tuple[str, ...]:
         if not lines:
             raise PanglotError("the file has no key", file=file, hint="write one key per line")
     for row, key in lines:
-        if len(key) < SHORTEST_KEY or not key.isascii() or not key.isprintable() or " " in key:
+        if len(key) < _SHORTEST_KEY or not key.isascii() or not key.isprintable() or " " in key:
             raise PanglotError(
                 "this is not a key",
                 file=file or "PANGLOT_SERVICE_KEYS",
                 line=row,
-                hint=f"use {SHORTEST_KEY} or more ASCII letters and digits, such as from `openssl rand -hex 24`",
+                hint=f"use {_SHORTEST_KEY} or more ASCII letters and digits, such as from `openssl rand -hex 24`",
             )
     return tuple(key for _, key in lines)
 
@@ -146,7 +146,7 @@ class Guard:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers.setdefault("Cache-Control", "no-store")
-                headers.update(HEADERS)
+                headers.update(_HEADERS)
             await send(message)
 
         try:
@@ -157,7 +157,7 @@ class Guard:
             if status != CLIENT_GONE:
                 await error.response()(scope, receive, send_with_headers)
         except Exception:
-            LOG.exception("a request failed")
+            _logger.exception("a request failed")
             # If the response has begun, it can only be cut off.
             if not status:
                 error = RequestError(500, "the service failed at this request")
@@ -209,7 +209,7 @@ class Guard:
         return channel
 
     def _max_bytes(self, scope: Scope) -> int:
-        return self._limits.body if scope["path"] == EMBEDDINGS else min(OTHER_BODY, self._limits.body)
+        return self._limits.body if scope["path"] == EMBEDDINGS else min(_OTHER_BODY, self._limits.body)
 
     def _too_large(self, scope: Scope) -> RequestError:
         problem = f"a request to {scope['path']} may have at most {self._max_bytes(scope):,} bytes"

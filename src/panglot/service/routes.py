@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_page", "add_search", "describe"]
 
-FOLDER = Path(__file__).parent / "page"
-TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_FOLDER = Path(__file__).parent / "page"
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 def _split(codes: Any) -> Any:
@@ -41,18 +41,18 @@ def _split(codes: Any) -> Any:
 
 def _schema(option: Option) -> tuple[Any, Any]:
     """Return the type and the field of an option of a search, as pydantic takes them."""
-    low, high = option.minimum, option.maximum
-    if option.type in (int, float):
-        field = Field(option.default, description=option.help, ge=low, le=high)
-        return (Annotated[float, Field(allow_inf_nan=False)] if option.type is float else int), field
     if option.choices:
         return Literal[tuple(option.choices)], Field(option.default, description=option.help)
-    default = ... if low else list(option.default) if option.type is tuple else option.default
-    field = Field(
-        default, description=option.help, min_length=low and int(low), max_length=None if high is None else int(high)
-    )
+    low, high = option.minimum, option.maximum
+    if option.type in (int, float):
+        kind = Annotated[float, Field(allow_inf_nan=False)] if option.type is float else int
+        return kind, Field(option.default, description=option.help, ge=low, le=high)
+    # A text or list with a minimum is required. Other lists and texts are empty by default.
+    shortest, longest = (None if size is None else int(size) for size in (low, high))
+    default = ... if shortest else [] if option.type is tuple else option.default
     codes = Annotated[list[Annotated[str, Field(max_length=MAX_CODE_LENGTH)]], BeforeValidator(_split)]
-    return codes if option.type is tuple else option.type, field
+    kind = codes if option.type is tuple else option.type
+    return kind, Field(default, description=option.help, min_length=shortest, max_length=longest)
 
 
 if TYPE_CHECKING:
@@ -110,16 +110,16 @@ def _direction(code: str) -> str:
     return "rtl" if is_right_to_left(script_of(code)) else "ltr"
 
 
-def add_page(app: FastAPI, folder: Path = FOLDER) -> frozenset[str]:
+def add_page(app: FastAPI, folder: Path = _FOLDER) -> frozenset[str]:
     """Add a route for each file of the page, ``/`` for ``index.html``, and return the routes.
 
     The files are read now, so that no path of a request ever reaches the file system.
     """
     routes: set[str] = set()
     for file in sorted(folder.glob("*")):
-        if file.suffix in TYPES:
+        if file.suffix in _TYPES:
             route = "/" if file.name == "index.html" else f"/{file.name}"
-            serve = _serve(file.read_bytes(), f"{TYPES[file.suffix]}; charset=utf-8")
+            serve = _serve(file.read_bytes(), f"{_TYPES[file.suffix]}; charset=utf-8")
             app.add_api_route(route, serve, methods=["GET", "HEAD"], include_in_schema=False)
             routes.add(route)
     return frozenset(routes)

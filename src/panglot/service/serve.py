@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["is_loopback", "serve"]
 
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-GRACE = 5.0
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_GRACE = 5.0
 """Seconds that a stop may take beyond the time limit of a request."""
 
 
@@ -61,11 +61,12 @@ def serve(
     with _listen(host, port) as listening:
         if not local and not keys:
             progress(f"warning: anybody who reaches {host} may search and encode. Set keys with --keys")
-        app = create_app(index, limits, keys=keys, hosts=(*LOOPBACK, shown, *hosts) if local else hosts)
+        app = create_app(index, limits, keys=keys, hosts=(*_LOOPBACK, shown, *hosts) if local else hosts)
         start_logging()
+        # Far more connections than the queue, so that most refusals are a 429 in JSON and not uvicorn's plain text.
         config = uvicorn.Config(
             app, ws="none", log_config=None, access_log=False, server_header=False, proxy_headers=False,
-            limit_concurrency=4 * limits.queue + 64, timeout_graceful_shutdown=round(limits.seconds + GRACE),
+            limit_concurrency=4 * limits.queue + 64, timeout_graceful_shutdown=round(limits.seconds + _GRACE),
         )  # fmt: skip
         # uvicorn raises the signal again after it has stopped, when SIGTERM has been dealt with.
         signal.signal(signal.SIGTERM, lambda _number, _frame: None)

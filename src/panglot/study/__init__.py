@@ -1,1 +1,1 @@
-"""The study: how retrieval keeps up as training grows from one language to more than a hundred."""
+"""A study: how retrieval changes as training grows from one language to more than a hundred."""

@@ -1,10 +1,10 @@
-"""One cell: train, measure, keep what tables and tests need."""
+"""One cell of a study: train, measure, and keep what tables and tests need."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot._files import atomic_file, digest, write_json
+from panglot._files import atomic_file, digest, is_locked, lock, write_json
 from panglot.batching.policy import is_english
 from panglot.data.collection import Collection
 from panglot.evaluation.bootstrap import Sums
 from panglot.evaluation.evaluate import Evaluation, evaluate
 from panglot.evaluation.per_question import PerQuestion
-from panglot.study.claim import claim
-from panglot.study.design import EACH, START, Cell, Study
-from panglot.study.material import Material
+from panglot.study.data import StudyData
+from panglot.study.design import START, Cell, Study
 from panglot.training.settings import RENAMED
 
 #: The figures whose sums over question groups are kept.
@@ -28,178 +27,203 @@ KEPT = (
     "monolingual.mAP", "crosslingual.mAP", "multilingual.mAP", "multilingual.rank_distance",
     "monolingual.R@1", "crosslingual.R@1", "multilingual.R@10", "multilingual.self_preference@10",
 )  # fmt: skip
-_LEFT = ("log.jsonl", "recipe.toml", "run.json")
+_KEPT_FILES = ("log.jsonl", "recipe.toml", "run.json")
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a cell lies: ``run/`` while it trains, then ``cell.json``, ``sums.npz``; ``failed.json`` if it failed."""
+class CellFolder:
+    """The folder of a cell.
 
-    folder: Path
+    It holds ``run/`` during training, then ``cell.json`` and ``sums.npz``, or ``failed.json`` if the cell failed.
+    """
+
+    path: Path
 
     @property
     def done(self) -> bool:
-        """Whether its figures are there."""
-        return (self.folder / "cell.json").exists()
+        """Whether the cell is measured."""
+        return (self.path / "cell.json").exists()
 
     @property
     def failed(self) -> bool:
-        """Whether it failed, and nothing was said about trying again."""
-        return (self.folder / "failed.json").exists()
+        """Whether the cell failed and has not been run successfully since."""
+        return (self.path / "failed.json").exists()
+
+    @property
+    def lock(self) -> Path:
+        """The lock file, held by the process that runs the cell."""
+        return self.path / "lock"
+
+    @property
+    def taken(self) -> bool:
+        """Whether a process runs the cell."""
+        return is_locked(self.lock)
+
+    def read(self) -> dict[str, Any]:
+        """Return what ``cell.json`` holds."""
+        return json.loads((self.path / "cell.json").read_text("utf-8"))
 
 
-def place(study: Study, cell: Cell) -> Place:
-    """Return where a cell lies."""
-    return Place(study.output / "cells" / cell.name)
+def cell_folder(study: Study, cell: Cell) -> CellFolder:
+    """Return the folder of a cell."""
+    return CellFolder(study.output / "cells" / cell.name)
 
 
-def settings(study: Study, cell: Cell, material: Material, rate: float | None) -> dict[str, Any]:
-    """Return the recipe of a cell."""
-    chosen = cell.rate if cell.rate is not None else rate
+def recipe_of(study: Study, cell: Cell, data: StudyData, rate: float | None) -> dict[str, Any]:
+    """Return the training settings of a cell."""
     found: dict[str, Any] = {
         **study.train,
         **study.strategy(cell.strategy).settings,
-        "on": [str(folder) for folder in material.training],
-        "languages": list(material.languages[cell.size].languages),
+        "on": [str(folder) for folder in data.training],
+        "languages": list(data.languages[cell.size].languages),
         "seed": cell.seed,
-        "output": str(place(study, cell).folder / "run"),
+        "output": str(cell_folder(study, cell).path / "run"),
     }
     if found.get("code_switch", "none") != "none" and found.get("batches") == "english":
-        # English text alone, switched into the languages that others train on.
+        # Only the English text is used, switched into the languages that other strategies train on.
         found["code_switch_languages"] = [code for code in found["languages"] if not is_english(code)]
         found["languages"] = [code for code in found["languages"] if is_english(code)]
-    if chosen is not None:
-        found["learning_rate"] = chosen
+    learning_rate = cell.rate if cell.rate is not None else rate
+    if learning_rate is not None:
+        found["learning_rate"] = learning_rate
     if cell.rate is not None:
-        # Measured once, at the end: on the same rows for every strategy.
-        found |= {"dev": str(material.dev), "eval_every": 1_000_000}
+        # A trial is measured once, at its end, on the same rows for every strategy.
+        found |= {"dev": str(data.dev), "eval_every": 1_000_000}
     return found
 
 
-def key(study: Study, cell: Cell, material: Material, rate: float | None) -> str:
-    """Return the digest of all that a cell's figures depend on."""
-    recipe = {} if cell.strategy == START else settings(study, cell, material, rate)
+def cell_key(study: Study, cell: Cell, data: StudyData, rate: float | None) -> str:
+    """Return the digest of everything that a cell's figures depend on."""
+    recipe = {} if cell.strategy == START else recipe_of(study, cell, data, rate)
+    # Cells of earlier versions were hashed with the old names of settings and must keep their keys.
+    old_names = {new: old for old, new in RENAMED.items()}
+    recipe = {old_names.get(name, name): value for name, value in recipe.items()}
     model = study.train.get("model", "bundled")
-    # Under the names that settings had at first, so that cells made with those stay valid.
-    former = {now: before for before, now in RENAMED.items()}
-    recipe = {former.get(name, name): value for name, value in recipe.items()}
-    parts = [material.key, model, {**recipe, "output": "", "on": "", "dev": ""}]
+    parts = [data.key, model, {**recipe, "output": "", "on": "", "dev": ""}]
     if asked_in := [[test.on, test.asked_in] for test in study.tests if test.asked_in]:
         parts.append(asked_in)
     return digest(json.dumps(parts, sort_keys=True))
 
 
-def check(study: Study, cell: Cell, material: Material, rate: float | None) -> None:
-    """Check that a done cell was made as the study says now.
+def check(study: Study, cell: Cell, data: StudyData, rate: float | None) -> None:
+    """Check that a finished cell was made with the study's present settings and data.
 
     Raises:
-        PanglotError: It was made with other settings or data.
+        PanglotError: It was made with others.
     """
-    path = place(study, cell).folder / "cell.json"
-    if path.exists() and json.loads(path.read_text("utf-8"))["key"] != key(study, cell, material, rate):
+    folder = cell_folder(study, cell)
+    if folder.done and folder.read()["key"] != cell_key(study, cell, data, rate):
         raise PanglotError(
             "this cell was made with other settings or data than the study has now",
-            file=path.parent,
-            hint="remove the folder to make it anew, or give the study another output",
+            file=folder.path,
+            hint="remove the folder to run the cell again, or give the study another output",
         )
 
 
-def run(
+def run_cell(
     study: Study,
     cell: Cell,
-    material: Material,
+    data: StudyData,
     rate: float | None,
     *,
     data_dir: Path | None = None,
-    tell: Callable[[str], None] | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> bool:
-    """Train and measure a cell, going on where an earlier process stopped; return False if another one has it.
+    """Train and measure a cell, continuing where an earlier process stopped.
+
+    Returns:
+        False if another process runs the cell.
 
     Raises:
-        PanglotError: Settings or data are wrong, or the loss is no longer a number; that is written down.
+        PanglotError: Settings or data are wrong, or the loss is not finite. The error is also written to
+            ``failed.json``.
     """
-    lies = place(study, cell)
-    with claim(lies.folder) as free:
-        if not free:
+    folder = cell_folder(study, cell)
+    with lock(folder.lock, wait=False) as held:
+        if not held:
             return False
         try:
-            check(study, cell, material, rate)
-            if not lies.done:
-                _run(study, cell, material, rate, lies.folder, data_dir, tell)
+            check(study, cell, data, rate)
+            if not folder.done:
+                _run(study, cell, data, rate, folder.path, data_dir, progress)
         except PanglotError as error:
             fail(study, cell, 2, str(error))
             raise
-        (lies.folder / "failed.json").unlink(missing_ok=True)
-        _tidy(lies.folder)
+        (folder.path / "failed.json").unlink(missing_ok=True)
+        _tidy(folder.path)
     return True
 
 
 def _run(
     study: Study,
     cell: Cell,
-    material: Material,
+    data: StudyData,
     rate: float | None,
     folder: Path,
     data_dir: Path | None,
-    tell: Callable[[str], None] | None,
+    progress: Callable[[str], None] | None,
 ) -> None:
     import panglot
     from panglot.encoders.cache import Cached
     from panglot.encoders.load import load
 
-    made = key(study, cell, material, rate)
     about: dict[str, Any] = {
-        "key": made,
-        "material": material.key,
-        "strategy": cell.strategy,
-        "size": cell.size,
-        "seed": cell.seed,
-        "rate": cell.rate,
+        "key": cell_key(study, cell, data, rate),
+        "material": data.key,
+        **_identity(cell),
+        "training": None,
+        "languages": [],
     }
     if cell.strategy == START:
         model: Any = str(study.train.get("model", "bundled"))
-        about["training"] = None
     else:
-        recipe = settings(study, cell, material, rate)
-        # What the study's test sets have is out of its material already.
+        recipe = recipe_of(study, cell, data, rate)
+        # The texts of the test sets are excluded from the study's data already.
         panglot.train(**recipe, exclude=[], data_dir=data_dir)
-        about["training"] = {**_trained(folder / "run"), "learning_rate": recipe.get("learning_rate")}
+        about["training"] = {**_training(folder / "run"), "learning_rate": recipe.get("learning_rate")}
         about["recipe"] = {name: value for name, value in recipe.items() if name not in {"output", "languages"}}
         if cell.rate is not None:
             write_json(folder / "cell.json", about)
             return
-        # Vectors lie beside the model, so that a killed measurement goes on, and go away with it.
+        # The vectors are cached beside the model, so that a killed measurement can continue. Both are removed later.
         model = Cached(load(folder / "run", name=cell.name), folder / "vectors")
-    about["languages"] = list(material.languages[cell.size].languages) if cell.strategy != START else []
-    found = evaluate(model, list(material.tests.values()), draws=0, progress=tell)
+        about["languages"] = list(data.languages[cell.size].languages)
+    found = evaluate(model, list(data.tests.values()), draws=0, progress=progress)
+    with atomic_file(folder / "sums.npz") as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **_sums(study, cell, data, found))
+    write_json(folder / "cell.json", {**about, "figures": _without_matrices(found)})
+
+
+def _identity(cell: Cell) -> dict[str, Any]:
+    return {"strategy": cell.strategy, "size": cell.size, "seed": cell.seed, "rate": cell.rate}
+
+
+def _sums(study: Study, cell: Cell, data: StudyData, found: Evaluation) -> dict[str, Any]:
+    """Return ``test|slice|figure|total`` and ``…|number`` → sums over question groups."""
     sums: dict[str, Any] = {}
-    for name, collection in material.tests.items():
+    for name, collection in data.tests.items():
         asked_in = next(test.asked_in for test in study.tests if test.on == name)
-        parts = {part: (codes, codes) for part, codes in slices(material, cell, collection).items()}
+        parts = {part: (codes, codes) for part, codes in slices(data, cell, collection).items()}
         parts |= {part: (codes, collection.languages) for part, codes in asked_in.items()}
         for part, (asked, answered) in parts.items():
-            of_part = compact(found.per_question[name], asked, answered)
-            sums |= {
-                f"{name}|{part}|{figure}|{kind}": a for figure, both in of_part.items() for kind, a in both.items()
-            }
-    with atomic_file(folder / "sums.npz") as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **sums)
-    write_json(folder / "cell.json", {**about, "figures": _light(found)})
+            for figure, both in compact(found.per_question[name], asked, answered).items():
+                sums |= {f"{name}|{part}|{figure}|{kind}": values for kind, values in both.items()}
+    return sums
 
 
-def slices(material: Material, cell: Cell, collection: Collection) -> dict[str, tuple[str, ...]]:
-    """Return the languages of a test set that figures are taken over.
+def slices(data: StudyData, cell: Cell, collection: Collection) -> dict[str, tuple[str, ...]]:
+    """Return the sets of languages of a test set over which figures are computed.
 
-    They are all; those of which the cell saw training text (``seen``) and those of which it did not (``unseen``); and
-    those of which no cell of the study did (``never``), the same at every size.
+    They are ``all``; those in which the cell saw training text (``seen``) and did not (``unseen``); and those in which
+    no cell of the study did (``never``), which are the same at every size.
     """
     every = collection.languages
-    largest = max(material.languages.values(), key=len)
+    largest = max(data.languages.values(), key=len)
     found = {"all": every, "never": largest.split(every)[1]}
     if cell.strategy != START:
-        found["seen"], found["unseen"] = material.languages[cell.size].split(every)
+        found["seen"], found["unseen"] = data.languages[cell.size].split(every)
     else:
-        for size, languages in material.languages.items():
+        for size, languages in data.languages.items():
             found[f"seen-{size}"], found[f"unseen-{size}"] = languages.split(every)
     return {name: languages for name, languages in found.items() if languages}
 
@@ -207,10 +231,10 @@ def slices(material: Material, cell: Cell, collection: Collection) -> dict[str, 
 def compact(
     questions: PerQuestion, asked_in: tuple[str, ...], answered_in: tuple[str, ...]
 ) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
-    """Return the sums over question groups of questions in some languages, and of passages in some; small.
+    """Return sums over question groups, of questions and passages in some languages.
 
-    Where each group has equally many values in all cells, as on parallel data, one column, the mean over cells, gives
-    the same figure on every draw of groups.
+    If all language pairs have equally many values in each group, as in parallel data, their mean is kept as a single
+    column. It gives the same figure on every draw of groups.
     """
     asked, chosen = (np.asarray([code in some for code in questions.languages]) for some in (asked_in, answered_in))
     asked = asked[questions.language]
@@ -231,111 +255,53 @@ def compact(
     return found
 
 
-def _light(found: Evaluation) -> dict[str, Any]:
-    """Return the dictionary of figures without its L x L matrices, which a hundred languages make large."""
+def _without_matrices(found: Evaluation) -> dict[str, Any]:
+    """Return the figures without the matrices of languages, which are large for a hundred languages."""
     figures = json.loads(json.dumps(found.figures))
+    matrices = (("crosslingual", "matrix"), ("multilingual", "language_share@10"), ("geometry", "mean_distance"))
     for dataset in figures["datasets"].values():
-        for part, keys in {
-            "crosslingual": ["matrix"],
-            "multilingual": ["language_share@10"],
-            "geometry": ["mean_distance"],
-        }.items():
-            for key in keys:
-                (dataset.get(part) or {}).pop(key, None)
+        for part, key in matrices:
+            (dataset.get(part) or {}).pop(key, None)
     return figures
 
 
-def _trained(folder: Path) -> dict[str, Any]:
-    """Return steps, pairs, seconds, dev figures and data digests from a run folder's log."""
+def _training(folder: Path) -> dict[str, Any]:
+    """Return steps, pairs, seconds, dev figures and data digests from the log of a run folder."""
     lines: list[Mapping[str, Any]] = [
         json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()
     ]
     last = [line for line in lines if "loss" in line][-1]
-    begun = json.loads((folder / "run.json").read_text("utf-8"))
-    conflicts = [line["conflicts"] for line in lines if "conflicts" in line]
     met: dict[str, set[str]] = {}
     for line in lines:
         for kind, codes in line.get("met", {}).items():
             met.setdefault(kind, set()).update(codes)
     found: dict[str, Any] = {
-        "steps": last["step"], "pairs": last["pairs"], "seconds": last["seconds"], "data": begun["data"],
+        "steps": last["step"], "pairs": last["pairs"], "seconds": last["seconds"],
+        "data": json.loads((folder / "run.json").read_text("utf-8"))["data"],
         "languages_met": {kind: len(codes) for kind, codes in sorted(met.items())},
     }  # fmt: skip
-    if conflicts:
-        found["conflicts"] = float(np.mean(conflicts))
-        found["cosine"] = float(np.mean([line["cosine"] for line in lines if "cosine" in line]))
+    for key in ("conflicts", "cosine"):
+        if values := [line[key] for line in lines if key in line]:
+            found[key] = float(np.mean(values))
     if dev := [line["dev"] for line in lines if "dev" in line]:
         found["dev"] = dev[-1]
     return found
 
 
 def _tidy(folder: Path) -> None:
-    """Remove weights, checkpoints and vectors of a cell that is done; its log and recipe stay."""
+    """Remove the weights, checkpoints and vectors of a finished cell."""
     shutil.rmtree(folder / "vectors", ignore_errors=True)
     if (folder / "run").is_dir():
         for path in (folder / "run").iterdir():
-            if path.name not in _LEFT:
+            if path.name not in _KEPT_FILES:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def fail(study: Study, cell: Cell, status: int, told: str) -> None:
-    """Write down that a cell failed.
+def fail(study: Study, cell: Cell, status: int, error: str) -> None:
+    """Write to ``failed.json`` that a cell failed, and why.
 
     Raises:
-        PanglotError: The place cannot be written.
+        PanglotError: The file cannot be written.
     """
-    about = {"strategy": cell.strategy, "size": cell.size, "seed": cell.seed, "rate": cell.rate}
-    write_json(place(study, cell).folder / "failed.json", {**about, "status": status, "told": told[-2000:]})
-
-
-def best_rate(study: Study, strategy: str, size: int) -> float | None:
-    """Return the learning rate of a strategy at a number of languages, None where nothing was tried.
-
-    It is the smallest whose mean over the trials' seeds is within one standard error of the best mean. The standard
-    error is that of a mean over seeds, from the variance within learning rates, pooled over the grid; with one seed it
-    is 0.
-
-    Raises:
-        PanglotError: A trial of the strategy is still to be done, or none came to its end.
-    """
-    if study.rates is None:
-        return None
-    name = study.strategy(strategy).rates_of or strategy
-    trials = [cell for cell in study.trials() if cell.strategy == name]
-    if study.rates.size == EACH:
-        trials = [cell for cell in trials if cell.size == size]
-    if not trials:
-        return study.rates.grid[0]
-    scores: dict[float, list[float]] = {}
-    for cell in trials:
-        lies = place(study, cell)
-        if not (lies.done or lies.failed):
-            raise PanglotError(f"{cell.name} is still to be done", file=study.file, field="rates",
-                               hint="run the study first")  # fmt: skip
-        if lies.done and cell.rate is not None:
-            dev = json.loads((lies.folder / "cell.json").read_text("utf-8"))["training"]["dev"]
-            values = [dev.get(name) for name in ("monolingual", "crosslingual", "multilingual")]
-            scores.setdefault(cell.rate, []).append(float(np.mean([value for value in values if value is not None])))
-    if not scores:
-        raise PanglotError(f"no learning rate of {strategy} came to its end", file=study.file, field="rates",
-                           hint="see failed.json in its cells, or name one rate")  # fmt: skip
-    return chosen_rate(scores)
-
-
-def chosen_rate(scores: Mapping[float, Sequence[float]]) -> float:
-    """Return the smallest learning rate within one standard error of the best.
-
-    Args:
-        scores: Scores by learning rate, one a seed.
-
-    >>> chosen_rate({1e-5: [0.70, 0.72], 2e-5: [0.71, 0.73], 5e-5: [0.60, 0.62]})
-    1e-05
-    >>> chosen_rate({1e-5: [0.70], 2e-5: [0.71], 5e-5: [0.71]})
-    2e-05
-    """
-    squares = sum(float(np.var(values)) * len(values) for values in scores.values())
-    freedom = sum(len(values) - 1 for values in scores.values())
-    means = {rate: float(np.mean(values)) for rate, values in scores.items()}
-    best = max(means, key=lambda rate: means[rate])
-    error = (squares / freedom / len(scores[best])) ** 0.5 if freedom else 0.0
-    return min(rate for rate, value in means.items() if value >= means[best] - error)
+    path = cell_folder(study, cell).path / "failed.json"
+    write_json(path, {**_identity(cell), "status": status, "error": error[-2000:]})

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 from panglot._errors import PanglotError
 
-# Two languages of XQuAD-R and two of TyDi QA come last: these test sets have unseen languages at every size but all.
+# Two languages of XQuAD-R and two of TyDi QA come last, so that these test sets have unseen languages at every size
+# except the largest.
 HELD_BACK = ("el", "sw", "te", "th")
 SIZES: tuple[int | None, ...] = (1, 2, 4, 8, 16, 32, 64, None)
-# The rule, applied to the languages of mlqa, xor-questions, libreoffice-help, ntrex-128 and sib-200 and written down,
-# so that a nested set stays the same when a data set is added: English first; then by the number of these sets that
-# have the language, falling; among equals the scripts take turns in the order of their ISO 15924 codes, each with its
-# languages by code. Then variants of a language that is there in plain, by code; then the languages held back.
+# The order is written down so that a nested set stays the same when a data set is added. It follows a rule, applied to
+# mlqa, xor-questions, libreoffice-help, ntrex-128 and sib-200. English is first. The other languages are sorted by the
+# number of these sets that have them, the largest first. Among equals, the scripts take turns in the order of their
+# ISO 15924 codes, each with its languages by code. Variants of a listed language follow, by code. Languages that are
+# held back are last.
 _NAMES = (
     "en ar ru zh ja ko de es fi vi bn hi km ca dz cs da et eu fr gl hu id it nl om pl pt sl sv tr ckb hy ba mr am "
     "ka gu pa yue he kn lo af ml my si ta bo fa be ne ti az sd bg bem ug kk bs ur ky cy mk ee mn fil sr fj tg fo "
@@ -30,10 +32,10 @@ ORDER = tuple(_NAMES.split())
 
 @dataclass(frozen=True)
 class LanguageSet:
-    """The languages of one step of the study.
+    """The training languages at one size of a study.
 
     Attributes:
-        languages: Canonical codes, in the order in which they join.
+        languages: Canonical codes, in the order in which they are added.
     """
 
     languages: tuple[str, ...]
@@ -42,10 +44,10 @@ class LanguageSet:
         return len(self.languages)
 
     def split(self, tested: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the ``tested`` languages that are seen in training and those that are not, each in the given order.
+        """Return the ``tested`` languages that training has seen and those that it has not, each in the given order.
 
-        A language is seen if it is trained on in any script, region or variant: Traditional Chinese is not unseen
-        after training on Chinese.
+        A language is seen if any script, region or variant of it is trained on. Training on Chinese has seen
+        Traditional Chinese, for example.
 
         >>> LanguageSet(("en", "zh")).split(["el", "en", "zh-Hant"])
         (('en', 'zh-Hant'), ('el',))
@@ -62,33 +64,34 @@ def nested(
     sizes: Sequence[int | None] = SIZES,
     order: Sequence[str] = ORDER,
 ) -> tuple[LanguageSet, ...]:
-    """Return sets of growing size, each a part of the next.
+    """Return sets of languages of growing size, each a subset of the next.
 
     Args:
-        languages: Canonical codes of all languages that could be trained on. Those that ``order`` does not name come
-            last, by code.
-        sizes: Numbers of languages; None is all. Sizes beyond the number of languages are passed over.
-        order: In which order languages join; those that are not in ``languages`` are passed over.
+        languages: Canonical codes of all available languages. Those that ``order`` does not list are added last, by
+            code.
+        sizes: Numbers of languages. None means all. Sizes beyond the number of languages are ignored.
+        order: The order in which languages are added. Those that are not in ``languages`` are ignored.
 
     Returns:
-        One set for each size, growing; sizes that come to the same number are one set.
+        One set per distinct size, in ascending order.
 
     Raises:
-        PanglotError: There is no language, or a size is below 1, or none is within the number of languages.
+        PanglotError: There is no language, a size is below 1, or all sizes exceed the number of languages.
 
     >>> [each.languages for each in nested(["de", "fi", "en", "th", "qaa"], (1, 2, 64, None))]
     [('en',), ('en', 'de'), ('en', 'de', 'fi', 'th', 'qaa')]
     """
-    there = set(languages)
     place = {code: number for number, code in enumerate(order)}
-    joining = sorted(there, key=lambda code: (place.get(code, len(place)), code))
+    joining = sorted(set(languages), key=lambda code: (place.get(code, len(place)), code))
     wanted = {len(joining) if size is None else size for size in sizes}
     if any(size < 1 for size in wanted):
-        raise PanglotError("a set of no languages", field="sizes", hint="give sizes of 1 or more, and some language")
+        raise PanglotError(
+            "a set must have at least one language", field="sizes", hint="give sizes of 1 or more, and some languages"
+        )
     fitting = sorted(size for size in wanted if size <= len(joining))
     if not fitting:
         raise PanglotError(
-            f"{len(joining)} languages, but no size of so many or fewer",
+            f"there are {len(joining)} languages, and every size is larger",
             field="sizes",
             hint="give a smaller size, or None for all",
         )

@@ -1,4 +1,4 @@
-"""``reproduce``: every figure of the documentation, computed again and held against what is written."""
+"""``reproduce``: compute every figure of the documentation again and compare it with what is stated."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from panglot.datasets.registry import CARDS, find
 from panglot.encoders.bundled import SOURCE_SHA256
 from panglot.encoders.cache import known_digest
 
-#: Options whose value is where something goes, not what it is made of.
+#: Options whose value is a place to write to, which does not affect figures.
 _TARGETS = ("--output", "--json", "--report")
 #: Settings of a recipe that name data or models.
 _SETTINGS = ("model", "on", "exclude", "dev", "lexicons")
 
 
-def basis(words: Sequence[str], data_dir: Path | None) -> str:
-    """Return the digest of what the figures of a command rest on, beside the processor.
+def input_digest(words: Sequence[str], data_dir: Path | None) -> str:
+    """Return the digest of everything that the figures of a command depend on, except the processor.
 
-    It is of the words; of the versions of Python and of the packages that figures depend on, torch among them; of
-    panglot's own source and data, without what the documentation states; of the bundled model; and of the contents of
-    every known data set, recipe, file and folder that the words or a recipe among them name.
+    It covers the words of the command, the versions of Python and of the packages that affect figures, panglot's own
+    files without the stated figures, the bundled model, and the contents of every data set, recipe, file and folder
+    that the command or one of its recipes names.
 
     Args:
         words: The command, without ``panglot``.
-        data_dir: Where the known sets lie.
+        data_dir: The folder that holds the known sets.
     """
     named = [word for before, word in zip(("", *words), words, strict=False) if before not in _TARGETS]
     parts = [part for word in named for part in _contents(word, data_dir)]
-    return digest(*words, json.dumps(versions(), sort_keys=True), SOURCE_SHA256, source(), *parts)
+    return digest(*words, json.dumps(versions(), sort_keys=True), SOURCE_SHA256, source_digest(), *parts)
 
 
 @functools.cache
-def source() -> str:
-    """Return the digest of the package's files; the file of stated figures does not count."""
+def source_digest() -> str:
+    """Return the digest of the package's files, without the file of stated figures."""
     root = Path(str(files("panglot")))
     found = (path for path in sorted(root.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
     parts = [(path.relative_to(root).as_posix(), file_digest(path)) for path in found if path.name != "figures.toml"]
@@ -56,7 +56,7 @@ def source() -> str:
 
 
 def _contents(word: str, data_dir: Path | None) -> Iterator[str]:
-    """Yield the names and digests of the files that a word stands for; nothing for a word that is just a word."""
+    """Yield the names and digests of the files that a word of a command refers to, if any."""
     head = word.partition("@")[0].partition(":")[0]
     if head in CARDS:
         for card in (CARDS[head], *(CARDS[name] for name in CARDS[head].requires)):
@@ -69,7 +69,7 @@ def _contents(word: str, data_dir: Path | None) -> Iterator[str]:
         yield from _digests(path)
         try:
             recipe = tomllib.loads(path.read_text("utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError):  # the command will say so
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError):  # the command reports it
             return
         for name in _SETTINGS:
             value = recipe.get(name, [])
@@ -84,28 +84,28 @@ def _digests(path: Path) -> Iterator[str]:
         yield from (file.name if file == path else file.relative_to(path).as_posix(), known_digest(file))
 
 
-Verdict = Literal["ok", "drift", "fail", "left out"]
+Verdict = Literal["ok", "drift", "fail", "skipped"]
 
 
 @dataclass(frozen=True)
-class Figure:
+class StatedFigure:
     """A figure that the documentation states.
 
     Attributes:
-        path: Where it stands in the command's JSON, with dots between the steps.
-        value: What the documentation says.
-        tolerance: How far off is still ``ok``; up to three times that is ``drift``.
+        path: Its path in the command's JSON, with dots between the keys.
+        value: The stated value.
+        tolerance: The largest difference that is ``ok``. Up to three times as much is ``drift``.
     """
 
     path: str
     value: float
     tolerance: float
 
-    def judge(self, found: float) -> Verdict:
-        """Return the verdict on a value.
+    def verify(self, found: float) -> Verdict:
+        """Return the verdict on a computed value.
 
-        >>> figure = Figure("mAP", 0.8, 0.004)
-        >>> [figure.judge(found) for found in (0.803, 0.79, 0.7)]
+        >>> figure = StatedFigure("mAP", 0.8, 0.004)
+        >>> [figure.verify(found) for found in (0.803, 0.79, 0.7)]
         ['ok', 'drift', 'fail']
         """
         off = abs(found - self.value)
@@ -113,45 +113,45 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A command and the figures that it gives.
+class DocumentedRun:
+    """A command of the documentation, and the figures that it gives.
 
     Attributes:
-        name: What it is called.
-        command: The words behind ``panglot``; ``{runs}`` stands for the folder of what is trained.
-        minutes: What it takes on two cores, with nothing cached.
-        figures: What it gives; empty for a training that later commands need.
-        needs: Names of runs that come first.
+        name: Its name.
+        command: The words after ``panglot``. ``{runs}`` is replaced by the folder of trained models.
+        minutes: Its duration on two cores with empty caches.
+        figures: The figures that it gives. A training that later runs need has none.
+        needs: Names of the runs that it needs.
     """
 
     name: str
     command: str
     minutes: float
-    figures: tuple[Figure, ...]
+    figures: tuple[StatedFigure, ...]
     needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Row:
-    """A figure, held against the documentation.
+class CheckedFigure:
+    """A figure, computed again and compared with the documentation.
 
     Attributes:
         run: The run's name.
-        figure: The figure.
-        found: What came out, or None.
+        figure: The stated figure.
+        found: The computed value, or None.
         verdict: The verdict.
-        why: Why it failed or was left out.
+        why: Why it failed or was skipped.
     """
 
     run: str
-    figure: Figure
+    figure: StatedFigure
     found: float | None
     verdict: Verdict
     why: str = ""
 
 
-def runs(file: Path | None = None) -> tuple[Run, ...]:
-    """Return the runs of a file of figures; by default, of the one that comes with the package.
+def documented_runs(file: Path | None = None) -> tuple[DocumentedRun, ...]:
+    """Return the runs of a file of figures, by default of the one in the package.
 
     Raises:
         PanglotError: The file is broken.
@@ -161,40 +161,39 @@ def runs(file: Path | None = None) -> tuple[Run, ...]:
         return tuple(_run(values) for values in tomllib.loads(text)["run"])
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise PanglotError(
-            f"no file of figures: {error}", file=file, hint="see src/panglot/study/figures.toml"
+            f"this is not a file of figures: {error}", file=file, hint="see src/panglot/study/figures.toml"
         ) from error
 
 
 def reproduce(
-    wanted: Sequence[Run],
+    wanted: Sequence[DocumentedRun],
     folder: Path,
     *,
     data_dir: Path | None = None,
     minutes: float | None = None,
     only: Sequence[str] = (),
-    tell: Callable[[str], None],
-) -> Iterator[Row]:
-    """Run commands and yield a row for each of their figures; what was computed before is read again.
+    progress: Callable[[str], None],
+) -> Iterator[CheckedFigure]:
+    """Run commands and yield their figures, compared with the documentation.
 
-    A result is kept as long as what it rests on stays (:func:`panglot.study.reproduce.basis`) and so does what it
-    needs.
-    What the documentation states, and by how much it may be off, is no part of that. A model that was trained on
-    another basis is removed and trained anew.
+    A result is reused as long as its inputs (:func:`panglot.study.reproduce.input_digest`) and those of the runs that
+    it needs stay the same. Stated values and tolerances are not inputs. A model that was trained on other inputs is
+    removed and trained again.
 
     Args:
-        wanted: The runs, those that others need first.
-        folder: Where results and trained models go.
-        data_dir: Where the known sets lie.
-        minutes: Leave out runs that would go beyond so many minutes in all.
-        only: Names of runs, with what they need; empty: all.
-        tell: Called with lines for people.
+        wanted: The runs. A run comes after those that it needs.
+        folder: The folder for results and trained models.
+        data_dir: The folder that holds the known sets.
+        minutes: Skip runs that would exceed this total.
+        only: Names of runs, which are run with those that they need. Empty means all.
+        progress: Called with lines about the progress.
 
     Raises:
-        PanglotError: ``only`` names what is not there.
+        PanglotError: ``only`` names an unknown run.
     """
     by_name = {run.name: run for run in wanted}
     if unknown := [name for name in only if name not in by_name]:
-        raise PanglotError(f"no run is called {unknown[0]!r}", field="only", hint=f"choose among {', '.join(by_name)}")
+        raise PanglotError(f"there is no run {unknown[0]!r}", field="only", hint=f"choose among {', '.join(by_name)}")
     chosen = _closed(only or list(by_name), by_name)
     left, failed, keys = minutes, dict[str, str](), dict[str, str]()
     for run in wanted:
@@ -203,35 +202,35 @@ def reproduce(
         broken = next((need for need in run.needs if need in failed), None)
         why = f"{broken} was not run" if broken else ""
         if not why and left is not None and run.minutes > left:
-            why = f"it takes some {run.minutes:g} minutes"
+            why = f"it takes about {run.minutes:g} minutes"
         if why:
             failed[run.name] = why
-            yield from (Row(run.name, figure, None, "left out", why) for figure in run.figures)
+            yield from (CheckedFigure(run.name, figure, None, "skipped", why) for figure in run.figures)
             continue
         if left is not None:
             left -= run.minutes
-        tell(f"{run.name}: panglot {run.command} (some {run.minutes:g} minutes)")
+        progress(f"{run.name}: panglot {run.command} (about {run.minutes:g} minutes)")
         words = shlex.split(run.command)
-        keys[run.name] = digest(basis(words, data_dir), *(keys[need] for need in run.needs))
+        keys[run.name] = digest(input_digest(words, data_dir), *(keys[need] for need in run.needs))
         found, why = _execute(run, keys[run.name], folder, data_dir)
         if found is None:
             failed[run.name] = why
-        yield from (_judge(run, figure, found, why) for figure in run.figures)
+        yield from (_check(run, figure, found, why) for figure in run.figures)
 
 
-def _judge(run: Run, figure: Figure, found: Mapping[str, Any] | None, why: str) -> Row:
+def _check(run: DocumentedRun, figure: StatedFigure, found: Mapping[str, Any] | None, why: str) -> CheckedFigure:
     if found is None:
-        return Row(run.name, figure, None, "fail", why)
+        return CheckedFigure(run.name, figure, None, "fail", why)
     value: Any = found
     for step in figure.path.split("."):
         value = value.get(step) if isinstance(value, Mapping) else None
     if not isinstance(value, int | float):
-        return Row(run.name, figure, None, "fail", "the command does not give it")
-    return Row(run.name, figure, float(value), figure.judge(float(value)))
+        return CheckedFigure(run.name, figure, None, "fail", "the command does not give this figure")
+    return CheckedFigure(run.name, figure, float(value), figure.verify(float(value)))
 
 
-def _execute(run: Run, key: str, folder: Path, data_dir: Path | None) -> tuple[Mapping[str, Any] | None, str]:
-    """Return what a command wrote as JSON, or None and why not."""
+def _execute(run: DocumentedRun, key: str, folder: Path, data_dir: Path | None) -> tuple[Mapping[str, Any] | None, str]:
+    """Return what a command wrote as JSON, or None and the reason."""
     kept = folder / f"{run.name}.json"
     before = _kept(kept)
     if before.get("key") == key and "found" in before:
@@ -239,23 +238,22 @@ def _execute(run: Run, key: str, folder: Path, data_dir: Path | None) -> tuple[M
     target = folder / f".{run.name}.part"
     words = [word.replace("{runs}", str(folder)) for word in shlex.split(run.command)]
     if before.get("key") != key:
-        if before:  # else what lies there is not of this command's making
+        if before:  # otherwise the folder was not made by this command
             _clear(words, folder)
-        write_json(kept, {"key": key})  # begun: what a killed run of this key left is gone on with
+        write_json(kept, {"key": key})  # a killed run with this key can continue
     command = [sys.executable, "-m", "panglot.cli.main", *words]
     if run.figures:
         command += ["--json", str(target)]
     if data_dir is not None:
         command += ["--data-dir", str(data_dir)]
-    begin = time.monotonic()
+    start = time.monotonic()
     done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)  # noqa: S603
     if done.returncode == 130:
         raise KeyboardInterrupt
     if done.returncode:
-        said = done.stderr.strip().splitlines()
-        return None, said[-1] if said else f"status {done.returncode}"
+        return None, (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
     found = json.loads(target.read_text("utf-8")) if run.figures else {}
-    write_json(kept, {"key": key, "seconds": round(time.monotonic() - begin), "found": found})
+    write_json(kept, {"key": key, "seconds": round(time.monotonic() - start), "found": found})
     target.unlink(missing_ok=True)
     return found, ""
 
@@ -269,7 +267,7 @@ def _kept(path: Path) -> dict[str, Any]:
 
 
 def _clear(words: Sequence[str], folder: Path) -> None:
-    """Remove what a command wrote to a place of its own in the folder, on another basis."""
+    """Remove the model that a command trained in the folder from other inputs."""
     for before, word in pairwise(words):
         made = Path(word)
         if before == "--output" and made.is_dir() and made.resolve().parent == folder.resolve():
@@ -277,15 +275,17 @@ def _clear(words: Sequence[str], folder: Path) -> None:
                 shutil.rmtree(made)
 
 
-def _run(values: Mapping[str, Any]) -> Run:
+def _run(values: Mapping[str, Any]) -> DocumentedRun:
     figures = tuple(
-        Figure(path, float(value), float(values["tolerance"][path.rpartition(".")[2]]))
+        StatedFigure(path, float(value), float(values["tolerance"][path.rpartition(".")[2]]))
         for path, value in values.get("figures", {}).items()
     )
-    return Run(values["name"], values["command"], float(values["minutes"]), figures, tuple(values.get("needs", ())))
+    return DocumentedRun(
+        values["name"], values["command"], float(values["minutes"]), figures, tuple(values.get("needs", ()))
+    )
 
 
-def _closed(names: Sequence[str], by_name: Mapping[str, Run]) -> set[str]:
+def _closed(names: Sequence[str], by_name: Mapping[str, DocumentedRun]) -> set[str]:
     found, todo = set[str](), list(names)
     while todo:
         if (name := todo.pop()) not in found:

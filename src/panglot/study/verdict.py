@@ -1,33 +1,35 @@
-"""The answer of a study, in words and in numbers."""
+"""Compare the two strategies that a study is about, in numbers and in words."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from panglot.evaluation.bootstrap import holm, interval
+from panglot.report.labels import format_p
+from panglot.report.tables import Cell, Table, simple_table
 from panglot.study.design import Study
-from panglot.study.results import FIGURES, Each, Estimate, Results, named
+from panglot.study.results import FIGURES, Estimate, Results, SeedFigures, size_key
 
 Doubles = npt.NDArray[np.float64]
-REAL = 0.05
+#: Differences with a smaller corrected p-value are significant.
+SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
-class Contest:
-    """A figure of both strategies at one number of languages.
+class Comparison:
+    """One figure of focus and rival at one number of languages.
 
     Attributes:
         key: ``test|slice|figure``.
         size: The number of languages.
-        gap: How much more of the start's value the focus keeps, as a share of it.
-        p: That the difference is nothing but chance; None where both have one seed in common, which tells nothing.
-        corrected: The same, corrected after Holm for all contests of the study.
+        gap: How much more of the start's value the focus keeps than the rival, as a share of that value.
+        p: The p-value of the difference, or None if focus and rival have only one seed in common.
+        corrected: The p-value after Holm's correction for all comparisons of the study.
     """
 
     key: str
@@ -38,17 +40,16 @@ class Contest:
 
     @property
     def sign(self) -> int:
-        """1 where the focus keeps more, -1 where the rival does, 0 where they are not told apart."""
-        if self.corrected is None or self.corrected >= REAL:
+        """1 if the focus keeps more, -1 if the rival does, 0 if the difference is not significant."""
+        if self.corrected is None or self.corrected >= SIGNIFICANCE:
             return 0
         return 1 if self.gap.value > 0 else -1
 
 
-def contests(results: Results) -> list[Contest]:
-    """Return the contests of a study: every test, accuracy and size, in all languages and in those never trained on.
+def comparisons(results: Results) -> list[Comparison]:
+    """Return the comparisons of a study: every test, figure and size, in all languages and in those never trained on.
 
-    Slices of languages that change from size to size, and the rank distance, which is no accuracy, are in the tables
-    alone.
+    Slices whose languages differ between sizes, and rank distance, which is not an accuracy, are only in the tables.
     """
     study = results.study
     found: list[tuple[str, int, Estimate, float | None]] = []
@@ -59,33 +60,34 @@ def contests(results: Results) -> list[Contest]:
         pairs = ((size, difference(results, study.focus, study.rival, size, key)) for size in study.sizes)
         found.extend((key, size, *pair) for size, pair in pairs if pair is not None)
     corrected = iter(holm([p for *_, p in found if p is not None]))
-    return [Contest(key, size, gap, p, None if p is None else next(corrected)) for key, size, gap, p in found]
+    return [Comparison(key, size, gap, p, None if p is None else next(corrected)) for key, size, gap, p in found]
 
 
 def difference(results: Results, one: str, other: str, size: int, key: str) -> tuple[Estimate, float | None] | None:
-    """Return how much more of the start's value one strategy keeps than another, and p; None where a cell is missing.
+    """Return how much more of the start's value one strategy keeps than another, and p, or None if a cell is missing.
 
-    Over the seeds that both have, so that the difference is paired. Its variance is that of the mean over seeds plus
-    that over draws of question groups; interval and p are those of a t test with the degrees of freedom of Welch and
-    Satterthwaite, so that three seeds count as three. With one seed the interval is over question groups alone.
+    Only seeds that both strategies have are used, so that the difference is paired. Its variance is that of the mean
+    over seeds plus that over draws of question groups. Interval and p are those of a t-test with the degrees of freedom
+    of Welch and Satterthwaite, so that three seeds count as three. With one seed, the interval is over question groups
+    only and p is None.
     """
     both = tuple(sorted(set(results.seeds(one, size)) & set(results.seeds(other, size))))
-    mine, theirs, start = (results.each(name, size, key, both) for name in (one, other, "start"))
-    if mine is None or theirs is None or start is None or not start.values[0]:
+    one_each, other_each, start = (results.each(name, size, key, both) for name in (one, other, "start"))
+    if one_each is None or other_each is None or start is None or not start.values[0]:
         return None
-    if len(mine.values) != len(theirs.values):  # a figure that one of the cells could not give
+    if len(one_each.values) != len(other_each.values):  # a cell does not have this figure
         return None
-    values = (mine.values - theirs.values) / start.values[0]
+    values = (one_each.values - other_each.values) / start.values[0]
     with np.errstate(divide="ignore", invalid="ignore"):
-        drawn = (mine.draws - theirs.draws) / start.draws[0]
-    return tested(Each(values, drawn, start.groups))
+        drawn = (one_each.draws - other_each.draws) / start.draws[0]
+    return t_test(SeedFigures(values, drawn, start.groups))
 
 
-def tested(gap: Each) -> tuple[Estimate, float | None]:
-    """Return the mean of a difference with its interval, and p.
+def t_test(gap: SeedFigures) -> tuple[Estimate, float | None]:
+    """Return the mean of a difference with its interval, and its p-value.
 
     >>> draws = np.random.default_rng(0).normal(0.1, 0.01, (1, 1000)) + np.array([[0.0], [0.02], [-0.02]])
-    >>> found, p = tested(Each(np.array([0.1, 0.12, 0.08]), draws, 200))
+    >>> found, p = t_test(SeedFigures(np.array([0.1, 0.12, 0.08]), draws, 200))
     >>> [round(end, 2) for end in found.ends], round(p, 3)
     ([0.06, 0.14], 0.001)
     """
@@ -114,79 +116,75 @@ PARTS = {
 }
 
 
-def answer(results: Results) -> list[str]:
-    """Return how much of the start the study's focus keeps beside its rival: in sum, then a sentence a figure.
+def answer(results: Results) -> tuple[str, Table] | None:
+    """Return a summary of all comparisons and their table, or None if there are none.
 
-    A difference is called one where p, corrected after Holm for all of the sentences' comparisons, is below .05.
+    A difference is significant if p, after Holm's correction for all comparisons, is below .05.
     """
-    study, every = results.study, contests(results)
+    study, every = results.study, comparisons(results)
     if not every:
-        return []
-    said: list[str] = []
-    for key, group in groupby(every, key=lambda contest: contest.key):
-        test, part, figure = key.split("|")
-        told = "; ".join(_contest(results, contest) for contest in group)
-        said.append(f"{test}, {FIGURES[figure]}, {PARTS[part]}: of the start's value, {study.focus} keeps {told}.")
-    return [_sum(study, every), *said]
+        return None
+    rows: list[list[str | Cell]] = []
+    for comparison in every:
+        test, part, figure = comparison.key.split("|")
+        kept = results.retention(study.focus, comparison.size, comparison.key)
+        assert kept is not None
+        rows.append([
+            test, FIGURES[figure], PARTS[part], languages(comparison.size), percent(kept), _points(comparison.gap),
+            "–" if comparison.corrected is None else format_p(comparison.corrected),
+            {1: study.focus, -1: study.rival, 0: "–"}[comparison.sign],
+        ])  # fmt: skip
+    kept_heading, gap_heading = f"{study.focus} keeps, %", f"more than {study.rival}, points"
+    head = ["test", "figure", "measured on", "trained on", kept_heading, gap_heading, "p", "significantly more"]
+    title = f"Share of the start's value that {study.focus} keeps, compared with {study.rival}"
+    return _summary(study, every), simple_table(head, rows, title=title, left=[1, 2, 3, 7])
 
 
-def _sum(study: Study, every: Sequence[Contest]) -> str:
-    """Say in one sentence what all comparisons come to, and how they were tested."""
-    judged = [contest for contest in every if contest.corrected is not None]
-    if not judged:
+def _summary(study: Study, every: Sequence[Comparison]) -> str:
+    """Return the counts of significant differences, and how they were tested."""
+    tested = [comparison for comparison in every if comparison.corrected is not None]
+    if not tested:
         return (
-            f"{study.focus} and {study.rival} have one seed in common: another training run may turn every difference"
-            " around. Brackets are 95 % intervals over question groups alone."
+            f"{study.focus} and {study.rival} have only one seed in common, so another training run may reverse every"
+            " difference. Brackets are 95 % intervals over question groups only."
         )
-    ahead, behind = (sum(contest.sign == sign for contest in judged) for sign in (1, -1))
-    seeds = sorted({contest.gap.seeds for contest in judged})
+    ahead, behind = (sum(comparison.sign == sign for comparison in tested) for sign in (1, -1))
+    seeds = sorted({comparison.gap.seeds for comparison in tested})
     return (
-        f"Beside {study.rival}, {study.focus} keeps more in {ahead} and less in {behind} of {len(judged)}"
-        f" comparisons, and {len(judged) - ahead - behind} are not told apart. p is of a t test of the difference,"
-        f" paired by seed and question, whose variance is that over {_range(seeds)} seeds plus that over question"
-        f" groups; it is corrected after Holm for all {len(judged)} comparisons. Brackets are 95 % intervals, and"
-        " uncorrected."
+        f"Compared with {study.rival}, {study.focus} keeps more in {ahead} and less in {behind} of {len(tested)}"
+        f" comparisons, and {len(tested) - ahead - behind} differences are not significant. p is from a t-test of the"
+        f" difference, paired by seed and question. Its variance is that over {_range(seeds)} seeds plus that over"
+        f" question groups. It is corrected after Holm for all {len(tested)} comparisons. Brackets are uncorrected 95 %"
+        " intervals."
     )
 
 
-def _contest(results: Results, contest: Contest) -> str:
-    study, kept = results.study, results.retention(results.study.focus, contest.size, contest.key)
-    assert kept is not None
-    verdict = {1: f"{study.focus} keeps more", -1: f"{study.rival} keeps more", 0: "not told apart"}[contest.sign]
-    tested = "" if contest.corrected is None else f", p {_p(contest.corrected)}: {verdict}"
-    gap = f"{100 * contest.gap.value:+.1f} points{_points(contest.gap)} beside {study.rival}"
-    return f"{percent(kept)} % at {languages(contest.size)} ({gap}{tested})"
-
-
-def answers(results: Results) -> dict[str, Any]:
-    """Return every comparison of the answer by size and figure, ready for JSON."""
+def comparisons_to_json(results: Results) -> dict[str, Any]:
+    """Return size → ``test|slice|figure`` → comparison, ready for JSON."""
     found: dict[str, Any] = {}
-    for contest in contests(results):
-        found.setdefault(named(contest.size), {})[contest.key] = {
-            "value": contest.gap.value, "interval": contest.gap.ends, "seeds": contest.gap.seeds,
-            "p": contest.p, "p_corrected": contest.corrected,
+    for comparison in comparisons(results):
+        found.setdefault(size_key(comparison.size), {})[comparison.key] = {
+            "value": comparison.gap.value, "interval": comparison.gap.ends, "seeds": comparison.gap.seeds,
+            "p": comparison.p, "p_corrected": comparison.corrected,
         }  # fmt: skip
     return found
-
-
-def _p(value: float) -> str:
-    return "< .001" if value < 0.001 else f"= {value:.3f}".replace("0.", ".")
 
 
 def _range(numbers: Sequence[int]) -> str:
     return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
 
 
-def percent(found: Estimate) -> str:
-    """Return a share in hundredths, with its interval."""
-    ends = f" [{100 * found.ends[0]:.1f}, {100 * found.ends[1]:.1f}]" if found.ends else ""
-    return f"{100 * found.value:.1f}{ends}"
+def percent(found: Estimate) -> Cell:
+    """Return a share in per cent, with its interval."""
+    ends = f"[{100 * found.ends[0]:.1f}, {100 * found.ends[1]:.1f}]" if found.ends else ""
+    return Cell(f"{100 * found.value:.1f}", ends)
 
 
-def _points(found: Estimate) -> str:
-    return f" [{100 * found.ends[0]:+.1f}, {100 * found.ends[1]:+.1f}]" if found.ends else ""
+def _points(found: Estimate) -> Cell:
+    ends = f"[{100 * found.ends[0]:+.1f}, {100 * found.ends[1]:+.1f}]" if found.ends else ""
+    return Cell(f"{100 * found.value:+.1f}", ends)
 
 
 def languages(size: int) -> str:
-    """Return what a size is called in words."""
+    """Return a size in words."""
     return "all languages" if size == 0 else f"{size} language{'s' if size > 1 else ''}"

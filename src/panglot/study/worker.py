@@ -1,4 +1,4 @@
-"""A worker: takes the cells of a study that nobody has, one after the other, each in a process of its own."""
+"""A worker takes the cells of a study that no other worker has, one after the other, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -6,31 +6,32 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from panglot._errors import PanglotError
-from panglot.study.cell import best_rate, check, fail, place, run
-from panglot.study.claim import claimed
-from panglot.study.design import START, Cell, Study
-from panglot.study.material import prepare
+import numpy as np
 
+from panglot._errors import PanglotError
+from panglot.study.cell import cell_folder, check, fail, run_cell
+from panglot.study.data import prepare
+from panglot.study.design import EACH, START, Cell, Study
+
+#: Exit status of a cell that another worker runs.
 TAKEN = 75
-"""Exit status of a cell that another worker has."""
 _REFUSED = 2
 _INTERRUPTED = (130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
 
 
 @dataclass(frozen=True)
-class Tally:
-    """Where a study stands.
+class Status:
+    """How far a study is.
 
     Attributes:
         done: Cells that are measured.
         failed: Cells that failed.
-        elsewhere: Cells that other workers have.
-        missing: Cells that nobody has taken.
+        elsewhere: Cells that other workers run.
+        missing: Cells that nobody runs yet.
     """
 
     done: tuple[Cell, ...]
@@ -39,112 +40,172 @@ class Tally:
     missing: tuple[Cell, ...]
 
     def __str__(self) -> str:
-        """Return a line for people."""
+        """Return the counts in one line."""
         counts = {"done": self.done, "failed": self.failed, "with other workers": self.elsewhere, "to do": self.missing}
         return ", ".join(f"{len(cells)} {name}" for name, cells in counts.items() if cells)
 
 
-def tally(study: Study) -> Tally:
-    """Return where a study stands."""
+def status_of(study: Study) -> Status:
+    """Return how far a study is."""
     kinds: dict[str, list[Cell]] = {"done": [], "failed": [], "elsewhere": [], "missing": []}
     for cell in (*study.trials(), *study.cells()):
-        lies = place(study, cell)
-        kind = "done" if lies.done else "elsewhere" if claimed(lies.folder) else "failed" if lies.failed else "missing"
+        folder = cell_folder(study, cell)
+        kind = "done" if folder.done else "elsewhere" if folder.taken else "failed" if folder.failed else "missing"
         kinds[kind].append(cell)
-    return Tally(*(tuple(cells) for cells in kinds.values()))
+    return Status(*(tuple(cells) for cells in kinds.values()))
 
 
 def work(
-    study: Study, data_dir: Path | None, *, again: bool = False, only: Sequence[str] = (), tell: Callable[[str], None]
-) -> Tally:
-    """Run every cell that is not done and that no other worker has; learning rates are chosen first.
+    study: Study,
+    data_dir: Path | None,
+    *,
+    again: bool = False,
+    only: Sequence[str] = (),
+    progress: Callable[[str], None],
+) -> Status:
+    """Run every cell that is not done and that no other worker runs, first those that choose learning rates.
 
-    Any number of workers may do so at once, and each may be killed at any moment: the same call goes on from there. A
-    cell that fails is written down and passed over.
+    Any number of workers may run at once, and each may be killed at any moment. The same call continues from there.
+    A cell that fails is recorded and skipped.
 
     Args:
         study: The study.
-        data_dir: Where the known sets lie.
-        again: Whether failed cells are tried again.
-        only: Strategies to run; empty: all.
-        tell: Called with lines for people.
+        data_dir: The folder that holds the known sets.
+        again: Whether to run failed cells again.
+        only: Strategies to run. Empty means all.
+        progress: Called with lines about the progress.
 
     Raises:
-        PanglotError: Data are not at hand.
-        KeyboardInterrupt: By Ctrl-C; the cell at hand has saved its state.
+        PanglotError: A strategy is unknown, or a data set is not available.
+        KeyboardInterrupt: By Ctrl-C. The running cell has saved its state.
     """
-    if unknown := [name for name in only if name not in {s.name for s in study.strategies}]:
-        raise PanglotError(f"no strategy is called {unknown[0]!r}", file=study.file, field="only",
-                           hint=f"choose among {', '.join(s.name for s in study.strategies)}")  # fmt: skip
-    material = prepare(study, data_dir)
+    names = [strategy.name for strategy in study.strategies]
+    if unknown := [name for name in only if name not in names]:
+        raise PanglotError(f"there is no strategy {unknown[0]!r}", file=study.file, field="only",
+                           hint=f"choose among {', '.join(names)}")  # fmt: skip
+    data = prepare(study, data_dir)
     tried = set[Cell]()
     for cells, waits in ((study.trials(), True), (study.cells(), False)):
         chosen = [cell for cell in cells if not only or cell.strategy in {*only, START}]
-        while todo := [cell for cell in chosen if _open(study, cell, tried, again=again)]:
-            mine = [cell for cell in todo if not claimed(place(study, cell).folder)]
-            if not mine and not waits:
-                break
-            if not mine:
-                # Rates are chosen by all trials, so the cells wait for those of other workers.
+        while todo := [cell for cell in chosen if _is_open(study, cell, tried, again=again)]:
+            cell = next((cell for cell in todo if not cell_folder(study, cell).taken), None)
+            if cell is None:
+                if not waits:
+                    break
+                # Learning rates depend on all trials, so the cells wait for those of other workers.
                 time.sleep(2)
                 continue
-            cell = mine[0]
-            tell(f"{chosen.index(cell) + 1} of {len(chosen)}: {cell.name}")
-            status, told = _start(study, cell, data_dir)
-            if status != TAKEN:
-                tried.add(cell)
-            if status not in (0, TAKEN):
-                if status != _REFUSED:  # it wrote that down itself
-                    fail(study, cell, status, told)
-                tell(f"{cell.name} failed: {told.strip().splitlines()[-1] if told.strip() else f'status {status}'}")
+            progress(f"{chosen.index(cell) + 1} of {len(chosen)}: {cell.name}")
+            status, output = _start(study, cell, data_dir)
+            if status == TAKEN:
+                continue
+            tried.add(cell)
+            if status:
+                if status != _REFUSED:  # a cell that refuses its settings or data has recorded that itself
+                    fail(study, cell, status, output)
+                progress(f"{cell.name} failed: {(output.strip().splitlines() or [f'status {status}'])[-1]}")
         for cell in chosen:
-            if place(study, cell).done:
-                check(study, cell, material, _rate(study, cell))
-    return tally(study)
+            if cell_folder(study, cell).done:
+                check(study, cell, data, _rate(study, cell))
+    return status_of(study)
 
 
-def _open(study: Study, cell: Cell, tried: set[Cell], *, again: bool) -> bool:
-    lies = place(study, cell)
-    return not lies.done and cell not in tried and (again or not lies.failed)
+def _is_open(study: Study, cell: Cell, tried: set[Cell], *, again: bool) -> bool:
+    folder = cell_folder(study, cell)
+    return not folder.done and cell not in tried and (again or not folder.failed)
 
 
 def _rate(study: Study, cell: Cell) -> float | None:
     return None if cell.strategy == START or cell.rate is not None else best_rate(study, cell.strategy, cell.size)
 
 
-def run_cell(study: Study, name: str, data_dir: Path | None, tell: Callable[[str], None]) -> int:
-    """Run one cell in this process; return its exit status.
+def run_named(study: Study, name: str, data_dir: Path | None, progress: Callable[[str], None]) -> int:
+    """Run one cell in this process and return its exit status.
 
     Raises:
-        PanglotError: There is no such cell, or what :func:`panglot.study.cell.run` raises.
+        PanglotError: There is no such cell, or :func:`panglot.study.cell.run_cell` raised the error.
     """
     by_name = {cell.name: cell for cell in (*study.trials(), *study.cells())}
     if name not in by_name:
-        raise PanglotError(f"no cell is called {name!r}", file=study.file, hint=f"choose among {', '.join(by_name)}")
+        raise PanglotError(f"there is no cell {name!r}", file=study.file, hint=f"choose among {', '.join(by_name)}")
     cell = by_name[name]
-    material = prepare(study, data_dir)
-    return 0 if run(study, cell, material, _rate(study, cell), data_dir=data_dir, tell=tell) else TAKEN
+    data = prepare(study, data_dir)
+    ran = run_cell(study, cell, data, _rate(study, cell), data_dir=data_dir, progress=progress)
+    return 0 if ran else TAKEN
 
 
 def _start(study: Study, cell: Cell, data_dir: Path | None) -> tuple[int, str]:
-    """Run a cell in a process of its own; return its status and the end of what it said on standard error.
+    """Run a cell in a process of its own, and return its status and the end of its standard error.
 
-    What it says is passed on line by line. An interrupted cell ends this process too.
+    Its standard error is also passed on line by line. If the cell is interrupted, so is this process.
     """
     command = [sys.executable, "-m", "panglot.cli.main", "study", str(study.file), "--cell", cell.name]
     if data_dir is not None:
         command += ["--data-dir", str(data_dir)]
-    said: list[str] = []
+    output: list[str] = []
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, errors="replace") as process:  # noqa: S603
         assert process.stderr is not None
         try:
             for line in process.stderr:
                 sys.stderr.write(f"  {line}")
-                said = [*said[-20:], line]
+                output = [*output[-20:], line]
         except KeyboardInterrupt:
             process.terminate()
             process.wait()
             raise
     if process.returncode in _INTERRUPTED:
         raise KeyboardInterrupt
-    return process.returncode, "".join(said)
+    return process.returncode, "".join(output)
+
+
+def best_rate(study: Study, strategy: str, size: int) -> float | None:
+    """Return the learning rate of a strategy at a number of languages, or None if the study has no rates.
+
+    It is the smallest rate whose mean over the trials' seeds is within one standard error of the best mean. The
+    standard error is that of a mean over seeds, from the variance within learning rates, pooled over the grid. With
+    one seed it is 0.
+
+    Raises:
+        PanglotError: A trial of the strategy is not done yet, or all of them failed.
+    """
+    if study.rates is None:
+        return None
+    name = study.strategy(strategy).rates_of or strategy
+    trials = [cell for cell in study.trials() if cell.strategy == name]
+    if study.rates.size == EACH:
+        trials = [cell for cell in trials if cell.size == size]
+    if not trials:
+        return study.rates.grid[0]
+    scores: dict[float, list[float]] = {}
+    for cell in trials:
+        folder = cell_folder(study, cell)
+        if not (folder.done or folder.failed):
+            raise PanglotError(f"{cell.name} is not done yet", file=study.file, field="rates",
+                               hint="run the study first")  # fmt: skip
+        if folder.done and cell.rate is not None:
+            dev = folder.read()["training"]["dev"]
+            values = [dev.get(name) for name in ("monolingual", "crosslingual", "multilingual")]
+            scores.setdefault(cell.rate, []).append(float(np.mean([value for value in values if value is not None])))
+    if not scores:
+        raise PanglotError(f"all trials of {strategy} failed", file=study.file, field="rates",
+                           hint="see failed.json in their folders, or name a single rate")  # fmt: skip
+    return choose_rate(scores)
+
+
+def choose_rate(scores: Mapping[float, Sequence[float]]) -> float:
+    """Return the smallest learning rate within one standard error of the best.
+
+    Args:
+        scores: Learning rate → one score per seed.
+
+    >>> choose_rate({1e-5: [0.70, 0.72], 2e-5: [0.71, 0.73], 5e-5: [0.60, 0.62]})
+    1e-05
+    >>> choose_rate({1e-5: [0.70], 2e-5: [0.71], 5e-5: [0.71]})
+    2e-05
+    """
+    squares = sum(float(np.var(values)) * len(values) for values in scores.values())
+    freedom = sum(len(values) - 1 for values in scores.values())
+    means = {rate: float(np.mean(values)) for rate, values in scores.items()}
+    best = max(means, key=lambda rate: means[rate])
+    error = (squares / freedom / len(scores[best])) ** 0.5 if freedom else 0.0
+    return min(rate for rate, value in means.items() if value >= means[best] - error)

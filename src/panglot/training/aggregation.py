@@ -18,7 +18,6 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import explain_write
-from panglot.training.gradient import Processes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,9 +26,9 @@ Mixing = Literal[
     "none", "mean", "sum", "weighted", "pcgrad", "gradvac", "cagrad", "mgda", "imtl-g", "aligned-mtl", "nash-mtl",
     "upgrad", "fairgrad",
 ]  # fmt: skip
-#: The ways whose weights do not depend on the gradients.
+#: The methods whose weights do not depend on the gradients.
 FIXED = ("mean", "sum", "weighted")
-#: What some ways need beside TorchJD itself; all of it comes with the extra ``mixing``.
+#: Packages that some methods need in addition to TorchJD. All of them come with the extra ``mixing``.
 _NEEDS = {
     "cagrad": ("cvxpy", "clarabel"),
     "nash-mtl": ("cvxpy", "ecos"),
@@ -38,57 +37,57 @@ _NEEDS = {
 }
 
 
-def require(way: Mixing) -> None:
-    """Check that what a way needs is installed.
+def require(method: Mixing) -> None:
+    """Check that the packages of a method are installed.
 
     Raises:
-        PanglotError: It is not.
+        PanglotError: A package is missing.
     """
-    needed = () if way in (*FIXED, "none") else ("torchjd", *_NEEDS.get(way, ()))
+    needed = () if method in (*FIXED, "none") else ("torchjd", *_NEEDS.get(method, ()))
     if missing := [name for name in needed if find_spec(name) is None]:
         raise PanglotError(
-            f"{way} needs {', '.join(missing)}", field="mixing", hint="pip install 'panglot[mixing]', or choose mean"
+            f"{method} needs {', '.join(missing)}", field="mixing", hint="pip install 'panglot[mixing]', or choose mean"
         )
 
 
 class Aggregator:
-    """Weights of a step's objectives.
+    """Finds the weights of a step's objectives.
 
     ``mean``, ``sum`` and ``weighted`` (a mean by the objectives' own weights) are standard gradient mixing. PCGrad
-    (2001.06782) and GradVac (2010.05874, β = .01) give the mean of the corrected gradients; CAGrad (2110.14048) has
-    c = .5; MGDA, IMTL-G, Aligned-MTL (2305.19000), UPGrad (2406.16232) and FairGrad (2402.15638, α = 2) are as in
-    their papers; Nash-MTL (2202.01017) solves G w = 1/w, so that its update has norm √K (where the solver finds no
-    solution, as with parallel gradients, its weights are equal).
+    (2001.06782) and GradVac (2010.05874, β = .01) give the mean of the corrected gradients. CAGrad (2110.14048) has
+    c = .5. MGDA, IMTL-G, Aligned-MTL (2305.19000), UPGrad (2406.16232) and FairGrad (2402.15638, α = 2) are as in their
+    papers. Nash-MTL (2202.01017) solves G w = 1/w, so that its update has norm √K. If the solver finds no solution, as
+    with parallel gradients, the weights are equal.
 
-    GradVac lifts a pair's cosine to its running mean, which starts at 0: as long as a pair has met seldom, in short
-    runs or where few objectives are drawn of many, that is nearly PCGrad. After n meetings the mean has gone 1 − .99^n
-    of its way: a tenth after 10, two thirds after 100.
+    GradVac lifts the cosine of a pair to its running mean, which starts at 0. As long as a pair has rarely met, in
+    short runs or if few of many objectives are drawn, that is nearly PCGrad. After n meetings the mean has covered 1 −
+    .99^n of its way: a tenth after 10, two thirds after 100.
 
     Args:
-        way: The way; not ``none``.
-        weights: Of all objectives, for ``weighted``.
-        seed: PCGrad and GradVac visit objectives in random order; keyed by the seed and the step.
+        method: The way of mixing, not ``none``.
+        weights: Weights of all objectives, for ``weighted``.
+        seed: Seeds, with the step, the order in which PCGrad and GradVac visit objectives.
 
     Raises:
-        PanglotError: What the way needs is not installed.
+        PanglotError: What the method needs is not installed.
     """
 
-    def __init__(self, way: Mixing, weights: Sequence[float], seed: int) -> None:
-        require(way)
-        self._way: Mixing = way
+    def __init__(self, method: Mixing, weights: Sequence[float], seed: int) -> None:
+        require(method)
+        self._method: Mixing = method
         self._own = np.asarray(weights, np.float64)
         self._seed = seed
         #: GradVac's running mean of the cosine of every two objectives, shape ``[K, K]``; empty for other ways.
-        self.memory = np.zeros((len(weights),) * 2 if way == "gradvac" else (0, 0))
+        self.memory = np.zeros((len(weights),) * 2 if method == "gradvac" else (0, 0))
 
     def fixed(self, drawn: Sequence[int]) -> np.ndarray[Any, Any] | None:
-        """Return the weights of the drawn objectives, shape ``[K]``, if they can be told before the gradients."""
-        if self._way == "mean":
+        """Return the weights of the drawn objectives, shape ``[K]``, if they do not depend on the gradients."""
+        if self._method == "mean":
             return np.full(len(drawn), 1 / len(drawn))
-        if self._way == "sum":
+        if self._method == "sum":
             return np.ones(len(drawn))
-        if self._way == "weighted":
-            # Over the draws of a few, each objective keeps its share on average.
+        if self._method == "weighted":
+            # If only a few are drawn per step, each objective still has its share on average.
             return self._own[list(drawn)] * len(self._own) / (len(drawn) * self._own.sum())
         return None
 
@@ -99,32 +98,36 @@ class Aggregator:
             gramian: Inner products of their gradients, shape ``[K, K]``.
             drawn: Their numbers among all objectives.
             step: The step.
+
+        Raises:
+            PanglotError: The method's solver fails.
         """
-        if (known := self.fixed(drawn)) is not None:
-            return known
+        if (fixed := self.fixed(drawn)) is not None:
+            return fixed
         import torch
 
-        # In double precision, and scaled so that the methods' small constants are small beside it.
+        # In double precision, and scaled so that the methods' small constants are small in comparison.
         scale = float(np.trace(gramian)) / len(gramian) or 1.0
         normal = torch.from_numpy(gramian / scale)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed * 1_000_003 + step)
-            if self._way == "gradvac":
-                return self._vaccine(normal, drawn)
+            if self._method == "gradvac":
+                return self._gradvac(normal, drawn)
             try:
-                return _WAYS[self._way](normal, scale)
+                return _METHODS[self._method](normal, scale)
             except Exception as error:
-                # Each solver has errors of its own kind.
+                # Each solver raises its own kinds of errors.
                 raise PanglotError(
-                    f"{self._way} found no weights in step {step + 1}: {error}",
+                    f"{self._method} found no weights in step {step + 1}: {error}",
                     field="mixing",
                     hint="choose mean or pcgrad, in a new run folder",
                 ) from error
 
-    def _vaccine(self, normal: Tensor, drawn: Sequence[int]) -> np.ndarray[Any, Any]:
+    def _gradvac(self, normal: Tensor, drawn: Sequence[int]) -> np.ndarray[Any, Any]:
         import torch
         from torchjd.aggregation import GradVacWeighting
 
+        # TorchJD has no public access to this state, which checkpoints hold and of which a step may draw only a part.
         weighting = GradVacWeighting(beta=0.01)
         weighting._ensure_state(len(drawn), normal.dtype)
         place = np.ix_(drawn, drawn)
@@ -135,7 +138,7 @@ class Aggregator:
 
 
 def _plain(name: str, *arguments: Any, mean: bool = False) -> Callable[[Tensor, float], np.ndarray[Any, Any]]:
-    """Return a way of TorchJD that takes the Gramian and does not depend on its scale."""
+    """Return a method of TorchJD that takes the Gramian and does not depend on its scale."""
 
     def weights(normal: Tensor, _: float) -> np.ndarray[Any, Any]:
         from torchjd import aggregation
@@ -150,8 +153,8 @@ def _nash(normal: Tensor, scale: float) -> np.ndarray[Any, Any]:
     import torch
     from torchjd.aggregation import NashMTL
 
-    # It wants gradients and not their Gramian: any matrix with that Gramian serves. Made anew for every step, it
-    # starts from equal weights, so that a resumed run does what an unbroken one does.
+    # It takes gradients instead of their Gramian, so it gets a matrix with that Gramian. It is made anew in every step
+    # and so starts from equal weights, as a run must that may be resumed.
     values, vectors = torch.linalg.eigh(normal)
     gradients = vectors * values.clamp(min=0).sqrt()
     found = NashMTL(len(normal), max_norm=0.0).weighting(gradients).numpy()
@@ -162,7 +165,7 @@ def _upgrad(normal: Tensor, _: float) -> np.ndarray[Any, Any]:
     from torchjd.aggregation import UPGradWeighting
     from torchjd.linalg import QuadprogProjector
 
-    # The sums are in double precision: less is needed on the diagonal than the 1e-4 that is there for single.
+    # The default of 1e-4 on the diagonal is for single precision. Sums are in double precision here and need less.
     return UPGradWeighting(projector=QuadprogProjector(reg_eps=1e-6))(normal).numpy()
 
 
@@ -173,7 +176,7 @@ def _fair(normal: Tensor, scale: float) -> np.ndarray[Any, Any]:
     return FairGradWeighting(alpha=2.0)(normal).numpy() * scale ** (-2 / 3)
 
 
-_WAYS: Mapping[str, Callable[[Tensor, float], np.ndarray[Any, Any]]] = {
+_METHODS: Mapping[str, Callable[[Tensor, float], np.ndarray[Any, Any]]] = {
     "pcgrad": _plain("PCGrad", mean=True),
     "cagrad": _plain("CAGrad", 0.5),
     "mgda": _plain("MGDA"),
@@ -187,11 +190,11 @@ _WAYS: Mapping[str, Callable[[Tensor, float], np.ndarray[Any, Any]]] = {
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """How the objectives' gradients of a step lie.
+    """How the gradients of a step's objectives relate.
 
     Attributes:
         cosine: Mean cosine over pairs of objectives.
-        lowest: The lowest.
+        lowest: The lowest cosine.
         conflicts: Share of the pairs with a negative cosine.
         norms: Norm of each objective's gradient, shape ``[K]``.
     """
@@ -203,7 +206,7 @@ class Diagnosis:
 
 
 def diagnose(gramian: np.ndarray[Any, Any]) -> Diagnosis:
-    """Return what a Gramian of two or more gradients tells.
+    """Return cosines, conflicts and norms of two or more gradients, given their Gramian.
 
     >>> diagnose(np.array([[4.0, -2.0], [-2.0, 4.0]]))
     Diagnosis(cosine=-0.5, lowest=-0.5, conflicts=1.0, norms=array([2., 2.]))
@@ -214,21 +217,22 @@ def diagnose(gramian: np.ndarray[Any, Any]) -> Diagnosis:
     return Diagnosis(float(pairs.mean()), float(pairs.min()), float((pairs < 0).mean()), norms)
 
 
+#: Gradients up to this size are held in memory, larger ones in an unnamed file that the system pages in and out.
 _HELD_BYTES = 2**31
-"""Gradients up to this size are held in memory, larger ones in an unnamed file that the system pages in and out."""
-_WATCHED = 8
-"""So many objectives are diagnosed even where their weights are known beforehand and need no Gramian."""
+#: Up to that many objectives are diagnosed even if their weights are fixed and need no Gramian.
+_DIAGNOSED = 8
+#: Columns of the gradients that are read at a time.
 _COLUMNS = 2**18
 
 
 @dataclass(frozen=True)
-class Mixed:
-    """What a step of mixing did.
+class Aggregation:
+    """What one aggregation of gradients did.
 
     Attributes:
         losses: The loss of each objective, shape ``[K]``.
         weights: The weight of each objective's gradient, shape ``[K]``.
-        diagnosis: How the gradients lie, if they were held.
+        diagnosis: How the gradients relate, if they were held.
     """
 
     losses: list[float]
@@ -236,46 +240,46 @@ class Mixed:
     diagnosis: Diagnosis | None
 
 
-def mix(
+def aggregate(
     parameters: Sequence[nn.Parameter],
     losses: Sequence[Callable[[], float]],
-    mixer: Aggregator,
+    aggregator: Aggregator,
     drawn: Sequence[int],
     k: int,
     folder: Path | None = None,
-    processes: Processes = Processes(),  # noqa: B008  (frozen)
-) -> Mixed:
+    broadcast: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] = np.asarray,
+) -> Aggregation:
     """Leave the combined gradient of several objectives in the parameters' ``.grad``.
 
-    With weights that are known beforehand, one gradient is held beside the sum, however many objectives there are;
-    otherwise as many as there are, for their Gramian. Word embeddings are no part of them unless they are trained.
+    With fixed weights and many objectives, only one gradient is held in addition to the sum. Otherwise all gradients of
+    the step are held for their Gramian. Word embeddings are not among them unless they are trained.
 
-    Holding is the cheap way to the Gramian. With room for B gradients only, the K of a step would be computed some K/2B
-    times over, each for seconds, where to write one down and read it again takes a fraction of one; and the inner
-    products of a layer from its inputs and outputs alone cost less than its gradient only where a batch has fewer
-    tokens than a layer has rows.
+    Holding gradients is the cheapest way to the Gramian. With room for only B of a step's K gradients, each would be
+    computed some K/2B times, which takes seconds, while writing and reading it takes a fraction of a second. Inner
+    products of a layer's gradients can be computed from its inputs and outputs, but that is cheaper only if a batch has
+    fewer tokens than the layer has rows.
 
     Args:
-        parameters: What is trained.
+        parameters: The trained parameters.
         losses: One function per drawn objective that adds its gradient to ``.grad`` and returns its loss.
-        mixer: Finds the weights.
+        aggregator: Finds the weights.
         drawn: The numbers of the objectives.
         k: The step.
-        folder: Where gradients go that are too large for memory; by default the system's place for such files.
-        processes: All of them combine by the first one's Gramian and weights.
+        folder: Folder for gradients that are too large for memory; by default the system's temporary folder.
+        broadcast: Returns the first process's values on all processes, which then have equal weights.
 
     Raises:
-        PanglotError: There is no room for them.
+        PanglotError: There is no room for the gradients.
     """
-    known = mixer.fixed(drawn)
-    if known is not None and len(drawn) > _WATCHED:
+    known = aggregator.fixed(drawn)
+    if known is not None and len(drawn) > _DIAGNOSED:
         total = _flat(parameters).zero_()
         found: list[float] = []
         for weight, loss in zip(known, losses, strict=True):
             found.append(_alone(parameters, loss))
             total.add_(_flat(parameters), alpha=float(weight))
         _put(parameters, total)
-        return Mixed(found, known, None)
+        return Aggregation(found, known, None)
     size = sum(parameter.numel() for parameter in parameters)
     held = _room(len(drawn), size, parameters[0], folder)
     found = []
@@ -283,13 +287,12 @@ def mix(
         found.append(_alone(parameters, loss))
         row.copy_(_flat(parameters))
     device = parameters[0].device
-    gramian = processes.agree(gramian_of(held), device)
-    # Solvers fail on what is no number in their own ways, or not at all.
+    gramian = broadcast(gramian_of(held))
+    # Solvers treat NaN each in its own way, or not at all. The loop stops the run when it sees NaN weights' gradient.
     finite = bool(np.isfinite(gramian).all())
-    weights = mixer.weights(gramian, drawn, k) if finite else np.full(len(drawn), np.nan)
-    weights = processes.agree(weights, device)
+    weights = broadcast(aggregator.weights(gramian, drawn, k) if finite else np.full(len(drawn), np.nan))
     _put(parameters, combination(held, weights).to(device))
-    return Mixed(found, weights, diagnose(gramian))
+    return Aggregation(found, weights, diagnose(gramian))
 
 
 def gramian_of(held: Tensor) -> np.ndarray[Any, Any]:
@@ -316,8 +319,9 @@ def _room(rows: int, size: int, like: nn.Parameter, folder: Path | None) -> Tens
     if rows * size * 4 <= _HELD_BYTES:
         return torch.empty(rows, size, device=like.device)
     place = folder or Path(tempfile.gettempdir())
-    with explain_write(place), tempfile.TemporaryFile(dir=place) as file:  # its space lives as long as the mapping
-        # Taken now: a mapping that finds no room when it is written to kills the process.
+    with explain_write(place), tempfile.TemporaryFile(dir=place) as file:
+        # Space is reserved now, because a mapping that finds none when it is written to kills the process. It is freed
+        # with the mapping.
         os.posix_fallocate(file.fileno(), 0, rows * size * 4)
         return torch.from_numpy(np.memmap(file, np.float32, "w+", shape=(rows, size)))
 

@@ -1,4 +1,4 @@
-"""Checkpoints: complete, atomic, and believed only when their digests agree."""
+"""Checkpoints: written atomically, and read only if their digests match."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from panglot._files import atomic_folder, file_digest
 if TYPE_CHECKING:
     from torch import Tensor
 
+# Two, so that a checkpoint that a crash damaged has another before it.
 _KEPT = 2
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands.
+    """How far a run is.
 
     Attributes:
         step: Steps done.
         pairs: Pairs seen in them.
-        seconds: Time spent in them, over all starts.
+        seconds: Time spent in them, over all restarts.
         best: Best dev score so far, or None.
-        best_step: Where it was reached.
+        best_step: The step of the best score.
         waited: Dev measurements since then.
     """
 
@@ -45,9 +46,9 @@ class Checkpoint:
     """A run's state between two steps.
 
     Attributes:
-        progress: Where it stands.
-        weights: The parameters that move, by name.
-        moments: The optimizer's tensors, by ``parameter/moment``, and what the way of mixing remembers.
+        progress: How far it is.
+        weights: The trained parameters by name.
+        moments: The optimizer's tensors by ``parameter/moment``, and the memory of the way of mixing.
     """
 
     progress: Progress
@@ -65,7 +66,7 @@ def save(checkpoint: Checkpoint, folder: Path) -> None:
             try:
                 save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, part / f"{name}.safetensors")
             except SafetensorError as error:
-                raise PanglotError(f"cannot write: {error}", file=folder, hint="free some space") from error
+                raise PanglotError(f"cannot write: {error}", file=folder, hint="free some disk space") from error
         digests = {name: file_digest(part / f"{name}.safetensors") for name in ("weights", "moments")}
         head = {"progress": asdict(checkpoint.progress), "sha256": digests}
         (part / "checkpoint.json").write_text(json.dumps(head, indent=2), "utf-8")
@@ -81,36 +82,38 @@ def load(folder: Path) -> Checkpoint:
 
     try:
         head = json.loads((folder / "checkpoint.json").read_text("utf-8"))
-        for name, wanted in head["sha256"].items():
-            if file_digest(folder / f"{name}.safetensors") != wanted:
-                raise PanglotError("damaged checkpoint", file=folder / f"{name}.safetensors", hint="remove the folder")
+        for name, digest in head["sha256"].items():
+            if file_digest(folder / f"{name}.safetensors") != digest:
+                raise PanglotError(
+                    "the checkpoint is damaged", file=folder / f"{name}.safetensors", hint="remove the folder"
+                )
         tensors = [load_file(folder / f"{name}.safetensors") for name in ("weights", "moments")]
         return Checkpoint(Progress(**head["progress"]), *tensors)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PanglotError(f"damaged checkpoint: {error}", file=folder, hint="remove the folder") from error
+        raise PanglotError(f"the checkpoint is damaged: {error}", file=folder, hint="remove the folder") from error
 
 
 def place(folder: Path, step: int) -> Path:
-    """Return where the checkpoint of a step lies."""
+    """Return the folder of the checkpoint of a step."""
     return folder / f"step-{step:08d}"
 
 
 def newest(folder: Path) -> Checkpoint | None:
-    """Return the newest good checkpoint under ``folder``, or None if there never was one.
+    """Return the newest intact checkpoint under ``folder``, or None if there are no checkpoints.
 
-    A damaged one is passed over with a warning, for the one before it.
+    A damaged one is skipped with a warning, and the one before it is taken.
 
     Raises:
-        PanglotError: There are checkpoints, and all are damaged.
+        PanglotError: All checkpoints are damaged.
     """
     found = sorted(folder.glob("step-*"), reverse=True)
     for path in found:
         try:
             return load(path)
         except PanglotError as error:
-            warnings.warn(f"{error}; going back to the one before", stacklevel=2)
+            warnings.warn(f"{error}. Trying the one before", stacklevel=2)
     if found:
-        raise PanglotError("every checkpoint is damaged", file=folder, hint=f"remove {folder} to begin this run anew")
+        raise PanglotError("every checkpoint is damaged", file=folder, hint=f"remove {folder} to start this run anew")
     return None
 
 

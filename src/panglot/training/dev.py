@@ -1,4 +1,4 @@
-"""Watching a run on a dev collection."""
+"""Measuring a run on a dev collection while it trains."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from panglot.training.settings import Settings
 
 _MEASUREMENTS = 10
-SETTINGS = ("monolingual", "crosslingual", "multilingual")
+_SETTINGS = ("monolingual", "crosslingual", "multilingual")
 
 
 class DevEvaluator:
     """Measures the model in training.
 
-    The score of a model is the mean of its mAP in the settings that the collection allows.
+    The score of a model is its mean mAP over the settings that the collection supports.
 
     Args:
         collection: The dev collection.
         settings: How often to measure.
-        trainee: The model.
+        encoder: The model.
     """
 
-    def __init__(self, collection: Collection, settings: Settings, trainee: TrainableEncoder) -> None:
-        self._collection, self._settings, self._trainee = collection, settings, trainee
+    def __init__(self, collection: Collection, settings: Settings, encoder: TrainableEncoder) -> None:
+        self._collection, self._settings, self._encoder = collection, settings, encoder
 
     def due(self, step: int, before: float, share: float) -> bool:
-        """Whether to measure after ``step`` steps, the last of which took the budget from ``before`` to ``share``."""
+        """Whether to measure after ``step`` steps, the last of which used the budget from ``before`` to ``share``."""
         if share >= 1:
             return True
         if self._settings.eval_every:
@@ -43,9 +43,9 @@ class DevEvaluator:
         return int(share * _MEASUREMENTS) > int(before * _MEASUREMENTS)
 
     def measure(self) -> tuple[float, dict[str, Any]]:
-        """Return the score; and mAP by setting with the rank distance, and the geometry of the passages.
+        """Return the score, and metrics: mAP per setting, rank distance, and the geometry of the passages.
 
-        The geometry tells whether the model becomes language-agnostic: the accuracy of a linear classifier of
+        The geometry shows whether the model becomes language-agnostic. It has the accuracy of a linear classifier of
         languages, and the mean cosine of translations beside that of random texts in the same languages.
         """
         from panglot.evaluation.figures import headline
@@ -56,19 +56,19 @@ class DevEvaluator:
         questions = self._encode(self._collection.questions["text"].to_pylist(), "question")
         passages = self._encode(self._collection.passages["text"].to_pylist(), "passage")
         figures = headline(questions, passages, self._collection, (parse("mAP"),))
-        found = {name: figures[f"{name}.mAP"] for name in SETTINGS if f"{name}.mAP" in figures}
+        found = {name: figures[f"{name}.mAP"] for name in _SETTINGS if f"{name}.mAP" in figures}
         distance = figures.get("multilingual.rank_distance")
-        told: dict[str, Any] = {**found, "rank_distance": distance}
+        metrics: dict[str, Any] = {**found, "rank_distance": distance}
         language, group = self._collection.passage_language, group_numbers(self._collection.passages)
         if classified := language_classifier(passages, language, group, seed=0):
-            told["language_classifier"], told["chance"] = classified
+            metrics["language_classifier"], metrics["chance"] = classified
         if cosines := translation_cosines(passages, language, group, seed=0):
-            told["translation_cosine"], told["random_cosine"] = cosines
-        return float(np.mean(list(found.values()))), told
+            metrics["translation_cosine"], metrics["random_cosine"] = cosines
+        return float(np.mean(list(found.values()))), metrics
 
     @staticmethod
-    def judge(progress: Progress, score: float) -> tuple[bool, Progress]:
-        """Return whether ``score`` is the best so far, and the progress that remembers it."""
+    def early_stopping(progress: Progress, score: float) -> tuple[bool, Progress]:
+        """Return whether ``score`` is the best so far, and the progress with the best score and the patience used."""
         if progress.best is None or score > progress.best:
             return True, replace(progress, best=score, best_step=progress.step, waited=0)
         return False, replace(progress, waited=progress.waited + 1)
@@ -77,12 +77,12 @@ class DevEvaluator:
         import torch
 
         distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-        tokens = self._trainee.tokenize(list(distinct), side)
-        vectors = np.empty((len(tokens), self._trainee.dimension), np.float32)
-        mode = self._trainee.model.training
-        self._trainee.model.eval()
+        tokens = self._encoder.tokenize(list(distinct), side)
+        vectors = np.empty((len(tokens), self._encoder.dimension), np.float32)
+        mode = self._encoder.model.training
+        self._encoder.model.eval()
         with torch.inference_mode():
             for chunk in chunks_of([len(text) for text in tokens], self._settings.chunk_tokens):
-                vectors[chunk] = self._trainee.embed([tokens[i] for i in chunk]).cpu().numpy()
-        self._trainee.model.train(mode)
+                vectors[chunk] = self._encoder.embed([tokens[i] for i in chunk]).cpu().numpy()
+        self._encoder.model.train(mode)
         return vectors[[distinct[text] for text in texts]]

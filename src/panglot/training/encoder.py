@@ -1,4 +1,4 @@
-"""The model in training: texts become token ids, token ids become unit vectors with gradients."""
+"""The model in training: texts become token ids, and token ids become unit vectors with gradients."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Tokens = Sequence[int]
 
 
 class TrainableEncoder:
-    """A sentence-transformers model whose parameters move.
+    """A sentence-transformers model in training.
 
     Args:
-        model: The model; its prompts, pooling and further modules are used as they are.
-        settings: Which parameters move, lengths, precision.
-        device: Where it computes.
+        model: The model. Its prompts, pooling and further modules are used as they are.
+        settings: Which parameters are trained, lengths, precision.
+        device: The device that it computes on.
     """
 
     def __init__(self, model: SentenceTransformer, settings: Settings, device: Any) -> None:
@@ -76,23 +76,23 @@ class TrainableEncoder:
                 vectors = self.model(self._padded(texts))["sentence_embedding"]
         return functional.normalize(vectors.float(), dim=-1)
 
-    def lend_words(self, other: TrainableEncoder) -> None:
-        """Look words up in another model's embeddings where those are frozen: they are most of the parameters."""
+    def share_embeddings(self, other: TrainableEncoder) -> None:
+        """Use the word embeddings of another model if they are frozen, which saves most of the memory of a model."""
         if not other._words.weight.requires_grad:
             self._words.weight = other._words.weight
 
     def trim(self, used: Iterable[Tokens]) -> None:
-        """With ``embeddings = "trimmed"``, let the word embeddings of these tokens move, and only those."""
+        """Train the word embeddings of these tokens, and of no others, as ``embeddings = "trimmed"`` asks."""
         rows = np.unique(np.concatenate([np.asarray(text, dtype=np.int64) for text in used]))
         self._trimmed = _TrimmedRows(self._words, rows)
         self.trained["words"] = self._trimmed.weight
 
     def state(self) -> dict[str, Tensor]:
-        """Return the parameters that move, by name, detached."""
+        """Return the trained parameters by name, detached."""
         return {name: parameter.detach() for name, parameter in self.trained.items()}
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        """Put parameters back that :meth:`state` returned."""
+        """Restore parameters that :meth:`state` returned."""
         import torch
 
         with torch.no_grad():
@@ -100,7 +100,7 @@ class TrainableEncoder:
                 parameter.copy_(state[name])
 
     def merged(self) -> SentenceTransformer:
-        """Return the model with all that was trained in its plain place, ready to be saved."""
+        """Return the model with all trained parameters in their usual places, ready to be saved."""
         if self._trimmed is not None:
             self._trimmed.write_back()
             self._trimmed = None
@@ -125,9 +125,9 @@ class TrainableEncoder:
             layers = _layers(self._transformer)
             if settings.frozen_layers >= len(layers):
                 raise PanglotError(
-                    f"the model has {len(layers)} layers",
+                    f"must be below the model's {len(layers)} layers, got {settings.frozen_layers}",
                     field="frozen_layers",
-                    hint="leave some to be trained",
+                    hint="leave some layers to be trained",
                 )
             for layer in layers[: settings.frozen_layers]:
                 layer.requires_grad_(False)
@@ -137,7 +137,7 @@ class TrainableEncoder:
 
 
 def _unused(name: str) -> bool:
-    # A BERT pooler stands behind the token states that sentence embeddings are made of, and never gets a gradient.
+    # A BERT pooler comes after the token states that sentence embeddings are made of, so it never gets a gradient.
     return ".pooler." in name
 
 
@@ -150,7 +150,7 @@ def _layers(transformer: Any) -> Sequence[nn.Module]:
         if found is not None:
             return list(found)
     raise PanglotError(
-        f"the layers of a {inner.config.model_type} model are not known",
+        f"panglot cannot find the layers of a {inner.config.model_type} model",
         field="frozen_layers",
         hint="set it to 0",
     )
@@ -161,7 +161,7 @@ class _TrimmedRows:
 
     Args:
         words: The embedding.
-        rows: The rows that move, distinct, shape ``[rows]``.
+        rows: The rows that are trained, distinct, shape ``[rows]``.
     """
 
     def __init__(self, words: nn.Embedding, rows: Ints) -> None:
@@ -176,7 +176,7 @@ class _TrimmedRows:
         self._hook = words.register_forward_hook(self._look_up)
 
     def write_back(self) -> None:
-        """Put the rows into the embedding and take the hook away."""
+        """Write the rows into the embedding and remove the hook."""
         import torch
 
         self._hook.remove()

@@ -1,4 +1,4 @@
-"""The gradient of one batch, however large, over any number of processes."""
+"""The gradient of one batch, of any size and over any number of processes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from panglot._errors import PanglotError
 
 if TYPE_CHECKING:
     import torch
@@ -28,18 +30,18 @@ def info_nce(
 ) -> Tensor:
     """Return InfoNCE with in-batch negatives, a scalar.
 
-    For each question, −log exp(s_p/τ) / (exp(s_p/τ) + Σ over negatives exp(s_n/τ)), mean over its positives p,
-    then over questions; other positives are neither rewarded nor punished in p's term. With one positive a row this
-    is the usual cross-entropy (1807.03748).
+    For each question, −log exp(s_p/τ) / (exp(s_p/τ) + Σ over negatives exp(s_n/τ)), mean over its positives p, then
+    over questions. The other positives do not occur in p's term. With one positive per row this is the usual
+    cross-entropy (1807.03748).
 
     Args:
         questions: Unit vectors, shape ``[B, d]``.
-        passages: Unit vectors, shape ``[P, d]``; the first B answer the questions in order if ``positive`` is None.
+        passages: Unit vectors, shape ``[P, d]``. If ``positive`` is None, the first B answer the questions in order.
         temperature: τ.
         positive: Which passages answer which questions, shape ``[B, P]``.
         ignored: Pairs that are neither positive nor negative, shape ``[B, P]``.
-        symmetric: Add the same with the roles of questions and passages exchanged, and halve; passages that answer
-            no question of the batch (hard negatives) do not ask.
+        symmetric: Take the mean with the same loss in which passages choose among questions. Passages that answer no
+            question of the batch (hard negatives) do not choose.
     """
     import torch
 
@@ -72,94 +74,119 @@ class Processes:
     rank: int = 0
 
     def edges(self, texts: int) -> list[int]:
-        """Return where each process's share of ``texts`` begins, and the end of the last.
+        """Return where the share of each process in ``texts`` begins, and where the last one ends.
 
         >>> Processes(3).edges(8)
         [0, 2, 5, 8]
         """
         return [texts * process // self.count for process in range(self.count + 1)]
 
-    def agree(self, values: np.ndarray[Any, Any] | float, device: torch.device) -> np.ndarray[Any, Any]:
+    def broadcast(self, values: np.ndarray[Any, Any] | float, device: torch.device) -> np.ndarray[Any, Any]:
         """Return the first process's values on every process, float64.
 
-        Sums in another order, or on another processor, differ in their last bits: what decides how a run goes on must
-        be the same everywhere.
+        Sums in another order, or on another processor, differ in their last bits. Numbers that decide how a run
+        continues must be the same everywhere.
         """
         import torch
 
-        mine = np.asarray(values, np.float64)
+        own = np.asarray(values, np.float64)
         if self.count == 1:
-            return mine
-        shared = torch.from_numpy(mine.copy()).to(device)
+            return own
+        shared = torch.from_numpy(own.copy()).to(device)
         torch.distributed.broadcast(shared, 0)
         return shared.cpu().numpy()
 
+    def any(self, answer: bool, device: torch.device) -> bool:
+        """Return whether the answer is yes on any process."""
+        import torch
 
-def accumulate(
-    trainee: TrainableEncoder, example: Example, settings: Settings, processes: Processes, seed: int
-) -> float:
+        if self.count == 1:
+            return answer
+        flag = torch.tensor([float(answer)], device=device)
+        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
+        return bool(flag.item())
+
+    def check_same_step(self, step: int, device: torch.device) -> None:
+        """Check that all processes continue from one checkpoint.
+
+        Raises:
+            PanglotError: They do not.
+        """
+        import torch
+
+        if self.count == 1:
+            return
+        ends = torch.tensor([step, -step], device=device)
+        torch.distributed.all_reduce(ends, op=torch.distributed.ReduceOp.MAX)
+        if int(ends[0]) != -int(ends[1]):
+            raise PanglotError(
+                f"processes would continue from different steps, {-int(ends[1])} and {int(ends[0])}",
+                field="output",
+                hint="give all machines one shared run folder",
+            )
+
+
+def backward(encoder: TrainableEncoder, example: Example, settings: Settings, processes: Processes, seed: int) -> float:
     """Add the gradient of the batch's loss to the parameters' ``.grad`` and return the loss.
 
-    Every process encodes its share, all gather all vectors, take the loss of the whole batch, and send the gradient
-    of their own vectors back through the model; the sum over processes is exactly the gradient of the whole batch. A
-    batch of more than ``cache_tokens`` tokens keeps no activations: its vectors are computed once without gradient
-    and, when the gradient of each vector is known, once more with it, chunk by chunk (GradCache, 2101.06983). Dropout
-    is replayed.
+    Every process encodes its share. All processes gather all vectors, compute the loss of the whole batch, and send the
+    gradient of their own vectors back through the model. The sum over processes is exactly the gradient of the whole
+    batch. A batch of more than ``cache_tokens`` tokens keeps no activations. Its vectors are computed once without
+    gradient, and once more with gradient, chunk by chunk, when the gradient of each vector is known (GradCache,
+    2101.06983). Dropout is replayed.
 
     Args:
-        trainee: The model; its ``.grad`` are added to.
+        encoder: The model, whose ``.grad`` are added to.
         example: The whole batch.
         settings: Temperature, symmetry, chunks.
-        processes: Who computes which share.
+        processes: The processes that share the batch.
         seed: Seeds dropout; the same on all processes.
     """
     import torch
 
     rank = processes.rank
-    asked, answered = processes.edges(len(example.questions)), processes.edges(len(example.passages))
-    mine, ours = slice(asked[rank], asked[rank + 1]), slice(answered[rank], answered[rank + 1])
-    texts = [*example.questions[mine], *example.passages[ours]]
+    question_edges, passage_edges = processes.edges(len(example.questions)), processes.edges(len(example.passages))
+    own_questions = slice(*question_edges[rank : rank + 2])
+    own_passages = slice(*passage_edges[rank : rank + 2])
+    texts = [*example.questions[own_questions], *example.passages[own_passages]]
     chunks = chunks_of([len(text) for text in texts], settings.chunk_tokens)
     total = sum(map(len, example.questions)) + sum(map(len, example.passages))
-    again = total > settings.cache_tokens
+    # Without room for activations, each chunk is encoded twice.
+    cached = total > settings.cache_tokens
 
     pieces: list[Tensor] = []
     for number, chunk in enumerate(chunks):
-        with torch.set_grad_enabled(not again):
-            pieces.append(_embed(trainee, texts, chunk, (seed, rank, number)))
-    order = torch.from_numpy(np.concatenate([*chunks, np.empty(0, np.int64)])).to(trainee.device)
-    own = _placed(pieces, order, len(texts), trainee)
-    questions, passages = (
-        _gathered(part, sizes, rank).requires_grad_()
-        for part, sizes in (
-            (own[: mine.stop - mine.start], asked),
-            (own[mine.stop - mine.start :], answered),
-        )
-    )
+        with torch.set_grad_enabled(not cached):
+            pieces.append(_embed(encoder, texts, chunk, (seed, rank, number)))
+    order = torch.from_numpy(np.concatenate([*chunks, np.empty(0, np.int64)])).to(encoder.device)
+    own = _in_order(pieces, order, len(texts), encoder)
+    count = own_questions.stop - own_questions.start
+    questions = _gather(own[:count], question_edges, rank).requires_grad_()
+    passages = _gather(own[count:], passage_edges, rank).requires_grad_()
     loss = info_nce(
         questions,
         passages,
         temperature=settings.temperature,
-        positive=torch.from_numpy(example.positive).to(trainee.device),
-        ignored=None if example.ignored is None else torch.from_numpy(example.ignored).to(trainee.device),
+        positive=torch.from_numpy(example.positive).to(encoder.device),
+        ignored=None if example.ignored is None else torch.from_numpy(example.ignored).to(encoder.device),
         symmetric=settings.symmetric,
     )
     loss.backward()
     assert questions.grad is not None
     assert passages.grad is not None
-    gradient = torch.cat([questions.grad[mine], passages.grad[ours]])
-    if again:
+    gradient = torch.cat([questions.grad[own_questions], passages.grad[own_passages]])
+    if cached:
         for number, chunk in enumerate(chunks):
-            piece = _embed(trainee, texts, chunk, (seed, rank, number))
-            piece.backward(gradient[torch.from_numpy(chunk).to(trainee.device)])
+            piece = _embed(encoder, texts, chunk, (seed, rank, number))
+            piece.backward(gradient[torch.from_numpy(chunk).to(encoder.device)])
     elif pieces:
         torch.autograd.backward(pieces, list(gradient[order].split([len(chunk) for chunk in chunks])))
-    _sum_over_processes(trainee, processes.count)
+    _sum_over_processes(encoder, processes.count)
     return float(loss.detach())
 
 
-def distil(
-    trainee: TrainableEncoder,
+def distill(
+    encoder: TrainableEncoder,
     start: TrainableEncoder,
     example: Example,
     settings: Settings,
@@ -168,53 +195,53 @@ def distil(
 ) -> float:
     """Add the gradient of a distillation batch to the parameters' ``.grad`` and return its loss.
 
-    The loss is the mean, over the batch's translations and their English texts alike, of 1 − cosine between the
-    text's vector and the one that the start gives the English text (2004.09813, whose squared error of unit vectors is
+    The loss is the mean of 1 − cosine between a text's vector and the vector that the start has for the English text,
+    over the batch's translations and their English texts alike (2004.09813, whose squared error of unit vectors is
     twice that).
 
     Args:
-        trainee: The model; its ``.grad`` are added to.
+        encoder: The model, whose ``.grad`` are added to.
         start: The model before training.
-        example: Its questions are the translations, its passages the English texts in the same order.
+        example: Its questions are the translations, and its passages the English texts in the same order.
         settings: Chunks.
-        processes: Who computes which share.
+        processes: The processes that share the batch.
         seed: Seeds dropout; the same on all processes.
     """
     import torch
 
     edges = processes.edges(len(example.questions))
-    mine = slice(edges[processes.rank], edges[processes.rank + 1])
-    english = example.passages[mine]
-    texts, count = [*example.questions[mine], *english], 2 * len(example.questions)
-    total = torch.zeros((), device=trainee.device)
+    own = slice(*edges[processes.rank : processes.rank + 2])
+    english = example.passages[own]
+    texts, count = [*example.questions[own], *english], 2 * len(example.questions)
+    total = torch.zeros((), device=encoder.device)
     if english:
         with torch.no_grad():
             chunks = chunks_of([len(text) for text in english], settings.chunk_tokens)
             pieces = [start.embed([english[i] for i in chunk]) for chunk in chunks]
-            order = torch.from_numpy(np.concatenate(chunks)).to(trainee.device)
-            target = _placed(pieces, order, len(english), trainee).repeat(2, 1)
+            order = torch.from_numpy(np.concatenate(chunks)).to(encoder.device)
+            target = _in_order(pieces, order, len(english), encoder).repeat(2, 1)
         for number, chunk in enumerate(chunks_of([len(text) for text in texts], settings.chunk_tokens)):
-            vectors = _embed(trainee, texts, chunk, (seed, processes.rank, number))
-            wanted = target[torch.from_numpy(chunk).to(trainee.device)]
-            loss = (1 - (vectors * wanted).sum(1)).sum() / count
+            vectors = _embed(encoder, texts, chunk, (seed, processes.rank, number))
+            goal = target[torch.from_numpy(chunk).to(encoder.device)]
+            loss = (1 - (vectors * goal).sum(1)).sum() / count
             loss.backward()
             total += loss.detach()
-    _sum_over_processes(trainee, processes.count)
+    _sum_over_processes(encoder, processes.count)
     if processes.count > 1:
         torch.distributed.all_reduce(total)
     return float(total)
 
 
-def _embed(trainee: TrainableEncoder, texts: Sequence[Tokens], chunk: np.ndarray, seed: tuple[int, int, int]) -> Tensor:
+def _embed(encoder: TrainableEncoder, texts: Sequence[Tokens], chunk: np.ndarray, seed: tuple[int, int, int]) -> Tensor:
     import torch
 
-    if trainee.model.training:
+    if encoder.model.training:
         torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1))
-    return trainee.embed([texts[i] for i in chunk])
+    return encoder.embed([texts[i] for i in chunk])
 
 
 def chunks_of(lengths: Sequence[int], most: int) -> list[np.ndarray]:
-    """Group texts by length, each group at most ``most`` tokens unless it is a single text."""
+    """Group texts by length, with at most ``most`` tokens per group unless it is a single text."""
     chunks: list[list[int]] = []
     tokens = most
     for text in np.argsort(lengths, kind="stable"):
@@ -226,42 +253,43 @@ def chunks_of(lengths: Sequence[int], most: int) -> list[np.ndarray]:
     return [np.asarray(chunk, np.int64) for chunk in chunks]
 
 
-def _placed(pieces: Sequence[Tensor], order: Tensor, texts: int, trainee: TrainableEncoder) -> Tensor:
+def _in_order(pieces: Sequence[Tensor], order: Tensor, texts: int, encoder: TrainableEncoder) -> Tensor:
     import torch
 
     if not pieces:
-        return torch.empty(texts, trainee.dimension, device=trainee.device)
+        return torch.empty(texts, encoder.dimension, device=encoder.device)
     vectors = torch.cat([piece.detach() for piece in pieces])
-    placed = torch.empty_like(vectors)
-    placed[order] = vectors
-    return placed
+    ordered = torch.empty_like(vectors)
+    ordered[order] = vectors
+    return ordered
 
 
-def _gathered(part: Tensor, edges: Sequence[int], rank: int) -> Tensor:
-    """Return the vectors of all processes in order; this process's are ``part``."""
+def _gather(part: Tensor, edges: Sequence[int], rank: int) -> Tensor:
+    """Return the vectors of all processes in order, of which ``part`` are those of this process."""
     import torch
 
     sizes = [edges[i + 1] - edges[i] for i in range(len(edges) - 1)]
     if len(sizes) == 1:
         return part.clone()
+    # all_gather takes tensors of one size.
     padded = part.new_zeros(max(sizes), part.shape[1])
     padded[: len(part)] = part
-    everyone = [torch.empty_like(padded) for _ in sizes]
-    torch.distributed.all_gather(everyone, padded)
-    everyone[rank] = padded
-    return torch.cat([vectors[:size] for vectors, size in zip(everyone, sizes, strict=True)])
+    parts = [torch.empty_like(padded) for _ in sizes]
+    torch.distributed.all_gather(parts, padded)
+    parts[rank] = padded
+    return torch.cat([vectors[:size] for vectors, size in zip(parts, sizes, strict=True)])
 
 
-def _sum_over_processes(trainee: TrainableEncoder, processes: int) -> None:
+def _sum_over_processes(encoder: TrainableEncoder, processes: int) -> None:
     import torch
 
     if processes == 1:
         return
-    for parameter in trainee.trained.values():
+    for parameter in encoder.trained.values():
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-    flat = torch.cat([p.grad.flatten() for p in trainee.trained.values() if p.grad is not None])
+    flat = torch.cat([p.grad.flatten() for p in encoder.trained.values() if p.grad is not None])
     torch.distributed.all_reduce(flat)
-    parts = flat.split([p.numel() for p in trainee.trained.values()])
-    for parameter, part in zip(trainee.trained.values(), parts, strict=True):
+    parts = flat.split([p.numel() for p in encoder.trained.values()])
+    for parameter, part in zip(encoder.trained.values(), parts, strict=True):
         parameter.grad = part.view_as(parameter)

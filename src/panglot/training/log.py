@@ -1,4 +1,4 @@
-"""What a run tells while it runs: JSON lines, TensorBoard events, and a line on the terminal."""
+"""The log of a run: JSON lines, TensorBoard events, and a line on the terminal."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ _SHOWN = 4
 
 
 class Log:
-    """Writes ``log.jsonl``; lines beyond ``step`` are dropped first, so that a resumed run has no line twice.
+    """Writes ``log.jsonl``. Lines beyond ``step`` are dropped first, so that a resumed run has no line twice.
 
     Args:
         folder: The run folder.
-        step: Steps that are already done.
-        tensorboard: Whether to write events under ``folder/tensorboard`` too.
+        step: Number of steps that are already done.
+        tensorboard: Whether to write TensorBoard events under ``folder/tensorboard`` too.
         show: Whether to show progress on standard error.
 
     Raises:
-        PanglotError: TensorBoard is wanted and not installed.
+        PanglotError: TensorBoard is asked for and not installed.
     """
 
     def __init__(self, folder: Path, step: int, *, tensorboard: bool, show: bool) -> None:
         self._path = folder / "log.jsonl"
         lines = self._path.read_text("utf-8").splitlines() if self._path.exists() else []
-        kept = [line for line in lines if _step(line) <= step]
-        self._resumed = bool(kept)
-        write_text(self._path, "".join(f"{line}\n" for line in kept))
+        earlier = [line for line in lines if _step(line) <= step]
+        self._resumed = bool(earlier)
+        write_text(self._path, "".join(f"{line}\n" for line in earlier))
         self._file = self._path.open("a", encoding="utf-8")
         self._events = _writer(folder / "tensorboard", step) if tensorboard else None
         self._screen = _Screen() if show else None
 
     def write(self, step: int, values: Mapping[str, Any], progress: float) -> None:
-        """Record a step's values; ``progress`` is the share of the budget spent."""
+        """Record a step's values; ``progress`` is the used share of the budget."""
         self._file.write(json.dumps({"step": step, **values}, ensure_ascii=False) + "\n")
         self._file.flush()
         if self._events is not None:
@@ -52,7 +52,7 @@ class Log:
             self._screen.show(step, values, progress)
 
     def note(self, values: Mapping[str, Any]) -> None:
-        """Record what holds for the whole run, as step 0; on a run that goes on it is there already."""
+        """Record what is true for the whole run, as step 0. A resumed run already has that line."""
         if not self._resumed:
             self._file.write(json.dumps({"step": 0, **values}, ensure_ascii=False) + "\n")
             self._file.flush()
@@ -110,12 +110,12 @@ class _Screen:
 def _step(line: str) -> float:
     try:
         return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):  # a line that a kill cut short
+    except (ValueError, KeyError, TypeError):  # A killed process can leave half a line.
         return float("inf")
 
 
 def _losses(values: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Return the losses to show: those of a few objectives, or the one of the step."""
+    """Return the losses to show: one per objective if there are few, otherwise that of the step."""
     objectives = values.get("objectives", ())
     if 0 < len(objectives) <= _SHOWN:
         return [(objective["name"], objective["loss"]) for objective in objectives]

@@ -1,4 +1,4 @@
-"""The training loop."""
+"""``panglot.train``: a recipe in, a model folder out; and the training loop."""
 
 from __future__ import annotations
 
@@ -14,55 +14,83 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
-from panglot.batching.table import TrainingTable
+from panglot.batching.batch import Batch
 from panglot.encoders.open_model import open_model
 from panglot.training import checkpoint, data
-from panglot.training import run as save
 from panglot.training.checkpoint import Checkpoint, Progress
 from panglot.training.dev import DevEvaluator
 from panglot.training.encoder import TrainableEncoder
 from panglot.training.gradient import Processes
 from panglot.training.log import Log
-from panglot.training.run import Run
-from panglot.training.update import StepResult, Update, plan_of
+from panglot.training.run import Run, save_model
+from panglot.training.settings import Settings
+from panglot.training.step import StepGradient, StepResult, make_plan
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-    from panglot.training.settings import Settings
+__all__ = ["Interrupted", "fit", "learning_rate", "train"]
 
-ONE_PAIR = ("mono", "english", "cross-pair")
+_ONE_PAIR = ("mono", "english", "cross-pair")
 _CHECKPOINT_SECONDS = 60.0
 _MEMORY = "mixing/memory"
 
 
 class Interrupted(Exception):  # noqa: N818  (not an error: the run can go on)
-    """The run was asked to stop; its state is saved, and the same command takes it up again."""
+    """The run was asked to stop. Its state is saved, and the same command continues it."""
 
 
 @dataclass
 class _State:
     """What changes from step to step."""
 
-    trainee: TrainableEncoder
+    encoder: TrainableEncoder
     optimizer: Optimizer
-    update: Update
+    gradient: StepGradient
     progress: Progress
 
 
-def train(settings: Settings, *, show: bool | None = None) -> Path:
-    """Train and return the run folder, by then a sentence-transformers folder.
+def train(
+    model: str | Path | None = None,
+    on: str | Path | Sequence[str | Path] | None = None,
+    output: str | Path | None = None,
+    *,
+    recipe: str | Path | None = None,
+    progress: bool | None = None,
+    **settings: Any,
+) -> Path:
+    """Train a model and return its folder, which ``SentenceTransformer`` and :func:`panglot.load` open.
 
-    A run that was interrupted or killed goes on where its last checkpoint stands, and ends with the same weights; a
-    run that is finished is left as it is. Under ``torchrun`` or ``accelerate launch`` all processes share each batch.
+    ``panglot.train("bundled", on="starter:train", output="runs/hybrid", batches="hybrid")``
+
+    The same call continues a run that was interrupted or killed, and leaves a finished run as it is.
 
     Args:
-        settings: The recipe.
-        show: Whether to show progress on standard error; by default on the first process.
+        model: The model to start from: ``bundled``, a sentence-transformers folder or a hub name.
+        on: Training sets, ``NAME[:PART][@CANDIDATES]`` or paths.
+        output: The run folder.
+        recipe: A TOML file with settings. The other arguments override it.
+        progress: Whether to show progress on standard error; by default on the first process.
+        **settings: Any other setting of :class:`panglot.Settings`.
 
     Raises:
         PanglotError: Settings, data, model or run folder are wrong, or the loss is no longer a number.
-        Interrupted: By Ctrl-C or a termination signal, after a checkpoint was written.
+        panglot.training.loop.Interrupted: By Ctrl-C or a termination signal, after a checkpoint was written.
+    """
+    names = [on] if isinstance(on, str | Path) else on
+    given = {**settings, "model": model, "output": output, "on": names and [str(name) for name in names]}
+    changes = {
+        name: str(value) if isinstance(value, Path) else value for name, value in given.items() if value is not None
+    }
+    chosen = Settings.read(recipe, **changes) if recipe is not None else Settings.from_dict(changes)
+    return fit(chosen, progress=progress)
+
+
+def fit(settings: Settings, *, progress: bool | None = None) -> Path:
+    """Train as :func:`train` does, given all settings.
+
+    A continued run starts at its last checkpoint and ends with the same weights as one that was never stopped. Under
+    ``torchrun`` or ``accelerate launch`` all processes share each batch.
     """
     processes, device = _start_processes()
     first = processes.rank == 0
@@ -71,45 +99,46 @@ def train(settings: Settings, *, show: bool | None = None) -> Path:
     if run.finished():
         return settings.output
     training_data = data.load(settings, run.compared)
-    plan = plan_of(settings, training_data.sources)
+    plan = make_plan(settings, training_data.sources)
     if first:
-        run.begin(training_data, processes.count)
+        run.start(training_data, processes.count)
         for warning in training_data.warnings:
             sys.stderr.write(f"note: {warning}\n")
-    trainee = TrainableEncoder(open_model(settings.model, device)[0], settings, device)
-    tokenized = data.Collator(training_data, trainee, settings.hard_negatives, settings.seed)
+    encoder = TrainableEncoder(open_model(settings.model, device)[0], settings, device)
+    collator = data.Collator(training_data, encoder, settings.hard_negatives, settings.seed)
     if settings.embeddings == "trimmed":
-        trainee.trim(
-            tokens for side, texts in training_data.used_texts().items() for tokens in trainee.tokenize(texts, side)
+        encoder.trim(
+            tokens for side, texts in training_data.used_texts().items() for tokens in encoder.tokenize(texts, side)
         )
-    start = {name: tensor.clone() for name, tensor in trainee.state().items()} if settings.average < 1 else {}
-    update = Update(settings, plan, tokenized, trainee, processes)
-    state = _State(trainee, _optimizer(trainee, settings), update, Progress())
-    if (kept := checkpoint.newest(run.checkpoints)) is not None:
-        _restore(state, kept)
-    _same_step(state.progress.step, processes, device)
-    watch = DevEvaluator(training_data.dev, settings, trainee) if training_data.dev else None
+    start = {name: tensor.clone() for name, tensor in encoder.state().items()} if settings.average < 1 else {}
+    gradient = StepGradient(settings, plan, collator, encoder, processes)
+    state = _State(encoder, _optimizer(encoder, settings), gradient, Progress())
+    if (saved := checkpoint.newest(run.checkpoints)) is not None:
+        _restore(state, saved)
+    processes.check_same_step(state.progress.step, device)
+    evaluator = DevEvaluator(training_data.dev, settings, encoder) if training_data.dev else None
 
-    shown = first if show is None else show
+    shown = first if progress is None else progress
     log = Log(settings.output, state.progress.step, tensorboard=settings.tensorboard, show=shown) if first else None
     if log is not None and (left_out := [each for each in training_data.left_out if each["groups"]]):
         log.note({"left_out": left_out})
     with log or nullcontext(), _stop_signals() as stopped:
-        _steps(state, settings, processes, run, log, watch, stopped)
+        _steps(state, settings, run, log, evaluator, stopped)
     if first:
-        _finish(state, settings, run, start, watch, training_data)
+        _load_final_weights(state, settings, run, start)
+        save_model(encoder.merged(), settings, training_data, state.progress)
     return settings.output
 
 
 def _steps(
     state: _State,
     settings: Settings,
-    processes: Processes,
     run: Run,
     log: Log | None,
-    watch: DevEvaluator | None,
+    evaluator: DevEvaluator | None,
     stopped: Callable[[], bool],
 ) -> None:
+    processes, device = state.gradient.processes, state.encoder.device
     saved = time.monotonic()
     while settings.progress(state.progress.step, state.progress.pairs) < 1:
         began = time.monotonic()
@@ -117,42 +146,42 @@ def _steps(
         rate = learning_rate(settings, settings.progress(done.step, done.pairs))
         for group in state.optimizer.param_groups:
             group["lr"] = rate
-        outcome = state.update(done.step)
+        result = state.gradient(done.step)
         norm = _step(state, settings)
-        if _any(not (math.isfinite(outcome.loss) and math.isfinite(norm)), processes, state.trainee.device):
-            raise _not_a_number(outcome, state.update.sources, run)
-        spent = time.monotonic() - began
+        # All processes must stop together, or the others would wait for this one forever.
+        if processes.any(not (math.isfinite(result.loss) and math.isfinite(norm)), device):
+            raise _not_a_number(result, state, run)
+        seconds = time.monotonic() - began
         state.progress = replace(
-            done, step=done.step + 1, pairs=done.pairs + outcome.pairs, seconds=done.seconds + spent
+            done, step=done.step + 1, pairs=done.pairs + result.pairs, seconds=done.seconds + seconds
         )
         share = settings.progress(state.progress.step, state.progress.pairs)
         if log is not None:
-            line = _line(outcome, settings, state.update.sources)
-            numbers = {"gradient_norm": norm, "learning_rate": rate, "pairs_per_second": outcome.pairs / spent}
+            line = _log_line(result, settings, state)
+            numbers = {"gradient_norm": norm, "learning_rate": rate, "pairs_per_second": result.pairs / seconds}
             times = {"pairs": state.progress.pairs, "seconds": state.progress.seconds}
             log.write(state.progress.step, line | numbers | times, share)
         best = False
-        if watch is not None and watch.due(state.progress.step, settings.progress(done.step, done.pairs), share):
-            score, figures = watch.measure()
-            score = float(processes.agree(score, state.trainee.device))
-            best, state.progress = watch.judge(state.progress, score)
+        if evaluator and evaluator.due(state.progress.step, settings.progress(done.step, done.pairs), share):
+            score, metrics = evaluator.measure()
+            best, state.progress = evaluator.early_stopping(state.progress, float(processes.broadcast(score, device)))
             if log is not None:
-                log.write(state.progress.step, {"dev": figures}, share)
-        stop = _any(stopped(), processes, state.trainee.device)
+                log.write(state.progress.step, {"dev": metrics}, share)
+        stop = processes.any(stopped(), device)
         late = settings.checkpoint_every == 0 and time.monotonic() - saved > _CHECKPOINT_SECONDS
-        asked = settings.checkpoint_every > 0 and state.progress.step % settings.checkpoint_every == 0
-        if log is not None and (stop or late or asked or best or share >= 1):
+        wanted = settings.checkpoint_every > 0 and state.progress.step % settings.checkpoint_every == 0
+        if log is not None and (stop or late or wanted or best or share >= 1):
             checkpoint.save(_checkpoint(state), checkpoint.place(run.checkpoints, state.progress.step))
             checkpoint.prune(run.checkpoints, state.progress.best_step)
             saved = time.monotonic()
         if stop:
-            raise Interrupted(f"stopped after step {state.progress.step}; the same command goes on from there")
+            raise Interrupted(f"stopped after step {state.progress.step}; run the same command again to continue")
         if settings.patience and state.progress.waited >= settings.patience:
             break
 
 
 def learning_rate(settings: Settings, progress: float) -> float:
-    """Return the learning rate at a share of the budget: linear warm-up, then the decay.
+    """Return the learning rate at a share of the budget: linear warm-up, then the schedule.
 
     >>> from panglot.training.settings import Settings
     >>> recipe = Settings(on=("starter:train",), learning_rate=1.0, warmup_ratio=0.5)
@@ -160,7 +189,7 @@ def learning_rate(settings: Settings, progress: float) -> float:
     [0.01, 0.5, 1.0, 0.5]
     """
     if progress < settings.warmup_ratio:
-        # Not from zero: the first step would be wasted.
+        # Not from zero, which would waste the first step.
         return settings.learning_rate * max(progress / settings.warmup_ratio, 0.01)
     rest = (1 - progress) / (1 - settings.warmup_ratio) if settings.warmup_ratio < 1 else 1.0
     factor = {"constant": 1.0, "linear": rest, "cosine": 0.5 - 0.5 * math.cos(math.pi * rest)}[settings.lr_scheduler]
@@ -172,35 +201,35 @@ def _start_processes() -> tuple[Processes, Any]:
     from accelerate import PartialState
 
     state = PartialState(cpu=not torch.cuda.is_available())
-    wanted = int(os.environ.get("WORLD_SIZE", "1"))
-    if state.num_processes != wanted:
+    expected = int(os.environ.get("WORLD_SIZE", "1"))
+    if state.num_processes != expected:
         raise PanglotError(
-            f"{wanted} processes were started, and {state.num_processes} found each other",
-            hint="start them by `torchrun --nproc-per-node N -m panglot.cli.main train …`",
+            f"{expected} processes were started, but only {state.num_processes} are connected",
+            hint="start them with `torchrun --nproc-per-node N -m panglot.cli.main train …`",
         )
     return Processes(state.num_processes, state.process_index), state.device
 
 
-def _optimizer(trainee: TrainableEncoder, settings: Settings) -> Optimizer:
+def _optimizer(encoder: TrainableEncoder, settings: Settings) -> Optimizer:
     import torch
 
     groups: list[dict[str, Any]] = [
         {
-            "params": [p for p in trainee.trained.values() if p.ndim > 1],
+            "params": [p for p in encoder.trained.values() if p.ndim > 1],
             "weight_decay": settings.weight_decay,
         },
-        {"params": [p for p in trainee.trained.values() if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in encoder.trained.values() if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
 
 
 def _step(state: _State, settings: Settings) -> float:
-    """Clip, step, clear; return the norm of the gradient. Nothing moves if it is not finite."""
+    """Clip the gradient, step, clear the gradient, and return its norm. No weight changes if the norm is not finite."""
     import torch
 
-    parameters = list(state.trainee.trained.values())
+    parameters = list(state.encoder.trained.values())
     local = float(torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None]))
-    norm = float(state.update.processes.agree(local, state.trainee.device))
+    norm = float(state.gradient.processes.broadcast(local, state.encoder.device))
     torch.nn.utils.clip_grads_with_norm_(parameters, settings.max_grad_norm or math.inf, torch.tensor(norm))
     if math.isfinite(norm):
         state.optimizer.step()
@@ -212,115 +241,78 @@ def _checkpoint(state: _State) -> Checkpoint:
     import torch
 
     moments: dict[str, Any] = {}
-    for name, parameter in state.trainee.trained.items():
+    for name, parameter in state.encoder.trained.items():
         for key, value in state.optimizer.state.get(parameter, {}).items():
             moments[f"{name}/{key}"] = value
-    if state.update.memory.size:
-        moments[_MEMORY] = torch.from_numpy(state.update.memory)
-    return Checkpoint(state.progress, state.trainee.state(), moments)
+    if state.gradient.memory.size:
+        moments[_MEMORY] = torch.from_numpy(state.gradient.memory)
+    return Checkpoint(state.progress, state.encoder.state(), moments)
 
 
-def _restore(state: _State, kept: Checkpoint) -> None:
-    state.trainee.load_state(dict(kept.weights))
-    for name, parameter in state.trainee.trained.items():
+def _restore(state: _State, saved: Checkpoint) -> None:
+    state.encoder.load_state(dict(saved.weights))
+    for name, parameter in state.encoder.trained.items():
         prefix = f"{name}/"
         state.optimizer.state[parameter] = {
             key.removeprefix(prefix): value.to(parameter.device) if not key.endswith("/step") else value
-            for key, value in kept.moments.items()
+            for key, value in saved.moments.items()
             if key.startswith(prefix)
         }
-    if _MEMORY in kept.moments:
-        state.update.memory = kept.moments[_MEMORY].numpy().copy()
-    state.progress = kept.progress
+    if _MEMORY in saved.moments:
+        state.gradient.memory = saved.moments[_MEMORY].numpy().copy()
+    state.progress = saved.progress
 
 
-def _finish(
-    state: _State,
-    settings: Settings,
-    run: Run,
-    start: dict[str, Any],
-    watch: DevEvaluator | None,
-    training_data: data.TrainingData,
-) -> None:
-    if watch is not None and state.progress.best is not None:
+def _load_final_weights(state: _State, settings: Settings, run: Run, start: dict[str, Any]) -> None:
+    """Load the weights that did best on the dev set, and average them with those of the start if that is asked for."""
+    if state.progress.best is not None:
         best = checkpoint.load(checkpoint.place(run.checkpoints, state.progress.best_step))
-        state.trainee.load_state(dict(best.weights))
+        state.encoder.load_state(dict(best.weights))
     if start:
-        mixed = {
-            name: settings.average * tensor + (1 - settings.average) * start[name]
-            for name, tensor in state.trainee.state().items()
-        }
-        state.trainee.load_state(mixed)
-    save.finish(state.trainee.merged(), settings, training_data, state.progress)
+        trained = state.encoder.state()
+        state.encoder.load_state(
+            {name: settings.average * trained[name] + (1 - settings.average) * start[name] for name in trained}
+        )
 
 
-def _line(outcome: StepResult, settings: Settings, sources: Sequence[TrainingTable]) -> dict[str, Any]:
+def _log_line(result: StepResult, settings: Settings, state: _State) -> dict[str, Any]:
+    sources = state.gradient.sources
     met: dict[str, set[str]] = {}
-    for batch in outcome.batches:
+    for batch in result.batches:
         codes = sources[batch.source].languages
         numbers = {i for side in (batch.question_languages, batch.passage_languages) for i in set(side)}
         met.setdefault(batch.kind, set()).update(codes[i] for i in numbers)
-    languages = set[str]().union(*met.values())
-    first = outcome.batches[0]
+    first = result.batches[0]
     codes = sources[first.source].languages
+    one_pair = settings.mixing == "none" and first.kind in _ONE_PAIR
     return {
-        "loss": outcome.loss,
+        "loss": result.loss,
         "kind": first.kind if settings.mixing == "none" else settings.mixing,
-        "source": " + ".join(sorted({sources[batch.source].name for batch in outcome.batches})),
+        "source": " + ".join(sorted({sources[batch.source].name for batch in result.batches})),
         "languages": [codes[first.question_languages[0]], codes[first.passage_languages[0]]]
-        if settings.mixing == "none" and first.kind in ONE_PAIR
-        else sorted(languages),
+        if one_pair
+        else sorted(set[str]().union(*met.values())),
         "met": {kind: sorted(codes) for kind, codes in met.items()},
-        **outcome.told,
+        **result.metrics,
     }
 
 
-def _not_a_number(outcome: StepResult, sources: Sequence[TrainingTable], run: Run) -> PanglotError:
-    told = "; ".join(
-        f"{batch.kind} batch of {sources[batch.source].name}, rows {', '.join(str(row) for row in batch.rows[:8])}, …"
-        for batch in outcome.batches[:4]
-    )
+def _not_a_number(result: StepResult, state: _State, run: Run) -> PanglotError:
+    def describe(batch: Batch) -> str:
+        rows = ", ".join(str(row) for row in batch.rows[:8])
+        return f"{batch.kind} batch of {state.gradient.sources[batch.source].name}, rows {rows}, …"
+
     return PanglotError(
-        f"loss or gradient of step {outcome.batches[0].step + 1} is not a number (loss {outcome.loss}; {told}); the"
-        f" last good checkpoint is kept in {run.checkpoints}",
+        f"the loss or gradient of step {result.batches[0].step + 1} is not a number (loss {result.loss};"
+        f" {'; '.join(describe(batch) for batch in result.batches[:4])}). The last good checkpoint is in"
+        f" {run.checkpoints}",
         hint="lower learning_rate, raise temperature, or set precision to fp32, in a new run folder",
     )
 
 
-def _any(yes: bool, processes: Processes, device: Any) -> bool:
-    """Whether any process says yes."""
-    import torch
-
-    if processes.count == 1:
-        return yes
-    flag = torch.tensor([float(yes)], device=device)
-    torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
-    return bool(flag.item())
-
-
-def _same_step(step: int, processes: Processes, device: Any) -> None:
-    """Check that all processes go on from one checkpoint.
-
-    Raises:
-        PanglotError: They do not.
-    """
-    import torch
-
-    if processes.count == 1:
-        return
-    ends = torch.tensor([step, -step], device=device)
-    torch.distributed.all_reduce(ends, op=torch.distributed.ReduceOp.MAX)
-    if int(ends[0]) != -int(ends[1]):
-        raise PanglotError(
-            f"processes go on from different steps, {-int(ends[1])} and {int(ends[0])}",
-            field="output",
-            hint="give all machines one shared run folder",
-        )
-
-
 @contextmanager
 def _stop_signals() -> Generator[Callable[[], bool]]:
-    """Let Ctrl-C and SIGTERM end the run after the step at hand; a second Ctrl-C ends it at once."""
+    """Let Ctrl-C and SIGTERM end the run after the current step. A second Ctrl-C ends it at once."""
     caught: list[int] = []
 
     def remember(number: int, _: object) -> None:
@@ -330,7 +322,7 @@ def _stop_signals() -> Generator[Callable[[], bool]]:
 
     try:
         before = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not in the main thread: the caller's signals are the caller's
+    except ValueError:  # Outside the main thread, signals cannot be handled and are left to the caller.
         before = {}
     try:
         yield lambda: bool(caught)

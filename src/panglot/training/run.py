@@ -1,4 +1,4 @@
-"""The run folder: which recipe, data and versions belong to it."""
+"""The run folder: recipe, data and versions of a run, and its finished model with a model card."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from panglot._errors import PanglotError
 from panglot._files import explain_write, write_json, write_text
 from panglot.augment.lexicons import KNOWN
 from panglot.data.rows import write_rejected
-from panglot.training.data import told_nearest
-from panglot.training.switching import realised
+from panglot.training.data import describe_nearest
+from panglot.training.switching import total_switched
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -28,29 +28,30 @@ if TYPE_CHECKING:
 class Run:
     """The folder of one run.
 
-    ``recipe.toml`` is what it was started with, ``run.json`` what it was made of, ``log.jsonl`` what happened,
-    ``checkpoints/`` what it needs to go on; ``modules.json`` and the rest of a sentence-transformers folder come last.
+    It has the settings (``recipe.toml``), digests of data and versions (``run.json``), the log (``log.jsonl``) and
+    what is needed to continue (``checkpoints/``). ``modules.json`` and the rest of a sentence-transformers folder come
+    last.
 
     Args:
         settings: The recipe; its ``output`` is the folder.
 
     Attributes:
-        settings: The recipe, as the run in the folder was begun (:func:`as_begun`).
+        settings: The recipe, as the run in the folder was started (:func:`resumed_settings`).
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = as_begun(settings)
+        self.settings = resumed_settings(settings)
         self.folder = settings.output
         self.checkpoints = self.folder / "checkpoints"
 
     @property
     def compared(self) -> frozenset[str] | None:
-        """The test sets that the training sets were compared with when the run began; None: it begins now."""
+        """The test sets that the training sets were compared with when the run started, or None if it starts now."""
         path = self.folder / "run.json"
         return frozenset(_json(path).get("compared", ())) if path.exists() else None
 
     def finished(self) -> bool:
-        """Whether this very recipe has already been trained to its end here.
+        """Whether this recipe has already been trained to its end here.
 
         Raises:
             PanglotError: The folder belongs to another recipe, or to something else.
@@ -58,8 +59,8 @@ class Run:
         self._check()
         return (self.folder / "modules.json").exists()
 
-    def begin(self, data: TrainingData, processes: int) -> None:
-        """Write down what the run is made of, or check that it still is.
+    def start(self, data: TrainingData, processes: int) -> None:
+        """Record settings and data of the run, or check that the data have not changed since it started.
 
         Raises:
             PanglotError: The training data have changed, or the folder cannot be written.
@@ -69,15 +70,15 @@ class Run:
             before = _json(path)["data"]
             if changed := sorted(name for name, now in data.digests.items() if before.get(name) != now):
                 raise PanglotError(
-                    f"{', '.join(changed)} changed since the run began",
+                    f"{', '.join(changed)} changed since the run started",
                     file=self.folder,
-                    hint="put the data back, or choose another output",
+                    hint="restore the data, or choose another output",
                 )
             return
         with explain_write(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         write_text(self.folder / "recipe.toml", self.settings.to_toml())
-        for name, lines in data.broken.items():
+        for name, lines in data.rejected.items():
             write_rejected(lines, self.folder / f"{Path(name).name}.rejected.jsonl")
         write_json(
             path,
@@ -97,31 +98,33 @@ class Run:
         path = self.folder / "run.json"
         if not path.exists():
             if self.folder.is_dir() and any(p.name != "recipe.toml" for p in self.folder.iterdir()):
-                raise PanglotError("not a run folder, and not empty", file=self.folder, hint="choose another output")
+                raise PanglotError(
+                    "the folder is not empty and not a run folder", file=self.folder, hint="choose another output"
+                )
             if self.folder.exists() and not self.folder.is_dir():
-                raise PanglotError("is a file", file=self.folder, hint="choose another output")
+                raise PanglotError("the output is a file", file=self.folder, hint="choose another output")
             return
         before, now = type(self.settings).completed(_json(path)["settings"]), self.settings.fingerprint_fields()
         changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
         if changed:
-            what = ", ".join(f"{name} {before.get(name)!r} there and {now.get(name)!r} now" for name in changed)
+            what = ", ".join(f"{name} was {before.get(name)!r} and is now {now.get(name)!r}" for name in changed)
             raise PanglotError(
-                f"the folder holds a run of another recipe ({what})",
+                f"the folder has a run of another recipe ({what})",
                 file=self.folder,
                 hint="choose another output, or remove the folder",
             )
 
 
-def as_begun(settings: Settings) -> Settings:
-    """Return the settings, with nothing left out where the run was begun when that was the default.
+def resumed_settings(settings: Settings) -> Settings:
+    """Return the settings with which a run continues.
 
-    Such a run goes on with the rows that it had.
+    Before test sets were excluded by default, nothing was. A run of that time keeps the rows that it had.
     """
     path = settings.output / "run.json"
     if settings.exclude != type(settings).exclude or not path.exists():
         return settings
     before = _json(path)
-    # Newer runs say what was left out, even if it was nothing.
+    # Newer runs have this key even if nothing was left out.
     if "left_out" in before or type(settings).completed(before["settings"])["exclude"]:
         return settings
     return dataclasses.replace(settings, exclude=())
@@ -131,11 +134,11 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise PanglotError(f"not readable: {error}", file=path, hint="choose another output") from error
+        raise PanglotError(f"cannot read: {error}", file=path, hint="choose another output") from error
 
 
-def finish(model: SentenceTransformer, settings: Settings, data: TrainingData, progress: Progress) -> None:
-    """Write the model into the run folder; ``modules.json``, which makes it a model, comes last."""
+def save_model(model: SentenceTransformer, settings: Settings, data: TrainingData, progress: Progress) -> None:
+    """Write the model into the run folder, with ``modules.json``, which makes it a model, last."""
     from safetensors import SafetensorError
 
     with explain_write(settings.output):
@@ -145,7 +148,9 @@ def finish(model: SentenceTransformer, settings: Settings, data: TrainingData, p
             try:
                 model.save_pretrained(str(part), create_model_card=False)
             except SafetensorError as error:
-                raise PanglotError(f"cannot write: {error}", file=settings.output, hint="free some space") from error
+                raise PanglotError(
+                    f"cannot write: {error}", file=settings.output, hint="free some disk space"
+                ) from error
             (part / "README.md").write_text(card(settings, data, progress), "utf-8")
             names = sorted(path.name for path in part.iterdir())
             for name in [*(n for n in names if n != "modules.json"), "modules.json"]:
@@ -177,7 +182,7 @@ def card(settings: Settings, data: TrainingData, progress: Progress) -> str:
         batches = (
             f"the gradients of {', '.join(f'`{name}`' for name in settings.objectives)} mixed by `{settings.mixing}`"
         )
-    told = (
+    summary = (
         f"A multilingual retrieval model, trained by [panglot](https://github.com/panglot/panglot) from"
         f" `{settings.model}` with {batches}: {progress.pairs:,} pairs in {progress.step:,} steps,"
         f" {progress.seconds:,.0f} seconds."
@@ -185,7 +190,7 @@ def card(settings: Settings, data: TrainingData, progress: Progress) -> str:
     lines += [
         f"# {settings.output.name}",
         "",
-        told,
+        summary,
         "",
         "```python",
         "from sentence_transformers import SentenceTransformer",
@@ -206,14 +211,14 @@ def card(settings: Settings, data: TrainingData, progress: Progress) -> str:
         *_code_switching(settings, data),
         "## Figures",
         "",
-        "No test set was looked at during training."
+        "No test set was used during training."
         + (
             f" On the dev collection `{data.dev.name}` the saved weights (step {progress.best_step}) have a mean mAP"
             f" over settings of {progress.best:.4f}."
             if data.dev is not None and progress.best is not None
             else ""
         )
-        + f" `panglot evaluate {settings.output} DATASET` measures the model in three settings.",
+        + f" Measure the model in three settings with `panglot evaluate {settings.output} DATASET`.",
         "",
         "## Recipe",
         "",
@@ -228,43 +233,43 @@ def card(settings: Settings, data: TrainingData, progress: Progress) -> str:
 
 
 def _left_out(data: TrainingData) -> list[str]:
-    """Return the lines that tell which test sets the training sets were compared with, and what went for them."""
-    if not data.shared:
+    """Return lines on the test sets that the training sets were compared with, and on what was left out for them."""
+    if not data.overlaps:
         return ["The training sets were compared with no test set.", ""]
-    tests = sorted({each.test for each in data.shared})
+    tests = sorted({each.test for each in data.overlaps})
     rows = [
         f"| {each.training} | {each.test} | {each.equal:,} | {each.near:,} | {each.groups:,} |"
-        for each in data.shared
+        for each in data.overlaps
         if each.groups
     ]
     table = [
-        "Left out, with all translations, because a test set has them:",
+        "Left out with all translations because a test set has them:",
         "",
         "| set | test set | equal texts | near texts | groups |",
         "|---|---|---|---|---|",
         *rows,
         "",
     ]
-    nearest = [f"Nearest of what stayed, {each.training} to {each.test}: {words}."
-               for each in data.shared if (words := told_nearest(each))]  # fmt: skip
-    told = f"Compared with the test sets {', '.join(tests)}; {'no text is shared.' if not rows else ''}".rstrip("; ")
-    return [told + ("." if rows else ""), "", *(table if rows else []), *(line for n in nearest for line in (n, ""))]
+    nearest = [f"What is left of {each.training} shares most with {each.test} in {words}."
+               for each in data.overlaps if (words := describe_nearest(each))]  # fmt: skip
+    compared = f"Compared with the test sets {', '.join(tests)}{'' if rows else ', which share no text with them'}."
+    return [compared, "", *(table if rows else []), *(line for n in nearest for line in (n, ""))]
 
 
 def _code_switching(settings: Settings, data: TrainingData) -> list[str]:
-    """Return the lines that tell into which languages English words went, and how many."""
+    """Return lines on the languages that English words were replaced by, and on how many words were."""
     if data.switching is None:
         return []
-    lexicon, met = data.switching.lexicon, realised(settings.output / "log.jsonl")
+    lexicon, switched = data.switching.lexicon, total_switched(settings.output / "log.jsonl")
     names = ", ".join(f"{name} ({KNOWN.get(name, 'licence not stated')})" for name in lexicon.names)
-    total = max(met.words, 1)
+    total = max(switched.words, 1)
     summary = (
         f"Code-switching (2305.05295), {settings.code_switch}, p = {settings.code_switch_share}, into"
-        f" {len(lexicon.languages)} languages by the lexicons {names}: {sum(met.replaced.values()) / total:.1%} of"
-        f" {met.words:,} English words were replaced, and {met.covered / total:.1%} had a translation."
+        f" {len(lexicon.languages)} languages by the lexicons {names}: {sum(switched.replaced.values()) / total:.1%} of"
+        f" {switched.words:,} English words were replaced, and {switched.covered / total:.1%} had a translation."
     )
     if lexicon.missing:
         summary += f" No lexicon has {', '.join(lexicon.missing)}."
-    shares = sorted(met.replaced.items(), key=lambda entry: (-entry[1], entry[0]))
-    told = ", ".join(f"{language} {count / total:.2%}" for language, count in shares)
-    return [summary, "", *([f"By language: {told}.", ""] if told else [])]
+    shares = sorted(switched.replaced.items(), key=lambda entry: (-entry[1], entry[0]))
+    by_language = ", ".join(f"{language} {count / total:.2%}" for language, count in shares)
+    return [summary, "", *([f"By language: {by_language}.", ""] if by_language else [])]

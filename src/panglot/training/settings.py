@@ -1,4 +1,4 @@
-"""What a user decides about a training run: the recipe."""
+"""The settings of a training run, and recipes in TOML."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Embeddings = Literal["frozen", "trimmed", "full"]
 OnError = Literal["raise", "skip"]
 Scheduler = Literal["linear", "cosine", "constant"]
 
-#: Settings that may change between the start of a run and its continuation: they do not touch its outcome.
-INCIDENTAL = ("data_dir", "output", "checkpoint_every", "tensorboard")
+#: Settings that may change when a run is continued, because the result does not depend on them.
+_INCIDENTAL = ("data_dir", "output", "checkpoint_every", "tensorboard")
 
-#: What settings were called before, and what they are called now. Run folders may hold the old names; recipes may not.
+#: Old and present names of settings. Run folders may have the old names, but recipes may not.
 RENAMED = {
     "clip": "max_grad_norm",
     "decay": "lr_scheduler",
@@ -35,71 +35,93 @@ RENAMED = {
 }
 
 
+_BOUNDS: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("pairs", "chunk_tokens", "cache_tokens"), (1, math.inf)),
+    **dict.fromkeys(("hard_negatives", "objectives_per_step", "max_grad_norm", "frozen_layers"), (0, math.inf)),
+    **dict.fromkeys(("eval_every", "patience", "checkpoint_every"), (0, math.inf)),
+    **dict.fromkeys(("code_switch_share", "learning_rate", "warmup_ratio", "weight_decay", "average"), (0, 1)),
+    "temperature": (1e-4, 10),
+    "max_length": (8, math.inf),
+    "dev_share": (0, 0.9),
+}
+_CHOICES = {
+    "on_error": OnError,
+    "embeddings": Embeddings,
+    "lr_scheduler": Scheduler,
+    "precision": Precision,
+    "mixing": Mixing,
+    "code_switch": CodeSwitch,
+}
+
+
 @dataclass(frozen=True)
 class Settings:
-    """A training run. A TOML recipe holds the same names, the command line the same with dashes.
+    """All settings of a training run. A recipe in TOML has the same names, and the command line has them with dashes.
 
     Attributes:
-        model: The start: ``bundled``, a sentence-transformers folder or a hub name.
-        on: The training sets, ``NAME[:PART][@CANDIDATES]`` or a path each.
+        model: Model to start from: ``bundled``, a sentence-transformers folder or a hub name.
+        on: Training sets, ``NAME[:PART][@CANDIDATES]`` or a path each.
         exclude: Test sets whose texts must not be trained on. Training rows that share a text with one of them, or
-            nearly so, are left out with all their translations (:func:`panglot.datasets.decontaminate.guard`).
-            ``auto``: all known test sets at hand; ``none``: leave nothing out.
-        on_error: What to do with a broken line of a JSON lines or Parquet file. ``raise`` stops at the first one;
-            ``skip`` leaves broken lines out, counts them and keeps them in the run folder as ``NAME.rejected.jsonl``.
-        output: The run folder; becomes a sentence-transformers folder.
-        data_dir: Where the known sets lie.
-        languages: Train on these languages only; empty: on all.
-        batches: Which rows meet, as in :class:`panglot.batching.policy.Policy`. With ``mixing``, ``objectives`` say
-            that.
-        alpha: Share of one-language batches or rows of the hybrid kinds.
-        cross_kind: Whether hybrid's cross batches draw two languages by row or by batch (``pair``).
-        mixing: How the gradients of several objectives become one: ``none`` (a step is one batch, drawn as
-            ``batches`` says), ``mean``, ``sum`` or ``weighted`` (standard gradient mixing), or a conflict-aware way
-            (:class:`panglot.training.aggregation.Aggregator`). A step then takes a batch of every objective.
-        objectives: What is mixed, ``NAME[:WEIGHT]`` each, as in :func:`panglot.batching.objectives.parse_objectives`:
-            kinds of batches, ``distill`` (2004.09813), ``language`` (one objective each) or ``pair``.
-        objectives_per_step: Objectives that a step draws; 0: all.
-        batch_size: Pairs a step, over all processes; with mixing, pairs a step and objective.
-        pairs: Training budget in pairs seen: the run ends with the batch that reaches it.
-        steps: Training budget in steps instead.
-        source_temperature: Sources are drawn by n^(1/T).
-        language_temperature: Languages are drawn by n^(1/T).
-        language_sampling: ``temperature``, or ``round-robin``: the languages of one-language batches take turns.
-        hard_negatives: Passages judged irrelevant (grade 0) that join each question's batch, at most.
-        code_switch: Replace words of English rows (question and passage both English) by their translations
-            (2305.05295): ``bilingual`` draws a language for each text, ``multilingual`` for each word.
-        code_switch_share: Probability that a word with a translation is replaced; words without one stay.
-        code_switch_languages: Languages to switch into; empty: all that the lexicons have.
-        lexicons: Lexicons by name or path, as in :func:`panglot.augment.lexicons.read`; empty: all that are known.
-        learning_rate: Peak of AdamW's learning rate.
-        warmup_ratio: Share of the steps in which the learning rate grows to its peak.
-        lr_scheduler: How it falls afterwards.
-        weight_decay: AdamW's, on matrices only.
-        max_grad_norm: Largest norm of the gradient; 0: no bound.
-        temperature: τ of the loss.
-        symmetric: Whether passages also choose among questions.
-        dropout: Whether the model's dropout is on; off by default: with short training it only adds noise.
-        max_length: Tokens of a text, prompt included; the rest is cut.
-        embeddings: Word embeddings ``frozen`` (the default: they are four fifths of the parameters of a small
-            multilingual encoder), ``trimmed`` (those of tokens that occur in the training text are trained,
-            the others stay) or ``full``.
+            nearly so, are left out with all their translations (:func:`panglot.datasets.decontaminate.decontaminate`).
+            ``auto`` takes all known test sets in the data folder, ``none`` leaves nothing out.
+        on_error: What to do with a broken line of a JSON lines or Parquet file. ``raise`` stops at the first one.
+            ``skip`` leaves broken lines out, counts them and writes them to ``NAME.rejected.jsonl`` in the run folder.
+        output: Run folder, which becomes a sentence-transformers folder.
+        data_dir: Folder of the known data sets.
+        languages: Languages to train on; empty: all.
+        batches: Which rows meet in a batch, as in :class:`panglot.batching.policy.Policy`. Not used with ``mixing``,
+            which has ``objectives``.
+        alpha: Share of one-language batches (``hybrid``) or rows (``hybrid-row``).
+        cross_kind: Whether the cross batches of ``hybrid`` draw two languages per row (``cross``) or per batch
+            (``pair``).
+        mixing: How the gradients of several objectives are combined. ``none``: a step is one batch, as ``batches``
+            says. Otherwise a step has one batch per objective: ``mean``, ``sum`` and ``weighted`` are standard
+            gradient mixing, the others consider conflicts (:class:`panglot.training.aggregation.Aggregator`).
+        objectives: Objectives to mix, ``NAME[:WEIGHT]`` each: a kind of batches, ``distill`` (2004.09813), ``language``
+            (one objective per language) or ``pair`` (one per language pair), as in
+            :func:`panglot.batching.objectives.parse_objectives`.
+        objectives_per_step: Number of objectives that each step draws; 0: all.
+        batch_size: Pairs per step over all processes; with ``mixing``, pairs per step and objective.
+        pairs: Training budget in pairs. The run ends with the batch that reaches it.
+        steps: Training budget in steps, instead of ``pairs``.
+        source_temperature: Temperature T for drawing training sets, in proportion to n^(1/T).
+        language_temperature: Temperature T for drawing languages, in proportion to n^(1/T).
+        language_sampling: How the language of a one-language batch is chosen: drawn by ``temperature``, or in turn
+            (``round-robin``).
+        hard_negatives: Largest number of hard negatives per question, which are passages judged irrelevant.
+        code_switch: Replace words of English rows (question and passage both English) by translations (2305.05295).
+            ``bilingual`` draws a language per text, ``multilingual`` per word.
+        code_switch_share: Probability that a word with a translation is replaced.
+        code_switch_languages: Languages of the translations; empty: all languages of the lexicons.
+        lexicons: Lexicons by name or path, as in :func:`panglot.augment.lexicons.read`; empty: all known lexicons.
+        learning_rate: Peak learning rate of AdamW.
+        warmup_ratio: Share of the budget in which the learning rate grows to its peak.
+        lr_scheduler: How the learning rate changes after its peak.
+        weight_decay: Weight decay of AdamW, for matrices only.
+        max_grad_norm: Largest norm of the gradient; 0: no limit.
+        temperature: Temperature τ of the loss, by which similarities are divided.
+        symmetric: Whether passages also choose among questions in the loss.
+        dropout: Whether the model uses dropout. In short training it only adds noise.
+        max_length: Longest text in tokens, with its prompt. The rest is cut.
+        embeddings: Which word embeddings are trained: none (``frozen``), those of tokens in the training text
+            (``trimmed``), or all (``full``). They are four fifths of the parameters of a small multilingual model.
         frozen_layers: Number of lowest transformer layers that are not trained.
-        precision: ``bf16`` autocast, ``fp32``, or ``auto``: bf16 where the device multiplies it faster.
-        chunk_tokens: Tokens that go through the model at once.
-        cache_tokens: Batches with more tokens keep no activations and run twice through the model (GradCache,
-            2101.06983), so that memory does not bound the batch.
+        precision: Precision of training: ``bf16`` autocast, ``fp32``, or ``auto``, which takes bf16 if the device
+            multiplies it faster.
+        chunk_tokens: Number of tokens that are encoded at once.
+        cache_tokens: Tokens per batch above which no activations are kept and texts are encoded twice (GradCache,
+            2101.06983), so that memory does not limit the batch.
         average: Share λ of the trained weights in the saved model, λ · trained + (1 − λ) · start.
-        dev: Collection to measure while training; the weights that did best on it are kept.
-        dev_share: Share of the training rows held out to serve as ``dev`` where none is named.
-        eval_every: Steps between two measurements; 0: ten in all.
-        patience: Measurements without a new best after which training stops; 0: never.
-        seed: Seeds batches, dropout and all else.
+        dev: Data set to measure while training. The weights with the best score on it are saved.
+        dev_share: Share of the training rows to hold out as a dev set, if ``dev`` is not set.
+        eval_every: Steps between two measurements on the dev set; 0: ten measurements in all.
+        patience: Number of measurements without a new best score after which training stops; 0: never.
+        seed: Seed of batches, dropout and every other draw.
         checkpoint_every: Steps between two checkpoints; 0: about every minute.
         tensorboard: Whether to write TensorBoard events too (needs the extra ``tensorboard``).
 
     Raises:
-        PanglotError: A value is out of its range.
+        PanglotError: A value is out of range, or settings contradict each other.
     """
 
     model: str = "bundled"
@@ -152,103 +174,72 @@ class Settings:
     def __post_init__(self) -> None:
         if "none" in self.exclude:
             if len(self.exclude) > 1:
-                raise PanglotError("none is named beside others", field="exclude", hint="name either")
-            object.__setattr__(self, "exclude", ())  # one way to say it, in recipes and run folders
+                raise PanglotError("none cannot be combined with test sets", field="exclude", hint="remove one of them")
+            object.__setattr__(self, "exclude", ())  # Recipes and run folders have one way to write it.
         if not self.on:
-            raise PanglotError("no training set", field="on", hint="name one, as in `--on starter:train`")
-        bounds: dict[str, tuple[float, float]] = {
-            "pairs": (1, math.inf),
-            "hard_negatives": (0, math.inf),
-            "code_switch_share": (0, 1),
-            "objectives_per_step": (0, math.inf),
-            "learning_rate": (0, 1),
-            "warmup_ratio": (0, 1),
-            "weight_decay": (0, 1),
-            "max_grad_norm": (0, math.inf),
-            "temperature": (1e-4, 10),
-            "max_length": (8, math.inf),
-            "frozen_layers": (0, math.inf),
-            "chunk_tokens": (1, math.inf),
-            "cache_tokens": (1, math.inf),
-            "average": (0, 1),
-            "dev_share": (0, 0.9),
-            "eval_every": (0, math.inf),
-            "patience": (0, math.inf),
-            "checkpoint_every": (0, math.inf),
-        }
-        for name, (low, high) in bounds.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise PanglotError(f"{value} is out of range", field=name, hint=f"choose from {low} to {high}")
+            raise PanglotError("a training set is required", field="on", hint="name one, as in `--on starter:train`")
+        for name, (low, high) in _BOUNDS.items():
+            if not low <= (value := getattr(self, name)) <= high:
+                limits = f"at least {low}" if high == math.inf else f"between {low} and {high}"
+                raise PanglotError(f"must be {limits}, got {value}", field=name, hint="change the value")
         if self.steps is not None and self.steps < 1:
-            raise PanglotError(f"{self.steps} steps train nothing", field="steps", hint="choose 1 or more")
-        for name, kind in (
-            ("on_error", OnError),
-            ("embeddings", Embeddings),
-            ("lr_scheduler", Scheduler),
-            ("precision", Precision),
-            ("mixing", Mixing),
-            ("code_switch", CodeSwitch),
-        ):
+            raise PanglotError(f"must be at least 1, got {self.steps}", field="steps", hint="change the value")
+        for name, kind in _CHOICES.items():
             if getattr(self, name) not in get_args(kind):
                 known = ", ".join(get_args(kind))
-                raise PanglotError(f"{getattr(self, name)!r} is unknown", field=name, hint=f"choose among {known}")
+                raise PanglotError(f"unknown value {getattr(self, name)!r}", field=name, hint=f"choose among {known}")
         if self.patience and not (self.dev or self.dev_share):
-            raise PanglotError("stopping early needs a dev collection", field="patience", hint="give dev or dev_share")
-        if self.mixing == "none" and (self.objectives != type(self).objectives or self.objectives_per_step):
+            raise PanglotError("early stopping needs a dev set", field="patience", hint="set dev or dev_share")
+        self._check_mixing()
+        self._check_code_switch()
+        _ = self.policy  # It checks its own values.
+
+    def _check_mixing(self) -> None:
+        if self.mixing == "none":
+            if self.objectives != type(self).objectives or self.objectives_per_step:
+                raise PanglotError(
+                    "objectives are set, but mixing is none", field="objectives", hint="set mixing, for example to mean"
+                )
+            return
+        if any(":" in spec for spec in self.objectives) and self.mixing != "weighted":
             raise PanglotError(
-                "objectives are mixed, and mixing is none", field="objectives", hint="set mixing, for example to mean"
-            )
-        if any(":" in wish for wish in self.objectives) and self.mixing not in {"none", "weighted"}:
-            raise PanglotError(
-                f"{self.mixing} has no use for weights", field="objectives", hint="leave them out, or mix weighted"
+                f"{self.mixing} does not use weights", field="objectives", hint="remove them, or set mixing to weighted"
             )
         for name in unused(self.mixing, self.objectives):
             if (value := getattr(self, name)) != getattr(type(self), name):
                 raise PanglotError(
-                    f"{value!r} is given, and mixing {self.mixing} takes a batch of each objective instead",
+                    f"got {value!r}, but mixing {self.mixing} takes a batch of each objective instead",
                     field=name,
-                    hint=f"leave {name} out and say in objectives what is mixed, or set mixing to none",
+                    hint=f"remove {name} and list what is mixed in objectives, or set mixing to none",
                 )
         require(self.mixing)
-        self._check_code_switch()
-        _ = self.policy
 
     def _check_code_switch(self) -> None:
         if self.code_switch == "none":
             for name in ("code_switch_languages", "lexicons"):
                 if getattr(self, name):
                     raise PanglotError(
-                        "given without code_switch", field=name, hint="set code_switch to bilingual or multilingual"
+                        "set without code_switch", field=name, hint="set code_switch to bilingual or multilingual"
                     )
             return
         if self.mixing == "none":
             kinds = {self.batches} if self.alpha > 0 or "hybrid" not in self.batches else set[str]()
         else:
-            kinds = {wish.partition(":")[0] for wish in self.objectives}
+            kinds = {spec.partition(":")[0] for spec in self.objectives}
         if not kinds & {"english", "mono", "mixed-mono", "hybrid", "hybrid-row", "language", "pair"}:
             raise PanglotError(
-                "code-switching is for rows in one language, and there are none",
+                "code-switching needs rows in one language, and these batches have none",
                 field="code_switch",
-                hint="choose english, mono, mixed-mono or a hybrid with alpha above 0, or leave code_switch at none",
+                hint="choose english, mono, mixed-mono or a hybrid with alpha above 0, or set code_switch to none",
             )
 
     @property
     def policy(self) -> Policy:
-        """The part that batching needs."""
-        return Policy(
-            batches=self.batches,
-            alpha=self.alpha,
-            cross_kind=self.cross_kind,
-            batch_size=self.batch_size,
-            source_temperature=self.source_temperature,
-            language_temperature=self.language_temperature,
-            language_sampling=self.language_sampling,
-            seed=self.seed,
-        )
+        """The settings that batching needs."""
+        return Policy(**{field.name: getattr(self, field.name) for field in dataclasses.fields(Policy)})
 
     def progress(self, step: int, pairs: int) -> float:
-        """Return the share of the budget that is spent after ``step`` steps with ``pairs`` pairs, 0 to 1.
+        """Return the share of the budget that ``step`` steps with ``pairs`` pairs have used, 0 to 1.
 
         >>> Settings(on=("starter:train",), pairs=100).progress(2, 64)
         0.64
@@ -256,7 +247,7 @@ class Settings:
         return min(1.0, step / self.steps if self.steps is not None else pairs / self.pairs)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as JSON and TOML know them."""
+        """Return the settings as values of JSON and TOML."""
         values = dataclasses.asdict(self)
         return {
             name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
@@ -264,8 +255,8 @@ class Settings:
         }
 
     def fingerprint_fields(self) -> dict[str, Any]:
-        """Return the settings that the outcome depends on."""
-        return {name: value for name, value in self.to_dict().items() if name not in INCIDENTAL}
+        """Return the settings that the result depends on."""
+        return {name: value for name, value in self.to_dict().items() if name not in _INCIDENTAL}
 
     @classmethod
     def completed(cls, fingerprint_fields: dict[str, Any]) -> dict[str, Any]:
@@ -282,8 +273,8 @@ class Settings:
         return {**whole, **{name: plain[name] for name in unused(whole["mixing"], whole["objectives"])}}
 
     def to_toml(self) -> str:
-        """Return the recipe as TOML; settings that are not set are left out."""
-        # JSON's numbers, strings, lists and booleans are TOML's too.
+        """Return the recipe as TOML, without settings that are not set."""
+        # Numbers, strings, lists and booleans are written alike in JSON and TOML.
         lines = [
             f"{name} = {'inf' if value == math.inf else json.dumps(value, ensure_ascii=False)}"
             for name, value in self.to_dict().items()
@@ -293,7 +284,7 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], file: Path | None = None) -> Settings:
-        """Make settings from plain values, as a recipe holds them.
+        """Return settings from the plain values of a recipe.
 
         Raises:
             PanglotError: A name is unknown or a value has the wrong type.
@@ -310,7 +301,7 @@ class Settings:
                 )
             if name not in fields:
                 raise PanglotError(
-                    "no such setting", file=file, field=name, hint=f"choose among {', '.join(sorted(fields))}"
+                    "unknown setting", file=file, field=name, hint=f"choose among {', '.join(sorted(fields))}"
                 )
             clean[name] = _typed(name, value, str(fields[name].type), file)
         try:
@@ -320,26 +311,24 @@ class Settings:
 
     @classmethod
     def read(cls, path: str | Path, **changes: Any) -> Settings:
-        """Read a TOML recipe; ``changes`` win over it.
+        """Read a recipe in TOML. ``changes`` override it.
 
         Raises:
-            PanglotError: The file is not there or not TOML, or a setting is wrong.
+            PanglotError: The file is missing or not TOML, or a setting is wrong.
         """
-        path = Path(path)
-        values = read_toml(path, "recipe")
-        return cls.from_dict({**values, **changes}, path)
+        return cls.from_dict({**read_toml(Path(path), "recipe"), **changes}, Path(path))
 
 
 def unused(mixing: Mixing, objectives: Sequence[str]) -> tuple[str, ...]:
-    """Return the settings of batches that a way of mixing has no use for.
+    """Return the settings of batches that a way of mixing does not use.
 
     >>> unused("mean", ("mono", "hybrid-row")), unused("none", ())
     (('batches', 'cross_kind'), ())
     """
     if mixing == "none":
         return ()
-    # The one kind of batches that has an α and can be an objective.
-    rows = any(wish.partition(":")[0] == "hybrid-row" for wish in objectives)
+    # hybrid-row is the only kind of batches that has an α and can be an objective.
+    rows = any(spec.partition(":")[0] == "hybrid-row" for spec in objectives)
     return ("batches", "cross_kind") if rows else ("batches", "alpha", "cross_kind")
 
 
@@ -354,14 +343,15 @@ def _typed(name: str, value: Any, kind: str, file: Path | None) -> Any:
             return (value,)
         if isinstance(value, list | tuple) and all(isinstance(v, str) for v in value):
             return tuple(value)
-    elif base == "float" and isinstance(value, int | float) and not isinstance(value, bool):
+    elif base == "bool" or isinstance(value, bool):  # To Python, booleans are integers.
+        if base == "bool" and isinstance(value, bool):
+            return value
+    elif base == "float" and isinstance(value, int | float):
         return float(value)
-    elif (
-        (base == "int" and isinstance(value, int) and not isinstance(value, bool))
-        or (base == "bool" and isinstance(value, bool))
-        or (base not in {"float", "int", "bool", "Path"} and isinstance(value, str))
-    ):
+    elif (base == "int" and isinstance(value, int)) or (base not in _EXPECTED and isinstance(value, str)):
         return value
-    wanted = {"float": "a number", "int": "a whole number", "bool": "true or false", "Path": "a path"}
-    expected = "a list of strings" if base.startswith("tuple") else wanted.get(base, "a string")
-    raise PanglotError(f"{value!r} is not {expected}", file=file, field=name, hint=f"give {expected}")
+    expected = "a list of strings" if base.startswith("tuple") else _EXPECTED.get(base, "a string")
+    raise PanglotError(f"must be {expected}, got {value!r}", file=file, field=name, hint=f"give {expected}")
+
+
+_EXPECTED = {"float": "a number", "int": "a whole number", "bool": "true or false", "Path": "a path"}

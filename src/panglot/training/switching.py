@@ -1,4 +1,4 @@
-"""Code-switching in training: which rows, and how much of it came about."""
+"""Code-switching in training: which rows are switched, and how much of their text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from panglot.data.collection import Collection
     from panglot.training.settings import Settings
 
-# Texts that coverage is counted on before training, and languages that are named.
+# Texts on which coverage is estimated before training, and languages that are listed.
 _LOOKED_AT, _NAMED = 200, 12
 
 
@@ -45,14 +45,12 @@ class Switching:
     seed: int
 
     @classmethod
-    def of(cls, settings: Settings, sources: Sequence[TrainingTable]) -> Switching | None:
-        """Return what a recipe asks for, or None where it asks for nothing.
+    def from_settings(cls, settings: Settings, sources: Sequence[TrainingTable]) -> Switching:
+        """Return the code-switching that a recipe asks for.
 
         Raises:
-            PanglotError: No row has an English question and an English passage, or no lexicon serves.
+            PanglotError: No row has an English question and an English passage, or no lexicon has the languages.
         """
-        if settings.code_switch == "none":
-            return None
         if not any(_english_rows(source) for source in sources):
             raise PanglotError(
                 f"no row of {', '.join(source.name for source in sources)} is English on both sides",
@@ -64,13 +62,15 @@ class Switching:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the user should know before training, a sentence each."""
-        missing, there = self.lexicon.missing, len(self.lexicon.languages)
-        told = f"code-switching: no lexicon has {', '.join(missing)}; it goes on with the other {there}"
-        return (told,) if missing else ()
+        """What the user should know before training, one sentence each."""
+        missing, languages = self.lexicon.missing, len(self.lexicon.languages)
+        if not missing:
+            return ()
+        total = languages + len(missing)
+        return (f"code-switching uses {languages} of {total} languages, as no lexicon has {', '.join(missing)}",)
 
-    def told_coverage(self, collections: Iterable[Collection]) -> str:
-        """Return a sentence on how much of the English training text the lexicons cover, by some of its texts."""
+    def coverage_note(self, collections: Iterable[Collection]) -> str:
+        """Return a sentence on how much of the English training text the lexicons cover, estimated on some texts."""
         texts = [text for collection in collections for text in english_texts(collection, _LOOKED_AT)]
         found = coverage(texts, self.lexicon)
         ranked = sorted(found.covered, key=lambda code: (-found.covered[code], code))
@@ -82,14 +82,14 @@ class Switching:
         )
 
     def __call__(self, text: str, *name: str | int) -> Switched:
-        """Return the text as ``name`` (step, source, side, row) meets it."""
+        """Return the text with words replaced; ``name`` (step, source, side, row) seeds the draws."""
         return switch(text, self.lexicon, mode=self.mode, share=self.share, name=(self.seed, *name))
 
 
 def english_rows(batch: Batch, source: TrainingTable) -> Bools:
     """Mark the rows of a batch whose question and passage are both English, shape ``[B]``.
 
-    Rows in two languages and whole groups are no one-language training: they are left as they are.
+    Only rows in one language are switched, so rows in two languages and whole groups are not marked.
     """
     if batch.positive is not None:
         return np.zeros(len(batch.questions), bool)
@@ -97,11 +97,11 @@ def english_rows(batch: Batch, source: TrainingTable) -> Bools:
     return english[batch.question_languages] & english[batch.passage_languages]
 
 
-def told(texts: Iterable[Switched]) -> dict[str, Any]:
-    """Return what the log says of a step's texts; nothing if there were none.
+def switching_metrics(texts: Iterable[Switched]) -> dict[str, Any]:
+    """Return the log's figures of a step's switched texts; nothing if they have no words.
 
-    ``switched_share`` is the share of the words that were replaced; ``switched`` has the numbers of words, of those
-    with an entry, and of those replaced, by language.
+    ``switched_share`` is the share of replaced words. ``switched`` has the number of words, of those with an entry, and
+    of those replaced, per language.
     """
     words = covered = 0
     replaced: Counter[str] = Counter()
@@ -114,8 +114,8 @@ def told(texts: Iterable[Switched]) -> dict[str, Any]:
     return {"switched_share": replaced.total() / words, "switched": numbers}
 
 
-def realised(log: Path) -> Switched:
-    """Return the sums of a run's ``log.jsonl``, which has each step once."""
+def total_switched(log: Path) -> Switched:
+    """Return the sums over the steps of a run's ``log.jsonl``."""
     words = covered = 0
     replaced: Counter[str] = Counter()
     for line in log.read_text("utf-8").splitlines() if log.exists() else ():

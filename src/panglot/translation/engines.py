@@ -1,4 +1,4 @@
-"""The interface of a translation engine, and how engines are opened by name."""
+"""The interface of a translation engine."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from panglot._errors import PanglotError
-
-#: What ``--engine`` takes.
-KINDS = ("apertium", "bergamot", "ctranslate2=FOLDER", "libretranslate=URL", "chat=URL#MODEL")
 
 
 class Engine(Protocol):
@@ -24,7 +21,7 @@ class Engine(Protocol):
 
     def serves(self, source: str, target: str) -> bool:
         """Return whether it translates directly between two canonical BCP 47 codes."""
-        ...
+        return target in (self.targets(source) or ())
 
     def targets(self, source: str) -> Sequence[str] | None:
         """Return the languages it translates into from ``source``, None if only :meth:`serves` can answer."""
@@ -60,49 +57,3 @@ def check_answer(found: Sequence[object], expected: int, name: str) -> list[str]
     if len(texts) != expected or not all(texts):
         raise EngineError(f"{name} returned a blank or no text for a sentence", hint="try again")
     return texts
-
-
-def open_engines(names: Sequence[str]) -> list[Engine]:
-    """Return the engines of ``NAME`` or ``NAME=PLACE``. ``auto`` opens those that are installed, Bergamot first.
-
-    Raises:
-        PanglotError: A name is unknown, an engine is not installed, or there is none at all.
-    """
-    engines: list[Engine] = []
-    for name in names or ["auto"]:
-        engines += _installed() if name == "auto" else [_open(name)]
-    if not engines:
-        hint = (
-            "install one (`apt-get install apertium apertium-eng-spa`, `pip install 'panglot[bergamot]'`),"
-            " or name one: " + ", ".join(KINDS)
-        )
-        raise PanglotError("no translation engine is installed", field="engine", hint=hint)
-    return engines
-
-
-def _installed() -> list[Engine]:
-    found: list[Engine] = []
-    for name in ("bergamot", "apertium"):
-        try:
-            found.append(_open(name))
-        except PanglotError:
-            continue
-    return found
-
-
-def _open(text: str) -> Engine:
-    # Imported here: engines may only import this module, which `translate` needs before any engine is chosen.
-    from panglot.translation import local, remote
-
-    name, _, place = text.partition("=")
-    if name == "apertium":
-        return local.Apertium(place or "apertium")
-    if name == "bergamot":
-        return local.Bergamot()
-    with_place = {"ctranslate2": local.CTranslate2, "libretranslate": remote.LibreTranslate, "chat": remote.Chat}
-    if name not in with_place:
-        raise PanglotError(f"unknown engine {text!r}", field="engine", hint=f"choose auto, {', '.join(KINDS)}")
-    if not place:
-        kind = next(kind for kind in KINDS if kind.startswith(name))
-        raise PanglotError(f"the engine {name} needs a place, got none", field="engine", hint=f"write {kind}")
-    return with_place[name](place)

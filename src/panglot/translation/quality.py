@@ -5,14 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from panglot.data.language import code as code_of
 from panglot.data.language import identifier
@@ -64,10 +60,9 @@ def filter_reasons(
     >>> filter_reasons("Who wrote the book in 1999?", "¿Quién escribió el libro en 1989?", "en", "es", Thresholds())
     ['numbers']
     """
-    limits = thresholds
+    limits, again = thresholds, repetition(translation)
     factor = limits.longer * (1 if weight(source) >= _SHORT else 2)
     ratio = length_ratio(source, translation)
-    again = repetition(translation)
     # A source in another script than its language's, such as a list of names, may be translated into that script.
     same_script = wrong_script(source, source_language, limits.script)
     found = {
@@ -185,8 +180,7 @@ def names(text: str, language: str) -> frozenset[str]:
 def names_lost(source: str, translation: str, language: str) -> float:
     """Return the share of the source's names whose first three letters begin no word of the translation.
 
-    Returns 0 for fewer than three names. Also returns 0 if the translation is in another script, which spells names
-    its own way.
+    Returns 0 for fewer than three names, and if the translation is in another script, which spells names its own way.
 
     >>> names_lost("Did Ann meet Bob and Carl there?", "¿Ana vio a Roberto allí?", "en")
     1.0
@@ -323,40 +317,3 @@ def language_of_answers(found: Sequence[str], sentences: Sequence[str], source: 
     if weight(whole) < BATCH_LETTERS or wrong_language(" ".join(sentences), source, letters=0, sure=0.5):
         return None
     return wrong_language(whole, target, letters=0, sure=0.9)
-
-
-#: A row's own cosine must reach this quantile of the cosines of sources with other rows' translations.
-QUANTILE = 0.95
-_FEWEST_ROWS = 20
-
-
-def distant(sources: npt.NDArray[np.float32], translations: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """Mark the rows whose translation is no nearer to its source than translations of other rows are.
-
-    The limit is the .95 quantile of the cosines of each source with the next row's translation, so that no encoder
-    needs a threshold of its own. With fewer than 20 rows, none is marked.
-
-    Args:
-        sources: Unit vectors, shape ``[rows, dimension]``.
-        translations: Unit vectors, the same shape.
-
-    Returns:
-        One mark per row.
-    """
-    if len(sources) < _FEWEST_ROWS:
-        return np.zeros(len(sources), np.bool_)
-    own = np.einsum("rd,rd->r", sources, translations)
-    others = np.einsum("rd,rd->r", sources, np.roll(translations, 1, axis=0))
-    return own < np.quantile(others, QUANTILE)
-
-
-def similarity_filter(encoder: Any) -> Callable[[Sequence[str], Sequence[str], Any], list[bool]]:
-    """Return the filter of an :class:`panglot.encoders.protocol.Encoder`, which marks distant translations.
-
-    Both texts of a row are encoded on its side, question or passage.
-    """
-
-    def marks(sources: Sequence[str], translations: Sequence[str], side: Any) -> list[bool]:
-        return distant(encoder.encode(sources, side), encoder.encode(translations, side)).tolist()
-
-    return marks

@@ -15,7 +15,7 @@ from panglot._errors import PanglotError
 from panglot._files import digest
 from panglot.data.language import canonical, name
 from panglot.encoders.endpoint import RETRIED, backoff, retry_after
-from panglot.translation.engines import EngineError, check_answer
+from panglot.translation.engines import Engine, EngineError, check_answer
 
 if TYPE_CHECKING:
     import httpx
@@ -121,7 +121,7 @@ PROMPT = (
 _ARRAY = re.compile(r"\[.*\]", re.DOTALL)
 
 
-class Chat:
+class Chat(Engine):
     """``POST {url}/chat/completions``, a batch of sentences as one JSON array, at temperature 0.
 
     The key comes from ``$PANGLOT_TRANSLATION_KEY``, else ``$PANGLOT_API_KEY`` or ``$OPENAI_API_KEY``. Any pair of
@@ -179,7 +179,7 @@ class Chat:
         return check_answer(found if isinstance(found, list) else [], len(sentences), self.name)
 
 
-class LibreTranslate:
+class LibreTranslate(Engine):
     """``POST {url}/translate`` with a list of texts. ``GET {url}/languages`` lists the pairs.
 
     The key, if the service requires one, comes from ``$PANGLOT_TRANSLATION_KEY``.
@@ -195,10 +195,6 @@ class LibreTranslate:
     def __init__(self, url: str, *, batch_size: int = 32, **options: Any) -> None:
         self._service, self.batch_size = Service(url, **options), batch_size
         self._key = api_key("PANGLOT_TRANSLATION_KEY")
-
-    def serves(self, source: str, target: str) -> bool:
-        """Return whether one language can be translated into the other."""
-        return (source, target) in self._pairs
 
     def targets(self, source: str) -> Sequence[str]:
         """Return the languages that a language can be translated into."""

@@ -1,4 +1,4 @@
-"""Which engine translates which pair, directly or through a third language, and which rows need translating."""
+"""Open engines, and plan which engine translates which pair, directly or through a third language."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from panglot.data.language import canonical
 from panglot.translation.engines import Engine
 from panglot.translation.store import Direction
 
+#: What ``--engine`` takes.
+KINDS = ("apertium", "bergamot", "ctranslate2=FOLDER", "libretranslate=URL", "chat=URL#MODEL")
 #: Languages tried in the middle, beside those that an engine lists.
 PIVOTS = ("en", "es", "fr", "pt", "de", "ru", "ca")
 _SHOWN = 30
@@ -185,3 +187,49 @@ def head(collection: Collection, questions: int) -> Collection:
     judged = collection.relevance
     passages[judged["passage"].to_numpy()[kept[judged["question"].to_numpy()]]] = True
     return collection.keep(kept, passages)
+
+
+def open_engines(names: Sequence[str]) -> list[Engine]:
+    """Return the engines of ``NAME`` or ``NAME=PLACE``. ``auto`` opens those that are installed, Bergamot first.
+
+    Raises:
+        PanglotError: A name is unknown, an engine is not installed, or there is none at all.
+    """
+    engines: list[Engine] = []
+    for name in names or ["auto"]:
+        engines += _installed() if name == "auto" else [_open(name)]
+    if not engines:
+        hint = (
+            "install one (`apt-get install apertium apertium-eng-spa`, `pip install 'panglot[bergamot]'`),"
+            " or name one: " + ", ".join(KINDS)
+        )
+        raise PanglotError("no translation engine is installed", field="engine", hint=hint)
+    return engines
+
+
+def _installed() -> list[Engine]:
+    found: list[Engine] = []
+    for name in ("bergamot", "apertium"):
+        try:
+            found.append(_open(name))
+        except PanglotError:
+            continue
+    return found
+
+
+def _open(text: str) -> Engine:
+    # Imported here, because planning a translation needs no engine.
+    from panglot.translation import local, remote
+
+    name, _, place = text.partition("=")
+    if name == "apertium":
+        return local.Apertium(place or "apertium")
+    if name == "bergamot":
+        return local.Bergamot()
+    with_place = {"ctranslate2": local.CTranslate2, "libretranslate": remote.LibreTranslate, "chat": remote.Chat}
+    if name not in with_place:
+        raise PanglotError(f"unknown engine {text!r}", field="engine", hint=f"choose auto, {', '.join(KINDS)}")
+    if not place:
+        kind = next(kind for kind in KINDS if kind.startswith(name))
+        raise PanglotError(f"the engine {name} needs a place, got none", field="engine", hint=f"write {kind}")
+    return with_place[name](place)

@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, write_json
 from panglot.data.collection import Collection, Text
@@ -93,7 +96,7 @@ def translate(
         sources: Translate from these languages only.
         questions_only: Do not translate passages.
         thresholds: Limits of the filters, by default :class:`Thresholds`.
-        distant: A filter by an encoder, as :func:`panglot.translation.quality.similarity_filter` makes it.
+        distant: A filter by an encoder, as :func:`similarity_filter` makes it.
         progress: Called with lines about the progress.
 
     Raises:
@@ -227,3 +230,40 @@ def _extend(collection: Collection, new: dict[str, list[tuple[int, Text]]], abou
                 pairs.setdefault((q, p), grade)
     relevance = ((q, p, grade) for (q, p), grade in pairs.items())
     return Collection.build(collection.name, sides[0], sides[1], relevance, about)
+
+
+#: A row's own cosine must reach this quantile of the cosines of sources with other rows' translations.
+QUANTILE = 0.95
+_FEWEST_ROWS = 20
+
+
+def distant(sources: npt.NDArray[np.float32], translations: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Mark the rows whose translation is no nearer to its source than translations of other rows are.
+
+    The limit is the .95 quantile of the cosines of each source with the next row's translation, so that no encoder
+    needs a threshold of its own. With fewer than 20 rows, none is marked.
+
+    Args:
+        sources: Unit vectors, shape ``[rows, dimension]``.
+        translations: Unit vectors, the same shape.
+
+    Returns:
+        One mark per row.
+    """
+    if len(sources) < _FEWEST_ROWS:
+        return np.zeros(len(sources), np.bool_)
+    own = np.einsum("rd,rd->r", sources, translations)
+    others = np.einsum("rd,rd->r", sources, np.roll(translations, 1, axis=0))
+    return own < np.quantile(others, QUANTILE)
+
+
+def similarity_filter(encoder: Any) -> SimilarityFilter:
+    """Return the filter of an :class:`panglot.encoders.protocol.Encoder`, which marks distant translations.
+
+    Both texts of a row are encoded on its side, question or passage.
+    """
+
+    def marks(sources: Sequence[str], translations: Sequence[str], side: Any) -> list[bool]:
+        return distant(encoder.encode(sources, side), encoder.encode(translations, side)).tolist()
+
+    return marks

@@ -212,10 +212,10 @@ def test_the_address_carries_question_and_options(visit: Visit, service: Search)
 
 def test_what_an_address_names_in_vain_is_told(visit: Visit, service: Search) -> None:
     page = visit(f"?q={QUESTION}&languages=de,xx&beside=fair")
-    assert page.get_by_role("status").inner_text().endswith("Not in this index, and left out: xx, fair")
+    assert page.get_by_role("status").inner_text().endswith("Not in this index and ignored: xx, fair")
     assert service.asked[-1]["languages"] == ["de"]
     page.locator("#collapse").check()
-    page.locator("#status", has_not_text="left out").wait_for()
+    page.locator("#status", has_not_text="ignored").wait_for()
     assert "xx" not in page.url
 
 
@@ -242,7 +242,7 @@ def test_a_full_queue_is_told_and_tried_again(visit: Visit, service: Search) -> 
     page.locator("#question").fill(QUESTION)
     page.keyboard.press("Enter")
     alert = page.get_by_role("alert")
-    alert.get_by_text("Too many questions at once.").wait_for()
+    alert.get_by_text("There are too many requests.").wait_for()
     assert "3 s" in alert.inner_text()
     service.fails = None
     alert.get_by_role("button").click()
@@ -250,7 +250,7 @@ def test_a_full_queue_is_told_and_tried_again(visit: Visit, service: Search) -> 
     assert alert.inner_text() == ""
 
 
-def test_an_error_is_told_with_its_cure(visit: Visit, service: Search) -> None:
+def test_an_error_is_shown_with_its_hint(visit: Visit, service: Search) -> None:
     page = visit(f"?q={QUESTION}")
     service.fails = (413, "The question is too long.")
     page.locator(".go").click()
@@ -259,7 +259,7 @@ def test_an_error_is_told_with_its_cure(visit: Visit, service: Search) -> None:
     assert page.locator(".hit").count() == 0
 
 
-def test_being_offline_is_told(visit: Visit) -> None:
+def test_being_offline_is_shown(visit: Visit) -> None:
     page = visit(f"?q={QUESTION}")
     page.context.set_offline(True)
     page.locator(".go").click()
@@ -273,10 +273,10 @@ def test_being_offline_is_told(visit: Visit) -> None:
 def test_a_key_is_asked_for_where_the_service_wants_one(visit: Visit, service: Search, wrong: str) -> None:
     service.key = "secret"
     page = visit()
-    page.get_by_text("The service wants a key.").wait_for()
+    page.get_by_text("The service requires a key.").wait_for()
     page.keyboard.type(wrong)
     page.keyboard.press("Enter")
-    page.get_by_text("The service does not take this key.").wait_for()
+    page.get_by_text("The service does not accept this key.").wait_for()
     page.keyboard.type("secret")
     page.keyboard.press("Enter")
     page.locator("#chips button").first.wait_for()

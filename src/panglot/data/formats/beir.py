@@ -1,4 +1,4 @@
-"""BEIR folders with language and group: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv."""
+"""Read and write BEIR folders with language and group: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder
 from panglot.data.collection import Collection, Text
-from panglot.data.files import files, numbered_lines, parse_json
+from panglot.data.files import files, numbered_lines, objects
 from panglot.data.language import canonical
 
 
@@ -27,18 +27,18 @@ def read(
     """Read a BEIR folder, plain or gzipped.
 
     Lines of ``corpus.jsonl`` are ``{"_id", "title", "text"}`` and of ``queries.jsonl`` ``{"_id", "text"}``,
-    each with ``language`` and, if translations are tied, ``group``. A title goes before the text, with a
-    line end. Questions that the split does not judge are left out, as BEIR does.
+    each with ``language``, and with ``group`` if it has translations. A title and a line end go before the text. Like
+    BEIR, this leaves out questions that the split does not judge.
 
     Args:
         folder: The folder.
-        name: What tables call it; the folder's name if empty.
-        split: Which ``qrels/SPLIT.tsv``; test, else the only one, if None.
-        language: The language of lines that do not tell theirs.
+        name: What tables call it. By default it is the folder's name.
+        split: Which ``qrels/SPLIT.tsv``. By default it is test, else the only one.
+        language: The language of lines without one.
         about: What else is known about it.
 
     Raises:
-        PanglotError: A file is broken or missing, or a judgement names what is not there.
+        PanglotError: A file is broken or missing, or a judgement names a text that is not there.
     """
     judged_in = _qrels_file(folder, split)
     judgements = list(_judgements(judged_in))
@@ -50,11 +50,11 @@ def read(
         for side, identity, ids in (("query-id", question, known[0]), ("corpus-id", passage, known[1])):
             if identity not in ids:
                 raise PanglotError(
-                    f"{identity!r} is not there",
+                    f"no text has the id {identity!r}",
                     file=judged_in,
                     line=line,
                     field=side,
-                    hint="add it or drop the line",
+                    hint="add the text, or remove the line",
                 )
     facts = {"candidates": "passage", "part": judged_in.name.split(".")[0], **(about or {})}
     rows = ((question, passage, grade) for question, passage, grade, _ in judgements)
@@ -96,7 +96,8 @@ def _qrels_file(folder: Path, split: str | None) -> Path:
         test = [path for path in found if path.name.startswith("test.")]
         if not test:
             names = ", ".join(path.name.split(".")[0] for path in found)
-            raise PanglotError(f"several splits: {names}", file=folder / "qrels", field="split", hint="say which")
+            hint = "choose one of them as `split`"
+            raise PanglotError(f"several splits and no test: {names}", file=folder / "qrels", field="split", hint=hint)
         return test[0]
     return found[0]
 
@@ -111,20 +112,16 @@ def _judgements(path: Path) -> Iterator[tuple[str, str, int, int]]:
             yield question, passage, int(grade), line
         except ValueError as error:
             raise PanglotError(
-                "not `query-id<TAB>corpus-id<TAB>score`",
+                "expected `query-id<TAB>corpus-id<TAB>score`",
                 file=path,
                 line=line,
-                hint="three columns, a whole number last",
+                hint="write three columns, the last one a whole number",
             ) from error
 
 
 def _texts(path: Path, language: str | None) -> Iterator[Text]:
     seen: dict[str, int] = {}
-    for line, raw in numbered_lines(path):
-        values = parse_json(raw, path, line)
-        if not isinstance(values, dict):
-            raise PanglotError("not a JSON object", file=path, line=line, hint="write one object a line")
-        values = cast("dict[str, object]", values)
+    for line, values in objects(path):
         identity, text = str(values.get("_id") or ""), str(values.get("text") or "")
         code = str(values.get("language") or values.get("lang") or language or "")
         if title := str(values.get("title") or ""):

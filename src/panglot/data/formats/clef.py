@@ -1,4 +1,4 @@
-"""CLEF-style TREC collections: tagged documents and topics in several languages, and judgements."""
+"""Read and write CLEF-style TREC collections: tagged documents and topics in several languages, and judgements."""
 
 from __future__ import annotations
 
@@ -30,16 +30,18 @@ def read(
 ) -> Collection:
     """Read ``documents/``, ``topics/`` and ``qrels*.txt``.
 
-    Documents are files of ``<DOC>`` with ``<DOCNO>``; title and text elements are joined by line ends. Their language
-    is that of the element ``<LANG>``, else of the folder or file they stand in (``documents/de/…``,
-    ``documents/de.sgml``). Topics are files of ``<top>`` with ``<num>``; their language is that of the ``lang``
-    attribute, of the tags (``<DE-title>``), or of the file (``topics/de.txt``). Topics of one number are versions of
-    one question: each judgement of the number counts for all of them, over documents of all languages. Judgements
-    may be in several files. Files that are not UTF-8 are read as Windows-1252, as CLEF's newspapers are.
+    Documents are files of ``<DOC>`` with ``<DOCNO>``. Title and text elements are joined by line ends. Their language
+    is that of the element ``<LANG>``, else of their folder or file (``documents/de/…``, ``documents/de.sgml``).
+
+    Topics are files of ``<top>`` with ``<num>``. Their language is that of the ``lang`` attribute, of the tags
+    (``<DE-title>``), or of the file (``topics/de.txt``). Topics of one number are versions of one question. Each
+    judgement of the number counts for all of them, for documents of all languages.
+
+    Judgements may be in several files. Files that are not UTF-8 are read as Windows-1252, like CLEF's newspapers.
 
     Args:
-        folder: Where they lie.
-        name: What tables call it; the folder's name if empty.
+        folder: The folder that holds them.
+        name: What tables call it. By default it is the folder's name.
         fields: Which parts of a topic make the question: ``title``, ``desc``, ``narr``.
         about: What else is known about it.
 
@@ -61,18 +63,19 @@ def read(
             for document, grade in grades.items():
                 if number not in versions or document not in known:
                     what = f"the topic {number!r}" if number not in versions else f"the document {document!r}"
-                    raise PanglotError(f"{what} is not there", file=path, hint="add it or drop the judgement")
+                    raise PanglotError(f"{what} is not there", file=path, hint="add it, or remove the judgement")
                 relevance += [(text.id, document, grade) for text in versions[number]]
             judged.add(number)
     if not judged:
-        raise PanglotError("no judgements", file=folder, hint="put qrels.txt there: `topic 0 document grade`")
+        hint = "add qrels.txt with lines `topic 0 document grade`"
+        raise PanglotError("no judgements", file=folder, hint=hint)
     questions = [text for number, found in versions.items() if number in judged for text in found]
     return Collection.build(name or folder.resolve().name, questions, passages, relevance,
                             {"candidates": "passage", **(about or {})})  # fmt: skip
 
 
 def write(collection: Collection, folder: Path) -> None:
-    """Write a collection so that :func:`read` gives it back: one file of documents and of topics a language.
+    """Write a collection so that :func:`read` gives it back, with one file of documents and one of topics per language.
 
     Raises:
         PanglotError: An id holds a blank, or the place cannot be written.
@@ -99,15 +102,15 @@ def _write(folder: Path, rows: Iterable[dict[str, str]], form: str) -> None:
         for row in rows:
             if row["language"] not in open_files:
                 open_files[row["language"]] = (folder / f"{row['language']}.xml").open("wb")
-            told = {key: value if key == "language" else _escaped(value) for key, value in row.items()}
-            open_files[row["language"]].write(form.format_map(told).encode())
+            escaped = {key: value if key == "language" else _escaped(value) for key, value in row.items()}
+            open_files[row["language"]].write(form.format_map(escaped).encode())
     finally:
         for file in open_files.values():
             file.close()
 
 
 def _escaped(text: str) -> str:
-    """Return the text as it can stand in an element; blanks at its ends survive as references."""
+    """Return the text escaped for an element. Blanks at its ends survive as references."""
     bare = text.strip()
     start = len(text) - len(text.lstrip())
     edges = text[:start], text[start + len(bare) :]
@@ -158,7 +161,7 @@ def _element(body: str, tag: str) -> str:
 
 
 def _language_of(place: Path) -> str:
-    """Return the language that a folder or the file's name tells, or ""."""
+    """Return the language that a folder or the file is named after, or ""."""
     for piece in (*place.parts[:-1], plain_name(place), *re.split(r"[._]", plain_name(place))):
         if re.fullmatch(r"[a-z]{2}(-\w+)*|\w{3}_\w{4}", piece):
             try:

@@ -1,4 +1,4 @@
-"""Which reader a path needs."""
+"""Find the reader that a path needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from panglot.data.formats import beir, clef, squad
 from panglot.data.ingest import Ingested, OnError, ingest
 from panglot.data.language import canonical
 
-# Files from this size on are parsed once and kept.
+# Files from this size on are parsed once and cached.
 LARGE = 4_000_000
 
 
@@ -43,7 +43,7 @@ def read_path(path: Path, *, candidates: str | None, context: bool, languages: S
 
 
 def row_files(path: Path) -> list[Path]:
-    """Return the JSON lines or Parquet files that a path means: itself, or all in a folder of such, by name."""
+    """Return the JSON lines or Parquet files at a path: the file itself, or those of a folder, sorted by name."""
     if path.is_file():
         return [path] if _holds_rows(path) else []
     if any((path / name).exists() for name in ("collection.json", "qrels", "qrels.txt", "topics")):
@@ -56,7 +56,7 @@ def _holds_rows(path: Path) -> bool:
 
 
 def selected(collection: Collection, languages: Sequence[str]) -> Collection:
-    """Return the part in some languages; of a large saved collection it is kept in the cache, memory-mapped."""
+    """Return the part in some languages. That of a large saved collection is memory-mapped from the cache."""
     home = collection.folder
     if home is None or collection.passages.num_rows < cache.MANY:
         return collection.select(languages)
@@ -75,14 +75,14 @@ def _read_passages(path: Path, ending: str) -> Collection:
         if files := row_files(path):
             return read_rows(files, path.resolve().name).collection
         raise PanglotError(
-            "a folder of no known layout",
+            "unknown layout of a folder",
             file=path,
             hint="give one with collection.json (saved by panglot), BEIR's corpus, queries and qrels, TREC's "
             "documents, topics and qrels, or files of JSON lines or Parquet",
         )
     if ending in ("jsonl", "ndjson", "parquet"):
         return read_rows([path]).collection
-    raise PanglotError("a file of no known layout", file=path, hint="give .jsonl, .parquet or SQuAD's .json, or .gz")
+    raise PanglotError("unknown kind of file", file=path, hint="give .jsonl, .parquet or SQuAD's .json, or .gz")
 
 
 def read_rows(paths: Sequence[Path], name: str = "", on_error: OnError = "raise") -> Ingested:
@@ -118,14 +118,16 @@ def _cached(path: Path, build: Callable[[], Collection], **options: object) -> C
 def _check(candidates: str, known: tuple[str, ...], context: bool) -> None:
     if candidates not in known:
         raise PanglotError(
-            f"no candidates {candidates!r} here", field="candidates", hint=f"choose among {', '.join(known)}"
+            f"`candidates` must be one of {', '.join(known)}, got {candidates!r}",
+            field="candidates",
+            hint="choose one of them",
         )
     if context and candidates != "sentence":
-        raise PanglotError("context goes with sentences only", field="context", hint="ask for candidates `sentence`")
+        raise PanglotError("`context` needs sentences", field="context", hint="choose `sentence` as candidates")
 
 
 def _language_of(path: Path) -> str:
-    """Return the language that the file's name tells: ``train.fi.json``, ``fi.json``, ``squad-fi.json``."""
+    """Return the language that the file is named after: ``train.fi.json``, ``fi.json``, ``squad-fi.json``."""
     for piece in reversed(re.split(r"[.\-_]", plain_name(path))):
         if re.fullmatch(r"[a-z]{2}", piece):
             try:
@@ -133,8 +135,8 @@ def _language_of(path: Path) -> str:
             except PanglotError:
                 continue
     raise PanglotError(
-        "the language of this file is not known",
+        "the language of this file is unknown",
         file=path,
         field="language",
-        hint="say which: one code in `languages`",
+        hint="name one language, such as `--languages de`",
     )

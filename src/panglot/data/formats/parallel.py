@@ -1,4 +1,4 @@
-"""Texts that share a group become a collection: every version asks, every version answers."""
+"""Make collections of texts that share a group: every version asks, and every version answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def translations(name: str, texts: Sequence[Text], about: Mapping[str, str]) -> 
     """Return the collection in which each text finds its translations.
 
     The texts are questions and passages at once. A passage in the question's own language is never relevant, for it
-    is the question itself: such a collection has no monolingual setting, and serves no one-language batches.
+    is the question itself. So such a collection has no monolingual setting, and gives no one-language batches.
 
     Raises:
         PanglotError: There is no text.
@@ -30,8 +30,8 @@ def versions(
 
     Args:
         name: What tables call it.
-        questions: With ids that differ.
-        passages: The same; a group without passages or questions may be there.
+        questions: The questions, each with its own id.
+        passages: The passages, each with its own id. A group may lack passages or questions.
         about: What else is known about it.
         own: Whether passages in the question's own language are relevant.
 

@@ -1,4 +1,4 @@
-"""The SQuAD layout that most question answering sets share, checked field by field."""
+"""Read the SQuAD layout that most question answering sets share, and check it field by field."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Question:
     """One question with its first answer.
 
     Attributes:
-        id: As in the file; sets differ in whether it is unique.
+        id: The file's id, which is unique in some sets only.
         text: The question.
         answer: The answer's words, or None where there is none.
-        start: Where they begin in the paragraph, in code points; None without an answer.
-        impossible: The file says that the paragraph does not answer it.
+        start: Where they begin in the paragraph, in code points, or None without an answer.
+        impossible: Whether the file says that the paragraph does not answer it.
     """
 
     id: str
@@ -43,7 +43,7 @@ class Paragraph:
         title: The article's title, or "".
         context: The paragraph's text.
         questions: What is asked about it.
-        sentences: Its sentences where the file gives them (LAReQA), else empty.
+        sentences: Its sentences if the file gives them (LAReQA), else empty.
         breaks: ``(start, end)`` of these sentences in code points.
         where: The field's path in the file, for errors.
     """
@@ -147,9 +147,9 @@ def collect(
     Passages are the paragraphs, or their sentences (with ``context``: a sentence, a line end, its paragraph). Of the
     sentences, the one that holds the answer's first character is relevant; the others of its paragraph are judged
     with grade 0, so that they can serve as hard negatives. Paragraphs without an answered question stay in the pool.
-    Every question is a group of its own; ids that repeat get a number behind them. An answer whose offset is wrong is
-    looked for nearby; where its words are not in the paragraph, the question is left out. ``about`` counts what was
-    left out. ``opener`` reads files of another layout.
+    Every question is a group of its own, and repeated ids get a number. If an answer's offset is wrong, its nearest
+    occurrence counts. If its words are not in the paragraph, the question is left out. ``about`` counts what was left
+    out. ``opener`` reads files of another layout.
 
     Raises:
         PanglotError: A file is broken, or there is no answerable question.
@@ -193,7 +193,7 @@ def collect(
 def _candidates(
     text: str, language: str, candidates: str, context: bool, clean: Callable[[str], str]
 ) -> dict[tuple[int, int], str]:
-    """Return the passages that a paragraph gives, by where they stand in it."""
+    """Return the passages of a paragraph by their place in it."""
     if candidates == "paragraph" or not text.strip():
         return {(0, len(text)): clean(text)}
     behind = f"\n{clean(text)}" if context else ""
@@ -203,8 +203,7 @@ def _candidates(
 def answer_place(paragraph: Paragraph, question: Question) -> int | None:
     """Return where the answer begins, or None if its words are not in the paragraph.
 
-    The file's offset if the words are there, else their nearest occurrence. An empty answer is taken at its
-    offset.
+    This is the file's offset if the words are there, else their nearest occurrence. An empty answer is at its offset.
     """
     words, start, text = question.answer or "", question.start or 0, paragraph.context
     if 0 <= start < len(text) and text.startswith(words, start):

@@ -1,4 +1,4 @@
-"""TREC runs and judgements (qrels)."""
+"""Read and write TREC runs and judgements (qrels)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
             value = int(grade)
         except ValueError as error:
             raise PanglotError(
-                f"no whole number: {grade!r}", file=path, line=line, field="grade", hint="0, 1, …"
+                f"expected a whole number, got {grade!r}",
+                file=path,
+                line=line,
+                field="grade",
+                hint="write 0, 1 or more",
             ) from error
         _put(found, question, passage, value, path, line)
     return found
@@ -46,10 +50,10 @@ def write_qrels(path: Path, qrels: Qrels) -> None:
 def read_run(path: Path) -> dict[str, dict[str, float]]:
     """Read lines ``question Q0 passage rank score name``: the score of each passage by question.
 
-    As in trec_eval, the ranks are not looked at.
+    Like trec_eval, this ignores the ranks.
 
     Raises:
-        PanglotError: A line has another shape, a score is no finite number, or a passage comes twice.
+        PanglotError: A line has another shape, a score is not a finite number, or a passage comes twice.
     """
     found: dict[str, dict[str, float]] = {}
     for line, parts in _fields(path, 6, "question Q0 passage rank score name"):
@@ -59,7 +63,8 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
         except ValueError:
             value = float("nan")
         if not abs(value) < float("inf"):
-            raise PanglotError(f"no finite number: {score!r}", file=path, line=line, field="score", hint="correct it")
+            problem = f"expected a finite number, got {score!r}"
+            raise PanglotError(problem, file=path, line=line, field="score", hint="correct it")
         _put(found, question, passage, value, path, line)
     return found
 
@@ -84,14 +89,17 @@ def _fields(path: Path, number: int, shape: str) -> Iterable[tuple[int, list[str
     for line, text in numbered_lines(path):
         parts = text.split()
         if len(parts) != number:
-            raise PanglotError(f"{len(parts)} columns, not {number}", file=path, line=line, hint=f"write `{shape}`")
+            problem = f"expected {number} columns, got {len(parts)}"
+            raise PanglotError(problem, file=path, line=line, hint=f"write `{shape}`")
         yield line, parts
 
 
 def _put(found: dict[str, dict[str, V]], question: str, passage: str, value: V, path: Path, line: int) -> None:
     row = found.setdefault(question, {})
     if passage in row:
-        raise PanglotError(f"{question} and {passage} come twice", file=path, line=line, hint="remove one of them")
+        raise PanglotError(
+            f"{question} and {passage} come twice", file=path, line=line, hint="remove one of the two lines"
+        )
     row[passage] = value
 
 
@@ -101,7 +109,7 @@ def _write(path: Path, rows: Iterable[tuple[str, ...]]) -> None:
         for value in row:
             if not value or value.split() != [value]:
                 raise PanglotError(
-                    f"{value!r} holds a blank or is empty, and TREC's columns end at blanks",
+                    f"the id {value!r} is empty or holds a blank, which ends a column of TREC",
                     file=path,
                     field="id",
                     hint="give the collection ids without blanks",

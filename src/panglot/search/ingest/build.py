@@ -1,4 +1,4 @@
-"""From documents to an index folder: encode, find the languages' means, write the store."""
+"""Build an index folder: encode documents, compute the languages' means, write the store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from panglot._files import explain_write
 from panglot._progress import progress as progress_bar
 from panglot.debiasing import transform
 from panglot.debiasing.encoder import Debiased
-from panglot.search.metadata import IndexMetadata, is_index, open_encoder, probed
+from panglot.search.ingest.documents import read_documents
+from panglot.search.ingest.encode import encode_documents
+from panglot.search.metadata import IndexMetadata, is_index, open_encoder, open_store, probed
 from panglot.search.ranking.modes import VECTOR_FIELDS
 from panglot.search.ranking.stats import LanguageStats, center, query_offset
 from panglot.search.storage.local.texts import SCHEMA, as_batch, as_documents
@@ -26,11 +28,11 @@ if TYPE_CHECKING:
     from panglot.search.ingest.documents import Documents
 
 
-def kept(pieces: Iterable[Sequence[Document]], path: Path) -> Iterator[Sequence[Document]]:
-    """Yield pieces of documents, each when it is in the file, which is whole after the last.
+def spool(pieces: Iterable[Sequence[Document]], path: Path) -> Iterator[Sequence[Document]]:
+    """Yield pieces of documents, each after writing it to a file, which is complete after the last.
 
     Raises:
-        PanglotError: The place cannot be written.
+        PanglotError: The file cannot be written.
     """
     with explain_write(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,8 +44,8 @@ def kept(pieces: Iterable[Sequence[Document]], path: Path) -> Iterator[Sequence[
             yield piece
 
 
-def again(path: Path) -> Iterator[list[Document]]:
-    """Yield the pieces that :func:`kept` wrote, one in memory at a time."""
+def spooled(path: Path) -> Iterator[list[Document]]:
+    """Yield the pieces that :func:`spool` wrote, one in memory at a time."""
     with path.open("rb") as file:
         for batch in pa.ipc.open_stream(file):
             yield as_documents(batch)
@@ -60,49 +62,46 @@ def build(
     progress: Callable[[str], None] | None,
 ) -> Encoder:
     """Write an index folder and return the encoder of its vectors; see :meth:`panglot.search.index.Index.build`."""
-    from panglot.search.ingest.documents import read_documents
-    from panglot.search.ingest.encode import encode_documents
-    from panglot.search.storage.store import open_store
-
     if is_index(folder):
-        shutil.rmtree(folder / "shards", ignore_errors=True)  # of a build that was killed when all was written
+        # A build that was killed after its last write leaves its shards.
+        shutil.rmtree(folder / "shards", ignore_errors=True)
         raise PanglotError(
-            "there is an index already", file=folder, hint="add to it (`--add`), or choose another --output"
-        )
+            "the folder contains an index already", file=folder,
+            hint="add to it (`--add`), or choose another --output",
+        )  # fmt: skip
     encoder, base, name = open_encoder(model, backend)
-    say = progress or (lambda _: None)
+    report = progress or (lambda _: None)
     with explain_write(folder):
         folder.mkdir(parents=True, exist_ok=True)
     probe, shards = probed(base), folder / "shards"
-    spool = shards / "documents.arrows"
-    if store:  # A wrong address is told before hours of encoding.
+    if store:  # A wrong address must not come up after hours of encoding.
         open_store(store, folder / "store", vector_fields=VECTOR_FIELDS, dimension=len(probe), create=True).close()
 
-    given = kept(read_documents(documents, progress=say), spool)
-    encoded = encode_documents(given, base, shards, on=on, progress=say)
+    read = spool(read_documents(documents, progress=report), shards / "documents.arrows")
+    encoded = encode_documents(read, base, shards, on=on, progress=report)
     with progress_bar("encoding", None, "documents"):
         stats = LanguageStats.of(
             (([each.language for each in piece], vectors) for piece, vectors in encoded), len(probe)
         )
     total = sum(stats.counts)
     if not total:
-        raise PanglotError("there is no document", field="documents", hint="look at the file")
+        raise PanglotError("there is no document", field="documents", hint="check the file")
     debiasing = encoder.debiasing if isinstance(encoder, Debiased) else stats.centering(query_offset(base))
     transform.save(debiasing, folder, {"fitted_on": "the documents" if encoder is base else encoder.name})
     stats.save(folder)
-    if not store and (folder / "store").exists():  # of a build that was stopped
+    if not store and (folder / "store").exists():  # A build that was stopped left it.
         shutil.rmtree(folder / "store")
-    place = open_store(store, folder / "store", vector_fields=VECTOR_FIELDS, dimension=len(probe), create=True)
-    say(f"writing {total:,} documents in {len(stats.languages) - 1} languages")
+    target = open_store(store, folder / "store", vector_fields=VECTOR_FIELDS, dimension=len(probe), create=True)
+    report(f"writing {total:,} documents in {len(stats.languages) - 1} languages")
     try:
-        with place.bulk():
-            # Every language's mean is known only now: all that was encoded is met again, from its shards.
-            for piece, vectors in encode_documents(again(spool), base, shards, on=on):
+        with target.bulk():
+            # The languages' means are complete only now, so that all vectors are read again, from the shards.
+            for piece, vectors in encode_documents(spooled(shards / "documents.arrows"), base, shards, on=on):
                 codes = [each.language for each in piece]
-                place.upsert(piece, {"plain": vectors, "centered": center(debiasing, vectors, codes, "passage")})
+                target.upsert(piece, {"plain": vectors, "centered": center(debiasing, vectors, codes, "passage")})
     finally:
-        place.close()
+        target.close()
     IndexMetadata(name, base.name, base.fingerprint, probe, len(probe), VECTOR_FIELDS, store, total).save(folder)
     shutil.rmtree(shards, ignore_errors=True)
-    say(f"{folder} is written")
+    report(f"{folder} is written")
     return base

@@ -1,4 +1,4 @@
-"""Documents out of files or out of memory: checked, with languages, some at a time."""
+"""Read documents from a file or from memory in pieces, check them, and detect missing languages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from panglot._errors import PanglotError
-from panglot.data.files import numbered_lines, parquet_batches, parse_json, whole_lines
+from panglot.data.files import objects, parquet_batches, whole_lines
 from panglot.data.language import NO_LANGUAGE, canonical, code, identifier
 from panglot.search.document import Document, Value
 
@@ -27,30 +27,26 @@ Documents = str | Path | Iterable[Document | Mapping[str, Any]]
 Rows = Iterator[tuple[int, dict[str, object]]]
 """The line and the fields of each row."""
 
-FORMS = ".jsonl, .ndjson, .csv (each also with .gz) or .parquet"
+NAMED = ("id", "text", "title", "language", "group")
+"""Fields of a row that are not metadata."""
+
+_FORMS = ".jsonl, .ndjson, .csv (each also with .gz) or .parquet"
+_SIGNED_64 = 1 << 63
 
 
 def file_rows(path: Path) -> Callable[[], Rows]:
-    """Return what yields ``(line, fields)`` of a file, each time it is called; Parquet's rows count from 1.
+    """Return a function that yields ``(line, fields)`` of a file from its beginning; Parquet's rows count from 1.
 
     Raises:
-        PanglotError: The file's name does not tell what it is; while reading, a line is broken.
+        PanglotError: The name of the file has no known ending; while reading, a line is broken.
     """
     name = path.name.lower()
     if name.endswith(".parquet"):
         return partial(_parquet, path)
-    for ending, rows in ((".csv", _csv), (".jsonl", _json), (".ndjson", _json)):
+    for ending, rows in ((".csv", _csv), (".jsonl", objects), (".ndjson", objects)):
         if name.removesuffix(".gz").endswith(ending):
             return partial(rows, path)
-    raise PanglotError("its name does not tell what it holds", file=path, hint=f"name it {FORMS}")
-
-
-def _json(path: Path) -> Rows:
-    for line, text in numbered_lines(path):
-        value = parse_json(text, path, line)
-        if not isinstance(value, dict):
-            raise PanglotError("not a JSON object", file=path, line=line, hint='write {"id": …, "text": …}')
-        yield line, cast("dict[str, object]", value)
+    raise PanglotError("the name of the file has no known ending", file=path, hint=f"name it {_FORMS}")
 
 
 def _parquet(path: Path) -> Rows:
@@ -60,76 +56,69 @@ def _parquet(path: Path) -> Rows:
 
 def _csv(path: Path) -> Rows:
     reader = csv.reader((text for _, text in whole_lines(path)), strict=True)
-    head: list[str] = []
+    names: list[str] = []
     line = 1
     try:
         for cells in reader:
-            if cells and not head:
-                head = _head(cells, path, line)
+            if cells and not names:
+                names = _header(cells, path, line)
             elif cells:
-                if len(cells) != len(head):
+                if len(cells) != len(names):
                     raise PanglotError(
-                        f"{len(cells)} cells, and the head has {len(head)}",
-                        file=path,
-                        line=line,
-                        hint='put texts with commas, quotes or line ends in quotes ("), and quotes within twice',
-                    )
-                yield line, {name: cell or None for name, cell in zip(head, cells, strict=True)}
+                        f"{len(cells)} cells, expected {len(names)} as in the header", file=path, line=line,
+                        hint='put texts with commas, quotes or line ends in quotes ("), and double quotes within them',
+                    )  # fmt: skip
+                yield line, {name: cell or None for name, cell in zip(names, cells, strict=True)}
             line = reader.line_num + 1
     except csv.Error as error:
         hint = f"close the quotes; split texts of more than {csv.field_size_limit():,} characters"
         raise PanglotError(f"not CSV: {error}", file=path, line=line, hint=hint) from error
-    if not head:
+    if not names:
         raise PanglotError("the file is empty", file=path, hint="fetch or write it again")
 
 
-def _head(cells: list[str], path: Path, line: int) -> list[str]:
+def _header(cells: list[str], path: Path, line: int) -> list[str]:
     for name in ("id", "text"):
         if cells.count(name) != 1:
-            problem = "no such column" if name not in cells else "there are two such columns"
+            problem = "the column is missing" if name not in cells else "the column occurs twice"
             raise PanglotError(
-                f"{problem} (there are: {', '.join(cells)})",
-                file=path,
-                line=line,
-                field=name,
-                hint="name the columns in the first line, commas between them",
-            )
-    if twice := [name for place, name in enumerate(cells) if name in cells[:place] or not name]:
-        raise PanglotError("a column needs a name of its own", file=path, line=line, field=twice[0], hint="rename it")
+                f"{problem} (columns: {', '.join(cells)})", file=path, line=line, field=name,
+                hint="name the columns in the first line, with commas between them",
+            )  # fmt: skip
+    if repeated := [name for place, name in enumerate(cells) if name in cells[:place] or not name]:
+        raise PanglotError(
+            "each column needs a name of its own", file=path, line=line, field=repeated[0], hint="rename it"
+        )
     return cells
 
 
-NAMED = ("id", "text", "title", "language", "group")
-_SIGNED_64 = 1 << 63
-
-
 def document(values: Mapping[str, object], file: Path | str, line: int | None) -> Document:
-    """Return the document of a row; its language is empty where nobody says it.
+    """Return the document of a row; its language is empty if the row does not name it.
 
     Args:
-        values: The row by its fields.
-        file: Where it stands, for errors.
-        line: In which line, if ``file`` has lines.
+        values: The fields of the row.
+        file: Where it is, for errors.
+        line: Its line, if ``file`` has lines.
 
     Raises:
-        PanglotError: A field is missing, or of a kind that a document does not have.
+        PanglotError: A field is missing or of a wrong type.
     """
     texts = {name: _text(values.get(name), name, file, line) for name in NAMED}
     for name in ("id", "text"):
         if not texts[name]:
-            problem = f"there is none (fields: {', '.join(map(str, values)) or 'none'})"
+            problem = f"`{name}` is missing or empty (fields: {', '.join(map(str, values)) or 'none'})"
             raise PanglotError(problem, file=file, line=line, field=name, hint="add it, or leave the row out")
-    fields = {str(name): _value(value, str(name), file, line) for name, value in values.items() if name not in NAMED}
-    kept = {name: value for name, value in fields.items() if value is not None}
+    metadata = {str(name): _value(value, str(name), file, line) for name, value in values.items() if name not in NAMED}
+    known = {name: value for name, value in metadata.items() if value is not None}
     language = _row_language(texts["language"], file, line)
-    return Document(texts["id"], texts["text"], texts["title"], language, texts["group"], kept)
+    return Document(texts["id"], texts["text"], texts["title"], language, texts["group"], known)
 
 
-def fields_of(made: object, place: str) -> dict[str, object]:
-    """Return the row of a document that somebody made.
+def _fields(made: object, place: str) -> dict[str, object]:
+    """Return a document or mapping in memory as the fields of a row.
 
     Raises:
-        PanglotError: It is no document, or metadata are called as one of its own fields.
+        PanglotError: It is neither, or metadata have the name of another field.
     """
     if isinstance(made, Mapping):
         return {str(name): value for name, value in cast("Mapping[object, object]", made).items()}
@@ -137,7 +126,7 @@ def fields_of(made: object, place: str) -> dict[str, object]:
         hint = 'give a mapping such as {"id": "1", "text": "…"}, or a panglot.search.document.Document'
         raise PanglotError(f"not a document but {type(made).__name__}", file=place, hint=hint)
     if taken := [name for name in NAMED if name in made.metadata]:
-        raise PanglotError("a field of metadata has this name", file=place, field=taken[0], hint="rename it")
+        raise PanglotError("metadata must not have the name of a field", file=place, field=taken[0], hint="rename it")
     return {**{name: getattr(made, name) for name in NAMED}, **made.metadata}
 
 
@@ -147,34 +136,39 @@ def _text(value: object, name: str, file: Path | str, line: int | None) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and name in ("id", "group"):
         return str(value)
     if not isinstance(value, str):
-        kind = type(value).__name__
-        raise PanglotError(f"not a text but {kind}", file=file, line=line, field=name, hint="put it in quotes")
-    return _sound(value, name, file, line) if value.strip() else ""
+        raise PanglotError(
+            f"must be a text, got {type(value).__name__}", file=file, line=line, field=name, hint="put it in quotes"
+        )
+    return _encodable(value, name, file, line) if value.strip() else ""
 
 
 def _value(value: object, name: str, file: Path | str, line: int | None) -> Value:
-    _sound(name, name, file, line)
+    _encodable(name, name, file, line)
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
     if isinstance(value, str):
-        return _sound(value, name, file, line)
+        return _encodable(value, name, file, line)
     if isinstance(value, float) and not math.isfinite(value):
-        raise PanglotError(f"{value} is no number", file=file, line=line, field=name, hint="leave the field out")
+        raise PanglotError(f"{value} is not a number", file=file, line=line, field=name, hint="leave the field out")
     if isinstance(value, int) and not -_SIGNED_64 <= value < _SIGNED_64:
-        raise PanglotError("a number of more than 64 bits", file=file, line=line, field=name, hint="put it in quotes")
+        raise PanglotError(
+            "the number has more than 64 bits", file=file, line=line, field=name, hint="put it in quotes"
+        )
     if value is None or isinstance(value, bool | int | float):
         return value
-    kind = type(value).__name__
-    hint = "make it a text, a number, true or false, or leave it out"
-    raise PanglotError(f"not one value but {kind}", file=file, line=line, field=name, hint=hint)
+    raise PanglotError(
+        f"must be a text, a number, true or false, got {type(value).__name__}", file=file, line=line, field=name,
+        hint="make it one of these, or leave it out",
+    )  # fmt: skip
 
 
-def _sound(text: str, name: str, file: Path | str, line: int | None) -> str:
+def _encodable(text: str, name: str, file: Path | str, line: int | None) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        problem = "half of a surrogate pair"
-        raise PanglotError(problem, file=file, line=line, field=name, hint="correct the escape") from error
+        raise PanglotError(
+            "the text has half of a surrogate pair", file=file, line=line, field=name, hint="correct the escape"
+        ) from error
     return text
 
 
@@ -190,17 +184,17 @@ def _row_language(code: str, file: Path | str, line: int | None) -> str:
 class IdSet:
     """Ids by Python's 64-bit hash, as sorted runs that are merged when they are of like size.
 
-    Two ids that differ are taken for one with a probability below 1e-6 in all of five million ids.
+    It takes 8 bytes per id. The probability that two of five million different ids count as one is below 1e-6.
     """
 
     def __init__(self) -> None:
         self._runs: list[npt.NDArray[np.int64]] = []
 
-    def before(self, ids: Sequence[str]) -> list[int]:
-        """Take in ``ids``, and return the places of those that came before, in earlier calls or earlier in this one.
+    def add(self, ids: Sequence[str]) -> list[int]:
+        """Add ids, and return the positions of those that were added before, also earlier in ``ids``.
 
         >>> seen = IdSet()
-        >>> seen.before(["a", "b", "a"]), seen.before(["c", "b"]), seen.before([])
+        >>> seen.add(["a", "b", "a"]), seen.add(["c", "b"]), seen.add([])
         ([2], [1], [])
         """
         if not ids:
@@ -214,6 +208,7 @@ class IdSet:
             place = np.minimum(np.searchsorted(run, hashes), len(run) - 1)
             known |= run[place] == hashes
         self._runs.append(ranked)
+        # Merging runs of like size keeps their number logarithmic.
         while len(self._runs) > 1 and len(self._runs[-2]) < 2 * len(self._runs[-1]):
             pair = self._runs.pop(), self._runs.pop()
             self._runs.append(np.sort(np.concatenate(pair), kind="stable"))
@@ -223,25 +218,25 @@ class IdSet:
 PIECE = 1000
 """Documents that are read at a time."""
 
-LETTERS = 500
-"""How much of a document its language is detected by."""
+DETECTED = 500
+"""Characters of a document from which its language is detected."""
 
 
 def read_documents(source: Documents, *, progress: Callable[[str], None] = lambda _: None) -> Iterator[list[Document]]:
     """Yield the documents of a file, or of memory, in pieces, in their order.
 
-    JSON lines, plain or gzipped, CSV with a head, plain or gzipped, or Parquet, told by the file's name. A row has
-    ``id`` and ``text`` and, where known, ``title``, ``language`` and ``group``; all other fields are kept as metadata,
-    but those that are null or empty. Memory holds a piece, and eight bytes for each document that was read.
+    The name of a file says whether it holds JSON lines, CSV with a header (either may be gzipped), or Parquet. A row
+    has ``id`` and ``text`` and optionally ``title``, ``language`` and ``group``. All other fields become metadata,
+    unless they are null or empty. Memory holds one piece, and eight bytes for each document that was read.
 
     Args:
         source: The file, or documents, or mappings with the fields of a row.
         progress: Called at the end with a line about how many there were, and which languages were detected.
 
     Raises:
-        PanglotError: At once, if a file's name does not tell what it is. While reading: a file is missing, damaged or
-            empty; a document has no id or text, an id of an earlier one, an unknown language, or a field that is no
-            text, number or truth value. The message names file, line and field.
+        PanglotError: At once, if the name of a file has no known ending. While reading: a file is missing, damaged or
+            empty; a document has no id or text, an id of an earlier one, an unknown language, or a field of a wrong
+            type. The message names file, line and field.
 
     >>> pieces = read_documents([Document("1", "Klicken Sie auf Drucken, um das Dokument zu drucken.")])
     >>> [document.language for piece in pieces for document in piece]
@@ -254,11 +249,11 @@ def read_documents(source: Documents, *, progress: Callable[[str], None] = lambd
 
 
 class _Placed(NamedTuple):
-    """A document and where it stands.
+    """A document and where it is.
 
     Attributes:
         document: The document.
-        file: The file, or in words which document it is.
+        file: The file, or in words which document of memory it is.
         line: The line of the file.
         twin: Returns the line of the document before it that has its id, 0 without lines, None if there is none.
     """
@@ -270,9 +265,9 @@ class _Placed(NamedTuple):
 
 
 def _in_file(path: Path, rows: Callable[[], Rows]) -> Iterator[_Placed]:
-    anything = False
+    empty = True
     for line, values in rows():
-        anything = True
+        empty = False
         found = document(values, path, line)
 
         def twin(found: Document = found, line: int = line) -> int | None:
@@ -280,46 +275,44 @@ def _in_file(path: Path, rows: Callable[[], Rows]) -> Iterator[_Placed]:
             return next((number for number, each in earlier if document(each, path, number).id == found.id), None)
 
         yield _Placed(found, path, line, twin)
-    if not anything:
-        raise PanglotError("there is no document in it", file=path, hint="write one a line")
+    if empty:
+        raise PanglotError("the file has no document", file=path, hint="write one per line")
 
 
 def _in_memory(documents: Iterable[Document | Mapping[str, Any]]) -> Iterator[_Placed]:
     for number, each in enumerate(documents, 1):
         place = f"document {number}"
-        yield _Placed(document(fields_of(each, place), place, None), place, None, lambda: 0)
+        yield _Placed(document(_fields(each, place), place, None), place, None, lambda: 0)
 
 
 def _pieces(placed: Iterator[_Placed], progress: Callable[[str], None]) -> Iterator[list[Document]]:
     seen, detected, count = IdSet(), Counter[str](), 0
     while piece := list(islice(placed, PIECE)):
-        for place in seen.before([each.document.id for each in piece]):
+        for place in seen.add([each.document.id for each in piece]):
             _refuse_twin(piece[place])
         documents = [each.document for each in piece]
         for place, found in enumerate(documents):
             if not found.language:
-                documents[place] = replace(found, language=_language(found.full_text))
+                documents[place] = replace(found, language=_detected_language(found.full_text))
                 detected[documents[place].language] += 1
         count += len(piece)
         yield documents
-    told = ", ".join(f"{language} {number:,}" for language, number in detected.most_common())
-    progress(f"{count:,} documents" + (f"; languages detected: {told}" if told else ""))
+    languages = ", ".join(f"{language} {number:,}" for language, number in detected.most_common())
+    progress(f"{count:,} documents" + (f"; languages detected: {languages}" if languages else ""))
 
 
 def _refuse_twin(placed: _Placed) -> None:
-    """Raise unless only the hash of the id was there before, which another reading of the file tells."""
+    """Raise if the id was there before; reading the file again says whether it was the id or only its hash."""
     before = placed.twin()
     if before is None:
         return
     raise PanglotError(
         f"the id {placed.document.id!r} is used before" + (f", in line {before}" if before else ""),
-        file=placed.file,
-        line=placed.line,
-        field="id",
+        file=placed.file, line=placed.line, field="id",
         hint="give each document its own id; translations share a `group`",
-    )
+    )  # fmt: skip
 
 
-def _language(text: str) -> str:
-    """Return the most probable language; ``und`` where there is none."""
-    return code(identifier().classify(text[:LETTERS])[0]) or "und"
+def _detected_language(text: str) -> str:
+    """Return the most probable language, or ``und``."""
+    return code(identifier().classify(text[:DETECTED])[0]) or "und"

@@ -1,4 +1,4 @@
-"""Shards made by Ray Data on the nodes of a cluster."""
+"""Encode shards with Ray Data on the nodes of a cluster."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot._progress import progress as progress_bar
 from panglot.data.ray import cluster
-from panglot.search.ingest.encode import packed, work
-from panglot.search.ingest.shards import Shard, ShardCache
+from panglot.search.ingest.shards import Shard, ShardCache, advanced, pack, work
 
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder, Vectors
@@ -22,60 +20,54 @@ if TYPE_CHECKING:
 _DONE = pa.schema([("key", pa.string()), ("data", pa.binary()), ("error", pa.string())])
 
 WAVE = 8
-"""Shards of each processor that are sent at a time."""
+"""Shards per processor that are sent at a time."""
 
 
 def on_ray(
-    encoder: Encoder, shelf: ShardCache, address: str, shards: Iterator[Shard]
+    encoder: Encoder, cache: ShardCache, address: str, shards: Iterator[Shard]
 ) -> Iterator[tuple[Shard, Vectors]]:
-    """Yield each shard with its vectors, in order; those that are not on the shelf are made in Ray's workers.
+    """Yield each shard with its vectors, in order; missing ones are made by Ray's workers.
 
-    Texts go to the workers and shards come back, so that the nodes need no folder in common; they need panglot, and
-    the model under the same name. A shard is a task for one processor, or for one GPU where the cluster has some.
-    The shards that come back are kept in whatever order they do.
+    Texts go to the workers and shards come back, so that the nodes need no folder in common. They need panglot, and the
+    model under the same name. A shard is a task for one processor, or for one GPU if the cluster has some. Shards are
+    kept in the order in which they come back.
 
     Args:
         encoder: What makes vectors.
-        shelf: Where shards are kept.
-        address: ``ray://host:port``; empty: the cluster that runs here, else a new one.
+        cache: Where shards are kept.
+        address: ``ray://host:port``; empty: the cluster that runs here, or else a new one.
         shards: The shards.
 
     Raises:
         PanglotError: Ray is not installed, does not answer, or a task fails.
     """
     for shard in shards:
-        vectors = shelf.get(shard)
+        vectors = cache.get(shard)
         if vectors is None:
-            # Ray is not asked for before there is work for it.
+            # Connecting takes seconds, so that it waits until there is something to encode.
             with cluster(address, "encoding on a cluster") as ray:
-                yield from _made(ray, encoder, shelf, chain([shard], shards))
+                yield from _made(ray, encoder, cache, chain([shard], shards))
         else:
-            yield _advanced(shard, vectors)
+            yield advanced(shard, vectors)
 
 
-def _made(ray: Any, encoder: Encoder, shelf: ShardCache, shards: Iterator[Shard]) -> Iterator[tuple[Shard, Vectors]]:
+def _made(ray: Any, encoder: Encoder, cache: ShardCache, shards: Iterator[Shard]) -> Iterator[tuple[Shard, Vectors]]:
     there = ray.cluster_resources()
     need = "GPU" if there.get("GPU", 0) >= 1 else "CPU"
-    driver = ray.remote(num_cpus=0)(Driver).remote(packed(encoder), {f"num_{need.lower()}s": 1})
+    driver = ray.remote(num_cpus=0)(Driver).remote(pack(encoder), {f"num_{need.lower()}s": 1})
     while wave := list(islice(shards, WAVE * max(1, int(there.get(need, 1))))):
-        found = {shard.key: shelf.get(shard) for shard in wave}
-        lacking = {shard.key: shard for shard in wave if found[shard.key] is None}
-        coming = _rows(ray, driver, list(lacking.values()))
+        found = {shard.key: cache.get(shard) for shard in wave}
+        missing = {shard.key: shard for shard in wave if found[shard.key] is None}
+        coming = _rows(ray, driver, list(missing.values()))
         for shard in wave:
             while (vectors := found[shard.key]) is None:
                 key, data = next(coming)
-                found[key] = shelf.put(lacking[key], data)
-            yield _advanced(shard, vectors)
-
-
-def _advanced(shard: Shard, vectors: Vectors) -> tuple[Shard, Vectors]:
-    with progress_bar("encoding", None) as advance:
-        advance(len(vectors))
-    return shard, vectors
+                found[key] = cache.put(missing[key], data)
+            yield advanced(shard, vectors)
 
 
 def _rows(ray: Any, driver: Any, shards: list[Shard]) -> Iterator[tuple[str, bytes]]:
-    """Yield key and data of each shard, as they come."""
+    """Yield key and data of each shard in the order in which they are made."""
     if not shards:
         return
     try:
@@ -93,10 +85,10 @@ def _rows(ray: Any, driver: Any, shards: list[Shard]) -> Iterator[tuple[str, byt
 
 
 class Driver:
-    """What asks Ray Data to make shards, as an actor in the cluster: at the far end of ``ray://`` it does not run.
+    """Ask Ray Data to make shards, as an actor in the cluster, because Ray Data does not run behind ``ray://``.
 
     Args:
-        encoder: As it travels.
+        encoder: The packed encoder.
         options: What each task needs of a node.
     """
 
@@ -109,7 +101,7 @@ class Driver:
         context.execution_options.preserve_order, context.enable_progress_bars = False, False
 
     def begin(self, tasks: list[str]) -> None:
-        """Begin with some tasks."""
+        """Start some tasks."""
         import ray.data
 
         rows: Any = ray.data.from_items([{"task": task} for task in tasks], override_num_blocks=len(tasks))
@@ -118,17 +110,16 @@ class Driver:
         self._rows = chain.from_iterable(table.to_pylist() for table in tables)
 
     def done(self) -> dict[str, Any]:
-        """Return the row of a shard that has been made since: key, data and error."""
+        """Return the next row that was made: key, data and error of a shard."""
         return next(self._rows)
 
 
 def _task(shard: Shard) -> str:
-    told = {"key": shard.key, "ids": shard.ids, "texts": shard.texts, "languages": shard.languages}
-    return json.dumps(told)
+    return json.dumps({"key": shard.key, "ids": shard.ids, "texts": shard.texts, "languages": shard.languages})
 
 
 def _work(encoder: bytes, tasks: pa.Table) -> pa.Table:
-    """Make shards; a user's mistake comes back as a row of its own, since Ray would wrap it."""
+    """Make shards; a :class:`PanglotError` comes back as a row, because Ray would wrap the exception."""
     rows: list[dict[str, str | bytes]] = []
     for text in tasks["task"].to_pylist():
         task = json.loads(text)

@@ -1,20 +1,24 @@
-"""The vectors of some documents, in a file whose name says what they were made of."""
+"""Shards: the vectors of some documents, made wherever, kept in a file whose name says what they were made of."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import io
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_file, digest
+from panglot._progress import be_quiet
+from panglot._progress import progress as progress_bar
 from panglot.encoders.protocol import LanguageAware
 from panglot.search.storage.store import check_encoded
 
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
     from panglot.search.document import Document
 
 LAYOUT = "1"
-"""Counts up when what is written below changes."""
+"""Part of each shard's name; raised when the content of the files changes."""
 
 CHECKSUM = 32
 """Bytes of the SHA-256 at the end of a shard."""
@@ -35,7 +39,7 @@ class Shard:
 
     Attributes:
         documents: The documents.
-        fingerprint: Of the encoder.
+        fingerprint: Fingerprint of the encoder.
     """
 
     documents: tuple[Document, ...]
@@ -63,10 +67,10 @@ class Shard:
 
 
 def vectors_of(encoder: Encoder, ids: Sequence[str], texts: Sequence[str], languages: Sequence[str]) -> Vectors:
-    """Return the vectors of documents.
+    """Return the vectors of documents, shape ``[documents, dimension]``.
 
     Raises:
-        PanglotError: The encoder fails, or gives something else than a row of finite numbers a text.
+        PanglotError: The encoder fails, or does not give one row of finite numbers per text.
     """
     if isinstance(encoder, LanguageAware):
         found = encoder.encode(texts, "passage", ids=ids, languages=languages)
@@ -75,26 +79,59 @@ def vectors_of(encoder: Encoder, ids: Sequence[str], texts: Sequence[str], langu
     return check_encoded(found, ids, encoder)
 
 
-def encoded(encoder: Encoder, key: str, ids: Sequence[str], texts: Sequence[str], languages: Sequence[str]) -> bytes:
-    """Return what the file of a shard holds: its vectors as ``.npy``, then the SHA-256 of key and vectors.
+def encode_shard(
+    encoder: Encoder, key: str, ids: Sequence[str], texts: Sequence[str], languages: Sequence[str]
+) -> bytes:
+    """Return the content of a shard's file: its vectors as ``.npy``, then the SHA-256 of key and vectors.
 
-    This is all that a process or a node of a cluster does; it raises what :func:`vectors_of` does.
+    This is all that another process or a node of a cluster does. It raises what :func:`vectors_of` raises.
     """
     file = io.BytesIO()
     np.save(file, vectors_of(encoder, ids, texts, languages), allow_pickle=False)
     return file.getvalue() + _checksum(key, file.getvalue())
 
 
+def pack(encoder: Encoder) -> bytes:
+    """Return an encoder as bytes for other processes.
+
+    Raises:
+        PanglotError: It cannot be pickled.
+    """
+    try:
+        return bytes(ForkingPickler.dumps(encoder))
+    except Exception as error:  # Pickling raises whatever the object does.
+        raise PanglotError(
+            f"the encoder {encoder.name} cannot go to other processes: {error}", field="on", hint="encode in this one"
+        ) from error
+
+
+def work(
+    encoder: bytes, key: str, ids: Sequence[str], texts: Sequence[str], languages: Sequence[str], threads: int = 0
+) -> bytes:
+    """Return :func:`encode_shard` with a packed encoder, opened once per process."""
+    be_quiet()
+    opened = _unpacked(encoder)
+    if threads and (torch := sys.modules.get("torch")):
+        torch.set_num_threads(threads)
+    return encode_shard(opened, key, ids, texts, languages)
+
+
+@lru_cache(maxsize=1)
+def _unpacked(encoder: bytes) -> Encoder:
+    pickler: Any = ForkingPickler  # reads what `pack` made in the parent process, never a file
+    return pickler.loads(encoder)
+
+
 class ShardCache:
     """The folder of shards.
 
     Args:
-        folder: Where they lie.
+        folder: Where they are.
         progress: Called with a line about each damaged shard.
 
     Attributes:
-        found: How many were there.
-        made: How many were put there.
+        found: Number of shards that were there.
+        made: Number of shards that were added.
     """
 
     def __init__(self, folder: Path, progress: Callable[[str], None] = lambda _: None) -> None:
@@ -102,7 +139,7 @@ class ShardCache:
         self.found = self.made = 0
 
     def get(self, shard: Shard) -> Vectors | None:
-        """Return the vectors of a shard, shape ``[documents, dimension]``; None if it is not there or is damaged."""
+        """Return the vectors of a shard, shape ``[documents, dimension]``; None if it is missing or damaged."""
         path = self._path(shard)
         try:
             data = path.read_bytes()
@@ -120,10 +157,10 @@ class ShardCache:
         return vectors
 
     def put(self, shard: Shard, data: bytes) -> Vectors:
-        """Write what :func:`encoded` returned, whole or not at all, and return the vectors.
+        """Write what :func:`encode_shard` returned, as a whole or not at all, and return the vectors.
 
         Raises:
-            PanglotError: The place cannot be written, or these are not the data of that shard.
+            PanglotError: The folder cannot be written, or these are not the data of that shard.
         """
         vectors = _vectors(shard, data)
         if vectors is None:
@@ -137,11 +174,18 @@ class ShardCache:
         return self.folder / f"{shard.key[:32]}.npy"
 
 
+def advanced(shard: Shard, vectors: Vectors) -> tuple[Shard, Vectors]:
+    """Return both, and advance the progress bar by a shard that was not encoded in this process."""
+    with progress_bar("encoding", None) as advance:
+        advance(len(vectors))
+    return shard, vectors
+
+
 def _vectors(shard: Shard, data: bytes) -> Vectors | None:
-    head, tail = data[:-CHECKSUM], data[-CHECKSUM:]
-    if _checksum(shard.key, head) != tail:
+    vectors, checksum = data[:-CHECKSUM], data[-CHECKSUM:]
+    if _checksum(shard.key, vectors) != checksum:
         return None
-    return np.load(io.BytesIO(head), allow_pickle=False)
+    return np.load(io.BytesIO(vectors), allow_pickle=False)
 
 
 def _checksum(key: str, data: bytes) -> bytes:

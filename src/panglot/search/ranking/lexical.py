@@ -16,9 +16,8 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, write_json
-from panglot.search.document import by_score
 from panglot.search.query_language import near
-from panglot.search.storage.store import documents_of
+from panglot.search.storage.store import by_score, documents_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

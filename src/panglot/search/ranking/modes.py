@@ -21,16 +21,27 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from panglot.search.document import ScoredDocument, by_score
+from panglot.search.storage.store import by_score
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from panglot.encoders.protocol import Vectors
+    from panglot.search.document import ScoredDocument
     from panglot.search.request import SearchRequest
     from panglot.search.storage.store import Doubles, Store
 
-__all__ = ["MODES", "VECTOR_FIELDS", "Mode", "RankingMode", "adjusted", "find_candidates", "head_mean"]
+__all__ = [
+    "HEAD",
+    "MODES",
+    "SHARE",
+    "VECTOR_FIELDS",
+    "Mode",
+    "RankingMode",
+    "adjusted",
+    "find_candidates",
+    "head_mean",
+]
 
 VECTOR_FIELDS = ("plain", "centered")
 """The vectors that an index keeps for each document."""
@@ -40,7 +51,7 @@ HEAD, SHARE = 5, 0.5
 
 Chosen on held-out rows of MLQA dev, by mAP in the pool of all languages; see docs/search-modes.md."""
 
-Pool = tuple[str, ...] | None
+_Pool = tuple[str, ...] | None
 """The languages of one search of the store; None: all."""
 
 
@@ -57,7 +68,7 @@ class RankingMode:
     vector_field: Literal["plain", "centered"] = "plain"
     requires: tuple[str, ...] = ()
 
-    def pools(self, request: SearchRequest, languages: Collection[str]) -> tuple[Pool, ...]:
+    def pools(self, request: SearchRequest, languages: Collection[str]) -> tuple[_Pool, ...]:
         """Return the parts of the store to search; the first k of the mode are among the first k of these parts.
 
         Args:
@@ -86,7 +97,7 @@ class _Centered(RankingMode):
 class _Balanced(_Centered):
     summary = "Scores are calibrated by language, so that none is crowded out."
 
-    def pools(self, request: SearchRequest, languages: Collection[str]) -> tuple[Pool, ...]:
+    def pools(self, request: SearchRequest, languages: Collection[str]) -> tuple[_Pool, ...]:
         return tuple((code,) for code in _wanted(request, languages))
 
     def adjustment(self, cosine: Doubles, languages: Sequence[str], request: SearchRequest) -> Doubles:
@@ -100,7 +111,7 @@ class _Preferred(RankingMode):
     summary = "Documents in preferred languages get a boost."
     requires = ("preferred_languages",)
 
-    def pools(self, request: SearchRequest, languages: Collection[str]) -> tuple[Pool, ...]:
+    def pools(self, request: SearchRequest, languages: Collection[str]) -> tuple[_Pool, ...]:
         preferred = tuple(code for code in _wanted(request, languages) if code in request.preferred_languages)
         return (*super().pools(request, languages), *([preferred] if preferred else []))
 

@@ -108,41 +108,6 @@ class Store(Protocol):
         ...
 
 
-def open_store(
-    address: str, folder: Path, *, vector_fields: Sequence[str], dimension: int, create: bool = False
-) -> Store:
-    """Open the store of an index.
-
-    Args:
-        address: Empty for the embedded store in ``folder``; ``milvus://host:port/name`` for a Milvus server;
-            ``milvus:FILE.db/name`` for milvus-lite. ``?index=flat`` behind either makes its search exact.
-        folder: Folder of the embedded store, which contains nothing else.
-        vector_fields: Names of its vector fields.
-        dimension: Length of its vectors.
-        create: Make it if it is not there.
-
-    Raises:
-        PanglotError: It is not there, is damaged, has other vector fields or another dimension, or does not answer.
-    """
-    if not address:
-        from panglot.search.storage.local.store import EmbeddedStore
-
-        if create:
-            EmbeddedStore.create(folder, vector_fields=vector_fields, dimension=dimension).close()
-        store = EmbeddedStore(folder)
-        check_same("vector_fields", store.vector_fields, tuple(vector_fields), folder)
-        check_same("dimension", store.dimension, dimension, folder)
-        return store
-    if address.startswith("milvus:"):
-        from panglot.search.storage.milvus.store import MilvusStore
-
-        return MilvusStore(address, vector_fields=vector_fields, dimension=dimension, create=create)
-    raise PanglotError(
-        f"the address of a store must begin with milvus:, got {address}", field="store",
-        hint="leave it out, or write milvus://host:port/name",
-    )  # fmt: skip
-
-
 def documents_of(store: Store) -> Iterator[list[Document]]:
     """Yield all documents of a store, in pieces."""
     for names in store.ids():
@@ -309,6 +274,11 @@ def first(k: int, score: Doubles, rows: Ints, name: Callable[[int], str]) -> lis
         score, rows = score[best], rows[best]
     named = [(float(value), name(int(row)), int(row)) for value, row in zip(score, rows, strict=True)]
     return sorted(named, key=lambda hit: (-hit[0], hit[1]))[:k]
+
+
+def by_score(documents: Iterable[ScoredDocument]) -> list[ScoredDocument]:
+    """Return documents by falling score, equal ones by id."""
+    return sorted(documents, key=lambda each: (-each.score, each.id))
 
 
 def by_size(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -1,47 +1,47 @@
-// The two calls to the service, and what can go wrong with them.
+// The two calls to the service, and their errors.
 
 const KEY = "panglot-key";
 
-/** Something to tell the user: a message, a cure, and the status of the answer (0: there was none). */
+/** What went wrong: a message, a hint, and the status of the response (0 if there was none). */
 export class Failure extends Error {
-  constructor(status, message, cure = "") {
+  constructor(status, message, hint = "") {
     super(message);
-    Object.assign(this, { status, cure });
+    Object.assign(this, { status, hint });
   }
 }
 
-let kept = "";
+let savedKey = "";
 try {
-  kept = sessionStorage.getItem(KEY) ?? "";
-} catch { /* The browser keeps nothing: until the page is left, the key is here. */ }
+  savedKey = sessionStorage.getItem(KEY) ?? "";
+} catch { /* The browser stores nothing. The key is kept until the page is left. */ }
 
 export function setKey(key) {
-  kept = key;
+  savedKey = key;
   try {
     sessionStorage.setItem(KEY, key);
   } catch { /* As above. */ }
 }
 
-/** What is in the index. */
+/** Return the contents of the index. */
 export const about = () => call("about");
 
-/** An answer; `wish` is the body of POST /search. */
-export const search = (wish, signal) => call("search", {
-  method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(wish), signal,
+/** Return the result of a search. `request` is the body of POST /search. */
+export const search = (request, signal) => call("search", {
+  method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(request), signal,
 });
 
 async function call(path, { headers, ...rest } = {}) {
-  const key = kept;
-  const wrong = () => new Failure(401, key ? "The service does not take this key." : "The service wants a key.",
-    "Whoever runs it has one.");
-  if (/[^ -~]/.test(key)) throw wrong(); // No header can carry it.
+  const key = savedKey;
+  const wrong = () => new Failure(401, key ? "The service does not accept this key." : "The service requires a key.",
+    "Ask its operator for one.");
+  if (/[^ -~]/.test(key)) throw wrong(); // Headers hold ASCII only.
   let response;
   try {
     response = await fetch(path, { ...rest, headers: { ...headers, ...(key && { Authorization: `Bearer ${key}` }) } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw navigator.onLine
-      ? new Failure(0, "The service does not answer.", "See whether it still runs, then try again.")
+      ? new Failure(0, "The service does not answer.", "Check that it is running, then try again.")
       : new Failure(0, "This device is offline.", "Connect it, then try again.");
   }
   if (response.ok) return response.json();
@@ -49,9 +49,9 @@ async function call(path, { headers, ...rest } = {}) {
   if (response.status === 429) {
     const seconds = Number(response.headers.get("Retry-After"));
     const wait = seconds > 0 ? `Try again in ${seconds} s.` : "Try again in a moment.";
-    throw new Failure(429, "Too many questions at once.", wait);
+    throw new Failure(429, "There are too many requests.", wait);
   }
   if (response.status === 401) throw wrong();
-  const message = error.message ?? `The service answered with status ${response.status}.`;
-  throw new Failure(response.status, message, error.cure);
+  const message = error.message ?? `The service returned status ${response.status}.`;
+  throw new Failure(response.status, message, error.hint);
 }

@@ -1,4 +1,4 @@
-// The page: options in the address and in the form, answers in columns.
+// The page: options in the address and in the form, results in columns.
 
 import { about as askAbout, Failure, search, setKey } from "./api.js";
 import { Column } from "./column.js";
@@ -13,7 +13,7 @@ const $ = (id) => document.getElementById(id);
 
 let about, options, columns, chips, pending;
 let answers = [];
-let early = false; // Asked before the service said what it has.
+let early = false; // Whether a question was submitted before the contents of the index were known.
 
 const byCode = (code) => about.languages.find((one) => one.code === code);
 const language = (code) => byCode(code) ?? { code, name: code || "unknown language", direction: "auto" };
@@ -38,7 +38,7 @@ async function start() {
   const typed = $("question").value;
   if (early) options.question = typed.trim();
   const { documents, languages, model } = about;
-  $("about").textContent = `${plural(documents, "passage")} in ${plural(languages.length, "language")} · ${model}`;
+  $("about").textContent = `${plural(documents, "document")} in ${plural(languages.length, "language")} · ${model}`;
   for (const select of [$("language"), $("add-preferred")])
     select.append(...languages.map(({ code, name }) => element("option", { value: code }, `${name} (${code})`)));
   columns = ["mode", "beside"].map((which, at) => new Column(at + 1, about.modes, (mode) => change({ [which]: mode })));
@@ -70,7 +70,7 @@ function wire() {
   try {
     $("slash").checked = localStorage.getItem("panglot-slash") !== "off";
     $("slash").addEventListener("change", () => localStorage.setItem("panglot-slash", $("slash").checked ? "on" : "off"));
-  } catch { /* The browser keeps nothing. */ }
+  } catch { /* The browser stores nothing. */ }
   addEventListener("popstate", () => {
     options = readAddress();
     render();
@@ -88,7 +88,7 @@ function readAddress() {
   return found;
 }
 
-/** The two modes to begin a comparison with: the plain one on the left. */
+/** Return the two modes of a new comparison, the plain one on the left. */
 function pair() {
   const [first, second = first] = about.modes.map(({ name }) => name);
   return { mode: first, beside: options.mode === first ? second : options.mode };
@@ -99,7 +99,7 @@ const press = (code) => change({
     ? options.languages.filter((one) => one !== code) : [...options.languages, code],
 });
 
-/** Take new options: into the address, the form, and, where there is a question, to the service. */
+/** Set new options in the address and in the form, and search if there is a question. */
 function change(some = {}) {
   options = { ...options, question: $("question").value.trim(), unknown: [], ...some };
   if (isPreferred(options) && !options.preferred.length && !("preferred" in some)) options.preferred = ofBrowser(about);
@@ -140,7 +140,7 @@ function busy(now) {
   if (now) $("status").textContent = "Searching…";
 }
 
-/** The form as the options say. */
+/** Show the options in the form. */
 function render() {
   $("question").value = options.question;
   document.title = options.question ? `${options.question} · panglot` : "panglot: search in any language";
@@ -191,7 +191,7 @@ function renderChips() {
   $("clear").hidden = !options.languages.length;
 }
 
-/** The languages on show before all are asked for: pressed, the question's, those with most results. */
+/** Return the languages that are always shown: pressed ones, the question's, and those with most results. */
 function few() {
   const hits = (code) => answers.reduce((sum, { shares }) => sum + (shares[code]?.hits ?? 0), 0);
   const codes = about.languages.map(({ code }) => code);
@@ -202,7 +202,7 @@ function few() {
   return new Set([...options.languages, ...asked, ...focused, ...ranked.slice(0, room)]);
 }
 
-/** Answers in the columns; none: the page before a question. */
+/** Show results in the columns, or the page before a question if there are none. */
 function show(got) {
   answers = got;
   showFailure(null);
@@ -213,9 +213,9 @@ function show(got) {
     else column.fill(answers[at], other && moves(answers[at].hits, other.hits, at === 1, other.mode), context);
   });
   renderChips();
-  const ready = "Type a question and press Enter. What answers it may be in another language.";
+  const ready = "Type a question and press Enter. Results may be in any language.";
   const { unknown } = options;
-  const lost = unknown.length ? `Not in this index, and left out: ${unknown.join(", ")}` : "";
+  const lost = unknown.length ? `Not in this index and ignored: ${unknown.join(", ")}` : "";
   $("status").textContent = [options.question ? said() : ready, lost].filter(Boolean).join(" · ");
 }
 
@@ -229,11 +229,11 @@ function said() {
   return [found, asked, `${took.toFixed(2)} s`].filter(Boolean).join(" · ");
 }
 
-/** Tell what went wrong and offer to try again; null: nothing did. */
+/** Show an error and offer to try again. null removes it. */
 function showFailure(failure, again) {
   if (!failure) return $("error").replaceChildren();
   if (!(failure instanceof Failure)) console.error(failure);
-  const { status, message, cure } = failure;
+  const { status, message, hint } = failure;
   const key = element("input", { type: "password", id: "key", autocomplete: "off" });
   $("status").textContent = "";
   $("error").replaceChildren(element("form", {
@@ -244,7 +244,7 @@ function showFailure(failure, again) {
       $("question").focus();
       again();
     },
-  }, element("p", {}, element("strong", {}, message), cure ? ` ${cure}` : ""),
+  }, element("p", {}, element("strong", {}, message), hint ? ` ${hint}` : ""),
   status === 401 ? element("p", {}, element("label", { for: "key" }, "Key "), key) : null,
   element("button", {}, "Try again")));
   if (status === 401) key.focus();

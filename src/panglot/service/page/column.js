@@ -6,7 +6,7 @@ import { bars } from "./shares.js";
 
 const title = (mode) => mode[0].toUpperCase() + mode.slice(1);
 
-/** A column; `modes` are those of the index, `choose` is called with the one that the user takes. */
+/** A column. `modes` are those of the index. `choose` is called with the one that the user selects. */
 export class Column {
   constructor(number, modes, choose) {
     this.modes = modes;
@@ -23,14 +23,14 @@ export class Column {
     new ResizeObserver(() => this.measure()).observe(this.list);
   }
 
-  /** Show which mode is chosen. */
+  /** Show the selected mode. */
   choose(mode) {
     for (const radio of this.radios) radio.checked = radio.value === mode;
     this.about.textContent = this.modes.find(({ name }) => name === mode).about;
     this.shown.setAttribute("aria-label", `Results, ranking: ${mode}`);
   }
 
-  /** Show an answer; `moves` says for each hit how it stands in the other column. */
+  /** Show a result. `moves` compares each hit with the other column. */
   fill(answer, moves, { language, colour }) {
     this.cards = answer.hits.map((hit, at) => card(hit, { language, colour, move: moves?.[at] }));
     this.list.replaceChildren(...this.cards.map(({ shown }) => element("li", {}, shown)));

@@ -1,19 +1,20 @@
-// One result. Its card runs in the direction of its language; the page's own words in it stay English.
+// One result. Its card has the direction of its language. The page's own words in it stay English.
 
 import { element, english } from "./dom.js";
 import { parts } from "./text.js";
 
 const MEANING = {
-  cosine: "how near question and passage are",
-  language: "what this ranking adds for the language",
-  lexical: "words that occur in both",
-  reranker: "how well the passage answers, read together with the question",
+  cosine: "similarity of the question’s and the document’s vectors",
+  language: "added by this ranking for the language",
+  dense: "from the rank by vectors",
+  lexical: "from the rank by shared words",
+  reranker: "score of the cross-encoder",
 };
 
-// A passage is shown from its best sentence on where more than this many characters come before it.
+// A document is shown from its best sentence on if more than this many characters come before it.
 const LEAD = 140;
 
-/** The card of a result. `context`: language(code) → {name, direction}, colour(code), move: null or how it moved. */
+/** Return the card of a result. The context has language(code) → {name, direction}, colour(code), and move or null. */
 export function card(hit, { language, colour, move }) {
   const { name, direction } = language(hit.language);
   const text = element("p", { class: "text" });
@@ -21,7 +22,7 @@ export function card(hit, { language, colour, move }) {
   const more = english("button", { type: "button", class: "link more", hidden: true, click: () => {
     open(true, !why.hidden);
     shown.focus();
-  } }, "Whole passage");
+  } }, "Whole document");
   const score = english("button", { type: "button", class: "link score", "aria-expanded": "false",
     click: () => open(isOpen(), why.hidden) },
   element("span", { class: "unseen" }, "Score "), hit.score.toFixed(3), " why");
@@ -79,7 +80,7 @@ function others(hit, language) {
   return english("p", { class: "others quiet" }, `Also in ${codes.map((code) => language(code).name).join(", ")}`);
 }
 
-/** How the hits of one column stand in the other: left, those that leave; right, those that come or moved. */
+/** Compare the results of a column with the other: on the left those that leave, on the right new and moved ones. */
 export function moves(hits, other, right, mode) {
   const ids = (hit) => [hit.id, ...Object.values(hit.languages ?? {})];
   const rank = new Map();

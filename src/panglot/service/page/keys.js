@@ -1,6 +1,6 @@
 // The keyboard: / to the question, arrows among results, Esc back.
 
-/** Listen; `question` is the box, `slash` says whether / is wanted, `columns()` gives the lists of cards on show. */
+/** Listen. `question` is the box, `slash()` whether / is enabled, `columns()` returns the lists of visible cards. */
 export function listen(question, slash, columns) {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;

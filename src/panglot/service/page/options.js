@@ -1,11 +1,11 @@
-// What is asked and how, as the address of the page carries it.
+// The options of a search in the address of the page.
 
 export const DEFAULTS = Object.freeze({
   question: "", language: "", languages: [], mode: "", beside: "", preferred: [], boost: 0.05, collapse: false, k: 10,
   unknown: [],
 });
 
-/** Options from an address's query string; what the index does not have falls away, and `unknown` names it. */
+/** Return the options in a query string. Languages and modes that the index lacks are ignored and listed in `unknown`. */
 export function read(query, about) {
   const given = new URLSearchParams(query);
   const known = new Set(about.languages.map(({ code }) => code));
@@ -35,7 +35,7 @@ export function read(query, about) {
   };
 }
 
-/** The query string of options; what is as usual is left out. */
+/** Return the query string of options, without those at their defaults. */
 export function write(options, about) {
   const wanted = new URLSearchParams();
   const put = (name, value, usual) => { if (String(value) !== String(usual)) wanted.set(name, value); };
@@ -56,7 +56,7 @@ export function write(options, about) {
 /** Whether a column ranks by preferred languages. */
 export const isPreferred = ({ mode, beside }) => mode === "preferred" || beside === "preferred";
 
-/** The index's languages among those that the browser is set to. */
+/** Return the browser's languages that the index has. */
 export function ofBrowser(about) {
   const codes = about.languages.map(({ code }) => code);
   const nearest = (wanted) => codes.find((code) => code === wanted)

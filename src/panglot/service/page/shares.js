@@ -1,4 +1,4 @@
-// The languages of results and pool: colours, the bars above a column, the chips.
+// The languages of results and index: colours, the bars above a column, the chips.
 
 import { element, percent } from "./dom.js";
 
@@ -7,8 +7,8 @@ const COLOURS = 7;
 const kept = new Map();
 
 /**
- * A colour's number for each language: 0 the question's; those with most results have one each, which they keep from
- * question to question where they can; the rest share the last.
+ * Return the number of each language's colour. 0 is the question's language. Languages with most results have a colour
+ * each, which they keep from question to question if possible. The rest share the last one.
  */
 export function colours(answers) {
   const hits = new Map();
@@ -31,7 +31,7 @@ export function colours(answers) {
   return (code) => (code === asked ? 0 : found.get(code) ?? COLOURS);
 }
 
-/** Two bars, results above pool, with the languages in the same order, and a sentence that says the same. */
+/** Return two bars, results above index, with languages in the same order, and a sentence with the same figures. */
 export function bars(answer, name, colour) {
   const { shares, language } = answer;
   const codes = Object.keys(shares).sort((a, b) => colour(a) - colour(b));
@@ -50,27 +50,27 @@ export function bars(answer, name, colour) {
   const many = codes.filter((code) => shares[code].hits > 0).length;
   const own = shares[language];
   const said = [own
-    ? `${name(language)}, the question’s language: ${percent(own.hits)} of the results, ${percent(own.pool)} of the pool.`
+    ? `${name(language)}, the question’s language: ${percent(own.hits)} of the results, ${percent(own.pool)} of the index.`
     : language && `${name(language)}, the question’s language, is not among those searched.`,
   many === 1 ? "All in one language." : `Results in ${many} languages.`].filter(Boolean).join(" ");
   return element("div", { class: "bars" },
-    element("div", { "aria-hidden": "true" }, bar("hits", "results"), bar("pool", "pool")),
+    element("div", { "aria-hidden": "true" }, bar("hits", "results"), bar("pool", "index")),
     element("p", { class: "said quiet" }, said));
 }
 
-/** The chip of a language: pressed, the search is kept to it. */
+/** Return the chip of a language. If pressed, only its documents are searched. */
 export function chip({ code, name }, press) {
   const shown = element("button", { type: "button", class: "chip", "aria-pressed": "false", click: () => press(code) },
     element("span", { class: "swatch" }),
     element("span", { class: "name" }, element("bdi", {}, name), " ", element("span", { class: "code" }, code)),
     element("span", { class: "hits" }, element("span", { class: "unseen" }, "results "), element("span")),
-    element("span", { class: "pool" }, element("span", { class: "unseen" }, "pool "), element("span")),
+    element("span", { class: "pool" }, element("span", { class: "unseen" }, "index "), element("span")),
     element("span", { class: "meter" }, element("span", { class: "fill" }), element("span", { class: "fill other" }),
       element("span", { class: "tick" })));
   return element("li", {}, shown);
 }
 
-/** Fill a chip: `hits` has a share for each column, none where nothing was searched; `pool` is null there too. */
+/** Fill a chip. `hits` has a share for each column. It is empty, and `pool` null, if the language was not searched. */
 export function fillChip(item, { hits, pool, pressed, colour }) {
   const shown = item.firstChild;
   const [fill, other, tick] = shown.querySelector(".meter").children;

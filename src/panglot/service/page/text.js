@@ -1,6 +1,6 @@
-// Places in a text. The service counts code points, JavaScript UTF-16 units: 𠮷 is one of the first, two of the second.
+// Positions in a text. The service counts code points, JavaScript UTF-16 units: 𠮷 is one of the first, two of the second.
 
-/** The place in UTF-16 units of a place in code points. */
+/** Return the position in UTF-16 units of a position in code points. */
 export function unit(text, point) {
   let at = 0;
   for (const character of text) {
@@ -10,7 +10,7 @@ export function unit(text, point) {
   return at;
 }
 
-/** A text as [before, marked, after]; `highlight` is begin and end in code points, or null. */
+/** Return a text as [before, marked, after]. `highlight` is begin and end in code points, or null. */
 export function parts(text, highlight) {
   if (!highlight) return [text, "", ""];
   const [begin, end] = highlight.map((point) => unit(text, point));

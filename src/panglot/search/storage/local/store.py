@@ -13,12 +13,18 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import explain_write, lock
-from panglot.search.document import by_score
 from panglot.search.storage.local import graph
 from panglot.search.storage.local.manifest import HINT, NAME, Manifest, SegmentMetadata
 from panglot.search.storage.local.segments import Piece, Segment, as_pieces, contents, due, write_deleted, write_segment
 from panglot.search.storage.local.texts import keys_of
-from panglot.search.storage.store import by_size, check_documents, check_queries, check_shape, check_vector_field
+from panglot.search.storage.store import (
+    by_score,
+    by_size,
+    check_documents,
+    check_queries,
+    check_shape,
+    check_vector_field,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping, Sequence

@@ -17,10 +17,10 @@ from panglot._errors import PanglotError
 from panglot.search.storage.store import pieces
 
 LONGEST = 65_535
-"""Bytes of a text that Milvus takes."""
+"""Bytes of a text that Milvus accepts."""
 
 MOST = 16_384
-"""Rows of an answer that Milvus gives."""
+"""Rows that Milvus returns at most."""
 
 _REQUEST = 32 << 20  # Servers refuse requests of 64 MB.
 _LISTED = 1000
@@ -33,8 +33,8 @@ class Address:
 
     Attributes:
         uri: What pymilvus connects to: an address, or the file of milvus-lite.
-        name: Of the store; its collections' names begin with it.
-        index: The kind of index of vectors, where the store is made: ``HNSW``, or ``FLAT`` for exact search.
+        name: Name of the store, with which the names of its collections begin.
+        index: Kind of vector index when the store is made: ``HNSW``, or ``FLAT`` for exact search.
     """
 
     uri: str
@@ -43,7 +43,7 @@ class Address:
 
     @classmethod
     def parse(cls, where: str) -> Address:
-        """Read ``milvus://host:port/name`` or ``milvus:FILE.db/name``, either perhaps with ``?index=flat``.
+        """Read ``milvus://host:port/name`` or ``milvus:FILE.db/name``, with or without ``?index=flat``.
 
         >>> Address.parse("milvus://localhost:19530/help?index=flat")
         Address(uri='http://localhost:19530', name='help', index='FLAT')
@@ -51,22 +51,26 @@ class Address:
         'data/lite.db'
 
         Raises:
-            PanglotError: It is no such address.
+            PanglotError: The address has another form.
         """
         plain, _, query = where.partition("?")
         rest = plain.removeprefix("milvus:")
         place, _, name = rest.rpartition("/")
         choice = parse_qs(query).get("index", ["hnsw"])[0].upper()
         if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,99}", name) or rest == plain:
-            raise PanglotError(f"no address of a store: {where}", field="store", hint=f"write {_FORMS}; letters, _")
+            raise PanglotError(f"not the address of a store: {where}", field="store", hint=f"write {_FORMS}")
         if choice not in ("HNSW", "FLAT"):
-            raise PanglotError(f"no index {choice}", field="store", hint="write ?index=hnsw or ?index=flat")
+            raise PanglotError(
+                f"`index` must be hnsw or flat, got {choice.lower()}", field="store", hint="write ?index=flat"
+            )
         if place.startswith("//"):
             if not urlsplit(place).hostname:
-                raise PanglotError(f"no host: {where}", field="store", hint=f"write {_FORMS}")
+                raise PanglotError(f"the address has no host: {where}", field="store", hint=f"write {_FORMS}")
             return cls(f"http:{place}", name, choice)
         if not place.endswith(".db"):
-            raise PanglotError(f"no file of milvus-lite: {place}", field="store", hint=f"write {_FORMS}")
+            raise PanglotError(
+                f"the file of milvus-lite must end with .db, got {place}", field="store", hint=f"write {_FORMS}"
+            )
         return cls(place, name, choice)
 
 
@@ -74,7 +78,7 @@ def connect(address: Address) -> Any:
     """Return a client.
 
     Raises:
-        PanglotError: A package is missing, or nobody answers there.
+        PanglotError: A package is missing, or the server does not answer.
     """
     lite = address.uri.endswith(".db")
     for package in ("pymilvus", "milvus_lite") if lite else ("pymilvus",):
@@ -87,7 +91,7 @@ def connect(address: Address) -> Any:
             ) from error
     from pymilvus import MilvusClient
 
-    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # It logs, with a traceback, what it raises as well.
+    logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # It logs what it raises, with a traceback.
     with explained(address):
         return MilvusClient(uri=address.uri, timeout=10)
 
@@ -102,12 +106,12 @@ def explained(address: Address) -> Generator[None]:
     except MilvusException as error:
         reason = (error.message or str(error)).splitlines()[0]
         raise PanglotError(
-            f"Milvus: {reason}", file=address.uri, field="store", hint="check that it runs there, and what it logs"
+            f"Milvus: {reason}", file=address.uri, field="store", hint="check that it runs there, and read its log"
         ) from error
 
 
 def create(client: Any, name: str, texts: Mapping[str, int], dimension: int, index: str) -> None:
-    """Make a collection with a ``key``, some texts of limited length and a ``vector``, and load it."""
+    """Make a collection with a ``key``, texts of limited length and a ``vector``, and load it."""
     from pymilvus import DataType
 
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -129,7 +133,7 @@ def key(identifier: str) -> str:
 
 
 def code(language: str) -> str:
-    """Return a language as expressions name it: itself where it is letters, digits and hyphens, else a digest.
+    """Return a language as expressions name it: itself if it has only letters, digits and hyphens, else a digest.
 
     >>> code("zh-Hant"), code('" or true or "')[:9]
     ('zh-Hant', '#38b25b1d')
@@ -147,7 +151,7 @@ def among(field: str, values: Iterable[str]) -> str:
 
 
 def lists(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Yield values in lists that are short enough for an expression."""
+    """Yield values in lists that are short enough for one expression."""
     for part in pieces(len(values), _LISTED):
         yield values[part]
 
@@ -166,7 +170,7 @@ def requests(rows: Sequence[Mapping[str, Any]], dimension: int) -> Iterator[Sequ
 
 
 def ranges(count: int) -> Iterator[str]:
-    """Yield expressions that part ``count`` evenly spread keys so that each part is within one answer.
+    """Yield expressions that divide ``count`` evenly spread keys into parts that each fit into one answer.
 
     >>> list(ranges(100)), len(list(ranges(1_000_000)))
     (['key >= ""'], 256)
@@ -180,5 +184,5 @@ def ranges(count: int) -> Iterator[str]:
 
 
 def languages_filter(languages: Collection[str] | None) -> str:
-    """Return the expression for documents in some languages; None: in any, an empty one."""
+    """Return the expression for documents in some languages; None: in any, which is an empty one."""
     return "" if languages is None else among("code", sorted({code(language) for language in languages}))

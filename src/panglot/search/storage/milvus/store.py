@@ -58,7 +58,7 @@ class MilvusStore:
         create: Make the store if it is not there.
 
     Raises:
-        PanglotError: A package is missing, nobody answers, there is no such store, or it has another shape.
+        PanglotError: A package is missing, the server does not answer, there is no such store, or it has another shape.
     """
 
     def __init__(self, where: str, *, vector_fields: Sequence[str], dimension: int, create: bool = False) -> None:
@@ -109,7 +109,7 @@ class MilvusStore:
             before = self._stamps([client.key(each) for each in dict.fromkeys(ids)])
             for keys in client.lists(list(before)):
                 self._client.delete(self._main, filter=among("key", keys))
-                self._read.discard(self._main)  # Servers tell no time of a deletion that a session could wait for.
+                self._read.discard(self._main)  # Servers return no time of a deletion for which a session could wait.
             self._drop_vectors(before)
         return len(before)
 
@@ -122,18 +122,18 @@ class MilvusStore:
                 self._client.flush(self._collection(vector_field))
 
     def search(
-        self, vector_field: str, questions: Vectors, k: int, *, languages: Collection[str] | None = None
+        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None
     ) -> list[list[ScoredDocument]]:
         """See :meth:`~panglot.search.storage.store.Store.search`."""
-        check_queries(vector_field, questions, k, self.vector_fields, self.dimension)
+        check_queries(vector_field, queries, k, self.vector_fields, self.dimension)
         if languages is not None and not languages:
-            return [[] for _ in questions]
-        wish = client.languages_filter(languages)
+            return [[] for _ in queries]
+        filter_ = client.languages_filter(languages)
         count = min(candidates(k), client.MOST)
         found: list[list[ScoredDocument]] = []
         with explained(self._address):
-            for part in pieces(len(questions), max(1, 4096 // count)):
-                found += self._found(vector_field, questions[part], k, wish, count)
+            for part in pieces(len(queries), max(1, 4096 // count)):
+                found += self._found(vector_field, queries[part], k, filter_, count)
         return found
 
     def get(self, ids: Sequence[str]) -> list[Document | None]:
@@ -261,24 +261,22 @@ class MilvusStore:
     def _stamps(self, keys: Sequence[str]) -> dict[str, str]:
         return {key: row["stamp"] for key, row in self._rows(self._main, keys, ("stamp",)).items()}
 
-    def _found(
-        self, vector_field: str, questions: Vectors, k: int, wish: str, count: int
-    ) -> list[list[ScoredDocument]]:
-        """Return the ``k`` best, asking for more candidates than ``count`` where these may not hold them."""
+    def _found(self, name: str, queries: Vectors, k: int, filter_: str, count: int) -> list[list[ScoredDocument]]:
+        """Return the ``k`` best, asking for more candidates than ``count`` if these may not contain them."""
         return [
-            hits if sure else self._found(vector_field, questions[at : at + 1], k, wish, min(4 * count, client.MOST))[0]
-            for at, (sure, hits) in enumerate(self._near(vector_field, questions, k, wish, count))
+            hits if sure else self._found(name, queries[at : at + 1], k, filter_, min(4 * count, client.MOST))[0]
+            for at, (sure, hits) in enumerate(self._near(name, queries, k, filter_, count))
         ]
 
     def _near(
-        self, vector_field: str, questions: Vectors, k: int, wish: str, count: int
+        self, vector_field: str, queries: Vectors, k: int, filter_: str, count: int
     ) -> list[tuple[bool, list[ScoredDocument]]]:
-        """Return for each question the ``k`` best of ``count`` candidates, and whether no other can be among them."""
+        """Return for each query the ``k`` best of ``count`` candidates, and whether no other can be among them."""
         collection, main = self._collection(vector_field), vector_field == self.vector_fields[0]
         lists: list[list[dict[str, Any]]] = self._client.search(
             collection,
-            data=list(questions),
-            filter=wish,
+            data=list(queries),
+            filter=filter_,
             limit=count,
             output_fields=["key", "vector", *(("id", "language", "group") if main else ("document",))],
             search_params={"metric_type": "IP", "params": {"ef": max(128, count)}},
@@ -289,7 +287,7 @@ class MilvusStore:
             documents = [hit["entity"]["document"] for hits in lists for hit in hits]
             known = self._rows(self._main, documents, ("id", "language", "group", "stamp"))
         found: list[tuple[bool, list[ScoredDocument]]] = []
-        for question, hits in zip(questions, lists, strict=True):
+        for query, hits in zip(queries, lists, strict=True):
             entities = [hit["entity"] for hit in hits]
             if main:
                 rows = entities
@@ -297,7 +295,7 @@ class MilvusStore:
                 entities = [each for each in entities if _belongs(each, known)]
                 rows = [known[each["document"]] for each in entities]
             vectors = np.array([each["vector"] for each in entities], np.float32).reshape(-1, self.dimension)
-            best = first(k, scores(vectors, question), np.arange(len(rows)), lambda at, rows=rows: rows[at]["id"])
+            best = first(k, scores(vectors, query), np.arange(len(rows)), lambda at, rows=rows: rows[at]["id"])
             answer = [ScoredDocument(name, score, rows[at]["language"], rows[at]["group"]) for score, name, at in best]
             sure = len(answer) == k and hits[-1]["distance"] < answer[-1].score - _SLACK
             found.append((sure or len(hits) < count or count == client.MOST, answer))

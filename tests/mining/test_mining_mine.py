@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -234,3 +236,12 @@ def test_settings_out_of_range_are_refused(facts: Collection, given: dict[str, A
 def test_test_sets_are_not_mined() -> None:
     with pytest.raises(PanglotError, match="starter is a test set"):
         mine(Thrown(0, 1), "starter:test")
+
+
+def test_reports_of_sets_mined_by_version_0_1_are_read(facts: Collection) -> None:
+    mined = mine(Thrown(0, 1), facts, relative_margin=0.0)
+    about = json.loads(mined.about["mined"])
+    about["found"]["left_out"] = about["found"].pop("excluded")
+    old = replace(mined, about={**mined.about, "mined": json.dumps(about)})
+    assert Report.of(old) == Report.of(mined)
+    assert sum(Report.of(mined).excluded.values()) > 0

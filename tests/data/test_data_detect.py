@@ -1,71 +1,21 @@
-"""What stays of a collection, and the commands and readers of large files."""
+"""Files of rows, small and large: read by their path, and converted by the command."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from panglot._errors import PanglotError
 from panglot.batching import table
 from panglot.cli.data import data
-from panglot.data import cache, collection, transform
-from panglot.data.collection import Collection, Text
+from panglot.data import cache
+from panglot.data.collection import Collection
 from panglot.data.formats import detect
 from panglot.data.ingest import ingest
 from panglot.datasets.registry import read
-
-
-def test_whole_groups_are_drawn_with_their_passages(facts: Collection) -> None:
-    questions, passages = transform.chosen(facts, rows=10, seed=3)
-    kept = facts.keep(questions, passages)
-    groups = kept.questions["group"].to_pylist()
-    assert kept.questions.num_rows == 9, "three groups of three languages, and no part of a fourth"
-    assert all(groups.count(group) == 3 for group in groups)
-    judged = {(row["question"], row["passage"]) for row in facts.relevance.to_pylist() if questions[row["question"]]}
-    assert set(np.flatnonzero(passages).tolist()) == {passage for _, passage in judged}
-    assert (transform.chosen(facts, rows=10, seed=3)[0] == questions).all()
-    assert (transform.chosen(facts, rows=10, seed=4)[0] != questions).any()
-
-
-def test_of_the_passages_that_nobody_asks_for_a_share_stays() -> None:
-    texts = [Text(f"t{i}", "en", f"t{i}", f"text {i}") for i in range(4000)]
-    whole = Collection.build("pool", texts[:100], texts, [(t.id, t.id, 1) for t in texts[:100]])
-    questions, passages = transform.chosen(whole, rows=25, seed=0)
-    assert questions.sum() == 25
-    assert (passages[:100] == questions).all()
-    assert 800 < passages[100:].sum() < 1150
-
-
-def test_lengths_and_languages() -> None:
-    questions = [Text("q1", "en", "1", "q"), Text("q2", "de", "2", "f"), Text("q3", "en", "3", "unjudged")]
-    passages = [Text("p1", "en", "1", "ünü"), Text("p2", "de", "2", "long enough"), Text("p3", "en", "1", "four")]
-    whole = Collection.build("x", questions, passages, [("q1", "p1", 1), ("q2", "p2", 1), ("q1", "p3", 0)])
-    kept = whole.keep(*transform.chosen(whole, shortest=4))
-    assert kept.questions["id"].to_pylist() == ["q2", "q3"], "the only right passage of q1 has three characters"
-    assert kept.passages["id"].to_pylist() == ["p2", "p3"]
-    assert whole.keep(*transform.chosen(whole, longest=4)).passages["id"].to_pylist() == ["p1", "p3"]
-    assert whole.keep(*transform.chosen(whole, languages=["de"])).digest == whole.select(["de"]).digest
-    with pytest.raises(PanglotError, match=r"no questions or no passages of x are left.*de, en"):
-        transform.chosen(whole, languages=["fi"])
-
-
-def test_the_digest_of_a_large_collection_is_remembered_until_its_files_change(
-    tmp_path: Path, facts: Collection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(collection, "_LARGE", 1)
-    facts.save(tmp_path / "facts")
-    assert Collection.open(tmp_path / "facts").digest == facts.digest
-    other = facts.select(["de"])
-    other.save(tmp_path / "facts")
-    assert Collection.open(tmp_path / "facts").digest == other.digest != facts.digest
-    monkeypatch.setattr(Collection, "_digest", None)
-    assert Collection.open(tmp_path / "facts").digest == other.digest
-
 
 ROWS = [
     {
@@ -124,7 +74,7 @@ def test_a_large_set_that_was_converted_is_ready_to_train_on(
     assert done.exit_code == 0, done.output
     assert len([*(tmp_path / "cache" / "sources").iterdir()]) == 1
     monkeypatch.setattr(table, "_find_rows", None)
-    assert table.source(Collection.open(tmp_path / "out")).rows == 20
+    assert table.TrainingTable.from_collection(Collection.open(tmp_path / "out")).rows == 20
 
 
 def test_converting_rows_to_arrow(big: Path, tmp_path: Path) -> None:

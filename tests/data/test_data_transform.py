@@ -1,3 +1,7 @@
+"""Parts of a collection: held out, sampled, filtered."""
+
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +11,7 @@ from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
-from panglot.data.transform import blocks, hold_out, sample
+from panglot.data.transform import blocks, hold_out, sample, select_rows
 from panglot.datasets.card import CARDS
 
 side = st.lists(
@@ -103,5 +107,39 @@ def test_what_hangs_together_cannot_be_split() -> None:
     c = Collection.build("x", [Text("a", "en", "g", "t"), Text("b", "de", "g", "u")], [Text("p", "en", "h", "v")], [])
     with pytest.raises(PanglotError, match="cannot be split"):
         hold_out(c, 0.5, 0)
-    with pytest.raises(PanglotError, match="share of 1"):
+    with pytest.raises(PanglotError, match="`share` must be between 0 and 1, got 1"):
         hold_out(c, 1, 0)
+
+
+def test_whole_groups_are_drawn_with_their_passages(facts: Collection) -> None:
+    questions, passages = select_rows(facts, rows=10, seed=3)
+    kept = facts.keep(questions, passages)
+    groups = kept.questions["group"].to_pylist()
+    assert kept.questions.num_rows == 9, "three groups of three languages, and no part of a fourth"
+    assert all(groups.count(group) == 3 for group in groups)
+    judged = {(row["question"], row["passage"]) for row in facts.relevance.to_pylist() if questions[row["question"]]}
+    assert set(np.flatnonzero(passages).tolist()) == {passage for _, passage in judged}
+    assert (select_rows(facts, rows=10, seed=3)[0] == questions).all()
+    assert (select_rows(facts, rows=10, seed=4)[0] != questions).any()
+
+
+def test_of_the_passages_that_nobody_asks_for_a_share_stays() -> None:
+    texts = [Text(f"t{i}", "en", f"t{i}", f"text {i}") for i in range(4000)]
+    whole = Collection.build("pool", texts[:100], texts, [(t.id, t.id, 1) for t in texts[:100]])
+    questions, passages = select_rows(whole, rows=25, seed=0)
+    assert questions.sum() == 25
+    assert (passages[:100] == questions).all()
+    assert 800 < passages[100:].sum() < 1150
+
+
+def test_lengths_and_languages() -> None:
+    questions = [Text("q1", "en", "1", "q"), Text("q2", "de", "2", "f"), Text("q3", "en", "3", "unjudged")]
+    passages = [Text("p1", "en", "1", "ünü"), Text("p2", "de", "2", "long enough"), Text("p3", "en", "1", "four")]
+    whole = Collection.build("x", questions, passages, [("q1", "p1", 1), ("q2", "p2", 1), ("q1", "p3", 0)])
+    kept = whole.keep(*select_rows(whole, min_characters=4))
+    assert kept.questions["id"].to_pylist() == ["q2", "q3"], "the only right passage of q1 has three characters"
+    assert kept.passages["id"].to_pylist() == ["p2", "p3"]
+    assert whole.keep(*select_rows(whole, max_characters=4)).passages["id"].to_pylist() == ["p1", "p3"]
+    assert whole.keep(*select_rows(whole, languages=["de"])).digest == whole.select(["de"]).digest
+    with pytest.raises(PanglotError, match=r"no questions or no passages of x are left.*de, en"):
+        select_rows(whole, languages=["fi"])
