@@ -27,11 +27,13 @@ with tempfile.TemporaryDirectory() as folder:
         points: list[models.PointStruct] = []
         for ids in index.store.ids():
             for document, each in zip(index.store.get(ids), index.store.vectors(field, ids), strict=True):
+                assert document is not None
                 payload = {"id": document.id, "text": document.text, "language": document.language}
                 points.append(models.PointStruct(id=len(points), vector=each.tolist(), payload=payload))
         client.upsert(field, points)
 
         print(f"{field}: {QUERY}")
         for point in client.query_points(field, query=vector.tolist(), limit=5).points:
-            print(f"  [{point.payload['language']}] {point.payload['text'][:60]}")
+            payload = point.payload or {}
+            print(f"  [{payload['language']}] {payload['text'][:60]}")
     index.close()
