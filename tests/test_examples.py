@@ -63,7 +63,7 @@ def test_the_example_of_a_closed_model_measures_a_service() -> None:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002, ARG002
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Keep quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
