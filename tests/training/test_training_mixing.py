@@ -93,9 +93,16 @@ def test_mgda_is_the_least_norm_point() -> None:
     np.testing.assert_allclose(direction("mgda", np.stack([a, b])), [0.4, 0.8], atol=0.01)
 
 
+def need(way: Mixing) -> None:
+    try:
+        aggregation.require(way)
+    except PanglotError as missing:  # a solver has no wheel for this system
+        pytest.skip(str(missing))
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_no_way_depends_on_other_random_numbers(way: Mixing) -> None:
-    aggregation.require(way)
+    need(way)
     rows = gradients(3, 5)
     torch.manual_seed(1)
     first, before = direction(way, rows, step=4), torch.random.get_rng_state()
@@ -171,7 +178,7 @@ def test_the_mean_of_two_objectives_is_that_of_their_gradients(facts_folder: Pat
 
 @pytest.mark.parametrize("way", WAYS)
 def test_grad_cache_is_the_full_computation(facts_folder: Path, small_model: Path, way: Mixing) -> None:
-    aggregation.require(way)
+    need(way)
     settings = recipe(
         facts_folder, small_model, mixing=way, objectives=("language", "cross", "distill"), dropout=True,
         chunk_tokens=100,
