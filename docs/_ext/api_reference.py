@@ -353,7 +353,7 @@ class Reference:
         return _ROLE.sub(full, text)
 
     def _find(self, name: str, target: griffe.Object) -> str | None:
-        """Return the canonical path of a name, as seen from an object; None where there is no such thing."""
+        """Return the canonical path of a name as seen from an object, or None if the name does not exist."""
         if name.split(".", maxsplit=1)[0] == self.package.name:
             found = self._at(name)
             return found.path if found else None
