@@ -42,3 +42,17 @@ class PanglotError(Exception):
         )
         text = f"{where}: {problem}" if where else problem
         super().__init__(f"{text}. Fix: {hint}" if hint else text)
+
+    def at(self, *, file: str | Path | None = None, line: int | None = None, field: str | None = None) -> PanglotError:
+        """Return the same error with the place where it was found, which the code that raised it did not know.
+
+        >>> str(PanglotError("unknown language").at(file="a.jsonl", line=3, field="language"))
+        'a.jsonl, line 3, field "language": unknown language'
+        """
+        return PanglotError(
+            self.problem,
+            file=self.file if file is None else file,
+            line=self.line if line is None else line,
+            field=self.field if field is None else field,
+            hint=self.hint,
+        )

@@ -128,7 +128,7 @@ def lock(path: Path, *, wait: bool = True) -> Generator[bool]:
 
 
 def is_locked(path: Path) -> bool:
-    """Return whether somebody holds :func:`lock` on ``path``. Nobody is kept from the lock by being asked."""
+    """Return whether a process holds :func:`lock` on ``path``. Asking does not keep anybody from a free lock."""
     from filelock import FileLock, Timeout
 
     if not path.exists():

@@ -134,7 +134,7 @@ def _parquet_entries(path: Path, _: Collection[str]) -> Iterator[Entry]:
             try:
                 codes[code] = canonical(code)
             except PanglotError as error:
-                raise PanglotError(error.problem, file=path, line=line, field="lang", hint=error.hint) from error
+                raise error.at(file=path, line=line, field="lang") from error
         yield Entry(codes[code], english, target, line)
 
 

@@ -262,8 +262,9 @@ def parquet_records(
             column, accepts = only
             values = batch[column].unique()
             accepted = [value for value in values.to_pylist() if accepts(str(value))]
-            batch = batch.filter(_pc.is_in(batch[column], pa.array(accepted, values.type)))  # noqa: PLW2901
-        yield from batch.to_pylist()
+            yield from batch.filter(_pc.is_in(batch[column], pa.array(accepted, values.type))).to_pylist()
+        else:
+            yield from batch.to_pylist()
 
 
 def parquet_batches(

@@ -237,7 +237,7 @@ def check_row(values: Mapping[str, object], path: Path, line: int) -> Row:
     try:
         language = canonical(language)
     except PanglotError as error:
-        raise PanglotError(error.problem, file=path, line=line, field="language", hint=error.hint) from error
+        raise error.at(file=path, line=line, field="language") from error
     return Row(line, texts["group"], language, texts["question"], texts["passage"], texts["id"],
                values.get("test_only") == "yes")  # fmt: skip
 

@@ -7,7 +7,7 @@ classes by their full names, so that moving them breaks folders that users have.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from sentence_transformers.base.modules.module import Module
@@ -68,7 +68,7 @@ class DebiasingModule(Module):
     """
 
     # The arguments of `encode` that sentence-transformers passes on to `forward`.
-    forward_kwargs = {"language"}  # noqa: RUF012
+    forward_kwargs: ClassVar[set[str]] = {"language"}
 
     def __init__(self, debiasing: Debiasing, head: dict[str, Any]) -> None:
         super().__init__()

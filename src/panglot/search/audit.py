@@ -311,7 +311,7 @@ def read_queries(path: Path) -> list[AuditQuery]:
         try:
             code = canonical(str(row["language"]))
         except PanglotError as error:
-            raise PanglotError(error.problem, file=path, line=line, field="language", hint=error.hint) from error
+            raise error.at(file=path, line=line, field="language") from error
         found.append(AuditQuery(str(row["group"]), code, str(row["text"]), {}))
     if not found:
         raise PanglotError("the file has no query", file=path, hint='write lines of {"group", "language", "text"}')

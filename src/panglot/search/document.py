@@ -39,6 +39,11 @@ class Document:
         """
         return f"{self.title}\n{self.text}" if self.title else self.text
 
+    @property
+    def flat_metadata(self) -> dict[str, Value]:
+        """Everything but id and text in one dictionary, which is where other libraries look for it."""
+        return {**self.metadata, "title": self.title, "language": self.language, "group": self.group}
+
 
 class ScoredDocument(NamedTuple):
     """The score of a document for a query, from the store to the result; rankings are lists of these, best first.

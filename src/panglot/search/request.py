@@ -138,5 +138,5 @@ def _codes(codes: str | Sequence[str], field: str) -> tuple[str, ...]:
             try:
                 found[canonical(code.strip())] = None
             except PanglotError as error:
-                raise PanglotError(error.problem, field=field, hint=error.hint) from error
+                raise error.at(field=field) from error
     return tuple(found)

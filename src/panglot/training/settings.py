@@ -307,7 +307,7 @@ class Settings:
         try:
             return cls(**clean)
         except PanglotError as error:
-            raise PanglotError(error.problem, file=file, field=error.field, hint=error.hint) from None
+            raise error.at(file=file) from None
 
     @classmethod
     def read(cls, path: str | Path, **changes: Any) -> Settings:

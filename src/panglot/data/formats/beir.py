@@ -140,5 +140,5 @@ def _texts(path: Path, language: str | None) -> Iterator[Text]:
         try:
             known = canonical(code)
         except PanglotError as error:
-            raise PanglotError(error.problem, file=path, line=line, field="language", hint=error.hint) from error
+            raise error.at(file=path, line=line, field="language") from error
         yield Text(identity, known, str(values.get("group") or identity), text)

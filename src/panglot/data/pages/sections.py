@@ -76,7 +76,7 @@ class Place:
         try:
             language = canonical(code)
         except PanglotError as error:
-            raise PanglotError(error.problem, file=path, field="language", hint=error.hint) from error
+            raise error.at(file=path, field="language") from error
         if not named:
             return self.page, language
         # If the file is in another language than a piece of its path, that piece is part of a name: de/import_ms.html.

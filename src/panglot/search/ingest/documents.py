@@ -178,7 +178,7 @@ def _row_language(code: str, file: Path | str, line: int | None) -> str:
     try:
         return canonical(code)
     except PanglotError as error:
-        raise PanglotError(error.problem, file=file, line=line, field="language", hint=error.hint) from error
+        raise error.at(file=file, line=line, field="language") from error
 
 
 class IdSet:

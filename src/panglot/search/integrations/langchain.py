@@ -44,8 +44,7 @@ class PanglotRetriever(BaseRetriever):
             Document(
                 page_content=hit.document.text,
                 id=hit.document.id,
-                metadata={**hit.document.metadata, "title": hit.document.title, "language": hit.document.language,
-                          "group": hit.document.group, "score": hit.score},
+                metadata={**hit.document.flat_metadata, "score": hit.score},
             )
             for hit in result.hits
-        ]  # fmt: skip
+        ]

@@ -39,10 +39,9 @@ class PanglotRetriever(BaseRetriever):
                 node=TextNode(
                     id_=hit.document.id,
                     text=hit.document.text,
-                    metadata={**hit.document.metadata, "title": hit.document.title, "language": hit.document.language,
-                              "group": hit.document.group},
+                    metadata=hit.document.flat_metadata,
                 ),
                 score=hit.score,
             )
             for hit in result.hits
-        ]  # fmt: skip
+        ]
