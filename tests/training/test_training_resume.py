@@ -1,0 +1,163 @@
+"""Runs that are stopped, killed, damaged or changed, and taken up again."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from training_runs import arguments, environment, same, weights
+
+from panglot._errors import PanglotError
+from panglot.training import checkpoint
+from panglot.training.loop import fit
+from panglot.training.settings import Settings
+
+
+def test_stopped_anywhere_and_resumed_is_as_never_stopped(
+    recipe: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = replace(recipe, output=tmp_path / "whole")
+    fit(whole, progress=False)
+    from panglot.training import loop
+
+    real = loop._step
+    for stop_at in (2, 7):
+        calls = 0
+
+        def stopping(state: Any, settings: Settings, stop_at: int = stop_at) -> float:
+            nonlocal calls
+            calls += 1
+            if calls == stop_at:
+                raise KeyboardInterrupt
+            return real(state, settings)
+
+        monkeypatch.setattr(loop, "_step", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            fit(recipe, progress=False)
+    monkeypatch.setattr(loop, "_step", real)
+    fit(recipe, progress=False)
+    assert same(weights(recipe.output), weights(whole.output))
+    lines = [
+        [json.loads(line) for line in (o / "log.jsonl").read_text().splitlines()] for o in (recipe.output, whole.output)
+    ]
+    assert [line["step"] for line in lines[0]] == list(range(1, 13))
+    assert [line["loss"] for line in lines[0]] == [line["loss"] for line in lines[1]]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_killed_and_started_again_is_as_never_killed(recipe: Settings, tmp_path: Path, number: int) -> None:
+    settings = replace(recipe, steps=400, checkpoint_every=20)
+    whole = replace(settings, output=tmp_path / "whole")
+    subprocess.run(arguments(whole), check=True, env=environment(), capture_output=True)
+    child = subprocess.Popen(arguments(settings), env=environment(), stderr=subprocess.PIPE)
+    log = settings.output / "log.jsonl"
+    begin = time.monotonic()
+    while not log.exists() or len(log.read_text().splitlines()) < 70:
+        assert time.monotonic() - begin < 120
+        time.sleep(0.01)
+    child.send_signal(number)
+    _, told = child.communicate(timeout=60)
+    assert child.returncode == (-9 if number == signal.SIGKILL else 130)
+    assert number == signal.SIGKILL or b"run the same command again" in told
+    assert not (settings.output / "modules.json").exists()
+    subprocess.run(arguments(settings), check=True, env=environment(), capture_output=True)
+    assert same(weights(settings.output), weights(whole.output))
+
+
+def test_a_finished_run_is_left_alone(recipe: Settings) -> None:
+    fit(recipe, progress=False)
+    before = (recipe.output / "model.safetensors").stat().st_mtime_ns
+    fit(recipe, progress=False)
+    assert (recipe.output / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_another_recipe_in_the_folder_is_refused(recipe: Settings) -> None:
+    fit(recipe, progress=False)
+    with pytest.raises(PanglotError, match=r"another recipe \(learning_rate was 0.001 and is now 0.1\)"):
+        fit(replace(recipe, learning_rate=0.1), progress=False)
+
+
+def test_other_data_in_a_resumed_run_are_refused(recipe: Settings, facts: Any, tmp_path: Path) -> None:
+    facts.save(tmp_path / "mine")
+    settings = replace(recipe, on=(str(tmp_path / "mine"),))
+    fit(settings, progress=False)
+    (settings.output / "modules.json").unlink()
+    facts.select(["de", "en"]).save(tmp_path / "mine")
+    with pytest.raises(PanglotError, match="changed since the run started"):
+        fit(settings, progress=False)
+
+
+def test_a_folder_with_other_things_is_not_touched(recipe: Settings) -> None:
+    recipe.output.mkdir()
+    (recipe.output / "thesis.tex").write_text("years of work")
+    with pytest.raises(PanglotError, match="not a run folder"):
+        fit(recipe, progress=False)
+    assert (recipe.output / "thesis.tex").read_text() == "years of work"
+
+
+def test_a_damaged_checkpoint_is_passed_over(recipe: Settings, tmp_path: Path) -> None:
+    whole = replace(recipe, output=tmp_path / "whole")
+    fit(whole, progress=False)
+    fit(recipe, progress=False)
+    (recipe.output / "modules.json").unlink()
+    newest = checkpoint.place(recipe.output / "checkpoints", 12)
+    data = bytearray((newest / "weights.safetensors").read_bytes())
+    data[-1] ^= 1
+    (newest / "weights.safetensors").write_bytes(bytes(data))
+    with pytest.warns(UserWarning, match="checkpoint is damaged"):
+        fit(recipe, progress=False)
+    assert same(weights(recipe.output), weights(whole.output))
+    (recipe.output / "modules.json").unlink()
+    for path in (recipe.output / "checkpoints").glob("step-*"):
+        (path / "checkpoint.json").write_text("{")
+    with pytest.warns(UserWarning, match="damaged"), pytest.raises(PanglotError, match="every checkpoint is damaged"):
+        fit(recipe, progress=False)
+
+
+def test_a_disk_that_is_full_is_said_and_what_was_kept_stays(recipe: Settings) -> None:
+    settings = replace(recipe, steps=6)
+    small = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000)); "
+    run = "sys.argv = ['panglot', *sys.argv[1:]]; runpy.run_module('panglot.cli.main', run_name='__main__')"
+    command = [sys.executable, "-c", small + run, *arguments(settings)[3:]]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr[-2000:]
+    assert "cannot write" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (settings.output / "modules.json").exists()
+    again = subprocess.run(arguments(settings), env=environment(), capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr[-2000:]
+    assert (settings.output / "modules.json").exists()
+
+
+def test_a_run_of_before_test_sets_were_looked_for_goes_on_as_it_was(recipe: Settings) -> None:
+    from panglot.training.run import Run
+
+    before = replace(recipe, exclude=("none",), steps=4)
+    assert before.exclude == ()
+    fit(before, progress=False)
+    (recipe.output / "modules.json").unlink()  # as if it had been killed at its end
+    now = replace(before, exclude=("auto",))
+    with pytest.raises(PanglotError, match=r"exclude was \[\] and is now \['auto'\]"):
+        fit(now, progress=False)
+    path = recipe.output / "run.json"
+    begun = json.loads(path.read_text("utf-8"))
+    del begun["left_out"]
+    for old in ({"exclude": []}, {}):
+        begun["settings"] = {name: value for name, value in begun["settings"].items() if name != "exclude"} | old
+        path.write_text(json.dumps(begun), "utf-8")
+        assert Run(now).settings == before
+        assert not Run(now).finished()
+    fit(now, progress=False)
+    assert (recipe.output / "modules.json").exists()
+    begun["settings"]["exclude"] = ["mkqa"]
+    path.write_text(json.dumps(begun), "utf-8")
+    with pytest.raises(PanglotError, match="another recipe"):
+        Run(now).finished()
