@@ -7,7 +7,7 @@ classes by their full names, so that moving them breaks folders that users have.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from sentence_transformers.base.modules.module import Module
@@ -67,11 +67,10 @@ class DebiasingModule(Module):
         head: The content of ``debiasing.json``. Its ``prompts`` are those of the model by side.
     """
 
-    # The arguments of `encode` that sentence-transformers passes on to `forward`.
-    forward_kwargs: ClassVar[set[str]] = {"language"}
-
     def __init__(self, debiasing: Debiasing, head: dict[str, Any]) -> None:
         super().__init__()
+        # The arguments of `encode` that sentence-transformers passes on to `forward`.
+        self.forward_kwargs = {"language"}
         self.debiasing, self._head = debiasing, head
         self._prompts: dict[str, str] = {side: str(text) for side, text in dict(head.get("prompts") or {}).items()}
         self._languages = Languages(debiasing, "the debiasing")
