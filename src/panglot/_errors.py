@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Generator
 from pathlib import Path
 
 
@@ -43,16 +45,23 @@ class PanglotError(Exception):
         text = f"{where}: {problem}" if where else problem
         super().__init__(f"{text}. Fix: {hint}" if hint else text)
 
-    def at(self, *, file: str | Path | None = None, line: int | None = None, field: str | None = None) -> PanglotError:
-        """Return the same error with the place where it was found, which the code that raised it did not know.
 
-        >>> str(PanglotError("unknown language").at(file="a.jsonl", line=3, field="language"))
-        'a.jsonl, line 3, field "language": unknown language'
-        """
-        return PanglotError(
-            self.problem,
-            file=self.file if file is None else file,
-            line=self.line if line is None else line,
-            field=self.field if field is None else field,
-            hint=self.hint,
-        )
+@contextlib.contextmanager
+def located(*, file: str | Path | None = None, line: int | None = None, field: str | None = None) -> Generator[None]:
+    """Add the place to an error that the block raises, for code that does not know where its input comes from.
+
+    >>> with located(file="a.jsonl", line=3, field="language"):
+    ...     raise PanglotError("unknown language")
+    Traceback (most recent call last):
+    panglot._errors.PanglotError: a.jsonl, line 3, field "language": unknown language
+    """
+    try:
+        yield
+    except PanglotError as error:
+        raise PanglotError(
+            error.problem,
+            file=error.file if file is None else file,
+            line=error.line if line is None else line,
+            field=error.field if field is None else field,
+            hint=error.hint,
+        ) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import regex
 
-from panglot.data import scripts
+from panglot.data import language as scripts
 from panglot.datasets.languages import known_languages
 
 SOURCE = Path(__file__).parents[2] / "src" / "panglot"
@@ -91,6 +91,6 @@ OTHERS = {"quality.py": 2}  # numbers by ten thousands, marks that are often not
 
 def test_there_is_no_second_table() -> None:
     for path in SOURCE.rglob("*.py"):
-        if path.relative_to(SOURCE).as_posix() != "data/scripts.py":
+        if path.relative_to(SOURCE).as_posix() != "data/language.py":
             found = _tables(path)
             assert len(found) <= OTHERS.get(path.name, 0), found

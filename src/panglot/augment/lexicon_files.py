@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, located
 from panglot.data.files import numbered_lines, parquet_records, read_xml
-from panglot.data.language import canonical
+from panglot.data.language import canonical, canonical_or_none
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
@@ -96,10 +96,7 @@ def code_of(written: str) -> str | None:
     """
     plain = written.strip()
     uid = _PANLEX_CODE.fullmatch(plain)
-    try:
-        return canonical(uid[1] if uid else plain)
-    except PanglotError:
-        return None
+    return canonical_or_none(uid[1] if uid else plain)
 
 
 def pair_of(path: Path) -> tuple[str, bool] | None:
@@ -131,10 +128,8 @@ def _parquet_entries(path: Path, _: Collection[str]) -> Iterator[Entry]:
         if not (isinstance(code, str) and isinstance(english, str) and isinstance(target, str)):
             raise PanglotError("a cell is not text", file=path, line=line, hint="fill it, or remove the row")
         if code not in codes:
-            try:
+            with located(file=path, line=line, field="lang"):
                 codes[code] = canonical(code)
-            except PanglotError as error:
-                raise error.at(file=path, line=line, field="lang") from error
         yield Entry(codes[code], english, target, line)
 
 

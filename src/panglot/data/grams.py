@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from panglot.data.collection import Ints
-from panglot.data.scripts import unspaced_letters
+from panglot.data.language import unspaced_letters
 
 WORDS, LETTERS = 8, 24
 SHORTEST = 4  # letters

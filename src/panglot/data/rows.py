@@ -20,7 +20,7 @@ from typing import IO, NamedTuple, overload
 import pyarrow as pa
 import pyarrow.json as pj
 
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, located
 from panglot._files import atomic_file
 from panglot.data.collection import pc
 from panglot.data.files import BOM, cut_short, empty_file, not_utf8, opened, parquet_batches, parse_object
@@ -234,10 +234,8 @@ def check_row(values: Mapping[str, object], path: Path, line: int) -> Row:
             field="passage",
             hint="add `passage`, or `question` if another line of the group has the passage",
         )
-    try:
+    with located(file=path, line=line, field="language"):
         language = canonical(language)
-    except PanglotError as error:
-        raise error.at(file=path, line=line, field="language") from error
     return Row(line, texts["group"], language, texts["question"], texts["passage"], texts["id"],
                values.get("test_only") == "yes")  # fmt: skip
 

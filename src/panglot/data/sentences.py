@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 from functools import lru_cache
 
-from panglot.data.scripts import has_sentence_ends
+from panglot.data.language import has_sentence_ends
 
 # A blank in Thai may follow any phrase. Shorter pieces would be fragments that answer nothing.
 _SHORTEST = 60

@@ -9,8 +9,7 @@ from typing import Any
 
 import langcodes
 
-from panglot.data.language import canonical, name
-from panglot.data.scripts import commonest_script, is_right_to_left, members, script_of
+from panglot.data.language import canonical, commonest_script, is_right_to_left, members, name, script_of
 from panglot.datasets.card import CARDS
 
 __all__ = ["LanguageFacts", "facts", "family", "known_languages"]

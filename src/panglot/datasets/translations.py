@@ -14,8 +14,7 @@ from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
 from panglot.data.files import files, parquet_batches, parquet_records
 from panglot.data.formats.parallel import translations, versions
-from panglot.data.language import canonical
-from panglot.data.scripts import joins_sentences
+from panglot.data.language import canonical, joins_sentences
 from panglot.datasets import flores, registry
 from panglot.datasets.card import CARDS, DatasetSpec
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
-from panglot.data.scripts import unspaced_letters
+from panglot.data.language import unspaced_letters
 from panglot.encoders.open_model import fetch, refuse_unsafe
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from panglot.data.scripts import joins_sentences, letters_in, unspaced_letters
+from panglot.data.language import joins_sentences, letters_in, unspaced_letters
 
 #: Polite openings. The question follows unchanged.
 PLEASE = {

@@ -14,7 +14,7 @@ import pyarrow as pa
 from panglot._environment import provenance
 from panglot._errors import PanglotError
 from panglot._files import write_json, write_text
-from panglot.data.language import canonical
+from panglot.data.language import canonical_or_none
 from panglot.evaluation.evaluate import encode, open_encoder, open_sets
 from panglot.probe.beam import Lexicons, Start, search_changes
 from panglot.probe.pairs import Outcome, pair_lines
@@ -219,7 +219,8 @@ def read_lexicons(data_dir: str | Path | None, languages: Sequence[str]) -> Lexi
     for path in sorted(Path(root).expanduser().glob("lexicons/*.parquet")) if root else []:
         try:
             codes: list[str] = pq.read_table(path, columns=["lang"])["lang"].unique().to_pylist()
-            names = {code: name for code in codes if (name := _canonical(code)) in languages}
+            # A lexicon may have languages without a code.
+            names = {code: name for code in codes if (name := canonical_or_none(code)) and name in languages}
             if not names:
                 continue
             rows = pq.read_table(path, columns=["lang", "en", "target"], filters=[("lang", "in", list(names))])
@@ -233,14 +234,6 @@ def read_lexicons(data_dir: str | Path | None, languages: Sequence[str]) -> Lexi
             if _usable(english, target) and target not in words.get(english, ()):
                 words[english] = (*words.get(english, ()), target)
     return found
-
-
-def _canonical(code: str) -> str:
-    # A lexicon may have languages without a code.
-    try:
-        return canonical(code)
-    except PanglotError:
-        return ""
 
 
 def _usable(english: str, target: str) -> bool:

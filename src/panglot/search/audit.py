@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, located
 from panglot.data.files import objects
 from panglot.data.language import canonical
 from panglot.data.sentences import spans
@@ -308,11 +308,8 @@ def read_queries(path: Path) -> list[AuditQuery]:
         for name in ("group", "language", "text"):
             if not str(row.get(name) or "").strip():
                 raise PanglotError(f"`{name}` is missing or empty", file=path, line=line, field=name, hint="add it")
-        try:
-            code = canonical(str(row["language"]))
-        except PanglotError as error:
-            raise error.at(file=path, line=line, field="language") from error
-        found.append(AuditQuery(str(row["group"]), code, str(row["text"]), {}))
+        with located(file=path, line=line, field="language"):
+            found.append(AuditQuery(str(row["group"]), canonical(str(row["language"])), str(row["text"]), {}))
     if not found:
         raise PanglotError("the file has no query", file=path, hint='write lines of {"group", "language", "text"}')
     return found

@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from panglot.data.language import Detector, code, identifier
-from panglot.data.scripts import script_of
+from panglot.data.language import Detector, canonical_or_none, identifier, script_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,7 +54,7 @@ def language_of(query: str, languages: Iterable[str]) -> str:
     found = detector.detect(query)
     if not found:
         label, share = identifier().rank(query)[0]
-        found = (code(label) if share >= SURE else None) or detector.detect(query, least=0) or usual
+        found = (canonical_or_none(label) if share >= SURE else None) or detector.detect(query, least=0) or usual
     return usual if query.isascii() and script_of(found) not in ("Latn", "") else found
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, located
 from panglot.data.language import canonical
 from panglot.search.ranking.modes import MODES, Mode
 
@@ -135,8 +135,6 @@ def _codes(codes: str | Sequence[str], field: str) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for code in ",".join([codes] if isinstance(codes, str) else codes).split(","):
         if code.strip():
-            try:
+            with located(field=field):
                 found[canonical(code.strip())] = None
-            except PanglotError as error:
-                raise error.at(field=field) from error
     return tuple(found)

@@ -10,8 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from panglot import __version__
 from panglot._errors import PanglotError
-from panglot.data.language import name
-from panglot.data.scripts import is_right_to_left, script_of
+from panglot.data.language import is_right_to_left, name, script_of
 from panglot.search.ranking.modes import MODES
 from panglot.search.request import MAX_CODE_LENGTH, SearchRequest, search_options
 from panglot.service.errors import DOCUMENTED, Json, of_panglot

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, located
 from panglot._files import read_toml
 from panglot.augment.codeswitch import CodeSwitch
 from panglot.batching.policy import Batches, CrossKind, LanguageSampling, Policy
@@ -304,10 +304,8 @@ class Settings:
                     "unknown setting", file=file, field=name, hint=f"choose among {', '.join(sorted(fields))}"
                 )
             clean[name] = _typed(name, value, str(fields[name].type), file)
-        try:
+        with located(file=file):
             return cls(**clean)
-        except PanglotError as error:
-            raise error.at(file=file) from None
 
     @classmethod
     def read(cls, path: str | Path, **changes: Any) -> Settings:

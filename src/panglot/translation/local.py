@@ -15,7 +15,7 @@ from typing import Any
 
 from panglot._errors import PanglotError
 from panglot._files import digest, file_digest
-from panglot.data.language import canonical
+from panglot.data.language import canonical, canonical_or_none
 from panglot.translation.engines import Engine, EngineError, check_answer
 
 # Characters with a meaning in the stream format.
@@ -107,10 +107,8 @@ def direction(mode: str) -> tuple[str, str] | None:
     source, dash, target = mode.partition("-")
     if not dash or mode.endswith(("_iec2017", "_uni")):
         return None
-    try:
-        return canonical(source), canonical(target)
-    except PanglotError:
-        return None
+    pair = canonical_or_none(source), canonical_or_none(target)
+    return (pair[0], pair[1]) if pair[0] and pair[1] else None
 
 
 def to_stream(text: str) -> str:
@@ -270,11 +268,9 @@ class CTranslate2(Engine):
         for family, pattern in enumerate(_TOKENS):
             found: dict[str, str] = {}
             for token in vocabulary:
-                if match := pattern.fullmatch(token):
-                    try:
-                        found.setdefault(canonical(match[1]), token)
-                    except PanglotError:
-                        continue
+                match = pattern.fullmatch(token)
+                if match and (code := canonical_or_none(match[1])):
+                    found.setdefault(code, token)
             if found:
                 return family, found
         if match := _PAIR.search(self.folder.name):

@@ -10,9 +10,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from panglot.data.language import code as code_of
-from panglot.data.language import identifier
-from panglot.data.scripts import letters_in, members, script_of, script_of_letter, unspaced_letters
+from panglot.data.language import (
+    canonical_or_none,
+    identifier,
+    letters_in,
+    members,
+    script_of,
+    script_of_letter,
+    unspaced_letters,
+)
 
 #: The reasons that :func:`filter_reasons` gives, and those of :func:`panglot.translation.translate.translate`.
 REASONS = ("not translated", "language", "script", "length", "copied", "numbers", "names", "repeated", "similarity")
@@ -300,7 +306,7 @@ def wrong_language(text: str, target: str, *, letters: int, sure: float) -> str 
         return None
     wanted = {target.split("-", 1)[0]}
     wanted |= {code for alike in _ALIKE if alike & wanted for code in alike}
-    ranked = [(code, float(share)) for label, share in identifier().rank(text) if (code := code_of(label))]
+    ranked = [(code, float(share)) for label, share in identifier().rank(text) if (code := canonical_or_none(label))]
     if not wanted & {code for code, _ in ranked}:
         return None
     best, share = ranked[0]

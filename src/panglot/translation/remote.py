@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from panglot._errors import PanglotError
 from panglot._files import digest
-from panglot.data.language import canonical, name
+from panglot.data.language import canonical_or_none, name
 from panglot.encoders.endpoint import RETRIED, backoff, retry_after
 from panglot.translation.engines import Engine, EngineError, check_answer
 
@@ -223,17 +223,10 @@ class LibreTranslate(Engine):
             codes = [str(each["code"]) for each in listed]
             for each in listed:
                 for target in each.get("targets") or codes:
-                    pair = (_code(each["code"]), _code(target))
+                    pair = (canonical_or_none(str(each["code"])), canonical_or_none(str(target)))
                     if pair[0] and pair[1] and pair[0] != pair[1]:
                         found[pair[0], pair[1]] = (str(each["code"]), str(target))
         except (TypeError, KeyError, AttributeError) as error:
             hint = "check that it is a LibreTranslate service"
             raise PanglotError(f"{self._service.url} does not list its languages", field="engine", hint=hint) from error
         return found
-
-
-def _code(text: str) -> str | None:
-    try:
-        return canonical(str(text))
-    except PanglotError:
-        return None

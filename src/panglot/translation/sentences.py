@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from panglot._errors import PanglotError
-from panglot.data.scripts import joins_sentences
+from panglot.data.language import joins_sentences
 from panglot.data.sentences import spans
 from panglot.translation.engines import EngineError, check_answer
 from panglot.translation.quality import language_of_answers

@@ -9,7 +9,7 @@ from typing import cast
 
 import pyarrow as pa
 
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, located
 from panglot._files import atomic_folder
 from panglot.data.collection import Collection, Text
 from panglot.data.files import files, numbered_lines, objects
@@ -137,8 +137,6 @@ def _texts(path: Path, language: str | None) -> Iterator[Text]:
                 field="_id",
                 hint="give each line its own id",
             )
-        try:
-            known = canonical(code)
-        except PanglotError as error:
-            raise error.at(file=path, line=line, field="language") from error
-        yield Text(identity, known, str(values.get("group") or identity), text)
+        with located(file=path, line=line, field="language"):
+            code = canonical(code)
+        yield Text(identity, code, str(values.get("group") or identity), text)

@@ -14,7 +14,7 @@ from panglot._files import atomic_folder
 from panglot.data.collection import Collection, Text
 from panglot.data.files import plain_name, read_bytes
 from panglot.data.formats import trec
-from panglot.data.language import canonical
+from panglot.data.language import canonical, canonical_or_none
 
 _DOCUMENT = re.compile(r"<DOC>(.*?)</DOC>", re.DOTALL | re.IGNORECASE)
 _TOPIC = re.compile(r"<top(?:\s+lang\s*=\s*[\"']?([\w-]+)[\"']?)?\s*>(.*?)</top>", re.DOTALL | re.IGNORECASE)
@@ -163,11 +163,8 @@ def _element(body: str, tag: str) -> str:
 def _language_of(place: Path) -> str:
     """Return the language that a folder or the file is named after, or ""."""
     for piece in (*place.parts[:-1], plain_name(place), *re.split(r"[._]", plain_name(place))):
-        if re.fullmatch(r"[a-z]{2}(-\w+)*|\w{3}_\w{4}", piece):
-            try:
-                return canonical(piece)
-            except PanglotError:
-                continue
+        if re.fullmatch(r"[a-z]{2}(-\w+)*|\w{3}_\w{4}", piece) and (code := canonical_or_none(piece)):
+            return code
     return ""
 
 

@@ -12,7 +12,7 @@ from panglot.data.collection import Collection
 from panglot.data.files import plain_name
 from panglot.data.formats import beir, clef, squad
 from panglot.data.ingest import Ingested, OnError, ingest
-from panglot.data.language import canonical
+from panglot.data.language import canonical, canonical_or_none
 
 # Files from this size on are parsed once and cached.
 LARGE = 4_000_000
@@ -129,11 +129,8 @@ def _check(candidates: str, known: tuple[str, ...], context: bool) -> None:
 def _language_of(path: Path) -> str:
     """Return the language that the file is named after: ``train.fi.json``, ``fi.json``, ``squad-fi.json``."""
     for piece in reversed(re.split(r"[.\-_]", plain_name(path))):
-        if re.fullmatch(r"[a-z]{2}", piece):
-            try:
-                return canonical(piece)
-            except PanglotError:
-                continue
+        if re.fullmatch(r"[a-z]{2}", piece) and (code := canonical_or_none(piece)):
+            return code
     raise PanglotError(
         "the language of this file is unknown",
         file=path,

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from panglot._errors import PanglotError
-from panglot.data.language import canonical
+from panglot._errors import PanglotError, located
+from panglot.data.language import canonical, canonical_or_none
 
 # Three letters in a path name a language only with a script or region, because `man`, `bin` and `doc` are folders.
 _CODE = re.compile(r"[a-z]{2}(?:[-_@][A-Za-z]{2,8}){0,2}|[a-z]{3}[-_][A-Za-z]{2,4}")
@@ -73,10 +73,8 @@ class Place:
                 field="language",
                 hint="add `--language en`, or put it into the path, as in en/page.html",
             )
-        try:
+        with located(file=path, field="language"):
             language = canonical(code)
-        except PanglotError as error:
-            raise error.at(file=path, field="language") from error
         if not named:
             return self.page, language
         # If the file is in another language than a piece of its path, that piece is part of a name: de/import_ms.html.
@@ -135,13 +133,7 @@ def positions(versions: Mapping[str, Sequence[Section]]) -> dict[str, list[Secti
 
 
 def _is_code(piece: str) -> bool:
-    if not _CODE.fullmatch(piece):
-        return False
-    try:
-        canonical(piece)
-    except PanglotError:
-        return False
-    return True
+    return bool(_CODE.fullmatch(piece) and canonical_or_none(piece))
 
 
 def _base(code: str) -> str:

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, located
 from panglot.data.files import objects, parquet_batches, whole_lines
-from panglot.data.language import NO_LANGUAGE, canonical, code, identifier
+from panglot.data.language import NO_LANGUAGE, canonical, canonical_or_none, identifier
 from panglot.search.document import Document, Value
 
 Documents = str | Path | Iterable[Document | Mapping[str, Any]]
@@ -175,10 +175,8 @@ def _encodable(text: str, name: str, file: Path | str, line: int | None) -> str:
 def _row_language(code: str, file: Path | str, line: int | None) -> str:
     if not code or code.strip().lower() in NO_LANGUAGE:
         return ""
-    try:
+    with located(file=file, line=line, field="language"):
         return canonical(code)
-    except PanglotError as error:
-        raise error.at(file=file, line=line, field="language") from error
 
 
 class IdSet:
@@ -315,4 +313,4 @@ def _refuse_twin(placed: _Placed) -> None:
 
 def _detected_language(text: str) -> str:
     """Return the most probable language, or ``und``."""
-    return code(identifier().classify(text[:DETECTED])[0]) or "und"
+    return canonical_or_none(identifier().classify(text[:DETECTED])[0]) or "und"
