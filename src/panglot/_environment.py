@@ -1,4 +1,4 @@
-"""Describe the versions and the machine, on which figures depend besides data and settings."""
+"""Describe the versions and the machine, on which figures depend, and check that optional packages are installed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,36 @@ import platform
 import sys
 from datetime import UTC, datetime
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from panglot import __version__
+from panglot._errors import PanglotError
 
 _PACKAGES = ("panglot", "numpy", "pyarrow", "torch", "transformers", "sentence-transformers", "accelerate")
+
+
+def require(purpose: str, *packages: str, extra: str, field: str | None = None, otherwise: str = "") -> None:
+    """Refuse to go on if an optional package is not installed. Nothing is imported.
+
+    Args:
+        purpose: What needs the packages.
+        packages: The names by which they are imported.
+        extra: The extra of panglot that installs them.
+        field: The option that asked for it.
+        otherwise: What else the user can do.
+
+    Raises:
+        PanglotError: A package is missing.
+
+    >>> require("hybrid search", "json", "no_such_package", extra="lexical")
+    Traceback (most recent call last):
+    panglot._errors.PanglotError: hybrid search needs no_such_package. Fix: pip install 'panglot[lexical]'
+    """
+    if missing := [name for name in packages if find_spec(name) is None]:
+        hint = f"pip install 'panglot[{extra}]'" + (f", or {otherwise}" if otherwise else "")
+        raise PanglotError(f"{purpose} needs {' and '.join(missing)}", field=field, hint=hint)
 
 
 def versions() -> dict[str, str]:

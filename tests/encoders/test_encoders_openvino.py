@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from encoders_made import make_model
 
+from panglot import _environment
 from panglot._errors import PanglotError
 from panglot.encoders.load import load
 from panglot.encoders.openvino import OpenVinoEncoder
@@ -65,7 +66,6 @@ def test_wrong_backend_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
         load("bundled", backend="onnx")
     with pytest.raises(PanglotError, match="vectors:x does not run on this machine"):
         load("vectors:x", backend="openvino")
-    monkeypatch.setattr(util, "find_spec", lambda _name: None)
-    monkeypatch.setattr("panglot.encoders.openvino.find_spec", lambda _name: None)
-    with pytest.raises(PanglotError, match=r"openvino is not installed.*pip install 'panglot\[openvino\]'"):
+    monkeypatch.setattr(_environment, "find_spec", lambda _name: None)
+    with pytest.raises(PanglotError, match=r"needs openvino.*pip install 'panglot\[openvino\]'"):
         load(make_model(tmp_path), backend="openvino")

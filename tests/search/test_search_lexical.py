@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from search_made import Biased, MemoryStore, documents, use_memory
 
+from panglot import _environment
 from panglot._errors import PanglotError
 from panglot.search.document import Document, ScoredDocument
 from panglot.search.index import Index
-from panglot.search.ranking import lexical
 from panglot.search.ranking.lexical import RRF_CONSTANT, LexicalIndex, fused, words, write
 from panglot.search.ranking.reranking import Reranker, reranked
 
@@ -81,9 +81,9 @@ def test_words_that_another_process_made_stale_are_made_again(tmp_path: Path) ->
 
 
 def test_missing_packages_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lexical.util, "find_spec", lambda _: None)
-    with pytest.raises(PanglotError, match=r"panglot\[lexical\]"):
-        lexical.require()
+    monkeypatch.setattr(_environment, "find_spec", lambda _: None)
+    with pytest.raises(PanglotError, match=r"needs bm25s and icu4py.*panglot\[lexical\]"):
+        write(Path("never"), [])
 
 
 def test_fusion_is_the_sum_of_reciprocal_ranks() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from panglot import _environment
 from panglot._errors import PanglotError
 from panglot.study import design
 from panglot.study.design import Cell
-from panglot.training import aggregation
 
 TEXT = """
 output = "out"
@@ -88,7 +88,7 @@ def test_what_is_not_installed_is_told_before_anything_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = written(tmp_path, TEXT.replace('mixing = "mean"', 'mixing = "nash-mtl"'))
-    monkeypatch.setattr(aggregation, "find_spec", lambda name: None if name == "ecos" else object())
+    monkeypatch.setattr(_environment, "find_spec", lambda name: None if name == "ecos" else object())
     with pytest.raises(PanglotError, match=r"nash-mtl needs ecos.*panglot\[mixing\]") as caught:
         design.read(path)
     assert caught.value.file == path

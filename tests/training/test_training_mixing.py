@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from panglot import _environment
 from panglot._errors import PanglotError
 from panglot.encoders.open_model import open_model
 from panglot.training import aggregation, data
@@ -95,7 +96,7 @@ def test_mgda_is_the_least_norm_point() -> None:
 
 def need(way: Mixing) -> None:
     try:
-        aggregation.require(way)
+        aggregation.require_method(way)
     except PanglotError as missing:  # a solver has no wheel for this system
         pytest.skip(str(missing))
 
@@ -127,7 +128,7 @@ def test_diagnosis_is_that_of_the_gradients() -> None:
 
 
 def test_a_missing_part_is_named_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aggregation, "find_spec", lambda name: None if name == "ecos" else object())
+    monkeypatch.setattr(_environment, "find_spec", lambda name: None if name == "ecos" else object())
     with pytest.raises(PanglotError, match=r"nash-mtl needs ecos.*panglot\[mixing\]"):
         Settings(on=("starter:train",), mixing="nash-mtl")
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot.batching.plan import Plan
 from panglot.batching.policy import Policy
@@ -54,12 +55,9 @@ def make_batch_sampler(collections: Sequence[Collection], policy: Policy, steps:
         )
     if steps < 1:
         raise PanglotError(f"must be at least 1, got {steps}", field="steps", hint="choose 1 or more")
-    try:
-        from datasets import Dataset
-    except ImportError as error:
-        raise PanglotError(
-            "sentence-transformers' trainer needs the package datasets", hint='pip install "panglot[hub]"'
-        ) from error
+    require("sentence-transformers' trainer", "datasets", extra="hub")
+    from datasets import Dataset
+
     plan = Plan([TrainingTable.from_collection(collection) for collection in collections], policy)
     offsets = [
         np.cumsum([0, *(table.num_rows for table in side)])

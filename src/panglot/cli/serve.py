@@ -47,14 +47,9 @@ def serve_command(
 
     The log is written to standard output as JSON lines. SIGTERM stops the service after the requests in progress.
     """
-    from importlib.util import find_spec
+    from panglot._environment import require
 
-    from panglot._errors import PanglotError
-
-    if missing := [name for name in ("fastapi", "orjson", "prometheus_client", "uvicorn") if find_spec(name) is None]:
-        raise PanglotError(
-            f"the service needs {', '.join(missing)}", field="serve", hint="pip install 'panglot[serve]'"
-        )
+    require("the service", "fastapi", "orjson", "prometheus_client", "uvicorn", extra="serve", field="serve")
     from panglot.cli.options import progress_to
     from panglot.search.index import Index
     from panglot.service.limits import Limits

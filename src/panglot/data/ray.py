@@ -14,6 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot.data.files import opened
 from panglot.data.ingest import Reader
@@ -58,11 +59,10 @@ def cluster(address: str, purpose: str, processors: int | None = None) -> Genera
         PanglotError: Ray is not installed, does not start or does not answer.
     """
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise PanglotError(f"{purpose} needs Ray", field="ray", hint='pip install "panglot[ray]"') from error
+    require(purpose, "ray", "pandas", extra="ray", field="ray")  # ray.data imports pandas, which ray alone lacks
+    import ray
+    import ray.data
+
     ours = not ray.is_initialized()
     if ours:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}

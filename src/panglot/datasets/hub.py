@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
+from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, cache_folder, digest
 from panglot.data.collection import Collection
@@ -124,11 +125,9 @@ def read(
     Raises:
         PanglotError: ``datasets`` is not installed, the set cannot be read, or a column is missing.
     """
-    try:
-        import datasets
-    except ImportError as error:
-        hint = "pip install 'panglot[hub]'"
-        raise PanglotError("reading columns of the hub needs the `datasets` library", hint=hint) from error
+    require("reading columns of the hub", "datasets", extra="hub")
+    import datasets
+
     try:
         found: Any = datasets.load_dataset(repository, config, split=split, streaming=True)
         place = Path(f"hub:{repository}")

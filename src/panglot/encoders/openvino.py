@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot._files import digest
 from panglot.encoders.sentence_transformer import SentenceTransformerEncoder, token_batches
@@ -34,9 +34,7 @@ class OpenVinoEncoder(SentenceTransformerEncoder):
     """
 
     def _prepare(self) -> None:
-        if find_spec("openvino") is None:
-            hint = "pip install 'panglot[openvino]', or leave the backend out"
-            raise PanglotError("openvino is not installed", field="backend", hint=hint)
+        require("this backend", "openvino", extra="openvino", field="backend", otherwise="leave the backend out")
         if self.device.type != "cpu":
             raise PanglotError(f"OpenVINO does not run on {self.device}", field="backend", hint="set the device cpu")
         if not self._pooling:

@@ -10,12 +10,12 @@ import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot._files import explain_write
 
@@ -37,17 +37,14 @@ _NEEDS = {
 }
 
 
-def require(method: Mixing) -> None:
+def require_method(method: Mixing) -> None:
     """Check that the packages of a method are installed.
 
     Raises:
         PanglotError: A package is missing.
     """
     needed = () if method in (*FIXED, "none") else ("torchjd", *_NEEDS.get(method, ()))
-    if missing := [name for name in needed if find_spec(name) is None]:
-        raise PanglotError(
-            f"{method} needs {', '.join(missing)}", field="mixing", hint="pip install 'panglot[mixing]', or choose mean"
-        )
+    require(method, *needed, extra="mixing", field="mixing", otherwise="choose mean")
 
 
 class Aggregator:
@@ -73,7 +70,7 @@ class Aggregator:
     """
 
     def __init__(self, method: Mixing, weights: Sequence[float], seed: int) -> None:
-        require(method)
+        require_method(method)
         self._method: Mixing = method
         self._own = np.asarray(weights, np.float64)
         self._seed = seed

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from panglot._errors import PanglotError
+from panglot._environment import require
 from panglot._files import write_text
 
 _SMOOTHING = 0.9
@@ -133,10 +133,7 @@ def _flat(values: Mapping[str, Any]) -> list[tuple[str, float]]:
 
 
 def _writer(folder: Path, step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise PanglotError(
-            "TensorBoard is not installed", field="tensorboard", hint="pip install 'panglot[tensorboard]'"
-        ) from error
+    require("the log for TensorBoard", "tensorboard", extra="tensorboard", field="tensorboard")
+    from torch.utils.tensorboard import SummaryWriter
+
     return SummaryWriter(str(folder), purge_step=step + 1)

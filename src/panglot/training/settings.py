@@ -15,7 +15,7 @@ from panglot._files import read_toml
 from panglot.augment.codeswitch import CodeSwitch
 from panglot.batching.policy import Batches, CrossKind, LanguageSampling, Policy
 from panglot.encoders.devices import Precision
-from panglot.training.aggregation import Mixing, require
+from panglot.training.aggregation import Mixing, require_method
 
 Embeddings = Literal["frozen", "trimmed", "full"]
 OnError = Literal["raise", "skip"]
@@ -212,7 +212,7 @@ class Settings:
                     field=name,
                     hint=f"remove {name} and list what is mixed in objectives, or set mixing to none",
                 )
-        require(self.mixing)
+        require_method(self.mixing)
 
     def _check_code_switch(self) -> None:
         if self.code_switch == "none":

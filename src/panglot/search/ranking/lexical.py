@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import shutil
 import unicodedata
-from importlib import util
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, write_json
 from panglot.search.query_language import near
@@ -29,15 +29,6 @@ if TYPE_CHECKING:
 HEAD = "lexical.json"
 RRF_CONSTANT = 60
 """The constant of reciprocal rank fusion: the greater, the less the first ranks differ."""
-
-
-def require() -> None:
-    """Raise a :class:`PanglotError` if a package for hybrid search is missing."""
-    missing = [name for name in ("bm25s", "icu4py") if util.find_spec(name) is None]
-    if missing:
-        raise PanglotError(
-            f"hybrid search needs {' and '.join(missing)}", field="hybrid", hint="pip install 'panglot[lexical]'"
-        )
 
 
 def words(text: str, language: str) -> list[str]:
@@ -83,7 +74,7 @@ class LexicalIndex:
         Raises:
             PanglotError: A package is missing, or the folder is damaged or cannot be written.
         """
-        require()
+        _require_packages()
         if self._parts is None:
             # A store in a folder numbers its versions: words of an older one were written by another process.
             version = self._store.version
@@ -100,6 +91,10 @@ class LexicalIndex:
         """Remove the words, because documents were added or deleted; the next search makes them anew."""
         self._parts = None
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _require_packages() -> None:
+    require("hybrid search", "bm25s", "icu4py", extra="lexical", field="hybrid")
 
 
 def _read(folder: Path) -> dict[str, tuple[Any, list[str]]]:
@@ -147,7 +142,7 @@ def write(folder: Path, documents: Iterable[Sequence[Document]], version: int | 
         documents: All documents, in pieces.
         version: The version of the store that holds them, if it numbers its versions.
     """
-    require()
+    _require_packages()
     from bm25s import BM25
 
     numbers: dict[str, dict[str, int]] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib
 import json
 import logging
 import re
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
+from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot.search.storage.store import pieces
 
@@ -81,14 +81,8 @@ def connect(address: Address) -> Any:
         PanglotError: A package is missing, or the server does not answer.
     """
     lite = address.uri.endswith(".db")
-    for package in ("pymilvus", "milvus_lite") if lite else ("pymilvus",):
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            extra = "milvus-lite" if lite else "milvus"
-            raise PanglotError(
-                f"the store in Milvus needs {package}", field="store", hint=f"pip install 'panglot[{extra}]'"
-            ) from error
+    packages, extra = (("pymilvus", "milvus_lite"), "milvus-lite") if lite else (("pymilvus",), "milvus")
+    require("the store in Milvus", *packages, extra=extra, field="store")
     from pymilvus import MilvusClient
 
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # It logs what it raises, with a traceback.
