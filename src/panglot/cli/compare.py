@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import command_line, deliver, measuring_options, progress_to, split
+from panglot.cli.options import command_line, deliver, measuring_options, progress_to
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,20 +26,7 @@ if TYPE_CHECKING:
     help="Number of random permutations of the test.",
 )
 def compare_command(
-    models: tuple[str, ...],
-    tests: tuple[str, ...],
-    data_dir: Path | None,
-    candidates: str | None,
-    *,
-    context: bool,
-    languages: str | None,
-    measures: str | None,
-    draws: int,
-    permutations: int,
-    seed: int,
-    trust_remote_code: bool,
-    to_json: str | None,
-    report: Path | None,
+    models: tuple[str, ...], tests: tuple[str, ...], to_json: str | None, report: Path | None, **options: Any
 ) -> None:
     """Measure MODELs on the same questions. A figure is bold if it is significantly the best.
 
@@ -47,12 +34,6 @@ def compare_command(
     of pairs of models.
     """
     from panglot.evaluation.compare import compare
-    from panglot.evaluation.measures import DEFAULT
 
-    found = compare(
-        list(models), test=list(tests), data_dir=data_dir, candidates=candidates, context=context,
-        languages=split(languages), measures=split(measures) or DEFAULT, draws=draws,
-        permutations=permutations, seed=seed, trust_remote_code=trust_remote_code,
-        command=command_line(), progress=progress_to(to_json),
-    )  # fmt: skip
+    found = compare(models, test=tests, command=command_line(), progress=progress_to(to_json), **options)
     deliver(found.figures, to_json, report, models)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import command_line, deliver, deliver_json, measuring_options, progress_to, split
+from panglot.cli.options import command_line, deliver, deliver_json, measuring_options, progress_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,19 +33,11 @@ if TYPE_CHECKING:
 def evaluate_command(
     model: str,
     datasets: tuple[str, ...],
-    data_dir: Path | None,
-    candidates: str | None,
-    *,
-    context: bool,
-    languages: str | None,
-    measures: str | None,
-    draws: int,
-    seed: int,
-    trust_remote_code: bool,
     to_json: str | None,
     report: Path | None,
     queries: Path | None,
     trec_run: Path | None,
+    **options: Any,
 ) -> None:
     """Measure MODEL on DATASETs: monolingual, cross-lingual, all languages in one pool, and language bias.
 
@@ -54,17 +46,11 @@ def evaluate_command(
     DATASET, its language bias is measured by ranking mode, without labels.
     """
     if not datasets:
-        _audit_index(Path(model), queries, languages=split(languages), seed=seed, to_json=to_json)
+        _audit_index(Path(model), queries, languages=options["languages"], seed=options["seed"], to_json=to_json)
         return
     from panglot.evaluation.evaluate import evaluate
-    from panglot.evaluation.measures import DEFAULT
 
-    found = evaluate(
-        model, list(datasets), data_dir=data_dir, candidates=candidates, context=context,
-        languages=split(languages), measures=split(measures) or DEFAULT, draws=draws, seed=seed,
-        trust_remote_code=trust_remote_code,
-        command=command_line(), progress=progress_to(to_json),
-    )  # fmt: skip
+    found = evaluate(model, datasets, command=command_line(), progress=progress_to(to_json), **options)
     if trec_run is not None:
         _write_runs(found, trec_run)
     deliver(found.figures, to_json, report, [model])

@@ -13,6 +13,21 @@ import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+
+def split(names: str | None) -> list[str] | None:
+    """Return the names in a comma-separated list, or None if there are none.
+
+    >>> split("en, de"), split(None)
+    (['en', 'de'], None)
+    """
+    found = [name.strip() for name in (names or "").split(",") if name.strip()]
+    return found or None
+
+
+def _split(_: click.Context, __: click.Parameter, names: str | None) -> list[str] | None:
+    return split(names)
+
+
 _OPTIONS = (
     click.option(
         "--data-dir",
@@ -21,8 +36,8 @@ _OPTIONS = (
     ),
     click.option("--candidates", type=click.Choice(["sentence", "paragraph"]), help="Unit of the passages."),
     click.option("--context", is_flag=True, help="Append its paragraph to each sentence."),
-    click.option("--languages", metavar="CODES", help="Languages to measure, such as en,de,zh."),
-    click.option("--measures", metavar="NAMES", help="Measures to compute, such as mAP,R@10,nDCG@10."),
+    click.option("--languages", metavar="CODES", callback=_split, help="Languages to measure, such as en,de,zh."),
+    click.option("--measures", metavar="NAMES", callback=_split, help="Measures to compute, such as mAP,R@10,nDCG@10."),
     click.option(
         "--draws",
         default=1000,
@@ -38,20 +53,10 @@ _OPTIONS = (
 
 
 def measuring_options(command: Command) -> Command:
-    """Add the options that ``evaluate`` and ``compare`` share."""
+    """Add the options that ``evaluate`` and ``compare`` share. Their names are those of the functions' arguments."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
-
-
-def split(names: str | None) -> list[str] | None:
-    """Return the names in a comma-separated list, or None if there are none.
-
-    >>> split("en, de"), split(None)
-    (['en', 'de'], None)
-    """
-    found = [name.strip() for name in (names or "").split(",") if name.strip()]
-    return found or None
 
 
 def shorten(text: str, length: int) -> str:

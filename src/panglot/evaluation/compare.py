@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot._files import write_json
 from panglot.evaluation.bias import LOWER_IS_BETTER, NEITHER_IS_BETTER
 from panglot.evaluation.bootstrap import Sums, draw, holm, interval, randomisation
 from panglot.evaluation.evaluate import Evaluation, Sets, evaluate, open_encoder, open_sets
-from panglot.evaluation.figures import Figures, plain
-from panglot.evaluation.measures import DEFAULT, Measure
+from panglot.evaluation.figures import Figures, Result, plain
 from panglot.evaluation.per_question import PerQuestion
 
 if TYPE_CHECKING:
@@ -23,12 +21,13 @@ if TYPE_CHECKING:
 
     from panglot.encoders.protocol import Encoder
     from panglot.evaluation.exact_scores import Doubles
+    from panglot.evaluation.measures import Measure
 
 _SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(Result):
     """Several encoders measured on the same collections.
 
     Attributes:
@@ -38,16 +37,7 @@ class Comparison:
         evaluations: Evaluation of each model.
     """
 
-    figures: Figures
     evaluations: Mapping[str, Evaluation]
-
-    def to_json(self, path: str | Path) -> None:
-        """Write :attr:`figures`, atomically.
-
-        Raises:
-            PanglotError: The file cannot be written.
-        """
-        write_json(path, self.figures)
 
 
 def compare(
@@ -58,7 +48,7 @@ def compare(
     candidates: str | None = None,
     context: bool = False,
     languages: Sequence[str] | None = None,
-    measures: Sequence[str | Measure] = DEFAULT,
+    measures: Sequence[str | Measure] | None = None,
     draws: int = 1000,
     permutations: int = 10_000,
     seed: int = 0,
@@ -79,7 +69,8 @@ def compare(
         candidates: ``sentence`` or ``paragraph``, for data sets that offer both.
         context: Whether a sentence comes with its paragraph.
         languages: Keep only questions and passages in these languages.
-        measures: Names such as ``mAP``, ``R@10`` and ``nDCG@10``.
+        measures: Names such as ``mAP``, ``R@10`` and ``nDCG@10``, by default
+            :data:`panglot.evaluation.measures.DEFAULT`.
         draws: Bootstrap draws for the intervals, 0 for no intervals.
         permutations: Random sign patterns of the test.
         seed: Seed of draws and patterns.
@@ -103,44 +94,23 @@ def compare(
             encoder, list(sets.values()), candidates=candidates, context=context, languages=languages,
             measures=measures, draws=draws, seed=seed, command=command, progress=progress,
         )  # fmt: skip
-    return from_evaluations(evaluations, draws=draws, permutations=permutations, seed=seed, command=command)
-
-
-def from_evaluations(
-    evaluations: Mapping[str, Evaluation],
-    *,
-    draws: int = 1000,
-    permutations: int = 10_000,
-    seed: int = 0,
-    command: str | None = None,
-) -> Comparison:
-    """Compare evaluations on the same collections, as :func:`compare` does.
-
-    Raises:
-        PanglotError: Two evaluations used different data under one name.
-    """
-    names = list(evaluations)
     first = next(iter(evaluations.values()))
-    datasets: Figures = {}
-    for dataset in first.measured:
-        digests = {each.figures["datasets"][dataset]["digest"] for each in evaluations.values()}
-        if len(digests) > 1:
-            raise PanglotError(
-                f"the models were measured on different versions of {dataset}",
-                hint="measure them on the same data",
-            )
-        questions = {name: each.per_question[dataset] for name, each in evaluations.items()}
-        datasets[dataset] = compare_questions(questions, draws=draws, permutations=permutations, seed=seed)
     figures: Figures = {
         "panglot": first.figures["panglot"],
         "date": first.figures["date"],
         "command": command,
-        "models": names,
+        "models": list(evaluations),
         "settings": {**first.figures["settings"], "permutations": permutations},
-        "datasets": datasets,
+        "datasets": {
+            dataset: compare_questions(
+                {name: each.per_question[dataset] for name, each in evaluations.items()},
+                draws=draws, permutations=permutations, seed=seed,
+            )
+            for dataset in sets
+        },
         "evaluations": {name: each.figures for name, each in evaluations.items()},
-    }
-    return Comparison(figures, dict(evaluations))
+    }  # fmt: skip
+    return Comparison(figures, evaluations)
 
 
 def compare_questions(

@@ -11,10 +11,9 @@ import numpy as np
 
 from panglot._environment import provenance
 from panglot._errors import PanglotError
-from panglot._files import write_json
 from panglot.data.collection import Collection
 from panglot.encoders.protocol import LanguageAware
-from panglot.evaluation.figures import Figures, Measured, measure
+from panglot.evaluation.figures import Figures, Measured, Result, measure
 from panglot.evaluation.measures import DEFAULT, Measure, parse
 from panglot.evaluation.per_question import PerQuestion
 
@@ -27,7 +26,7 @@ Sets = str | Path | Collection
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Result):
     """One encoder measured on one or more collections.
 
     Attributes:
@@ -35,21 +34,12 @@ class Evaluation:
         measured: Ranks and values behind the figures, by the name of the data set.
     """
 
-    figures: Figures
     measured: Mapping[str, Measured]
 
     @property
     def per_question(self) -> dict[str, PerQuestion]:
         """Headline figures question by question, by the name of the data set."""
         return {name: found.per_question for name, found in self.measured.items()}
-
-    def to_json(self, path: str | Path) -> None:
-        """Write :attr:`figures`, atomically.
-
-        Raises:
-            PanglotError: The file cannot be written.
-        """
-        write_json(path, self.figures)
 
     def __repr__(self) -> str:
         heads = [
@@ -67,7 +57,7 @@ def evaluate(
     candidates: str | None = None,
     context: bool = False,
     languages: Sequence[str] | None = None,
-    measures: Sequence[str | Measure] = DEFAULT,
+    measures: Sequence[str | Measure] | None = None,
     draws: int = 1000,
     seed: int = 0,
     trust_remote_code: bool = False,
@@ -85,7 +75,8 @@ def evaluate(
         candidates: ``sentence`` or ``paragraph``, for data sets that offer both.
         context: Whether a sentence comes with its paragraph.
         languages: Keep only questions and passages in these languages.
-        measures: Names such as ``mAP``, ``R@10`` and ``nDCG@10``.
+        measures: Names such as ``mAP``, ``R@10`` and ``nDCG@10``, by default
+            :data:`panglot.evaluation.measures.DEFAULT`.
         draws: Bootstrap draws over question groups for the intervals, 0 for no intervals.
         seed: Seed of the draws.
         trust_remote_code: Whether Python code that comes with a model may run.
@@ -96,7 +87,7 @@ def evaluate(
         PanglotError: The encoder or a collection cannot be read, or they do not fit each other.
     """
     begin = time.perf_counter()
-    chosen = tuple(dict.fromkeys(parse(name) for name in measures))
+    chosen = tuple(dict.fromkeys(parse(name) for name in (DEFAULT if measures is None else measures)))
     if not chosen:
         raise PanglotError("expected at least one measure, got none", field="measures", hint="name one, such as mAP")
     if draws < 0:

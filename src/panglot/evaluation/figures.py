@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from panglot._files import write_json
 from panglot.evaluation import bias, geometry
 from panglot.evaluation.bootstrap import draw, interval
 from panglot.evaluation.measures import DEFAULT, Measure
@@ -16,6 +17,7 @@ from panglot.evaluation.ranks import Ranks, rank
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from panglot.data.collection import Collection
     from panglot.encoders.protocol import Vectors
@@ -24,6 +26,25 @@ if TYPE_CHECKING:
 
 Figures = dict[str, Any]
 SETTINGS = ("monolingual", "crosslingual", "multilingual")
+
+
+@dataclass(frozen=True)
+class Result:
+    """Figures that can be written as JSON.
+
+    Attributes:
+        figures: The dictionary of figures, ready for JSON.
+    """
+
+    figures: Figures
+
+    def to_json(self, path: str | Path) -> None:
+        """Write :attr:`figures`, atomically.
+
+        Raises:
+            PanglotError: The file cannot be written.
+        """
+        write_json(path, self.figures)
 
 
 @dataclass(frozen=True)

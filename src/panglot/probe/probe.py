@@ -13,9 +13,10 @@ import pyarrow as pa
 
 from panglot._environment import provenance
 from panglot._errors import PanglotError
-from panglot._files import write_json, write_text
+from panglot._files import write_text
 from panglot.data.language import canonical_or_none
 from panglot.evaluation.evaluate import encode, open_encoder, open_sets
+from panglot.evaluation.figures import Result
 from panglot.probe.beam import Lexicons, Start, search_changes
 from panglot.probe.pairs import Outcome, pair_lines
 from panglot.probe.pools import ParallelPools, ParallelQuestions, Pools, choose_languages
@@ -39,7 +40,7 @@ _FUNCTION_WORD_SET = frozenset(_FUNCTION_WORDS.split())
 
 
 @dataclass(frozen=True)
-class Probe:
+class Probe(Result):
     """Result of a probe.
 
     Attributes:
@@ -47,16 +48,7 @@ class Probe:
         pairs: The weak pairs as lines ``group, language, question, passage`` with further fields.
     """
 
-    figures: Mapping[str, Any]
     pairs: tuple[Mapping[str, Any], ...]
-
-    def to_json(self, path: str | Path) -> None:
-        """Write :attr:`figures`, atomically.
-
-        Raises:
-            PanglotError: The file cannot be written.
-        """
-        write_json(path, self.figures)
 
     def write_pairs(self, path: str | Path) -> None:
         """Write :attr:`pairs` as JSON lines, atomically. Without pairs, the file is empty.
