@@ -1,15 +1,16 @@
-"""What tests share: where the real data lie, a few facts, a browser."""
+"""Fixtures of several test files: the folder of real data, a few facts, a small model, the command line, a browser."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from panglot.cli.main import main
 from panglot.data.collection import Collection, Text
 from training_facts import FORMS, LANGUAGES, TOPICS
 
@@ -73,6 +74,35 @@ def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     model.save(str(folder / "model"), create_model_card=False)
     return folder / "model"
+
+
+@pytest.fixture
+def succeeds(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that must succeed, and return its standard output."""
+
+    def run(*arguments: object) -> str:
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        assert caught.value.code in {0, None}, printed.err
+        return printed.out
+
+    return run
+
+
+@pytest.fixture
+def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run a command that must refuse its input, and return the message in one line."""
+
+    def run(*arguments: object) -> str:
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        message = capsys.readouterr().err
+        assert caught.value.code == 2, message
+        assert "Traceback" not in message
+        return " ".join(message.split())
+
+    return run
 
 
 @pytest.fixture(scope="module")

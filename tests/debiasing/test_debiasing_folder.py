@@ -18,7 +18,6 @@ from sentence_transformers import SentenceTransformer
 import panglot
 from panglot._errors import PanglotError
 from panglot._files import file_digest
-from panglot.cli import main as entrance
 from panglot.debiasing import transform
 from panglot.debiasing.debias import debias
 from panglot.debiasing.encoder import Debiased
@@ -27,6 +26,7 @@ from panglot.debiasing.texts import open_sets, sample
 from panglot.debiasing.transform import METHODS
 from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
 
+Run = Callable[..., str]
 TEXTS = [
     "Der Fluss mündet nach langem Lauf in das Schwarze Meer.",
     "The river flows into the Black Sea after a long course.",
@@ -111,37 +111,21 @@ def test_the_model_in_it_is_the_model(folders: dict[str, Path], tiny_model: Path
     assert (folders["center"] / "model" / "model.safetensors").stat().st_nlink > 1
 
 
-def test_the_command_line_and_what_it_says(
-    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def run(*arguments: str | Path) -> str:
-        with pytest.raises(SystemExit) as caught:
-            entrance.main([str(argument) for argument in arguments])
-        assert caught.value.code in {0, None}
-        return capsys.readouterr().out
-
+def test_the_command_line_and_what_it_says(tiny_model: Path, tmp_path: Path, succeeds: Run) -> None:
     common = ["--on", "starter:train", "--texts", "5", "--languages", "en,de,sw"]
-    out = run("debias", tiny_model, *common, "--method", "center", "--output", tmp_path / "centered", "--json", "-")
+    output = tmp_path / "centered"
+    out = succeeds("debias", tiny_model, *common, "--method", "center", "--output", output, "--json", "-")
     told = json.loads(out)
     assert told["languages"] == ["de", "en", "sw"]
     assert told["texts"]["question"] == {"de": 5, "en": 5, "sw": 5}
     assert told["on"][0]["name"] == "starter:train"
     distance = told["distance_between_languages"]
     assert distance["after"]["passage"] < distance["before"]["passage"]
-    out = run("debias", tiny_model, *common, "--method", "lsar", "--rank", "1", "--output", tmp_path / "lsar")
+    out = succeeds("debias", tiny_model, *common, "--method", "lsar", "--rank", "1", "--output", tmp_path / "lsar")
     assert "panglot compare" in out
-    found = json.loads(run("evaluate", tmp_path / "centered", "starter:dev", "--languages", "en,de,sw", "--json", "-"))
+    found = json.loads(succeeds("evaluate", output, "starter:dev", "--languages", "en,de,sw", "--json", "-"))
     assert found["model"]["name"] == "centered"
     assert found["datasets"]["starter:dev"]["multilingual"]["mAP"] > 0
-
-
-def fails(*arguments: str | Path, capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.raises(SystemExit) as caught:
-        entrance.main([str(argument) for argument in arguments])
-    told = capsys.readouterr().err
-    assert caught.value.code == 2, told
-    assert "Traceback" not in told
-    return " ".join(told.split())
 
 
 @pytest.mark.parametrize(
@@ -161,31 +145,25 @@ def fails(*arguments: str | Path, capsys: pytest.CaptureFixture[str]) -> str:
     ],
 )
 def test_mistakes_are_told_before_anything_is_encoded(
-    tiny_model: Path, tmp_path: Path, arguments: tuple[str, ...], says: str, capsys: pytest.CaptureFixture[str]
+    tiny_model: Path, tmp_path: Path, arguments: tuple[str, ...], says: str, fails: Run
 ) -> None:
-    told = fails("debias", tiny_model, *arguments, "--output", tmp_path / "run", capsys=capsys)
+    told = fails("debias", tiny_model, *arguments, "--output", tmp_path / "run")
     assert says in told
     assert not (tmp_path / "run").exists()
 
 
-def test_an_output_that_exists_is_left_alone(
-    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_output_that_exists_is_left_alone(tiny_model: Path, tmp_path: Path, fails: Run) -> None:
     (tmp_path / "kept").write_text("kept")
     for output in (tmp_path, tmp_path / "kept"):
-        assert "exists already" in fails(
-            "debias", tiny_model, "--on", "starter:train", "--output", output, capsys=capsys
-        )
+        assert "exists already" in fails("debias", tiny_model, "--on", "starter:train", "--output", output)
     assert (tmp_path / "kept").read_text() == "kept"
 
 
-def test_debiasing_twice_is_refused_and_so_is_training(
-    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    told = fails("debias", folders["center"], "--on", "starter:train", "--output", tmp_path / "run", capsys=capsys)
+def test_debiasing_twice_is_refused_and_so_is_training(folders: dict[str, Path], tmp_path: Path, fails: Run) -> None:
+    told = fails("debias", folders["center"], "--on", "starter:train", "--output", tmp_path / "run")
     assert "is debiased already" in told
     assert str(folders["center"] / "model") in told
-    told = fails("train", folders["center"], "--on", "starter:train", "--output", tmp_path / "run", capsys=capsys)
+    told = fails("train", folders["center"], "--on", "starter:train", "--output", tmp_path / "run")
     assert "debias the result" in told
 
 

@@ -17,11 +17,10 @@ from pathlib import Path
 import pytest
 from translation_parts import collection, made_apertium, seen, service
 
-from panglot.cli import main as entrance
 from panglot.data.collection import Collection
 
 KILLS = 20
-Fails = Callable[..., str]
+Run = Callable[..., str]
 
 
 @pytest.fixture
@@ -37,39 +36,19 @@ def apertium(tmp_path: Path) -> str:
     return f"apertium={tmp_path / 'apertium'}"
 
 
-@pytest.fixture
-def fails(capsys: pytest.CaptureFixture[str]) -> Fails:
-    def run(*arguments: str | Path) -> str:
-        with pytest.raises(SystemExit) as caught:
-            entrance.main([str(argument) for argument in arguments])
-        told = capsys.readouterr().err
-        assert caught.value.code == 2, told
-        assert "Traceback" not in told
-        return " ".join(told.split())
-
-    return run
-
-
-def works(*arguments: object) -> None:
-    with pytest.raises(SystemExit) as caught:
-        entrance.main([str(argument) for argument in arguments])
-    assert caught.value.code == 0
-
-
-def test_a_set_becomes_parallel(rows: Path, apertium: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_set_becomes_parallel(rows: Path, apertium: str, tmp_path: Path, succeeds: Run) -> None:
     words = ["translate", rows, "--to", "es,ca", "--engine", apertium, "--output", tmp_path / "out", "--no-filters",
              "--cache", tmp_path / "cache", "--json", "-"]  # fmt: skip
-    works(*words)
-    told = json.loads(capsys.readouterr().out)
+    told = json.loads(succeeds(*words))
     assert told == json.loads((tmp_path / "out" / "report.json").read_text())
     assert told["to"]["ca"][0]["route"] == "en → es (apertium) → ca (apertium)"
     assert Collection.open(tmp_path / "out").languages == ("ca", "en", "es")
 
 
-def test_questions_alone(rows: Path, apertium: str, tmp_path: Path) -> None:
+def test_questions_alone(rows: Path, apertium: str, tmp_path: Path, succeeds: Run) -> None:
     words = ["translate", rows, "--to", "es", "--engine", apertium, "--output", tmp_path / "out", "--no-filters",
              "--cache", tmp_path / "cache", "--questions-only"]  # fmt: skip
-    works(*words)
+    succeeds(*words)
     out = Collection.open(tmp_path / "out")
     assert set(out.questions["language"].to_pylist()) == {"en", "es"}
     assert set(out.passages["language"].to_pylist()) == {"en"}
@@ -77,14 +56,14 @@ def test_questions_alone(rows: Path, apertium: str, tmp_path: Path) -> None:
     assert not any("Sentence" in line for line in seen(tmp_path))
 
 
-def test_what_would_go_is_shown(rows: Path, apertium: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    works("translate", rows, "--to", "ca", "--engine", apertium, "--dry-run", "--json", "-")
+def test_what_would_go_is_shown(rows: Path, apertium: str, tmp_path: Path, succeeds: Run) -> None:
+    out = succeeds("translate", rows, "--to", "ca", "--engine", apertium, "--dry-run", "--json", "-")
     found = {"routes": [{"route": "en → es (apertium) → ca (apertium)", "question": 4, "passage": 4}]}
-    assert json.loads(capsys.readouterr().out) == found
+    assert json.loads(out) == found
     assert not seen(tmp_path)
 
 
-def test_mistakes_are_told(rows: Path, apertium: str, tmp_path: Path, fails: Fails) -> None:
+def test_mistakes_are_told(rows: Path, apertium: str, tmp_path: Path, fails: Run) -> None:
     rest = ("--output", tmp_path / "out", "--cache", tmp_path / "cache")
     told = fails("translate", rows, "--to", "es,sw", "--engine", apertium, *rest)
     assert "no route from en to sw" in told
@@ -96,7 +75,7 @@ def test_mistakes_are_told(rows: Path, apertium: str, tmp_path: Path, fails: Fai
     assert not seen(tmp_path)
 
 
-def test_a_service_that_fails_is_told_and_taken_up(rows: Path, tmp_path: Path, fails: Fails) -> None:
+def test_a_service_that_fails_is_told_and_taken_up(rows: Path, tmp_path: Path, succeeds: Run, fails: Run) -> None:
     with service() as served:
         words = ("translate", rows, "--to", "es", "--engine", f"libretranslate={served.url}", "--output",
                  tmp_path / "out", "--cache", tmp_path / "cache", "--no-filters")  # fmt: skip
@@ -105,7 +84,7 @@ def test_a_service_that_fails_is_told_and_taken_up(rows: Path, tmp_path: Path, f
         assert not (tmp_path / "out").exists()
         served.script = ["429", "half"]
         served.wait = "0"
-        works(*words)
+        succeeds(*words)
     # The questions went once, before the service failed.
     asked = [text for request in served.requests for text in request["q"]]
     assert all(asked.count(text) == 1 for text in asked if text.startswith("What is"))

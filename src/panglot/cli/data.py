@@ -1,4 +1,4 @@
-"""``panglot data``: which data sets there are, what is in one, and what can be made of it."""
+"""``panglot data``: list, show, convert and check data sets, and make them from documents."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from pathlib import Path
 import click
 
 from panglot._errors import PanglotError
-from panglot.cli.data_convert import convert
+from panglot._progress import progress
+from panglot.batching.table import cache_rows
 from panglot.cli.data_show import list_sets, show
-from panglot.cli.options import deliver_json, shorten
-from panglot.data.convert import write_rows
+from panglot.cli.options import data_dir_option, deliver_json, json_option, shorten
+from panglot.data import convert as converting
+from panglot.data import transform
+from panglot.data.collection import Collection
+from panglot.data.formats.detect import row_files
+from panglot.data.language import canonical
 from panglot.data.pages import from_docs as documents
 from panglot.data.rows import RowError, write_rejected
 from panglot.datasets import check as checking
+from panglot.datasets import registry
 
 _SHOWN = 20
 
@@ -23,12 +29,12 @@ _SHOWN = 20
 @click.argument("name")
 @click.option("--against", multiple=True, metavar="DATASET", help="Test set to compare with. Repeat for more.")
 @click.argument("more", nargs=-1)
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA.")
+@data_dir_option
 @click.option("--on-error", type=click.Choice(["raise", "skip"]), default="raise", show_default=True,
               help="With skip, rejected rows are written to a file, and are no failure.")  # fmt: skip
 @click.option("--rejected", "place", type=click.Path(path_type=Path),
               help="File for rejected rows.  [default: NAME.rejected.jsonl]")  # fmt: skip
-@click.option("--json", "to", metavar="PATH", help="Write the findings as JSON; - is standard output.")
+@json_option("the findings")
 def check(
     name: str,
     against: tuple[str, ...],
@@ -36,7 +42,7 @@ def check(
     data_dir: Path | None,
     on_error: str,
     place: Path | None,
-    to: str | None,
+    to_json: str | None,
 ) -> int:
     """Find everything that is wrong in the data set NAME, and say where it is and how to fix it.
 
@@ -48,10 +54,10 @@ def check(
     place = (place or Path(f"{name}.rejected.jsonl")) if on_error == "skip" and report.rejected else None
     if place:
         write_rejected(report.rejected, place)
-    if to:
-        deliver_json(_findings(report), to)
-    if to != "-":
-        _print(report, name, place)
+    if to_json:
+        deliver_json(_findings(report), to_json)
+    if to_json != "-":
+        _print_findings(report, name, place)
     return 2 if report.rejected and not (on_error == "skip" and report.collection is not None) else 0
 
 
@@ -68,7 +74,7 @@ def _findings(report: checking.Report) -> dict[str, object]:
     }
 
 
-def _print(report: checking.Report, name: str, place: Path | None) -> None:
+def _print_findings(report: checking.Report, name: str, place: Path | None) -> None:
     click.echo(repr(report.collection) if report.collection else f"{report.name}: nothing can be used")
     for error in report.rejected[:_SHOWN]:
         click.echo(f"rejected: {_where(error, name)}{error.problem}" + (f". Fix: {error.hint}" if error.hint else ""))
@@ -104,6 +110,93 @@ def _where(error: RowError, name: str) -> str:
     return f"{where}: " if where else ""
 
 
+@click.command("convert")
+@click.argument("name")
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--to", "form", required=True, type=click.Choice(converting.FORMATS), help="Format to write.")
+@data_dir_option
+@click.option("--languages", metavar="CODES", help="Languages to keep, such as en,de.")
+@click.option("--rows", type=click.IntRange(1), help="Number of questions to keep at most, drawn in whole groups.")
+@click.option("--seed", default=0, show_default=True, help="Seed for drawing the questions.")
+@click.option("--min-characters", default=0, help="Leave out passages with fewer characters.")
+@click.option("--max-characters", type=int, help="Leave out passages with more characters.")
+@click.option("--ray", "on_ray", is_flag=True, help="Read the rows in Ray's workers (arrow only).")
+@click.option("--split", default="test", show_default=True, help="Name of the BEIR split.")
+@click.option(
+    "--untie", is_flag=True, help="Give groups of their own to questions that rows cannot hold (jsonl and parquet)."
+)
+@click.option("--on-error", type=click.Choice(["raise", "skip"]), default="raise", show_default=True,
+              help="With skip, rows that cannot be used are written to a file instead of stopping.")  # fmt: skip
+@click.option("--rejected", "place", type=click.Path(path_type=Path),
+              help="File for the rows that were left out.  [default: OUTPUT.rejected.jsonl]")  # fmt: skip
+def convert(
+    name: str,
+    output: Path,
+    form: str,
+    data_dir: Path | None,
+    languages: str | None,
+    rows: int | None,
+    seed: int,
+    min_characters: int,
+    max_characters: int | None,
+    on_ray: bool,
+    split: str,
+    untie: bool,
+    on_error: str,
+    place: Path | None,
+) -> None:
+    """Write the data set NAME (NAME, NAME:PART or a path) to OUTPUT as Arrow, BEIR, JSON lines, Parquet or TREC.
+
+    JSON lines and Parquet of any size become Arrow in bounded memory.
+    """
+    codes = [canonical(code) for code in languages.split(",")] if languages else []
+    filtered = bool(codes or rows or min_characters or max_characters is not None)
+    converting.check_place(form, output)
+    known, skip = registry.is_known(name), on_error == "skip"
+    files = [] if known else row_files(Path(name))
+    # Other readers select languages themselves: some read nothing else.
+    walked = bool(files) or (not known and (Path(name) / "collection.json").is_file())
+    if on_ray and (form != "arrow" or not files or filtered or skip):
+        raise PanglotError(
+            "Ray reads whole files of JSON lines or Parquet, to write them as arrow",
+            field="ray",
+            hint="leave it out; filter what was written in a second step",
+        )
+    if form == "arrow" and files and not filtered and not skip:
+        with progress("rows", None, unit="rows") as advance:
+            _print_converted(converting.convert_rows(files, output, advance, on_ray=on_ray), form)
+        return
+    if skip:
+        collection, rejected = checking.read_usable(name, data_dir=data_dir)
+        if rejected:
+            place = place or output.with_name(f"{output.name}.rejected.jsonl")
+            click.echo(f"{write_rejected(rejected, place):,} rejected rows written to {place}", err=True)
+        if collection is None:
+            raise PanglotError("no row can be used", file=name, hint=rejected[0].hint)
+    else:
+        collection = registry.read(name, data_dir=data_dir, languages=None if walked else codes)
+    marks = None
+    if rows or min_characters or max_characters is not None or (codes and walked):
+        marks = transform.select_rows(
+            collection,
+            languages=codes,
+            min_characters=min_characters,
+            max_characters=max_characters,
+            rows=rows,
+            seed=seed,
+        )
+    _print_converted(converting.write(collection, form, output, split=split, untie=untie, marks=marks), form)
+
+
+def _print_converted(done: converting.Converted, form: str) -> None:
+    """Print what was written. Cache the training rows of an Arrow collection too."""
+    click.echo(f"{done.path}: {done.questions:,} questions, {done.passages:,} passages, {done.judgements:,} judgements")
+    for why, number in done.lost.items():
+        click.echo(f"  {why}: {number:,}")
+    if form == "arrow":
+        cache_rows(Collection.open(done.path))
+
+
 @click.command("from-docs")
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="A .jsonl or .parquet file to write.")
@@ -133,7 +226,7 @@ def from_docs(
             raise PanglotError(f"expected ROLE=NAME, got {text!r}", field="column", hint="write text=body")
         roles[role] = name
     made = documents.read(paths, language=language, ways=ways.split(","), shortest=shortest, columns=roles)
-    write_rows(made.rows, output)
+    converting.write_rows(made.rows, output)
     languages = sorted({row.language for row in made.rows})
     groups = sum(made.ways.values())
     click.echo(f"{output}: {len(made.rows):,} rows in {groups:,} groups, {made.tied:,} of them in several languages")
@@ -144,13 +237,6 @@ def from_docs(
         click.echo(f"  left out, {reason}: {number:,}")
 
 
-@click.group("data")
+@click.group("data", commands=[convert, check, from_docs, list_sets, show])
 def data() -> None:
     """List, show, convert and check data sets, and make them from documents."""
-
-
-data.add_command(convert)
-data.add_command(check)
-data.add_command(from_docs)
-data.add_command(list_sets)
-data.add_command(show)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import deliver_json, print_table, shorten, split
+from panglot.cli.options import (
+    candidates_option,
+    data_dir_option,
+    deliver_json,
+    json_option,
+    print_table,
+    shorten,
+    split,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -17,15 +25,10 @@ if TYPE_CHECKING:
     from panglot.data.collection import Collection
     from panglot.datasets.card import DatasetCard
 
-_DATA_DIR = click.option(
-    "--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA."
-)
-_JSON = click.option("--json", "to_json", metavar="PATH", help="Write the figures as JSON; - is standard output.")
-
 
 @click.command("list")
-@_DATA_DIR
-@_JSON
+@data_dir_option
+@json_option()
 def list_sets(data_dir: Path | None, to_json: str | None) -> None:
     """List the known data sets, and where each is on this machine."""
     from panglot.datasets import registry
@@ -59,7 +62,7 @@ def _describe(card: DatasetCard, place: str) -> str:
 
 @click.command("show")
 @click.argument("name")
-@_DATA_DIR
+@data_dir_option
 @click.option(
     "--limit",
     default=3,
@@ -67,10 +70,10 @@ def _describe(card: DatasetCard, place: str) -> str:
     type=click.IntRange(0),
     help="Number of questions to print, or of entries per language.",
 )
-@click.option("--candidates", type=click.Choice(["sentence", "paragraph"]), help="What the passages are.")
+@candidates_option
 @click.option("--against", metavar="DATASET", help="For a lexicon: data set whose English words are looked up.")
 @click.option("--languages", metavar="CODES", help="For a lexicon: languages to show, such as de,sw.")
-@_JSON
+@json_option()
 def show(
     name: str,
     data_dir: Path | None,

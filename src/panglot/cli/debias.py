@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from panglot.cli.options import deliver_json, progress_to, split
+from panglot.cli.options import data_dir_option, deliver_json, json_option, progress_to, split
 
 
 @click.command("debias")
@@ -31,8 +31,8 @@ from panglot.cli.options import deliver_json, progress_to, split
 @click.option("--texts", type=int, default=200, show_default=True, help="Most texts per side and language.")
 @click.option("--pivot", metavar="CODE", help="Language whose vectors shift does not change. English by default.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the sample of texts.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the data sets. $PANGLOT_DATA by default.")
-@click.option("--json", "to_json", metavar="PATH", help="File for the settings and figures as JSON. - prints them.")
+@data_dir_option
+@json_option("settings and figures")
 def debias_command(
     model: str,
     on: tuple[str, ...],

@@ -11,18 +11,18 @@ import click
 from panglot._environment import machine, versions
 from panglot._errors import PanglotError
 from panglot._files import cache_folder
-from panglot.cli.options import deliver_json
+from panglot.cli.options import data_dir_option, deliver_json, json_option
 
 
 @click.command("doctor")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the data sets. $PANGLOT_DATA by default.")
-@click.option("--json", "to", metavar="PATH", help="File for the findings as JSON. - prints them.")
-def doctor(data_dir: Path | None, to: str | None) -> None:
+@data_dir_option
+@json_option("the findings")
+def doctor(data_dir: Path | None, to_json: str | None) -> None:
     """Show versions, devices, data sets, cache sizes and the folder of the bundled model."""
     found = examine(data_dir)
-    if to:
-        deliver_json(found, to)
-    if to != "-":
+    if to_json:
+        deliver_json(found, to_json)
+    if to_json != "-":
         click.echo(_as_text(found))
 
 

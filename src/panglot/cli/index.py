@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from panglot.cli.options import deliver_json, progress_to, split
+from panglot.cli.options import deliver_json, json_option, progress_to, split
 
 
 @click.command("index")
@@ -36,7 +36,7 @@ from panglot.cli.options import deliver_json, progress_to, split
 @click.option("--hybrid", is_flag=True, help="Index words now instead of at the first hybrid search.")
 @click.option("--add", is_flag=True, help="Add DOCUMENTS to an index, in place of those with the same ids.")
 @click.option("--delete", metavar="IDS", help="Delete documents by id, such as 17,18; @FILE has one id per line.")
-@click.option("--json", "to_json", metavar="PATH", help="Write what was done as JSON; - is standard output.")
+@json_option("what was done")
 def index_command(
     documents: Path | None,
     output: Path,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import command_line, deliver_json, progress_to
+from panglot.cli.options import command_line, data_dir_option, deliver_json, json_option, progress_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,8 +23,8 @@ _SAMPLE = 200
 @click.argument("codes", nargs=-1, metavar="[CODE]...")
 @click.option("--model", default="bundled", show_default=True, help="Model whose tokenizer is measured.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write the page of languages to this file.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA.")
-@click.option("--json", "to_json", metavar="PATH", help="Write the figures as JSON; - is standard output.")
+@data_dir_option
+@json_option()
 def languages_command(
     codes: tuple[str, ...], model: str, markdown: Path | None, data_dir: Path | None, to_json: str | None
 ) -> None:

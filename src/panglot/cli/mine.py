@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from panglot.cli.options import deliver_json, print_table, progress_to
+from panglot.cli.options import data_dir_option, deliver_json, json_option, print_table, progress_to, trust_option
 
 
 @click.command("mine")
@@ -37,9 +37,9 @@ from panglot.cli.options import deliver_json, print_table, progress_to
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the drawn languages.")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder to write.  [default: SET+mined, beside SET]")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the data sets.  [default: $PANGLOT_DATA]")
-@click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model.")
-@click.option("--json", "to_json", metavar="PATH", help="Write the figures as JSON; - for standard output.")
+@data_dir_option
+@trust_option
+@json_option()
 def mine(model: str, collection: str, output: Path | None, to_json: str | None, **settings: Any) -> None:
     """Find wrong passages in SET that MODEL ranks high, and write SET with these judged as irrelevant.
 

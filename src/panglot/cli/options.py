@@ -28,14 +28,27 @@ def _split(_: click.Context, __: click.Parameter, names: str | None) -> list[str
     return split(names)
 
 
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder that holds the known data sets.  [default: $PANGLOT_DATA]",
+)
+candidates_option = click.option(
+    "--candidates", type=click.Choice(["sentence", "paragraph"]), help="Unit of the passages."
+)
+context_option = click.option("--context", is_flag=True, help="Append its paragraph to each sentence.")
+trust_option = click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model.")
+
+
+def json_option(content: str = "the figures") -> Callable[[Command], Command]:
+    """Return the option ``--json``, for a command that writes ``content`` by :func:`deliver_json`."""
+    return click.option("--json", "to_json", metavar="PATH", help=f"Write {content} as JSON; - is standard output.")
+
+
 _OPTIONS = (
-    click.option(
-        "--data-dir",
-        type=click.Path(path_type=Path),
-        help="Folder that holds the data sets; else PANGLOT_DATA.",
-    ),
-    click.option("--candidates", type=click.Choice(["sentence", "paragraph"]), help="Unit of the passages."),
-    click.option("--context", is_flag=True, help="Append its paragraph to each sentence."),
+    data_dir_option,
+    candidates_option,
+    context_option,
     click.option("--languages", metavar="CODES", callback=_split, help="Languages to measure, such as en,de,zh."),
     click.option("--measures", metavar="NAMES", callback=_split, help="Measures to compute, such as mAP,R@10,nDCG@10."),
     click.option(
@@ -46,8 +59,8 @@ _OPTIONS = (
         help="Number of bootstrap draws for the intervals; 0 for no intervals.",
     ),
     click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the draws."),
-    click.option("--json", "to_json", metavar="PATH", help="Write the figures as JSON; - is standard output."),
-    click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with a model."),
+    json_option(),
+    trust_option,
     click.option("--report", type=click.Path(path_type=Path), help="Write a report: .html, or .md for Markdown."),
 )
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import click
 
-from panglot.cli.options import deliver_json, print_table
+from panglot.cli.options import data_dir_option, deliver_json, json_option, print_table
 
 _VERDICTS = ("ok", "drift", "fail", "skipped")
 
 
 @click.command("reproduce")
-@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), envvar="PANGLOT_DATA",
-              help="Folder that holds the data sets; else PANGLOT_DATA.")  # fmt: skip
+@data_dir_option
 @click.option("--only", multiple=True, metavar="RUN", help="Name of a run to do, with those it needs; repeat for more.")
 @click.option(
     "--minutes",
@@ -30,7 +29,7 @@ _VERDICTS = ("ok", "drift", "fail", "skipped")
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Compare with the figures of this file instead.",
 )
-@click.option("--json", "to_json", metavar="FILE", help="Write the comparison as JSON; - is standard output.")
+@json_option("the comparison")
 def reproduce(
     data_dir: Path | None, only: tuple[str, ...], minutes: float, output: Path, figures: Path | None,
     to_json: str | None,

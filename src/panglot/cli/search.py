@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import deliver_json
+from panglot.cli.options import deliver_json, json_option
 from panglot.search.request import Option, SearchRequest, search_options
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _search_options(command: Any) -> Any:
 @_search_options
 @click.option("--reranker", default="", metavar="MODEL", help="CrossEncoder that orders the first 50 results anew.")
 @click.option("--model", help="Model that the index was built with, if it has moved.")
-@click.option("--json", "to_json", metavar="PATH", help="Write the results as JSON; - is standard output.")
+@json_option("the results")
 def search_command(
     index: Path, reranker: str, model: str | None, to_json: str | None, mode: str | None, **options: Any
 ) -> None:

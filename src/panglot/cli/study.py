@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from panglot.cli.options import data_dir_option
+
 
 @click.command("study")
 @click.argument("words", nargs=-1, required=True, metavar="[report] FILE")
-@click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False), envvar="PANGLOT_DATA",
-              help="Folder that holds the data sets; else PANGLOT_DATA.")  # fmt: skip
+@data_dir_option
 @click.option("--only", multiple=True, metavar="STRATEGY", help="Name of a strategy to run; repeat for more.")
 @click.option("--again", is_flag=True, help="Run failed cells again.")
 @click.option("--output", type=click.Path(path_type=Path), help="Folder for the report; else the study's output.")

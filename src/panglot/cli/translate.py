@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import deliver_json, progress_to, split
+from panglot.cli.options import data_dir_option, deliver_json, json_option, progress_to, split
 
 if TYPE_CHECKING:
     from panglot.translation.routes import Job
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 @click.option("--no-filters", is_flag=True, help="Keep every row that could be translated.")
 @click.option("--cache", type=click.Path(path_type=Path), help="File that keeps every translation.")
 @click.option("--dry-run", is_flag=True, help="Show the routes and the number of rows, and stop.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder that holds the data sets; else PANGLOT_DATA.")
-@click.option("--json", "to_json", metavar="PATH", help="Write the figures as JSON; - is standard output.")
+@data_dir_option
+@json_option()
 def translate_command(
     dataset: str,
     to: str,

@@ -1,8 +1,8 @@
 """Language bias in the pool of all languages.
 
 Every function returns one value per question, NaN for a question that is left out, so that one set of means and
-intervals serves them all. To add a measure, write its formula, give it a line in ``BIAS_MEASURES`` and a label in
-:mod:`panglot.report.labels`.
+intervals serves them all. To add a measure, write its formula and an entry of ``BIAS_MEASURES``, from which
+reports take its label.
 """
 
 from __future__ import annotations
@@ -232,28 +232,67 @@ class BiasMeasure(NamedTuple):
     Attributes:
         name: Key in the dictionary of figures.
         better: Which values are better. A preference for a language can be wanted, and is ``neither``.
+        label: Its name for readers, with ``{k}`` for the cut-off.
+        kind: How its values are formatted: see :func:`panglot.report.labels.format_number`.
+        meaning: What the figure is, in a sentence or two, with ``{k}`` for the cut-off.
         values: Formula: one value per question, shape ``[questions]``.
     """
 
     name: str
     better: Literal["lower", "higher", "neither"]
+    label: str
+    kind: Literal["score", "rank", "percent", "times"]
+    meaning: str
     values: Callable[[Ranks, Spans], Doubles]
 
 
+def _complete_within(cut: int) -> BiasMeasure:
+    return BiasMeasure(
+        f"complete@{cut}", "higher", "Complete within {k}", "percent",
+        "Share of questions with all relevant passages in the first {k}.",
+        lambda _, span: complete(span, cut),
+    )  # fmt: skip
+
+
+#: In the order in which reports show them.
 BIAS_MEASURES = (
-    BiasMeasure("rank_distance", "lower", lambda _, span: rank_distance(span)),
     BiasMeasure(
-        "rank_distance_share", "lower",
+        "rank_distance", "lower", "Rank distance", "rank",
+        "Ranks between the first and the last relevant passage. It grows with the pool.",
+        lambda _, span: rank_distance(span),
+    ),
+    BiasMeasure(
+        "rank_distance_share", "lower", "Rank distance, share of pool", "percent",
+        "Rank distance divided by the pool size, to compare pools.",
         lambda ranks, span: rank_distance(span) / max(1, len(ranks.passage_language) - 1),
     ),
-    BiasMeasure("max_rank", "lower", lambda _, span: max_rank(span)),
-    BiasMeasure("complete@20", "higher", lambda _, span: complete(span, 20)),
-    BiasMeasure("complete@100", "higher", lambda _, span: complete(span, 100)),
-    # If no question has passages in two languages, PEER is 1 by definition and means nothing.
-    BiasMeasure("PEER@20", "higher", lambda ranks, span: np.where(span.parallel.any(), peer(ranks, 20), np.nan)),
-    BiasMeasure("language_preference_rate", "neither", lambda ranks, span: language_preference(span, ranks)),
-    BiasMeasure("self_preference@10", "neither", lambda ranks, _: self_preference(ranks, 10)),
-    BiasMeasure("rank_correlation", "higher", lambda ranks, _: rank_correlation(ranks)),
+    BiasMeasure(
+        "max_rank", "lower", "Largest rank", "rank", "Rank of the last relevant passage.",
+        lambda _, span: max_rank(span),
+    ),
+    _complete_within(20),
+    _complete_within(100),
+    BiasMeasure(
+        "PEER@20", "higher", "PEER@{k}", "score",
+        "p-value of a test that ranks do not depend on language. 1 means no sign of bias.",
+        # If no question has passages in two languages, PEER is 1 by definition and means nothing.
+        lambda ranks, span: np.where(span.parallel.any(), peer(ranks, 20), np.nan),
+    ),
+    BiasMeasure(
+        "language_preference_rate", "neither", "Own language first", "percent",
+        "How often the best answer is in the question's own language.",
+        lambda ranks, span: language_preference(span, ranks),
+    ),
+    BiasMeasure(
+        "rank_correlation", "higher", "Rank correlation", "score",
+        "How similar the rankings of a question asked in two languages are. 1 means identical.",
+        lambda ranks, _: rank_correlation(ranks),
+    ),
+    BiasMeasure(
+        "self_preference@10", "neither", "Self-preference@{k}", "times",
+        "The own language's share of the first {k} divided by its share of the pool. 1× is neutral.",
+        lambda ranks, _: self_preference(ranks, 10),
+    ),
 )  # fmt: skip
 LOWER_IS_BETTER = frozenset(each.name for each in BIAS_MEASURES if each.better == "lower")
 NEITHER_IS_BETTER = frozenset(each.name for each in BIAS_MEASURES if each.better == "neither")

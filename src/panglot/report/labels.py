@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from panglot.evaluation.bias import LOWER_IS_BETTER
+from panglot.evaluation.bias import BIAS_MEASURES
 
 
 @dataclass(frozen=True)
@@ -180,45 +180,8 @@ class Measure:
         return f"{self.label} ↓" if self.lower else self.label
 
 
-# Key without its cut-off: label, kind, meaning.
-_BIAS: dict[str, tuple[str, Kind, str]] = {
-    "rank_distance": (
-        "Rank distance",
-        "rank",
-        "Ranks between the first and the last relevant passage. It grows with the pool.",
-    ),
-    "rank_distance_share": (
-        "Rank distance, share of pool",
-        "percent",
-        "Rank distance divided by the pool size, to compare pools.",
-    ),
-    "max_rank": ("Largest rank", "rank", "Rank of the last relevant passage."),
-    "complete": (
-        "Complete within {k}",
-        "percent",
-        "Share of questions with all relevant passages in the first {k}.",
-    ),
-    "PEER": (
-        "PEER@{k}",
-        "score",
-        "p-value of a test that ranks do not depend on language. 1 means no sign of bias.",
-    ),
-    "language_preference_rate": (
-        "Own language first",
-        "percent",
-        "How often the best answer is in the question's own language.",
-    ),
-    "rank_correlation": (
-        "Rank correlation",
-        "score",
-        "How similar the rankings of a question asked in two languages are. 1 means identical.",
-    ),
-    "self_preference": (
-        "Self-preference@{k}",
-        "times",
-        "The own language's share of the first {k} divided by its share of the pool. 1× is neutral.",
-    ),
-}
+# Figures may have other cut-offs than those that are computed today.
+_BIAS = {each.name.partition("@")[0]: each for each in BIAS_MEASURES}
 
 _RETRIEVAL = {
     "mAP": "Mean average precision: how early all relevant passages come. 1 is perfect.",
@@ -250,8 +213,8 @@ def measure(key: str) -> Measure:
     if key in _PARTS:
         return Measure(key, _PARTS[key], "score", False, "")
     if base in _BIAS:
-        label, kind, meaning = _BIAS[base]
-        return Measure(key, label.format(k=k), kind, key in LOWER_IS_BETTER, meaning.format(k=k))
+        found = _BIAS[base]
+        return Measure(key, found.label.format(k=k), found.kind, found.better == "lower", found.meaning.format(k=k))
     return Measure(key, key, "score", False, _RETRIEVAL.get(base, "").format(k=k or "n"))
 
 
