@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
 from panglot.data.transform import blocks, hold_out, sample, select_rows
-from panglot.datasets.card import CARDS
+from panglot.datasets.registry import CARDS
 
 side = st.lists(
     st.tuples(st.sampled_from(["en", "de"]), st.integers(0, 8), st.integers(0, 12)), min_size=1, max_size=25

@@ -11,9 +11,8 @@ from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
 from panglot.data.overlap import Overlap
 from panglot.datasets import registry
-from panglot.datasets.card import CARDS
 from panglot.datasets.decontaminate import Decontaminated, available_tests, decontaminate
-from panglot.datasets.registry import read
+from panglot.datasets.registry import CARDS, read
 
 
 @pytest.fixture

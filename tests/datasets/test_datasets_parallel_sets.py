@@ -11,8 +11,7 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.datasets import libreoffice
-from panglot.datasets.card import CARDS
-from panglot.datasets.registry import read
+from panglot.datasets.registry import CARDS, read
 
 
 def test_squad_en_fi(data_dir: Path) -> None:

@@ -16,8 +16,7 @@ from panglot.data.overlap import exclude
 from panglot.datasets import (
     hub,  # fmt: skip
 )
-from panglot.datasets.card import CARDS
-from panglot.datasets.registry import read
+from panglot.datasets.registry import CARDS, read
 
 
 def put(path: Path, *lines: object) -> None:

@@ -12,8 +12,7 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
-from panglot.datasets.card import CARDS
-from panglot.datasets.registry import find, read
+from panglot.datasets.registry import CARDS, find, read
 
 DOCS = Path(__file__).parents[2] / "docs" / "datasets.md"
 #: Languages that are read of sets whose whole is too large for a test.

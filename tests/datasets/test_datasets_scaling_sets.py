@@ -16,8 +16,7 @@ from panglot.batching.table import TrainingTable
 from panglot.data.collection import Collection
 from panglot.data.overlap import Texts
 from panglot.datasets import flores, translations, tydiqa
-from panglot.datasets.card import CARDS
-from panglot.datasets.registry import read
+from panglot.datasets.registry import CARDS, read
 from panglot.evaluation import figures
 from panglot.evaluation.measures import parse
 

@@ -4,9 +4,7 @@ from pathlib import Path
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.datasets import starter
-from panglot.datasets.card import CARDS
-from panglot.datasets.registry import read
+from panglot.datasets.registry import CARDS, STARTER_PARTS, read
 
 
 def write(folder: Path, language: str, *rows: tuple[str, str]) -> None:
@@ -26,7 +24,7 @@ def write(folder: Path, language: str, *rows: tuple[str, str]) -> None:
 def test_parts(tmp_path: Path) -> None:
     for language in ("en", "fi"):
         write(tmp_path, language, ("a", "train"), ("b", "dev"), ("c", "test"), ("d", "test"))
-    sizes = {part: CARDS["starter"].read(tmp_path, part=part).questions.num_rows for part in (*starter.PARTS, "all")}
+    sizes = {part: CARDS["starter"].read(tmp_path, part=part).questions.num_rows for part in (*STARTER_PARTS, "all")}
     assert sizes == {"train": 2, "dev": 2, "test": 4, "all": 8}
     test = CARDS["starter"].read(tmp_path)
     assert test.languages == ("en", "fi")
@@ -46,7 +44,7 @@ def test_broken_lines(tmp_path: Path) -> None:
 
 def test_the_shipped_files_are_read() -> None:
     whole = read("starter:all")
-    parts = [read(f"starter:{part}") for part in starter.PARTS]
+    parts = [read(f"starter:{part}") for part in STARTER_PARTS]
     assert sum(part.questions.num_rows for part in parts) == whole.questions.num_rows
     groups = [set(part.questions["group"].to_pylist()) for part in parts]
     assert not groups[0] & groups[1] | groups[0] & groups[2] | groups[1] & groups[2]

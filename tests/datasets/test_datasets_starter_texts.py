@@ -9,9 +9,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from panglot.datasets.card import CARDS
-from panglot.datasets.registry import find
-from panglot.datasets.starter import PARTS
+from panglot.datasets.registry import CARDS, STARTER_PARTS, find
 
 LANGUAGES = ("ar", "bn", "de", "en", "es", "fi", "hi", "id", "ja", "ru", "sw", "zh")
 Fact = dict[str, str]
@@ -37,7 +35,7 @@ def test_every_fact_is_there_in_every_language(facts: dict[str, list[Fact]]) -> 
     for language in LANGUAGES:
         assert [(fact["group"], fact["subject"], fact["split"]) for fact in facts[language]] == expected
     sizes = Counter(split for _, _, split in expected)
-    assert min(sizes[split] for split in PARTS) >= 12
+    assert min(sizes[split] for split in STARTER_PARTS) >= 12
 
 
 def test_subjects_have_confusable_facts_and_stay_in_one_part(facts: dict[str, list[Fact]]) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from panglot.augment.lexicons import Lexicon
     from panglot.data.collection import Collection
-    from panglot.datasets.card import DatasetCard
+    from panglot.datasets.registry import DatasetCard
 
 
 @click.command("list")
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def list_sets(data_dir: Path | None, to_json: str | None) -> None:
     """List the known data sets, and where each is on this machine."""
     from panglot.datasets import registry
-    from panglot.datasets.card import CARDS
+    from panglot.datasets.registry import CARDS
 
     found = {
         name: "comes with panglot" if card.shipped else str(registry.find(card, data_dir) or "")

@@ -91,8 +91,8 @@ def profiles(
     from panglot.augment import lexicons
     from panglot.data.language import canonical
     from panglot.datasets import registry
-    from panglot.datasets.card import CARDS
     from panglot.datasets.languages import facts, known_languages
+    from panglot.datasets.registry import CARDS
     from panglot.datasets.translations import SETS
     from panglot.encoders.tokenizers import open_counter
 

@@ -15,8 +15,8 @@ from panglot.data.keys import normalized
 from panglot.data.overlap import find_shared
 from panglot.data.rows import RowError
 from panglot.datasets import registry
-from panglot.datasets.card import CARDS
 from panglot.datasets.flores import is_mojibake
+from panglot.datasets.registry import CARDS
 
 _EXAMPLES = 3
 _NO_QUESTION = RowError(1, "question", "no row with a question can be used", "add a question, or mend the rows")
@@ -154,7 +154,7 @@ def _remark(what: str, examples: Sequence[str], hint: str) -> Iterator[Remark]:
 
 def _test_set(name: str, collection: Collection, data_dir: str | Path | None) -> Collection:
     """Return the test set, in the collection's languages where a known set has them."""
-    head = name.partition("@")[0].partition(":")[0]
+    head = registry.set_name(name)
     if head not in CARDS:
         return registry.read(name, data_dir=data_dir)
     card = CARDS[head]

@@ -30,7 +30,7 @@ from panglot.data import overlap
 from panglot.data.collection import Collection
 from panglot.data.overlap import Overlap, Shared, find_shared
 from panglot.datasets import registry
-from panglot.datasets.card import CARDS, DatasetCard
+from panglot.datasets.registry import CARDS, DatasetCard
 
 AUTO = "auto"
 # Raise it whenever the same texts would be found to share something else.

@@ -16,7 +16,7 @@ from panglot.data.files import files, objects, parquet_records, plain_name, read
 from panglot.data.formats.parallel import translations, versions
 from panglot.data.keys import DisjointSets
 from panglot.data.language import canonical
-from panglot.datasets.card import DatasetSpec
+from panglot.datasets.registry import DatasetSpec
 
 # Twi is Akan today, but it is a column of its own. With one code for both, the second would be lost.
 _SEPARATE = {"twi_Latn": "ak-x-twi"}

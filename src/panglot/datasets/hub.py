@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl
 
 from panglot._environment import require
@@ -17,7 +17,9 @@ from panglot.data.collection import Collection
 from panglot.data.files import parquet_records
 from panglot.data.ingest import collect
 from panglot.data.rows import FIELDS, Row, check_row
-from panglot.datasets.card import DatasetCard
+
+if TYPE_CHECKING:
+    from panglot.datasets.registry import DatasetCard
 
 # The hub keeps Parquet copies of every set in this branch, also of sets that a script once made.
 _BRANCH = "refs/convert/parquet"

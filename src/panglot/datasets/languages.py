@@ -10,7 +10,7 @@ from typing import Any
 import langcodes
 
 from panglot.data.language import canonical, commonest_script, is_right_to_left, members, name, script_of
-from panglot.datasets.card import CARDS
+from panglot.datasets.registry import CARDS
 
 __all__ = ["LanguageFacts", "facts", "family", "known_languages"]
 

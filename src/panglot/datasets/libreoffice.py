@@ -8,7 +8,7 @@ from pathlib import Path
 from panglot.data.collection import Collection, Text
 from panglot.data.files import files, parquet_records
 from panglot.data.language import canonical
-from panglot.datasets.card import DatasetSpec
+from panglot.datasets.registry import DatasetSpec
 
 # The only English here is en-US. Other sets call it `en`, and the two must count as one language.
 _PLAIN = {"en-US": "en"}

@@ -12,7 +12,7 @@ from panglot.data.collection import Collection, Text
 from panglot.data.files import files, objects, read_text
 from panglot.data.formats.parallel import translations
 from panglot.data.language import canonical
-from panglot.datasets.card import DatasetSpec
+from panglot.datasets.registry import DatasetSpec
 
 
 def read_mkqa(folder: Path, spec: DatasetSpec) -> Collection:

@@ -16,7 +16,7 @@ from panglot.data.files import files, parquet_batches, parquet_records
 from panglot.data.formats.parallel import translations, versions
 from panglot.data.language import canonical, joins_sentences
 from panglot.datasets import flores, registry
-from panglot.datasets.card import CARDS, DatasetSpec
+from panglot.datasets.registry import CARDS, DatasetSpec
 
 _HELD_OUT = 4
 _SHORTEST, _LONGEST = 3, 5

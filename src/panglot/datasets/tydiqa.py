@@ -20,8 +20,8 @@ from panglot.data.formats import squad
 from panglot.data.formats.squad import paragraphs
 from panglot.data.language import canonical
 from panglot.data.overlap import Texts
-from panglot.datasets.card import CARDS, DatasetSpec
 from panglot.datasets.questions import unique
+from panglot.datasets.registry import CARDS, DatasetSpec
 
 #: How TyDi QA spells its languages.
 NAMES = {
