@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from panglot.batching import Plan
+from panglot.batching import Plan, Policy, TrainingTable
+from panglot.data.collection import Collection, Text
 from panglot.encoders.open_model import open_model
 from panglot.training import data
 from panglot.training.encoder import TrainableEncoder
@@ -140,3 +144,26 @@ def test_a_neighbours_hard_negative_from_the_own_group_is_ignored(facts_folder: 
     # The hard negative of a topic is the passage of the topic before it.
     wanted = sum(TOPICS[TOPICS.index(group) - 1] in group_of for group in group_of)
     assert example.ignored.sum() == wanted
+
+
+def test_a_neighbours_hard_negative_that_answers_the_own_question_is_ignored() -> None:
+    """A second answer, and a translation of an answer that nobody judged, are never negatives of the question."""
+    questions = [Text("q1", "en", "q1", "Who sings?"), Text("q2", "en", "q2", "Who is swimming?")]
+    passages = [
+        Text("first", "en", "sing", "Birds sing."), Text("second", "en", "trill", "Larks trill."),
+        Text("translated", "de", "sing", "Vögel singen."), Text("other", "en", "swim", "Fish swim."),
+        Text("wrong", "en", "fly", "Flies can fly."),
+    ]  # fmt: skip
+    judged = [("q1", "first", 1), ("q1", "second", 1), ("q2", "other", 1)]
+    judged += [("q2", name, 0) for name in ("second", "translated", "wrong")]
+    collection = Collection.build("songs", questions, passages, judged)
+    source = TrainingTable.from_collection(collection)
+    tokenizer: Any = SimpleNamespace(tokenize=lambda texts, _: [[len(text)] for text in texts])
+    collator = data.Collator(data.TrainingData((collection,), (source,), None), tokenizer, 3, 0)
+    example = collator(Plan([source], Policy("mono", batch_size=2))(0))
+    by_length = {len(passage.text): passage.id for passage in passages}
+    names = [by_length[tokens[0]] for tokens in example.passages]
+    asked = [{len(each.text): each.id for each in questions}[tokens[0]] for tokens in example.questions]
+    assert example.ignored is not None
+    ignored = {(asked[row], names[column]) for row, column in zip(*np.nonzero(example.ignored), strict=True)}
+    assert ignored == {("q1", "second"), ("q1", "translated")}

@@ -18,7 +18,7 @@ from panglot.batching.table import TrainingTable
 from panglot.data.arrow import take, walk
 from panglot.data.collection import Collection, Ints
 from panglot.data.formats.detect import selected
-from panglot.data.keys import Ints32
+from panglot.data.keys import Ints32, number_values
 from panglot.data.language import canonical
 from panglot.data.overlap import Overlap
 from panglot.data.rows import RowError
@@ -221,7 +221,9 @@ class Collator:
         self._data, self._encoder = data, encoder
         self._seed, self._most = seed, hard_negatives
         self._cache: dict[tuple[int, Side, int], Tokens] = {}
-        self._negatives = [_negatives(c) for c in data.collections] if hard_negatives else []
+        sets = list(zip(data.collections, data.sources, strict=True)) if hard_negatives else []
+        self._negatives = [_negatives(collection) for collection, _ in sets]
+        self._answers = [_answers(collection, source) for collection, source in sets]
         self._switched: dict[tuple[int, Side, int], Switched] = {}
 
     def __call__(self, batch: Batch) -> Example:
@@ -239,9 +241,9 @@ class Collator:
             positive[:, : batch.positive.shape[1]] = batch.positive
         ignored = None
         if len(extra):
-            # A hard negative of another question may be a passage of this row's own group.
-            own = self._data.sources[batch.source].passage[batch.rows]
-            ignored = (own[:, :, None] == passages[None, None]).any(1) & ~positive
+            # A hard negative of another question may answer this one, or be a version of a passage that does.
+            own = self._data.sources[batch.source].conflict_group[batch.rows]
+            ignored = (own[:, None] == self._answers[batch.source][passages]) & ~positive
             ignored[origin, len(batch.passages) + np.arange(len(extra))] = False
         if self._data.switching is None:
             questions = self._tokens(batch.source, "question", batch.questions)
@@ -321,3 +323,16 @@ def _negatives(collection: Collection) -> tuple[Ints32, Ints32]:
     question, passage = np.concatenate(asked), np.concatenate(wrong)
     order = np.argsort(question, kind="stable")
     return question[order], passage[order]
+
+
+def _answers(collection: Collection, source: TrainingTable) -> Ints32:
+    """Return for each passage the conflict group of the rows that a version of it answers, −1 if there is none."""
+    of_question = np.full(collection.questions.num_rows, -1, np.int32)
+    for questions in source.question.T:
+        of_question[questions[questions >= 0]] = source.conflict_group[questions >= 0]
+    version = number_values(collection.passages["group"])
+    found = np.full(int(version.max(initial=-1)) + 1, -1, np.int32)
+    for question, passage in collection.walk_pairs():
+        # Rows that share a version of a passage share a conflict group, so the last one speaks for all.
+        found[version[passage]] = of_question[question]
+    return found[version]
