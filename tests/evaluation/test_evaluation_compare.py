@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from panglot._errors import PanglotError
+from panglot.evaluation.bootstrap import holm
 from panglot.evaluation.compare import compare, compare_questions
 from panglot.evaluation.figures import measure
+from panglot.evaluation.per_question import PerQuestion
 
 from .made import Table, parallel, unit
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -55,7 +58,37 @@ def test_equal_models_have_no_best_and_p_of_one() -> None:
     assert contest["differences"][0] | {"interval": None} == {
         "a": "a", "b": "b", "difference": 0.0, "interval": None, "p": 1.0, "p_corrected": 1.0,
     }  # fmt: skip
-    assert all(each["p_corrected"] >= each["p"] for each in contest["differences"])
+    p = [each["p"] for each in contest["differences"]]
+    # Against the third model, whose p-values are as small as 500 patterns allow, the correction is by 3 and by 2.
+    assert p[1:] == [pytest.approx(1 / 501)] * 2
+    assert [each["p_corrected"] for each in contest["differences"]] == holm(p) == [1.0, 3 * p[1], 3 * p[2]]
+
+
+def questions_of(*values: Sequence[float], groups: Sequence[int] | None = None) -> list[PerQuestion]:
+    """Models with these values of one figure, for questions in one language."""
+    number = len(values[0])
+    group = np.arange(number) if groups is None else np.array(groups)
+    return [
+        PerQuestion(group, np.zeros(number, np.int64), ("en",), {"monolingual.mAP": np.array(each)}) for each in values
+    ]
+
+
+def test_a_constant_lead_has_an_interval_of_no_width() -> None:
+    """The interval of a difference is paired: both models see the same draws of questions."""
+    one = np.linspace(0, 0.9, 10)
+    a, b = questions_of(one + 0.1, one)
+    (difference,) = compare_questions({"a": a, "b": b})["monolingual.mAP"]["differences"]
+    assert difference["interval"] == pytest.approx([0.1, 0.1])
+
+
+def test_translations_of_a_question_are_drawn_together_and_add_no_evidence() -> None:
+    generator = np.random.default_rng(0)
+    values = generator.random(20), generator.random(20)
+    once = dict(zip("ab", questions_of(*values), strict=True))
+    thrice = dict(zip("ab", questions_of(*(np.tile(each, 3) for each in values), groups=[*range(20)] * 3), strict=True))
+    expected, found = (compare_questions(models)["monolingual.mAP"]["differences"][0] for models in (once, thrice))
+    assert found["interval"] == pytest.approx(expected["interval"])
+    assert found["p"] == expected["p"]
 
 
 def test_a_figure_that_cannot_be_measured_is_no_contest() -> None:

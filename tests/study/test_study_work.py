@@ -10,15 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from study_made import KEY, put
 
 from panglot._errors import PanglotError
 from panglot._files import digest, lock
@@ -225,23 +224,6 @@ def test_a_study_gives_curves_tables_and_an_answer(file: Path, tmp_path: Path) -
     # Seen and unseen languages are told apart: trained on English alone, German and Finnish are unseen.
     unseen = found["values"]["starter:test"]["unseen"]["monolingual.mAP"]
     assert set(unseen["mono"]) == {"1"}
-
-
-KEY = "starter:test|all|monolingual.mAP"
-
-
-def put(study: design.Study, values: dict[str, list[float]], keys: Sequence[str] = (KEY,)) -> None:
-    """Write cells that are done, with a value for each question group."""
-    for name, each in values.items():
-        folder = CellFolder(study.output / "cells" / name).path
-        folder.mkdir(parents=True)
-        arrays: dict[str, Any] = {}
-        for key in keys:
-            arrays |= {f"{key}|total": np.array([each]).T, f"{key}|number": np.ones((len(each), 1), np.uint16)}
-        np.savez_compressed(folder / "sums.npz", **arrays)
-        settings = {"monolingual": {}, "crosslingual": None, "multilingual": {}}
-        about = {"figures": {"datasets": {"starter:test": settings}}}
-        (folder / "cell.json").write_text(json.dumps(about), "utf-8")
 
 
 def test_retention_is_the_share_of_the_start(file: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from safetensors.torch import load_file
 from training_runs import weights
 
 from panglot._errors import PanglotError
-from panglot.training import checkpoint
+from panglot.training import checkpoint, loop
+from panglot.training.gradient import Processes
 from panglot.training.loop import fit
 from panglot.training.settings import Settings
 
@@ -83,6 +85,43 @@ def test_averaging_with_the_start(recipe: Settings, small_model: Path, tmp_path:
     trained, start = weights(recipe.output), load_file(small_model / "model.safetensors")
     for name, tensor in weights(averaged.output).items():
         torch.testing.assert_close(tensor, 0.25 * trained[name] + 0.75 * start[name])
+
+
+@pytest.mark.parametrize(("most", "expected"), [(1.0, [0.6, 0.8]), (10.0, [3.0, 4.0]), (0.0, [3.0, 4.0])])
+def test_a_gradient_is_cut_to_the_largest_norm(recipe: Settings, most: float, expected: list[float]) -> None:
+    weight = torch.nn.Parameter(torch.zeros(2))
+    weight.grad = torch.tensor([3.0, 4.0])
+    state: Any = SimpleNamespace(
+        encoder=SimpleNamespace(trained={"weight": weight}, device="cpu"),
+        gradient=SimpleNamespace(processes=Processes()),
+        optimizer=torch.optim.SGD([weight], lr=1),
+    )
+    assert loop._step(state, replace(recipe, max_grad_norm=most)) == pytest.approx(5)
+    torch.testing.assert_close(-weight.detach(), torch.tensor(expected))
+
+
+def test_weights_decay_and_biases_do_not(recipe: Settings) -> None:
+    trained = {name: torch.nn.Parameter(torch.ones(shape)) for name, shape in (("matrix", (2, 2)), ("bias", (2,)))}
+    encoder: Any = SimpleNamespace(trained=trained)
+    optimizer = loop._optimizer(encoder, replace(recipe, learning_rate=0.5, weight_decay=0.1))
+    for parameter in trained.values():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    torch.testing.assert_close(trained["matrix"].detach(), torch.full((2, 2), 1 - 0.5 * 0.1))
+    torch.testing.assert_close(trained["bias"].detach(), torch.ones(2))
+
+
+def test_held_out_rows_are_not_trained_on(recipe: Settings, tmp_path: Path) -> None:
+    from panglot.training import data
+
+    file = tmp_path / "pairs.jsonl"
+    rows = [{"group": f"{g}", "language": x, "question": f"{x} {g}?", "passage": f"{x} {g}."}
+            for g in range(8) for x in ("de", "en")]  # fmt: skip
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    found = data.load(replace(recipe, on=(str(file),), dev_share=0.25))
+    assert found.dev is not None
+    trained, held = (set(each.questions["group"].to_pylist()) for each in (found.collections[0], found.dev))
+    assert (len(trained), len(held), len(trained | held)) == (6, 2, 8)
 
 
 def test_test_sets_are_refused(recipe: Settings, data_dir: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import nnls
 
 from panglot import _environment
 from panglot._errors import PanglotError
@@ -17,7 +18,7 @@ from panglot.encoders.open_model import open_model
 from panglot.training import aggregation, data
 from panglot.training.aggregation import Aggregator, Mixing, diagnose
 from panglot.training.encoder import TrainableEncoder
-from panglot.training.gradient import Processes
+from panglot.training.gradient import Processes, distill
 from panglot.training.loop import fit
 from panglot.training.settings import Settings
 from panglot.training.step import StepGradient, make_plan
@@ -92,6 +93,38 @@ def test_nash_and_fair_weights_solve_their_equations() -> None:
 def test_mgda_is_the_least_norm_point() -> None:
     a, b = np.array([2.0, 0.0]), np.array([0.0, 1.0])
     np.testing.assert_allclose(direction("mgda", np.stack([a, b])), [0.4, 0.8], atol=0.01)
+
+
+def test_cagrad_is_the_best_direction_in_half_the_means_length() -> None:
+    """Maximise min_i g_i·d over ‖d − ḡ‖ ≤ ‖ḡ‖ / 2 (2110.14048), here by trying every angle of the circle."""
+    need("cagrad")
+    rows = np.array([[1.0, 0.0], [-0.9, 0.7]])
+    mean, angle = rows.mean(0), np.linspace(0, 2 * np.pi, 100_001)[:, None]
+    circle = mean + np.linalg.norm(mean) / 2 * np.hstack([np.cos(angle), np.sin(angle)])
+    best = circle[(circle @ rows.T).min(1).argmax()]
+    np.testing.assert_allclose(direction("cagrad", rows), best, atol=1e-3)
+
+
+def test_imtl_g_has_equal_projections_on_all_gradients() -> None:
+    rows = gradients(3) * np.array([[1.0], [4.0], [0.5]])
+    projections = direction("imtl-g", rows) @ (rows / np.linalg.norm(rows, axis=1, keepdims=True)).T
+    np.testing.assert_allclose(projections, projections[0])
+    assert Aggregator("imtl-g", [1.0] * 3, 0).weights(rows @ rows.T, range(3), 0).sum() == pytest.approx(1)
+
+
+def test_aligned_mtl_gives_all_directions_the_smallest_singular_value() -> None:
+    rows = gradients(3) * np.array([[1.0], [4.0], [0.5]])
+    left, values, right = np.linalg.svd(rows, full_matrices=False)
+    np.testing.assert_allclose(direction("aligned-mtl", rows), (values.min() * left @ right).mean(0), rtol=1e-6)
+
+
+def test_upgrad_is_the_mean_of_the_projections_on_the_dual_cone() -> None:
+    """The projection of g on {d: G d ≥ 0} is g + Gᵀ v, with v ≥ 0 of the least ‖g + Gᵀ v‖ (2406.16232)."""
+    need("upgrad")
+    rows = gradients(3, 4, seed=3)
+    projected = [row + nnls(rows.T, -row)[0] @ rows for row in rows]
+    assert (rows @ rows.T < 0).any()
+    np.testing.assert_allclose(direction("upgrad", rows), np.mean(projected, axis=0), atol=1e-4)
 
 
 def need(way: Mixing) -> None:
@@ -218,6 +251,29 @@ def test_distillation_pulls_a_translation_to_the_start(facts_folder: Path, small
     losses = [line["objectives"][1]["loss"] for line in lines]
     assert [objective["name"] for objective in lines[0]["objectives"]] == ["mono", "distill"]
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+
+
+def test_distillation_is_the_distance_of_both_sides_to_the_starts_english(
+    facts_folder: Path, small_model: Path
+) -> None:
+    settings = recipe(facts_folder, small_model, objectives=("mono", "distill"))
+    encoder, update = made(settings)
+    start = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
+    with torch.no_grad():
+        for number, parameter in enumerate(encoder.trained.values()):
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number)))
+    example = update._collator(update._plan(0)[1])  # type: ignore[index]
+    loss = distill(encoder, start, example, settings, Processes(), seed=0)
+    found = {name: p.grad.clone() for name, p in encoder.trained.items() if p.grad is not None}
+    encoder.model.zero_grad()
+    target = start.embed(example.passages).detach()
+    sides = [(encoder.embed(texts) * target).sum(1) for texts in (example.questions, example.passages)]
+    expected = 1 - torch.cat(sides).mean()
+    expected.backward()
+    assert loss == pytest.approx(expected.item(), abs=1e-6)
+    assert (1 - sides[1]).min() > 0.01  # trained text in English has moved away from the start
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, encoder.trained[name].grad, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("way", ["mean", "gradvac", "pcgrad"])

@@ -1,0 +1,114 @@
+"""What a study makes of its sets, its trials and its finished cells, worked by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from study_made import KEY, put
+
+from panglot._files import write_json
+from panglot.data.collection import Collection
+from panglot.study import design
+from panglot.study.cell import cell_folder
+from panglot.study.data import prepare
+from panglot.study.design import Study
+from panglot.study.results import Results
+from panglot.study.verdict import difference
+from panglot.study.worker import best_rate, choose_rate
+
+TEXT = """
+output = "{folder}/out"
+on = ["{folder}/train.jsonl"]
+sizes = ["all"]
+seeds = [0, 1, 2]
+focus = "hybrid"
+rival = "mean"
+[strategies.hybrid]
+batches = "hybrid"
+[strategies.mean]
+mixing = "mean"
+[rates]
+grid = [1e-5, 2e-5, 5e-5]
+dev_share = 0.25
+[[tests]]
+on = "{test}"
+"""
+
+
+def made(folder: Path, test: str = "starter:test") -> Study:
+    (folder / "study.toml").write_text(TEXT.format(folder=folder, test=test), "utf-8")
+    return design.read(folder / "study.toml")
+
+
+def pairs(file: Path, questions: Iterable[str]) -> None:
+    """Write pairs in two languages, each question in a group of its own."""
+    lines = [
+        {"group": each, "language": x, "question": f"{each}, {x}?", "passage": f"That is how {each} does it in {x}."}
+        for each in questions
+        for x in ("de", "en")
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+
+
+def test_no_cell_trains_on_test_texts_or_on_held_out_rows(tmp_path: Path) -> None:
+    birds = ["auk", "bittern", "crane", "dunnock", "egret", "finch", "gull", "heron", "ibis"]
+    pairs(tmp_path / "train.jsonl", birds)
+    pairs(tmp_path / "test.jsonl", ["ibis"])
+    found = prepare(made(tmp_path, str(tmp_path / "test.jsonl")), None)
+    trained, held = (
+        set(Collection.open(folder).questions["text"].to_pylist()) for folder in (found.training[0], found.dev)
+    )
+    assert len(trained) == 2 * 6
+    assert len(held) == 2 * 2
+    assert trained | held == {f"{each}, {x}?" for each in birds[:-1] for x in ("de", "en")}
+
+
+def test_each_strategy_has_the_rate_that_its_own_trials_call_best(tmp_path: Path) -> None:
+    study = made(tmp_path)
+    scores = {"hybrid": {1e-5: 0.6, 2e-5: 0.7, 5e-5: 0.5}, "mean": {1e-5: 0.4, 2e-5: 0.5, 5e-5: 0.8}}
+    for cell in study.trials():
+        assert cell.rate is not None
+        dev = dict.fromkeys(("monolingual", "crosslingual", "multilingual"), scores[cell.strategy][cell.rate])
+        write_json(cell_folder(study, cell).path / "cell.json", {"training": {"dev": dev}})
+    assert best_rate(study, "hybrid", 0) == 2e-5
+    assert best_rate(study, "mean", 0) == 5e-5
+
+
+def test_the_rate_is_the_smallest_within_one_standard_error_of_the_best() -> None:
+    """The variance within each rate is 2 · 10⁻⁴, so that of a mean of two seeds is 10⁻⁴ and its standard error .01."""
+    scores = {1e-5: [0.695, 0.715], 2e-5: [0.70, 0.72], 5e-5: [0.60, 0.62]}
+    assert choose_rate(scores) == 1e-5
+    assert choose_rate({**scores, 1e-5: [0.67, 0.69]}) == 2e-5
+
+
+def test_an_interval_is_over_seeds_too(tmp_path: Path) -> None:
+    """All groups of a seed are alike, so the interval is over the seeds alone.
+
+    The mean of three seeds drawn from three is thrice the same seed with a probability of 1/27 > .025. Deviations are
+    stretched by √(3/2), because the variance of means of drawn seeds is a third too small.
+    """
+    study = made(tmp_path)
+    put(study, {"start": [1.0] * 4, **{f"hybrid-all-{seed}": [0.4 + 0.1 * seed] * 4 for seed in range(3)}})
+    found = Results(study).estimate("hybrid", 0, KEY)
+    assert found is not None
+    assert found.value == pytest.approx(0.5)
+    reach = 0.1 * (3 / 2) ** 0.5
+    assert found.ends == pytest.approx((0.5 - reach, 0.5 + reach))
+
+
+def test_a_difference_is_tested_by_its_variance_over_seeds(tmp_path: Path) -> None:
+    """Differences of .1, .2 and .3 have a standard error of .1 / √3: t = 2 √3 with 2 degrees of freedom."""
+    study = made(tmp_path)
+    values = {f"mean-all-{seed}": [0.4] * 4 for seed in range(3)}
+    values |= {f"hybrid-all-{seed}": [0.5 + 0.1 * seed] * 4 for seed in range(3)}
+    put(study, {"start": [1.0] * 4, **values})
+    found = difference(Results(study), "hybrid", "mean", 0, KEY)
+    assert found is not None
+    gap, p = found
+    assert gap.value == pytest.approx(0.2)
+    reach = 4.302653 * 0.1 / 3**0.5
+    assert gap.ends == pytest.approx((0.2 - reach, 0.2 + reach), rel=1e-5)
+    assert p == pytest.approx(0.0742, abs=1e-4)
