@@ -44,6 +44,16 @@ def test_spans_by_hand() -> None:
     np.testing.assert_array_equal(bias.language_preference(span, ranks), [1, 0, np.nan])
 
 
+def test_a_question_without_an_answer_in_its_language_prefers_none() -> None:
+    """Of two questions with answers in English, then German, only the German one could have preferred its own."""
+    texts = [Text("e", "en", "g", "!"), Text("d", "de", "g", "!")]
+    questions = [Text("hindi", "hi", "q", "?"), Text("german", "de", "q", "?")]
+    judged = [(question.id, text.id, 1) for question in questions for text in texts]
+    collection = Collection.build("hand", questions, texts, judged)
+    ranks = rank(np.ones((2, 1), np.float32), np.array([[2.0], [1.0]], np.float32), collection)
+    np.testing.assert_array_equal(bias.language_preference(bias.spans(ranks), ranks), [np.nan, 0])
+
+
 def test_shares_by_hand() -> None:
     ranks = by_hand()  # languages: de, en
     np.testing.assert_allclose(bias.head_shares(ranks, 3), [[1 / 3, 2 / 3]] * 3)

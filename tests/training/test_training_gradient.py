@@ -94,6 +94,15 @@ def test_gradient_is_that_of_the_padded_model(facts_folder: Path, small_model: P
         torch.testing.assert_close(gradient_found, plain[name].grad, atol=1e-5, rtol=0)
 
 
+def test_vectors_of_models_that_need_padding_do_not_depend_on_it(facts_folder: Path, small_model: Path) -> None:
+    settings = recipe(facts_folder, small_model)
+    encoder = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
+    texts = encoder.tokenize(["lake", "where is the lake?"], "question")
+    packed = encoder.embed(texts)
+    encoder._pooling = ""  # as with an architecture that cannot be packed
+    torch.testing.assert_close(encoder.embed(texts), packed, atol=1e-6, rtol=0)
+
+
 def test_frozen_parts_have_no_gradient(facts_folder: Path, small_model: Path) -> None:
     names = gradient(recipe(facts_folder, small_model, frozen_layers=1))[1]
     assert names

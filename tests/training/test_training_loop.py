@@ -87,6 +87,16 @@ def test_averaging_with_the_start(recipe: Settings, small_model: Path, tmp_path:
         torch.testing.assert_close(tensor, 0.25 * trained[name] + 0.75 * start[name])
 
 
+@pytest.mark.parametrize(
+    ("scheduler", "after"),
+    [("constant", [1.0, 1.0, 1.0]), ("linear", [1.0, 0.5, 0.0]), ("cosine", [1.0, 0.5, 0.0])],
+)
+def test_the_learning_rate_rises_and_follows_its_schedule(recipe: Settings, scheduler: Any, after: list[float]) -> None:
+    settings = replace(recipe, learning_rate=1.0, warmup_ratio=0.2, lr_scheduler=scheduler)
+    shares = (0.0, 0.05, 0.1, 0.2, 0.6, 1.0)
+    assert [loop.learning_rate(settings, share) for share in shares] == pytest.approx([0.01, 0.25, 0.5, *after])
+
+
 @pytest.mark.parametrize(("most", "expected"), [(1.0, [0.6, 0.8]), (10.0, [3.0, 4.0]), (0.0, [3.0, 4.0])])
 def test_a_gradient_is_cut_to_the_largest_norm(recipe: Settings, most: float, expected: list[float]) -> None:
     weight = torch.nn.Parameter(torch.zeros(2))
