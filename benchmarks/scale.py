@@ -94,8 +94,7 @@ def panglot_start(folder: Path, rows: int) -> dict[str, Any]:
 
 
 def _panglot_batches(folder: Path) -> Iterator[tuple[list[str], list[str]]]:
-    from panglot.batching import Policy
-    from panglot.batching.steps import Steps
+    from panglot.batching import Policy, Steps
     from panglot.data.collection import Collection
 
     steps = Steps([Collection.open(folder / "panglot" / "whole")], Policy("hybrid-row", batch_size=BATCH), 1_000_000)

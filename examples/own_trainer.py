@@ -7,8 +7,7 @@ from sentence_transformers import SentenceTransformer, SentenceTransformerTraine
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 
 import panglot
-from panglot.batching import Policy
-from panglot.batching.sampler import make_batch_sampler
+from panglot.batching import Policy, make_batch_sampler
 from panglot.encoders.bundled import bundled_folder
 
 MODEL = sys.argv[1] if len(sys.argv) > 1 else str(bundled_folder())

@@ -13,8 +13,8 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.batching import Plan, Policy, TrainingTable
-from panglot.batching import sampler as sampler_module
-from panglot.batching.sampler import PlannedBatches, make_batch_sampler
+from panglot.batching import steps as steps_module
+from panglot.batching.steps import PlannedBatches, make_batch_sampler
 from panglot.data.collection import Collection, Text
 
 # The trainer reports what it does through libraries that warn about themselves.
@@ -127,7 +127,7 @@ def test_accelerate_gives_each_process_its_shard(monkeypatch: pytest.MonkeyPatch
 
     dataset, batches = make_batch_sampler(COLLECTIONS, POLICY, STEPS)
     plan = Plan([TrainingTable.from_collection(collection) for collection in COLLECTIONS], POLICY)
-    monkeypatch.setattr(sampler_module, "_world", lambda: 3)
+    monkeypatch.setattr(steps_module, "_world", lambda: 3)
     whole = batches(dataset, 99, drop_last=False)
     for rank in range(3):
         # Without even_batches, as the trainer sets it.
@@ -140,7 +140,7 @@ def test_accelerate_gives_each_process_its_shard(monkeypatch: pytest.MonkeyPatch
             mine = batch.passages[part * rank : part * (rank + 1)]
             texts = COLLECTIONS[batch.source].passages["text"].take(mine).to_pylist()
             assert dataset[rows]["passage"] == texts
-    monkeypatch.setattr(sampler_module, "_world", lambda: 7)
+    monkeypatch.setattr(steps_module, "_world", lambda: 7)
     with pytest.raises(PanglotError, match="7 processes"):
         next(iter(batches(dataset, 99, drop_last=False)))
 

@@ -10,8 +10,8 @@ from typing import Literal
 
 from panglot.augment.lexicons import Lexicon
 from panglot.augment.words import LONGEST, cased, joined, key, stems, words
+from panglot.batching.plan import uniforms
 from panglot.batching.policy import is_english
-from panglot.batching.shuffle import uniforms
 from panglot.data.collection import Collection
 
 CodeSwitch = Literal["none", "bilingual", "multilingual"]

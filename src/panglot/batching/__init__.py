@@ -1,8 +1,9 @@
 """Rows in, batches out: pure functions on arrays, without torch."""
 
 from panglot.batching.batch import Batch
-from panglot.batching.plan import Description, Plan, describe
+from panglot.batching.plan import Plan
 from panglot.batching.policy import Policy
+from panglot.batching.steps import Description, Steps, describe, make_batch_sampler
 from panglot.batching.table import TrainingTable
 
-__all__ = ["Batch", "Description", "Plan", "Policy", "TrainingTable", "describe"]
+__all__ = ["Batch", "Description", "Plan", "Policy", "Steps", "TrainingTable", "describe", "make_batch_sampler"]

@@ -11,9 +11,8 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot.batching.batch import Batch
-from panglot.batching.plan import Plan
+from panglot.batching.plan import Plan, uniforms
 from panglot.batching.policy import DISTILL, Batches, Objective, Policy, eligible_rows, pair_counts, shares
-from panglot.batching.shuffle import uniforms
 from panglot.batching.table import TrainingTable
 from panglot.data.collection import Ints
 

@@ -1,33 +1,28 @@
-"""Which rows meet in step k: a pure function of the seed and k."""
+"""Which rows meet in step k: a pure function of the seed and k.
+
+Random numbers are a pure function of a name. Only the raw output of numpy's counter-based Philox is used: numpy
+promises that it stays the same from version to version, which it does not for the methods of ``Generator``.
+"""
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from panglot._errors import PanglotError
-from panglot.batching.batch import Batch
-from panglot.batching.policy import DISTILL, Objective, Policy, Stream, english_of, streams
-from panglot.batching.shuffle import (
-    Epoch,
-    Floats,
-    batches_needed,
-    permutation,
-    same_language,
-    shuffle_epoch,
-    two_languages,
-    uniforms,
-)
+from panglot._files import digest
+from panglot.batching.batch import Batch, Bools
+from panglot.batching.policy import DISTILL, Floats, Objective, Policy, Stream, english_of, streams
 from panglot.batching.table import TrainingTable
 from panglot.data.collection import Ints
 from panglot.data.keys import Ints32
 
-__all__ = ["Description", "Plan", "describe"]
-
 _BLOCK = 4096
+_PIECE = 1 << 20
 _EPOCH_BYTES = 2**28  # Beyond that, the least recently used epoch is shuffled again when it is needed.
 
 
@@ -54,10 +49,8 @@ class Plan:
         if not names:
             raise PanglotError("at least one training set is required", field="on", hint="name a data set")
         if twice := {name for name in names if names.count(name) > 1}:
-            raise PanglotError(
-                f"two training sets are called {min(twice)!r}, and the name seeds the order of their rows",
-                hint="give each its own name",
-            )
+            problem = f"two training sets are called {min(twice)!r}, and the name seeds the order of their rows"
+            raise PanglotError(problem, hint="give each its own name")
         self.sources = tuple(sources)
         self.policy = policy
         kinds = objective.kinds if objective else policy.kinds
@@ -69,8 +62,7 @@ class Plan:
         self._stream_edges = [_edges([stream.probability for stream in group]) for group in of_kind]
         in_turn = policy.language_sampling == "round-robin"
         self._turns = [self._by_language(group) if in_turn and group[0].question >= 0 else None for group in of_kind]
-        self._drawn: list[Ints] = []
-        self._before: list[Ints] = [np.zeros(len(self.streams), np.int64)]
+        self._draws = Draws(len(self.streams), _BLOCK, self._draw_block)
         self._conflict_groups = [_from_zero(source.conflict_group) for source in self.sources]
         self._batches: dict[int, int] = {}
         self._epochs: OrderedDict[tuple[int, int], Epoch] = OrderedDict()
@@ -93,16 +85,7 @@ class Plan:
 
     def draw(self, k: int) -> tuple[int, int]:
         """Return which of :attr:`streams` step ``k`` takes from, and how many earlier steps did."""
-        if k < 0:
-            raise ValueError(f"there is no step {k}")
-        block, place = divmod(k, _BLOCK)
-        while len(self._drawn) <= block:
-            drawn = self._draws(len(self._drawn))
-            self._before.append(self._before[-1] + np.bincount(drawn, minlength=len(self.streams)))
-            self._drawn.append(drawn)
-        drawn = self._drawn[block]
-        stream = int(drawn[place])
-        return stream, int(self._before[block][stream] + np.count_nonzero(drawn[:place] == stream))
+        return self._draws(k)[0]
 
     def batches_per_epoch(self, stream: int) -> int:
         """Return how many batches a stream has per epoch, in which each of its rows occurs once."""
@@ -110,18 +93,19 @@ class Plan:
             self._epoch(stream, 0)
         return self._batches[stream]
 
-    def _draws(self, block: int) -> Ints:
+    def _draw_block(self, block: int, taken: Ints) -> Ints:
         chance = uniforms(2 * _BLOCK, *self._key, self.policy.seed, block).reshape(_BLOCK, 2)
         kind = np.searchsorted(self._kind_edges, chance[:, 0], side="right")
         stream = np.empty(_BLOCK, np.int64)
         for index, edges in enumerate(self._stream_edges):
             of_kind = kind == index
             if (turns := self._turns[index]) is None:
-                stream[of_kind] = self._first[index] + np.searchsorted(edges, chance[of_kind, 1], side="right")
+                places = np.searchsorted(edges, chance[of_kind, 1], side="right")
             else:
-                before = int(self._before[-1][self._first[index] : self._first[index + 1]].sum())
-                stream[of_kind] = self._first[index] + self._in_turn(turns, index, before, chance[of_kind, 1])
-        return stream
+                before = int(taken[self._first[index] : self._first[index + 1]].sum())
+                places = self._in_turn(turns, index, before, chance[of_kind, 1])
+            stream[of_kind] = self._first[index] + places
+        return stream[:, None]
 
     def _by_language(self, group: Sequence[Stream]) -> list[tuple[Ints, Floats]]:
         """Return, for each language (or pair) of a kind by code, its streams and the edges to draw one of them by."""
@@ -161,7 +145,10 @@ class Plan:
             questions = int((source.question[rows] >= 0).sum()) if whole else len(rows)
             self._batches[index] = batches_needed(group, questions, self.policy.batch_size)
             self._epochs[key] = shuffle_epoch(rows, group, self._batches[index], *self._name(stream, number))
-            while len(self._epochs) > 1 and sum(epoch.bytes for epoch in self._epochs.values()) > _EPOCH_BYTES:
+            while (
+                len(self._epochs) > 1
+                and sum(array.nbytes for epoch in self._epochs.values() for array in epoch) > _EPOCH_BYTES
+            ):
                 self._epochs.popitem(last=False)
         self._epochs.move_to_end(key)
         return self._epochs[key]
@@ -218,59 +205,154 @@ def _edges(shares: Sequence[float] | Floats) -> Floats:
     return np.cumsum(shares)[:-1]
 
 
-@dataclass(frozen=True)
-class Description:
-    """Counts over the first steps of a plan.
+class Draws:
+    """What each step takes of some choices, drawn in blocks so that step k needs no walk through all earlier steps.
 
-    Attributes:
-        steps: Steps that were counted.
-        questions: Questions in them.
-        kinds: Steps of each kind.
-        sources: Questions of each source.
-        languages: Questions per pair of languages, by ``(question, passage)`` code. For ``whole-group``, which has no
-            pairs, every question counts once for each passage of its group.
-        epochs: How often each source's rows were seen on average, by source name.
-        batch_size: Smallest and largest number of questions in a batch.
+    Args:
+        choices: Number of choices.
+        block: Number of steps per block.
+        draw: Returns a block's choices, shape ``[block, choices per step]``, from its number and from how often each
+            choice was taken before it.
     """
 
-    steps: int
-    questions: int
-    kinds: Mapping[str, int]
-    sources: Mapping[str, int]
-    languages: Mapping[tuple[str, str], int]
-    epochs: Mapping[str, float]
-    batch_size: tuple[int, int]
+    def __init__(self, choices: int, block: int, draw: Callable[[int, Ints], Ints]) -> None:
+        self._block, self._draw = block, draw
+        self._drawn: list[Ints] = []
+        self._before: list[Ints] = [np.zeros(choices, np.int64)]
+
+    def __call__(self, k: int) -> list[tuple[int, int]]:
+        """Return the choices of step ``k``, each with the number of earlier steps that took it."""
+        if k < 0:
+            raise ValueError(f"there is no step {k}")
+        block, place = divmod(k, self._block)
+        while len(self._drawn) <= block:
+            drawn = self._draw(len(self._drawn), self._before[-1])
+            self._before.append(self._before[-1] + np.bincount(drawn.ravel(), minlength=len(self._before[0])))
+            self._drawn.append(drawn)
+        drawn, before = self._drawn[block], self._before[block]
+        return [(choice, int(before[choice] + (drawn[:place] == choice).sum())) for choice in drawn[place].tolist()]
 
 
-def describe(plan: Plan, steps: int) -> Description:
-    """Count kinds, sources and languages over the first ``steps`` steps of a plan."""
-    kinds: Counter[str] = Counter()
-    sources: Counter[str] = Counter()
-    rows: Counter[str] = Counter()
-    languages: Counter[tuple[str, str]] = Counter()
-    sizes: list[int] = []
-    for k in range(steps):
-        batch = plan(k)
-        source = plan.sources[batch.source]
-        kinds[batch.kind] += 1
-        sources[source.name] += len(batch.questions)
-        rows[source.name] += len(np.unique(batch.rows))
-        sizes.append(len(batch.questions))
-        if batch.positive is None:
-            x, y = batch.question_languages, batch.passage_languages
-        else:
-            asked, answered = np.nonzero(batch.positive)
-            x, y = batch.question_languages[asked], batch.passage_languages[answered]
-        pairs, counts = np.unique(np.stack([x, y]), axis=1, return_counts=True)
-        for pair, count in zip(pairs.T, counts, strict=True):
-            languages[source.languages[pair[0]], source.languages[pair[1]]] += int(count)
-    size_of = {source.name: source.rows for source in plan.sources}
-    return Description(
-        steps=steps,
-        questions=sum(sizes),
-        kinds=dict(kinds.most_common()),
-        sources=dict(sources.most_common()),
-        languages=dict(languages.most_common()),
-        epochs={name: count / size_of[name] for name, count in rows.items()},
-        batch_size=(min(sizes, default=0), max(sizes, default=0)),
-    )
+class Epoch(NamedTuple):
+    """All batches of one epoch of a stream.
+
+    Attributes:
+        order: Rows of the source, shape ``[n]``, 32 bits each: a plan keeps many of these.
+        batches: The order in which batches are taken, shape ``[batches]``.
+    """
+
+    order: Ints32
+    batches: Ints
+
+    def batch(self, turn: int) -> Ints:
+        """Return the rows of the batch that is taken after ``turn`` others."""
+        return self.order[self.batches[turn] :: len(self.batches)].astype(np.int64)
+
+    @property
+    def bytes(self) -> int:
+        """The size of the epoch in memory."""
+        return self.order.nbytes + self.batches.nbytes
+
+
+def batches_needed(conflict_group: Ints | Ints32, questions: int, batch_size: int) -> int:
+    """Return the number of batches per epoch: enough for ``batch_size``, and for the largest conflict group.
+
+    ``conflict_group`` is numbered from 0. ``questions`` are those in its rows.
+
+    >>> batches_needed(np.array([0, 1, 2, 3, 4]), 5, 2), batches_needed(np.array([0, 0, 0, 0, 1]), 5, 2)
+    (3, 4)
+    >>> batches_needed(np.array([0, 1, 2, 3]), 40, 5)
+    2
+    """
+    batches = -(-questions // batch_size)
+    if questions > len(conflict_group):
+        # If rows have several questions, two rows share a batch of any size, or there would be no negatives.
+        batches = max(1, min(batches, len(conflict_group) // 2))
+    return max(batches, int(np.bincount(conflict_group).max()))
+
+
+def shuffle_epoch(rows: Ints, conflict_group: Ints | Ints32, batches: int, *name: str | int) -> Epoch:
+    """Shuffle rows into the batches of the epoch called ``name``.
+
+    Conflict groups, numbered from 0, are put in random order, and so are the rows within each group. Rows are then
+    dealt to the batches in turn. A group never has more rows than there are batches, so its rows all fall into
+    different ones. Every row occurs once, and the sizes of batches differ by at most one.
+
+    >>> group = np.array([0, 0, 0, 1, 1, 2])
+    >>> epoch = shuffle_epoch(np.arange(6), group, 3, "an example")
+    >>> sorted(sorted(group[epoch.batch(turn)].tolist()) for turn in range(3))
+    [[0, 1], [0, 1], [0, 2]]
+    """
+    # The words "blocks", "rows" and "hands" seed the draws. Another word would give every run other batches.
+    # One key, with the group's place in its upper half and chance in the lower, sorts several times faster than two.
+    key = permutation(int(conflict_group.max()) + 1, *name, "blocks")[conflict_group].astype(np.uint64)
+    key <<= np.uint64(32)
+    chance = random_bits(len(rows), *name, "rows")
+    chance >>= np.uint64(32)
+    key |= chance
+    del chance
+    order = rows[stable_order(key)].astype(np.int32)
+    # Without this, the rows of a conflict group would follow each other in time.
+    return Epoch(order, permutation(batches, *name, "hands"))
+
+
+def same_language(q: Bools, p: Bools, chance: Floats) -> Ints:
+    """Return for each row a language that both sides have, all equally likely; meaningless if there is none.
+
+    ``q`` and ``p`` mark the languages of questions and passages, shape ``[rows, languages]``. ``chance`` is a random
+    number in [0, 1) per row.
+    """
+    both = q & p
+    return _column_of((chance * both.sum(1)).astype(np.int64), both.astype(np.int64))[0]
+
+
+def two_languages(q: Bools, p: Bools, chance: Floats) -> tuple[Ints, Ints]:
+    """Return for each row a question's and a passage's language, x ≠ y, as :func:`same_language` returns one.
+
+    >>> q, p = np.array([[True, False, True]]), np.array([[False, True, True]])
+    >>> [tuple(int(side[0]) for side in two_languages(q, p, np.array([u]))) for u in (0.1, 0.5, 0.9)]
+    [(0, 1), (0, 2), (2, 1)]
+    """
+    # A question in x has one pair for each passage but the one in x.
+    partners = q * (p.sum(1, keepdims=True) - p)
+    x, left = _column_of((chance * partners.sum(1)).astype(np.int64), partners)
+    others = p.copy()
+    others[np.arange(len(p)), x] = False
+    return x, _column_of(left, others.astype(np.int64))[0]
+
+
+def _column_of(number: Ints, counts: Ints) -> tuple[Ints, Ints]:
+    """Return the column in which item ``number`` of a row lies, and how many of that column precede it."""
+    ends = counts.cumsum(1)
+    column = (ends > number[:, None]).argmax(1)
+    rows = np.arange(len(counts))
+    return column, number - (ends[rows, column] - counts[rows, column])
+
+
+def random_bits(count: int, *name: str | int) -> npt.NDArray[np.uint64]:
+    """Return ``count`` random 64-bit numbers that belong to ``name``; other names give independent ones."""
+    key = int(digest(*(str(part) for part in name))[:32], 16)
+    return np.random.Philox(key=key).random_raw(count)
+
+
+def uniforms(count: int, *name: str | int) -> Floats:
+    """Return ``count`` random numbers in [0, 1) that belong to ``name``."""
+    bits = random_bits(count, *name)
+    bits >>= np.uint64(11)
+    # Written over the bits: with millions of rows, a second array of that size would be felt.
+    found = bits.view(np.float64)
+    for start in range(0, count, _PIECE):
+        found[start : start + _PIECE] = bits[start : start + _PIECE].astype(np.float64) * 2.0**-53
+    return found
+
+
+def permutation(count: int, *name: str | int) -> Ints:
+    """Return the permutation of ``0 … count - 1`` that belongs to ``name``."""
+    return stable_order(random_bits(count, *name))
+
+
+def stable_order(keys: npt.NDArray[np.uint64]) -> Ints:
+    """Return the order of a stable sort. If no key occurs twice, any sort finds it, several times faster."""
+    order = np.argsort(keys)
+    ranked = keys[order]
+    return np.argsort(keys, kind="stable") if (ranked[1:] == ranked[:-1]).any() else order

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from panglot._errors import PanglotError
 from panglot.batching.batch import Bools
-from panglot.batching.shuffle import Floats
 from panglot.batching.table import TrainingTable
 from panglot.data.collection import Ints
 
 Batches = Literal["english", "mono", "mixed-mono", "cross", "cross-pair", "hybrid", "hybrid-row", "whole-group"]
 CrossKind = Literal["cross", "pair"]
 LanguageSampling = Literal["temperature", "round-robin"]
+Floats = npt.NDArray[np.float64]
 ONE_LANGUAGE = ("english", "mono")
 DISTILL = ("distill-questions", "distill-passages")
 _CHUNK = 65536
@@ -70,26 +71,18 @@ class Policy:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for field, value, known in (
-            ("batches", self.batches, get_args(Batches)),
-            ("cross_kind", self.cross_kind, get_args(CrossKind)),
-            ("language_sampling", self.language_sampling, get_args(LanguageSampling)),
-        ):
-            if value not in known:
-                raise PanglotError(f"unknown value {value!r}", field=field, hint=f"choose one of {', '.join(known)}")
+        options = {"batches": Batches, "cross_kind": CrossKind, "language_sampling": LanguageSampling}
+        for field, known in options.items():
+            if (value := getattr(self, field)) not in get_args(known):
+                hint = f"choose one of {', '.join(get_args(known))}"
+                raise PanglotError(f"unknown value {value!r}", field=field, hint=hint)
         if not 0 <= self.alpha <= 1:
             raise PanglotError(f"must be between 0 and 1, got {self.alpha}", field="alpha", hint="choose from 0 to 1")
         if self.batch_size < 2:
-            raise PanglotError(
-                f"must be at least 2, got {self.batch_size}: a batch of one has no negatives",
-                field="batch_size",
-                hint="choose 2 or more",
-            )
-        for field, value in (
-            ("source_temperature", self.source_temperature),
-            ("language_temperature", self.language_temperature),
-        ):
-            if math.isnan(value) or value <= 0:
+            problem = f"must be at least 2, got {self.batch_size}: a batch of one has no negatives"
+            raise PanglotError(problem, field="batch_size", hint="choose 2 or more")
+        for field in ("source_temperature", "language_temperature"):
+            if math.isnan(value := getattr(self, field)) or value <= 0:
                 raise PanglotError(f"must be above 0, got {value}", field=field, hint="choose 1 (proportional) or more")
 
     @property
@@ -163,9 +156,6 @@ def streams(
     """Return the streams of a kind, ordered by source name and languages; of an objective, those in its languages.
 
     A language, pair or source with fewer than two rows for the kind cannot fill a batch and has no stream.
-
-    Raises:
-        PanglotError: No source has rows for the kind.
     """
     found: list[tuple[int, list[tuple[int, int, int]], int]] = []
     for index in sorted(range(len(sources)), key=lambda i: sources[i].name):
@@ -177,12 +167,9 @@ def streams(
         if counts := [entry for entry in counts if entry[2] > 1]:
             found.append((index, counts, total))
     if not found:
-        names = ", ".join(source.name for source in sources)
-        raise PanglotError(
-            f"no two rows of {names} can be used for {kind} batches",
-            field="batches",
-            hint=_HINTS.get(kind, "add a set with one question or passage in several languages, or choose mono"),
-        )
+        problem = f"no two rows of {', '.join(source.name for source in sources)} can be used for {kind} batches"
+        hint = _HINTS.get(kind, "add a set with one question or passage in several languages, or choose mono")
+        raise PanglotError(problem, field="batches", hint=hint)
     of_source = shares([total for _, _, total in found], policy.source_temperature)
     return tuple(
         Stream(kind, index, x, y, float(share * inner))
@@ -204,7 +191,7 @@ def shares(counts: Sequence[int], temperature: float) -> Floats:
 
 
 def is_english(code: str) -> bool:
-    """Whether a BCP 47 code is that of English, of whatever region."""
+    """Return whether a BCP 47 code is that of English, of whatever region."""
     return code.split("-", maxsplit=1)[0] == "en"
 
 
@@ -216,8 +203,7 @@ def english_of(source: TrainingTable) -> int:
 
 def pair_counts(source: TrainingTable) -> Ints:
     """Return how many rows have a question in x and a relevant passage in y, shape ``[languages, languages]``."""
-    size = len(source.languages)
-    counts = np.zeros((size, size), np.int64)
+    counts = np.zeros((len(source.languages),) * 2, np.int64)
     for start in range(0, source.rows, _CHUNK):
         part = slice(start, start + _CHUNK)
         # Sums of 65,536 ones are exact in float32, whose products are far faster than those of integers.
@@ -230,20 +216,18 @@ def pair_counts(source: TrainingTable) -> Ints:
 
 def _count(source: TrainingTable, kind: str) -> tuple[list[tuple[int, int, int]], int]:
     """Return (x, y, rows) for each stream of a kind in a source, and how many rows any of them can use."""
-    size = len(source.languages)
-    if kind in {*ONE_LANGUAGE, "cross-pair"}:
-        pairs = pair_counts(source)
-        if kind == "cross-pair":
-            entries = [(x, y, int(pairs[x, y])) for x in range(size) for y in range(size) if x != y]
-        else:
-            chosen = [x for x in range(size) if kind == "mono" or is_english(source.languages[x])]
-            entries = [(x, x, int(pairs[x, x])) for x in chosen]
-        if kind == "english":
-            return entries, max((n for *_, n in entries), default=0)
+    if kind not in {*ONE_LANGUAGE, "cross-pair"}:
+        rows = int(eligible_rows(kind, source).sum())
+        return [(-1, -1, rows)], rows
+    entries = [(x, y, int(number)) for (x, y), number in np.ndenumerate(pair_counts(source))]
+    if kind == "cross-pair":
+        entries = [(x, y, number) for x, y, number in entries if x != y]
     else:
-        entries = []
-    rows = int(eligible_rows(kind, source).sum())
-    return (entries or [(-1, -1, rows)]) if kind not in {*ONE_LANGUAGE, "cross-pair"} else entries, rows
+        entries = [(x, y, number) for x, y, number in entries
+                   if x == y and (kind == "mono" or is_english(source.languages[x]))]  # fmt: skip
+    if kind == "english":
+        return entries, max((number for *_, number in entries), default=0)
+    return entries, int(eligible_rows(kind, source).sum())
 
 
 def eligible_rows(kind: str, source: TrainingTable) -> Bools:
