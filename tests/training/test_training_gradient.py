@@ -156,14 +156,15 @@ def test_a_neighbours_hard_negative_from_the_own_group_is_ignored(facts_folder: 
 
 
 def test_a_neighbours_hard_negative_that_answers_the_own_question_is_ignored() -> None:
-    """A second answer, and a translation of an answer that nobody judged, are never negatives of the question."""
+    """So is a translation of an answer that nobody judged, but not one that is judged irrelevant to the question."""
     questions = [Text("q1", "en", "q1", "Who sings?"), Text("q2", "en", "q2", "Who is swimming?")]
     passages = [
         Text("first", "en", "sing", "Birds sing."), Text("second", "en", "trill", "Larks trill."),
         Text("translated", "de", "sing", "Vögel singen."), Text("other", "en", "swim", "Fish swim."),
-        Text("wrong", "en", "fly", "Flies can fly."),
+        Text("wrong", "en", "fly", "Flies can fly."), Text("refused", "fr", "sing", "Les oiseaux chantent."),
     ]  # fmt: skip
     judged = [("q1", "first", 1), ("q1", "second", 1), ("q2", "other", 1)]
+    judged += [("q1", "refused", 0)]
     judged += [("q2", name, 0) for name in ("second", "translated", "wrong")]
     collection = Collection.build("songs", questions, passages, judged)
     source = TrainingTable.from_collection(collection)
