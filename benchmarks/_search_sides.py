@@ -1,4 +1,4 @@
-"""What ``search_stores.py`` compares: each side builds an index of vectors in a folder, opens it, and finds ids."""
+"""Vector stores that ``search_stores.py`` compares. Each builds an index in a folder, opens it, and returns ids."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ LANGUAGES = ("ar", "de", "en", "es", "hi", "ja", "ru", "zh")
 
 
 class Side(Protocol):
-    """One way to search. Building and opening are apart, so that what was built is read back from the disk."""
+    """One vector store. Building and opening are separate so that a search reads its index from disk."""
 
     def build(self, folder: Path, vectors: Vectors) -> None: ...
     def open(self, folder: Path, vectors: Vectors) -> None: ...
-    def search(self, question: Vectors) -> list[int]: ...
+    def search(self, query: Vectors) -> list[int]: ...
 
 
 def cut(vectors: Vectors) -> Iterator[tuple[range, Vectors]]:
-    """Yield the vectors in pieces, with their rows."""
+    """Yield pieces of the vectors with their row numbers."""
     for begin in range(0, len(vectors), PIECE):
         piece = np.asarray(vectors[begin : begin + PIECE])
         yield range(begin, begin + len(piece)), piece
@@ -37,7 +37,7 @@ def language(row: int) -> str:
 
 
 class Panglot:
-    """The embedded store: documents, vectors and graph."""
+    """Panglot's embedded store of documents, vectors and a graph."""
 
     def build(self, folder: Path, vectors: Vectors) -> None:
         from panglot.search.document import Document
@@ -56,19 +56,19 @@ class Panglot:
         del vectors
         self.store: Any = EmbeddedStore(folder)
 
-    def search(self, question: Vectors) -> list[int]:
-        return [int(hit.id) for hit in self.store.search("plain", question[None], K)[0]]
+    def search(self, query: Vectors) -> list[int]:
+        return [int(hit.id) for hit in self.store.search("plain", query[None], K)[0]]
 
 
 class PanglotFiltered(Panglot):
-    """The same, asked for documents of one language of eight."""
+    """Panglot's store, filtered to documents in one of eight languages."""
 
-    def search(self, question: Vectors) -> list[int]:
-        return [int(hit.id) for hit in self.store.search("plain", question[None], K, languages=("de",))[0]]
+    def search(self, query: Vectors) -> list[int]:
+        return [int(hit.id) for hit in self.store.search("plain", query[None], K, languages=("de",))[0]]
 
 
 class FaissHnsw:
-    """Vectors and a graph in one file; read into memory."""
+    """Faiss's graph index, one file that is read into memory."""
 
     def build(self, folder: Path, vectors: Vectors) -> None:
         import faiss
@@ -83,17 +83,17 @@ class FaissHnsw:
         import faiss
 
         del vectors
-        faiss.omp_set_num_threads(1)  # One question at a time has nothing to share.
+        faiss.omp_set_num_threads(1)  # A single query has no work to split among threads.
         self.index: Any = faiss.read_index(str(folder / "index.faiss"))
         if hasattr(self.index, "hnsw"):
             self.index.hnsw.efSearch = SEARCH
 
-    def search(self, question: Vectors) -> list[int]:
-        return self.index.search(question[None], K)[1][0].tolist()
+    def search(self, query: Vectors) -> list[int]:
+        return self.index.search(query[None], K)[1][0].tolist()
 
 
 class FaissHnswWide(FaissHnsw):
-    """The same graph, searched as wide as a recall above .99 asks for."""
+    """The same graph, searched widely enough for a recall above .99."""
 
     def open(self, folder: Path, vectors: Vectors) -> None:
         super().open(folder, vectors)
@@ -101,7 +101,7 @@ class FaissHnswWide(FaissHnsw):
 
 
 class FaissExact(FaissHnsw):
-    """Vectors in one file; all compared."""
+    """Faiss's flat index, which compares a query with all vectors."""
 
     def build(self, folder: Path, vectors: Vectors) -> None:
         import faiss
@@ -113,7 +113,7 @@ class FaissExact(FaissHnsw):
 
 
 class MilvusLite:
-    """Documents, vectors and graph, over the client of Milvus."""
+    """Milvus Lite's documents, vectors and graph, through the Milvus client."""
 
     def build(self, folder: Path, vectors: Vectors) -> None:
         from pymilvus import DataType, MilvusClient
@@ -125,12 +125,12 @@ class MilvusLite:
         schema.add_field("language", DataType.VARCHAR, max_length=10)
         schema.add_field("vector", DataType.FLOAT_VECTOR, dim=vectors.shape[1])
         graph = client.prepare_index_params()
-        more = {"M": LINKS, "efConstruction": BUILD}
-        graph.add_index("vector", index_type="HNSW", metric_type="IP", params=more)
+        width = {"M": LINKS, "efConstruction": BUILD}
+        graph.add_index("vector", index_type="HNSW", metric_type="IP", params=width)
         client.create_collection("help", schema=schema, index_params=graph)
         for rows, piece in cut(vectors):
-            held = [{"id": row, "text": f"Text {row}.", "language": language(row)} for row in rows]
-            client.insert("help", [{**each, "vector": vector} for each, vector in zip(held, piece, strict=True)])
+            fields = [{"id": row, "text": f"Text {row}.", "language": language(row)} for row in rows]
+            client.insert("help", [{**each, "vector": vector} for each, vector in zip(fields, piece, strict=True)])
         client.flush("help")
         client.close()
 
@@ -141,13 +141,13 @@ class MilvusLite:
         self.client: Any = MilvusClient(str(folder / "lite.db"))
         self.client.load_collection("help")
 
-    def search(self, question: Vectors) -> list[int]:
-        wish = {"metric_type": "IP", "params": {"ef": SEARCH}}
-        return [hit["id"] for hit in self.client.search("help", data=[question], limit=K, search_params=wish)[0]]
+    def search(self, query: Vectors) -> list[int]:
+        options = {"metric_type": "IP", "params": {"ef": SEARCH}}
+        return [hit["id"] for hit in self.client.search("help", data=[query], limit=K, search_params=options)[0]]
 
 
 class LanceDb:
-    """Documents, vectors and graphs over 8-bit numbers, as its documentation has it for high recall."""
+    """LanceDB's documents, vectors and 8-bit graphs, set up as its documentation advises for high recall."""
 
     def build(self, folder: Path, vectors: Vectors) -> None:
         import lancedb
@@ -170,9 +170,9 @@ class LanceDb:
         del vectors
         self.table: Any = lancedb.connect(folder).open_table("help")
 
-    def search(self, question: Vectors) -> list[int]:
-        asked = self.table.search(question).distance_type("dot").ef(SEARCH).nprobes(20).refine_factor(5)
-        return asked.limit(K).select(["id", "_distance"]).to_arrow()["id"].to_pylist()
+    def search(self, query: Vectors) -> list[int]:
+        search = self.table.search(query).distance_type("dot").ef(SEARCH).nprobes(20).refine_factor(5)
+        return search.limit(K).select(["id", "_distance"]).to_arrow()["id"].to_pylist()
 
 
 SIDES: dict[str, tuple[str, type[Side]]] = {
@@ -184,4 +184,4 @@ SIDES: dict[str, tuple[str, type[Side]]] = {
     "milvus-lite": ("milvus-lite", MilvusLite),
     "LanceDB": ("LanceDB", LanceDb),
 }
-"""By name, the side whose index it searches, and how."""
+"""Each side by name: the name of its index, which several sides may share, and its class."""

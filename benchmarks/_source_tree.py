@@ -1,4 +1,4 @@
-"""The source tree as data: modules, their imports, and what the architecture forbids."""
+"""Read the modules of the source tree and their imports, and find what the architecture forbids."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def private_imports(known: Mapping[str, Module]) -> list[str]:
     """Return each use of another stage's private module or name, as ``module:line: what``."""
     found: list[str] = []
     for module in known.values():
-        bound: dict[str, str] = {}  # names under which this file knows modules of other stages
+        bound: dict[str, str] = {}  # this file's names for modules of other stages
         for each in imports(module, known):
             other = known.get(each.module)
             if other is None or other.stage in {"", module.stage}:
@@ -138,7 +138,7 @@ def private_imports(known: Mapping[str, Module]) -> list[str]:
 
 
 def cycles(known: Mapping[str, Module], *, kinds: Iterable[str] = ("load",)) -> list[tuple[str, ...]]:
-    """Return the groups of modules that import each other in a circle, counting imports of these kinds."""
+    """Return the groups of modules that import each other in a circle, over imports of these kinds."""
     counted = set(kinds)
     graph = {
         name: {each.module for each in imports(module, known) if each.when in counted} & known.keys()
@@ -175,7 +175,7 @@ def _components(graph: Mapping[str, set[str]]) -> list[list[str]]:
 
 
 def importers(known: Mapping[str, Module]) -> dict[str, set[str]]:
-    """Return the modules that import each module, in any way."""
+    """Return the modules that import each module, by any kind of import."""
     found: dict[str, set[str]] = {name: set() for name in known}
     for module in known.values():
         for each in imports(module, known):
@@ -187,7 +187,7 @@ def importers(known: Mapping[str, Module]) -> dict[str, set[str]]:
 def unlisted(module: Module) -> list[str]:
     """Return the public names that a module with ``__all__`` defines at its top level and does not list.
 
-    Type variables and loggers need no place in it.
+    Type variables and loggers do not count.
     """
     listed: set[str] | None = None
     defined: list[str] = []

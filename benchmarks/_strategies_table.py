@@ -1,4 +1,4 @@
-"""From the cells that are done to the table of strategies."""
+"""Read the finished cells of strategies, compare them, and write their table."""
 
 from __future__ import annotations
 
@@ -31,50 +31,44 @@ START = "start"
 
 @dataclass(frozen=True)
 class Strategy:
-    """A strategy's cells.
-
-    Attributes:
-        name: What it is called.
-        cells: The figures of each seed that is done.
-        sums: The sums over question groups of each seed, by ``data set|figure``.
-    """
+    """A strategy with the figures of each finished seed, and its sums over question groups by ``data set|figure``."""
 
     name: str
     cells: list[dict[str, Any]]
     sums: list[dict[str, Sums]]
 
     def mean(self, key: str) -> float:
-        """Return a figure's mean over seeds."""
+        """Return the mean of a figure over seeds."""
         return float(np.mean([seed[key].mean() for seed in self.sums]))
 
     def drawn(self, key: str) -> Doubles:
-        """Return the mean in each draw of groups and seeds, with replacement, shape ``[draws]``.
+        """Return the mean in each draw of groups and seeds with replacement, shape ``[draws]``.
 
-        Strategies with equally many seeds are drawn alike, so that their draws are paired.
+        Strategies with the same number of seeds share their draws, so that these are paired.
         """
         each = np.stack([draw({key: seed[key]}, DRAWS, 0)[key] for seed in self.sums])
         seeds = np.random.default_rng(1).integers(0, len(each), (len(each), DRAWS))
         return np.take_along_axis(each, seeds, axis=0).mean(axis=0)
 
     def interval(self, key: str) -> tuple[float, float] | None:
-        """Return the interval of the mean."""
+        """Return the confidence interval of the mean."""
         return interval(self.drawn(key))
 
     def shares(self, key: str) -> np.ndarray:
-        """Return what each question group adds to the mean over seeds, shape ``[groups]``."""
+        """Return the contribution of each question group to the mean over seeds, shape ``[groups]``."""
         return np.mean([seed[key].shares() for seed in self.sums], axis=0)
 
     def trained(self, name: str) -> str:
-        """Return a figure of the training, mean over seeds."""
+        """Return the mean of a training figure over seeds, formatted for the table."""
         values = [cell["training"][name] for cell in self.cells if name in cell["training"]]
         return f"{np.mean(values):,.0f}" if values else "–"
 
 
 def compact(sums: Mapping[str, Sums]) -> dict[str, dict[str, np.ndarray]]:
-    """Return the sums worth keeping, small.
+    """Return the sums of the figures in ``KEPT``, as small as possible.
 
-    Where each group has equally many values in all cells, as on parallel data, one column, the mean over cells, gives
-    the same figure on every draw of groups.
+    On parallel data, a group has the same number of values in all cells. The mean over cells then gives the same figure
+    on every draw of groups, so one column is enough.
     """
     found: dict[str, dict[str, np.ndarray]] = {}
     for name in KEPT:
@@ -88,7 +82,7 @@ def compact(sums: Mapping[str, Sums]) -> dict[str, dict[str, np.ndarray]]:
 
 
 def read(results: Path, name: str, seeds: Sequence[int]) -> Strategy:
-    """Read a strategy's cells, those that are done."""
+    """Read the finished cells of a strategy."""
     stems = [name] if name == START else [f"{name}-{seed}" for seed in seeds]
     paths = [path for stem in stems if (path := results / f"{stem}.json").exists()]
     return Strategy(
@@ -104,10 +98,10 @@ def _sums(path: Path) -> dict[str, Sums]:
         }
 
 
-def contest(strategies: Sequence[Strategy], key: str) -> dict[str, Any]:
-    """Return the tests of all pairs on one figure, and which strategy beats every other one, or None.
+def compare(strategies: Sequence[Strategy], key: str) -> dict[str, Any]:
+    """Test all pairs of strategies on one figure; return the tests and the strategy that beats all others, or None.
 
-    The test holds what other questions would change; the interval of the difference, what other seeds would too.
+    The test covers the choice of questions. The interval of the difference also covers the choice of seeds.
     """
     pairs = list(combinations(strategies, 2))
     if not pairs:
@@ -133,7 +127,7 @@ def contest(strategies: Sequence[Strategy], key: str) -> dict[str, Any]:
 def write(
     results: Path, target: Path, names: Sequence[str], seeds: Sequence[int], title: str = "Strategies at equal pairs"
 ) -> str:
-    """Write the table as Markdown, and the tests of all pairs beside it as JSON; return the Markdown."""
+    """Write the table as Markdown and the tests of all pairs as JSON of the same name; return the Markdown."""
     every = [read(results, name, seeds) for name in (START, *names)]
     ready = [strategy for strategy in every if strategy.cells]
     if not ready:
@@ -145,11 +139,13 @@ def write(
         rows, found = _rows(ready, dataset)
         values[dataset] = found
         parts += ["", f"## {dataset}", "", _about(ready, dataset), "", rows]
-    absent = [f"{s.name}-{seed}" for s in every[1:] for seed in seeds if seed not in _seeds(s)]
-    absent = [*([] if every[0].cells else [START]), *absent]
+    absent = [
+        *([] if every[0].cells else [START]),
+        *(f"{s.name}-{seed}" for s in every[1:] for seed in seeds if seed not in {cell["seed"] for cell in s.cells}),
+    ]
     parts += ["", f"Missing cells: {', '.join(absent)}." if absent else "All cells are done."]
-    if doubts := _doubts(ready):
-        parts += ["", *doubts]
+    if warnings := _warnings(ready):
+        parts += ["", *warnings]
     parts += ["", _foot(ready)]
     text = "\n".join(parts) + "\n"
     record(target.with_suffix(".json"), datasets=values, missing=absent)
@@ -160,17 +156,17 @@ def write(
 def _rows(ready: Sequence[Strategy], dataset: str) -> tuple[str, dict[str, Any]]:
     keys = [f"{dataset}|{name}" for name in FIGURES]
     keys = [key for key in keys if all(key in seed for strategy in ready for seed in strategy.sums)]
-    contests = {key: contest(ready, key) for key in keys}
+    comparisons = {key: compare(ready, key) for key in keys}
     found: dict[str, Any] = {}
     rows: list[list[str]] = []
     for strategy in ready:
         row = ["untouched start" if strategy.name == START else strategy.name]
         for key in keys:
             value, ends = strategy.mean(key), strategy.interval(key)
-            found.setdefault(key.partition("|")[2], {"values": {}, "intervals": {}, **contests[key]})
+            found.setdefault(key.partition("|")[2], {"values": {}, "intervals": {}, **comparisons[key]})
             found[key.partition("|")[2]]["values"][strategy.name] = value
             found[key.partition("|")[2]]["intervals"][strategy.name] = ends
-            row.append(_cell(key, value, ends, bold=contests[key]["best"] == strategy.name))
+            row.append(_cell(key, value, ends, bold=comparisons[key]["best"] == strategy.name))
         seeds = "–" if strategy.name == START else str(len(strategy.cells))
         rows.append([*row, strategy.trained("steps"), strategy.trained("seconds"), seeds])
     return table(["batches", *(FIGURES[k.partition("|")[2]] for k in keys), "steps", "seconds", "seeds"], rows), found
@@ -193,13 +189,14 @@ def _head(ready: Sequence[Strategy]) -> str:
         else ""
     )
     return (
-        f"{trained}Values are means over seeds. In brackets, the 95 % interval of that mean: {DRAWS:,} bootstrap draws,"
-        " each of which takes question groups with replacement (all translations of a question together, the same"
-        " groups for every seed) and seeds with replacement; with so few seeds it is rather too narrow than too wide,"
-        " and with one seed it says nothing about seeds. **Bold**: better than every other row, the start included, by"
-        f" a paired randomisation test over question groups on the values averaged over seeds ({PERMUTATIONS:,} sign"
-        f" patterns), p < {REAL} after Holm's correction for all pairs of rows, and with an interval of the difference,"
-        " over questions and seeds, that does not hold 0. Steps and seconds of training are means over seeds."
+        f"{trained}Values are means over seeds. Brackets hold the 95 % interval of the mean from {DRAWS:,} bootstrap"
+        " draws. Each draw takes question groups with replacement (all translations of a question together, the same"
+        " groups for every seed), then seeds with replacement. With few seeds, the interval is more likely too narrow"
+        " than too wide. With one seed, it does not cover the choice of the seed. **Bold** is better than every other"
+        " row, including the start: an interval of the difference over questions and seeds excludes 0, and a paired"
+        " randomisation test over question groups, on values averaged over seeds, has"
+        f" p < {REAL} ({PERMUTATIONS:,} sign patterns, Holm's correction over all pairs of rows). Steps and seconds of"
+        " training are means over seeds."
     )
 
 
@@ -213,20 +210,16 @@ def _about(ready: Sequence[Strategy], dataset: str) -> str:
     )
 
 
-def _seeds(strategy: Strategy) -> set[int]:
-    return {cell["seed"] for cell in strategy.cells}
-
-
-def _doubts(ready: Sequence[Strategy]) -> list[str]:
-    """Say where the rows are not of one kind."""
+def _warnings(ready: Sequence[Strategy]) -> list[str]:
+    """Return warnings about rows with different settings or data."""
     cells = [cell for strategy in ready for cell in strategy.cells]
     found: list[str] = []
     for what in ("on", "pairs", "batch_size", "model"):
         kinds = {json.dumps(c["cell"]["training"][what]) for c in cells if c["cell"]["training"]}
         if len(kinds) > 1:
-            found.append(f"Beware: the rows differ in `{what}`: {', '.join(sorted(kinds))}.")
+            found.append(f"Warning: the rows differ in `{what}`: {', '.join(sorted(kinds))}.")
     return found + [
-        f"Beware: the rows were measured on different versions of {dataset}."
+        f"Warning: the rows were measured on different versions of {dataset}."
         for dataset in cells[0]["datasets"]
         if len({cell["datasets"].get(dataset, {}).get("digest") for cell in cells}) > 1
     ]
@@ -236,7 +229,6 @@ def _foot(ready: Sequence[Strategy]) -> str:
     cells = [cell for strategy in ready for cell in strategy.cells]
     dates = sorted({cell["date"] for cell in cells})
     processors = sorted({f"{cell['machine']['processor']}, {cell['machine']['cores']} cores" for cell in cells})
-    kinds = sorted({", ".join(f"{name} {v}" for name, v in sorted(cell["versions"].items()))
-                    for cell in cells})  # fmt: skip
+    kinds = sorted({", ".join(f"{name} {v}" for name, v in sorted(cell["versions"].items())) for cell in cells})
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
     return f"Measured {when} on {'; '.join(processors)}. Versions: {'; '.join(kinds)}."

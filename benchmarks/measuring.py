@@ -1,10 +1,10 @@
-"""Time and memory of measuring XQuAD-R after encoding, with all measures, all settings and 1,000 bootstrap draws.
+"""Measure the time and memory of evaluating XQuAD-R after encoding.
 
     python benchmarks/measuring.py                      # clustered random vectors
-    python benchmarks/measuring.py --vectors bundled    # real ones, encoded first if the cache lacks them
+    python benchmarks/measuring.py --vectors bundled    # vectors of a model, from the cache or encoded first
 
-Each repeat runs in its own process, so that peak memory covers Python, the collection, the vectors and the measuring,
-but no model.
+The evaluation computes all measures in all settings, with 1,000 bootstrap draws. Each repeat runs in its own process,
+so that peak memory covers Python, the collection, the vectors and the evaluation, but no model.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from _common import DATA, RESULTS, answer, child, peak_mib, record
+from _common import add_hidden, answer, child, make_parser, peak_mib, record, unit
 from panglot.datasets.registry import read
+from panglot.evaluation.figures import SETTINGS, measure
 
 if TYPE_CHECKING:
     from panglot.data.collection import Collection
@@ -29,7 +30,7 @@ DIMENSION, NOISE = 384, 2.0
 
 
 def clustered(collection: Collection, seed: int) -> tuple[Vectors, Vectors]:
-    """Return unit vectors like those of a weak encoder: near the centre of their topic, moved by their language."""
+    """Return unit vectors as of a weak encoder: close to the centre of their topic, shifted by their language."""
     rng = np.random.default_rng(seed)
     names = collection.passages["group"].to_pylist()
     number = {name: row for row, name in enumerate(dict.fromkeys(names))}
@@ -39,84 +40,58 @@ def clustered(collection: Collection, seed: int) -> tuple[Vectors, Vectors]:
     question[asked] = passage[answered]
     centre = rng.normal(size=(len(number), DIMENSION)).astype(np.float32)
     offset = rng.normal(size=(len(collection.languages), DIMENSION)).astype(np.float32)
-    sides: list[Vectors] = []
-    for group, language in ((question, collection.question_language), (passage, collection.passage_language)):
+
+    def side(group: Any, language: Any) -> Vectors:
         noise = rng.normal(size=(len(group), DIMENSION)).astype(np.float32)
-        vectors = centre[group] + offset[language] + NOISE * noise
-        sides.append(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
-    return sides[0], sides[1]
+        return unit(centre[group] + offset[language] + NOISE * noise)
+
+    return side(question, collection.question_language), side(passage, collection.passage_language)
 
 
-def one(options: argparse.Namespace) -> None:
-    """Encode or measure once in this process."""
-    from panglot.evaluation.figures import measure
-
+def run_step(options: argparse.Namespace) -> dict[str, Any]:
+    """Encode or evaluate once in this process."""
     collection = read(options.dataset, data_dir=options.data_dir)
-    kept = [options.folder / f"{side}.npy" for side in ("questions", "passages")]
+    paths = [options.folder / f"{side}.npy" for side in ("questions", "passages")]
     if options.step == "prepare":
         from panglot.evaluation.evaluate import encode, open_encoder
 
-        given = options.vectors
-        sides = clustered(collection, 0) if given == "random" else encode(open_encoder(given), collection)
-        for path, vectors in zip(kept, sides, strict=True):
+        source = options.vectors
+        sides = clustered(collection, 0) if source == "random" else encode(open_encoder(source), collection)
+        for path, vectors in zip(paths, sides, strict=True):
             np.save(path, vectors)
-        answer(options.answer, {})
-        return
-    questions, passages = (np.load(path, allow_pickle=False) for path in kept)
+        return {}
+    questions, passages = (np.load(path, allow_pickle=False) for path in paths)
     before, begin = peak_mib(), time.perf_counter()
-    found = measure(questions, passages, collection, draws=options.draws).figures
+    figures = measure(questions, passages, collection, draws=options.draws).figures
     seconds = time.perf_counter() - begin
     values = {"seconds": seconds, "peak_mib": peak_mib(), "peak_mib_before": before}
-    heads = {s: found[s]["mAP"] for s in ("monolingual", "crosslingual", "multilingual") if found[s]}
-    answer(options.answer, {**values, "mAP": heads})
+    return {**values, "mAP": {setting: figures[setting]["mAP"] for setting in SETTINGS if figures[setting]}}
 
 
 def main() -> None:
-    """Measure several times, then print and write the median."""
-    options = parser().parse_args()
+    """Evaluate several times, then print and write the medians."""
+    options = parse_arguments()
     if options.step:
-        one(options)
+        answer(options.answer, run_step(options))
         return
+    same = {name: getattr(options, name) for name in ("dataset", "data_dir", "vectors", "draws")}
     with tempfile.TemporaryDirectory() as folder:
-        given: dict[str, Any] = {
-            "--dataset": options.dataset,
-            "--data-dir": options.data_dir.resolve(),
-            "--vectors": options.vectors,
-            "--draws": options.draws,
-            "--folder": folder,
-        }
-        arguments = [str(part) for pair in given.items() for part in pair]
-        child("measuring.py", [*arguments, "--step", "prepare"], options.threads)
-        runs = [
-            child("measuring.py", [*arguments, "--step", "measure"], options.threads) for _ in range(options.repeats)
-        ]
+        child(options.threads, **same, folder=folder, step="prepare")
+        runs = [child(options.threads, **same, folder=folder, step="measure") for _ in range(options.repeats)]
     seconds, peak = (statistics.median(run[key] for run in runs) for key in ("seconds", "peak_mib"))
-    record(
-        options.json,
-        options.threads,
-        dataset=options.dataset,
-        vectors=options.vectors,
-        draws=options.draws,
-        seconds=seconds,
-        peak_mib=peak,
-        runs=runs,
-    )
+    del same["data_dir"]
+    record(options.json, options.threads, **same, seconds=seconds, peak_mib=peak, runs=runs)
     print(f"{options.dataset}, {options.vectors} vectors, {options.draws} draws: {seconds:.2f} s, {peak:,.0f} MiB")
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the options."""
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--dataset", default="xquad-r", help="what is measured")
-    found.add_argument("--vectors", default="random", help="random, or a model such as bundled")
-    found.add_argument("--draws", type=int, default=1000)
-    found.add_argument("--repeats", type=int, default=3)
-    found.add_argument("--threads", type=int, help="by default as many as numpy likes")
-    found.add_argument("--data-dir", type=Path, default=DATA, help="the folder of data sets")
-    found.add_argument("--json", type=Path, default=RESULTS / "measuring.json")
-    for hidden, kind in (("--step", str), ("--folder", Path), ("--answer", Path)):
-        found.add_argument(hidden, type=kind, help=argparse.SUPPRESS)
-    return found
+def parse_arguments() -> argparse.Namespace:
+    parser = make_parser(__doc__, data_dir=True, threads=True, results="measuring.json")
+    parser.add_argument("--dataset", default="xquad-r", help="data set to evaluate")
+    parser.add_argument("--vectors", default="random", help="random, or a model such as bundled")
+    parser.add_argument("--draws", type=int, default=1000, help="number of bootstrap draws")
+    parser.add_argument("--repeats", type=int, default=3, help="number of evaluations")
+    add_hidden(parser, step=str, folder=Path)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

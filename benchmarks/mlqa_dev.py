@@ -1,9 +1,9 @@
-"""Hold out a part of MLQA dev to choose settings on, in the shape of MLQA-R: all sentences of its paragraphs.
+"""Split MLQA dev into a part to train on and a held-out part to choose settings on.
 
     python benchmarks/mlqa_dev.py ../shared/data runs/data
 
-writes the collections ``runs/data/mlqa-train`` and ``runs/data/mlqa-held``. No paragraph, text or question of one is
-in the other.
+This writes the collections ``runs/data/mlqa-train`` and ``runs/data/mlqa-held``. As in MLQA-R, the candidates are all
+sentences of the paragraphs. The two parts share no paragraph, text or question.
 """
 
 from __future__ import annotations
@@ -21,6 +21,12 @@ def main(data_dir: Path, output: Path, share: float = 0.12, seed: int = 0) -> No
     for name, part in zip(("mlqa-train", "mlqa-held"), hold_out(whole, share, seed), strict=True):
         replace(part, name=name).save(output / name)
         sys.stdout.write(f"{part!r}\n")
+
+
+def split_once(data_dir: Path, output: Path) -> None:
+    """Split MLQA dev unless ``output`` has both parts."""
+    if not (output / "mlqa-held" / "collection.json").exists():
+        main(data_dir, output)
 
 
 if __name__ == "__main__":

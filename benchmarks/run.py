@@ -1,4 +1,4 @@
-"""List the benchmarks and run them: ``make bench`` runs the short ones.
+"""List and run the benchmarks. ``make bench`` runs the short ones.
 
 python benchmarks/run.py                 # the short ones
 python benchmarks/run.py --list
@@ -8,18 +8,16 @@ python benchmarks/run.py --all           # hours
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from _common import DATA, RESULTS, ROOT
+from _common import DATA, RESULTS, ROOT, make_parser
 
 
-@dataclass(frozen=True)
-class Benchmark:
-    """One benchmark: its script and options, its approximate minutes on two cores, and what it measures."""
+class Benchmark(NamedTuple):
+    """A benchmark: its script with options, its approximate minutes on two cores, and what it measures."""
 
     command: tuple[str, ...]
     minutes: float
@@ -37,7 +35,7 @@ BENCHMARKS = {
     "structure": Benchmark(
         ("structure.py", "--quiet"), 2, "files, lines, files entered, cycles, semicolons", needs_data=False
     ),
-    "measuring": Benchmark(("measuring.py",), 1, "measuring XQuAD-R after encoding: seconds, peak memory"),
+    "measuring": Benchmark(("measuring.py",), 1, "evaluating XQuAD-R after encoding: seconds, peak memory"),
     "encoding": Benchmark(("encoding.py", "--texts", "500"), 3, "texts/s beside SentenceTransformer.encode"),
     "demo": Benchmark(("start.py", "--demo"), 6, "like start, with time and memory of the demo", needs_data=False),
     "training_speed": Benchmark(
@@ -50,7 +48,7 @@ BENCHMARKS = {
     "search_stores": Benchmark(
         ("search_stores.py",), 10, "search over 54,000 vectors beside faiss, milvus-lite, LanceDB", needs_data=False
     ),
-    "search_service": Benchmark(("search_service.py",), 40, "the service at 32 clients beside plain FastAPI"),
+    "search_service": Benchmark(("search_service.py",), 40, "the service with 32 clients beside plain FastAPI"),
     "search_modes": Benchmark(
         ("search_modes.py", "--json", str(RESULTS / "search_modes.json")), 20, "ranking modes of search on XQuAD-R"
     ),
@@ -59,10 +57,14 @@ BENCHMARKS = {
 
 
 def main() -> int:
-    """Run the chosen benchmarks and return how many failed."""
-    options = parser().parse_args()
+    """Run the chosen benchmarks and return the number that failed."""
+    parser = make_parser(__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--all", action="store_true", help="run all benchmarks")
+    parser.add_argument("--list", action="store_true", help="list the benchmarks without running them")
+    options = parser.parse_args()
     if unknown := sorted({*options.names} - {*BENCHMARKS}):
-        parser().error(f"no benchmark {', '.join(unknown)}; choose among {', '.join(BENCHMARKS)}")
+        parser.error(f"unknown benchmark {', '.join(unknown)}; choose from {', '.join(BENCHMARKS)}")
     chosen = [
         name
         for name, each in BENCHMARKS.items()
@@ -71,13 +73,11 @@ def main() -> int:
     for name, each in BENCHMARKS.items():
         mark = "*" if name in chosen else " "
         print(f"{mark} {name:15} {each.minutes:4.0f} min  {each.what}", flush=True)
-    if options.list:
-        return 0
     failed = 0
-    for name in chosen:
+    for name in [] if options.list else chosen:
         each = BENCHMARKS[name]
         if each.needs_data and not DATA.is_dir():
-            print(f"\n{name}: skipped, no data sets in {DATA}: set PANGLOT_DATA", flush=True)
+            print(f"\n{name}: skipped, because {DATA} has no data sets. Fix: set PANGLOT_DATA", flush=True)
             continue
         print(f"\n{name}: python benchmarks/{' '.join(each.command)}", flush=True)
         start = time.perf_counter()
@@ -86,15 +86,6 @@ def main() -> int:
         failed += status != 0
         print(f"{name}: {'failed' if status else 'done'}, {time.perf_counter() - start:.0f} s", flush=True)
     return failed
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the options."""
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
-    found.add_argument("--all", action="store_true", help="run all of them")
-    found.add_argument("--list", action="store_true", help="only list them")
-    return found
 
 
 if __name__ == "__main__":

@@ -1,16 +1,15 @@
-"""How large the source tree is and how far a reader must walk in it.
+"""Count the files and lines of the source tree, and the files that a reader opens to follow a training or a search.
 
-    python benchmarks/structure.py                          # a table, and what stands behind each row
+    python benchmarks/structure.py                          # a table, and the lists behind its rows
     python benchmarks/structure.py --json structure.json
-    python benchmarks/structure.py --root OTHER/CHECKOUT    # counts of another checkout; runs nothing
+    python benchmarks/structure.py --root OTHER/CHECKOUT    # count another checkout without running anything
 
-An *own file entered* is a file of panglot of which at least one function is called, in any thread, from the call
-until it returns. Module and class bodies do not count, nor does what they call while they are imported.
+An *own file entered* is a file of panglot with at least one function that is called, in any thread, before the training
+or the search returns. The bodies of modules and classes do not count, nor do functions that they call during import.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import inspect
 import json
@@ -26,7 +25,7 @@ from types import FrameType
 from typing import Any
 
 import panglot
-from _common import ROOT, answer, child, record, table
+from _common import ROOT, add_hidden, answer, child, make_parser, record, table
 from _source_tree import cycles, importers, modules, private_imports
 
 SENTENCES = {
@@ -44,7 +43,7 @@ class Entered:
         self.files: set[str] = set()
         self._package = str(Path(panglot.__file__).parent) + "/"
         self._open = False
-        # Threads that exist already cannot be watched, so this comes before anything starts one.
+        # The profiler sees only threads that start after this call.
         threading.setprofile(self._called)
         sys.setprofile(self._called)
 
@@ -61,7 +60,7 @@ class Entered:
         code = frame.f_code
         if not self._open or event != "call" or code.co_filename in self.files:
             return
-        function = code.co_flags & inspect.CO_OPTIMIZED  # bodies of modules and classes lack this flag
+        function = code.co_flags & inspect.CO_OPTIMIZED  # the bodies of modules and classes lack this flag
         if function and code.co_filename.startswith(self._package) and not self._imported(frame):
             self.files.add(code.co_filename)
 
@@ -79,7 +78,7 @@ class Entered:
 
 
 def entered_by_training(folder: Path) -> list[str]:
-    """Return the files that a training of two steps on JSON lines enters."""
+    """Return the files entered by a training of two steps on JSON lines."""
     entered = Entered()
     path = folder / "pairs.jsonl"
     with path.open("w", encoding="utf-8") as file:
@@ -94,7 +93,7 @@ def entered_by_training(folder: Path) -> list[str]:
 
 
 def entered_by_search(folder: Path) -> list[str]:
-    """Return the files that one search over HTTP enters, from request to response, the server being up."""
+    """Return the files entered by one search over HTTP, from request to response, after the server has started."""
     entered = Entered()
     import httpx
 
@@ -122,7 +121,7 @@ def entered_by_search(folder: Path) -> list[str]:
 
 
 def prose(root: Path) -> dict[str, tuple[int, int]]:
-    """Return semicolons and words of each document, outside code."""
+    """Return the numbers of semicolons and words of each document, without code."""
     found: dict[str, tuple[int, int]] = {}
     for path in (root / "README.md", *sorted((root / "docs").rglob("*.md"))):
         text = re.sub(r"^(```|~~~).*?^\1", " ", path.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
@@ -132,7 +131,7 @@ def prose(root: Path) -> dict[str, tuple[int, int]]:
 
 
 def counts(root: Path) -> dict[str, Any]:
-    """Return what can be counted without running anything."""
+    """Return the counts that need no run."""
     known = modules(root / "src")
     lines = {name: module.lines for name, module in known.items()}
     total = sum(lines.values())
@@ -169,16 +168,15 @@ def counts(root: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=ROOT, help="Checkout to count.")
-    parser.add_argument("--json", type=Path, help="Where to write the figures.")
-    parser.add_argument("--static", action="store_true", help="Count only; run no training and no search.")
-    parser.add_argument("--quiet", action="store_true", help="Print the table without the lists behind it.")
-    parser.add_argument("--enter", choices=("training", "search"), help=argparse.SUPPRESS)
-    parser.add_argument("--answer", type=Path, help=argparse.SUPPRESS)
+    parser = make_parser(__doc__)
+    parser.add_argument("--root", type=Path, default=ROOT, help="checkout to count")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    parser.add_argument("--static", action="store_true", help="count without running a training and a search")
+    parser.add_argument("--quiet", action="store_true", help="print the table without the lists behind it")
+    add_hidden(parser, enter=str)
     options = parser.parse_args()
     if options.enter:
-        # Training leaves out what known test sets have, and must not read those of this machine here.
+        # Decontamination would read the test sets of this machine, and enter more files with more sets.
         os.environ.pop("PANGLOT_DATA", None)
         with tempfile.TemporaryDirectory() as folder:
             run = entered_by_training if options.enter == "training" else entered_by_search
@@ -187,8 +185,8 @@ def main() -> None:
     found = counts(options.root)
     if not options.static and options.root == ROOT:
         for what in ("training", "search"):
-            found[f"entered_by_{what}"] = child("structure.py", ["--enter", what])["files"]
-    print(shown(found))
+            found[f"entered_by_{what}"] = child(enter=what)["files"]
+    print(format_counts(found))
     if not options.quiet:
         for name, value in found.items():
             if isinstance(value, list | dict):
@@ -196,8 +194,8 @@ def main() -> None:
     record(options.json, **found)
 
 
-def shown(found: dict[str, Any]) -> str:
-    """Return the table of figures."""
+def format_counts(found: dict[str, Any]) -> str:
+    """Return the table of counts."""
     rows = [
         ("source files", found["source_files"]),
         ("source lines", found["source_lines"]),

@@ -1,17 +1,18 @@
-"""Take pictures of a study's curves for the documentation, from its report page in Chromium.
+"""Save pictures of a study's curves for the documentation, taken from its report page in Chromium.
 
     panglot study report studies/languages.toml
     python benchmarks/study_pictures.py runs/studies/languages/report.html docs/study
 
-It writes one PNG per test set with the plots over all languages, and one with the legend.
+This writes one PNG per test set with the plots over all languages, and one with the legend.
 """
 
 from __future__ import annotations
 
-import argparse
 import re
 import shutil
 from pathlib import Path
+
+from _common import make_parser
 
 
 def main(page: Path, folder: Path) -> None:
@@ -31,8 +32,8 @@ def main(page: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("page", type=Path)
-    parser.add_argument("folder", type=Path)
+    parser = make_parser(__doc__)
+    parser.add_argument("page", type=Path, help="the report of a study")
+    parser.add_argument("folder", type=Path, help="folder to write the pictures to")
     options = parser.parse_args()
     main(options.page, options.folder)

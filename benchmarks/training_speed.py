@@ -1,12 +1,12 @@
-"""Training speed beside sentence-transformers' own trainer: same start weights, rows, batch size and lengths.
+"""Compare the training speed of panglot and of sentence-transformers' own trainer.
 
     python benchmarks/training_speed.py --repeats 3 --evaluate 1
 
-Every run is a process of its own; the sides take turns, so that a machine that slows down slows all of them. The rows
-are those of panglot's hybrid plan over MLQA dev answer sentences (question and passage in one language or in two);
-sentence-transformers shuffles them, as it does by default. Speed is wall time of the training loop without its first
-96 pairs (in whole steps), on the same clock. Loading, tokenizing in advance and saving count only in the seconds of the
-whole.
+Both have the same start weights, rows, batch size and lengths. Each run has its own process, and the sides take turns,
+so that a machine that slows down slows all of them. The rows are those of panglot's hybrid plan over answer sentences
+of MLQA dev (question and passage in one language or in two). Sentence-transformers shuffles them, as it does by
+default. Speed is pairs per second of wall time in the training loop, after the first 96 pairs (in whole steps).
+Loading, tokenizing in advance and saving count only towards the total seconds.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from _common import DATA, RESULTS, ROOT, answer, child, peak_mib, record, table
+import mlqa_dev
+from _common import ROOT, add_hidden, answer, child, in_turn, make_parser, peak_mib, record, sentence_transformer, table
 
 TRAIN, HELD = "runs/data/mlqa-train", "runs/data/mlqa-held"
-#: Pairs that do not count towards speed: three steps of a batch of 32, one of 512.
-WARM_UP = 96
+WARM_UP = 96  # pairs that do not count towards speed: three steps of a batch of 32, one of 512
+FIGURES = ("monolingual.mAP", "crosslingual.mAP", "multilingual.mAP", "multilingual.rank_distance")
 
 
 @dataclass(frozen=True)
 class Side:
-    """One way to train."""
+    """A trainer with its options."""
 
     title: str
-    by: Literal["sentence-transformers", "panglot", "nobody"]
+    by: Literal["sentence-transformers", "panglot"]
     batch_size: int = 32
     frozen: bool = False
     cached: bool = False
@@ -53,7 +54,7 @@ SIDES = {
 
 @dataclass(frozen=True)
 class Loop:
-    """When each step ended, and how many pairs had been seen by then; the first entry is the loop's begin."""
+    """The time and the number of pairs seen at the start of the loop and at the end of each step."""
 
     stamps: list[float]
     pairs: list[int]
@@ -73,8 +74,8 @@ class Loop:
 
 
 def recipe(side: Side, pairs: int, seed: int, max_length: int, output: Path) -> dict[str, Any]:
-    """Return panglot's settings: its defaults but for what must be equal, and for GradCache where that is measured."""
-    # Of so few steps the learning rate decides what they bring, so it is that of sentence-transformers.
+    """Return panglot's settings: its defaults, what both sides share and, for a cached side, GradCache."""
+    # With so few steps the learning rate decides the result, so both sides have that of sentence-transformers.
     forced = {"cache_tokens": 2048, "learning_rate": 5e-5, "warmup_ratio": 0.0} if side.cached else {}
     return {
         "on": [TRAIN],
@@ -88,7 +89,7 @@ def recipe(side: Side, pairs: int, seed: int, max_length: int, output: Path) -> 
 
 
 def train_panglot(settings: dict[str, Any]) -> Loop:
-    """Train as ``panglot.train`` does, with a clock at the log."""
+    """Train as ``panglot.train`` does, and read the clock whenever a step is logged."""
     from panglot.training import loop
     from panglot.training.log import Log
     from panglot.training.settings import Settings
@@ -112,21 +113,16 @@ def train_panglot(settings: dict[str, Any]) -> Loop:
 
 
 def train_sentence_transformers(side: Side, settings: dict[str, Any]) -> Loop:
-    """Train as a user's script does, on the rows that panglot would see."""
-    from sentence_transformers import (
-        SentenceTransformer,
-        SentenceTransformerTrainer,
-        SentenceTransformerTrainingArguments,
-    )
+    """Train as the script of a user does, on the rows of panglot's plan."""
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer import losses
     from transformers import TrainerCallback
 
     from datasets import Dataset
-    from panglot.encoders.bundled import bundled_folder
 
     rows = planned_texts(settings)
-    model: Any = SentenceTransformer(str(bundled_folder()))
-    whole, model.max_seq_length = model.max_seq_length, settings["max_length"]
+    model: Any = sentence_transformer("bundled")
+    full_length, model.max_seq_length = model.max_seq_length, settings["max_length"]
     if side.frozen:
         model[0].auto_model.get_input_embeddings().weight.requires_grad_(False)
     clock = Loop([], [])
@@ -159,13 +155,13 @@ def train_sentence_transformers(side: Side, settings: dict[str, Any]) -> Loop:
         callbacks=[Clock()],
     )
     trainer.train()
-    model.max_seq_length = whole  # as panglot leaves it: measuring cuts all models' texts alike
+    model.max_seq_length = full_length  # as in panglot, so that the evaluation cuts texts of all models alike
     model.save_pretrained(settings["output"], create_model_card=False)
     return clock
 
 
 def planned_texts(settings: dict[str, Any]) -> dict[str, list[str]]:
-    """Return the texts of panglot's plan, batch after batch."""
+    """Return the texts of panglot's plan, batch by batch."""
     from panglot.batching.plan import Plan
     from panglot.training.data import load
     from panglot.training.settings import Settings
@@ -184,8 +180,8 @@ def planned_texts(settings: dict[str, Any]) -> dict[str, list[str]]:
     return rows
 
 
-def measured(model: str) -> dict[str, float]:
-    """Return mAP in the three settings, and the rank distance, on the held part of MLQA dev."""
+def evaluate(model: str) -> dict[str, float]:
+    """Return mAP in the three settings and the rank distance on the held-out part of MLQA dev."""
     from panglot.datasets.registry import read
     from panglot.encoders.load import load
     from panglot.evaluation.evaluate import encode
@@ -194,60 +190,53 @@ def measured(model: str) -> dict[str, float]:
 
     collection = read(HELD)
     figures = headline(*encode(load(model), collection), collection, (parse("mAP"),))
-    wanted = ("monolingual.mAP", "crosslingual.mAP", "multilingual.mAP", "multilingual.rank_distance")
-    return {name: figures[name] for name in wanted if name in figures}
+    return {name: figures[name] for name in FIGURES if name in figures}
 
 
-def one(options: argparse.Namespace) -> None:
-    """Train one side once, in this process."""
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Train one side once in this process, and return the figures."""
     begin = time.monotonic()
     if options.side == "start":
-        answer(options.answer, {"figures": measured("bundled")})
-        return
+        return {"figures": evaluate("bundled")}
     side = SIDES[options.side]
     with tempfile.TemporaryDirectory(dir=ROOT / "runs") as folder:
         settings = recipe(side, options.pairs, options.seed, options.max_length, Path(folder) / "model")
         clock = train_panglot(settings) if side.by == "panglot" else train_sentence_transformers(side, settings)
-        found: dict[str, Any] = {
-            **clock.figures(),
-            "seconds": time.monotonic() - begin,
-            "peak_mib": peak_mib(),
-        }
+        found: dict[str, Any] = {**clock.figures(), "seconds": time.monotonic() - begin, "peak_mib": peak_mib()}
         if options.evaluate:
-            found["figures"] = measured(settings["output"])
-    answer(options.answer, found)
+            found["figures"] = evaluate(settings["output"])
+    return found
 
 
 def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    """Return, for each side, medians over repeats, and medians of the ratios to the first side within a repeat."""
+    """Return for each side the medians over repeats, and the medians of its ratios to the first side of each repeat."""
     base = next(iter(runs.values()))
     found: dict[str, Any] = {}
-    for name, mine in runs.items():
+    for name, own in runs.items():
         part: dict[str, Any] = {"title": SIDES[name].title, "batch_size": SIDES[name].batch_size}
         for key in ("pairs_per_second", "loop_seconds", "seconds", "peak_mib"):
-            part[key] = statistics.median(run[key] for run in mine)
-            ratios = [run[key] / other[key] for run, other in zip(mine, base, strict=False)]
+            part[key] = statistics.median(run[key] for run in own)
+            ratios = [run[key] / other[key] for run, other in zip(own, base, strict=False)]
             part[f"{key}_ratio"] = statistics.median(ratios)
-        held = [run["figures"] for run in mine if "figures" in run]
+        held = [run["figures"] for run in own if "figures" in run]
         if held:
             part["figures"] = {key: statistics.fmean(figures[key] for figures in held) for key in held[0]}
         found[name] = part
     return found
 
 
-def shown(sides: dict[str, Any], start: dict[str, float] | None) -> str:
-    """Return the table for people."""
-    head = ["side", "batch", "pairs/s", "× first", "peak MiB", "× first", "seconds in all"]
-    named = ["monolingual.mAP", "crosslingual.mAP", "multilingual.mAP", "multilingual.rank_distance"]
+def format_sides(sides: dict[str, Any], start: dict[str, float] | None) -> str:
+    """Return the table of sides, with accuracy if the start was evaluated."""
+    head = ["side", "batch", "pairs/s", "× first", "peak MiB", "× first", "total seconds"]
     head += ["mono", "cross", "multi", "distance"] if start else []
     rows: list[list[str]] = []
     for part in sides.values():
         row = [part["title"], str(part["batch_size"]), f"{part['pairs_per_second']:.1f}"]
         row += [f"{part['pairs_per_second_ratio']:.2f}", f"{part['peak_mib']:,.0f}"]
         row += [f"{part['peak_mib_ratio']:.2f}", f"{part['seconds']:.0f}"]
-        rows.append(row + ([_figure(part.get("figures", {}), name) for name in named] if start else []))
+        rows.append(row + ([_figure(part.get("figures", {}), name) for name in FIGURES] if start else []))
     if start:
-        rows.append(["untouched start", *[""] * 6, *(_figure(start, name) for name in named)])
+        rows.append(["untouched start", *[""] * 6, *(_figure(start, name) for name in FIGURES)])
     return table(head, rows)
 
 
@@ -257,27 +246,23 @@ def _figure(figures: dict[str, float], name: str) -> str:
 
 
 def main() -> None:
-    """Let the sides take turns, then compare them."""
-    options = parser().parse_args()
+    """Run the sides in turn, then compare them."""
+    options = parse_arguments()
     if options.side:
-        one(options)
+        answer(options.answer, run(options))
         return
-    if not (ROOT / HELD / "collection.json").exists():
-        import mlqa_dev
-
-        mlqa_dev.main(options.data_dir, ROOT / "runs" / "data")
+    mlqa_dev.split_once(options.data_dir, ROOT / "runs" / "data")
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in SIDES if name in options.sides}
-    start = child("training_speed.py", ["--side", "start"], options.threads)["figures"] if options.evaluate else None
+    start = child(options.threads, side="start")["figures"] if options.evaluate else None
     for repeat in range(options.repeats):
-        # Forwards, then backwards: no side is always the first or the last.
-        for name in list(runs)[:: -1 if repeat % 2 else 1]:
-            given = {"--side": name, "--seed": repeat, "--pairs": options.pairs, "--max-length": options.max_length}
-            arguments = [str(part) for pair in given.items() for part in pair]
-            arguments += ["--evaluate"] if repeat < options.evaluate else []
-            run = child("training_speed.py", arguments, options.threads)
-            runs[name].append(run)
-            print(f"{repeat + 1}/{options.repeats} {name}: {run['pairs_per_second']:.2f} pairs/s", flush=True)
-        # After every repeat: a benchmark that is stopped keeps what it has.
+        for name in in_turn(runs, repeat):
+            figures = child(
+                options.threads, side=name, seed=repeat, pairs=options.pairs, max_length=options.max_length,
+                evaluate=repeat < options.evaluate,
+            )  # fmt: skip
+            runs[name].append(figures)
+            print(f"{repeat + 1}/{options.repeats} {name}: {figures['pairs_per_second']:.2f} pairs/s", flush=True)
+        # Every repeat is written at once, so that an interrupted benchmark keeps its figures.
         record(
             options.json,
             options.threads,
@@ -288,26 +273,21 @@ def main() -> None:
             sides=summary(runs),
             runs=runs,
         )
-    print("\n" + shown(summary(runs), start))
+    print("\n" + format_sides(summary(runs), start))
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the options."""
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--pairs", type=int, default=4096, help="pairs that each side trains on, in whole batches")
-    found.add_argument("--repeats", type=int, default=3, help="how often each side trains")
-    found.add_argument("--threads", type=int, help="threads of each side; by default as many as it likes")
-    found.add_argument("--data-dir", type=Path, default=DATA, help="the folder of data sets")
-    found.add_argument("--max-length", type=int, default=256, help="tokens of a text")
-    found.add_argument(
+def parse_arguments() -> argparse.Namespace:
+    parser = make_parser(__doc__, data_dir=True, threads=True, results="training_speed.json")
+    parser.add_argument("--pairs", type=int, default=4096, help="training pairs per run, in whole batches")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each side")
+    parser.add_argument("--max-length", type=int, default=256, help="tokens per text")
+    parser.add_argument(
         "--evaluate", type=int, nargs="?", const=10**6, default=0, metavar="N",
-        help="measure the models of the first N repeats (of all, without a number) on MLQA dev's held part",
+        help="evaluate the models of the first N repeats (without a number: of all) on the held-out part of MLQA dev",
     )  # fmt: skip
-    found.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES), metavar="SIDE")
-    found.add_argument("--json", type=Path, default=RESULTS / "training_speed.json")
-    for hidden, kind in (("--side", str), ("--seed", int), ("--answer", Path)):
-        found.add_argument(hidden, type=kind, help=argparse.SUPPRESS)
-    return found
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES), metavar="SIDE", help=", ".join(SIDES))
+    add_hidden(parser, side=str, seed=int)
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""Machine-translated training data from end to end: what it costs to make, what the filters drop, what it brings.
+"""Measure machine-translated training data: translation speed, share of filtered rows, and accuracy after training.
 
-    python benchmarks/translation.py                    # all stages; the same command goes on after any interruption
-    python benchmarks/translation.py --data             # no training: draw, translate, filter
+    python benchmarks/translation.py                    # all stages; after an interruption, the same command continues
+    python benchmarks/translation.py --data             # draw, translate and filter without training
     python benchmarks/translation.py --data --only es   # one language; several may run at once
-    python benchmarks/translation.py --report           # the tables of what is done
+    python benchmarks/translation.py --report           # the tables of finished stages
 
-Paragraphs of squad2-en-fi are drawn until they have the wanted number of English questions; English becomes Portuguese
-by Bergamot, Spanish and Catalan by Apertium. Then ``strategies.py`` trains English batches and hybrid batches on the
-result at equal pairs, with the settings of ``translation.toml``, and measures them on XQuAD-R in English and Spanish.
-Everything lies under ``runs/translation``.
+Paragraphs of squad2-en-fi are drawn until they have the requested number of English questions. Bergamot translates them
+into Portuguese, Apertium into Spanish and Catalan. Then ``strategies.py`` trains English batches and hybrid batches on
+the result at equal pairs, with the settings of ``translation.toml``, and measures them on XQuAD-R in English and
+Spanish. All data and models are kept in ``runs/translation``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from _common import DATA, RESULTS, ROOT, environment, record, table
+from _common import RESULTS, ROOT, environment, make_parser, record, table
 from panglot._errors import PanglotError
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ RUNS = ROOT / "runs" / "translation"
 
 
 class Timed:
-    """An engine that writes down what each batch took, so that a rate outlives a kill.
+    """An engine that logs the time of each batch, so that an interrupted run keeps its rates.
 
-    Seconds of processors count beside those of the clock: the machine may be shared.
+    It logs processor seconds besides wall seconds, because the machine may be shared.
     """
 
     def __init__(self, engine: Engine, log: Path) -> None:
@@ -49,24 +49,24 @@ class Timed:
         self.serves, self.targets, self.version = engine.serves, engine.targets, engine.version
 
     def translate(self, sentences: Sequence[str], source: str, target: str) -> list[str]:
-        """Translate, and write a line about it."""
-        clock, processors = time.perf_counter(), _processors()
+        """Translate, and log the time."""
+        begin, worked = time.perf_counter(), _processor_seconds()
         found = self._engine.translate(sentences, source, target)
-        took = {"seconds": time.perf_counter() - clock, "processor_seconds": _processors() - processors}
+        took = {"seconds": time.perf_counter() - begin, "processor_seconds": _processor_seconds() - worked}
         with self._log.open("a", encoding="utf-8") as out:
             out.write(json.dumps({"sentences": len(sentences), "letters": sum(map(len, sentences)), **took}) + "\n")
         return found
 
 
-def _processors() -> float:
+def _processor_seconds() -> float:
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def draw(collection: Collection, questions: int, seed: int) -> Collection:
-    """Return paragraphs, in a random order, with all their questions, until there are so many questions.
+    """Return random paragraphs with a given number of questions in all.
 
-    A larger draw with the same seed holds a smaller one.
+    With the same seed, a larger draw contains a smaller one.
     """
     asked, passage = collection.pairs
     order = np.random.default_rng(seed).permutation(collection.passages.num_rows)
@@ -79,10 +79,10 @@ def draw(collection: Collection, questions: int, seed: int) -> Collection:
 
 
 def english(options: argparse.Namespace) -> Collection:
-    """Return the drawn rows, drawn once.
+    """Return the drawn English rows; draw them once.
 
     Raises:
-        PanglotError: They were drawn otherwise.
+        PanglotError: An earlier draw has another number of questions.
     """
     from panglot.data.collection import Collection
     from panglot.datasets import registry
@@ -93,13 +93,14 @@ def english(options: argparse.Namespace) -> Collection:
         draw(whole, options.questions, options.seed).save(folder)
     found = Collection.open(folder)
     if found.questions.num_rows != options.questions:
-        hint = f"remove {options.runs}, or give --questions {found.questions.num_rows}"
-        raise PanglotError(f"there are {found.questions.num_rows:,} questions", file=folder, hint=hint)
+        hint = f"remove {options.runs}, or use --questions {found.questions.num_rows}"
+        message = f"expected {options.questions:,} questions, got {found.questions.num_rows:,} from an earlier draw"
+        raise PanglotError(message, file=folder, hint=hint)
     return found
 
 
-def translated(rows: Collection, languages: Sequence[str], folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Translate into some languages unless that is done; return the report."""
+def translate_once(rows: Collection, languages: Sequence[str], folder: Path, options: argparse.Namespace) -> None:
+    """Translate into some languages, unless that is finished."""
     from panglot.translation.routes import open_engines
     from panglot.translation.store import Store
     from panglot.translation.translate import translate
@@ -112,11 +113,10 @@ def translated(rows: Collection, languages: Sequence[str], folder: Path, options
         ]
         with Store(options.runs / "translations.sqlite") as store:
             translate(rows, languages, engines, store, progress=lambda line: print(line, flush=True)).save(folder)
-    return json.loads((folder / "report.json").read_text("utf-8"))["to"]
 
 
 def figures(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return speed and losses of each language that is done."""
+    """Return the speed and the dropped rows of each finished language."""
     rows: list[dict[str, Any]] = []
     for code, name in ENGINES.items():
         path, speed = options.runs / code / "report.json", options.runs / f"speed-{code}.jsonl"
@@ -140,7 +140,7 @@ def figures(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def tables(rows: Sequence[dict[str, Any]]) -> str:
-    """Return speed and losses as Markdown."""
+    """Return speed and dropped rows as Markdown."""
     speed = [
         [row["language"], row["engine"], f"{sum(row['rows'].values()):,}", f"{row['sentences']:,}",
          f"{row['rows_per_processor_second']:.1f}", f"{row['sentences_per_processor_second']:.1f}",
@@ -158,20 +158,20 @@ def tables(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def data(options: argparse.Namespace) -> None:
-    """Draw, translate, filter; write the figures; with all languages there, join them."""
+    """Draw, translate, filter and write the figures; join the languages once all are finished."""
     options.runs.mkdir(parents=True, exist_ok=True)
     rows = english(options)
     for code in options.only:
-        translated(rows, [code], options.runs / code, options)
+        translate_once(rows, [code], options.runs / code, options)
     record(options.results / "translation.json", 1, questions=options.questions, seed=options.seed,
            passages=rows.passages.num_rows, digest=rows.digest, languages=figures(options))  # fmt: skip
     if all((options.runs / code).exists() for code in ENGINES):
-        # Every sentence is in the store: this only puts the languages into one collection.
-        translated(rows, [*ENGINES], options.runs / "parallel", options)
+        # The store has every sentence by now, so this only joins the languages into one collection.
+        translate_once(rows, [*ENGINES], options.runs / "parallel", options)
 
 
-def runs(options: argparse.Namespace, *more: str) -> int:
-    """Train and measure what is missing, or report; return the exit status."""
+def strategies(options: argparse.Namespace, *more: str) -> int:
+    """Call ``strategies.py`` to train, or to report; return its exit status."""
     command = [
         sys.executable, str(ROOT / "benchmarks" / "strategies.py"), "--only", "english", "hybrid", "--pairs", "2048",
         "--settings", str(ROOT / "benchmarks" / "translation.toml"), "--output", str(options.runs / "models"),
@@ -183,8 +183,8 @@ def runs(options: argparse.Namespace, *more: str) -> int:
 
 
 def main() -> int:
-    """Run the stages that are not done."""
-    options = parser().parse_args()
+    """Run the unfinished stages."""
+    options = parse_arguments()
     try:
         if not options.report:
             data(options)
@@ -194,23 +194,22 @@ def main() -> int:
         return 2
     if options.data:
         return 0
-    return runs(options, "--report") if options.report else runs(options) or runs(options, "--report")
+    return (0 if options.report else strategies(options)) or strategies(options, "--report")
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the options."""
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--questions", type=int, default=5000, help="English questions to draw")
-    found.add_argument("--seed", type=int, default=0, help="of the draw")
-    found.add_argument("--only", nargs="+", choices=ENGINES, default=[*ENGINES], metavar="CODE")
-    found.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the trainings")
-    found.add_argument("--data", action="store_true", help="stop before training")
-    found.add_argument("--report", action="store_true", help="only print and write the tables of what is done")
-    found.add_argument("--threads", type=int, help="threads of a training; by default as many as it likes")
-    found.add_argument("--data-dir", type=Path, default=DATA, help="the folder of data sets")
-    found.add_argument("--runs", type=Path, default=RUNS, help="where data and models lie")
-    found.add_argument("--results", type=Path, default=RESULTS, help="where figures go")
-    return found
+def parse_arguments() -> argparse.Namespace:
+    parser = make_parser(__doc__, data_dir=True, threads=True)
+    parser.add_argument("--questions", type=int, default=5000, help="number of English questions to draw")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draw")
+    parser.add_argument(
+        "--only", nargs="+", choices=ENGINES, default=[*ENGINES], metavar="CODE", help=", ".join(ENGINES)
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="seeds of the trainings")
+    parser.add_argument("--data", action="store_true", help="stop before training")
+    parser.add_argument("--report", action="store_true", help="print and write the tables without running anything")
+    parser.add_argument("--runs", type=Path, default=RUNS, help="folder of data and models")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder to write figures to")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":
