@@ -2,7 +2,7 @@
 
 python examples/closed_model.py 'https://api.example.com/v1#some-model'
 
-The key is read from PANGLOT_API_KEY or OPENAI_API_KEY. All texts of the collection are sent to the endpoint.
+Set the key in PANGLOT_API_KEY or OPENAI_API_KEY. The script sends all texts of the collection to the endpoint.
 """
 
 import sys

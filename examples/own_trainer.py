@@ -11,7 +11,7 @@ from panglot.batching import Policy, make_batch_sampler
 from panglot.encoders.bundled import bundled_folder
 
 MODEL = sys.argv[1] if len(sys.argv) > 1 else str(bundled_folder())
-STEPS = 4  # a real run takes some hundreds
+STEPS = 4  # a real run takes hundreds
 
 model = SentenceTransformer(MODEL)
 policy = Policy("hybrid", alpha=0.5, batch_size=16)

@@ -14,7 +14,7 @@ passages = panglot.read("starter:test").passages.to_pylist()
 documents = [{key: row[key] for key in ("id", "text", "language", "group")} for row in passages]
 
 with tempfile.TemporaryDirectory() as folder:
-    # Encode once. The index keeps plain vectors and centered ones, and the means to center queries with.
+    # Encode once. The index keeps plain and centered vectors, and the language means to center queries with.
     index = panglot.Index.build(documents, f"{folder}/index", model=MODEL)
     query = index.encode([QUERY])
     queries = {"plain": query[0], "centered": index.debiasing.apply(query, [LANGUAGE], "question")[0]}

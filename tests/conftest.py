@@ -14,13 +14,13 @@ from panglot.cli.main import main
 from panglot.data.collection import Collection, Text
 from training_facts import FORMS, LANGUAGES, TOPICS
 
-# Only what takes `data_dir` meets real data: elsewhere a set that happens to be at hand would change what is tested.
+# Only tests with `data_dir` see real data. In others, a set that happens to be present would change the test.
 CHOSEN = os.environ.pop("PANGLOT_DATA", None)
 
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """The folder of real data sets, or a skip where there is none."""
+    """The folder of real data sets. Without one, the test is skipped."""
     folder = Path(CHOSEN) if CHOSEN else Path(__file__).parents[2] / "shared" / "data"
     if not folder.is_dir():
         pytest.skip("no real data: set PANGLOT_DATA")
@@ -92,7 +92,7 @@ def succeeds(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 @pytest.fixture
 def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run a command that must refuse its input, and return the message in one line."""
+    """Run a command that must reject its input, and return the message on one line."""
 
     def run(*arguments: object) -> str:
         with pytest.raises(SystemExit) as caught:
@@ -107,7 +107,7 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium without a screen, or a skip where there is none."""
+    """Headless Chromium. Without it, the test is skipped."""
     sync_api = pytest.importorskip("playwright.sync_api")
     chromium = next(
         (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))),

@@ -1,4 +1,4 @@
-"""A model hub on this machine: so much of its interface as `huggingface_hub` needs to fetch a repository."""
+"""A model hub on this machine, with the part of its interface that `huggingface_hub` needs to fetch a repository."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Hub(ThreadingHTTPServer):
         self._over = threading.Event()
 
     def environment(self, cache: Path) -> dict[str, str]:
-        """Return the environment of a process that takes this for the hub."""
+        """Return the environment of a process that uses this as the hub."""
         place = f"http://127.0.0.1:{self.server_port}"
         plain = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
         return {**plain, "HF_ENDPOINT": place, "HF_HOME": str(cache), "PANGLOT_CACHE": str(cache / "panglot"),
@@ -51,7 +51,7 @@ class Hub(ThreadingHTTPServer):
         self._over.wait(60)
 
     def shutdown(self) -> None:
-        """Stop, and let go of all that waits."""
+        """Stop, and release all waiting requests."""
         self._over.set()
         super().shutdown()
 
@@ -61,7 +61,7 @@ class Hub(ThreadingHTTPServer):
 
 @contextmanager
 def hub(repositories: Mapping[str, Path]) -> Generator[Hub]:
-    """Run a hub while the block lasts."""
+    """Run a hub until the block ends."""
     with Hub(repositories) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -149,7 +149,7 @@ class _Answer(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _reset(self) -> None:
-        """End the connection as a machine that dies does: no farewell."""
+        """End the connection without a goodbye, as a dying machine does."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
         self.close_connection = True

@@ -1,4 +1,4 @@
-"""The source tree keeps the laws of docs/architecture.md."""
+"""The source tree follows the rules of docs/architecture.md."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ LATE = {("panglot.encoders.load", "debiasing")}
 #: Folders that may be fuller, with the reason.
 FULLER = {"src/panglot/cli": "one file per command"}
 
-#: What is still to be mended, by law, with the reason. Every entry must be true, so that the list can only shrink.
-TO_MEND: dict[str, dict[str, str]] = {"late": {}, "circle": {}, "long": {}, "full": {}}
+#: Known violations of each rule, with the reason. Every entry must be true, so that the list can only shrink.
+TO_FIX: dict[str, dict[str, str]] = {"late": {}, "circle": {}, "long": {}, "full": {}}
 
 
 @cache
@@ -46,8 +46,8 @@ def tree() -> dict[str, Module]:
 
 
 def unexpected(found: list[str], law: str) -> list[str]:
-    """Return what differs from TO_MEND: new violations, and entries that are mended already."""
-    return sorted(set(found) ^ set(TO_MEND[law]))
+    """Return the differences from TO_FIX: new violations, and entries that are fixed already."""
+    return sorted(set(found) ^ set(TO_FIX[law]))
 
 
 def test_every_folder_is_a_stage() -> None:

@@ -1,4 +1,4 @@
-"""The documents say what the code does: commands parse, links lead somewhere, settings and defaults are true."""
+"""The documents agree with the code: commands parse, links resolve, settings and defaults are right."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def split(line: str) -> Iterator[list[str]]:
 
 
 def arguments(words: list[str]) -> list[str] | None:
-    """Return what panglot is given in a command, by its name or through torchrun, or None."""
+    """Return the arguments of panglot in a command, called by its name or through torchrun, or None."""
     for start in ("panglot", "panglot.cli.main"):
         if start in words[: 1 if start == "panglot" else None]:
             return words[words.index(start) + 1 :]

@@ -13,7 +13,7 @@ import pytest
 
 FOLDER = Path(__file__).parents[1] / "examples"
 NEEDS = {
-    "diagnose_and_mend": ("times its share", ()),
+    "diagnose_and_fix": ("times its share", ()),
     "own_trainer": ("steps of hybrid batches", ("datasets",)),
     "rag_frameworks": ("LlamaIndex", ("langchain_core", "llama_index")),
     "qdrant_centering": ("centered:", ("qdrant_client",)),
@@ -69,7 +69,7 @@ def test_the_example_of_a_closed_model_measures_a_service() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        told = run("closed_model", f"http://127.0.0.1:{server.server_address[1]}/v1#small")
+        output = run("closed_model", f"http://127.0.0.1:{server.server_address[1]}/v1#small")
     finally:
         server.shutdown()
-    assert "multilingual mAP" in told
+    assert "multilingual mAP" in output

@@ -1,4 +1,4 @@
-"""What a user can get wrong on the command line: status 2, what is wrong, how to fix it, and nothing lost."""
+"""Mistakes on the command line: status 2, what is wrong, how to fix it, and nothing lost."""
 
 from __future__ import annotations
 

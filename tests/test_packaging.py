@@ -1,4 +1,4 @@
-"""What is said in two places is the same in both: versions, bounds, pins."""
+"""Versions, bounds and pins that are written in two places agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Code-switching: what it replaces, what it leaves, and that it does so again."""
+"""Code-switching: what it replaces, what it keeps, and that it is reproducible."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from panglot.augment.codeswitch import CodeSwitch, reachable, switch
 from panglot.augment.lexicons import Lexicon
 from panglot.augment.words import cased, is_entry, stems, words
 
-# Translations are marked by their language, so that each word of a result tells where it is from.
+# Translations are marked by their language, so that each word of a result shows its lexicon.
 ENGLISH = ("lake", "river", "of", "course", "of course", "I", "forty-two", "as well as", "north")
 LEXICON = Lexicon.of({
     language: {word: f"{language}{number}".replace("0", "o").translate(str.maketrans("12345678", "abcdefgh"))
@@ -87,7 +87,7 @@ def test_bilingual_goes_into_one_language(text: str, name: tuple[int, ...], shar
 @laws
 @given(texts(), modes, names, st.floats(0, 1))
 def test_what_is_between_words_stays(text: str, mode: CodeSwitch, name: tuple[int, ...], share: float) -> None:
-    """Blanks and punctuation are those of the English text, but for what is within an entry of several words."""
+    """Blanks and punctuation are those of the English text, except within an entry of several words."""
     single = Lexicon.of(
         {
             language: {

@@ -26,7 +26,7 @@ def written(path: Path, text: str) -> Path:
 
 
 def test_muse_pairs_words_by_a_blank_or_a_tab_in_either_direction(tmp_path: Path) -> None:
-    # en-es.txt has tabs, en-de.txt blanks; a word stands once for each translation.
+    # en-es.txt has tabs, en-de.txt spaces. A word is repeated for each translation.
     blanks = written(tmp_path / "en-de.txt", "the die\nthe der\nlake see\n")
     tabs = written(tmp_path / "en-es.0-5000.txt", "the\tel\nlake\tlago\n")
     back = written(tmp_path / "fi-en.txt", "järvi lake\n")

@@ -60,7 +60,7 @@ def test_the_first_lexicon_is_followed_and_the_next_fills_gaps(tmp_path: Path) -
         tmp_path / "b.parquet", [("sw", "lake", "dimbwi"), ("sw", "river", "mto"), ("fi", "taxi", "vuokra-auto")]
     )
     lexicon = read([first, second], [])
-    # A borrowed word equals the English: it is no replacement, and no worse lexicon may make one of it.
+    # A borrowed word equals the English one, so it is not a replacement, and a worse lexicon must not supply one.
     assert lexicon.entries == {"lake": {"sw": "ziwa"}, "river": {"sw": "mto"}}
     assert lexicon.languages == ("sw",)
     assert dict(lexicon.sizes) == {"sw": 2}
@@ -72,7 +72,7 @@ def test_transliterations_of_another_script_are_left_out(tmp_path: Path) -> None
     rows = [("hi", f"word{'abcdefghijklmnopqrst'[n]}", "शब्द") for n in range(20)]
     path = write(tmp_path / "a.parquet", [*rows, ("hi", "monkey", "bandar"), ("hi", "dna", "DNA"), ("hi", "tv", "TV")])
     assert set(read([path]).entries) == {row[1] for row in rows}
-    # Equal but for case: not a replacement. An abbreviation that differs is one.
+    # Equal except for case: not a replacement. An abbreviation that differs is one.
     path = write(tmp_path / "b.parquet", [*rows, ("hi", "monkey", "bandar"), ("hi", "disc", "DVD")])
     assert set(read([path]).entries) == {*(row[1] for row in rows), "disc"}
 

@@ -1,4 +1,4 @@
-"""The laws of a mixture: which objectives there are, and which batches they meet in step k."""
+"""The laws of a mixture: its objectives, and the batches that they get in step k."""
 
 from __future__ import annotations
 

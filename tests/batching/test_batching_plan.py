@@ -238,7 +238,7 @@ def test_parallel_sources_epochs_streams_and_seeds_are_dealt_differently() -> No
 
 
 def test_the_plan_of_a_seed_never_changes() -> None:
-    """Resumed runs and published figures rest on these draws: a change of them is a change of the format."""
+    """Resumed runs and published figures depend on these draws: changing them changes the format."""
     numbers = np.arange(90).reshape(30, 3)
     source = TrainingTable("a", ("de", "en", "fi"), numbers, numbers + 100, np.arange(30) // 2)
     plan = Plan([source], Policy("hybrid", batch_size=4, seed=11))

@@ -178,7 +178,7 @@ def known(name: str, data_dir: Path) -> tuple[Collection, TrainingTable, dict[st
 
 
 def meets(collection: Collection, batch: Batch, answers: dict[str, set[str]]) -> list[str]:
-    """Say which negatives of a batch are none, from ids, groups and texts alone."""
+    """Return the false negatives of a batch, from ids, groups and texts alone."""
     q = collection.questions.take(batch.questions).to_pydict()
     p = collection.passages.take(batch.passages).to_pydict()
     positive = np.eye(len(q["id"]), dtype=bool) if batch.positive is None else batch.positive
@@ -209,7 +209,7 @@ def test_no_translation_and_no_second_question_on_a_passage_is_a_negative(name: 
 
 
 def test_the_check_itself_sees_a_block_that_meets(data_dir: Path) -> None:
-    """Without conflict groups, questions about one paragraph do meet: the test above can fail."""
+    """Without conflict groups, questions about one paragraph meet, so the test above can fail."""
     collection, held, answers = known("squad2-en-fi", data_dir)
     loose = TrainingTable(held.name, held.languages, held.question[:400], held.passage[:400], np.arange(400))
     assert meets(collection, Plan([loose], Policy("mono", batch_size=64))(0), answers)

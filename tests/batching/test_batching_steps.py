@@ -1,4 +1,4 @@
-"""Steps with their texts: any number of workers make them, and no row comes twice."""
+"""Steps with their texts: they are the same for any number of workers, and no row is repeated."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def parsed(text: str, path: Path, number: int) -> Row:
 
 
 def disagreement(line: Line, ids: dict[str, int], versions: dict[tuple[str, str, str], str]) -> RowError | None:
-    """Return what sets a row against an earlier one, else remember it."""
+    """Return how a row contradicts an earlier one, or remember it."""
     row = line.row
     if row.id is not None and row.id in ids:
         return line.error("id", f"the id {row.id!r} is used before, in line {ids[row.id]}", "give each line its own id")

@@ -1,4 +1,4 @@
-"""Converting: what is written reads back; lines that cannot be read are told and kept aside."""
+"""Converting: what is written reads back, and unreadable lines are reported and set aside."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BODIES = LETTERS.filter(lambda text: bool(text.strip()))
 
 @st.composite
 def collections(draw: st.DrawFn) -> Collection:
-    """Any collection: ids, groups, texts and grades without a pattern; every question judged."""
+    """A random collection in which every question is judged."""
     sides: list[list[Text]] = []
     for _ in range(2):
         ids = draw(st.lists(IDS, min_size=1, max_size=5, unique=True))
@@ -45,7 +45,7 @@ def collections(draw: st.DrawFn) -> Collection:
 
 @st.composite
 def grouped(draw: st.DrawFn) -> Collection:
-    """A collection that rows can hold: a question and a passage a language and group, all texts distinct."""
+    """A collection that rows can represent: one question and passage per language and group, all texts distinct."""
     questions: list[Text] = []
     passages: list[Text] = []
     relevance: list[tuple[str, str, int]] = []
@@ -60,7 +60,7 @@ def grouped(draw: st.DrawFn) -> Collection:
 
 
 def contents(collection: Collection) -> tuple[object, ...]:
-    """What a collection says, whatever the order of its rows."""
+    """The content of a collection, independent of the order of its rows."""
     sides = [table.to_pylist() for table in (collection.questions, collection.passages)]
     judged = {
         (sides[0][row["question"]]["id"], sides[1][row["passage"]]["id"], row["grade"])

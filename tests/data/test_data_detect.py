@@ -30,7 +30,7 @@ ROWS = [
 
 @pytest.fixture
 def big(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two files of rows in a folder, which count as large."""
+    """Two files of rows in a folder that count as large."""
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(detect, "LARGE", 1)
     monkeypatch.setattr(cache, "MANY", 1)

@@ -1,4 +1,4 @@
-"""Rows out of documents: what asks, what answers, and which versions belong together."""
+"""Rows from documents: their questions, their passages, and which versions belong together."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ def test_libreoffice_s_help_as_debian_installs_it(tmp_path: Path) -> None:
         "en-US": ("Opening documents", "Choose where the file lies, or press", "Command", "Ctrl", "Related Topics"),
         "de": ("Dokumente öffnen", "Wählen Sie, wo die Datei liegt, oder drücken Sie", "Befehl", "Strg", "Themen"),
     }
-    # The name's tail is Malay's code, and no language here: the page tells its own, and the folder agrees.
+    # The end of the name is Malay's code but not a language here: the page declares its own, and the folder agrees.
     for code, (title, text, mac, usual, related) in pages.items():
         page = LIBREOFFICE.format(lang=code, title=title, text=text, mac=mac, usual=usual, related=related)
         write(root / code / "text" / "shared" / "guide" / "import_ms.html", page)

@@ -1,4 +1,4 @@
-"""Reading rows in pieces, as columns, gives what the plain version gives, which reads them one by one."""
+"""Reading rows in pieces, as columns, gives the same as the plain version that reads them one by one."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ number = itertools.count()
 
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make pieces so small that a few rows are many of them."""
+    """Make pieces so small that a few rows fill many."""
     monkeypatch.setattr(rows, "_PIECE", 90)
     monkeypatch.setattr(ingest, "_PIECE", 2)
     monkeypatch.setattr(ingest, "BATCH", 3)
@@ -83,7 +83,7 @@ def outcome(make: Callable[[], Ingested]) -> tuple[object, ...]:
 
 
 def agrees(paths: list[Path] | Path, folder: Path, on_error: OnError) -> tuple[object, ...]:
-    """Check that rows read into memory and into a folder give what the plain version gives; return that."""
+    """Check that reading into memory and into a folder agrees with the plain version; return its result."""
     expected = outcome(lambda: plain_ingest(paths, on_error=on_error))
     assert outcome(lambda: ingest.ingest(paths, on_error=on_error)) == expected
     assert outcome(lambda: ingest.ingest(paths, folder, on_error=on_error)) == expected
@@ -164,7 +164,7 @@ def all_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @given(lines)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_large_file_keeps_its_rejected_rows_in_the_cache(tmp_path: Path, found: list[bytes]) -> None:
-    # A file of its own: two of one size within a tick of the clock are one to the cache.
+    # A separate file: the cache cannot distinguish two files of the same size and time.
     path = tmp_path / f"{next(number)}.jsonl"
     path.write_bytes(b"\n".join(found))
     if not path.read_bytes().strip():

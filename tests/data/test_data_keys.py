@@ -1,4 +1,4 @@
-"""Texts as keys, and what hangs together."""
+"""Texts as keys, and their connected sets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from panglot.data.keys import DisjointSets
 
 
 def merged(joins: list[list[int]]) -> list[set[int]]:
-    """Return the connected sets the slow way: merge whatever touches."""
+    """Return the connected sets by brute force: merge all sets that overlap."""
     sets: list[set[int]] = []
     for members in joins:
         touching = [found for found in sets if found & set(members)]

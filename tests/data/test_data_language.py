@@ -45,7 +45,7 @@ from panglot.data.language import canonical, name
         ("acm_Arab", "acm-Arab"),  # Arabic dialects are not merged; their likely script is not known
         ("kor_Hang", "ko"),
         ("taq_Latn", "taq"),
-        ("quy_Latn", "quy-Latn"),  # no likely script known: the one given stays
+        ("quy_Latn", "quy-Latn"),  # without a known likely script, the given one is kept
         ("taq_Tfng", "taq-Tfng"),
         ("kas_Deva", "ks-Deva"),
         ("kzj", "dtp"),
@@ -93,7 +93,7 @@ def test_every_code_of_every_set_is_read(data_dir: Path) -> None:
         key: {c for c in found if sum(canonical(c) == canonical(other) for other in found) > 1}
         for key, found in codes.items()
     }
-    # No set has two columns that become one, but where the registry itself says that they are one language.
+    # No two columns of a set become one, unless the registry says that they are one language.
     assert {key: value for key, value in merged.items() if value} == {
         "sib-200": {"aka_Latn", "twi_Latn"},
         "tatoeba": {"dtp", "kzj"},

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 FEW, MANY = 100_000, 500_000
-MOST = 200  # bytes a row; some 100 are needed, and a row's texts alone have more than 100
+MOST = 200  # bytes per row; about 100 are needed, and the texts of a row alone have more than 100
 CHILD = """
 import json, sys
 from pathlib import Path
@@ -44,7 +44,7 @@ print(json.dumps(peaks))
 
 
 def _rows(path: Path, start: int, end: int) -> Path:
-    """Write two versions a group; texts are long enough to have n-grams."""
+    """Write two versions per group. Texts are long enough to have n-grams."""
     with path.open("w", encoding="utf-8") as out:
         for group in range(start, end, 2):
             words = " ".join(f"{group * 7919 + n * 104729:x}" for n in range(12))

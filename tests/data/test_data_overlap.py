@@ -47,7 +47,7 @@ def _columns(found: object) -> tuple[np.ndarray, ...]:
         ("Who wrote it?", "who  WROTE it", 1.0),
         ("ﬁve", "five", 1.0),  # compatibility form
         ("ខ្ញុំ\u200bទៅ", "ខ្ញុំទៅ", 1.0),  # zero-width space between Khmer words
-        ("Yes", "yes", None),  # too short to say anything
+        ("Yes", "yes", None),  # too short to decide
         ("?!", "?!", None),
         ("", "", None),
         (

@@ -38,7 +38,7 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def agrees(paths: list[Path], folder: Path, read: Reader) -> None:
-    """Check that what is read so makes the same files, and that of two mistakes the first is told."""
+    """Check that this way of reading makes the same files, and reports the first of two mistakes."""
     ingest(paths, folder / "plain")
     ingest(paths, folder / "ray", read=read)
     for name in ("questions.arrow", "passages.arrow", "relevance.arrow", "collection.json"):
@@ -55,7 +55,7 @@ def agrees(paths: list[Path], folder: Path, read: Reader) -> None:
 
 
 def test_tasks_make_the_same_bytes(paths: list[Path], tmp_path: Path) -> None:
-    """What Ray's workers do, done here one task after the other."""
+    """Run the tasks of Ray's workers here, one after the other."""
 
     def read(path: Path) -> Iterator[Piece]:
         tasks = [pa.table({"task": [json.dumps(task)]}) for task in ray._tasks(path)]

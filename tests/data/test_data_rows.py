@@ -1,4 +1,4 @@
-"""JSON lines and Parquet: one's own documents."""
+"""JSON lines and Parquet: the documents of the user."""
 
 import gzip
 import json

@@ -14,7 +14,7 @@ from panglot.data import language as scripts
 from panglot.datasets.languages import known_languages
 
 SOURCE = Path(__file__).parents[2] / "src" / "panglot"
-#: Languages and scripts without blanks between words. Any two of them in one literal are a table of such.
+#: Languages and scripts without spaces between words. A literal with two of them is a table of such scripts.
 UNSPACED = {"th", "lo", "km", "my", "shn", "bo", "dz", "zh", "ja", "yue", "wuu", "hsn"}
 
 
@@ -39,7 +39,7 @@ def test_scripts_that_need_a_dictionary_for_words_have_no_blanks(letters: dict[s
     pattern, needs_dictionary = scripts.unspaced_letters(), regex.compile(r"\p{Line_Break=SA}")
     for script, some in letters.items():
         unspaced = sum(bool(pattern.match(letter)) for letter in some)
-        # All letters of a script or none, but for the sign of long vowels.
+        # All letters of a script or none, except the sign of long vowels.
         assert unspaced in (0, len(some)), script
         if 2 * sum(bool(needs_dictionary.match(letter)) for letter in some) > len(some):
             assert unspaced, script

@@ -28,7 +28,7 @@ def collections(draw: st.DrawFn) -> Collection:
 
 
 def plain_blocks(c: Collection) -> list[set[str]]:
-    """The slow way: grow sets until nothing is shared."""
+    """By brute force: grow sets until they share nothing."""
     sets = []
     left, right = c.pairs
     questions, passages = c.questions.to_pylist(), c.passages.to_pylist()

@@ -1,4 +1,4 @@
-"""`panglot data check`: all that is wrong, where, how to mend it; overlap with test sets."""
+"""`panglot data check`: every mistake, its place and its fix, and overlap with test sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training sets share with test sets is found without being told which."""
+"""Overlap of training sets with test sets is found without naming the test sets."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _found(clean: Decontaminated) -> dict[str, Overlap]:
 
 
 def _only(data_dir: Path, folder: Path, *names: str) -> Path:
-    """Return a data folder with some sets alone: others need not be parsed for the test."""
+    """Return a data folder with only some sets, so that the test need not parse the others."""
     for name in names:
         (folder / name).symlink_to(data_dir.resolve() / name)
     return folder

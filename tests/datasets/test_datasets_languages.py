@@ -1,4 +1,4 @@
-"""What the page of languages says, and that it says it of all languages."""
+"""The page of languages: its content, and that it covers all languages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "languages.md"
 
 
 class Engine:
-    """An engine that knows one way."""
+    """An engine with one direction of translation."""
 
     name, batch_size = "one-way", 1
 
@@ -80,12 +80,12 @@ def test_each_language_is_measured_on_the_first_set_that_has_it(data: Path, mode
         "per_word": 3.0,
         "unknown": 0.0,
     }
-    # The empty cell is no sentence; Thai has no blanks, and none of its letters is known.
+    # The empty cell is not a sentence. Thai has no spaces, and the tokenizer knows none of its letters.
     thai = by_code["th"]["tokens"]
     assert (thai["sentences"], thai["per_word"], thai["unknown"]) == (1, None, 1.0)
     assert by_code["alz"]["tokens"] is None
     assert by_code["alz"]["lexicons"] == {"gatitos": 1}
-    assert by_code["alz"]["script"] == "Latn"  # by its lexicon, for CLDR does not know it
+    assert by_code["alz"]["script"] == "Latn"  # by its lexicon, because CLDR does not have it
     assert by_code["sw"]["routes"] == {"into": "en → sw (one-way)", "out": None}
     assert (found["measured_on"], found["lexicons"], found["engines"]) == (
         ["ntrex-128", "tatoeba-112"],
@@ -139,7 +139,7 @@ def test_scripts_are_never_invented() -> None:
         script = script_of(code)
         assert not script or script in canonical_script(code), code
     assert facts("shi", ["ⵜⴰⵛⵍⵃⵉⵜ"]).script == "Tfng"
-    # What its text is written in wins over what is likely; what the code says wins over both.
+    # The script of its text wins over the likely one, and the script in the code wins over both.
     assert (facts("shi", ["أزول"]).script, facts("shi", ["أزول"]).direction) == ("Arab", "rtl")
     assert facts("bjn-Arab", ["latin"]).script == "Arab"
     assert facts("ja", ["今日は"]).script == "Jpan"
@@ -161,7 +161,7 @@ def test_directions_are_those_of_the_letters(data_dir: Path) -> None:
         script = facts(code, [text]).script
         seen[code] = script
         assert (rtl > len(text) / 2) == is_right_to_left(script), code
-        # SIB's own codes tell the script.
+        # SIB's own codes contain the script.
         assert commonest_script([text]) in {script, "Hani", "Hira", "Kana", "Hang", ""}, code
     assert len(seen) == 205
 

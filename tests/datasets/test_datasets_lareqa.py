@@ -41,7 +41,7 @@ def test_every_question_has_one_relevant_sentence_in_each_language(sentences: Co
 
 
 def test_relevance_against_the_published_offsets(sentences: Collection, published: dict[str, Any]) -> None:
-    """The oracle walks the file anew: which sentence's break holds answer_start, as a code point."""
+    """As an oracle, read the file again and find the sentence that contains answer_start, a code point."""
     text = dict(zip(sentences.passages["id"].to_pylist(), sentences.passages["text"].to_pylist(), strict=True))
     ids = sentences.passages["id"].to_pylist()
     left, right = sentences.pairs
@@ -123,7 +123,7 @@ def test_paragraphs(data_dir: Path, published: dict[str, Any]) -> None:
     assert Counter(collection.passages["language"].to_pylist()) == dict.fromkeys(POOL, 240)
     assert set(Counter(collection.passages["group"].to_pylist()).values()) == {11}
     row = collection.passages["id"].to_pylist().index("ru-000-00")
-    # Blanks at the ends of a paragraph are kept, for offsets count them.
+    # Spaces at the ends of a paragraph are kept, because offsets count them.
     assert collection.passages["text"][row].as_py() == published["ru"]["data"][0]["paragraphs"][0]["context"]
 
 

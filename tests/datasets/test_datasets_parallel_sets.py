@@ -58,7 +58,7 @@ def test_libreoffice_help(data_dir: Path) -> None:
     assert len(collection.passages["group"].unique()) == 1_748
     later = [group for group in collection.passages["group"].unique().to_pylist() if "/" in group.split("#")[1]]
     assert len(later) == 349
-    assert len(collection.questions["group"].unique()) == 1_482  # the first part of 83 sections is not there
+    assert len(collection.questions["group"].unique()) == 1_482  # the first part of 83 sections is missing
     assert collection.languages == CARDS["libreoffice-help"].languages
     assert {"en", "zh", "zh-Hant", "pt", "pt-BR", "ca-valencia"} <= set(collection.languages)
     left, right = collection.pairs

@@ -1,4 +1,4 @@
-"""Readers of question sets: real files where they are at hand, made ones in the publisher's format where not."""
+"""Readers of question sets: on real files if present, else on made ones in the publisher's format."""
 
 from __future__ import annotations
 

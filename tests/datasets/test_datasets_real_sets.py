@@ -1,4 +1,4 @@
-"""Every real set by every part and kind of passages: read without a warning, with the counts that are published."""
+"""Every part and kind of passages of every real set: read without a warning, with the published counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from panglot.data.collection import Collection
 from panglot.datasets.registry import CARDS, find, read
 
 DOCS = Path(__file__).parents[2] / "docs" / "datasets.md"
-#: Languages that are read of sets whose whole is too large for a test.
+#: The languages to read from sets that are too large for a test.
 FEW = ("en", "de", "sw", "zh-Hant")
 #: Sets that take seconds.
 SLOW = {"squad2-en-fi", "mlqa", "ntrex-128", "sib-200", "tydiqa-goldp-large", "xor-questions"}

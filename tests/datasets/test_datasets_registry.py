@@ -85,7 +85,7 @@ def test_parsed_once_then_mapped(fake: Path, monkeypatch: pytest.MonkeyPatch, ca
     assert registry.read("mlqa", data_dir=fake).digest == first.digest
     with pytest.raises(AssertionError):
         registry.read("mlqa", data_dir=fake, candidates="paragraph")
-    # Another time of change of a source file is another collection.
+    # A source file with another modification time is another collection.
     os.utime(next((fake / "mlqa" / "dev").iterdir()), (1, 1))
     with pytest.raises(AssertionError):
         registry.read("mlqa", data_dir=fake)
@@ -168,7 +168,7 @@ def test_cards_tell_the_truth(name: str, data_dir: Path) -> None:
         pytest.skip("read a pair at a time")
     if registry.find(CARDS[name], data_dir) is None:
         pytest.skip("not at hand")
-    # All pairs of 205 languages are three hundred megabytes; the test part is enough to tell.
+    # All pairs of 205 languages take 300 MB; the test part is enough.
     collection = registry.read(name, data_dir=data_dir, part="test" if name == "sib-200" else None,
                                candidates="topics" if "topics" in CARDS[name].candidates else None)  # fmt: skip
     assert collection.languages == CARDS[name].languages
@@ -205,7 +205,7 @@ def test_hub_files_become_the_publishers(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_new_set_is_one_entry_and_at_most_one_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An entry alone does where a reader fits, and one with a new reader names it: nothing else is edited."""
+    """A new set needs only an entry, which names a reader, old or new. Nothing else is edited."""
     (tmp_path / "my_sets.py").write_text(
         "from panglot.data.collection import Text\n"
         "from panglot.data.formats.parallel import versions\n"

@@ -105,7 +105,7 @@ def test_tatoeba_is_read_a_pair_at_a_time(data_dir: Path) -> None:
 
 
 def test_accuracy_of_tatoeba_is_that_of_the_pair(data_dir: Path) -> None:
-    """R@1 both ways, against the definition: the share of sentences whose nearest of the other side is their own."""
+    """R@1 both ways by definition: the share of sentences whose nearest on the other side is their translation."""
     collection = read("tatoeba-112:tzl", data_dir=data_dir)
     rng = np.random.default_rng(0)
     number = collection.questions.num_rows

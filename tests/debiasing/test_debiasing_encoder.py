@@ -96,7 +96,7 @@ def test_the_detectors_of_others_are_left_alone() -> None:
 
 
 def twins() -> Collection:
-    """Equal texts in two languages, as proper names are."""
+    """Equal texts in two languages, such as proper names."""
     texts = [("de", "Tokio"), ("en", "Tokio"), ("ru", "Токио"), ("en", "Tokio"), ("th", "Tokio")]
     rows = [Text(f"{row}", code, f"g{row}", text) for row, (code, text) in enumerate(texts)]
     return Collection.build("twins", rows, rows, [(row.id, row.id, 1) for row in rows])

@@ -131,7 +131,7 @@ def test_a_charsmap_replaces_its_characters_and_no_others(table: dict[str, str])
     state = {"type": "Precompiled", "precompiled_charsmap": base64.b64encode(charsmap(table)).decode()}
     normaliser = normalizers.Precompiled(base64.b64decode(state["precompiled_charsmap"]))
     for character in [*table, *map(chr, range(32, 1024))]:
-        # Marks merge with what stands before them; alone they do not.
+        # Marks merge with the letter before them; alone they do not.
         assert normaliser.normalize_str(character) == table.get(character, character)
 
 

@@ -1,4 +1,4 @@
-"""``panglot doctor`` tells what is there, also when something is missing."""
+"""``panglot doctor`` reports what is installed, even when something is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads that are killed or cut: nothing half is taken for whole, and the same command goes on."""
+"""Killed or cut downloads: half a file is never taken for a whole one, and the same command continues."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def start(server: Hub, cache: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def kill_midway(server: Hub, cache: Path, file: str, *words: str) -> None:
-    """Start a command, and kill it when half of a file is sent."""
+    """Start a command, and kill it after half of a file has been sent."""
     server.stops_in = file
     process = start(server, cache, *words)
     assert server.halfway.wait(120)
@@ -68,7 +68,7 @@ def test_a_killed_download_of_a_model_goes_on(server: Hub, small_model: Path, tm
     texts = ["where is the lake?", "hi"]
     ours, theirs = (panglot.load(folder).encode(texts, "question") for folder in (fetched, small_model))
     assert np.array_equal(ours, theirs)
-    # What is there is not fetched again, and serves without the hub.
+    # What is present is not fetched again, and works without the hub.
     before = len([each for each in server.asked if each.startswith("GET owner/tiny/resolve")])
     server.resets = True
     assert done(start(server, tmp_path, "-c", FETCH, "owner/tiny"))[1].strip() == str(fetched)

@@ -37,7 +37,7 @@ def hashed(texts: list[str], dimension: int = 16) -> Vectors:
 
 @dataclass
 class Server:
-    """What the server was asked, and the faults it is to answer with, first to last."""
+    """The requests that the server got, and the faults that it answers with, in order."""
 
     url: str = ""
     asked: list[dict[str, Any]] = field(default_factory=list)

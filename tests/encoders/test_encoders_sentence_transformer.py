@@ -159,7 +159,7 @@ def test_pickles_are_refused(tmp_path: Path) -> None:
     folder = make_model(tmp_path)
     state = {"x": torch.zeros(1)}
     torch.save(state, folder / "pytorch_model.bin")
-    load(folder)  # beside safetensors they are not looked at
+    load(folder)  # they are ignored if there are safetensors
     (folder / "model.safetensors").unlink()
     with pytest.raises(PanglotError, match=r"pickle.*safetensors"):
         load(folder)

@@ -44,7 +44,7 @@ def test_a_model_is_best_only_where_its_lead_is_real(tmp_path: Path) -> None:
     assert (
         figures["multilingual.rank_distance"]["values"]["good"] < figures["multilingual.rank_distance"]["values"]["bad"]
     )
-    assert figures["multilingual.self_preference@10"]["best"] is None  # a fact, no contest
+    assert figures["multilingual.self_preference@10"]["best"] is None  # a fact, not a comparison
     found.to_json(tmp_path / "c.json")
     assert json.loads((tmp_path / "c.json").read_text())["models"] == ["good", "bad"]
     assert set(found.figures["evaluations"]) == {"good", "bad"}

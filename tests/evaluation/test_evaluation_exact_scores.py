@@ -1,4 +1,4 @@
-"""Products of whole numbers are exact, so no order of summation can change them."""
+"""Products of whole numbers are exact, so the order of summation cannot change them."""
 
 from __future__ import annotations
 

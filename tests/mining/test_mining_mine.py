@@ -1,4 +1,4 @@
-"""Mined negatives keep their laws, and are those of plain loops."""
+"""Mined negatives keep their laws and agree with plain loops."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def plainly(
     for j, p in enumerate(passages):
         first.setdefault((p["language"], _folded(p["text"])), j)
     one = [first[p["language"], _folded(p["text"])] for p in passages]
-    # Questions that are the same: connected by group or text.
+    # Equal questions are connected by group or text.
     same = [{i} for i in range(len(questions))]
     for _ in questions:
         for i, a in enumerate(questions):

@@ -18,7 +18,7 @@ MATERIAL = Material(START, (("Lions sleep.", "Löwen schlafen."),), {"rome": ("R
 
 
 def place(text: str, seed: int, most: int) -> Place:
-    """A rank and a margin out of the text alone."""
+    """A rank and a margin computed from the text alone."""
     number = int.from_bytes(hashlib.sha256(f"{seed} {text}".encode()).digest()[:4], "little")
     rank = 1 + number % most
     return Place(rank, (K + 0.5 - rank) / 100 + (number % 97) / 1e5)

@@ -63,7 +63,7 @@ def check(change: str, language: str, english: str, other: str) -> int:
         if not one.both:
             assert after.english == english
         for old, new, code in ((english, after.english, "en"), (other, after.other, language)):
-            # What bears the answer stays; digits may be those of another script.
+            # The answer is kept, although its digits may be in another script.
             assert not Counter(numbers(old)) - Counter(numbers(new))
             if change in CONTAINING:
                 assert old in new

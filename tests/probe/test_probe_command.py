@@ -54,7 +54,7 @@ def test_the_known_weak_pairs_are_found(places: tuple[str, str]) -> None:
 def test_one_language_and_a_larger_k(places: tuple[str, str]) -> None:
     found = json.loads(run(*places, "--language", "tha", "--k", 1, "--json", "-").stdout)
     assert {pair["language"] for pair in found["weak"]} == {"th"}
-    # Of scores 0 the id decides: g5's passage stands behind g6's and g0's to g4's.
+    # Among scores of 0 the id decides: g5's passage comes after g6's and those of g0 to g4.
     assert json.loads(run(*places, "--k", 7, "--json", "-").stdout)["weak"] == []
 
 

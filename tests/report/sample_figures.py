@@ -198,12 +198,12 @@ def log_lines(model: str = "runs/hybrid", *, steps: int = 240) -> list[dict[str,
 
 
 def write_log(path: Any, lines: list[dict[str, Any]], torn: str = "") -> None:
-    """Write a log, and behind it a line that was cut short."""
+    """Write a log that ends in a truncated line."""
     path.write_text("".join(json.dumps(line) + "\n" for line in lines) + torn, encoding="utf-8")
 
 
 def renamed(comparison: dict[str, Any], old: str, new: str) -> dict[str, Any]:
-    """The comparison with one model called otherwise, wherever its name stands."""
+    """The comparison with one model renamed everywhere."""
 
     def walk(value: Any) -> Any:
         if isinstance(value, dict):

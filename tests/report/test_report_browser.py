@@ -16,7 +16,7 @@ sync_api = pytest.importorskip("playwright.sync_api")
 
 BAD = "<script>window.hit=1</script><img src=x onerror=window.hit=1>" + "long" * 30
 
-# Of every element with text of its own: the contrast of its ink with the first ground behind it.
+# For every element with its own text: the contrast of its colour with the first background behind it.
 FAINT = """() => {
   const parse = c => c.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map(v => v / 255)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 VOID = {"meta", "link", "br", "hr", "col"}
 Attributes = dict[str, str | None]
-# Half of the letters are those that HTML minds.
+# Half of the characters are special in HTML.
 ANY_TEXT = st.text(st.sampled_from("<>&\"'/=a") | st.characters(), max_size=40)
 
 

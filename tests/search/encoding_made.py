@@ -18,7 +18,7 @@ DIMENSION = 8
 
 
 class Made:
-    """Vectors out of the digests of texts, and a line a call in a log: the first id and how many texts."""
+    """Vectors from the digests of texts, and a log with the first id and the number of texts of each call."""
 
     def __init__(self, log: Path | None = None, *, seconds: float = 0.0, fingerprint: str = "made") -> None:
         self.name, self.fingerprint = "made", fingerprint
@@ -56,7 +56,7 @@ def pieces(count: int, size: int = 7) -> Iterator[list[Document]]:
 
 
 class OnNode(Made):
-    """Writes down on which node of a Ray cluster it was asked, too."""
+    """It also logs the node of the Ray cluster on which it runs."""
 
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
         import ray

@@ -1,4 +1,4 @@
-"""A process that builds an index until it is killed, and says a word at each step."""
+"""A process that builds an index until it is killed, and prints a word at each step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def say(word: str) -> None:
 
 
 class Slow(Biased):
-    """Takes a moment for a shard."""
+    """An encoder that takes a moment per shard."""
 
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
         found = super().encode(texts, side, ids=ids)

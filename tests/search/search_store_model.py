@@ -1,4 +1,4 @@
-"""What a store should do, in a page: every document in a dictionary, scores added exactly one by one."""
+"""A model of a store: every document in a dictionary, scores added exactly, one by one."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Dice:
 
 
 def agree(store: Store, model: Model, dice: Dice, searches: int = 4) -> None:
-    """Hold everything that a store answers against the model."""
+    """Compare all answers of a store with the model."""
     assert list(store.counts().items()) == model.counts()
     listed = [each for piece in store.ids() for each in piece]
     assert sorted(listed) == sorted(model.documents)
@@ -141,5 +141,5 @@ def play(opened: Callable[[], Store], seed: int, steps: int, most: int = 6) -> M
 
 
 def files(folder: Path) -> list[Path]:
-    """Return the files that a store in a folder is made of."""
+    """Return the files of a store in a folder."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "lock")

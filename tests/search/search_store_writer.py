@@ -1,4 +1,4 @@
-"""A process that writes to an embedded store until it is killed, and says after each call that it is done."""
+"""A process that writes to an embedded store until it is killed, and prints a line after each call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from panglot.search.storage.local.store import EmbeddedStore
 
 
 def operations(seed: int, store: EmbeddedStore | Model) -> Iterator[int]:
-    """Carry out random operations, and yield the number of each when it is done."""
+    """Carry out random operations, and yield the number of each after it."""
     dice, done = Dice(seed), 0
     while True:
         if dice.random.random() < 0.7:

@@ -23,7 +23,7 @@ from panglot.search.ranking.modes import VECTOR_FIELDS
 
 
 def killed_after(folder: Path, steps: int, seconds: float) -> tuple[int, set[str]]:
-    """Build, kill it after so many steps (0: never) and seconds, and return how it ended and what it said."""
+    """Build, kill the process after some steps (0: never) and seconds, and return its status and output."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     command = [sys.executable, str(Path(__file__).with_name("search_index_builder.py")), str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as child:
@@ -71,7 +71,7 @@ def test_killed_and_called_again_is_as_never_killed(tmp_path: Path, kills: int) 
         code, said = killed_after(folder, chance.randint(1, STEPS), chance.uniform(0, 0.1))
         done += code == -signal.SIGKILL
         assert len(known) + sum(word.startswith("encoded") for word in said) <= STEPS // 2
-        if is_index(folder):  # The rest of the kills begin anew.
+        if is_index(folder):  # The remaining kills start again from nothing.
             assert code in (0, -signal.SIGKILL)
             shutil.rmtree(folder / "shards", ignore_errors=True)
             whole(folder, once)

@@ -1,4 +1,4 @@
-"""Documents are read whole, in order, checked, and with a language each."""
+"""Documents are read completely, in order, checked, each with a language."""
 
 from __future__ import annotations
 

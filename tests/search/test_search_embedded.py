@@ -148,7 +148,7 @@ def test_a_reader_keeps_its_version_until_it_asks_for_the_newest(
 
 
 def test_two_writers_take_turns(tmp_path: Path) -> None:
-    """Neither loses what the other wrote, from threads with stores of their own."""
+    """Neither loses the writes of the other, from threads with separate stores."""
     EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=DIMENSION)
     one = unit(np.ones((1, DIMENSION)))
 

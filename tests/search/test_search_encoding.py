@@ -1,4 +1,4 @@
-"""Documents become vectors: each once, in order, the same wherever they are made."""
+"""Documents become vectors: each once, in order, and the same on every machine."""
 
 from __future__ import annotations
 

@@ -34,13 +34,13 @@ def shards() -> list[Shard]:
 
 
 def finished(folder: Path) -> set[str]:
-    """Return the first id of each shard that is there and sound."""
+    """Return the first id of each intact shard."""
     cache = ShardCache(folder / "shards")
     return {shard.ids[0] for shard in shards() if cache.get(shard) is not None}
 
 
 def wait(child: subprocess.Popen[bytes], encoder: Made, calls: int) -> bool:
-    """Wait until so many calls were made in all; tell whether the child still runs."""
+    """Wait for a total number of calls; return whether the child still runs."""
     begun = time.monotonic()
     while len(encoder.calls()) < calls:
         if child.poll() is not None:
@@ -70,7 +70,7 @@ def test_killed_and_called_again_is_as_never_killed(tmp_path: Path, kills: int) 
         assert finished(folder) >= before
         done += child.returncode == -signal.SIGKILL
         if child.returncode == 0:
-            # All is done: the rest of the kills begin anew.
+            # All is done, so the remaining kills start again from nothing.
             compare(folder, whole)
             for path in (folder / "shards").iterdir():
                 path.unlink()

@@ -107,7 +107,7 @@ def encode_on_a_cluster_of_its_own(folder: Path) -> None:
 @pytest.mark.slow
 def test_a_cluster_of_ones_own_is_started_and_stopped(tmp_path: Path) -> None:
     pytest.importorskip("ray")
-    # In a process of its own: one that was connected to a cluster by ray:// cannot start another.
+    # In its own process: one that was connected to a cluster by ray:// cannot start another.
     process = get_context("spawn").Process(target=encode_on_a_cluster_of_its_own, args=(tmp_path,))
     process.start()
     process.join(PATIENCE)

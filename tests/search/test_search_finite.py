@@ -1,4 +1,4 @@
-"""Vectors that are no numbers get into no index, and the document is named."""
+"""Vectors with values that are not finite are rejected, and the message names the document."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_words_that_another_process_made_stale_are_made_again(tmp_path: Path) ->
     Index.build(given, tmp_path / "index", model=Biased()).close()
     reader, writer = (Index.open(tmp_path / "index", model=Biased()) for _ in range(2))
     writer.add([Document("3", "Xylophon", "", "de")])
-    # The reader, which has not looked yet, writes the words of its own version after the writer removed them.
+    # The reader has not looked yet, so it writes the words of its own version after the writer removed them.
     assert reader.lexical.search("Xylophon", "de", 5) == []
     assert reader.refresh()
     assert reader.lexical.search("Xylophon", "de", 5) == ["3"]
@@ -128,7 +128,7 @@ def test_words_follow_what_is_added_and_deleted(index: Index) -> None:
 
 @pytest.fixture(scope="session")
 def cross_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random cross-encoder of one layer over letters, that gives one score a pair."""
+    """A random cross-encoder of one layer over letters, with one score per pair."""
     import torch
     from sentence_transformers import CrossEncoder
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors

@@ -1,4 +1,4 @@
-"""Ranking modes: what is served is what is measured, and languages weigh as the mode says."""
+"""Ranking modes: searches agree with the evaluation, and languages have the weight of the mode."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_means_of_few_documents_are_held_and_of_many_are_theirs(number: int, lan
     own = np.stack([vectors[np.array(codes) == code].mean(axis=0) for code in pool.languages[:-1]])
     share = number / (number + FEW)
     np.testing.assert_allclose(pool.means[:-1] - pool.means[-1], share * (own - pool.means[-1]), atol=1e-6)
-    # No document is its language's mean, so that none is nothing when that is taken away.
+    # No document equals the mean of its language, so that none is zero once the mean is subtracted.
     centered = pool.centering().apply(vectors.astype(np.float32), codes, "passage")
     np.testing.assert_allclose(np.linalg.norm(centered, axis=1), 1, atol=1e-5)
 

@@ -22,7 +22,7 @@ SQL = re.findall(r"```sql\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)[0]
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
-    """What the page's blocks share, after the first three."""
+    """The names that the blocks of the page share after the first three."""
     use_memory(monkeypatch)
     index = Index.build(documents(), tmp_path / "index", model=Biased())
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""What a search can be asked."""
+"""The options of a search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Documents that were read once are read again from a spool."""
+"""Documents are read once, then again from a spool."""
 
 from __future__ import annotations
 

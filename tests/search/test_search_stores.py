@@ -25,7 +25,7 @@ opened = partial(open_store, vector_fields=VECTOR_FIELDS, dimension=DIMENSION, c
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A Milvus server of our own; its address."""
+    """The address of a Milvus server started for the tests."""
     milvus: Any = pytest.importorskip("milvus", reason="the server of Milvus is in the package milvus")
     pytest.importorskip("pymilvus")
     own = milvus.MilvusServer()
@@ -40,7 +40,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(params=["embedded", "lite", pytest.param("server", marks=pytest.mark.slow)])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Opened:
-    """What opens a store of each kind."""
+    """A function that opens each kind of store."""
     if request.param == "embedded":
         return partial(opened, "", tmp_path / "store")
     if request.param == "lite":
@@ -112,7 +112,7 @@ def test_a_search_that_cannot_be_is_refused(store: Opened) -> None:
 
 
 def test_many_equal_scores_come_by_rising_id(store: Opened) -> None:
-    """More documents share the best score than a first look at candidates brings."""
+    """More documents share the best score than the first pass returns."""
     one = unit(np.ones((400, DIMENSION)))
     names = [f"{number:03}" for number in np.random.default_rng(0).permutation(400)]
     documents = [Document(name, "x", language=("de", "en")[int(name) % 2]) for name in names]

@@ -1,4 +1,4 @@
-"""From a file to answers and a judgement, with the bundled model and the embedded store."""
+"""From a file to results and an audit, with the bundled model and the embedded store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def run(command: Any, *arguments: object) -> Any:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An index of twelve facts in four languages; the languages of half of them are not told."""
+    """An index of twelve facts in four languages. Half of the documents have no language."""
     home = tmp_path_factory.mktemp("whole")
     facts = panglot.read("starter:test", languages=LANGUAGES).passages.to_pylist()
     groups = sorted({row["group"] for row in facts})[:12]
@@ -64,7 +64,7 @@ def test_a_question_is_answered_in_every_language(folder: Path) -> None:
         folded = index.search(row["text"], k=1, mode="centered", collapse=True)
         first.append(folded.hits[0].document.group == row["group"])
         assert folded.hits[0].document.metadata == {"source": "starter"}
-    # Of 48 translations that answer, this many are among the first four.
+    # Of 48 relevant translations, this many are in the first four.
     assert found["centered"] > found["plain"]
     assert found["balanced"] > found["plain"]
     assert found["centered"] >= 1.3 * found["plain"]

@@ -1,4 +1,4 @@
-"""A small index to serve: exact search over letters, in Python, and what a test needs to hold it up or break it."""
+"""A small index to serve: exact search over letters in Python, which a test can delay or break."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DOCUMENTS = [
 class Encoder:
     """Counts the three-letter pieces of a text; fails at ``boom`` and ``nan``, waits while ``open`` is not set.
 
-    At ``forever`` it stands still.
+    At ``forever`` it hangs.
     """
 
     name = "small/letters"
@@ -73,7 +73,7 @@ class _Store:
 
 
 class Index:
-    """What the service asks of an index."""
+    """The part of an index that the service needs."""
 
     def __init__(self) -> None:
         self.encoder = Encoder()
@@ -120,7 +120,7 @@ class Index:
 
 
 class Lines(logging.Handler):
-    """Keeps what is logged."""
+    """Keep the log records."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ class Lines(logging.Handler):
 
 @contextlib.contextmanager
 def lines() -> Generator[Lines]:
-    """Yield what the service logs meanwhile."""
+    """Yield the log records of the service until the block ends."""
     kept, logger = Lines(), logging.getLogger("panglot.service")
     before = logger.level
     logger.addHandler(kept)
@@ -166,7 +166,7 @@ def serving(index: Any, limits: Limits | None = None, **options: Any) -> Generat
 
 
 def until(holds: Any, seconds: float = 30.0) -> None:
-    """Wait until something holds."""
+    """Wait until a condition holds."""
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "it never came to hold"

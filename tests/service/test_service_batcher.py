@@ -28,7 +28,7 @@ def batcher(encoder: Encoder) -> Generator[Batcher]:
 
 
 def held(encoder: Encoder, batcher: Batcher) -> None:
-    """Keep the thread busy with a first text, so that what follows waits."""
+    """Keep the thread busy with a first text, so that later ones wait."""
     encoder.open.clear()
     batcher.submit("question", ["first"], [1])
     assert encoder.entered.wait(30)

@@ -1,4 +1,4 @@
-"""Whatever is sent to what the OpenAPI page describes, the service does not fail."""
+"""No request to a route of the OpenAPI page makes the service fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Too much at once, too late, or nobody there any more."""
+"""Too many requests, deadlines that pass, and clients that leave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the routes answer, and what they refuse."""
+"""The responses of the routes, and the requests that they reject."""
 
 from __future__ import annotations
 

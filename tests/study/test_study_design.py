@@ -1,4 +1,4 @@
-"""What a study's file says, and what is wrong with one."""
+"""The file of a study, and the mistakes that are reported."""
 
 from __future__ import annotations
 

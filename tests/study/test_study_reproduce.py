@@ -72,7 +72,7 @@ def test_what_is_stated_may_change_and_what_it_rests_on_not(tmp_path: Path, monk
     found = json.loads(kept.read_text("utf-8"))
     kept.write_text(json.dumps({**found, "found": {"passages": 7}}), "utf-8")
     other = row(replace(run, figures=(StatedFigure("passages", 6, 1),)))
-    assert (other.found, other.verdict) == (7, "ok")  # judged anew, not run anew
+    assert (other.found, other.verdict) == (7, "ok")  # judged again, not run again
     monkeypatch.setattr(reproducing, "input_digest", lambda *_: "another")
     assert row(run).found == 576
     kept.write_text("{", "utf-8")

@@ -137,7 +137,7 @@ def test_a_cell_that_fails_is_passed_over_and_taken_again_on_request(
     text = TEXT.replace('sizes = [1, "all"]', "sizes = [3]").replace('[strategies.mono]\nbatches = "mono"\n', "")
     path.write_text(text.format(output=tmp_path / "out", facts=facts_folder, model=small_model, more=bad), "utf-8")
     worker = start(path)
-    # As a system does that has no memory left.
+    # As the system does when memory runs out.
     hybrid = tmp_path / "out" / "cells" / "hybrid-3-0"
     while not (hybrid / "run" / "run.json").exists():
         assert worker.poll() is None
@@ -221,7 +221,7 @@ def test_a_study_gives_curves_tables_and_an_answer(file: Path, tmp_path: Path) -
     text = (tmp_path / "out" / "report.md").read_text("utf-8")
     assert "more than mean, points" in text
     assert re.search(r"\| all languages \| hybrid \| \d+\.\d \[", text)  # of the start's value
-    # Seen and unseen languages are told apart: trained on English alone, German and Finnish are unseen.
+    # Seen and unseen languages are distinguished: after training on English alone, German and Finnish are unseen.
     unseen = found["values"]["starter:test"]["unseen"]["monolingual.mAP"]
     assert set(unseen["mono"]) == {"1"}
 
@@ -304,7 +304,7 @@ def test_the_answer_is_corrected_for_all_that_it_compares(
     ]
     p = [each.p for each in found if each.p is not None]
     assert [each.corrected for each in found] == holm(p)
-    # What one test alone would call a difference is none among six.
+    # A difference that is significant in one test alone is not among six.
     assert [each.sign for each in found[:3]] == [1, 0, 0]
     assert p[1] < 0.05 <= found[1].corrected  # type: ignore[operator]
     found_answer = report.answer(results)

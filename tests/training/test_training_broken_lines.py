@@ -1,4 +1,4 @@
-"""Training on files with broken lines: refused with the line, or gone on without them where that is wished."""
+"""Training on files with broken lines: rejected with the line, or continued without them on request."""
 
 from __future__ import annotations
 

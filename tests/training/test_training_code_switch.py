@@ -1,4 +1,4 @@
-"""Code-switched runs: what they meet, log, tell, refuse, and that they resume."""
+"""Code-switched runs: their texts, logs, messages and errors, and that they resume."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def spelled(encoder: TrainableEncoder, texts: list[Any]) -> list[str]:
 
 
 def languages_of(text: str) -> set[str]:
-    """Return the last letters of the words that were brought in: they tell the language."""
+    """Return the last letters of the inserted words, which mark the language."""
     return {word[-1] for word in text.rstrip(".?").split() if word[:2] in {"xx", "zz", "pp"}}
 
 
@@ -119,7 +119,7 @@ def test_english_rows_are_switched_and_no_others(recipe: Settings) -> None:
             english = collection.questions["language"][row].as_py() == "en"
             assert ("where" not in question and "wo xx" in question) if english else question == original
             seen.add("en" if english else "other")
-        # Hard negatives too, or their language would give them away.
+        # Hard negatives too, because their language would be a clue otherwise.
         own = batch.question_languages == collection.languages.index("en")
         assert len(answered) == 2 * len(asked)
         for place, passage in enumerate(answered):

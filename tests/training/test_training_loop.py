@@ -1,4 +1,4 @@
-"""Runs: what they learn, refuse and write down."""
+"""Runs: what they learn, reject and write."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_what_was_left_out_is_in_run_folder_log_card_and_report(
     assert found == {"starter": (0, 0, 0), "mkqa": (1, 0, 1)}
     lines = [json.loads(line) for line in (settings.output / "log.jsonl").read_text("utf-8").splitlines()]
     assert [(line["step"], "left_out" in line) for line in lines] == [(0, True), (1, False), (2, False)]
-    # A test set that came to hand in between does not change a run that goes on.
+    # A test set that appears in between does not change a resumed run.
     (settings.output / "modules.json").unlink()
     folder = tmp_path / "data" / "flores-200" / "devtest"
     folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Runs that are stopped, killed, damaged or changed, and taken up again."""
+"""Runs that are stopped, killed, damaged or changed, then resumed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recipes: written, read, refused."""
+"""Recipes: written, read, rejected."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_wrong_recipe_names_file_and_field(tmp_path: Path, text: str, named: s
 def test_alpha_is_for_an_objective_that_has_one() -> None:
     settings = Settings(on=("a",), mixing="weighted", objectives=("hybrid-row:2", "cross"), alpha=0.3)
     assert settings.policy.alpha == 0.3
-    # What an earlier version let pass, and did not use, is no other recipe.
+    # A setting that an earlier version accepted and ignored does not make another recipe.
     kept = Settings(on=("a",), mixing="mean").fingerprint_fields()
     assert Settings.completed({**kept, "batches": "mono", "alpha": 0.3}) == kept
     assert Settings.completed({**kept, "mixing": "none", "batches": "mono"})["batches"] == "mono"

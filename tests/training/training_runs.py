@@ -1,4 +1,4 @@
-"""What the tests of runs share: commands, weights, several processes."""
+"""Commands, weights and child processes for the tests of runs."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def whole(engine: Apertium, folder: Path, rows: int = 60) -> Translated:
 
 
 def test_the_program_is_killed_midway(engine: Apertium, tmp_path: Path) -> None:
-    """Once after half of a batch: the batch is asked for again."""
+    """After one failure in the middle of a batch, the batch is requested again."""
     expected = whole(engine, tmp_path / "well")
     assert not expected.dropped
     mortal = tmp_path / "apertium"
@@ -112,7 +112,7 @@ exec {engine.program} "$@"
 
 
 def test_a_part_of_its_pipeline_is_killed(engine: Apertium) -> None:
-    """A hole in the middle of the pipeline ends the batch, never shifts its sentences."""
+    """A failure in the middle of the pipeline ends the batch, and never shifts its sentences."""
     line = "The story of the number {} is long, and old people tell it to their children."
     sentences = [line.format(row) for row in range(600)]
     expected = engine.translate(sentences, "en", "es")

@@ -28,7 +28,7 @@ def test_there_and_back() -> None:
 
 
 def test_odd_texts(tmp_path: Path) -> None:
-    """What has no letters stays; what is in another script, or enormous, gets some answer."""
+    """Text without letters is kept. Text in another script, or enormous text, gets some answer."""
     route = find_route([Bergamot()], "en", "pt")
     assert route is not None
     signs = ["", " \n\t", "?!...", "😀", "\u200b\u200b"]

@@ -92,7 +92,7 @@ def test_a_service_that_fails_is_told_and_taken_up(rows: Path, tmp_path: Path, s
 
 
 def kept(cache: Path) -> int:
-    """How many translations a store has; 0 before there is one."""
+    """The number of translations in a store, or 0 before it exists."""
     try:
         with sqlite3.connect(f"file:{cache}?mode=ro", uri=True) as base:
             return base.execute("SELECT count(*) FROM translations").fetchone()[0]

@@ -69,7 +69,7 @@ def test_a_service_that_stops_midway_is_resumed(served: Served, tmp_path: Path) 
 
 def test_halves_of_batches_and_blanks_for_ever(engine: Engine, served: Served, tmp_path: Path) -> None:
     served.script = ["half"] * 99
-    assert not run(tmp_path, engine).dropped  # a sentence at a time, there is nothing to leave out
+    assert not run(tmp_path, engine).dropped  # with one sentence at a time, there is nothing to leave out
     (tmp_path / "blank").mkdir()
     served.script = ["blank"] * 99
     with pytest.raises(PanglotError, match=r"blank or no text for a sentence, 5 times in a row. 0 sentences"):

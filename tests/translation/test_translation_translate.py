@@ -146,7 +146,7 @@ def test_killed_and_resumed(tmp_path: Path) -> None:
     asked = seen(broken)
     assert killed > 0
     assert set(asked) == set(seen(whole))
-    # Only what a killed batch held is asked again.
+    # Only the sentences of a killed batch are requested again.
     assert len(asked) - len(set(asked)) <= KILLS * size
 
 

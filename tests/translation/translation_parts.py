@@ -1,4 +1,4 @@
-"""A program that behaves as Apertium does on its standard streams, and a service like LibreTranslate."""
+"""A program that behaves like Apertium on its standard streams, and a service like LibreTranslate."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ else:
 
 
 def made_apertium(folder: Path, *, seconds: float = 0.0, poison: str = "", batch_size: int = 400) -> Apertium:
-    """An engine that puts the mode's last letters before each sentence, and dies of a word."""
+    """An engine that puts the last letters of the mode before each sentence, and dies at a given word."""
     program = folder / "apertium"
     program.write_text(PROGRAM.format(python=sys.executable + " -S", seconds=seconds, poison=poison))
     program.chmod(0o755)

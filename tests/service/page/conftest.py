@@ -38,7 +38,7 @@ def address(service: Search) -> Iterator[str]:
 
 @pytest.fixture
 def visit(browser: Any, address: str) -> Iterator[Visit]:
-    """Open the page; at the end nothing may have run, complained, or been asked of anybody else."""
+    """Open the page. At the end, no script may have run, no error appeared, and no other host been contacted."""
     contexts: list[Any] = []
     heard: list[str] = []
 
@@ -62,7 +62,7 @@ def visit(browser: Any, address: str) -> Iterator[Visit]:
         for page in context.pages:
             assert page.evaluate("window.hit") is None
         context.close()
-    # A browser says by itself that a status was not 200.
+    # The browser itself logs a status other than 200.
     assert [text for text in heard if not text.startswith("Failed to load resource")] == []
 
 

@@ -1,4 +1,4 @@
-"""The page over real HTTP, before a search that favours the language of the question as much as it is told to."""
+"""The page over real HTTP, on top of a search that favours the query language by a chosen amount."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SCRIPTS = ((0x590, "he"), (0x600, "ar"), (0xE00, "th"), (0x3040, "ja"), (0x400, 
 
 @dataclass
 class Search:
-    """What stands in for the service; a test changes how it behaves and reads what it was asked."""
+    """A stand-in for the service. A test changes its behaviour and reads its requests."""
 
     documents: list[dict[str, Any]] = field(default_factory=page_documents.documents)
     asked: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
@@ -115,13 +115,13 @@ class Search:
 
 
 def language_of(question: str) -> str:
-    """The language by its script, for lack of more."""
+    """The language by its script alone."""
     marks = [ord(mark) for mark in question]
     return next((code for start, code in SCRIPTS if any(start <= m < start + 0x70 for m in marks)), "en")
 
 
 def best_sentence(text: str) -> tuple[int, int]:
-    """The sentence with the word "rights", else the first; in code points, as everywhere in Python."""
+    """The sentence with the word "rights", or else the first, in code points."""
     at = max(0, text.lower().find("rights"))
     begin = text.rfind(". ", 0, at)
     begin = 0 if begin < 0 else begin + 2

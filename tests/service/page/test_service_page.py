@@ -269,7 +269,7 @@ def test_being_offline_is_shown(visit: Visit) -> None:
     page.locator(".hit").first.wait_for()
 
 
-@pytest.mark.parametrize("wrong", ["secreT", "ключ"])  # the second is none that a header can carry
+@pytest.mark.parametrize("wrong", ["secreT", "ключ"])  # the second cannot be sent in a header
 def test_a_key_is_asked_for_where_the_service_wants_one(visit: Visit, service: Search, wrong: str) -> None:
     service.key = "secret"
     page = visit()
