@@ -11,8 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from panglot._errors import PanglotError
-from panglot.cli.compare import compare_command
-from panglot.cli.evaluate import evaluate_command
+from panglot.cli.evaluate import compare_command, evaluate_command
 from panglot.evaluation.figures import measure
 from panglot.evaluation.ranks import trec_qrels
 

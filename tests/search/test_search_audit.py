@@ -12,8 +12,7 @@ from search_made import LANGUAGES, Biased, documents, use_memory
 
 from panglot._errors import PanglotError
 from panglot.cli.evaluate import evaluate_command
-from panglot.cli.index import index_command
-from panglot.cli.search import search_command
+from panglot.cli.index import index_command, search_command
 from panglot.search import index as module
 from panglot.search.audit import (
     DEPTH,

@@ -11,8 +11,7 @@ from click.testing import CliRunner
 
 import panglot
 from panglot.cli.evaluate import evaluate_command
-from panglot.cli.index import index_command
-from panglot.cli.search import search_command
+from panglot.cli.index import index_command, search_command
 from panglot.search.ranking.modes import Mode
 
 LANGUAGES = ("de", "en", "ja", "sw")

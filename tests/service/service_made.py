@@ -21,7 +21,7 @@ from panglot.search.request import SearchRequest
 from panglot.search.result import Hit, SearchResult
 from panglot.search.storage.store import Store
 from panglot.service.app import create_app
-from panglot.service.limits import Limits
+from panglot.service.engine import Limits
 
 DIMENSION = 16
 DOCUMENTS = [

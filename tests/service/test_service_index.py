@@ -15,7 +15,7 @@ from service_made import Encoder, serving, until
 
 from panglot.search.document import Document
 from panglot.search.index import Index
-from panglot.service.limits import Limits
+from panglot.service.engine import Limits
 
 TEXTS = {
     "en": (

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.service.middleware import is_allowed, read_keys
+from panglot.service.middleware import is_allowed
+from panglot.service.serve import read_keys
 
 KEY = "0123456789abcdef"
 

@@ -14,11 +14,10 @@ from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 from service_made import Encoder, Index, lines, serving, until
 
+from panglot.service.app import add_page
 from panglot.service.batcher import StoppedError
-from panglot.service.engine import SentenceEncoder
-from panglot.service.limits import Limits
-from panglot.service.metrics import JsonLines
-from panglot.service.routes import add_page
+from panglot.service.engine import Limits, SentenceEncoder
+from panglot.service.serve import JsonLines
 
 KEYS = ("a-key-of-24-characters-1", "a-key-of-24-characters-2")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,7 +12,7 @@ from panglot._errors import PanglotError
 from panglot._progress import progress
 from panglot.batching.table import cache_rows
 from panglot.cli.data_show import list_sets, show
-from panglot.cli.options import data_dir_option, deliver_json, json_option, shorten
+from panglot.cli.options import PATH, POSITIVE, data_dir_option, deliver_json, json_option, list_option, shorten
 from panglot.data import convert as converting
 from panglot.data import transform
 from panglot.data.collection import Collection
@@ -23,6 +24,7 @@ from panglot.datasets import check as checking
 from panglot.datasets import registry
 
 _SHOWN = 20
+_ON_ERROR = click.Choice(["raise", "skip"])
 
 
 @click.command("check")
@@ -30,20 +32,16 @@ _SHOWN = 20
 @click.option("--against", multiple=True, metavar="DATASET", help="Test set to compare with. Repeat for more.")
 @click.argument("more", nargs=-1)
 @data_dir_option
-@click.option("--on-error", type=click.Choice(["raise", "skip"]), default="raise", show_default=True,
-              help="With skip, rejected rows are written to a file, and are no failure.")  # fmt: skip
-@click.option("--rejected", "place", type=click.Path(path_type=Path),
-              help="File for rejected rows.  [default: NAME.rejected.jsonl]")  # fmt: skip
+@click.option(
+    "--on-error", type=_ON_ERROR, default="raise",
+    help="With skip, rejected rows are written to a file, and are no failure.",
+)  # fmt: skip
+@click.option("--rejected", "place", type=PATH, help="File for rejected rows.  [default: NAME.rejected.jsonl]")
 @json_option("the findings")
 def check(
-    name: str,
-    against: tuple[str, ...],
-    more: tuple[str, ...],
-    data_dir: Path | None,
-    on_error: str,
-    place: Path | None,
-    to_json: str | None,
-) -> int:
+    name: str, against: tuple[str, ...], more: tuple[str, ...], data_dir: Path | None, on_error: str,
+    place: Path | None, to_json: str | None,
+) -> int:  # fmt: skip
     """Find everything that is wrong in the data set NAME, and say where it is and how to fix it.
 
     ``--against A B`` compares it with test sets. The exit status is 2 if a row cannot be used.
@@ -54,9 +52,7 @@ def check(
     place = (place or Path(f"{name}.rejected.jsonl")) if on_error == "skip" and report.rejected else None
     if place:
         write_rejected(report.rejected, place)
-    if to_json:
-        deliver_json(_findings(report), to_json)
-    if to_json != "-":
+    if deliver_json(_findings(report), to_json):
         _print_findings(report, name, place)
     return 2 if report.rejected and not (on_error == "skip" and report.collection is not None) else 0
 
@@ -101,67 +97,52 @@ def _print_findings(report: checking.Report, name: str, place: Path | None) -> N
 
 
 def _where(error: RowError, name: str) -> str:
-    parts = (
-        error.file if error.file != name else "",
-        f"line {error.line:,}" if error.line else "",
-        f'field "{error.field}"' if error.field else "",
-    )
-    where = ", ".join(part for part in parts if part)
+    file, line = error.file if error.file != name else "", f"line {error.line:,}" if error.line else ""
+    where = ", ".join(filter(None, (file, line, f'field "{error.field}"' if error.field else "")))
     return f"{where}: " if where else ""
 
 
 @click.command("convert")
 @click.argument("name")
-@click.argument("output", type=click.Path(path_type=Path))
+@click.argument("output", type=PATH)
 @click.option("--to", "form", required=True, type=click.Choice(converting.FORMATS), help="Format to write.")
 @data_dir_option
-@click.option("--languages", metavar="CODES", help="Languages to keep, such as en,de.")
-@click.option("--rows", type=click.IntRange(1), help="Number of questions to keep at most, drawn in whole groups.")
-@click.option("--seed", default=0, show_default=True, help="Seed for drawing the questions.")
-@click.option("--min-characters", default=0, help="Leave out passages with fewer characters.")
+@list_option("--languages", metavar="CODES", help="Languages to keep, such as en,de.")
+@click.option("--rows", type=POSITIVE, help="Number of questions to keep at most, drawn in whole groups.")
+@click.option("--seed", default=0, help="Seed for drawing the questions.")
+@click.option("--min-characters", type=int, help="Leave out passages with fewer characters.")
 @click.option("--max-characters", type=int, help="Leave out passages with more characters.")
 @click.option("--ray", "on_ray", is_flag=True, help="Read the rows in Ray's workers (arrow only).")
-@click.option("--split", default="test", show_default=True, help="Name of the BEIR split.")
+@click.option("--split", default="test", help="Name of the BEIR split.")
 @click.option(
     "--untie", is_flag=True, help="Give groups of their own to questions that rows cannot hold (jsonl and parquet)."
 )
-@click.option("--on-error", type=click.Choice(["raise", "skip"]), default="raise", show_default=True,
-              help="With skip, rows that cannot be used are written to a file instead of stopping.")  # fmt: skip
-@click.option("--rejected", "place", type=click.Path(path_type=Path),
-              help="File for the rows that were left out.  [default: OUTPUT.rejected.jsonl]")  # fmt: skip
+@click.option(
+    "--on-error", type=_ON_ERROR, default="raise",
+    help="With skip, rows that cannot be used are written to a file instead of stopping.",
+)  # fmt: skip
+@click.option(
+    "--rejected", "place", type=PATH, help="File for the rows that were left out.  [default: OUTPUT.rejected.jsonl]"
+)
 def convert(
-    name: str,
-    output: Path,
-    form: str,
-    data_dir: Path | None,
-    languages: str | None,
-    rows: int | None,
-    seed: int,
-    min_characters: int,
-    max_characters: int | None,
-    on_ray: bool,
-    split: str,
-    untie: bool,
-    on_error: str,
-    place: Path | None,
-) -> None:
+    name: str, output: Path, form: str, data_dir: Path | None, languages: list[str] | None, seed: int,
+    on_error: str, place: Path | None, *, on_ray: bool, split: str, untie: bool, **limits: Any,
+) -> None:  # fmt: skip
     """Write the data set NAME (NAME, NAME:PART or a path) to OUTPUT as Arrow, BEIR, JSON lines, Parquet or TREC.
 
     JSON lines and Parquet of any size become Arrow in bounded memory.
     """
-    codes = [canonical(code) for code in languages.split(",")] if languages else []
-    filtered = bool(codes or rows or min_characters or max_characters is not None)
+    codes = [canonical(code) for code in languages or ()]
+    limits = {key: value for key, value in limits.items() if value is not None}
+    filtered = bool(codes or limits)
     converting.check_place(form, output)
     known, skip = registry.is_known(name), on_error == "skip"
     files = [] if known else row_files(Path(name))
     # Other readers select languages themselves: some read nothing else.
     walked = bool(files) or (not known and (Path(name) / "collection.json").is_file())
     if on_ray and (form != "arrow" or not files or filtered or skip):
-        raise PanglotError(
-            "Ray reads whole files of JSON lines or Parquet, to write them as arrow",
-            field="ray",
-            hint="leave it out; filter what was written in a second step",
-        )
+        problem = "Ray reads whole files of JSON lines or Parquet, to write them as arrow"
+        raise PanglotError(problem, field="ray", hint="leave it out; filter what was written in a second step")
     if form == "arrow" and files and not filtered and not skip:
         with progress("rows", None, unit="rows") as advance:
             _print_converted(converting.convert_rows(files, output, advance, on_ray=on_ray), form)
@@ -176,15 +157,8 @@ def convert(
     else:
         collection = registry.read(name, data_dir=data_dir, languages=None if walked else codes)
     marks = None
-    if rows or min_characters or max_characters is not None or (codes and walked):
-        marks = transform.select_rows(
-            collection,
-            languages=codes,
-            min_characters=min_characters,
-            max_characters=max_characters,
-            rows=rows,
-            seed=seed,
-        )
+    if limits or (codes and walked):
+        marks = transform.select_rows(collection, languages=codes, seed=seed, **limits)
     _print_converted(converting.write(collection, form, output, split=split, untie=untie, marks=marks), form)
 
 
@@ -198,22 +172,16 @@ def _print_converted(done: converting.Converted, form: str) -> None:
 
 
 @click.command("from-docs")
-@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="A .jsonl or .parquet file to write.")
+@click.argument("paths", nargs=-1, required=True, type=PATH)
+@click.option("--output", required=True, type=PATH, help="A .jsonl or .parquet file to write.")
 @click.option("--language", help="Language of documents that do not name theirs.")
+@click.option("--ways", default="title,first-sentence", help="How questions are made: question, title, first-sentence.")
+@click.option("--shortest", default=40, type=POSITIVE, help="Minimum length of a passage in characters.")
 @click.option(
-    "--ways",
-    default="title,first-sentence",
-    show_default=True,
-    help="How questions are made: question, title, first-sentence.",
-)
-@click.option("--shortest", default=40, show_default=True, type=click.IntRange(1),
-              help="Minimum length of a passage in characters.")  # fmt: skip
-@click.option("--column", "columns", multiple=True, metavar="ROLE=NAME",
-              help="For CSV and TSV: column of the title, text, language or group. Repeat for more.")  # fmt: skip
-def from_docs(
-    paths: tuple[Path, ...], output: Path, language: str | None, ways: str, shortest: int, columns: tuple[str, ...]
-) -> None:
+    "--column", "columns", multiple=True, metavar="ROLE=NAME",
+    help="For CSV and TSV: column of the title, text, language or group. Repeat for more.",
+)  # fmt: skip
+def from_docs(paths: tuple[Path, ...], output: Path, ways: str, columns: tuple[str, ...], **options: Any) -> None:
     """Make rows of HTML, Markdown, PO, XLIFF, CSV and TSV files, or of all such files in folders.
 
     A title, a question heading or a first sentence becomes the question, and the text below it the passage. Versions
@@ -225,7 +193,7 @@ def from_docs(
         if not mark:
             raise PanglotError(f"expected ROLE=NAME, got {text!r}", field="column", hint="write text=body")
         roles[role] = name
-    made = documents.read(paths, language=language, ways=ways.split(","), shortest=shortest, columns=roles)
+    made = documents.read(paths, ways=ways.split(","), columns=roles, **options)
     converting.write_rows(made.rows, output)
     languages = sorted({row.language for row in made.rows})
     groups = sum(made.ways.values())

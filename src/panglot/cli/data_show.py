@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from panglot.cli.options import (
+    COUNT,
     candidates_option,
     data_dir_option,
     deliver_json,
     json_option,
+    list_option,
     print_table,
     shorten,
-    split,
 )
+from panglot.data.language import name as language_name
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,23 +40,19 @@ def list_sets(data_dir: Path | None, to_json: str | None) -> None:
         name: "comes with panglot" if card.shipped else str(registry.find(card, data_dir) or "")
         for name, card in CARDS.items()
     }
-    if to_json:
-        keys = ("name", "title", "task", "languages", "parallel", "size", "licence", "source", "parts", "candidates",
-                "test_only", "hub")  # fmt: skip
-        cards = CARDS.values()
-        listed = [{**{key: getattr(card, key) for key in keys}, "found": found[card.name] or None} for card in cards]
-        deliver_json(listed, to_json)
-    if to_json != "-":
-        rows = [(card.name, _describe(card, found[card.name])) for card in CARDS.values()]
-        print_table(("name", "what it is, and where"), rows)
+    keys = ("name", "title", "task", "languages", "parallel", "size", "licence", "source", "parts", "candidates",
+            "test_only", "hub")  # fmt: skip
+    cards = CARDS.values()
+    listed = [{**{key: getattr(card, key) for key in keys}, "found": found[card.name] or None} for card in cards]
+    if deliver_json(listed, to_json):
+        print_table(
+            ("name", "what it is, and where"), [(card.name, _describe(card, found[card.name])) for card in cards]
+        )
 
 
 def _describe(card: DatasetCard, place: str) -> str:
-    facts = [card.size, card.licence]
-    if card.parts:
-        facts.append(f"parts: {', '.join(card.parts)}")
-    if "*" in card.test_only:
-        facts.append("never train on it")
+    parts = f"parts: {', '.join(card.parts)}" if card.parts else ""
+    facts = filter(None, (card.size, card.licence, parts, "never train on it" if "*" in card.test_only else ""))
     where = f"found: {place}" if place else f"not found, get it from {card.source}"
     languages = f"{len(card.languages)} languages: {' '.join(card.languages)}"
     return "\n".join((card.title, languages, "; ".join(facts), where, ""))
@@ -63,32 +61,21 @@ def _describe(card: DatasetCard, place: str) -> str:
 @click.command("show")
 @click.argument("name")
 @data_dir_option
-@click.option(
-    "--limit",
-    default=3,
-    show_default=True,
-    type=click.IntRange(0),
-    help="Number of questions to print, or of entries per language.",
-)
+@click.option("--limit", default=3, type=COUNT, help="Number of questions to print, or of entries per language.")
 @candidates_option
 @click.option("--against", metavar="DATASET", help="For a lexicon: data set whose English words are looked up.")
-@click.option("--languages", metavar="CODES", help="For a lexicon: languages to show, such as de,sw.")
+@list_option("--languages", metavar="CODES", help="For a lexicon: languages to show, such as de,sw.")
 @json_option()
 def show(
-    name: str,
-    data_dir: Path | None,
-    limit: int,
-    candidates: str | None,
-    against: str | None,
-    languages: str | None,
-    to_json: str | None,
-) -> None:
+    name: str, data_dir: Path | None, limit: int, candidates: str | None, against: str | None,
+    languages: list[str] | None, to_json: str | None,
+) -> None:  # fmt: skip
     """Show what is in a data set (NAME, NAME:PART or a path) or a lexicon, with some of its rows."""
     from panglot.augment.lexicon_files import looks_like
     from panglot.augment.lexicons import KNOWN
 
     if name in KNOWN or (Path(name).exists() and looks_like(Path(name))):
-        figures = _lexicon_figures(name, data_dir, limit, against, split(languages) or [])
+        figures = _lexicon_figures(name, data_dir, limit, against, languages or [])
         printed = _print_lexicon
     elif against or languages:
         raise click.UsageError(f"--against and --languages are for lexicons, and {name} is a data set")
@@ -100,9 +87,7 @@ def show(
             click.echo(repr(collection))
         figures = _collection_figures(collection, limit)
         printed = _print_collection
-    if to_json:
-        deliver_json(figures, to_json)
-    if to_json != "-":
+    if deliver_json(figures, to_json):
         printed(figures)
 
 
@@ -120,8 +105,6 @@ def _collection_figures(collection: Collection, limit: int) -> dict[str, Any]:
 
 
 def _print_collection(figures: dict[str, Any]) -> None:
-    from panglot.data.language import name as language_name
-
     for key, value in figures["about"].items():
         if value:
             click.echo(f"  {key}: {value}")
@@ -197,8 +180,6 @@ def _coverage(lexicon: Lexicon, against: str, data_dir: Path | None) -> dict[str
 
 
 def _print_lexicon(figures: dict[str, Any]) -> None:
-    from panglot.data.language import name as language_name
-
     entries, share = figures["entries"], figures["coverage"]
     click.echo(f"{figures['name']}: {sum(entries.values()):,} usable entries in {len(entries)} languages")
     if figures["licence"]:

@@ -10,14 +10,11 @@ import click
 
 @click.command("demo")
 @click.option(
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("demo"),
-    show_default=True,
+    "--output", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"),
     help="Folder for the model and the report.",
-)
-@click.option("--pairs", default=2000, show_default=True, type=click.IntRange(32), help="Number of training pairs.")
-@click.option("--seed", default=0, show_default=True, help="Seed of training and intervals.")
+)  # fmt: skip
+@click.option("--pairs", default=2000, type=click.IntRange(32), help="Number of training pairs.")
+@click.option("--seed", default=0, help="Seed of training and intervals.")
 def demo(output: Path, pairs: int, seed: int) -> None:
     """Measure the bundled model, train it with hybrid batches, and measure it again.
 
@@ -33,15 +30,8 @@ def demo(output: Path, pairs: int, seed: int) -> None:
     start = time.perf_counter()
     console = Console()
     console.print("1. Training the bundled model with hybrid-row batches on starter:train …")
-    trained = train(
-        "bundled",
-        "starter:train",
-        output / "hybrid",
-        batches="hybrid-row",
-        pairs=pairs,
-        seed=seed,
-        batch_size=24,
-    )
+    folder = output / "hybrid"
+    trained = train("bundled", "starter:train", folder, batches="hybrid-row", pairs=pairs, seed=seed, batch_size=24)
     console.print("2. Measuring both models on starter:test, in three settings …")
     found = compare(["bundled", str(trained)], test=["starter:test"], seed=seed)
     print_report(found.figures, console)

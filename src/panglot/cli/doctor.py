@@ -20,9 +20,7 @@ from panglot.cli.options import data_dir_option, deliver_json, json_option
 def doctor(data_dir: Path | None, to_json: str | None) -> None:
     """Show versions, devices, data sets, cache sizes and the folder of the bundled model."""
     found = examine(data_dir)
-    if to_json:
-        deliver_json(found, to_json)
-    if to_json != "-":
+    if deliver_json(found, to_json):
         click.echo(_as_text(found))
 
 
@@ -32,13 +30,23 @@ def examine(data_dir: Path | None = None) -> dict[str, Any]:
     ``bundled_path`` is the bundled model's folder, which is made if needed. It is null, with the reason in
     ``bundled_problem``, if it cannot be made. Sizes are in bytes.
     """
-    bundled, problem = _bundled()
+    from panglot.datasets import registry
+    from panglot.encoders.bundled import bundled_folder
+
+    bundled = problem = None
+    try:
+        bundled = str(bundled_folder())
+    except PanglotError as error:
+        problem = str(error)
     return {
         "versions": versions(),
         "machine": machine(),
         **_torch(),
         "data_dir": str(data_dir or os.environ.get("PANGLOT_DATA") or "") or None,
-        "data": _data(data_dir),
+        "data": {
+            name: str(registry.find(card, data_dir) or "") or None if card.folder else "comes with panglot"
+            for name, card in registry.CARDS.items()
+        },
         "cache": str(cache_folder()),
         "cache_bytes": cache_sizes(),
         "bundled_path": bundled,
@@ -79,30 +87,9 @@ def _torch() -> dict[str, Any]:
         devices.append("mps")
     chosen = choose_device()
     return {
-        "devices": devices,
-        "device": str(chosen),
-        "threads": torch.get_num_threads(),
-        "bf16": fast_bf16(chosen),
+        "devices": devices, "device": str(chosen), "threads": torch.get_num_threads(), "bf16": fast_bf16(chosen),
         "torch_problem": None,
-    }
-
-
-def _data(data_dir: Path | None) -> dict[str, str | None]:
-    from panglot.datasets import registry
-
-    return {
-        name: str(registry.find(card, data_dir) or "") or None if card.folder else "comes with panglot"
-        for name, card in registry.CARDS.items()
-    }
-
-
-def _bundled() -> tuple[str | None, str | None]:
-    from panglot.encoders.bundled import bundled_folder
-
-    try:
-        return str(bundled_folder()), None
-    except PanglotError as error:
-        return None, str(error)
+    }  # fmt: skip
 
 
 def _as_text(found: dict[str, Any]) -> str:

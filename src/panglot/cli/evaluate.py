@@ -1,4 +1,4 @@
-"""``panglot evaluate``: measure a model in three settings, or the language bias of an index."""
+"""``panglot evaluate`` and ``panglot compare``: measure models in three settings, or the language bias of an index."""
 
 from __future__ import annotations
 
@@ -7,38 +7,83 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import command_line, deliver, deliver_json, measuring_options, progress_to
+from panglot.cli.options import (
+    COUNT,
+    PATH,
+    POSITIVE,
+    add_options,
+    candidates_option,
+    command_line,
+    context_option,
+    data_dir_option,
+    deliver_json,
+    json_option,
+    list_option,
+    print_table,
+    progress_to,
+    trust_option,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from panglot.evaluation.evaluate import Evaluation
     from panglot.report.labels import Kind
+
+#: What both commands take. The names are those of the functions' arguments.
+_options = add_options([
+    data_dir_option,
+    candidates_option,
+    context_option,
+    list_option("--languages", metavar="CODES", help="Languages to measure, such as en,de,zh."),
+    list_option("--measures", metavar="NAMES", help="Measures to compute, such as mAP,R@10,nDCG@10."),
+    click.option(
+        "--draws", default=1000, type=COUNT, help="Number of bootstrap draws for the intervals; 0 for no intervals."
+    ),
+    click.option("--seed", default=0, type=COUNT, help="Seed of the draws."),
+    json_option(),
+    trust_option,
+    click.option("--report", type=PATH, help="Write a report: .html, or .md for Markdown."),
+])  # fmt: skip
+
+
+@click.command("compare")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
+@click.option(
+    "--test", "tests", multiple=True, required=True, metavar="DATASET", help="Data set to measure on; repeat for more."
+)
+@_options
+@click.option("--permutations", default=10_000, type=POSITIVE, help="Number of random permutations of the test.")
+def compare_command(
+    models: tuple[str, ...], tests: tuple[str, ...], to_json: str | None, report: Path | None, **options: Any
+) -> None:
+    """Measure MODELs on the same questions. A figure is bold if it is significantly the best.
+
+    Differences are tested by a paired randomisation test over question groups, with Holm's correction for the number
+    of pairs of models.
+    """
+    from panglot.evaluation.compare import compare
+
+    found = compare(models, test=tests, command=command_line(), progress=progress_to(to_json), **options)
+    _deliver(found.figures, to_json, report, models)
 
 
 @click.command("evaluate")
 @click.argument("model")
 @click.argument("datasets", nargs=-1, metavar="[DATASET]...")
-@measuring_options
+@_options
 @click.option(
-    "--queries",
-    type=click.Path(path_type=Path),
+    "--queries", type=PATH,
     help="JSON lines of group, language and text that are asked of an index; by default its own titles.",
-)
+)  # fmt: skip
 @click.option(
-    "--trec-run",
-    type=click.Path(path_type=Path),
+    "--trec-run", type=PATH,
     help="Write the first 100 of each pooled ranking as a TREC run; for several data sets, a folder.",
-)
+)  # fmt: skip
 def evaluate_command(
-    model: str,
-    datasets: tuple[str, ...],
-    to_json: str | None,
-    report: Path | None,
-    queries: Path | None,
-    trec_run: Path | None,
-    **options: Any,
-) -> None:
+    model: str, datasets: tuple[str, ...], to_json: str | None, report: Path | None, queries: Path | None,
+    trec_run: Path | None, **options: Any,
+) -> None:  # fmt: skip
     """Measure MODEL on DATASETs: monolingual, cross-lingual, all languages in one pool, and language bias.
 
     MODEL is `bundled`, a sentence-transformers folder or hub name, `http://…/v1#name`, or vectors on disk.
@@ -53,7 +98,27 @@ def evaluate_command(
     found = evaluate(model, datasets, command=command_line(), progress=progress_to(to_json), **options)
     if trec_run is not None:
         _write_runs(found, trec_run)
-    deliver(found.figures, to_json, report, [model])
+    _deliver(found.figures, to_json, report, [model])
+
+
+def _deliver(figures: Mapping[str, Any], to_json: str | None, report: Path | None, models: Sequence[str]) -> None:
+    """Print the figures, and write JSON and a page if asked for.
+
+    The page has the training curves of those ``models`` that are run folders.
+    """
+    from rich.console import Console
+
+    from panglot._files import write_text
+    from panglot.report import from_log, print_report, to_markdown, write_html
+
+    text_wanted = deliver_json(figures, to_json)
+    if report is not None and report.suffix.lower() == ".md":
+        write_text(report, to_markdown(figures))
+    elif report is not None:
+        runs = {Path(model).name: Path(model) for model in models if (Path(model) / "log.jsonl").is_file()}
+        write_html(report, figures, {name: from_log(folder) for name, folder in runs.items()} or None)
+    if text_wanted:
+        print_report(figures, Console())
 
 
 def _write_runs(found: Evaluation, path: Path) -> None:
@@ -68,11 +133,7 @@ def _write_runs(found: Evaluation, path: Path) -> None:
 def _audit_index(
     folder: Path, path: Path | None, *, languages: Sequence[str] | None, seed: int, to_json: str | None
 ) -> None:
-    """Measure the bias of an index, print it, and write JSON if asked.
-
-    Raises:
-        PanglotError: The folder does not contain an index.
-    """
+    """Measure the bias of an index, print it, and write JSON if asked."""
     from panglot._errors import PanglotError
     from panglot.data.language import canonical
     from panglot.search.audit import audit_bias, read_queries, sample_queries
@@ -81,10 +142,9 @@ def _audit_index(
     from panglot.search.query_language import near
 
     if not is_index(folder):
-        raise PanglotError(
-            "no data set is named, and this is not an index", file=folder, field="datasets",
-            hint="name a data set (`panglot data list`), or an index that `panglot index` wrote",
-        )  # fmt: skip
+        hint = "name a data set (`panglot data list`), or an index that `panglot index` wrote"
+        problem = "no data set is named, and this is not an index"
+        raise PanglotError(problem, file=folder, field="datasets", hint=hint)
     index = Index.open(folder)
     queries = read_queries(path) if path is not None else sample_queries(index.documents(), seed=seed)
     if languages:
@@ -97,14 +157,11 @@ def _audit_index(
     audit = audit_bias(index, queries, progress=progress_to(to_json))
     found = {"command": command_line(), "index": str(folder), "seed": seed, **audit}
     index.close()
-    if to_json:
-        deliver_json(found, to_json)
-    if to_json != "-":
+    if deliver_json(found, to_json):
         _print_audit(found)
 
 
 def _print_audit(found: dict[str, Any]) -> None:
-    from panglot.cli.options import print_table
     from panglot.report.labels import format_number
 
     columns: dict[str, Kind] = {
@@ -116,14 +173,15 @@ def _print_audit(found: dict[str, Any]) -> None:
     ]
     click.echo(f"{found['queries']:,} queries in {len(found['languages'])} languages")
     print_table(("mode", "own language", "same ranking", "translations found"), rows, right=(1, 2, 3))
-    click.echo("own language: its share of the first 10 divided by its share of the documents; 1 is no preference")
-    click.echo("same ranking: Kendall's τ between the rankings of the same query in two languages")
-    click.echo("translations found: share that ranks among the first 10, versions of the same document left out")
+    click.echo(
+        "own language: its share of the first 10 divided by its share of the documents; 1 is no preference\n"
+        "same ranking: Kendall's τ between the rankings of the same query in two languages\n"
+        "translations found: share that ranks among the first 10, versions of the same document left out"
+    )
     by_language: dict[str, float] = found["modes"]["plain"]["self_preference@10_by_language"]
     if by_language:
         worst = sorted(by_language.items(), key=lambda item: (-item[1], item[0]))[:5]
-        click.echo(
-            "most preferred by plain: " + ", ".join(f"{code} {format_number(value, 'times')}" for code, value in worst)
-        )
+        shown = ", ".join(f"{code} {format_number(value, 'times')}" for code, value in worst)
+        click.echo(f"most preferred by plain: {shown}")
     for line in found["advice"]:
         click.echo(line)

@@ -1,79 +1,71 @@
-"""``panglot index``: build an index of documents, or add and delete some."""
+"""``panglot index``, ``search`` and ``serve``: build and change an index, search in it, serve it over HTTP."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import deliver_json, json_option, progress_to, split
+from panglot._environment import require
+from panglot._errors import PanglotError
+from panglot.cli.options import PATH, POSITIVE, add_options, deliver_json, json_option, progress_to, split
+from panglot.search.request import Option, SearchRequest, search_options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from panglot.search.result import Hit, SearchResult
+
+_FLAGS = {"k": "--top", "preferred_languages": "--prefer"}
+_METAVARS = {"language": "CODE", "languages": "CODES", "preferred_languages": "CODES"}
+_TOP = 5
+"""Results to print: fewer than a program gets, because each takes some lines of a terminal."""
 
 
 @click.command("index")
-@click.argument("documents", required=False, type=click.Path(path_type=Path))
-@click.option("--output", type=click.Path(path_type=Path), required=True, metavar="INDEX", help="Folder of the index.")
+@click.argument("documents", required=False, type=PATH)
+@click.option("--output", type=PATH, required=True, metavar="INDEX", help="Folder of the index.")
 @click.option(
     "--model", help="As for `panglot evaluate`; by default `bundled`, or the model that the index was built with."
 )
 @click.option(
-    "--backend",
-    type=click.Choice(["torch", "openvino"]),
-    default="torch",
-    show_default=True,
+    "--backend", type=click.Choice(["torch", "openvino"]), default="torch",
     help="Inference backend used while indexing.",
-)
+)  # fmt: skip
+@click.option("--store", metavar="WHERE", help="Store of documents, milvus://host:port/NAME; by default the folder.")
 @click.option(
-    "--store", default="", metavar="WHERE", help="Store of documents, milvus://host:port/NAME; by default the folder."
-)
-@click.option(
-    "--encoder",
-    "on",
-    default="",
-    metavar="WHERE",
+    "--encoder", "on", metavar="WHERE",
     help="Ray cluster that encodes, ray or ray://host:port; by default this process.",
-)
-@click.option("--processes", type=click.IntRange(1), metavar="N", help="Encode in N processes of this machine.")
+)  # fmt: skip
+@click.option("--processes", type=POSITIVE, metavar="N", help="Encode in N processes of this machine.")
 @click.option("--hybrid", is_flag=True, help="Index words now instead of at the first hybrid search.")
 @click.option("--add", is_flag=True, help="Add DOCUMENTS to an index, in place of those with the same ids.")
 @click.option("--delete", metavar="IDS", help="Delete documents by id, such as 17,18; @FILE has one id per line.")
 @json_option("what was done")
 def index_command(
-    documents: Path | None,
-    output: Path,
-    model: str | None,
-    backend: str,
-    store: str,
-    on: str,
-    processes: int | None,
-    *,
-    hybrid: bool,
-    add: bool,
-    delete: str | None,
-    to_json: str | None,
-) -> None:
+    documents: Path | None, output: Path, model: str | None, backend: str, store: str | None, on: str | None,
+    processes: int | None, *, hybrid: bool, add: bool, delete: str | None, to_json: str | None,
+) -> None:  # fmt: skip
     """Encode DOCUMENTS (JSON lines, Parquet or CSV with `id` and `text`) and write an index to search in.
 
     Optional fields are `title`, `language`, and `group`, which translations share. Other fields are kept. Missing
     languages are detected. If the command is stopped, the same command resumes it.
     """
-    from panglot._errors import PanglotError
     from panglot.search.index import Index
 
     if documents is None and delete is None:
         raise PanglotError("DOCUMENTS is required", field="documents", hint="name a file, or ids to --delete")
     if on and processes:
-        raise PanglotError(
-            "documents are encoded in one place", field="processes", hint="leave out --processes or --encoder"
-        )
+        hint = "leave out --processes or --encoder"
+        raise PanglotError("documents are encoded in one place", field="processes", hint=hint)
     on = on or (f"processes:{processes}" if processes else "")
-    progress = progress_to(to_json)
     done = {"added": 0, "deleted": 0}
     if add or delete is not None:
         if store or on or backend != "torch":
-            raise PanglotError(
-                "an existing index keeps its store and is changed in this process", field="store",
-                hint="leave --store, --encoder, --processes and --backend out",
-            )  # fmt: skip
+            hint = "leave --store, --encoder, --processes and --backend out"
+            problem = "an existing index keeps its store and is changed in this process"
+            raise PanglotError(problem, field="store", hint=hint)
         index = Index.open(output, model=model)
         ids = set(_ids(delete)) if delete is not None else set[str]()
         done["deleted"] = index.delete(ids)
@@ -81,28 +73,26 @@ def index_command(
         done["added"] = index.add(documents) if documents is not None else 0
     else:
         assert documents is not None
+        progress = progress_to(to_json)
         index = Index.build(
-            documents, output, model=model or "bundled", backend=backend, store=store, on=on, progress=progress
+            documents, output, model=model or "bundled", backend=backend, store=store or "", on=on, progress=progress
         )
         done["added"] = len(index)
     if hybrid:
         index.lexical.open()
     counts = index.counts()
     index.close()
-    if to_json:
-        deliver_json({"folder": str(output), **done, "documents": sum(counts.values()), "languages": counts}, to_json)
-    if to_json != "-":
+    total = sum(counts.values())
+    if deliver_json({"folder": str(output), **done, "documents": total, "languages": counts}, to_json):
         most = ", ".join(f"{code} {number:,}" for code, number in list(counts.items())[:8])
         more = f" and {len(counts) - 8} more" if len(counts) > 8 else ""
         changes = ", ".join(f"{number:,} {what}" for what, number in done.items() if number) or "nothing changed"
-        click.echo(f"{output}: {sum(counts.values()):,} documents ({most}{more}); {changes}")
+        click.echo(f"{output}: {total:,} documents ({most}{more}); {changes}")
         click.echo(f'Next: panglot search {output} "…", or panglot evaluate {output}')
 
 
 def _ids(names: str) -> list[str]:
     """Return the ids in a list with commas, or in the lines of a file behind ``@``."""
-    from panglot._errors import PanglotError
-
     if not names.startswith("@"):
         return split(names) or []
     path = Path(names[1:])
@@ -110,3 +100,125 @@ def _ids(names: str) -> list[str]:
         return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise PanglotError(f"cannot be read: {error}", file=path, field="delete", hint="check the path") from error
+
+
+def _search_option(option: Option) -> Callable[[Any], Any]:
+    """Return an option of a search as an option of the command line."""
+    flags = (_FLAGS.get(option.name, f"--{option.name}"), option.name)
+    if option.type is bool:
+        return click.option(*flags, is_flag=True, help=option.help)
+    if option.choices:
+        text = f"{option.help} By default `plain`, or `preferred` if --prefer is given."
+        return click.option(*flags, type=click.Choice(list(option.choices)), help=text)
+    if option.type in (str, tuple):
+        return click.option(*flags, default="", show_default=False, metavar=_METAVARS[option.name], help=option.help)
+    default = _TOP if option.name == "k" else option.default
+    return click.option(*flags, type=option.type, default=default, help=option.help)
+
+
+@click.command("search")
+@click.argument("index", type=PATH)
+@click.argument("query")
+@add_options([_search_option(option) for option in search_options()[1:]])
+@click.option("--reranker", metavar="MODEL", help="CrossEncoder that orders the first 50 results anew.")
+@click.option("--model", help="Model that the index was built with, if it has moved.")
+@json_option("the results")
+def search_command(
+    index: Path, reranker: str | None, model: str | None, to_json: str | None, mode: str | None, **options: Any
+) -> None:
+    """Search an INDEX that `panglot index` wrote for QUERY, in any language."""
+    from panglot.search.index import Index
+
+    preferred = options["preferred_languages"]
+    options["mode"] = mode or ("preferred" if preferred else "plain")
+    if preferred and options["mode"] != "preferred":
+        problem, hint = f"--prefer requires the mode `preferred`, got `{mode}`", "leave out --prefer or --mode"
+        raise PanglotError(problem, field="mode", hint=hint)
+    # What is wrong with the request is said before the model is loaded.
+    request = SearchRequest(**options).validate()
+    opened = Index.open(index, model=model, reranker=reranker or "")
+    result = opened.execute(request)
+    languages = ", ".join(opened.counts())
+    opened.close()
+    if deliver_json(result.as_json(), to_json):
+        _print(result)
+        if not result.hits:
+            click.echo(f"No document was found. The documents are in {languages}.")
+
+
+def _print(result: SearchResult) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console()
+    # Where nothing can be bold, asterisks mark the best sentence.
+    mark = "" if console.is_terminal else "**"
+    language = f"{result.language or 'unknown'}{', detected' if result.detected else ''}"
+    console.print(Text(f"query in {language}; mode {result.mode}", style="dim"))
+    for hit in result.hits:
+        explanation = ", ".join(f"{name} {value:.3f}" for name, value in hit.explanation.items())
+        versions, document = " ".join(hit.languages), hit.document
+        about = (f"  {versions}  {hit.score:.3f} ({explanation})  {document.id}", "dim")
+        console.print()
+        console.print(Text.assemble((f"{hit.rank}. ", "bold"), (document.title or document.id, "bold"), about))
+        console.print(_text(hit, mark))
+    shares = sorted(result.shares.items(), key=lambda item: (-item[1][0], -item[1][1], item[0]))
+    lines = [f"{code} {hits:.0%} of hits, {pool:.0%} of documents" for code, (hits, pool) in shares if hits]
+    if lines:
+        console.print()
+        console.print(Text("\n".join(lines), style="dim"))
+
+
+def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
+    from rich.text import Text
+
+    text = hit.document.text
+    begin, end = hit.highlight or (0, 0)
+    # A long text is cut so that the best sentence is in what is shown.
+    start = max(0, min(begin - 40, len(text) - longest))
+    stop = min(len(text), start + longest)
+    begin, end = max(begin, start), min(end, stop)
+    best = (mark, (text[begin:end], "bold"), mark) if begin < end else (text[begin:end],)
+    before, after = "…" if start else "", "…" if stop < len(text) else ""
+    return Text.assemble(before, text[start:begin], *best, text[end:stop], after)
+
+
+@click.command("serve")
+@click.argument("index", type=PATH)
+@click.option("--port", default=8080, type=click.IntRange(0, 65535), help="Port. 0 takes any.")
+@click.option("--host", default="127.0.0.1", help="Address to listen on.")
+@click.option(
+    "--allow-host", "hosts", multiple=True, metavar="NAME",
+    help="Host name of a proxy in front. Repeat the option for more.",
+)  # fmt: skip
+@click.option("--keys", type=PATH, help="File of API keys. $PANGLOT_SERVICE_KEYS by default.")
+@click.option("--model", help="Model to encode with. By default the model that the index was built with.")
+@click.option("--reranker", metavar="MODEL", help="Cross-encoder that orders the first results again.")
+@click.option("--queue", default=256, type=POSITIVE, help="Most requests in progress. Further ones get status 429.")
+@click.option("--batch-tokens", default=2048, type=POSITIVE, help="Most tokens encoded together.")
+@click.option(
+    "--seconds", default=60.0, type=click.FloatRange(0.1),
+    help="Time limit of a response. A late one gets status 504.",
+)  # fmt: skip
+def serve_command(
+    index: Path, port: int, host: str, hosts: tuple[str, ...], keys: Path | None, model: str | None,
+    reranker: str | None, **limits: Any,
+) -> None:  # fmt: skip
+    """Serve the index INDEX: a web page at /, /search, and /v1/embeddings for OpenAI's clients.
+
+    The log is written to standard output as JSON lines. SIGTERM stops the service after the requests in progress.
+    """
+    require("the service", "fastapi", "orjson", "prometheus_client", "uvicorn", extra="serve", field="serve")
+    from panglot.search.index import Index
+    from panglot.service.engine import Limits
+    from panglot.service.serve import read_keys, serve
+
+    # Wrong settings are refused before the seconds that a model takes to open.
+    accepted, checked = read_keys(keys), Limits(**limits)
+    progress = progress_to(None)
+    progress(f"opening {index} and its model")
+    opened = Index.open(index, model=model, reranker=reranker or "")
+    try:
+        serve(opened, checked, host=host, port=port, keys=accepted, hosts=hosts, progress=progress)
+    finally:
+        opened.close()

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import command_line, data_dir_option, deliver_json, json_option, progress_to
+from panglot.cli.options import (
+    PATH,
+    command_line,
+    data_dir_option,
+    deliver_json,
+    json_option,
+    print_table,
+    progress_to,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,8 +29,8 @@ _SAMPLE = 200
 
 @click.command("languages")
 @click.argument("codes", nargs=-1, metavar="[CODE]...")
-@click.option("--model", default="bundled", show_default=True, help="Model whose tokenizer is measured.")
-@click.option("--markdown", type=click.Path(path_type=Path), help="Write the page of languages to this file.")
+@click.option("--model", default="bundled", help="Model whose tokenizer is measured.")
+@click.option("--markdown", type=PATH, help="Write the page of languages to this file.")
 @data_dir_option
 @json_option()
 def languages_command(
@@ -52,22 +60,17 @@ def languages_command(
         "machine": f"{facts['cores']} cores, {facts['processor']}",
         **profiles(codes, model=model, data_dir=data_dir, engines=engines, progress=progress_to(to_json)),
     }
-    if to_json:
-        deliver_json(found, to_json)
+    text_wanted = deliver_json(found, to_json)
     if markdown is not None:
         write_text(markdown, to_markdown(found))
-    if to_json != "-":
+    if text_wanted:
         _print(found)
 
 
 def profiles(
-    codes: Sequence[str] = (),
-    *,
-    model: str = "bundled",
-    data_dir: str | Path | None = None,
-    engines: Sequence[Engine] = (),
-    progress: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:
+    codes: Sequence[str] = (), *, model: str = "bundled", data_dir: str | Path | None = None,
+    engines: Sequence[Engine] = (), progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:  # fmt: skip
     """Return what ``panglot languages --json`` writes.
 
     ``languages`` has a dictionary per code: the attributes of :class:`panglot.datasets.languages.LanguageFacts`, then
@@ -75,15 +78,7 @@ def profiles(
     :class:`panglot.encoders.tokenizers.Price`, or is null if no parallel text is available. ``lexicons`` counts usable
     entries by lexicon. ``routes`` holds the route from English ``into`` the language and ``out`` of it, or null.
 
-    Args:
-        codes: Languages in any style. Empty means those of all known data sets and of the available lexicons.
-        model: Model whose tokenizer is measured, as :func:`panglot.encoders.tokenizers.open_counter` takes it.
-        data_dir: Folder that holds the folders of the known sets; else ``$PANGLOT_DATA``.
-        engines: Available translation engines.
-        progress: Called with lines about the progress.
-
-    Raises:
-        PanglotError: A language is unknown, or a data set or the model is broken.
+    ``codes`` are languages in any style. Without any, those of all known data sets and available lexicons are taken.
     """
     import dataclasses
     from itertools import islice
@@ -150,8 +145,6 @@ def _routes(engines: Sequence[Engine], code: str) -> dict[str, str | None]:
 
 
 def _print(found: Mapping[str, Any]) -> None:
-    from panglot.cli.options import print_table
-
     rows: list[tuple[str, ...]] = []
     for each in found["languages"]:
         tokens = each["tokens"]
@@ -177,30 +170,24 @@ _SIGNS = {"ntrex-128": "¹", "sib-200": "²", "tatoeba-112": "³"}
 
 
 def to_markdown(figures: Mapping[str, Any]) -> str:
-    """Return the page of languages.
-
-    Args:
-        figures: What :func:`profiles` returns, with ``command``, ``date`` and ``machine``.
-    """
+    """Return the page of languages from what ``panglot languages --json`` writes."""
     languages: list[Mapping[str, Any]] = figures["languages"]
     bases = {each["code"].split("-", 1)[0] for each in languages}
-    written = (
-        f"Written by `{figures['command']}` on {figures['date']} ({figures['machine']}). Run it again instead of "
-        "editing this page."
-    )
+    written = f"Written by `{figures['command']}` on {figures['date']} ({figures['machine']})."
     counted = (
         f"{len(languages)} codes of {len(bases)} languages: those of all data sets that panglot knows, and of the "
         f"available lexicons ({_listed(figures['lexicons'])}). {_legend(figures)}"
     )
-    return "\n".join([
-        "# Languages", "",
-        written, "",
-        counted, "",
-        "## Names, scripts and families", "",
-        _table(_HEADS[0], map(_names, languages)), "",
-        "## Data, tokens, lexicons and translation", "",
-        _table(_HEADS[1], map(_measures, languages)), "",
-    ])  # fmt: skip
+    parts = (
+        "# Languages",
+        f"{written} Run it again instead of editing this page.",
+        counted,
+        "## Names, scripts and families",
+        _table(_HEADS[0], map(_names, languages)),
+        "## Data, tokens, lexicons and translation",
+        _table(_HEADS[1], map(_measures, languages)),
+    )
+    return "".join(f"{part}\n\n" for part in parts)[:-1]
 
 
 def _legend(figures: Mapping[str, Any]) -> str:
@@ -226,14 +213,11 @@ def _names(each: Mapping[str, Any]) -> list[str]:
 
 
 def _measures(each: Mapping[str, Any]) -> list[str]:
-    tokens = each["tokens"]
     cells = ["", "", ""]
-    if tokens:
-        cells = [
-            f"{tokens['premium']:.2f} {_SIGNS[tokens['on']]}",
-            f"{tokens['per_word']:.2f}" if tokens["per_word"] else "",
-            f"{tokens['unknown']:.1%}" if tokens["unknown"] >= 0.0005 else "0",
-        ]
+    if tokens := each["tokens"]:
+        per_word = f"{tokens['per_word']:.2f}" if tokens["per_word"] else ""
+        unknown = f"{tokens['unknown']:.1%}" if tokens["unknown"] >= 0.0005 else "0"
+        cells = [f"{tokens['premium']:.2f} {_SIGNS[tokens['on']]}", per_word, unknown]
     entries = ", ".join(f"{name} {number:,}" for name, number in each["lexicons"].items())
     routes = "; ".join(route for route in each["routes"].values() if route)
     return [each["code"], " ".join(each["trains"]), " ".join(each["tests"]), *cells, entries, routes]

@@ -12,24 +12,24 @@ import click
 from panglot import __version__
 from panglot._errors import PanglotError
 
-#: The function of each command in its module, and its line in the help. Commands are imported when they are called.
+#: Where each command is, and its line in the help. Commands are imported when they are called, so that help is fast.
 _COMMANDS = {
-    "evaluate": ("evaluate_command", "Measure a model in three settings, with its language bias."),
-    "index": ("index_command", "Encode documents into a search index."),
-    "search": ("search_command", "Search an index with a query in any language."),
-    "train": ("train", "Train a model with hybrid or other batches."),
-    "mine": ("mine", "Find hard negatives for a training set."),
-    "debias": ("debias_command", "Reduce a model's language bias without training."),
-    "compare": ("compare_command", "Compare models on the same questions."),
-    "study": ("study", "Compare training strategies over languages and seeds."),
-    "reproduce": ("reproduce", "Compute the figures of the documentation again."),
-    "probe": ("probe_command", "Find questions that work in English and fail in another language."),
-    "serve": ("serve_command", "Serve an index: web page, JSON API and embeddings."),
-    "translate": ("translate_command", "Translate a data set into other languages."),
-    "languages": ("languages_command", "Show data, tokens, lexicons and translation routes per language."),
-    "data": ("data", "List, show, convert and check data sets."),
-    "demo": ("demo", "Train and measure on the bundled data, in minutes."),
-    "doctor": ("doctor", "Show versions, devices, data folders and caches."),
+    "evaluate": ("evaluate.evaluate_command", "Measure a model in three settings, with its language bias."),
+    "index": ("index.index_command", "Encode documents into a search index."),
+    "search": ("index.search_command", "Search an index with a query in any language."),
+    "train": ("train.train", "Train a model with hybrid or other batches."),
+    "mine": ("mine.mine", "Find hard negatives for a training set."),
+    "debias": ("debias.debias_command", "Reduce a model's language bias without training."),
+    "compare": ("evaluate.compare_command", "Compare models on the same questions."),
+    "study": ("study.study", "Compare training strategies over languages and seeds."),
+    "reproduce": ("study.reproduce", "Compute the figures of the documentation again."),
+    "probe": ("probe.probe_command", "Find questions that work in English and fail in another language."),
+    "serve": ("index.serve_command", "Serve an index: web page, JSON API and embeddings."),
+    "translate": ("translate.translate_command", "Translate a data set into other languages."),
+    "languages": ("languages.languages_command", "Show data, tokens, lexicons and translation routes per language."),
+    "data": ("data.data", "List, show, convert and check data sets."),
+    "demo": ("demo.demo", "Train and measure on the bundled data, in minutes."),
+    "doctor": ("doctor.doctor", "Show versions, devices, data folders and caches."),
 }
 
 
@@ -40,14 +40,18 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
             return None
-        return getattr(import_module(f"panglot.cli.{cmd_name}"), _COMMANDS[cmd_name][0])
+        module, _, function = _COMMANDS[cmd_name][0].partition(".")
+        return getattr(import_module(f"panglot.cli.{module}"), function)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
+
+
+@click.group(cls=_Lazy, context_settings=_SETTINGS)
 @click.version_option(__version__, message="panglot %(version)s")
 def cli() -> None:
     """Multilingual dense retrieval: hybrid batch training, three-setting evaluation, language bias."""

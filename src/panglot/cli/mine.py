@@ -8,35 +8,36 @@ from typing import Any
 
 import click
 
-from panglot.cli.options import data_dir_option, deliver_json, json_option, print_table, progress_to, trust_option
+from panglot.cli.options import (
+    COUNT,
+    PATH,
+    data_dir_option,
+    deliver_json,
+    json_option,
+    print_table,
+    progress_to,
+    trust_option,
+)
 
 
 @click.command("mine")
 @click.argument("model")
 @click.argument("collection", metavar="SET")
-@click.option("--negatives", default=4, show_default=True, type=int, help="Largest number of negatives per question.")
+@click.option("--negatives", default=4, help="Largest number of negatives per question.")
 @click.option(
-    "--language",
-    type=click.Choice(["any", "same", "drawn", "passage"]),
-    default="any",
-    show_default=True,
+    "--language", type=click.Choice(["any", "same", "drawn", "passage"]), default="any",
     help="Language of the negatives: any, the question's, one drawn per question, or that of its relevant passages.",
-)
+)  # fmt: skip
 @click.option(
-    "--relative-margin",
-    default=0.05,
-    show_default=True,
-    help="Share by which a negative's score is below that of the relevant passage.",
+    "--relative-margin", default=0.05, help="Share by which a negative's score is below that of the relevant passage."
 )
-@click.option("--absolute-margin", default=0.0, show_default=True, help="Smallest difference between these two scores.")
+@click.option("--absolute-margin", default=0.0, help="Smallest difference between these two scores.")
 @click.option(
-    "--similarity",
-    default=0.9,
-    show_default=True,
+    "--similarity", default=0.9,
     help="Cosine with the relevant passage from which on a passage counts as its copy; 1 for none.",
-)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the drawn languages.")
-@click.option("--output", type=click.Path(path_type=Path), help="Folder to write.  [default: SET+mined, beside SET]")
+)  # fmt: skip
+@click.option("--seed", type=COUNT, default=0, help="Seed of the drawn languages.")
+@click.option("--output", type=PATH, help="Folder to write.  [default: SET+mined, beside SET]")
 @data_dir_option
 @trust_option
 @json_option()
@@ -54,9 +55,7 @@ def mine(model: str, collection: str, output: Path | None, to_json: str | None, 
         raise PanglotError("exists and is not a collection", file=folder, hint="choose another --output")
     mined = run(model, collection, progress=progress_to(to_json), **settings)
     mined.save(folder)
-    if to_json:
-        deliver_json({"folder": str(folder), **json.loads(mined.about[MINED])}, to_json)
-    if to_json != "-":
+    if deliver_json({"folder": str(folder), **json.loads(mined.about[MINED])}, to_json):
         _print(mined.name, Report.of(mined))
         click.echo(f"Wrote {folder}. Next: panglot train {model} --on {folder} --hard-negatives 2")
 
@@ -75,12 +74,9 @@ def default_output(collection: str) -> Path:
 
 
 def _print(name: str, report: Any) -> None:
-    rows = [
-        (f"{count} negatives" if count != 1 else "1 negative", f"{number:,}")
-        for count, number in report.questions.items()
-    ]
-    if report.unanswered:
-        rows.append(("no relevant passage", f"{report.unanswered:,}"))
+    counts = report.questions.items()
+    rows = [(f"{count} negative{'s' if count != 1 else ''}", f"{number:,}") for count, number in counts]
+    rows += [("no relevant passage", f"{report.unanswered:,}")] if report.unanswered else []
     click.echo(name)
     print_table(("Questions with", "Number"), rows, right=(1,))
     excluded = [(reason, f"{number:,}") for reason, number in report.excluded.items()]

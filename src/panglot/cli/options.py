@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+PATH = click.Path(path_type=Path)
+COUNT = click.IntRange(0)
+POSITIVE = click.IntRange(1)
 
 
 def split(names: str | None) -> list[str] | None:
@@ -24,15 +29,15 @@ def split(names: str | None) -> list[str] | None:
     return found or None
 
 
-def _split(_: click.Context, __: click.Parameter, names: str | None) -> list[str] | None:
-    return split(names)
+def list_option(*names: str, **about: Any) -> Callable[[Command], Command]:
+    """Return an option whose value is a comma-separated list, or None."""
+    return click.option(*names, callback=lambda _context, _option, value: split(value), **about)
 
 
 data_dir_option = click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path, file_okay=False),
+    "--data-dir", type=click.Path(path_type=Path, file_okay=False),
     help="Folder that holds the known data sets.  [default: $PANGLOT_DATA]",
-)
+)  # fmt: skip
 candidates_option = click.option(
     "--candidates", type=click.Choice(["sentence", "paragraph"]), help="Unit of the passages."
 )
@@ -45,31 +50,9 @@ def json_option(content: str = "the figures") -> Callable[[Command], Command]:
     return click.option("--json", "to_json", metavar="PATH", help=f"Write {content} as JSON; - is standard output.")
 
 
-_OPTIONS = (
-    data_dir_option,
-    candidates_option,
-    context_option,
-    click.option("--languages", metavar="CODES", callback=_split, help="Languages to measure, such as en,de,zh."),
-    click.option("--measures", metavar="NAMES", callback=_split, help="Measures to compute, such as mAP,R@10,nDCG@10."),
-    click.option(
-        "--draws",
-        default=1000,
-        show_default=True,
-        type=click.IntRange(0),
-        help="Number of bootstrap draws for the intervals; 0 for no intervals.",
-    ),
-    click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of the draws."),
-    json_option(),
-    trust_option,
-    click.option("--report", type=click.Path(path_type=Path), help="Write a report: .html, or .md for Markdown."),
-)
-
-
-def measuring_options(command: Command) -> Command:
-    """Add the options that ``evaluate`` and ``compare`` share. Their names are those of the functions' arguments."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+def add_options(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
+    """Return a decorator that adds options, in their order."""
+    return lambda command: functools.reduce(lambda made, option: option(made), reversed(options), command)
 
 
 def shorten(text: str, length: int) -> str:
@@ -92,46 +75,19 @@ def progress_to(to_json: str | None) -> Callable[[str], None]:
     return (lambda _: None) if to_json == "-" else (lambda line: click.echo(line, err=True))
 
 
-def deliver_json(value: object, to_json: str) -> None:
-    """Write a value as JSON to a file, or to standard output for ``-``."""
+def deliver_json(value: object, to_json: str | None) -> bool:
+    """Write a value as JSON to a file or, for ``-``, to standard output. Return whether text may be printed there."""
     from panglot._files import write_json
 
     if to_json == "-":
         click.echo(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
-    else:
+    elif to_json:
         write_json(Path(to_json), value)
-
-
-def deliver(figures: Mapping[str, Any], to_json: str | None, report: Path | None, models: Sequence[str]) -> None:
-    """Print the figures, and write JSON and a page if asked for.
-
-    The page has the training curves of those ``models`` that are run folders.
-    """
-    from panglot._files import write_text
-    from panglot.report import from_log, print_report, to_markdown, write_html
-
-    if to_json:
-        deliver_json(figures, to_json)
-    if report is not None:
-        if report.suffix.lower() == ".md":
-            write_text(report, to_markdown(figures))
-        else:
-            runs = {Path(model).name: Path(model) for model in models if (Path(model) / "log.jsonl").is_file()}
-            write_html(report, figures, {name: from_log(folder) for name, folder in runs.items()} or None)
-    if to_json != "-":
-        from rich.console import Console
-
-        print_report(figures, Console())
+    return to_json != "-"
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
-    """Print a table of texts to standard output.
-
-    Args:
-        head: The column headings.
-        rows: The texts.
-        right: Numbers of the columns that are aligned right.
-    """
+    """Print a table of texts to standard output. ``right`` are the columns that are aligned right."""
     from rich.console import Console
 
     from panglot.report import print_table as print_to

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from panglot.cli.options import (
+    COUNT,
+    PATH,
+    POSITIVE,
     candidates_option,
     command_line,
     context_option,
@@ -34,41 +37,22 @@ _EXAMPLES = 3
 @click.argument("model")
 @click.argument("dataset")
 @click.option("--language", "languages", multiple=True, metavar="CODE", help="Language to probe; repeat for more.")
+@click.option("--k", default=10, type=POSITIVE, help="A question succeeds if a relevant passage is among the first K.")
 @click.option(
-    "--k",
-    default=10,
-    show_default=True,
-    type=click.IntRange(1),
-    help="A question succeeds if a relevant passage is among the first K.",
-)
-@click.option(
-    "--start",
-    type=click.Choice(["both", "near", "weak", "random"]),
-    default="both",
-    show_default=True,
+    "--start", type=click.Choice(["both", "near", "weak", "random"]), default="both",
     help="Questions to search from: nearest to failing, already weak, both in turn, or random.",
-)
-@click.option(
-    "--limit", default=20, show_default=True, type=click.IntRange(0), help="Number of these questions per language."
-)
-@click.option(
-    "--beam", default=3, show_default=True, type=click.IntRange(1), help="Changed versions per question that go on."
-)
-@click.option(
-    "--depth", default=2, show_default=True, type=click.IntRange(0), help="Number of changes in a row; 0 for no search."
-)
-@click.option(
-    "--budget", default=2000, show_default=True, type=click.IntRange(0), help="Largest number of texts to encode."
-)
-@click.option(
-    "--distractors", default=2, show_default=True, type=click.IntRange(0), help="Sentences to try with each question."
-)
+)  # fmt: skip
+@click.option("--limit", default=20, type=COUNT, help="Number of these questions per language.")
+@click.option("--beam", default=3, type=POSITIVE, help="Changed versions per question that go on.")
+@click.option("--depth", default=2, type=COUNT, help="Number of changes in a row; 0 for no search.")
+@click.option("--budget", default=2000, type=COUNT, help="Largest number of texts to encode.")
+@click.option("--distractors", default=2, type=COUNT, help="Sentences to try with each question.")
 @click.option("--pools", type=click.Choice(["whole", "common"]), help="All passages, or those of common groups.")
 @candidates_option
 @context_option
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of distractors and questions.")
+@click.option("--seed", default=0, type=COUNT, help="Seed of distractors and questions.")
 @json_option()
-@click.option("--output", type=click.Path(path_type=Path), help="Write the weak pairs as JSON lines.")
+@click.option("--output", type=PATH, help="Write the weak pairs as JSON lines.")
 @data_dir_option
 @trust_option
 def probe_command(
@@ -82,21 +66,17 @@ def probe_command(
     from panglot.probe.probe import probe
 
     progress = progress_to(to_json)
-    found = probe(
-        model, dataset, languages=list(languages) or None, command=command_line(), progress=progress, **settings
-    )
+    settings["languages"] = list(languages) or None
+    found = probe(model, dataset, command=command_line(), progress=progress, **settings)
     if output is not None:
         found.write_pairs(output)
         progress(f"wrote {len(found.pairs):,} lines to {output}" if found.pairs else f"no weak pair: {output} is empty")
         if found.pairs and found.figures["dataset"]["test_only"]:
             progress(f"{found.figures['dataset']['name']} is a test set: hold these pairs out, never train on them")
-    if to_json:
-        deliver_json(found.figures, to_json)
-    if to_json == "-":
-        return
-    from rich.console import Console
+    if deliver_json(found.figures, to_json):
+        from rich.console import Console
 
-    _print(found.figures, Console())
+        _print(found.figures, Console())
 
 
 def _print(figures: Mapping[str, Any], console: Console) -> None:
@@ -126,21 +106,14 @@ def _print(figures: Mapping[str, Any], console: Console) -> None:
 def _slices(kind: str, slices: Mapping[str, Any], languages: Mapping[str, Any]) -> Table:
     own = kind == "language"
     headings = ["weak", "of", "share", "interval", "against the rest", *(["reverse"] if own else [])]
-    rows = [
-        Row(
-            name,
-            [
-                Cell(format_number(one["weak"], "count")),
-                Cell(format_number(one["questions"], "count")),
-                Cell(format_number(one["rate"])),
-                Cell(_ends(one["interval"])),
-                Cell(_ends(one["difference_interval"], sign=True)),
-                *([Cell(format_number(languages[name]["only_in_the_other"], "count"))] if own else []),
-            ],
-            language=own and language_name(name).english != name,
-        )
-        for name, one in slices.items()
-    ]
+    rows: list[Row] = []
+    for name, one in slices.items():
+        texts = [
+            format_number(one["weak"], "count"), format_number(one["questions"], "count"), format_number(one["rate"]),
+            _ends(one["interval"]), _ends(one["difference_interval"], sign=True),
+            *([format_number(languages[name]["only_in_the_other"], "count")] if own else []),
+        ]  # fmt: skip
+        rows.append(Row(name, [Cell(text) for text in texts], language=own and language_name(name).english != name))
     title = f"Weak by {kind}" + (" of the English version" if kind in {"length", "question word"} else "")
     return Table(title, [Column(heading) for heading in headings], rows, corner=kind)
 
@@ -164,20 +137,13 @@ def _examples(weak: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _changes(search: Mapping[str, Any]) -> Table:
-    rows = [
-        Row(
-            name,
-            [
-                Cell(format_number(one["questions"], "count")),
-                Cell(format_number(one["drop"], digits=4, sign=True)),
-                Cell(format_number(one["drop_in_english"], digits=4, sign=True)),
-                Cell(format_number(one["score"], digits=4, sign=True)),
-                Cell(_ends(one["score_interval"], digits=4, sign=True)),
-                Cell(f"{one['made_weak']} of {one['not_weak_before']}"),
-            ],
-        )
-        for name, one in search["changes"].items()
-    ]
+    rows: list[Row] = []
+    for name, one in search["changes"].items():
+        margins = [format_number(one[key], digits=4, sign=True) for key in ("drop", "drop_in_english", "score")]
+        interval = _ends(one["score_interval"], digits=4, sign=True)
+        weak = f"{one['made_weak']} of {one['not_weak_before']}"
+        texts = (format_number(one["questions"], "count"), *margins, interval, weak)
+        rows.append(Row(name, [Cell(text) for text in texts]))
     headings = ("of", "drop", "English", "score", "interval", "made weak")
     title = "Single changes, the strongest first: drop of the margin, also in English"
     return Table(title, [Column(heading) for heading in headings], rows, corner="change")

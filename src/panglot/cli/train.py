@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 
 import click
 
+from panglot.cli.options import add_options
 from panglot.training.settings import Settings
 
 _LISTS = {field.name for field in dataclasses.fields(Settings) if isinstance(field.default, tuple)} - {"on"}
@@ -55,16 +56,13 @@ def _documentation() -> dict[str, str]:
 @click.command("train")
 @click.argument("model", required=False)
 @click.option(
-    "--on",
-    multiple=True,
-    metavar="SET",
+    "--on", multiple=True, metavar="SET",
     help="Training set, NAME[:PART][@CANDIDATES] or a path. Repeat the option for several.",
-)
+)  # fmt: skip
 @click.option(
-    "--recipe",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="TOML file with settings. Options override it.",
+    "--recipe", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with settings. Options override it."
 )
+@add_options(_options())
 def train(model: str | None, on: tuple[str, ...], recipe: Path | None, **options: Any) -> int:
     """Train MODEL (by default the bundled one) and write a sentence-transformers folder.
 
@@ -86,7 +84,3 @@ def train(model: str | None, on: tuple[str, ...], recipe: Path | None, **options
     if PartialState().is_main_process:
         click.echo(f"{folder} is trained. Next: panglot compare {model or 'bundled'} {folder} --test DATASET")
     return 0
-
-
-for _option in _options():
-    train = _option(train)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import data_dir_option, deliver_json, json_option, progress_to, split
+from panglot.cli.options import PATH, POSITIVE, data_dir_option, deliver_json, json_option, list_option, progress_to
 
 if TYPE_CHECKING:
     from panglot.translation.routes import Job
@@ -16,41 +16,27 @@ if TYPE_CHECKING:
 
 @click.command("translate")
 @click.argument("dataset")
-@click.option("--to", required=True, metavar="CODES", help="Languages to translate into, such as es,pt,ca.")
-@click.option("--output", type=click.Path(path_type=Path), help="Folder to write the collection to.")
+@list_option("--to", "targets", required=True, metavar="CODES", help="Languages to translate into, such as es,pt,ca.")
+@click.option("--output", type=PATH, help="Folder to write the collection to.")
 @click.option(
-    "--engine",
-    "engines",
-    multiple=True,
-    metavar="NAME",
+    "--engine", "engines", multiple=True, metavar="NAME",
     help="auto (what is installed), apertium, bergamot, ctranslate2=FOLDER, libretranslate=URL, chat=URL#MODEL;"
     " repeat for more, in order of preference.",
-)
-@click.option("--from", "sources", metavar="CODES", help="Translate from these languages only.")
+)  # fmt: skip
+@list_option("--from", "sources", metavar="CODES", help="Translate from these languages only.")
 @click.option("--questions-only", is_flag=True, help="Do not translate passages.")
-@click.option("--limit", type=click.IntRange(1), help="Number of questions to translate, with their passages.")
+@click.option("--limit", type=POSITIVE, help="Number of questions to translate, with their passages.")
 @click.option("--similarity", metavar="MODEL", help="Also drop rows that are far from their source under this model.")
 @click.option("--no-filters", is_flag=True, help="Keep every row that could be translated.")
-@click.option("--cache", type=click.Path(path_type=Path), help="File that keeps every translation.")
+@click.option("--cache", type=PATH, help="File that keeps every translation.")
 @click.option("--dry-run", is_flag=True, help="Show the routes and the number of rows, and stop.")
 @data_dir_option
 @json_option()
 def translate_command(
-    dataset: str,
-    to: str,
-    output: Path | None,
-    engines: tuple[str, ...],
-    sources: str | None,
-    limit: int | None,
-    similarity: str | None,
-    cache: Path | None,
-    data_dir: Path | None,
-    to_json: str | None,
-    *,
-    questions_only: bool,
-    no_filters: bool,
-    dry_run: bool,
-) -> None:
+    dataset: str, targets: list[str] | None, output: Path | None, engines: tuple[str, ...], limit: int | None,
+    similarity: str | None, cache: Path | None, data_dir: Path | None, to_json: str | None,
+    *, no_filters: bool, dry_run: bool, **choice: Any,
+) -> None:  # fmt: skip
     """Translate the questions and passages of DATASET and write a parallel collection.
 
     DATASET is a known name (`panglot data list`) or a path. Groups are kept. Rows that the filters drop are written to
@@ -67,27 +53,29 @@ def translate_command(
         raise click.UsageError("Missing option '--output'.")
     if output is not None:
         check_output(output)
-    progress, targets = progress_to(to_json), split(to) or []
-    opened = open_engines(engines)
+    progress, opened = progress_to(to_json), open_engines(engines)
     collection = registry.read(dataset, data_dir=data_dir)
     collection = head(collection, limit) if limit else collection
-    jobs = plan(collection, targets, opened, sources=split(sources), questions_only=questions_only)
-    for line in _routes(jobs):
-        progress(line)
+    routes = _counted(plan(collection, targets or (), opened, **choice))
+    for each in routes:
+        progress(f"{each['route']}: {each['question']:,} questions, {each['passage']:,} passages")
     if dry_run or output is None:
-        if to_json:
-            deliver_json({"routes": _counted(jobs)}, to_json)
+        deliver_json({"routes": routes}, to_json)
         return
+    thresholds, distant = NO_LIMITS if no_filters else Thresholds(), _similarity_filter(similarity)
     with Store(cache) as store:
         done = translate(
-            collection, targets, opened, store, sources=split(sources), questions_only=questions_only,
-            thresholds=NO_LIMITS if no_filters else Thresholds(), distant=_similarity_filter(similarity),
+            collection,
+            targets or (),
+            opened,
+            store,
+            thresholds=thresholds,
+            distant=distant,
             progress=progress,
-        )  # fmt: skip
+            **choice,
+        )
     done.save(output)
-    if to_json:
-        deliver_json(done.metrics, to_json)
-    if to_json != "-":
+    if deliver_json(done.metrics, to_json):
         _print(done.metrics)
         click.echo(f"{output}: {done.collection!r}")
 
@@ -98,10 +86,6 @@ def _counted(jobs: list[Job]) -> list[dict[str, Any]]:
         counts = found.setdefault(str(job.route), {"question": 0, "passage": 0})
         counts[job.side] += 1
     return [{"route": route, **counts} for route, counts in found.items()]
-
-
-def _routes(jobs: list[Job]) -> list[str]:
-    return [f"{each['route']}: {each['question']:,} questions, {each['passage']:,} passages" for each in _counted(jobs)]
 
 
 def _similarity_filter(model: str | None) -> SimilarityFilter | None:

@@ -1,36 +1,141 @@
-"""Make the service an ASGI application."""
+"""Make the service an ASGI application, with the routes ``/search``, ``/about`` and the web page."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
+from fastapi import FastAPI, Query, Request, Response
+from prometheus_client import generate_latest
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from panglot import __version__
+from panglot._errors import PanglotError
+from panglot.data.language import is_right_to_left, name, script_of
+from panglot.search.ranking.modes import MODES
+from panglot.search.request import MAX_CODE_LENGTH, SearchRequest, search_options
 from panglot.service.embeddings import add_embeddings
-from panglot.service.engine import Engine
-from panglot.service.errors import DOCUMENTED, Json, RequestError, of_status, of_validation
-from panglot.service.limits import Limits
-from panglot.service.metrics import Metrics
-from panglot.service.middleware import Guard
-from panglot.service.routes import add_page, add_search
+from panglot.service.engine import Engine, Limits
+from panglot.service.errors import DOCUMENTED, HANDLERS, Json, of_panglot
+from panglot.service.middleware import NOTES, Guard, Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable, Coroutine
 
     from panglot.search.index import Index
+    from panglot.search.request import Option
+
+__all__ = ["add_page", "add_search", "create_app", "describe"]
+
+_FOLDER = Path(__file__).parent / "page"
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+def _split(codes: Any) -> Any:
+    """Return ``de,fr`` as two codes, which is how an address has them."""
+    parts = [codes] if isinstance(codes, str) else codes
+    if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+        return parts
+    return [code.strip() for part in parts for code in part.split(",") if code.strip()]
+
+
+def _schema(option: Option) -> tuple[Any, Any]:
+    """Return the type and the field of an option of a search, as pydantic takes them."""
+    if option.choices:
+        return Literal[tuple(option.choices)], Field(option.default, description=option.help)
+    low, high = option.minimum, option.maximum
+    if option.type in (int, float):
+        kind = Annotated[float, Field(allow_inf_nan=False)] if option.type is float else int
+        return kind, Field(option.default, description=option.help, ge=low, le=high)
+    # A text or list with a minimum is required. Other lists and texts are empty by default.
+    shortest, longest = (None if size is None else int(size) for size in (low, high))
+    default = ... if shortest else [] if option.type is tuple else option.default
+    codes = Annotated[list[Annotated[str, Field(max_length=MAX_CODE_LENGTH)]], BeforeValidator(_split)]
+    kind = codes if option.type is tuple else option.type
+    return kind, Field(default, description=option.help, min_length=shortest, max_length=longest)
+
+
+if TYPE_CHECKING:
+    SearchBody = BaseModel
+else:
+    # The schema of the route is made from the options of a search, so that it cannot differ from them.
+    SearchBody = create_model(
+        "SearchBody",
+        __config__=ConfigDict(extra="forbid"),
+        **{option.name: _schema(option) for option in search_options()},
+    )
+
+
+def add_search(app: FastAPI, engine: Engine) -> None:
+    """Add the routes ``/search`` and ``/about``."""
+
+    async def respond(body: SearchBody, request: Request) -> Json:
+        try:
+            search = SearchRequest(**body.model_dump()).validate()
+        except PanglotError as error:
+            raise of_panglot(error) from error
+        return Json(await engine.outcome(engine.search(search, request.scope[NOTES]), request))
+
+    @app.post("/search", responses=DOCUMENTED, summary="Search the index")
+    async def search(body: SearchBody, request: Request) -> Json:
+        return await respond(body, request)
+
+    @app.get("/search", responses=DOCUMENTED, summary="Search the index by address")
+    async def search_by_address(body: Annotated[SearchBody, Query()], request: Request) -> Json:
+        return await respond(body, request)
+
+    @app.get("/about", responses=DOCUMENTED, summary="The model, languages and modes")
+    async def about(request: Request) -> Json:
+        index = engine.index
+        work = engine.ranked(lambda: describe(index.encoder.name, index.counts()))
+        return Json(await engine.outcome(work, request))
+
+
+def describe(model: str, counts: dict[str, int]) -> dict[str, Any]:
+    """Return the response of ``/about``, with the languages with most documents first."""
+    total = sum(counts.values())
+    return {
+        "panglot": __version__,
+        "model": model,
+        "documents": total,
+        "languages": [
+            {"code": code, "name": name(code), "direction": _direction(code), "documents": n, "share": n / total}
+            for code, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+        ],
+        "modes": [{"name": key, "about": mode.summary} for key, mode in MODES.items()],
+    }
+
+
+def _direction(code: str) -> str:
+    return "rtl" if is_right_to_left(script_of(code)) else "ltr"
+
+
+def add_page(app: FastAPI, folder: Path = _FOLDER) -> frozenset[str]:
+    """Add a route for each file of the page, ``/`` for ``index.html``, and return the routes.
+
+    The files are read now, so that no path of a request ever reaches the file system.
+    """
+    routes: set[str] = set()
+    for file in sorted(folder.glob("*")):
+        if file.suffix in _TYPES:
+            route = "/" if file.name == "index.html" else f"/{file.name}"
+            serve = _serve(file.read_bytes(), f"{_TYPES[file.suffix]}; charset=utf-8")
+            app.add_api_route(route, serve, methods=["GET", "HEAD"], include_in_schema=False)
+            routes.add(route)
+    return frozenset(routes)
+
+
+def _serve(content: bytes, media_type: str) -> Callable[[], Coroutine[None, None, Response]]:
+    async def serve() -> Response:
+        return Response(content, media_type=media_type, headers={"Cache-Control": "no-cache"})
+
+    return serve
 
 
 def create_app(
-    index: Index,
-    limits: Limits | None = None,
-    *,
-    keys: tuple[str, ...] = (),
-    hosts: tuple[str, ...] = (),
+    index: Index, limits: Limits | None = None, *, keys: tuple[str, ...] = (), hosts: tuple[str, ...] = ()
 ) -> Guard:
     """Return the service of an index. Any ASGI server can run it in one process.
 
@@ -56,9 +161,8 @@ def create_app(
     # FastAPI's own documentation pages load scripts from other hosts. /openapi.json is enough for tools.
     app = FastAPI(
         title="panglot", version=__version__, summary="Search in any language, and embeddings",
-        docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan,
+        docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan, exception_handlers=HANDLERS,
     )  # fmt: skip
-    _add_errors(app)
     add_search(app, engine)
     add_embeddings(app, engine)
 
@@ -68,27 +172,7 @@ def create_app(
 
     @app.get("/metrics", responses=DOCUMENTED, summary="Figures for Prometheus", response_class=Response)
     async def figures() -> Response:
-        return Response(metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(generate_latest(metrics.registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     # Outside of FastAPI, which would read a body before it looks at keys.
     return Guard(app, limits, metrics, add_page(app) | {"/health"}, keys, hosts)
-
-
-def _add_errors(app: FastAPI) -> None:
-    """Give every error the same form."""
-
-    @app.exception_handler(RequestError)
-    async def request_error(_request: Request, error: RequestError) -> Response:
-        return error.response()
-
-    @app.exception_handler(RequestValidationError)
-    async def validation_error(_request: Request, error: RequestValidationError) -> Response:
-        return of_validation(error.errors()).response()
-
-    @app.exception_handler(HTTPException)
-    async def http_error(_request: Request, error: HTTPException) -> Response:
-        return of_status(error.status_code, error.headers).response()
-
-    @app.exception_handler(Exception)
-    async def other_error(_request: Request, _error: Exception) -> Response:
-        return RequestError(500, "the service failed at this request").response()

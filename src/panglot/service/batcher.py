@@ -54,7 +54,7 @@ def share(waiting: Sequence[Sequence[int]], budget: int) -> list[int]:
 
 
 class Encoded(NamedTuple):
-    """Hold the vectors of one request.
+    """The vectors of one request.
 
     Attributes:
         vectors: One row per text.
@@ -90,13 +90,6 @@ class _Job:
     started: float = 0.0
 
 
-class _Piece(NamedTuple):
-    """The texts of a request in the next batch."""
-
-    job: _Job
-    texts: Sequence[str]
-
-
 class Batcher:
     """Encode submitted texts batch by batch. Each batch is formed when the one before it is done.
 
@@ -110,11 +103,9 @@ class Batcher:
     """
 
     def __init__(
-        self,
-        encode: Callable[[Sequence[str], Side], Vectors],
-        budget: int,
+        self, encode: Callable[[Sequence[str], Side], Vectors], budget: int,
         on_batch: Callable[[int, float], None] = lambda _texts, _seconds: None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._encode, self._budget, self._on_batch = encode, budget, on_batch
         self._changed = threading.Condition()
         self._jobs: list[_Job] = []
@@ -126,12 +117,7 @@ class Batcher:
         self._thread.start()
 
     def submit(self, side: Side, texts: Sequence[str], sizes: Sequence[int]) -> Future[Encoded]:
-        """Return the coming vectors of a request. Cancel the future to drop the request.
-
-        Args:
-            side: Whether the texts are questions or passages.
-            texts: At least one text.
-            sizes: The tokens of each text.
+        """Return the coming vectors of at least one text, given the tokens of each. Cancel the future to drop them.
 
         Raises:
             StoppedError: :meth:`close` was called.
@@ -156,7 +142,7 @@ class Batcher:
             started = time.monotonic()
             # Both sides have prompts of their own, which an encoder takes one at a time.
             for side in get_args(Side):
-                if pieces := [piece for piece in batch if piece.job.side == side]:
+                if pieces := [piece for piece in batch if piece[0].side == side]:
                     self._encode_together(side, pieces)
             seconds = time.monotonic() - started
             sizes = [size for job, texts in batch for size in job.sizes[job.done - len(texts) : job.done]]
@@ -165,7 +151,7 @@ class Batcher:
             self.rate = 0.8 * self.rate + 0.2 * rate if self.rate else rate
             self._on_batch(len(sizes), seconds)
 
-    def _next(self) -> list[_Piece]:
+    def _next(self) -> list[tuple[_Job, Sequence[str]]]:
         """Wait for texts and return the next batch, which is empty when all is done and no more comes."""
         with self._changed:
             while True:
@@ -175,25 +161,25 @@ class Batcher:
                 self._changed.wait()
             counts = share([job.sizes[job.done :] for job in self._jobs], self._budget)
             chosen = [(job, count) for job, count in zip(self._jobs, counts, strict=True) if count]
-        batch: list[_Piece] = []
+        batch: list[tuple[_Job, Sequence[str]]] = []
         for job, count in chosen:
             job.started = job.started or time.monotonic()
             job.batch = max(job.batch, sum(counts))
-            batch.append(_Piece(job, job.texts[job.done : job.done + count]))
+            batch.append((job, job.texts[job.done : job.done + count]))
             job.done += count
         return batch
 
-    def _encode_together(self, side: Side, pieces: list[_Piece]) -> None:
-        texts = [text for piece in pieces for text in piece.texts]
+    def _encode_together(self, side: Side, pieces: list[tuple[_Job, Sequence[str]]]) -> None:
+        texts = [text for _, part in pieces for text in part]
         try:
             vectors = self._encode_checked(side, texts)
         except Exception:
             _logger.exception("a batch failed")
-            if len(pieces) == 1:
-                _fail(pieces[0].job)
-                return
-            for piece in pieces:
-                self._encode_together(side, [piece])
+            if len(pieces) > 1:
+                for piece in pieces:
+                    self._encode_together(side, [piece])
+            elif (future := pieces[0][0].future).set_running_or_notify_cancel():
+                future.set_exception(EncodingError())
             return
         begin = 0
         for job, part in pieces:
@@ -214,8 +200,3 @@ def _deliver(job: _Job, vectors: Vectors) -> None:
         seconds = time.monotonic() - job.started
         rows = job.rows[0] if len(job.rows) == 1 else np.concatenate(job.rows)
         job.future.set_result(Encoded(rows, job.started - job.submitted, seconds, job.batch))
-
-
-def _fail(job: _Job) -> None:
-    if job.future.set_running_or_notify_cancel():
-        job.future.set_exception(EncodingError())

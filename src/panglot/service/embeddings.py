@@ -15,13 +15,12 @@ from panglot.service.middleware import EMBEDDINGS, NOTES
 
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Side, Vectors
-    from panglot.service.engine import Engine
-    from panglot.service.limits import Limits
+    from panglot.service.engine import Engine, Limits
 
 __all__ = ["EmbeddingsRequest", "add_embeddings", "rows", "side_of", "texts_of"]
 
+#: The side that a model's name selects by its suffix.
 _SUFFIXES: dict[str, Side] = {"": "passage", ":document": "passage", ":query": "question"}
-"""The side that a model's name selects by its suffix."""
 _INPUT_TYPES: dict[str, Side] = {"query": "question", "document": "passage", "passage": "passage"}
 
 _TEXT = {"type": "string", "minLength": 1}
@@ -58,14 +57,9 @@ def add_embeddings(app: FastAPI, engine: Engine) -> None:
             raise RequestError(400, problem, hint="leave dimensions out", field="dimensions", code="invalid")
         work = engine.embed(texts, side, request.scope[NOTES])
         vectors, tokens = await engine.outcome(work, request)
-        return Json(
-            {
-                "object": "list",
-                "data": rows(vectors, body.encoding_format or "float"),
-                "model": body.model,
-                "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-            }
-        )
+        data = rows(vectors, body.encoding_format or "float")
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        return Json({"object": "list", "data": data, "model": body.model, "usage": usage})
 
     @app.get("/v1/models", responses=DOCUMENTED, summary="Names of the model")
     async def models() -> Json:
@@ -91,8 +85,7 @@ def add_embeddings(app: FastAPI, engine: Engine) -> None:
 def side_of(requested: str, model: str, input_type: str | None) -> Side:
     """Return the side to encode, by ``input_type`` or by the suffix of the model's name. The default is passages.
 
-    Raises:
-        RequestError: 404 if there is no such model, 400 if suffix and ``input_type`` contradict each other.
+    Status 404 refuses an unknown model, and 400 a suffix that contradicts ``input_type``.
 
     >>> side_of("e5", "e5", None), side_of("e5:query", "e5", None), side_of("e5", "e5", "query")
     ('passage', 'question', 'question')
@@ -111,12 +104,7 @@ def side_of(requested: str, model: str, input_type: str | None) -> Side:
 
 
 def texts_of(value: object, limits: Limits) -> list[str]:
-    """Return the texts of a request.
-
-    Raises:
-        RequestError: 400 if there is no text, or one is empty, too long or not valid, or if there are too many or they
-            are token ids.
-    """
+    """Return the texts of a request, or refuse it with status 400."""
     items = cast("list[object]", value) if isinstance(value, list) else [value]
     texts = [text for text in items if isinstance(text, str)]
     problem = hint = ""

@@ -1,4 +1,4 @@
-"""Run the two threads behind the routes: one encodes, one ranks and refreshes the index."""
+"""Admit requests within limits, and run the threads behind the routes: one encodes, one ranks and refreshes."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import functools
 import logging
+import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -19,20 +20,18 @@ from panglot.search.request import SearchRequest
 from panglot.search.storage.store import pieces
 from panglot.service.batcher import Batcher, Encoded, EncodingError, StoppedError
 from panglot.service.errors import CLIENT_GONE, RequestError, of_panglot
-from panglot.service.limits import Admission, estimate_tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine, Generator, Sequence
     from typing import Any
 
     from starlette.requests import Request
 
     from panglot.encoders.protocol import Encoder, Side, Vectors
     from panglot.search.index import Index
-    from panglot.service.limits import Limits
-    from panglot.service.metrics import Metrics
+    from panglot.service.middleware import Metrics
 
-__all__ = ["Engine", "SentenceEncoder"]
+__all__ = ["Admission", "Engine", "Limits", "SentenceEncoder", "estimate_tokens", "has_room", "retry_after"]
 
 _logger = logging.getLogger(__name__)
 
@@ -43,6 +42,107 @@ _AT_ONCE = 32
 _REQUEST_FIELDS = frozenset(field.name for field in fields(SearchRequest))
 
 _Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of a service. Requests above them are refused at once instead of waiting without end.
+
+    Attributes:
+        queue: Requests in progress or waiting. The next one gets status 429.
+        queue_tokens: Tokens of those requests that do not fit into one batch. A single request may have more.
+        batch_tokens: Tokens that are encoded together. A request waits for at most one batch before its own.
+        body: Bytes of a request for embeddings. Other requests may have 256 KiB at most. Larger ones get status 413.
+        texts: Texts per request for embeddings.
+        characters: Characters per text.
+        seconds: Time for a request to arrive, and again for its response. Then it gets status 408 or 504.
+        refresh: Seconds between two checks for a newer version of the index.
+    """
+
+    queue: int = 256
+    queue_tokens: int = 131_072
+    batch_tokens: int = 2_048
+    body: int = 8 << 20
+    texts: int = 2_048
+    characters: int = 100_000
+    seconds: float = 60.0
+    refresh: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Refuse limits that nothing can meet."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not 0 < value < math.inf:
+                problem = f"`{field.name}` must be a number above 0, got {value}"
+                raise PanglotError(problem, field=field.name, hint="give a positive number")
+
+
+def estimate_tokens(text: str, most: int = 512) -> int:
+    """Estimate the tokens of a text without a tokenizer, as a quarter of its bytes in UTF-8 and a prompt.
+
+    For a subword vocabulary, the estimate is right to a factor of about 2 in any script.
+
+    >>> estimate_tokens("Wie drucke ich nur einen Teil?"), estimate_tokens("表の一部だけを印刷するには?")
+    (11, 14)
+    >>> estimate_tokens("a" * 10_000)
+    512
+    """
+    return min(most, len(text.encode("utf-8", "replace")) // 4 + 4)
+
+
+def retry_after(waiting: int, rate: float) -> int:
+    """Return the seconds after which a refused client may try again, for the waiting tokens and tokens per second.
+
+    >>> retry_after(9_000, 3_000.0), retry_after(10, 3_000.0), retry_after(9_000, 0), retry_after(10**9, 1)
+    (3, 1, 1, 60)
+    """
+    return min(60, max(1, round(waiting / rate))) if rate > 0 else 1
+
+
+def has_room(requests: int, large: int, more: int, limits: Limits) -> bool:
+    """Return whether a request may join the ``requests`` in progress, of which the large ones have ``large`` tokens.
+
+    Requests that fit into one batch have ``more = 0`` and are limited in number only, so that a large one never keeps
+    them out. If no other request is large, the new one may have any number of tokens.
+
+    >>> limits = Limits(queue=2, queue_tokens=100)
+    >>> [has_room(1, *tokens, limits) for tokens in ((0, 500), (50, 50), (50, 51), (90, 0))]
+    [True, True, False, True]
+    >>> has_room(2, 0, 0, limits)
+    False
+    """
+    return requests < limits.queue and (not large or not more or large + more <= limits.queue_tokens)
+
+
+class Admission:
+    """Count the requests in progress. Only the event loop uses it, so that it needs no lock."""
+
+    def __init__(self, limits: Limits, rate: Callable[[], float]) -> None:
+        self._limits, self._rate = limits, rate
+        self.requests = self.tokens = self._large = 0
+
+    @contextlib.contextmanager
+    def enter(self, tokens: int) -> Generator[None]:
+        """Count a request as in progress until the block ends.
+
+        Raises:
+            RequestError: 429 with the seconds to wait, if there are too many requests.
+        """
+        large = tokens if tokens > self._limits.batch_tokens else 0
+        if not has_room(self.requests, self._large, large, self._limits):
+            problem, hint = "too many requests are waiting", "try again later"
+            headers = {"Retry-After": str(retry_after(self.tokens, self._rate()))}
+            raise RequestError(429, problem, hint=hint, code="queue_full", headers=headers)
+        self._add(1, tokens, large)
+        try:
+            yield
+        finally:
+            self._add(-1, -tokens, -large)
+
+    def _add(self, requests: int, tokens: int, large: int) -> None:
+        self.requests += requests
+        self.tokens += tokens
+        self._large += large
 
 
 class SentenceEncoder:
@@ -70,15 +170,10 @@ class SentenceEncoder:
 
 
 class Engine:
-    """Answer many requests at once with one index.
+    """Answer many requests at once with one index, which its opener closes.
 
     Only the ranking thread uses the index, which is not made for several threads. The model is used by the encoding
     thread and, for sentences of highlights, by the ranking thread, but never by both at once.
-
-    Args:
-        index: The index. Its opener closes it.
-        limits: The limits of requests and batches.
-        metrics: The figures in which batches are counted.
     """
 
     def __init__(self, index: Index, limits: Limits, metrics: Metrics) -> None:
@@ -99,16 +194,15 @@ class Engine:
 
     async def search(self, request: SearchRequest, notes: dict[str, Any]) -> dict[str, Any]:
         """Return the result of a request as JSON."""
-        sizes = [estimate_tokens(request.query)]
-        with self.admission.enter(sum(sizes)):
-            encoded = await self._encoded("question", [request.query], sizes, notes)
+        size = estimate_tokens(request.query)
+        with self.admission.enter(size):
+            encoded = await self._encoded("question", [request.query], [size], notes)
             started = time.monotonic()
             gone = threading.Event()
             sentences = SentenceEncoder(self.index.encoder, self._model, gone)
+            work = functools.partial(self.index.searcher.search, request, encoded.vectors[0], sentences)
             try:
-                result = await self.ranked(
-                    functools.partial(self.index.searcher.search, request, encoded.vectors[0], sentences)
-                )
+                result = await self.ranked(work)
             finally:
                 gone.set()
             notes["rank_ms"] = round(1000 * (time.monotonic() - started), 1)
@@ -125,11 +219,7 @@ class Engine:
             raise
 
     async def outcome(self, work: Coroutine[object, object, _Result], request: Request) -> _Result:
-        """Return what ``work`` returns, but cancel it when time is up or the client has left.
-
-        Raises:
-            RequestError: 504 or 499.
-        """
+        """Return what ``work`` returns, but cancel it when time is up (504) or the client has left (499)."""
         task = asyncio.ensure_future(work)
         gone = asyncio.ensure_future(_gone(request))
         try:

@@ -5,27 +5,25 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 if TYPE_CHECKING:
+    from starlette.requests import Request
+
     from panglot._errors import PanglotError
 
 __all__ = [
-    "CLIENT_GONE",
-    "DOCUMENTED",
-    "ErrorContent",
-    "ErrorForm",
-    "Json",
-    "RequestError",
-    "of_panglot",
-    "of_status",
+    "CLIENT_GONE", "DOCUMENTED", "HANDLERS", "ErrorContent", "ErrorForm", "Json", "RequestError", "of_panglot",
     "of_validation",
-]
+]  # fmt: skip
 
 CLIENT_GONE = 499
 """Status, in logs and metrics, of a request whose client left before the response."""
@@ -68,10 +66,11 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+@dataclass(eq=False)
 class RequestError(Exception):
     """Refuse a request, or report that it failed.
 
-    Args:
+    Attributes:
         status: HTTP status.
         message: What is wrong. It is shown to the client.
         hint: What the client can do.
@@ -80,20 +79,13 @@ class RequestError(Exception):
         headers: Further headers of the response.
     """
 
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        hint: str | None = None,
-        field: str | None = None,
-        code: str | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status, self.message, self.hint = status, message, hint
-        self.field, self.code = field, code
-        self.headers = dict(headers or {})
+    status: int
+    message: str
+    _: KW_ONLY
+    hint: str | None = None
+    field: str | None = None
+    code: str | None = None
+    headers: Mapping[str, str] | None = None
 
     def response(self) -> Json:
         """Return the response."""
@@ -150,10 +142,18 @@ def of_validation(errors: Sequence[Mapping[str, Any]]) -> RequestError:
     return RequestError(400, f"{field}: {message}" if field else message, hint=hint, field=field, code="invalid")
 
 
-def of_status(status: int, headers: Mapping[str, str] | None = None) -> RequestError:
-    """Return an HTTP status as an error.
+async def _respond(_request: Request, error: Exception) -> Response:
+    match error:
+        case RequestError():
+            found = error
+        case RequestValidationError():
+            found = of_validation(error.errors())
+        case HTTPException():
+            found = RequestError(error.status_code, HTTPStatus(error.status_code).phrase, headers=error.headers)
+        case _:
+            found = RequestError(500, "the service failed at this request")
+    return found.response()
 
-    >>> of_status(404).message
-    'Not Found'
-    """
-    return RequestError(status, HTTPStatus(status).phrase, headers=headers)
+
+HANDLERS: dict[Any, Any] = dict.fromkeys((RequestError, RequestValidationError, HTTPException, Exception), _respond)
+"""What FastAPI calls for each kind of error, so that all have the same form."""

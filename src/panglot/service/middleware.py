@@ -3,38 +3,42 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import hmac
 import logging
-import os
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from starlette.datastructures import Headers, MutableHeaders
 
-from panglot._errors import PanglotError
 from panglot.service.errors import CLIENT_GONE, RequestError
-from panglot.service.metrics import log_request
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from panglot.service.limits import Limits
-    from panglot.service.metrics import Metrics
+    from panglot.service.engine import Limits
 
-__all__ = ["EMBEDDINGS", "NOTES", "Guard", "host_name", "is_allowed", "key_in", "read_keys"]
+__all__ = ["EMBEDDINGS", "NOTES", "Guard", "Metrics", "host_name", "is_allowed", "reason"]
 
 _logger = logging.getLogger(__name__)
 
-_SHORTEST_KEY = 16
-"""Fewest characters of a key."""
 EMBEDDINGS = "/v1/embeddings"
 """The one route with large requests."""
 _OTHER_BODY = 256 << 10
 """Most bytes of a request to another route."""
 NOTES = "panglot.notes"
 """Where a route writes further fields of the log line, in the scope of a request."""
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+_REASONS = {
+    401: "key", 404: "not_found", 408: "slow_body", 413: "too_large", 421: "host", 429: "queue_full",
+    499: "client_gone", 503: "stopping", 504: "time",
+}  # fmt: skip
+"""Why requests fail, by status. Other statuses are ``invalid`` below 500 and ``fault`` from 500 on."""
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
@@ -46,62 +50,54 @@ _HEADERS = {
 }
 
 
-def read_keys(file: str | Path | None = None) -> tuple[str, ...]:
-    """Return the keys in a file, one per line, or in ``$PANGLOT_SERVICE_KEYS``, separated by commas.
-
-    A line that begins with ``#`` is a comment.
-
-    Raises:
-        PanglotError: The file cannot be read or has no key, or a key is short or not ASCII.
-    """
-    if file is None:
-        names = os.environ.get("PANGLOT_SERVICE_KEYS", "").split(",")
-        lines = list(enumerate([key.strip() for key in names if key.strip()], 1))
-    else:
-        try:
-            text = Path(file).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise PanglotError(
-                "the keys cannot be read", file=file, hint="name a text file with one key per line"
-            ) from error
-        lines = [(row, line.strip()) for row, line in enumerate(text.splitlines(), 1)]
-        lines = [(row, line) for row, line in lines if line and not line.startswith("#")]
-        if not lines:
-            raise PanglotError("the file has no key", file=file, hint="write one key per line")
-    for row, key in lines:
-        if len(key) < _SHORTEST_KEY or not key.isascii() or not key.isprintable() or " " in key:
-            raise PanglotError(
-                "this is not a key",
-                file=file or "PANGLOT_SERVICE_KEYS",
-                line=row,
-                hint=f"use {_SHORTEST_KEY} or more ASCII letters and digits, such as from `openssl rand -hex 24`",
-            )
-    return tuple(key for _, key in lines)
-
-
-def key_in(authorization: str) -> str:
-    """Return the key in an ``Authorization`` header, or an empty text.
-
-    >>> key_in("Bearer abc"), key_in("Basic dXNlcjphYmM="), key_in("")
-    ('abc', '', '')
-    """
-    scheme, _, value = authorization.strip().partition(" ")
-    return value.strip() if scheme.lower() == "bearer" else ""
-
-
 def is_allowed(key: str, keys: tuple[str, ...]) -> bool:
     """Whether a key is one of ``keys``. The time that this takes does not reveal which, or how much of it was right.
 
     >>> is_allowed("b", ("a", "b")), is_allowed("", ("a", "b"))
     (True, False)
     """
-    digest = _digest(key)
+    asked, *known = (hashlib.sha256(each.encode("utf-8", "replace")).digest() for each in (key, *keys))
     # Not any(), so that every key is compared.
-    return sum(hmac.compare_digest(digest, _digest(known)) for known in keys) > 0
+    return sum(hmac.compare_digest(asked, each) for each in known) > 0
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "replace")).digest()
+class Metrics:
+    """Hold the figures of one service."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Counter("panglot_requests", "Requests", ["route", "status"], registry=self.registry)
+        timer = functools.partial(Histogram, buckets=_SECONDS, registry=self.registry)
+        self._seconds = timer("panglot_request_seconds", "Seconds per request", ["route"])
+        self._rejected = Counter("panglot_rejected", "Requests that failed", ["reason"], registry=self.registry)
+        self._batch_texts = Histogram("panglot_batch_texts", "Texts per batch", buckets=_TEXTS, registry=self.registry)
+        self._batch_seconds = timer("panglot_batch_seconds", "Seconds per batch")
+
+    def watch(self, name: str, help_text: str, value: Callable[[], float]) -> None:
+        """Show a value that is computed whenever the figures are read."""
+        Gauge(f"panglot_{name}", help_text, registry=self.registry).set_function(value)
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        """Count a request. ``route`` is a route of the service, never text of a client, to bound the labels."""
+        self._requests.labels(route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+        if status >= 400:
+            self._rejected.labels(reason(status)).inc()
+
+    def batch(self, texts: int, seconds: float) -> None:
+        """Count a batch."""
+        self._batch_texts.observe(texts)
+        self._batch_seconds.observe(seconds)
+
+
+def reason(status: int) -> str:
+    """Return why a request failed.
+
+    >>> reason(429), reason(400), reason(500)
+    ('queue_full', 'invalid', 'fault')
+    """
+    return _REASONS.get(status, "invalid" if status < 500 else "fault")
 
 
 class Guard:
@@ -118,14 +114,9 @@ class Guard:
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        limits: Limits,
-        metrics: Metrics,
-        open_routes: frozenset[str],
-        keys: tuple[str, ...] = (),
-        hosts: tuple[str, ...] = (),
-    ) -> None:
+        self, app: ASGIApp, limits: Limits, metrics: Metrics, open_routes: frozenset[str],
+        keys: tuple[str, ...] = (), hosts: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         self._app, self._limits, self._metrics = app, limits, metrics
         self._open, self._keys, self._hosts = open_routes, keys, frozenset(host_name(host) for host in hosts)
 
@@ -172,8 +163,9 @@ class Guard:
         if self._hosts and host_name(headers.get("host", "")) not in self._hosts:
             hint = "start the service with panglot serve --allow-host NAME"
             raise RequestError(421, "this host name is not served", hint=hint, code="host")
-        key = key_in(headers.get("authorization", ""))
-        if self._keys and scope["path"] not in self._open and not is_allowed(key, self._keys):
+        scheme, _, key = headers.get("authorization", "").strip().partition(" ")
+        accepted = scheme.lower() == "bearer" and is_allowed(key.strip(), self._keys)
+        if self._keys and scope["path"] not in self._open and not accepted:
             hint = "send a key as Authorization: Bearer KEY"
             challenge = {"WWW-Authenticate": 'Bearer realm="panglot"'}
             raise RequestError(401, "a key is required", hint=hint, code="invalid_api_key", headers=challenge)
@@ -219,7 +211,8 @@ class Guard:
         # Unknown paths count as one route, because a client could make up any number of them.
         route = getattr(scope.get("route"), "path", "other")
         self._metrics.request(route, status, seconds)
-        log_request({"route": route, "status": status, "ms": round(1000 * seconds, 1), **notes})
+        line = {"route": route, "status": status, "ms": round(1000 * seconds, 1), **notes}
+        _logger.info("request", extra={"fields": line})
 
 
 def host_name(header: str) -> str:

@@ -1,53 +1,46 @@
-"""Run the service until it is stopped."""
+"""Run the service until it is stopped: read its keys, write its log, listen."""
 
 from __future__ import annotations
 
 import ipaddress
+import json
+import logging
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING
+import sys
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
-from panglot.service.metrics import start_logging
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
     from panglot.search.index import Index
-    from panglot.service.limits import Limits
+    from panglot.service.engine import Limits
 
-__all__ = ["is_loopback", "serve"]
+__all__ = ["JsonLines", "is_loopback", "read_keys", "serve", "start_logging"]
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_SHORTEST_KEY = 16
+"""Fewest characters of a key."""
 _GRACE = 5.0
 """Seconds that a stop may take beyond the time limit of a request."""
 
 
 def serve(
-    index: Index,
-    limits: Limits,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8080,
-    keys: tuple[str, ...] = (),
-    hosts: tuple[str, ...] = (),
-    progress: Callable[[str], None] = lambda _line: None,
-) -> None:
+    index: Index, limits: Limits, *, host: str = "127.0.0.1", port: int = 8080, keys: tuple[str, ...] = (),
+    hosts: tuple[str, ...] = (), progress: Callable[[str], None] = lambda _line: None,
+) -> None:  # fmt: skip
     """Serve an index until SIGTERM or SIGINT, then finish the requests in progress and return.
 
     A second SIGINT ends the process at once. Clients then find the connection closed. The index is only read, so that
-    it is not damaged.
-
-    Args:
-        index: An open index.
-        limits: The limits of requests.
-        host: The address to listen on.
-        port: The port. 0 takes any free one.
-        keys: Accepted keys. If there are none, no key is needed.
-        hosts: Further host names under which the service may be called, if it listens on this machine only.
-        progress: Called with lines of text about the service.
+    it is not damaged. Port 0 takes any free port. If there are no ``keys``, no key is needed. ``hosts`` are further
+    host names under which a service may be called that listens on this machine only.
 
     Raises:
         PanglotError: The service cannot listen on the address.
@@ -85,6 +78,65 @@ def serve(
         server.run(sockets=[listening])
 
 
+def read_keys(file: str | Path | None = None) -> tuple[str, ...]:
+    """Return the keys in a file, one per line, or in ``$PANGLOT_SERVICE_KEYS``, separated by commas.
+
+    A line that begins with ``#`` is a comment.
+
+    Raises:
+        PanglotError: The file cannot be read or has no key, or a key is short or not ASCII.
+    """
+    if file is None:
+        keys = [key for key in os.environ.get("PANGLOT_SERVICE_KEYS", "").split(",") if key.strip()]
+    else:
+        try:
+            keys = Path(file).read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            hint = "name a text file with one key per line"
+            raise PanglotError("the keys cannot be read", file=file, hint=hint) from error
+    lines = [(row, key.strip()) for row, key in enumerate(keys, 1)]
+    lines = [(row, key) for row, key in lines if key and not (file and key.startswith("#"))]
+    if file and not lines:
+        raise PanglotError("the file has no key", file=file, hint="write one key per line")
+    for row, key in lines:
+        if len(key) < _SHORTEST_KEY or not key.isascii() or not key.isprintable() or " " in key:
+            hint = f"use {_SHORTEST_KEY} or more ASCII letters and digits, such as from `openssl rand -hex 24`"
+            raise PanglotError("this is not a key", file=file or "PANGLOT_SERVICE_KEYS", line=row, hint=hint)
+    return tuple(key for _, key in lines)
+
+
+class JsonLines(logging.Formatter):
+    """Write a record as one line of JSON: ``time``, ``level``, ``event`` and the record's ``fields``.
+
+    Of an exception, only the type and the last lines of code are written, because its message may quote a text.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            line["error"] = type(record.exc_info[1]).__name__
+            frames = traceback.extract_tb(record.exc_info[2])[-3:]
+            line["at"] = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
+        return json.dumps(line, ensure_ascii=True)
+
+
+def start_logging() -> None:
+    """Write the log of the service and of uvicorn to standard output as JSON lines."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonLines())
+    for name in ("panglot.service", "uvicorn"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(logging.INFO if name == "panglot.service" else logging.WARNING)
+
+
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches an address.
 
@@ -102,7 +154,5 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise PanglotError(
-            f"cannot listen on {host}, port {port}: {reason}", field="port", hint="choose another --port or --host"
-        ) from error
+        problem = f"cannot listen on {host}, port {port}: {error.strerror or error}"
+        raise PanglotError(problem, field="port", hint="choose another --port or --host") from error
