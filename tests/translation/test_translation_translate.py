@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -185,7 +184,7 @@ def test_the_store_tells_directions_and_versions_apart(tmp_path: Path) -> None:
         store.put(direction, {"x": "z"})
         assert store.get(direction, ["x", "\u200bε 谁", "w"]) == {"x": "y", "\u200bε 谁": "عربي"}
         for other in ({"engine": "b"}, {"version": "2"}, {"source": "es"}, {"target": "en"}):
-            assert store.get(replace(direction, **other), ["x"]) == {}
+            assert store.get(direction._replace(**other), ["x"]) == {}
         with Store(tmp_path / "s") as second:
             assert second.get(direction, ["x"]) == {"x": "y"}
     (tmp_path / "bad").write_bytes(b"no database at all, but long enough" * 40)

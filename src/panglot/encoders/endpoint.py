@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from panglot.encoders.protocol import Side, Vectors
 
-__all__ = ["RETRIED", "EndpointEncoder", "backoff", "retry_after"]
+__all__ = ["RETRIED", "EndpointEncoder", "backoff", "retry_after", "send"]
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """Statuses of temporary failures, after which a request is sent again."""
@@ -122,20 +122,11 @@ class EndpointEncoder:
         body: dict[str, Any] = {"model": self.model, "input": batch, "encoding_format": "float"}
         if self.dimensions:
             body["dimensions"] = self.dimensions
-        for attempt in range(self.retries + 1):
-            try:
-                response = client.post(self.url, json=body)
-            except (httpx.TransportError, httpx.DecodingError) as error:
-                # A wrong name, or a server that is down, is unlikely to change within a minute.
-                if attempt >= (min(self.retries, 2) if isinstance(error, httpx.ConnectError) else self.retries):
-                    reason = str(error) or type(error).__name__
-                    raise self._error(f"the endpoint cannot be reached: {reason}", "check the address") from error
-                self.pause(backoff(attempt))
-                continue
-            if response.status_code not in RETRIED or attempt == self.retries:
-                return response
-            self.pause(retry_after(response.headers.get("retry-after"), time.time()) or backoff(attempt))
-        raise AssertionError
+        try:
+            return send(client, "POST", self.url, body, retries=self.retries, pause=self.pause)
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            reason = str(error) or type(error).__name__
+            raise self._error(f"the endpoint cannot be reached: {reason}", "check the address") from error
 
     def _vectors(self, response: httpx.Response, count: int) -> Vectors:
         """Return the vectors of a response in the order of the texts."""
@@ -172,6 +163,33 @@ class EndpointEncoder:
 
     def _error(self, problem: str, hint: str) -> PanglotError:
         return PanglotError(f"{self.url}, model {self.model}: {problem}", hint=hint)
+
+
+def send(
+    client: httpx.Client, method: str, url: str, body: object, *, retries: int, pause: Callable[[float], None]
+) -> httpx.Response:
+    """Send a request, up to ``retries`` times more after temporary failures, and return the last response.
+
+    Raises:
+        httpx.TransportError: There was no response to the last attempt.
+        httpx.DecodingError: The last response is damaged.
+    """
+    import httpx
+
+    for attempt in range(retries + 1):
+        wait = backoff(attempt)
+        try:
+            response = client.request(method, url, json=body)
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            # A wrong name, or a server that is down, is unlikely to change within a minute.
+            if attempt >= (min(retries, 2) if isinstance(error, httpx.ConnectError) else retries):
+                raise
+        else:
+            if response.status_code not in RETRIED or attempt == retries:
+                return response
+            wait = retry_after(response.headers.get("retry-after"), time.time()) or wait
+        pause(wait)
+    raise AssertionError
 
 
 def backoff(attempt: int) -> float:

@@ -46,11 +46,7 @@ class EngineError(PanglotError):
 
 
 def check_answer(found: Sequence[object], expected: int, name: str) -> list[str]:
-    """Return the answer of an engine if it is one text per sentence.
-
-    Raises:
-        EngineError: It is not.
-    """
+    """Return the answer of an engine as one text per sentence, or raise an :class:`EngineError`."""
     if len(found) != expected:
         raise EngineError(f"{name} was sent {expected} sentences and returned {len(found)}", hint="try again")
     texts = [" ".join(text.split()) for text in found if isinstance(text, str)]

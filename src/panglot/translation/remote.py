@@ -14,41 +14,23 @@ from urllib.parse import urlsplit
 from panglot._errors import PanglotError
 from panglot._files import digest
 from panglot.data.language import canonical_or_none, name
-from panglot.encoders.endpoint import RETRIED, backoff, retry_after
+from panglot.encoders.endpoint import RETRIED, send
 from panglot.translation.engines import Engine, EngineError, check_answer
 
 if TYPE_CHECKING:
     import httpx
 
 
-def api_key(*names: str) -> str | None:
-    """Return the first of some environment variables that is set."""
-    return next((value for name in names if (value := os.environ.get(name))), None)
-
-
 class Service:
-    """A client of one service.
+    """A client of one service, which repeats requests after temporary failures (429, 500, …, no answer).
 
-    Args:
-        url: Base address.
-        key: Sent as a bearer token.
-        retries: How often a request is repeated after a temporary failure (429, 500, …, no answer).
-        timeout: Seconds to wait for an answer.
-        pause: Called with the seconds to wait between attempts.
-
-    Raises:
-        PanglotError: ``url`` is not an address.
+    The key is sent as a bearer token. ``timeout`` is in seconds, and ``pause`` waits between attempts.
     """
 
     def __init__(
-        self,
-        url: str,
-        *,
-        key: str | None = None,
-        retries: int = 6,
-        timeout: float = 300.0,
+        self, url: str, *, key: str | None = None, retries: int = 6, timeout: float = 300.0,
         pause: Callable[[float], None] = time.sleep,
-    ) -> None:
+    ) -> None:  # fmt: skip
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise PanglotError(f"{url!r} is not an address", field="engine", hint="write http://host:port")
@@ -64,36 +46,23 @@ class Service:
         """
         import httpx
 
-        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        reason = ""
-        for attempt in range(self.retries + 1):
-            wait = backoff(attempt)
-            try:
-                response = self._client.request(method, self.url + path, json=body, headers=headers)
-            except (httpx.TransportError, httpx.DecodingError) as error:
-                reason = str(error) or type(error).__name__
-                # A server that is down rarely comes up within seconds.
-                if attempt >= 2 and isinstance(error, httpx.ConnectError):
-                    break
-            else:
-                if response.status_code not in RETRIED:
-                    return self._json(response)
-                reason = f"status {response.status_code}: {_excerpt(response.text)}"
-                wait = retry_after(response.headers.get("retry-after"), time.time()) or wait
-            if attempt < self.retries:
-                self.pause(wait)
-        raise PanglotError(
-            f"{self.url} does not answer: {reason}",
-            field="engine",
-            hint="wait or check its address, then run the same command again to continue",
-        )
+        try:
+            response = send(self._client, method, self.url + path, body, retries=self.retries, pause=self.pause)
+            if response.status_code not in RETRIED:
+                return self._json(response)
+            reason = f"status {response.status_code}: {_excerpt(response.text)}"
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            reason = str(error) or type(error).__name__
+        hint = "wait or check its address, then run the same command again to continue"
+        raise PanglotError(f"{self.url} does not answer: {reason}", field="engine", hint=hint)
 
     @cached_property
     def _client(self) -> httpx.Client:
         """The client of all requests, because each new one reads the certificates again."""
         import httpx
 
-        return httpx.Client(timeout=self.timeout, follow_redirects=True)
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+        return httpx.Client(timeout=self.timeout, follow_redirects=True, headers=headers)
 
     def _json(self, response: Any) -> Any:
         status, text = response.status_code, _excerpt(response.text)
@@ -109,8 +78,7 @@ class Service:
 
 
 def _excerpt(text: str) -> str:
-    line = " ".join(text.split())
-    return repr(line[:200])
+    return repr(" ".join(text.split())[:200])
 
 
 PROMPT = (
@@ -131,9 +99,6 @@ class Chat(Engine):
         place: ``http(s)://host/v1#model-name``.
         batch_size: Number of sentences per request.
         options: Passed to :class:`panglot.translation.remote.Service`.
-
-    Raises:
-        PanglotError: The address lacks a host or a model name.
     """
 
     name = "chat"
@@ -141,10 +106,10 @@ class Chat(Engine):
     def __init__(self, place: str, *, batch_size: int = 16, **options: Any) -> None:
         url, _, self.model = place.partition("#")
         if not self.model:
-            raise PanglotError(
-                f"{place!r} lacks the name of a model", field="engine", hint="write http://host/v1#model-name"
-            )
-        key = api_key("PANGLOT_TRANSLATION_KEY", "PANGLOT_API_KEY", "OPENAI_API_KEY")
+            problem, hint = f"{place!r} lacks the name of a model", "write http://host/v1#model-name"
+            raise PanglotError(problem, field="engine", hint=hint)
+        names = ("PANGLOT_TRANSLATION_KEY", "PANGLOT_API_KEY", "OPENAI_API_KEY")
+        key = next(filter(None, map(os.environ.get, names)), None)
         self._service, self.batch_size = Service(url, key=key, **options), batch_size
 
     def serves(self, source: str, target: str) -> bool:
@@ -161,18 +126,12 @@ class Chat(Engine):
     def translate(self, sentences: Sequence[str], source: str, target: str) -> list[str]:
         """Return the translations of sentences, in order."""
         prompt = PROMPT.format(source=f"{name(source)} ({source})", target=f"{name(target)} ({target})")
-        body = {
-            "model": self.model,
-            "temperature": 0,
-            "messages": [
-                {"role": "system", "content": prompt},
-                {"role": "user", "content": json.dumps(list(sentences), ensure_ascii=False)},
-            ],
-        }
+        strings = json.dumps(list(sentences), ensure_ascii=False)
+        messages = [{"role": "system", "content": prompt}, {"role": "user", "content": strings}]
+        body = {"model": self.model, "temperature": 0, "messages": messages}
         answer = self._service.ask("POST", "/chat/completions", body)
         try:
-            choice = answer["choices"][0]
-            text = choice["message"]["content"]
+            text = answer["choices"][0]["message"]["content"]
             found = json.loads((_ARRAY.search(text) or [""])[0])
         except (TypeError, KeyError, IndexError, ValueError) as error:
             raise EngineError(f"{self.model} did not answer with a JSON array", hint="try again") from error
@@ -194,7 +153,7 @@ class LibreTranslate(Engine):
 
     def __init__(self, url: str, *, batch_size: int = 32, **options: Any) -> None:
         self._service, self.batch_size = Service(url, **options), batch_size
-        self._key = api_key("PANGLOT_TRANSLATION_KEY")
+        self._key = os.environ.get("PANGLOT_TRANSLATION_KEY")
 
     def targets(self, source: str) -> Sequence[str]:
         """Return the languages that a language can be translated into."""

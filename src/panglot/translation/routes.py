@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -92,11 +93,9 @@ def _no_route(engines: Sequence[Engine], sources: Sequence[str], target: str) ->
     ways += [f"{to} (through {pivot})" for to, pivot in sorted(far.items())]
     more = f" and {len(ways) - _SHOWN} more" if len(ways) > _SHOWN else ""
     reach = f"they reach {', '.join(ways[:_SHOWN])}{more}" if ways else "they reach nothing from there"
-    return PanglotError(
-        f"no route from {', '.join(sources)} to {target} with the available engines ({names}): {reach}",
-        field="to",
-        hint="leave the language out, install a pair for it, or name an engine that has it with --engine",
-    )
+    problem = f"no route from {', '.join(sources)} to {target} with the available engines ({names}): {reach}"
+    hint = "leave the language out, install a pair for it, or name an engine that has it with --engine"
+    return PanglotError(problem, field="to", hint=hint)
 
 
 def _step(engines: Sequence[Engine], source: str, target: str) -> Step | None:
@@ -108,15 +107,8 @@ def _pivots(engines: Sequence[Engine], source: str) -> list[str]:
     return list(dict.fromkeys((*PIVOTS, *listed)))
 
 
-@dataclass(frozen=True)
-class Job:
-    """One text to translate.
-
-    Attributes:
-        side: The table it is in.
-        row: Its row there.
-        route: The route from its language into the target.
-    """
+class Job(NamedTuple):
+    """One text to translate: a row of the table of its side, and the route from its language into the target."""
 
     side: Side
     row: int
@@ -124,24 +116,13 @@ class Job:
 
 
 def plan(
-    collection: Collection,
-    targets: Sequence[str],
-    engines: Sequence[Engine],
-    *,
-    sources: Sequence[str] | None = None,
-    questions_only: bool = False,
-) -> list[Job]:
+    collection: Collection, targets: Sequence[str], engines: Sequence[Engine], *,
+    sources: Sequence[str] | None = None, questions_only: bool = False,
+) -> list[Job]:  # fmt: skip
     """Return the texts to translate, by target language, then side, then row.
 
     A group that has a version in the target language is skipped. Of several versions, one with the shortest route is
     translated, English before others. If a group has several texts in that language, all of them are translated.
-
-    Args:
-        collection: The texts.
-        targets: Codes of the languages to translate into.
-        engines: Engines in order of preference.
-        sources: Translate from these languages only.
-        questions_only: Do not translate passages.
 
     Raises:
         PanglotError: No version of some group has a route into a target, or there is nothing to translate.
@@ -190,31 +171,20 @@ def head(collection: Collection, questions: int) -> Collection:
 
 
 def open_engines(names: Sequence[str]) -> list[Engine]:
-    """Return the engines of ``NAME`` or ``NAME=PLACE``. ``auto`` opens those that are installed, Bergamot first.
-
-    Raises:
-        PanglotError: A name is unknown, an engine is not installed, or there is none at all.
-    """
+    """Return the engines of ``NAME`` or ``NAME=PLACE``. ``auto`` opens those that are installed, Bergamot first."""
     engines: list[Engine] = []
     for name in names or ["auto"]:
-        engines += _installed() if name == "auto" else [_open(name)]
+        if name != "auto":
+            engines.append(_open(name))
+            continue
+        for installed in ("bergamot", "apertium"):
+            with contextlib.suppress(PanglotError):  # It is not installed.
+                engines.append(_open(installed))
     if not engines:
-        hint = (
-            "install one (`apt-get install apertium apertium-eng-spa`, `pip install 'panglot[bergamot]'`),"
-            " or name one: " + ", ".join(KINDS)
-        )
+        ways = "`apt-get install apertium apertium-eng-spa`, `pip install 'panglot[bergamot]'`"
+        hint = f"install one ({ways}), or name one: {', '.join(KINDS)}"
         raise PanglotError("no translation engine is installed", field="engine", hint=hint)
     return engines
-
-
-def _installed() -> list[Engine]:
-    found: list[Engine] = []
-    for name in ("bergamot", "apertium"):
-        try:
-            found.append(_open(name))
-        except PanglotError:
-            continue
-    return found
 
 
 def _open(text: str) -> Engine:

@@ -7,6 +7,7 @@ import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from panglot._errors import PanglotError
 from panglot.data.language import joins_sentences
@@ -27,8 +28,7 @@ MAX_WRONG_BATCHES = 2
 _BREAKS = re.compile(r"[\s,;:،؛，、；：।]")
 
 
-@dataclass(frozen=True)
-class Pieces:
+class Pieces(NamedTuple):
     """A text cut into sentences.
 
     Attributes:
@@ -75,12 +75,8 @@ def join(pieces: Pieces, translations: Sequence[str], target: str) -> str:
     unspaced = joins_sentences(target)
     parts = [pieces.between[0]]
     for number, (translation, gap) in enumerate(zip(translations, pieces.between[1:], strict=True), 1):
-        is_last = number == len(translations)
-        parts.append(translation)
-        if gap.strip(" ") or is_last:
-            parts.append(gap)
-        elif not unspaced:
-            parts.append(gap or " ")
+        is_kept = gap.strip(" ") or number == len(translations)
+        parts += [translation, gap if is_kept else "" if unspaced else gap or " "]
     return "".join(parts)
 
 
@@ -111,12 +107,7 @@ class WrongLanguageError(EngineError):
 class SentenceCounts:
     """Counts of the distinct sentences of one route, over all steps.
 
-    Attributes:
-        sentences: All of them.
-        reused: Those that were in the store.
-        translated: Those that an engine translated in this run.
-        failed: Those that no attempt translated.
-        seconds: Time spent in engines.
+    ``reused`` were in the store, and ``translated`` were not. ``seconds`` is the time spent in engines.
     """
 
     sentences: int = 0
@@ -139,23 +130,13 @@ class _Run:
 
 
 def translate_texts(
-    texts: Sequence[str],
-    route: Route,
-    store: Store,
-    counts: SentenceCounts,
-    *,
-    check_language: bool = True,
+    texts: Sequence[str], route: Route, store: Store, counts: SentenceCounts, *, check_language: bool = True,
     progress: Callable[[int], None] = lambda _: None,
-) -> list[str | None]:
+) -> list[str | None]:  # fmt: skip
     """Return the translation of each text, None if a sentence of it could not be translated.
 
-    Args:
-        texts: Texts in the route's source language.
-        route: The steps.
-        store: Holds known translations. Each batch is put there as soon as it is translated.
-        counts: Counts are added to it.
-        check_language: Reject batches whose answers, taken together, are surely in another language.
-        progress: Called with the number of sentences of each batch that is done.
+    Each batch is put into the store as soon as it is translated. ``check_language`` rejects batches whose answers,
+    taken together, are surely in another language. ``progress`` is called with the number of sentences per batch.
 
     Raises:
         PanglotError: The engine fails on everything, or the user must fix something first.
@@ -237,10 +218,10 @@ def _translate_batch(run: _Run, batch: list[str], attempts: int) -> dict[str, st
     run.failures += 1
     limit = MAX_WRONG_BATCHES if wrong else MAX_FAILURES
     if run.failures >= limit:
-        raise PanglotError(
+        hint = "fix the engine or choose another, then run the same command again to continue"
+        problem = (
             f"{step.source} → {step.target}: {reason.problem}, {limit} times in a row."
-            f" {run.kept:,} sentences of this run are kept in {run.store.path}",
-            field="engine",
-            hint="fix the engine or choose another, then run the same command again to continue",
-        ) from reason
+            f" {run.kept:,} sentences of this run are kept in {run.store.path}"
+        )
+        raise PanglotError(problem, field="engine", hint=hint) from reason
     return {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -18,8 +17,7 @@ from panglot._files import cache_folder, digest, explain_write
 _CHUNK = 500
 
 
-@dataclass(frozen=True)
-class Direction:
+class Direction(NamedTuple):
     """What a translation depends on beside the text."""
 
     engine: str
@@ -36,9 +34,6 @@ class Store:
 
     Args:
         path: The file, by default ``translations.sqlite`` in the cache folder.
-
-    Raises:
-        PanglotError: The file is damaged, is not such a store, or cannot be written.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -46,7 +41,8 @@ class Store:
         with explain_write(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._explained():
-            self._base = sqlite3.connect(self.path, timeout=60.0, isolation_level=None)
+            # A write takes the lock at its beginning, so that it waits for other processes instead of failing.
+            self._base = sqlite3.connect(self.path, timeout=60.0, isolation_level="IMMEDIATE")
             self._base.execute("PRAGMA journal_mode = WAL")
             self._base.execute("PRAGMA synchronous = NORMAL")
             self._base.execute(
@@ -56,29 +52,23 @@ class Store:
 
     def get(self, direction: Direction, texts: Iterable[str]) -> dict[str, str]:
         """Return the known translations, by text."""
-        keys = {_key(direction, text): text for text in texts}
+        texts_by_key = {_key(direction, text): text for text in texts}
         found: dict[str, str] = {}
-        all_keys = list(keys)
+        keys = list(texts_by_key)
         with self._explained():
-            for begin in range(0, len(all_keys), _CHUNK):
-                part = all_keys[begin : begin + _CHUNK]
+            for begin in range(0, len(keys), _CHUNK):
+                part = keys[begin : begin + _CHUNK]
                 marks = ",".join("?" * len(part))
                 query = f"SELECT key, translation FROM translations WHERE key IN ({marks})"  # noqa: S608
-                found.update((keys[key], text) for key, text in self._base.execute(query, part))
+                found.update((texts_by_key[key], text) for key, text in self._base.execute(query, part))
         return found
 
     def put(self, direction: Direction, translations: Mapping[str, str]) -> None:
         """Keep translations, by text. The first translation of a text is never replaced."""
-        about = (direction.engine, direction.version, direction.source, direction.target)
-        rows = [(_key(direction, text), *about, text, found) for text, found in translations.items()]
-        with self._explained():
-            self._base.execute("BEGIN IMMEDIATE")
-            try:
-                self._base.executemany("INSERT OR IGNORE INTO translations VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-                self._base.execute("COMMIT")
-            except BaseException:
-                self._base.execute("ROLLBACK")
-                raise
+        rows = [(_key(direction, text), *direction, text, found) for text, found in translations.items()]
+        # The connection's block commits at its end, or rolls back after an error.
+        with self._explained(), self._base:
+            self._base.executemany("INSERT OR IGNORE INTO translations VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
 
     def close(self) -> None:
         """Close the file."""
@@ -100,8 +90,7 @@ class Store:
 
 
 def _key(direction: Direction, text: str) -> bytes:
-    parts = (direction.engine, direction.version, direction.source, direction.target, text)
-    return bytes.fromhex(digest(*parts))[:20]
+    return bytes.fromhex(digest(*direction, text))[:20]
 
 
 #: The file of origins in the folder of a translated collection.
@@ -123,28 +112,18 @@ class Origin(NamedTuple):
 
 def write_origins(path: Path, origins: Sequence[Origin]) -> None:
     """Write the origins as an Arrow file. Values that repeat are stored once."""
-    distinct = {"id", "source"}
-    arrays = [
-        pa.array([row[place] for row in origins], pa.string())
-        if name in distinct
-        else pa.array([row[place] for row in origins], pa.string()).dictionary_encode()
-        for place, name in enumerate(Origin._fields)
-    ]
-    table = pa.table(arrays, names=list(Origin._fields))
+    distinct, repeated = pa.string(), pa.dictionary(pa.int32(), pa.string())
+    schema = pa.schema([(name, distinct if name in {"id", "source"} else repeated) for name in Origin._fields])
+    table = pa.Table.from_pylist([origin._asdict() for origin in origins], schema)
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
         out.write_table(table)
 
 
 def read_origins(folder: Path) -> list[Origin]:
-    """Return the origin of every translated row of a folder that ``panglot translate`` wrote.
-
-    Raises:
-        PanglotError: The file is missing or damaged.
-    """
+    """Return the origin of every translated row of a folder that ``panglot translate`` wrote."""
     try:
         table = pa.ipc.open_file(pa.memory_map(str(folder / ORIGINS_FILE))).read_all()
         return [Origin(**row) for row in table.to_pylist()]
     except (OSError, TypeError, pa.ArrowException) as error:
-        raise PanglotError(
-            f"the origins of translations cannot be read: {error}", file=folder, hint="translate again"
-        ) from error
+        problem = f"the origins of translations cannot be read: {error}"
+        raise PanglotError(problem, file=folder, hint="translate again") from error

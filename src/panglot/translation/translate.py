@@ -44,11 +44,7 @@ class Translated:
     metrics: dict[str, Any] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
-        """Write the collection with ``provenance.arrow``, ``dropped.jsonl`` and ``report.json``, atomically.
-
-        Raises:
-            PanglotError: The folder holds something other than a collection, or cannot be written.
-        """
+        """Write the collection with ``provenance.arrow``, ``dropped.jsonl`` and ``report.json``, atomically."""
         check_output(folder)
         with atomic_folder(folder) as part:
             self.collection.save(part)
@@ -59,11 +55,7 @@ class Translated:
 
 
 def check_output(folder: Path) -> None:
-    """Refuse to replace anything but a collection or an empty folder.
-
-    Raises:
-        PanglotError: The folder holds something else.
-    """
+    """Refuse to replace anything but a collection or an empty folder."""
     is_empty = folder.is_dir() and not any(folder.iterdir())
     if folder.exists() and not is_empty and not (folder / "collection.json").is_file():
         problem = "the folder holds something other than a collection, which would be lost"
@@ -71,17 +63,10 @@ def check_output(folder: Path) -> None:
 
 
 def translate(
-    collection: Collection,
-    targets: Sequence[str],
-    engines: Sequence[Engine],
-    store: Store,
-    *,
-    sources: Sequence[str] | None = None,
-    questions_only: bool = False,
-    thresholds: Thresholds | None = None,
-    distant: SimilarityFilter | None = None,
-    progress: Callable[[str], None] = lambda _: None,
-) -> Translated:
+    collection: Collection, targets: Sequence[str], engines: Sequence[Engine], store: Store, *,
+    sources: Sequence[str] | None = None, questions_only: bool = False, thresholds: Thresholds | None = None,
+    distant: SimilarityFilter | None = None, progress: Callable[[str], None] = lambda _: None,
+) -> Translated:  # fmt: skip
     """Translate every group that lacks a version in a target language, as :func:`plan` chooses.
 
     A new row has the group of its source. Any version of a question is judged with any version of a passage as their
@@ -192,11 +177,8 @@ def _parts(jobs: Iterable[Job]) -> list[list[Job]]:
 
 def _made_by(route: Route) -> dict[str, str]:
     directions = [step.direction for step in route.steps]
-    return {
-        "engine": "+".join(dict.fromkeys(each.engine for each in directions)),
-        "version": " + ".join(each.version for each in directions),
-        "route": str(route),
-    }
+    engine = "+".join(dict.fromkeys(each.engine for each in directions))
+    return {"engine": engine, "version": " + ".join(each.version for each in directions), "route": str(route)}
 
 
 def _label(source: str, route: Route, used: set[str]) -> str:
@@ -214,8 +196,7 @@ def _extend(collection: Collection, new: dict[str, list[tuple[int, Text]]], abou
     sides: list[list[Text]] = []
     versions: list[dict[int, list[str]]] = []
     for side, table in (("question", collection.questions), ("passage", collection.passages)):
-        columns = ("id", "language", "group", "text")
-        old = [Text(*values) for values in zip(*(table[name].to_pylist() for name in columns), strict=True)]
+        old = [Text(*row.values()) for row in table.select(["id", "language", "group", "text"]).to_pylist()]
         ids = {row: [text.id] for row, text in enumerate(old)}
         for row, text in new[side]:
             ids[row].append(text.id)
@@ -242,13 +223,7 @@ def distant(sources: npt.NDArray[np.float32], translations: npt.NDArray[np.float
 
     The limit is the .95 quantile of the cosines of each source with the next row's translation, so that no encoder
     needs a threshold of its own. With fewer than 20 rows, none is marked.
-
-    Args:
-        sources: Unit vectors, shape ``[rows, dimension]``.
-        translations: Unit vectors, the same shape.
-
-    Returns:
-        One mark per row.
+    Both are unit vectors, shape ``[rows, dimension]``. The result has one mark per row.
     """
     if len(sources) < _FEWEST_ROWS:
         return np.zeros(len(sources), np.bool_)
@@ -262,8 +237,4 @@ def similarity_filter(encoder: Any) -> SimilarityFilter:
 
     Both texts of a row are encoded on its side, question or passage.
     """
-
-    def marks(sources: Sequence[str], translations: Sequence[str], side: Any) -> list[bool]:
-        return distant(encoder.encode(sources, side), encoder.encode(translations, side)).tolist()
-
-    return marks
+    return lambda sources, made, side: distant(encoder.encode(sources, side), encoder.encode(made, side)).tolist()
