@@ -8,17 +8,18 @@ several modules export is documented once, at the shortest path, and the other m
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import griffe
 from sphinx.pycode.ast import unparse
 from sphinx.util import logging
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from docutils.nodes import TextElement
     from sphinx.addnodes import pending_xref
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _ROLE = re.compile(r":(?:py:)?(attr|class|data|exc|func|meth|mod|obj):`(?:([^`<]+) <)?(~?)([\w.]+)(?:\(\))?>?`")
-_STARS = {griffe.ParameterKind.var_positional: "*", griffe.ParameterKind.var_keyword: "**"}
 _STEP = "   "
 _LONGEST_VALUE = 100
 
@@ -56,7 +56,7 @@ class Export(NamedTuple):
 
 
 def is_public(path: str) -> bool:
-    """Tell whether no part of a dotted path begins with an underscore.
+    """Return whether no part of a dotted path begins with an underscore.
 
     >>> is_public("panglot.search.index"), is_public("panglot._files")
     (True, False)
@@ -191,17 +191,16 @@ class Reference:
             for member in target.members.values()
             if isinstance(member, griffe.Attribute) and "class-attribute" in member.labels and is_public(member.name)
         ]
+        parameters = target.parameters
         if any(str(base).endswith("NamedTuple") for base in target.bases):
-            signature = ", ".join(
-                self._parameter(field.name, field.annotation, None if field.value is None else str(field.value))
+            parameters = [
+                griffe.Parameter(field.name, annotation=field.annotation, default=field.value)
                 for field in target.members.values()
                 if isinstance(field, griffe.Attribute) and field.annotation is not None
-            )
-        else:
-            # Without a constructor of its own, a class of the package may still inherit one; no signature is better
-            # than a wrong one.
-            signature = self._parameters(target.parameters)
-        lines = [f".. py:{kind}:: {place.name}" + (f"({signature})" if signature else "")]
+            ]
+        # Without a constructor of its own, a class of the package may still inherit one. No signature is better than a
+        # wrong one.
+        lines = [f".. py:{kind}:: {self._signature(place.name, parameters, bound=True).removesuffix('()')}"]
         lines += self._canonical(target, place)
         bases = [self._annotation(base) for base in target.bases if not str(base).startswith(("NamedTuple", "Generic"))]
         body = [f"Bases: {', '.join(_literal(base) for base in bases)}\n"] if bases else []
@@ -228,7 +227,11 @@ class Reference:
         return _directive(lines, "\n".join(body))
 
     def _function(self, target: griffe.Function, place: Place, kind: str) -> str:
-        signatures = [self._signature(each, place, kind) for each in target.overloads or [target]]
+        bound = kind == "method" and "staticmethod" not in target.labels
+        signatures = [
+            self._signature(place.name, each.parameters, each.returns, bound=bound)
+            for each in target.overloads or [target]
+        ]
         lines = [f".. py:{kind}:: {signatures[0]}"]
         lines += [" " * len(f".. py:{kind}:: ") + signature for signature in signatures[1:]]
         lines += self._canonical(target, place)
@@ -254,37 +257,28 @@ class Reference:
     def _canonical(self, target: griffe.Object, place: Place) -> list[str]:
         return [f"{_STEP}:canonical: {target.path}"] if target.path != place.path else []
 
-    def _signature(self, target: griffe.Function, place: Place, kind: str) -> str:
-        bound = kind == "method" and "staticmethod" not in target.labels
-        parameters = self._parameters(target.parameters, bound=bound)
-        returns = f" -> {self._annotation(target.returns)}" if target.returns is not None else ""
-        return f"{place.name}({parameters}){returns}"
-
-    def _parameters(self, parameters: griffe.Parameters, *, bound: bool = True) -> str:
-        shown: list[str] = []
-        before = griffe.ParameterKind.positional_only
-        marked = False
-        for number, parameter in enumerate(parameters):
-            if bound and number == 0 and parameter.name in {"self", "cls"}:
-                continue
-            kind = parameter.kind
-            if before is griffe.ParameterKind.positional_only and kind is not before and shown:
-                shown.append("/")
-            if kind is griffe.ParameterKind.keyword_only and not marked:
-                shown.append("*")
-            marked = marked or kind in {griffe.ParameterKind.keyword_only, griffe.ParameterKind.var_positional}
-            stars = "" if kind is None else _STARS.get(kind, "")
-            default = None if stars or parameter.default is None else _shown(str(parameter.default))
-            shown.append(self._parameter(stars + parameter.name, parameter.annotation, default))
-            before = kind or before
-        if before is griffe.ParameterKind.positional_only and shown:
-            shown.append("/")
-        return ", ".join(shown)
-
-    def _parameter(self, name: str, annotation: str | griffe.Expr | None, default: str | None) -> str:
-        if annotation is None:
-            return name if default is None else f"{name}={default}"
-        return f"{name}: {self._annotation(annotation)}" + ("" if default is None else f" = {default}")
+    def _signature(
+        self,
+        name: str,
+        parameters: Iterable[griffe.Parameter],
+        returns: str | griffe.Expr | None = None,
+        *,
+        bound: bool,
+    ) -> str:
+        """Return a signature, without ``self`` or ``cls`` if it is bound to them."""
+        shown = [
+            griffe.Parameter(
+                each.name,
+                kind=each.kind,
+                annotation=None if each.annotation is None else self._annotation(each.annotation),
+                default=None if each.default is None else _shown(str(each.default)),
+            )
+            for each in parameters
+        ]
+        if bound and shown and shown[0].name in {"self", "cls"}:
+            del shown[0]
+        made = None if returns is None else self._annotation(returns)
+        return griffe.Function(name, parameters=griffe.Parameters(*shown), returns=made).signature()
 
     def _annotation(self, annotation: str | griffe.Expr) -> str:
         """Return an annotation with every name as its full path, of which Sphinx shows the last part."""
@@ -303,34 +297,27 @@ class Reference:
         """Return a docstring of Google's convention as reStructuredText. Attributes are left to the class."""
         if target.docstring is None:
             return ""
+        kinds = griffe.DocstringSectionKind
+        fields: dict[griffe.DocstringSectionKind, Callable[[Any], str]] = {
+            kinds.parameters: lambda item: "param " + item.name.replace("*", "\\*"),
+            kinds.returns: lambda _: "returns",
+            kinds.yields: lambda _: "yields",
+            kinds.raises: lambda item: f"raises {self._annotation(item.annotation or 'Exception')}",
+            kinds.attributes: lambda item: item.name,
+        }
         parts: list[str] = []
         for section in _sections(target):
             value = section.value
             match section.kind:
-                case griffe.DocstringSectionKind.text:
+                case kinds.text:
                     parts.append(f"{value}\n")
-                case griffe.DocstringSectionKind.parameters:
-                    parts += [_field("param " + item.name.replace("*", "\\*"), item.description) for item in value]
-                    parts.append("")
-                case griffe.DocstringSectionKind.returns | griffe.DocstringSectionKind.yields:
-                    name = "returns" if section.kind is griffe.DocstringSectionKind.returns else "yields"
-                    parts += [_field(name, item.description) for item in value]
-                    parts.append("")
-                case griffe.DocstringSectionKind.raises:
-                    parts += [
-                        _field(f"raises {self._annotation(item.annotation or 'Exception')}", item.description)
-                        for item in value
-                    ]
-                    parts.append("")
-                case griffe.DocstringSectionKind.attributes if isinstance(target, griffe.Class):
+                case kinds.attributes if isinstance(target, griffe.Class):
                     pass
-                case griffe.DocstringSectionKind.attributes:
-                    parts += [_field(item.name, item.description) for item in value]
-                    parts.append("")
-                case griffe.DocstringSectionKind.examples:
-                    parts.append(".. rubric:: Example\n")
-                    parts += [f"{text}\n" for _, text in value]
-                case griffe.DocstringSectionKind.admonition:
+                case kind if kind in fields:
+                    parts += [*(_field(fields[kind](item), item.description) for item in value), ""]
+                case kinds.examples:
+                    parts += [".. rubric:: Example\n", *(f"{text}\n" for _, text in value)]
+                case kinds.admonition:
                     title = section.title or value.kind
                     parts.append(_directive([f".. admonition:: {title}"], str(value.contents)))
                 case _:
@@ -372,20 +359,16 @@ class Reference:
             return alike[0] if len(alike) == 1 else None
 
     def exists(self, path: str) -> bool:
-        """Tell whether a full path names something in the package, public or not."""
+        """Return whether a full path names something in the package, public or not."""
         return self._at(path) is not None
 
     def _at(self, path: str) -> griffe.Object | None:
-        here: griffe.Object = self.package
-        for part in path.split(".")[1:]:
-            member = here.members.get(part)
-            if member is None:
-                return None
-            try:
-                here = member.final_target if isinstance(member, griffe.Alias) else member
-            except griffe.AliasResolutionError:
-                return None
-        return here
+        parts = path.split(".")[1:]
+        try:
+            found = self.package.get_member(parts) if parts else self.package
+            return found.final_target if isinstance(found, griffe.Alias) else found
+        except (KeyError, griffe.AliasResolutionError):
+            return None
 
     def _home(self, path: str) -> str | None:
         """Return where an object, or the class that holds it, is documented."""
@@ -428,12 +411,9 @@ def _comment(target: griffe.Object) -> str:
     """Return the ``#:`` comment above a constant."""
     if target.lineno is None or not isinstance(target.filepath, Path):
         return ""
-    found: list[str] = []
-    for line in reversed(target.filepath.read_text("utf-8").splitlines()[: target.lineno - 1]):
-        if not line.strip().startswith("#:"):
-            break
-        found.append(line.strip().removeprefix("#:").strip())
-    return "\n".join(reversed(found))
+    lines = target.filepath.read_text("utf-8").splitlines()[: target.lineno - 1]
+    above = [*itertools.takewhile(lambda line: line.strip().startswith("#:"), reversed(lines))]
+    return "\n".join(line.strip().removeprefix("#:").strip() for line in reversed(above))
 
 
 def _role(target: griffe.Object) -> str:

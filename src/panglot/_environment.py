@@ -20,15 +20,8 @@ _PACKAGES = ("panglot", "numpy", "pyarrow", "torch", "transformers", "sentence-t
 def require(purpose: str, *packages: str, extra: str, field: str | None = None, otherwise: str = "") -> None:
     """Refuse to go on if an optional package is not installed. Nothing is imported.
 
-    Args:
-        purpose: What needs the packages.
-        packages: The names by which they are imported.
-        extra: The extra of panglot that installs them.
-        field: The option that asked for it.
-        otherwise: What else the user can do.
-
-    Raises:
-        PanglotError: A package is missing.
+    The packages have the names by which they are imported, and ``extra`` of panglot installs them. ``field`` is the
+    option that asked for them, and ``otherwise`` what else the user can do.
 
     >>> require("hybrid search", "json", "no_such_package", extra="lexical")
     Traceback (most recent call last):

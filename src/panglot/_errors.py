@@ -24,24 +24,12 @@ class PanglotError(Exception):
     """
 
     def __init__(
-        self,
-        problem: str,
-        *,
-        file: str | Path | None = None,
-        line: int | None = None,
-        field: str | None = None,
+        self, problem: str, *, file: str | Path | None = None, line: int | None = None, field: str | None = None,
         hint: str | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.problem, self.file, self.line, self.field, self.hint = problem, file, line, field, hint
-        where = ", ".join(
-            part
-            for part in (
-                str(file) if file is not None else "",
-                f"line {line}" if line is not None else "",
-                f'field "{field}"' if field is not None else "",
-            )
-            if part
-        )
+        parts = ((file, f"{file}"), (line, f"line {line}"), (field, f'field "{field}"'))
+        where = ", ".join(text for value, text in parts if value is not None and text)
         text = f"{where}: {problem}" if where else problem
         super().__init__(f"{text}. Fix: {hint}" if hint else text)
 

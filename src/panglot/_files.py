@@ -32,10 +32,9 @@ def explain_write(path: Path) -> Generator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
         full = error.errno == errno.ENOSPC
         hint = "free some space or choose another place" if full else "choose a place that can be written"
-        raise PanglotError(f"cannot write: {reason}", file=path, hint=hint) from error
+        raise PanglotError(f"cannot write: {error.strerror or error}", file=path, hint=hint) from error
 
 
 @contextlib.contextmanager
@@ -43,9 +42,6 @@ def atomic_file(path: str | Path) -> Generator[Path]:
     """Yield a temporary path beside ``path``, and move it there at the end of the block unless the block raises.
 
     A reader sees the old content or the complete new one, even after a kill or a power cut.
-
-    Raises:
-        PanglotError: ``path`` cannot be written.
     """
     path = Path(path)
     with explain_write(path):
@@ -68,9 +64,6 @@ def atomic_folder(path: str | Path) -> Generator[Path]:
     """Yield a temporary folder beside ``path``, and move it there at the end of the block unless the block raises.
 
     An existing folder at ``path`` is replaced as a whole.
-
-    Raises:
-        PanglotError: ``path`` cannot be written.
     """
     path = Path(path)
     with explain_write(path):
@@ -94,12 +87,8 @@ def atomic_folder(path: str | Path) -> Generator[Path]:
 def lock(path: Path, *, wait: bool = True) -> Generator[bool]:
     """Hold the lock file ``path`` until the block ends, and yield whether it is held.
 
-    The system releases the lock when the process dies, however it dies. The file names the machine and the process
-    that held it last.
-
-    Args:
-        path: The lock file. Its folder is made if needed.
-        wait: Whether to wait while somebody else holds the lock. Otherwise False is yielded.
+    If somebody else holds the lock, wait for it or, without ``wait``, yield False. The system releases the lock when
+    the process dies, however it dies. The file names the machine and the process that held it last.
 
     Raises:
         PanglotError: The file cannot be written, or its file system has no locks.
@@ -154,11 +143,7 @@ def write_json(path: str | Path, value: object) -> None:
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
-    """Return the content of a TOML file. ``what`` names the kind of file in errors.
-
-    Raises:
-        PanglotError: The file does not exist or is not TOML.
-    """
+    """Return the content of a TOML file. ``what`` names the kind of file in errors."""
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
