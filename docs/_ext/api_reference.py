@@ -147,19 +147,18 @@ class Reference:
 
     def _index(self) -> str:
         rows = [f"* - :doc:`{stage.name}`\n  - {self._summary(stage)}" for stage in self.stages]
-        return "\n".join(
-            [
-                _heading("API reference", "="),
-                "Import these names from ``panglot`` itself. Each stage of the library has a page of its own.\n",
-                ".. list-table::\n   :widths: 20 80\n",
-                indent("\n".join(rows), _STEP),
-                "\n.. toctree::\n   :hidden:\n",
-                indent("\n".join(stage.name for stage in self.stages), _STEP),
-                "\n",
-                _heading(self.package.path, "-"),
-                self._module(self.package),
-            ]
+        parts = (
+            _heading("API reference", "="),
+            "Import these names from ``panglot`` itself. Each stage of the library has a page of its own.\n",
+            ".. list-table::\n   :widths: 20 80\n",
+            indent("\n".join(rows), _STEP),
+            "\n.. toctree::\n   :hidden:\n",
+            indent("\n".join(stage.name for stage in self.stages), _STEP),
+            "\n",
+            _heading(self.package.path, "-"),
+            self._module(self.package),
         )
+        return "\n".join(parts)
 
     def _summary(self, module: griffe.Module) -> str:
         text = self._resolved(module.docstring.value, module) if module.docstring else ""
@@ -235,11 +234,7 @@ class Reference:
         lines = [f".. py:{kind}:: {signatures[0]}"]
         lines += [" " * len(f".. py:{kind}:: ") + signature for signature in signatures[1:]]
         lines += self._canonical(target, place)
-        lines += [
-            f"{_STEP}:{option}:"
-            for label, option in (("async", "async"), ("classmethod", "classmethod"), ("staticmethod", "staticmethod"))
-            if label in target.labels
-        ]
+        lines += [f"{_STEP}:{name}:" for name in ("async", "classmethod", "staticmethod") if name in target.labels]
         return _directive(lines, self._docstring(target))
 
     def _attribute(self, target: griffe.Object, place: Place, kind: str, text: str | None = None) -> str:
@@ -266,15 +261,11 @@ class Reference:
         bound: bool,
     ) -> str:
         """Return a signature, without ``self`` or ``cls`` if it is bound to them."""
-        shown = [
-            griffe.Parameter(
-                each.name,
-                kind=each.kind,
-                annotation=None if each.annotation is None else self._annotation(each.annotation),
-                default=None if each.default is None else _shown(str(each.default)),
-            )
-            for each in parameters
-        ]
+        shown: list[griffe.Parameter] = []
+        for each in parameters:
+            default = None if each.default is None else _shown(str(each.default))
+            annotation = None if each.annotation is None else self._annotation(each.annotation)
+            shown.append(griffe.Parameter(each.name, kind=each.kind, annotation=annotation, default=default))
         if bound and shown and shown[0].name in {"self", "cls"}:
             del shown[0]
         made = None if returns is None else self._annotation(returns)
@@ -397,14 +388,9 @@ def _sections(target: griffe.Object) -> list[griffe.DocstringSection]:
 
 def _described(target: griffe.Object) -> dict[str, str]:
     """Return what the docstring of a class says of its attributes."""
-    if target.docstring is None or not isinstance(target, griffe.Class):
-        return {}
-    return {
-        item.name: item.description
-        for section in _sections(target)
-        if section.kind is griffe.DocstringSectionKind.attributes
-        for item in section.value
-    }
+    sections = _sections(target) if isinstance(target, griffe.Class) and target.docstring else []
+    kind = griffe.DocstringSectionKind.attributes
+    return {item.name: item.description for section in sections if section.kind is kind for item in section.value}
 
 
 def _comment(target: griffe.Object) -> str:

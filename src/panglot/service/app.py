@@ -137,13 +137,10 @@ def _serve(content: bytes, media_type: str) -> Callable[[], Coroutine[None, None
 def create_app(
     index: Index, limits: Limits | None = None, *, keys: tuple[str, ...] = (), hosts: tuple[str, ...] = ()
 ) -> Guard:
-    """Return the service of an index. Any ASGI server can run it in one process.
+    """Return the service of an open index, which stays open when the service stops. Any ASGI server can run it.
 
-    Args:
-        index: An open index. It stays open when the service stops.
-        limits: The limits of requests.
-        keys: Accepted keys. If there are none, no key is needed.
-        hosts: Host names under which the service may be called. If there are none, any name is accepted.
+    If there are no ``keys``, no key is needed. ``hosts`` are the names under which the service may be called. If there
+    are none, any name is accepted.
     """
     limits = limits or Limits()
     metrics = Metrics()

@@ -29,9 +29,8 @@ def share(waiting: Sequence[Sequence[int]], budget: int) -> list[int]:
     Requests take turns, the oldest first, with one text each, until the next text would exceed the budget. A query
     therefore does not wait behind the thousands of texts of an earlier request, and the oldest request always moves.
 
-    Args:
-        waiting: For each request, oldest first, the tokens of each of its remaining texts.
-        budget: Tokens per batch. The first text is taken whatever its size.
+    ``waiting`` has for each request, oldest first, the tokens of each of its remaining texts. ``budget`` is the tokens
+    per batch. The first text is taken whatever its size.
 
     >>> share([[5, 5, 5, 5], [3], [2]], 16)
     [2, 1, 1]
@@ -96,10 +95,8 @@ class Batcher:
     A cancelled request is dropped before it is encoded. If a batch fails, its requests are tried one by one, so that
     only those fail that fail alone.
 
-    Args:
-        encode: Returns one row per text.
-        budget: Tokens per batch.
-        on_batch: Called with the number of texts and the seconds of each batch.
+    ``encode`` returns one row per text. ``budget`` is in tokens per batch. ``on_batch`` is called with the number of
+    texts and the seconds of each batch.
     """
 
     def __init__(

@@ -148,10 +148,7 @@ class Admission:
 class SentenceEncoder:
     """Encode the sentences of highlights some at a time, so that queries are encoded in between.
 
-    Args:
-        encoder: The model.
-        lock: Held while the model works.
-        gone: Set when nobody waits for the response any more.
+    The lock is held while the model works. ``gone`` is set when nobody waits for the response any more.
     """
 
     def __init__(self, encoder: Encoder, lock: threading.Lock, gone: threading.Event) -> None:

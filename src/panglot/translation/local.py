@@ -36,9 +36,7 @@ class Apertium(Engine):
     Each sentence is a block of Apertium's stream format that the whole pipeline flushes at a NUL, so that no sentence
     sees its neighbours. Unknown words stay as they are, without Apertium's asterisk.
 
-    Args:
-        program: The program's name or path.
-        timeout: Seconds to wait for a batch.
+    ``program`` is its name or path, and ``timeout`` the seconds to wait for a batch.
     """
 
     name = "apertium"
@@ -192,12 +190,8 @@ class CTranslate2(Engine):
     language. In MADLAD-400 and multilingual OPUS-MT, the source names the target. A model without such tokens
     translates the pair at the end of its folder's name (``opus-mt-en-es``).
 
-    Args:
-        folder: Holds ``model.bin`` and ``sentencepiece.bpe.model``, ``spiece.model`` or ``source.spm`` and
-            ``target.spm``.
-        batch_size: Number of sentences per call. CTranslate2 splits them by tokens.
-        beam: Width of the beam search.
-        device: ``cpu``, ``cuda`` or ``auto``.
+    The folder holds ``model.bin`` and ``sentencepiece.bpe.model``, ``spiece.model`` or ``source.spm`` and
+    ``target.spm``. CTranslate2 splits the ``batch_size`` sentences of a call by tokens.
     """
 
     name = "ctranslate2"
@@ -239,11 +233,11 @@ class CTranslate2(Engine):
         return check_answer(found, len(sentences), self.name)
 
     def _marks(self, source: str, target: str) -> tuple[list[str], list[str]]:
+        """Return the tokens before a source and before its translation."""
         if self._family is None:
             return [], []
-        if self._family < 2:
-            return [self._languages[source]], [self._languages[target]]
-        return [self._languages[target]], []
+        to = [self._languages[target]]
+        return ([self._languages[source]], to) if self._family < 2 else (to, [])
 
     def _read_languages(self) -> tuple[int | None, Any]:
         vocabulary = self._vocabulary()

@@ -42,7 +42,6 @@ class Service:
 
         Raises:
             EngineError: The answer is not JSON, or the service cannot serve this request as it is.
-            PanglotError: No attempt was answered, or the service refuses access.
         """
         import httpx
 
@@ -93,12 +92,7 @@ class Chat(Engine):
     """``POST {url}/chat/completions``, a batch of sentences as one JSON array, at temperature 0.
 
     The key comes from ``$PANGLOT_TRANSLATION_KEY``, else ``$PANGLOT_API_KEY`` or ``$OPENAI_API_KEY``. Any pair of
-    languages is accepted, and the filters check the result.
-
-    Args:
-        place: ``http(s)://host/v1#model-name``.
-        batch_size: Number of sentences per request.
-        options: Passed to :class:`panglot.translation.remote.Service`.
+    languages is accepted, and the filters check the result. ``place`` is ``http(s)://host/v1#model-name``.
     """
 
     name = "chat"
@@ -142,11 +136,6 @@ class LibreTranslate(Engine):
     """``POST {url}/translate`` with a list of texts. ``GET {url}/languages`` lists the pairs.
 
     The key, if the service requires one, comes from ``$PANGLOT_TRANSLATION_KEY``.
-
-    Args:
-        url: The address, such as ``http://localhost:5000``.
-        batch_size: Number of sentences per request.
-        options: Passed to :class:`panglot.translation.remote.Service`.
     """
 
     name = "libretranslate"

@@ -70,19 +70,9 @@ def translate(
     """Translate every group that lacks a version in a target language, as :func:`plan` chooses.
 
     A new row has the group of its source. Any version of a question is judged with any version of a passage as their
-    sources are. Rows that the filters find are left out of the collection and listed in ``dropped``. With the same
-    engines and store, the result does not depend on how often the run was interrupted.
-
-    Args:
-        collection: What to translate.
-        targets: Languages to translate into.
-        engines: Engines in order of preference.
-        store: Keeps each batch as soon as it is done.
-        sources: Translate from these languages only.
-        questions_only: Do not translate passages.
-        thresholds: Limits of the filters, by default :class:`Thresholds`.
-        distant: A filter by an encoder, as :func:`similarity_filter` makes it.
-        progress: Called with lines about the progress.
+    sources are. Rows that the filters find are left out of the collection and listed in ``dropped``: those beyond the
+    ``thresholds``, and those that ``distant`` marks (:func:`similarity_filter`). With the same engines, in order of
+    preference, and the same store, the result does not depend on how often the run was interrupted.
 
     Raises:
         PanglotError: A pair has no route, or an engine fails on everything that it is given.
@@ -102,11 +92,9 @@ def translate(
         rows: list[dict[str, str]] = tables[side].take([job.row for job in part]).to_pylist()
         # Without filters, any answer is accepted, also one in another language.
         texts = [row["text"] for row in rows]
-        found = translate_texts(texts, route, store, counts.sentences, check_language=limits.sure <= 1)
-        made_by = _made_by(route)
-        for job, row, text, reasons in zip(
-            part, rows, found, _reasons(texts, found, route, side, limits, distant), strict=True
-        ):
+        found = translate_texts(texts, route, store, counts, check_language=limits.sure <= 1)
+        made_by, why = _made_by(route), _reasons(texts, found, route, side, limits, distant)
+        for job, row, text, reasons in zip(part, rows, found, why, strict=True):
             counts.add(side, reasons)
             label = _label(row["id"], route, used[side])
             if reasons or text is None:
@@ -125,10 +113,9 @@ def translate(
 
 
 @dataclass
-class _Counts:
+class _Counts(SentenceCounts):
     """Counts of one route: sentences, and rows by side."""
 
-    sentences: SentenceCounts = field(default_factory=SentenceCounts)
     rows: Counter[str] = field(default_factory=Counter[str])
     kept: Counter[str] = field(default_factory=Counter[str])
     reasons: Counter[str] = field(default_factory=Counter[str])
@@ -139,14 +126,14 @@ class _Counts:
         self.reasons.update(reasons)
 
     def metrics(self, route: str) -> dict[str, Any]:
-        rows, counts = self.rows.total(), self.sentences
+        rows = self.rows.total()
         # Reused sentences would make the engine look faster than it is.
-        rate = round(rows / counts.seconds, 2) if counts.translated and not counts.reused else None
+        rate = round(rows / self.seconds, 2) if self.translated and not self.reused else None
         return {
             "route": route, "rows": dict(self.rows), "kept": dict(self.kept),
             "dropped": rows - self.kept.total(), "dropped_by": dict(sorted(self.reasons.items())),
-            "sentences": counts.sentences, "reused": counts.reused, "translated": counts.translated,
-            "failed": counts.failed, "seconds": round(counts.seconds, 3), "rows_per_second": rate,
+            "sentences": self.sentences, "reused": self.reused, "translated": self.translated,
+            "failed": self.failed, "seconds": round(self.seconds, 3), "rows_per_second": rate,
         }  # fmt: skip
 
 
@@ -183,9 +170,8 @@ def _made_by(route: Route) -> dict[str, str]:
 
 def _label(source: str, route: Route, used: set[str]) -> str:
     """Return an id for the translation: the source's, with the language at its head replaced or added."""
-    label = f"{route.target}:{source}"
-    if source.startswith((f"{route.source}:", f"{route.source}-")):
-        label = route.target + source[len(route.source) :]
+    has_language = source.startswith((f"{route.source}:", f"{route.source}-"))
+    label = route.target + (source[len(route.source) :] if has_language else f":{source}")
     while label in used:
         label += "'"
     return label
