@@ -10,9 +10,20 @@ from pathlib import Path
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
-from panglot.data.files import BOM, cut_short, empty_file, not_utf8, opened, parquet_records, parse_object
+from panglot.data.files import (
+    BOM,
+    RowError,
+    cut_short,
+    empty_file,
+    is_parquet,
+    line_text,
+    not_utf8,
+    opened,
+    parquet_records,
+    parse_object,
+)
 from panglot.data.ingest import Ingested, OnError
-from panglot.data.rows import Row, RowError, check_row, is_parquet, line_text
+from panglot.data.rows import Row, check_row
 
 
 @dataclass

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._files import digest
-from panglot.data import arrow, collection
+from panglot.data import collection, columns
 from panglot.data.collection import Collection, Text
 
 values = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
@@ -36,7 +36,7 @@ def test_the_digest_is_that_of_all_values(rows: list[tuple[str, str, str]], size
 def test_take(parts: list[list[int]], wanted: list[int]) -> None:
     column = pa.chunked_array(parts, pa.int64())
     rows = np.array([row % len(column) for row in wanted] if len(column) else [], np.int64)
-    assert arrow.take(column, rows).to_pylist() == [column[int(row)].as_py() for row in rows]
+    assert columns.take(column, rows).to_pylist() == [column[int(row)].as_py() for row in rows]
 
 
 def test_keeping_into_a_folder(tmp_path: Path, facts: Collection) -> None:
@@ -56,7 +56,7 @@ def test_keeping_into_a_folder(tmp_path: Path, facts: Collection) -> None:
 def test_pages_given_back_are_read_again(facts_folder: Path) -> None:
     found = Collection.open(facts_folder)
     before = found.digest
-    arrow.release()
+    columns.release()
     assert Collection.open(facts_folder).digest == before
 
 

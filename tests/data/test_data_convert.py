@@ -16,9 +16,9 @@ from panglot._errors import PanglotError
 from panglot.cli.data import data
 from panglot.data import convert
 from panglot.data.collection import Collection, Text
+from panglot.data.files import write_rejected
 from panglot.data.formats import clef
 from panglot.data.ingest import ingest
-from panglot.data.rows import write_rejected
 from panglot.datasets.registry import read
 
 LANGUAGES = ("en", "de", "zh-Hant", "ar", "sr-Latn")

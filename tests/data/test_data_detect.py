@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from panglot._errors import PanglotError
 from panglot.batching import table
 from panglot.cli.data import data
-from panglot.data import cache
+from panglot.data import collection
 from panglot.data.collection import Collection
 from panglot.data.formats import detect
 from panglot.data.ingest import ingest
@@ -33,7 +33,7 @@ def big(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two files of rows in a folder that count as large."""
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(detect, "LARGE", 1)
-    monkeypatch.setattr(cache, "MANY", 1)
+    monkeypatch.setattr(collection, "MANY", 1)
     folder = tmp_path / "parts"
     folder.mkdir()
     for name, rows in (("a.jsonl", ROWS[::2]), ("b.jsonl", ROWS[1::2])):
@@ -55,7 +55,7 @@ def test_large_files_are_read_in_pieces_and_kept(big: Path, monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr(detect, "ingest", None)
         assert read(big).digest == whole.digest
-    monkeypatch.setattr(cache, "writable", lambda _: False)
+    monkeypatch.setattr(collection, "writable", lambda _: False)
     paths[0].touch()
     assert read(paths[0]).digest == single.digest
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from plain_ingest import plain_ingest
 
 from panglot._errors import PanglotError
-from panglot.data import arrow, cache, ingest, rows
+from panglot.data import collection, columns, ingest, rows
 from panglot.data.formats import detect
 from panglot.data.ingest import Ingested, OnError
 from panglot.datasets.check import read_usable
@@ -65,7 +65,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingest, "_PIECE", 2)
     monkeypatch.setattr(ingest, "BATCH", 3)
     monkeypatch.setattr(ingest, "_SPOOLED", 50)
-    monkeypatch.setattr(arrow, "BATCH", 3)
+    monkeypatch.setattr(columns, "BATCH", 3)
 
 
 def write(path: Path, values: Sequence[Row]) -> Path:
@@ -183,7 +183,7 @@ def test_a_large_file_keeps_its_rejected_rows_in_the_cache(tmp_path: Path, found
 def test_without_a_cache_a_large_file_is_read_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_text('{"language": "en", "question": "q", "passage": "p"}\n{\n')
-    monkeypatch.setattr(cache, "writable", lambda _: False)
+    monkeypatch.setattr(collection, "writable", lambda _: False)
     monkeypatch.setenv("PANGLOT_CACHE", str(path / "no folder"))
     found, rejected = read_usable(path)
     assert found is not None

@@ -18,12 +18,12 @@ CHILD = """
 import json, sys
 from pathlib import Path
 
-from panglot.data import arrow, cache, grams, rows as reading
+from panglot.data import collection, columns, overlap, rows as reading
 from panglot.data.ingest import ingest
 from panglot.training.data import load
 from panglot.training.settings import Settings
 
-arrow.BATCH, arrow._WALKED, reading._PIECE, grams._CHUNK, cache.MANY = 4096, 1 << 20, 1 << 20, 1 << 18, 1000
+columns.BATCH, columns._WALKED, reading._PIECE, overlap._CHUNK, collection.MANY = 4096, 1 << 20, 1 << 20, 1 << 18, 1000
 stage, folder, test, *sizes = sys.argv[1:]
 peaks = []
 for size in sizes:
@@ -33,7 +33,7 @@ for size in sizes:
     else:
         wish = Settings(on=(f"{folder}/{size}",), output=Path(folder) / "run", exclude=(test,), dev_share=0.01)
         found = load(wish)
-        assert [each.groups for each in found.shared] == [20], found.shared
+        assert [each.groups for each in found.overlaps] == [20], found.overlaps
         assert found.collections[0].folder is not None
         assert len(found.digests) == 2
         del found

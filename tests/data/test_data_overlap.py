@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.data import arrow, cache
+from panglot.data import collection, columns
 from panglot.data.collection import Collection, Text
-from panglot.data.overlap import Texts, exclude, hash_texts
+from panglot.data.overlap import Texts, hash_texts
+from panglot.data.transform import exclude
 from panglot.datasets import questions as xor_questions
 from panglot.datasets.registry import read
 
@@ -69,7 +70,7 @@ def test_what_counts_as_the_same(left: str, right: str, share: float | None) -> 
 def test_texts_do_not_run_into_each_other_and_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [f"{n} " + " ".join(f"w{(n * 7 + i) % 40}" for i in range(20)) for n in range(50)]
     whole = Texts(texts).matches(Texts(texts[::-1]))
-    monkeypatch.setattr("panglot.data.grams._CHUNK", 100)
+    monkeypatch.setattr("panglot.data.overlap._CHUNK", 100)
     parts = Texts(texts).matches(Texts(texts[::-1]))
     assert all(np.array_equal(a, b) for a, b in zip(_columns(whole), _columns(parts), strict=True))
     assert not len(Texts(["a b c d e", "f g h i j"]).matches(Texts(["a b c d e f g h i j"])).share)
@@ -163,8 +164,8 @@ def test_passing_by_in_pieces_finds_what_holding_all_finds(
 ) -> None:
     with pytest.MonkeyPatch.context() as patched:
         if small:
-            patched.setattr(arrow, "BATCH", 2)
-            patched.setattr("panglot.data.grams._CHUNK", 40)
+            patched.setattr(columns, "BATCH", 2)
+            patched.setattr("panglot.data.overlap._CHUNK", 40)
         left, (found,) = exclude(training, [test], threshold=threshold)
     expected, told = _held_whole(training, test, threshold)
     assert left.digest == expected.digest
@@ -173,7 +174,7 @@ def test_passing_by_in_pieces_finds_what_holding_all_finds(
 
 def test_what_is_left_of_a_large_set_is_mapped_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(cache, "MANY", 1)
+    monkeypatch.setattr(collection, "MANY", 1)
     test = Collection.build("t", [Text("q", "de", "q", "DE question 3 here!")], [Text("p", "en", "p", "")], [])
     _made().save(tmp_path / "made")
     saved = replace(Collection.open(tmp_path / "made"), name="mine")

@@ -12,7 +12,7 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
-from panglot.data.overlap import exclude
+from panglot.data.transform import exclude
 from panglot.datasets import (
     hub,  # fmt: skip
 )

@@ -19,7 +19,7 @@ from panglot.batching.batch import Batch, Bools
 from panglot.batching.policy import DISTILL, Floats, Objective, Policy, Stream, english_of, streams
 from panglot.batching.table import TrainingTable
 from panglot.data.collection import Ints
-from panglot.data.keys import Ints32
+from panglot.data.columns import Ints32
 
 _BLOCK = 4096
 _PIECE = 1 << 20

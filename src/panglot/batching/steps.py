@@ -17,8 +17,8 @@ from panglot.batching.batch import Batch
 from panglot.batching.plan import Plan
 from panglot.batching.policy import Policy
 from panglot.batching.table import TrainingTable
-from panglot.data.arrow import take
 from panglot.data.collection import Collection, Ints
+from panglot.data.columns import take
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -16,10 +16,8 @@ import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, cache_folder
-from panglot.data.arrow import open_array, walk
-from panglot.data.cache import source_key
-from panglot.data.collection import Collection, Ints, pc
-from panglot.data.keys import Ints32, connect, number_values, text_numbers
+from panglot.data.collection import Collection, source_key
+from panglot.data.columns import Ints, Ints32, connect, number_values, open_array, pc, text_numbers, walk
 
 #: Rows of collections with at least that many questions are cached. Smaller ones are found in a second or two.
 LARGE = 200_000

@@ -1,24 +1,24 @@
-"""The collection: questions, passages and which answers which."""
+"""The collection: questions, passages and which answers which, in memory, in a folder or in the cache."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import logging
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-from pyarrow import compute
 
 from panglot._errors import PanglotError
-from panglot._files import atomic_folder, digest_once
-from panglot.data.arrow import open_table, origin, walk
-from panglot.data.keys import Ints32
+from panglot._files import atomic_folder, cache_folder, digest, digest_once
+from panglot.data.columns import Bools, Ints, Ints32, open_table, origin, pc, store, walk
 
 TEXTS = pa.schema([("id", pa.string()), ("language", pa.string()), ("group", pa.string()), ("text", pa.string())])
 RELEVANCE = pa.schema([("question", pa.int32()), ("passage", pa.int32()), ("grade", pa.int16())])
@@ -26,9 +26,12 @@ RELEVANCE = pa.schema([("question", pa.int32()), ("passage", pa.int32()), ("grad
 _PARTS = ("questions", "passages", "relevance")
 # The digest of so many texts takes a sixth of a second, which is worth remembering.
 _LARGE = 100_000
+# Parts of collections with so many texts are cached too, for they may not fit into memory.
+MANY = 1_000_000
+# Raise it whenever a reader gives other rows for the same files.
+READERS = 4
 
-pc: Any = compute  # Its functions are made at run time, so that no type checker knows them.
-Ints = npt.NDArray[np.int64]
+_log = logging.getLogger(__name__)
 
 
 class Text(NamedTuple):
@@ -50,8 +53,7 @@ class Collection:
         name: What tables and reports call it.
         questions: Columns ``id, language, group, text`` (:data:`TEXTS`); languages are canonical BCP 47.
         passages: The same columns.
-        relevance: Columns ``question, passage`` (row numbers in the tables above) and ``grade`` (above 0 is
-            relevant), as :data:`RELEVANCE`.
+        relevance: Columns ``question, passage`` (row numbers in the tables above) and ``grade`` (above 0 is relevant).
         about: Where the data come from and how they were read: ``candidates``, ``licence``, ``source``, ….
     """
 
@@ -78,12 +80,12 @@ class Collection:
         tables: list[pa.Table] = []
         rows: list[dict[str, int]] = []
         for side, texts in (("question", questions), ("passage", passages)):
-            columns = tuple(zip(*texts, strict=True)) or ((), (), (), ())
-            tables.append(pa.table([pa.array(column, pa.string()) for column in columns], schema=TEXTS))
-            ids: dict[str, int] = {text_id: row for row, text_id in enumerate(columns[0])}
-            if len(ids) < len(columns[0]):
-                seen: set[str] = set()
-                twice = next(i for i in columns[0] if i in seen or seen.add(i))
+            tables.append(text_table(texts))
+            names: list[str] = tables[-1]["id"].to_pylist()
+            ids = {text_id: row for row, text_id in enumerate(names)}
+            if len(ids) < len(names):
+                # Of a repeated id, only the last row is in `ids`.
+                twice = next(i for row, i in enumerate(names) if ids[i] != row)
                 raise PanglotError(f"two {side}s have the id {twice!r}", field="id", hint="give each its own id")
             rows.append(ids)
         pairs: dict[tuple[int, int], int] = {}
@@ -95,13 +97,9 @@ class Collection:
                     hint=f"add the {side} or remove the judgement",
                 )
             pairs[rows[0][question], rows[1][passage]] = grade
+        columns = [q for q, _ in pairs], [p for _, p in pairs], list(pairs.values())
         judged = pa.table(
-            [
-                pa.array([q for q, _ in pairs], pa.int32()),
-                pa.array([p for _, p in pairs], pa.int32()),
-                pa.array(list(pairs.values()), pa.int16()),
-            ],
-            schema=RELEVANCE,
+            [pa.array(each, kind) for each, kind in zip(columns, RELEVANCE.types, strict=True)], RELEVANCE
         )
         return cls(name, tables[0], tables[1], judged, dict(about or {}))
 
@@ -118,23 +116,25 @@ class Collection:
             tables = [open_table(folder / f"{part}.arrow") for part in _PARTS]
         except (OSError, ValueError, pa.ArrowException) as error:
             raise PanglotError(f"not a collection: {error}", file=folder, hint="write it again") from error
-        questions, passages, relevance = tables
-        return cls(head["name"], questions, passages, relevance, head["about"])
+        return cls(head["name"], tables[0], tables[1], tables[2], head["about"])
 
     def save(self, folder: str | Path) -> None:
         """Write the collection to ``folder``, atomically."""
+        tables: dict[str, pa.Table] = {name: getattr(self, name) for name in _PARTS}
+        self._save(folder, {name: (walk(table), table.schema) for name, table in tables.items()})
+
+    def _save(self, folder: str | Path, parts: Mapping[str, tuple[Iterator[pa.RecordBatch], pa.Schema]]) -> None:
         with atomic_folder(folder) as part:
-            for name in _PARTS:
-                table: pa.Table = getattr(self, name)
-                store(walk(table), table.schema, part / f"{name}.arrow")
+            for name, made in parts.items():
+                store(*made, part / f"{name}.arrow")
             write_metadata(part, self.name, self.about)
 
     @property
     def folder(self) -> Path | None:
         """The folder that the tables are memory-mapped from, or None if one of them was made or changed since."""
         places = [origin(table) for table in (self.questions, self.passages, self.relevance)]
-        homes = {place.parent for place in places if place is not None}
-        return homes.pop() if None not in places and len(homes) == 1 else None
+        homes = {place and place.parent for place in places}
+        return homes.pop() if len(homes) == 1 else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # So another process opens the folder instead of getting all texts through a pipe.
@@ -146,21 +146,21 @@ class Collection:
     @cached_property
     def languages(self) -> tuple[str, ...]:
         """All languages of questions and passages, sorted."""
-        both = {
-            *self.questions["language"].unique().to_pylist(),
-            *self.passages["language"].unique().to_pylist(),
-        }
-        return tuple(sorted(both))
+        sides = (table["language"].unique().to_pylist() for table in (self.questions, self.passages))
+        return tuple(sorted({code for codes in sides for code in codes}))
 
     @cached_property
     def question_language(self) -> Ints:
         """The language of each question as an index into :attr:`languages`, shape ``[questions]``."""
-        return _codes(self.questions["language"], self.languages)
+        return self._language_of(self.questions)
 
     @cached_property
     def passage_language(self) -> Ints:
         """The language of each passage as an index into :attr:`languages`, shape ``[passages]``."""
-        return _codes(self.passages["language"], self.languages)
+        return self._language_of(self.passages)
+
+    def _language_of(self, table: pa.Table) -> Ints:
+        return pc.index_in(table["language"], pa.array(self.languages, pa.string())).to_numpy().astype(np.int64)
 
     @cached_property
     def pairs(self) -> tuple[Ints, Ints]:
@@ -194,7 +194,7 @@ class Collection:
         return whole.hexdigest()
 
     def select(self, languages: Sequence[str], folder: str | Path | None = None) -> Collection:
-        """Return the part in ``languages``, in memory or in a folder as :meth:`keep` does.
+        """Return the part in ``languages``, in a folder as :meth:`keep` does, or as :func:`cached_subset` does.
 
         Raises:
             PanglotError: None of them is in the collection.
@@ -206,32 +206,25 @@ class Collection:
                 f"{self.name} has no questions or no passages in {', '.join(languages)}",
                 hint=f"choose among {', '.join(self.languages)}",
             )
-        return self.keep(questions, passages, folder)
+        return self.keep(questions, passages, folder) if folder else cached_subset(self, questions, passages)
 
-    def keep(
-        self, questions: npt.NDArray[np.bool_], passages: npt.NDArray[np.bool_], folder: str | Path | None = None
-    ) -> Collection:
-        """Return the collection of the marked rows. Judgements of rows that go go with them.
+    def keep(self, questions: Bools, passages: Bools, folder: str | Path | None = None) -> Collection:
+        """Return the collection of the marked rows, given marks of shape ``[questions]`` and ``[passages]``.
 
-        Args:
-            questions: One mark per question, shape ``[questions]``.
-            passages: One mark per passage, shape ``[passages]``.
-            folder: Where to write the rows piece by piece and open them memory-mapped. By default memory holds them.
+        Judgements of rows that go go with them. Memory holds the rows, or a ``folder``, to which they are written piece
+        by piece, and from which they are memory-mapped.
 
         Raises:
             PanglotError: The folder cannot be written.
         """
         parts = {
-            "questions": (TEXTS, _kept(self.questions, questions)),
-            "passages": (TEXTS, _kept(self.passages, passages)),
-            "relevance": (RELEVANCE, _kept_judgements(self.relevance, questions, passages)),
+            "questions": (_kept(self.questions, questions), TEXTS),
+            "passages": (_kept(self.passages, passages), TEXTS),
+            "relevance": (_kept_judgements(self.relevance, questions, passages), RELEVANCE),
         }
         if folder is None:
-            return replace(self, **{name: store(batches, schema) for name, (schema, batches) in parts.items()})
-        with atomic_folder(folder) as part:
-            for name, (schema, batches) in parts.items():
-                store(batches, schema, part / f"{name}.arrow")
-            write_metadata(part, self.name, self.about)
+            return replace(self, **{name: store(*made) for name, made in parts.items()})
+        self._save(folder, parts)
         return Collection.open(folder)
 
     def __repr__(self) -> str:
@@ -242,7 +235,7 @@ class Collection:
 
 
 def write_metadata(folder: Path, name: str, about: Mapping[str, str]) -> None:
-    """Write the name and the description of a collection into its folder, beside the tables."""
+    """Write what :meth:`Collection.open` needs beside the tables."""
     head = {"name": name, "about": dict(about)}
     (folder / "collection.json").write_text(json.dumps(head, ensure_ascii=False, indent=2), "utf-8")
 
@@ -251,28 +244,21 @@ def _reopened(folder: Path, name: str, about: Mapping[str, str]) -> Collection:
     return replace(Collection.open(folder), name=name, about=about)
 
 
-def store(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path | None = None) -> pa.Table:
-    """Return batches as a table: written to an Arrow file and memory-mapped, or without a path held in memory."""
-    if path is None:
-        return pa.Table.from_batches(list(batches), schema)
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as out:
-        for batch in batches:
-            out.write_batch(batch)
-    return open_table(path)
+def text_table(texts: Iterable[Text]) -> pa.Table:
+    """Return texts as a table of :data:`TEXTS`."""
+    columns = tuple(zip(*texts, strict=True)) or ((),) * len(TEXTS)
+    return pa.table([pa.array(column, pa.string()) for column in columns], schema=TEXTS)
 
 
-def _kept(table: pa.Table, marks: npt.NDArray[np.bool_]) -> Iterator[pa.RecordBatch]:
-    start = 0
+def _kept(table: pa.Table, marks: Bools) -> Iterator[pa.RecordBatch]:
+    end = 0
     for batch in walk(table):
-        mine = marks[start : start + batch.num_rows]
-        start += batch.num_rows
-        if mine.any():
-            yield batch.filter(pa.array(mine))
+        start, end = end, end + batch.num_rows
+        if marks[start:end].any():
+            yield batch.filter(pa.array(marks[start:end]))
 
 
-def _kept_judgements(
-    relevance: pa.Table, questions: npt.NDArray[np.bool_], passages: npt.NDArray[np.bool_]
-) -> Iterator[pa.RecordBatch]:
+def _kept_judgements(relevance: pa.Table, questions: Bools, passages: Bools) -> Iterator[pa.RecordBatch]:
     place = [np.cumsum(side, dtype=np.int32) - np.int32(1) for side in (questions, passages)]
     for batch in walk(relevance):
         q, p = (batch[side].to_numpy() for side in ("question", "passage"))
@@ -283,7 +269,7 @@ def _kept_judgements(
             yield pa.record_batch(columns, schema=RELEVANCE)
 
 
-def in_languages(table: pa.Table, languages: pa.Array) -> npt.NDArray[np.bool_]:
+def in_languages(table: pa.Table, languages: pa.Array) -> Bools:
     """Mark the texts that are in one of some languages."""
     found = [pc.is_in(batch.column(0), languages).to_numpy(zero_copy_only=False) for batch in walk(table, ["language"])]
     return np.concatenate([np.empty(0, bool), *found])
@@ -292,6 +278,7 @@ def in_languages(table: pa.Table, languages: pa.Array) -> npt.NDArray[np.bool_]:
 def _framed(column: pa.Array) -> bytes:
     """Return each value in UTF-8 after its length in 8 bytes, as :func:`panglot._files.digest` frames its parts."""
     texts = pc.fill_null(column.cast(pa.string()), "None")
+    # Arrow's second buffer holds where each text begins in the third. One copy in numpy saves a loop over the texts.
     offsets = np.frombuffer(texts.buffers()[1], np.int32)[texts.offset : texts.offset + len(texts) + 1].astype(np.int64)
     if not len(texts):
         return b""
@@ -306,5 +293,62 @@ def _framed(column: pa.Array) -> bytes:
     return out.tobytes()
 
 
-def _codes(column: pa.ChunkedArray, languages: Sequence[str]) -> Ints:
-    return pc.index_in(column, pa.array(languages, pa.string())).to_numpy().astype(np.int64)
+def source_key(files: Iterable[Path], **options: object) -> str:
+    """Return a digest of the files' names, sizes and times, of the options and of the readers' version."""
+    parts = [str(READERS), *(f"{key}={options[key]!r}" for key in sorted(options))]
+    for path in sorted(files):
+        state = path.stat()
+        parts.append(f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}")
+    return digest(*parts)
+
+
+def cached(key: str, build: Callable[[], Collection], write: Callable[[Path], Collection] | None = None) -> Collection:
+    """Return the cached collection of a :func:`source_key`, memory-mapped. Make it if it is missing or damaged.
+
+    ``build`` makes it in memory, and ``write`` in a folder, for a collection that memory may not hold. If the cache
+    cannot be written, the collection is returned as it was built.
+    """
+    place = cache_folder() / "collections" / key
+    if place.is_dir():
+        try:
+            return Collection.open(place)
+        except (PanglotError, KeyError, TypeError) as error:
+            _log.warning("building %s again: %s", place.name[:12], error)
+    if write is not None and writable(place.parent):
+        return write(place)
+    collection = build()
+    try:
+        collection.save(place)
+        return Collection.open(place)
+    except PanglotError as error:
+        _log.warning("cannot cache the collection: %s", error)
+        return collection
+
+
+def cached_subset(collection: Collection, questions: Bools, passages: Bools) -> Collection:
+    """Return the marked rows, as :meth:`Collection.keep` does, without filling the memory.
+
+    If all rows are marked, this is the collection itself. A million or more rows of a saved collection are written to
+    the cache once, and memory-mapped.
+    """
+    if questions.all() and passages.all():
+        return collection
+    home = collection.folder
+    if home is None or np.count_nonzero(questions) + np.count_nonzero(passages) < MANY:
+        return collection.keep(questions, passages)
+    marks = digest(*(np.packbits(side).tobytes() for side in (questions, passages)))
+    found = cached(
+        source_key(home.glob("*.arrow"), kept=marks),
+        lambda: collection.keep(questions, passages),
+        lambda folder: collection.keep(questions, passages, folder),
+    )
+    return replace(found, name=collection.name, about=collection.about)
+
+
+def writable(place: Path) -> bool:
+    """Return whether a folder can be written, and make it if it is not there."""
+    with contextlib.suppress(OSError):
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
+            return True
+    return False

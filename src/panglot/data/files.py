@@ -1,36 +1,39 @@
-"""Read text, lines, JSON and Parquet rows from files, plain or gzipped, with errors that say where."""
+"""Read text, lines, JSON and Parquet rows from files, plain or gzipped, with errors that say where.
+
+All functions raise a :class:`PanglotError` that names the file, and the line if there is one, for files that cannot be
+read: missing, empty, cut short, not UTF-8, or of another format.
+"""
 
 from __future__ import annotations
 
 import codecs
 import contextlib
 import gzip
+import itertools
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast, overload
 
 import pyarrow as pa
-from pyarrow import compute
 
 from panglot._errors import PanglotError
+from panglot._files import atomic_file
+from panglot.data.columns import pc
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
 
 BOM = b"\xef\xbb\xbf"
+#: What reading gzip data raises that end too soon or are damaged.
+CUT_SHORT = (EOFError, zlib.error, gzip.BadGzipFile)
 _GZIP = b"\x1f\x8b"
-
-_pc: Any = compute  # Its functions are made at run time, so that no type checker knows them.
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield ``(line number, line)`` of a UTF-8 file, plain or gzipped, without blank lines.
-
-    Raises:
-        PanglotError: The file is missing, empty, cut short, or not UTF-8.
-    """
+    """Yield ``(line number, line)`` of a UTF-8 file, plain or gzipped, without blank lines and line ends."""
     anything = False
     for number, text in whole_lines(path):
         if text.strip():
@@ -41,32 +44,24 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def whole_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield ``(line number, line)`` of a UTF-8 file, plain or gzipped. Every line comes, with its end.
-
-    Raises:
-        PanglotError: The file is missing, cut short, or not UTF-8.
-    """
+    """Yield ``(line number, line)`` of a UTF-8 file, plain or gzipped. Every line comes, with its end."""
     number = 0
     try:
         with opened(path) as stream:
             for number, raw in enumerate(stream, 1):
-                yield number, _decode(raw.removeprefix(BOM) if number == 1 else raw, path, number)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                yield number, decode(raw.removeprefix(BOM) if number == 1 else raw, path, number)
+    except CUT_SHORT as error:
         raise cut_short(path, number + 1) from error
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return the whole content of a file, plain or gzipped, without a byte order mark.
-
-    Raises:
-        PanglotError: The file is missing, empty, or cut short.
-    """
+    """Return the whole content of a file, plain or gzipped, without a byte order mark."""
     pieces: list[bytes] = []
     try:
         with opened(path) as stream:
             while piece := stream.read(1 << 22):
                 pieces.append(piece)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except CUT_SHORT as error:
         raise cut_short(path, b"".join(pieces).count(b"\n") + 1) from error
     raw = b"".join(pieces).removeprefix(BOM)
     if not raw.strip():
@@ -75,11 +70,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def read_text(path: Path) -> str:
-    """Return the whole text of a UTF-8 file, plain or gzipped.
-
-    Raises:
-        PanglotError: The file is missing, empty, cut short, or not UTF-8.
-    """
+    """Return the whole text of a UTF-8 file, plain or gzipped."""
     raw = read_bytes(path)
     try:
         return raw.decode()
@@ -88,20 +79,12 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> object:
-    """Return the value in a JSON file, plain or gzipped.
-
-    Raises:
-        PanglotError: As :func:`read_text`, or the text is not JSON.
-    """
+    """Return the value in a JSON file, plain or gzipped."""
     return parse_json(read_text(path), path)
 
 
 def parse_json(text: str, path: Path, line: int | None = None) -> object:
-    """Return the JSON value in ``text``, which is the content of ``path``, or its line ``line``.
-
-    Raises:
-        PanglotError: The text is not JSON.
-    """
+    """Return the JSON value in ``text``, which is the content of ``path``, or its line ``line``."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -116,11 +99,7 @@ def parse_json(text: str, path: Path, line: int | None = None) -> object:
 
 
 def opened(path: Path) -> IO[bytes]:
-    """Open a file, plain or gzipped, whatever its name.
-
-    Raises:
-        PanglotError: It cannot be read.
-    """
+    """Open a file, plain or gzipped, whatever its name."""
     try:
         stream = path.open("rb")
         # Peeking takes nothing away, so that a pipe can be read too.
@@ -134,11 +113,17 @@ def opened(path: Path) -> IO[bytes]:
         ) from error
 
 
-def _decode(raw: bytes, path: Path, line: int) -> str:
+def decode(raw: bytes, path: Path, line: int) -> str:
+    """Return a line as text."""
     try:
         return raw.decode()
     except UnicodeDecodeError as error:
         raise not_utf8(path, line, error) from error
+
+
+def line_text(raw: bytes) -> str:
+    r"""Return a line as the file has it, with bytes that are not UTF-8 as ``\xNN``."""
+    return raw.decode("utf-8", "backslashreplace").rstrip("\r\n")
 
 
 def not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> PanglotError:
@@ -165,11 +150,7 @@ def empty_file(path: Path) -> PanglotError:
 
 
 def parse_object(text: str, path: Path, line: int) -> dict[str, Any]:
-    """Return the JSON object in one line of a file.
-
-    Raises:
-        PanglotError: The line is not a JSON object.
-    """
+    """Return the JSON object in one line of a file."""
     value = parse_json(text, path, line)
     if not isinstance(value, dict):
         hint = 'write one object per line, such as {"language": …, "passage": …}'
@@ -178,17 +159,18 @@ def parse_object(text: str, path: Path, line: int) -> dict[str, Any]:
 
 
 def objects(path: Path, *needed: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield ``(line, object)`` for the lines of a file, plain or gzipped.
-
-    Raises:
-        PanglotError: A line is not a JSON object, or lacks a needed field.
-    """
+    """Yield ``(line, object)`` for the lines of a file, plain or gzipped."""
     for line, raw in numbered_lines(path):
         entry = parse_object(raw, path, line)
         for key in needed:
             if key not in entry:
                 raise PanglotError("the field is missing", file=path, line=line, field=key, hint="fetch the file again")
         yield line, entry
+
+
+def is_parquet(path: Path) -> bool:
+    """Return whether a file of rows is Parquet and not JSON lines."""
+    return path.name.lower().endswith(".parquet")
 
 
 def plain_name(path: Path) -> str:
@@ -204,9 +186,6 @@ def files(folder: Path, *patterns: str) -> list[Path]:
     """Return the files of ``folder`` that match a pattern, plain or with ``.gz`` after it, sorted by name.
 
     If a file is there both plain and gzipped, the plain one counts.
-
-    Raises:
-        PanglotError: No file matches.
     """
     found: dict[str, Path] = {}
     for pattern in patterns:
@@ -253,16 +232,13 @@ def parquet_records(
     """Yield the rows of a Parquet file with the columns ``needed``, and those of ``optional`` that it has.
 
     ``only`` is a column and a function that says which of its values to keep. Other rows are never made into objects.
-
-    Raises:
-        PanglotError: The file is not Parquet, or a needed column is missing.
     """
     for batch in parquet_batches(path, needed, optional):
         if only is not None:
             column, accepts = only
             values = batch[column].unique()
             accepted = [value for value in values.to_pylist() if accepts(str(value))]
-            yield from batch.filter(_pc.is_in(batch[column], pa.array(accepted, values.type))).to_pylist()
+            yield from batch.filter(pc.is_in(batch[column], pa.array(accepted, values.type))).to_pylist()
         else:
             yield from batch.to_pylist()
 
@@ -270,11 +246,7 @@ def parquet_records(
 def parquet_batches(
     path: Path, needed: tuple[str, ...], optional: tuple[str, ...] | None = ()
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the same rows as columns, some thousand at a time. With ``optional`` None they have all columns.
-
-    Raises:
-        PanglotError: As :func:`parquet_records`.
-    """
+    """Yield the same rows as columns, some thousand at a time. With ``optional`` None they have all columns."""
     import pyarrow.parquet as pq
 
     try:
@@ -296,3 +268,76 @@ def parquet_batches(
             file=path,
             hint="write or fetch it again",
         ) from error
+
+
+@dataclass(frozen=True)
+class RowError:
+    r"""One row that cannot be used.
+
+    Attributes:
+        line: Which line or row of the file, from 1.
+        field: The field that is wrong, or "".
+        problem: What is wrong with it.
+        hint: What the user can do.
+        text: The line as the file has it, with bytes that are not UTF-8 as ``\xNN``. Empty for Parquet.
+        file: The file.
+    """
+
+    line: int
+    field: str
+    problem: str
+    hint: str
+    text: str = ""
+    file: str = ""
+
+    @classmethod
+    def of(cls, error: PanglotError, text: str = "") -> RowError:
+        """Return an error that was raised for a row."""
+        return cls(error.line or 0, error.field or "", error.problem, error.hint or "", text, str(error.file or ""))
+
+    def error(self) -> PanglotError:
+        """Return the exception to raise where no row may be skipped."""
+        return PanglotError(
+            self.problem, file=self.file or None, line=self.line or None, field=self.field or None, hint=self.hint
+        )
+
+
+class RejectedRows(Sequence[RowError]):
+    """The rejected rows in a file that :func:`write_rejected` wrote. They are read when they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._number = -1
+
+    def __len__(self) -> int:
+        if self._number < 0:
+            self._number = sum(1 for _ in self)
+        return self._number
+
+    @overload
+    def __getitem__(self, index: int) -> RowError: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[RowError]: ...
+    def __getitem__(self, index: int | slice) -> RowError | list[RowError]:
+        """Return one or some of them."""
+        return list(self)[index] if isinstance(index, slice) else next(itertools.islice(self, index, None))
+
+    def __iter__(self) -> Iterator[RowError]:
+        if self.path.exists():
+            with self.path.open(encoding="utf-8") as file:
+                for line in file:
+                    yield RowError(**json.loads(line))
+
+
+def write_rejected(rejected: Iterable[RowError], path: Path) -> int:
+    """Write rejected rows as JSON lines ``{"line", "field", "problem", "hint", "text", "file"}``; return how many.
+
+    Raises:
+        PanglotError: The place cannot be written.
+    """
+    number = 0
+    with atomic_file(path) as part, part.open("w", encoding="utf-8") as out:
+        for one in rejected:
+            number += 1
+            out.write(json.dumps(asdict(one)) + "\n")
+    return number

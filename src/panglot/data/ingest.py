@@ -7,8 +7,8 @@ import heapq
 import json
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
-from itertools import count, groupby
+from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
@@ -18,25 +18,38 @@ import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder
-from panglot.data.arrow import BATCH, release, take
-from panglot.data.collection import RELEVANCE, TEXTS, Collection, pc, store, write_metadata
-from panglot.data.files import opened
-from panglot.data.keys import Ints32, Keys, first_of_numbers, keys, ranks
-from panglot.data.layout import ID, QUESTION, UNANSWERED, Conflicts, Layout, RowIndexBuilder, conflicts, layout
+from panglot.data.collection import RELEVANCE, TEXTS, Collection, write_metadata
+from panglot.data.columns import (
+    BATCH,
+    Bools,
+    Ints,
+    Ints32,
+    Keys,
+    first_of,
+    first_of_numbers,
+    in_language,
+    keys,
+    pc,
+    ranks,
+    release,
+    smallest_together,
+    store,
+    take,
+)
+from panglot.data.files import RejectedRows, RowError, is_parquet, line_text, opened, write_rejected
 from panglot.data.rows import (
+    ID,
+    QUESTION,
     ROWS,
+    UNANSWERED,
     Piece,
-    RejectedRows,
     Row,
-    RowError,
-    is_parquet,
-    line_text,
+    RowIndex,
+    RowIndexBuilder,
+    conflicts,
     read_pieces,
     to_batch,
-    write_rejected,
 )
-
-__all__ = ["Ingested", "OnError", "Reader", "collect", "ingest"]
 
 OnError = Literal["raise", "skip"]
 Reader = Callable[[Path], Iterable[Piece]]
@@ -48,14 +61,9 @@ _REJECTED = "rejected.jsonl"
 
 
 class Ingested(NamedTuple):
-    """What was made of files of rows.
+    """The rows of files that could be used, and those that could not, in the files' order."""
 
-    Attributes:
-        collection: The rows that could be used. After skipping it may have no question.
-        rejected: The rows that could not, in the files' order.
-    """
-
-    collection: Collection
+    collection: Collection  # without any question, if all were skipped
     rejected: Sequence[RowError]
 
     @classmethod
@@ -109,11 +117,7 @@ def ingest(
 
 
 def collect(name: str, rows: Iterable[tuple[Path, Row]], about: Mapping[str, str] | None = None) -> Collection:
-    """Make a collection of rows that were checked one by one, each with its file, as :func:`ingest` does.
-
-    Raises:
-        PanglotError: As :func:`ingest`.
-    """
+    """Make a collection of rows that were checked one by one, each with its file, as :func:`ingest` does."""
     runs = ((path, Piece(to_batch([row for _, row in run]))) for path, run in groupby(rows, lambda pair: pair[0]))
     return _ingest(runs, None, name, about, "raise", None).collection
 
@@ -134,20 +138,22 @@ def _ingest(
         group = index.group_numbers()
         gone = conflicts(index, group)
         stays = None
-        if len(gone.row):
+        if len(gone):
             if on_error == "raise":
                 raise source.first_error(gone, table)
             marks = np.ones(table.num_rows, bool)
-            marks[gone.row] = False
+            marks[gone[:, 0]] = False
             stays = np.flatnonzero(marks).astype(np.int32)
             index = index.keep(marks)
             group = ranks(first_of_numbers(group[stays].astype(np.int64)))
         rejected = source.rejected(gone, table, part)
-    plan = layout(index, group)
+    plan = _layout(index, group)
     del group
     if on_error == "raise" and not len(plan.questions):
         raise PanglotError(f"{name} has no questions", field="question", hint="add a line with a question")
-    writer = _Writer(table, index.language, source.index.codes, _GroupNames(index.group[index.in_group]), stays)
+    names = index.group[index.in_group]
+    names = names[np.argsort(names.wide)]
+    writer = _Writer(table, index.language, pa.array(source.index.codes, pa.string()), names, stays)
     del index
     parts = {
         "questions": (writer.texts("question", plan.questions, plan.questions), TEXTS),
@@ -163,83 +169,71 @@ def _ingest(
     return Ingested(Collection(name, **tables, about=facts), rejected)
 
 
+@dataclass
 class _Source:
     """The rows of files as they pass by, and what is wrong with some of them."""
 
-    def __init__(
-        self,
-        pieces: Iterable[tuple[Path, Piece]],
-        on_error: OnError,
-        unreadable: IO[str],
-        progress: Callable[[int], None] | None,
-    ) -> None:
-        self.index = RowIndexBuilder()
-        self._pieces, self._on_error, self._progress = pieces, on_error, progress
-        self._unreadable = unreadable
-        self._starts: list[tuple[int, Path]] = []
+    pieces: Iterable[tuple[Path, Piece]]
+    on_error: OnError
+    unreadable: IO[str]
+    progress: Callable[[int], None] | None
+    index: RowIndexBuilder = field(default_factory=RowIndexBuilder)
+    starts: list[tuple[int, Path]] = field(default_factory=list[tuple[int, Path]])
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows that can be read; raise or note the others."""
-        for path, piece in self._pieces:
-            if not self._starts or self._starts[-1][1] != path:
-                self._starts.append((self.index.size, path))
+        for path, piece in self.pieces:
+            if not self.starts or self.starts[-1][1] != path:
+                self.starts.append((self.index.size, path))
             for error in piece.errors:
-                if self._on_error == "raise":
+                if self.on_error == "raise":
                     raise error.error()
-                self._unreadable.write(json.dumps(asdict(error)) + "\n")
+                self.unreadable.write(json.dumps(asdict(error)) + "\n")
             if piece.rows.num_rows:
                 self.index.add(piece.rows)
                 yield piece.rows
-            if self._progress is not None:
-                self._progress(piece.rows.num_rows)
+            if self.progress is not None:
+                self.progress(piece.rows.num_rows)
 
-    def first_error(self, gone: Conflicts, table: pa.Table) -> PanglotError:
-        """Return the error to raise: a row that disagrees, else a question that has no answer.
+    def first_error(self, gone: Ints, table: pa.Table) -> PanglotError:
+        """Return the error to raise: a row that disagrees, else a question that has no answer."""
+        # The answer may be in a row that disagrees, so that is the one to mend first.
+        disagrees = gone[gone[:, 1] != UNANSWERED]
+        return self._conflict((disagrees if len(disagrees) else gone)[0], table).error()
 
-        The answer may be in a row that disagrees, so that is the one to mend first.
-        """
-        disagrees = np.flatnonzero(gone.reason != UNANSWERED)
-        at = int(disagrees[0]) if len(disagrees) else 0
-        return self._conflict(gone, at, table).error()
-
-    def rejected(self, gone: Conflicts, table: pa.Table, part: Path | None) -> Sequence[RowError]:
+    def rejected(self, gone: Ints, table: pa.Table, part: Path | None) -> Sequence[RowError]:
         """Return all rows that cannot stay, in the files' order, held in a file where there is a folder ``part``."""
-        if not len(gone.row) and not self._unreadable.tell():
+        if not len(gone) and not self.unreadable.tell():
             return ()
-        self._unreadable.seek(0)
-        place = {str(path): number for number, (_, path) in enumerate(self._starts)}
-        found = heapq.merge(
-            (RowError(**json.loads(line)) for line in self._unreadable),
-            self._conflicting(gone, table),
-            key=lambda error: (place[error.file], error.line),
-        )
+        self.unreadable.seek(0)
+        place = {str(path): number for number, (_, path) in enumerate(self.starts)}
+        unreadable = (RowError(**json.loads(line)) for line in self.unreadable)
+        conflicting = self._conflicting(gone, table)
+        found = heapq.merge(unreadable, conflicting, key=lambda error: (place[error.file], error.line))
         if part is None:
             return list(found)
         write_rejected(found, part / _REJECTED)
         return RejectedRows(part / _REJECTED)
 
-    def _conflicting(self, gone: Conflicts, table: pa.Table) -> Iterator[RowError]:
+    def _conflicting(self, gone: Ints, table: pa.Table) -> Iterator[RowError]:
         """Yield the conflicts with their lines, which are fetched from the files again."""
-        ends = [start for start, _ in self._starts[1:]] + [self.index.size]
-        for (start, path), end in zip(self._starts, ends, strict=True):
-            low, high = np.searchsorted(gone.row, (start, end)).tolist()
-            with contextlib.ExitStack() as stack:
-                lines: Iterator[tuple[int, bytes]] = iter(())
-                if low < high and path.is_file() and not is_parquet(path):
-                    lines = enumerate(stack.enter_context(opened(path)), 1)
-                for at in range(low, high):
-                    error = self._conflict(gone, at, table)
+        ends = [start for start, _ in self.starts[1:]] + [self.index.size]
+        for (start, path), end in zip(self.starts, ends, strict=True):
+            some = gone[slice(*np.searchsorted(gone[:, 0], (start, end)))]
+            has_lines = len(some) and path.is_file() and not is_parquet(path)
+            with opened(path) if has_lines else contextlib.nullcontext[Iterable[bytes]](()) as stream:
+                lines = enumerate(stream, 1)
+                for error in (self._conflict(each, table) for each in some):
                     raw = next((raw for line, raw in lines if line == error.line), b"")
-                    yield RowError(error.line, error.field, error.problem, error.hint, line_text(raw), error.file)
+                    yield replace(error, text=line_text(raw))
 
-    def _conflict(self, gone: Conflicts, at: int, table: pa.Table) -> RowError:
-        """Return the conflict ``at``, without its line."""
-        (row,) = table.slice(int(gone.row[at]), 1).to_pylist()
-        file = next(path for start, path in reversed(self._starts) if start <= gone.row[at])
-        reason = int(gone.reason[at])
+    def _conflict(self, conflict: Ints, table: pa.Table) -> RowError:
+        """Return what a conflict ``(row, reason, other row)`` is, without its line."""
+        at, reason, other = conflict.tolist()
+        (row,) = table.slice(at, 1).to_pylist()
+        file = next(path for start, path in reversed(self.starts) if start <= at)
         if reason == ID:
-            line = table["line"][int(gone.other[at])].as_py()
-            field, problem = "id", f"the id {row['id']!r} is used before, in line {line}"
+            field, problem = "id", f"the id {row['id']!r} is used before, in line {table['line'][other].as_py()}"
             hint = "give each line its own id"
         elif reason == UNANSWERED:
             field, problem = "passage", "a question without a relevant passage"
@@ -251,49 +245,70 @@ class _Source:
         return RowError(row["line"], field, problem, hint, file=str(file))
 
 
-class _GroupNames:
-    """The names of groups that the files give, so that no row without a group gets one of them."""
+class _Layout(NamedTuple):
+    """The order of questions, passages and judgements."""
 
-    def __init__(self, names: Keys) -> None:
-        order = np.argsort(names.wide)
-        self._wide, self._check = names.wide[order], names.check[order]
-
-    def free(self, names: list[str]) -> list[str]:
-        """Return names that are not taken, by adding dashes."""
-        while len(self._wide):
-            wanted = keys(pa.array(names, pa.string()))
-            place = np.searchsorted(self._wide, wanted.wide)
-            near = np.minimum(place, len(self._wide) - 1)
-            maybe = np.flatnonzero(self._wide[near] == wanted.wide).tolist()
-            taken = [at for at in maybe if self._holds(int(place[at]), int(wanted.wide[at]), int(wanted.check[at]))]
-            if not taken:
-                break
-            for at in taken:
-                names[at] += "-"
-        return names
-
-    def _holds(self, place: int, wide: int, check: int) -> bool:
-        for at in count(place):
-            if at == len(self._wide) or self._wide[at] != wide:
-                return False
-            if self._check[at] == check:
-                return True
-        return False
+    questions: Ints32  # the row of each question, shape `[questions]`
+    passages: Ints32  # the row of each passage, shape `[passages]`
+    origin: Ints32  # the row whose group is that of the passage, shape `[passages]`
+    group: Ints32  # the group of each question, shape `[questions]`
+    starts: Ints32  # where the answers of each group begin in `answers`, shape `[groups + 1]`
+    answers: Ints32  # passages, group by group
 
 
+def _layout(index: RowIndex, group: Ints32) -> _Layout:
+    """Return where rows go that have no :func:`conflicts`.
+
+    Equal passages of one language are one passage, and tie the passages of the groups that share it: these get the
+    group of the first of them.
+    """
+    count = int(group.max(initial=-1)) + 1
+    questions = _versions(index, index.has_question, group)
+    versions = _versions(index, index.has_passage, group)
+    group_of_version = group[versions]
+    starts = np.zeros(count + 1, np.int32)
+    np.cumsum(np.bincount(group_of_version, minlength=count), out=starts[1:])
+    first = first_of(in_language(index.passage[versions], index.language[versions]))
+    answers = ranks(first)
+    passages = versions[first == np.arange(len(first), dtype=np.int32)]
+    del first
+    neighbours = group_of_version[1:] == group_of_version[:-1]
+    together = smallest_together(len(passages), answers[:-1][neighbours], answers[1:][neighbours])
+    return _Layout(questions, passages, passages[together], group[questions], starts, answers)
+
+
+def _versions(index: RowIndex, valid: Bools, group: Ints32) -> Ints32:
+    """Return the first row of each group and language that has a text, group by group, in the order of the rows."""
+    rows, first = index.versions(valid, group)
+    rows = rows[first == np.arange(len(first), dtype=np.int32)]
+    group_of_row = group[rows]
+    # Files mostly have their groups one after the other, and then a sort is not needed.
+    in_order = (group_of_row[:-1] <= group_of_row[1:]).all()
+    return rows if in_order else rows[np.argsort(group_of_row, kind="stable")]
+
+
+def _judgements(plan: _Layout) -> Iterator[pa.RecordBatch]:
+    """Yield the relevant pairs: each question with all answers of its group."""
+    for start in range(0, len(plan.questions), BATCH):
+        group = plan.group[start : start + BATCH]
+        first = plan.starts[group]
+        counts = plan.starts[group + 1] - first
+        question = np.repeat(np.arange(start, start + len(group), dtype=np.int32), counts)
+        before = np.cumsum(counts) - counts
+        passage = plan.answers[np.repeat(first - before, counts) + np.arange(len(question))]
+        grade = np.ones(len(question), np.int16)
+        yield pa.record_batch([pa.array(each) for each in (question, passage, grade)], schema=RELEVANCE)
+
+
+@dataclass
 class _Writer:
-    """Put texts of rows into their new order; ``stays`` are the rows of the table that count, or None for all."""
+    """Put texts of rows into their new order."""
 
-    def __init__(
-        self,
-        table: pa.Table,
-        languages: npt.NDArray[np.int16],
-        codes: Sequence[str],
-        names: _GroupNames,
-        stays: Ints32 | None,
-    ) -> None:
-        self._table, self._languages, self._names, self._stays = table, languages, names, stays
-        self._codes = pa.array(codes, pa.string())
+    table: pa.Table
+    languages: npt.NDArray[np.int16]
+    codes: pa.Array
+    names: Keys  # of the groups, by `wide`
+    stays: Ints32 | None  # the rows of the table that count, or None for all
 
     def texts(self, side: str, rows: Ints32, origin: Ints32) -> Iterator[pa.RecordBatch]:
         """Yield batches of :data:`TEXTS`: the texts of ``rows``, in the groups of the rows ``origin``."""
@@ -301,11 +316,10 @@ class _Writer:
         for start in range(0, len(rows), _PIECE):
             some, others = rows[start : start + _PIECE], origin[start : start + _PIECE]
             own = self._group(some)
-            language = self._codes.take(pa.array(self._languages[some]))
+            language = self.codes.take(pa.array(self.languages[some]))
             group = own if (some == others).all() else self._group(others)
             label = pc.binary_join_element_wise(language, own, ":")
-            columns = [label, language, group, self._take(side, some)]
-            pending.append(pa.record_batch(columns, schema=TEXTS))
+            pending.append(pa.record_batch([label, language, group, self._take(side, some)], schema=TEXTS))
             if sum(batch.num_rows for batch in pending) >= BATCH or sum(batch.nbytes for batch in pending) > _PENDING:
                 yield pa.concat_batches(pending)
                 pending = []
@@ -314,24 +328,25 @@ class _Writer:
             yield pa.concat_batches(pending)
         release()
 
+    def _take(self, column: str, rows: Ints32) -> pa.Array:
+        return take(self.table[column], rows if self.stays is None else self.stays[rows])
+
     def _group(self, rows: Ints32) -> pa.Array:
         """Return the names of the rows' groups, made up for rows that name none."""
         found = self._take("group", rows)
         if not found.null_count:
             return found
-        names = found.to_pylist()
-        alone = [place for place, name in enumerate(names) if name is None]
-        made = self._names.free([f"line-{int(rows[place]) + 1:07d}" for place in alone])
-        for place, name in zip(alone, made, strict=True):
-            names[place] = name
-        return pa.array(names, pa.string())
+        alone = np.flatnonzero(found.is_null().to_numpy(zero_copy_only=False))
+        made = [f"line-{row + 1:07d}" for row in rows[alone].tolist()]
+        # A made-up name must not be that of a group in the files.
+        while taken := self._taken(made):
+            for at in taken:
+                made[at] += "-"
+        return pc.replace_with_mask(found, found.is_null(), pa.array(made, pa.string()))
 
-    def _take(self, column: str, rows: Ints32) -> pa.Array:
-        return take(self._table[column], rows if self._stays is None else self._stays[rows])
-
-
-def _judgements(plan: Layout) -> Iterator[pa.RecordBatch]:
-    for start in range(0, len(plan.questions), BATCH):
-        question, passage = plan.judgements(start, min(start + BATCH, len(plan.questions)))
-        grade = np.ones(len(question), np.int16)
-        yield pa.record_batch([pa.array(each) for each in (question, passage, grade)], schema=RELEVANCE)
+    def _taken(self, made: list[str]) -> list[int]:
+        """Return which of some names the files give to groups."""
+        wanted = keys(pa.array(made, pa.string()))
+        low, high = (np.searchsorted(self.names.wide, wanted.wide, side) for side in ("left", "right"))
+        maybe = np.flatnonzero(low < high).tolist()
+        return [at for at in maybe if wanted.check[at] in self.names.check[low[at] : high[at]]]

@@ -1,9 +1,12 @@
-"""Find texts that training sets share with test sets, and exclude them from training."""
+"""Find texts that training sets share with test sets: as sets of hashed n-grams, in numpy."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -11,14 +14,236 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot.data.arrow import walk
-from panglot.data.cache import cached_subset
 from panglot.data.collection import Collection
-from panglot.data.grams import Matches, Texts, grams
-from panglot.data.keys import Ints32, Keys, concatenated, first_of, keys, number_values
+from panglot.data.columns import Bools, Ints, Ints32, Keys, concatenated, first_of, keys, ranks, walk
+from panglot.data.language import unspaced_letters
 
-THRESHOLD = 0.5
+THRESHOLD = 0.5  # the smallest share of n-grams that counts, by default
+WORDS, LETTERS = 8, 24
+SHORTEST = 4  # letters
+
+Hashes = npt.NDArray[np.uint64]
+
+_BLANK, _LETTER, _UNSPACED, _NOTHING = range(4)
+_BASE = 0x9E3779B97F4A7C15  # odd, so that its powers have inverses modulo 2^64
+_INVERSE = pow(_BASE, -1, 1 << 64)
+_CHUNK = 1 << 21  # letters
+_FEW = 10  # n-grams
+_FILTER_BITS = 20, 27  # bits of the table that rules out most unknown hashes: at least, at most
 _EXAMPLES = 3
+_NONE = np.empty(0, np.int64)
+
+
+class Grams(NamedTuple):
+    """The n-grams of some texts."""
+
+    gram: Hashes  # hashes, distinct within a text, shape `[n]`
+    text: Ints  # the text of each, as its place in the list, rising, shape `[n]`
+    size: Ints  # number of distinct n-grams of each text, shape `[texts]`
+    whole: Hashes  # hash of all letters of each text, or 0 for fewer than 4 letters, shape `[texts]`
+
+
+def grams(texts: Sequence[str]) -> Iterator[tuple[int, Grams]]:
+    """Yield ``(place of the first, grams)`` for successive stretches of ``texts``.
+
+    Letters, marks and digits count. Compatibility forms and case do not (NFKC, casefold). An n-gram is 8 words, or 24
+    letters in texts that are mostly in a script without blanks between words. A shorter text has none.
+    """
+    start, letters, plain = 0, 0, list[str]()
+    for text in texts:
+        plain.append(unicodedata.normalize("NFKC", text).casefold())
+        letters += len(plain[-1])
+        if letters >= _CHUNK:
+            yield start, _grams(plain)
+            start, letters, plain = start + len(plain), 0, []
+    if plain:
+        yield start, _grams(plain)
+
+
+def _grams(texts: list[str]) -> Grams:
+    joined = "\n".join(texts) + "\n"
+    code = np.frombuffer(joined.encode("utf-32-le", "surrogatepass"), np.uint32)
+    owner = np.repeat(np.arange(len(texts)), [len(text) + 1 for text in texts])
+    kind = _kinds(code)
+    there = kind != _NOTHING
+    code, owner, kind = code[there], owner[there], kind[there]
+    letter = kind != _BLANK
+    count = np.bincount(owner[letter], minlength=len(texts))
+    without_blanks = 2 * np.bincount(owner[kind == _UNSPACED], minlength=len(texts)) > count
+    mixed = _mix(code[letter].astype(np.uint64))
+    # A word begins at a letter that follows a blank. Each text ends with a blank, so no word spans two texts.
+    begins = (letter & np.r_[True, ~letter[:-1]])[letter]
+    owner = owner[letter]
+
+    found: list[tuple[Hashes, Ints]] = []
+    apart = without_blanks[owner]
+    found.append(_windows(mixed[apart], owner[apart], LETTERS))
+    first = np.flatnonzero(begins)
+    words = _spans(mixed, first, np.r_[first[1:], len(mixed)])
+    spaced = ~without_blanks[owner[first]]
+    found.append(_windows(words[spaced], owner[first][spaced], WORDS))
+    gram, text = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    order = np.lexsort((gram, text))
+    gram, text = gram[order], text[order]
+    new = np.r_[True, (gram[1:] != gram[:-1]) | (text[1:] != text[:-1])][: len(gram)]
+    gram, text = gram[new], text[new]
+
+    ends = np.cumsum(count)
+    whole = _spans(mixed, ends - count, ends)
+    whole[count < SHORTEST] = 0
+    return Grams(gram, text, np.bincount(text, minlength=len(texts)), whole)
+
+
+def _windows(items: Hashes, owner: Ints, length: int) -> tuple[Hashes, Ints]:
+    """Return the hash of every run of ``length`` items of one owner, and the owner."""
+    starts = np.arange(max(0, len(items) - length + 1))
+    starts = starts[owner[starts] == owner[starts + length - 1]]
+    return _spans(items, starts, starts + length), owner[starts]
+
+
+def _spans(items: Hashes, start: Ints, end: Ints) -> Hashes:
+    """Return the hash of ``items[start:end]`` for each start and end. Equal runs have equal hashes.
+
+    A rolling hash: with ``S[k] = Σ items[i] · b^i`` over ``i < k``, modulo 2^64, the hash is
+    ``(S[end] − S[start]) · b^(−start)``, which is the same wherever the run stands.
+    """
+    power = np.full(len(items) + 1, _BASE, np.uint64)
+    back = np.full(len(items) + 1, _INVERSE, np.uint64)
+    power[0] = back[0] = 1
+    np.cumprod(power, out=power)
+    np.cumprod(back, out=back)
+    sums = np.zeros(len(items) + 1, np.uint64)
+    np.cumsum(items * power[:-1], out=sums[1:])
+    return _mix((sums[end] - sums[start]) * back[start])
+
+
+def _mix(values: Hashes) -> Hashes:
+    """Scatter 64-bit numbers (the finalizer of SplitMix64)."""
+    values = values + np.uint64(_BASE)
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _kinds(code: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint8]:
+    """Return what each code point is."""
+    # A table of all code points is faster than the sort of `np.unique`.
+    there = np.zeros(sys.maxunicode + 1, bool)
+    there[code] = True
+    table = np.zeros(sys.maxunicode + 1, np.uint8)
+    for point in np.flatnonzero(there).tolist():
+        table[point] = _kind(point)
+    return table[code]
+
+
+@cache
+def _kind(point: int) -> int:
+    category = unicodedata.category(chr(point))
+    if category[0] not in "LMN":
+        return _NOTHING if category == "Cf" else _BLANK
+    return _UNSPACED if unspaced_letters().match(chr(point)) else _LETTER
+
+
+class Matches(NamedTuple):
+    """Pairs of texts that share something, sorted by first text, then second.
+
+    Attributes:
+        first: Place of one text in its list, shape ``[pairs]``.
+        second: Place of the other in its list.
+        share: Shared n-grams / n-grams of the text that has fewer. Fewer than 10 count as 10, because a phrase that
+            two short texts have in common means little. It is 1 if one text has all n-grams of the other, and for
+            equal texts.
+        equal: Whether the texts differ at most in case, blanks and punctuation.
+    """
+
+    first: Ints
+    second: Ints
+    share: npt.NDArray[np.float64]
+    equal: Bools
+
+
+NOTHING = Matches(_NONE, _NONE, np.empty(0), np.empty(0, bool))
+
+
+class Texts:
+    """Texts in any language to compare with others, hashed once."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        self.texts = tuple(texts)
+        self._parts = tuple(grams(self.texts))
+
+    def matches(self, others: Texts) -> Matches:
+        """Return every pair of one of these texts and one of ``others`` that share an n-gram or are equal.
+
+        An n-gram is 8 words, or 24 letters in scripts without blanks between words. Case, punctuation, blanks and
+        compatibility forms do not count. Shorter texts can only be equal, and texts of fewer than 4 letters never are.
+
+        >>> found = Texts(["the cat sat on the mat", "The cat sat."]).matches(Texts(["The cat sat on the mat."]))
+        >>> found.first.tolist(), found.share.tolist()
+        ([0], [1.0])
+        """
+        found = [others.found_in(start, part) for start, part in self._parts]
+        return Matches(*(np.concatenate(column) for column in zip(*found, NOTHING, strict=True)))
+
+    def found_in(self, start: int, part: Grams) -> Matches:
+        """Return the matches of other texts with these, given their n-grams and the place of the first of them."""
+        number = max(1, len(self.texts))
+        text, other = self._grams.find(part.gram, part.text)
+        some = np.flatnonzero(part.whole)
+        same, equal = self._wholes.find(part.whole[some], some)
+        key, times = np.unique(text * number + other, return_counts=True)
+        equal = np.unique(same * number + equal)
+        keys = np.union1d(key, equal)
+        first, second = np.divmod(keys, number)
+        shared = np.zeros(len(keys))
+        shared[np.searchsorted(keys, key)] = times
+        fewer = np.minimum(part.size[first], self._sizes[second])
+        is_equal = np.isin(keys, equal)
+        share = np.where(is_equal | (shared == fewer), 1.0, shared / np.maximum(_FEW, fewer))
+        return Matches(first + start, second, share, is_equal)
+
+    @cached_property
+    def _grams(self) -> _Lookup:
+        hashes = [part.gram for _, part in self._parts]
+        texts = [part.text + start for start, part in self._parts]
+        return _Lookup(np.concatenate([np.empty(0, np.uint64), *hashes]), np.concatenate([_NONE, *texts]))
+
+    @cached_property
+    def _wholes(self) -> _Lookup:
+        whole = np.concatenate([np.empty(0, np.uint64), *(part.whole for _, part in self._parts)])
+        some = np.flatnonzero(whole)
+        return _Lookup(whole[some], some)
+
+    @cached_property
+    def _sizes(self) -> Ints:
+        return np.concatenate([_NONE, *(part.size for _, part in self._parts)])
+
+
+class _Lookup:
+    """Where each hash occurs."""
+
+    def __init__(self, hashes: Hashes, text: Ints) -> None:
+        order = np.argsort(hashes, kind="stable")
+        self._hash, self._text = hashes[order], text[order]
+        bits = min(max(_FILTER_BITS[0], (8 * len(hashes)).bit_length()), _FILTER_BITS[1])
+        self._mask = np.uint64((1 << bits) - 1)
+        self._filter = np.zeros(1 << bits, bool)
+        self._filter[hashes & self._mask] = True
+
+    def find(self, hashes: Hashes, text: Ints) -> tuple[Ints, Ints]:
+        """Return ``(text, known text)`` for each occurrence of each of ``hashes`` here."""
+        # Nearly all hashes are unknown here, and a table of bits rules most of them out faster than a search does.
+        likely = np.flatnonzero(self._filter[hashes & self._mask])
+        low = np.searchsorted(self._hash, hashes[likely], "left")
+        times = np.searchsorted(self._hash, hashes[likely], "right") - low
+        inside = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+        return np.repeat(text[likely], times), self._text[np.repeat(low, times) + inside]
+
+
+def hash_texts(test: Collection) -> tuple[str, Texts]:
+    """Return the name of a test set and its texts, hashed, as :func:`exclude` takes them."""
+    texts = (text for table in (test.questions, test.passages) for text in table["text"].to_pylist())
+    return test.name, Texts(dict.fromkeys(texts))
 
 
 @dataclass(frozen=True)
@@ -26,7 +251,6 @@ class Shared:
     """The texts of a training set that one test set has too.
 
     Attributes:
-        test: Name of the test set.
         taken: Rows whose texts share at least the threshold, rising. Passages are counted on after the questions.
         equal: Distinct texts among them that are equal to a text of the test set.
         near: Distinct texts among them that are not.
@@ -71,23 +295,13 @@ def find_shared(
     return tuple(finding.result() for finding in findings)
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """Some rows: their distinct texts, as a column and as a list, and which of them each row has."""
+class _Piece(NamedTuple):
+    """Successive rows from ``start`` on: their distinct texts, as a column and a list, and which one each row has."""
 
     column: pa.StringArray
     texts: list[str]
     text: Ints32
     start: int
-
-    def rows(self, texts: npt.NDArray[np.int64]) -> Ints32:
-        """Return the rows that have one of some texts."""
-        marked = np.zeros(len(self.texts), bool)
-        marked[texts] = True
-        return np.flatnonzero(marked[self.text]).astype(np.int32) + np.int32(self.start)
-
-    def keys(self, texts: npt.NDArray[np.int64]) -> Keys:
-        return keys(self.column.take(pa.array(texts)))
 
 
 class _Finding:
@@ -100,152 +314,38 @@ class _Finding:
         self._taken: list[Keys] = []
         self._equal: list[Keys] = []
         self._examples: list[tuple[str, str]] = []
-        self._highest = 0.0
-        self._nearest: tuple[str, str] | None = None
+        self._highest, self._nearest = 0.0, None
 
     def add(self, piece: _Piece, matches: Matches) -> None:
         """Add what some texts of a piece share with the test set."""
         if not len(matches.share):
             return
+
+        def pair(at: int) -> tuple[str, str]:
+            return piece.texts[int(matches.first[at])], self.known.texts[int(matches.second[at])]
+
         taken = matches.share >= self._threshold
         below = np.where(taken, 0.0, matches.share)
         nearest = int(below.argmax())
         if below[nearest] > self._highest:
-            self._highest = float(below[nearest])
-            self._nearest = self._pair(piece, matches, nearest)
+            self._highest, self._nearest = float(below[nearest]), pair(nearest)
         if not taken.any():
             return
-        texts = np.unique(matches.first[taken])
-        self._rows.append(piece.rows(texts))
-        self._taken.append(piece.keys(texts))
-        self._equal.append(piece.keys(np.unique(matches.first[matches.equal])))
+        texts, equal = (np.unique(matches.first[chosen]) for chosen in (taken, matches.equal))
+        self._rows.append(np.flatnonzero(np.isin(piece.text, texts)).astype(np.int32) + np.int32(piece.start))
+        self._taken.append(keys(piece.column.take(pa.array(texts))))
+        self._equal.append(keys(piece.column.take(pa.array(equal))))
         if len(self._examples) < _EXAMPLES:
             # A text that came before had all its pairs then, and has no new ones.
             seen = {mine for mine, _ in self._examples}
-            pairs = (self._pair(piece, matches, at) for at in np.flatnonzero(taken)[: 2 * _EXAMPLES].tolist())
-            self._examples += [pair for pair in pairs if pair[0] not in seen]
+            pairs = map(pair, np.flatnonzero(taken)[: 2 * _EXAMPLES].tolist())
+            self._examples += [each for each in pairs if each[0] not in seen]
             del self._examples[_EXAMPLES:]
 
     def result(self) -> Shared:
         rows = np.sort(np.concatenate([np.empty(0, np.int32), *self._rows]))
-        taken, equal = _distinct(self._taken), _distinct(self._equal)
+        # One text may be in several pieces, and counts once.
+        taken, equal = (
+            int(ranks(first_of(concatenated(found))).max(initial=-1)) + 1 for found in (self._taken, self._equal)
+        )
         return Shared(self._name, rows, equal, taken - equal, self._highest, tuple(self._examples), self._nearest)
-
-    def _pair(self, piece: _Piece, matches: Matches, at: int) -> tuple[str, str]:
-        return piece.texts[int(matches.first[at])], self.known.texts[int(matches.second[at])]
-
-
-def _distinct(found: Sequence[Keys]) -> int:
-    first = first_of(concatenated(found))
-    return int(np.count_nonzero(first == np.arange(len(first), dtype=np.int32)))
-
-
-Bools = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Overlap:
-    """Count what a training set shares with one test set.
-
-    Attributes:
-        training: Name of the training set.
-        test: Name of the test set.
-        equal: Distinct texts of the training set that are equal to a text of the test set.
-        near: Distinct texts of the training set that are not equal but share at least the threshold.
-        highest: The largest share below the threshold, 0 to 1.
-        groups: Groups of questions and of passages of the training set that hold such a text.
-        examples: The first few pairs, text of the training set first.
-        nearest: The pair with the share ``highest``, or None if nothing below the threshold is shared.
-    """
-
-    training: str
-    test: str
-    equal: int
-    near: int
-    highest: float
-    groups: int
-    examples: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    nearest: tuple[str, str] | None = field(default=None, repr=False)
-
-
-class RemovalMask(NamedTuple):
-    """Mark what must go.
-
-    Attributes:
-        questions: Whether each question must go, shape ``[questions]``.
-        passages: Whether each passage must go, shape ``[passages]``.
-        overlaps: What is shared with each test set.
-    """
-
-    questions: Bools
-    passages: Bools
-    overlaps: tuple[Overlap, ...]
-
-
-def exclude(
-    training: Collection, tests: Sequence[Collection | tuple[str, Texts]], *, threshold: float = THRESHOLD
-) -> tuple[Collection, tuple[Overlap, ...]]:
-    """Return the training set without what it shares with the test sets, and what that was.
-
-    A text goes if it is equal to a question or passage of a test set, or shares at least ``threshold`` of the n-grams
-    of the one that has fewer (:class:`Matches`). Its group goes with it in all languages, because a translation gives
-    away as much. So do the question groups that any passage of its group answers.
-
-    The training set passes by in pieces. What is left of a large one is memory-mapped from the cache.
-
-    Args:
-        training: What would be trained on.
-        tests: The test sets. For several training sets, hash them once with :func:`hash_texts`.
-        threshold: The smallest share that counts, above 0 and at most 1.
-
-    Raises:
-        PanglotError: The threshold is not between 0 and 1.
-    """
-    known = [hash_texts(test) if isinstance(test, Collection) else test for test in tests]
-    return exclude_shared(training, find_shared(training, known, threshold=threshold))
-
-
-def exclude_shared(training: Collection, found: Sequence[Shared]) -> tuple[Collection, tuple[Overlap, ...]]:
-    """Return the training set without what it shares with test sets, and what that was, as :func:`exclude` does."""
-    questions, passages, overlaps = removal_mask(training, found)
-    return cached_subset(training, ~questions, ~passages), overlaps
-
-
-def removal_mask(training: Collection, found: Sequence[Shared]) -> RemovalMask:
-    """Mark what :func:`exclude` leaves out, given what is shared with each test set."""
-    asked = training.questions.num_rows
-    questions, passages = np.zeros(asked, bool), np.zeros(training.passages.num_rows, bool)
-    groups = [0] * len(found)
-    if any(len(each.taken) for each in found):
-        sides = [np.split(each.taken, [np.searchsorted(each.taken, asked)]) for each in found]
-        group = number_values(training.passages["group"])
-        gone, said = _groups(group, [rows - np.int32(asked) for _, rows in sides])
-        passages = gone[group]
-        group = number_values(training.questions["group"])
-        gone, mine = _groups(group, [rows for rows, _ in sides])
-        for question, passage in training.walk_pairs():
-            gone[group[question[passages[passage]]]] = True
-        questions = gone[group]
-        groups = [a + b for a, b in zip(mine, said, strict=True)]
-    overlaps = (
-        Overlap(training.name, each.test, each.equal, each.near, each.highest, number, each.examples, each.nearest)
-        for each, number in zip(found, groups, strict=True)
-    )
-    return RemovalMask(questions, passages, tuple(overlaps))
-
-
-def hash_texts(test: Collection) -> tuple[str, Texts]:
-    """Return the name of a test set and its texts, hashed, as :func:`exclude` takes them."""
-    texts = (text for table in (test.questions, test.passages) for text in table["text"].to_pylist())
-    return test.name, Texts(dict.fromkeys(texts))
-
-
-def _groups(group: Ints32, marked: Sequence[Ints32]) -> tuple[Bools, list[int]]:
-    """Mark the groups that have a row in any list, and count the groups of each list."""
-    gone = np.zeros(int(group.max(initial=-1)) + 1, bool)
-    counts: list[int] = []
-    for rows in marked:
-        hit = np.unique(group[rows])
-        gone[hit] = True
-        counts.append(len(hit))
-    return gone, counts

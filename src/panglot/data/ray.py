@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from panglot._environment import require
 from panglot._errors import PanglotError
-from panglot.data.files import opened
+from panglot.data.files import RowError, is_parquet, opened
 from panglot.data.ingest import Reader
-from panglot.data.rows import ROWS, Piece, RowError, check_lines, is_parquet, read_pieces, to_batch
+from panglot.data.rows import ROWS, Piece, check_lines, read_pieces, to_batch
 
 _PIECE = 1 << 23
 

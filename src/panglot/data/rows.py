@@ -1,4 +1,4 @@
-"""Rows of ``group, language, question, passage``: their schema, what one row means, and how a file of them is read.
+"""Rows of ``group, language, question, passage``: what one means, how a file of them is read, and which disagree.
 
 A file is read in pieces of some megabytes. Arrow parses and checks a piece as columns. Only a piece in which something
 looks wrong is read again row by row, so that each broken row gets its own :class:`RowError`.
@@ -6,24 +6,32 @@ looks wrong is read again row by row, so that each broken row gets its own :clas
 
 from __future__ import annotations
 
-import gzip
 import io
-import itertools
-import json
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, NamedTuple, overload
+from typing import IO, Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.json as pj
 
 from panglot._errors import PanglotError, located
-from panglot._files import atomic_file
-from panglot.data.collection import pc
-from panglot.data.files import BOM, cut_short, empty_file, not_utf8, opened, parquet_batches, parse_object
+from panglot.data.columns import Bools, Ints, Ints32, Keys, concatenated, first_of, first_of_numbers, keys, pc, ranks
+from panglot.data.files import (
+    BOM,
+    CUT_SHORT,
+    RowError,
+    cut_short,
+    decode,
+    empty_file,
+    is_parquet,
+    line_text,
+    opened,
+    parquet_batches,
+    parse_object,
+)
 from panglot.data.language import canonical
 
 FIELDS = ("group", "language", "question", "passage")
@@ -41,14 +49,8 @@ _INFINITE = re.compile(rb"[:\[,]\s*-?Inf(?!inity)")
 class Row(NamedTuple):
     """One checked row, with the columns of :data:`ROWS`.
 
-    Attributes:
-        line: Which line or row of the file, from 1.
-        group: What ties it to its translations, or None for a row of its own.
-        language: Canonical BCP 47 code.
-        question: The question, if the row has one.
-        passage: The passage, if the row has one.
-        id: The row's own id, if it has one.
-        test_only: Whether the row comes from a test set: such a collection must not be trained on.
+    ``group`` ties it to its translations; a row without one is a group of its own. A collection with a row that is
+    ``test_only`` must not be trained on.
     """
 
     line: int
@@ -60,79 +62,6 @@ class Row(NamedTuple):
     test_only: bool = False
 
 
-@dataclass(frozen=True)
-class RowError:
-    r"""One row that cannot be used.
-
-    Attributes:
-        line: Which line or row of the file, from 1.
-        field: The field that is wrong, or "".
-        problem: What is wrong with it.
-        hint: What the user can do.
-        text: The line as the file has it, with bytes that are not UTF-8 as ``\xNN``. Empty for Parquet.
-        file: The file.
-    """
-
-    line: int
-    field: str
-    problem: str
-    hint: str
-    text: str = ""
-    file: str = ""
-
-    @classmethod
-    def of(cls, error: PanglotError, text: str = "") -> RowError:
-        """Return an error that was raised for a row."""
-        return cls(error.line or 0, error.field or "", error.problem, error.hint or "", text, str(error.file or ""))
-
-    def error(self) -> PanglotError:
-        """Return the exception to raise where no row may be skipped."""
-        return PanglotError(
-            self.problem, file=self.file or None, line=self.line or None, field=self.field or None, hint=self.hint
-        )
-
-
-class RejectedRows(Sequence[RowError]):
-    """The rejected rows in a file that :func:`write_rejected` wrote. They are read when they are asked for."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._number = -1
-
-    def __len__(self) -> int:
-        if self._number < 0:
-            self._number = sum(1 for _ in self)
-        return self._number
-
-    @overload
-    def __getitem__(self, index: int) -> RowError: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[RowError]: ...
-    def __getitem__(self, index: int | slice) -> RowError | list[RowError]:
-        """Return one or some of them."""
-        return list(self)[index] if isinstance(index, slice) else next(itertools.islice(self, index, None))
-
-    def __iter__(self) -> Iterator[RowError]:
-        if self.path.exists():
-            with self.path.open(encoding="utf-8") as file:
-                for line in file:
-                    yield RowError(**json.loads(line))
-
-
-def write_rejected(rejected: Iterable[RowError], path: Path) -> int:
-    """Write rejected rows as JSON lines ``{"line", "field", "problem", "hint", "text", "file"}``; return how many.
-
-    Raises:
-        PanglotError: The place cannot be written.
-    """
-    number = 0
-    with atomic_file(path) as part, part.open("w", encoding="utf-8") as out:
-        for one in rejected:
-            number += 1
-            out.write(json.dumps(asdict(one)) + "\n")
-    return number
-
-
 class Piece(NamedTuple):
     """Successive rows of a file: those that can be read, as :data:`ROWS`, and those that cannot, both by line."""
 
@@ -140,18 +69,11 @@ class Piece(NamedTuple):
     errors: Sequence[RowError] = ()
 
 
-def is_parquet(path: Path) -> bool:
-    """Return whether a file of rows is Parquet and not JSON lines."""
-    return path.name.lower().endswith(".parquet")
-
-
 def read_pieces(path: Path) -> Iterator[Piece]:
     """Yield the rows of a JSON lines or Parquet file, in order.
 
-    A gzip file that is cut short yields the lines before the cut, and an error for the first line after it.
-
-    Raises:
-        PanglotError: The file as a whole cannot be read: it is missing or empty, or lacks a column.
+    A gzip file that is cut short yields the lines before the cut, and an error for the first line after it. A file that
+    cannot be read as a whole raises one: it is missing or empty, or lacks a column.
     """
     if is_parquet(path):
         line = 1
@@ -164,7 +86,7 @@ def read_pieces(path: Path) -> Iterator[Piece]:
         while True:
             try:
                 data = stream.read(_PIECE) + stream.readline()
-            except (EOFError, zlib.error, gzip.BadGzipFile):
+            except CUT_SHORT:
                 break
             if not data:
                 if is_empty:
@@ -184,17 +106,8 @@ def check_lines(data: bytes, line: int, path: Path) -> Piece:
     """Return whole lines of JSON as rows; ``line`` is the number of the first one."""
     data = data.removeprefix(BOM) if line == 1 else data
     columns = _parse_quickly(data)
-    if columns is not None and (sound := _rows_if_sound(columns, line)) is not None:
-        return Piece(sound)
-    rows: list[Row] = []
-    errors: list[RowError] = []
-    for number, raw in enumerate(data.split(b"\n"), line):
-        try:
-            if text := _decode(raw, path, number):
-                rows.append(check_row(parse_object(text, path, number), path, number))
-        except PanglotError as error:
-            errors.append(RowError.of(error, line_text(raw)))
-    return Piece(to_batch(rows), errors)
+    sound = None if columns is None else _rows_if_sound(columns, line)
+    return Piece(sound) if sound is not None else _check_each(data.split(b"\n"), line, path)
 
 
 def check_table(batch: pa.RecordBatch, line: int, path: Path) -> Piece:
@@ -202,40 +115,43 @@ def check_table(batch: pa.RecordBatch, line: int, path: Path) -> Piece:
     names = batch.schema.names
     columns = {name: batch[name] if name in names else pa.nulls(batch.num_rows, pa.string()) for name in _PARSED.names}
     if all(column.type in (pa.string(), pa.large_string(), pa.null()) for column in columns.values()):
-        columns = {name: column.cast(pa.string()) for name, column in columns.items()}
-        if (sound := _rows_if_sound(columns, line)) is not None:
+        sound = _rows_if_sound({name: column.cast(pa.string()) for name, column in columns.items()}, line)
+        if sound is not None:
             return Piece(sound)
+    return _check_each(batch.to_pylist(), line, path)
+
+
+def _check_each(found: Iterable[bytes | dict[str, Any]], line: int, path: Path) -> Piece:
+    """Return lines of JSON, or rows that were parsed already, as checked rows."""
     rows: list[Row] = []
     errors: list[RowError] = []
-    for number, values in enumerate(batch.to_pylist(), line):
+    for number, raw in enumerate(found, line):
         try:
+            if isinstance(raw, dict):
+                values = raw
+            elif (text := decode(raw, path, number).rstrip("\r\n")).strip():
+                values = parse_object(text, path, number)
+            else:
+                continue
             rows.append(check_row(values, path, number))
         except PanglotError as error:
-            errors.append(RowError.of(error))
+            errors.append(RowError.of(error, line_text(raw) if isinstance(raw, bytes) else ""))
     return Piece(to_batch(rows), errors)
 
 
 def check_row(values: Mapping[str, object], path: Path, line: int) -> Row:
-    """Return the row that the fields of one line make.
-
-    Raises:
-        PanglotError: A field is missing or not a text, or there is no such language.
-    """
-    texts = {name: _text(values.get(name), name, path, line) for name in _TEXTS}
-    language = texts["language"]
-    if language is None:
-        raise PanglotError("the language is missing", file=path, line=line, field="language", hint="add it, e.g. en")
-    if texts["question"] is None and texts["passage"] is None:
-        known = ", ".join(map(str, values)) or "none"
-        raise PanglotError(
-            f"neither a question nor a passage (fields: {known})",
-            file=path,
-            line=line,
-            field="passage",
-            hint="add `passage`, or `question` if another line of the group has the passage",
-        )
-    with located(file=path, line=line, field="language"):
-        language = canonical(language)
+    """Return the row that the fields of one line make, or raise what is wrong with them."""
+    with located(file=path, line=line):
+        texts = {name: _text(values.get(name), name) for name in _TEXTS}
+        language = texts["language"]
+        if language is None:
+            raise PanglotError("the language is missing", field="language", hint="add it, e.g. en")
+        if texts["question"] is None and texts["passage"] is None:
+            known = ", ".join(map(str, values)) or "none"
+            hint = "add `passage`, or `question` if another line of the group has the passage"
+            raise PanglotError(f"neither a question nor a passage (fields: {known})", field="passage", hint=hint)
+        with located(field="language"):
+            language = canonical(language)
     return Row(line, texts["group"], language, texts["question"], texts["passage"], texts["id"],
                values.get("test_only") == "yes")  # fmt: skip
 
@@ -246,35 +162,22 @@ def to_batch(rows: Sequence[Row]) -> pa.RecordBatch:
     return pa.record_batch([pa.array(each, kind.type) for each, kind in zip(columns, ROWS, strict=True)], schema=ROWS)
 
 
-def line_text(raw: bytes) -> str:
-    r"""Return a line as the file has it, with bytes that are not UTF-8 as ``\xNN``."""
-    return raw.decode("utf-8", "backslashreplace").rstrip("\r\n")
-
-
-def _text(value: object, field: str, path: Path, line: int) -> str | None:
+def _text(value: object, field: str) -> str | None:
+    # Data sets often number their groups.
     if isinstance(value, int) and not isinstance(value, bool) and field in ("group", "id"):
         return str(value)
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if not isinstance(value, str):
-        kind = type(value).__name__
-        raise PanglotError(f"expected a text, got {kind}", file=path, line=line, field=field, hint="put it in quotes")
+        raise PanglotError(f"expected a text, got {type(value).__name__}", field=field, hint="put it in quotes")
+    # JSON may escape such a half, but it has no UTF-8, so that Arrow cannot hold it.
     if any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise PanglotError("half of a surrogate pair", file=path, line=line, field=field, hint="correct the escape")
+        raise PanglotError("half of a surrogate pair", field=field, hint="correct the escape")
     return value
 
 
-def _decode(raw: bytes, path: Path, line: int) -> str:
-    """Return a line without its end, or "" for a blank one."""
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        raise not_utf8(path, line, error) from error
-    return text.rstrip("\r\n") if text.strip() else ""
-
-
 def _parse_quickly(data: bytes) -> Mapping[str, pa.Array] | None:
-    """Return lines of JSON as columns, or None where Arrow's reader fails or would be less strict than Python's."""
+    """Return lines of JSON as columns, or None if Arrow's reader fails or would be less strict than Python's."""
     lines = data.count(b"\n") + (not data.endswith(b"\n"))
     # Arrow accepts objects that go over several lines, or share one. JSON has nothing but a line end between `}`
     # and `{`, so as many of these pairs as lines means one object a line.
@@ -284,23 +187,18 @@ def _parse_quickly(data: bytes) -> Mapping[str, pa.Array] | None:
     options = pj.ReadOptions(use_threads=False, block_size=len(data) + 1)
     parsing = pj.ParseOptions(explicit_schema=_PARSED, unexpected_field_behavior="ignore")
     try:
-        data.decode()
+        data.decode()  # Arrow does not check UTF-8.
         table = pj.read_json(io.BytesIO(data), options, parsing).combine_chunks()
     except (UnicodeDecodeError, pa.ArrowException):
         return None
-    if table.num_rows != lines:
-        return None
-    return {name: table[name].chunk(0) for name in _PARSED.names}
+    return {name: table[name].chunk(0) for name in _PARSED.names} if table.num_rows == lines else None
 
 
 def _rows_if_sound(columns: Mapping[str, pa.Array], line: int) -> pa.RecordBatch | None:
-    """Return columns of texts as rows, or None where a row is blank or incomplete, or names no known language."""
-    for name in _TEXTS:
-        blank = pc.or_(pc.utf8_is_space(columns[name]), pc.equal(pc.binary_length(columns[name]), 0))
-        if pc.any(blank).as_py():
-            return None
-    lacking = pc.and_(columns["question"].is_null(), columns["passage"].is_null())
-    if columns["language"].null_count or pc.any(lacking).as_py():
+    """Return columns of texts as rows, or None if a row is blank or incomplete, or its language is unknown."""
+    wrong = [pc.or_(pc.utf8_is_space(columns[name]), pc.equal(pc.binary_length(columns[name]), 0)) for name in _TEXTS]
+    wrong.append(pc.and_(columns["question"].is_null(), columns["passage"].is_null()))
+    if columns["language"].null_count or any(pc.any(each).as_py() for each in wrong):
         return None
     # A file has few languages and many rows, so each spelling is looked up once.
     spelled = columns["language"].dictionary_encode()
@@ -308,12 +206,9 @@ def _rows_if_sound(columns: Mapping[str, pa.Array], line: int) -> pa.RecordBatch
         codes = pa.array([canonical(code) for code in spelled.dictionary.to_pylist()], pa.string())
     except PanglotError:
         return None
-    done = {
-        **columns,
-        "language": codes.take(spelled.indices),
-        "test_only": pc.fill_null(pc.equal(columns["test_only"], "yes"), False),
-        "line": pa.array(range(line, line + len(spelled)), pa.int32()),
-    }
+    done = {**columns, "language": codes.take(spelled.indices),
+            "test_only": pc.fill_null(pc.equal(columns["test_only"], "yes"), False),
+            "line": pa.array(range(line, line + len(spelled)), pa.int32())}  # fmt: skip
     return pa.record_batch([done[name] for name in ROWS.names], schema=ROWS)
 
 
@@ -325,6 +220,137 @@ def _lines_before_cut(stream: IO[bytes], line: int) -> tuple[bytes, int]:
         for number, raw in enumerate(stream, 1):
             if number >= line:
                 lines.append(raw)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
+    except CUT_SHORT:
         pass
     return b"".join(lines), number + 1
+
+
+class RowIndex(NamedTuple):
+    """What must be known of rows to join them, without their texts: an entry per row, some 60 bytes."""
+
+    group: Keys  # of the group's name, without meaning if the row names none
+    in_group: Bools
+    language: npt.NDArray[np.int16]  # as a place in `RowIndexBuilder.codes`
+    question: Ints  # half of the question's key, which only finds suspects and equal questions of one group
+    has_question: Bools
+    passage: Keys
+    has_passage: Bools
+    ids: Keys  # of the rows' own ids, an entry for each of `id_rows`
+    id_rows: Ints32
+
+    def group_numbers(self) -> Ints32:
+        """Number the groups in the order of their first rows. A row without a name is a group of its own."""
+        first = np.arange(len(self.in_group), dtype=np.int32)
+        named = np.flatnonzero(self.in_group).astype(np.int32)
+        first[named] = named[first_of(self.group[named])]
+        return ranks(first)
+
+    def versions(self, marked: Bools, group: Ints32) -> tuple[Ints32, Ints32]:
+        """Return the marked rows, and for each the place among them of the first one of its group and language."""
+        rows = np.flatnonzero(marked).astype(np.int32)
+        numbers = group[rows].astype(np.int64)
+        numbers *= int(self.language.max(initial=0)) + 1
+        numbers += self.language[rows]
+        return rows, first_of_numbers(numbers)
+
+    def keep(self, stays: Bools) -> RowIndex:
+        """Return the index of the marked rows, whose ids have been compared and are dropped."""
+        none = np.empty(0, np.int32)
+        kept: list[Any] = [*(column[stays] for column in self[:-2]), self.ids[none], none]
+        return RowIndex(*kept)
+
+
+class RowIndexBuilder:
+    """Collect row keys without keeping the texts."""
+
+    def __init__(self) -> None:
+        self.codes: list[str] = []  # the languages met, in order
+        self.size = 0  # number of rows
+        self.test_only = False  # whether any row says that it comes from a test set
+        self._parts: list[RowIndex] = []
+        self.add(to_batch([]))  # so that there is a part to join, of the right types
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        """Add a batch of :data:`ROWS`."""
+        valid = {name: batch[name].is_valid().to_numpy(zero_copy_only=False) for name in _TEXTS}
+        group, question, passage = (keys(batch[name].fill_null("")) for name in ("group", "question", "passage"))
+        language = batch["language"].dictionary_encode()
+        batch_codes = language.dictionary.to_pylist()
+        self.codes += [code for code in batch_codes if code not in self.codes]
+        places = np.array([self.codes.index(code) for code in batch_codes], np.int16)
+        id_rows = np.flatnonzero(valid["id"]).astype(np.int32) + np.int32(self.size)
+        self._parts.append(
+            RowIndex(group, valid["group"], places[language.indices.to_numpy()], question.wide, valid["question"],
+                     passage, valid["passage"], keys(batch["id"].drop_null()), id_rows)
+        )  # fmt: skip
+        self.test_only |= bool(pc.any(batch["test_only"]).as_py())
+        self.size += batch.num_rows
+
+    def build(self) -> RowIndex:
+        """Return the index of all rows, and forget them."""
+        columns: Iterator[tuple[Any, ...]] = zip(*self._parts, strict=True)
+        self._parts = []
+        joined: list[Any] = [concatenated(c) if isinstance(c[0], Keys) else np.concatenate(c) for c in columns]
+        return RowIndex(*joined)
+
+
+# Why a row cannot stay: its id, question or passage is not that of an earlier row, or nothing answers its question.
+ID, QUESTION, PASSAGE, UNANSWERED = range(4)
+
+
+def conflicts(index: RowIndex, group: Ints32) -> Ints:
+    """Return the rows that must go so that the others make a collection: ``(row, reason, other)``, rising.
+
+    The reason is one of the numbers above. For an id, the other row is the one that had it before, else −1. Of rows
+    with one id, of questions of one group and language that differ, and of such passages, the first row stays. Then
+    rows go whose group has a question and no passage.
+    """
+    # Only rows that share an id or a version with a row that differs are looked at one by one.
+    found = _disagreements(index, group, np.flatnonzero(_suspects(index, group)))
+    stays = np.ones(len(index.in_group), bool)
+    stays[[row for row, _, _ in found]] = False
+    answered = np.zeros(int(group.max(initial=-1)) + 1, bool)
+    answered[group[stays & index.has_passage]] = True
+    unanswered = np.flatnonzero(stays & index.has_question & ~index.has_passage & ~answered[group])
+    found += [(row, UNANSWERED, -1) for row in unanswered.tolist()]
+    return np.array(sorted(found), np.int64).reshape(-1, 3)
+
+
+def _suspects(index: RowIndex, group: Ints32) -> Bools:
+    """Mark the rows that share an id, or the group and language of a text that differs."""
+    suspects = np.zeros(len(index.in_group), bool)
+    first = first_of(index.ids)
+    repeated = first != np.arange(len(first), dtype=np.int32)
+    suspects[index.id_rows[np.isin(first, first[repeated])]] = True
+    for valid, parts in (
+        (index.has_question, (index.question,)),
+        (index.has_passage, (index.passage.wide, index.passage.check)),
+    ):
+        rows, first = index.versions(valid & index.in_group, group)
+        differs = np.any([part[rows] != part[rows[first]] for part in parts], axis=0)
+        suspects[rows[np.isin(first, first[differs])]] = True
+    return suspects
+
+
+def _disagreements(index: RowIndex, group: Ints32, suspects: Ints) -> list[tuple[int, int, int]]:
+    """Return ``(row, reason, other row)`` of each suspect that does not agree with one before it that stays."""
+    known: dict[tuple[int, int, int], tuple[int, int]] = {}
+    found: list[tuple[int, int, int]] = []
+    places = np.searchsorted(index.id_rows, suspects)
+    for row, place in zip(suspects.tolist(), places.tolist(), strict=True):
+        own: dict[tuple[int, int, int], tuple[int, int]] = {}
+        # An id is known with its row, so that it never agrees with that of another row.
+        if place < len(index.id_rows) and index.id_rows[place] == row:
+            own[ID, int(index.ids.wide[place]), int(index.ids.check[place])] = row, 0
+        if index.in_group[row]:
+            version = int(group[row]), int(index.language[row])
+            if index.has_question[row]:
+                own[QUESTION, *version] = int(index.question[row]), 0
+            if index.has_passage[row]:
+                own[PASSAGE, *version] = int(index.passage.wide[row]), int(index.passage.check[row])
+        if differing := [part for part, value in own.items() if known.get(part, value) != value]:
+            reason = differing[0][0]
+            found.append((row, reason, known[differing[0]][0] if reason == ID else -1))
+        else:
+            known |= own
+    return found

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from panglot._errors import PanglotError
-from panglot.data import overlap
 from panglot.data.collection import Collection
+from panglot.data.columns import normalized
+from panglot.data.files import RowError
 from panglot.data.formats.detect import read_rows, row_files
-from panglot.data.keys import normalized
-from panglot.data.overlap import find_shared
-from panglot.data.rows import RowError
+from panglot.data.overlap import Texts, find_shared, hash_texts
+from panglot.data.transform import Overlap, removal_mask
 from panglot.datasets import registry
 from panglot.datasets.flores import is_mojibake
 from panglot.datasets.registry import CARDS
@@ -55,7 +55,7 @@ class Report:
     name: str
     rejected: Sequence[RowError]
     remarks: tuple[Remark, ...]
-    overlaps: tuple[overlap.Overlap, ...]
+    overlaps: tuple[Overlap, ...]
     collection: Collection | None = field(repr=False, default=None)
     unread: Mapping[str, str] = field(default_factory=dict)
 
@@ -77,16 +77,16 @@ def check(name_or_path: str | Path, *, against: Sequence[str] = (), data_dir: st
     collection, rejected = read_usable(name_or_path, data_dir=data_dir)
     if collection is None:
         return Report(str(name_or_path), rejected, (), ())
-    tests: list[tuple[str, overlap.Texts]] = []
+    tests: list[tuple[str, Texts]] = []
     unread: dict[str, str] = {}
     for name in against:
         try:
-            tests.append(overlap.hash_texts(_test_set(name, collection, data_dir)))
+            tests.append(hash_texts(_test_set(name, collection, data_dir)))
         except PanglotError as error:
             if not Path(name).exists() and not registry.is_known(name):
                 raise
             unread[name] = str(error)
-    found = overlap.removal_mask(collection, find_shared(collection, tests)).overlaps if tests else ()
+    found = removal_mask(collection, find_shared(collection, tests))[2] if tests else ()
     return Report(collection.name, rejected, tuple(remarks(collection)), found, collection, unread)
 
 

@@ -26,9 +26,9 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import cache_folder, digest, write_json
-from panglot.data import overlap
 from panglot.data.collection import Collection
-from panglot.data.overlap import Overlap, Shared, find_shared
+from panglot.data.overlap import Shared, Texts, find_shared, hash_texts
+from panglot.data.transform import Overlap, exclude_shared
 from panglot.datasets import registry
 from panglot.datasets.registry import CARDS, DatasetCard
 
@@ -76,7 +76,7 @@ def decontaminate(
     data_dir: str | Path | None = None,
     only: AbstractSet[str] | None = None,
 ) -> Decontaminated:
-    """Return a training set without the texts that it shares with test sets (:func:`panglot.data.overlap.exclude`).
+    """Return a training set without the texts that it shares with test sets (:func:`panglot.data.transform.exclude`).
 
     Args:
         training: What would be trained on.
@@ -94,7 +94,7 @@ def decontaminate(
     keys: list[str | None] = []
     names: list[str] = []
     unread: dict[str, str] = {}
-    unknown: list[tuple[int, tuple[str, overlap.Texts]]] = []
+    unknown: list[tuple[int, tuple[str, Texts]]] = []
     for test in tests:
         try:
             state = registry.identity(test.name, data_dir=data_dir, languages=test.languages)
@@ -102,7 +102,7 @@ def decontaminate(
             remembered = _remembered(key) if key else None
             if remembered is None:
                 read = registry.read(test.name, data_dir=data_dir, languages=test.languages or None)
-                unknown.append((len(found), overlap.hash_texts(read)))
+                unknown.append((len(found), hash_texts(read)))
         except PanglotError as error:
             if test.required:
                 raise
@@ -115,7 +115,7 @@ def decontaminate(
     for (at, _), each in zip(unknown, find_shared(training, [test for _, test in unknown]), strict=True):
         found[at] = each
         _remember(keys[at], each)
-    left, overlaps = overlap.exclude_shared(training, [each for each in found if each is not None])
+    left, overlaps = exclude_shared(training, [each for each in found if each is not None])
     if not _answers(left) and _answers(training):
         most = max(overlaps, key=lambda each: each.groups)
         raise PanglotError(

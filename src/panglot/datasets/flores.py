@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
+from panglot.data.columns import DisjointSets
 from panglot.data.files import files, objects, parquet_records, plain_name, read_text
 from panglot.data.formats.parallel import translations, versions
-from panglot.data.keys import DisjointSets
 from panglot.data.language import canonical
 from panglot.datasets.registry import DatasetSpec
 

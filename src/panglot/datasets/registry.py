@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from panglot._errors import PanglotError
-from panglot.data import cache, ingest
-from panglot.data.collection import Collection
+from panglot.data import ingest
+from panglot.data.collection import Collection, cached, source_key
 from panglot.data.files import files, objects, plain_name
 from panglot.data.formats.detect import read_path
 from panglot.data.language import canonical
@@ -239,13 +239,11 @@ def identity(
     chosen = sorted(languages or ())
     if is_known(name_or_path):
         spec, _ = _parse(name_or_path, None, False, None, languages)
-        return cache.source_key(
-            _sources(*_locate(spec, data_dir)), wish=spec.name, style=spec.candidates, chosen=chosen
-        )
+        return source_key(_sources(*_locate(spec, data_dir)), wish=spec.name, style=spec.candidates, chosen=chosen)
     path = Path(name_or_path)
     if not path.exists():
         return None
-    return cache.source_key(_files_below(path) if path.is_dir() else [path], chosen=chosen)
+    return source_key(_files_below(path) if path.is_dir() else [path], chosen=chosen)
 
 
 def is_known(name: str) -> bool:
@@ -297,7 +295,7 @@ def _read_known(spec: DatasetSpec, data_dir: str | Path | None) -> Collection:
         return spec.read(folder)
     options = {"name": spec.name, "candidates": spec.candidates, "context": spec.context, "about": spec.about,
                "languages": spec.languages}  # fmt: skip
-    return cache.cached(cache.source_key(_sources(spec, folder), **options), lambda: spec.read(folder))
+    return cached(source_key(_sources(spec, folder), **options), lambda: spec.read(folder))
 
 
 def _locate(spec: DatasetSpec, data_dir: str | Path | None) -> tuple[DatasetSpec, Path]:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
+from panglot.data.columns import DisjointSets
 from panglot.data.files import files, objects, plain_name
 from panglot.data.formats import squad
 from panglot.data.formats.squad import Paragraph, Question, paragraphs
-from panglot.data.keys import DisjointSets
 from panglot.data.language import canonical
 from panglot.data.sentences import sentence_at, spans
 from panglot.datasets.registry import DatasetSpec

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import pyarrow as pa
 
-from panglot.data.keys import connect, text_numbers
+from panglot.data.columns import connect, text_numbers
 from panglot.data.overlap import THRESHOLD, Texts
 from panglot.evaluation.ranks import group_numbers
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from panglot._errors import PanglotError
 from panglot._files import digest, lock, write_json
-from panglot.data import overlap
 from panglot.data.collection import Collection
 from panglot.data.language import canonical
-from panglot.data.transform import concatenate, hold_out, sample
+from panglot.data.overlap import hash_texts
+from panglot.data.transform import concatenate, exclude, hold_out, sample
 from panglot.datasets import registry
 from panglot.study.design import EACH, Study
 from panglot.study.languages import LanguageSet, nested
@@ -71,7 +71,7 @@ def _make(study: Study, data_dir: Path | None, folder: Path, about: Path) -> Non
             raise PanglotError(f"{test.on} has no text in {', '.join(missing)}", file=study.file,
                                field="tests.languages", hint="remove them")  # fmt: skip
         # The whole set is excluded from training, including the part that is not measured.
-        held.append(overlap.hash_texts(collection))
+        held.append(hash_texts(collection))
         part = collection if test.share == 1 else sample(collection, test.share, 0)
         place = f"test-{number}"
         part.save(folder / place)
@@ -82,7 +82,7 @@ def _make(study: Study, data_dir: Path | None, folder: Path, about: Path) -> Non
     dev: list[Collection] = []
     for number, name in enumerate(study.on):
         collection = registry.read(name, data_dir=data_dir)
-        kept, shared = overlap.exclude(collection, held)
+        kept, shared = exclude(collection, held)
         removed[name] = {found.test: found.groups for found in shared}
         languages.update(kept.languages)
         if study.rates is not None:

@@ -15,14 +15,11 @@ from panglot.augment.codeswitch import Switched, reachable
 from panglot.batching.batch import Batch, Bools
 from panglot.batching.policy import DISTILL, is_english
 from panglot.batching.table import TrainingTable
-from panglot.data.arrow import take, walk
 from panglot.data.collection import Collection, Ints
-from panglot.data.formats.detect import selected
-from panglot.data.keys import Ints32, number_values
+from panglot.data.columns import Ints32, number_values, take, walk
+from panglot.data.files import RowError
 from panglot.data.language import canonical
-from panglot.data.overlap import Overlap
-from panglot.data.rows import RowError
-from panglot.data.transform import concatenate, hold_out
+from panglot.data.transform import Overlap, concatenate, hold_out
 from panglot.datasets import registry
 from panglot.datasets.check import read_usable
 from panglot.datasets.decontaminate import decontaminate
@@ -187,7 +184,7 @@ def _read_usable(path: str, settings: Settings) -> tuple[Collection, Sequence[Ro
             file=path, line=first.line, field=first.field or None, hint=first.hint,
         )  # fmt: skip
     languages = [canonical(code) for code in settings.languages]
-    return (selected(collection, languages) if languages else collection), broken
+    return (collection.select(languages) if languages else collection), broken
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from panglot._environment import machine, versions
 from panglot._errors import PanglotError
 from panglot._files import explain_write, write_json, write_text
 from panglot.augment.lexicons import KNOWN
-from panglot.data.rows import write_rejected
+from panglot.data.files import write_rejected
 from panglot.training.data import describe_nearest
 from panglot.training.switching import total_switched
 

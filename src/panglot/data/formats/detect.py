@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from panglot._errors import PanglotError
-from panglot.data import cache
-from panglot.data.collection import Collection
+from panglot.data.collection import Collection, cached, source_key
 from panglot.data.files import plain_name
 from panglot.data.formats import beir, clef, squad
 from panglot.data.ingest import Ingested, OnError, ingest
@@ -39,29 +38,7 @@ def read_path(path: Path, *, candidates: str | None, context: bool, languages: S
         )
     _check(candidates or "passage", ("passage", "paragraph"), context)
     collection = _read_passages(path, ending)
-    return selected(collection, wanted) if wanted else collection
-
-
-def row_files(path: Path) -> list[Path]:
-    """Return the JSON lines or Parquet files at a path: the file itself, or those of a folder, sorted by name."""
-    if path.is_file():
-        return [path] if _holds_rows(path) else []
-    if any((path / name).exists() for name in ("collection.json", "qrels", "qrels.txt", "topics")):
-        return []
-    return sorted(each for each in path.iterdir() if each.is_file() and _holds_rows(each)) if path.is_dir() else []
-
-
-def _holds_rows(path: Path) -> bool:
-    return path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson", ".parquet"))
-
-
-def selected(collection: Collection, languages: Sequence[str]) -> Collection:
-    """Return the part in some languages. That of a large saved collection is memory-mapped from the cache."""
-    home = collection.folder
-    if home is None or collection.passages.num_rows < cache.MANY:
-        return collection.select(languages)
-    key = cache.source_key(home.glob("*.arrow"), languages=sorted(languages))
-    return cache.cached(key, lambda: collection.select(languages), lambda folder: collection.select(languages, folder))
+    return collection.select(wanted) if wanted else collection
 
 
 def _read_passages(path: Path, ending: str) -> Collection:
@@ -85,34 +62,10 @@ def _read_passages(path: Path, ending: str) -> Collection:
     raise PanglotError("unknown kind of file", file=path, hint="give .jsonl, .parquet or SQuAD's .json, or .gz")
 
 
-def read_rows(paths: Sequence[Path], name: str = "", on_error: OnError = "raise") -> Ingested:
-    """Read files of rows (:func:`panglot.data.ingest.ingest`). Large ones are parsed once and kept in the cache.
-
-    Raises:
-        PanglotError: As :func:`panglot.data.ingest.ingest`.
-    """
-    if sum(path.stat().st_size for path in paths) < LARGE:
-        return ingest(paths, name=name, on_error=on_error)
-    options = {"name": name} if name else {}
-    options |= {"on_error": on_error} if on_error != "raise" else {}
-    in_memory: list[Ingested] = []
-
-    def build() -> Collection:
-        in_memory.append(ingest(paths, name=name, on_error=on_error))
-        return in_memory[0].collection
-
-    found = cache.cached(
-        cache.source_key(paths, **options),
-        build,
-        lambda folder: ingest(paths, folder, name=name, on_error=on_error).collection,
-    )
-    return in_memory[0] if in_memory else Ingested.open(found)
-
-
 def _cached(path: Path, build: Callable[[], Collection], **options: object) -> Collection:
     if path.stat().st_size < LARGE:
         return build()
-    return cache.cached(cache.source_key([path], **options), build)
+    return cached(source_key([path], **options), build)
 
 
 def _check(candidates: str, known: tuple[str, ...], context: bool) -> None:
@@ -137,3 +90,36 @@ def _language_of(path: Path) -> str:
         field="language",
         hint="name one language, such as `--languages de`",
     )
+
+
+def read_rows(paths: Sequence[Path], name: str = "", on_error: OnError = "raise") -> Ingested:
+    """Read files of rows as :func:`panglot.data.ingest.ingest` does. Large ones are parsed once and cached."""
+    if sum(path.stat().st_size for path in paths) < LARGE:
+        return ingest(paths, name=name, on_error=on_error)
+    options = {"name": name} if name else {}
+    options |= {"on_error": on_error} if on_error != "raise" else {}
+    in_memory: list[Ingested] = []
+
+    def build() -> Collection:
+        in_memory.append(ingest(paths, name=name, on_error=on_error))
+        return in_memory[0].collection
+
+    found = cached(
+        source_key(paths, **options),
+        build,
+        lambda folder: ingest(paths, folder, name=name, on_error=on_error).collection,
+    )
+    return in_memory[0] if in_memory else Ingested.open(found)
+
+
+def row_files(path: Path) -> list[Path]:
+    """Return the JSON lines or Parquet files at a path: the file itself, or those of a folder, sorted by name."""
+    if path.is_file():
+        return [path] if _holds_rows(path) else []
+    if any((path / name).exists() for name in ("collection.json", "qrels", "qrels.txt", "topics")):
+        return []
+    return sorted(each for each in path.iterdir() if each.is_file() and _holds_rows(each)) if path.is_dir() else []
+
+
+def _holds_rows(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson", ".parquet"))

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from panglot.data import keys
-from panglot.data.keys import DisjointSets
+from panglot.data import columns
+from panglot.data.columns import DisjointSets
 
 
 def merged(joins: list[list[int]]) -> list[set[int]]:
@@ -39,9 +39,9 @@ def test_smallest_together(pairs: list[tuple[int, int]]) -> None:
     for members in merged([list(pair) for pair in pairs]):
         for member in members:
             smallest[member] = min(members)
-    assert keys.smallest_together(13, left, right).tolist() == smallest
+    assert columns.smallest_together(13, left, right).tolist() == smallest
 
 
 def test_keys_of_one_hash_are_told_apart() -> None:
-    made = keys.Keys(np.array([7, 7, 7, 1, 7]), np.array([1, 2, 1, 1, 2], np.uint32))
-    assert keys.first_of(made).tolist() == [0, 1, 0, 3, 1]
+    made = columns.Keys(np.array([7, 7, 7, 1, 7]), np.array([1, 2, 1, 1, 2], np.uint32))
+    assert columns.first_of(made).tolist() == [0, 1, 0, 3, 1]

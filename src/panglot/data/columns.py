@@ -1,39 +1,150 @@
-"""Find equal texts, and what they tie together, with arrays of numbers instead of a dictionary of texts.
+"""Columns of any size: memory-map files, walk and take rows, number equal values, find what rows tie together.
 
 Texts are compared in two ways. A collection joins passages that are equal letter by letter (:func:`keys`), so that no
 text of a user changes. Training and checks take texts as equal that differ only in case or blanks
-(:func:`text_numbers`), for such a text would be a wrong negative. :mod:`panglot.data.grams` finds texts that are near.
+(:func:`text_numbers`), for such a text would be a wrong negative. :mod:`panglot.data.overlap` finds near texts.
 """
 
 from __future__ import annotations
 
 import itertools
+import mmap
+import weakref
 import zlib
-from collections.abc import Hashable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from pyarrow import compute
 
-from panglot.data.arrow import walk
-
+pc: Any = compute  # Its functions are made at run time, so that no type checker knows them.
+Bools = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
 Ints32 = npt.NDArray[np.int32]
-Ints64 = npt.NDArray[np.int64]
+T = TypeVar("T", bound=Hashable)
+
+#: Rows of a record batch that panglot writes, and that a walk over a table holds at once.
+BATCH = 65_536
+_WALKED = 1 << 26  # bytes after which a walk gives pages back
+# Rows after which pages are given back. Each row may bring the 64 KiB around it into memory.
+_TAKEN = 1 << 10
+
+_open_maps: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+# By the table's id, since tables have no hash. An entry goes when its table does.
+_origins: dict[int, Path] = {}
+_taken = Counter[str]()
+
+
+def mapped(path: Path) -> mmap.mmap:
+    """Return a file as read-only memory, whose pages :func:`release` gives back. An empty one is a ValueError."""
+    with path.open("rb") as file:
+        found = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    _open_maps.add(found)
+    return found
+
+
+def open_table(path: Path) -> pa.Table:
+    """Return the table in an Arrow file, memory-mapped; else raise an OSError, ValueError or ArrowException."""
+    table = pa.ipc.open_file(pa.py_buffer(mapped(path))).read_all()
+    _origins[id(table)] = path.resolve()
+    weakref.finalize(table, _origins.pop, id(table), None)
+    return table
+
+
+def store(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path | None = None) -> pa.Table:
+    """Return batches as a table: written to an Arrow file and memory-mapped, or without a path held in memory."""
+    if path is None:
+        return pa.Table.from_batches(list(batches), schema)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as out:
+        for batch in batches:
+            out.write_batch(batch)
+    return open_table(path)
+
+
+def open_array(path: Path) -> npt.NDArray[Any]:
+    """Return the array in an npy file, memory-mapped and read-only; else raise an OSError or ValueError."""
+    with path.open("rb") as file:
+        version = np.lib.format.read_magic(file)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, fortran, dtype = read[version](file)
+        start = file.tell()
+    # An empty part of a file cannot be mapped.
+    if not np.prod(shape):
+        return np.empty(shape, dtype)
+    flat = np.frombuffer(mapped(path), dtype, int(np.prod(shape)), start)
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def origin(table: pa.Table) -> Path | None:
+    """Return the file that a table was opened from, or None for one that was made or changed since."""
+    return _origins.get(id(table))
+
+
+def release() -> None:
+    """Give the pages of all open maps back to the system, which reads them again when they are needed."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        for each in tuple(_open_maps):
+            each.madvise(mmap.MADV_DONTNEED)
+
+
+def walk(table: pa.Table, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+    """Yield a table in batches of at most :data:`BATCH` rows, and give back the pages of those that have passed."""
+    chosen = table.select(list(columns)) if columns else table
+    seen = 0
+    for batch in chosen.to_batches(max_chunksize=BATCH):
+        yield batch
+        seen += batch.nbytes
+        if seen > _WALKED:
+            release()
+            seen = 0
+
+
+def take(column: pa.ChunkedArray, rows: npt.NDArray[Any]) -> pa.Array:
+    """Return the values of some rows, in their order.
+
+    ``ChunkedArray.take`` would put the whole column into memory first. This gives pages back now and then, as
+    :func:`walk` does.
+
+    >>> take(pa.chunked_array([["a", "b"], ["c"]]), np.array([2, 0, 2])).to_pylist()
+    ['c', 'a', 'c']
+    """
+    ends = np.cumsum([len(chunk) for chunk in column.iterchunks()], dtype=np.int64)
+    chunk_of = np.searchsorted(ends, rows, side="right")
+    if len(rows) and int(chunk_of.max()) >= len(ends):
+        raise IndexError(f"row {int(np.max(rows))} of a column of {len(column)}")
+    order = np.argsort(chunk_of, kind="stable")
+    parts: list[pa.Array] = []
+    edges = np.flatnonzero(np.r_[True, np.diff(chunk_of[order]) != 0]) if len(rows) else np.empty(0, np.int64)
+    for start, end in zip(edges.tolist(), [*edges[1:].tolist(), len(rows)], strict=False):
+        number = int(chunk_of[order[start]])
+        within = rows[order[start:end]] - (int(ends[number - 1]) if number else 0)
+        parts.append(column.chunk(number).take(pa.array(within)))
+    _taken["rows"] += len(rows)
+    if _taken["rows"] > _TAKEN:
+        release()
+        _taken.clear()
+    if not parts:
+        return pa.array([], column.type)
+    # Rows of one chunk in rising order are in their order already.
+    if len(parts) == 1 and (order[:-1] < order[1:]).all():
+        return parts[0]
+    back = np.empty(len(rows), np.int64)
+    back[order] = np.arange(len(rows))
+    return pa.concat_arrays(parts).take(pa.array(back))
 
 
 class Keys(NamedTuple):
     """Keys of texts: 96 bits per text, from two unrelated hashes. Within a process, equal texts have equal keys.
 
     Among 10^9 texts, two different ones share a key with a probability below 1e-10: 10^18 / 2 pairs / 2^96 = 6e-12.
-
-    Attributes:
-        wide: 64 bits of Python's own hash, shape ``[texts]``.
-        check: 32 bits of a CRC, shape ``[texts]``.
     """
 
-    wide: Ints64
-    check: npt.NDArray[np.uint32]
+    wide: Ints  # Python's own hash
+    check: npt.NDArray[np.uint32]  # a CRC
 
     def __getitem__(self, rows: object) -> Keys:  # type: ignore[override]
         """Return the keys of some rows."""
@@ -53,6 +164,7 @@ def keys(texts: pa.Array) -> Keys:
 
 def in_language(found: Keys, language: npt.NDArray[np.int16]) -> Keys:
     """Return keys that differ if the languages of equal texts differ."""
+    # The golden ratio times 2^64 scatters small numbers over all bits (Fibonacci hashing, Knuth). 0 would change none.
     salt = (language.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     return Keys(found.wide ^ salt.view(np.int64), found.check ^ (salt >> np.uint64(32)).astype(np.uint32))
 
@@ -81,13 +193,22 @@ def first_of(found: Keys) -> Ints32:
     return _firsts(order.astype(np.int32), starts)
 
 
-def first_of_numbers(numbers: Ints64) -> Ints32:
+def first_of_numbers(numbers: Ints) -> Ints32:
     """Return for each number the place of the first one that equals it."""
     order = np.argsort(numbers)
     ranked = numbers[order]
     starts = np.r_[True, ranked[1:] != ranked[:-1]][: len(order)]
     del ranked
     return _firsts(order.astype(np.int32), starts)
+
+
+def _firsts(order: Ints32, starts: Bools) -> Ints32:
+    """Return the smallest place of each run of equal ones, in the order of the places."""
+    first = np.empty(len(order), np.int32)
+    if len(order):
+        least = np.minimum.reduceat(order, np.flatnonzero(starts))
+        first[order] = least[np.cumsum(starts, dtype=np.int32) - 1]
+    return first
 
 
 def ranks(first: Ints32) -> Ints32:
@@ -110,18 +231,15 @@ def number_values(column: pa.ChunkedArray) -> Ints32:
     return ranks(first_of(_gather(texts, len(column))))
 
 
-def text_numbers(column: pa.ChunkedArray, chosen: npt.NDArray[np.bool_] | None = None) -> Ints32:
+def text_numbers(column: pa.ChunkedArray, chosen: Bools | None = None) -> Ints32:
     """Number texts as :func:`number_values` does. Texts that differ only in case or blanks share a number.
 
-    Args:
-        column: The texts.
-        chosen: Marks the texts that matter. The others' number is −1.
+    Texts that are not ``chosen`` get the number −1. By default all are chosen.
 
     >>> text_numbers(pa.chunked_array([["Who?", "  who? ", "What?"]])).tolist()
     [0, 0, 1]
     """
-    if chosen is None:
-        return ranks(first_of(_gather(_normalized(column, None), len(column))))
+    chosen = np.ones(len(column), bool) if chosen is None else chosen
     found = np.full(len(column), -1, np.int32)
     found[chosen] = ranks(first_of(_gather(_normalized(column, chosen), int(np.count_nonzero(chosen)))))
     return found
@@ -136,12 +254,10 @@ def normalized(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _normalized(column: pa.ChunkedArray, chosen: npt.NDArray[np.bool_] | None) -> Iterator[pa.Array]:
+def _normalized(column: pa.ChunkedArray, chosen: Bools) -> Iterator[pa.Array]:
     start = 0
     for batch in walk(pa.table({"text": column})):
-        texts = batch.column(0)
-        if chosen is not None:
-            texts = texts.filter(pa.array(chosen[start : start + len(texts)]))
+        texts = batch.column(0).filter(pa.array(chosen[start : start + batch.num_rows]))
         start += batch.num_rows
         yield pa.array([normalized(text or "") for text in texts.to_pylist()], pa.string())
 
@@ -149,11 +265,10 @@ def _normalized(column: pa.ChunkedArray, chosen: npt.NDArray[np.bool_] | None) -
 def _gather(parts: Iterable[pa.Array], count: int) -> Keys:
     """Return the keys of ``count`` texts that come in parts. Joining the parts' keys would hold them all twice."""
     found = Keys(np.empty(count, np.int64), np.empty(count, np.uint32))
-    start = 0
+    end = 0
     for part in parts:
-        end = start + len(part)
+        start, end = end, end + len(part)
         found.wide[start:end], found.check[start:end] = keys(part)
-        start = end
     return found
 
 
@@ -187,13 +302,8 @@ def smallest_together(size: int, left: Ints32, right: Ints32) -> Ints32:
 def connect(rows: int, links: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any]]]) -> Ints32:
     """Return a block for each row. Rows that share a thing, directly or through others, share a block.
 
-    Args:
-        rows: The number of rows.
-        links: Pairs of arrays of equal length: row numbers, and the thing that each of them has. Thing 3 of one pair
-            is not thing 3 of the next pair.
-
-    Returns:
-        Block numbers from 0, in the order of the blocks' first rows, shape ``[rows]``.
+    Each link is two arrays of equal length: row numbers, and the thing that each of them has. Thing 3 of one link is
+    not thing 3 of the next. Blocks are numbered from 0 in the order of their first rows, shape ``[rows]``.
 
     >>> first, second = (np.array([0, 1, 2, 3]), np.array([7, 7, 8, 9])), (np.array([1, 2]), np.array([7, 7]))
     >>> connect(4, [first, second]).tolist()
@@ -206,18 +316,6 @@ def connect(rows: int, links: Iterable[tuple[npt.NDArray[Any], npt.NDArray[Any]]
         apart = one != other
         least = smallest_together(rows, one[apart], other[apart])[least]
     return ranks(least)
-
-
-def _firsts(order: Ints32, starts: npt.NDArray[np.bool_]) -> Ints32:
-    """Return the smallest place of each run of equal ones, in the order of the places."""
-    first = np.empty(len(order), np.int32)
-    if len(order):
-        least = np.minimum.reduceat(order, np.flatnonzero(starts))
-        first[order] = least[np.cumsum(starts, dtype=np.int32) - 1]
-    return first
-
-
-T = TypeVar("T", bound=Hashable)
 
 
 class DisjointSets(Generic[T]):
