@@ -17,7 +17,7 @@ from panglot.cli.data import data
 from panglot.data import convert
 from panglot.data.collection import Collection, Text
 from panglot.data.files import write_rejected
-from panglot.data.formats import clef
+from panglot.data.formats import trec
 from panglot.data.ingest import ingest
 from panglot.datasets.registry import read
 
@@ -178,7 +178,7 @@ def test_clef_collections(tmp_path: Path) -> None:
     ]
     assert found.passages["language"].to_pylist() == ["de", "de"]
     assert found.relevance["grade"].to_pylist() == [1, 1, 0, 0]
-    longer = clef.read(tmp_path, fields=("title", "desc"))
+    longer = trec.read(tmp_path, fields=("title", "desc"))
     assert longer.questions["text"][1].as_py() == "Pestizide in Babynahrung Berichte über Pestizide."
     (tmp_path / "qrels.txt").write_text("C041 0 SDA-9 1\n")
     with pytest.raises(PanglotError, match="document 'SDA-9' is not there"):

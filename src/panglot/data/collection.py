@@ -92,10 +92,8 @@ class Collection:
         for question, passage, grade in relevance:
             if question not in rows[0] or passage not in rows[1]:
                 missing, side = (question, "question") if question not in rows[0] else (passage, "passage")
-                raise PanglotError(
-                    f"a judgement names the {side} {missing!r}, which is not there",
-                    hint=f"add the {side} or remove the judgement",
-                )
+                problem = f"a judgement names the {side} {missing!r}, which is not there"
+                raise PanglotError(problem, hint=f"add the {side} or remove the judgement")
             pairs[rows[0][question], rows[1][passage]] = grade
         columns = [q for q, _ in pairs], [p for _, p in pairs], list(pairs.values())
         judged = pa.table(
@@ -202,10 +200,8 @@ class Collection:
         wanted = pa.array(languages, pa.string())
         questions, passages = in_languages(self.questions, wanted), in_languages(self.passages, wanted)
         if not questions.any() or not passages.any():
-            raise PanglotError(
-                f"{self.name} has no questions or no passages in {', '.join(languages)}",
-                hint=f"choose among {', '.join(self.languages)}",
-            )
+            problem = f"{self.name} has no questions or no passages in {', '.join(languages)}"
+            raise PanglotError(problem, hint=f"choose among {', '.join(self.languages)}")
         return self.keep(questions, passages, folder) if folder else cached_subset(self, questions, passages)
 
     def keep(self, questions: Bools, passages: Bools, folder: str | Path | None = None) -> Collection:

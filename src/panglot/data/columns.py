@@ -106,8 +106,7 @@ def walk(table: pa.Table, columns: Sequence[str] | None = None) -> Iterator[pa.R
 def take(column: pa.ChunkedArray, rows: npt.NDArray[Any]) -> pa.Array:
     """Return the values of some rows, in their order.
 
-    ``ChunkedArray.take`` would put the whole column into memory first. This gives pages back now and then, as
-    :func:`walk` does.
+    ``ChunkedArray.take`` would put the whole column into memory. This gives pages back, as :func:`walk` does.
 
     >>> take(pa.chunked_array([["a", "b"], ["c"]]), np.array([2, 0, 2])).to_pylist()
     ['c', 'a', 'c']

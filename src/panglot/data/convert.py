@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_file
 from panglot.data.collection import Collection
-from panglot.data.formats import beir, clef
+from panglot.data.columns import BATCH, Bools
+from panglot.data.formats import beir, trec
 from panglot.data.ingest import ingest
-from panglot.data.transform import Bools
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """One row to write."""
 
     group: str
@@ -28,24 +29,17 @@ class Line:
     question: str | None
     passage: str | None
 
-    def values(self) -> dict[str, str | None]:
-        """Return the row as columns."""
-        return {"group": self.group, "language": self.language, "question": self.question, "passage": self.passage}
-
     def json(self) -> str:
         """Return the row as a line of JSON, without empty fields."""
-        return json.dumps({key: value for key, value in self.values().items() if value is not None}, ensure_ascii=False)
+        values = {key: value for key, value in self._asdict().items() if value is not None}
+        return json.dumps(values, ensure_ascii=False)
 
 
 def lines(collection: Collection, *, untie: bool) -> tuple[list[Line], dict[str, int]]:
     """Return a collection as rows, and counts of what rows cannot hold.
 
-    Args:
-        collection: Any.
-        untie: Whether to give questions that do not fit groups of their own, one for each passage.
-
-    Raises:
-        PanglotError: Something does not fit and may not be untied, or a text is blank.
+    With ``untie``, questions that do not fit get groups of their own, one for each passage. Otherwise they are an
+    error, as a blank text is.
     """
     questions, passages = collection.questions.to_pylist(), collection.passages.to_pylist()
     answers: dict[int, list[int]] = defaultdict(list)
@@ -131,26 +125,18 @@ def _refuse_blank(texts: Sequence[dict[str, str]], side: str) -> None:
             raise PanglotError(f"the {side} {text['id']!r} has no text", field=side, hint="leave it out")
 
 
-_ROWS = pa.schema([(name, pa.string()) for name in ("group", "language", "question", "passage")])
+_ROWS = pa.schema([(name, pa.string()) for name in Line._fields])
 
 
 @dataclass(frozen=True)
 class Converted:
-    """What was written.
-
-    Attributes:
-        path: The file or folder.
-        questions: Number of questions that were written.
-        passages: Number of passages.
-        judgements: Number of judgements.
-        lost: How much the format could not hold, by reason.
-    """
+    """How much was written to a file or folder."""
 
     path: Path
     questions: int
     passages: int
     judgements: int
-    lost: Mapping[str, int] = field(default_factory=dict)
+    lost: Mapping[str, int] = field(default_factory=dict)  # what the format could not hold, by reason
 
 
 def write(
@@ -192,9 +178,9 @@ def write(
         collection.save(path)
         return _all_of(collection, path)
     collection = collection.keep(*marks) if marks else collection
-    if to in _FOLDERS:
+    if to not in _TABLES:
         _check_ids(collection)
-        _FOLDERS[to](collection, path, split)
+        beir.write(collection, path, split=split) if to == "beir" else trec.write(collection, path)
         number = collection.questions.num_rows
         unjudged = number - len(set(collection.relevance["question"].to_pylist()))
         lost = {"questions that nobody judged": unjudged} if unjudged else {}
@@ -209,37 +195,25 @@ def write(
 def convert_rows(paths: Sequence[Path], output: Path, progress: Callable[[int], None], *, on_ray: bool) -> Converted:
     """Write the collection of JSON lines or Parquet files as ``arrow``, without holding it in memory.
 
-    Args:
-        paths: The files.
-        output: The folder.
-        progress: Called with the number of rows just read.
-        on_ray: Read the rows in Ray's workers.
-
-    Raises:
-        PanglotError: A row is wrong, the place cannot be written, or Ray is missing.
+    ``progress`` is called with the number of rows just read. With ``on_ray``, Ray's workers read the rows.
     """
     check_place("arrow", output)
-    if on_ray:
-        from panglot.data.ray import ray_reader
+    if not on_ray:
+        return _all_of(ingest(paths, output, progress=progress).collection, output)
+    from panglot.data.ray import ray_reader
 
-        with ray_reader() as read:
-            return _all_of(ingest(paths, output, progress=progress, read=read).collection, output)
-    return _all_of(ingest(paths, output, progress=progress).collection, output)
+    with ray_reader() as read:
+        return _all_of(ingest(paths, output, progress=progress, read=read).collection, output)
 
 
 def check_place(to: str, path: Path) -> None:
-    """Refuse an unknown format, and a place that holds something else.
-
-    Raises:
-        PanglotError: Either.
-    """
+    """Refuse an unknown format, and a place that holds something else."""
     if to not in FORMATS:
         raise PanglotError(f"unknown format {to!r}", field="to", hint=f"choose one of {', '.join(FORMATS)}")
     folder = to in _MARKS
     if path.is_dir() != folder and path.exists():
-        raise PanglotError(
-            f"{to} is written to {'a folder' if folder else 'a file'}", file=path, hint="choose another place"
-        )
+        problem = f"{to} is written to {'a folder' if folder else 'a file'}"
+        raise PanglotError(problem, file=path, hint="choose another place")
     if folder and path.exists() and any(path.iterdir()) and not (path / _MARKS[to]).is_file():
         raise PanglotError("the folder holds something else and would be replaced", file=path, hint="choose another")
 
@@ -250,11 +224,7 @@ def _all_of(collection: Collection, path: Path) -> Converted:
 
 
 def write_rows(rows: Iterable[Line], output: str | Path) -> None:
-    """Write rows to a ``.jsonl`` (``.jsonl.gz``) or ``.parquet`` file, atomically.
-
-    Raises:
-        PanglotError: The name has another ending, or the place cannot be written.
-    """
+    """Write rows to a ``.jsonl`` (``.jsonl.gz``) or ``.parquet`` file, atomically."""
     path = Path(output)
     form = path.name.removesuffix(".gz").rpartition(".")[2]
     if form not in _TABLES:
@@ -267,17 +237,8 @@ def _check_ids(collection: Collection) -> None:
     for side, table in (("question", collection.questions), ("passage", collection.passages)):
         for identity in table["id"].to_pylist():
             if not identity or any(letter in identity for letter in "\t\n\r") or identity.strip() != identity:
-                raise PanglotError(
-                    f"the {side} id {identity!r} is empty, or holds a tab or line end", field="id", hint="change it"
-                )
-
-
-def _beir(collection: Collection, path: Path, split: str) -> None:
-    beir.write(collection, path, split=split)
-
-
-def _trec(collection: Collection, path: Path, _: str) -> None:
-    clef.write(collection, path)
+                problem = f"the {side} id {identity!r} is empty, or holds a tab or line end"
+                raise PanglotError(problem, field="id", hint="change it")
 
 
 def _jsonl(rows: Iterable[Line], path: Path) -> None:
@@ -296,22 +257,11 @@ def _parquet(rows: Iterable[Line], path: Path) -> None:
     import pyarrow.parquet as pq
 
     with atomic_file(path) as part, pq.ParquetWriter(part, _ROWS) as out:
-        for some in _batches(rows, 65_536):
-            out.write_batch(pa.RecordBatch.from_pylist([row.values() for row in some], schema=_ROWS))
+        left = iter(rows)
+        while some := list(itertools.islice(left, BATCH)):
+            out.write_batch(pa.RecordBatch.from_pylist([row._asdict() for row in some], schema=_ROWS))
 
 
-def _batches(rows: Iterable[Line], size: int) -> Iterator[list[Line]]:
-    some: list[Line] = []
-    for row in rows:
-        some.append(row)
-        if len(some) == size:
-            yield some
-            some = []
-    if some:
-        yield some
-
-
-_FOLDERS: Mapping[str, Callable[[Collection, Path, str], None]] = {"beir": _beir, "trec": _trec}
 _TABLES: Mapping[str, Callable[[Iterable[Line], Path], None]] = {"jsonl": _jsonl, "parquet": _parquet}
 # The file that shows that a folder was written by panglot, and may be replaced.
 _MARKS = {"arrow": "collection.json", "beir": "corpus.jsonl", "trec": "qrels.txt"}

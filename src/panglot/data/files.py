@@ -88,12 +88,9 @@ def parse_json(text: str, path: Path, line: int | None = None) -> object:
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise PanglotError(
-            f"not JSON: {error.msg} (column {error.colno})",
-            file=path,
-            line=line if line is not None else error.lineno,
-            hint="correct the line, or fetch the file again if it was cut short",
-        ) from error
+        problem = f"not JSON: {error.msg} (column {error.colno})"
+        hint = "correct the line, or fetch the file again if it was cut short"
+        raise PanglotError(problem, file=path, line=error.lineno if line is None else line, hint=hint) from error
     except RecursionError as error:
         raise PanglotError("JSON nested too deeply", file=path, line=line, hint="flatten it") from error
 
@@ -108,9 +105,8 @@ def opened(path: Path) -> IO[bytes]:
         stream.close()
         return cast("IO[bytes]", gzip.open(path))
     except OSError as error:
-        raise PanglotError(
-            f"cannot read: {error.strerror or error}", file=path, hint="check the path and its permissions"
-        ) from error
+        hint = "check the path and its permissions"
+        raise PanglotError(f"cannot read: {error.strerror or error}", file=path, hint=hint) from error
 
 
 def decode(raw: bytes, path: Path, line: int) -> str:
@@ -192,9 +188,8 @@ def files(folder: Path, *patterns: str) -> list[Path]:
         for path in sorted(folder.glob(pattern)) + sorted(folder.glob(f"{pattern}.gz")):
             found.setdefault(str(path).removesuffix(".gz"), path)
     if not found:
-        raise PanglotError(
-            f"no file {' or '.join(patterns)} (or .gz)", file=folder, hint="put the publisher's files there"
-        )
+        problem = f"no file {' or '.join(patterns)} (or .gz)"
+        raise PanglotError(problem, file=folder, hint="put the publisher's files there")
     return [found[name] for name in sorted(found)]
 
 
@@ -254,40 +249,24 @@ def parquet_batches(
             names = file.schema_arrow.names
             for column in needed:
                 if column not in names:
-                    raise PanglotError(
-                        f"no such column (there are: {', '.join(names)})",
-                        file=path,
-                        field=column,
-                        hint="rename or add the column",
-                    )
+                    problem = f"no such column (there are: {', '.join(names)})"
+                    raise PanglotError(problem, file=path, field=column, hint="rename or add the column")
             columns = names if optional is None else [*needed, *(name for name in optional if name in names)]
             yield from file.iter_batches(batch_size=8192, columns=columns)
     except (pa.ArrowException, OSError) as error:
-        raise PanglotError(
-            f"not a readable Parquet file: {str(error).splitlines()[0]}",
-            file=path,
-            hint="write or fetch it again",
-        ) from error
+        problem = f"not a readable Parquet file: {str(error).splitlines()[0]}"
+        raise PanglotError(problem, file=path, hint="write or fetch it again") from error
 
 
 @dataclass(frozen=True)
 class RowError:
-    r"""One row that cannot be used.
+    """One row that cannot be used, with the fields of :class:`PanglotError`."""
 
-    Attributes:
-        line: Which line or row of the file, from 1.
-        field: The field that is wrong, or "".
-        problem: What is wrong with it.
-        hint: What the user can do.
-        text: The line as the file has it, with bytes that are not UTF-8 as ``\xNN``. Empty for Parquet.
-        file: The file.
-    """
-
-    line: int
+    line: int  # or row, from 1
     field: str
     problem: str
     hint: str
-    text: str = ""
+    text: str = ""  # :func:`line_text` of the line, empty for Parquet
     file: str = ""
 
     @classmethod
@@ -297,9 +276,8 @@ class RowError:
 
     def error(self) -> PanglotError:
         """Return the exception to raise where no row may be skipped."""
-        return PanglotError(
-            self.problem, file=self.file or None, line=self.line or None, field=self.field or None, hint=self.hint
-        )
+        place = {"file": self.file or None, "field": self.field or None}
+        return PanglotError(self.problem, **place, line=self.line or None, hint=self.hint)
 
 
 class RejectedRows(Sequence[RowError]):
@@ -330,11 +308,7 @@ class RejectedRows(Sequence[RowError]):
 
 
 def write_rejected(rejected: Iterable[RowError], path: Path) -> int:
-    """Write rejected rows as JSON lines ``{"line", "field", "problem", "hint", "text", "file"}``; return how many.
-
-    Raises:
-        PanglotError: The place cannot be written.
-    """
+    """Write rejected rows as JSON lines ``{"line", "field", "problem", "hint", "text", "file"}``; return how many."""
     number = 0
     with atomic_file(path) as part, part.open("w", encoding="utf-8") as out:
         for one in rejected:

@@ -152,8 +152,8 @@ def _ingest(
     if on_error == "raise" and not len(plan.questions):
         raise PanglotError(f"{name} has no questions", field="question", hint="add a line with a question")
     names = index.group[index.in_group]
-    names = names[np.argsort(names.wide)]
-    writer = _Writer(table, index.language, pa.array(source.index.codes, pa.string()), names, stays)
+    codes = pa.array(source.index.codes, pa.string())
+    writer = _Writer(table, index.language, codes, names[np.argsort(names.wide)], stays)
     del index
     parts = {
         "questions": (writer.texts("question", plan.questions, plan.questions), TEXTS),
@@ -202,7 +202,7 @@ class _Source:
         return self._conflict((disagrees if len(disagrees) else gone)[0], table).error()
 
     def rejected(self, gone: Ints, table: pa.Table, part: Path | None) -> Sequence[RowError]:
-        """Return all rows that cannot stay, in the files' order, held in a file where there is a folder ``part``."""
+        """Return all rows that cannot stay, in the files' order, held in a file if there is a folder ``part``."""
         if not len(gone) and not self.unreadable.tell():
             return ()
         self.unreadable.seek(0)
@@ -266,8 +266,7 @@ def _layout(index: RowIndex, group: Ints32) -> _Layout:
     questions = _versions(index, index.has_question, group)
     versions = _versions(index, index.has_passage, group)
     group_of_version = group[versions]
-    starts = np.zeros(count + 1, np.int32)
-    np.cumsum(np.bincount(group_of_version, minlength=count), out=starts[1:])
+    starts = np.searchsorted(group_of_version, np.arange(count + 1)).astype(np.int32)
     first = first_of(in_language(index.passage[versions], index.language[versions]))
     answers = ranks(first)
     passages = versions[first == np.arange(len(first), dtype=np.int32)]

@@ -39,12 +39,7 @@ _SPECIAL = {
 }
 # Scripts that are another name of the likely one. All Korean is Hangul, with or without Hanja.
 _SAME_SCRIPT = {("ko", "Hang"), ("zh", "Hani"), ("ja", "Hrkt")}
-_MODIFIERS = {
-    "latin": "Latn",
-    "cyrillic": "Cyrl",
-    "devanagari": "Deva",
-    "arabic": "Arab",
-}  # sr@latin and the like
+_MODIFIERS = {"latin": "Latn", "cyrillic": "Cyrl", "devanagari": "Deva", "arabic": "Arab"}  # of glibc: sr@latin
 # Labels of the identifier and codes that mean the same language without being forms of one another.
 _ALIKE = {"nb": "no", "no": "nb"}
 # A text is in none of the candidate languages if their probabilities sum to less than this.
@@ -290,13 +285,10 @@ def identifier() -> Any:
 
 
 class Detector:
-    """Detect which of some languages a text is in, with py3langid (Lui & Baldwin 2012).
+    """Detect which of some ``languages`` (canonical codes) a text is in, with py3langid (Lui & Baldwin 2012).
 
-    Languages that py3langid does not know are never detected. It does not tell regions and scripts of a language
-    apart. If several are candidates, the first by its code is detected.
-
-    Args:
-        languages: Canonical codes of the candidates.
+    Languages that py3langid does not know are never detected. It does not distinguish regions and scripts of a
+    language. If several are candidates, the first by its code is detected.
     """
 
     def __init__(self, languages: tuple[str, ...]) -> None:
@@ -312,12 +304,7 @@ class Detector:
         return frozenset(self._candidates.values())
 
     def detect(self, text: str, least: float = _LEAST) -> str | None:
-        """Return the most probable candidate, or None if the text is probably in none of the languages.
-
-        Args:
-            text: The text.
-            least: The smallest sum of the candidates' probabilities.
-        """
+        """Return the most probable candidate, or None if the candidates' probabilities sum to less than ``least``."""
         scores: dict[str, float] = {}
         for label, probability in self._identifier.rank(text):
             if chosen := self._candidates.get(label):

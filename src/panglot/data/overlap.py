@@ -162,9 +162,6 @@ class Matches(NamedTuple):
     equal: Bools
 
 
-NOTHING = Matches(_NONE, _NONE, np.empty(0), np.empty(0, bool))
-
-
 class Texts:
     """Texts in any language to compare with others, hashed once."""
 
@@ -183,7 +180,8 @@ class Texts:
         ([0], [1.0])
         """
         found = [others.found_in(start, part) for start, part in self._parts]
-        return Matches(*(np.concatenate(column) for column in zip(*found, NOTHING, strict=True)))
+        nothing = Matches(_NONE, _NONE, np.empty(0), np.empty(0, bool))
+        return Matches(*(np.concatenate(column) for column in zip(*found, nothing, strict=True)))
 
     def found_in(self, start: int, part: Grams) -> Matches:
         """Return the matches of other texts with these, given their n-grams and the place of the first of them."""

@@ -20,7 +20,7 @@ from panglot.data.files import RowError, is_parquet, opened
 from panglot.data.ingest import Reader
 from panglot.data.rows import ROWS, Piece, check_lines, read_pieces, to_batch
 
-_PIECE = 1 << 23
+_PIECE = 1 << 23  # bytes
 
 
 @contextlib.contextmanager
@@ -28,19 +28,12 @@ def ray_reader(processors: int | None = None) -> Generator[Reader]:
     """Yield a function that reads a file of rows in Ray's workers, for ``ingest(read=…)``, with the same result.
 
     A plain file of JSON lines goes to the workers in pieces. Gzipped files and Parquet go to one worker each, for they
-    cannot be cut. If Ray is not running, it is started, and stopped afterwards.
-
-    Args:
-        processors: Number of processors for a Ray that is started here. By default all but one, which joins the rows.
-
-    Raises:
-        PanglotError: Ray is not installed, or does not start, or ``RAY_ADDRESS`` is ``ray://…``.
+    cannot be cut. :func:`cluster` says which Ray and how many ``processors``: one is left for joining the rows.
     """
     if os.environ.get("RAY_ADDRESS", "").startswith("ray://"):
-        raise PanglotError(
-            "Ray Data cannot read rows from outside a cluster", field="RAY_ADDRESS",
-            hint="run the command on one of its nodes, with RAY_ADDRESS=auto",
-        )  # fmt: skip
+        hint = "run the command on one of its nodes, with RAY_ADDRESS=auto"
+        problem = "Ray Data cannot read rows from outside a cluster"
+        raise PanglotError(problem, field="RAY_ADDRESS", hint=hint)
     with cluster("", "reading rows in workers", processors):
         yield _read
 
@@ -75,10 +68,8 @@ def cluster(address: str, purpose: str, processors: int | None = None) -> Genera
         except Exception as error:  # Ray raises no narrower one.
             what = f"the cluster {address} does not answer" if address else "Ray does not start"
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            problem = f"{what}: {reason}"
-            raise PanglotError(
-                problem, field="ray", hint="try again on a less busy machine, or leave Ray out"
-            ) from error
+            hint = "try again on a less busy machine, or leave Ray out"
+            raise PanglotError(f"{what}: {reason}", field="ray", hint=hint) from error
     context = ray.data.DataContext.get_current()
     before = context.execution_options.preserve_order, context.enable_progress_bars
     context.execution_options.preserve_order, context.enable_progress_bars = True, False

@@ -47,19 +47,15 @@ _INFINITE = re.compile(rb"[:\[,]\s*-?Inf(?!inity)")
 
 
 class Row(NamedTuple):
-    """One checked row, with the columns of :data:`ROWS`.
-
-    ``group`` ties it to its translations; a row without one is a group of its own. A collection with a row that is
-    ``test_only`` must not be trained on.
-    """
+    """One checked row, with the columns of :data:`ROWS`."""
 
     line: int
-    group: str | None
+    group: str | None  # ties it to its translations; a row without one is a group of its own
     language: str
     question: str | None
     passage: str | None
     id: str | None = None
-    test_only: bool = False
+    test_only: bool = False  # a collection with such a row must not be trained on
 
 
 class Piece(NamedTuple):
@@ -322,10 +318,7 @@ def _suspects(index: RowIndex, group: Ints32) -> Bools:
     first = first_of(index.ids)
     repeated = first != np.arange(len(first), dtype=np.int32)
     suspects[index.id_rows[np.isin(first, first[repeated])]] = True
-    for valid, parts in (
-        (index.has_question, (index.question,)),
-        (index.has_passage, (index.passage.wide, index.passage.check)),
-    ):
+    for valid, parts in ((index.has_question, [index.question]), (index.has_passage, [*index.passage])):
         rows, first = index.versions(valid & index.in_group, group)
         differs = np.any([part[rows] != part[rows[first]] for part in parts], axis=0)
         suspects[rows[np.isin(first, first[differs])]] = True

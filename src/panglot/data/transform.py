@@ -31,8 +31,8 @@ def blocks(collection: Collection) -> tuple[Ints32, Ints32]:
     """Return the block of every question and of every passage: shapes ``[questions]`` and ``[passages]``.
 
     Blocks are the connected parts of the collection: texts of one group, equal texts of one side and
-    language, and a question and the passages that it was judged with, are in one block. They are number_values
-    by first question, then by first passage. Texts pass by in pieces.
+    language, and a question and the passages that it was judged with, are in one block. They are numbered by first
+    question, then by first passage. Texts pass by in pieces.
     """
     questions, passages = collection.questions.num_rows, collection.passages.num_rows
     block = connect(questions + passages, _ties(collection))
@@ -67,8 +67,7 @@ def hold_out(collection: Collection, share: float, seed: int) -> tuple[Collectio
 def sample(collection: Collection, share: float, seed: int) -> Collection:
     """Return about ``share`` of the whole blocks of a collection, and of the passages that answer no question.
 
-    Raises:
-        PanglotError: As :func:`hold_out`.
+    Raises what :func:`hold_out` raises.
     """
     question_block, passage_block = blocks(collection)
     chosen = _draw_blocks(collection.name, question_block, passage_block, share, seed)
@@ -113,11 +112,8 @@ def _draw_blocks(name: str, question_block: Ints32, passage_block: Ints32, share
             chosen[block] = True
             room -= int(sizes[block])
     if not chosen.any() or chosen[question_block].all():
-        raise PanglotError(
-            f"{name} cannot be split, for groups and passages connect its questions",
-            field="share",
-            hint="give a larger share, or a dev collection of its own",
-        )
+        problem = f"{name} cannot be split, for groups and passages connect its questions"
+        raise PanglotError(problem, field="share", hint="give a larger share, or a dev collection of its own")
     return chosen
 
 
@@ -158,9 +154,6 @@ def select_rows(
         max_characters: The most characters of a passage.
         rows: The most questions that stay, or None for all.
         seed: Seed of the drawing.
-
-    Returns:
-        A mark per question, and one per passage.
 
     Raises:
         PanglotError: Nothing is left, or ``rows`` is below 1.

@@ -49,13 +49,8 @@ def read(
     for question, passage, _, line in judgements:
         for side, identity, ids in (("query-id", question, known[0]), ("corpus-id", passage, known[1])):
             if identity not in ids:
-                raise PanglotError(
-                    f"no text has the id {identity!r}",
-                    file=judged_in,
-                    line=line,
-                    field=side,
-                    hint="add the text, or remove the line",
-                )
+                hint = "add the text, or remove the line"
+                raise PanglotError(f"no text has the id {identity!r}", file=judged_in, line=line, field=side, hint=hint)
     facts = {"candidates": "passage", "part": judged_in.name.split(".")[0], **(about or {})}
     rows = ((question, passage, grade) for question, passage, grade, _ in judgements)
     return Collection.build(name or folder.resolve().name, questions, passages, rows, facts)
@@ -69,9 +64,10 @@ def write(collection: Collection, folder: Path, *, split: str = "test") -> None:
     """
     ids = [cast("list[str]", table["id"].to_pylist()) for table in (collection.questions, collection.passages)]
     with atomic_folder(folder) as part:
-        for file, table in (("queries.jsonl", collection.questions), ("corpus.jsonl", collection.passages)):
-            with (part / file).open("w", encoding="utf-8") as out:
-                out.writelines(_line(row, title=file == "corpus.jsonl") for row in _records(table))
+        with (part / "queries.jsonl").open("w", encoding="utf-8") as out:
+            out.writelines(_lines(collection.questions))
+        with (part / "corpus.jsonl").open("w", encoding="utf-8") as out:
+            out.writelines(_lines(collection.passages, title=""))
         (part / "qrels").mkdir()
         with (part / "qrels" / f"{split}.tsv").open("w", encoding="utf-8") as out:
             out.write("query-id\tcorpus-id\tscore\n")
@@ -79,15 +75,11 @@ def write(collection: Collection, folder: Path, *, split: str = "test") -> None:
                 out.write(f"{ids[0][row['question']]}\t{ids[1][row['passage']]}\t{row['grade']}\n")
 
 
-def _records(table: pa.Table) -> Iterator[dict[str, str]]:
+def _lines(table: pa.Table, **more: str) -> Iterator[str]:
     for batch in table.to_batches(max_chunksize=8192):
-        yield from batch.to_pylist()
-
-
-def _line(row: Mapping[str, str], *, title: bool) -> str:
-    values = {"_id": row["id"], **({"title": ""} if title else {}), "text": row["text"],
-              "language": row["language"], "group": row["group"]}  # fmt: skip
-    return json.dumps(values, ensure_ascii=False) + "\n"
+        for row in batch.to_pylist():
+            values = {"_id": row["id"], **more, **{name: row[name] for name in ("text", "language", "group")}}
+            yield json.dumps(values, ensure_ascii=False) + "\n"
 
 
 def _qrels_file(folder: Path, split: str | None) -> Path:
@@ -111,12 +103,9 @@ def _judgements(path: Path) -> Iterator[tuple[str, str, int, int]]:
             question, passage, grade = parts
             yield question, passage, int(grade), line
         except ValueError as error:
-            raise PanglotError(
-                "expected `query-id<TAB>corpus-id<TAB>score`",
-                file=path,
-                line=line,
-                hint="write three columns, the last one a whole number",
-            ) from error
+            problem = "expected `query-id<TAB>corpus-id<TAB>score`"
+            hint = "write three columns, the last one a whole number"
+            raise PanglotError(problem, file=path, line=line, hint=hint) from error
 
 
 def _texts(path: Path, language: str | None) -> Iterator[Text]:
@@ -130,13 +119,8 @@ def _texts(path: Path, language: str | None) -> Iterator[Text]:
             if not value:
                 raise PanglotError(f"no {key.strip('_')}", file=path, line=line, field=key, hint="add it")
         if seen.setdefault(identity, line) != line:
-            raise PanglotError(
-                f"{identity!r} is used before, in line {seen[identity]}",
-                file=path,
-                line=line,
-                field="_id",
-                hint="give each line its own id",
-            )
+            problem = f"{identity!r} is used before, in line {seen[identity]}"
+            raise PanglotError(problem, file=path, line=line, field="_id", hint="give each line its own id")
         with located(file=path, line=line, field="language"):
             code = canonical(code)
         yield Text(identity, code, str(values.get("group") or identity), text)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, cached, source_key
 from panglot.data.files import plain_name
-from panglot.data.formats import beir, clef, squad
+from panglot.data.formats import beir, squad, trec
 from panglot.data.ingest import Ingested, OnError, ingest
 from panglot.data.language import canonical, canonical_or_none
 
@@ -29,13 +29,13 @@ def read_path(path: Path, *, candidates: str | None, context: bool, languages: S
         language = wanted[0] if len(wanted) == 1 else _language_of(path)
         chosen = candidates or "paragraph"
         _check(chosen, ("paragraph", "sentence"), context)
-        return _cached(
-            path,
-            lambda: squad.collect(plain_name(path), [(path, language)], candidates=chosen, context=context),
-            language=language,
-            candidates=chosen,
-            context=context,
-        )
+
+        def build() -> Collection:
+            return squad.collect(plain_name(path), [(path, language)], candidates=chosen, context=context)
+
+        if path.stat().st_size < LARGE:
+            return build()
+        return cached(source_key([path], language=language, candidates=chosen, context=context), build)
     _check(candidates or "passage", ("passage", "paragraph"), context)
     collection = _read_passages(path, ending)
     return collection.select(wanted) if wanted else collection
@@ -48,33 +48,23 @@ def _read_passages(path: Path, ending: str) -> Collection:
         if any(path.glob("corpus.jsonl*")):
             return beir.read(path)
         if (path / "documents").is_dir() and (path / "topics").is_dir():
-            return clef.read(path)
+            return trec.read(path)
         if files := row_files(path):
             return read_rows(files, path.resolve().name).collection
-        raise PanglotError(
-            "unknown layout of a folder",
-            file=path,
-            hint="give one with collection.json (saved by panglot), BEIR's corpus, queries and qrels, TREC's "
-            "documents, topics and qrels, or files of JSON lines or Parquet",
+        hint = (
+            "give one with collection.json (saved by panglot), BEIR's corpus, queries and qrels, TREC's documents, "
+            "topics and qrels, or files of JSON lines or Parquet"
         )
+        raise PanglotError("unknown layout of a folder", file=path, hint=hint)
     if ending in ("jsonl", "ndjson", "parquet"):
         return read_rows([path]).collection
     raise PanglotError("unknown kind of file", file=path, hint="give .jsonl, .parquet or SQuAD's .json, or .gz")
 
 
-def _cached(path: Path, build: Callable[[], Collection], **options: object) -> Collection:
-    if path.stat().st_size < LARGE:
-        return build()
-    return cached(source_key([path], **options), build)
-
-
 def _check(candidates: str, known: tuple[str, ...], context: bool) -> None:
     if candidates not in known:
-        raise PanglotError(
-            f"`candidates` must be one of {', '.join(known)}, got {candidates!r}",
-            field="candidates",
-            hint="choose one of them",
-        )
+        problem = f"`candidates` must be one of {', '.join(known)}, got {candidates!r}"
+        raise PanglotError(problem, field="candidates", hint="choose one of them")
     if context and candidates != "sentence":
         raise PanglotError("`context` needs sentences", field="context", hint="choose `sentence` as candidates")
 
@@ -84,12 +74,8 @@ def _language_of(path: Path) -> str:
     for piece in reversed(re.split(r"[.\-_]", plain_name(path))):
         if re.fullmatch(r"[a-z]{2}", piece) and (code := canonical_or_none(piece)):
             return code
-    raise PanglotError(
-        "the language of this file is unknown",
-        file=path,
-        field="language",
-        hint="name one language, such as `--languages de`",
-    )
+    hint = "name one language, such as `--languages de`"
+    raise PanglotError("the language of this file is unknown", file=path, field="language", hint=hint)
 
 
 def read_rows(paths: Sequence[Path], name: str = "", on_error: OnError = "raise") -> Ingested:
@@ -104,11 +90,10 @@ def read_rows(paths: Sequence[Path], name: str = "", on_error: OnError = "raise"
         in_memory.append(ingest(paths, name=name, on_error=on_error))
         return in_memory[0].collection
 
-    found = cached(
-        source_key(paths, **options),
-        build,
-        lambda folder: ingest(paths, folder, name=name, on_error=on_error).collection,
-    )
+    def write(folder: Path) -> Collection:
+        return ingest(paths, folder, name=name, on_error=on_error).collection
+
+    found = cached(source_key(paths, **options), build, write)
     return in_memory[0] if in_memory else Ingested.open(found)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot.data.collection import RELEVANCE, TEXTS, Collection, Ints, Text
+from panglot.data.collection import RELEVANCE, Collection, Ints, Text, text_table
 
 
 def translations(name: str, texts: Sequence[Text], about: Mapping[str, str]) -> Collection:
@@ -28,12 +28,8 @@ def versions(
 ) -> Collection:
     """Return the collection in which every passage of a group answers every question of that group.
 
-    Args:
-        name: What tables call it.
-        questions: The questions, each with its own id.
-        passages: The passages, each with its own id. A group may lack passages or questions.
-        about: What else is known about it.
-        own: Whether passages in the question's own language are relevant.
+    Each text has its own id, and a group may lack passages or questions. ``own`` says whether passages in the
+    question's own language are relevant.
 
     Raises:
         PanglotError: There is no question or no passage.
@@ -42,28 +38,18 @@ def versions(
         raise PanglotError(
             f"{name} has no text in these languages", field="languages", hint="see `panglot data list` for what it has"
         )
-    sides = [_table(questions), _table(passages)]
-    asking, answering = _members(questions), _members(passages)
-    number: dict[str, int] = {}
-    language = [
-        np.array([number.setdefault(text.language, len(number)) for text in side]) for side in (questions, passages)
-    ]
+    answering = _members(passages)
+    asking_in, answering_in = (np.array([text.language for text in side]) for side in (questions, passages))
     pairs: list[Ints] = []
-    for group, mine in asking.items():
+    for group, mine in _members(questions).items():
         theirs = answering.get(group, np.empty(0, np.int64))
-        fits = np.ones((len(mine), len(theirs)), bool)
-        if not own:
-            fits = language[0][mine][:, None] != language[1][theirs][None]
+        fits = np.full((len(mine), len(theirs)), own) | (asking_in[mine][:, None] != answering_in[theirs])
         left, right = np.nonzero(fits)
         pairs.append(np.stack([mine[left], theirs[right]]))
     question, passage = np.concatenate(pairs, axis=1)
     grade = np.ones(len(question), np.int16)
     judged = pa.table([pa.array(question, pa.int32()), pa.array(passage, pa.int32()), pa.array(grade)], RELEVANCE)
-    return Collection(name, sides[0], sides[1], judged, dict(about))
-
-
-def _table(texts: Sequence[Text]) -> pa.Table:
-    return pa.table([pa.array(column, pa.string()) for column in zip(*texts, strict=True)], schema=TEXTS)
+    return Collection(name, text_table(questions), text_table(passages), judged, dict(about))
 
 
 def _members(texts: Sequence[Text]) -> dict[str, Ints]:

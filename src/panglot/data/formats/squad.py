@@ -16,46 +16,27 @@ from panglot.data.sentences import sentence_at, spans
 
 @dataclass(frozen=True)
 class Question:
-    """One question with its first answer.
+    """One question with its first answer, if it has one."""
 
-    Attributes:
-        id: The file's id, which is unique in some sets only.
-        text: The question.
-        answer: The answer's words, or None where there is none.
-        start: Where they begin in the paragraph, in code points, or None without an answer.
-        impossible: Whether the file says that the paragraph does not answer it.
-    """
-
-    id: str
+    id: str  # the file's, which is unique in some sets only
     text: str
-    answer: str | None
-    start: int | None
-    impossible: bool
+    answer: str | None  # the words
+    start: int | None  # where they begin in the paragraph, in code points
+    impossible: bool  # whether the file says that the paragraph does not answer it
 
 
 @dataclass(frozen=True)
 class Paragraph:
-    """One paragraph with its questions.
+    """One paragraph with its questions."""
 
-    Attributes:
-        article: Place of its article in the file, from 0.
-        number: Place in the article, from 0.
-        title: The article's title, or "".
-        context: The paragraph's text.
-        questions: What is asked about it.
-        sentences: Its sentences if the file gives them (LAReQA), else empty.
-        breaks: ``(start, end)`` of these sentences in code points.
-        where: The field's path in the file, for errors.
-    """
-
-    article: int
-    number: int
-    title: str
-    context: str
+    article: int  # place of its article in the file, from 0
+    number: int  # place in the article, from 0
+    title: str  # the article's, or ""
+    context: str  # its text
     questions: tuple[Question, ...]
-    sentences: tuple[str, ...]
-    breaks: tuple[tuple[int, int], ...]
-    where: str
+    sentences: tuple[str, ...]  # if the file gives them (LAReQA)
+    breaks: tuple[tuple[int, int], ...]  # `(start, end)` of these sentences in code points
+    where: str  # the field's path in the file, for errors
 
 
 def paragraphs(path: Path) -> Iterator[Paragraph]:
@@ -66,12 +47,11 @@ def paragraphs(path: Path) -> Iterator[Paragraph]:
     """
     top = read_json(path)
     if not isinstance(top, dict) or "data" not in top:
-        raise PanglotError(
-            "not a SQuAD file", file=path, field="data", hint="give a file with a list `data` of articles"
-        )
+        hint = "give a file with a list `data` of articles"
+        raise PanglotError("not a SQuAD file", file=path, field="data", hint=hint)
     for a, article in enumerate(_list(cast("object", top), "data", path, "")):
         at = f"data[{a}]"
-        title = article.get("title") if isinstance(article, dict) else None
+        title = _field(article, "title")
         for p, raw in enumerate(_list(article, "paragraphs", path, at)):
             where = f"{at}.paragraphs[{p}]"
             context = _text(raw, "context", path, where)
@@ -102,12 +82,8 @@ def _sentences(raw: dict[str, Any], path: Path, where: str) -> tuple[tuple[str, 
     if sentences is None and breaks is None:
         return (), ()
     if not isinstance(sentences, list) or not isinstance(breaks, list) or len(sentences) != len(breaks):
-        raise PanglotError(
-            "sentences and sentence_breaks do not match",
-            file=path,
-            field=f"{where}.sentences",
-            hint="give one [start, end] per sentence",
-        )
+        problem, hint = "sentences and sentence_breaks do not match", "give one [start, end] per sentence"
+        raise PanglotError(problem, file=path, field=f"{where}.sentences", hint=hint)
     try:
         return tuple(str(s) for s in sentences), tuple((int(start), int(end)) for start, end in breaks)
     except (TypeError, ValueError) as error:
@@ -115,17 +91,21 @@ def _sentences(raw: dict[str, Any], path: Path, where: str) -> tuple[tuple[str, 
 
 
 def _list(raw: object, key: str, path: Path, where: str) -> list[Any]:
-    value = cast("Mapping[str, object]", raw).get(key) if isinstance(raw, dict) else None
+    value = _field(raw, key)
     if not isinstance(value, list):
         raise _missing(path, f"{where}.{key}".lstrip("."), "a list")
     return cast("list[Any]", value)
 
 
 def _text(raw: object, key: str, path: Path, where: str, empty: bool = False) -> str:
-    value = cast("Mapping[str, object]", raw).get(key) if isinstance(raw, dict) else None
+    value = _field(raw, key)
     if not isinstance(value, str) or not (value.strip() or empty):
         raise _missing(path, f"{where}.{key}", "a text")
     return value
+
+
+def _field(raw: object, key: str) -> object:
+    return cast("Mapping[str, object]", raw).get(key) if isinstance(raw, dict) else None
 
 
 def _missing(path: Path, field: str, kind: str) -> PanglotError:

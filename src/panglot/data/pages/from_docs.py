@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import re
 from collections import Counter, defaultdict
@@ -11,7 +13,8 @@ from pathlib import Path
 
 from panglot._errors import PanglotError
 from panglot.data.convert import Line
-from panglot.data.pages import html, markdown, messages, tables
+from panglot.data.files import read_text
+from panglot.data.pages import html, markdown, messages
 from panglot.data.pages.sections import Place, Section, place_of, positions
 from panglot.data.sentences import sentence_at
 
@@ -19,23 +22,21 @@ from panglot.data.sentences import sentence_at
 WAYS = ("question", "title", "first-sentence")
 _ASKS = re.compile(r"[?？؟՞;።]\s*$|^¿")
 _GREEK_ASKS = "el"
+_COLUMNS = ("title", "text", "language", "group")
+# A cell may be a whole article, and the module's own limit is 131,072 characters.
+_LONGEST_CELL = 1 << 30
+
+_Times = Counter[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Made:
-    """Rows made of documents.
-
-    Attributes:
-        rows: One row per section and language.
-        ways: Number of groups by the way in which they were made.
-        tied: Number of groups with versions in more than one language.
-        left_out: Number of sections that gave no row, by reason.
-    """
+    """Rows made of documents, one per section and language."""
 
     rows: tuple[Line, ...]
-    ways: Mapping[str, int]
-    tied: int
-    left_out: Mapping[str, int]
+    ways: Mapping[str, int]  # number of groups by the way in which they were made
+    tied: int  # number of groups with versions in more than one language
+    left_out: Mapping[str, int]  # number of sections that gave no row, by reason
 
 
 def read(
@@ -103,26 +104,20 @@ def read(
     return Made(tuple(rows), dict(made), tied, {why: number for why, number in left_out.items() if number})
 
 
-def _question(
-    section: Section, shared: Counter[tuple[str, str]], titled: Counter[tuple[str, str]]
-) -> tuple[str, str] | None:
+def _question(section: Section, shared: _Times, titled: _Times) -> tuple[str, str] | None:
     asks = _ASKS.search(section.title)
     if not asks or (asks[0].startswith(";") and section.language != _GREEK_ASKS):
         return None
     return _title(section, shared, titled)
 
 
-def _title(
-    section: Section, shared: Counter[tuple[str, str]], titled: Counter[tuple[str, str]]
-) -> tuple[str, str] | None:
+def _title(section: Section, shared: _Times, titled: _Times) -> tuple[str, str] | None:
     if not section.title:
         return None
     if shared[section.language, section.title.casefold()] == 1:
         return section.title, section.text
     whole = f"{section.page_title}: {section.title}"
-    alone = (
-        section.page_title and section.page_title != section.title and titled[section.language, whole.casefold()] == 1
-    )
+    alone = section.page_title not in ("", section.title) and titled[section.language, whole.casefold()] == 1
     return (whole, section.text) if alone else None
 
 
@@ -132,17 +127,16 @@ def _first_sentence(section: Section, *_: object) -> tuple[str, str] | None:
     return (first, rest) if rest and first else None
 
 
-_WAYS: Mapping[str, Callable[..., tuple[str, str] | None]] = {
-    "question": _question,
-    "title": _title,
-    "first-sentence": _first_sentence,
-}
+_WAYS: Mapping[str, Callable[..., tuple[str, str] | None]] = dict(
+    zip(WAYS, (_question, _title, _first_sentence), strict=True)
+)
 _ENDINGS = {
     "html": html.sections, "htm": html.sections, "xhtml": html.sections,
     "md": markdown.sections, "markdown": markdown.sections,
     "po": messages.po, "xlf": messages.xliff, "xliff": messages.xliff,
 }  # fmt: skip
 _TABLES = ("csv", "tsv")
+_KNOWN = "give .html, .md, .po, .xlf, .csv or .tsv files"
 
 
 def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
@@ -158,9 +152,6 @@ def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
             raise PanglotError("unknown kind of document", file=path, hint=_KNOWN)
 
 
-_KNOWN = "give .html, .md, .po, .xlf, .csv or .tsv files"
-
-
 def _ending(path: Path) -> str:
     return path.name.removesuffix(".gz").rpartition(".")[2].lower()
 
@@ -168,10 +159,36 @@ def _ending(path: Path) -> str:
 def _sections(path: Path, language: str | None, columns: Mapping[str, str]) -> Iterator[Section]:
     place = place_of(path, language)
     if _ending(path) in _TABLES:
-        yield from tables.sections(path, place, columns)
+        yield from _rows(path, place, columns)
     else:
         reader: Callable[[Path, Place], Iterator[Section]] = _ENDINGS[_ending(path)]
         yield from reader(path, place)
+
+
+def _rows(path: Path, place: Place, columns: Mapping[str, str]) -> Iterator[Section]:
+    """Yield a section per row of a CSV or TSV file. Its anchor is the ``group`` column, or else its place."""
+    if wrong := sorted(set(columns) - set(_COLUMNS)):
+        hint = f"use {', '.join(_COLUMNS)}"
+        raise PanglotError(f"unknown role of a column: {wrong[0]!r}", field="columns", hint=hint)
+    csv.field_size_limit(_LONGEST_CELL)
+    delimiter = "\t" if ".tsv" in path.name else ","
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter=delimiter)
+    there = reader.fieldnames or []
+    for role in {"text", *columns}:
+        if columns.get(role, role) not in there:
+            problem, hint = f"there is no such column (there are: {', '.join(there)})", f"`--column {role}=NAME`"
+            raise PanglotError(problem, file=path, field=columns.get(role, role), hint=f"name the column: {hint}")
+    for number, row in enumerate(reader, 1):
+        if None in row:
+            problem = "the row has more cells than there are columns"
+            raise PanglotError(problem, file=path, line=reader.line_num, hint="quote the cells")
+        values = {role: (row.get(columns.get(role, role)) or "").strip() for role in _COLUMNS}
+        page, language = place.settle(path, values["language"])
+        anchor = values["group"] or f"{number}"
+        # If one table holds all languages, its rows are tied by the group alone.
+        name = place.whole if values["language"] else page
+        if values["text"]:
+            yield Section(name, language, anchor, 2, values["title"], values["text"], "")
 
 
 def _once(found: Sequence[Section]) -> list[Section]:

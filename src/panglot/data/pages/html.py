@@ -41,9 +41,6 @@ def sections(path: Path, place: Place) -> Iterator[Section]:
 
     ``<html lang>`` names the language. The ``id`` of a heading or of its section is the anchor. Navigation, scripts,
     page headers and hidden parts are left out. Text is decoded as the page declares, by default as UTF-8.
-
-    Raises:
-        PanglotError: The file cannot be read or decoded, or its language is not known.
     """
     page = _Page()
     language = page.read(_decoded(path))
@@ -57,7 +54,7 @@ def sections(path: Path, place: Place) -> Iterator[Section]:
 
 @dataclass
 class _Page:
-    """Collects the parts of a page from its tree."""
+    """Collect the parts of a page from its tree."""
 
     title: str = ""
     parts: list[_Part] = field(default_factory=lambda: [_Part()])
@@ -110,10 +107,9 @@ class _Page:
 
 
 def _is_hidden(element: Any) -> bool:
-    if "hidden" not in element.attrib:
-        return False
-    shown = _MODULES & set(element.get("class", "").split()) or element.get("id", "").startswith(_DEFAULT)
-    return not shown
+    return "hidden" in element.attrib and not (
+        _MODULES & set(element.get("class", "").split()) or element.get("id", "").startswith(_DEFAULT)
+    )
 
 
 def _line(text: str) -> str:

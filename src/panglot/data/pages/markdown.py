@@ -34,9 +34,6 @@ def sections(path: Path, place: Place) -> Iterator[Section]:
     """Yield a file's sections, without code and markup. ``lang`` of the front matter names the language.
 
     Anchors are explicit ones, ``## Title {#anchor}``. Sections without one are tied by place.
-
-    Raises:
-        PanglotError: The file cannot be read, or its language is not known.
     """
     text = read_text(path).replace("\r\n", "\n")
     front = _FRONT.match(text)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from panglot._errors import PanglotError
 from panglot._files import digest
@@ -26,8 +26,6 @@ _SOURCE = "en"
 
 @dataclass
 class _Entry:
-    """One message."""
-
     comment: str = ""
     fuzzy: bool = False
     parts: dict[str, str] = field(default_factory=dict)
@@ -37,12 +35,11 @@ class _Entry:
         return self.parts.get("msgid", "").strip(), self.parts.get("msgstr", "").strip()
 
 
-@dataclass(frozen=True)
-class _Pair:
-    """A source text and its translation. ``title`` marks a heading."""
+class _Pair(NamedTuple):
+    """A source text and its translation."""
 
     key: str
-    title: bool
+    title: bool  # whether it is a heading
     source: str
     target: str
 
@@ -54,20 +51,15 @@ def po(path: Path, place: Place) -> Iterator[Section]:
     next one. Without such comments, each message is a section. Fuzzy, obsolete and untranslated messages are left out.
     The header's ``Language`` names the language of the translation, or else the file's name does. The source is
     English, or ``--language``.
-
-    Raises:
-        PanglotError: A line is not PO, or the language is not known.
     """
     entries = list(_entries(path))
     head = next((entry.parts.get("msgstr", "") for entry in entries if entry.parts.get("msgid") == ""), "")
     named = _PO_LANGUAGE.search(head)
     page, target = _settle(path, place, named[1] if named else "")
     pairs = [
-        _Pair(
-            digest(entry.parts.get("msgctxt", ""), entry.pair[0])[:12], bool(_TITLE.search(entry.comment)), *entry.pair
-        )
-        for entry in entries
-        if all(entry.pair) and not entry.fuzzy
+        _Pair(digest(each.parts.get("msgctxt", ""), each.pair[0])[:12], bool(_TITLE.search(each.comment)), *each.pair)
+        for each in entries
+        if all(each.pair) and not each.fuzzy
     ]
     yield from _sections(pairs, page, canonical(place.given or _SOURCE), target)
 
@@ -77,9 +69,6 @@ def xliff(path: Path, place: Place) -> Iterator[Section]:
 
     Units whose ``restype``, ``type``, ``resname`` or ``name`` mentions a title or heading head the units up to the
     next one. Units without a translation are left out.
-
-    Raises:
-        PanglotError: The file is not XLIFF, or does not name its languages.
     """
     root = read_xml(path)
     for file in (element for element in root.iter() if _name(element) == "file"):
@@ -150,9 +139,8 @@ def _entries(path: Path) -> Iterator[_Entry]:
         try:
             entry.parts[at] = entry.parts.get(at, "") + str(ast.literal_eval(match[2]))
         except (ValueError, SyntaxError) as error:
-            raise PanglotError(
-                "the quotes of this text do not match", file=path, line=number, hint="correct it"
-            ) from error
+            problem = "the quotes of this text do not match"
+            raise PanglotError(problem, file=path, line=number, hint="correct it") from error
     if entry.parts:
         yield entry
 

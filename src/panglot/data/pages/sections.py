@@ -17,62 +17,35 @@ _CODE = re.compile(r"[a-z]{2}(?:[-_@][A-Za-z]{2,8}){0,2}|[a-z]{3}[-_][A-Za-z]{2,
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and the text up to the next one.
+    """A heading and the text up to the next one. Names and titles that are not there are ""."""
 
-    Attributes:
-        page: Name of its page, the same in all languages.
-        language: Canonical code.
-        anchor: Name of the section on the page, or "".
-        level: Level of the heading: 1 for a page's title, 0 for text before any heading.
-        title: The heading, or "".
-        text: Its paragraphs, with line ends between them.
-        page_title: Title of the page, or "".
-        translated: Whether it comes from a file of translations. Such files hold the source too, so that several files
-            may hold the same source.
-    """
-
-    page: str
-    language: str
-    anchor: str
-    level: int
-    title: str
-    text: str
+    page: str  # name of its page, the same in all languages
+    language: str  # canonical code
+    anchor: str  # name of the section on the page
+    level: int  # of the heading: 1 for a page's title, 0 for text before any heading
+    title: str  # the heading
+    text: str  # its paragraphs, with line ends between them
     page_title: str
+    # Whether it is from a file of translations. Such files hold the source too, so several may hold the same source.
     translated: bool = False
 
 
 @dataclass(frozen=True)
 class Place:
-    """Page and language as a path names them.
+    """Page and language as a path names them."""
 
-    Attributes:
-        page: The path without the piece that is a language.
-        path_language: The code of that piece, or "".
-        whole: The path with that piece.
-        given: The language that the user gave, or "".
-        other: More pieces that could be a language, each as the path without it and its code.
-    """
-
-    page: str
-    path_language: str
-    whole: str
-    given: str
-    other: tuple[tuple[str, str], ...] = ()
+    page: str  # the path without the piece that is a language
+    path_language: str  # the code of that piece, or ""
+    whole: str  # the path with that piece
+    given: str  # the language that the user gave, or ""
+    other: tuple[tuple[str, str], ...] = ()  # more pieces that could be a language: the path without each, and its code
 
     def settle(self, path: Path, named: str = "") -> tuple[str, str]:
-        """Return the page's name and its language. ``named`` is the language that the file itself names, and wins.
-
-        Raises:
-            PanglotError: The language is not known.
-        """
+        """Return the page's name and its language. ``named`` is the language that the file itself names, and wins."""
         code = named or self.path_language or self.given
         if not code:
-            raise PanglotError(
-                "the language of this document is not known",
-                file=path,
-                field="language",
-                hint="add `--language en`, or put it into the path, as in en/page.html",
-            )
+            hint = "add `--language en`, or put it into the path, as in en/page.html"
+            raise PanglotError("the language of this document is not known", file=path, field="language", hint=hint)
         with located(file=path, field="language"):
             language = canonical(code)
         if not named:
@@ -110,11 +83,9 @@ def place_of(path: Path, given: str | None = None) -> Place:
 def positions(versions: Mapping[str, Sequence[Section]]) -> dict[str, list[Section]]:
     """Return the versions of each section of one page, by a key.
 
-    Sections are tied by anchor if it occurs in several languages, once in each. Otherwise they are tied by place
-    among the versions whose headings have the same levels in the same order.
-
-    Args:
-        versions: The sections of each language, in the page's order.
+    ``versions`` are the sections of each language, in the page's order. They are tied by anchor if it occurs in several
+    languages, once in each. Otherwise they are tied by place among the versions whose headings have the same levels in
+    the same order.
     """
     times = {language: Counter(s.anchor for s in sections) for language, sections in versions.items()}
     known = Counter(anchor for found in times.values() for anchor, number in found.items() if anchor and number == 1)
