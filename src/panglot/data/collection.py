@@ -81,12 +81,11 @@ class Collection:
         rows: list[dict[str, int]] = []
         for side, texts in (("question", questions), ("passage", passages)):
             tables.append(text_table(texts))
-            names: list[str] = tables[-1]["id"].to_pylist()
-            ids = {text_id: row for row, text_id in enumerate(names)}
-            if len(ids) < len(names):
-                # Of a repeated id, only the last row is in `ids`.
-                twice = next(i for row, i in enumerate(names) if ids[i] != row)
-                raise PanglotError(f"two {side}s have the id {twice!r}", field="id", hint="give each its own id")
+            ids: dict[str, int] = {}
+            for row, text_id in enumerate(tables[-1]["id"].to_pylist()):
+                if ids.setdefault(text_id, row) != row:
+                    problem = f"two {side}s have the id {text_id!r}"
+                    raise PanglotError(problem, field="id", hint="give each its own id")
             rows.append(ids)
         pairs: dict[tuple[int, int], int] = {}
         for question, passage, grade in relevance:
@@ -95,10 +94,9 @@ class Collection:
                 problem = f"a judgement names the {side} {missing!r}, which is not there"
                 raise PanglotError(problem, hint=f"add the {side} or remove the judgement")
             pairs[rows[0][question], rows[1][passage]] = grade
-        columns = [q for q, _ in pairs], [p for _, p in pairs], list(pairs.values())
-        judged = pa.table(
-            [pa.array(each, kind) for each, kind in zip(columns, RELEVANCE.types, strict=True)], RELEVANCE
-        )
+        columns = [q for q, _ in pairs], [p for _, p in pairs], pairs.values()
+        arrays = [pa.array(each, kind) for each, kind in zip(columns, RELEVANCE.types, strict=True)]
+        judged = pa.table(arrays, schema=RELEVANCE)
         return cls(name, tables[0], tables[1], judged, dict(about or {}))
 
     @classmethod

@@ -180,7 +180,10 @@ def write(
     collection = collection.keep(*marks) if marks else collection
     if to not in _TABLES:
         _check_ids(collection)
-        beir.write(collection, path, split=split) if to == "beir" else trec.write(collection, path)
+        if to == "beir":
+            beir.write(collection, path, split=split)
+        else:
+            trec.write(collection, path)
         number = collection.questions.num_rows
         unjudged = number - len(set(collection.relevance["question"].to_pylist()))
         lost = {"questions that nobody judged": unjudged} if unjudged else {}

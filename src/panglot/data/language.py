@@ -12,25 +12,6 @@ from langcodes.data_dicts import LIKELY_SUBTAGS
 
 from panglot._errors import PanglotError
 
-__all__ = [
-    "NO_LANGUAGE",
-    "Detector",
-    "canonical",
-    "canonical_or_none",
-    "commonest_script",
-    "has_sentence_ends",
-    "identifier",
-    "is_right_to_left",
-    "joins_sentences",
-    "joins_words",
-    "letters_in",
-    "members",
-    "name",
-    "script_of",
-    "script_of_letter",
-    "unspaced_letters",
-]
-
 # Codes that langcodes cannot read, or would misread.
 _SPECIAL = {
     "spa-ref2": "es-x-ref2",  # NTREX: a second Spanish reference
@@ -71,15 +52,14 @@ def canonical(code: str) -> str:
         plain = f"{base}-{_MODIFIERS.get(modifier.lower(), modifier)}"
     try:
         tag = langcodes.Language.get(langcodes.standardize_tag(plain, macro=True))
-    except ValueError as error:
-        raise _unknown(code) from error
-    if not tag.is_valid() or not tag.language or tag.language in NO_LANGUAGE:
-        raise _unknown(code)
+    except ValueError:
+        tag = None
+    if tag is None or not tag.is_valid() or not tag.language or tag.language in NO_LANGUAGE:
+        hint = "write a BCP 47 or ISO 639 code, such as en, zh-Hant or swh, or one of qaa to qtz for private use"
+        raise PanglotError(f"unknown language code {code!r}", hint=hint)
     if tag.language == "zh":
         tag = _chinese(tag)
-    likely = LIKELY_SUBTAGS.get(tag.language or "")
-    usual = langcodes.Language.get(likely).script if likely else None
-    if tag.script and (tag.script == usual or (tag.language, tag.script) in _SAME_SCRIPT):
+    if tag.script and (tag.script == _likely_script(tag.language) or (tag.language, tag.script) in _SAME_SCRIPT):
         tag = _changed(tag, script=None, territory=tag.territory)
     return tag.to_tag()
 
@@ -118,11 +98,10 @@ def _changed(tag: langcodes.Language, *, script: str | None, territory: str | No
     )
 
 
-def _unknown(code: str) -> PanglotError:
-    return PanglotError(
-        f"unknown language code {code!r}",
-        hint="write a BCP 47 or ISO 639 code, such as en, zh-Hant or swh, or one of qaa to qtz for private use",
-    )
+def _likely_script(language: str | None) -> str:
+    # `maximize` would answer Latin for a language that CLDR does not know.
+    likely = LIKELY_SUBTAGS.get(language or "")
+    return (langcodes.Language.get(likely).script if likely else "") or ""
 
 
 # Scripts by ISO 15924 code. Nowhere else in panglot is there another list of these properties (a test checks it).
@@ -168,9 +147,7 @@ def script_of(code: str) -> str:
         tag = langcodes.Language.get(code)
     except ValueError:
         return ""
-    # `maximize` would answer Latin for a language that CLDR does not know.
-    likely = LIKELY_SUBTAGS.get(tag.language or "")
-    return tag.script or (langcodes.Language.get(likely).script if likely else "") or ""
+    return tag.script or _likely_script(tag.language)
 
 
 def is_right_to_left(script: str) -> bool:
