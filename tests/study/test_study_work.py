@@ -159,13 +159,13 @@ def test_a_cell_that_fails_is_passed_over_and_taken_again_on_request(
 
 
 def test_a_cell_whose_loss_is_no_number_is_written_down(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from panglot.training import step
+    from panglot.training import gradient
 
     study = design.read(file)
     data = prepare(study, None)
     cell = next(cell for cell in study.cells() if cell.strategy == "mean")
     with monkeypatch.context() as patch:
-        patch.setattr(step, "backward", lambda *_: float("nan"))
+        patch.setattr(gradient, "backward", lambda *_: float("nan"))
         with pytest.raises(PanglotError, match="not a number"):
             run_cell(study, cell, data, None)
     assert status_of(study).failed == (cell,)

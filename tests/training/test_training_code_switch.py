@@ -19,8 +19,8 @@ from panglot.batching.plan import Plan
 from panglot.data.collection import Collection, Text
 from panglot.encoders.open_model import open_model
 from panglot.training import data, switching
-from panglot.training.encoder import TrainableEncoder
 from panglot.training.loop import fit
+from panglot.training.model import TrainableEncoder
 from panglot.training.settings import Settings
 
 WORDS = {"where": "wo xx", "lies": "yy", "north": "zz", "lake": "qq", "in the": "pp"}

@@ -15,9 +15,10 @@ from safetensors.torch import load_file
 from training_runs import weights
 
 from panglot._errors import PanglotError
-from panglot.training import checkpoint, loop
+from panglot.training import loop
 from panglot.training.gradient import Processes
 from panglot.training.loop import fit
+from panglot.training.run import checkpoint_folder, newest_checkpoint
 from panglot.training.settings import Settings
 
 
@@ -42,9 +43,9 @@ def test_a_run_learns_and_loads_in_plain_sentence_transformers(recipe: Settings,
 
 
 def test_a_loss_that_is_no_number_stops_the_run(recipe: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    from panglot.training import step
+    from panglot.training import gradient
 
-    real, calls = step.backward, 0
+    real, calls = gradient.backward, 0
 
     def breaking(encoder: Any, *rest: Any, **named: Any) -> float:
         nonlocal calls
@@ -54,11 +55,11 @@ def test_a_loss_that_is_no_number_stops_the_run(recipe: Settings, monkeypatch: p
                 next(iter(encoder.trained.values())).fill_(float("nan"))
         return real(encoder, *rest, **named)
 
-    monkeypatch.setattr(step, "backward", breaking)
+    monkeypatch.setattr(gradient, "backward", breaking)
     with pytest.raises(PanglotError, match="step 5 is not a number") as caught:
         fit(recipe, progress=False)
     assert str(recipe.output / "checkpoints") in str(caught.value)
-    kept = checkpoint.newest(recipe.output / "checkpoints")
+    kept = newest_checkpoint(recipe.output / "checkpoints")
     assert kept is not None
     assert kept.progress.step == 3
     assert all(torch.isfinite(tensor).all() for tensor in kept.weights.values())
@@ -73,7 +74,7 @@ def test_early_stopping_keeps_the_best(recipe: Settings, facts_folder: Path) -> 
     assert max(scores) < 60
     best = max(scores, key=lambda step: scores[step])
     saved = weights(settings.output)
-    kept = load_file(checkpoint.place(settings.output / "checkpoints", best) / "weights.safetensors")
+    kept = load_file(checkpoint_folder(settings.output / "checkpoints", best) / "weights.safetensors")
     name = next(iter(kept))
     assert torch.equal(saved[name.removeprefix("0.auto_model.").removeprefix("0.model.")], kept[name])
 

@@ -17,11 +17,10 @@ from panglot._errors import PanglotError
 from panglot.encoders.open_model import open_model
 from panglot.training import aggregation, data
 from panglot.training.aggregation import Aggregator, Mixing, diagnose
-from panglot.training.encoder import TrainableEncoder
-from panglot.training.gradient import Processes, distill
+from panglot.training.gradient import Processes, StepGradient, distill, make_plan
 from panglot.training.loop import fit
+from panglot.training.model import TrainableEncoder
 from panglot.training.settings import Settings
-from panglot.training.step import StepGradient, make_plan
 
 CPU = torch.device("cpu")
 WAYS: tuple[Mixing, ...] = tuple(way for way in get_args(Mixing) if way != "none")
@@ -282,13 +281,13 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(
 ) -> None:
     from safetensors.torch import load_file
 
-    from panglot.training import checkpoint, loop
+    from panglot.training import loop
 
     whole = recipe(facts_folder, small_model, tmp_path / "whole", mixing=way, checkpoint_every=2,
                    objectives=("language", "cross"), objectives_per_step=3, pairs=108)  # fmt: skip
     fit(whole, progress=False)
     broken = replace(whole, output=tmp_path / "broken")
-    kept = checkpoint.save
+    kept = loop.save_checkpoint
 
     def stop(state: Any, folder: Path) -> None:
         kept(state, folder)
@@ -296,7 +295,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.checkpoint, "save", stop)
+        patch.setattr(loop, "save_checkpoint", stop)
         with pytest.raises(KeyboardInterrupt):
             fit(broken, progress=False)
     fit(broken, progress=False)

@@ -26,6 +26,8 @@ Mixing = Literal[
     "none", "mean", "sum", "weighted", "pcgrad", "gradvac", "cagrad", "mgda", "imtl-g", "aligned-mtl", "nash-mtl",
     "upgrad", "fairgrad",
 ]  # fmt: skip
+Array = np.ndarray[Any, Any]
+_Method = Callable[["Tensor", float], Array]
 #: The methods whose weights do not depend on the gradients.
 FIXED = ("mean", "sum", "weighted")
 #: Packages that some methods need in addition to TorchJD. All of them come with the extra ``mixing``.
@@ -38,11 +40,7 @@ _NEEDS = {
 
 
 def require_method(method: Mixing) -> None:
-    """Check that the packages of a method are installed.
-
-    Raises:
-        PanglotError: A package is missing.
-    """
+    """Refuse a method whose packages are not installed."""
     needed = () if method in (*FIXED, "none") else ("torchjd", *_NEEDS.get(method, ()))
     require(method, *needed, extra="mixing", field="mixing", otherwise="choose mean")
 
@@ -60,13 +58,8 @@ class Aggregator:
     short runs or if few of many objectives are drawn, that is nearly PCGrad. After n meetings the mean has covered 1 −
     .99^n of its way: a tenth after 10, two thirds after 100.
 
-    Args:
-        method: The way of mixing, not ``none``.
-        weights: Weights of all objectives, for ``weighted``.
-        seed: Seeds, with the step, the order in which PCGrad and GradVac visit objectives.
-
-    Raises:
-        PanglotError: What the method needs is not installed.
+    ``weights`` are those of all objectives, for ``weighted``. The seed and the step seed the order in which PCGrad and
+    GradVac visit objectives.
     """
 
     def __init__(self, method: Mixing, weights: Sequence[float], seed: int) -> None:
@@ -77,7 +70,7 @@ class Aggregator:
         #: GradVac's running mean of the cosine of every two objectives, shape ``[K, K]``; empty for other ways.
         self.memory = np.zeros((len(weights),) * 2 if method == "gradvac" else (0, 0))
 
-    def fixed(self, drawn: Sequence[int]) -> np.ndarray[Any, Any] | None:
+    def fixed(self, drawn: Sequence[int]) -> Array | None:
         """Return the weights of the drawn objectives, shape ``[K]``, if they do not depend on the gradients."""
         if self._method == "mean":
             return np.full(len(drawn), 1 / len(drawn))
@@ -88,16 +81,10 @@ class Aggregator:
             return self._own[list(drawn)] * len(self._own) / (len(drawn) * self._own.sum())
         return None
 
-    def weights(self, gramian: np.ndarray[Any, Any], drawn: Sequence[int], step: int) -> np.ndarray[Any, Any]:
-        """Return the weights of the drawn objectives, shape ``[K]``.
+    def weights(self, gramian: Array, drawn: Sequence[int], step: int) -> Array:
+        """Return the weights of the drawn objectives, shape ``[K]``, or report that the method's solver fails.
 
-        Args:
-            gramian: Inner products of their gradients, shape ``[K, K]``.
-            drawn: Their numbers among all objectives.
-            step: The step.
-
-        Raises:
-            PanglotError: The method's solver fails.
+        ``gramian`` has the inner products of their gradients, shape ``[K, K]``, and ``drawn`` their numbers among all.
         """
         if (fixed := self.fixed(drawn)) is not None:
             return fixed
@@ -120,7 +107,7 @@ class Aggregator:
                     hint="choose mean or pcgrad, in a new run folder",
                 ) from error
 
-    def _gradvac(self, normal: Tensor, drawn: Sequence[int]) -> np.ndarray[Any, Any]:
+    def _gradvac(self, normal: Tensor, drawn: Sequence[int]) -> Array:
         import torch
         from torchjd.aggregation import GradVacWeighting
 
@@ -134,10 +121,10 @@ class Aggregator:
         return weights
 
 
-def _plain(name: str, *arguments: Any, mean: bool = False) -> Callable[[Tensor, float], np.ndarray[Any, Any]]:
+def _plain(name: str, *arguments: Any, mean: bool = False) -> _Method:
     """Return a method of TorchJD that takes the Gramian and does not depend on its scale."""
 
-    def weights(normal: Tensor, _: float) -> np.ndarray[Any, Any]:
+    def weights(normal: Tensor, _: float) -> Array:
         from torchjd import aggregation
 
         found = getattr(aggregation, f"{name}Weighting")(*arguments)(normal).numpy()
@@ -146,7 +133,7 @@ def _plain(name: str, *arguments: Any, mean: bool = False) -> Callable[[Tensor, 
     return weights
 
 
-def _nash(normal: Tensor, scale: float) -> np.ndarray[Any, Any]:
+def _nash(normal: Tensor, scale: float) -> Array:
     import torch
     from torchjd.aggregation import NashMTL
 
@@ -158,7 +145,7 @@ def _nash(normal: Tensor, scale: float) -> np.ndarray[Any, Any]:
     return found / np.sqrt(scale)
 
 
-def _upgrad(normal: Tensor, _: float) -> np.ndarray[Any, Any]:
+def _upgrad(normal: Tensor, _: float) -> Array:
     from torchjd.aggregation import UPGradWeighting
     from torchjd.linalg import QuadprogProjector
 
@@ -166,14 +153,14 @@ def _upgrad(normal: Tensor, _: float) -> np.ndarray[Any, Any]:
     return UPGradWeighting(projector=QuadprogProjector(reg_eps=1e-6))(normal).numpy()
 
 
-def _fair(normal: Tensor, scale: float) -> np.ndarray[Any, Any]:
+def _fair(normal: Tensor, scale: float) -> Array:
     from torchjd.aggregation import FairGradWeighting
 
     # In G w = w^(-1/2), s times the Gramian makes s^(-2/3) times the weights.
     return FairGradWeighting(alpha=2.0)(normal).numpy() * scale ** (-2 / 3)
 
 
-_METHODS: Mapping[str, Callable[[Tensor, float], np.ndarray[Any, Any]]] = {
+_METHODS: Mapping[str, _Method] = {
     "pcgrad": _plain("PCGrad", mean=True),
     "cagrad": _plain("CAGrad", 0.5),
     "mgda": _plain("MGDA"),
@@ -189,20 +176,17 @@ _METHODS: Mapping[str, Callable[[Tensor, float], np.ndarray[Any, Any]]] = {
 class Diagnosis:
     """How the gradients of a step's objectives relate.
 
-    Attributes:
-        cosine: Mean cosine over pairs of objectives.
-        lowest: The lowest cosine.
-        conflicts: Share of the pairs with a negative cosine.
-        norms: Norm of each objective's gradient, shape ``[K]``.
+    ``cosine`` is the mean over pairs of objectives, ``lowest`` the lowest one, ``conflicts`` the share of pairs with a
+    negative one. ``norms`` has the shape ``[K]``.
     """
 
     cosine: float
     lowest: float
     conflicts: float
-    norms: np.ndarray[Any, Any]
+    norms: Array
 
 
-def diagnose(gramian: np.ndarray[Any, Any]) -> Diagnosis:
+def diagnose(gramian: Array) -> Diagnosis:
     """Return cosines, conflicts and norms of two or more gradients, given their Gramian.
 
     >>> diagnose(np.array([[4.0, -2.0], [-2.0, 4.0]]))
@@ -224,28 +208,17 @@ _COLUMNS = 2**18
 
 @dataclass(frozen=True)
 class Aggregation:
-    """What one aggregation of gradients did.
-
-    Attributes:
-        losses: The loss of each objective, shape ``[K]``.
-        weights: The weight of each objective's gradient, shape ``[K]``.
-        diagnosis: How the gradients relate, if they were held.
-    """
+    """Loss and weight of each objective, shape ``[K]``, and how the gradients relate, if they were held."""
 
     losses: list[float]
-    weights: np.ndarray[Any, Any]
+    weights: Array
     diagnosis: Diagnosis | None
 
 
 def aggregate(
-    parameters: Sequence[nn.Parameter],
-    losses: Sequence[Callable[[], float]],
-    aggregator: Aggregator,
-    drawn: Sequence[int],
-    k: int,
-    folder: Path | None = None,
-    broadcast: Callable[[np.ndarray[Any, Any]], np.ndarray[Any, Any]] = np.asarray,
-) -> Aggregation:
+    parameters: Sequence[nn.Parameter], losses: Sequence[Callable[[], float]], aggregator: Aggregator,
+    drawn: Sequence[int], k: int, folder: Path | None = None, broadcast: Callable[[Array], Array] = np.asarray,
+) -> Aggregation:  # fmt: skip
     """Leave the combined gradient of several objectives in the parameters' ``.grad``.
 
     With fixed weights and many objectives, only one gradient is held in addition to the sum. Otherwise all gradients of
@@ -264,35 +237,32 @@ def aggregate(
         k: The step.
         folder: Folder for gradients that are too large for memory; by default the system's temporary folder.
         broadcast: Returns the first process's values on all processes, which then have equal weights.
-
-    Raises:
-        PanglotError: There is no room for the gradients.
     """
     known = aggregator.fixed(drawn)
     if known is not None and len(drawn) > _DIAGNOSED:
-        total = _flat(parameters).zero_()
+        total = flat_gradient(parameters).zero_()
         found: list[float] = []
         for weight, loss in zip(known, losses, strict=True):
             found.append(_alone(parameters, loss))
-            total.add_(_flat(parameters), alpha=float(weight))
-        _put(parameters, total)
+            total.add_(flat_gradient(parameters), alpha=float(weight))
+        set_gradient(parameters, total)
         return Aggregation(found, known, None)
     size = sum(parameter.numel() for parameter in parameters)
     held = _room(len(drawn), size, parameters[0], folder)
     found = []
     for row, loss in zip(held, losses, strict=True):
         found.append(_alone(parameters, loss))
-        row.copy_(_flat(parameters))
+        row.copy_(flat_gradient(parameters))
     device = parameters[0].device
     gramian = broadcast(gramian_of(held))
     # Solvers treat NaN each in its own way, or not at all. The loop stops the run when it sees NaN weights' gradient.
     finite = bool(np.isfinite(gramian).all())
     weights = broadcast(aggregator.weights(gramian, drawn, k) if finite else np.full(len(drawn), np.nan))
-    _put(parameters, combination(held, weights).to(device))
+    set_gradient(parameters, combination(held, weights).to(device))
     return Aggregation(found, weights, diagnose(gramian))
 
 
-def gramian_of(held: Tensor) -> np.ndarray[Any, Any]:
+def gramian_of(held: Tensor) -> Array:
     """Return the inner products of the rows, shape ``[K, K]``, float64, reading some columns at a time."""
     import torch
 
@@ -302,7 +272,7 @@ def gramian_of(held: Tensor) -> np.ndarray[Any, Any]:
     return total.numpy()
 
 
-def combination(held: Tensor, weights: np.ndarray[Any, Any]) -> Tensor:
+def combination(held: Tensor, weights: Array) -> Tensor:
     """Return the weighted sum of the rows, shape ``[n]``."""
     import torch
 
@@ -329,12 +299,14 @@ def _alone(parameters: Sequence[nn.Parameter], loss: Callable[[], float]) -> flo
     return loss()
 
 
-def _flat(parameters: Sequence[nn.Parameter]) -> Tensor:
+def flat_gradient(parameters: Sequence[nn.Parameter]) -> Tensor:
+    """Return the gradients of all parameters in one vector, with zeros for a parameter without one."""
     import torch
 
     return torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters])
 
 
-def _put(parameters: Sequence[nn.Parameter], flat: Tensor) -> None:
+def set_gradient(parameters: Sequence[nn.Parameter], flat: Tensor) -> None:
+    """Undo :func:`flat_gradient`."""
     for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
         parameter.grad = part.view_as(parameter)

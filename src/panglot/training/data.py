@@ -27,7 +27,9 @@ from panglot.encoders.protocol import Side
 from panglot.training.switching import Switching, english_rows, switching_metrics
 
 if TYPE_CHECKING:
-    from panglot.training.encoder import Tokens, TrainableEncoder
+    import pyarrow as pa
+
+    from panglot.training.model import Tokens, TrainableEncoder
     from panglot.training.settings import Settings
 
 # Pairs of texts that share less are not worth a note, and longer texts are cut in it.
@@ -48,7 +50,7 @@ class TrainingData:
         overlaps: What was left out because a test set has it.
         not_compared: Why a test set at hand could not be compared, by name.
         compared: The test sets that were compared.
-        rejected: Lines that were left out because they cannot be read, by training set.
+        rejected: Lines that cannot be read, by training set.
     """
 
     collections: tuple[Collection, ...]
@@ -64,11 +66,8 @@ class TrainingData:
     def warnings(self) -> tuple[str, ...]:
         """What the owner of the data should know before training, one sentence each."""
         found = [warning for source in self.sources for warning in source.warnings]
-        found += [
-            f"{each.training}: {each.groups:,} groups left out because {each.test} shares text with them"
-            for each in self.overlaps
-            if each.groups
-        ]
+        found += [f"{each.training}: {each.groups:,} groups left out because {each.test} shares text with them"
+                  for each in self.overlaps if each.groups]  # fmt: skip
         found += [f"{each.training}: what is left shares most with {each.test} in {nearest}"
                   for each in self.overlaps if (nearest := describe_nearest(each))]  # fmt: skip
         found += [f"not compared with {name}: {why}" for name, why in self.not_compared.items()]
@@ -117,29 +116,23 @@ class TrainingData:
 
 
 def load(settings: Settings, compared: AbstractSet[str] | None = None) -> TrainingData:
-    """Read the data of a run. With ``compared``, only these test sets are compared, not those downloaded since.
-
-    Raises:
-        PanglotError: A set is missing, broken, for tests only, or without rows to train on.
-    """
+    """Read the data of a run. With ``compared``, only these test sets are compared, not those downloaded since."""
     train: list[Collection] = []
     held: list[Collection] = []
-    shared: list[Overlap] = []
+    overlaps: list[Overlap] = []
     unread: dict[str, str] = {}
     tests: set[str] = set()
-    broken: dict[str, Sequence[RowError]] = {}
+    rejected: dict[str, Sequence[RowError]] = {}
     for wish in settings.on:
         known = not Path(wish).exists()
         name, _, candidates = wish.partition("@") if known else (wish, "", "")
         if settings.on_error == "skip" and not known:
-            collection, broken[name] = _read_usable(name, settings)
+            collection, broken = _read_usable(name, settings)
+            if broken:
+                rejected[name] = broken
         else:
-            collection = registry.read(
-                name,
-                data_dir=settings.data_dir,
-                candidates=candidates or None,
-                languages=settings.languages or None,
-            )
+            options = {"candidates": candidates or None, "languages": settings.languages or None}
+            collection = registry.read(name, data_dir=settings.data_dir, **options)
         if collection.about.get("test_only") == "yes":
             raise PanglotError(
                 f"{name} is a test set, and training on it would make its figures worthless",
@@ -151,7 +144,7 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
         if settings.exclude:
             clean = decontaminate(collection, settings.exclude, data_dir=settings.data_dir, only=compared)
             collection = clean.collection
-            shared.extend(clean.overlaps)
+            overlaps.extend(clean.overlaps)
             unread |= clean.unread
             tests.update(clean.compared)
         if settings.dev_share and not settings.dev:
@@ -160,10 +153,8 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
         train.append(collection)
     dev = registry.read(settings.dev, data_dir=settings.data_dir) if settings.dev else concatenate(held)
     sources = tuple(TrainingTable.from_collection(collection) for collection in train)
-    rejected = {name: lines for name, lines in broken.items() if lines}
     switching = Switching.from_settings(settings, sources) if settings.code_switch != "none" else None
-    return TrainingData(tuple(train), sources, dev, switching, tuple(shared), unread,
-                        tuple(sorted(tests)), rejected)  # fmt: skip
+    return TrainingData(tuple(train), sources, dev, switching, tuple(overlaps), unread, tuple(sorted(tests)), rejected)
 
 
 def describe_nearest(overlap: Overlap) -> str:
@@ -189,13 +180,10 @@ def _read_usable(path: str, settings: Settings) -> tuple[Collection, Sequence[Ro
 
 @dataclass(frozen=True)
 class Example:
-    """One batch as token ids.
+    """One batch as token ids of B questions and P passages, of which hard negatives come last.
 
-    Attributes:
-        questions: Token ids of each question, ``B`` of them.
-        passages: Token ids of each passage, first those of the batch, then hard negatives.
-        positive: Which passages answer which questions, shape ``[B, P]``.
-        ignored: Which passages are neither positive nor negative for a question, shape ``[B, P]``, or None.
+    ``positive`` marks which passages answer which questions, shape ``[B, P]``, and ``ignored`` those that are neither
+    positive nor negative.
     """
 
     questions: list[Tokens]
@@ -207,11 +195,7 @@ class Example:
 class Collator:
     """Makes token ids of batches. Those of a text are made when it is first used, and cached.
 
-    Args:
-        data: The training sets.
-        encoder: The model whose tokenizer is used.
-        hard_negatives: Largest number of hard negatives per question.
-        seed: Seeds the draw if there are more.
+    If a question has more than ``hard_negatives`` of them, ``seed`` seeds the draw.
     """
 
     def __init__(self, data: TrainingData, encoder: TrainableEncoder, hard_negatives: int, seed: int) -> None:
@@ -226,6 +210,7 @@ class Collator:
     def __call__(self, batch: Batch) -> Example:
         """Return the token ids of a batch, and which passages answer which questions."""
         if batch.kind in DISTILL:
+            # The "passages" of such a batch are the English texts of the same side.
             side: Side = "question" if batch.kind == DISTILL[0] else "passage"
             texts, english = (self._tokens(batch.source, side, rows) for rows in (batch.questions, batch.passages))
             return Example(texts, english, np.eye(len(batch.rows), dtype=bool), None)
@@ -242,17 +227,15 @@ class Collator:
             own = self._data.sources[batch.source].conflict_group[batch.rows]
             ignored = (own[:, None] == self._answers[batch.source][passages]) & ~positive
             ignored[origin, len(batch.passages) + np.arange(len(extra))] = False
-        if self._data.switching is None:
+        if (switching := self._data.switching) is None:
             questions = self._tokens(batch.source, "question", batch.questions)
             return Example(questions, self._tokens(batch.source, "passage", passages), positive, ignored)
         english = english_rows(batch, self._data.sources[batch.source])
+        questions = self._switched_tokens(switching, batch, "question", batch.questions, english)
+        # A hard negative is switched if the question that it belongs to is.
+        english = np.concatenate([english, english[origin]])
         return Example(
-            self._switched_tokens(self._data.switching, batch, "question", batch.questions, english),
-            self._switched_tokens(
-                self._data.switching, batch, "passage", passages, np.concatenate([english, english[origin]])
-            ),
-            positive,
-            ignored,
+            questions, self._switched_tokens(switching, batch, "passage", passages, english), positive, ignored
         )
 
     def metrics(self) -> dict[str, Any]:
@@ -263,15 +246,13 @@ class Collator:
     def _switched_tokens(
         self, switching: Switching, batch: Batch, side: Side, rows: Ints, english: Bools
     ) -> list[Tokens]:
-        """Return the texts of one side, with those of English rows code-switched."""
         if not english.any():
             return self._tokens(batch.source, side, rows)
         collection = self._data.collections[batch.source]
+        table, language = _side(collection, side)
         # A hard negative of an English question may be in another language.
-        language = collection.question_language if side == "question" else collection.passage_language
         codes = np.array([is_english(code) for code in collection.languages])
         chosen = english & codes[language[rows]]
-        table = collection.questions if side == "question" else collection.passages
         texts: list[str] = []
         for row, text in zip(rows[chosen].tolist(), take(table["text"], rows[chosen]).to_pylist(), strict=True):
             switched = switching(text, batch.step, collection.name, side, row)
@@ -288,6 +269,7 @@ class Collator:
         found: list[int] = []
         origin: list[int] = []
         for place, question in enumerate(batch.questions):
+            # The judgements are sorted by question, so those of one question are a slice.
             choices = negatives[slice(*np.searchsorted(questions, (question, question + 1)))]
             if len(choices) > self._most:
                 rng = np.random.default_rng((self._seed, batch.step, place))
@@ -299,8 +281,7 @@ class Collator:
     def _tokens(self, number: int, side: Side, rows: Ints) -> list[Tokens]:
         missing = [int(row) for row in np.unique(rows) if (number, side, int(row)) not in self._cache]
         if missing:
-            collection = self._data.collections[number]
-            table = collection.questions if side == "question" else collection.passages
+            table, _ = _side(self._data.collections[number], side)
             if len(self._cache) > _MOST_CACHED:
                 self._cache.clear()
                 missing = np.unique(rows).tolist()
@@ -308,6 +289,12 @@ class Collator:
             for row, tokens in zip(missing, self._encoder.tokenize(texts, side), strict=True):
                 self._cache[number, side, row] = tokens
         return [self._cache[number, side, int(row)] for row in rows]
+
+
+def _side(collection: Collection, side: Side) -> tuple[pa.Table, Ints]:
+    if side == "question":
+        return collection.questions, collection.question_language
+    return collection.passages, collection.passage_language
 
 
 def _negatives(collection: Collection) -> tuple[Ints32, Ints32]:

@@ -12,23 +12,18 @@ from panglot.training.gradient import chunks_of
 if TYPE_CHECKING:
     from panglot.data.collection import Collection
     from panglot.encoders.protocol import Side, Vectors
-    from panglot.training.checkpoint import Progress
-    from panglot.training.encoder import TrainableEncoder
+    from panglot.training.model import TrainableEncoder
+    from panglot.training.run import Progress
     from panglot.training.settings import Settings
 
+# Per run, if nobody says how often.
 _MEASUREMENTS = 10
-_SETTINGS = ("monolingual", "crosslingual", "multilingual")
 
 
 class DevEvaluator:
-    """Measures the model in training.
+    """Measures the model in training on a dev collection.
 
     The score of a model is its mean mAP over the settings that the collection supports.
-
-    Args:
-        collection: The dev collection.
-        settings: How often to measure.
-        encoder: The model.
     """
 
     def __init__(self, collection: Collection, settings: Settings, encoder: TrainableEncoder) -> None:
@@ -48,7 +43,7 @@ class DevEvaluator:
         The geometry shows whether the model becomes language-agnostic. It has the accuracy of a linear classifier of
         languages, and the mean cosine of translations beside that of random texts in the same languages.
         """
-        from panglot.evaluation.figures import headline
+        from panglot.evaluation.figures import SETTINGS, headline
         from panglot.evaluation.geometry import language_classifier, translation_cosines
         from panglot.evaluation.measures import parse
         from panglot.evaluation.ranks import group_numbers
@@ -56,9 +51,8 @@ class DevEvaluator:
         questions = self._encode(self._collection.questions["text"].to_pylist(), "question")
         passages = self._encode(self._collection.passages["text"].to_pylist(), "passage")
         figures = headline(questions, passages, self._collection, (parse("mAP"),))
-        found = {name: figures[f"{name}.mAP"] for name in _SETTINGS if f"{name}.mAP" in figures}
-        distance = figures.get("multilingual.rank_distance")
-        metrics: dict[str, Any] = {**found, "rank_distance": distance}
+        found = {name: figures[f"{name}.mAP"] for name in SETTINGS if f"{name}.mAP" in figures}
+        metrics: dict[str, Any] = {**found, "rank_distance": figures.get("multilingual.rank_distance")}
         language, group = self._collection.passage_language, group_numbers(self._collection.passages)
         if classified := language_classifier(passages, language, group, seed=0):
             metrics["language_classifier"], metrics["chance"] = classified
@@ -79,7 +73,7 @@ class DevEvaluator:
         distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
         tokens = self._encoder.tokenize(list(distinct), side)
         vectors = np.empty((len(tokens), self._encoder.dimension), np.float32)
-        mode = self._encoder.model.training
+        mode = self._encoder.model.training  # Restored at the end, or dropout would be off for the rest of the run.
         self._encoder.model.eval()
         with torch.inference_mode():
             for chunk in chunks_of([len(text) for text in tokens], self._settings.chunk_tokens):

@@ -1,21 +1,29 @@
-"""The gradient of one batch, of any size and over any number of processes."""
+"""The gradient of step k: of one batch or of one batch per objective, of any size, over any number of processes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from panglot._errors import PanglotError
+from panglot.batching.batch import Batch
+from panglot.batching.objectives import Mixture
+from panglot.batching.plan import Plan
+from panglot.batching.policy import DISTILL
+from panglot.batching.table import TrainingTable
+from panglot.encoders.open_model import open_model
+from panglot.training.aggregation import Aggregator, aggregate, flat_gradient, set_gradient
+from panglot.training.model import TrainableEncoder
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from panglot.training.data import Example
-    from panglot.training.encoder import Tokens, TrainableEncoder
+    from panglot.training.data import Collator, Example
+    from panglot.training.model import Tokens
     from panglot.training.settings import Settings
 
 
@@ -32,7 +40,8 @@ def info_nce(
 
     For each question, −log exp(s_p/τ) / (exp(s_p/τ) + Σ over negatives exp(s_n/τ)), mean over its positives p, then
     over questions. The other positives do not occur in p's term. With one positive per row this is the usual
-    cross-entropy (1807.03748).
+    cross-entropy (1807.03748). ``symmetric`` takes the mean with the same loss in which passages choose among
+    questions. Passages that answer no question of the batch (hard negatives) do not choose.
 
     Args:
         questions: Unit vectors, shape ``[B, d]``.
@@ -40,8 +49,7 @@ def info_nce(
         temperature: τ.
         positive: Which passages answer which questions, shape ``[B, P]``.
         ignored: Pairs that are neither positive nor negative, shape ``[B, P]``.
-        symmetric: Take the mean with the same loss in which passages choose among questions. Passages that answer no
-            question of the batch (hard negatives) do not choose.
+        symmetric: Whether passages also choose among questions.
     """
     import torch
 
@@ -62,6 +70,7 @@ def _one_way(scores: Tensor, positive: Tensor, ignored: Tensor | None) -> Tensor
 
     others = positive if ignored is None else positive | ignored
     negatives = torch.logsumexp(scores.masked_fill(others, float("-inf")), dim=1, keepdim=True)
+    # −log(e^s / (e^s + e^n)) is softplus(n − s), which does not overflow.
     each = functional.softplus(negatives - scores).masked_fill(~positive, 0.0)
     return (each.sum(1) / positive.sum(1)).mean()
 
@@ -98,32 +107,115 @@ class Processes:
 
     def any(self, answer: bool, device: torch.device) -> bool:
         """Return whether the answer is yes on any process."""
-        import torch
-
-        if self.count == 1:
-            return answer
-        flag = torch.tensor([float(answer)], device=device)
-        torch.distributed.all_reduce(flag, op=torch.distributed.ReduceOp.MAX)
-        return bool(flag.item())
+        return bool(self._largest([int(answer)], device)[0])
 
     def check_same_step(self, step: int, device: torch.device) -> None:
-        """Check that all processes continue from one checkpoint.
-
-        Raises:
-            PanglotError: They do not.
-        """
-        import torch
-
-        if self.count == 1:
-            return
-        ends = torch.tensor([step, -step], device=device)
-        torch.distributed.all_reduce(ends, op=torch.distributed.ReduceOp.MAX)
-        if int(ends[0]) != -int(ends[1]):
+        """Refuse to go on if the processes continue from different checkpoints."""
+        last, first = self._largest([step, -step], device)
+        if last != -first:
             raise PanglotError(
-                f"processes would continue from different steps, {-int(ends[1])} and {int(ends[0])}",
+                f"processes would continue from different steps, {-first} and {last}",
                 field="output",
                 hint="give all machines one shared run folder",
             )
+
+    def _largest(self, values: list[int], device: torch.device) -> list[int]:
+        import torch
+
+        if self.count == 1:
+            return values
+        shared = torch.tensor(values, device=device)
+        torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
+        return shared.tolist()
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step did: its loss (of several objectives, their mean), its batches, and further figures for the log."""
+
+    loss: float
+    batches: tuple[Batch, ...]
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def pairs(self) -> int:
+        """The number of pairs seen."""
+        return sum(len(batch.questions) for batch in self.batches)
+
+
+def make_plan(settings: Settings, sources: Sequence[TrainingTable]) -> Plan | Mixture:
+    """Return the plan of a run's batches, or refuse a recipe for which no row is eligible."""
+    if settings.mixing == "none":
+        return Plan(sources, settings.policy)
+    return Mixture(sources, settings.policy, settings.objectives, settings.objectives_per_step)
+
+
+class StepGradient:
+    """``gradient(k)`` leaves the gradient of step k in the encoder's ``.grad``."""
+
+    def __init__(
+        self, settings: Settings, plan: Plan | Mixture, collator: Collator, encoder: TrainableEncoder,
+        processes: Processes,
+    ) -> None:  # fmt: skip
+        self.sources: tuple[TrainingTable, ...] = plan.sources
+        self.processes = processes
+        self._settings, self._plan, self._collator, self._encoder = settings, plan, collator, encoder
+        self._aggregator: Aggregator | None = None
+        self._start: TrainableEncoder | None = None
+        if isinstance(plan, Mixture):
+            weights = [objective.weight for objective in plan.objectives]
+            self._aggregator = Aggregator(settings.mixing, weights, settings.seed)
+            if any(objective.name == "distill" for objective in plan.objectives):
+                self._start = TrainableEncoder(open_model(settings.model, encoder.device)[0], settings, encoder.device)
+                self._start.share_embeddings(encoder)
+                self._start.model.eval()
+
+    @property
+    def memory(self) -> np.ndarray[Any, Any]:
+        """What the way of mixing remembers from step to step; empty for most."""
+        return self._aggregator.memory if self._aggregator else np.zeros((0, 0))
+
+    @memory.setter
+    def memory(self, memory: np.ndarray[Any, Any]) -> None:
+        if self._aggregator is not None:
+            self._aggregator.memory = memory
+
+    def __call__(self, k: int) -> StepResult:
+        """Leave the gradient of step ``k``, counted from 0."""
+        if isinstance(self._plan, Plan):
+            batch = self._plan(k)
+            return StepResult(self._backward(batch, 0), (batch,), self._collator.metrics())
+        assert self._aggregator is not None
+        batches = self._plan(k)
+        losses = [lambda b=batch, i=index: self._backward(b, i) for index, batch in batches.items()]
+        device = self._encoder.device
+        mixed = aggregate(list(self._encoder.trained.values()), losses, self._aggregator, list(batches), k,
+                          self._settings.output, lambda values: self.processes.broadcast(values, device))  # fmt: skip
+        metrics: dict[str, Any] = {"objectives": [], **self._collator.metrics()}
+        for place, (index, batch) in enumerate(batches.items()):
+            objective: dict[str, Any] = {
+                "name": self._plan.objectives[index].name,
+                "loss": mixed.losses[place],
+                "weight": float(mixed.weights[place]),
+                "source": self.sources[batch.source].name,
+            }
+            if mixed.diagnosis is not None:
+                objective["norm"] = float(mixed.diagnosis.norms[place])
+            metrics["objectives"].append(objective)
+        if mixed.diagnosis is not None:
+            metrics["cosine"] = mixed.diagnosis.cosine
+            metrics["lowest_cosine"] = mixed.diagnosis.lowest
+            metrics["conflicts"] = mixed.diagnosis.conflicts
+        return StepResult(float(np.mean(mixed.losses)), tuple(batches.values()), metrics)
+
+    def _backward(self, batch: Batch, index: int) -> float:
+        example = self._collator(batch)
+        # Every objective of every step has its own dropout.
+        seed = (self._settings.seed * 1_000_003 + batch.step) * 16_411 + index
+        if batch.kind in DISTILL:
+            assert self._start is not None
+            return distill(self._encoder, self._start, example, self._settings, self.processes, seed)
+        return backward(self._encoder, example, self._settings, self.processes, seed)
 
 
 def backward(encoder: TrainableEncoder, example: Example, settings: Settings, processes: Processes, seed: int) -> float:
@@ -133,42 +225,30 @@ def backward(encoder: TrainableEncoder, example: Example, settings: Settings, pr
     gradient of their own vectors back through the model. The sum over processes is exactly the gradient of the whole
     batch. A batch of more than ``cache_tokens`` tokens keeps no activations. Its vectors are computed once without
     gradient, and once more with gradient, chunk by chunk, when the gradient of each vector is known (GradCache,
-    2101.06983). Dropout is replayed.
-
-    Args:
-        encoder: The model, whose ``.grad`` are added to.
-        example: The whole batch.
-        settings: Temperature, symmetry, chunks.
-        processes: The processes that share the batch.
-        seed: Seeds dropout; the same on all processes.
+    2101.06983). Dropout is replayed, so ``seed`` is the same on all processes.
     """
     import torch
 
-    rank = processes.rank
-    question_edges, passage_edges = processes.edges(len(example.questions)), processes.edges(len(example.passages))
-    own_questions = slice(*question_edges[rank : rank + 2])
-    own_passages = slice(*passage_edges[rank : rank + 2])
+    rank, device = processes.rank, encoder.device
+    edges = [processes.edges(len(texts)) for texts in (example.questions, example.passages)]
+    own_questions, own_passages = (slice(*each[rank : rank + 2]) for each in edges)
     texts = [*example.questions[own_questions], *example.passages[own_passages]]
     chunks = chunks_of([len(text) for text in texts], settings.chunk_tokens)
-    total = sum(map(len, example.questions)) + sum(map(len, example.passages))
     # Without room for activations, each chunk is encoded twice.
-    cached = total > settings.cache_tokens
-
-    pieces: list[Tensor] = []
-    for number, chunk in enumerate(chunks):
-        with torch.set_grad_enabled(not cached):
-            pieces.append(_embed(encoder, texts, chunk, (seed, rank, number)))
-    order = torch.from_numpy(np.concatenate([*chunks, np.empty(0, np.int64)])).to(encoder.device)
+    cached = sum(map(len, example.questions)) + sum(map(len, example.passages)) > settings.cache_tokens
+    with torch.set_grad_enabled(not cached):
+        pieces = [_embed(encoder, texts, chunk, (seed, rank, number)) for number, chunk in enumerate(chunks)]
+    order = torch.from_numpy(np.concatenate([*chunks, np.empty(0, np.int64)])).to(device)
     own = _in_order(pieces, order, len(texts), encoder)
     count = own_questions.stop - own_questions.start
-    questions = _gather(own[:count], question_edges, rank).requires_grad_()
-    passages = _gather(own[count:], passage_edges, rank).requires_grad_()
+    questions = _gather(own[:count], edges[0], rank).requires_grad_()
+    passages = _gather(own[count:], edges[1], rank).requires_grad_()
     loss = info_nce(
         questions,
         passages,
         temperature=settings.temperature,
-        positive=torch.from_numpy(example.positive).to(encoder.device),
-        ignored=None if example.ignored is None else torch.from_numpy(example.ignored).to(encoder.device),
+        positive=torch.from_numpy(example.positive).to(device),
+        ignored=None if example.ignored is None else torch.from_numpy(example.ignored).to(device),
         symmetric=settings.symmetric,
     )
     loss.backward()
@@ -178,7 +258,7 @@ def backward(encoder: TrainableEncoder, example: Example, settings: Settings, pr
     if cached:
         for number, chunk in enumerate(chunks):
             piece = _embed(encoder, texts, chunk, (seed, rank, number))
-            piece.backward(gradient[torch.from_numpy(chunk).to(encoder.device)])
+            piece.backward(gradient[torch.from_numpy(chunk).to(device)])
     elif pieces:
         torch.autograd.backward(pieces, list(gradient[order].split([len(chunk) for chunk in chunks])))
     _sum_over_processes(encoder, processes.count)
@@ -186,26 +266,14 @@ def backward(encoder: TrainableEncoder, example: Example, settings: Settings, pr
 
 
 def distill(
-    encoder: TrainableEncoder,
-    start: TrainableEncoder,
-    example: Example,
-    settings: Settings,
-    processes: Processes,
+    encoder: TrainableEncoder, start: TrainableEncoder, example: Example, settings: Settings, processes: Processes,
     seed: int,
-) -> float:
+) -> float:  # fmt: skip
     """Add the gradient of a distillation batch to the parameters' ``.grad`` and return its loss.
 
-    The loss is the mean of 1 − cosine between a text's vector and the vector that the start has for the English text,
-    over the batch's translations and their English texts alike (2004.09813, whose squared error of unit vectors is
-    twice that).
-
-    Args:
-        encoder: The model, whose ``.grad`` are added to.
-        start: The model before training.
-        example: Its questions are the translations, and its passages the English texts in the same order.
-        settings: Chunks.
-        processes: The processes that share the batch.
-        seed: Seeds dropout; the same on all processes.
+    The loss is the mean of 1 − cosine between a text's vector and the vector that the model before training (``start``)
+    has for the English text, over the batch's translations (its questions) and their English texts (its passages)
+    alike. 2004.09813 has the squared error of unit vectors, which is twice that.
     """
     import torch
 
@@ -235,6 +303,7 @@ def distill(
 def _embed(encoder: TrainableEncoder, texts: Sequence[Tokens], chunk: np.ndarray, seed: tuple[int, int, int]) -> Tensor:
     import torch
 
+    # Seeded per chunk, so that GradCache's second pass drops the same units as the first.
     if encoder.model.training:
         torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1))
     return encoder.embed([texts[i] for i in chunk])
@@ -256,6 +325,7 @@ def chunks_of(lengths: Sequence[int], most: int) -> list[np.ndarray]:
 def _in_order(pieces: Sequence[Tensor], order: Tensor, texts: int, encoder: TrainableEncoder) -> Tensor:
     import torch
 
+    # A process can have no text if there are fewer texts than processes.
     if not pieces:
         return torch.empty(texts, encoder.dimension, device=encoder.device)
     vectors = torch.cat([piece.detach() for piece in pieces])
@@ -268,7 +338,7 @@ def _gather(part: Tensor, edges: Sequence[int], rank: int) -> Tensor:
     """Return the vectors of all processes in order, of which ``part`` are those of this process."""
     import torch
 
-    sizes = [edges[i + 1] - edges[i] for i in range(len(edges) - 1)]
+    sizes = np.diff(edges).tolist()
     if len(sizes) == 1:
         return part.clone()
     # all_gather takes tensors of one size.
@@ -283,13 +353,8 @@ def _gather(part: Tensor, edges: Sequence[int], rank: int) -> Tensor:
 def _sum_over_processes(encoder: TrainableEncoder, processes: int) -> None:
     import torch
 
-    if processes == 1:
-        return
-    for parameter in encoder.trained.values():
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-    flat = torch.cat([p.grad.flatten() for p in encoder.trained.values() if p.grad is not None])
-    torch.distributed.all_reduce(flat)
-    parts = flat.split([p.numel() for p in encoder.trained.values()])
-    for parameter, part in zip(encoder.trained.values(), parts, strict=True):
-        parameter.grad = part.view_as(parameter)
+    if processes > 1:
+        parameters = list(encoder.trained.values())
+        total = flat_gradient(parameters)
+        torch.distributed.all_reduce(total)
+        set_gradient(parameters, total)

@@ -14,25 +14,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
-from panglot.batching.batch import Batch
 from panglot.encoders.open_model import open_model
-from panglot.training import checkpoint, data
-from panglot.training.checkpoint import Checkpoint, Progress
+from panglot.training import data
 from panglot.training.dev import DevEvaluator
-from panglot.training.encoder import TrainableEncoder
-from panglot.training.gradient import Processes
-from panglot.training.log import Log
-from panglot.training.run import Run, save_model
+from panglot.training.gradient import Processes, StepGradient, StepResult, make_plan
+from panglot.training.model import TrainableEncoder, save_model
+from panglot.training.run import (
+    Checkpoint,
+    Log,
+    Progress,
+    Run,
+    checkpoint_folder,
+    load_checkpoint,
+    newest_checkpoint,
+    prune_checkpoints,
+    save_checkpoint,
+)
 from panglot.training.settings import Settings
-from panglot.training.step import StepGradient, StepResult, make_plan
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 __all__ = ["Interrupted", "fit", "learning_rate", "train"]
 
+# Kinds of batches whose rows all have one pair of languages, so that the log can name it.
 _ONE_PAIR = ("mono", "english", "cross-pair")
 _CHECKPOINT_SECONDS = 60.0
+# The key of the way of mixing's memory among the moments of a checkpoint. No parameter has this name.
 _MEMORY = "mixing/memory"
 
 
@@ -79,11 +87,11 @@ def train(
     """
     names = [on] if isinstance(on, str | Path) else on
     given = {**settings, "model": model, "output": output, "on": names and [str(name) for name in names]}
-    changes = {
-        name: str(value) if isinstance(value, Path) else value for name, value in given.items() if value is not None
-    }
-    chosen = Settings.read(recipe, **changes) if recipe is not None else Settings.from_dict(changes)
-    return fit(chosen, progress=progress)
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
+    changes = {name: value for name, value in given.items() if value is not None}
+    return fit(
+        Settings.read(recipe, **changes) if recipe is not None else Settings.from_dict(changes), progress=progress
+    )
 
 
 def fit(settings: Settings, *, progress: bool | None = None) -> Path:
@@ -107,13 +115,12 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
     encoder = TrainableEncoder(open_model(settings.model, device)[0], settings, device)
     collator = data.Collator(training_data, encoder, settings.hard_negatives, settings.seed)
     if settings.embeddings == "trimmed":
-        encoder.trim(
-            tokens for side, texts in training_data.used_texts().items() for tokens in encoder.tokenize(texts, side)
-        )
+        used = training_data.used_texts()
+        encoder.trim(tokens for side, texts in used.items() for tokens in encoder.tokenize(texts, side))
     start = {name: tensor.clone() for name, tensor in encoder.state().items()} if settings.average < 1 else {}
     gradient = StepGradient(settings, plan, collator, encoder, processes)
     state = _State(encoder, _optimizer(encoder, settings), gradient, Progress())
-    if (saved := checkpoint.newest(run.checkpoints)) is not None:
+    if (saved := newest_checkpoint(run.checkpoints)) is not None:
         _restore(state, saved)
     processes.check_same_step(state.progress.step, device)
     evaluator = DevEvaluator(training_data.dev, settings, encoder) if training_data.dev else None
@@ -131,13 +138,9 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
 
 
 def _steps(
-    state: _State,
-    settings: Settings,
-    run: Run,
-    log: Log | None,
-    evaluator: DevEvaluator | None,
+    state: _State, settings: Settings, run: Run, log: Log | None, evaluator: DevEvaluator | None,
     stopped: Callable[[], bool],
-) -> None:
+) -> None:  # fmt: skip
     processes, device = state.gradient.processes, state.encoder.device
     saved = time.monotonic()
     while settings.progress(state.progress.step, state.progress.pairs) < 1:
@@ -152,9 +155,8 @@ def _steps(
         if processes.any(not (math.isfinite(result.loss) and math.isfinite(norm)), device):
             raise _not_a_number(result, state, run)
         seconds = time.monotonic() - began
-        state.progress = replace(
-            done, step=done.step + 1, pairs=done.pairs + result.pairs, seconds=done.seconds + seconds
-        )
+        pairs = done.pairs + result.pairs
+        state.progress = replace(done, step=done.step + 1, pairs=pairs, seconds=done.seconds + seconds)
         share = settings.progress(state.progress.step, state.progress.pairs)
         if log is not None:
             line = _log_line(result, settings, state)
@@ -171,8 +173,8 @@ def _steps(
         late = settings.checkpoint_every == 0 and time.monotonic() - saved > _CHECKPOINT_SECONDS
         wanted = settings.checkpoint_every > 0 and state.progress.step % settings.checkpoint_every == 0
         if log is not None and (stop or late or wanted or best or share >= 1):
-            checkpoint.save(_checkpoint(state), checkpoint.place(run.checkpoints, state.progress.step))
-            checkpoint.prune(run.checkpoints, state.progress.best_step)
+            save_checkpoint(_checkpoint(state), checkpoint_folder(run.checkpoints, state.progress.step))
+            prune_checkpoints(run.checkpoints, state.progress.best_step)
             saved = time.monotonic()
         if stop:
             raise Interrupted(f"stopped after step {state.progress.step}; run the same command again to continue")
@@ -213,11 +215,9 @@ def _start_processes() -> tuple[Processes, Any]:
 def _optimizer(encoder: TrainableEncoder, settings: Settings) -> Optimizer:
     import torch
 
+    # Biases and the gains of norms are not pulled to zero.
     groups: list[dict[str, Any]] = [
-        {
-            "params": [p for p in encoder.trained.values() if p.ndim > 1],
-            "weight_decay": settings.weight_decay,
-        },
+        {"params": [p for p in encoder.trained.values() if p.ndim > 1], "weight_decay": settings.weight_decay},
         {"params": [p for p in encoder.trained.values() if p.ndim <= 1], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
@@ -253,10 +253,10 @@ def _restore(state: _State, saved: Checkpoint) -> None:
     state.encoder.load_state(dict(saved.weights))
     for name, parameter in state.encoder.trained.items():
         prefix = f"{name}/"
+        moments = {key.removeprefix(prefix): value for key, value in saved.moments.items() if key.startswith(prefix)}
+        # The count of steps stays on the processor, where AdamW made it.
         state.optimizer.state[parameter] = {
-            key.removeprefix(prefix): value.to(parameter.device) if not key.endswith("/step") else value
-            for key, value in saved.moments.items()
-            if key.startswith(prefix)
+            key: value if key == "step" else value.to(parameter.device) for key, value in moments.items()
         }
     if _MEMORY in saved.moments:
         state.gradient.memory = saved.moments[_MEMORY].numpy().copy()
@@ -266,7 +266,7 @@ def _restore(state: _State, saved: Checkpoint) -> None:
 def _load_final_weights(state: _State, settings: Settings, run: Run, start: dict[str, Any]) -> None:
     """Load the weights that did best on the dev set, and average them with those of the start if that is asked for."""
     if state.progress.best is not None:
-        best = checkpoint.load(checkpoint.place(run.checkpoints, state.progress.best_step))
+        best = load_checkpoint(checkpoint_folder(run.checkpoints, state.progress.best_step))
         state.encoder.load_state(dict(best.weights))
     if start:
         trained = state.encoder.state()
@@ -284,28 +284,28 @@ def _log_line(result: StepResult, settings: Settings, state: _State) -> dict[str
         met.setdefault(batch.kind, set()).update(codes[i] for i in numbers)
     first = result.batches[0]
     codes = sources[first.source].languages
-    one_pair = settings.mixing == "none" and first.kind in _ONE_PAIR
+    languages = sorted(set[str]().union(*met.values()))
+    if settings.mixing == "none" and first.kind in _ONE_PAIR:
+        languages = [codes[first.question_languages[0]], codes[first.passage_languages[0]]]
     return {
         "loss": result.loss,
         "kind": first.kind if settings.mixing == "none" else settings.mixing,
         "source": " + ".join(sorted({sources[batch.source].name for batch in result.batches})),
-        "languages": [codes[first.question_languages[0]], codes[first.passage_languages[0]]]
-        if one_pair
-        else sorted(set[str]().union(*met.values())),
+        "languages": languages,
         "met": {kind: sorted(codes) for kind, codes in met.items()},
         **result.metrics,
     }
 
 
 def _not_a_number(result: StepResult, state: _State, run: Run) -> PanglotError:
-    def describe(batch: Batch) -> str:
-        rows = ", ".join(str(row) for row in batch.rows[:8])
-        return f"{batch.kind} batch of {state.gradient.sources[batch.source].name}, rows {rows}, …"
-
+    sources = state.gradient.sources
+    batches = "; ".join(
+        f"{batch.kind} batch of {sources[batch.source].name}, rows {', '.join(map(str, batch.rows[:8]))}, …"
+        for batch in result.batches[:4]
+    )
     return PanglotError(
-        f"the loss or gradient of step {result.batches[0].step + 1} is not a number (loss {result.loss};"
-        f" {'; '.join(describe(batch) for batch in result.batches[:4])}). The last good checkpoint is in"
-        f" {run.checkpoints}",
+        f"the loss or gradient of step {result.batches[0].step + 1} is not a number (loss {result.loss}; {batches})."
+        f" The last good checkpoint is in {run.checkpoints}",
         hint="lower learning_rate, raise temperature, or set precision to fp32, in a new run folder",
     )
 

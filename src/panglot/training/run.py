@@ -1,28 +1,38 @@
-"""The run folder: recipe, data and versions of a run, and its finished model with a model card."""
+"""The run folder: recipe, data and versions of a run, its checkpoints, and its log."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import shutil
-import tempfile
+import sys
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
-from panglot._environment import machine, versions
+from panglot._environment import machine, require, versions
 from panglot._errors import PanglotError
-from panglot._files import explain_write, write_json, write_text
-from panglot.augment.lexicons import KNOWN
+from panglot._files import atomic_folder, explain_write, file_digest, write_json, write_text
 from panglot.data.files import write_rejected
-from panglot.training.data import describe_nearest
-from panglot.training.switching import total_switched
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from torch import Tensor
 
-    from panglot.training.checkpoint import Progress
     from panglot.training.data import TrainingData
     from panglot.training.settings import Settings
+
+# Two, so that a checkpoint that a crash damaged has another before it.
+_KEPT = 2
+# How much of the earlier loss the shown one keeps per step. Losses of single batches jump too much to be read.
+_SMOOTHING = 0.9
+# Without a terminal, a line is written after this many seconds.
+_QUIET_SECONDS = 20.0
+# More objectives than this are shown as one loss.
+_SHOWN = 4
 
 
 class Run:
@@ -30,44 +40,46 @@ class Run:
 
     It has the settings (``recipe.toml``), digests of data and versions (``run.json``), the log (``log.jsonl``) and
     what is needed to continue (``checkpoints/``). ``modules.json`` and the rest of a sentence-transformers folder come
-    last.
-
-    Args:
-        settings: The recipe; its ``output`` is the folder.
-
-    Attributes:
-        settings: The recipe, as the run in the folder was started (:func:`resumed_settings`).
+    last. :attr:`settings` are those with which the run in the folder was started.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = resumed_settings(settings)
         self.folder = settings.output
         self.checkpoints = self.folder / "checkpoints"
+        self._file = self.folder / "run.json"
+        self.settings = self._resumed(settings)
 
     @property
     def compared(self) -> frozenset[str] | None:
         """The test sets that the training sets were compared with when the run started, or None if it starts now."""
-        path = self.folder / "run.json"
-        return frozenset(_json(path).get("compared", ())) if path.exists() else None
+        return frozenset(self._head().get("compared", ())) if self._file.exists() else None
 
     def finished(self) -> bool:
-        """Whether this recipe has already been trained to its end here.
-
-        Raises:
-            PanglotError: The folder belongs to another recipe, or to something else.
-        """
-        self._check()
+        """Whether this recipe has already been trained to its end here. The folder of another recipe is refused."""
+        if not self._file.exists():
+            problem = ""
+            if self.folder.exists() and not self.folder.is_dir():
+                problem = "the output is a file"
+            elif self.folder.exists() and any(path.name != "recipe.toml" for path in self.folder.iterdir()):
+                problem = "the folder is not empty and not a run folder"
+            if problem:
+                raise PanglotError(problem, file=self.folder, hint="choose another output")
+        else:
+            before = type(self.settings).completed(self._head()["settings"])
+            now = self.settings.fingerprint_fields()
+            if changed := sorted(name for name in {*before, *now} if before.get(name) != now.get(name)):
+                what = ", ".join(f"{name} was {before.get(name)!r} and is now {now.get(name)!r}" for name in changed)
+                raise PanglotError(
+                    f"the folder has a run of another recipe ({what})",
+                    file=self.folder,
+                    hint="choose another output, or remove the folder",
+                )
         return (self.folder / "modules.json").exists()
 
     def start(self, data: TrainingData, processes: int) -> None:
-        """Record settings and data of the run, or check that the data have not changed since it started.
-
-        Raises:
-            PanglotError: The training data have changed, or the folder cannot be written.
-        """
-        path = self.folder / "run.json"
-        if path.exists():
-            before = _json(path)["data"]
+        """Record settings and data of the run, or check that the data have not changed since it started."""
+        if self._file.exists():
+            before = self._head()["data"]
             if changed := sorted(name for name, now in data.digests.items() if before.get(name) != now):
                 raise PanglotError(
                     f"{', '.join(changed)} changed since the run started",
@@ -80,196 +92,238 @@ class Run:
         write_text(self.folder / "recipe.toml", self.settings.to_toml())
         for name, lines in data.rejected.items():
             write_rejected(lines, self.folder / f"{Path(name).name}.rejected.jsonl")
-        write_json(
-            path,
-            {
-                "settings": self.settings.fingerprint_fields(),
-                "data": data.digests,
-                "compared": data.compared,
-                "left_out": data.left_out,
-                "rows": {source.name: source.rows for source in data.sources},
-                "processes": processes,
-                "versions": versions(),
-                "machine": machine(),
-            },
-        )
+        head = {
+            "settings": self.settings.fingerprint_fields(),
+            "data": data.digests,
+            "compared": data.compared,
+            "left_out": data.left_out,
+            "rows": {source.name: source.rows for source in data.sources},
+            "processes": processes,
+            "versions": versions(),
+            "machine": machine(),
+        }
+        # Written last: a folder without it has not started.
+        write_json(self._file, head)
 
-    def _check(self) -> None:
-        path = self.folder / "run.json"
-        if not path.exists():
-            if self.folder.is_dir() and any(p.name != "recipe.toml" for p in self.folder.iterdir()):
-                raise PanglotError(
-                    "the folder is not empty and not a run folder", file=self.folder, hint="choose another output"
-                )
-            if self.folder.exists() and not self.folder.is_dir():
-                raise PanglotError("the output is a file", file=self.folder, hint="choose another output")
-            return
-        before, now = type(self.settings).completed(_json(path)["settings"]), self.settings.fingerprint_fields()
-        changed = sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
-        if changed:
-            what = ", ".join(f"{name} was {before.get(name)!r} and is now {now.get(name)!r}" for name in changed)
-            raise PanglotError(
-                f"the folder has a run of another recipe ({what})",
-                file=self.folder,
-                hint="choose another output, or remove the folder",
-            )
+    def _resumed(self, settings: Settings) -> Settings:
+        # Before test sets were excluded by default, nothing was. A run of that time keeps the rows that it had.
+        if settings.exclude != type(settings).exclude or not self._file.exists():
+            return settings
+        before = self._head()
+        # Newer runs have this key even if nothing was left out.
+        if "left_out" in before or type(settings).completed(before["settings"])["exclude"]:
+            return settings
+        return dataclasses.replace(settings, exclude=())
 
-
-def resumed_settings(settings: Settings) -> Settings:
-    """Return the settings with which a run continues.
-
-    Before test sets were excluded by default, nothing was. A run of that time keeps the rows that it had.
-    """
-    path = settings.output / "run.json"
-    if settings.exclude != type(settings).exclude or not path.exists():
-        return settings
-    before = _json(path)
-    # Newer runs have this key even if nothing was left out.
-    if "left_out" in before or type(settings).completed(before["settings"])["exclude"]:
-        return settings
-    return dataclasses.replace(settings, exclude=())
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise PanglotError(f"cannot read: {error}", file=path, hint="choose another output") from error
-
-
-def save_model(model: SentenceTransformer, settings: Settings, data: TrainingData, progress: Progress) -> None:
-    """Write the model into the run folder, with ``modules.json``, which makes it a model, last."""
-    from safetensors import SafetensorError
-
-    with explain_write(settings.output):
-        part = Path(tempfile.mkdtemp(prefix=".model.", dir=settings.output))
+    def _head(self) -> dict[str, Any]:
         try:
-            model.eval()
+            return json.loads(self._file.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise PanglotError(f"cannot read: {error}", file=self._file, hint="choose another output") from error
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        step: Steps done.
+        pairs: Pairs seen in them.
+        seconds: Time spent in them, over all restarts.
+        best: Best dev score so far, or None.
+        best_step: The step of the best score.
+        waited: Dev measurements since then.
+    """
+
+    step: int = 0
+    pairs: int = 0
+    seconds: float = 0.0
+    best: float | None = None
+    best_step: int = 0
+    waited: int = 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run's state between two steps.
+
+    ``weights`` are the trained parameters by name. ``moments`` are the optimizer's tensors by ``parameter/moment``, and
+    the memory of the way of mixing.
+    """
+
+    progress: Progress
+    weights: Mapping[str, Tensor]
+    moments: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write a checkpoint as ``folder``, atomically."""
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    with atomic_folder(folder) as part:
+        digests: dict[str, str] = {}
+        for name, tensors in (("weights", checkpoint.weights), ("moments", checkpoint.moments)):
+            path = part / f"{name}.safetensors"
             try:
-                model.save_pretrained(str(part), create_model_card=False)
+                save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path)
             except SafetensorError as error:
-                raise PanglotError(
-                    f"cannot write: {error}", file=settings.output, hint="free some disk space"
-                ) from error
-            (part / "README.md").write_text(card(settings, data, progress), "utf-8")
-            names = sorted(path.name for path in part.iterdir())
-            for name in [*(n for n in names if n != "modules.json"), "modules.json"]:
-                target = settings.output / name
-                if target.is_dir():
-                    shutil.rmtree(target)
-                (part / name).replace(target)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
+                raise PanglotError(f"cannot write: {error}", file=folder, hint="free some disk space") from error
+            digests[name] = file_digest(path)
+        head = {"progress": asdict(checkpoint.progress), "sha256": digests}
+        (part / "checkpoint.json").write_text(json.dumps(head, indent=2), "utf-8")
 
 
-def card(settings: Settings, data: TrainingData, progress: Progress) -> str:
-    """Return the model card: data, settings, figures, versions."""
-    languages = sorted({language for collection in data.collections for language in collection.languages})
-    head: dict[str, Any] = {
-        "library_name": "sentence-transformers",
-        "pipeline_tag": "sentence-similarity",
-        "tags": ["sentence-transformers", "feature-extraction", "panglot", "multilingual", "retrieval"],
-        "language": languages,
-    }
-    # YAML reads JSON values.
-    lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in head.items()), "---", ""]
-    sets = [
-        f"| {c.name} | {c.about.get('licence', 'not stated')} | {rows.rows:,} | {', '.join(rows.languages)} |"
-        for c, rows in zip(data.collections, data.sources, strict=True)
-    ]
-    batches = f"`{settings.batches}` batches"
-    if settings.mixing != "none":
-        batches = (
-            f"the gradients of {', '.join(f'`{name}`' for name in settings.objectives)} mixed by `{settings.mixing}`"
-        )
-    summary = (
-        f"A multilingual retrieval model, trained by [panglot](https://github.com/panglot/panglot) from"
-        f" `{settings.model}` with {batches}: {progress.pairs:,} pairs in {progress.step:,} steps,"
-        f" {progress.seconds:,.0f} seconds."
-    )
-    lines += [
-        f"# {settings.output.name}",
-        "",
-        summary,
-        "",
-        "```python",
-        "from sentence_transformers import SentenceTransformer",
-        "",
-        f'model = SentenceTransformer("{settings.output}")',
-        'questions = model.encode_query(["Where does the river end?"])',
-        'passages = model.encode_document(["The river flows into the Black Sea."])',
-        "similarity = model.similarity(questions, passages)",
-        "```",
-        "",
-        "## Training data",
-        "",
-        "| set | licence | rows | languages |",
-        "|---|---|---|---|",
-        *sets,
-        "",
-        *_left_out(data),
-        *_code_switching(settings, data),
-        "## Figures",
-        "",
-        "No test set was used during training."
-        + (
-            f" On the dev collection `{data.dev.name}` the saved weights (step {progress.best_step}) have a mean mAP"
-            f" over settings of {progress.best:.4f}."
-            if data.dev is not None and progress.best is not None
-            else ""
-        )
-        + f" Measure the model in three settings with `panglot evaluate {settings.output} DATASET`.",
-        "",
-        "## Recipe",
-        "",
-        "```toml",
-        settings.to_toml().rstrip(),
-        "```",
-        "",
-        "Versions: " + ", ".join(f"{name} {version}" for name, version in versions().items()) + ".",
-        "Machine: " + ", ".join(f"{name} {value}" for name, value in machine().items()) + ".",
-    ]
-    return "\n".join(lines) + "\n"
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint, or report that it is damaged."""
+    from safetensors.torch import load_file
+
+    hint = "remove the folder"
+    try:
+        head = json.loads((folder / "checkpoint.json").read_text("utf-8"))
+        for name, digest in head["sha256"].items():
+            if file_digest(path := folder / f"{name}.safetensors") != digest:
+                raise PanglotError("the checkpoint is damaged", file=path, hint=hint)
+        tensors = [load_file(folder / f"{name}.safetensors") for name in ("weights", "moments")]
+        return Checkpoint(Progress(**head["progress"]), *tensors)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise PanglotError(f"the checkpoint is damaged: {error}", file=folder, hint=hint) from error
 
 
-def _left_out(data: TrainingData) -> list[str]:
-    """Return lines on the test sets that the training sets were compared with, and on what was left out for them."""
-    if not data.overlaps:
-        return ["The training sets were compared with no test set.", ""]
-    tests = sorted({each.test for each in data.overlaps})
-    rows = [
-        f"| {each.training} | {each.test} | {each.equal:,} | {each.near:,} | {each.groups:,} |"
-        for each in data.overlaps
-        if each.groups
-    ]
-    table = [
-        "Left out with all translations because a test set has them:",
-        "",
-        "| set | test set | equal texts | near texts | groups |",
-        "|---|---|---|---|---|",
-        *rows,
-        "",
-    ]
-    nearest = [f"What is left of {each.training} shares most with {each.test} in {words}."
-               for each in data.overlaps if (words := describe_nearest(each))]  # fmt: skip
-    compared = f"Compared with the test sets {', '.join(tests)}{'' if rows else ', which share no text with them'}."
-    return [compared, "", *(table if rows else []), *(line for n in nearest for line in (n, ""))]
+def checkpoint_folder(folder: Path, step: int) -> Path:
+    """Return the folder of the checkpoint of a step."""
+    return folder / f"step-{step:08d}"
 
 
-def _code_switching(settings: Settings, data: TrainingData) -> list[str]:
-    """Return lines on the languages that English words were replaced by, and on how many words were."""
-    if data.switching is None:
-        return []
-    lexicon, switched = data.switching.lexicon, total_switched(settings.output / "log.jsonl")
-    names = ", ".join(f"{name} ({KNOWN.get(name, 'licence not stated')})" for name in lexicon.names)
-    total = max(switched.words, 1)
-    summary = (
-        f"Code-switching (2305.05295), {settings.code_switch}, p = {settings.code_switch_share}, into"
-        f" {len(lexicon.languages)} languages by the lexicons {names}: {sum(switched.replaced.values()) / total:.1%} of"
-        f" {switched.words:,} English words were replaced, and {switched.covered / total:.1%} had a translation."
-    )
-    if lexicon.missing:
-        summary += f" No lexicon has {', '.join(lexicon.missing)}."
-    shares = sorted(switched.replaced.items(), key=lambda entry: (-entry[1], entry[0]))
-    by_language = ", ".join(f"{language} {count / total:.2%}" for language, count in shares)
-    return [summary, "", *([f"By language: {by_language}.", ""] if by_language else [])]
+def newest_checkpoint(folder: Path) -> Checkpoint | None:
+    """Return the newest intact checkpoint under ``folder``, or None if there are no checkpoints.
+
+    A damaged one is skipped with a warning, and the one before it is taken. It is an error if all are damaged.
+    """
+    found = sorted(folder.glob("step-*"), reverse=True)
+    for path in found:
+        try:
+            return load_checkpoint(path)
+        except PanglotError as error:
+            warnings.warn(f"{error}. Trying the one before", stacklevel=2)
+    if found:
+        raise PanglotError("every checkpoint is damaged", file=folder, hint=f"remove {folder} to start this run anew")
+    return None
+
+
+def prune_checkpoints(folder: Path, keep: int) -> None:
+    """Remove all but the newest checkpoints and that of step ``keep``."""
+    for path in sorted(folder.glob("step-*"))[:-_KEPT]:
+        if path != checkpoint_folder(folder, keep):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+class Log:
+    """Writes ``log.jsonl``, TensorBoard events if asked for, and progress on standard error if ``show`` is set.
+
+    Lines beyond ``step`` are dropped first, so that a resumed run has no line twice.
+    """
+
+    def __init__(self, folder: Path, step: int, *, tensorboard: bool, show: bool) -> None:
+        path = folder / "log.jsonl"
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        earlier = [line for line in lines if _step(line) <= step]
+        self._resumed = bool(earlier)
+        write_text(path, "".join(f"{line}\n" for line in earlier))
+        self._file = path.open("a", encoding="utf-8")
+        self._events: Any = None
+        if tensorboard:
+            require("the log for TensorBoard", "tensorboard", extra="tensorboard", field="tensorboard")
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        self._screen = _Screen() if show else None
+
+    def write(self, step: int, values: Mapping[str, Any], progress: float) -> None:
+        """Record a step's values; ``progress`` is the used share of the budget."""
+        self._write({"step": step, **values})
+        if self._events is not None:
+            for name, value in _scalars(values):
+                self._events.add_scalar(name, value, step)
+        if self._screen is not None:
+            self._screen.show(step, values, progress)
+
+    def note(self, values: Mapping[str, Any]) -> None:
+        """Record what is true for the whole run, as step 0. A resumed run already has that line."""
+        if not self._resumed:
+            self._write({"step": 0, **values})
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for each in (self._file, self._events, self._screen):
+            if each is not None:
+                each.close()
+
+
+class _Screen:
+    """Progress on standard error: a bar on a terminal, else a line from time to time."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        console = Console(stderr=True)
+        self._losses: dict[str, float] = {}
+        self._last = time.monotonic()
+        self._bar = None
+        if console.is_terminal:
+            columns = TextColumn("training"), BarColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn()
+            self._bar = Progress(*columns, console=console)
+            self._bar.start()
+            self._task = self._bar.add_task("", total=1.0, text="")
+
+    def show(self, step: int, values: Mapping[str, Any], progress: float) -> None:
+        if "loss" in values:
+            pair = "-".join(values["languages"]) if len(values["languages"]) <= 2 else "many"
+            for name, loss in _losses(values):
+                self._losses[name] = _SMOOTHING * self._losses.get(name, loss) + (1 - _SMOOTHING) * loss
+            kinds = "  ".join(f"{kind} {loss:.3f}" for kind, loss in self._losses.items())
+            text = f"step {step}  loss {kinds}  ({pair})  {values['pairs_per_second']:.1f} pairs/s"
+            if "conflicts" in values:
+                text += f"  cosine {values['cosine']:.2f}, {values['conflicts']:.0%} conflict"
+        else:
+            text = f"step {step}  dev " + "  ".join(f"{k} {v:.4f}" for k, v in values["dev"].items() if v is not None)
+        if self._bar is not None:
+            self._bar.update(self._task, completed=progress, text=text)
+        elif time.monotonic() - self._last >= _QUIET_SECONDS or "dev" in values or progress >= 1:
+            self._last = time.monotonic()
+            sys.stderr.write(f"{progress:4.0%}  {text}\n")
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _step(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, KeyError, TypeError):  # A killed process can leave half a line.
+        return float("inf")
+
+
+def _losses(values: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Return the losses to show: one per objective if there are few, otherwise that of the step."""
+    objectives = values.get("objectives", ())
+    if 0 < len(objectives) <= _SHOWN:
+        return [(objective["name"], objective["loss"]) for objective in objectives]
+    return [(values["kind"], values["loss"])]
+
+
+def _scalars(values: Mapping[str, Any]) -> list[tuple[str, float]]:
+    found = [(name, float(value)) for name, value in values.items() if isinstance(value, int | float)]
+    if "loss" in values:
+        found.append((f"loss/{values['kind']}/{'-'.join(values['languages'][:2])}", values["loss"]))
+    for objective in values.get("objectives", ()):
+        found += [(f"objective/{key}/{objective['name']}", objective[key]) for key in ("loss", "weight")]
+    return found + [(f"dev/{name}", value) for name, value in values.get("dev", {}).items() if value is not None]

@@ -1,0 +1,308 @@
+"""The model in training: texts become unit vectors with gradients; and its folder, with a model card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from panglot._environment import machine, versions
+from panglot._errors import PanglotError
+from panglot._files import explain_write
+from panglot.augment.lexicons import KNOWN
+from panglot.data.collection import Ints
+from panglot.encoders import packed
+from panglot.encoders.devices import choose_precision
+from panglot.encoders.open_model import prompt_of
+from panglot.encoders.protocol import Side
+from panglot.training.data import describe_nearest
+from panglot.training.switching import total_switched
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from torch import Tensor, nn
+
+    from panglot.training.data import TrainingData
+    from panglot.training.run import Progress
+    from panglot.training.settings import Settings
+
+Tokens = Sequence[int]
+
+
+class TrainableEncoder:
+    """A sentence-transformers model in training. Its prompts, pooling and further modules are used as they are."""
+
+    def __init__(self, model: SentenceTransformer, settings: Settings, device: Any) -> None:
+        self.model: Any = model.to(device)
+        self.device = device
+        # sentence-transformers adds an empty `document` prompt, and encode_document prefers it.
+        model.prompts["document"] = model.prompts.get("document") or model.prompts.get("passage", "")
+        self.autocast = choose_precision(settings.precision, device) == "bf16"
+        self._limit = min(settings.max_length, model.max_seq_length or settings.max_length)
+        self._transformer: Any = model[0]
+        inner: Any = getattr(self._transformer, "auto_model", None) or model
+        self._pooling = packed.pooling_of(model)
+        self._words: Any = inner.get_input_embeddings()
+        self.trained = self._freeze(settings)
+        self._trimmed: _TrimmedRows | None = None
+        model.train(settings.dropout)
+
+    @property
+    def dimension(self) -> int:
+        """The length of a vector."""
+        return int(self.model.get_embedding_dimension() or 0)
+
+    def tokenize(self, texts: Sequence[str], side: Side) -> list[Tokens]:
+        """Return the token ids of texts with their prompt, special tokens included, cut at the longest length."""
+        prompt = prompt_of(self.model, side)
+        tokenizer = self.model.tokenizer
+        options = {"truncation": True, "max_length": self._limit}
+        return tokenizer([prompt + text for text in texts], **options,
+                         return_attention_mask=False, return_token_type_ids=False)["input_ids"]  # fmt: skip
+
+    def embed(self, texts: Sequence[Tokens]) -> Tensor:
+        """Return unit vectors, shape ``[texts, d]``, float32, with gradients."""
+        import torch
+        from torch.nn import functional
+
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            if self._pooling:
+                vectors = packed.embed(self.model, texts, self._pooling)
+            else:
+                vectors = self.model(self._padded(texts))["sentence_embedding"]
+        return functional.normalize(vectors.float(), dim=-1)
+
+    def share_embeddings(self, other: TrainableEncoder) -> None:
+        """Use the word embeddings of another model if they are frozen, which saves most of the memory of a model."""
+        if not other._words.weight.requires_grad:
+            self._words.weight = other._words.weight
+
+    def trim(self, used: Iterable[Tokens]) -> None:
+        """Train the word embeddings of these tokens, and of no others, as ``embeddings = "trimmed"`` asks."""
+        rows = np.unique(np.concatenate([np.asarray(text, dtype=np.int64) for text in used]))
+        self._trimmed = _TrimmedRows(self._words, rows)
+        self.trained["words"] = self._trimmed.weight
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the trained parameters by name, detached."""
+        return {name: parameter.detach() for name, parameter in self.trained.items()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Restore parameters that :meth:`state` returned."""
+        import torch
+
+        with torch.no_grad():
+            for name, parameter in self.trained.items():
+                parameter.copy_(state[name])
+
+    def merged(self) -> SentenceTransformer:
+        """Return the model with all trained parameters in their usual places, ready to be saved."""
+        if self._trimmed is not None:
+            self._trimmed.write_back()
+            self._trimmed = None
+        return self.model
+
+    def _padded(self, texts: Sequence[Tokens]) -> dict[str, Tensor]:
+        import torch
+
+        longest = max(len(text) for text in texts)
+        pad = self.model.tokenizer.pad_token_id
+        ids = torch.full((len(texts), longest), pad, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for row, text in enumerate(texts):
+            ids[row, : len(text)] = torch.as_tensor(text)
+            mask[row, : len(text)] = 1
+        return {"input_ids": ids.to(self.device), "attention_mask": mask.to(self.device)}
+
+    def _freeze(self, settings: Settings) -> dict[str, nn.Parameter]:
+        if settings.embeddings != "full":
+            self._words.weight.requires_grad_(False)
+        if settings.frozen_layers:
+            layers = _layers(self._transformer)
+            if settings.frozen_layers >= len(layers):
+                raise PanglotError(
+                    f"must be below the model's {len(layers)} layers, got {settings.frozen_layers}",
+                    field="frozen_layers",
+                    hint="leave some layers to be trained",
+                )
+            for layer in layers[: settings.frozen_layers]:
+                layer.requires_grad_(False)
+            for parameter in getattr(self._transformer.auto_model, "embeddings", self._words).parameters():
+                parameter.requires_grad_(False)
+        # A BERT pooler comes after the token states that sentence embeddings are made of, so it never gets a gradient.
+        return {name: p for name, p in self.model.named_parameters() if p.requires_grad and ".pooler." not in name}
+
+
+def _layers(transformer: Any) -> Sequence[nn.Module]:
+    inner = transformer.auto_model
+    # The names in BERT and XLM-R, in ModernBERT, in DistilBERT, and in further architectures.
+    for path in ("encoder.layer", "layers", "transformer.layer", "encoder.layers"):
+        found = inner
+        for step in path.split("."):
+            found = getattr(found, step, None)
+        if found is not None:
+            return list(found)
+    kind = inner.config.model_type
+    raise PanglotError(f"panglot cannot find the layers of a {kind} model", field="frozen_layers", hint="set it to 0")
+
+
+class _TrimmedRows:
+    """A small trainable matrix in place of some distinct rows of an embedding, through a forward hook."""
+
+    def __init__(self, words: nn.Embedding, rows: Ints) -> None:
+        import torch
+        from torch import nn
+
+        self._words = words
+        self._rows = torch.from_numpy(rows).to(words.weight.device)
+        self._place = torch.full((words.num_embeddings,), -1, device=words.weight.device)
+        self._place[self._rows] = torch.arange(len(rows), device=words.weight.device)
+        self.weight = nn.Parameter(words.weight.detach()[self._rows].clone())
+        # A hook leaves the model's code as it is, and the optimizer gets no moments for millions of unused rows.
+        self._hook = words.register_forward_hook(self._look_up)
+
+    def write_back(self) -> None:
+        # The model is then saved like any other, with whole embeddings.
+        import torch
+
+        self._hook.remove()
+        with torch.no_grad():
+            self._words.weight[self._rows] = self.weight
+
+    def _look_up(self, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        import torch
+        from torch.nn import functional
+
+        place = self._place[inputs[0]]
+        found = functional.embedding(place.clamp(min=0), self.weight)
+        return torch.where((place >= 0)[..., None], found, output)
+
+
+def save_model(model: SentenceTransformer, settings: Settings, data: TrainingData, progress: Progress) -> None:
+    """Write the model into the run folder, with ``modules.json``, which makes it a model, last."""
+    from safetensors import SafetensorError
+
+    with explain_write(settings.output):
+        part = Path(tempfile.mkdtemp(prefix=".model.", dir=settings.output))
+        try:
+            model.eval()
+            try:
+                model.save_pretrained(str(part), create_model_card=False)
+            except SafetensorError as error:
+                hint = "free some disk space"
+                raise PanglotError(f"cannot write: {error}", file=settings.output, hint=hint) from error
+            (part / "README.md").write_text(_card(settings, data, progress), "utf-8")
+            for path in sorted(part.iterdir(), key=lambda path: (path.name == "modules.json", path.name)):
+                target = settings.output / path.name
+                if target.is_dir():
+                    shutil.rmtree(target)
+                path.replace(target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _card(settings: Settings, data: TrainingData, progress: Progress) -> str:
+    """Return the model card: data, settings, figures, versions."""
+    sets = "".join(
+        f"| {c.name} | {c.about.get('licence', 'not stated')} | {rows.rows:,} | {', '.join(rows.languages)} |\n"
+        for c, rows in zip(data.collections, data.sources, strict=True)
+    )
+    batches = f"`{settings.batches}` batches"
+    if settings.mixing != "none":
+        objectives = ", ".join(f"`{name}`" for name in settings.objectives)
+        batches = f"the gradients of {objectives} mixed by `{settings.mixing}`"
+    best = ""
+    if data.dev is not None and progress.best is not None:
+        best = (
+            f" On the dev collection `{data.dev.name}` the saved weights (step {progress.best_step}) have a mean mAP"
+            f" over settings of {progress.best:.4f}."
+        )
+    notes = "".join(f"{paragraph}\n\n" for paragraph in (*_left_out(data), *_code_switching(settings, data)))
+    # YAML reads JSON values.
+    languages = json.dumps(sorted({language for collection in data.collections for language in collection.languages}))
+    return f"""---
+library_name: "sentence-transformers"
+pipeline_tag: "sentence-similarity"
+tags: ["sentence-transformers", "feature-extraction", "panglot", "multilingual", "retrieval"]
+language: {languages}
+---
+
+# {settings.output.name}
+
+A multilingual retrieval model, trained by [panglot](https://github.com/panglot/panglot) from \
+`{settings.model}` with {batches}: {progress.pairs:,} pairs in {progress.step:,} steps, \
+{progress.seconds:,.0f} seconds.
+
+```python
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("{settings.output}")
+questions = model.encode_query(["Where does the river end?"])
+passages = model.encode_document(["The river flows into the Black Sea."])
+similarity = model.similarity(questions, passages)
+```
+
+## Training data
+
+| set | licence | rows | languages |
+|---|---|---|---|
+{sets}
+{notes}## Figures
+
+No test set was used during training.{best} Measure the model in three settings with \
+`panglot evaluate {settings.output} DATASET`.
+
+## Recipe
+
+```toml
+{settings.to_toml().rstrip()}
+```
+
+Versions: {", ".join(f"{name} {version}" for name, version in versions().items())}.
+Machine: {", ".join(f"{name} {value}" for name, value in machine().items())}.
+"""
+
+
+def _left_out(data: TrainingData) -> list[str]:
+    """Return paragraphs on the test sets that the data were compared with, and on what was left out for them."""
+    if not data.overlaps:
+        return ["The training sets were compared with no test set."]
+    tests = ", ".join(sorted({each.test for each in data.overlaps}))
+    rows = [
+        f"| {each.training} | {each.test} | {each.equal:,} | {each.near:,} | {each.groups:,} |"
+        for each in data.overlaps
+        if each.groups
+    ]
+    head = ["| set | test set | equal texts | near texts | groups |", "|---|---|---|---|---|"]
+    table = ["Left out with all translations because a test set has them:", "\n".join([*head, *rows])] if rows else []
+    nearest = [f"What is left of {each.training} shares most with {each.test} in {words}."
+               for each in data.overlaps if (words := describe_nearest(each))]  # fmt: skip
+    return [
+        f"Compared with the test sets {tests}{'' if rows else ', which share no text with them'}.",
+        *table,
+        *nearest,
+    ]
+
+
+def _code_switching(settings: Settings, data: TrainingData) -> list[str]:
+    """Return paragraphs on the languages that English words were replaced by, and on how many words were."""
+    if data.switching is None:
+        return []
+    lexicon, switched = data.switching.lexicon, total_switched(settings.output / "log.jsonl")
+    names = ", ".join(f"{name} ({KNOWN.get(name, 'licence not stated')})" for name in lexicon.names)
+    total = max(switched.words, 1)
+    summary = (
+        f"Code-switching (2305.05295), {settings.code_switch}, p = {settings.code_switch_share}, into"
+        f" {len(lexicon.languages)} languages by the lexicons {names}: {sum(switched.replaced.values()) / total:.1%} of"
+        f" {switched.words:,} English words were replaced, and {switched.covered / total:.1%} had a translation."
+    )
+    if lexicon.missing:
+        summary += f" No lexicon has {', '.join(lexicon.missing)}."
+    shares = sorted(switched.replaced.items(), key=lambda entry: (-entry[1], entry[0]))
+    by_language = ", ".join(f"{language} {count / total:.2%}" for language, count in shares)
+    return [summary, *([f"By language: {by_language}."] if by_language else [])]
