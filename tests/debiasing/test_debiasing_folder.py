@@ -19,11 +19,9 @@ import panglot
 from panglot._errors import PanglotError
 from panglot._files import file_digest
 from panglot.debiasing import transform
-from panglot.debiasing.debias import debias
-from panglot.debiasing.encoder import Debiased
+from panglot.debiasing.debias import debias, open_sets, sample
 from panglot.debiasing.fit import fit
-from panglot.debiasing.texts import open_sets, sample
-from panglot.debiasing.transform import METHODS
+from panglot.debiasing.transform import METHODS, Debiased
 from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
 
 Run = Callable[..., str]

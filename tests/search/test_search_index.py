@@ -13,7 +13,7 @@ from search_made import DIMENSION, LANGUAGES, Biased, MemoryStore, documents, us
 
 from panglot._errors import PanglotError
 from panglot.cli.index import index_command
-from panglot.debiasing.encoder import Debiased
+from panglot.debiasing.transform import Debiased
 from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.search.metadata import NAME, is_index

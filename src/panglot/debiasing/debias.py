@@ -1,8 +1,9 @@
-"""Make a debiased model's folder from a model and unlabelled text."""
+"""Make a debiased model's folder from a model and a sample of unlabelled text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +11,11 @@ import numpy as np
 
 from panglot import __version__
 from panglot._errors import PanglotError
+from panglot.data.collection import Collection
+from panglot.data.language import canonical
+from panglot.datasets.registry import read
 from panglot.debiasing import folder
 from panglot.debiasing.fit import Counts, Sample, check, fit, pivot_of
-from panglot.debiasing.texts import Texts, open_sets, sample
 from panglot.debiasing.transform import SIDES, Debiasing, Method
 from panglot.encoders.cache import cached
 from panglot.encoders.load import load
@@ -20,13 +23,13 @@ from panglot.encoders.open_model import prompt_of
 from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
 
 if TYPE_CHECKING:
-    from panglot.data.collection import Collection
     from panglot.encoders.protocol import Encoder, Side
 
-__all__ = ["debias", "encode", "spread"]
+__all__ = ["Texts", "debias", "encode", "open_sets", "sample", "spread"]
 
+# Per side and language. More texts move a mean or a leading direction little.
 _TEXTS = 200
-"""Default number of texts per side and language."""
+_Row = tuple[str, str]  # A group and one of its texts.
 
 
 def debias(
@@ -95,16 +98,99 @@ def debias(
         "panglot": __version__,
         "model": {"name": encoder.name},
         "prompts": {side: prompt_of(encoder.model, side) for side in SIDES},
-        "on": [
-            {"name": each.name, "digest": each.digest, "licence": each.about.get("licence", "")} for each in collections
-        ],
+        "on": [{"name": each.name, "digest": each.digest, "licence": each.about.get("licence", "")}
+               for each in collections],
         "texts": counts,
         "pivot": pivot,
         "seed": seed,
         "distance_between_languages": {"before": spread(samples), "after": spread(samples, debiasing)},
-    }
+    }  # fmt: skip
     folder.write(output, encoder.folder, debiasing, metadata)
     return output
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Distinct texts of one side and language, and the group of each, which translations share."""
+
+    texts: tuple[str, ...]
+    groups: tuple[str, ...]
+
+
+def open_sets(
+    names: Sequence[str | Path | Collection],
+    *,
+    data_dir: str | Path | None = None,
+    languages: Sequence[str] | None = None,
+) -> list[Collection]:
+    """Return collections to fit on, from ``NAME[:PART][@CANDIDATES]``, paths or collections. Refuse test sets."""
+    found: list[Collection] = []
+    wanted = [canonical(code) for code in languages or ()]
+    for name in names:
+        if isinstance(name, Collection):
+            collection = name.select(wanted) if wanted else name
+        else:
+            head, _, candidates = str(name).partition("@")
+            collection = read(head, data_dir=data_dir, candidates=candidates or None, languages=wanted or None)
+        if collection.about.get("test_only") == "yes":
+            raise PanglotError(
+                f"{collection.name} is a test set, and fitting on it would make its figures meaningless",
+                field="on",
+                hint="fit on another data set, such as mlqa, libreoffice-help or starter:train",
+            )
+        found.append(collection)
+    if not found:
+        hint = "name a data set that `panglot data list` shows"
+        raise PanglotError("there is no text to fit on", field="on", hint=hint)
+    missing = sorted(set(wanted) - {code for collection in found for code in collection.languages})
+    if missing:
+        raise PanglotError(
+            f"there is no text in {', '.join(missing)}",
+            field="languages",
+            hint="leave these languages out, or give a data set that has them",
+        )
+    return found
+
+
+def sample(
+    collections: Sequence[Collection], most: int, seed: int, *, pivot: str | None = None
+) -> dict[Side, dict[str, Texts]]:
+    """Draw up to ``most`` distinct texts of each side and language.
+
+    Groups are drawn in one random order for all languages, so that all languages of a parallel data set get the same
+    content. With ``pivot``, only passages are drawn, of groups that this language is in.
+    """
+    found: dict[Side, dict[str, Texts]] = {}
+    for side in SIDES if pivot is None else SIDES[1:]:
+        rows = _rows(collections, side)
+        if pivot is not None:
+            parallel = {group for group, _ in rows.get(pivot, ())}
+            rows = {code: [row for row in each if row[0] in parallel] for code, each in rows.items()}
+        # Sorted, so that the order depends on seed and content only, not on the order of rows.
+        groups = sorted({group for each in rows.values() for group, _ in each})
+        order = dict(zip(groups, np.random.default_rng(seed).permutation(len(groups)).tolist(), strict=True))
+        found[side] = {code: _draw(each, order, most) for code, each in sorted(rows.items())}
+    return found
+
+
+def _rows(collections: Sequence[Collection], side: Side) -> dict[str, list[_Row]]:
+    found: dict[str, list[_Row]] = {}
+    for number, collection in enumerate(collections):
+        table = collection.questions if side == "question" else collection.passages
+        columns = (table[name].to_pylist() for name in ("language", "group", "text"))
+        for code, group, text in zip(*columns, strict=True):
+            found.setdefault(code, []).append((f"{number}:{group}", text))
+    return found
+
+
+def _draw(rows: Sequence[_Row], order: dict[str, int], most: int) -> Texts:
+    # Texts that are equal in several groups would weigh more than others.
+    drawn: dict[str, str] = {}
+    for group, text in sorted(rows, key=lambda row: order[row[0]]):
+        if len(drawn) == most:
+            break
+        drawn.setdefault(text, group)
+    return Texts(tuple(drawn), tuple(drawn.values()))
 
 
 def encode(encoder: Encoder, drawn: Mapping[Side, Mapping[str, Texts]]) -> dict[Side, dict[str, Sample]]:
@@ -136,14 +222,13 @@ def spread(samples: Mapping[Side, Mapping[str, Sample]], debiasing: Debiasing | 
 
 def _open(model: str | Path) -> SentenceTransformerEncoder:
     if folder.is_debiased(Path(model).expanduser()):
-        raise PanglotError(
-            "this model is debiased already", file=model, hint=f"name the model inside, {Path(model) / folder.MODEL}"
-        )
+        hint = f"name the model inside, {Path(model) / folder.MODEL}"
+        raise PanglotError("this model is debiased already", file=model, hint=hint)
     encoder = load(model)
     if not isinstance(encoder, SentenceTransformerEncoder):
         raise PanglotError(
             f"{encoder.name} has no files to copy into a debiased model's folder",
             field="model",
-            hint="name a folder or a hub model. In Python, panglot.debiasing.encoder.Debiased wraps any encoder",
+            hint="name a folder or a hub model. In Python, panglot.debiasing.transform.Debiased wraps any encoder",
         )
     return encoder

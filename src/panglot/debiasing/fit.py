@@ -26,17 +26,15 @@ if TYPE_CHECKING:
 
 Doubles = npt.NDArray[np.float64]
 
+#: The fewest texts of a side and language that are enough to fit on.
 FEWEST = 2
-"""The fewest texts of a side and language that are enough to fit on."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Vectors of one side and language.
+    """Vectors of one side and language, unit rows of shape ``[texts, dimension]``, and the group of each text.
 
-    Attributes:
-        vectors: Unit rows, shape ``[texts, dimension]``.
-        groups: The group of each text, which translations share. Only ``shift`` uses it.
+    Translations share a group. Only ``shift`` uses it.
     """
 
     vectors: Vectors
@@ -48,9 +46,7 @@ Counts = Mapping["Side", Mapping[str, int]]
 
 
 def fit(samples: Samples, method: Method, *, rank: int | None = None, pivot: str | None = None) -> Debiasing:
-    """Fit a debiasing.
-
-    If a language has texts on one side only, they are used for both sides.
+    """Fit a debiasing. If a language has texts on one side only, they are used for both sides.
 
     Args:
         samples: Vectors by side and language.
@@ -58,9 +54,6 @@ def fit(samples: Samples, method: Method, *, rank: int | None = None, pivot: str
         rank: The number of directions to remove: from each language for ``lir`` (1 if None), from all for ``lsar`` (one
             fewer than languages if None). The other methods have no rank.
         pivot: The language whose passages ``shift`` does not change. See :func:`pivot_of`.
-
-    Raises:
-        PanglotError: There are fewer than two languages or too few texts of one, or the rank is too large.
     """
     if method == "shift":
         # Questions keep their place. Passages are moved to where those of the pivot are.
@@ -73,9 +66,9 @@ def fit(samples: Samples, method: Method, *, rank: int | None = None, pivot: str
     }
     languages = tuple(sorted({*enough["question"], *enough["passage"]}))
     vectors = {
-        side: {code: np.asarray((enough[side].get(code) or enough[_other(side)][code]).vectors, np.float64)
+        side: {code: np.asarray((enough[side].get(code) or enough[other][code]).vectors, np.float64)
                for code in languages}
-        for side in SIDES
+        for side, other in (SIDES, SIDES[::-1])
     }  # fmt: skip
     dimension = next(iter(vectors["passage"].values())).shape[1]
     offset = np.zeros((2, len(languages), dimension))
@@ -109,14 +102,7 @@ def fit(samples: Samples, method: Method, *, rank: int | None = None, pivot: str
 def check(counts: Counts, method: str, *, rank: int | None = None, pivot: str | None = None) -> int:
     """Return the rank that :func:`fit` would use (0 if it has none), or refuse settings before anything is encoded.
 
-    Args:
-        counts: The number of texts by side and language. For ``shift``, only of groups that the pivot is in.
-        method: The method's name.
-        rank: As for :func:`fit`.
-        pivot: As for :func:`fit`.
-
-    Raises:
-        PanglotError: As for :func:`fit`.
+    ``counts`` are the numbers of texts by side and language. For ``shift``, only of groups that the pivot is in.
     """
     if method not in METHODS:
         raise PanglotError(f"unknown method {method!r}", field="method", hint=f"use one of {', '.join(METHODS)}")
@@ -156,11 +142,7 @@ def check(counts: Counts, method: str, *, rank: int | None = None, pivot: str | 
 
 
 def pivot_of(counts: Counts, pivot: str | None = None) -> str:
-    """Return the language that ``shift`` does not change: ``pivot``, else English, else the first by its code.
-
-    Raises:
-        PanglotError: There are no passages in ``pivot``.
-    """
+    """Return the language that ``shift`` does not change: ``pivot``, else English, else the first by its code."""
     codes = sorted(counts.get("passage", {}))
     if pivot is None and codes:
         return "en" if "en" in codes else codes[0]
@@ -174,11 +156,7 @@ def pivot_of(counts: Counts, pivot: str | None = None) -> str:
 
 
 def relative(target: Sample, pivot: Sample, code: str, reference: str) -> Doubles:
-    """Return the mean difference between texts and their translations, shape ``[dimension]``.
-
-    Raises:
-        PanglotError: Fewer than two texts have a translation.
-    """
+    """Return the mean difference between texts and their translations, shape ``[dimension]``."""
     left, right = _by_group(target), _by_group(pivot)
     shared = [group for group in left if group in right]
     if len(shared) < FEWEST:
@@ -217,10 +195,6 @@ def _by_group(sample: Sample) -> dict[str, Doubles]:
     # A group may have several passages in a language, which count as one.
     vectors = np.asarray(sample.vectors, np.float64)
     return {group: vectors[found].mean(axis=0) for group, found in rows.items()}
-
-
-def _other(side: Side) -> Side:
-    return "passage" if side == "question" else "question"
 
 
 def _too_large(rank: int, most: int, reason: str) -> PanglotError:

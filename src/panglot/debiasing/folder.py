@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MODEL", "is_debiased", "modules_of", "open_debiasing", "refuse_existing", "write"]
 
+#: The subfolder of the model as it was.
 MODEL = "model"
-"""The subfolder of the model as it was."""
 
 _DENSE = "debiasing"
 _OURS = "panglot.debiasing.module"
@@ -39,9 +39,6 @@ def write(output: Path, base: Path, debiasing: Debiasing, metadata: Mapping[str,
     """Write a folder with the model of the folder ``base`` and its debiasing.
 
     Files of the model are hard links if the file system allows them.
-
-    Raises:
-        PanglotError: ``output`` exists or cannot be written, or the model cannot be debiased.
     """
     refuse_existing(output)
     modules = modules_of(base, debiasing.method)
@@ -64,11 +61,7 @@ def write(output: Path, base: Path, debiasing: Debiasing, metadata: Mapping[str,
 
 
 def open_debiasing(folder: Path) -> Debiasing:
-    """Return the debiasing of a debiased model's folder.
-
-    Raises:
-        PanglotError: A file is damaged, or the model is not the one that the debiasing was fitted on.
-    """
+    """Return the debiasing of a folder, or refuse it if the model is not the one that it was fitted on."""
     debiasing, head = transform.read(folder)
     model = head.get("model")
     if not isinstance(model, dict) or model.get("digest") != folder_digest(folder / MODEL):
@@ -81,11 +74,7 @@ def open_debiasing(folder: Path) -> Debiasing:
 
 
 def refuse_existing(output: Path) -> None:
-    """Refuse to overwrite ``output``.
-
-    Raises:
-        PanglotError: ``output`` exists.
-    """
+    """Refuse to overwrite ``output``."""
     if output.exists():
         raise PanglotError("the output exists already", file=output, hint="remove it or choose another --output")
 
@@ -94,10 +83,8 @@ def modules_of(base: Path, method: str) -> list[dict[str, Any]]:
     """Return the ``modules.json`` of the model in ``base`` with the debiasing at its end.
 
     LSAR is a matrix, for which sentence-transformers has a module. The other methods need the language of the text. The
-    first module is therefore replaced by one of panglot, which passes the text on to panglot's last module.
-
-    Raises:
-        PanglotError: The model has no ``modules.json``, has modules of its own, or does not begin with a transformer.
+    first module is therefore replaced by one of panglot, which passes the text on to panglot's last module. Models with
+    modules of their own, or that do not begin with a transformer, are refused.
     """
     file = base / "modules.json"
     hint = "save the model with SentenceTransformer(…).save_pretrained, or choose another model"
@@ -142,6 +129,7 @@ def _write_dense(folder: Path, debiasing: Debiasing) -> None:
 
     folder.mkdir()
     basis = debiasing.subspace.astype(np.float64)
+    # One matrix removes the subspace. Its transpose is itself, so it serves as the weight of a linear layer.
     weight = (np.eye(debiasing.dimension) - basis.T @ basis).astype(np.float32)
     save_file({"linear.weight": weight}, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)

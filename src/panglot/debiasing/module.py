@@ -14,7 +14,7 @@ from sentence_transformers.base.modules.module import Module
 from sentence_transformers.sentence_transformer.modules import Transformer
 
 from panglot.debiasing import transform
-from panglot.debiasing.encoder import Languages
+from panglot.debiasing.transform import Languages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DebiasingModule", "TextTransformer"]
 
+# The feature under which TextTransformer passes the texts on.
 _KEY = "panglot_texts"
-"""The feature under which :class:`TextTransformer` passes the texts on."""
 
 
 class _Inputs(NamedTuple):
@@ -62,9 +62,7 @@ class DebiasingModule(Module):
     The language is the argument ``language`` of ``encode``, else it is detected text by text. Texts are questions in
     ``encode_query`` or if they have the question prompt, as an argument or in the text. Otherwise they are passages.
 
-    Args:
-        debiasing: The correction.
-        head: The content of ``debiasing.json``. Its ``prompts`` are those of the model by side.
+    ``head`` is the content of ``debiasing.json``, of which ``prompts`` are those of the model by side.
     """
 
     def __init__(self, debiasing: Debiasing, head: dict[str, Any]) -> None:

@@ -1,8 +1,9 @@
-"""Correct vectors by their languages, and read and write the correction."""
+"""Correct vectors by their languages, alone or behind an encoder, and read and write the correction."""
 
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,15 +12,17 @@ import numpy as np
 import numpy.typing as npt
 
 from panglot._errors import PanglotError
-from panglot._files import file_digest, write_json
+from panglot._files import digest, file_digest, write_json
+from panglot.data.language import NO_LANGUAGE, Detector, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from panglot.encoders.protocol import Side, Vectors
+    from panglot.encoders.protocol import Encoder, Side, Vectors
 
-__all__ = ["ARRAYS", "HEAD", "METHODS", "SIDES", "Debiasing", "Method", "files_in", "read", "save"]
+__all__ = ["ARRAYS", "HEAD", "METHODS", "SIDES", "Debiased", "Debiasing", "Languages", "Method", "files_in", "read",
+           "save"]  # fmt: skip
 
 Method = Literal["center", "shift", "lir", "lsar"]
 _Floats = npt.NDArray[np.float32]
@@ -80,14 +83,10 @@ class Debiasing:
     def apply(self, vectors: Vectors, languages: Sequence[str | None], side: Side) -> Vectors:
         """Return the corrected vectors, shape ``[texts, dimension]``, float32, unit length.
 
-        Vectors whose language is None or was not fitted keep their direction, unless the method has one projection for
-        all languages (``lsar``).
-
-        Args:
-            vectors: One row per text.
-            languages: The canonical language of each text, or None.
-            side: Whether the texts are questions or passages.
+        ``languages`` has the canonical language of each text. Vectors whose language is None or was not fitted keep
+        their direction, unless the method has one projection for all languages (``lsar``).
         """
+        # In doubles, because differences of nearly equal numbers lose most of a float's digits.
         found = np.asarray(vectors, np.float64).copy()
         side_number = SIDES.index(side)
         distinct = {language: self.find(language) for language in set(languages)}
@@ -113,27 +112,112 @@ def _without(vectors: npt.NDArray[np.float64], directions: _Floats) -> npt.NDArr
     return vectors - (vectors @ basis.T) @ basis
 
 
-def save(debiasing: Debiasing, folder: Path, metadata: Mapping[str, Any]) -> None:
-    """Write ``debiasing.json`` and ``debiasing.safetensors`` into an existing folder.
+class Languages:
+    """Return the languages of texts as given, or detect them. Warn once of each given one that was not fitted.
+
+    ``name`` is the name of the model in warnings.
+    """
+
+    def __init__(self, debiasing: Debiasing, name: str) -> None:
+        self._debiasing, self._name = debiasing, name
+        self._detector: Detector | None = None
+        self._warned: set[str] = set()
+
+    def of(self, texts: Sequence[str], languages: Sequence[str] | None) -> Sequence[str | None]:
+        """Return the canonical language of each text, or None.
+
+        ``languages`` are in any style, ``und`` if unknown. If they are None, they are detected.
+        """
+        if not self._debiasing.needs_language:
+            return [None] * len(texts)
+        if languages is None:
+            # The detector's model takes a second to load, and callers that give languages never need it.
+            if self._detector is None:
+                self._detector = Detector(self._debiasing.languages)
+            return [self._detector.detect(text) for text in texts]
+        codes = [None if code in NO_LANGUAGE else canonical(code) for code in languages]
+        unfitted = {code for code in set(codes) if code and self._debiasing.find(code) < 0} - self._warned
+        if unfitted:
+            self._warned |= unfitted
+            warnings.warn(
+                f"{self._name} was not fitted on {', '.join(sorted(unfitted))}, whose vectors do not change",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        return codes
+
+
+class Debiased:
+    """Correct another encoder's vectors by the languages of the texts.
+
+    Languages are detected unless they are given. Vectors in a language that was not fitted do not change.
 
     Args:
+        base: The encoder whose vectors are corrected.
         debiasing: The correction.
-        folder: The folder.
-        metadata: Further entries of ``debiasing.json``.
+        name: The name in tables. By default ``NAME+METHOD``.
+
+    Raises:
+        PanglotError: On the first text, if the vectors are not as long as those that were fitted.
     """
+
+    by_language = True
+
+    def __init__(self, base: Encoder, debiasing: Debiasing, *, name: str | None = None) -> None:
+        self.base, self.debiasing = base, debiasing
+        self.name = name or f"{base.name}+{debiasing.method}"
+        arrays = (part.tobytes() for part in (debiasing.offset, debiasing.directions, debiasing.subspace))
+        # "remedy" is the former name of a debiasing. It stays here so that fingerprints stay the same.
+        self.fingerprint = digest("remedy", base.fingerprint, debiasing.method, *debiasing.languages, *arrays)
+        self.by_id = bool(getattr(base, "by_id", False))
+        self._languages = Languages(debiasing, self.name)
+
+    def over(self, base: Encoder) -> Debiased:
+        """Return the same correction of another encoder, such as the same one with a cache."""
+        return Debiased(base, self.debiasing, name=self.name)
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        side: Side,
+        *,
+        ids: Sequence[str] | None = None,
+        languages: Sequence[str] | None = None,
+    ) -> Vectors:
+        """Return one unit-length row per text, shape ``[texts, dimension]``, float32.
+
+        Args:
+            texts: The texts.
+            side: Whether the texts are questions or passages.
+            ids: Ids of the texts, for a base that looks vectors up by id.
+            languages: The language of each text in any style. If None, languages are detected.
+
+        Raises:
+            PanglotError: A language is unknown, their number is wrong, or the base has vectors of another length.
+        """
+        if languages is not None and len(languages) != len(texts):
+            raise PanglotError(
+                f"got {len(languages)} languages for {len(texts)} texts", field="languages", hint="give one per text"
+            )
+        vectors = self.base.encode(texts, side, ids=ids)
+        if vectors.shape[1] != self.debiasing.dimension:
+            raise PanglotError(
+                f"vectors must have {self.debiasing.dimension} numbers, got {vectors.shape[1]} from {self.base.name}",
+                hint="use the model that the debiasing was fitted on",
+            )
+        return self.debiasing.apply(vectors, self._languages.of(texts, languages), side)
+
+
+def save(debiasing: Debiasing, folder: Path, metadata: Mapping[str, Any]) -> None:
+    """Write ``debiasing.json``, with ``metadata``, and ``debiasing.safetensors`` into an existing folder."""
     from safetensors.numpy import save_file
 
     arrays = folder / ARRAYS
     save_file({name: getattr(debiasing, name) for name in _shapes(debiasing)}, arrays)
     # safetensors writes files that only their owner may read.
     arrays.chmod(0o644)
-    head = {
-        "method": debiasing.method,
-        "rank": debiasing.rank,
-        "dimension": debiasing.dimension,
-        "languages": list(debiasing.languages),
-        "sha256": file_digest(arrays),
-    }
+    head = {"method": debiasing.method, "rank": debiasing.rank, "dimension": debiasing.dimension}
+    head |= {"languages": list(debiasing.languages), "sha256": file_digest(arrays)}
     write_json(folder / HEAD, {**head, **metadata})
 
 
@@ -147,12 +231,7 @@ def files_in(folder: Path) -> tuple[Path, Path]:
 def read(folder: Path, hint: str = "run `panglot debias` again") -> tuple[Debiasing, dict[str, Any]]:
     """Return the correction in ``folder``, and the content of ``debiasing.json``.
 
-    Args:
-        folder: The folder that :func:`save` wrote to.
-        hint: What the user can do if a file is damaged.
-
-    Raises:
-        PanglotError: A file is missing or damaged.
+    A missing or damaged file is an error with ``hint``, which says what the user can do.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file

@@ -11,7 +11,7 @@ from panglot._errors import PanglotError
 from panglot._files import explain_write
 from panglot._progress import progress as progress_bar
 from panglot.debiasing import transform
-from panglot.debiasing.encoder import Debiased
+from panglot.debiasing.transform import Debiased
 from panglot.search.ingest.documents import read_documents
 from panglot.search.ingest.encode import encode_documents
 from panglot.search.metadata import IndexMetadata, is_index, open_encoder, open_store, probed
