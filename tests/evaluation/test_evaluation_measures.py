@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
+from panglot.evaluation.bootstrap import values
 from panglot.evaluation.measures import _FORMULAS, Measure, parse
-from panglot.evaluation.per_question import values
 from panglot.evaluation.ranks import rank
 
 NAMES = {
@@ -57,8 +57,8 @@ def test_every_measure_agrees_with_trec_eval(seed: int, dimension: int, held: in
         (metric.measure, metric.query_id): metric.value
         for metric in ir_measures.iter_calc(list(measures.values()), qrels, run)
     }
-    for measure, value in values(ranks, list(measures)).items():
-        for found in (value.pooled, value.by_pool[:, 0]):
+    for measure, (by_pool, pooled) in values(ranks, list(measures)).items():
+        for found in (pooled, by_pool[:, 0]):
             for q in range(asked):
                 if f"q{q}" in {q for (q, _), grade in judged.items() if grade > 0}:
                     assert found[q] == pytest.approx(expected[measures[measure], f"q{q}"], abs=1e-9), measure

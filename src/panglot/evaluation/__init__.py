@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
+from panglot.evaluation.bootstrap import PerQuestion
 from panglot.evaluation.figures import Measured, headline, measure
 from panglot.evaluation.measures import Measure, parse
-from panglot.evaluation.per_question import PerQuestion
 from panglot.evaluation.ranks import Ranks, rank
 
 __all__ = ["Measure", "Measured", "PerQuestion", "Ranks", "headline", "measure", "parse", "rank"]

@@ -13,7 +13,8 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+
+from panglot.evaluation.exact_scores import parts
 
 if TYPE_CHECKING:
     from panglot.data.collection import Ints
@@ -23,19 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Spans:
-    """First and last relevant passage of each question in the pooled ranking, shape ``[questions]`` each.
+    """First and last relevant passage of each question in the pooled ranking, shape ``[questions]`` each."""
 
-    Attributes:
-        languages: Number of languages with a relevant passage.
-        first: Rank of the first relevant passage, NaN if there is none.
-        last: Rank of the last relevant passage, NaN if there is none.
-        first_language: Language of the first relevant passage, −1 if there is none.
-    """
-
-    languages: Ints
-    first: Doubles
+    languages: Ints  # the number of languages with a relevant passage
+    first: Doubles  # the ranks are NaN if no passage is relevant
     last: Doubles
-    first_language: Ints
+    first_language: Ints  # −1 if no passage is relevant
 
     @property
     def parallel(self) -> Bools:
@@ -51,7 +45,7 @@ def spans(ranks: Ranks) -> Spans:
     np.maximum.at(last, ranks.question, ranks.rank_in_pool)
     none = np.isinf(first)
     # Infinity would count as a rank in means; NaN is left out of them.
-    first[none], last[none] = np.nan, np.nan
+    first[none] = last[none] = np.nan
     language = ranks.passage_language[ranks.passage]
     cells = np.unique(ranks.question * languages + language)
     first_language = np.full(questions, -1, np.int64)
@@ -150,9 +144,6 @@ def peer(ranks: Ranks, cut: int) -> Doubles:
         return np.bincount(asked, p, questions) / np.bincount(asked, minlength=questions)
 
 
-Lists = npt.NDArray[np.int64]
-
-
 def rank_correlation(ranks: Ranks, depth: int = 20) -> Doubles:
     """Return the mean Kendall τ between a question's ranking and those of its translations, shape ``[questions]``.
 
@@ -169,15 +160,15 @@ def rank_correlation(ranks: Ranks, depth: int = 20) -> Doubles:
     member = np.full((group.max(initial=-1) + 1, languages), -1, np.int64)
     member[group, language] = first
     lists = np.full((questions, depth), -1, np.int64)
-    # Lists are made only for groups asked in two languages, because they take the most time.
+    # Ints are made only for groups asked in two languages, because they take the most time.
     asked = first[np.isin(group, np.flatnonzero(np.bincount(group) > 1))]
     lists[asked] = _group_lists(ranks.passage_group[ranks.top[asked]], depth)
     total, number = np.zeros(questions), np.zeros(questions)
     for x, y in combinations(range(languages), 2):
         both = np.flatnonzero((member[:, x] >= 0) & (member[:, y] >= 0))
         # Blocks bound the memory of the depth × depth comparison of items.
-        for start in range(0, len(both), 1 << 12):
-            a, b = member[both[start : start + (1 << 12)]][:, [x, y]].T
+        for block in parts(both, 1 << 12):
+            a, b = member[block][:, [x, y]].T
             tau = kendall(lists[a], lists[b])
             known = np.isfinite(tau)
             for side in (a, b):
@@ -187,17 +178,13 @@ def rank_correlation(ranks: Ranks, depth: int = 20) -> Doubles:
         return (total / number)[first][inverse]
 
 
-def kendall(a: Lists, b: Lists) -> Doubles:
+def kendall(a: Ints, b: Ints) -> Doubles:
     """Return Kendall's τ-b between cut lists, in which items of the other list alone share one place after the end.
 
     τ-b = (agreeing − disagreeing pairs) / √(pairs that a orders · pairs that b orders)
 
-    Args:
-        a: Distinct items in order, −1 after the end of a shorter list, shape ``[pairs, depth]``.
-        b: The lists to compare with, of the same shape.
-
-    Returns:
-        One τ per pair, from −1 to 1, NaN if a list orders nothing.
+    Both have the shape ``[pairs, depth]``: distinct items in order, −1 after the end of a shorter list. There is one τ
+    per pair, NaN if a list orders nothing.
 
     >>> kendall(np.array([[1, 2, 3]]), np.array([[1, 3, 2]])).round(3)
     array([0.333])
@@ -298,14 +285,13 @@ LOWER_IS_BETTER = frozenset(each.name for each in BIAS_MEASURES if each.better =
 NEITHER_IS_BETTER = frozenset(each.name for each in BIAS_MEASURES if each.better == "neither")
 
 
-def _group_lists(groups: Ints, depth: int) -> Lists:
+def _group_lists(groups: Ints, depth: int) -> Ints:
     """Return the first ``depth`` distinct groups of each row, in order, −1 after the end."""
     rows, width = groups.shape
     flat = groups + np.arange(rows)[:, None] * (groups.max(initial=0) + 1)
     _, first = np.unique(flat, return_index=True)
-    fresh = np.zeros(rows * width, bool)
-    fresh[first] = True
-    fresh = fresh.reshape(rows, width)
+    fresh = np.zeros((rows, width), bool)
+    fresh.flat[first] = True
     place = np.cumsum(fresh, axis=1) - 1
     row, column = np.nonzero(fresh & (place < depth))
     lists = np.full((rows, depth), -1, np.int64)

@@ -1,31 +1,36 @@
-"""Bootstrap intervals and randomisation tests over question groups, which keep translations together."""
+"""Figures question by question, with bootstrap intervals and randomisation tests over question groups.
+
+Groups keep translations together, because the values of a question and of its translations are not independent.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from panglot.evaluation import bias
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from panglot.data.collection import Ints
     from panglot.evaluation.exact_scores import Doubles
+    from panglot.evaluation.measures import Measure
+    from panglot.evaluation.ranks import Ranks
 
+# Draws × groups at once, 32 MB as doubles.
 _CELLS = 1 << 22
 
 
 @dataclass(frozen=True)
 class Sums:
-    """A figure as sums over question groups.
+    """A figure as sums and numbers of the values of each question group in each cell, shape ``[groups, cells]``.
 
     The figure is the mean over cells of the mean over a cell's questions: (1 / C) Σ_c Σ_g total / Σ_g number. A cell
     is a question language, or a pair of question and passage language.
-
-    Attributes:
-        total: Sum of the values of each group in each cell, shape ``[groups, cells]``.
-        number: Number of values of each group in each cell, shape ``[groups, cells]``.
     """
 
     total: Doubles
@@ -35,14 +40,12 @@ class Sums:
     def of(cls, value: Doubles, language: Ints, group: Ints) -> Sums:
         """Sum values of the shape ``[questions]`` or ``[questions, languages]``, without NaN."""
         value = value[:, None] if value.ndim == 1 else value
-        width = value.shape[1]
         groups = int(group.max(initial=-1)) + 1
         row, column = np.nonzero(np.isfinite(value))
-        cell = language[row] * width + column
-        used, place = np.unique(cell, return_inverse=True)
-        at, shape = group[row] * len(used) + place, (groups, len(used))
-        total = np.bincount(at, value[row, column], groups * len(used)).reshape(shape).astype(np.float64)
-        return cls(total, np.bincount(at, minlength=groups * len(used)).reshape(shape).astype(np.float64))
+        used, place = np.unique(language[row] * value.shape[1] + column, return_inverse=True)
+        at, cells = group[row] * len(used) + place, groups * len(used)
+        counted = np.bincount(at, value[row, column], cells), np.bincount(at, minlength=cells)
+        return cls(*(each.reshape(groups, len(used)).astype(np.float64) for each in counted))
 
     def mean(self) -> float:
         """Return the figure, NaN without any value."""
@@ -55,18 +58,83 @@ class Sums:
         return (self.total / number).sum(axis=1) / max(1, len(number))
 
 
+@dataclass(frozen=True)
+class PerQuestion:
+    """Every headline figure question by question. Models are compared on these values.
+
+    Attributes:
+        group: Group of each question, shape ``[questions]``.
+        language: Language of each question, shape ``[questions]``.
+        languages: Name of each language number.
+        values: By ``setting.measure``, shape ``[questions]``. Cross-lingual figures have the shape
+            ``[questions, languages]``, one column per passage language. NaN where a question is left out.
+    """
+
+    group: Ints
+    language: Ints
+    languages: tuple[str, ...]
+    values: Mapping[str, Doubles]
+
+    @classmethod
+    def of(cls, ranks: Ranks, measures: Sequence[Measure]) -> PerQuestion:
+        """Measure every question in the three settings, with the bias in the pool of all languages."""
+        own = np.arange(len(ranks.question_language)), ranks.question_language
+        measured = values(ranks, measures)
+        found = {f"monolingual.{each}": by_pool[own] for each, (by_pool, _) in measured.items()}
+        for each, (by_pool, _) in measured.items():
+            cross = by_pool.copy()
+            cross[own] = np.nan
+            found[f"crosslingual.{each}"] = cross
+        found |= {f"multilingual.{each}": pooled for each, (_, pooled) in measured.items()}
+        spans = bias.spans(ranks)
+        found |= {f"multilingual.{each.name}": each.values(ranks, spans) for each in bias.BIAS_MEASURES}
+        return cls(ranks.question_group, ranks.question_language, ranks.languages, found)
+
+    def sums(self) -> dict[str, Sums]:
+        """Sum each figure over the question groups."""
+        return {name: Sums.of(value, self.language, self.group) for name, value in self.values.items()}
+
+
+def values(ranks: Ranks, measures: Sequence[Measure]) -> dict[Measure, tuple[Doubles, Doubles]]:
+    """Measure every question in the pool of each language, ``[questions, languages]``, and of all, ``[questions]``.
+
+    A value is NaN if the pool has no relevant passage. The column of the question's own language is the monolingual
+    setting, the others are the cross-lingual setting.
+    """
+    questions, languages = len(ranks.question_language), len(ranks.languages)
+    cell = ranks.question * languages + ranks.passage_language[ranks.passage]
+    # Sorted once here, because sorting sorted arrays again is cheap for every measure.
+    own, pooled = np.lexsort((ranks.rank_in_language, cell)), np.lexsort((ranks.rank_in_pool, ranks.question))
+    in_language = cell[own], ranks.rank_in_language[own], ranks.relevance[own]
+    in_pool = ranks.question[pooled], ranks.rank_in_pool[pooled], ranks.relevance[pooled]
+    return {
+        measure: (
+            measure.values(*in_language, questions * languages).reshape(questions, languages),
+            measure.values(*in_pool, questions),
+        )
+        for measure in measures
+    }
+
+
+def language_means(value: Doubles, language: Ints, languages: int) -> Doubles:
+    """Return the mean of the finite values of each question language, shape ``[languages, ...]``.
+
+    ``value`` has the shape ``[questions, ...]`` and ``language`` ``[questions]``. A language without values gets NaN.
+    """
+    known = np.isfinite(value)
+    sums, counts = np.zeros((languages, *value.shape[1:])), np.zeros((languages, *value.shape[1:]), np.int64)
+    np.add.at(sums, language, np.where(known, value, 0.0))
+    np.add.at(counts, language, known)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return sums / counts
+
+
 def draw(sums: Mapping[str, Sums], draws: int, seed: int) -> dict[str, Doubles]:
     """Draw groups with replacement and compute every figure on each draw (clustered bootstrap).
 
-    All figures are computed on the same draws, so that differences of figures have intervals too.
-
-    Args:
-        sums: The figures, over the same groups.
-        draws: Number of draws.
-        seed: Seed of the draws. The same seed and number of groups give the same draws.
-
-    Returns:
-        The figure on each draw, shape ``[draws]``. A cell that is empty in a draw is left out of the mean.
+    All figures are computed on the same draws, so that differences of figures have intervals too. The same seed and
+    number of groups give the same draws. A cell that is empty in a draw is left out of the mean. The values have the
+    shape ``[draws]``.
     """
     if not sums:
         return {}
@@ -109,13 +177,8 @@ def randomisation(differences: Doubles, draws: int, seed: int) -> Doubles:
 
     If two models are interchangeable, each group's difference has either sign with the same probability. p is the share
     of sign patterns s with ``|Σ_g s_g d_g| ≥ |Σ_g d_g|``. With at most 13 groups all patterns are tried, otherwise
-    ``draws`` random ones, and p is (reached + 1) / (draws + 1).
-
-    Args:
-        differences: Difference that each group adds to each figure, shape ``[groups, comparisons]``:
-            :meth:`Sums.shares` of one model minus those of the other.
-        draws: Number of random patterns.
-        seed: Seed of the patterns.
+    ``draws`` random ones, and p is (reached + 1) / (draws + 1). ``differences`` has the shape ``[groups, comparisons]``
+    and what each group adds to each figure: :meth:`Sums.shares` of one model minus those of the other.
     """
     groups, comparisons = differences.shape
     seen = np.abs(differences.sum(axis=0))

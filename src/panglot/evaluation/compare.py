@@ -10,10 +10,9 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot.evaluation.bias import LOWER_IS_BETTER, NEITHER_IS_BETTER
-from panglot.evaluation.bootstrap import Sums, draw, holm, interval, randomisation
+from panglot.evaluation.bootstrap import PerQuestion, Sums, draw, holm, interval, randomisation
 from panglot.evaluation.evaluate import Evaluation, Sets, evaluate, open_encoder, open_sets
 from panglot.evaluation.figures import Figures, Result, plain
-from panglot.evaluation.per_question import PerQuestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from panglot.evaluation.exact_scores import Doubles
     from panglot.evaluation.measures import Measure
 
+# The corrected p below which a difference makes a model the best.
 _SIGNIFICANT = 0.05
 
 
@@ -118,8 +118,7 @@ def compare_questions(
 ) -> Figures:
     """Compare models figure by figure on one collection. All arrays must be of the same questions.
 
-    Returns:
-        ``{"monolingual.mAP": {"values", "differences", "best"}, …}``, without figures that a model lacks.
+    Return ``{"monolingual.mAP": {"values", "differences", "best"}, …}``, without figures that a model lacks.
     """
     sums = {model: questions.sums() for model, questions in models.items()}
     # All models see the same draws, so that intervals of differences are paired.

@@ -13,9 +13,9 @@ from panglot._environment import provenance
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
 from panglot.encoders.protocol import LanguageAware
-from panglot.evaluation.figures import Figures, Measured, Result, measure
+from panglot.evaluation.bootstrap import PerQuestion
+from panglot.evaluation.figures import SETTINGS, Figures, Measured, Result, measure
 from panglot.evaluation.measures import DEFAULT, Measure, parse
-from panglot.evaluation.per_question import PerQuestion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,11 +42,8 @@ class Evaluation(Result):
         return {name: found.per_question for name, found in self.measured.items()}
 
     def __repr__(self) -> str:
-        heads = [
-            f"{name}: " + ", ".join(f"{part} {value:.3f}" for part, value in _heads(found.figures).items())
-            for name, found in self.measured.items()
-        ]
-        return f"Evaluation({self.figures['model']['name']!r}; {'; '.join(heads)})"
+        heads = "; ".join(f"{name}: {_head(found.figures)}" for name, found in self.measured.items())
+        return f"Evaluation({self.figures['model']['name']!r}; {heads})"
 
 
 def evaluate(
@@ -104,10 +101,8 @@ def evaluate(
         questions, passages = encode(model, collection)
         encoded = time.perf_counter()
         found = measure(questions, passages, collection, measures=chosen, draws=draws, seed=seed)
-        found.figures["seconds"] = {
-            "encode": round(encoded - start, 3),
-            "measure": round(time.perf_counter() - encoded, 3),
-        }
+        seconds = {"encode": encoded - start, "measure": time.perf_counter() - encoded}
+        found.figures["seconds"] = {what: round(value, 3) for what, value in seconds.items()}
         measured[name] = found
         dimension = passages.shape[1]
     # A kind of candidates is reported for the whole only if all data sets share it.
@@ -139,8 +134,7 @@ def open_sets(
 ) -> dict[str, Collection]:
     """Return collections by name, and read those that are given by name or path.
 
-    Raises:
-        PanglotError: A collection cannot be read, has no questions or passages, or has the name of another.
+    A collection without questions or passages, or with the name of another, is refused.
     """
     given = [collections] if isinstance(collections, str | Path | Collection) else list(collections)
     found: dict[str, Collection] = {}
@@ -159,9 +153,8 @@ def open_sets(
                 raise PanglotError(f"{name} has no {side}", hint="check the file that it was read from")
         found[name] = collection
     if not found:
-        raise PanglotError(
-            "expected at least one data set, got none", field="datasets", hint="choose one from `panglot data list`"
-        )
+        hint = "choose one from `panglot data list`"
+        raise PanglotError("expected at least one data set, got none", field="datasets", hint=hint)
     return found
 
 
@@ -190,20 +183,15 @@ def _encode(encoder: Encoder, collection: Collection, side: Side) -> Vectors:
     table = collection.questions if side == "question" else collection.passages
     columns = [table[name].to_pylist() for name in ("text", "id", "language")]
     aware = isinstance(encoder, LanguageAware)
-    # Precomputed vectors belong to ids, and equal texts may have different vectors there.
-    keys = columns[1] if _by_id(encoder) else list(zip(columns[0], columns[2], strict=True)) if aware else columns[0]
+    # Precomputed vectors belong to ids, and equal texts may have different vectors there. A cache holds its encoder.
+    by_id = any(getattr(each, "by_id", False) for each in (encoder, getattr(encoder, "encoder", None)))
+    keys = columns[1] if by_id else list(zip(columns[0], columns[2], strict=True)) if aware else columns[0]
     first: dict[Any, int] = {}
-    index: list[int] = []
-    rows: list[int] = []
-    for row, key in enumerate(keys):
-        index.append(first.setdefault(key, len(first)))
-        if index[-1] == len(rows):
-            rows.append(row)
+    index = [first.setdefault(key, len(first)) for key in keys]
+    rows = np.unique(index, return_index=True)[1].tolist()
     texts, ids, languages = ([column[row] for row in rows] for column in columns)
-    vectors = np.asarray(
-        encoder.encode(texts, side, ids=ids, languages=languages) if aware else encoder.encode(texts, side, ids=ids),
-        np.float32,
-    )
+    options = {"languages": languages} if aware else {}
+    vectors = np.asarray(encoder.encode(texts, side, ids=ids, **options), np.float32)
     if vectors.ndim != 2 or len(vectors) != len(texts):
         raise PanglotError(
             f"{encoder.name} returned an array of shape {vectors.shape} for {len(texts)} {side}s",
@@ -212,14 +200,9 @@ def _encode(encoder: Encoder, collection: Collection, side: Side) -> Vectors:
     return vectors[index] if len(texts) < len(index) else vectors
 
 
-def _by_id(encoder: Encoder) -> bool:
-    """Return whether the encoder looks up vectors by id, itself or behind a cache."""
-    return bool(getattr(encoder, "by_id", False) or getattr(getattr(encoder, "encoder", None), "by_id", False))
-
-
-def _heads(figures: Figures) -> dict[str, float]:
-    return {
-        short: value
-        for short, setting in (("mono", "monolingual"), ("cross", "crosslingual"), ("multi", "multilingual"))
-        if (value := next(iter((figures[setting] or {}).values()), None)) is not None
-    }
+def _head(figures: Figures) -> str:
+    """Return the first figure of each setting that was measured."""
+    first = {setting: next(iter((figures[setting] or {}).values()), None) for setting in SETTINGS}
+    return ", ".join(
+        f"{name.removesuffix('lingual')} {value:.3f}" for name, value in first.items() if value is not None
+    )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Bools = npt.NDArray[np.bool_]
 Doubles = npt.NDArray[np.float64]
 _BITS = 26
+# Pairs at once: 4,096 pairs of vectors of 1,024 doubles are 64 MB.
 _PAIRS = 1 << 12
 
 
@@ -32,13 +33,8 @@ class ExactScores:
     number of threads therefore gives the same bits, and equal vectors have equal scores. The rounding moves a cosine
     by about 10⁻⁸.
 
-    A *product* is such a whole number. Multiply it by :attr:`unit` to get the dot product of the original vectors.
-
-    Attributes:
-        queries: Whole numbers as float32, shape ``[queries, dimension]``.
-        documents: Whole numbers as float32, shape ``[documents, dimension]``.
-        unit: Dot product of a query and a document per product, a power of two.
-        document_unit: Dot product of two documents per product.
+    A *product* is such a whole number. Multiply it by :attr:`unit`, a power of two, to get the dot product of the
+    original vectors, or by :attr:`document_unit` if both are documents.
 
     >>> scores = ExactScores.of(np.eye(2, dtype=np.float32), np.array([[0.5, 0.25]], np.float32))
     >>> (scores.pairs(np.array([0, 1]), np.array([0, 0])) * scores.unit).tolist()
@@ -52,11 +48,7 @@ class ExactScores:
 
     @classmethod
     def of(cls, queries: Vectors, documents: Vectors) -> Self:
-        """Prepare two sets of vectors of one dimension and any scale.
-
-        Raises:
-            PanglotError: A number is infinite or not a number.
-        """
+        """Prepare two sets of vectors of one dimension and any scale. Infinity and NaN are refused."""
         (left, a), (right, b) = _whole_numbers(queries), _whole_numbers(documents)
         return cls(left, right, 2.0 ** (a + b - 2 * _BITS), 2.0 ** (2 * b - 2 * _BITS))
 
@@ -74,11 +66,7 @@ class ExactScores:
 
 
 class Tile:
-    """Some documents, kept in doubles while blocks of queries pass by.
-
-    Attributes:
-        documents: Their rows, shape ``[tile]``.
-    """
+    """Some documents, given by their rows and kept in doubles while blocks of queries pass by."""
 
     def __init__(self, scores: ExactScores, documents: Ints) -> None:
         self.documents = documents

@@ -10,9 +10,8 @@ import numpy as np
 
 from panglot._files import write_json
 from panglot.evaluation import bias, geometry
-from panglot.evaluation.bootstrap import draw, interval
+from panglot.evaluation.bootstrap import PerQuestion, draw, interval, language_means
 from panglot.evaluation.measures import DEFAULT, Measure
-from panglot.evaluation.per_question import PerQuestion, language_means
 from panglot.evaluation.ranks import Ranks, rank
 
 if TYPE_CHECKING:
@@ -30,20 +29,12 @@ SETTINGS = ("monolingual", "crosslingual", "multilingual")
 
 @dataclass(frozen=True)
 class Result:
-    """Figures that can be written as JSON.
-
-    Attributes:
-        figures: The dictionary of figures, ready for JSON.
-    """
+    """A dictionary of figures, ready for JSON."""
 
     figures: Figures
 
     def to_json(self, path: str | Path) -> None:
-        """Write :attr:`figures`, atomically.
-
-        Raises:
-            PanglotError: The file cannot be written.
-        """
+        """Write :attr:`figures`, atomically."""
         write_json(path, self.figures)
 
 
@@ -136,12 +127,9 @@ def _not_measured(ranks: Ranks, draws: int) -> list[dict[str, str]]:
         found["monolingual"] = "no passage answers a question in its own language"
     one_pool = (ranks.pool > 0).sum() < 2
     if own.all():
-        one_language = one_pool and len(np.unique(ranks.question_language)) < 2
-        found["crosslingual"] = (
-            "questions and passages are in one language"
-            if one_language
-            else "no passage in another language answers a question"
-        )
+        found["crosslingual"] = "no passage in another language answers a question"
+        if one_pool and len(np.unique(ranks.question_language)) < 2:
+            found["crosslingual"] = "questions and passages are in one language"
     if one_pool:
         found["multilingual"] = "the passages are in one language, so there is no pool of several languages"
     else:
@@ -166,26 +154,20 @@ def _bias_reasons(ranks: Ranks, *, own_only: bool) -> dict[str, str]:
 
 
 def _setting(
-    setting: str,
-    per_question: PerQuestion,
-    sums: Mapping[str, Sums],
-    drawn: Mapping[str, Doubles],
-    ranks: Ranks,
+    setting: str, per_question: PerQuestion, sums: Mapping[str, Sums], drawn: Mapping[str, Doubles], ranks: Ranks
 ) -> Figures:
-    names = [name for name in per_question.values if name.startswith(f"{setting}.")]
-    short = [name.partition(".")[2] for name in names]
+    start = f"{setting}."
+    names = {name.removeprefix(start): name for name in per_question.values if name.startswith(start)}
     count = len(ranks.languages)
-    figures: Figures = {key: plain(sums[name].mean()) for key, name in zip(short, names, strict=True)}
+    figures: Figures = {key: plain(sums[name].mean()) for key, name in names.items()}
     if setting == "multilingual":
         figures["pool_size"] = len(ranks.passage_language)
     if drawn:
-        figures["interval"] = {
-            key: list(ends) for key, name in zip(short, names, strict=True) if (ends := interval(drawn[name]))
-        }
-    first = per_question.values[names[0]]
+        figures["interval"] = {key: list(ends) for key, name in names.items() if (ends := interval(drawn[name]))}
+    first = per_question.values[next(iter(names.values()))]
     figures["left_out"] = _left_out(first, ranks)
     by_language: dict[str, Figures] = {code: {} for code in ranks.languages}
-    for key, name in zip(short, names, strict=True):
+    for key, name in names.items():
         value = per_question.values[name]
         means = language_means(value, ranks.question_language, count)
         # Cross-lingual figures are the mean over the passage languages of their means.
@@ -244,7 +226,7 @@ def _geometry(questions: Vectors, passages: Vectors, ranks: Ranks, seed: int) ->
         "questions": (questions, ranks.question_language, ranks.question_group),
         "passages": (passages, ranks.passage_language, ranks.passage_group),
     }
-    figures["translation_cosine"], figures["random_cosine"], figures["translations_of"] = None, None, None
+    figures |= dict.fromkeys(("translation_cosine", "random_cosine", "translations_of"))
     # Questions are translations of each other more often than passages, so they come first.
     for side, parts in sides.items():
         if cosines := geometry.translation_cosines(*parts, seed=seed):

@@ -58,10 +58,9 @@ class Measure:
         order = np.argsort(unit * (rank.max(initial=0) + 1) + rank, kind="stable")
         unit, rank = unit[order], rank[order]
         number = np.bincount(unit, minlength=units)
-        passages = _Relevant(
-            unit, rank, relevance[order], _positions(unit, number), number,
-            np.ones(len(rank), bool) if self.cut is None else rank <= self.cut,
-        )  # fmt: skip
+        position = np.arange(1, len(unit) + 1) - (np.cumsum(number) - number)[unit]
+        within = rank <= (np.inf if self.cut is None else self.cut)
+        passages = _Relevant(unit, rank, relevance[order], position, number, within)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(number > 0, _FORMULAS[self.kind].values(passages, self.cut), np.nan)
 
@@ -69,21 +68,15 @@ class Measure:
 class _Relevant(NamedTuple):
     """The relevant passages of many rankings, sorted by ranking, then by rank.
 
-    Attributes:
-        unit: Ranking of each passage, shape ``[relevant]``.
-        rank: Rank of each passage, from 1.
-        relevance: Graded relevance of each passage.
-        position: Number of relevant passages up to each, itself included.
-        number: Number of relevant passages of each ranking, shape ``[units]``.
-        within: Whether each passage is within the cut, shape ``[relevant]``.
+    All arrays have one entry per passage, but ``number`` has one per ranking.
     """
 
-    unit: Ints
-    rank: Ints
+    unit: Ints  # the ranking
+    rank: Ints  # from 1
     relevance: Ints
-    position: Ints
-    number: Ints
-    within: Bools
+    position: Ints  # the number of relevant passages up to this one, itself included
+    number: Ints  # of relevant passages
+    within: Bools  # whether the passage is within the cut
 
     def sums(self, gain: Doubles | Ints | float) -> Doubles:
         """Return the sum of a gain over the passages within the cut, per ranking, shape ``[units]``."""
@@ -158,9 +151,8 @@ def parse(name: str | Measure) -> Measure:
     found = re.fullmatch(r"([A-Za-z]+)(?:@([1-9]\d*))?", name.strip())
     kind = _NAMES.get(found[1].lower()) if found else None
     if found is None or kind is None:
-        raise PanglotError(
-            f"unknown measure {name!r}", field="measures", hint=f"use {', '.join(_FORMULAS)}, with a cut-off as in R@10"
-        )
+        hint = f"use {', '.join(_FORMULAS)}, with a cut-off as in R@10"
+        raise PanglotError(f"unknown measure {name!r}", field="measures", hint=hint)
     cut = int(found[2]) if found[2] else None
     if cut is None and _FORMULAS[kind].needs_cut:
         raise PanglotError(f"{kind} needs a cut-off", field="measures", hint=f"write {kind}@10, for example")
@@ -169,8 +161,3 @@ def parse(name: str | Measure) -> Measure:
 
 DEFAULT = tuple(parse(name) for name in ("mAP", "MRR", "R@1", "R@10", "R@100", "nDCG@10"))
 """Measures that are reported by default."""
-
-
-def _positions(unit: Ints, number: Ints) -> Ints:
-    """Return the position of each element among those of its unit, from 1, for a sorted ``unit``."""
-    return np.arange(1, len(unit) + 1) - (np.cumsum(number) - number)[unit]

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Vectors
     from panglot.evaluation.exact_scores import Tile
 
-_TILE = 1 << 15  # passages
-_CELLS = 1 << 23  # scores
+_TILE = 1 << 15  # passages: 256 MB in doubles at 1,024 dimensions
+_CELLS = 1 << 23  # scores: 64 MB in doubles
 _CHUNKS = 128
 
 
@@ -66,15 +66,9 @@ class Ranks:
 
 
 def rank(
-    questions: Vectors,
-    passages: Vectors,
-    collection: Collection,
-    *,
-    depth: int = 100,
-    tile: int = _TILE,
-    cells: int = _CELLS,
-    threads: int | None = None,
-) -> Ranks:
+    questions: Vectors, passages: Vectors, collection: Collection, *, depth: int = 100, tile: int = _TILE,
+    cells: int = _CELLS, threads: int | None = None,
+) -> Ranks:  # fmt: skip
     """Rank every relevant passage by the dot product of its vector with the question's.
 
     Memory holds the scores of a block of questions and a tile of passages at a time. The result is the same bits for
@@ -179,10 +173,8 @@ def group_numbers(table: pa.Table) -> Ints:
 
 
 def _check(questions: Vectors, passages: Vectors, collection: Collection) -> None:
-    for side, vectors, table in (
-        ("question", questions, collection.questions),
-        ("passage", passages, collection.passages),
-    ):
+    sides = ("question", questions, collection.questions), ("passage", passages, collection.passages)
+    for side, vectors, table in sides:
         if vectors.ndim != 2 or len(vectors) != table.num_rows:
             raise PanglotError(
                 f"expected one vector for each of {table.num_rows} {side}s, got an array of shape {vectors.shape}",
@@ -209,17 +201,11 @@ def _relevant(collection: Collection) -> tuple[Ints, Ints, Ints]:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where passages are in a tile, in which they are sorted by language.
+    """Where passages are in a tile, in which they are sorted by language."""
 
-    Attributes:
-        passages: Rows of the tile's passages.
-        bounds: Language i is between ``bounds[i]`` and ``bounds[i + 1]``.
-        column: Column of each passage of the collection in the tile, or −1.
-    """
-
-    passages: Ints
-    bounds: Ints
-    column: Ints
+    passages: Ints  # rows in the collection
+    bounds: Ints  # language i is between bounds[i] and bounds[i + 1]
+    column: Ints  # of each passage of the collection in the tile, or −1
 
     @classmethod
     def of(cls, passages: Ints, language: Ints, languages: int) -> _Place:
@@ -233,27 +219,16 @@ class _RankCounter:
     """The relevant pairs, sorted by question, and what the tiles have added so far.
 
     Scores are the whole numbers of :class:`ExactScores`, rounded to float32. Equal scores are ordered by id.
-
-    Attributes:
-        starts: The pairs of question i are between ``starts[i]`` and ``starts[i + 1]``.
-        passage: Passage of each pair.
-        score: Score of each pair.
-        language: Language of each passage.
-        by_id: Position of each passage among the sorted ids.
-        rank_in_language: Rank of each pair's passage in its language so far.
-        rank_in_pool: Rank among all passages so far.
-        top: Best passages of each question so far, −1 where there are none yet.
-        top_scores: Scores of these passages.
     """
 
-    starts: Ints
-    passage: Ints
-    score: Vectors
-    language: Ints
-    by_id: Ints
-    rank_in_language: Ints
+    starts: Ints  # the pairs of question i are between starts[i] and starts[i + 1]
+    passage: Ints  # of each pair
+    score: Vectors  # of each pair
+    language: Ints  # of each passage
+    by_id: Ints  # position of each passage among the sorted ids
+    rank_in_language: Ints  # of each pair, so far
     rank_in_pool: Ints
-    top: npt.NDArray[np.int32]
+    top: npt.NDArray[np.int32]  # the best passages of each question so far, −1 after the last one
     top_scores: Vectors
 
     def read_scores(self, products: Doubles, first: int, place: _Place) -> None:

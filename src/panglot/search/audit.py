@@ -20,7 +20,7 @@ from panglot.data.language import canonical
 from panglot.data.sentences import spans
 from panglot.evaluation import bias
 from panglot.evaluation.bias import rank_correlation
-from panglot.evaluation.per_question import language_means
+from panglot.evaluation.bootstrap import language_means
 from panglot.evaluation.ranks import Ranks
 from panglot.search.ranking.modes import MODES, Mode
 from panglot.search.request import SearchRequest

@@ -15,9 +15,8 @@ from panglot._errors import PanglotError
 from panglot._files import atomic_file, digest, is_locked, lock, write_json
 from panglot.batching.policy import is_english
 from panglot.data.collection import Collection
-from panglot.evaluation.bootstrap import Sums
+from panglot.evaluation.bootstrap import PerQuestion, Sums
 from panglot.evaluation.evaluate import Evaluation, evaluate
-from panglot.evaluation.per_question import PerQuestion
 from panglot.study.data import StudyData
 from panglot.study.design import START, Cell, Study
 from panglot.training.settings import RENAMED
