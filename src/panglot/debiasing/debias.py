@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Texts", "debias", "encode", "open_sets", "sample", "spread"]
 
-# Per side and language. More texts move a mean or a leading direction little.
+# Per side and language.
 _TEXTS = 200
 _Row = tuple[str, str]  # A group and one of its texts.
 
@@ -133,22 +133,17 @@ def open_sets(
             head, _, candidates = str(name).partition("@")
             collection = read(head, data_dir=data_dir, candidates=candidates or None, languages=wanted or None)
         if collection.about.get("test_only") == "yes":
-            raise PanglotError(
-                f"{collection.name} is a test set, and fitting on it would make its figures meaningless",
-                field="on",
-                hint="fit on another data set, such as mlqa, libreoffice-help or starter:train",
-            )
+            problem = f"{collection.name} is a test set, and fitting on it would make its figures meaningless"
+            hint = "fit on another data set, such as mlqa, libreoffice-help or starter:train"
+            raise PanglotError(problem, field="on", hint=hint)
         found.append(collection)
     if not found:
         hint = "name a data set that `panglot data list` shows"
         raise PanglotError("there is no text to fit on", field="on", hint=hint)
     missing = sorted(set(wanted) - {code for collection in found for code in collection.languages})
     if missing:
-        raise PanglotError(
-            f"there is no text in {', '.join(missing)}",
-            field="languages",
-            hint="leave these languages out, or give a data set that has them",
-        )
+        hint = "leave these languages out, or give a data set that has them"
+        raise PanglotError(f"there is no text in {', '.join(missing)}", field="languages", hint=hint)
     return found
 
 

@@ -87,11 +87,8 @@ def fit(samples: Samples, method: Method, *, rank: int | None = None, pivot: str
     else:
         sides = [side for side in SIDES if len(enough[side]) == len(languages)]
         if not sides:
-            raise PanglotError(
-                "some languages have questions only and others passages only",
-                field="on",
-                hint="give text of one kind in every language, or choose languages that have it",
-            )
+            hint = "give text of one kind in every language, or choose languages that have it"
+            raise PanglotError("some languages have questions only and others passages only", field="on", hint=hint)
         # One subspace for both sides, so that questions and passages stay comparable.
         means = np.mean([[vectors[side][code].mean(axis=0) for code in languages] for side in sides], axis=0)
         subspace = differing_subspace(means, rank)
@@ -109,18 +106,14 @@ def check(counts: Counts, method: str, *, rank: int | None = None, pivot: str | 
     used = [counts.get("passage", {})] if method == "shift" else list(counts.values())
     languages = sorted({code for found in used for code in found})
     if len(languages) < 2:
-        raise PanglotError(
-            f"at least two languages are needed, got {languages[0] if languages else 'none'}",
-            field="languages",
-            hint="give a data set in two languages or more",
-        )
+        got = languages[0] if languages else "none"
+        hint = "give a data set in two languages or more"
+        raise PanglotError(f"at least two languages are needed, got {got}", field="languages", hint=hint)
     for code in languages:
         if max(found.get(code, 0) for found in used) < FEWEST:
-            raise PanglotError(
-                f"{code} has fewer than {FEWEST} {'passages with a translation' if method == 'shift' else 'texts'}",
-                field="languages",
-                hint=f"give more text in {code}, or leave it out of the languages",
-            )
+            what = "passages with a translation" if method == "shift" else "texts"
+            hint = f"give more text in {code}, or leave it out of the languages"
+            raise PanglotError(f"{code} has fewer than {FEWEST} {what}", field="languages", hint=hint)
     if method == "shift":
         pivot_of(counts, pivot)
     if method in {"center", "shift"}:
@@ -147,11 +140,8 @@ def pivot_of(counts: Counts, pivot: str | None = None) -> str:
     if pivot is None and codes:
         return "en" if "en" in codes else codes[0]
     if pivot not in codes:
-        raise PanglotError(
-            f"there are no passages in {pivot or 'any language'}",
-            field="pivot",
-            hint=f"use one of {', '.join(codes)}" if codes else "give a data set with passages",
-        )
+        hint = f"use one of {', '.join(codes)}" if codes else "give a data set with passages"
+        raise PanglotError(f"there are no passages in {pivot or 'any language'}", field="pivot", hint=hint)
     return pivot
 
 
@@ -160,11 +150,9 @@ def relative(target: Sample, pivot: Sample, code: str, reference: str) -> Double
     left, right = _by_group(target), _by_group(pivot)
     shared = [group for group in left if group in right]
     if len(shared) < FEWEST:
-        raise PanglotError(
-            f"at least {FEWEST} passages in {code} must have a translation in {reference}, got {len(shared)}",
-            field="on",
-            hint="give a parallel data set, or use center, which needs no translations",
-        )
+        problem = f"at least {FEWEST} passages in {code} must have a translation in {reference}, got {len(shared)}"
+        hint = "give a parallel data set, or use center, which needs no translations"
+        raise PanglotError(problem, field="on", hint=hint)
     return np.mean([left[group] - right[group] for group in shared], axis=0)
 
 
@@ -198,6 +186,5 @@ def _by_group(sample: Sample) -> dict[str, Doubles]:
 
 
 def _too_large(rank: int, most: int, reason: str) -> PanglotError:
-    return PanglotError(
-        f"`rank` must be at most {most} for {reason}, got {rank}", field="rank", hint=f"give {most} or less"
-    )
+    problem = f"`rank` must be at most {most} for {reason}, got {rank}"
+    return PanglotError(problem, field="rank", hint=f"give {most} or less")

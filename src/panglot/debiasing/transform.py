@@ -139,26 +139,16 @@ class Languages:
         unfitted = {code for code in set(codes) if code and self._debiasing.find(code) < 0} - self._warned
         if unfitted:
             self._warned |= unfitted
-            warnings.warn(
-                f"{self._name} was not fitted on {', '.join(sorted(unfitted))}, whose vectors do not change",
-                RuntimeWarning,
-                stacklevel=4,
-            )
+            problem = f"{self._name} was not fitted on {', '.join(sorted(unfitted))}, whose vectors do not change"
+            warnings.warn(problem, RuntimeWarning, stacklevel=4)
         return codes
 
 
 class Debiased:
     """Correct another encoder's vectors by the languages of the texts.
 
-    Languages are detected unless they are given. Vectors in a language that was not fitted do not change.
-
-    Args:
-        base: The encoder whose vectors are corrected.
-        debiasing: The correction.
-        name: The name in tables. By default ``NAME+METHOD``.
-
-    Raises:
-        PanglotError: On the first text, if the vectors are not as long as those that were fitted.
+    Languages are detected unless they are given. Vectors in a language that was not fitted do not change. The name in
+    tables is ``NAME+METHOD`` by default.
     """
 
     by_language = True
@@ -177,34 +167,21 @@ class Debiased:
         return Debiased(base, self.debiasing, name=self.name)
 
     def encode(
-        self,
-        texts: Sequence[str],
-        side: Side,
-        *,
-        ids: Sequence[str] | None = None,
+        self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None,
         languages: Sequence[str] | None = None,
-    ) -> Vectors:
+    ) -> Vectors:  # fmt: skip
         """Return one unit-length row per text, shape ``[texts, dimension]``, float32.
 
-        Args:
-            texts: The texts.
-            side: Whether the texts are questions or passages.
-            ids: Ids of the texts, for a base that looks vectors up by id.
-            languages: The language of each text in any style. If None, languages are detected.
-
-        Raises:
-            PanglotError: A language is unknown, their number is wrong, or the base has vectors of another length.
+        ``ids`` are for a base that looks vectors up by id. ``languages`` are in any style. If None, they are detected.
         """
         if languages is not None and len(languages) != len(texts):
-            raise PanglotError(
-                f"got {len(languages)} languages for {len(texts)} texts", field="languages", hint="give one per text"
-            )
+            problem = f"got {len(languages)} languages for {len(texts)} texts"
+            raise PanglotError(problem, field="languages", hint="give one per text")
         vectors = self.base.encode(texts, side, ids=ids)
-        if vectors.shape[1] != self.debiasing.dimension:
-            raise PanglotError(
-                f"vectors must have {self.debiasing.dimension} numbers, got {vectors.shape[1]} from {self.base.name}",
-                hint="use the model that the debiasing was fitted on",
-            )
+        expected, got = self.debiasing.dimension, vectors.shape[1]
+        if got != expected:
+            problem = f"vectors must have {expected} numbers, got {got} from {self.base.name}"
+            raise PanglotError(problem, hint="use the model that the debiasing was fitted on")
         return self.debiasing.apply(vectors, self._languages.of(texts, languages), side)
 
 

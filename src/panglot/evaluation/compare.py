@@ -62,21 +62,9 @@ def compare(
     of a paired randomisation test over groups, corrected after Holm for the number of pairs. A model is *best* at a
     figure if it is better than every other one with a corrected p < .05.
 
-    Args:
-        models: Two or more encoders, as for :func:`evaluate`.
-        test: One or more collections.
-        data_dir: Folder of the named data sets.
-        candidates: ``sentence`` or ``paragraph``, for data sets that offer both.
-        context: Whether a sentence comes with its paragraph.
-        languages: Keep only questions and passages in these languages.
-        measures: Names such as ``mAP``, ``R@10`` and ``nDCG@10``, by default
-            :data:`panglot.evaluation.measures.DEFAULT`.
-        draws: Bootstrap draws for the intervals, 0 for no intervals.
-        permutations: Random sign patterns of the test.
-        seed: Seed of draws and patterns.
-        trust_remote_code: Whether Python code that comes with a model may run.
-        command: Command to record in the figures.
-        progress: Called with one line of text before each long step.
+    ``models`` are two or more encoders and ``test`` is one or more collections, as for :func:`evaluate`, which explains
+    the other arguments too. ``permutations`` is the number of random sign patterns of the test. ``seed`` seeds draws
+    and patterns.
 
     Raises:
         PanglotError: There are fewer than two models, two have one name, or :func:`evaluate` fails.

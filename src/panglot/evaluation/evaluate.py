@@ -190,13 +190,11 @@ def _encode(encoder: Encoder, collection: Collection, side: Side) -> Vectors:
     index = [first.setdefault(key, len(first)) for key in keys]
     rows = np.unique(index, return_index=True)[1].tolist()
     texts, ids, languages = ([column[row] for row in rows] for column in columns)
-    options = {"languages": languages} if aware else {}
+    options: dict[str, Any] = {"languages": languages} if aware else {}
     vectors = np.asarray(encoder.encode(texts, side, ids=ids, **options), np.float32)
     if vectors.ndim != 2 or len(vectors) != len(texts):
-        raise PanglotError(
-            f"{encoder.name} returned an array of shape {vectors.shape} for {len(texts)} {side}s",
-            hint="return one row per text",
-        )
+        problem = f"{encoder.name} returned an array of shape {vectors.shape} for {len(texts)} {side}s"
+        raise PanglotError(problem, hint="return one row per text")
     return vectors[index] if len(texts) < len(index) else vectors
 
 

@@ -40,14 +40,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Measured:
-    """Figures of one collection.
-
-    Attributes:
-        figures: Part of the dictionary of figures (``docs/architecture.md``).
-        per_question: The same figures question by question.
-        ranks: The ranks from which they were computed.
-        collection: The collection.
-    """
+    """The figures of one collection (``docs/architecture.md``), and what they were computed from."""
 
     figures: Figures
     per_question: PerQuestion = field(repr=False)
@@ -56,14 +49,9 @@ class Measured:
 
 
 def measure(
-    questions: Vectors,
-    passages: Vectors,
-    collection: Collection,
-    *,
-    measures: Sequence[Measure] = DEFAULT,
-    draws: int = 1000,
-    seed: int = 0,
-) -> Measured:
+    questions: Vectors, passages: Vectors, collection: Collection, *, measures: Sequence[Measure] = DEFAULT,
+    draws: int = 1000, seed: int = 0,
+) -> Measured:  # fmt: skip
     """Measure vectors on a collection in the three settings, with language bias and intervals.
 
     This is a pure function: the same input gives the same figures on any number of threads.
@@ -200,6 +188,7 @@ def _matrices(ranks: Ranks, measures: Sequence[Measure], per_question: PerQuesti
     matrices: Figures = {}
     for each in measures:
         value = per_question.values[f"crosslingual.{each}"].copy()
+        # The diagonal is the monolingual setting.
         value[own] = per_question.values[f"monolingual.{each}"]
         matrices[str(each)] = table(language_means(value, ranks.question_language, count), ranks.languages)
     return matrices

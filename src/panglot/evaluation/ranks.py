@@ -105,6 +105,7 @@ def rank(
         score=np.empty(len(question), np.float32) if one_tile else scores.pairs(question, passage).astype(np.float32),
         language=language,
         by_id=by_id,
+        # Ranks count from 1, and each passage ahead adds 1.
         rank_in_language=np.ones(len(question), np.int64),
         rank_in_pool=np.ones(len(question), np.int64),
         top=np.full((len(questions), depth), -1, np.int32),
@@ -176,15 +177,11 @@ def _check(questions: Vectors, passages: Vectors, collection: Collection) -> Non
     sides = ("question", questions, collection.questions), ("passage", passages, collection.passages)
     for side, vectors, table in sides:
         if vectors.ndim != 2 or len(vectors) != table.num_rows:
-            raise PanglotError(
-                f"expected one vector for each of {table.num_rows} {side}s, got an array of shape {vectors.shape}",
-                hint=f"give one row per {side}",
-            )
+            problem = f"expected one vector for each of {table.num_rows} {side}s, got an array of shape {vectors.shape}"
+            raise PanglotError(problem, hint=f"give one row per {side}")
     if questions.shape[1] != passages.shape[1]:
-        raise PanglotError(
-            f"question vectors have {questions.shape[1]} dimensions, passage vectors have {passages.shape[1]}",
-            hint="encode both with the same model",
-        )
+        problem = f"question vectors have {questions.shape[1]} dimensions, passage vectors have {passages.shape[1]}"
+        raise PanglotError(problem, hint="encode both with the same model")
 
 
 def _relevant(collection: Collection) -> tuple[Ints, Ints, Ints]:

@@ -1,7 +1,7 @@
 """Gradient mixing: from the gradients of several objectives to one update.
 
-Every way needs only the Gramian of the gradients, ``G[i, j] = g_i · g_j``, to find weights; the update is then one
-weighted sum. The conflict-aware ways are those of TorchJD.
+Every way finds weights from the Gramian of the gradients, ``G[i, j] = g_i · g_j``. The update is then one weighted sum.
+The conflict-aware ways are those of TorchJD.
 """
 
 from __future__ import annotations

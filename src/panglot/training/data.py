@@ -88,15 +88,9 @@ class TrainingData:
     def left_out(self) -> list[dict[str, Any]]:
         """What each training set shares with each test set that it was compared with."""
         return [
-            {
-                "training": each.training,
-                "test": each.test,
-                "equal": each.equal,
-                "near": each.near,
-                "groups": each.groups,
-                "nearest": round(each.highest, 3),
-                "nearest_texts": list(each.nearest) if describe_nearest(each) and each.nearest else None,
-            }
+            {name: getattr(each, name) for name in ("training", "test", "equal", "near", "groups")}
+            | {"nearest": round(each.highest, 3)}
+            | {"nearest_texts": list(each.nearest) if describe_nearest(each) and each.nearest else None}
             for each in self.overlaps
         ]
 
@@ -131,8 +125,10 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
             if broken:
                 rejected[name] = broken
         else:
-            options = {"candidates": candidates or None, "languages": settings.languages or None}
-            collection = registry.read(name, data_dir=settings.data_dir, **options)
+            languages = settings.languages or None
+            collection = registry.read(
+                name, data_dir=settings.data_dir, candidates=candidates or None, languages=languages
+            )
         if collection.about.get("test_only") == "yes":
             raise PanglotError(
                 f"{name} is a test set, and training on it would make its figures worthless",
@@ -170,10 +166,8 @@ def _read_usable(path: str, settings: Settings) -> tuple[Collection, Sequence[Ro
     collection, broken = read_usable(path)
     if collection is None:
         first = broken[0]
-        raise PanglotError(
-            f"every line is broken; the first one: {first.problem}",
-            file=path, line=first.line, field=first.field or None, hint=first.hint,
-        )  # fmt: skip
+        problem = f"every line is broken; the first one: {first.problem}"
+        raise PanglotError(problem, file=path, line=first.line, field=first.field or None, hint=first.hint)
     languages = [canonical(code) for code in settings.languages]
     return (collection.select(languages) if languages else collection), broken
 

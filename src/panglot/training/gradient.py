@@ -49,7 +49,7 @@ def info_nce(
         temperature: τ.
         positive: Which passages answer which questions, shape ``[B, P]``.
         ignored: Pairs that are neither positive nor negative, shape ``[B, P]``.
-        symmetric: Whether passages also choose among questions.
+        symmetric: Whether passages choose too.
     """
     import torch
 
@@ -192,20 +192,13 @@ class StepGradient:
         mixed = aggregate(list(self._encoder.trained.values()), losses, self._aggregator, list(batches), k,
                           self._settings.output, lambda values: self.processes.broadcast(values, device))  # fmt: skip
         metrics: dict[str, Any] = {"objectives": [], **self._collator.metrics()}
-        for place, (index, batch) in enumerate(batches.items()):
-            objective: dict[str, Any] = {
-                "name": self._plan.objectives[index].name,
-                "loss": mixed.losses[place],
-                "weight": float(mixed.weights[place]),
-                "source": self.sources[batch.source].name,
-            }
-            if mixed.diagnosis is not None:
-                objective["norm"] = float(mixed.diagnosis.norms[place])
-            metrics["objectives"].append(objective)
-        if mixed.diagnosis is not None:
-            metrics["cosine"] = mixed.diagnosis.cosine
-            metrics["lowest_cosine"] = mixed.diagnosis.lowest
-            metrics["conflicts"] = mixed.diagnosis.conflicts
+        for (index, batch), loss, weight in zip(batches.items(), mixed.losses, mixed.weights.tolist(), strict=True):
+            name, source = self._plan.objectives[index].name, self.sources[batch.source].name
+            metrics["objectives"].append({"name": name, "loss": loss, "weight": weight, "source": source})
+        if (found := mixed.diagnosis) is not None:
+            for objective, norm in zip(metrics["objectives"], found.norms.tolist(), strict=True):
+                objective["norm"] = norm
+            metrics |= {"cosine": found.cosine, "lowest_cosine": found.lowest, "conflicts": found.conflicts}
         return StepResult(float(np.mean(mixed.losses)), tuple(batches.values()), metrics)
 
     def _backward(self, batch: Batch, index: int) -> float:

@@ -264,7 +264,7 @@ def _restore(state: _State, saved: Checkpoint) -> None:
 
 
 def _load_final_weights(state: _State, settings: Settings, run: Run, start: dict[str, Any]) -> None:
-    """Load the weights that did best on the dev set, and average them with those of the start if that is asked for."""
+    """Load the weights that did best on the dev set, and average them with those of the start if asked to."""
     if state.progress.best is not None:
         best = load_checkpoint(checkpoint_folder(run.checkpoints, state.progress.best_step))
         state.encoder.load_state(dict(best.weights))

@@ -21,7 +21,7 @@ Embeddings = Literal["frozen", "trimmed", "full"]
 OnError = Literal["raise", "skip"]
 Scheduler = Literal["linear", "cosine", "constant"]
 
-#: Settings that may change when a run is continued, because the result does not depend on them.
+# Settings that may change when a run is continued, because the result does not depend on them.
 _INCIDENTAL = ("data_dir", "output", "checkpoint_every", "tensorboard")
 
 #: Old and present names of settings. Run folders may have the old names, but recipes may not.
@@ -34,9 +34,8 @@ RENAMED = {
     "warmup": "warmup_ratio",
 }
 
-
 _BOUNDS: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("pairs", "chunk_tokens", "cache_tokens"), (1, math.inf)),
+    **dict.fromkeys(("pairs", "steps", "chunk_tokens", "cache_tokens"), (1, math.inf)),
     **dict.fromkeys(("hard_negatives", "objectives_per_step", "max_grad_norm", "frozen_layers"), (0, math.inf)),
     **dict.fromkeys(("eval_every", "patience", "checkpoint_every"), (0, math.inf)),
     **dict.fromkeys(("code_switch_share", "learning_rate", "warmup_ratio", "weight_decay", "average"), (0, 1)),
@@ -179,15 +178,13 @@ class Settings:
         if not self.on:
             raise PanglotError("a training set is required", field="on", hint="name one, as in `--on starter:train`")
         for name, (low, high) in _BOUNDS.items():
-            if not low <= (value := getattr(self, name)) <= high:
+            if (value := getattr(self, name)) is not None and not low <= value <= high:
                 limits = f"at least {low}" if high == math.inf else f"between {low} and {high}"
                 raise PanglotError(f"must be {limits}, got {value}", field=name, hint="change the value")
-        if self.steps is not None and self.steps < 1:
-            raise PanglotError(f"must be at least 1, got {self.steps}", field="steps", hint="change the value")
         for name, kind in _CHOICES.items():
             if getattr(self, name) not in get_args(kind):
-                known = ", ".join(get_args(kind))
-                raise PanglotError(f"unknown value {getattr(self, name)!r}", field=name, hint=f"choose among {known}")
+                hint = f"choose among {', '.join(get_args(kind))}"
+                raise PanglotError(f"unknown value {getattr(self, name)!r}", field=name, hint=hint)
         if self.patience and not (self.dev or self.dev_share):
             raise PanglotError("early stopping needs a dev set", field="patience", hint="set dev or dev_share")
         self._check_mixing()
@@ -197,14 +194,12 @@ class Settings:
     def _check_mixing(self) -> None:
         if self.mixing == "none":
             if self.objectives != type(self).objectives or self.objectives_per_step:
-                raise PanglotError(
-                    "objectives are set, but mixing is none", field="objectives", hint="set mixing, for example to mean"
-                )
+                hint = "set mixing, for example to mean"
+                raise PanglotError("objectives are set, but mixing is none", field="objectives", hint=hint)
             return
         if any(":" in spec for spec in self.objectives) and self.mixing != "weighted":
-            raise PanglotError(
-                f"{self.mixing} does not use weights", field="objectives", hint="remove them, or set mixing to weighted"
-            )
+            hint = "remove them, or set mixing to weighted"
+            raise PanglotError(f"{self.mixing} does not use weights", field="objectives", hint=hint)
         for name in unused(self.mixing, self.objectives):
             if (value := getattr(self, name)) != getattr(type(self), name):
                 raise PanglotError(
@@ -216,11 +211,9 @@ class Settings:
 
     def _check_code_switch(self) -> None:
         if self.code_switch == "none":
-            for name in ("code_switch_languages", "lexicons"):
-                if getattr(self, name):
-                    raise PanglotError(
-                        "set without code_switch", field=name, hint="set code_switch to bilingual or multilingual"
-                    )
+            if given := [name for name in ("code_switch_languages", "lexicons") if getattr(self, name)]:
+                hint = "set code_switch to bilingual or multilingual"
+                raise PanglotError("set without code_switch", field=given[0], hint=hint)
             return
         if self.mixing == "none":
             kinds = {self.batches} if self.alpha > 0 or "hybrid" not in self.batches else set[str]()
@@ -284,36 +277,23 @@ class Settings:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], file: Path | None = None) -> Settings:
-        """Return settings from the plain values of a recipe.
-
-        Raises:
-            PanglotError: A name is unknown or a value has the wrong type.
-        """
+        """Return settings from the plain values of a recipe."""
         fields = {f.name: f for f in dataclasses.fields(cls)}
         clean: dict[str, Any] = {}
         for name, value in values.items():
             if name in RENAMED:
-                raise PanglotError(
-                    f"this setting is now called {RENAMED[name]}",
-                    file=file,
-                    field=name,
-                    hint='write on_error = "skip" or "raise"' if name == "skip_broken" else "rename it",
-                )
+                hint = 'write on_error = "skip" or "raise"' if name == "skip_broken" else "rename it"
+                raise PanglotError(f"this setting is now called {RENAMED[name]}", file=file, field=name, hint=hint)
             if name not in fields:
-                raise PanglotError(
-                    "unknown setting", file=file, field=name, hint=f"choose among {', '.join(sorted(fields))}"
-                )
+                hint = f"choose among {', '.join(sorted(fields))}"
+                raise PanglotError("unknown setting", file=file, field=name, hint=hint)
             clean[name] = _typed(name, value, str(fields[name].type), file)
         with located(file=file):
             return cls(**clean)
 
     @classmethod
     def read(cls, path: str | Path, **changes: Any) -> Settings:
-        """Read a recipe in TOML. ``changes`` override it.
-
-        Raises:
-            PanglotError: The file is missing or not TOML, or a setting is wrong.
-        """
+        """Read a recipe in TOML. ``changes`` override it."""
         return cls.from_dict({**read_toml(Path(path), "recipe"), **changes}, Path(path))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,14 +30,7 @@ _LOOKED_AT, _NAMED = 200, 12
 
 @dataclass(frozen=True)
 class Switching:
-    """How texts are code-switched.
-
-    Attributes:
-        lexicon: The translations.
-        mode: ``bilingual`` or ``multilingual``.
-        share: The probability that a word with a translation is replaced.
-        seed: Seeds all draws.
-    """
+    """How texts are code-switched: a word with a translation in the lexicon is replaced with probability ``share``."""
 
     lexicon: Lexicon
     mode: CodeSwitch
@@ -46,11 +39,7 @@ class Switching:
 
     @classmethod
     def from_settings(cls, settings: Settings, sources: Sequence[TrainingTable]) -> Switching:
-        """Return the code-switching that a recipe asks for.
-
-        Raises:
-            PanglotError: No row has an English question and an English passage, or no lexicon has the languages.
-        """
+        """Return the code-switching that a recipe asks for, or refuse training sets without English rows."""
         if not any(_english_rows(source) for source in sources):
             raise PanglotError(
                 f"no row of {', '.join(source.name for source in sources)} is English on both sides",
@@ -103,25 +92,27 @@ def switching_metrics(texts: Iterable[Switched]) -> dict[str, Any]:
     ``switched_share`` is the share of replaced words. ``switched`` has the number of words, of those with an entry, and
     of those replaced, per language.
     """
+    total = _total(texts)
+    if not total.words:
+        return {}
+    replaced = dict(sorted(total.replaced.items()))
+    numbers = {"words": total.words, "covered": total.covered, "replaced": replaced}
+    return {"switched_share": sum(replaced.values()) / total.words, "switched": numbers}
+
+
+def total_switched(log: Path) -> Switched:
+    """Return the sums over the steps of a run's ``log.jsonl``."""
+    lines = log.read_text("utf-8").splitlines() if log.exists() else ()
+    steps = (json.loads(line).get("switched") for line in lines)
+    return _total(Switched("", **numbers) for numbers in steps if numbers)
+
+
+def _total(texts: Iterable[Switched]) -> Switched:
     words = covered = 0
     replaced: Counter[str] = Counter()
     for text in texts:
         words, covered = words + text.words, covered + text.covered
         replaced.update(text.replaced)
-    if not words:
-        return {}
-    numbers = {"words": words, "covered": covered, "replaced": dict(sorted(replaced.items()))}
-    return {"switched_share": replaced.total() / words, "switched": numbers}
-
-
-def total_switched(log: Path) -> Switched:
-    """Return the sums over the steps of a run's ``log.jsonl``."""
-    words = covered = 0
-    replaced: Counter[str] = Counter()
-    for line in log.read_text("utf-8").splitlines() if log.exists() else ():
-        numbers: Mapping[str, Any] = json.loads(line).get("switched", {})
-        words, covered = words + numbers.get("words", 0), covered + numbers.get("covered", 0)
-        replaced.update(numbers.get("replaced", {}))
     return Switched("", words, covered, replaced)
 
 
