@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.evaluation.bootstrap import holm
+from panglot.evaluation.bootstrap import PerQuestion, holm
 from panglot.evaluation.compare import compare, compare_questions
 from panglot.evaluation.figures import measure
-from panglot.evaluation.per_question import PerQuestion
 
 from .made import Table, parallel, unit
 
