@@ -53,3 +53,8 @@ def located(*, file: str | Path | None = None, line: int | None = None, field: s
             field=error.field if field is None else field,
             hint=error.hint,
         ) from error
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, or the name of its class if it has no message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

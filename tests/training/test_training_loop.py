@@ -18,7 +18,7 @@ from panglot._errors import PanglotError
 from panglot.training import loop
 from panglot.training.gradient import Processes
 from panglot.training.loop import fit
-from panglot.training.run import checkpoint_folder, newest_checkpoint
+from panglot.training.run import Run
 from panglot.training.settings import Settings
 
 
@@ -59,7 +59,7 @@ def test_a_loss_that_is_no_number_stops_the_run(recipe: Settings, monkeypatch: p
     with pytest.raises(PanglotError, match="step 5 is not a number") as caught:
         fit(recipe, progress=False)
     assert str(recipe.output / "checkpoints") in str(caught.value)
-    kept = newest_checkpoint(recipe.output / "checkpoints")
+    kept = Run(recipe).newest()
     assert kept is not None
     assert kept.progress.step == 3
     assert all(torch.isfinite(tensor).all() for tensor in kept.weights.values())
@@ -74,7 +74,7 @@ def test_early_stopping_keeps_the_best(recipe: Settings, facts_folder: Path) -> 
     assert max(scores) < 60
     best = max(scores, key=lambda step: scores[step])
     saved = weights(settings.output)
-    kept = load_file(checkpoint_folder(settings.output / "checkpoints", best) / "weights.safetensors")
+    kept = load_file(Run(settings).checkpoint(best) / "weights.safetensors")
     name = next(iter(kept))
     assert torch.equal(saved[name.removeprefix("0.auto_model.").removeprefix("0.model.")], kept[name])
 

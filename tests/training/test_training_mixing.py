@@ -281,21 +281,21 @@ def test_a_resumed_run_ends_with_the_weights_of_an_unbroken_one(
 ) -> None:
     from safetensors.torch import load_file
 
-    from panglot.training import loop
+    from panglot.training.run import Checkpoint, Run
 
     whole = recipe(facts_folder, small_model, tmp_path / "whole", mixing=way, checkpoint_every=2,
                    objectives=("language", "cross"), objectives_per_step=3, pairs=108)  # fmt: skip
     fit(whole, progress=False)
     broken = replace(whole, output=tmp_path / "broken")
-    kept = loop.save_checkpoint
+    kept = Run.save
 
-    def stop(state: Any, folder: Path) -> None:
-        kept(state, folder)
-        if folder.name.endswith("4"):
+    def stop(run: Run, checkpoint: Checkpoint) -> None:
+        kept(run, checkpoint)
+        if checkpoint.progress.step == 4:
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "save_checkpoint", stop)
+        patch.setattr(Run, "save", stop)
         with pytest.raises(KeyboardInterrupt):
             fit(broken, progress=False)
     fit(broken, progress=False)

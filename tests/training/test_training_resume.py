@@ -16,7 +16,7 @@ from training_runs import arguments, environment, same, weights
 
 from panglot._errors import PanglotError
 from panglot.training.loop import fit
-from panglot.training.run import checkpoint_folder
+from panglot.training.run import Run
 from panglot.training.settings import Settings
 
 
@@ -108,7 +108,7 @@ def test_a_damaged_checkpoint_is_passed_over(recipe: Settings, tmp_path: Path) -
     fit(whole, progress=False)
     fit(recipe, progress=False)
     (recipe.output / "modules.json").unlink()
-    newest = checkpoint_folder(recipe.output / "checkpoints", 12)
+    newest = Run(recipe).checkpoint(12)
     data = bytearray((newest / "weights.safetensors").read_bytes())
     data[-1] ^= 1
     (newest / "weights.safetensors").write_bytes(bytes(data))

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from panglot._environment import require
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, first_line
 from panglot.data.files import RowError, is_parquet, opened
 from panglot.data.ingest import Reader
 from panglot.data.rows import ROWS, Piece, check_lines, read_pieces, to_batch
@@ -67,9 +67,8 @@ def cluster(address: str, purpose: str, processors: int | None = None) -> Genera
             ray.init(where, **quiet)
         except Exception as error:  # Ray raises no narrower one.
             what = f"the cluster {address} does not answer" if address else "Ray does not start"
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             hint = "try again on a less busy machine, or leave Ray out"
-            raise PanglotError(f"{what}: {reason}", field="ray", hint=hint) from error
+            raise PanglotError(f"{what}: {first_line(error)}", field="ray", hint=hint) from error
     context = ray.data.DataContext.get_current()
     before = context.execution_options.preserve_order, context.enable_progress_bars
     context.execution_options.preserve_order, context.enable_progress_bars = True, False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, first_line
 from panglot._files import digest, file_digest, write_json
 from panglot.data.language import NO_LANGUAGE, Detector, canonical
 
@@ -219,18 +219,18 @@ def read(folder: Path, hint: str = "run `panglot debias` again") -> tuple[Debias
         method, languages = head["method"], tuple(head["languages"])
         rank, dimension, sha256 = int(head["rank"]), int(head["dimension"]), head["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PanglotError(f"the debiasing cannot be read: {_reason(error)}", file=head_file, hint=hint) from error
+        raise PanglotError(f"the debiasing cannot be read: {first_line(error)}", file=head_file, hint=hint) from error
     try:
         found = file_digest(array_file)
         arrays = load_file(array_file)
     except (OSError, SafetensorError) as error:
-        raise PanglotError(f"the file is damaged: {_reason(error)}", file=array_file, hint=hint) from error
+        raise PanglotError(f"the file is damaged: {first_line(error)}", file=array_file, hint=hint) from error
     try:
         debiasing = Debiasing(method, languages, arrays["offset"], arrays["directions"], arrays["subspace"])
         fits = method in METHODS and debiasing.dimension == dimension and debiasing.rank == rank
         fits = fits and all(getattr(debiasing, name).shape == shape for name, shape in _shapes(debiasing).items())
     except (KeyError, IndexError) as error:
-        raise PanglotError(f"the file lacks {_reason(error)}", file=array_file, hint=hint) from error
+        raise PanglotError(f"the file lacks {first_line(error)}", file=array_file, hint=hint) from error
     if not fits or found != sha256 or any(not np.isfinite(array).all() for array in arrays.values()):
         raise PanglotError(f"the file is damaged or does not belong to {head_file.name}", file=array_file, hint=hint)
     return debiasing, head
@@ -243,7 +243,3 @@ def _shapes(debiasing: Debiasing) -> dict[str, tuple[int, ...]]:
         "directions": (2, languages, debiasing.directions.shape[2], dimension),
         "subspace": (len(debiasing.subspace), dimension),
     }
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

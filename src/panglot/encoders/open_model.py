@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +80,7 @@ def fetch(path_or_name: str | Path, *, trust_remote_code: bool = False) -> Path:
         return copy()
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
         raise PanglotError(
-            f"there is no folder {name!r}, and the hub does not provide it: {_first_line(error)}",
+            f"there is no folder {name!r}, and the hub does not provide it: {first_line(error)}",
             hint="check the name, or fetch the model first and name its folder",
         ) from error
     except Exception as error:  # The hub's client does not wrap the many errors of its transport.
@@ -156,7 +156,7 @@ def _open(folder: Path, device: torch.device, *, trust_remote_code: bool) -> Any
         OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError, SafetensorError,
     ) as error:  # fmt: skip
         raise PanglotError(
-            f"the model cannot be loaded: {_first_line(error)}", file=folder, hint="save or fetch the model again"
+            f"the model cannot be loaded: {first_line(error)}", file=folder, hint="save or fetch the model again"
         ) from error
     finally:
         if bars:
@@ -171,7 +171,3 @@ def _read_json(path: Path) -> object:
         return None
     except (OSError, ValueError) as error:
         raise PanglotError(f"cannot be read: {error}", file=path, hint="save or fetch the model again") from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -19,17 +19,7 @@ from panglot.training import data
 from panglot.training.dev import DevEvaluator
 from panglot.training.gradient import Processes, StepGradient, StepResult, make_plan
 from panglot.training.model import TrainableEncoder, save_model
-from panglot.training.run import (
-    Checkpoint,
-    Log,
-    Progress,
-    Run,
-    checkpoint_folder,
-    load_checkpoint,
-    newest_checkpoint,
-    prune_checkpoints,
-    save_checkpoint,
-)
+from panglot.training.run import Checkpoint, Log, Progress, Run, load_checkpoint
 from panglot.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -120,7 +110,7 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
     start = {name: tensor.clone() for name, tensor in encoder.state().items()} if settings.average < 1 else {}
     gradient = StepGradient(settings, plan, collator, encoder, processes)
     state = _State(encoder, _optimizer(encoder, settings), gradient, Progress())
-    if (saved := newest_checkpoint(run.checkpoints)) is not None:
+    if (saved := run.newest()) is not None:
         _restore(state, saved)
     processes.check_same_step(state.progress.step, device)
     evaluator = DevEvaluator(training_data.dev, settings, encoder) if training_data.dev else None
@@ -173,8 +163,7 @@ def _steps(
         late = settings.checkpoint_every == 0 and time.monotonic() - saved > _CHECKPOINT_SECONDS
         wanted = settings.checkpoint_every > 0 and state.progress.step % settings.checkpoint_every == 0
         if log is not None and (stop or late or wanted or best or share >= 1):
-            save_checkpoint(_checkpoint(state), checkpoint_folder(run.checkpoints, state.progress.step))
-            prune_checkpoints(run.checkpoints, state.progress.best_step)
+            run.save(_checkpoint(state))
             saved = time.monotonic()
         if stop:
             raise Interrupted(f"stopped after step {state.progress.step}; run the same command again to continue")
@@ -266,7 +255,7 @@ def _restore(state: _State, saved: Checkpoint) -> None:
 def _load_final_weights(state: _State, settings: Settings, run: Run, start: dict[str, Any]) -> None:
     """Load the weights that did best on the dev set, and average them with those of the start if asked to."""
     if state.progress.best is not None:
-        best = load_checkpoint(checkpoint_folder(run.checkpoints, state.progress.best_step))
+        best = load_checkpoint(run.checkpoint(state.progress.best_step))
         state.encoder.load_state(dict(best.weights))
     if start:
         trained = state.encoder.state()

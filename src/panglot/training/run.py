@@ -35,6 +35,40 @@ _QUIET_SECONDS = 20.0
 _SHOWN = 4
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        step: Steps done.
+        pairs: Pairs seen in them.
+        seconds: Time spent in them, over all restarts.
+        best: Best dev score so far, or None.
+        best_step: The step of the best score.
+        waited: Dev measurements since then.
+    """
+
+    step: int = 0
+    pairs: int = 0
+    seconds: float = 0.0
+    best: float | None = None
+    best_step: int = 0
+    waited: int = 0
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run's state between two steps.
+
+    ``weights`` are the trained parameters by name. ``moments`` are the optimizer's tensors by ``parameter/moment``, and
+    the memory of the way of mixing.
+    """
+
+    progress: Progress
+    weights: Mapping[str, Tensor]
+    moments: Mapping[str, Tensor] = field(default_factory=dict)
+
+
 class Run:
     """The folder of one run.
 
@@ -105,6 +139,48 @@ class Run:
         # Written last: a folder without it has not started.
         write_json(self._file, head)
 
+    def checkpoint(self, step: int) -> Path:
+        """Return the folder of the checkpoint of a step."""
+        return self.checkpoints / f"step-{step:08d}"
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint, atomically. Remove all but the newest ones and that of the best step."""
+        from safetensors import SafetensorError
+        from safetensors.torch import save_file
+
+        folder = self.checkpoint(checkpoint.progress.step)
+        with atomic_folder(folder) as part:
+            digests: dict[str, str] = {}
+            for name, tensors in (("weights", checkpoint.weights), ("moments", checkpoint.moments)):
+                path = part / f"{name}.safetensors"
+                try:
+                    save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path)
+                except SafetensorError as error:
+                    raise PanglotError(f"cannot write: {error}", file=folder, hint="free some disk space") from error
+                digests[name] = file_digest(path)
+            head = {"progress": asdict(checkpoint.progress), "sha256": digests}
+            (part / "checkpoint.json").write_text(json.dumps(head, indent=2), "utf-8")
+        best = self.checkpoint(checkpoint.progress.best_step)
+        for path in sorted(self.checkpoints.glob("step-*"))[:-_KEPT]:
+            if path != best:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def newest(self) -> Checkpoint | None:
+        """Return the newest intact checkpoint, or None if there are no checkpoints.
+
+        A damaged one is skipped with a warning, and the one before it is taken. It is an error if all are damaged.
+        """
+        found = sorted(self.checkpoints.glob("step-*"), reverse=True)
+        for path in found:
+            try:
+                return load_checkpoint(path)
+            except PanglotError as error:
+                warnings.warn(f"{error}. Trying the one before", stacklevel=2)
+        if found:
+            hint = f"remove {self.checkpoints} to start this run anew"
+            raise PanglotError("every checkpoint is damaged", file=self.checkpoints, hint=hint)
+        return None
+
     def _resumed(self, settings: Settings) -> Settings:
         # Before test sets were excluded by default, nothing was. A run of that time keeps the rows that it had.
         if settings.exclude != type(settings).exclude or not self._file.exists():
@@ -122,58 +198,6 @@ class Run:
             raise PanglotError(f"cannot read: {error}", file=self._file, hint="choose another output") from error
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is.
-
-    Attributes:
-        step: Steps done.
-        pairs: Pairs seen in them.
-        seconds: Time spent in them, over all restarts.
-        best: Best dev score so far, or None.
-        best_step: The step of the best score.
-        waited: Dev measurements since then.
-    """
-
-    step: int = 0
-    pairs: int = 0
-    seconds: float = 0.0
-    best: float | None = None
-    best_step: int = 0
-    waited: int = 0
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A run's state between two steps.
-
-    ``weights`` are the trained parameters by name. ``moments`` are the optimizer's tensors by ``parameter/moment``, and
-    the memory of the way of mixing.
-    """
-
-    progress: Progress
-    weights: Mapping[str, Tensor]
-    moments: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write a checkpoint as ``folder``, atomically."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    with atomic_folder(folder) as part:
-        digests: dict[str, str] = {}
-        for name, tensors in (("weights", checkpoint.weights), ("moments", checkpoint.moments)):
-            path = part / f"{name}.safetensors"
-            try:
-                save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path)
-            except SafetensorError as error:
-                raise PanglotError(f"cannot write: {error}", file=folder, hint="free some disk space") from error
-            digests[name] = file_digest(path)
-        head = {"progress": asdict(checkpoint.progress), "sha256": digests}
-        (part / "checkpoint.json").write_text(json.dumps(head, indent=2), "utf-8")
-
-
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Read a checkpoint, or report that it is damaged."""
     from safetensors.torch import load_file
@@ -188,34 +212,6 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         return Checkpoint(Progress(**head["progress"]), *tensors)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PanglotError(f"the checkpoint is damaged: {error}", file=folder, hint=hint) from error
-
-
-def checkpoint_folder(folder: Path, step: int) -> Path:
-    """Return the folder of the checkpoint of a step."""
-    return folder / f"step-{step:08d}"
-
-
-def newest_checkpoint(folder: Path) -> Checkpoint | None:
-    """Return the newest intact checkpoint under ``folder``, or None if there are no checkpoints.
-
-    A damaged one is skipped with a warning, and the one before it is taken. It is an error if all are damaged.
-    """
-    found = sorted(folder.glob("step-*"), reverse=True)
-    for path in found:
-        try:
-            return load_checkpoint(path)
-        except PanglotError as error:
-            warnings.warn(f"{error}. Trying the one before", stacklevel=2)
-    if found:
-        raise PanglotError("every checkpoint is damaged", file=folder, hint=f"remove {folder} to start this run anew")
-    return None
-
-
-def prune_checkpoints(folder: Path, keep: int) -> None:
-    """Remove all but the newest checkpoints and that of step ``keep``."""
-    for path in sorted(folder.glob("step-*"))[:-_KEPT]:
-        if path != checkpoint_folder(folder, keep):
-            shutil.rmtree(path, ignore_errors=True)
 
 
 class Log:
