@@ -48,12 +48,8 @@ Counts = Mapping["Side", Mapping[str, int]]
 def fit(samples: Samples, method: Method, *, rank: int | None = None, pivot: str | None = None) -> Debiasing:
     """Fit a debiasing. If a language has texts on one side only, they are used for both sides.
 
-    Args:
-        samples: Vectors by side and language.
-        method: One of :data:`METHODS`.
-        rank: The number of directions to remove: from each language for ``lir`` (1 if None), from all for ``lsar`` (one
-            fewer than languages if None). The other methods have no rank.
-        pivot: The language whose passages ``shift`` does not change. See :func:`pivot_of`.
+    ``rank`` is the number of directions to remove: from each language for ``lir`` (1 if None), from all for ``lsar``
+    (one fewer than languages if None). The other methods have no rank. ``pivot`` is as for :func:`pivot_of`.
     """
     if method == "shift":
         # Questions keep their place. Passages are moved to where those of the pivot are.

@@ -214,23 +214,17 @@ def kendall(a: Ints, b: Ints) -> Doubles:
 
 
 class BiasMeasure(NamedTuple):
-    """A measure of language bias in the pool of all languages.
+    """A measure of language bias in the pool of all languages. ``{k}`` in its texts is the cut-off.
 
-    Attributes:
-        name: Key in the dictionary of figures.
-        better: Which values are better. A preference for a language can be wanted, and is ``neither``.
-        label: Its name for readers, with ``{k}`` for the cut-off.
-        kind: How its values are formatted: see :func:`panglot.report.labels.format_number`.
-        meaning: What the figure is, in a sentence or two, with ``{k}`` for the cut-off.
-        values: Formula: one value per question, shape ``[questions]``.
+    A preference for a language can be wanted, so ``neither`` of two values is better.
     """
 
-    name: str
+    name: str  # the key in the dictionary of figures
     better: Literal["lower", "higher", "neither"]
     label: str
-    kind: Literal["score", "rank", "percent", "times"]
-    meaning: str
-    values: Callable[[Ranks, Spans], Doubles]
+    kind: Literal["score", "rank", "percent", "times"]  # how panglot.report.labels.format_number writes its values
+    meaning: str  # in a sentence or two
+    values: Callable[[Ranks, Spans], Doubles]  # one value per question
 
 
 def _complete_within(cut: int) -> BiasMeasure:

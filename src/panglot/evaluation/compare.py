@@ -28,13 +28,11 @@ _SIGNIFICANT = 0.05
 
 @dataclass(frozen=True)
 class Comparison(Result):
-    """Several encoders measured on the same collections.
+    """Several encoders measured on the same collections, with the evaluation of each by its name.
 
-    Attributes:
-        figures: The comparison as a dictionary, ready for JSON. It has ``models``, ``evaluations`` with each model's
-            dictionary of figures, and per data set and ``setting.measure`` the ``values`` of the models, the
-            ``differences`` of all pairs with interval and p, and the ``best`` model or None.
-        evaluations: Evaluation of each model.
+    ``figures`` has ``models``, ``evaluations`` with each model's dictionary of figures, and per data set and
+    ``setting.measure`` the ``values`` of the models, the ``differences`` of all pairs with interval and p, and the
+    ``best`` model or None.
     """
 
     evaluations: Mapping[str, Evaluation]

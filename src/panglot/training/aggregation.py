@@ -229,14 +229,9 @@ def aggregate(
     products of a layer's gradients can be computed from its inputs and outputs, but that is cheaper only if a batch has
     fewer tokens than the layer has rows.
 
-    Args:
-        parameters: The trained parameters.
-        losses: One function per drawn objective that adds its gradient to ``.grad`` and returns its loss.
-        aggregator: Finds the weights.
-        drawn: The numbers of the objectives.
-        k: The step.
-        folder: Folder for gradients that are too large for memory; by default the system's temporary folder.
-        broadcast: Returns the first process's values on all processes, which then have equal weights.
+    ``losses`` has one function per drawn objective that adds its gradient to ``.grad`` and returns its loss. Gradients
+    that are too large for memory go to ``folder``, by default the system's temporary folder. ``broadcast`` returns the
+    first process's values on all processes, which then have equal weights.
     """
     known = aggregator.fixed(drawn)
     if known is not None and len(drawn) > _DIAGNOSED:

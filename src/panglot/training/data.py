@@ -40,27 +40,16 @@ _MOST_CACHED = 1_000_000
 
 @dataclass(frozen=True)
 class TrainingData:
-    """The data of a run.
+    """The data of a run."""
 
-    Attributes:
-        collections: The training sets.
-        sources: Their rows, in the same order.
-        dev: The collection that the model is measured on while training, or None.
-        switching: How English rows are code-switched, or None.
-        overlaps: What was left out because a test set has it.
-        not_compared: Why a test set at hand could not be compared, by name.
-        compared: The test sets that were compared.
-        rejected: Lines that cannot be read, by training set.
-    """
-
-    collections: tuple[Collection, ...]
-    sources: tuple[TrainingTable, ...]
-    dev: Collection | None
-    switching: Switching | None = None
-    overlaps: tuple[Overlap, ...] = ()
-    not_compared: Mapping[str, str] = field(default_factory=dict)
-    compared: tuple[str, ...] = ()
-    rejected: Mapping[str, Sequence[RowError]] = field(default_factory=dict)
+    collections: tuple[Collection, ...]  # the training sets
+    sources: tuple[TrainingTable, ...]  # their rows, in the same order
+    dev: Collection | None  # the collection that the model is measured on while training
+    switching: Switching | None = None  # how English rows are code-switched
+    overlaps: tuple[Overlap, ...] = ()  # what was left out because a test set has it
+    not_compared: Mapping[str, str] = field(default_factory=dict)  # why, by the name of the test set
+    compared: tuple[str, ...] = ()  # the test sets that were compared
+    rejected: Mapping[str, Sequence[RowError]] = field(default_factory=dict)  # unreadable lines, by training set
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -43,13 +43,9 @@ def info_nce(
     cross-entropy (1807.03748). ``symmetric`` takes the mean with the same loss in which passages choose among
     questions. Passages that answer no question of the batch (hard negatives) do not choose.
 
-    Args:
-        questions: Unit vectors, shape ``[B, d]``.
-        passages: Unit vectors, shape ``[P, d]``. If ``positive`` is None, the first B answer the questions in order.
-        temperature: τ.
-        positive: Which passages answer which questions, shape ``[B, P]``.
-        ignored: Pairs that are neither positive nor negative, shape ``[B, P]``.
-        symmetric: Whether passages choose too.
+    Vectors are unit rows, shapes ``[B, d]`` and ``[P, d]``. ``positive`` marks which passages answer which questions,
+    shape ``[B, P]``. By default the first B passages answer the questions in order. ``ignored`` marks pairs that are
+    neither positive nor negative.
     """
     import torch
 

@@ -37,23 +37,14 @@ _SHOWN = 4
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is.
+    """How far a run is."""
 
-    Attributes:
-        step: Steps done.
-        pairs: Pairs seen in them.
-        seconds: Time spent in them, over all restarts.
-        best: Best dev score so far, or None.
-        best_step: The step of the best score.
-        waited: Dev measurements since then.
-    """
-
-    step: int = 0
-    pairs: int = 0
-    seconds: float = 0.0
-    best: float | None = None
+    step: int = 0  # steps done
+    pairs: int = 0  # pairs seen in them
+    seconds: float = 0.0  # time spent in them, over all restarts
+    best: float | None = None  # the best dev score so far
     best_step: int = 0
-    waited: int = 0
+    waited: int = 0  # dev measurements since the best one
 
 
 @dataclass(frozen=True)
