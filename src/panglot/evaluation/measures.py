@@ -1,6 +1,6 @@
 """Measures of one ranking, as values: ``parse("nDCG@10")`` equals itself and can be a key.
 
-To add a measure, write its formula and give it a line in ``_FORMULAS``.
+To add a measure, write its formula as an entry of ``_FORMULAS``.
 """
 
 from __future__ import annotations
@@ -83,31 +83,6 @@ class _Relevant(NamedTuple):
         return np.bincount(self.unit, np.where(self.within, gain, 0.0), len(self.number)).astype(np.float64)
 
 
-def _average_precision(found: _Relevant, _cut: int | None) -> Doubles:
-    """Σ precision at the rank of each relevant passage / number of relevant passages, as ``map`` of trec_eval."""
-    return found.sums(found.position / found.rank) / found.number
-
-
-def _reciprocal_rank(found: _Relevant, _cut: int | None) -> Doubles:
-    """1 / rank of the first relevant passage."""
-    return found.sums(np.where(found.position == 1, 1 / found.rank, 0.0))
-
-
-def _recall(found: _Relevant, _cut: int | None) -> Doubles:
-    """Share of the relevant passages within the cut."""
-    return found.sums(1.0) / found.number
-
-
-def _precision(found: _Relevant, cut: int | None) -> Doubles:
-    """Share of relevant passages among the first ``cut``."""
-    return found.sums(1.0) / (cut or 1)
-
-
-def _success(found: _Relevant, _cut: int | None) -> Doubles:
-    """1 if a relevant passage is within the cut, else 0."""
-    return found.sums(np.where(found.position == 1, 1.0, 0.0))
-
-
 def _ndcg(found: _Relevant, cut: int | None) -> Doubles:
     """Σ relevance / log₂(rank + 1) within the cut, divided by the same sum over the best order (Järvelin 2002)."""
     best = np.lexsort((-found.relevance, found.unit))
@@ -117,7 +92,7 @@ def _ndcg(found: _Relevant, cut: int | None) -> Doubles:
 
 
 class _Formula(NamedTuple):
-    """A formula, other names of the measure in lower case, and whether it needs a cut-off."""
+    """A formula of the passages and the cut, other names in lower case, and whether the measure needs a cut."""
 
     values: Callable[[_Relevant, int | None], Doubles]
     aliases: tuple[str, ...] = ()
@@ -125,11 +100,16 @@ class _Formula(NamedTuple):
 
 
 _FORMULAS: dict[str, _Formula] = {
-    "mAP": _Formula(_average_precision, ("ap",)),
-    "MRR": _Formula(_reciprocal_rank, ("rr",)),
-    "R": _Formula(_recall, ("recall",), needs_cut=True),
-    "P": _Formula(_precision, ("precision",), needs_cut=True),
-    "Success": _Formula(_success, needs_cut=True),
+    # Σ precision at the rank of each relevant passage / number of relevant passages, as `map` of trec_eval.
+    "mAP": _Formula(lambda found, _: found.sums(found.position / found.rank) / found.number, ("ap",)),
+    # 1 / rank of the first relevant passage.
+    "MRR": _Formula(lambda found, _: found.sums(np.where(found.position == 1, 1 / found.rank, 0.0)), ("rr",)),
+    # Share of the relevant passages within the cut.
+    "R": _Formula(lambda found, _: found.sums(1.0) / found.number, ("recall",), needs_cut=True),
+    # Share of relevant passages among the first `cut`.
+    "P": _Formula(lambda found, cut: found.sums(1.0) / (cut or 1), ("precision",), needs_cut=True),
+    # 1 if a relevant passage is within the cut, else 0.
+    "Success": _Formula(lambda found, _: found.sums(np.where(found.position == 1, 1.0, 0.0)), needs_cut=True),
     "nDCG": _Formula(_ndcg),
 }
 _NAMES = {name: kind for kind, formula in _FORMULAS.items() for name in (kind.lower(), *formula.aliases)}
