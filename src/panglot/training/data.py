@@ -87,11 +87,8 @@ class TrainingData:
         """Return the texts of all rows, and the words that code-switching may add."""
         texts: dict[Side, list[str]] = {"question": [], "passage": []}
         for collection, rows in zip(self.collections, self.sources, strict=True):
-            for found, table, used in (
-                (texts["question"], collection.questions, rows.question),
-                (texts["passage"], collection.passages, rows.passage),
-            ):
-                found.extend(take(table["text"], np.unique(used[used >= 0])).to_pylist())
+            for side, used in (("question", rows.question), ("passage", rows.passage)):
+                texts[side].extend(take(_side(collection, side)[0]["text"], np.unique(used[used >= 0])).to_pylist())
         if self.switching:
             for found in texts.values():
                 found.extend(reachable(found, self.switching.lexicon))
@@ -106,9 +103,9 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
     unread: dict[str, str] = {}
     tests: set[str] = set()
     rejected: dict[str, Sequence[RowError]] = {}
-    for wish in settings.on:
-        known = not Path(wish).exists()
-        name, _, candidates = wish.partition("@") if known else (wish, "", "")
+    for spec in settings.on:
+        known = not Path(spec).exists()
+        name, _, candidates = spec.partition("@") if known else (spec, "", "")
         if settings.on_error == "skip" and not known:
             collection, broken = _read_usable(name, settings)
             if broken:
@@ -119,13 +116,10 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
                 name, data_dir=settings.data_dir, candidates=candidates or None, languages=languages
             )
         if collection.about.get("test_only") == "yes":
-            raise PanglotError(
-                f"{name} is a test set, and training on it would make its figures worthless",
-                field="on",
-                hint="train on another set, such as mlqa or starter:train",
-            )
+            problem = f"{name} is a test set, and training on it would make its figures worthless"
+            raise PanglotError(problem, field="on", hint="train on another set, such as mlqa or starter:train")
         # The name seeds the permutations: that of a saved collection is the same wherever it lies.
-        collection = replace(collection, name=wish) if known else collection
+        collection = replace(collection, name=spec) if known else collection
         if settings.exclude:
             clean = decontaminate(collection, settings.exclude, data_dir=settings.data_dir, only=compared)
             collection = clean.collection
