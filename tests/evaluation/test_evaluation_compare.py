@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from panglot.evaluation.exact_scores import Doubles
+
 
 def models(**noise: float) -> tuple[list[Table], object]:
     questions, passages, collection = parallel(groups=40, noise=0.3)
@@ -63,7 +65,7 @@ def test_equal_models_have_no_best_and_p_of_one() -> None:
     assert [each["p_corrected"] for each in contest["differences"]] == holm(p) == [1.0, 3 * p[1], 3 * p[2]]
 
 
-def questions_of(*values: Sequence[float], groups: Sequence[int] | None = None) -> list[PerQuestion]:
+def questions_of(*values: Sequence[float] | Doubles, groups: Sequence[int] | None = None) -> list[PerQuestion]:
     """Models with these values of one figure, for questions in one language."""
     number = len(values[0])
     group = np.arange(number) if groups is None else np.array(groups)
