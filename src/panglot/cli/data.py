@@ -46,6 +46,7 @@ def check(
 
     ``--against A B`` compares it with test sets. The exit status is 2 if a row cannot be used.
     """
+    # An option of click takes one value. Further test sets behind --against arrive as arguments.
     if more and not against:
         raise click.UsageError(f"one data set expected, got {1 + len(more)}: {name} {' '.join(more)}")
     report = checking.check(name, against=(*against, *more), data_dir=data_dir)
@@ -137,6 +138,7 @@ def convert(
     filtered = bool(codes or limits)
     converting.check_place(form, output)
     known, skip = registry.is_known(name), on_error == "skip"
+    # A known name wins over a file or folder of the same name.
     files = [] if known else row_files(Path(name))
     # Other readers select languages themselves: some read nothing else.
     walked = bool(files) or (not known and (Path(name) / "collection.json").is_file())

@@ -51,7 +51,7 @@ def languages_command(
 
     try:
         engines = open_engines(["auto"])
-    except PanglotError:  # none is installed
+    except PanglotError:  # none is installed, and the table then has no routes
         engines = []
     facts = machine()
     found: dict[str, Any] = {

@@ -62,6 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
 
     The exit status is 0 for success, 1 for a bug of panglot, 2 for wrong input and 130 after an interrupt.
     """
+    # panglot shows progress and problems itself.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     sys.exit(_run(arguments))
@@ -83,6 +84,7 @@ def _run(arguments: list[str] | None) -> int:
         # `panglot … | head` closed the pipe. Without this, Python would print an error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    # Outside of its standalone mode, click returns what the command returns: an exit status or None.
     return result if isinstance(result, int) else 0
 
 

@@ -51,6 +51,7 @@ def mine(model: str, collection: str, output: Path | None, to_json: str | None, 
     from panglot.mining.mine import mine as run
 
     folder = output or default_output(collection)
+    # Checked before the work. Nothing but a collection is ever replaced.
     if folder.exists() and not (folder / "collection.json").is_file():
         raise PanglotError("exists and is not a collection", file=folder, hint="choose another --output")
     mined = run(model, collection, progress=progress_to(to_json), **settings)

@@ -18,6 +18,7 @@ _VERDICTS = ("ok", "drift", "fail", "skipped")
 @click.option("--only", multiple=True, metavar="STRATEGY", help="Name of a strategy to run; repeat for more.")
 @click.option("--again", is_flag=True, help="Run failed cells again.")
 @click.option("--output", type=PATH, help="Folder for the report; else the study's output.")
+# The workers of a study start each cell in a process of its own by this option.
 @click.option("--cell", hidden=True)
 def study(
     words: tuple[str, ...], data_dir: Path | None, only: tuple[str, ...], *, again: bool, output: Path | None,

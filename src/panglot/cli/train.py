@@ -29,12 +29,14 @@ def _options() -> list[Callable[[Any], Any]]:
         name = "--" + field.name.replace("_", "-")
         shown = ",".join(field.default) if isinstance(field.default, tuple) else field.default
         default = "" if shown in {None, ""} else f"  [default: {shown}]"
+        # None means that the option was not given, so that it does not override the recipe.
         about: dict[str, Any] = {"help": texts[field.name] + default, "default": None}
         if kind is bool:
             options.append(click.option(f"{name}/--no-{name[2:]}", **about))
         elif get_args(kind) and all(isinstance(choice, str) for choice in get_args(kind)):
             options.append(click.option(name, type=click.Choice(get_args(kind)), **about))
         else:
+            # Of `int | None` and the like, the number's type is what the option takes.
             plain = next((t for t in (float, int) if kind is t or t in get_args(kind)), str)
             options.append(click.option(name, type=plain, metavar=_metavar(field.name), **about))
     return options
@@ -81,6 +83,7 @@ def train(model: str | None, on: tuple[str, ...], recipe: Path | None, **options
         return 130
     from accelerate import PartialState
 
+    # If torchrun started several processes, one speaks for all.
     if PartialState().is_main_process:
         click.echo(f"{folder} is trained. Next: panglot compare {model or 'bundled'} {folder} --test DATASET")
     return 0

@@ -49,10 +49,11 @@ def translate_command(
     from panglot.translation.store import Store
     from panglot.translation.translate import check_output, translate
 
+    # Click could only require it for a dry run too.
     if output is None and not dry_run:
         raise click.UsageError("Missing option '--output'.")
     if output is not None:
-        check_output(output)
+        check_output(output)  # now, not after hours of translation
     progress, opened = progress_to(to_json), open_engines(engines)
     collection = registry.read(dataset, data_dir=data_dir)
     collection = head(collection, limit) if limit else collection

@@ -122,6 +122,7 @@ def add_page(app: FastAPI, folder: Path = _FOLDER) -> frozenset[str]:
         if file.suffix in _TYPES:
             route = "/" if file.name == "index.html" else f"/{file.name}"
             serve = _serve(file.read_bytes(), f"{_TYPES[file.suffix]}; charset=utf-8")
+            # FastAPI does not add HEAD to GET by itself.
             app.add_api_route(route, serve, methods=["GET", "HEAD"], include_in_schema=False)
             routes.add(route)
     return frozenset(routes)

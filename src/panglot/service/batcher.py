@@ -143,7 +143,7 @@ class Batcher:
                     self._encode_together(side, pieces)
             seconds = time.monotonic() - started
             sizes = [size for job, texts in batch for size in job.sizes[job.done - len(texts) : job.done]]
-            rate = sum(sizes) / max(seconds, 1e-6)
+            rate = sum(sizes) / max(seconds, 1e-6)  # a coarse clock may not have moved
             # A moving average, because batches differ in size.
             self.rate = 0.8 * self.rate + 0.2 * rate if self.rate else rate
             self._on_batch(len(sizes), seconds)
@@ -152,6 +152,7 @@ class Batcher:
         """Wait for texts and return the next batch, which is empty when all is done and no more comes."""
         with self._changed:
             while True:
+                # A future that is done was cancelled by its client, or failed in an earlier batch.
                 self._jobs = [job for job in self._jobs if job.done < len(job.texts) and not job.future.done()]
                 if self._jobs or self._stopping:
                     break

@@ -135,4 +135,5 @@ def rows(vectors: Vectors, form: Literal["float", "base64"]) -> list[dict[str, A
 
 
 def _card(name: str) -> dict[str, Any]:
+    # OpenAI's clients expect a time of creation.
     return {"id": name, "object": "model", "created": 0, "owned_by": "panglot"}

@@ -201,7 +201,7 @@ class Engine:
             try:
                 result = await self.ranked(work)
             finally:
-                gone.set()
+                gone.set()  # a cancelled request stops the ranking thread before its next sentences
             notes["rank_ms"] = round(1000 * (time.monotonic() - started), 1)
         seconds = {**result.seconds, "wait": encoded.waited, "encode": encoded.seconds}
         return replace(result, seconds=seconds).as_json()

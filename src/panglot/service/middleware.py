@@ -32,6 +32,7 @@ _OTHER_BODY = 256 << 10
 """Most bytes of a request to another route."""
 NOTES = "panglot.notes"
 """Where a route writes further fields of the log line, in the scope of a request."""
+# Buckets up to the time limit of a request (60 s by default).
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _REASONS = {
@@ -56,6 +57,7 @@ def is_allowed(key: str, keys: tuple[str, ...]) -> bool:
     >>> is_allowed("b", ("a", "b")), is_allowed("", ("a", "b"))
     (True, False)
     """
+    # Digests have one length, so that the time of a comparison does not reveal the length of a key.
     asked, *known = (hashlib.sha256(each.encode("utf-8", "replace")).digest() for each in (key, *keys))
     # Not any(), so that every key is compared.
     return sum(hmac.compare_digest(asked, each) for each in known) > 0
@@ -136,6 +138,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
+                # The files of the web page say themselves how long they may be kept.
                 headers.setdefault("Cache-Control", "no-store")
                 headers.update(_HEADERS)
             await send(message)

@@ -152,6 +152,7 @@ def is_loopback(host: str) -> bool:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
+        # The backlog is uvicorn's own default.
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         problem = f"cannot listen on {host}, port {port}: {error.strerror or error}"
