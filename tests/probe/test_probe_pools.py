@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
 from panglot.evaluation.ranks import rank
-from panglot.probe.pairs import Outcome
 from panglot.probe.pools import (
     MAX_LENGTH,
     MIN_LENGTH,
     Distractors,
+    Outcome,
     ParallelPools,
     ParallelQuestions,
     RankMargins,

@@ -16,13 +16,12 @@ from panglot.probe.rates import mean
 if TYPE_CHECKING:
     from panglot.data.collection import Collection
     from panglot.encoders.protocol import Encoder
-    from panglot.probe.pairs import Outcome
-    from panglot.probe.pools import Half
+    from panglot.probe.pools import Half, Outcome
 
 Start = Literal["both", "near", "weak", "random"]
 Progress = Callable[[str], None]
+#: English words with their translations, by language.
 Lexicons = dict[str, dict[str, tuple[str, ...]]]
-"""English words with their translations, by language."""
 
 
 class Place(NamedTuple):
@@ -34,14 +33,9 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class State:
-    """A question after some changes.
+    """A question after some changes, whose names are its path.
 
-    Attributes:
-        versions: Texts of the question.
-        path: Names of the changes, in order.
-        english: Rank and margin of the English version.
-        other: Rank and margin of the other version.
-        score: How much more margin the other version has lost than the English one since the start.
+    ``score`` is how much more margin the other version has lost than the English one since the start.
     """
 
     versions: Versions
@@ -60,11 +54,9 @@ class Found:
     """Result of the search from one question.
 
     Attributes:
-        start: The question without changes.
         best: The state with the highest score, or the start if no change scores above 0.
         weakest: The weak state with the highest score, or None.
         singles: Every single change that was tried, including those with which English fails.
-        levels: Number of levels that were searched.
     """
 
     start: State
@@ -89,31 +81,16 @@ def successors(state: State, material: Material, changes: Iterable[Change]) -> l
 
 
 def beam_search(
-    starts: Sequence[State],
-    materials: Sequence[Material],
-    measure: Measure,
-    *,
-    k: int,
-    beam: int,
-    depth: int,
-    budget: int,
-    progress: Progress | None = None,
-) -> tuple[list[Found], int]:
+    starts: Sequence[State], materials: Sequence[Material], measure: Measure, *, k: int, beam: int, depth: int,
+    budget: int, progress: Progress | None = None,
+) -> tuple[list[Found], int]:  # fmt: skip
     """Search from all questions level by level, and return the results and the number of texts that were measured.
 
     At each level, every state of a question's beam gets every further change. States in which English fails are
     dropped, and the ``beam`` states with the highest scores go on. Equal scores are ordered by the length of the path,
     then by the texts. If the texts of a level exceed the rest of the budget, the last questions stop there.
 
-    Args:
-        starts: The questions, with score 0.
-        materials: What their changes need.
-        measure: Given numbers of questions and texts, returns the places of the English and the other version.
-        k: A question succeeds if a relevant passage is among the first ``k``.
-        beam: States per question that go on to the next level.
-        depth: Largest number of changes in a row.
-        budget: Largest number of texts to measure.
-        progress: Called with one line of text before each level.
+    Given numbers of questions and texts, ``measure`` returns the places of the English and the other version.
     """
     frontier = [[start] for start in starts]
     reached_so_far = [[start] for start in starts]
@@ -151,30 +128,17 @@ def beam_search(
         sound = [sorted((s for s in states if s.english.rank <= k), key=_order) for states in reached]
         reached_so_far = [[*old, *new] for old, new in zip(reached_so_far, sound, strict=True)]
         frontier = [states[:beam] for states in sound]
-    found = [
-        Found(
-            start, min(states, key=_order), min((s for s in states if s.weak(k)), key=_order, default=None), tried, to
-        )
-        for start, states, tried, to in zip(starts, reached_so_far, singles, levels, strict=True)
-    ]
+    found: list[Found] = []
+    for start, states, tried, searched in zip(starts, reached_so_far, singles, levels, strict=True):
+        weakest = min((state for state in states if state.weak(k)), key=_order, default=None)
+        found.append(Found(start, min(states, key=_order), weakest, tried, searched))
     return found, measured
 
 
 def search_changes(
-    outcomes: Sequence[Outcome],
-    collection: Collection,
-    encoder: Encoder,
-    lexicons: Lexicons,
-    *,
-    start: Start,
-    limit: int,
-    beam: int,
-    depth: int,
-    budget: int,
-    distractors: int,
-    seed: int,
-    progress: Progress,
-) -> dict[str, Any]:
+    outcomes: Sequence[Outcome], collection: Collection, encoder: Encoder, lexicons: Lexicons, *, start: Start,
+    limit: int, beam: int, depth: int, budget: int, distractors: int, seed: int, progress: Progress,
+) -> dict[str, Any]:  # fmt: skip
     """Search from the chosen questions of every language, and return the figures under ``search``.
 
     See :func:`panglot.probe.probe.probe` for the arguments.
@@ -186,10 +150,9 @@ def search_changes(
     drawn = {outcome.language: Distractors(outcome.pools.parallel, collection, seed) for outcome in outcomes}
     states = [_start(outcome, row, collection) for outcome, row in chosen]
     materials = [
-        Material(
-            state.versions, drawn[outcome.language].of(row, distractors), lexicons.get(outcome.language, {})
-        )
-        for state, (outcome, row) in zip(states, chosen, strict=True)
+        Material(state.versions, drawn[state.versions.language].of(row, distractors),
+                 lexicons.get(state.versions.language, {}))
+        for state, (_, row) in zip(states, chosen, strict=True)
     ]  # fmt: skip
     # An upper bound of the texts per question: both versions, all changes, then every state of the beam again.
     bounds = [
@@ -213,28 +176,19 @@ def search_changes(
         for each, (outcome, row) in zip(found, chosen[:affordable], strict=True)
     ]
     return {
-        "questions": affordable,
-        "questions_wanted": len(chosen),
-        "texts_at_most": bound,
-        "texts": measured,
+        "questions": affordable, "questions_wanted": len(chosen), "texts_at_most": bound, "texts": measured,
         "lexicons": sorted(code for code in lexicons if lexicons[code]),
-        "changes": _by_change(found, k),
-        "by_language": _by_language(records),
-        "found": records,
-    }
+        "changes": _by_change(found, k), "by_language": _by_language(records), "found": records,
+    }  # fmt: skip
 
 
 def _distinct(number: int, states: Sequence[State], material: Material) -> list[tuple[int, State, str, Versions]]:
     """Return the successors of a beam. Of two ways to one text by the same changes, the first counts."""
-    seen: set[tuple[Versions, frozenset[str]]] = set()
-    found: list[tuple[int, State, str, Versions]] = []
+    found: dict[tuple[Versions, frozenset[str]], tuple[int, State, str, Versions]] = {}
     for state in states:
         for name, after in successors(state, material, CHANGES.values()):
-            key = after, frozenset((*state.path, name))
-            if key not in seen:
-                seen.add(key)
-                found.append((number, state, name, after))
-    return found
+            found.setdefault((after, frozenset((*state.path, name))), (number, state, name, after))
+    return list(found.values())
 
 
 def _order(state: State) -> tuple[float, int, tuple[str, ...], str, str]:
@@ -249,10 +203,8 @@ def _start(outcome: Outcome, row: int, collection: Collection) -> State:
 
 def _measure(work: Sequence[tuple[Outcome, int, Versions]], encoder: Encoder) -> list[tuple[Place, Place]]:
     """Encode each distinct text once, and return the places of both versions of each question."""
-    texts: dict[str, int] = {}
-    for *_, versions in work:
-        for text in (versions.english, versions.other):
-            texts.setdefault(text, len(texts))
+    distinct = dict.fromkeys(text for *_, versions in work for text in (versions.english, versions.other))
+    texts = {text: row for row, text in enumerate(distinct)}
     vectors = np.asarray(encoder.encode(list(texts), "question"), np.float32)
     places: list[list[Place]] = [[] for _ in work]
     halves: tuple[Half, Half] = (0, 1)
@@ -271,24 +223,16 @@ def _record(found: Found, before: dict[str, Any], k: int) -> dict[str, Any]:
     """Return one searched question: the best weak wording if there is one, else the best wording."""
     state = found.weakest or found.best
     return {
-        "group": before["group"],
-        "language": before["language"],
-        "was_weak": found.start.weak(k),
-        "weak": state.weak(k),
-        "changes": list(state.path),
-        "score": state.score,
-        "best_score": found.best.score,
-        "best_changes": list(found.best.path),
-        "question": state.versions.other,
-        "question_in_english": state.versions.english,
-        "rank": state.other.rank,
-        "rank_in_english": state.english.rank,
-        "rank_before": before["rank"],
-        "rank_in_english_before": before["rank_in_english"],
-        "passage": before["passage"],
-        "passage_in_english": before["passage_in_english"],
+        "group": before["group"], "language": before["language"],
+        "was_weak": found.start.weak(k), "weak": state.weak(k),
+        "changes": list(state.path), "score": state.score,
+        "best_score": found.best.score, "best_changes": list(found.best.path),
+        "question": state.versions.other, "question_in_english": state.versions.english,
+        "rank": state.other.rank, "rank_in_english": state.english.rank,
+        "rank_before": before["rank"], "rank_in_english_before": before["rank_in_english"],
+        "passage": before["passage"], "passage_in_english": before["passage_in_english"],
         "levels": found.levels,
-    }
+    }  # fmt: skip
 
 
 def _by_change(found: Sequence[Found], k: int) -> dict[str, Any]:
@@ -304,23 +248,18 @@ def _by_change(found: Sequence[Found], k: int) -> dict[str, Any]:
         sound = {number for number, _, each in tried if not each.start.weak(k)}
         drops = [each.start.other.margin - state.other.margin for _, state, each in tried]
         english_drops = [each.start.english.margin - state.english.margin for _, state, each in tried]
+        languages = sorted({state.versions.language for _, state, _ in tried})
         figures[name] = {
-            "meaning": CHANGES[name].meaning,
-            "both": CHANGES[name].both,
-            "questions": len(set(owner.tolist())),
-            "wordings": len(tried),
-            "score": score,
-            "score_interval": interval,
-            "drop": float(np.mean(drops)),
-            "drop_in_english": float(np.mean(english_drops)),
+            "meaning": CHANGES[name].meaning, "both": CHANGES[name].both,
+            "questions": len(set(owner.tolist())), "wordings": len(tried),
+            "score": score, "score_interval": interval,
+            "drop": float(np.mean(drops)), "drop_in_english": float(np.mean(english_drops)),
             "english_fails": sum(state.english.rank > k for _, state, _ in tried),
             "not_weak_before": len(sound),
             "made_weak": len({number for number, state, _ in tried if number in sound and state.weak(k)}),
-            "by_language": {
-                code: float(np.mean([s.score for _, s, _ in tried if s.versions.language == code]))
-                for code in sorted({s.versions.language for _, s, _ in tried})
-            },
-        }
+            "by_language": {code: float(np.mean([s.score for _, s, _ in tried if s.versions.language == code]))
+                            for code in languages},
+        }  # fmt: skip
     # A change tried on one question has no interval and shows little, so it comes last.
     order = sorted(figures, key=lambda name: (figures[name]["score_interval"] is None, -figures[name]["score"], name))
     return {name: figures[name] for name in order}

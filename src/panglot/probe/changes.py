@@ -1,8 +1,4 @@
-"""Change a question and its English version in the same way, without changing what answers them.
-
-No change reorders words inside a clause or replaces a name by its English spelling: without a parser and a word
-alignment, neither is sure to keep the meaning.
-"""
+"""Change a question and its English version in the same way, without changing what answers them."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import dropwhile
 
 from panglot.data.language import joins_sentences, letters_in, unspaced_letters
 
@@ -76,6 +73,8 @@ def upper(text: str, language: str) -> str:
     return text.upper()
 
 
+# No change reorders words inside a clause or replaces a name by its English spelling: without a parser and a word
+# alignment, neither is sure to keep the meaning.
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _NAME = re.compile(r"\b[A-Z][\w'’-]*(?:\s+(?:of\s+the\s+|of\s+|de\s+|von\s+|van\s+)?[A-Z0-9][\w'’-]*)*")
 #: Words that begin a question with a capital and are not names.
@@ -111,14 +110,9 @@ def names(english: str) -> list[str]:
     >>> names("What did Queen Elizabeth II open in Newcastle?")
     ['Queen Elizabeth II', 'Newcastle']
     """
-    found: list[str] = []
-    for match in _NAME.finditer(english):
-        words = match[0].split()
-        while words and words[0] in _OPENERS:
-            words = words[1:]
-        if words and not (len(words) == 1 and len(words[0]) < 2):
-            found.append(" ".join(words))
-    return list(dict.fromkeys(found))
+    found = (" ".join(dropwhile(_OPENERS.__contains__, match[0].split())) for match in _NAME.finditer(english))
+    # A single letter is rarely a name.
+    return [name for name in dict.fromkeys(found) if len(name) > 1]
 
 
 def shared(english: str, other: str) -> list[str]:
@@ -141,12 +135,9 @@ class Versions:
 
 @dataclass(frozen=True)
 class Material:
-    """What the changes of one question need.
+    """What the changes of one question need: the question itself, sentences of other passages, and a lexicon.
 
-    Attributes:
-        original: The question as it is in the collection.
-        distractors: Sentences of other passages, in English and in the other language.
-        words: English words with their translations in the other language.
+    Sentences are in English and in the other language, and English words have translations in the other language.
     """
 
     original: Versions
@@ -154,8 +145,8 @@ class Material:
     words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
+#: Largest number of code-switched versions of one question per level.
 WORDS = 2
-"""Largest number of code-switched versions of one question per level."""
 
 Apply = Callable[[Versions, Material], Iterable[Versions]]
 
@@ -165,9 +156,7 @@ class Change:
     """A change that keeps which passages are relevant.
 
     Attributes:
-        name: Name in reports.
         family: A question gets at most one change of each family.
-        meaning: What the change does, in a few words.
         both: Whether the English version changes in the same way. If not, it stays as it is, and only the spelling of
             the other version changes.
         apply: Returns the changed versions, or nothing if the change does not apply.
@@ -213,41 +202,39 @@ def _please(now: Versions, _: Material) -> Iterable[Versions]:
 
 def _thanks(now: Versions, _: Material) -> Iterable[Versions]:
     end = THANKS.get(now.language)
-    if not end:
-        return []
-    other = now.other + blank(now.language) + end
-    return [replace(now, english=f"{now.english} {THANKS['en']}", other=other)]
+    return _behind(now, THANKS["en"], end) if end else []
+
+
+def _behind(now: Versions, english: str, other: str) -> list[Versions]:
+    """Return the versions with a sentence or a bracket behind each."""
+    return [replace(now, english=f"{now.english} {english}", other=now.other + blank(now.language) + other)]
 
 
 def _topic(now: Versions, material: Material) -> Iterable[Versions]:
     both = shared(material.original.english, material.original.other)
-    if not both:
-        return []
     colon = "：" if joins_sentences(now.language) else ": "
-    return [replace(now, english=f"{both[0]}: {now.english}", other=both[0] + colon + now.other)]
+    return [replace(now, english=f"{first}: {now.english}", other=first + colon + now.other) for first in both[:1]]
 
 
 def _name(now: Versions, material: Material) -> Iterable[Versions]:
     folded = material.original.other.casefold()
     absent = [name for name in names(material.original.english) if name.casefold() not in folded]
-    if not absent:
-        return []
-    behind = f"({', '.join(absent[:2])})"
-    other = now.other + blank(now.language) + behind
-    return [replace(now, english=f"{now.english} {behind}", other=other)]
+    names_in_brackets = f"({', '.join(absent[:2])})"
+    return _behind(now, names_in_brackets, names_in_brackets) if absent else []
 
 
 def _native(now: Versions, _: Material) -> Iterable[Versions]:
-    zero = ZERO.get(now.language)
-    if zero is None:
-        return []
-    other = re.sub("[0-9]", lambda digit: chr(zero + int(digit[0])), now.other)
-    return [replace(now, other=other)] if other != now.other else []
+    zero = ZERO.get(now.language, ord("0"))
+    return _respelled(now, now.other.translate({ord("0") + digit: zero + digit for digit in range(10)}))
 
 
 def _western(now: Versions, _: Material) -> Iterable[Versions]:
-    other = ascii_digits(now.other)
-    return [replace(now, other=other)] if other != now.other else []
+    return _respelled(now, ascii_digits(now.other))
+
+
+def _respelled(now: Versions, *others: str) -> list[Versions]:
+    """Return the versions with other spellings of the question in the other language."""
+    return [replace(now, other=other) for other in dict.fromkeys(others) if other != now.other]
 
 
 def _word(now: Versions, material: Material) -> Iterable[Versions]:
@@ -261,9 +248,7 @@ def _word(now: Versions, material: Material) -> Iterable[Versions]:
         if target.lower() != word.lower() and target in material.original.other
     ]
     entries.sort(key=lambda entry: (-len(entry[0]), entry))
-    changed = (_replaced(now.other, target, word) for target, word in entries)
-    kept = [other for other in dict.fromkeys(changed) if other != now.other]
-    return [replace(now, other=other) for other in kept[:WORDS]]
+    return _respelled(now, *(_replaced(now.other, target, word) for target, word in entries))[:WORDS]
 
 
 def _replaced(text: str, target: str, word: str) -> str:

@@ -1,9 +1,10 @@
-"""Compare the questions that are asked in English and another language, over parallel pools."""
+"""Compare the questions that are asked in English and in another language, over parallel pools."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -19,13 +20,12 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Vectors
 
 Pools = Literal["whole", "common"]
+#: 0 is English, 1 the other language.
 Half = Literal[0, 1]
-"""0 is English, 1 the other language."""
-
+#: Pools whose sizes differ by more than this factor are cut down to the passage groups that both languages have.
 LARGEST_RATIO = 1.5
-"""Pools whose sizes differ by more than this factor are cut down to the passage groups that both languages have."""
+#: Characters of a distractor in English. Longer passages are not sentences, and would outweigh the question.
 MIN_LENGTH, MAX_LENGTH = 20, 240
-"""Characters of a distractor in English. Longer passages are not sentences, and would outweigh the question."""
 _CELLS = 1 << 22
 
 
@@ -36,7 +36,6 @@ class ParallelQuestions:
     The first of each pair of arrays is English.
 
     Attributes:
-        language: The other language.
         pools: Whether the pools are all passages of a language, or those of groups that both languages have.
         groups: Group of each question.
         questions: Rows of the questions in the collection, shape ``[questions]`` each.
@@ -76,48 +75,32 @@ class ParallelQuestions:
             return None
         questions = [np.array([side[name] for name in names], np.int64) for side in first]
         relevant = [_relevant(collection, asked, pool) for asked, pool in zip(questions, members, strict=True)]
-        return cls(
-            language, kind, tuple(names), (questions[0], questions[1]), (members[0], members[1]),
-            (relevant[0], relevant[1]),
-        )  # fmt: skip
+        return cls(language, kind, tuple(names), (questions[0], questions[1]), (members[0], members[1]),
+                   (relevant[0], relevant[1]))  # fmt: skip
 
     def check_depth(self, k: int) -> None:
-        """Check that every question has at least ``k`` irrelevant passages in both pools.
-
-        Raises:
-            PanglotError: ``k`` is too large for a pool.
-        """
+        """Check that every question has at least ``k`` irrelevant passages in both pools."""
         for pool, (question, _) in zip(self.passages, self.relevant, strict=True):
             most = len(pool) - int(np.bincount(question).max())
             if k > most:
-                raise PanglotError(
-                    f"must be at most {most} in a pool of {len(pool)} passages ({self.language} beside English), "
-                    f"got {k}",
-                    field="k",
-                    hint=f"use about {max(1, most // 10)}" if most > 0 else "choose a collection with larger pools",
-                )
+                hint = f"use about {max(1, most // 10)}" if most > 0 else "choose a collection with larger pools"
+                pools = f"a pool of {len(pool)} passages ({self.language} beside English)"
+                raise PanglotError(f"must be at most {most} in {pools}, got {k}", field="k", hint=hint)
 
 
 def choose_languages(collection: Collection, languages: Sequence[str] | None) -> tuple[str, list[str]]:
-    """Return the collection's code of English and the languages to probe, by default all others.
-
-    Raises:
-        PanglotError: The collection has no English or no other language, or a language is unknown or not in it.
-    """
-    english = "en" if "en" in collection.languages else ""
-    english = english or next((code for code in collection.languages if code.startswith("en-")), "")
+    """Return the collection's code of English and the languages to probe, by default all others."""
+    # Plain English sorts before its variants.
+    english = min((code for code in collection.languages if code.partition("-")[0] == "en"), default="")
     if not english:
-        raise PanglotError(
-            f"{collection.name} has no English, only {', '.join(collection.languages)}",
-            hint="probe a collection with questions and passages in English",
-        )
+        raise PanglotError(f"{collection.name} has no English, only {', '.join(collection.languages)}",
+                           hint="probe a collection with questions and passages in English")  # fmt: skip
     others = [code for code in collection.languages if code != english]
     chosen = list(dict.fromkeys(canonical(code) for code in languages)) if languages else others
     for code in chosen:
         if code == english:
-            raise PanglotError(
-                "English is what the other languages are compared with", field="language", hint="leave it out"
-            )
+            raise PanglotError("English is what the other languages are compared with", field="language",
+                               hint="leave it out")  # fmt: skip
         if code not in others:
             raise PanglotError(f"{collection.name} has no {code}", field="language", hint=f"use {', '.join(others)}")
     if not chosen:
@@ -148,39 +131,29 @@ class RankMargins:
     ) -> Self:
         """Rank passages by dot product. Equal scores are ordered by position in the pool.
 
-        The scores are the same bits as those of :func:`panglot.evaluation.ranks.rank`, for every block size.
-
-        Args:
-            questions: One row per question, shape ``[questions, dimension]``.
-            passages: One row per passage, in the order of their ids, shape ``[pool, dimension]``.
-            relevant: Question and position in the pool of each relevant pair, sorted by question. Every question
-                has at least one, and at least ``k`` passages of the pool are irrelevant to it.
-            k: A question succeeds if a relevant passage is among the first ``k``.
-            cells: Scores in memory at once.
+        The scores are the same bits as those of :func:`panglot.evaluation.ranks.rank`, for every number of ``cells``,
+        the scores in memory at once. ``relevant`` are question and position in the pool of each relevant pair, sorted
+        by question. Every question has at least one, and at least ``k`` passages of the pool are irrelevant to it.
         """
         scores = ExactScores.of(questions, passages)
         pool = Tile(scores, np.arange(len(passages)))
         number = len(questions)
-        found = (np.zeros(number, np.int64), np.zeros(number), np.zeros(number, np.int64), np.zeros(number, np.int64))
+        found = cls(np.zeros(number, np.int64), np.zeros(number), *np.zeros((2, number), np.int64))
         starts = np.searchsorted(relevant[0], np.arange(number + 1))
         for rows in parts(np.arange(number), max(1, cells // max(1, len(passages)))):
             block = pool.products(rows).astype(np.float32) * np.float32(scores.unit)
             pairs = slice(starts[rows[0]], starts[rows[-1] + 1])
             mark = np.zeros(block.shape, np.bool_)
             mark[relevant[0][pairs] - rows[0], relevant[1][pairs]] = True
-            for column, values in zip(found, _margins(block, mark, k), strict=True):
-                column[rows] = values
-        return cls(*found)
+            found.rank[rows], found.margin[rows], found.best[rows], found.instead[rows] = _margins(block, mark, k)
+        return found
 
 
 @dataclass(frozen=True)
 class ParallelPools:
-    """The pools of English and one other language, with their vectors.
+    """The pools of English and one other language, with their vectors, shape ``[pool, dimension]`` each.
 
-    Attributes:
-        parallel: Questions, pools and relevance.
-        vectors: Vectors of the passages of each pool, shape ``[pool, dimension]``.
-        k: A question succeeds if a relevant passage is among the first ``k``.
+    A question succeeds if a relevant passage is among the first ``k``.
     """
 
     parallel: ParallelQuestions
@@ -194,14 +167,12 @@ class ParallelPools:
         return cls(parallel, (english, other), k)
 
     def rank_margins(self, half: Half, numbers: Ints, vectors: Vectors) -> RankMargins:
-        """Return rank and margin of wordings of questions.
+        """Return rank and margin of wordings in one of the two languages, shape ``[wordings, dimension]``.
 
-        Args:
-            half: Which of the two languages.
-            numbers: Number of the question in :attr:`parallel` of each wording, in any order, with repeats.
-            vectors: One row per wording, shape ``[wordings, dimension]``.
+        ``numbers`` are those of the wordings' questions in :attr:`parallel`, in any order, with repeats.
         """
         question, position = self.parallel.relevant[half]
+        # The pairs of a question are neighbours, as they are sorted.
         low, high = np.searchsorted(question, numbers), np.searchsorted(question, numbers, side="right")
         owner = np.repeat(np.arange(len(numbers)), high - low)
         taken = [position[a:b] for a, b in zip(low, high, strict=True)]
@@ -209,16 +180,99 @@ class ParallelPools:
         return RankMargins.of(vectors, self.vectors[half], (owner, relevant), self.k)
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """Ranks of the questions of one language beside those of their English versions, in the order of the pools."""
+
+    pools: ParallelPools
+    english: RankMargins
+    other: RankMargins
+
+    @classmethod
+    def of(cls, pools: ParallelPools, questions: Vectors) -> Self:
+        """Rank all questions without changes by the vectors of the collection, shape ``[questions, dimension]``."""
+        english, other = (questions[rows] for rows in pools.parallel.questions)
+        numbers = np.arange(len(english))
+        return cls(pools, pools.rank_margins(0, numbers, english), pools.rank_margins(1, numbers, other))
+
+    @property
+    def language(self) -> str:
+        """The language beside English."""
+        return self.pools.parallel.language
+
+    @property
+    def answered(self) -> Bools:
+        """Whether English succeeds, shape ``[questions]``."""
+        return self.english.rank <= self.pools.k
+
+    @property
+    def weak(self) -> Bools:
+        """Whether English succeeds and the other language fails, shape ``[questions]``."""
+        return self.answered & (self.other.rank > self.pools.k)
+
+    def counts(self) -> dict[str, Any]:
+        """Return the numbers of questions by outcome, and the sizes of the pools, English first."""
+        other = self.other.rank <= self.pools.k
+        return {
+            "asked_in_both": len(other),
+            "answered_in_english": int(self.answered.sum()),
+            "answered_in_both": int((self.answered & other).sum()),
+            "only_in_english": int(self.weak.sum()),
+            "only_in_the_other": int((~self.answered & other).sum()),
+            "pools": [len(rows) for rows in self.pools.parallel.passages],
+            "pools_are": self.pools.parallel.pools,
+        }
+
+    def starts(self, choice: str, limit: int, seed: int) -> Ints:
+        """Return the questions from which to search for changes, the most promising first.
+
+        ``near`` takes questions that succeed in both languages, those with the smallest margin in the other language
+        first. ``weak`` takes weak questions, those with the largest difference of the margins first. ``both`` takes
+        turns. ``random`` draws among all that succeed in English: only then are means over changes free of selection.
+        """
+        near = np.flatnonzero(self.answered & ~self.weak)
+        near = near[np.argsort(self.other.margin[near], kind="stable")]
+        weak = np.flatnonzero(self.weak)
+        weak = weak[np.argsort((self.other.margin - self.english.margin)[weak], kind="stable")]
+        if choice == "both":
+            turns = [(place, kind, row) for kind, rows in enumerate((near, weak)) for place, row in enumerate(rows)]
+            chosen = np.array([row for _, _, row in sorted(turns)], np.int64)
+        elif choice == "random":
+            chosen = np.random.default_rng(seed).permutation(np.flatnonzero(self.answered))
+        else:
+            chosen = near if choice == "near" else weak
+        return chosen[:limit].astype(np.int64)
+
+    def records(self, collection: Collection) -> list[dict[str, Any]]:
+        """Return the weak pairs, the worst rank first, each with the passage that was retrieved instead."""
+        places = np.flatnonzero(self.weak)
+        places = places[np.argsort(-self.other.rank[places], kind="stable")]
+        return [self.record(int(place), collection) for place in places]
+
+    def record(self, place: int, collection: Collection) -> dict[str, Any]:
+        """Return one question with its versions, ranks, margins, best relevant and best irrelevant passage."""
+        found, texts, passages = self.pools.parallel, collection.questions["text"], collection.passages
+        sides: list[dict[str, Any]] = [
+            {
+                "question": texts[int(asked[place])].as_py(),
+                "rank": int(side.rank[place]),
+                "margin": float(side.margin[place]),
+                "passage": passages["text"][int(pool[side.best[place]])].as_py(),
+            }
+            for asked, pool, side in zip(found.questions, found.passages, (self.english, self.other), strict=True)
+        ]
+        record: dict[str, Any] = {"group": found.groups[place], "language": self.language}
+        for name in sides[0]:
+            record |= {name: sides[1][name], f"{name}_in_english": sides[0][name]}
+        instead = int(found.passages[1][self.other.instead[place]])
+        return record | {"instead": {name: passages[name][instead].as_py() for name in ("language", "text")}}
+
+
 class Distractors:
     """Draw short passages in English and another language that do not answer a question.
 
     A question's distractors depend on the seed, its group and the passages in English, so that they are the same in
     every language that has them.
-
-    Args:
-        parallel: The questions and their pools.
-        collection: Texts and groups.
-        seed: Seed of the draw.
     """
 
     def __init__(self, parallel: ParallelQuestions, collection: Collection, seed: int) -> None:
@@ -226,13 +280,11 @@ class Distractors:
         texts, groups = collection.passages["text"], collection.passages["group"]
         self._texts: list[dict[str, str]] = []
         for rows in parallel.passages:
-            by_group: dict[str, str] = {}
-            for row in rows.tolist():
-                text = str(texts[row].as_py()).strip()
-                if group := groups[row].as_py():
-                    by_group.setdefault(group, text)
-            self._texts.append(by_group)
+            # Backwards, so that the first passage of a group remains.
+            backwards = [(groups[row].as_py(), str(texts[row].as_py()).strip()) for row in reversed(rows.tolist())]
+            self._texts.append({group: text for group, text in backwards if group})
         english, other = self._texts
+        # All passages that are usable in English are drawn from, so that the draw is the same for every language.
         self._order = sorted(group for group, text in english.items() if MIN_LENGTH <= len(text) <= MAX_LENGTH)
         self._usable = {group for group in self._order if 0 < len(other.get(group, "")) <= 2 * MAX_LENGTH}
         self._groups = groups
@@ -244,14 +296,9 @@ class Distractors:
         for rows, (question, position) in zip(parallel.passages, parallel.relevant, strict=True):
             answers |= {self._groups[int(rows[place])].as_py() for place in position[question == number]}
         generator = np.random.default_rng(int(digest(str(self._seed), parallel.groups[number])[:16], 16))
-        chosen: list[tuple[str, str]] = []
-        for place in generator.permutation(len(self._order)):
-            if len(chosen) == count:
-                break
-            group = self._order[place]
-            if group in self._usable and group not in answers:
-                chosen.append((self._texts[0][group], self._texts[1][group]))
-        return tuple(chosen)
+        drawn = (self._order[place] for place in generator.permutation(len(self._order)))
+        chosen = (group for group in drawn if group in self._usable and group not in answers)
+        return tuple((self._texts[0][group], self._texts[1][group]) for group in islice(chosen, count))
 
 
 def _first_questions(collection: Collection, code: int, pool: Ints) -> dict[str, int]:

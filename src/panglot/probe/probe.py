@@ -18,12 +18,11 @@ from panglot.data.language import canonical_or_none
 from panglot.evaluation.evaluate import encode, open_encoder, open_sets
 from panglot.evaluation.figures import Result
 from panglot.probe.beam import Lexicons, Start, search_changes
-from panglot.probe.pairs import Outcome, pair_lines
-from panglot.probe.pools import ParallelPools, ParallelQuestions, Pools, choose_languages
+from panglot.probe.pools import Outcome, ParallelPools, ParallelQuestions, Pools, choose_languages
 from panglot.probe.rates import by_slice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from panglot.data.collection import Collection
     from panglot.encoders.protocol import Encoder
@@ -64,27 +63,12 @@ class Probe(Result):
 
 
 def probe(
-    encoder: Encoder | str | Path,
-    collection: Collection | str | Path,
-    *,
-    languages: Sequence[str] | None = None,
-    k: int = 10,
-    start: Start = "both",
-    limit: int = 20,
-    beam: int = 3,
-    depth: int = 2,
-    budget: int = 2000,
-    distractors: int = 2,
-    pools: Pools | None = None,
-    lexicons: Lexicons | None = None,
-    seed: int = 0,
-    data_dir: str | Path | None = None,
-    candidates: str | None = None,
-    context: bool = False,
-    trust_remote_code: bool = False,
-    command: str = "",
-    progress: Callable[[str], None] | None = None,
-) -> Probe:
+    encoder: Encoder | str | Path, collection: Collection | str | Path, *, languages: Sequence[str] | None = None,
+    k: int = 10, start: Start = "both", limit: int = 20, beam: int = 3, depth: int = 2, budget: int = 2000,
+    distractors: int = 2, pools: Pools | None = None, lexicons: Lexicons | None = None, seed: int = 0,
+    data_dir: str | Path | None = None, candidates: str | None = None, context: bool = False,
+    trust_remote_code: bool = False, command: str = "", progress: Callable[[str], None] | None = None,
+) -> Probe:  # fmt: skip
     """Find weak pairs, and search for changes of questions that make more of them (2505.18673).
 
     A question is weak in a language if its English version finds a relevant passage among the first ``k`` of the
@@ -120,7 +104,12 @@ def probe(
     """
     begin = time.perf_counter()
     progress = progress or (lambda _: None)
-    _check(k, limit, beam, depth, budget, distractors, start)
+    for name, value, least in (("k", k, 1), ("limit", limit, 0), ("beam", beam, 1), ("depth", depth, 0),
+                               ("budget", budget, 0), ("distractors", distractors, 0)):  # fmt: skip
+        if value < least:
+            raise PanglotError(f"must be at least {least}, got {value}", field=name)
+    if start not in get_args(Start):
+        raise PanglotError(f"must be one of {', '.join(get_args(Start))}, got {start!r}", field="start")
     whole = next(iter(open_sets(collection, data_dir=data_dir, candidates=candidates, context=context).values()))
     english, chosen = choose_languages(whole, languages)
     asked = whole.select([english, *chosen])
@@ -134,15 +123,12 @@ def probe(
             each.check_depth(k)
     comparable = [each for each in found if each is not None]
     if not comparable:
-        raise PanglotError(
-            f"{whole.name} is not parallel: no question is asked and answered both in {english} and in "
-            f"{' or '.join(chosen)}",
-            hint="probe a parallel collection, such as xquad-r or starter:test",
-        )
+        codes = f"{english} and in {' or '.join(chosen)}"
+        raise PanglotError(f"{whole.name} is not parallel: no question is asked and answered both in {codes}",
+                           hint="probe a parallel collection, such as xquad-r or starter:test")  # fmt: skip
     model = open_encoder(encoder, trust_remote_code=trust_remote_code)
-    progress(
-        f"{model.name} on {whole.name}: {asked.questions.num_rows:,} questions, {asked.passages.num_rows:,} passages"
-    )
+    sizes = f"{asked.questions.num_rows:,} questions, {asked.passages.num_rows:,} passages"
+    progress(f"{model.name} on {whole.name}: {sizes}")
     questions, passages = encode(model, asked)
     outcomes = [Outcome.of(ParallelPools.of(each, passages, k), questions) for each in comparable]
     slices, why = by_slice(outcomes, asked, model)
@@ -158,41 +144,26 @@ def probe(
             distractors=distractors, seed=seed, progress=progress,
         )  # fmt: skip
     weak = [record for outcome in outcomes for record in outcome.records(asked)]
-    facts = {"source": whole.name} | ({"test_only": "yes"} if whole.about.get("test_only") == "yes" else {})
+    test_only = whole.about.get("test_only") == "yes"
+    # The field goes with every pair, so that training can refuse them.
+    facts = {"source": whole.name} | ({"test_only": "yes"} if test_only else {})
     made = [pair for pair in (searched or {}).get("found", []) if pair["weak"] and pair["changes"]]
-    return Probe(
-        {
-            **provenance(command),
-            "seconds": round(time.perf_counter() - begin, 3),
-            "model": {"name": model.name, "fingerprint": model.fingerprint, "dimension": passages.shape[1]},
-            "settings": {
-                "k": k, "languages": chosen, "start": start, "limit": limit, "beam": beam, "depth": depth,
-                "budget": budget, "distractors": distractors, "pools": pools, "seed": seed,
-            },
-            "dataset": {
-                "name": whole.name, "digest": asked.digest, "english": english,
-                "candidates": asked.about.get("candidates"), "context": asked.about.get("context"),
-                "test_only": whole.about.get("test_only") == "yes",
-            },
-            "languages": {outcome.language: outcome.counts() for outcome in outcomes},
-            "by": slices,
-            "search": searched,
-            "weak": weak,
-            "not_measured": missing,
+    figures = {
+        **provenance(command),
+        "seconds": round(time.perf_counter() - begin, 3),
+        "model": {"name": model.name, "fingerprint": model.fingerprint, "dimension": passages.shape[1]},
+        "settings": {
+            "k": k, "languages": chosen, "start": start, "limit": limit, "beam": beam, "depth": depth,
+            "budget": budget, "distractors": distractors, "pools": pools, "seed": seed,
         },
-        tuple(pair_lines(weak, made, english, facts)),
-    )  # fmt: skip
-
-
-def _check(k: int, limit: int, beam: int, depth: int, budget: int, distractors: int, start: str) -> None:
-    for name, value, least in (
-        ("k", k, 1), ("limit", limit, 0), ("beam", beam, 1), ("depth", depth, 0), ("budget", budget, 0),
-        ("distractors", distractors, 0),
-    ):  # fmt: skip
-        if value < least:
-            raise PanglotError(f"must be at least {least}, got {value}", field=name)
-    if start not in get_args(Start):
-        raise PanglotError(f"must be one of {', '.join(get_args(Start))}, got {start!r}", field="start")
+        "dataset": {
+            "name": whole.name, "digest": asked.digest, "english": english,
+            "candidates": asked.about.get("candidates"), "context": asked.about.get("context"), "test_only": test_only,
+        },
+        "languages": {outcome.language: outcome.counts() for outcome in outcomes},
+        "by": slices, "search": searched, "weak": weak, "not_measured": missing,
+    }  # fmt: skip
+    return Probe(figures, tuple(pair_lines(weak, made, english, facts)))
 
 
 def read_lexicons(data_dir: str | Path | None, languages: Sequence[str]) -> Lexicons:
@@ -200,9 +171,6 @@ def read_lexicons(data_dir: str | Path | None, languages: Sequence[str]) -> Lexi
 
     Entries are single English words with a meaning of their own, and translations of one word and at least two
     letters. The folder is under ``data_dir``, or else ``$PANGLOT_DATA``. Without it, there are no entries.
-
-    Raises:
-        PanglotError: A file is not such a table.
     """
     import pyarrow.parquet as pq
 
@@ -217,9 +185,8 @@ def read_lexicons(data_dir: str | Path | None, languages: Sequence[str]) -> Lexi
                 continue
             rows = pq.read_table(path, columns=["lang", "en", "target"], filters=[("lang", "in", list(names))])
         except (pa.ArrowException, KeyError, OSError) as error:
-            raise PanglotError(
-                f"not a lexicon: {str(error).splitlines()[0]}", file=path, hint="write the columns lang, en, target"
-            ) from error
+            raise PanglotError(f"not a lexicon: {str(error).splitlines()[0]}", file=path,
+                               hint="write the columns lang, en, target") from error  # fmt: skip
         for row in rows.to_pylist():
             words = found.setdefault(names[row["lang"]], {})
             english, target = str(row["en"] or "").strip().lower(), str(row["target"] or "").strip()
@@ -232,3 +199,34 @@ def _usable(english: str, target: str) -> bool:
     one_word = not any(mark.isspace() or mark.isdigit() or mark in ".…()/,;-" for mark in target)
     # The vowel signs of Hindi and Thai are marks, not letters, so the target need not be alphabetic.
     return english not in _FUNCTION_WORD_SET and len(english) > 2 and english.isalpha() and len(target) > 1 and one_word
+
+
+def pair_lines(
+    weak: Iterable[Mapping[str, Any]], changed: Iterable[Mapping[str, Any]], english: str, facts: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Return the JSON lines of weak pairs, one bilingual group after the other.
+
+    Weak pairs of the collection with the same group and English version share a group of lines, with one line in
+    English. Each pair that the search ``changed`` is a group of its own, named after its changes, which its lines have
+    in the field ``changes``. ``facts`` are further fields of every line, which readers of training sets ignore.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for pair in weak:
+        key = str(pair["group"])
+        head = _line(key, english, pair, "_in_english")
+        # A group can have several English versions; each gets a group of lines of its own.
+        if groups.setdefault(key, [head])[0] != head:
+            key = f"{key}~{pair['language']}"
+            groups[key] = [_line(key, english, pair, "_in_english")]
+        groups[key].append(_line(key, pair["language"], pair, ""))
+    for pair in changed:
+        key = f"{pair['group']}~{pair['language']}~{'+'.join(pair['changes'])}"
+        extra = {"changes": list(pair["changes"])}
+        both = _line(key, english, pair, "_in_english"), _line(key, pair["language"], pair, "")
+        groups[key] = [line | extra for line in both]
+    return [line | dict(facts) for group in groups.values() for line in group]
+
+
+def _line(group: str, language: str, pair: Mapping[str, Any], side: str) -> dict[str, Any]:
+    texts = {field: pair[f"{field}{side}"] for field in ("question", "passage", "rank")}
+    return {"group": group, "language": language, **texts}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left, bisect_right
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import langcodes
@@ -16,11 +18,11 @@ if TYPE_CHECKING:
     from panglot.data.collection import Collection, Ints
     from panglot.encoders.protocol import Encoder
     from panglot.evaluation.exact_scores import Bools, Doubles
-    from panglot.probe.pairs import Outcome
+    from panglot.probe.pools import Outcome
 
 _Z = 1.959963984540054
+#: With fewer questions on either side no difference is reported, because its normal interval would mean nothing.
 MIN_QUESTIONS = 10
-"""With fewer questions on either side no difference is reported, because its normal interval would mean nothing."""
 
 
 def share(hit: Bools, group: Ints) -> tuple[float, float, float]:
@@ -28,11 +30,8 @@ def share(hit: Bools, group: Ints) -> tuple[float, float, float]:
 
     The interval is Wilson's, (p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n), with the effective number of
     questions n = N / deff. Kish's design effect deff is the variance between groups divided by the variance of N
-    independent questions, at least 1. If all or no questions are hits, n is the number of groups.
-
-    Args:
-        hit: Whether each question is a hit, shape ``[questions]``, for at least one question.
-        group: Group of each question, shape ``[questions]``. Translations share a group.
+    independent questions, at least 1. If all or no questions are hits, n is the number of groups. Translations share a
+    group. ``hit`` and ``group`` have the shape ``[questions]``, with at least one question.
 
     >>> [round(value, 3) for value in share(np.arange(20) < 4, np.arange(20))]
     [0.2, 0.081, 0.416]
@@ -56,25 +55,14 @@ def against_rest(hit: Bools, group: Ints, inside: Bools) -> dict[str, Any]:
     The difference p − p' has a normal interval with the variance Σ_g (e_g − e'_g)² · G / (G − 1), where e_g and e'_g
     are the sums of deviations of group g on each side. A group may have questions on both sides.
 
-    Args:
-        hit: Whether each question is a hit, shape ``[questions]``.
-        group: Group of each question, shape ``[questions]``.
-        inside: Whether each question belongs to the slice, shape ``[questions]``.
-
-    Returns:
-        ``weak, questions, rate, interval, rest, difference, difference_interval``. The difference and its interval are
-        None if either side has fewer than :data:`MIN_QUESTIONS` questions, and ``rest`` if there is no rest.
+    All arrays have the shape ``[questions]``. The difference and its interval are None if either side has fewer than
+    :data:`MIN_QUESTIONS` questions, and ``rest`` if there is no rest.
     """
     rate, low, high = share(hit[inside], group[inside])
     figures: dict[str, Any] = {
-        "weak": int(hit[inside].sum()),
-        "questions": int(inside.sum()),
-        "rate": rate,
-        "interval": [low, high],
-        "rest": None,
-        "difference": None,
-        "difference_interval": None,
-    }
+        "weak": int(hit[inside].sum()), "questions": int(inside.sum()), "rate": rate, "interval": [low, high],
+        "rest": None, "difference": None, "difference_interval": None,
+    }  # fmt: skip
     if inside.all():
         return figures
     figures["rest"] = rest = float(hit[~inside].mean())
@@ -95,6 +83,7 @@ def mean(value: Doubles, group: Ints) -> tuple[float, list[float] | None]:
     groups = len(np.unique(group))
     if groups < 2:
         return centre, None
+    # Only groups are independent of each other.
     deviation = np.bincount(group, value - centre) / len(value)
     half = float(stdtrit(groups - 1, 0.975)) * math.sqrt(float((deviation**2).sum()) * _small_sample(group))
     return centre, [centre - half, centre + half]
@@ -111,15 +100,22 @@ def _small_sample(group: Ints) -> float:
     return number / (number - 1) if number > 1 else 1.0
 
 
-#: Upper bounds of the buckets. The last bucket is open.
+#: Bounds of the buckets, the upper one within a bucket of lengths and the lower one within one of fertilities.
 LENGTHS = (40, 60, 80)
 FERTILITIES = (1.25, 1.5, 1.75, 2.0)
+_LENGTHS = [
+    f"{LENGTHS[0]} or fewer",
+    *(f"{low + 1} to {high}" for low, high in pairwise(LENGTHS)),
+    f"above {LENGTHS[-1]}",
+]
+_FERTILITIES = [
+    f"below {FERTILITIES[0]:g}",
+    *(f"{low:g} to {high:g}" for low, high in pairwise(FERTILITIES)),
+    f"{FERTILITIES[-1]:g} or more",
+]
 
-_QUESTION_WORDS = {
-    "what": "what", "who": "who", "whom": "who", "whose": "who", "when": "when", "where": "where",
-    "which": "which", "why": "why", "how": "how",
-}  # fmt: skip
-_AMOUNT = ("many", "much")
+_WHO = {"who": "who", "whom": "who", "whose": "who"}
+_QUESTION_WORDS = _WHO | {word: word for word in ("what", "when", "where", "which", "why", "how")}
 
 
 @lru_cache(maxsize=1024)
@@ -143,12 +139,7 @@ def length(english: str) -> str:
     >>> length("Who?"), length("x" * 41), length("x" * 99)
     ('40 or fewer', '41 to 60', 'above 80')
     """
-    low = 0
-    for high in LENGTHS:
-        if len(english) <= high:
-            return f"{low + 1} to {high}" if low else f"{high} or fewer"
-        low = high
-    return f"above {LENGTHS[-1]}"
+    return _LENGTHS[bisect_left(LENGTHS, len(english))]
 
 
 def question_word(english: str) -> str:
@@ -160,8 +151,8 @@ def question_word(english: str) -> str:
     words = re.findall(r"[a-z]+", english.lower())
     for place, word in enumerate(words):
         if found := _QUESTION_WORDS.get(word):
-            many = found == "how" and place + 1 < len(words) and words[place + 1] in _AMOUNT
-            return "how many" if many else found
+            amount = word == "how" and words[place + 1 : place + 2] in (["many"], ["much"])
+            return "how many" if amount else found
     return "none"
 
 
@@ -173,39 +164,18 @@ def fertility(tokens: int, english: str) -> str:
     >>> fertility(5, "How many are there?"), fertility(30, "How many are there?")
     ('1.25 to 1.5', '2 or more')
     """
-    ratio = tokens / max(1, len(english.split()))
-    low: float = 0
-    for high in FERTILITIES:
-        if ratio < high:
-            return f"{low:g} to {high:g}" if low else f"below {high:g}"
-        low = high
-    return f"{low:g} or more"
-
-
-def order(kind: str) -> list[str]:
-    """Return the buckets of ``length`` or ``tokens per word`` from the lowest, and nothing for other kinds."""
-    if kind == "length":
-        return [length("x" * size) for size in (1, *(end + 1 for end in LENGTHS))]
-    if kind == "tokens per word":
-        return [fertility(int(100 * size), "x " * 100) for size in (1, *FERTILITIES)]
-    return []
+    return _FERTILITIES[bisect_right(FERTILITIES, tokens / max(1, len(english.split())))]
 
 
 def count_tokens(encoder: Encoder, texts: Sequence[str]) -> list[int] | None:
-    """Return the number of tokens of each text without prompt and special tokens, or None without a tokenizer.
-
-    Endpoints and precomputed vectors have no tokenizer.
-    """
+    """Return the number of tokens of each text without prompt and special tokens, or None without a tokenizer."""
     # A cache of vectors wraps the encoder.
     inner: Any = getattr(encoder, "encoder", encoder)
     tokenizer: Any = getattr(getattr(inner, "model", None), "tokenizer", None)
-    if not callable(tokenizer) or not texts:
+    if not callable(tokenizer) or not texts:  # endpoints and precomputed vectors have no tokenizer
         return None
     found: Any = tokenizer(list(texts), add_special_tokens=False, padding=False, truncation=False)
     return [len(ids) for ids in found["input_ids"]]
-
-
-KINDS = ("language", "script", "length", "question word", "tokens per word")
 
 
 def by_slice(
@@ -213,15 +183,11 @@ def by_slice(
 ) -> tuple[dict[str, dict[str, Any]], list[dict[str, str]]]:
     """Return the share of weak questions of each slice beside that of the rest, among questions that English answers.
 
-    Returns:
-        Figures by kind of slice and slice (:func:`against_rest`), and what could not be measured. The kind ``all`` has
-        one slice.
+    The figures are by kind of slice and slice (:func:`against_rest`), beside what could not be measured. The kind
+    ``all`` has one slice.
     """
     texts = collection.questions["text"]
-    english: list[str] = []
-    other: list[str] = []
-    languages: list[str] = []
-    groups: list[str] = []
+    english, other, languages, groups = list[str](), list[str](), list[str](), list[str]()
     weak: list[bool] = []
     for outcome in outcomes:
         found = outcome.pools.parallel
@@ -248,13 +214,12 @@ def by_slice(
         labels["tokens per word"] = [fertility(n, text) for n, text in zip(tokens, english, strict=True)]
     group = np.unique(np.array(groups), return_inverse=True)[1].astype(np.int64)
     hit = np.array(weak, np.bool_)
+    # Slices are in these orders, and otherwise the largest comes first.
+    orders = {"language": languages, "length": _LENGTHS, "tokens per word": _FERTILITIES}
     figures: dict[str, dict[str, Any]] = {}
     for kind, names in labels.items():
         column = np.array(names)
-        found_slices = {str(name): against_rest(hit, group, column == name) for name in np.unique(column)}
-        fixed = order(kind)
-        key = fixed.index if fixed else lambda name, part=found_slices: -part[name]["questions"]
-        if kind == "language":
-            key = languages.index
-        figures[kind] = {name: found_slices[name] for name in sorted(found_slices, key=key)}
+        slices = {str(name): against_rest(hit, group, column == name) for name in np.unique(column)}
+        key = orders[kind].index if kind in orders else lambda name, part=slices: -part[name]["questions"]
+        figures[kind] = {name: slices[name] for name in sorted(slices, key=key)}
     return figures, missing
