@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Train once in this process, and return the figures."""
     import panglot
     from panglot.datasets import registry
-    from panglot.study.languages import nested
+    from panglot.study.data import nested
 
     # The languages are those of the study's nested sets, one per objective.
     available = registry.read(SET, data_dir=options.data_dir).languages

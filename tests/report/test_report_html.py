@@ -157,7 +157,7 @@ def test_numbers_in_cells_are_readable(letter: str) -> None:
 
 def test_the_sequential_scale_rises_evenly_in_lightness() -> None:
     black = (0, 0, 0)
-    lightness = [heatmap.contrast(heatmap.sequential(place / 40), black) for place in range(41)]
+    lightness = [heatmap.contrast(heatmap.colour("s", place / 40), black) for place in range(41)]
     assert lightness == sorted(lightness)
 
 

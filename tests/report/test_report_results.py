@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
 from panglot.report.by_language import matrix, mean_by_passage, mean_by_question
-from panglot.report.charts import around, ticks
 from panglot.report.contents import missing, verdicts
 from panglot.report.labels import bias_measures, format_number, retrieval_measures
 from panglot.report.results import Dataset, Results, read_results
+from panglot.report.tables import around, ticks
 
 
 def only(results: Results) -> Dataset:
@@ -31,7 +31,7 @@ def test_an_evaluation_and_a_comparison_are_read_into_one_shape() -> None:
         assert names[:3] == [(s, "mAP") for s in ("monolingual", "crosslingual", "multilingual")]
         assert names[3] == ("multilingual", "rank_distance")
     mono = only(many).headline[0].estimates["runs/hybrid"]
-    assert (mono.value, mono.low, mono.high) == (0.809, 0.798, 0.82)
+    assert (mono.value, mono.interval) == (0.809, (0.798, 0.82))
 
 
 @pytest.mark.parametrize("given", [{}, {"datasets": None}, {"datasets": []}, {"evaluations": {}}])
@@ -59,7 +59,7 @@ def test_intervals_of_a_comparison_come_from_the_evaluations_where_it_has_none()
     for contest in comparison["datasets"]["xquad-r"].values():
         del contest["intervals"]
     found = only(read_results(comparison)).headline[0].estimates["bundled"]
-    assert (found.low, found.high) == (0.789, 0.811)
+    assert found.interval == (0.789, 0.811)
 
 
 def test_a_setting_that_is_null_keeps_its_reason() -> None:

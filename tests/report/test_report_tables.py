@@ -12,10 +12,10 @@ from rich.console import Console
 
 from panglot.report import print_table
 from panglot.report.contents import contents
-from panglot.report.html_tables import table_to_html
-from panglot.report.markdown import table_to_markdown
+from panglot.report.markup import table_to_html
 from panglot.report.results import read_results
 from panglot.report.tables import Cell, Column, Row, Table, simple_table
+from panglot.report.text import table_to_markdown
 
 GROUPED = Table(
     "By language",

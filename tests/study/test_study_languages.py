@@ -10,7 +10,7 @@ from langcodes.data_dicts import LIKELY_SUBTAGS
 from panglot._errors import PanglotError
 from panglot.datasets.registry import CARDS
 from panglot.datasets.translations import distinct
-from panglot.study.languages import HELD_BACK, ORDER, SIZES, LanguageSet, nested
+from panglot.study.data import HELD_BACK, ORDER, SIZES, LanguageSet, nested
 
 SETS = ("mlqa", "xor-questions", "libreoffice-help", "ntrex-128", "sib-200")
 

@@ -24,10 +24,8 @@ from panglot._files import digest, lock
 from panglot.evaluation.bootstrap import holm
 from panglot.study import design, report
 from panglot.study.cell import CellFolder, cell_folder, cell_key, recipe_of, run_cell
-from panglot.study.data import StudyData, prepare
-from panglot.study.languages import LanguageSet
-from panglot.study.results import Results
-from panglot.study.verdict import comparisons, difference
+from panglot.study.data import LanguageSet, StudyData, prepare
+from panglot.study.results import Results, comparisons, difference
 from panglot.study.worker import status_of
 
 TEXT = """
@@ -238,11 +236,11 @@ def test_retention_is_the_share_of_the_start(file: Path) -> None:
     gap, p = found
     assert gap.value == pytest.approx(0.0)
     assert p is None
-    assert gap.ends is not None
-    assert gap.ends[0] < 0 < gap.ends[1]
+    assert gap.interval is not None
+    assert gap.interval[0] < 0 < gap.interval[1]
     same = difference(results, "mean", "mean", 0, KEY)
     assert same is not None
-    assert same[0].ends == (0, 0)
+    assert same[0].interval == (0, 0)
 
 
 def test_cells_of_earlier_versions_are_read_with_the_old_names_of_settings(file: Path) -> None:

@@ -110,16 +110,12 @@ def _slices(kind: str, slices: Mapping[str, Any], languages: Mapping[str, Any]) 
     for name, one in slices.items():
         texts = [
             format_number(one["weak"], "count"), format_number(one["questions"], "count"), format_number(one["rate"]),
-            _ends(one["interval"]), _ends(one["difference_interval"], sign=True),
+            format_interval(one["interval"]), format_interval(one["difference_interval"], sign=True),
             *([format_number(languages[name]["only_in_the_other"], "count")] if own else []),
         ]  # fmt: skip
         rows.append(Row(name, [Cell(text) for text in texts], language=own and language_name(name).english != name))
     title = f"Weak by {kind}" + (" of the English version" if kind in {"length", "question word"} else "")
     return Table(title, [Column(heading) for heading in headings], rows, corner=kind)
-
-
-def _ends(found: Sequence[float] | None, *, digits: int = 3, sign: bool = False) -> str:
-    return format_interval(found[0], found[1], digits=digits, sign=sign) if found else ""
 
 
 def _examples(weak: Sequence[Mapping[str, Any]]) -> Table:
@@ -140,7 +136,7 @@ def _changes(search: Mapping[str, Any]) -> Table:
     rows: list[Row] = []
     for name, one in search["changes"].items():
         margins = [format_number(one[key], digits=4, sign=True) for key in ("drop", "drop_in_english", "score")]
-        interval = _ends(one["score_interval"], digits=4, sign=True)
+        interval = format_interval(one["score_interval"], digits=4, sign=True)
         weak = f"{one['made_weak']} of {one['not_weak_before']}"
         texts = (format_number(one["questions"], "count"), *margins, interval, weak)
         rows.append(Row(name, [Cell(text) for text in texts]))

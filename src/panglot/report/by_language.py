@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from statistics import fmean
-from typing import TYPE_CHECKING
 
-from panglot.report.charts import Mark, Scale, Track, around, ticks
 from panglot.report.labels import Kind, format_number, short_names
 from panglot.report.results import Dataset, dig, number
-from panglot.report.tables import Column, Row, Table, figure
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from panglot.report.tables import Column, Mark, Row, Scale, Table, Track, around, figure, ticks
 
 Matrix = Mapping[str, Mapping[str, float]]
+Value = Callable[[str, str], float | None]
+#: The last colour, for lines that belong to no model.
+_PLAIN = 7
 
 
 def model_columns(dataset: Dataset, group: str = "") -> list[Column]:
@@ -32,16 +32,20 @@ def matrix(dataset: Dataset, model: str) -> dict[str, dict[str, float]]:
     The diagonal is the monolingual figure of the language. Pairs without a figure are absent.
     """
     key = dataset.leading_measure()
-    figures = dataset.figures.get(model, {})
-    cells = dig(figures, "crosslingual", "matrix", key)
-    if not isinstance(cells, Mapping):
+    path = ("crosslingual", "matrix", key)
+    if not isinstance(dig(dataset.figures.get(model), *path), Mapping):
         return {}
-    found: dict[str, dict[str, float]] = {}
-    for x in dataset.languages:
-        row = {y: value for y in dataset.languages if (value := number(cells, x, y)) is not None}
-        own = number(figures, "monolingual", "by_language", x, key)
-        found[x] = row | ({x: own} if own is not None else {})
-    return found
+    cells = _square(dataset, partial(dataset.value, model, *path))
+    for x, row in cells.items():
+        if (own := dataset.value(model, "monolingual", "by_language", x, key)) is not None:
+            row[x] = own
+    return cells
+
+
+def _square(dataset: Dataset, value: Value) -> dict[str, dict[str, float]]:
+    """Return language → language → value, with a row of every language and only the known cells."""
+    codes = dataset.languages
+    return {x: {y: found for y in codes if (found := value(x, y)) is not None} for x in codes}
 
 
 def mean_by_question(cells: Matrix) -> dict[str, float]:
@@ -56,21 +60,15 @@ def mean_by_question(cells: Matrix) -> dict[str, float]:
 
 def mean_by_passage(cells: Matrix) -> dict[str, float]:
     """Return passage language → the mean over the other question languages."""
-    turned: dict[str, dict[str, float]] = {}
-    for x, row in cells.items():
-        for y, value in row.items():
-            turned.setdefault(y, {})[x] = value
-    return mean_by_question(turned)
+    columns = dict.fromkeys(y for row in cells.values() for y in row)
+    return mean_by_question({y: {x: row[y] for x, row in cells.items() if y in row} for y in columns})
 
 
 @dataclass(frozen=True)
 class LanguageFigure:
-    """One figure per language.
+    """One figure per language, with a short name for narrow terminals.
 
-    Args:
-        heading: Its name.
-        short: Its name for narrow terminals.
-        kind: How its values are formatted.
+    Attributes:
         value: Returns the figure of (model, language).
         shared: Whether it is a fact of the collection, the same for all models.
         drawn: Whether it is between 0 and 1 and comparable to the others that are drawn.
@@ -79,7 +77,7 @@ class LanguageFigure:
     heading: str
     short: str
     kind: Kind
-    value: Callable[[str, str], float | None]
+    value: Value
     shared: bool = False
     drawn: bool = False
 
@@ -91,23 +89,20 @@ def language_figures(dataset: Dataset) -> list[LanguageFigure]:
     asked = {model: mean_by_question(found) for model, found in cells.items()}
     answered = {model: mean_by_passage(found) for model, found in cells.items()}
 
-    def by(setting: str, name: str) -> Callable[[str, str], float | None]:
+    def by(setting: str, name: str) -> Value:
         return lambda model, code: dataset.value(model, setting, "by_language", code, name)
 
-    names = [
-        str(name)
-        for figures in dataset.figures.values()
-        for row in (dig(figures, "multilingual", "by_language") or {}).values()
-        for name in row
-    ]
+    rows = [row for f in dataset.figures.values() for row in (dig(f, "multilingual", "by_language") or {}).values()]
+    names = (str(name) for row in rows for name in row)
+    # The cut-off of a figure is part of its name.
     own = next((name for name in names if name.startswith("self_preference")), "self_preference@10")
     figures = [
         LanguageFigure("Passages", "passages", "count", lambda m, code: dataset.value(m, "pool", code), shared=True),
         LanguageFigure(f"Monolingual {key}", "mono", "score", by("monolingual", key), drawn=True),
-        LanguageFigure(f"Cross-lingual {key}, asked in", "cross,\nasked in", "score",
-                       lambda model, code: asked[model].get(code), drawn=True),
+        LanguageFigure(f"Cross-lingual {key}, asked in", "cross,\nasked in", "score", lambda m, x: asked[m].get(x),
+                       drawn=True),
         LanguageFigure(f"Cross-lingual {key}, answered in", "cross,\nanswered", "score",
-                       lambda model, code: answered[model].get(code)),
+                       lambda m, x: answered[m].get(x)),
         LanguageFigure(f"Multilingual {key}", "multi", "score", by("multilingual", key), drawn=True),
         LanguageFigure("Rank distance ↓", "rank\ndistance", "rank", by("multilingual", "rank_distance")),
         LanguageFigure("Self-preference", "self-\npreference", "times", by("multilingual", own)),
@@ -121,28 +116,25 @@ def by_language(dataset: Dataset) -> Table | None:
     if not figures:
         return None
     drawn = [found for found in figures if found.drawn]
+    # Several models have more marks than a row can show.
     one = dataset.models[0] if len(dataset.models) == 1 else None
     scale = Scale(0, 1)
     rows: list[Row] = []
     for code in dataset.languages:
         track = None
         if one is not None:
-            known = [(place, value) for place, f in enumerate(drawn) if (value := f.value(one, code)) is not None]
-            ends = [value for _, value in known]
-            span = (min(ends), max(ends), 7) if ends else None
-            track = Track(scale, tuple(Mark(*pair) for pair in known), spans=(span,) if span else (), rules=(0, 0.5, 1))
-        cells = [
-            figure(found.value(model, code), found.kind)
-            for found in figures
-            for model in (dataset.models[:1] if found.shared else dataset.models)
-        ]
+            marks = [Mark(n, value) for n, f in enumerate(drawn) if (value := f.value(one, code)) is not None]
+            ends = [mark.value for mark in marks]
+            spans = ((min(ends), max(ends), _PLAIN),) if ends else ()
+            track = Track(scale, tuple(marks), spans, rules=(0, 0.5, 1))
+        shown = [(f, model) for f in figures for model in (dataset.models[:1] if f.shared else dataset.models)]
+        cells = [figure(f.value(model, code), f.kind) for f, model in shown]
         rows.append(Row(code, cells, language=True, track=track))
     columns: list[Column] = []
-    for found in figures:
-        alone = found.shared or one is not None
-        columns += [Column(found.heading, short=found.short)] if alone else model_columns(dataset, found.heading)
-    axis: tuple[Scale, Kind] | None = (scale, "score") if one is not None else None
-    return Table("By language", columns, rows, corner="language", axis=axis)
+    for f in figures:
+        alone = f.shared or one is not None
+        columns += [Column(f.heading, short=f.short)] if alone else model_columns(dataset, f.heading)
+    return Table("By language", columns, rows, corner="language", axis=(scale, "score") if one is not None else None)
 
 
 def distance_by_language(dataset: Dataset) -> Table | None:
@@ -155,22 +147,17 @@ def distance_by_language(dataset: Dataset) -> Table | None:
 
 
 def own_share(dataset: Dataset, key: str) -> Table:
-    """Return each language's share of the first results for its own questions, beside its share of the pool.
-
-    Args:
-        dataset: The data set.
-        key: ``language_share@k``.
-    """
+    """Return each language's share of the first results for its own questions, beside its share of the pool."""
     k = key.rpartition("@")[2]
     found = _values(dataset, lambda m, code: dataset.value(m, "multilingual", key, code, code))
     most = max([value for row in found.values() for value in row.values()] or [1.0])
-    scale = Scale(0, min(1.0, -(-most * 10 // 1) / 10))
+    scale = Scale(0, min(1.0, math.ceil(most * 10) / 10))
     pool = {code: number(dataset.any, "multilingual", "pool_share", code) for code in dataset.languages}
     title = f"Share of the question's own language in the first {k}"
     return _tracks(dataset, title, found, scale, "percent", digits=2, fair=pool, name=f"first {k}")
 
 
-def _values(dataset: Dataset, value: Callable[[str, str], float | None]) -> dict[str, dict[str, float]]:
+def _values(dataset: Dataset, value: Value) -> Matrix:
     return {
         code: {model: found for model in dataset.models if (found := value(model, code)) is not None}
         for code in dataset.languages
@@ -178,29 +165,22 @@ def _values(dataset: Dataset, value: Callable[[str, str], float | None]) -> dict
 
 
 def _tracks(
-    dataset: Dataset,
-    title: str,
-    values: Mapping[str, Mapping[str, float]],
-    scale: Scale,
-    kind: Kind,
-    *,
-    digits: int,
-    fair: Mapping[str, float | None] | None = None,
-    name: str = "",
-) -> Table:
+    dataset: Dataset, title: str, values: Matrix, scale: Scale, kind: Kind, *, digits: int,
+    fair: Mapping[str, float | None] | None = None, name: str = "",
+) -> Table:  # fmt: skip
     """Return one row per language with a mark per model, and a notch at what would be fair."""
     rows: list[Row] = []
     for code, row in values.items():
         if not row:
             continue
-        neutral = (fair or {}).get(code)
+        neutral = fair.get(code) if fair is not None else None
         marks = tuple(
             Mark(dataset.models.index(model), value, title=f"{model}: {format_number(value, kind)}")
             for model, value in row.items()
         )
-        start = neutral if neutral is not None else 0.0 if fair is None else None
-        alone = len(dataset.models) == 1 and start is not None
-        spans = tuple((start, mark.value, mark.series) for mark in marks) if alone and start is not None else ()
+        # A line from what is fair, or from 0, to the mark. Those of several models would cover each other.
+        start = 0.0 if fair is None else neutral
+        spans = () if start is None or len(dataset.models) > 1 else ((start, marks[0].value, marks[0].series),)
         cells = [figure(row.get(model), kind, digits=digits) for model in dataset.models]
         cells += [figure(neutral, kind, digits=digits)] if fair is not None else []
         track = Track(scale, marks, spans=spans, notch=neutral, rules=tuple(ticks(scale, 4)))
@@ -211,13 +191,7 @@ def _tracks(
 
 def shares(dataset: Dataset, key: str) -> dict[str, Matrix]:
     """Return model → question language → passage language → share of the first results."""
-    found = {
-        model: {
-            x: {y: v for y in dataset.languages if (v := dataset.value(model, "multilingual", key, x, y)) is not None}
-            for x in dataset.languages
-        }
-        for model in dataset.models
-    }
+    found = {m: _square(dataset, partial(dataset.value, m, "multilingual", key)) for m in dataset.models}
     return {model: {x: row for x, row in cells.items() if row} for model, cells in found.items() if any(cells.values())}
 
 
@@ -227,17 +201,9 @@ def share_key(dataset: Dataset) -> str | None:
     return next((name for name in names if name.startswith("language_share@")), None)
 
 
-def distances(dataset: Dataset, models: Sequence[str]) -> dict[str, Matrix]:
-    """Return model → language → language → distance between their mean embeddings."""
-    found = {
-        model: {
-            x: {
-                y: value
-                for y in dataset.languages
-                if y != x and (value := dataset.value(model, "geometry", "mean_distance", x, y)) is not None
-            }
-            for x in dataset.languages
-        }
-        for model in models
-    }
-    return {model: cells for model, cells in found.items() if any(cells.values())}
+def distances(dataset: Dataset) -> dict[str, Matrix]:
+    """Return model → language → another language → distance between their mean embeddings."""
+    found = {m: _square(dataset, partial(dataset.value, m, "geometry", "mean_distance")) for m in dataset.models}
+    others = {model: {x: {y: v for y, v in row.items() if y != x} for x, row in cells.items()}
+              for model, cells in found.items()}  # fmt: skip
+    return {model: cells for model, cells in others.items() if any(cells.values())}

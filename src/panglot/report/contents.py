@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from panglot.evaluation.figures import SETTINGS
 from panglot.report.by_language import by_language, model_columns
-from panglot.report.charts import Mark, Scale, Track, around, ticks
-from panglot.report.labels import (
-    SETTING_LABELS,
-    SETTING_MEANINGS,
-    SETTINGS,
-    Kind,
-    format_number,
-    format_p,
-    measure,
-    sanitize,
-    short_names,
-)
+from panglot.report.labels import SETTING_LABELS, Kind, format_number, format_p, measure, sanitize, short_names
 from panglot.report.results import Comparison, Dataset, Estimate, dig, number
-from panglot.report.tables import Cell, Column, Row, Table, figure
+from panglot.report.tables import Cell, Column, Mark, Row, Scale, Table, Track, around, figure, ticks
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
 
 def contents(dataset: Dataset, *, compared: bool) -> Iterator[Table | list[str]]:
@@ -43,16 +33,14 @@ def contents(dataset: Dataset, *, compared: bool) -> Iterator[Table | list[str]]
 def description(dataset: Dataset) -> str:
     """Return what the data set holds: languages, questions, passages, kind of candidates."""
     figures = dataset.any
-    counts = [
-        f"{format_number(value, 'count')} {key}"
-        for key in ("questions", "passages")
-        if (value := number(figures, key)) is not None
-    ]
-    parts = [f"{len(dataset.languages)} language{'s' if len(dataset.languages) != 1 else ''}", *counts]
+    parts = [f"{len(dataset.languages)} language{'s' if len(dataset.languages) != 1 else ''}"]
+    counts = {key: number(figures, key) for key in ("questions", "passages")}
+    parts += [f"{format_number(value, 'count')} {key}" for key, value in counts.items() if value is not None]
     if candidates := figures.get("candidates"):
-        known = {True: ", with context", False: ", without context"}
-        context = known.get(bool(figures["context"]), "") if figures.get("context") is not None else ""
-        parts.append(f"{sanitize(candidates)} candidates{context if candidates == 'sentence' else ''}")
+        # Only a sentence can come with its paragraph.
+        context = figures.get("context") if candidates == "sentence" else None
+        with_context = "" if context is None else ", with context" if context else ", without context"
+        parts.append(f"{sanitize(candidates)} candidates{with_context}")
     return " · ".join(parts)
 
 
@@ -79,36 +67,15 @@ def summary(dataset: Dataset) -> str:
     )
 
 
-def comparison_name(comparison: Comparison) -> str:
-    """Return what a comparison is about: ``Monolingual mAP``, ``Rank distance``."""
-    if comparison.measure.key == "rank_distance":
-        return comparison.measure.label
-    return f"{SETTING_LABELS[comparison.setting]} {comparison.measure.label}"
-
-
-def comparison_meaning(comparison: Comparison) -> str:
-    """Return what the figure of a comparison is, in a sentence."""
-    return comparison.measure.meaning if _is_distance(comparison) else SETTING_MEANINGS[comparison.setting]
-
-
-def reason_missing(dataset: Dataset, comparison: Comparison) -> str:
-    """Return why a comparison has no figures."""
-    return dataset.why_not(comparison.measure.key if _is_distance(comparison) else comparison.setting)
-
-
-def _is_distance(comparison: Comparison) -> bool:
-    return comparison.measure.key == "rank_distance"
-
-
 def verdicts(dataset: Dataset) -> list[str]:
     """Return where a model is significantly best, and where none is."""
     measured = [comparison for comparison in dataset.headline if comparison.estimates]
     won: dict[str, list[str]] = {}
     for comparison in measured:
         if comparison.best:
-            won.setdefault(comparison.best, []).append(comparison_name(comparison))
+            won.setdefault(comparison.best, []).append(comparison.name)
     lines = [f"Best: {sanitize(model)} in {', '.join(names)}." for model, names in won.items()]
-    if even := [comparison_name(found) for found in measured if not found.best]:
+    if even := [comparison.name for comparison in measured if not comparison.best]:
         lines.append(f"No model is significantly best: {', '.join(even)}.")
     return lines
 
@@ -130,10 +97,7 @@ def missing(dataset: Dataset, known: Collection[str] = ()) -> list[str]:
 
 def headline(dataset: Dataset) -> Table:
     """Return the three settings and rank distance, one row per model."""
-    columns = [
-        Column(f"{comparison_name(c)}{_arrow(c)}", short=f"{comparison_name(c).replace(' ', chr(10), 1)}{_arrow(c)}")
-        for c in dataset.headline
-    ]
+    columns = [Column(c.heading, short=c.heading.replace(" ", "\n", 1)) for c in dataset.headline]
     rows = [
         Row(model, [figure(c.estimates.get(model), c.measure.kind, best=c.best == model) for c in dataset.headline])
         for model in dataset.models
@@ -141,31 +105,22 @@ def headline(dataset: Dataset) -> Table:
     return Table("", columns, rows)
 
 
-def _arrow(comparison: Comparison) -> str:
-    return " ↓" if comparison.measure.lower else ""
-
-
 def panel(dataset: Dataset, comparison: Comparison) -> Table:
     """Return one comparison, one row per model, on a scale of its own."""
-    kind, known = comparison.measure.kind, comparison.estimates
-    every = [end for found in known.values() for end in (found.value, found.low, found.high) if end is not None]
-    scale = around(every, least=0, most=1 if kind == "score" else None)
-    rows = [
-        Row(
-            model,
-            [figure(found, kind, best=comparison.best == model)],
-            series=place,
-            track=Track(scale, (_mark(place, model, found, kind),) if found else (), rules=tuple(ticks(scale, 4))),
-        )
-        for place, model in enumerate(dataset.models)
-        for found in (known.get(model),)
-    ]
-    title = f"{comparison_name(comparison)}{_arrow(comparison)}"
-    return Table(title, [Column("")], rows, note=comparison_meaning(comparison), axis=(scale, kind))
+    kind, rows = comparison.measure.kind, list[Row]()
+    scale = around(_ends(comparison.estimates.values()), least=0, most=1 if kind == "score" else None)
+    for place, model in enumerate(dataset.models):
+        found = comparison.estimates.get(model)
+        title = f"{model}: {format_number(found.value, kind)}" if found else None
+        marks = (Mark(place, found.value, found.interval, title),) if found else ()
+        track = Track(scale, marks, rules=tuple(ticks(scale, 4)))
+        rows.append(Row(model, [figure(found, kind, best=comparison.best == model)], series=place, track=track))
+    return Table(comparison.heading, [Column("")], rows, note=comparison.meaning, axis=(scale, kind))
 
 
-def _mark(place: int, model: str, found: Estimate, kind: Kind) -> Mark:
-    return Mark(place, found.value, found.low, found.high, f"{model}: {format_number(found.value, kind)}")
+def _ends(estimates: Iterable[Estimate]) -> list[float]:
+    """Return all values and ends of intervals, which a scale must hold."""
+    return [end for found in estimates for end in (found.value, *(found.interval or ()))]
 
 
 def differences(dataset: Dataset) -> Table | None:
@@ -173,26 +128,17 @@ def differences(dataset: Dataset) -> Table | None:
     short = short_names(dataset.models)
     rows: list[Row] = []
     for comparison in dataset.headline:
-        name, kind = comparison_name(comparison), comparison.measure.kind
-        estimates = [one.estimate for one in comparison.differences]
-        known = [abs(end) for e in estimates for end in (e.value, e.low, e.high) if end is not None]
-        reach = max(known, default=0.0) or 1.0
+        reach = max(map(abs, _ends(one.estimate for one in comparison.differences)), default=0.0) or 1.0
         for place, one in enumerate(comparison.differences):
-            value = figure(one.estimate, kind, sign=True)
+            value = figure(one.estimate, comparison.measure.kind, sign=True)
             p = one.p if one.p_corrected is None else one.p_corrected
             series = dataset.models.index(one.a) if one.a in dataset.models else 0
             pair = f"{short.get(one.a, sanitize(one.a))} − {short.get(one.b, sanitize(one.b))}"
-            rows.append(
-                Row(
-                    name if place == 0 else "",
-                    [Cell(pair), Cell(value.text), Cell(value.interval), Cell(format_p(p))],
-                    track=Track(
-                        Scale(-reach, reach), (Mark(series, one.estimate.value, one.estimate.low, one.estimate.high),),
-                        notch=0.0,
-                    ),
-                    faint=p is None or p >= 0.05,
-                )
-            )  # fmt: skip
+            cells = [Cell(pair), Cell(value.text), Cell(value.interval), Cell(format_p(p))]
+            mark = Mark(series, one.estimate.value, one.estimate.interval)
+            track = Track(Scale(-reach, reach), (mark,), notch=0.0)
+            name = comparison.name if place == 0 else ""
+            rows.append(Row(name, cells, track=track, faint=p is None or p >= 0.05))
     columns = [Column("pair", left=True), Column("difference"), Column("interval"), Column("p")]
     title = "Differences between models; p is corrected for the number of comparisons"
     return Table(title, columns, rows, corner="measure") if rows else None
@@ -204,38 +150,24 @@ def retrieval(dataset: Dataset) -> Table | None:
     settings = [setting for setting in SETTINGS if dataset.keys(setting)]
     if len(measures) < 2 or not settings:
         return None
+    places = [(setting, model) for setting in settings for model in dataset.models]
     rows = [
-        Row(
-            found.label,
-            [
-                figure(dataset.value(model, setting, found.key), best=dataset.best(setting, found.key) == model)
-                for setting in settings
-                for model in dataset.models
-            ],
-        )
-        for found in measures
-    ]
+        Row(each.label, [figure(dataset.value(model, setting, each.key), best=dataset.best(setting, each.key) == model)
+                         for setting, model in places])
+        for each in measures
+    ]  # fmt: skip
     columns = [column for setting in settings for column in model_columns(dataset, SETTING_LABELS[setting])]
     return Table("Retrieval measures", columns, rows, corner="measure")
 
 
 def bias(dataset: Dataset) -> Table | None:
     """Return the measures of language bias, each with its meaning."""
-    rows = [
-        Row(
-            found.heading,
-            [
-                figure(
-                    dataset.estimate(model, "multilingual", found.key),
-                    found.kind,
-                    best=dataset.best("multilingual", found.key) == model,
-                )
-                for model in dataset.models
-            ],
-            note=found.meaning,
-        )
-        for found in dataset.bias()
-    ]
+    rows: list[Row] = []
+    for found in dataset.bias():
+        best = dataset.best("multilingual", found.key)
+        estimates = {model: dataset.estimate(model, "multilingual", found.key) for model in dataset.models}
+        cells = [figure(each, found.kind, best=best == model) for model, each in estimates.items()]
+        rows.append(Row(found.heading, cells, found.meaning))
     return Table("Language bias, with all languages in one pool", model_columns(dataset), rows) if rows else None
 
 

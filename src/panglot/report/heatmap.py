@@ -17,11 +17,21 @@ from panglot.report.by_language import (
     share_key,
     shares,
 )
-from panglot.report.charts import Scale, around, swatch
-from panglot.report.html_tables import language_heading, scrolling, table_to_html
 from panglot.report.labels import format_number, language_name
-from panglot.report.markup import Child, Markup, beside, folded, section, tag
+from panglot.report.markup import (
+    Child,
+    Markup,
+    beside,
+    folded,
+    language_heading,
+    scrolling,
+    section,
+    swatch,
+    table_to_html,
+    tag,
+)
 from panglot.report.results import Dataset, number
+from panglot.report.tables import around
 
 Colour = tuple[int, int, int]
 
@@ -31,17 +41,23 @@ _CIVIDIS = "00224e 123570 3b496c 575d6d 707173 8a8678 a59c74 c3b369 e1cc55 f4dc4
 # From blue over near white to orange: less than a fair share, a fair share, more.
 _DIVERGING = ["1f5a9c", "4a86bf", "8ab3d9", "c6dbec", "f3f1ee", "f8d9b8", "f0b070", "dc7f2b", "a85208"]
 
+_SCALES = {"s": _CIVIDIS, "d": _DIVERGING}
 STEPS = 41
 
 
-def sequential(share: float) -> Colour:
-    """Return the colour at ``share`` of 1 on the scale from dark blue (0) to yellow (1)."""
-    return _between(_CIVIDIS, share)
+def colour(letter: str, share: float) -> Colour:
+    """Return the colour at ``share`` of 1 on a scale.
 
-
-def diverging(share: float) -> Colour:
-    """Return the colour at ``share``: blue (0), near white (.5), orange (1)."""
-    return _between(_DIVERGING, share)
+    ``s`` is sequential, from dark blue (0) to yellow (1). ``d`` is diverging: blue (0), near white (.5), orange (1).
+    """
+    stops = _SCALES[letter]
+    place = min(1.0, max(0.0, share)) * (len(stops) - 1)
+    low = min(int(place), len(stops) - 2)
+    part = place - low
+    red, green, blue = (
+        round(a + part * (b - a)) for a, b in zip(parse(stops[low]), parse(stops[low + 1]), strict=True)
+    )
+    return red, green, blue
 
 
 def css(colour: Colour) -> str:
@@ -82,30 +98,8 @@ def step(share: float) -> int:
 @lru_cache(maxsize=1)
 def color_classes() -> str:
     """Return the classes ``s0`` to ``s40`` (sequential) and ``d0`` to ``d40`` (diverging): ground and ink."""
-    rules: list[str] = []
-    for letter, scale in (("s", sequential), ("d", diverging)):
-        for place in range(STEPS):
-            colour = scale(place / (STEPS - 1))
-            rules.append(f".{letter}{place}{{background:{css(colour)};color:{ink(colour)}}}")
-    return "".join(rules)
-
-
-def gradient(letter: str) -> str:
-    """Return the CSS gradient of a scale, ``s`` or ``d``, from left to right."""
-    scale = sequential if letter == "s" else diverging
-    return f"linear-gradient(90deg,{','.join(css(scale(place / 10)) for place in range(11))})"
-
-
-def _between(stops: Sequence[str], share: float) -> Colour:
-    place = min(1.0, max(0.0, share)) * (len(stops) - 1)
-    low = min(int(place), len(stops) - 2)
-    part = place - low
-    a, b = parse(stops[low]), parse(stops[low + 1])
-    return (
-        round(a[0] + part * (b[0] - a[0])),
-        round(a[1] + part * (b[1] - a[1])),
-        round(a[2] + part * (b[2] - a[2])),
-    )
+    colours = {f"{letter}{n}": colour(letter, n / (STEPS - 1)) for letter in _SCALES for n in range(STEPS)}
+    return "".join(f".{name}{{background:{css(each)};color:{ink(each)}}}" for name, each in colours.items())
 
 
 def _luminance(colour: Colour) -> float:
@@ -118,147 +112,96 @@ def _luminance(colour: Colour) -> float:
 
 @dataclass(frozen=True)
 class Look:
-    """How the cells of a heat map look.
-
-    Args:
-        letter: ``s`` for the scale from blue to yellow, ``d`` for blue over white to orange.
-        share: From (row, column, value) to a place on the scale, 0 to 1.
-        write: From a value to the text of its cell.
-        diagonal: Whether the diagonal is outlined.
-    """
+    """How the cells of a heat map look: the scale's letter, the place on it of (row, column, value), and the text."""
 
     letter: str
     share: Callable[[str, str, float], float]
     write: Callable[[float], str]
-    diagonal: bool = True
 
 
 def heatmap(
-    cells: Matrix,
-    codes: Sequence[str],
-    look: Look,
-    *,
-    caption: Child,
-    corner: tuple[str, str],
-    column: tuple[str, Mapping[str, float]] | None = None,
-    row: tuple[str, Mapping[str, float]] | None = None,
-) -> Markup:
-    """Return a matrix as a table that scrolls sideways in its container.
+    cells: Matrix, codes: Sequence[str], look: Look, *, caption: Child, corner: tuple[str, str],
+    column: tuple[str, Mapping[str, float]] | None = None, row: tuple[str, Mapping[str, float]] | None = None,
+) -> Markup:  # fmt: skip
+    """Return a matrix as a table that scrolls sideways in its container. Missing cells stay empty.
 
-    Args:
-        cells: Row language → column language → value. Missing cells stay empty.
-        codes: The languages, in order.
-        look: Colours and numbers.
-        caption: What the table shows.
-        corner: What rows and columns are.
-        column: A heading and a value per row language, for a last column without colour.
-        row: A heading and a value per column language, for a last row without colour.
+    ``corner`` says what rows and columns are. ``column`` is a heading and a value per row language, for a last column
+    without colour, and ``row`` the same for a last row.
     """
+
+    def margin(values: Mapping[str, float], code: str, class_: str | None = None) -> Markup:
+        return tag("td", look.write(values[code]) if code in values else "", class_=class_)
+
+    def cell(x: str, y: str) -> Markup:
+        if (value := cells[x].get(y)) is None:
+            return tag("td", class_="empty")
+        # The outlined cells are those of one language.
+        own = " own" if x == y else ""
+        return tag("td", look.write(value), class_=f"{look.letter}{step(look.share(x, y, value))}{own}")
+
     head = tag(
         "tr",
         tag("td", f"{corner[0]} ↓ ", tag("span", f"{corner[1]} →"), class_="corner"),
-        [_column_heading(code) for code in codes],
+        [tag("th", tag("abbr", language_name(y).code, title=language_name(y).english), scope="col") for y in codes],
         tag("th", column[0], scope="col", class_="margin") if column else None,
     )
     body = [
-        tag(
-            "tr",
-            tag("th", language_heading(x), scope="row"),
-            [_cell(cells.get(x, {}).get(y), x, y, look) for y in codes],
-            tag("td", _format(column[1].get(x), look), class_="margin") if column else None,
-        )
+        tag("tr", tag("th", language_heading(x), scope="row"), [cell(x, y) for y in codes],
+            margin(column[1], x, "margin") if column else None)
         for x in codes
         if x in cells
-    ]
-    foot = (
-        tag(
-            "tfoot",
-            tag(
-                "tr",
-                tag("th", row[0], scope="row"),
-                [tag("td", _format(row[1].get(y), look)) for y in codes],
-                tag("td") if column else None,
-            ),
-        )
-        if row
-        else None
-    )
-    table = tag(
-        "table",
-        tag("caption", tag("span", caption, class_="pin")),
-        tag("thead", head),
-        tag("tbody", body),
-        foot,
-        class_="heat",
-    )
-    return scrolling(table)
+    ]  # fmt: skip
+    foot = None
+    if row:
+        values = [margin(row[1], y) for y in codes]
+        last = tag("td") if column else None
+        foot = tag("tfoot", tag("tr", tag("th", row[0], scope="row"), values, last))
+    title = tag("caption", tag("span", caption, class_="pin"))
+    return scrolling(tag("table", title, tag("thead", head), tag("tbody", body), foot, class_="heat"))
 
 
 def scale_legend(letter: str, low: str, high: str, middle: str | None = None) -> Markup:
     """Return a colour scale with labels for its ends and its middle."""
-    bar = tag("span", class_="bar", style=f"background:{gradient(letter)}")
-    ends = [tag("span", low), bar, tag("span", high)]
+    gradient = ",".join(css(colour(letter, place / 10)) for place in range(11))
+    bar = tag("span", class_="bar", style=f"background:linear-gradient(90deg,{gradient})")
     note = tag("span", f"({middle})", class_="note") if middle else None
-    return tag("div", ends, note, class_="scale")
-
-
-def _column_heading(code: str) -> Markup:
-    named = language_name(code)
-    return tag("th", tag("abbr", named.code, title=named.english), scope="col")
-
-
-def _cell(value: float | None, x: str, y: str, look: Look) -> Markup:
-    if value is None:
-        return tag("td", class_="empty")
-    look_class = f"{look.letter}{step(look.share(x, y, value))}"
-    return tag("td", look.write(value), class_=f"{look_class} own" if x == y and look.diagonal else look_class)
-
-
-def _format(value: float | None, look: Look) -> str:
-    return "" if value is None else look.write(value)
+    return tag("div", tag("span", low), bar, tag("span", high), note, class_="scale")
 
 
 def matrices(dataset: Dataset) -> Markup:
     """Return the heat map of the leading measure, one per model on one scale."""
     key = dataset.leading_measure()
     found = {model: cells for model in dataset.models if (cells := matrix(dataset, model))}
-    scale = _around(found)
-    if scale is None:
+    if (shared := _shared_scale(found)) is None:
         return Markup("")
-    look = Look("s", lambda _x, _y, value: scale.share(value), partial(format_number, digits=2))
+    look, legend = shared
     tables = [
-        heatmap(
-            cells,
-            dataset.languages,
-            look,
-            caption=_caption(dataset, model, f"{key} by language of question and passage"),
-            corner=("asked in", "answered in"),
-            column=("mean", mean_by_question(cells)),
-            row=("mean", mean_by_passage(cells)),
-        )
+        heatmap(cells, dataset.languages, look, corner=("asked in", "answered in"),
+                caption=_caption(dataset, model, f"{key} by language of question and passage"),
+                column=("mean", mean_by_question(cells)), row=("mean", mean_by_passage(cells)))
         for model, cells in found.items()
-    ]
+    ]  # fmt: skip
     explanation = (
         f"{key} of questions in one language over passages in another. The outlined cells are monolingual. "
         "The means exclude them."
     )
-    return section("Every pair of languages", explanation, _scale(scale), beside(*tables), wide=len(tables) > 1)
+    return section("Every pair of languages", explanation, legend, beside(*tables), wide=len(tables) > 1)
 
 
-def _around(found: Mapping[str, Matrix]) -> Scale | None:
+def _shared_scale(found: Mapping[str, Matrix]) -> tuple[Look, Markup] | None:
+    """Return the look of heat maps that can be compared with each other, and its legend."""
     values = [value for cells in found.values() for row in cells.values() for value in row.values()]
-    return around(values, least=0) if values else None
-
-
-def _scale(scale: Scale) -> Markup:
-    return scale_legend("s", format_number(scale.low, digits=2), format_number(scale.high, digits=2))
+    if not values:
+        return None
+    scale = around(values, least=0)
+    write = partial(format_number, digits=2)
+    return Look("s", lambda _x, _y, value: scale.share(value), write), scale_legend("s", *map(write, scale.ends))
 
 
 def _caption(dataset: Dataset, model: str, text: str) -> Child:
     if len(dataset.models) == 1:
         return text
-    place = dataset.models.index(model)
-    return [swatch(place), tag("bdi", model), tag("span", f", {text}", class_="quiet")]
+    return [swatch(dataset.models.index(model)), tag("bdi", model), tag("span", f", {text}", class_="quiet")]
 
 
 # On the scale of colours, one end is eight times a fair share and the other an eighth.
@@ -271,21 +214,18 @@ def language_shares(dataset: Dataset) -> Markup:
     if key is None:
         return Markup("")
     k = key.rpartition("@")[2]
-    pool = {
-        code: share
-        for code in dataset.languages
-        if (share := number(dataset.any, "multilingual", "pool_share", code)) is not None
-    }
+    fair = {code: number(dataset.any, "multilingual", "pool_share", code) for code in dataset.languages}
+    pool = {code: share for code, share in fair.items() if share is not None}
 
     def place(_x: str, y: str, value: float) -> float:
-        fair = pool.get(y)
-        return 0.5 + math.log2(max(value, 1e-9) / fair) / (2 * _DOUBLINGS) if fair else 0.5
+        # A share of 0 has no logarithm.
+        return 0.5 + math.log2(max(value, 1e-9) / pool[y]) / (2 * _DOUBLINGS) if pool.get(y) else 0.5
 
     look = Look("d", place, lambda value: f"{100 * value:.0f}")
     text = f"Percentage of the first {k} passages in each language"
     tables = [
         heatmap(cells, dataset.languages, look, caption=_caption(dataset, model, text),
-                        corner=("asked in", "found in"), row=("pool", pool))
+                corner=("asked in", "found in"), row=("pool", pool))
         for model, cells in shares(dataset, key).items()
     ]  # fmt: skip
     explanation = (
@@ -308,15 +248,13 @@ def _fold(dataset: Dataset, text: str, parts: Sequence[Child]) -> Markup:
 
 def distance_maps(dataset: Dataset) -> Child:
     """Return the heat maps of the distances between the mean embeddings of languages, if there are any."""
-    found = distances(dataset, [model for model in dataset.models if model in dataset.figures])
-    scale = _around(found)
-    if scale is None:
+    found = distances(dataset)
+    if (shared := _shared_scale(found)) is None:
         return None
-    look = Look("s", lambda _x, _y, value: scale.share(value), partial(format_number, digits=2))
+    look, legend = shared
     text = "Distance between the mean embeddings of two languages"
     tables = [
-        heatmap(cells, dataset.languages, look, caption=_caption(dataset, model, text),
-                        corner=("from", "to"))
+        heatmap(cells, dataset.languages, look, caption=_caption(dataset, model, text), corner=("from", "to"))
         for model, cells in found.items()
-    ]  # fmt: skip
-    return _fold(dataset, "Distances between the means of languages", [beside(*tables), _scale(scale)])
+    ]
+    return _fold(dataset, "Distances between the means of languages", [beside(*tables), legend])

@@ -8,15 +8,25 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from panglot._files import write_text
-from panglot.report import charts, contents
+from panglot.report import contents
 from panglot.report.by_language import by_language, distance_by_language, language_figures
-from panglot.report.charts import Mark, Scale, Track
 from panglot.report.curves import Lines, training_section
 from panglot.report.heatmap import color_classes, distance_maps, language_shares, matrices
-from panglot.report.html_tables import table_to_html
 from panglot.report.labels import MISSING, format_interval, format_number, sanitize
-from panglot.report.markup import Child, Markup, beside, folded, join, section, tag
+from panglot.report.markup import (
+    Child,
+    Markup,
+    beside,
+    draw_track,
+    folded,
+    join,
+    legend,
+    section,
+    table_to_html,
+    tag,
+)
 from panglot.report.results import Comparison, Dataset, Figures, Results, dig, read_results
+from panglot.report.tables import Mark, Scale, Track
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,27 +52,13 @@ def to_html(figures_or_comparison: Figures, curves: _Curves | Lines | None = Non
     """
     results = read_results(figures_or_comparison)
     by_model = _curves(curves, results)
-    name = title or _title(results)
-    body: list[Child] = [
-        tag("header", tag("h1", name), _navigation(results)),
-        tag("main", [_dataset(results, dataset, place) for place, dataset in enumerate(results.datasets)],
-            training_section(by_model, results.models) if by_model else None,
-            _how_to_read(results)),
-        _provenance(results),
-    ]  # fmt: skip
-    return _document(name, body)
-
-
-def page(title: str, sections: Sequence[Child]) -> str:
-    """Return a page of other sections in the same style."""
-    return _document(title, [tag("header", tag("h1", title)), tag("main", list(sections))])
+    main: list[Child] = [_dataset(results, dataset, place) for place, dataset in enumerate(results.datasets)]
+    main += [training_section(by_model, results.models) if by_model else None, _how_to_read(results)]
+    return page(title or _title(results), main, _navigation(results), _provenance(results))
 
 
 def write_html(
-    path: str | Path,
-    figures_or_comparison: Figures,
-    curves: _Curves | Lines | None = None,
-    title: str | None = None,
+    path: str | Path, figures_or_comparison: Figures, curves: _Curves | Lines | None = None, title: str | None = None
 ) -> None:
     """Write the page of :func:`to_html` to ``path``. If it fails, an existing file stays as it is.
 
@@ -72,7 +68,8 @@ def write_html(
     write_text(path, to_html(figures_or_comparison, curves, title))
 
 
-def _document(title: str, body: Sequence[Child]) -> str:
+def page(title: str, sections: Sequence[Child], navigation: Child = None, foot: Child = None) -> str:
+    """Return a page of sections under a title."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -84,7 +81,8 @@ def _document(title: str, body: Sequence[Child]) -> str:
         tag("link", rel="icon", href="data:,"),
         tag("style", Markup(_stylesheet())),
     )
-    return f"<!doctype html>\n{tag('html', head, tag('body', list(body)), lang='en')}\n"
+    body = tag("body", tag("header", tag("h1", title), navigation), tag("main", sections), foot)
+    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
 @lru_cache(maxsize=1)
@@ -120,19 +118,15 @@ def _navigation(results: Results) -> Child:
 
 def _dataset(results: Results, dataset: Dataset, place: int) -> Markup:
     # The headline gives these reasons itself.
-    known = [
-        comparison.measure.key if comparison.measure.key == "rank_distance" else comparison.setting
-        for comparison in dataset.headline
-        if not comparison.estimates
-    ]
-    missing = [tag("li", sentence) for sentence in contents.missing(dataset, known)]
+    known = [comparison.subject for comparison in dataset.headline if not comparison.estimates]
+    missing = contents.missing(dataset, known)
     summary = contents.summary(dataset)
     return tag(
         "article",
         tag("header", tag("h2", tag("bdi", dataset.name)), tag("p", contents.description(dataset), class_="quiet")),
         tag("p", summary, class_="lead") if summary else None,
         _headline(dataset, compared=results.compared),
-        tag("ul", missing, class_="missing") if missing else None,
+        _list(missing, "missing") if missing else None,
         matrices(dataset),
         language_shares(dataset),
         _bias(dataset),
@@ -149,17 +143,16 @@ def _headline(dataset: Dataset, *, compared: bool) -> Markup:
     panels = [
         table_to_html(contents.panel(dataset, comparison), "panel")
         if comparison.estimates
-        else tag(
-            "p",
-            tag("strong", contents.comparison_name(comparison)),
-            f": {contents.reason_missing(dataset, comparison)}",
-        )
+        else tag("p", tag("strong", comparison.name), f": {dataset.why_not(comparison.subject)}")
         for comparison in dataset.headline
     ]
-    verdicts = tag("ul", [tag("li", line) for line in contents.verdicts(dataset)], class_="verdicts")
     differences = contents.differences(dataset)
     pairs = folded("Differences between all pairs", table_to_html(differences)) if differences else None
-    return join([tag("div", panels, class_="panels"), verdicts, pairs])
+    return join([tag("div", panels, class_="panels"), _list(contents.verdicts(dataset), "verdicts"), pairs])
+
+
+def _list(lines: Sequence[str], look: str) -> Markup:
+    return tag("ul", [tag("li", line) for line in lines], class_=look)
 
 
 def _stat(dataset: Dataset, comparison: Comparison) -> Markup:
@@ -167,21 +160,22 @@ def _stat(dataset: Dataset, comparison: Comparison) -> Markup:
     model, kind = dataset.models[0], comparison.measure.kind
     found = comparison.estimates.get(model)
     arrow = tag("span", " ↓", title="lower is better", class_="arrow") if comparison.measure.lower else None
-    name = tag("dt", contents.comparison_name(comparison), arrow)
+    name = tag("dt", comparison.name, arrow)
     if found is None:
-        why = tag("dd", contents.reason_missing(dataset, comparison), class_="meaning")
+        why = tag("dd", dataset.why_not(comparison.subject), class_="meaning")
         return tag("div", name, tag("dd", MISSING, class_="figure none"), why)
     size = dataset.value(model, "multilingual", "pool_size") or dataset.value(model, "passages")
-    scale = Scale(0, 1) if kind == "score" else Scale(0, max(size or 0.0, found.high or found.value))
-    track = Track(scale, (Mark(0, found.value, found.low, found.high),), rules=(scale.low, scale.high))
-    ends = [tag("span", format_number(end, kind, digits=0)) for end in (scale.low, scale.high)]
+    most = found.interval[1] if found.interval else found.value
+    scale = Scale(0, 1 if kind == "score" else max(size or 0.0, most))
+    track = Track(scale, (Mark(0, found.value, found.interval),), rules=scale.ends)
+    ends = [tag("span", format_number(end, kind, digits=0)) for end in scale.ends]
     return tag(
         "div",
         name,
         tag("dd", format_number(found.value, kind), class_="figure"),
-        tag("dd", format_interval(found.low, found.high, kind), class_="interval"),
-        tag("dd", charts.draw_track(track, 16), tag("div", ends, class_="axis", aria_hidden="true"), class_="drawn"),
-        tag("dd", contents.comparison_meaning(comparison), class_="meaning"),
+        tag("dd", format_interval(found.interval, kind), class_="interval"),
+        tag("dd", draw_track(track, 16), tag("div", ends, class_="axis", aria_hidden="true"), class_="drawn"),
+        tag("dd", comparison.meaning, class_="meaning"),
     )
 
 
@@ -189,11 +183,8 @@ def _bias(dataset: Dataset) -> Markup:
     size = dataset.value(next(iter(dataset.figures), ""), "multilingual", "pool_size")
     of = f" of {format_number(size, 'count')} passages" if size else ""
     explanation = f"In one pool{of} in all languages, every language version of an answer should come early."
-    tables = [
-        table_to_html(table, look)
-        for table, look in ((contents.bias(dataset), "measures"), (distance_by_language(dataset), "dots"))
-        if table is not None
-    ]
+    both = ((contents.bias(dataset), "measures"), (distance_by_language(dataset), "dots"))
+    tables = [table_to_html(table, look) for table, look in both if table is not None]
     if not tables:
         return Markup("")
     return section("Language bias", explanation, beside(*tables) if len(dataset.models) == 1 else tables)
@@ -221,7 +212,7 @@ def _by_language(dataset: Dataset) -> Markup:
         f"{dataset.leading_measure()} of one language: alone, against the others, and in the pool of all. "
         "The farther apart the marks are, the more language matters."
     )
-    keys = charts.legend([(place, found.heading) for place, found in enumerate(drawn)])
+    keys = legend([(place, found.heading) for place, found in enumerate(drawn)])
     return section("By language", explanation, table_to_html(table, keys=keys), wide=True)
 
 
@@ -237,27 +228,17 @@ def _how_to_read(results: Results) -> Markup:
     """Return the terms of the page in plain words."""
     terms = {
         "Monolingual": "Each question is compared with the passages in its own language only.",
-        "Cross-lingual": (
-            "Each question is compared with the passages in one other language. "
-            "The figure is the mean over all pairs of languages."
-        ),
-        "Multilingual": (
-            "Each question is compared with the passages of all languages. Every language version of the answer counts."
-        ),
-        "mAP": (
-            "Mean average precision: 1 if every relevant passage comes before all others, near 0 if they come late."
-        ),
-        "Rank distance": (
-            "Number of ranks between the first and the last version of an answer in the pool of all languages. "
-            "A model without language bias puts them side by side. It grows with the pool."
-        ),
-        "Self-preference": (
-            "A language's share of the first results for its own questions, divided by its share of the pool."
-        ),
-        "Intervals": (
-            "95% bootstrap intervals over question groups. All translations of a question are drawn together, "
-            "so the interval shows how the figure would vary with other questions."
-        ),
+        "Cross-lingual": "Each question is compared with the passages in one other language. "
+        "The figure is the mean over all pairs of languages.",
+        "Multilingual": "Each question is compared with the passages of all languages. "
+        "Every language version of the answer counts.",
+        "mAP": "Mean average precision: 1 if every relevant passage comes before all others, near 0 if they come late.",
+        "Rank distance": "Number of ranks between the first and the last version of an answer in the pool of all "
+        "languages. A model without language bias puts them side by side. It grows with the pool.",
+        "Self-preference": "A language's share of the first results for its own questions, "
+        "divided by its share of the pool.",
+        "Intervals": "95% bootstrap intervals over question groups. All translations of a question are drawn together, "
+        "so the interval shows how the figure would vary with other questions.",
     }
     if results.compared:
         terms["Bold"] = (

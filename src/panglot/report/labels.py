@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -14,13 +16,9 @@ from panglot.evaluation.bias import BIAS_MEASURES
 
 @dataclass(frozen=True)
 class LanguageName:
-    """The names of a language.
+    """A language's code in the figures, its name in itself (``العربية``) and in English, or the code if unknown.
 
-    Args:
-        code: The code in the figures.
-        autonym: Its name in the language itself (``العربية``), or the code if that is unknown.
-        english: Its name in English, or the code if that is unknown.
-        tag: A valid BCP 47 tag for HTML's ``lang``, or None.
+    ``tag`` is a valid BCP 47 tag for HTML's ``lang``, or None.
     """
 
     code: str
@@ -38,18 +36,14 @@ def language_name(code: str) -> LanguageName:
     """
     import langcodes
 
-    shown = sanitize(code)
-    try:
+    shown, tag = sanitize(code), None
+    # Not a tag at all, or without language_data, the optional package of names.
+    with contextlib.suppress(ValueError, ImportError, LookupError):
         found = langcodes.Language.get(code)
-        if not found.is_valid():
-            return LanguageName(shown, shown, shown, None)
-        tag = found.to_tag()
-    except ValueError:
-        return LanguageName(shown, shown, shown, None)
-    try:
-        return LanguageName(shown, found.autonym(), found.display_name(), tag)
-    except (ImportError, LookupError):  # the package of names, language_data, is optional
-        return LanguageName(shown, shown, shown, tag)
+        if found.is_valid():
+            tag = found.to_tag()
+            return LanguageName(shown, found.autonym(), found.display_name(), tag)
+    return LanguageName(shown, shown, shown, tag)
 
 
 def sanitize(text: object) -> str:
@@ -60,7 +54,7 @@ def sanitize(text: object) -> str:
     >>> sanitize("a\x1b[31mb\nc")
     'a�[31mb c'
     """
-    blanks = " ".join(str(text).split("\n")).replace("\t", " ").replace("\r", "")
+    blanks = str(text).translate({ord("\n"): " ", ord("\t"): " ", ord("\r"): None})
     return "".join("�" if unicodedata.category(mark) in {"Cc", "Cs"} else mark for mark in blanks)
 
 
@@ -85,12 +79,8 @@ MISSING = "–"
 def format_number(value: float | None, kind: Kind = "score", *, digits: int = 3, sign: bool = False) -> str:
     """Return ``value`` as text, or an en dash if it is missing.
 
-    Args:
-        value: The number. Scores and percentages are fractions of 1.
-        kind: ``score`` gives ``.800``, ``rank`` ``1,214`` or ``77.6``, ``count`` ``48``,
-            ``percent`` ``9.3%``, ``times`` ``7.3×``.
-        digits: Decimals of a score. A percentage has two fewer.
-        sign: Whether to write a plus sign, as differences need.
+    ``kind`` is ``score`` for ``.800``, ``rank`` for ``1,214`` or ``77.6``, ``count`` for ``48``, ``percent`` for
+    ``9.3%``, which has two decimals fewer than a score, or ``times`` for ``7.3×``. Differences have a plus ``sign``.
 
     >>> format_number(0.79971), format_number(1214.2, "rank"), format_number(0.0933, "percent")
     ('.800', '1,214', '9.3%')
@@ -100,23 +90,22 @@ def format_number(value: float | None, kind: Kind = "score", *, digits: int = 3,
     if value is None or not math.isfinite(value):
         return MISSING
     text = _unsigned(abs(value), kind, digits)
+    # What rounds to zero has no minus.
     if value < 0 and any(digit in "123456789" for digit in text):
         return f"−{text}"
     return f"+{text}" if sign else text
 
 
 def format_interval(
-    low: float | None, high: float | None, kind: Kind = "score", *, digits: int = 3, sign: bool = False
+    interval: Sequence[float] | None, kind: Kind = "score", *, digits: int = 3, sign: bool = False
 ) -> str:
-    """Return ``[low, high]``, or an empty string if one end is missing.
+    """Return ``[low, high]``, or an empty string without an interval.
 
-    >>> format_interval(0.788, 0.812), format_interval(1180, 1250, "rank"), format_interval(None, 1)
+    >>> format_interval([0.788, 0.812]), format_interval((1180, 1250), "rank"), format_interval(None)
     ('[.788, .812]', '[1,180, 1,250]', '')
     """
-    if low is None or high is None:
-        return ""
-    ends = (format_number(end, kind, digits=digits, sign=sign) for end in (low, high))
-    return f"[{', '.join(ends)}]"
+    ends = ", ".join(format_number(end, kind, digits=digits, sign=sign) for end in interval or ())
+    return f"[{ends}]" if ends else ""
 
 
 def format_p(p: float | None) -> str:
@@ -143,12 +132,7 @@ def _unsigned(value: float, kind: Kind, digits: int) -> str:
             return f"{value:.2f}×" if value < 9.995 else f"{value:.1f}×"
 
 
-SETTINGS = ("monolingual", "crosslingual", "multilingual")
-SETTING_LABELS = {
-    "monolingual": "Monolingual",
-    "crosslingual": "Cross-lingual",
-    "multilingual": "Multilingual",
-}
+SETTING_LABELS = {"monolingual": "Monolingual", "crosslingual": "Cross-lingual", "multilingual": "Multilingual"}
 SETTING_MEANINGS = {
     "monolingual": "Passages in the question's own language.",
     "crosslingual": "Passages in one other language, averaged over all language pairs.",
@@ -158,15 +142,7 @@ SETTING_MEANINGS = {
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure as reports show it.
-
-    Args:
-        key: Its name in the dictionary of figures, such as ``complete@20``.
-        label: Its name for readers.
-        kind: How its values are formatted.
-        lower: Whether lower is better.
-        meaning: What the figure is, in one sentence.
-    """
+    """A measure as reports show it: its key in the figures, such as ``complete@20``, name and meaning for readers."""
 
     key: str
     label: str
@@ -180,7 +156,7 @@ class Measure:
         return f"{self.label} ↓" if self.lower else self.label
 
 
-# Figures may have other cut-offs than those that are computed today.
+# By the name without the cut-off, as figures may have other cut-offs than those that are computed today.
 _BIAS = {each.name.partition("@")[0]: each for each in BIAS_MEASURES}
 
 _RETRIEVAL = {
@@ -221,8 +197,8 @@ def measure(key: str) -> Measure:
 def bias_measures(keys: list[str]) -> list[Measure]:
     """Return the measures of language bias among ``keys``, in the order in which reports show them."""
     order = list(_BIAS)
-    found = [key for key in keys if _parts(key)[0] in _BIAS]
-    return [measure(key) for key in sorted(found, key=lambda key: (order.index(_parts(key)[0]), _cut(key)))]
+    found = [(order.index(name), int(k or 0), key) for key in keys for name, k in [_parts(key)] if name in _BIAS]
+    return [measure(key) for *_, key in sorted(found)]
 
 
 def retrieval_measures(keys: list[str]) -> list[Measure]:
@@ -233,7 +209,3 @@ def retrieval_measures(keys: list[str]) -> list[Measure]:
 def _parts(key: str) -> tuple[str, str]:
     found = re.fullmatch(r"(.+)@(\d+)", key)
     return (found[1], found[2]) if found else (key, "")
-
-
-def _cut(key: str) -> int:
-    return int(_parts(key)[1] or 0)

@@ -1,14 +1,16 @@
-"""Build HTML and SVG from functions. Text is escaped unless it is markup already."""
+"""Build HTML and SVG from functions: elements, marks, dot plots, tables. Text is escaped unless it is markup."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from html import escape
+from itertools import groupby
 from typing import TYPE_CHECKING, TypeAlias
 
-from panglot.report.labels import sanitize
+from panglot.report.labels import format_number, language_name, sanitize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from panglot.report.tables import Cell, Column, Row, Table, Track
 
 
 class Markup(str):
@@ -19,17 +21,15 @@ class Markup(str):
 
 Child: TypeAlias = "str | Iterable[Child] | None"
 
-_VOID = {"meta", "link", "br", "hr", "line", "circle", "rect", "path", "polyline", "col", "polygon"}
+_VOID = {"meta", "link"}
+_EMPTY_SHAPES = {"line", "path", "polyline"}
 
 
 def tag(name: str, /, *children: Child, **attributes: str | float | bool | None) -> Markup:
-    """Return an element.
+    """Return an element around text, markup, and iterables of both. ``None`` adds nothing.
 
-    Args:
-        name: The name of the element.
-        *children: Text, markup, and iterables of both. ``None`` adds nothing.
-        **attributes: A trailing underscore is dropped and others become hyphens. ``None`` and ``False`` omit
-            the attribute, ``True`` writes its bare name.
+    A trailing underscore of an attribute is dropped and others become hyphens. ``None`` and ``False`` omit the
+    attribute, ``True`` writes its bare name.
 
     >>> tag("p", "a < b", class_="x", aria_hidden="true")
     '<p class="x" aria-hidden="true">a &lt; b</p>'
@@ -37,8 +37,10 @@ def tag(name: str, /, *children: Child, **attributes: str | float | bool | None)
     '<p><b>bold</b></p>'
     """
     written = "".join(_attribute(key, value) for key, value in attributes.items())
-    if name in _VOID and not children:
-        return Markup(f"<{name}{written}>" if name in {"meta", "link", "br", "hr", "col"} else f"<{name}{written}/>")
+    if not children and name in _VOID:
+        return Markup(f"<{name}{written}>")
+    if not children and name in _EMPTY_SHAPES:  # HTML closes elements of SVG by themselves, as XML does
+        return Markup(f"<{name}{written}/>")
     return Markup(f"<{name}{written}>{join(children)}</{name}>")
 
 
@@ -62,13 +64,9 @@ def _attribute(key: str, value: str | float | bool | None) -> str:
 
 
 def section(heading: str, explanation: Child, *content: Child, wide: bool = False) -> Markup:
-    """Return a section, or nothing if it has no content.
+    """Return a section of tables and drawings, or nothing if it has none.
 
-    Args:
-        heading: Its heading.
-        explanation: How to read it, in a sentence or two.
-        *content: Its tables and drawings.
-        wide: Whether the content takes the whole width, below the heading.
+    ``explanation`` says how to read them. ``wide`` content takes the whole width, below the heading.
     """
     if not any(content):
         return Markup("")
@@ -84,3 +82,146 @@ def beside(*parts: Child) -> Markup:
 def folded(summary: str, *content: Child) -> Markup:
     """Return content that is closed until it is clicked, and open in print."""
     return tag("details", tag("summary", summary), content)
+
+
+# Shapes distinguish series where colour cannot. Each is centred at (0, 0) and about ten pixels wide.
+_SHAPES = (
+    "M0-5A5 5 0 1 1 0 5A5 5 0 1 1 0-5Z",  # circle
+    "M-4.4-4.4H4.4V4.4H-4.4Z",  # square
+    "M0-6.2L6.2 0L0 6.2L-6.2 0Z",  # diamond
+    "M0-5.6L5.6 4.4H-5.6Z",  # triangle
+    "M0 5.6L5.6-4.4H-5.6Z",  # triangle, point down
+    "M-2-5.5H2V-2H5.5V2H2V5.5H-2V2H-5.5V-2H-2Z",  # plus
+)
+COLOURS = 8
+
+
+def marker(series: int, x: str = "50%", y: str = "50%", title: str | None = None) -> Markup:
+    """Return the mark of a series: its shape in its colour, centred at (x, y)."""
+    path = tag("path", tag("title", title) if title else None, d=_SHAPES[series % len(_SHAPES)])
+    return tag("svg", path, x=x, y=y, class_=f"mark k{series % COLOURS}", overflow="visible")
+
+
+def swatch(series: int) -> Markup:
+    """Return the mark of a series by itself, for a legend or before a name."""
+    return tag("svg", marker(series), class_="swatch", width=14, height=14, aria_hidden="true")
+
+
+def legend(names: Sequence[tuple[int, str]], note: Child = None) -> Markup:
+    """Return a legend of (number of the series, name)."""
+    items = [tag("li", swatch(number), tag("bdi", name)) for number, name in names]
+    return tag("ul", items, tag("li", note, class_="note") if note else None, class_="legend")
+
+
+def draw_track(track: Track, height: int = 20) -> Markup:
+    """Return a track as wide as its cell.
+
+    The same figures are text in the same row, so the drawing is hidden from screen readers.
+    """
+    at = track.scale.percent
+
+    def across(start: str, end: str, look: str) -> Markup:
+        return tag("line", x1=start, x2=end, y1="50%", y2="50%", class_=look)
+
+    parts = [across("0", "100%", "base")]
+    parts += [tag("line", x1=at(rule), x2=at(rule), y1="0", y2="100%", class_="rule") for rule in track.rules]
+    if track.notch is not None:
+        parts.append(tag("line", x1=at(track.notch), x2=at(track.notch), y1="15%", y2="85%", class_="notch"))
+    parts += [across(at(start), at(end), f"span k{series % COLOURS}") for start, end, series in track.spans]
+    for mark in track.marks:
+        if mark.interval:
+            low, high = map(at, mark.interval)
+            parts.append(across(low, high, f"whisker k{mark.series % COLOURS}"))
+        parts.append(marker(mark.series, at(mark.value), title=mark.title))
+    return tag("svg", parts, class_="track", width="100%", height=height, aria_hidden="true")
+
+
+def table_to_html(table: Table, look: str = "", keys: Child = None) -> Markup:
+    """Return a table in a container that scrolls sideways.
+
+    ``look`` names classes of the style sheet. ``keys`` is a legend, by default of the models whose marks are in the
+    table's head.
+    """
+    drawn = any(row.track for row in table.rows)
+    models = {column.series: column.heading for column in table.columns if column.series is not None}
+    # With groups or drawings the names of models would take too much room, so a legend has them.
+    legended = len(models) > 1 and (drawn or bool(table.groups))
+    if keys is None and legended:
+        keys = legend(list(models.items()))
+    caption = tag("caption", tag("div", tag("strong", table.title), tag("span", table.note) if table.note else None,
+                                 keys, class_="pin"))  # fmt: skip
+    head = _head(table, drawn=drawn, legended=legended)
+    body = tag("tbody", [_row(row, table.columns, drawn=drawn) for row in table.rows])
+    classes = " ".join(filter(None, ["figures", "tracks" if drawn else "", "groups" if table.groups else "", look]))
+    return scrolling(tag("table", caption, head, body, _foot(table) if drawn else None, class_=classes))
+
+
+def scrolling(table: Markup) -> Markup:
+    """Return a table in a container that scrolls sideways, by touch, wheel or arrow keys."""
+    return tag("div", table, class_="scroll", tabindex=0, role="group", aria_label="Table, may scroll sideways")
+
+
+def language_heading(code: str) -> Markup:
+    """Return a language as the head of a row: its code and its own name, each in its own direction."""
+    named = language_name(code)
+    parts: list[Child] = [tag("span", named.code, class_="code")]
+    if named.autonym != named.code:
+        parts += [" ", tag("bdi", named.autonym, dir="auto", lang=named.tag, class_="autonym")]
+    return tag("span", *parts, class_="language", title=named.english if named.english != named.code else None)
+
+
+def _head(table: Table, *, drawn: bool, legended: bool) -> Child:
+    if not any((table.corner, *(column.heading for column in table.columns))):
+        return None
+    rows = 2 if table.groups else 1
+    corner = tag("th", table.corner, scope="col", rowspan=rows) if table.corner else tag("td", rowspan=rows)
+    drawing = tag("td", rowspan=rows) if drawn else None
+    if not table.groups:
+        return tag("thead", tag("tr", corner, drawing, [_heading(column, legended) for column in table.columns]))
+    top: list[Child] = []
+    below: list[Child] = []
+    for group, members in groupby(table.columns, key=lambda column: column.group):
+        columns = list(members)
+        if not group:
+            top += [tag("th", column.heading, scope="col", rowspan=rows) for column in columns]
+            continue
+        top.append(tag("th", group, scope="colgroup", colspan=len(columns), class_="first"))
+        below += [_heading(column, legended, first=place == 0) for place, column in enumerate(columns)]
+    return tag("thead", tag("tr", corner, drawing, top), tag("tr", below))
+
+
+def _heading(column: Column, legended: bool, *, first: bool = False) -> Markup:
+    name: Child = column.heading
+    if column.series is not None:
+        shown = tag("span", column.heading, class_="unseen") if legended else tag("bdi", column.heading)
+        name = [swatch(column.series), shown]
+    looks = " ".join(filter(None, ["text" if column.left else "", "first" if first else ""]))
+    return tag("th", name, scope="col", class_=looks or None)
+
+
+def _row(row: Row, columns: Sequence[Column], *, drawn: bool) -> Markup:
+    name: Child = language_heading(row.name) if row.language else tag("bdi", row.name)
+    if row.series is not None:
+        name = [swatch(row.series), name]
+    note = tag("span", row.note, class_="meaning") if row.note else None
+    track = tag("td", draw_track(row.track) if row.track else None, class_="drawn") if drawn else None
+    head = tag("th", name, note, scope="row") if row.name else tag("td")
+    cells = [_cell(cell, column) for cell, column in zip(row.cells, columns, strict=True)]
+    return tag("tr", head, track, cells, class_="unsure" if row.faint else None)
+
+
+def _cell(cell: Cell, column: Column) -> Markup:
+    value = tag("strong", cell.text, title="significantly best") if cell.best else cell.text
+    interval = tag("span", cell.interval, class_="interval") if cell.interval else None
+    return tag("td", value, interval, class_="text" if column.left else None)
+
+
+def _foot(table: Table) -> Child:
+    if table.axis is None:
+        return None
+    scale, kind = table.axis
+    digits = 3 if kind != "percent" and scale.high - scale.low < 0.04 else 2
+    ends = [tag("span", format_number(end, kind, digits=digits)) for end in scale.ends]
+    axis = tag("td", tag("div", ends, class_="axis"), class_="drawn")
+    row = tag("tr", tag("td"), axis, tag("td", colspan=len(table.columns)))
+    return tag("tfoot", row, aria_hidden="true")

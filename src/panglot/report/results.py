@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from panglot._errors import PanglotError
-from panglot.report.labels import SETTINGS, Measure, bias_measures, measure, retrieval_measures
+from panglot.evaluation.figures import SETTINGS
+from panglot.report.labels import (
+    SETTING_LABELS,
+    SETTING_MEANINGS,
+    Measure,
+    bias_measures,
+    measure,
+    retrieval_measures,
+)
 
 Figures = Mapping[str, Any]
 
@@ -18,8 +26,7 @@ class Estimate:
     """A value with its interval, if one was computed."""
 
     value: float
-    low: float | None = None
-    high: float | None = None
+    interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -35,14 +42,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One measure in one setting, for all models.
+    """One measure in one setting, for all models that have it.
 
-    Args:
-        setting: One of the three settings.
-        measure: The measure.
-        estimates: Model → estimate. A model without the figure is absent.
-        best: The model that is significantly better than the others, or None.
-        differences: Between pairs of models, if models were compared.
+    ``best`` is the model that is significantly better than the others. Differences are between pairs of models.
     """
 
     setting: str
@@ -50,6 +52,27 @@ class Comparison:
     estimates: Mapping[str, Estimate]
     best: str | None = None
     differences: tuple[Difference, ...] = ()
+
+    @property
+    def subject(self) -> str:
+        """What ``not_measured`` calls it. Only rank distance can be missing from a setting that was measured."""
+        return self.measure.key if self.measure.key == "rank_distance" else self.setting
+
+    @property
+    def name(self) -> str:
+        """What it is about: ``Monolingual mAP``, ``Rank distance``."""
+        own = self.measure.label
+        return own if self.subject == self.measure.key else f"{SETTING_LABELS[self.setting]} {own}"
+
+    @property
+    def heading(self) -> str:
+        """The name, with an arrow down where lower is better."""
+        return f"{self.name} ↓" if self.measure.lower else self.name
+
+    @property
+    def meaning(self) -> str:
+        """What its figure is, in a sentence."""
+        return self.measure.meaning if self.subject == self.measure.key else SETTING_MEANINGS[self.setting]
 
 
 @dataclass(frozen=True)
@@ -86,7 +109,7 @@ class Dataset:
         value = self.value(model, setting, key)
         if value is None:
             return None
-        return Estimate(value, *interval_ends(dig(self.figures[model], setting, "interval", key)))
+        return Estimate(value, interval(self.figures[model], setting, "interval", key))
 
     def keys(self, setting: str) -> list[str]:
         """Return the keys under ``setting`` that hold a number for some model, in order of appearance."""
@@ -120,34 +143,25 @@ class Dataset:
         for model, figures in self.figures.items():
             for item in figures.get("not_measured") or ():
                 if isinstance(item, Mapping):
-                    what, why = str(item.get("what", "")), str(item.get("why", ""))
-                    found.setdefault((what, why), []).append(model)
+                    key = str(item.get("what", "")), str(item.get("why", ""))
+                    found.setdefault(key, []).append(model)
         return [(what, why, tuple(models)) for (what, why), models in found.items()]
 
     def excluded(self) -> list[tuple[str, int]]:
         """Return each setting in which questions without a relevant passage were excluded, with their number."""
-        found = (
-            (setting, self.value(model, setting, "left_out"))
-            for model in list(self.figures)[:1]
-            for setting in SETTINGS
-        )
+        found = [(setting, number(self.any, setting, "left_out")) for setting in SETTINGS]
         return [(setting, int(count)) for setting, count in found if count]
 
-    def why_not(self, setting: str) -> str:
-        """Return why nothing was measured in ``setting``."""
-        return next((why for what, why, _ in self.not_measured() if what == setting), "not measured")
+    def why_not(self, subject: str) -> str:
+        """Return why a setting or a measure has no figures."""
+        return next((why for what, why, _ in self.not_measured() if what == subject), "not measured")
 
 
 @dataclass(frozen=True)
 class Results:
     """The contents of a report: the evaluation of one model, or a comparison of several.
 
-    Args:
-        models: The model names, in order.
-        evaluations: Model → dictionary of figures.
-        datasets: The data sets that the models were measured on.
-        compared: Whether this is a comparison.
-        about: The dictionary that was read, for its date, command and settings.
+    ``about`` is the dictionary that was read, for its date, command and settings.
     """
 
     models: tuple[str, ...]
@@ -158,23 +172,21 @@ class Results:
 
 
 def read_results(figures_or_comparison: Figures) -> Results:
-    """Return the results in an evaluation's dictionary of figures or in a comparison.
-
-    Raises:
-        PanglotError: The dictionary is neither.
-    """
+    """Return the results in an evaluation's dictionary of figures or in a comparison."""
     given = figures_or_comparison
     if not isinstance(given.get("datasets"), Mapping):
-        raise PanglotError(
-            "these are not figures of an evaluation",
-            field="datasets",
-            hint="pass what `panglot evaluate` or `panglot compare` wrote with --json",
-        )
-    if isinstance(given.get("evaluations"), Mapping):
-        return _comparison(given)
+        raise PanglotError("these are not figures of an evaluation", field="datasets",
+                           hint="pass what `panglot evaluate` or `panglot compare` wrote with --json")  # fmt: skip
+    compared = isinstance(given.get("evaluations"), Mapping)
     name = str(dig(given, "model", "name") or "model")
-    datasets = tuple(_dataset(str(key), (name,), {name: given}, {}) for key in given["datasets"])
-    return Results((name,), {name: given}, datasets, compared=False, about=given)
+    evaluations: Mapping[str, Figures] = given["evaluations"] if compared else {name: given}
+    models = tuple(map(str, (given.get("models") if compared else None) or evaluations))
+    # A data set that models do not share has no comparison, but their figures are reported.
+    each = (str(name) for figures in evaluations.values() for name in dig(figures, "datasets") or ())
+    names = dict.fromkeys([*map(str, given["datasets"]), *each])
+    tests = given["datasets"] if compared else {}
+    datasets = tuple(_dataset(name, models, evaluations, tests.get(name) or {}) for name in names)
+    return Results(models, evaluations, datasets, compared, about=given)
 
 
 def dig(value: object, *path: str) -> Any:
@@ -198,29 +210,17 @@ def number(value: object, *path: str) -> float | None:
     return float(found)
 
 
-def interval_ends(pair: object) -> tuple[float | None, float | None]:
-    """Return the two ends of an interval, or (None, None).
+def interval(value: object, *path: str) -> tuple[float, float] | None:
+    """Return the two ends of the interval at ``path``, or None.
 
-    >>> interval_ends([0.1, 0.2]), interval_ends(None)
-    ((0.1, 0.2), (None, None))
+    >>> interval({"a": [0.1, 0.2]}, "a"), interval({}, "a")
+    ((0.1, 0.2), None)
     """
+    pair = dig(value, *path)
     if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
-        return None, None
-    low, high = number({"end": pair[0]}, "end"), number({"end": pair[1]}, "end")
-    return (None, None) if low is None or high is None else (low, high)
-
-
-def _comparison(given: Figures) -> Results:
-    evaluations: Mapping[str, Figures] = given["evaluations"]
-    models = tuple(str(model) for model in given.get("models") or evaluations)
-    names = dict.fromkeys(
-        [
-            *map(str, given["datasets"]),
-            *(str(name) for figures in evaluations.values() for name in dig(figures, "datasets") or ()),
-        ]
-    )
-    datasets = tuple(_dataset(name, models, evaluations, given["datasets"].get(name) or {}) for name in names)
-    return Results(models, evaluations, datasets, compared=True, about=given)
+        return None
+    low, high = map(number, pair)
+    return None if low is None or high is None else (low, high)
 
 
 def _dataset(name: str, models: tuple[str, ...], evaluations: Mapping[str, Figures], comparisons: Figures) -> Dataset:
@@ -244,22 +244,16 @@ def _compared(dataset: Dataset, setting: str, key: str, compared: Figures | None
         value = number(compared, "values", model)
         own = dataset.estimate(model, setting, key)
         if value is not None:
-            low, high = interval_ends(dig(compared, "intervals", model))
-            if low is None and own is not None:
-                low, high = own.low, own.high
-            estimates[model] = Estimate(value, low, high)
+            # A comparison without intervals of its own has those of the evaluations.
+            ends = interval(compared, "intervals", model) or (own.interval if own else None)
+            estimates[model] = Estimate(value, ends)
         elif own is not None:
             estimates[model] = own
     best = dig(compared, "best")
     differences = tuple(
-        Difference(
-            str(item.get("a")),
-            str(item.get("b")),
-            Estimate(value, *interval_ends(item.get("interval"))),
-            number(item, "p"),
-            number(item, "p_corrected"),
-        )
+        Difference(str(item.get("a")), str(item.get("b")), Estimate(value, interval(item, "interval")),
+                   number(item, "p"), number(item, "p_corrected"))
         for item in dig(compared, "differences") or ()
         if (value := number(item, "difference")) is not None
-    )
+    )  # fmt: skip
     return Comparison(setting, measure(key), estimates, str(best) if best in estimates else None, differences)

@@ -1,28 +1,127 @@
-"""The one model of a table: the terminal, Markdown and HTML each have a writer for it."""
+"""The one model of a table and of the dot plots in its rows, for which each form of a report has a writer."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from panglot.report.labels import MISSING, Kind, format_interval, format_number
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from panglot.report.charts import Scale, Track
     from panglot.report.results import Estimate
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One cell, as plain text that a writer escapes.
+class Scale:
+    """A linear scale from ``low`` to ``high``."""
 
-    Args:
-        text: The text.
-        interval: The interval of a figure, which writers set apart.
-        best: Whether the figure is significantly the best of its kind.
+    low: float
+    high: float
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Both ends."""
+        return self.low, self.high
+
+    def share(self, value: float) -> float:
+        """Return the position of ``value`` from 0 at the low end to 1 at the high end.
+
+        >>> Scale(0, 4).share(1), Scale(0, 4).share(9), Scale(2, 2).share(2)
+        (0.25, 1.0, 0.5)
+        """
+        if self.high <= self.low:
+            return 0.5
+        return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
+
+    def percent(self, value: float) -> str:
+        """Return the place of ``value`` as a CSS percentage."""
+        return f"{100 * self.share(value):.2f}%"
+
+
+def around(values: Iterable[float], *, least: float | None = None, most: float | None = None) -> Scale:
+    """Return a scale with round ends around ``values``, within ``least`` and ``most``.
+
+    >>> around([0.783, 0.812], least=0, most=1)
+    Scale(low=0.78, high=0.82)
+    >>> around([309, 1287], least=0)
+    Scale(low=200.0, high=1400.0)
     """
+    known = list(values) or [0.0, 1.0]
+    low, high = min(known), max(known)
+    width = (high - low) or abs(high) * 0.1 or 1.0
+    # A width of almost nothing has no logarithm.
+    step = _round_step(max(width / 5, 1e-300))
+    bottom, top = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
+    bottom = bottom if least is None else max(bottom, least)
+    top = top if most is None else min(top, most)
+    return Scale(round(bottom, 10), round(top, 10))
+
+
+def ticks(scale: Scale, most: int = 5) -> Sequence[float]:
+    """Return at most about ``most`` round values within ``scale``.
+
+    >>> ticks(Scale(0, 1), 5)
+    [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    """
+    if scale.high <= scale.low:
+        return [scale.low]
+    step = _round_step((scale.high - scale.low) / most)
+    first = math.ceil(scale.low / step - 1e-9)
+    last = math.floor(scale.high / step + 1e-9)
+    return [round(place * step, 10) for place in range(first, last + 1)]
+
+
+def decimals(values: Sequence[float]) -> int:
+    """Return how many decimals distinguish ``values``.
+
+    >>> decimals([0.805, 0.81]), decimals([0.2, 0.4]), decimals([100, 200])
+    (3, 1, 0)
+    """
+    return next((n for n in range(9) if all(abs(round(value, n) - value) < 1e-9 for value in values)), 9)
+
+
+def _round_step(width: float) -> float:
+    power = 10.0 ** math.floor(math.log10(width))
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= width * 0.999)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One figure on a track, with its interval.
+
+    ``series`` is the number of the model or of whatever the mark stands for. A browser shows ``title`` while the
+    pointer is over the mark.
+    """
+
+    series: int
+    value: float
+    interval: tuple[float, float] | None = None
+    title: str | None = None
+
+
+@dataclass(frozen=True)
+class Track:
+    """The figures of one row of a table as a dot plot.
+
+    Attributes:
+        marks: Drawn in their order.
+        spans: Thin lines as (start, end, series).
+        notch: Where an upright line shows what would be fair, or chance.
+        rules: Where faint lines cross the row, so that the rows read as one plot.
+    """
+
+    scale: Scale
+    marks: tuple[Mark, ...]
+    spans: tuple[tuple[float, float, int], ...] = ()
+    notch: float | None = None
+    rules: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Plain text that a writer escapes, the interval of a figure, and whether the figure is significantly the best."""
 
     text: str
     interval: str = ""
@@ -33,8 +132,7 @@ class Cell:
 class Column:
     """One column.
 
-    Args:
-        heading: What the column holds.
+    Attributes:
         group: A heading over neighbouring columns. Columns without one belong to the table as a whole.
         short: A heading for narrow terminals; line breaks are kept.
         series: Number of the model, whose mark HTML puts before the heading.
@@ -52,9 +150,7 @@ class Column:
 class Row:
     """One row.
 
-    Args:
-        name: What the row is about, or a language code.
-        cells: One per column.
+    Attributes:
         note: An explanation of the name, in one sentence.
         language: Whether ``name`` is a language code, which writers show with the language's name.
         series: Number of the model, whose mark HTML puts before the name.
@@ -75,15 +171,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table.
+    """A table of rows with names, whose heading is ``corner``, and columns behind them.
 
-    Args:
-        title: What the table shows.
-        columns: The columns behind the row names.
-        rows: The rows.
-        corner: Heading of the row names.
-        note: A sentence about the whole table.
-        axis: Scale of the tracks and how its ends are formatted, if all rows share it.
+    If all rows share a scale, ``axis`` is that scale and how its ends are formatted.
     """
 
     title: str
@@ -103,20 +193,14 @@ class Table:
 
         Columns without a group go with the first one.
         """
-        groups = self.groups
-        if not groups:
-            return [self]
         parts: list[Table] = []
-        for group in groups:
-            chosen = [
-                place
-                for place, column in enumerate(self.columns)
-                if column.group == group or (not column.group and group == groups[0])
-            ]
+        for group in self.groups:
+            own = {group, ""} if group == self.groups[0] else {group}
+            chosen = [place for place, column in enumerate(self.columns) if column.group in own]
             columns = [replace(self.columns[place], group="") for place in chosen]
             rows = [replace(row, cells=[row.cells[place] for place in chosen]) for row in self.rows]
             parts.append(replace(self, title=f"{self.title}: {group}", columns=columns, rows=rows))
-        return parts
+        return parts or [self]
 
 
 def figure(value: Estimate | float | None, kind: Kind = "score", *, best: bool = False, digits: int = 3,
@@ -128,18 +212,17 @@ def figure(value: Estimate | float | None, kind: Kind = "score", *, best: bool =
     """
     if value is None:
         return Cell(MISSING)
-    if isinstance(value, int | float):
-        return Cell(format_number(value, kind, digits=digits, sign=sign), best=best)
-    ends = format_interval(value.low, value.high, kind, digits=digits, sign=sign)
-    return Cell(format_number(value.value, kind, digits=digits, sign=sign), ends, best)
+    number, ends = (value, None) if isinstance(value, int | float) else (value.value, value.interval)
+    interval = format_interval(ends, kind, digits=digits, sign=sign)
+    return Cell(format_number(number, kind, digits=digits, sign=sign), interval, best)
 
 
 def simple_table(headings: Sequence[str], rows: Sequence[Sequence[str | Cell]], *, title: str = "",
                  left: Sequence[int] = (), code: bool = False) -> Table:  # fmt: skip
-    """Return a table of texts and cells.
+    """Return a table of texts and cells, the first of each row its name.
 
     Args:
-        headings: One per column. The first is that of the row names.
+        headings: One per column, with that of the row names.
         rows: The name and the cells of each row.
         title: What the table shows.
         left: Numbers of the columns, besides the first, that are aligned left.

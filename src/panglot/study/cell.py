@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,7 @@ _KEPT_FILES = ("log.jsonl", "recipe.toml", "run.json")
 
 @dataclass(frozen=True)
 class CellFolder:
-    """The folder of a cell.
-
-    It holds ``run/`` during training, then ``cell.json`` and ``sums.npz``, or ``failed.json`` if the cell failed.
-    """
+    """The folder of a cell: ``run/`` during training, then ``cell.json`` and ``sums.npz``, or ``failed.json``."""
 
     path: Path
 
@@ -64,7 +61,7 @@ class CellFolder:
 
 
 def cell_folder(study: Study, cell: Cell) -> CellFolder:
-    """Return the folder of a cell."""
+    """Return the folder of a cell, which need not exist."""
     return CellFolder(study.output / "cells" / cell.name)
 
 
@@ -105,11 +102,7 @@ def cell_key(study: Study, cell: Cell, data: StudyData, rate: float | None) -> s
 
 
 def check(study: Study, cell: Cell, data: StudyData, rate: float | None) -> None:
-    """Check that a finished cell was made with the study's present settings and data.
-
-    Raises:
-        PanglotError: It was made with others.
-    """
+    """Check that a finished cell was made with the study's present settings and data."""
     folder = cell_folder(study, cell)
     if folder.done and folder.read()["key"] != cell_key(study, cell, data, rate):
         raise PanglotError(
@@ -120,22 +113,12 @@ def check(study: Study, cell: Cell, data: StudyData, rate: float | None) -> None
 
 
 def run_cell(
-    study: Study,
-    cell: Cell,
-    data: StudyData,
-    rate: float | None,
-    *,
-    data_dir: Path | None = None,
+    study: Study, cell: Cell, data: StudyData, rate: float | None, *, data_dir: Path | None = None,
     progress: Callable[[str], None] | None = None,
-) -> bool:
-    """Train and measure a cell, continuing where an earlier process stopped.
+) -> bool:  # fmt: skip
+    """Train and measure a cell from where an earlier process stopped, or return False if another process runs it.
 
-    Returns:
-        False if another process runs the cell.
-
-    Raises:
-        PanglotError: Settings or data are wrong, or the loss is not finite. The error is also written to
-            ``failed.json``.
+    An error in the settings, in the data or of the loss is also written to ``failed.json``.
     """
     folder = cell_folder(study, cell)
     with lock(folder.lock, wait=False) as held:
@@ -154,25 +137,17 @@ def run_cell(
 
 
 def _run(
-    study: Study,
-    cell: Cell,
-    data: StudyData,
-    rate: float | None,
-    folder: Path,
-    data_dir: Path | None,
+    study: Study, cell: Cell, data: StudyData, rate: float | None, folder: Path, data_dir: Path | None,
     progress: Callable[[str], None] | None,
-) -> None:
+) -> None:  # fmt: skip
     import panglot
     from panglot.encoders.cache import Cached
     from panglot.encoders.load import load
 
     about: dict[str, Any] = {
-        "key": cell_key(study, cell, data, rate),
-        "material": data.key,
-        **_identity(cell),
-        "training": None,
+        "key": cell_key(study, cell, data, rate), "material": data.key, **asdict(cell), "training": None,
         "languages": [],
-    }
+    }  # fmt: skip
     if cell.strategy == START:
         model: Any = str(study.train.get("model", "bundled"))
     else:
@@ -190,11 +165,8 @@ def _run(
     found = evaluate(model, list(data.tests.values()), draws=0, progress=progress)
     with atomic_file(folder / "sums.npz") as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **_sums(study, cell, data, found))
+    # A cell with this file counts as done, so it comes last.
     write_json(folder / "cell.json", {**about, "figures": _without_matrices(found)})
-
-
-def _identity(cell: Cell) -> dict[str, Any]:
-    return {"strategy": cell.strategy, "size": cell.size, "seed": cell.seed, "rate": cell.rate}
 
 
 def _sums(study: Study, cell: Cell, data: StudyData, found: Evaluation) -> dict[str, Any]:
@@ -211,43 +183,38 @@ def _sums(study: Study, cell: Cell, data: StudyData, found: Evaluation) -> dict[
 
 
 def slices(data: StudyData, cell: Cell, collection: Collection) -> dict[str, tuple[str, ...]]:
-    """Return the sets of languages of a test set over which figures are computed.
+    """Return the languages of a test set over which figures are computed, by slice.
 
-    They are ``all``; those in which the cell saw training text (``seen``) and did not (``unseen``); and those in which
-    no cell of the study did (``never``), which are the same at every size.
+    ``all``, those in which the cell saw training text (``seen``) or did not (``unseen``), and those in which no cell of
+    the study did (``never``), which are the same at every size.
     """
     every = collection.languages
     largest = max(data.languages.values(), key=len)
     found = {"all": every, "never": largest.split(every)[1]}
-    if cell.strategy != START:
-        found["seen"], found["unseen"] = data.languages[cell.size].split(every)
-    else:
-        for size, languages in data.languages.items():
-            found[f"seen-{size}"], found[f"unseen-{size}"] = languages.split(every)
+    # The start is compared with the cells of every size, each on the languages that those have seen.
+    sizes = {f"-{size}": size for size in data.languages} if cell.strategy == START else {"": cell.size}
+    for suffix, size in sizes.items():
+        found[f"seen{suffix}"], found[f"unseen{suffix}"] = data.languages[size].split(every)
     return {name: languages for name, languages in found.items() if languages}
 
 
 def compact(
     questions: PerQuestion, asked_in: tuple[str, ...], answered_in: tuple[str, ...]
 ) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
-    """Return sums over question groups, of questions and passages in some languages.
-
-    If all language pairs have equally many values in each group, as in parallel data, their mean is kept as a single
-    column. It gives the same figure on every draw of groups.
-    """
+    """Return sums over question groups, of questions and passages in some languages."""
     asked, chosen = (np.asarray([code in some for code in questions.languages]) for some in (asked_in, answered_in))
     asked = asked[questions.language]
     found: dict[str, dict[str, np.ndarray[Any, Any]]] = {}
-    for name in KEPT:
-        if name not in questions.values:
-            continue
-        values = np.where(asked if questions.values[name].ndim == 1 else asked[:, None], questions.values[name], np.nan)
-        if values.ndim == 2:
-            values = np.where(chosen, values, np.nan)
-        sums = Sums.of(values, questions.language, questions.group)
+    for name in (name for name in KEPT if name in questions.values):
+        values = questions.values[name]
+        # Values without an answering language have one column; the others, one per language of the passages.
+        inside = asked if values.ndim == 1 else asked[:, None] & chosen
+        sums = Sums.of(np.where(inside, values, np.nan), questions.language, questions.group)
         total, number = sums.total, sums.number
         if not number.size:
             continue
+        # If all language pairs have equally many values in each group, as in parallel data, the mean of the pairs as a
+        # single column gives the same figure on every draw of groups.
         if (number == number[:, :1]).all():
             total, number = total.mean(axis=1, keepdims=True), number[:, :1]
         found[name] = {"total": total.astype(np.float32), "number": number.astype(np.uint16)}
@@ -257,18 +224,16 @@ def compact(
 def _without_matrices(found: Evaluation) -> dict[str, Any]:
     """Return the figures without the matrices of languages, which are large for a hundred languages."""
     figures = json.loads(json.dumps(found.figures))
-    matrices = (("crosslingual", "matrix"), ("multilingual", "language_share@10"), ("geometry", "mean_distance"))
+    matrices = {"crosslingual": "matrix", "multilingual": "language_share@10", "geometry": "mean_distance"}
     for dataset in figures["datasets"].values():
-        for part, key in matrices:
+        for part, key in matrices.items():
             (dataset.get(part) or {}).pop(key, None)
     return figures
 
 
 def _training(folder: Path) -> dict[str, Any]:
     """Return steps, pairs, seconds, dev figures and data digests from the log of a run folder."""
-    lines: list[Mapping[str, Any]] = [
-        json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()
-    ]
+    lines = list(map(json.loads, (folder / "log.jsonl").read_text("utf-8").splitlines()))
     last = [line for line in lines if "loss" in line][-1]
     met: dict[str, set[str]] = {}
     for line in lines:
@@ -297,10 +262,6 @@ def _tidy(folder: Path) -> None:
 
 
 def fail(study: Study, cell: Cell, status: int, error: str) -> None:
-    """Write to ``failed.json`` that a cell failed, and why.
-
-    Raises:
-        PanglotError: The file cannot be written.
-    """
+    """Write to ``failed.json`` that a cell failed, and why."""
     path = cell_folder(study, cell).path / "failed.json"
-    write_json(path, {**_identity(cell), "status": status, "error": error[-2000:]})
+    write_json(path, {**asdict(cell), "status": status, "error": error[-2000:]})

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, located
 from panglot._files import read_toml
+from panglot.evaluation.figures import SETTINGS
 from panglot.training.settings import Settings
 
 START = "start"
 EACH = -1
-_SETTINGS = ("monolingual", "crosslingual", "multilingual")
 #: Settings that the study decides, so that a strategy must not.
 _RESERVED = ("output", "seed", "languages", "on", "data_dir", "dev", "dev_share", "eval_every", "checkpoint_every",
              "steps", "exclude")  # fmt: skip
@@ -39,6 +39,10 @@ class Strategy:
     seeds: tuple[int, ...] = ()
     rates_of: str = ""
 
+    def allows(self, size: int) -> bool:
+        """Return whether the strategy can be trained on a number of languages."""
+        return size == 0 or size >= self.smallest
+
 
 @dataclass(frozen=True)
 class Test:
@@ -49,8 +53,7 @@ class Test:
         share: The share of its groups that is measured, up to 1.
         languages: The languages to measure. Empty means all.
         settings: The settings to report. Empty means all that it has.
-        asked_in: Named sets of languages. Questions in each of them, with passages in any language, get figures of
-            their own.
+        asked_in: Named sets of languages. Questions in each, with passages in any language, get figures of their own.
     """
 
     on: str
@@ -86,7 +89,6 @@ class Cell:
     Attributes:
         strategy: The strategy's name, or ``start``.
         size: Number of training languages, or 0 for all.
-        seed: The seed of the training.
         rate: The learning rate of a trial, or None.
     """
 
@@ -113,14 +115,10 @@ class Study:
     """A study, as its TOML file describes it.
 
     Attributes:
-        file: The file.
         output: The folder of its cells and its report.
         on: The training sets.
         train: The training settings of all strategies.
-        strategies: The strategies.
         sizes: Numbers of training languages in ascending order, with 0 for all at the end.
-        seeds: The seeds.
-        tests: The test sets.
         rates: How learning rates are chosen. None means that the settings have them.
         focus: The strategy that the answer is about.
         rival: The strategy that the focus is compared with.
@@ -138,6 +136,11 @@ class Study:
     focus: str
     rival: str
 
+    @property
+    def names(self) -> list[str]:
+        """The untouched start and the strategies, in the order of tables and curves."""
+        return [START, *(strategy.name for strategy in self.strategies)]
+
     def strategy(self, name: str) -> Strategy:
         """Return a strategy by name."""
         return next(strategy for strategy in self.strategies if strategy.name == name)
@@ -149,7 +152,7 @@ class Study:
             for seed in self.seeds
             for size in self.sizes
             for strategy in self.strategies
-            if (size == 0 or size >= strategy.smallest) and seed in (strategy.seeds or self.seeds)
+            if strategy.allows(size) and seed in (strategy.seeds or self.seeds)
         ]
         return (Cell(START), *trained)
 
@@ -158,20 +161,19 @@ class Study:
         if self.rates is None or len(self.rates.grid) < 2:
             return ()
         return tuple(
-            Cell(s.name, size, seed, rate)
+            Cell(strategy.name, size, seed, rate)
             for seed in self.rates.seeds or self.seeds[:1]
-            for s in self.strategies
-            if not s.rates_of
-            for size in self._trial_sizes(s)
+            for strategy in self.strategies
+            if not strategy.rates_of
+            for size in self._trial_sizes(strategy, self.rates.size)
             for rate in self.rates.grid
         )
 
-    def _trial_sizes(self, strategy: Strategy) -> tuple[int, ...]:
-        assert self.rates is not None
-        if self.rates.size == EACH:
-            return tuple(size for size in self.sizes if size == 0 or size >= strategy.smallest)
-        size = self.sizes[-1] if self.rates.size is None else self.rates.size
-        return (size if size == 0 else max(size, strategy.smallest),)
+    def _trial_sizes(self, strategy: Strategy, size: int | None) -> list[int]:
+        if size == EACH:
+            return list(filter(strategy.allows, self.sizes))
+        size = self.sizes[-1] if size is None else size
+        return [size if size == 0 else max(size, strategy.smallest)]
 
 
 def read(path: str | Path) -> Study:
@@ -181,128 +183,131 @@ def read(path: str | Path) -> Study:
         PanglotError: The file does not exist, is not TOML, or has names or values that no study or recipe has.
     """
     file = Path(path)
-    whole = read_toml(file, "study")
-    _check_names(
-        whole, {"output", "on", "sizes", "seeds", "focus", "rival", "train", "strategies", "tests", "rates"}, "", file
-    )
+    with located(file=file):
+        return _study(read_toml(file, "study"), file)
+
+
+def _study(whole: dict[str, Any], file: Path) -> Study:
+    _check_names(whole, {f.name for f in fields(Study)} - {"file"}, "")
     for name in ("output", "on", "sizes", "seeds", "strategies", "tests"):
         if not whole.get(name):
-            raise PanglotError("is missing", file=file, field=name, hint="see studies/languages.toml for an example")
+            raise PanglotError("is missing", field=name, hint="see studies/languages.toml for an example")
     train = dict(whole.get("train", {}))
-    strategies = tuple(_strategy(name, dict(values), file) for name, values in whole["strategies"].items())
+    strategies = tuple(_strategy(name, dict(values)) for name, values in whole["strategies"].items())
     names = [strategy.name for strategy in strategies]
     study = Study(
         file,
         Path(whole["output"]),
-        _strings(whole["on"], "on", file),
+        _strings(whole["on"], "on"),
         train,
         strategies,
-        tuple(sorted((_size(size, file) for size in whole["sizes"]), key=lambda size: size or 10**9)),
-        tuple(_integer(seed, "seeds", file) for seed in whole["seeds"]),
-        tuple(_test(values, file) for values in whole["tests"]),
-        _rates(whole["rates"], file) if "rates" in whole else None,
+        tuple(sorted(map(_size, whole["sizes"]), key=lambda size: size or 10**9)),
+        _integers(whole["seeds"], "seeds"),
+        tuple(_test(values) for values in whole["tests"]),
+        _rates(whole["rates"]) if "rates" in whole else None,
         str(whole.get("focus", names[0])),
         str(whole.get("rival", names[-1])),
     )
     named = [test.on for test in study.tests]
     if twice := [name for name in named if named.count(name) > 1]:
-        raise PanglotError(f"{twice[0]!r} is listed twice", file=file, field="tests", hint="list each test set once")
+        raise PanglotError(f"{twice[0]!r} is listed twice", field="tests", hint="list each test set once")
     for role in ("focus", "rival"):
         if getattr(study, role) not in names:
-            raise PanglotError(f"there is no strategy {getattr(study, role)!r}", file=file, field=role,
-                               hint=f"choose among {', '.join(names)}")  # fmt: skip
+            raise _unknown(f"there is no strategy {getattr(study, role)!r}", names, role)
     for strategy in strategies:
+        place = f"strategies.{strategy.name}"
         if strategy.rates_of and strategy.rates_of not in names:
-            raise PanglotError(f"there is no strategy {strategy.rates_of!r}", file=file,
-                               field=f"strategies.{strategy.name}.rates_of",
-                               hint=f"choose among {', '.join(names)}")  # fmt: skip
-        _check_free({**train, **strategy.settings}, _RESERVED, f"strategies.{strategy.name}", file)
-        _check_free(strategy.settings, _COMMON, f"strategies.{strategy.name}", file)
+            raise _unknown(f"there is no strategy {strategy.rates_of!r}", names, f"{place}.rates_of")
+        _check_free({**train, **strategy.settings}, _RESERVED, place)
+        _check_free(strategy.settings, _COMMON, place)
         Settings.from_dict({**train, **strategy.settings, "on": list(study.on)}, file)
     return study
 
 
-def _strategy(name: str, values: dict[str, Any], file: Path) -> Strategy:
+def _strategy(name: str, values: dict[str, Any]) -> Strategy:
+    # The name becomes part of folder names and of the names of cells.
     if name == START or not name.replace("-", "").replace("_", "").isalnum():
-        raise PanglotError(
-            f"{name!r} cannot be the name of a strategy",
-            file=file,
-            field="strategies",
-            hint="use letters, digits, - and _",
-        )
-    smallest = _integer(values.pop("smallest", 1), f"strategies.{name}.smallest", file)
-    seeds = tuple(_integer(seed, f"strategies.{name}.seeds", file) for seed in values.pop("seeds", []))
+        raise PanglotError(f"{name!r} cannot be the name of a strategy", field="strategies",
+                           hint="use letters, digits, - and _")  # fmt: skip
+    smallest = _integer(values.pop("smallest", 1), f"strategies.{name}.smallest")
+    seeds = _integers(values.pop("seeds", []), f"strategies.{name}.seeds")
     return Strategy(name, values, smallest, seeds, str(values.pop("rates_of", "")))
 
 
-def _check_free(settings: Mapping[str, Any], reserved: Sequence[str], field: str, file: Path) -> None:
+def _check_free(settings: Mapping[str, Any], reserved: Sequence[str], field: str) -> None:
     if taken := sorted(set(settings) & set(reserved)):
-        raise PanglotError(f"the study decides {taken[0]} for all strategies", file=file, field=field, hint="remove it")
+        raise PanglotError(f"the study decides {taken[0]} for all strategies", field=field, hint="remove it")
 
 
-def _test(values: Any, file: Path) -> Test:
+def _test(values: Any) -> Test:
     if isinstance(values, str):
         values = {"on": values}
-    _check_names(values, {f.name for f in fields(Test)}, "tests", file)
+    _check_names(values, {f.name for f in fields(Test)}, "tests")
     if not isinstance(values.get("on"), str):
-        raise PanglotError("is missing", file=file, field="tests.on", hint="name a data set")
-    languages = _strings(values.get("languages", []), "tests.languages", file)
-    settings = _strings(values.get("settings", []), "tests.settings", file)
-    if unknown := sorted(set(settings) - set(_SETTINGS)):
-        raise PanglotError(f"{unknown[0]!r} is not a setting", file=file, field="tests.settings",
-                           hint=f"choose among {', '.join(_SETTINGS)}")  # fmt: skip
+        raise PanglotError("is missing", field="tests.on", hint="name a data set")
+    languages = _strings(values.get("languages", []), "tests.languages")
+    settings = _strings(values.get("settings", []), "tests.settings")
+    if unknown := sorted(set(settings) - set(SETTINGS)):
+        raise _unknown(f"{unknown[0]!r} is not a setting", SETTINGS, "tests.settings")
     asked_in = {
-        str(name): _strings(codes, f"tests.asked_in.{name}", file) for name, codes in values.get("asked_in", {}).items()
+        str(name): _strings(codes, f"tests.asked_in.{name}") for name, codes in values.get("asked_in", {}).items()
     }
-    test = Test(values["on"], _number(values.get("share", 1.0), "tests.share", file), languages, settings, asked_in)
+    test = Test(values["on"], _number(values.get("share", 1.0), "tests.share"), languages, settings, asked_in)
     if not 0 < test.share <= 1:
-        raise _unexpected(test.share, "a share above 0 and at most 1", "tests.share", file)
+        raise _unexpected(test.share, "a share above 0 and at most 1", "tests.share")
     return test
 
 
-def _rates(values: Mapping[str, Any], file: Path) -> Rates:
-    _check_names(values, {f.name for f in fields(Rates)}, "rates", file)
+def _rates(values: Mapping[str, Any]) -> Rates:
+    _check_names(values, {f.name for f in fields(Rates)}, "rates")
     if not isinstance(values.get("grid"), list) or not values["grid"]:
-        raise PanglotError("is missing", file=file, field="rates.grid", hint="list the learning rates to try")
-    grid = tuple(_number(rate, "rates.grid", file) for rate in values["grid"])
+        raise PanglotError("is missing", field="rates.grid", hint="list the learning rates to try")
     size = values.get("size")
-    share = _number(values.get("dev_share", 0.1), "rates.dev_share", file)
-    seeds = tuple(_integer(seed, "rates.seeds", file) for seed in values.get("seeds", []))
-    languages = _strings(values.get("languages", []), "rates.languages", file)
-    chosen = None if size is None else EACH if size == "each" else _size(size, file)
-    return Rates(grid, chosen, share, seeds, languages)
+    return Rates(
+        tuple(_number(rate, "rates.grid") for rate in values["grid"]),
+        None if size is None else EACH if size == "each" else _size(size),
+        _number(values.get("dev_share", 0.1), "rates.dev_share"),
+        _integers(values.get("seeds", []), "rates.seeds"),
+        _strings(values.get("languages", []), "rates.languages"),
+    )
 
 
-def _size(value: Any, file: Path) -> int:
-    return 0 if value == "all" else _integer(value, "sizes", file, least=1)
+def _size(value: Any) -> int:
+    return 0 if value == "all" else _integer(value, "sizes", least=1)
 
 
-def _integer(value: Any, field: str, file: Path, least: int = 0) -> int:
+def _integer(value: Any, field: str, least: int = 0) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise _unexpected(value, f"a whole number of {least} or more", field, file)
+        raise _unexpected(value, f"a whole number of {least} or more", field)
     return value
 
 
-def _number(value: Any, field: str, file: Path) -> float:
+def _integers(values: Any, field: str) -> tuple[int, ...]:
+    return tuple(_integer(value, field) for value in values)
+
+
+def _number(value: Any, field: str) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise _unexpected(value, "a number", field, file)
+        raise _unexpected(value, "a number", field)
     return float(value)
 
 
-def _strings(value: Any, field: str, file: Path) -> tuple[str, ...]:
+def _strings(value: Any, field: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-        raise _unexpected(value, "a list of strings", field, file)
+        raise _unexpected(value, "a list of strings", field)
     return tuple(value)
 
 
-def _check_names(values: object, known: set[str], field: str, file: Path) -> None:
+def _check_names(values: object, known: set[str], field: str) -> None:
     if not isinstance(values, Mapping):
-        raise _unexpected(values, "a table of `name = value` lines", field, file)
+        raise _unexpected(values, "a table of `name = value` lines", field)
     if unknown := sorted(set(values) - known):
-        raise PanglotError(
-            f"{unknown[0]!r} is unknown", file=file, field=field, hint=f"choose among {', '.join(sorted(known))}"
-        )
+        raise _unknown(f"{unknown[0]!r} is unknown", sorted(known), field)
 
 
-def _unexpected(value: object, expected: str, field: str, file: Path) -> PanglotError:
-    return PanglotError(f"{expected} is expected, got {value!r}", file=file, field=field, hint=f"write {expected}")
+def _unknown(problem: str, choices: Iterable[str], field: str) -> PanglotError:
+    return PanglotError(problem, field=field, hint=f"choose among {', '.join(choices)}")
+
+
+def _unexpected(value: object, expected: str, field: str) -> PanglotError:
+    return PanglotError(f"{expected} is expected, got {value!r}", field=field, hint=f"write {expected}")

@@ -9,20 +9,31 @@ from statistics import mean
 
 from panglot._errors import PanglotError
 from panglot._files import write_json, write_text
-from panglot.report.charts import Series, legend, plot
+from panglot.report.curves import Series, plot
 from panglot.report.html import page
-from panglot.report.html_tables import table_to_html
-from panglot.report.markdown import escape_markdown as escaped
-from panglot.report.markdown import table_to_markdown
-from panglot.report.markup import Child, Markup, tag
+from panglot.report.labels import MISSING, format_p
+from panglot.report.markup import Child, Markup, legend, table_to_html, tag
 from panglot.report.tables import Cell, Table, simple_table
+from panglot.report.text import escape_markdown as escaped
+from panglot.report.text import table_to_markdown
 from panglot.study.design import EACH, START, Study
-from panglot.study.results import DRAWS, FIGURES, Estimate, Results, as_dict
-from panglot.study.verdict import PARTS, answer, comparisons_to_json, languages, percent
+from panglot.study.results import (
+    DRAWS,
+    FIGURES,
+    FIXED,
+    PARTS,
+    Comparison,
+    Estimate,
+    Results,
+    as_dict,
+    comparisons,
+    comparisons_to_json,
+    is_distance,
+    references,
+    size_key,
+)
 from panglot.study.worker import Status, best_rate, status_of
 
-#: Slices whose languages are the same at every size.
-_FIXED = ("all", "never")
 _UNKNOWN = "No size has a finished cell of both strategies."
 
 
@@ -39,73 +50,109 @@ def write(study: Study, folder: Path) -> str:
 
 def to_markdown(results: Results, status: Status) -> str:
     """Return the report as Markdown."""
-    study = results.study
-    lines = [f"# Study {escaped(study.file.stem)}", "", _head(results, status), "", "## Answer", ""]
-    if found := answer(results):
-        lines += [escaped(found[0]), "", table_to_markdown(found[1])]
-    else:
-        lines.append(_UNKNOWN)
-    for test, group in groupby(results.measured(), key=lambda key: key[0]):
-        lines += ["", f"## {escaped(test)}", "", _about(results, test)]
-        for part, figures in groupby(group, key=lambda key: key[1]):
-            names = [figure for _, _, figure in figures]
-            lines += ["", f"### {PARTS[part].capitalize()}", "", _table(results, test, part, names)]
-            lines += ["", _legend(part), "", table_to_markdown(retention(results, test, part, names))]
-    lines += ["", "## Cost", "", _cost(results), "", _foot(results, status)]
-    return "\n".join(lines) + "\n"
+    found = answer(results)
+    blocks = [f"# Study {escaped(results.study.file.stem)}", _head(results, status), "## Answer"]
+    blocks += [escaped(found[0]), table_to_markdown(found[1])] if found else [_UNKNOWN]
+    for test, parts in _measured(results):
+        blocks += [f"## {escaped(test)}", _about(results, test)]
+        for part, figures in parts:
+            values, kept = _values(results, test, part, figures), retention(results, test, part, figures)
+            blocks += [f"### {PARTS[part].capitalize()}", table_to_markdown(values)]
+            blocks += [_legend(part), table_to_markdown(kept)]
+    blocks += ["## Cost", table_to_markdown(_cost(results)), _foot(results, status)]
+    return "\n\n".join(blocks) + "\n"
 
 
 def to_html(results: Results, status: Status) -> str:
-    """Return the report as one self-contained page."""
-    study = results.study
-    names = [START, *(s.name for s in study.strategies)]
-    parts: list[Child] = [
-        tag("section", tag("h2", "Answer"), _answer(results), class_="plain"),
-        tag("section", tag("p", "The curves are by number of training languages. Bars are 95 % intervals."),
-            legend(list(enumerate(names))), class_="plain"),
-    ]  # fmt: skip
-    for test, group in groupby(results.measured(), key=lambda key: key[0]):
-        blocks: list[Child] = []
-        for part, figures in groupby(group, key=lambda key: key[1]):
-            keys = [figure for _, _, figure in figures]
-            plots = [drawn for figure in keys if (drawn := _plot(results, test, part, figure)) is not None]
-            blocks += [tag("h3", PARTS[part].capitalize(), style="margin-top: 2rem"), tag("div", plots, class_="plots")]
-            blocks += [tag("p", _legend(part)), table_to_html(retention(results, test, part, keys))]
-        parts.append(tag("section", tag("h2", test), tag("p", _about(results, test)), blocks, class_="plain"))
-    parts.append(tag("section", tag("p", _head(results, status)), tag("p", _foot(results, status)), class_="plain"))
-    return page(f"Study {study.file.stem}", parts)
-
-
-def _answer(results: Results) -> Child:
+    """Return the report as one self-contained page, with curves in place of the tables of values."""
     found = answer(results)
-    return [tag("p", found[0]), table_to_html(found[1])] if found else tag("p", _UNKNOWN)
+    says = [tag("p", found[0]), table_to_html(found[1])] if found else tag("p", _UNKNOWN)
+    sections: list[Child] = [
+        [tag("h2", "Answer"), says],
+        [tag("p", "The curves are by number of training languages. Bars are 95 % intervals."),
+         legend(list(enumerate(results.study.names)))],
+    ]  # fmt: skip
+    for test, parts in _measured(results):
+        blocks: list[Child] = [tag("h2", test), tag("p", _about(results, test))]
+        for part, figures in parts:
+            plots = [_plot(results, test, part, figure) for figure in figures]
+            blocks += [tag("h3", PARTS[part].capitalize(), style="margin-top: 2rem"), tag("div", plots, class_="plots")]
+            blocks += [tag("p", _legend(part)), table_to_html(retention(results, test, part, figures))]
+        sections.append(blocks)
+    sections.append([tag("p", _head(results, status)), tag("p", _foot(results, status))])
+    return page(f"Study {results.study.file.stem}", [tag("section", each, class_="plain") for each in sections])
+
+
+def _measured(results: Results) -> list[tuple[str, list[tuple[str, list[str]]]]]:
+    """Return test → slice → figures, in the order of the report."""
+    return [
+        (test, [(part, [key[2] for key in keys]) for part, keys in groupby(group, key=lambda key: key[1])])
+        for test, group in groupby(results.measured(), key=lambda key: key[0])
+    ]
 
 
 def _plot(results: Results, test: str, part: str, figure: str) -> Markup | None:
-    study = results.study
-    names = [START, *(s.name for s in study.strategies)]
-    series = [s for number, name in enumerate(names) if (s := _series(results, name, number, test, part, figure))]
+    """Return the curves of all strategies, with equal distances of sizes and the strategies of a size side by side."""
+    names, sizes = results.study.names, list(enumerate(results.study.sizes, 1))
+    series: list[Series] = []
+    for number, name in enumerate(names):
+        aside = (number - (len(names) - 1) / 2) * 0.06
+        found = [(step + aside, each) for step, size in sizes
+                 if (each := results.estimate(name, size, f"{test}|{part}|{figure}"))]  # fmt: skip
+        if found:
+            ends = [(x, *each.interval) for x, each in found if each.interval]
+            series.append(Series(name, number, [(x, each.value) for x, each in found], intervals=ends))
     if not series:
         return None
     title = f"{FIGURES[figure]}, {PARTS[part]}"
-    steps = [(float(step), str(size or "all")) for step, size in enumerate(study.sizes, 1)]
+    steps = [(float(step), size_key(size)) for step, size in sizes]
     return plot(title, series, label=f"{title}, by number of training languages", names=steps)
 
 
-def _series(results: Results, name: str, number: int, test: str, part: str, figure: str) -> Series | None:
-    """Return a strategy's curve. Sizes have equal distances, and the strategies of a size are side by side."""
-    aside = (number - len(results.study.strategies) / 2) * 0.06
-    found = [
-        (step + aside, estimate)
-        for step, size in enumerate(results.study.sizes, 1)
-        if (estimate := results.estimate(name, size, f"{test}|{part}|{figure}"))
-    ]
-    ends = [(x, *estimate.ends) for x, estimate in found if estimate.ends]
-    return Series(name, number, [(x, estimate.value) for x, estimate in found], ends=ends) if found else None
+def answer(results: Results) -> tuple[str, Table] | None:
+    """Return a summary of all comparisons and their table, or None if there are none.
+
+    A difference is significant if p, after Holm's correction for all comparisons, is below .05.
+    """
+    study, every = results.study, comparisons(results)
+    if not every:
+        return None
+    rows: list[list[str | Cell]] = []
+    for comparison in every:
+        test, part, figure = comparison.key.split("|")
+        rows.append([
+            test, FIGURES[figure], PARTS[part], _languages(comparison.size),
+            _cell(results.retention(study.focus, comparison.size, comparison.key), ".1f", 100),
+            _cell(comparison.gap, "+.1f", 100), format_p(comparison.corrected),
+            {1: study.focus, -1: study.rival, 0: MISSING}[comparison.sign],
+        ])  # fmt: skip
+    kept_heading, gap_heading = f"{study.focus} keeps, %", f"more than {study.rival}, points"
+    head = ["test", "figure", "measured on", "trained on", kept_heading, gap_heading, "p", "significantly more"]
+    title = f"Share of the start's value that {study.focus} keeps, compared with {study.rival}"
+    return _summary(study, every), simple_table(head, rows, title=title, left=[1, 2, 3, 7])
+
+
+def _summary(study: Study, every: Sequence[Comparison]) -> str:
+    """Return the counts of significant differences, and how they were tested."""
+    tested = [comparison for comparison in every if comparison.corrected is not None]
+    if not tested:
+        return (
+            f"{study.focus} and {study.rival} have only one seed in common, so another training run may reverse every"
+            " difference. Brackets are 95 % intervals over question groups only."
+        )
+    ahead, behind = (sum(comparison.sign == sign for comparison in tested) for sign in (1, -1))
+    seeds = sorted({comparison.gap.seeds for comparison in tested})
+    return (
+        f"Compared with {study.rival}, {study.focus} keeps more in {ahead} and less in {behind} of {len(tested)}"
+        f" comparisons, and {len(tested) - ahead - behind} differences are not significant. p is from a t-test of the"
+        f" difference, paired by seed and question. Its variance is that over {_range(seeds)} seeds plus that over"
+        f" question groups. It is corrected after Holm for all {len(tested)} comparisons. Brackets are uncorrected 95 %"
+        " intervals."
+    )
 
 
 def _legend(part: str) -> str:
-    own = " and of the strategy's own at its best number of languages" if part in _FIXED else " in the same languages"
+    own = " and of the strategy's own at its best number of languages" if part in FIXED else " in the same languages"
     return f"Retention of mAP: percentage of the start's value{own}, with 95 % intervals."
 
 
@@ -115,47 +162,38 @@ def retention(results: Results, test: str, part: str, figures: Sequence[str]) ->
     Each figure is divided by the start's. If the slice has the same languages at every size, it is also divided by the
     strategy's own figure at its best size.
     """
-    study, kept = results.study, [figure for figure in figures if not figure.endswith("rank_distance")]
-    references = (START, "best") if part in _FIXED else (START,)
-    wanted = [(figure, of) for figure in kept for of in references]
+    wanted = [(figure, of) for figure in figures if not is_distance(figure) for of in references(part)]
     rows: list[list[str | Cell]] = []
-    for size in study.sizes:
-        for strategy in study.strategies:
-            found = [results.retention(strategy.name, size, f"{test}|{part}|{figure}", of=of) for figure, of in wanted]
+    for size in results.study.sizes:
+        for name in results.study.names[1:]:
+            found = [results.retention(name, size, f"{test}|{part}|{figure}", of=of) for figure, of in wanted]
             if any(found):
-                shown = [percent(each) if each else "–" for each in found]
-                rows.append([languages(size), strategy.name, *shown])
-    heads = [
-        f"{FIGURES[figure].removesuffix(' mAP')}, of {'start' if of == START else 'best'}" for figure, of in wanted
-    ]
+                rows.append([_languages(size), name, *(_cell(each, ".1f", 100) for each in found)])
+    heads = [f"{FIGURES[figure].removesuffix(' mAP')}, of {of}" for figure, of in wanted]
     title = f"Retention on {test}, {PARTS[part]}"
     return simple_table(["training languages", "strategy", *heads], rows, title=title, left=[1])
 
 
-def _table(results: Results, test: str, part: str, figures: Sequence[str]) -> str:
-    study = results.study
+def _values(results: Results, test: str, part: str, figures: Sequence[str]) -> Table:
     rows: list[list[str | Cell]] = []
-    for size in study.sizes:
-        for name in (START, *(s.name for s in study.strategies)):
-            keys = [f"{test}|{part}|{figure}" for figure in figures]
-            found = [results.estimate(name, size, key) for key in keys]
-            if not any(found):
-                continue
-            count = max(each.seeds for each in found if each)
-            rows.append([
-                languages(size), name, *(_cell(each, figure) for each, figure in zip(found, figures, strict=True)),
-                "–" if name == START else str(count),
-            ])  # fmt: skip
+    for size in results.study.sizes:
+        for name in results.study.names:
+            found = [results.estimate(name, size, f"{test}|{part}|{figure}") for figure in figures]
+            if known := [each.seeds for each in found if each]:
+                cells = [
+                    _cell(each, ",.0f" if is_distance(f) else ".3f") for each, f in zip(found, figures, strict=True)
+                ]
+                rows.append([_languages(size), name, *cells, MISSING if name == START else str(max(known))])
     header = ["training languages", "strategy", *(FIGURES[figure] for figure in figures), "seeds"]
-    return table_to_markdown(simple_table(header, rows, left=[1]))
+    return simple_table(header, rows, left=[1])
 
 
-def _cell(found: Estimate | None, figure: str) -> Cell:
+def _cell(found: Estimate | None, form: str, factor: int = 1) -> Cell:
+    """Return a value and its interval in a format of numbers, or a dash without one."""
     if found is None:
-        return Cell("–")
-    form = ".3f" if not figure.endswith("rank_distance") else ",.0f"
-    ends = f"[{found.ends[0]:{form}}, {found.ends[1]:{form}}]" if found.ends else ""
-    return Cell(f"{found.value:{form}}", ends)
+        return Cell(MISSING)
+    ends = ", ".join(f"{factor * end:{form}}" for end in found.interval or ())
+    return Cell(f"{factor * found.value:{form}}", f"[{ends}]" if ends else "")
 
 
 def _head(results: Results, status: Status) -> str:
@@ -164,17 +202,14 @@ def _head(results: Results, status: Status) -> str:
     count = len(study.seeds)
     seeds = f"there are {count} seeds" if count > 1 else "there is one seed"
     chosen = f" Learning rates were chosen on held-out training rows: {rates}." if rates else ""
+    seen = [about["training"]["pairs"] for about in results.about.values() if about.get("training")]
+    pairs = f"{min(seen):,} to {max(seen):,}" if seen else "the same number of"
     return (
-        f"{status}. Every cell trains on {_pairs(results)} pairs, whatever the number of languages (a run ends with the"
+        f"{status}. Every cell trains on {pairs} pairs, whatever the number of languages (a run ends with the"
         f" step that reaches its budget). Training rows that share text with a test set are excluded.{chosen} Values"
         f" are means over seeds. Brackets are 95 % intervals from {DRAWS:,} draws of question groups and of seeds, both"
         f" with replacement. They are not corrected for the number of comparisons, and they are rough: {seeds}."
     )
-
-
-def _pairs(results: Results) -> str:
-    seen = [about["training"]["pairs"] for about in results.about.values() if about.get("training")]
-    return f"{min(seen):,} to {max(seen):,}" if seen else "the same number of"
 
 
 def _about(results: Results, test: str) -> str:
@@ -188,31 +223,29 @@ def _about(results: Results, test: str) -> str:
     )
 
 
-def _cost(results: Results) -> str:
+def _cost(results: Results) -> Table:
     """Return a table of steps, seconds and conflicts per strategy."""
     rows: list[list[str | Cell]] = []
-    for strategy in results.study.strategies:
-        trained = [a["training"] for c, a in results.about.items() if c.strategy == strategy.name]
+    for name in results.study.names[1:]:
+        trained = [about["training"] for cell, about in results.about.items() if cell.strategy == name]
         if not trained:
             continue
-        steps, seconds = (mean(each[name] for each in trained) for name in ("steps", "seconds"))
+        steps, seconds = (f"{mean(each[key] for each in trained):.0f}" for key in ("steps", "seconds"))
         mixed = [each for each in trained if "cosine" in each]
-        cosine = f"{mean(each['cosine'] for each in mixed):.2f}" if mixed else "–"
-        conflict = f"{100 * mean(each['conflicts'] for each in mixed):.0f} %" if mixed else "–"
-        rows.append([strategy.name, f"{steps:.0f}", f"{seconds:.0f}", cosine, conflict])
-    return table_to_markdown(
-        simple_table(["strategy", "steps", "seconds", "cosine of gradients", "gradients in conflict"], rows)
-    )
+        cosine = f"{mean(each['cosine'] for each in mixed):.2f}" if mixed else MISSING
+        conflict = f"{100 * mean(each['conflicts'] for each in mixed):.0f} %" if mixed else MISSING
+        rows.append([name, steps, seconds, cosine, conflict])
+    return simple_table(["strategy", "steps", "seconds", "cosine of gradients", "gradients in conflict"], rows)
 
 
 def _rates(study: Study) -> dict[str, float | None]:
     found: dict[str, float | None] = {}
     each = study.rates is not None and study.rates.size == EACH
-    for strategy in study.strategies:
+    for strategy in study.names[1:]:
         for size in study.sizes if each else study.sizes[-1:]:
-            name = f"{strategy.name} ({languages(size)})" if each else strategy.name
+            name = f"{strategy} ({_languages(size)})" if each else strategy
             try:
-                found[name] = best_rate(study, strategy.name, size)
+                found[name] = best_rate(study, strategy, size)
             except PanglotError:  # its trials are not done yet
                 found[name] = None
     return found
@@ -228,3 +261,11 @@ def _foot(results: Results, status: Status) -> str:
     days = " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else ""
     when = f"Measured {days} on {'; '.join(machines)}. " if dates else ""
     return when + (f"What is missing: {'; '.join(left)}." if left else "All cells are done.")
+
+
+def _range(numbers: Sequence[int]) -> str:
+    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+
+
+def _languages(size: int) -> str:
+    return "all languages" if size == 0 else f"{size} language{'s' if size > 1 else ''}"

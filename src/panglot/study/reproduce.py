@@ -13,7 +13,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from panglot._files import digest, explain_write, file_digest, write_json
 from panglot.datasets.registry import CARDS, find
 from panglot.encoders.bundled import SOURCE_SHA256
 from panglot.encoders.cache import known_digest
+from panglot.report.results import dig
 
 #: Options whose value is a place to write to, which does not affect figures.
 _TARGETS = ("--output", "--json", "--report")
@@ -33,13 +34,9 @@ _SETTINGS = ("model", "on", "exclude", "dev", "lexicons")
 def input_digest(words: Sequence[str], data_dir: Path | None) -> str:
     """Return the digest of everything that the figures of a command depend on, except the processor.
 
-    It covers the words of the command, the versions of Python and of the packages that affect figures, panglot's own
-    files without the stated figures, the bundled model, and the contents of every data set, recipe, file and folder
-    that the command or one of its recipes names.
-
-    Args:
-        words: The command, without ``panglot``.
-        data_dir: The folder that holds the known sets.
+    It covers the words of the command without ``panglot``, the versions of Python and of the packages that affect
+    figures, panglot's own files without the stated figures, the bundled model, and the contents of every data set,
+    recipe, file and folder that the command or one of its recipes names.
     """
     named = [word for before, word in zip(("", *words), words, strict=False) if before not in _TARGETS]
     parts = [part for word in named for part in _contents(word, data_dir)]
@@ -52,7 +49,7 @@ def source_digest() -> str:
     root = Path(str(files("panglot")))
     found = (path for path in sorted(root.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
     parts = [(path.relative_to(root).as_posix(), file_digest(path)) for path in found if path.name != "figures.toml"]
-    return digest(*(word for part in parts for word in part))
+    return digest(*chain.from_iterable(parts))
 
 
 def _contents(word: str, data_dir: Path | None) -> Iterator[str]:
@@ -60,8 +57,7 @@ def _contents(word: str, data_dir: Path | None) -> Iterator[str]:
     head = word.partition("@")[0].partition(":")[0]
     if head in CARDS:
         for card in (CARDS[head], *(CARDS[name] for name in CARDS[head].requires)):
-            folder = find(card, data_dir) if card.folder else None
-            if folder is not None:
+            if card.folder and (folder := find(card, data_dir)) is not None:
                 yield from _digests(folder)
         return
     path = Path(word)
@@ -89,12 +85,9 @@ Verdict = Literal["ok", "drift", "fail", "skipped"]
 
 @dataclass(frozen=True)
 class StatedFigure:
-    """A figure that the documentation states.
+    """A figure that the documentation states: its path in the command's JSON, with dots, and its value.
 
-    Attributes:
-        path: Its path in the command's JSON, with dots between the keys.
-        value: The stated value.
-        tolerance: The largest difference that is ``ok``. Up to three times as much is ``drift``.
+    A difference of up to the tolerance is ``ok``, and up to three times as much is ``drift``.
     """
 
     path: str
@@ -117,7 +110,6 @@ class DocumentedRun:
     """A command of the documentation, and the figures that it gives.
 
     Attributes:
-        name: Its name.
         command: The words after ``panglot``. ``{runs}`` is replaced by the folder of trained models.
         minutes: Its duration on two cores with empty caches.
         figures: The figures that it gives. A training that later runs need has none.
@@ -133,15 +125,7 @@ class DocumentedRun:
 
 @dataclass(frozen=True)
 class CheckedFigure:
-    """A figure, computed again and compared with the documentation.
-
-    Attributes:
-        run: The run's name.
-        figure: The stated figure.
-        found: The computed value, or None.
-        verdict: The verdict.
-        why: Why it failed or was skipped.
-    """
+    """A stated figure, its value computed again by a run, and why it failed or was skipped."""
 
     run: str
     figure: StatedFigure
@@ -151,34 +135,23 @@ class CheckedFigure:
 
 
 def documented_runs(file: Path | None = None) -> tuple[DocumentedRun, ...]:
-    """Return the runs of a file of figures, by default of the one in the package.
-
-    Raises:
-        PanglotError: The file is broken.
-    """
+    """Return the runs of a file of figures, by default of the one in the package."""
     text = file.read_text("utf-8") if file else files("panglot.study").joinpath("figures.toml").read_text("utf-8")
     try:
         return tuple(_run(values) for values in tomllib.loads(text)["run"])
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise PanglotError(
-            f"this is not a file of figures: {error}", file=file, hint="see src/panglot/study/figures.toml"
-        ) from error
+        raise PanglotError(f"this is not a file of figures: {error}", file=file,
+                           hint="see src/panglot/study/figures.toml") from error  # fmt: skip
 
 
 def reproduce(
-    wanted: Sequence[DocumentedRun],
-    folder: Path,
-    *,
-    data_dir: Path | None = None,
-    minutes: float | None = None,
-    only: Sequence[str] = (),
-    progress: Callable[[str], None],
-) -> Iterator[CheckedFigure]:
+    wanted: Sequence[DocumentedRun], folder: Path, *, data_dir: Path | None = None, minutes: float | None = None,
+    only: Sequence[str] = (), progress: Callable[[str], None],
+) -> Iterator[CheckedFigure]:  # fmt: skip
     """Run commands and yield their figures, compared with the documentation.
 
-    A result is reused as long as its inputs (:func:`panglot.study.reproduce.input_digest`) and those of the runs that
-    it needs stay the same. Stated values and tolerances are not inputs. A model that was trained on other inputs is
-    removed and trained again.
+    A result is reused as long as its inputs (:func:`input_digest`) and those of the runs that it needs stay the same.
+    Stated values and tolerances are not inputs. A model that was trained on other inputs is removed and trained again.
 
     Args:
         wanted: The runs. A run comes after those that it needs.
@@ -187,9 +160,6 @@ def reproduce(
         minutes: Skip runs that would exceed this total.
         only: Names of runs, which are run with those that they need. Empty means all.
         progress: Called with lines about the progress.
-
-    Raises:
-        PanglotError: ``only`` names an unknown run.
     """
     by_name = {run.name: run for run in wanted}
     if unknown := [name for name in only if name not in by_name]:
@@ -219,13 +189,9 @@ def reproduce(
 
 
 def _check(run: DocumentedRun, figure: StatedFigure, found: Mapping[str, Any] | None, why: str) -> CheckedFigure:
-    if found is None:
-        return CheckedFigure(run.name, figure, None, "fail", why)
-    value: Any = found
-    for step in figure.path.split("."):
-        value = value.get(step) if isinstance(value, Mapping) else None
+    value = dig(found, *figure.path.split("."))
     if not isinstance(value, int | float):
-        return CheckedFigure(run.name, figure, None, "fail", "the command does not give this figure")
+        return CheckedFigure(run.name, figure, None, "fail", why or "the command does not give this figure")
     return CheckedFigure(run.name, figure, float(value), figure.verify(float(value)))
 
 
@@ -280,9 +246,8 @@ def _run(values: Mapping[str, Any]) -> DocumentedRun:
         StatedFigure(path, float(value), float(values["tolerance"][path.rpartition(".")[2]]))
         for path, value in values.get("figures", {}).items()
     )
-    return DocumentedRun(
-        values["name"], values["command"], float(values["minutes"]), figures, tuple(values.get("needs", ()))
-    )
+    needs = tuple(values.get("needs", ()))
+    return DocumentedRun(values["name"], values["command"], float(values["minutes"]), figures, needs)
 
 
 def _closed(names: Sequence[str], by_name: Mapping[str, DocumentedRun]) -> set[str]:

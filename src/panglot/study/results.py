@@ -1,9 +1,9 @@
-"""Turn the finished cells of a study into values with intervals, and retention."""
+"""Turn the finished cells of a study into values with intervals, retention, and the comparison of two strategies."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from panglot._errors import PanglotError
-from panglot.evaluation.bootstrap import Sums, draw, interval
+from panglot.evaluation.bootstrap import Sums, draw, holm, interval
 from panglot.study.cell import cell_folder
 from panglot.study.design import START, Cell, Study, Test
 from panglot.training.settings import RENAMED
@@ -25,31 +25,33 @@ FIGURES = {
     "multilingual.mAP": "multilingual mAP",
     "multilingual.rank_distance": "rank distance",
 }
+#: The slices of a test set, as reports call them.
+PARTS = {
+    "all": "all languages",
+    "seen": "languages trained on",
+    "unseen": "languages not trained on",
+    "never": "languages that no cell trained on",
+}
+#: Slices whose languages are the same at every size, so that sizes can be compared.
+FIXED = ("all", "never")
+#: Differences with a smaller corrected p-value are significant.
+SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure with its interval.
-
-    Attributes:
-        value: The mean over seeds.
-        ends: The 95 % interval over seeds and question groups, or None if nothing varies.
-        seeds: The number of seeds.
-    """
+    """The mean of a figure over seeds, with the 95 % interval over seeds and question groups if anything varies."""
 
     value: float
-    ends: tuple[float, float] | None
+    interval: tuple[float, float] | None
     seeds: int
 
 
 @dataclass(frozen=True)
 class SeedFigures:
-    """A figure per seed.
+    """A figure per seed, shape ``[seeds]``, and on draws of question groups, shape ``[seeds, DRAWS]``.
 
-    Attributes:
-        values: Shape ``[seeds]``.
-        draws: The figure on draws of question groups, shape ``[seeds, DRAWS]``. All cells have the same draws.
-        groups: Number of question groups.
+    All cells have the same draws. ``groups`` is the number of question groups.
     """
 
     values: Doubles
@@ -61,13 +63,8 @@ class Results:
     """The figures of a study's finished cells.
 
     Question groups are drawn with replacement, the same groups for all cells, and so are seeds, the same for all
-    strategies. Differences are therefore paired.
-
-    Args:
-        study: The study.
-
-    Raises:
-        PanglotError: Cells were made with other settings than the study has, or with different test sets.
+    strategies. Differences are therefore paired. Cells that were made with other settings than the study has, or with
+    different test sets, are an error.
     """
 
     def __init__(self, study: Study) -> None:
@@ -87,26 +84,16 @@ class Results:
 
     def cells(self, strategy: str, size: int) -> list[Cell]:
         """Return the finished cells of a strategy at a size, by seed. The start has one cell for all sizes."""
-        if strategy == START:
-            return [cell for cell in self._cells if cell.strategy == START]
-        return [cell for cell in self._cells if (cell.strategy, cell.size) == (strategy, size)]
-
-    def sizes(self, strategy: str) -> list[int]:
-        """Return the sizes at which a strategy has a finished cell, in ascending order."""
-        return [size for size in self.study.sizes if self.cells(strategy, size)]
+        return [cell for cell in self._cells if cell.strategy == strategy and (strategy == START or cell.size == size)]
 
     def seeds(self, strategy: str, size: int) -> tuple[int, ...]:
         """Return the seeds of a strategy's finished cells."""
         return tuple(cell.seed for cell in self.cells(strategy, size))
 
     def each(self, strategy: str, size: int, key: str, seeds: tuple[int, ...] | None = None) -> SeedFigures | None:
-        """Return a figure per seed, or None if no cell has it.
+        """Return a figure, ``test|slice|figure``, per seed, or None if no cell has it.
 
-        Args:
-            strategy: The strategy, or ``start``.
-            size: Number of training languages. For the start, that of the cell that it is compared with.
-            key: ``test|slice|figure``.
-            seeds: Use these seeds only. By default, all that are finished.
+        For the start, ``size`` is that of the cell that it is compared with. By default, all finished seeds are used.
         """
         test, part, figure = key.split("|")
         if strategy == START:
@@ -122,14 +109,12 @@ class Results:
         return self._each[request]
 
     def draws(self, strategy: str, size: int, key: str) -> tuple[float, Doubles, int] | None:
-        """Return a figure's mean over seeds, its draws, shape ``[DRAWS]``, and the number of seeds, or None.
-
-        The variance of resampled means of n seeds is (n − 1) / n times too small, so the draws are stretched.
-        """
+        """Return a figure's mean over seeds, its draws, shape ``[DRAWS]``, and the number of seeds, or None."""
         if (found := self.each(strategy, size, key)) is None:
             return None
         count, each = len(found.values), found.draws
         if count > 1:
+            # The variance of resampled means of n seeds is (n − 1) / n times too small, so the draws are stretched.
             centre = each.mean(axis=0)
             each = centre + (each - centre) * np.sqrt(count / (count - 1))
         seeds = np.random.default_rng(1).integers(0, count, (count, DRAWS))
@@ -146,6 +131,7 @@ class Results:
             if cell.strategy == START:
                 continue
             wanted = {**self.study.train, **self.study.strategy(cell.strategy).settings}
+            # The rate of a cell may come from the trials.
             wanted.pop("learning_rate", None)
             # Recipes of earlier versions have the old names of settings.
             made = {RENAMED.get(name, name): value for name, value in about.get("recipe", {}).items()}
@@ -164,10 +150,12 @@ class Results:
     def retention(self, strategy: str, size: int, key: str, *, of: str = START) -> Estimate | None:
         """Return a figure as a share of the start's, or with ``of="best"`` of the strategy's own at its best size."""
         own = self.draws(strategy, size, key)
-        other = self._reference(strategy, size, key, of)
+        other = self.draws(START, size, key) if of == START else self._best(strategy, key)
         if own is None or other is None or other[0] == 0:
             return None
-        return Estimate(own[0] / other[0], interval(_ratio(own[1], other[1])), own[2])
+        # A draw whose reference is 0 has no ratio, and the interval leaves it out.
+        ratios = np.divide(own[1], other[1], out=np.full_like(own[1], np.nan), where=other[1] != 0)
+        return Estimate(own[0] / other[0], interval(ratios), own[2])
 
     def measured(self) -> list[tuple[str, str, str]]:
         """Return (test, slice, figure) for everything that a cell has and the study wants to report."""
@@ -175,23 +163,18 @@ class Results:
         return [
             (test.on, part, figure)
             for test in self.study.tests
-            for part in ("all", "seen", "unseen", "never")
+            for part in PARTS
             for figure in FIGURES
             if f"{test.on}|{part}|{figure}" in every and self._is_reported(test, figure.partition(".")[0])
         ]
 
     def _is_reported(self, test: Test, setting: str) -> bool:
-        if test.settings and setting not in test.settings:
-            return False
         measured = next(iter(self.about.values()))["figures"]["datasets"][test.on]
-        return measured[setting] is not None
+        return (not test.settings or setting in test.settings) and measured[setting] is not None
 
-    def _reference(self, strategy: str, size: int, key: str, of: str) -> tuple[float, Doubles, int] | None:
-        if of == START:
-            return self.draws(START, size, key)
-        sizes = [(found[0], other) for other in self.sizes(strategy) if (found := self.draws(strategy, other, key))]
-        lower = key.endswith("rank_distance")
-        best = (min if lower else max)(sizes, default=None)
+    def _best(self, strategy: str, key: str) -> tuple[float, Doubles, int] | None:
+        sizes = [(found[0], size) for size in self.study.sizes if (found := self.draws(strategy, size, key))]
+        best = (min if is_distance(key) else max)(sizes, default=None)
         return None if best is None else self.draws(strategy, best[1], key)
 
 
@@ -201,17 +184,11 @@ def _drawn(found: Sequence[Sums]) -> SeedFigures:
     return SeedFigures(np.array([sums.mean() for sums in found]), np.stack(list(drawn.values())), len(found[0].total))
 
 
-def _ratio(one: Doubles, other: Doubles) -> Doubles:
-    """Return the ratio of each draw, or NaN if its reference is 0."""
-    return np.divide(one, other, out=np.full_like(one, np.nan), where=other != 0)
-
-
 def _read(path: Path) -> dict[str, Sums]:
     with np.load(path, allow_pickle=False) as arrays:
         keys = [name.removesuffix("|total") for name in arrays.files if name.endswith("|total")]
-        return {
-            key: Sums(*(arrays[f"{key}|{part}"].astype(np.float64) for part in ("total", "number"))) for key in keys
-        }
+        both = {key: (arrays[f"{key}|total"], arrays[f"{key}|number"]) for key in keys}
+    return {key: Sums(*(array.astype(np.float64) for array in pair)) for key, pair in both.items()}
 
 
 def as_dict(results: Results) -> dict[str, Any]:
@@ -221,28 +198,126 @@ def as_dict(results: Results) -> dict[str, Any]:
     for test, part, figure in results.measured():
         key = f"{test}|{part}|{figure}"
         rows: dict[str, Any] = {}
-        for strategy in (START, *(s.name for s in study.strategies)):
+        for strategy in study.names:
             for size in study.sizes:
                 if (found := results.estimate(strategy, size, key)) is None:
                     continue
-                row = _to_json(found)
-                if strategy != START and figure != "multilingual.rank_distance":
-                    row["retention_of_start"] = _to_json(results.retention(strategy, size, key))
-                    if part in {"all", "never"}:  # elsewhere the languages differ from size to size
-                        row["retention_of_best"] = _to_json(results.retention(strategy, size, key, of="best"))
+                row: dict[str, Any] = asdict(found)
+                if strategy != START and not is_distance(figure):
+                    for of in references(part):
+                        kept = results.retention(strategy, size, key, of=of)
+                        row[f"retention_of_{of}"] = asdict(kept) if kept else {}
                 rows.setdefault(strategy, {})[size_key(size)] = row
         values.setdefault(test, {}).setdefault(part, {})[figure] = rows
-    return {
-        "strategies": [s.name for s in study.strategies],
-        "sizes": [size_key(size) for size in study.sizes],
-        "values": values,
-    }
+    return {"strategies": study.names[1:], "sizes": list(map(size_key, study.sizes)), "values": values}
 
 
 def size_key(size: int) -> str:
-    """Return the key of a size in JSON."""
+    """Return a number of languages as reports write it: 0 is ``all``."""
     return str(size or "all")
 
 
-def _to_json(found: Estimate | None) -> dict[str, Any]:
-    return {} if found is None else {"value": found.value, "interval": found.ends, "seeds": found.seeds}
+def references(part: str) -> tuple[str, ...]:
+    """Return what the figures of a slice are shares of: the start's, and at equal languages the strategy's best."""
+    return (START, "best") if part in FIXED else (START,)
+
+
+def is_distance(key: str) -> bool:
+    """Return whether a figure is a distance, of which lower is better and shares mean nothing."""
+    return key.endswith("rank_distance")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One figure of focus and rival at one number of languages.
+
+    Attributes:
+        key: ``test|slice|figure``.
+        gap: How much more of the start's value the focus keeps than the rival, as a share of that value.
+        p: The p-value of the difference, or None if focus and rival have only one seed in common.
+        corrected: The p-value after Holm's correction for all comparisons of the study.
+    """
+
+    key: str
+    size: int
+    gap: Estimate
+    p: float | None
+    corrected: float | None
+
+    @property
+    def sign(self) -> int:
+        """1 if the focus keeps more, -1 if the rival does, 0 if the difference is not significant."""
+        if self.corrected is None or self.corrected >= SIGNIFICANCE:
+            return 0
+        return 1 if self.gap.value > 0 else -1
+
+
+def comparisons(results: Results) -> list[Comparison]:
+    """Return the comparisons of a study: every test, figure and size, in all languages and in those never trained on.
+
+    Slices whose languages differ between sizes, and rank distance, which is not an accuracy, are only in the tables.
+    """
+    study = results.study
+    found: list[tuple[str, int, Estimate, float | None]] = []
+    for test, part, figure in results.measured():
+        if part not in FIXED or is_distance(figure):
+            continue
+        key = f"{test}|{part}|{figure}"
+        pairs = ((size, difference(results, study.focus, study.rival, size, key)) for size in study.sizes)
+        found.extend((key, size, *pair) for size, pair in pairs if pair is not None)
+    corrected = iter(holm([p for *_, p in found if p is not None]))
+    return [Comparison(key, size, gap, p, None if p is None else next(corrected)) for key, size, gap, p in found]
+
+
+def difference(results: Results, one: str, other: str, size: int, key: str) -> tuple[Estimate, float | None] | None:
+    """Return how much more of the start's value one strategy keeps than another, and p, or None if a cell is missing.
+
+    Only seeds that both strategies have are used, so that the difference is paired. Its variance is that of the mean
+    over seeds plus that over draws of question groups. Interval and p are those of a t-test with the degrees of freedom
+    of Welch and Satterthwaite, so that three seeds count as three. With one seed, the interval is over question groups
+    only and p is None.
+    """
+    both = tuple(sorted(set(results.seeds(one, size)) & set(results.seeds(other, size))))
+    one_each, other_each, start = (results.each(name, size, key, both) for name in (one, other, START))
+    if one_each is None or other_each is None or start is None or not start.values[0]:
+        return None
+    if len(one_each.values) != len(other_each.values):  # a cell does not have this figure
+        return None
+    values = (one_each.values - other_each.values) / start.values[0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn = (one_each.draws - other_each.draws) / start.draws[0]
+    return t_test(SeedFigures(values, drawn, start.groups))
+
+
+def t_test(gap: SeedFigures) -> tuple[Estimate, float | None]:
+    """Return the mean of a difference with its interval, and its p-value.
+
+    >>> draws = np.random.default_rng(0).normal(0.1, 0.01, (1, 1000)) + np.array([[0.0], [0.02], [-0.02]])
+    >>> found, p = t_test(SeedFigures(np.array([0.1, 0.12, 0.08]), draws, 200))
+    >>> [round(end, 2) for end in found.interval], round(p, 3)
+    ([0.06, 0.14], 0.001)
+    """
+    from scipy import stats
+
+    seeds, value = len(gap.values), float(gap.values.mean())
+    over_groups = gap.draws.mean(axis=0)
+    if seeds < 2:
+        return Estimate(value, interval(over_groups), seeds), None
+    known = over_groups[np.isfinite(over_groups)]
+    parts = [float(known.var(ddof=1)) if len(known) > 1 else 0.0, float(gap.values.var(ddof=1)) / seeds]
+    whole = sum(parts)
+    if whole < 1e-24:
+        return Estimate(value, (value, value), seeds), 1.0 if abs(value) < 1e-12 else 0.0
+    freedom = whole**2 / (parts[0] ** 2 / max(1, gap.groups - 1) + parts[1] ** 2 / (seeds - 1))
+    reach = float(stats.t.ppf(0.975, freedom)) * whole**0.5
+    p = 2 * float(stats.t.sf(abs(value) / whole**0.5, freedom))
+    return Estimate(value, (value - reach, value + reach), seeds), p
+
+
+def comparisons_to_json(results: Results) -> dict[str, Any]:
+    """Return size → ``test|slice|figure`` → comparison, ready for JSON."""
+    found: dict[str, Any] = {}
+    for comparison in comparisons(results):
+        about = {**asdict(comparison.gap), "p": comparison.p, "p_corrected": comparison.corrected}
+        found.setdefault(size_key(comparison.size), {})[comparison.key] = about
+    return found

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from panglot._errors import PanglotError
+from panglot.evaluation.figures import SETTINGS
 from panglot.study.cell import cell_folder, check, fail, run_cell
 from panglot.study.data import prepare
 from panglot.study.design import EACH, START, Cell, Study
@@ -25,14 +26,7 @@ _INTERRUPTED = (130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Status:
-    """How far a study is.
-
-    Attributes:
-        done: Cells that are measured.
-        failed: Cells that failed.
-        elsewhere: Cells that other workers run.
-        missing: Cells that nobody runs yet.
-    """
+    """How far a study is: cells that are measured, that failed, that other workers run, and that nobody runs yet."""
 
     done: tuple[Cell, ...]
     failed: tuple[Cell, ...]
@@ -50,34 +44,21 @@ def status_of(study: Study) -> Status:
     kinds: dict[str, list[Cell]] = {"done": [], "failed": [], "elsewhere": [], "missing": []}
     for cell in (*study.trials(), *study.cells()):
         folder = cell_folder(study, cell)
+        # A failed cell that a worker runs again still has the file of its failure.
         kind = "done" if folder.done else "elsewhere" if folder.taken else "failed" if folder.failed else "missing"
         kinds[kind].append(cell)
-    return Status(*(tuple(cells) for cells in kinds.values()))
+    return Status(**{kind: tuple(cells) for kind, cells in kinds.items()})
 
 
 def work(
-    study: Study,
-    data_dir: Path | None,
-    *,
-    again: bool = False,
-    only: Sequence[str] = (),
+    study: Study, data_dir: Path | None, *, again: bool = False, only: Sequence[str] = (),
     progress: Callable[[str], None],
-) -> Status:
+) -> Status:  # fmt: skip
     """Run every cell that is not done and that no other worker runs, first those that choose learning rates.
 
     Any number of workers may run at once, and each may be killed at any moment. The same call continues from there.
-    A cell that fails is recorded and skipped.
-
-    Args:
-        study: The study.
-        data_dir: The folder that holds the known sets.
-        again: Whether to run failed cells again.
-        only: Strategies to run. Empty means all.
-        progress: Called with lines about the progress.
-
-    Raises:
-        PanglotError: A strategy is unknown, or a data set is not available.
-        KeyboardInterrupt: By Ctrl-C. The running cell has saved its state.
+    A cell that fails is recorded and skipped, and with ``again`` it is run again. ``only`` names strategies, and
+    without any, all are run. By Ctrl-C, the running cell saves its state and KeyboardInterrupt is raised.
     """
     names = [strategy.name for strategy in study.strategies]
     if unknown := [name for name in only if name not in names]:
@@ -100,9 +81,9 @@ def work(
             if status == TAKEN:
                 continue
             tried.add(cell)
+            if status not in (0, _REFUSED):  # a cell that refuses its settings or data has recorded that itself
+                fail(study, cell, status, output)
             if status:
-                if status != _REFUSED:  # a cell that refuses its settings or data has recorded that itself
-                    fail(study, cell, status, output)
                 progress(f"{cell.name} failed: {(output.strip().splitlines() or [f'status {status}'])[-1]}")
         for cell in chosen:
             if cell_folder(study, cell).done:
@@ -120,16 +101,11 @@ def _rate(study: Study, cell: Cell) -> float | None:
 
 
 def run_named(study: Study, name: str, data_dir: Path | None, progress: Callable[[str], None]) -> int:
-    """Run one cell in this process and return its exit status.
-
-    Raises:
-        PanglotError: There is no such cell, or :func:`panglot.study.cell.run_cell` raised the error.
-    """
+    """Run one cell in this process and return its exit status."""
     by_name = {cell.name: cell for cell in (*study.trials(), *study.cells())}
     if name not in by_name:
         raise PanglotError(f"there is no cell {name!r}", file=study.file, hint=f"choose among {', '.join(by_name)}")
-    cell = by_name[name]
-    data = prepare(study, data_dir)
+    cell, data = by_name[name], prepare(study, data_dir)
     ran = run_cell(study, cell, data, _rate(study, cell), data_dir=data_dir, progress=progress)
     return 0 if ran else TAKEN
 
@@ -161,12 +137,7 @@ def _start(study: Study, cell: Cell, data_dir: Path | None) -> tuple[int, str]:
 def best_rate(study: Study, strategy: str, size: int) -> float | None:
     """Return the learning rate of a strategy at a number of languages, or None if the study has no rates.
 
-    It is the smallest rate whose mean over the trials' seeds is within one standard error of the best mean. The
-    standard error is that of a mean over seeds, from the variance within learning rates, pooled over the grid. With
-    one seed it is 0.
-
-    Raises:
-        PanglotError: A trial of the strategy is not done yet, or all of them failed.
+    A trial that is not done yet is an error, and so are trials that all failed.
     """
     if study.rates is None:
         return None
@@ -184,8 +155,8 @@ def best_rate(study: Study, strategy: str, size: int) -> float | None:
                                hint="run the study first")  # fmt: skip
         if folder.done and cell.rate is not None:
             dev = folder.read()["training"]["dev"]
-            values = [dev.get(name) for name in ("monolingual", "crosslingual", "multilingual")]
-            scores.setdefault(cell.rate, []).append(float(np.mean([value for value in values if value is not None])))
+            values = [value for setting in SETTINGS if (value := dev.get(setting)) is not None]
+            scores.setdefault(cell.rate, []).append(float(np.mean(values)))
     if not scores:
         raise PanglotError(f"all trials of {strategy} failed", file=study.file, field="rates",
                            hint="see failed.json in their folders, or name a single rate")  # fmt: skip
@@ -193,10 +164,10 @@ def best_rate(study: Study, strategy: str, size: int) -> float | None:
 
 
 def choose_rate(scores: Mapping[float, Sequence[float]]) -> float:
-    """Return the smallest learning rate within one standard error of the best.
+    """Return the smallest learning rate whose mean score is within one standard error of the best mean.
 
-    Args:
-        scores: Learning rate → one score per seed.
+    The standard error is that of a mean over seeds, from the variance within learning rates, pooled over the grid. With
+    one seed it is 0. ``scores`` are those of each learning rate, one per seed.
 
     >>> choose_rate({1e-5: [0.70, 0.72], 2e-5: [0.71, 0.73], 5e-5: [0.60, 0.62]})
     1e-05
