@@ -15,8 +15,7 @@ from panglot.study import design
 from panglot.study.cell import cell_folder
 from panglot.study.data import prepare
 from panglot.study.design import Study
-from panglot.study.results import Results
-from panglot.study.verdict import difference
+from panglot.study.results import Results, difference
 from panglot.study.worker import best_rate, choose_rate
 
 TEXT = """
@@ -96,7 +95,7 @@ def test_an_interval_is_over_seeds_too(tmp_path: Path) -> None:
     assert found is not None
     assert found.value == pytest.approx(0.5)
     reach = 0.1 * (3 / 2) ** 0.5
-    assert found.ends == pytest.approx((0.5 - reach, 0.5 + reach))
+    assert found.interval == pytest.approx((0.5 - reach, 0.5 + reach))
 
 
 def test_a_difference_is_tested_by_its_variance_over_seeds(tmp_path: Path) -> None:
@@ -110,5 +109,5 @@ def test_a_difference_is_tested_by_its_variance_over_seeds(tmp_path: Path) -> No
     gap, p = found
     assert gap.value == pytest.approx(0.2)
     reach = 4.302653 * 0.1 / 3**0.5
-    assert gap.ends == pytest.approx((0.2 - reach, 0.2 + reach), rel=1e-5)
+    assert gap.interval == pytest.approx((0.2 - reach, 0.2 + reach), rel=1e-5)
     assert p == pytest.approx(0.0742, abs=1e-4)
