@@ -374,6 +374,14 @@ def test_round_robin_meets_every_language_before_any_comes_again(
     assert len(orders) > 1 or len(pairs) == 1
 
 
+def test_round_robin_deals_all_languages_in_a_new_order_each_time() -> None:
+    plan = Plan([made("a", 30, 4, gaps=0, blocks=30, seed=3)], Policy("mono", language_sampling="round-robin"))
+    dealt = [plan.streams[plan.draw(k)[0]].question for k in range(40)]
+    cycles = {tuple(dealt[start : start + 4]) for start in range(0, 40, 4)}
+    assert {frozenset(cycle) for cycle in cycles} == {frozenset(range(4))}
+    assert len(cycles) > 1
+
+
 def test_round_robin_draws_the_source_of_a_language_by_its_share() -> None:
     small, large = (made(name, rows, 2, gaps=0, blocks=rows, seed=3) for name, rows in (("a", 20), ("b", 60)))
     plan = Plan([small, large], Policy("mono", batch_size=4, language_sampling="round-robin"))

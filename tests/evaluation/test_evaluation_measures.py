@@ -91,3 +91,14 @@ def test_what_is_no_measure_is_refused(name: str) -> None:
 def test_mrr_cut_by_hand() -> None:
     unit, ranks, grade = np.array([0, 0, 1, 2]), np.array([4, 9, 11, 10]), np.ones(4, np.int64)
     np.testing.assert_allclose(Measure("MRR", 10).values(unit, ranks, grade, 4), [1 / 4, 0, 1 / 10, np.nan])
+
+
+def test_graded_relevance_and_precision_by_hand() -> None:
+    """Of two relevant passages, that of grade 1 is first and that of grade 3 is third."""
+    unit, ranks, grade = np.array([0, 0]), np.array([1, 3]), np.array([1, 3])
+    found = {name: parse(name).values(unit, ranks, grade, 1)[0] for name in ("mAP", "mAP@2", "nDCG", "nDCG@2")}
+    best = 3 / np.log2(2) + 1 / np.log2(3)
+    assert found == pytest.approx({
+        "mAP": (1 / 1 + 2 / 3) / 2, "mAP@2": (1 / 1) / 2,
+        "nDCG": (1 / np.log2(2) + 3 / np.log2(4)) / best, "nDCG@2": 1 / np.log2(2) / best,
+    })  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from search_made import DIMENSION, LANGUAGES, Biased, MemoryStore, documents
 
+from panglot.encoders.protocol import Side, Vectors
 from panglot.search.document import ScoredDocument
 from panglot.search.ranking.modes import MODES, VECTOR_FIELDS, find_candidates
-from panglot.search.ranking.stats import EVERY, FEW, LanguageStats
+from panglot.search.ranking.stats import EVERY, FEW, LanguageStats, query_offset
 from panglot.search.request import SearchRequest
 from panglot.search.result import language_shares
 from panglot.search.searcher import collapsed
@@ -147,6 +149,23 @@ def test_means_of_few_documents_are_held_and_of_many_are_theirs(number: int, lan
     # No document equals the mean of its language, so that none is zero once the mean is subtracted.
     centered = pool.centering().apply(vectors.astype(np.float32), codes, "passage")
     np.testing.assert_allclose(np.linalg.norm(centered, axis=1), 1, atol=1e-5)
+
+
+class _BySide:
+    name = fingerprint = "by side"
+
+    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
+        del ids
+        return np.tile(np.float32([1, 0] if side == "question" else [0, 1]), (len(texts), 1))
+
+
+def test_queries_lose_what_they_have_more_than_documents() -> None:
+    offset = query_offset(_BySide())
+    np.testing.assert_allclose(offset, [1, -1])
+    pool = LanguageStats(("de", EVERY), (1, 0), np.array([[0.2, 0.1], [0.0, 0.0]]))
+    queries, held = pool.centering(offset).offset
+    np.testing.assert_allclose(held, pool.means, rtol=1e-6)
+    np.testing.assert_allclose(queries, [[1.2, -0.9], [1, -1]], rtol=1e-6)
 
 
 def test_collapsing_keeps_the_best_of_each_group_by_score() -> None:
