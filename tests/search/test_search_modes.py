@@ -156,7 +156,7 @@ class _BySide:
 
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
         del ids
-        return np.tile(np.float32([1, 0] if side == "question" else [0, 1]), (len(texts), 1))
+        return np.tile(np.array([1, 0] if side == "question" else [0, 1], np.float32), (len(texts), 1))
 
 
 def test_queries_lose_what_they_have_more_than_documents() -> None:
