@@ -42,14 +42,9 @@ def ray_reader(processors: int | None = None) -> Generator[Reader]:
 def cluster(address: str, purpose: str, processors: int | None = None) -> Generator[Any]:
     """Connect to Ray and yield its module, with ``ray.data`` set to keep the order of blocks and to print nothing.
 
-    Args:
-        address: ``ray://host:port``. If it is empty, use the cluster that Ray is connected to, else the one of
-            ``RAY_ADDRESS``, else a new one on this machine, which is stopped afterwards.
-        purpose: What Ray is needed for, as error messages say it.
-        processors: Number of processors for a cluster that is started here. By default all but one.
-
-    Raises:
-        PanglotError: Ray is not installed, does not start or does not answer.
+    The ``address`` is ``ray://host:port``. If it is empty, use the cluster that Ray is connected to, else the one of
+    ``RAY_ADDRESS``, else a new one on this machine with ``processors`` (by default all but one), which is stopped
+    afterwards. The ``purpose`` is what Ray is needed for, as error messages say it.
     """
     os.environ.setdefault("RAY_AUTH_MODE", "disabled")
     require(purpose, "ray", "pandas", extra="ray", field="ray")  # ray.data imports pandas, which ray alone lacks

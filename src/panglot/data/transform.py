@@ -143,17 +143,10 @@ def select_rows(
 ) -> tuple[Bools, Bools]:
     """Mark the questions and passages that stay, for :meth:`Collection.keep`.
 
-    Languages and lengths are filtered first. Then whole groups of questions are drawn, so that translations stay
-    together, with the passages that they were judged with. Of the passages that no question was judged with, about the
-    same share stays. Texts pass by in pieces.
-
-    Args:
-        collection: Any.
-        languages: Canonical codes of the languages that stay. Empty means all.
-        min_characters: The fewest characters of a passage. Questions that lose all their passages go too.
-        max_characters: The most characters of a passage.
-        rows: The most questions that stay, or None for all.
-        seed: Seed of the drawing.
+    Languages (canonical codes, or none for all) and the lengths of passages in characters are filtered first. Questions
+    that lose all their relevant passages go too. Then at most ``rows`` questions are drawn in whole groups, so that
+    translations stay together, with the passages that they were judged with. Of the passages that no question was
+    judged with, about the same share stays. Texts pass by in pieces.
 
     Raises:
         PanglotError: Nothing is left, or ``rows`` is below 1.
@@ -244,8 +237,8 @@ def exclude(
     """Return the training set without what it shares with the test sets, and what that was.
 
     A text goes if it is equal to a question or passage of a test set, or shares at least ``threshold`` of the n-grams
-    of the one that has fewer (:class:`Matches`). Its group goes with it in all languages, because a translation gives
-    away as much. So do the question groups that any passage of its group answers.
+    of the one that has fewer (:class:`panglot.data.overlap.Matches`). Its group goes with it in all languages, because
+    a translation gives away as much. So do the question groups that any passage of its group answers.
 
     The training set passes by in pieces. What is left of a large one is memory-mapped from the cache.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from panglot._errors import PanglotError
@@ -80,20 +81,18 @@ def _language_of(path: Path) -> str:
 
 def read_rows(paths: Sequence[Path], name: str = "", on_error: OnError = "raise") -> Ingested:
     """Read files of rows as :func:`panglot.data.ingest.ingest` does. Large ones are parsed once and cached."""
+    make = partial(ingest, paths, name=name, on_error=on_error)
     if sum(path.stat().st_size for path in paths) < LARGE:
-        return ingest(paths, name=name, on_error=on_error)
+        return make()
     options = {"name": name} if name else {}
     options |= {"on_error": on_error} if on_error != "raise" else {}
     in_memory: list[Ingested] = []
 
     def build() -> Collection:
-        in_memory.append(ingest(paths, name=name, on_error=on_error))
+        in_memory.append(make())
         return in_memory[0].collection
 
-    def write(folder: Path) -> Collection:
-        return ingest(paths, folder, name=name, on_error=on_error).collection
-
-    found = cached(source_key(paths, **options), build, write)
+    found = cached(source_key(paths, **options), build, lambda folder: make(folder).collection)
     return in_memory[0] if in_memory else Ingested.open(found)
 
 

@@ -40,11 +40,7 @@ class Paragraph:
 
 
 def paragraphs(path: Path) -> Iterator[Paragraph]:
-    """Yield the paragraphs of a SQuAD-like file, plain or gzipped, v1 or v2.
-
-    Raises:
-        PanglotError: A field is missing or of a wrong kind; the message gives its path in the file.
-    """
+    """Yield the paragraphs of a SQuAD-like file, plain or gzipped, v1 or v2. Errors give a field's path in the file."""
     top = read_json(path)
     if not isinstance(top, dict) or "data" not in top:
         hint = "give a file with a list `data` of articles"
