@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from panglot._errors import PanglotError
@@ -81,7 +80,10 @@ def _language_of(path: Path) -> str:
 
 def read_rows(paths: Sequence[Path], name: str = "", on_error: OnError = "raise") -> Ingested:
     """Read files of rows as :func:`panglot.data.ingest.ingest` does. Large ones are parsed once and cached."""
-    make = partial(ingest, paths, name=name, on_error=on_error)
+
+    def make(folder: Path | None = None) -> Ingested:
+        return ingest(paths, folder, name=name, on_error=on_error)
+
     if sum(path.stat().st_size for path in paths) < LARGE:
         return make()
     options = {"name": name} if name else {}
