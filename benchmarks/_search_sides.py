@@ -41,7 +41,7 @@ class Panglot:
 
     def build(self, folder: Path, vectors: Vectors) -> None:
         from panglot.search.document import Document
-        from panglot.search.storage.local.store import EmbeddedStore
+        from panglot.search.storage.embedded import EmbeddedStore
 
         store = EmbeddedStore.create(folder, vector_fields=("plain",), dimension=vectors.shape[1])
         with store.bulk():
@@ -51,7 +51,7 @@ class Panglot:
         store.close()
 
     def open(self, folder: Path, vectors: Vectors) -> None:
-        from panglot.search.storage.local.store import EmbeddedStore
+        from panglot.search.storage.embedded import EmbeddedStore
 
         del vectors
         self.store: Any = EmbeddedStore(folder)

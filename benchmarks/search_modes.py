@@ -29,9 +29,9 @@ from panglot.encoders.protocol import Vectors
 from panglot.evaluation.evaluate import encode
 from panglot.evaluation.figures import SETTINGS, measure
 from panglot.evaluation.measures import parse
-from panglot.search.query_language import language_of
 from panglot.search.ranking.modes import HEAD, SHARE, head_mean
 from panglot.search.ranking.stats import Doubles, LanguageStats, center, query_offset
+from panglot.search.searcher import language_of
 
 Bools = npt.NDArray[np.bool_]
 GRID = [(head, share) for head in (1, 3, 5, 10) for share in (0.3, 0.5, 0.7, 1.0) if (head, share) != (HEAD, SHARE)]

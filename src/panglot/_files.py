@@ -189,6 +189,11 @@ def digest_once(paths: Sequence[Path], compute: Callable[[], str]) -> str:
     return computed
 
 
+def known_digest(path: Path) -> str:
+    """Return the SHA-256 of a file. It is computed once, until the file changes."""
+    return digest_once([path], lambda: file_digest(path))
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -13,7 +13,7 @@ from encoders_made import make_model
 from panglot import _environment
 from panglot._errors import PanglotError
 from panglot.encoders.load import load
-from panglot.encoders.openvino import OpenVinoEncoder
+from panglot.encoders.sentence_transformer import OpenVinoEncoder
 from panglot.search.index import Index
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from sentence_transformers import SentenceTransformer
 from panglot._errors import PanglotError
 from panglot.encoders import packed
 from panglot.encoders.bundled import bundled_folder
-from panglot.encoders.devices import choose_device, choose_precision, fast_bf16
 from panglot.encoders.load import load
+from panglot.encoders.open_model import choose_device, choose_precision, fast_bf16
 from panglot.encoders.protocol import Encoder
 from panglot.encoders.sentence_transformer import SentenceTransformerEncoder, token_batches
 

@@ -14,8 +14,8 @@ from panglot.encoders.protocol import Side, Vectors
 from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.search.ingest import encode
-from panglot.search.storage.local import graph
-from panglot.search.storage.local.store import EmbeddedStore
+from panglot.search.storage import graph
+from panglot.search.storage.embedded import EmbeddedStore
 
 STEPS = 2 * len(search_made.documents()) // 4
 """Shards encoded, then written."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from search_store_model import Dice, Model
 
-from panglot.search.storage.local import graph, segments
-from panglot.search.storage.local.store import EmbeddedStore
+from panglot.search.storage import graph, segments
+from panglot.search.storage.embedded import EmbeddedStore
 
 
 def operations(seed: int, store: EmbeddedStore | Model) -> Iterator[int]:

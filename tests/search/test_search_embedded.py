@@ -22,9 +22,9 @@ from search_store_writer import operations
 from panglot import PanglotError
 from panglot.encoders.protocol import Vectors
 from panglot.search.document import Document
-from panglot.search.storage.local import graph, manifest, segments
-from panglot.search.storage.local.manifest import Manifest
-from panglot.search.storage.local.store import EmbeddedStore
+from panglot.search.storage import graph, manifest, segments
+from panglot.search.storage.embedded import EmbeddedStore
+from panglot.search.storage.manifest import Manifest
 
 WIDE = 384
 

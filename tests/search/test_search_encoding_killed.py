@@ -36,7 +36,7 @@ def shards() -> list[Shard]:
 def finished(folder: Path) -> set[str]:
     """Return the first id of each intact shard."""
     cache = ShardCache(folder / "shards")
-    return {shard.ids[0] for shard in shards() if cache.get(shard) is not None}
+    return {shard.documents[0].id for shard in shards() if cache.get(shard) is not None}
 
 
 def wait(child: subprocess.Popen[bytes], encoder: Made, calls: int) -> bool:
@@ -105,4 +105,4 @@ def test_processes_die_with_the_one_that_is_killed(tmp_path: Path) -> None:
     assert start(tmp_path, "processes:2", seconds=0).wait() == 0
     again = {line.split()[0] for line in encoder.calls()[known:]}
     assert not again & before
-    assert again | before == {shard.ids[0] for shard in shards()}
+    assert again | before == {shard.documents[0].id for shard in shards()}

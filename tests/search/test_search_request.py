@@ -9,8 +9,8 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.search.index import Index
-from panglot.search.query_language import language_of
 from panglot.search.request import SearchRequest, search_options
+from panglot.search.searcher import language_of
 
 
 @pytest.mark.parametrize(

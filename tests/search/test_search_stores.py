@@ -16,7 +16,7 @@ from panglot import PanglotError
 from panglot.encoders.protocol import Vectors
 from panglot.search.document import Document
 from panglot.search.metadata import open_store
-from panglot.search.storage.local import segments
+from panglot.search.storage import segments
 from panglot.search.storage.store import Store
 
 Opened = Callable[..., Store]

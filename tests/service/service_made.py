@@ -17,8 +17,7 @@ import uvicorn
 
 from panglot.encoders.protocol import Side, Vectors
 from panglot.search.document import Document
-from panglot.search.request import SearchRequest
-from panglot.search.result import Hit, SearchResult
+from panglot.search.request import Hit, SearchRequest, SearchResult
 from panglot.search.storage.store import Store
 from panglot.service.app import create_app
 from panglot.service.engine import Limits

@@ -78,7 +78,7 @@ def _torch() -> dict[str, Any]:
     try:
         import torch
 
-        from panglot.encoders.devices import choose_device, fast_bf16
+        from panglot.encoders.open_model import choose_device, fast_bf16
     except (ImportError, OSError) as error:
         return {"devices": [], "device": None, "threads": None, "bf16": None, "torch_problem": str(error)}
     devices = ["cpu"]

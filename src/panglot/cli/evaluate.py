@@ -135,11 +135,10 @@ def _audit_index(
 ) -> None:
     """Measure the bias of an index, print it, and write JSON if asked."""
     from panglot._errors import PanglotError
-    from panglot.data.language import canonical
+    from panglot.data.language import canonical, near
     from panglot.search.audit import audit_bias, read_queries, sample_queries
     from panglot.search.index import Index
     from panglot.search.metadata import is_index
-    from panglot.search.query_language import near
 
     if not is_index(folder):
         hint = "name a data set (`panglot data list`), or an index that `panglot index` wrote"

@@ -15,7 +15,7 @@ from panglot.search.request import Option, SearchRequest, search_options
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from panglot.search.result import Hit, SearchResult
+    from panglot.search.request import Hit, SearchResult
 
 _FLAGS = {"k": "--top", "preferred_languages": "--prefer"}
 _METAVARS = {"language": "CODE", "languages": "CODES", "preferred_languages": "CODES"}

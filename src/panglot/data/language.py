@@ -136,6 +136,17 @@ def members(script: str) -> tuple[str, ...]:
     return _MEMBERS.get(script, (script,))
 
 
+def near(language: str, languages: Iterable[str]) -> list[str]:
+    """Return a language if it is among some, else its forms that are.
+
+    >>> near("pt", ["de", "pt-BR"]), near("zh-Hant", ["zh", "zh-Hant"])
+    (['pt-BR'], ['zh-Hant'])
+    """
+    known = sorted(languages)
+    base = language.partition("-")[0]
+    return [language] if language in known else [code for code in known if code.partition("-")[0] == base]
+
+
 @lru_cache(maxsize=4096)
 def script_of(code: str) -> str:
     """Return the script that a canonical code names, or else the likely one of its language, or else "".

@@ -13,7 +13,7 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, write_json, write_text
 from panglot.debiasing import transform
-from panglot.encoders.cache import folder_digest, model_files
+from panglot.encoders.open_model import folder_digest, model_files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

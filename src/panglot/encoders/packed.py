@@ -20,31 +20,22 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-#: Architectures whose positions are plain indices, with the first index (None: the one after the padding id).
+# Architectures whose positions are plain indices, with the first index (None: the one after the padding id).
 _FIRST_POSITION: dict[str, int | None] = {"bert": 0, "roberta": None, "xlm-roberta": None, "camembert": None}
 
 _NAME = "panglot_packed"
 
-#: The most attention scores per head at a time on a CPU. The scores of a dozen heads then stay within the caches, which
-#: makes long texts three to six times faster than in one product.
+# The most attention scores per head at a time on a CPU. The scores of a dozen heads then stay within the caches, which
+# makes long texts three to six times faster than in one product.
 _CPU_SCORES = 2**17
-
-
-def can_pack(model: PreTrainedModel) -> bool:
-    """Whether :func:`hidden_states` supports the architecture of ``model``."""
-    return model.config.model_type in _FIRST_POSITION
 
 
 def hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]], step: int = 1) -> Tensor:
     """Return the last hidden state of every token of every text, shape ``[tokens, hidden]``, texts end to end.
 
-    The result equals that of the padded computation up to rounding. Gradients flow.
-
-    Args:
-        model: A transformer for which :func:`can_pack` is true.
-        texts: Token ids with special tokens and without padding.
-        step: The long row is filled up to a multiple of this many tokens, because kernels and the allocator keep
-            memory for every new length.
+    ``texts`` are token ids with special tokens and without padding. The result equals that of the padded computation
+    up to rounding. Gradients flow. The long row is filled up to a multiple of ``step`` tokens, because kernels and the
+    allocator keep memory for every new length.
     """
     import torch
 
@@ -79,15 +70,14 @@ def pooling_of(model: Any) -> Literal["mean", "cls", ""]:
     if kinds[:2] != ["Transformer", "Pooling"] or not set(kinds[2:]) <= {"Dense", "Normalize", "LayerNorm"}:
         return ""
     transformer, pooling = modules[:2]
+    # Options of sentence-transformers that change tokens or pooling.
     special = ("query_length", "document_length", "query_expansion", "processing_kwargs", "do_lower_case")
     inner = getattr(transformer, "auto_model", None)
-    if any(getattr(transformer, name, None) for name in special):
+    if any(getattr(transformer, name, None) for name in special) or getattr(model, "truncate_dim", None):
         return ""
-    if inner is None or not can_pack(inner) or getattr(inner.config, "is_decoder", False):
+    if inner is None or inner.config.model_type not in _FIRST_POSITION or getattr(inner.config, "is_decoder", False):
         return ""
-    if not getattr(pooling, "include_prompt", True) or getattr(model, "truncate_dim", None):
-        return ""
-    if getattr(model.tokenizer, "backend_tokenizer", None) is None:
+    if not getattr(pooling, "include_prompt", True) or getattr(model.tokenizer, "backend_tokenizer", None) is None:
         return ""
     mode = getattr(pooling, "pooling_mode", None)
     return mode if mode in ("mean", "cls") else ""
@@ -96,32 +86,27 @@ def pooling_of(model: Any) -> Literal["mean", "cls", ""]:
 def embed(model: Any, texts: Sequence[Sequence[int]], pooling: str, step: int = 1) -> Tensor:
     """Return a sentence-transformers model's vectors of texts, shape ``[texts, d]``, not normalised.
 
-    Args:
-        model: A model for which :func:`pooling_of` returns ``pooling``.
-        texts: Token ids with special tokens and without padding.
-        pooling: ``mean``, or ``cls`` for the first token.
-        step: See :func:`hidden_states`.
+    ``pooling`` is what :func:`pooling_of` returns. For ``texts`` and ``step``, see :func:`hidden_states`.
     """
     import torch
 
     hidden = hidden_states(model[0].auto_model, texts, step)
     lengths = [len(text) for text in texts]
     if pooling == "mean":
-        pooled = segment_mean(hidden, lengths)
+        counts = torch.tensor(lengths, device=hidden.device)
+        pooled = torch.segment_reduce(hidden.float(), "mean", lengths=counts, axis=0)
     else:
         starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
         pooled = hidden[torch.from_numpy(starts).to(hidden.device)].float()
-    features: dict[str, Tensor] = {"sentence_embedding": pooled}
+    return after_pooling(model, pooled)
+
+
+def after_pooling(model: Any, pooled: Tensor) -> Tensor:
+    """Return what the modules of a sentence-transformers model behind its pooling make of pooled vectors."""
+    features = {"sentence_embedding": pooled}
     for module in list(model)[2:]:
         features = module(features)
     return features["sentence_embedding"]
-
-
-def segment_mean(hidden: Tensor, lengths: Sequence[int]) -> Tensor:
-    """Return the mean token vector of each text, in float32, shape ``[texts, hidden]``."""
-    import torch
-
-    return torch.segment_reduce(hidden.float(), "mean", lengths=torch.tensor(lengths, device=hidden.device), axis=0)
 
 
 class _Group(NamedTuple):
@@ -151,6 +136,7 @@ def _layout(lengths: Sequence[int], fill: int, step: int, device: torch.device) 
         shortest, end = lengths[order[begin]], begin + 1
         while end < len(order):
             length = lengths[order[end]]
+            # Padding costs at most a quarter of a group's work.
             if length > shortest * 1.25 + 2 or (end + 1 - begin) * length**2 > most:
                 break
             end += 1

@@ -57,14 +57,7 @@ class LanguageAware(Encoder, Protocol):
         ids: Sequence[str] | None = None,
         languages: Sequence[str] | None = None,
     ) -> Vectors:
-        """Return one unit-length row per text, as :meth:`Encoder.encode`.
-
-        Args:
-            texts: Texts of any length, in any order.
-            side: Whether the texts are questions or passages.
-            ids: Ids of the texts.
-            languages: The language of each text. If None, the encoder detects it.
-        """
+        """Return one unit-length row per text, as :meth:`Encoder.encode`. If there are no languages, detect them."""
         ...
 
     def over(self, base: Encoder) -> Encoder:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
+from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot._files import digest
 from panglot._progress import progress
 from panglot.encoders import packed
-from panglot.encoders.cache import folder_digest
-from panglot.encoders.devices import Precision, choose_device, choose_precision
-from panglot.encoders.open_model import open_model, prompt_of
+from panglot.encoders.open_model import Precision, choose_device, choose_precision, folder_digest, open_model, prompt_of
 from panglot.encoders.protocol import Side
 
 if TYPE_CHECKING:
@@ -26,23 +26,20 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Vectors
 
 
-CHUNK = 32_768
-"""Number of texts that are tokenized and sorted at a time."""
+CHUNK = 32_768  # Texts that are tokenized and sorted at a time.
 
 BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 """Tokens per batch. On two CPU cores, speed is flat from 1,024 to 8,192 and falls when a batch exceeds the caches."""
 
+# Batches are filled or padded to a multiple of so many tokens, because kernels keep memory for every new shape.
 STEP = 64
-"""Batches are filled up to a multiple of this many tokens. See :func:`panglot.encoders.packed.hidden_states`."""
+_OPENVINO_STEP = 8
 
 
 def token_batches(lengths: Sequence[int], budget: int) -> list[npt.NDArray[np.int64]]:
-    """Cut the texts, longest first, into batches whose padded size stays within ``budget`` tokens.
+    """Cut texts, longest first, into batches of rows whose padded size stays within ``budget`` tokens.
 
     A text longer than the budget is a batch of its own.
-
-    Returns:
-        The row numbers of each batch. Together, the batches hold every row once.
 
     >>> [batch.tolist() for batch in token_batches([3, 9, 4, 1], 8)]
     [[1], [2, 0], [3]]
@@ -92,35 +89,27 @@ class SentenceTransformerEncoder:
         name: str | None = None,
     ) -> None:
         if max_length is not None and max_length < 1:
-            raise PanglotError(
-                f"`max_length` must be at least 1, got {max_length}", field="max_length", hint="use 16 or more"
-            )
+            problem = f"`max_length` must be at least 1, got {max_length}"
+            raise PanglotError(problem, field="max_length", hint="use 16 or more")
         self.device = choose_device(device)
         self.precision: Literal["fp32", "bf16"] = choose_precision(precision, self.device)
         self.batch_tokens = batch_tokens or BATCH_TOKENS.get(self.device.type, BATCH_TOKENS["cpu"])
-        opened = open_model(path_or_name, self.device, trust_remote_code=trust_remote_code)
-        self.folder: Path = opened[1]
-        self.model: Any = opened[0]
+        self.model, self.folder = open_model(path_or_name, self.device, trust_remote_code=trust_remote_code)
         if max_length is not None:
             self.model.max_seq_length = min(max_length, self.model.max_seq_length or max_length)
         self.max_length: int | None = self.model.max_seq_length
         self.dimension = int(self.model.get_embedding_dimension())
-        self.name = name or (Path(path_or_name).name if Path(path_or_name).is_dir() else str(path_or_name))
-        self.fingerprint = digest(
-            "sentence-transformers", folder_digest(self.folder), self.precision, str(self.max_length)
-        )
         source = str(path_or_name)
-        self._again = (
-            str(Path(source).resolve()) if Path(source).is_dir() and source != "bundled" else source,
-            {
-                "device": device,
-                "precision": self.precision,
-                "max_length": self.max_length,
-                "batch_tokens": batch_tokens,
-                "trust_remote_code": trust_remote_code,
-                "name": self.name,
-            },
-        )
+        self.name = name or (Path(source).name if Path(source).is_dir() else source)
+        files = folder_digest(self.folder)
+        self.fingerprint = digest("sentence-transformers", files, self.precision, str(self.max_length))
+        # How other processes and machines open the same model.
+        options = {
+            "device": device, "precision": self.precision, "max_length": self.max_length, "batch_tokens": batch_tokens,
+            "trust_remote_code": trust_remote_code, "name": self.name,
+        }  # fmt: skip
+        is_folder = Path(source).is_dir() and source != "bundled"
+        self._again = (str(Path(source).resolve()) if is_folder else source, options)
         self._prompts = {side: prompt_of(self.model, side) for side in get_args(Side)}
         self._pooling = packed.pooling_of(self.model)
         self._prepare()
@@ -144,16 +133,22 @@ class SentenceTransformerEncoder:
         return _reopened, (type(self), *self._again, self.fingerprint)
 
     def _prepare(self) -> None:
-        """Prepare the transformer for encoding."""
+        """Keep the weights of linear layers in bfloat16, so that autocast does not cast them in every batch.
+
+        LayerNorm, residuals and softmax stay in float32.
+        """
+        import torch
+
         if self._pooling and self.precision == "bf16" and self.device.type == "cpu":
-            _halve_linear(self.model[0].auto_model)
+            for part in self.model[0].auto_model.modules():
+                if isinstance(part, torch.nn.Linear):
+                    part.to(torch.bfloat16)
 
     def _chunk(self, texts: list[str], side: Side) -> Iterator[tuple[np.ndarray[Any, Any], torch.Tensor]]:
         tokens = self._tokens(texts, side)
         for batch in token_batches([len(text) for text in tokens], self.batch_tokens):
             if self._pooling:
-                with self._autocast():
-                    yield batch, packed.embed(self.model, [tokens[row] for row in batch], self._pooling, STEP)
+                yield batch, self._embed([tokens[row] for row in batch])
             else:
                 yield batch, self._theirs([texts[row] for row in batch], side)
 
@@ -175,6 +170,10 @@ class SentenceTransformerEncoder:
             fast.enable_truncation(self.max_length, direction=tokenizer.truncation_side)
         return [np.asarray(found.ids, np.int32) for found in fast.encode_batch_fast(whole)]
 
+    def _embed(self, tokens: list[Any]) -> torch.Tensor:
+        with self._autocast():
+            return packed.embed(self.model, tokens, self._pooling, STEP)
+
     def _theirs(self, texts: list[str], side: Side) -> torch.Tensor:
         call = self.model.encode_query if side == "question" else self.model.encode_document
         with self._autocast():
@@ -183,9 +182,53 @@ class SentenceTransformerEncoder:
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         import torch
 
-        if self.precision == "fp32":
-            return contextlib.nullcontext()
-        return torch.autocast(self.device.type, torch.bfloat16)
+        bf16 = self.precision == "bf16"
+        return torch.autocast(self.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
+
+
+class OpenVinoEncoder(SentenceTransformerEncoder):
+    """Encode with a sentence-transformers model whose transformer runs in OpenVINO.
+
+    On CPUs with bfloat16, it is somewhat faster than torch, at the same accuracy. Opening takes some seconds longer,
+    because the model is converted. Needs ``pip install 'panglot[openvino]'``.
+
+    Raises:
+        PanglotError: As for the base class, or OpenVINO is not installed, the device is not a CPU, or the model is not
+            BERT- or RoBERTa-like with mean or first-token pooling.
+    """
+
+    def _prepare(self) -> None:
+        require("this backend", "openvino", extra="openvino", field="backend", otherwise="leave the backend out")
+        if self.device.type != "cpu":
+            raise PanglotError(f"OpenVINO does not run on {self.device}", field="backend", hint="set the device cpu")
+        if not self._pooling:
+            problem = f"{self.name} is not a BERT- or RoBERTa-like model with mean or first-token pooling"
+            raise PanglotError(problem, field="backend", hint="leave the backend out")
+        self.fingerprint = digest("openvino", self.fingerprint)
+        import torch
+
+        openvino: Any = import_module("openvino")
+        network: Any = self.model[0].auto_model
+        ones = torch.ones((2, _OPENVINO_STEP), dtype=torch.int64)
+        converted = openvino.convert_model(network, example_input={"input_ids": ones, "attention_mask": ones})
+        precision = "bf16" if self.precision == "bf16" else "f32"
+        hints = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        self._network: Any = openvino.compile_model(converted, "CPU", hints)
+        self._padding = int(network.config.pad_token_id or 0)
+
+    def _embed(self, tokens: list[Any]) -> torch.Tensor:
+        import torch
+
+        longest = max(map(len, tokens))
+        shape = len(tokens), longest + -longest % _OPENVINO_STEP
+        ids, real = np.full(shape, self._padding, np.int64), np.zeros(shape, np.int64)
+        for row, text in enumerate(tokens):
+            ids[row, : len(text)] = text
+            real[row, : len(text)] = 1
+        hidden = torch.from_numpy(self._network({"input_ids": ids, "attention_mask": real})[0])
+        weight = torch.from_numpy(real)[:, :, None].float()
+        pooled = (hidden * weight).sum(1) / weight.sum(1) if self._pooling == "mean" else hidden[:, 0]
+        return packed.after_pooling(self.model, pooled)
 
 
 def _reopened(
@@ -193,20 +236,6 @@ def _reopened(
 ) -> SentenceTransformerEncoder:
     found = kind(source, **options)
     if found.fingerprint != fingerprint:
-        raise PanglotError(
-            f"{source} is another model in this process or on this machine",
-            hint="give all processes and machines the same files",
-        )
+        problem = f"{source} is another model in this process or on this machine"
+        raise PanglotError(problem, hint="give all processes and machines the same files")
     return found
-
-
-def _halve_linear(module: torch.nn.Module) -> None:
-    """Keep the weights of linear layers in bfloat16, so that autocast does not cast them in every batch.
-
-    LayerNorm, residuals and softmax stay in float32.
-    """
-    import torch
-
-    for part in module.modules():
-        if isinstance(part, torch.nn.Linear):
-            part.to(torch.bfloat16)

@@ -21,30 +21,22 @@ if TYPE_CHECKING:
 class Price:
     """Hold the price of a language, measured on sentences with their English translations.
 
-    Attributes:
-        sentences: The number of sentences.
-        premium: Tokens per token of the same sentences in English (Petrov et al. 2305.15425). 1 is parity. It is too
-            small if much is unknown, because a run of unknown letters is one token.
-        per_word: Tokens per word, words being separated by blanks (fertility). None in scripts without blanks.
-        unknown: The share of letters, marks and digits that the tokenizer does not know.
+    ``premium`` is tokens per token of the same sentences in English (Petrov et al. 2305.15425). 1 is parity. It is too
+    small if much is unknown, because a run of unknown letters is one token.
     """
 
     sentences: int
     premium: float
-    per_word: float | None
-    unknown: float
+    per_word: float | None  # Tokens per word, words being separated by blanks. None in scripts without blanks.
+    unknown: float  # The share of letters, marks and digits that the tokenizer does not know.
 
 
 class Counter:
-    """Count the tokens of texts, without special tokens and prompts.
-
-    Args:
-        tokenizer: A ``tokenizers`` tokenizer.
-        unknown: The id of its unknown token, or None if it knows all bytes.
-    """
+    """Count the tokens of texts, without special tokens and prompts."""
 
     def __init__(self, tokenizer: Tokenizer, unknown: int | None) -> None:
-        self._tokenizer, self._unknown = tokenizer, unknown
+        self._tokenizer = tokenizer
+        self._unknown = unknown  # The id of the unknown token, or None if the tokenizer knows all bytes.
         # The languages of a set share their English sentences, which are counted once.
         self._english_counts: dict[str, int] = {}
 
@@ -67,10 +59,8 @@ class Counter:
         english = self._english([other for _, other in sentences])
         letters = sum(map(_letters, texts))
         unspaced = sum(len(unspaced_letters().findall(text)) for text in texts) > letters / 2
-        words = sum(len(text.split()) for text in texts)
-        return Price(
-            len(texts), tokens / max(english, 1), None if unspaced else tokens / max(words, 1), lost / max(letters, 1)
-        )
+        per_word = None if unspaced else tokens / max(sum(len(text.split()) for text in texts), 1)
+        return Price(len(texts), tokens / max(english, 1), per_word, lost / max(letters, 1))
 
     def _english(self, texts: Sequence[str]) -> int:
         new = list({text for text in texts if text not in self._english_counts})
@@ -80,11 +70,7 @@ class Counter:
 
 
 def open_counter(model: str | Path) -> Counter:
-    """Return the counter of ``bundled``, a sentence-transformers folder or a model of the hub, without its weights.
-
-    Raises:
-        PanglotError: There is no such model, it is unsafe, or it has no ``tokenizer.json``.
-    """
+    """Return the counter of ``bundled``, a sentence-transformers folder or a model of the hub, without its weights."""
     from tokenizers import Tokenizer
 
     if model == "bundled":
@@ -92,22 +78,19 @@ def open_counter(model: str | Path) -> Counter:
 
         model = bundled_folder()
     elif re.match(r"https?://|vectors:", str(model)):
-        raise PanglotError(
-            f"{model} has no tokenizer to count tokens with", field="model", hint="name the model's folder"
-        )
+        problem = f"{model} has no tokenizer to count tokens with"
+        raise PanglotError(problem, field="model", hint="name the model's folder")
     folder = fetch(model)
     refuse_unsafe(folder, trust_remote_code=False)
-    path = next(
-        (path for path in (folder / "tokenizer.json", *folder.glob("*/tokenizer.json")) if path.is_file()), None
-    )
+    paths = (folder / "tokenizer.json", *folder.glob("*/tokenizer.json"))
+    path = next(filter(Path.is_file, paths), None)
     if path is None:
         raise PanglotError("the model has no tokenizer.json", file=folder, hint="save it with a fast tokenizer")
     try:
         tokenizer: Any = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises a plain Exception
-        raise PanglotError(
-            f"the tokenizer cannot be read: {error}", file=path, hint="save or fetch the model again"
-        ) from error
+        problem = f"the tokenizer cannot be read: {error}"
+        raise PanglotError(problem, file=path, hint="save or fetch the model again") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return Counter(tokenizer, _unknown(json.loads(path.read_text("utf-8"))["model"], tokenizer))

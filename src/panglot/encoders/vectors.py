@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from panglot._errors import PanglotError
-from panglot._files import digest
-from panglot.encoders.cache import known_digest
+from panglot._errors import PanglotError, first_line
+from panglot._files import digest, known_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,11 +62,8 @@ class PrecomputedVectors:
             raise PanglotError("there are no vectors here", file=path, hint=_HINT)
         widths = {vectors.shape[1] for _, vectors in self._tables.values()}
         if len(widths) > 1:
-            raise PanglotError(
-                f"questions and passages have vectors of different lengths, {sorted(widths)}",
-                file=path,
-                hint="compute both with one model",
-            )
+            problem = f"questions and passages have vectors of different lengths, {sorted(widths)}"
+            raise PanglotError(problem, file=path, hint="compute both with one model")
         self.dimension = widths.pop()
         self.fingerprint = digest("vectors", *(part for file in files for part in (file.name, known_digest(file))))
 
@@ -77,25 +74,19 @@ class PrecomputedVectors:
             PanglotError: There are no ids, or an id has no vector.
         """
         if ids is None:
-            raise PanglotError(
-                "precomputed vectors need the ids of the texts", field="ids", hint="pass the ids of the texts"
-            )
+            problem = "precomputed vectors need the ids of the texts"
+            raise PanglotError(problem, field="ids", hint="pass the ids of the texts")
         if len(ids) != len(texts):
             raise PanglotError(f"got {len(ids)} ids for {len(texts)} texts", field="ids", hint="pass one id per text")
         if side not in self._tables:
             raise PanglotError(f"there are no vectors of {side}s", file=self.path, hint=_HINT)
         rows, vectors = self._tables[side]
-        found = [rows.get(key, -1) for key in ids]
-        if -1 in found:
-            missing = [key for key, row in zip(ids, found, strict=True) if row < 0]
+        if missing := [key for key in ids if key not in rows]:
             more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-            raise PanglotError(
-                f"there is no vector for the {side} {missing[0]!r}{more}",
-                file=self.path,
-                field="ids",
-                hint="compute the vectors of every text of the collection",
-            )
-        return vectors[found]
+            problem = f"there is no vector for the {side} {missing[0]!r}{more}"
+            hint = "compute the vectors of every text of the collection"
+            raise PanglotError(problem, file=self.path, field="ids", hint=hint)
+        return vectors[[rows[key] for key in ids]]
 
 
 def _folder_table(folder: Path, side: Side) -> _Table | None:
@@ -105,24 +96,20 @@ def _folder_table(folder: Path, side: Side) -> _Table | None:
     try:
         vectors = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise PanglotError(
-            f"this is not an array of numbers: {error}", file=path, hint="write it with numpy.save, float32"
-        ) from error
+        problem = f"this is not an array of numbers: {error}"
+        raise PanglotError(problem, file=path, hint="write it with numpy.save, float32") from error
     listed, plain = folder / f"{side}s.json", folder / f"{side}s.txt"
     file = listed if listed.exists() else plain
     try:
         text = file.read_text(encoding="utf-8")
         ids = json.loads(text) if file is listed else text.splitlines()
     except (OSError, ValueError) as error:
-        raise PanglotError(
-            f"the ids of {path.name} cannot be read: {error}", file=file, hint="write one id per line, in row order"
-        ) from error
+        problem = f"the ids of {path.name} cannot be read: {error}"
+        raise PanglotError(problem, file=file, hint="write one id per line, in row order") from error
     return _table(vectors, ids, path, file)
 
 
 def _archive_tables(path: Path) -> dict[Side, _Table | None]:
-    import zipfile
-
     tables: dict[Side, _Table | None] = {}
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -131,8 +118,7 @@ def _archive_tables(path: Path) -> dict[Side, _Table | None]:
                     ids = archive[f"{side}_ids"].tolist()
                     tables[side] = _table(archive[f"{side}s"], ids, path, path)
     except (OSError, ValueError, EOFError, KeyError, AttributeError, TypeError, zipfile.BadZipFile) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise PanglotError(f"the archive cannot be read: {reason}", file=path, hint=_HINT) from error
+        raise PanglotError(f"the archive cannot be read: {first_line(error)}", file=path, hint=_HINT) from error
     return tables
 
 
@@ -141,11 +127,8 @@ def _table(vectors: npt.NDArray[Any], ids: object, path: Path, id_file: Path) ->
         raise PanglotError("this is not a list of ids", file=id_file, hint="write a JSON list of ids, in row order")
     names = [str(key) for key in ids]
     if not np.issubdtype(vectors.dtype, np.floating) or vectors.ndim != 2 or vectors.shape[1] == 0:
-        raise PanglotError(
-            f"vectors must be floats of shape [texts, dimension], got {vectors.dtype} of shape {vectors.shape}",
-            file=path,
-            hint="write an array of float32 with one row per text",
-        )
+        problem = f"vectors must be floats of shape [texts, dimension], got {vectors.dtype} of shape {vectors.shape}"
+        raise PanglotError(problem, file=path, hint="write an array of float32 with one row per text")
     if len(names) != len(vectors):
         raise PanglotError(f"got {len(names)} ids for {len(vectors)} rows", file=id_file, hint="write one id per row")
     rows = {key: row for row, key in enumerate(names)}
@@ -157,10 +140,6 @@ def _table(vectors: npt.NDArray[Any], ids: object, path: Path, id_file: Path) ->
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     bad = np.flatnonzero(~np.isfinite(lengths[:, 0]) | (lengths[:, 0] == 0))
     if len(bad):
-        raise PanglotError(
-            f"the vector of {names[bad[0]]!r} is zero or not finite ({len(bad)} of {len(names)} are)",
-            file=path,
-            line=int(bad[0]) + 1,
-            hint="compute it again",
-        )
+        problem = f"the vector of {names[bad[0]]!r} is zero or not finite ({len(bad)} of {len(names)} are)"
+        raise PanglotError(problem, file=path, line=int(bad[0]) + 1, hint="compute it again")
     return rows, (vectors / lengths).astype(np.float32)

@@ -1,8 +1,8 @@
-"""The bias of an index without labels: which languages fill the results, and which ranking mode would be fairer.
+"""Measure the bias of an index without labels: which languages fill the results, and which mode would be fairer.
 
 The queries are titles or first sentences of the documents, in every language that the same group has, or queries that
-are given in several languages. The document that a query was taken from and its translations do not count as results:
-what remains shows nothing but which languages the ranking prefers. Whether the translations are found is a figure of
+are given in several languages. The document that a query was taken from and its translations do not count as results.
+What remains shows nothing but which languages the ranking prefers. Whether the translations are found is a figure of
 its own.
 """
 
@@ -39,52 +39,31 @@ __all__ = [
     "rank_others", "read_queries", "sample_queries",
 ]  # fmt: skip
 
-DEPTH = 100
-"""Ranks that are looked at."""
-
-CUT = 10
-"""Hits of which shares are taken."""
-
-FAIR = 1.25
-"""A self-preference between the inverse of this and this counts as fair."""
-
-ENOUGH = 0.8
-"""If a mode is fair and finds this share of the translations, training is not recommended."""
+DEPTH = 100  # Ranks that are looked at.
+CUT = 10  # Hits of which shares are taken.
+FAIR = 1.25  # A self-preference between the inverse of this and this counts as fair.
+ENOUGH = 0.8  # If a mode is fair and finds this share of the translations, training is not recommended.
 
 Figures = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class AuditQuery:
-    """One query in one language.
+    """One query in one language."""
 
-    Attributes:
-        group: Shared by its translations.
-        language: Its language.
-        text: Its text.
-        versions: Languages by id, of the document that it was taken from and of the translations of that.
-    """
-
-    group: str
+    group: str  # Translations share it.
     language: str
     text: str
-    versions: Mapping[str, str]
+    versions: Mapping[str, str]  # Languages by id, of the document that it was taken from and of its translations.
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """What one mode found for one query, without the versions of what the query was taken from.
-
-    Attributes:
-        languages: Of the documents found, best first.
-        groups: Their groups; for a document without one, a name of its own.
-        places: The rank, by language, of the query's versions in other languages. Those beyond :data:`DEPTH` are
-            missing.
-    """
+    """What one mode found for one query, best first, without the versions of what the query was taken from."""
 
     languages: tuple[str, ...]
-    groups: tuple[str, ...]
-    places: Mapping[str, int]
+    groups: tuple[str, ...]  # A document without a group has a name of its own.
+    places: Mapping[str, int]  # Ranks by language of the query's other versions. Those beyond DEPTH are missing.
 
 
 def audit_bias(
@@ -99,7 +78,7 @@ def audit_bias(
     Args:
         index: The index.
         queries: For example from :func:`sample_queries`.
-        modes: The ranking modes, ``plain`` among them; by default all that need no further options.
+        modes: The ranking modes, ``plain`` among them. By default all that need no further options.
         progress: Called with a line for people before each long step.
 
     Returns:
@@ -143,13 +122,7 @@ def rank_others(ranked: Sequence[ScoredDocument], query: AuditQuery) -> Ranking:
 
 
 def figures(queries: Sequence[AuditQuery], rankings: Sequence[Ranking], counts: Mapping[str, int]) -> Figures:
-    """Return one mode's figures: ``self_preference@10``, ``rank_correlation``, ``translation_found@10``, and tables.
-
-    Args:
-        queries: What was asked.
-        rankings: What was found for each query.
-        counts: Documents by language.
-    """
+    """Return one mode's figures: ``self_preference@10``, ``rank_correlation``, ``translation_found@10``, and tables."""
     ranks = _as_ranks(queries, rankings, counts)
     languages, asked = ranks.languages, ranks.question_language
     shares = language_means(bias.head_shares(ranks, CUT), asked, len(languages))
@@ -182,25 +155,28 @@ def _as_ranks(queries: Sequence[AuditQuery], rankings: Sequence[Ranking], counts
     """Return rankings in the form that the measures of bias take, without relevant documents, which are unknown."""
     languages = tuple(sorted({*counts, *(each.language for each in queries)}))
     number = {code: row for row, code in enumerate(languages)}
+    # The matrix of the first ranks is full, so that the shortest ranking decides.
     depth = min((len(each.groups) for each in rankings), default=0)
-    groups: dict[str, int] = {}
-    asked: dict[str, int] = {}
-    rows = [(number[code], groups.setdefault(group, len(groups))) for each in rankings
-            for code, group in zip(each.languages[:depth], each.groups[:depth], strict=True)]  # fmt: skip
-    document_language, document_group = np.array(rows, np.int64).reshape(-1, 2).T
+    languages_found = [number[code] for each in rankings for code in each.languages[:depth]]
+    groups_found = [group for each in rankings for group in each.groups[:depth]]
     none = np.zeros(0, np.int64)
-    top = np.arange(len(rows), dtype=np.int32).reshape(len(rankings), depth)
+    top = np.arange(len(groups_found), dtype=np.int32).reshape(len(rankings), depth)
     return Ranks(
         languages=languages,
         question_language=np.array([number[each.language] for each in queries], np.int64),
-        question_group=np.array([asked.setdefault(each.group, len(asked)) for each in queries], np.int64),
-        passage_language=document_language,
-        passage_group=document_group,
+        question_group=_numbered([each.group for each in queries]),
+        passage_language=np.array(languages_found, np.int64),
+        passage_group=_numbered(groups_found),
         pool=np.array([counts.get(code, 0) for code in languages], np.int64),
         question=none, passage=none, relevance=none, rank_in_language=none, rank_in_pool=none,
-        top=top,
-        top_scores=np.zeros(top.shape, np.float32),
+        top=top, top_scores=np.zeros(top.shape, np.float32),
     )  # fmt: skip
+
+
+def _numbered(names: Iterable[str]) -> npt.NDArray[np.int64]:
+    """Return a number per name, in the order in which the names first occur."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(name, len(numbers)) for name in names], np.int64)
 
 
 def advice(modes: Mapping[str, Figures]) -> list[str]:
@@ -228,11 +204,10 @@ def advice(modes: Mapping[str, Figures]) -> list[str]:
         # What is found comes before what is fair: a random ranking is fair.
         best = max(fairer, key=lambda mode: (round((modes[mode][found] or 0) / 0.05), -_unfairness(modes[mode])))
         after = modes[best]
-        gain = (
-            f", and finds {after[found]:.0%} of the translations among the first {CUT} instead of {plain[found]:.0%}"
-            if after[found] is not None
-            else ""
-        )
+        gain = ""
+        if after[found] is not None:
+            shares = f"{after[found]:.0%} of the translations among the first {CUT} instead of {plain[found]:.0%}"
+            gain = f", and finds {shares}"
         verb = "reduces" if after[preference] < plain[preference] else "raises"
         lines.append(f"The mode {best} {verb} this to {after[preference]:.1f} times{gain}.")
         if _is_fair(after) and (after[found] is None or after[found] >= ENOUGH):
@@ -260,12 +235,12 @@ def _mean(values: npt.NDArray[np.float64]) -> float | None:
 def sample_queries(documents: Iterable[Sequence[Document]], number: int = 50, seed: int = 0) -> list[AuditQuery]:
     """Return the titles of some documents as queries, in each language of their group.
 
-    For a document without a title, its first sentence is taken. Groups in two languages or more are sampled; if there
-    are none, documents of each language.
+    For a document without a title, its first sentence is taken. If no group has two languages or more, documents of
+    each language are sampled instead of groups.
 
     Args:
         documents: All documents, in pieces.
-        number: At most so many groups, or documents of each language.
+        number: The largest number of groups, or of documents per language.
         seed: Of the sample.
 
     Raises:
@@ -277,32 +252,25 @@ def sample_queries(documents: Iterable[Sequence[Document]], number: int = 50, se
             key = f"g{each.group}" if each.group else f"d{each.id}"
             groups.setdefault(key, []).append((each.id, each.language, _query_text(each)))
     parallel = [key for key, found in groups.items() if len({code for _, code, text in found if text}) > 1]
-    by_language: dict[str, list[str]] = {}
+    pools = {"": parallel} if parallel else {}
     for key, found in groups.items():
         if not parallel and found[0][2]:
-            by_language.setdefault(found[0][1], []).append(key)
+            pools.setdefault(found[0][1], []).append(key)
     generator = np.random.default_rng(seed)
-    chosen = [
-        keys[row]
-        for keys in ([parallel] if parallel else [keys for _, keys in sorted(by_language.items())])
-        for row in sorted(generator.permutation(len(keys))[:number].tolist())
-    ]
     queries: list[AuditQuery] = []
-    for key in chosen:
-        versions = {name: code for name, code, _ in groups[key]}
-        texts = {code: text for _, code, text in reversed(groups[key]) if text}
-        queries += [AuditQuery(key, code, text, versions) for code, text in sorted(texts.items())]
+    for _, keys in sorted(pools.items()):
+        for row in sorted(generator.permutation(len(keys))[:number].tolist()):
+            versions = {name: code for name, code, _ in groups[keys[row]]}
+            # Of two versions in one language, the first is asked.
+            texts = {code: text for _, code, text in reversed(groups[keys[row]]) if text}
+            queries += [AuditQuery(keys[row], code, text, versions) for code, text in sorted(texts.items())]
     if not queries:
         raise PanglotError("no document has a title or a sentence to ask", hint="give queries with `--queries`")
     return queries
 
 
 def read_queries(path: Path) -> list[AuditQuery]:
-    """Read JSON lines of ``group, language, text``: the same query in several languages shares its group.
-
-    Raises:
-        PanglotError: A line is broken; the message names file, line and field.
-    """
+    """Read JSON lines of ``group, language, text``. The same query in several languages shares its group."""
     found: list[AuditQuery] = []
     for line, row in objects(path):
         for name in ("group", "language", "text"):
@@ -316,7 +284,7 @@ def read_queries(path: Path) -> list[AuditQuery]:
 
 
 def _query_text(document: Document) -> str:
-    """Return the title or first sentence of a document; empty if it has less than two letters or digits."""
+    """Return the title or first sentence of a document. It is empty if it has less than two letters or digits."""
     found = spans(document.text, document.language or "en")
     text = document.title.strip() or (document.text[slice(*found[0])] if found else "")
     return text if sum(letter.isalnum() for letter in text) > 1 else ""

@@ -1,4 +1,4 @@
-"""Documents, and what a store or a ranking says of them."""
+"""Documents, and their scores in a store or a ranking."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Document:
         id: Unique within an index.
         text: What is searched and shown.
         title: Encoded in front of the text, if there is one.
-        language: Canonical BCP 47; detected if the source does not name it.
-        group: Shared by all translations of one text; empty: it has none.
+        language: Canonical BCP 47. It is detected if the source does not name it.
+        group: Shared by all translations of one text. Empty if it has none.
         metadata: Further fields, kept as they are.
     """
 
@@ -46,20 +46,11 @@ class Document:
 
 
 class ScoredDocument(NamedTuple):
-    """The score of a document for a query, from the store to the result; rankings are lists of these, best first.
-
-    Attributes:
-        id: Of the document.
-        score: What it is sorted by. A store gives the dot product of two unit vectors, which is their cosine.
-        language: Of the document.
-        group: Of the document.
-        explanation: What the score consists of; see :class:`panglot.search.result.Hit`.
-        versions: After collapsing, the ids of the group's documents by language, this one first; else empty.
-    """
+    """The score of a document for a query, from the store to the result. Rankings are lists of these, best first."""
 
     id: str
-    score: float
+    score: float  # A store gives the dot product of two unit vectors, which is their cosine.
     language: str
     group: str = ""
-    explanation: Mapping[str, float] = {}
-    versions: Mapping[str, str] = {}
+    explanation: Mapping[str, float] = {}  # What the score consists of. See panglot.search.request.Hit.
+    versions: Mapping[str, str] = {}  # After collapsing, the ids of the group's documents by language, this one first.

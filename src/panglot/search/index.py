@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from panglot.search.document import Document
     from panglot.search.ingest.documents import Documents
     from panglot.search.ranking.modes import Mode
-    from panglot.search.result import SearchResult
+    from panglot.search.request import SearchResult
     from panglot.search.storage.store import Store
 
 __all__ = ["Index"]
@@ -37,7 +37,7 @@ class Index:
 
     Attributes:
         folder: Where it is.
-        encoder: Gives plain vectors of queries and documents. What a debiased model adds is in :attr:`debiasing`.
+        encoder: The encoder of plain vectors. What a debiased model adds is in :attr:`debiasing`.
         store: Documents and vectors.
         stats: Number and mean vector of the documents of each language, as they were when the index was built.
         debiasing: What centering does to the vectors of queries and documents.
@@ -67,10 +67,10 @@ class Index:
         """Encode documents and write an index. After a kill, the same call goes on with what was encoded.
 
         Args:
-            documents: A file of JSON lines, Parquet or CSV; or documents, each a
+            documents: A file of JSON lines, Parquet or CSV, or documents, each a
                 :class:`panglot.search.document.Document` or a mapping with the fields of a file's row. Missing
                 languages are detected.
-            folder: Where to write; it must not contain an index yet.
+            folder: Where to write. It must not contain an index yet.
             model: What :func:`panglot.load` understands, or an encoder.
             backend: Inference backend while documents are encoded: ``torch`` or ``openvino``.
             store: Where documents and vectors are kept: empty for the folder, or ``milvus://host:port/name``.
@@ -82,8 +82,7 @@ class Index:
         """
         from panglot.search.ingest.build import build
 
-        folder = Path(folder)
-        encoder = build(documents, folder, model=model, backend=backend, store=store, on=on, progress=progress)
+        encoder = build(documents, Path(folder), model=model, backend=backend, store=store, on=on, progress=progress)
         return cls.open(folder, model=encoder)
 
     @classmethod
@@ -102,10 +101,8 @@ class Index:
         folder = Path(folder)
         metadata = IndexMetadata.open(folder)
         if model is None and not metadata.model:
-            raise PanglotError(
-                f"the index was built with an encoder object ({metadata.name}), which has no name to open it by",
-                file=folder, field="model", hint="pass that encoder as `model`",
-            )  # fmt: skip
+            problem = f"the index was built with an encoder object ({metadata.name}), which has no name to open it by"
+            raise PanglotError(problem, file=folder, field="model", hint="pass that encoder as `model`")
         # The store opens in milliseconds, so that its errors come before the seconds that a model takes.
         store = open_store(
             metadata.store, folder / "store", vector_fields=metadata.vector_fields, dimension=metadata.dimension
@@ -148,9 +145,9 @@ class Index:
         Args:
             query: In any language.
             k: Number of results, 1 to 1000.
-            language: Language of the query; empty: it is detected.
-            languages: Return only documents in these, such as ``"de,fr"`` or ``["de", "fr"]``; None: in all.
-            mode: How languages are weighed; see :mod:`panglot.search.ranking.modes`.
+            language: Language of the query. It is detected if empty.
+            languages: Return only documents in these, such as ``"de,fr"`` or ``["de", "fr"]``. None: in all.
+            mode: How languages are weighed. See :mod:`panglot.search.ranking.modes`.
             preferred_languages: Those that the mode ``preferred`` prefers.
             boost: What is added to the cosine of documents in a preferred language, 0 to 2.
             collapse: Return translations of one document as one result.
@@ -189,16 +186,14 @@ class Index:
             PanglotError: The documents cannot be read, or the encoder does not give finite vectors.
         """
         from panglot.search.ingest.documents import read_documents
-        from panglot.search.ingest.shards import vectors_of
+        from panglot.search.ingest.shards import columns, vectors_of
 
         number = 0
         with self.store.bulk():
             for piece in read_documents(documents):
-                codes = [each.language for each in piece]
-                vectors = vectors_of(
-                    self.encoder, [each.id for each in piece], [each.full_text for each in piece], codes
-                )
-                centered = center(self.debiasing, vectors, codes, "passage")
+                ids, texts, languages = columns(piece)
+                vectors = vectors_of(self.encoder, ids, texts, languages)
+                centered = center(self.debiasing, vectors, languages, "passage")
                 self.store.upsert(piece, {"plain": vectors, "centered": centered})
                 number += len(piece)
         self.lexical.remove()

@@ -1,4 +1,4 @@
-"""What a search can be asked.
+"""What a search can be asked, and what it returns.
 
 :class:`SearchRequest` is the one declaration of the options of a search. The HTTP schema of the service, the options
 of ``panglot search`` and the arguments of the retrievers are made from its fields by :func:`search_options`.
@@ -6,41 +6,32 @@ of ``panglot search`` and the arguments of the retrievers are made from its fiel
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from typing import Any
 
 from panglot._errors import PanglotError, located
 from panglot.data.language import canonical
+from panglot.search.document import Document
 from panglot.search.ranking.modes import MODES, Mode
 
-__all__ = ["MAX_CODE_LENGTH", "Option", "SearchRequest", "search_options"]
+__all__ = ["MAX_CODE_LENGTH", "Hit", "Option", "SearchRequest", "SearchResult", "language_shares", "search_options"]
 
-MAX_CODE_LENGTH = 64
-"""Characters of a language code."""
+MAX_CODE_LENGTH = 64  # Characters of a language code.
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a search.
+    """One option of a search."""
 
-    Attributes:
-        name: Its name in :class:`SearchRequest`, in JSON and in addresses.
-        type: ``str``, ``int``, ``float``, ``bool``, or ``tuple`` for a list of language codes.
-        default: Its default.
-        help: One line for people.
-        minimum: The least number, or the least number of characters.
-        maximum: The greatest number, of characters in a text, or of codes in a list.
-        choices: The only values allowed, with what each means; empty: any.
-    """
-
-    name: str
-    type: type
+    name: str  # In SearchRequest, in JSON and in addresses.
+    type: type  # A list of language codes is a tuple.
     default: Any
-    help: str
-    minimum: float | None = None
-    maximum: float | None = None
-    choices: dict[str, str] = field(default_factory=dict[str, str])
+    help: str  # One line for people.
+    minimum: float | None = None  # Of a number, or of the number of characters.
+    maximum: float | None = None  # Of a number, or of the number of characters or codes.
+    choices: dict[str, str] = field(default_factory=dict[str, str])  # What each allowed value means. Empty: any value.
 
     def check(self, value: object) -> None:
         """Raise a :class:`PanglotError` if ``value`` is of another type or out of bounds.
@@ -57,9 +48,9 @@ class Option:
             self._refuse(f"must be one of {', '.join(self.choices)}, got {value!r}", "choose one of these")
         low, high = self.minimum, self.maximum
         if isinstance(value, str | tuple | list):
-            size, unit = len(value), "characters" if self.type is str else "codes"
-            if high is not None and size > high:
-                self._refuse(f"must have at most {high:,.0f} {unit}, got {size:,}", "shorten it")
+            unit = "characters" if self.type is str else "codes"
+            if high is not None and len(value) > high:
+                self._refuse(f"must have at most {high:,.0f} {unit}, got {len(value):,}", "shorten it")
             if low and not (isinstance(value, str) and value.strip()):
                 self._refuse("must not be empty", "ask something")
         # A comparison with NaN is false, so that this refuses it too.
@@ -78,7 +69,7 @@ def _option(default: Any, text: str, minimum: float | None = None, maximum: floa
 class SearchRequest:
     """A query and how to search for it.
 
-    Language codes may be in any style, as a sequence or as one text such as ``"de,fr"``; :meth:`validate` makes them
+    Language codes may be in any style, as a sequence or as one text such as ``"de,fr"``. :meth:`validate` makes them
     canonical.
     """
 
@@ -106,28 +97,25 @@ class SearchRequest:
             option.check(getattr(self, option.name))
         for name in MODES[self.mode].requires:
             if not getattr(self, name):
-                raise PanglotError(
-                    f"the mode `{self.mode}` requires `{name}`", field=name, hint=f"give `{name}` or use another mode"
-                )
+                problem = f"the mode `{self.mode}` requires `{name}`"
+                raise PanglotError(problem, field=name, hint=f"give `{name}` or use another mode")
+        names = ("language", "languages", "preferred_languages")
+        language, languages, preferred = (_codes(getattr(self, name), name) for name in names)
         return replace(
-            self,
-            language=next(iter(_codes(self.language, "language")), ""),
-            languages=_codes(self.languages, "languages"),
-            preferred_languages=_codes(self.preferred_languages, "preferred_languages"),
+            self, language=language[0] if language else "", languages=languages, preferred_languages=preferred
         )
 
 
+@cache
 def search_options() -> tuple[Option, ...]:
     """Return the options of a search, the query first, in the order of the fields of :class:`SearchRequest`."""
-    return _OPTIONS
-
-
-def _as_option(name: str, default: Any, metadata: Any) -> Option:
-    choices: dict[str, str] = {key: mode.summary for key, mode in MODES.items()} if name == "mode" else {}
-    return Option(name, type(default), default, **metadata, choices=choices)
-
-
-_OPTIONS = tuple(_as_option(each.name, each.default, each.metadata) for each in fields(SearchRequest))
+    modes: dict[str, str] = {name: mode.summary for name, mode in MODES.items()}
+    return tuple(
+        Option(
+            each.name, type(each.default), each.default, **each.metadata, choices=modes if each.name == "mode" else {}
+        )
+        for each in fields(SearchRequest)
+    )
 
 
 def _codes(codes: str | Sequence[str], field: str) -> tuple[str, ...]:
@@ -138,3 +126,78 @@ def _codes(codes: str | Sequence[str], field: str) -> tuple[str, ...]:
             with located(field=field):
                 found[canonical(code.strip())] = None
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One document that was found.
+
+    Attributes:
+        document: The document.
+        rank: Counted from 1.
+        score: What the results are sorted by. It is comparable within one result only.
+        explanation: What the score consists of, in the order in which it was applied: ``cosine``, ``language`` (what
+            the mode added), ``dense`` and ``lexical`` (reciprocal ranks), ``reranker``.
+        languages: The document's id by its language. If results are collapsed, those of its translations follow.
+        highlight: Begin and end of the best sentence in characters of the text. None if it was not asked for.
+    """
+
+    document: Document
+    rank: int
+    score: float
+    explanation: Mapping[str, float]
+    languages: Mapping[str, str] = field(default_factory=dict[str, str])
+    highlight: tuple[int, int] | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as :meth:`SearchResult.as_json` has it."""
+        document = self.document
+        return {
+            "id": document.id, "rank": self.rank, "score": round(float(self.score), 6),
+            "title": document.title, "text": document.text, "language": document.language,
+            "languages": dict(self.languages), "metadata": dict(document.metadata),
+            "explanation": {name: round(float(part), 6) for name, part in self.explanation.items()},
+            "highlight": list(self.highlight) if self.highlight else None,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The hits for one query.
+
+    Attributes:
+        query: As it was asked.
+        language: Of the query, given or detected.
+        detected: Whether it was detected.
+        mode: The ranking mode.
+        hits: Best first.
+        shares: For each language that was searched, its share of the hits and its share of the documents.
+        seconds: Time spent by stage: ``encode``, ``search``, ``rank``.
+    """
+
+    query: str
+    language: str
+    detected: bool
+    mode: Mode
+    hits: tuple[Hit, ...]
+    shares: Mapping[str, tuple[float, float]]
+    seconds: Mapping[str, float] = field(default_factory=dict[str, float])
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as `panglot search` with `--json` and ``/search`` give it. See docs/search-service.md."""
+        return {
+            "query": self.query, "language": self.language, "detected": self.detected, "mode": self.mode,
+            "hits": [hit.as_json() for hit in self.hits],
+            "shares": {code: {"hits": hits, "pool": pool} for code, (hits, pool) in self.shares.items()},
+            "seconds": {stage: round(float(spent), 6) for stage, spent in self.seconds.items()},
+        }  # fmt: skip
+
+
+def language_shares(found: Sequence[str], counts: Mapping[str, int]) -> dict[str, tuple[float, float]]:
+    """Return each language's share of the hits, whose languages are ``found``, and of the documents.
+
+    >>> language_shares(["de", "de", "fr", "de"], {"de": 50, "fr": 150})
+    {'de': (0.75, 0.25), 'fr': (0.25, 0.75)}
+    """
+    total = max(sum(counts.values()), 1)
+    return {code: (found.count(code) / max(len(found), 1), number / total) for code, number in counts.items()}

@@ -1,17 +1,19 @@
-"""From a query's vector to hits: candidates, matching words, collapsing, reranking, the best sentence."""
+"""Rank documents for a query: its language, candidates, matching words, collapsing, reranking, the best sentence."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from panglot.data.language import Detector, canonical_or_none, identifier, near, script_of
 from panglot.search.document import ScoredDocument
-from panglot.search.query_language import language_of, near
+from panglot.search.ranking.lexical import fused
 from panglot.search.ranking.modes import MODES, adjusted, find_candidates
 from panglot.search.ranking.reranking import DEPTH, best_sentences, reranked
 from panglot.search.ranking.stats import center
-from panglot.search.result import Hit, SearchResult, language_shares
+from panglot.search.request import Hit, SearchResult, language_shares
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -24,52 +26,35 @@ if TYPE_CHECKING:
     from panglot.search.request import SearchRequest
     from panglot.search.storage.store import Store
 
-__all__ = ["Searcher", "collapsed"]
+__all__ = ["Searcher", "collapsed", "language_of"]
 
-_MAX_DEPTH = 10_000
-"""Collapsing searches deeper than the number of results, but no deeper than this."""
-
-_MAX_HIGHLIGHTS = 50
-"""Hits whose best sentence is looked for: each costs the encoding of all its sentences."""
+_MAX_DEPTH = 10_000  # Collapsing searches deeper than the number of results, but no deeper than this.
+_MAX_HIGHLIGHTS = 50  # Each costs the encoding of all sentences of a hit.
+_USUAL = "en"  # People ask in this language everywhere, whatever the documents' languages.
+_SURE = 0.5  # Probability that a language without documents needs, because a word or two can be of many languages.
 
 
 @dataclass(frozen=True)
 class Searcher:
-    """Answer requests from the parts of an index.
-
-    Attributes:
-        store: Documents and vectors.
-        encoder: Gives plain vectors; encodes sentences of highlights.
-        debiasing: Turns plain vectors of queries into centered ones.
-        lexical: The index of words, for hybrid search.
-        reranker: The cross-encoder that has the last word on the first 50, or None.
-    """
+    """Answer requests from the parts of an index."""
 
     store: Store
-    encoder: Encoder
-    debiasing: Debiasing
+    encoder: Encoder  # Gives plain vectors, also of the sentences of highlights.
+    debiasing: Debiasing  # Turns plain vectors of queries into centered ones.
     lexical: LexicalIndex
-    reranker: Reranker | None = None
+    reranker: Reranker | None = None  # Has the last word on the first 50.
 
     def search(self, request: SearchRequest, vector: Vectors, sentence_encoder: Encoder | None = None) -> SearchResult:
-        """Return the best documents for a request; nothing is encoded, except for highlights.
+        """Return the best documents for a request, given the plain vector of its query, shape ``[dimension]``.
 
-        Args:
-            request: What to search for, and how.
-            vector: The plain vector of its query, shape ``[dimension]``.
-            sentence_encoder: Encodes the sentences of highlights instead of :attr:`encoder`.
-
-        Raises:
-            PanglotError: The request is wrong.
+        Nothing is encoded except sentences for highlights, by ``sentence_encoder`` or else by :attr:`encoder`.
         """
         begin = perf_counter()
         counts = self.store.counts()
         request = _with_known_forms(request.validate(), counts)
         language = request.language or language_of(request.query, (*counts, *request.preferred_languages))
-        second_look = self.reranker is not None or request.hybrid
-        ranked = self._ranked(
-            request, vector, language, tuple(counts), max(request.k, DEPTH) if second_look else request.k
-        )
+        count = max(request.k, DEPTH) if self.reranker is not None or request.hybrid else request.k
+        ranked = self._ranked(request, vector, language, tuple(counts), count)
         searched = perf_counter()
         if self.reranker is None:
             ranked = ranked[: request.k]
@@ -89,14 +74,9 @@ class Searcher:
     def candidates(
         self, vectors: Vectors, languages: Sequence[str], request: SearchRequest, depth: int, pool: Collection[str]
     ) -> list[list[ScoredDocument]]:
-        """Return candidates by the mode alone for many queries at once; see :func:`find_candidates`.
+        """Return candidates by the mode alone for many queries with plain vectors. See :func:`find_candidates`.
 
-        Args:
-            vectors: Plain vectors of the queries, shape ``[queries, dimension]``.
-            languages: The language of each query.
-            request: A validated request.
-            depth: How many.
-            pool: The languages of the documents.
+        ``languages`` are those of the queries, and ``pool`` has those of the documents.
         """
         return find_candidates(self.store, self.query_vectors(vectors, languages, request), request, depth, pool)
 
@@ -127,8 +107,6 @@ class Searcher:
         self, request: SearchRequest, vector: Vectors, language: str, found: Sequence[ScoredDocument], depth: int
     ) -> list[ScoredDocument]:
         """Return the first ``depth`` candidates and the documents that share words with the query, fused."""
-        from panglot.search.ranking.lexical import fused
-
         matches = self.lexical.search(request.query, language, DEPTH)
         known = {each.id for each in found}
         missing = [name for name in matches if name not in known]
@@ -169,9 +147,6 @@ def collapsed(ranked: Sequence[ScoredDocument]) -> list[ScoredDocument]:
 
     A document without a group remains as it is. Of two versions in one language the better one is kept.
 
-    Args:
-        ranked: Best first.
-
     >>> ranked = [ScoredDocument("7-de", 0.9, "de", "7"), ScoredDocument("x", 0.8, "de"),
     ...           ScoredDocument("7-fr", 0.7, "fr", "7")]
     >>> [(best.id, dict(best.versions)) for best in collapsed(ranked)]
@@ -193,6 +168,37 @@ def _with_known_forms(request: SearchRequest, languages: Collection[str]) -> Sea
     def forms(codes: Iterable[str]) -> tuple[str, ...]:
         return tuple(dict.fromkeys(form for code in codes for form in near(code, languages) or [code]))
 
-    language = next(iter(near(request.language, languages)), request.language) if request.language else ""
+    language = forms([request.language])[0] if request.language else ""
     preferred = forms(request.preferred_languages)
     return replace(request, language=language, languages=forms(request.languages), preferred_languages=preferred)
+
+
+def language_of(query: str, languages: Iterable[str]) -> str:
+    """Return the language of a query, among those of the documents and of the reader, and English.
+
+    A query that is surely in another language is in that.
+
+    >>> language_of("Wie drucke ich eine Tabelle?", ["de", "nl", "sv"])
+    'de'
+    >>> language_of("Print", ["de", "ja"]), language_of("jinsi ya kuchapisha jedwali", ["de", "ja"])
+    ('en', 'sw')
+    >>> language_of("Strg+Pos1", ["ar", "en-US"])  # letters of a code, not of Arabic
+    'en-US'
+    """
+    known = {*languages}
+    if not near(_USUAL, known):
+        known.add(_USUAL)
+    usual = near(_USUAL, known)[0]
+    if not any(letter.isalpha() for letter in query):
+        return usual
+    detector = _detector(tuple(sorted(known)))
+    found = detector.detect(query)
+    if not found:
+        label, share = identifier().rank(query)[0]
+        found = (canonical_or_none(label) if share >= _SURE else None) or detector.detect(query, least=0) or usual
+    return usual if query.isascii() and script_of(found) not in ("Latn", "") else found
+
+
+@lru_cache(maxsize=16)
+def _detector(languages: tuple[str, ...]) -> Detector:
+    return Detector(languages)

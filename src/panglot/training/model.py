@@ -17,8 +17,7 @@ from panglot._files import explain_write
 from panglot.augment.lexicons import KNOWN
 from panglot.data.collection import Ints
 from panglot.encoders import packed
-from panglot.encoders.devices import choose_precision
-from panglot.encoders.open_model import prompt_of
+from panglot.encoders.open_model import choose_precision, prompt_of
 from panglot.encoders.protocol import Side
 from panglot.training.data import describe_nearest
 from panglot.training.switching import total_switched

@@ -14,7 +14,7 @@ from panglot._errors import PanglotError, located
 from panglot._files import read_toml
 from panglot.augment.codeswitch import CodeSwitch
 from panglot.batching.policy import Batches, CrossKind, LanguageSampling, Policy
-from panglot.encoders.devices import Precision
+from panglot.encoders.open_model import Precision
 from panglot.training.aggregation import Mixing, require_method
 
 Embeddings = Literal["frozen", "trimmed", "full"]

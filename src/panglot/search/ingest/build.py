@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -17,7 +19,8 @@ from panglot.search.ingest.encode import encode_documents
 from panglot.search.metadata import IndexMetadata, is_index, open_encoder, open_store, probed
 from panglot.search.ranking.modes import VECTOR_FIELDS
 from panglot.search.ranking.stats import LanguageStats, center, query_offset
-from panglot.search.storage.local.texts import SCHEMA, as_batch, as_documents
+from panglot.search.storage.segments import SCHEMA, as_batch
+from panglot.search.storage.store import as_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,11 +32,7 @@ if TYPE_CHECKING:
 
 
 def spool(pieces: Iterable[Sequence[Document]], path: Path) -> Iterator[Sequence[Document]]:
-    """Yield pieces of documents, each after writing it to a file, which is complete after the last.
-
-    Raises:
-        PanglotError: The file cannot be written.
-    """
+    """Yield pieces of documents, each after writing it to a file, which is complete after the last."""
     with explain_write(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("wb")
@@ -48,7 +47,7 @@ def spooled(path: Path) -> Iterator[list[Document]]:
     """Yield the pieces that :func:`spool` wrote, one in memory at a time."""
     with path.open("rb") as file:
         for batch in pa.ipc.open_stream(file):
-            yield as_documents(batch)
+            yield [as_document(row) for row in batch.to_pylist()]
 
 
 def build(
@@ -61,28 +60,28 @@ def build(
     on: str,
     progress: Callable[[str], None] | None,
 ) -> Encoder:
-    """Write an index folder and return the encoder of its vectors; see :meth:`panglot.search.index.Index.build`."""
+    """Write an index folder and return the encoder of its vectors. See :meth:`panglot.search.index.Index.build`."""
     if is_index(folder):
         # A build that was killed after its last write leaves its shards.
         shutil.rmtree(folder / "shards", ignore_errors=True)
-        raise PanglotError(
-            "the folder contains an index already", file=folder,
-            hint="add to it (`--add`), or choose another --output",
-        )  # fmt: skip
+        hint = "add to it (`--add`), or choose another --output"
+        raise PanglotError("the folder contains an index already", file=folder, hint=hint)
     encoder, base, name = open_encoder(model, backend)
     report = progress or (lambda _: None)
     with explain_write(folder):
         folder.mkdir(parents=True, exist_ok=True)
     probe, shards = probed(base), folder / "shards"
+    opened = partial(
+        open_store, store, folder / "store", vector_fields=VECTOR_FIELDS, dimension=len(probe), create=True
+    )
     if store:  # A wrong address must not come up after hours of encoding.
-        open_store(store, folder / "store", vector_fields=VECTOR_FIELDS, dimension=len(probe), create=True).close()
+        opened().close()
 
     read = spool(read_documents(documents, progress=report), shards / "documents.arrows")
     encoded = encode_documents(read, base, shards, on=on, progress=report)
     with progress_bar("encoding", None, "documents"):
-        stats = LanguageStats.of(
-            (([each.language for each in piece], vectors) for piece, vectors in encoded), len(probe)
-        )
+        languages = (([each.language for each in piece], vectors) for piece, vectors in encoded)
+        stats = LanguageStats.of(languages, len(probe))
     total = sum(stats.counts)
     if not total:
         raise PanglotError("there is no document", field="documents", hint="check the file")
@@ -91,16 +90,13 @@ def build(
     stats.save(folder)
     if not store and (folder / "store").exists():  # A build that was stopped left it.
         shutil.rmtree(folder / "store")
-    target = open_store(store, folder / "store", vector_fields=VECTOR_FIELDS, dimension=len(probe), create=True)
-    report(f"writing {total:,} documents in {len(stats.languages) - 1} languages")
-    try:
+    with closing(opened()) as target:
+        report(f"writing {total:,} documents in {len(stats.languages) - 1} languages")
         with target.bulk():
             # The languages' means are complete only now, so that all vectors are read again, from the shards.
             for piece, vectors in encode_documents(spooled(shards / "documents.arrows"), base, shards, on=on):
                 codes = [each.language for each in piece]
                 target.upsert(piece, {"plain": vectors, "centered": center(debiasing, vectors, codes, "passage")})
-    finally:
-        target.close()
     IndexMetadata(name, base.name, base.fingerprint, probe, len(probe), VECTOR_FIELDS, store, total).save(folder)
     shutil.rmtree(shards, ignore_errors=True)
     report(f"{folder} is written")

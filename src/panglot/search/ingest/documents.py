@@ -24,22 +24,23 @@ from panglot.search.document import Document, Value
 Documents = str | Path | Iterable[Document | Mapping[str, Any]]
 """A file of documents, or documents or mappings with the fields of a file's row."""
 
-Rows = Iterator[tuple[int, dict[str, object]]]
-"""The line and the fields of each row."""
+Rows = Iterator[tuple[int, dict[str, object]]]  # The line and the fields of each row.
 
 NAMED = ("id", "text", "title", "language", "group")
 """Fields of a row that are not metadata."""
+
+PIECE = 1000
+"""Documents that are read at a time."""
+
+DETECTED = 500
+"""Characters of a document from which its language is detected."""
 
 _FORMS = ".jsonl, .ndjson, .csv (each also with .gz) or .parquet"
 _SIGNED_64 = 1 << 63
 
 
 def file_rows(path: Path) -> Callable[[], Rows]:
-    """Return a function that yields ``(line, fields)`` of a file from its beginning; Parquet's rows count from 1.
-
-    Raises:
-        PanglotError: The name of the file has no known ending; while reading, a line is broken.
-    """
+    """Return a function that yields ``(line, fields)`` of a file from its beginning. Parquet's rows count from 1."""
     name = path.name.lower()
     if name.endswith(".parquet"):
         return partial(_parquet, path)
@@ -64,10 +65,9 @@ def _csv(path: Path) -> Rows:
                 names = _header(cells, path, line)
             elif cells:
                 if len(cells) != len(names):
-                    raise PanglotError(
-                        f"{len(cells)} cells, expected {len(names)} as in the header", file=path, line=line,
-                        hint='put texts with commas, quotes or line ends in quotes ("), and double quotes within them',
-                    )  # fmt: skip
+                    problem = f"{len(cells)} cells, expected {len(names)} as in the header"
+                    hint = 'put texts with commas, quotes or line ends in quotes ("), and double quotes within them'
+                    raise PanglotError(problem, file=path, line=line, hint=hint)
                 yield line, {name: cell or None for name, cell in zip(names, cells, strict=True)}
             line = reader.line_num + 1
     except csv.Error as error:
@@ -81,45 +81,29 @@ def _header(cells: list[str], path: Path, line: int) -> list[str]:
     for name in ("id", "text"):
         if cells.count(name) != 1:
             problem = "the column is missing" if name not in cells else "the column occurs twice"
-            raise PanglotError(
-                f"{problem} (columns: {', '.join(cells)})", file=path, line=line, field=name,
-                hint="name the columns in the first line, with commas between them",
-            )  # fmt: skip
+            hint = "name the columns in the first line, with commas between them"
+            raise PanglotError(f"{problem} (columns: {', '.join(cells)})", file=path, line=line, field=name, hint=hint)
     if repeated := [name for place, name in enumerate(cells) if name in cells[:place] or not name]:
-        raise PanglotError(
-            "each column needs a name of its own", file=path, line=line, field=repeated[0], hint="rename it"
-        )
+        problem = "each column needs a name of its own"
+        raise PanglotError(problem, file=path, line=line, field=repeated[0], hint="rename it")
     return cells
 
 
 def document(values: Mapping[str, object], file: Path | str, line: int | None) -> Document:
-    """Return the document of a row; its language is empty if the row does not name it.
-
-    Args:
-        values: The fields of the row.
-        file: Where it is, for errors.
-        line: Its line, if ``file`` has lines.
-
-    Raises:
-        PanglotError: A field is missing or of a wrong type.
-    """
-    texts = {name: _text(values.get(name), name, file, line) for name in NAMED}
-    for name in ("id", "text"):
-        if not texts[name]:
-            problem = f"`{name}` is missing or empty (fields: {', '.join(map(str, values)) or 'none'})"
-            raise PanglotError(problem, file=file, line=line, field=name, hint="add it, or leave the row out")
-    metadata = {str(name): _value(value, str(name), file, line) for name, value in values.items() if name not in NAMED}
-    known = {name: value for name, value in metadata.items() if value is not None}
-    language = _row_language(texts["language"], file, line)
-    return Document(texts["id"], texts["text"], texts["title"], language, texts["group"], known)
+    """Return the document of a row, whose place is for errors. Its language is empty if the row does not name it."""
+    with located(file=file, line=line):
+        texts = {name: _text(values.get(name), name) for name in NAMED}
+        for name in ("id", "text"):
+            if not texts[name]:
+                problem = f"`{name}` is missing or empty (fields: {', '.join(map(str, values)) or 'none'})"
+                raise PanglotError(problem, field=name, hint="add it, or leave the row out")
+        metadata = {str(name): _value(value, str(name)) for name, value in values.items() if name not in NAMED}
+        texts["language"] = _row_language(texts["language"])
+    return Document(**texts, metadata={name: value for name, value in metadata.items() if value is not None})
 
 
 def _fields(made: object, place: str) -> dict[str, object]:
-    """Return a document or mapping in memory as the fields of a row.
-
-    Raises:
-        PanglotError: It is neither, or metadata have the name of another field.
-    """
+    """Return a document or mapping in memory as the fields of a row."""
     if isinstance(made, Mapping):
         return {str(name): value for name, value in cast("Mapping[object, object]", made).items()}
     if not isinstance(made, Document):
@@ -130,52 +114,45 @@ def _fields(made: object, place: str) -> dict[str, object]:
     return {**{name: getattr(made, name) for name in NAMED}, **made.metadata}
 
 
-def _text(value: object, name: str, file: Path | str, line: int | None) -> str:
+def _text(value: object, name: str) -> str:
     if value is None:
         return ""
+    # Many sources number their documents and groups.
     if isinstance(value, int) and not isinstance(value, bool) and name in ("id", "group"):
         return str(value)
     if not isinstance(value, str):
-        raise PanglotError(
-            f"must be a text, got {type(value).__name__}", file=file, line=line, field=name, hint="put it in quotes"
-        )
-    return _encodable(value, name, file, line) if value.strip() else ""
+        raise PanglotError(f"must be a text, got {type(value).__name__}", field=name, hint="put it in quotes")
+    return _encodable(value, name) if value.strip() else ""
 
 
-def _value(value: object, name: str, file: Path | str, line: int | None) -> Value:
-    _encodable(name, name, file, line)
+def _value(value: object, name: str) -> Value:
+    _encodable(name, name)
     if isinstance(value, dt.date | dt.time):
         return value.isoformat()
     if isinstance(value, str):
-        return _encodable(value, name, file, line)
+        return _encodable(value, name)
     if isinstance(value, float) and not math.isfinite(value):
-        raise PanglotError(f"{value} is not a number", file=file, line=line, field=name, hint="leave the field out")
+        raise PanglotError(f"{value} is not a number", field=name, hint="leave the field out")
     if isinstance(value, int) and not -_SIGNED_64 <= value < _SIGNED_64:
-        raise PanglotError(
-            "the number has more than 64 bits", file=file, line=line, field=name, hint="put it in quotes"
-        )
+        raise PanglotError("the number has more than 64 bits", field=name, hint="put it in quotes")
     if value is None or isinstance(value, bool | int | float):
         return value
-    raise PanglotError(
-        f"must be a text, a number, true or false, got {type(value).__name__}", file=file, line=line, field=name,
-        hint="make it one of these, or leave it out",
-    )  # fmt: skip
+    problem = f"must be a text, a number, true or false, got {type(value).__name__}"
+    raise PanglotError(problem, field=name, hint="make it one of these, or leave it out")
 
 
-def _encodable(text: str, name: str, file: Path | str, line: int | None) -> str:
+def _encodable(text: str, name: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise PanglotError(
-            "the text has half of a surrogate pair", file=file, line=line, field=name, hint="correct the escape"
-        ) from error
+        raise PanglotError("the text has half of a surrogate pair", field=name, hint="correct the escape") from error
     return text
 
 
-def _row_language(code: str, file: Path | str, line: int | None) -> str:
+def _row_language(code: str) -> str:
     if not code or code.strip().lower() in NO_LANGUAGE:
         return ""
-    with located(file=file, line=line, field="language"):
+    with located(field="language"):
         return canonical(code)
 
 
@@ -213,13 +190,6 @@ class IdSet:
         return np.flatnonzero(known).tolist()
 
 
-PIECE = 1000
-"""Documents that are read at a time."""
-
-DETECTED = 500
-"""Characters of a document from which its language is detected."""
-
-
 def read_documents(source: Documents, *, progress: Callable[[str], None] = lambda _: None) -> Iterator[list[Document]]:
     """Yield the documents of a file, or of memory, in pieces, in their order.
 
@@ -232,9 +202,9 @@ def read_documents(source: Documents, *, progress: Callable[[str], None] = lambd
         progress: Called at the end with a line about how many there were, and which languages were detected.
 
     Raises:
-        PanglotError: At once, if the name of a file has no known ending. While reading: a file is missing, damaged or
-            empty; a document has no id or text, an id of an earlier one, an unknown language, or a field of a wrong
-            type. The message names file, line and field.
+        PanglotError: At once, if the name of a file has no known ending. While reading, if a file is missing, damaged
+            or empty, or a document has no id or text, an id of an earlier one, an unknown language, or a field of a
+            wrong type. The message names file, line and field.
 
     >>> pieces = read_documents([Document("1", "Klicken Sie auf Drucken, um das Dokument zu drucken.")])
     >>> [document.language for piece in pieces for document in piece]
@@ -247,19 +217,12 @@ def read_documents(source: Documents, *, progress: Callable[[str], None] = lambd
 
 
 class _Placed(NamedTuple):
-    """A document and where it is.
-
-    Attributes:
-        document: The document.
-        file: The file, or in words which document of memory it is.
-        line: The line of the file.
-        twin: Returns the line of the document before it that has its id, 0 without lines, None if there is none.
-    """
+    """A document and where it is."""
 
     document: Document
-    file: Path | str
+    file: Path | str  # In words for a document in memory.
     line: int | None
-    twin: Callable[[], int | None]
+    twin: Callable[[], int | None]  # Returns the line of an earlier document with the same id, 0 without lines.
 
 
 def _in_file(path: Path, rows: Callable[[], Rows]) -> Iterator[_Placed]:
@@ -300,15 +263,12 @@ def _pieces(placed: Iterator[_Placed], progress: Callable[[str], None]) -> Itera
 
 
 def _refuse_twin(placed: _Placed) -> None:
-    """Raise if the id was there before; reading the file again says whether it was the id or only its hash."""
+    """Raise if the id was there before. Reading the file again says whether it was the id or only its hash."""
     before = placed.twin()
-    if before is None:
-        return
-    raise PanglotError(
-        f"the id {placed.document.id!r} is used before" + (f", in line {before}" if before else ""),
-        file=placed.file, line=placed.line, field="id",
-        hint="give each document its own id; translations share a `group`",
-    )  # fmt: skip
+    if before is not None:
+        problem = f"the id {placed.document.id!r} is used before" + (f", in line {before}" if before else "")
+        hint = "give each document its own id; translations share a `group`"
+        raise PanglotError(problem, file=placed.file, line=placed.line, field="id", hint=hint)
 
 
 def _detected_language(text: str) -> str:

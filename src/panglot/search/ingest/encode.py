@@ -1,7 +1,8 @@
-"""Encode documents shard by shard, here, in processes or on a cluster, and resume after a kill."""
+"""Encode documents shard by shard, here, in processes or with Ray Data on a cluster, and resume after a kill."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -13,7 +14,9 @@ from functools import partial
 from itertools import chain, islice
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
 
 from panglot._environment import machine
 from panglot._errors import PanglotError
@@ -26,8 +29,10 @@ if TYPE_CHECKING:
 SHARD = 1024
 """Documents of a shard: some ten seconds of a CPU, which is the most that a kill loses."""
 
-AHEAD = 2
-"""Shards per process that are being made or wait to be yielded."""
+AHEAD = 2  # Shards per process that are being made or wait to be yielded.
+WAVE = 8  # Shards per processor that are sent to Ray at a time.
+
+_DONE = pa.schema([("key", pa.string()), ("data", pa.binary()), ("error", pa.string())])
 
 
 def encode_documents(
@@ -47,11 +52,8 @@ def encode_documents(
     shard are the same wherever it is made, if the encoder computes the same numbers there. A model on another kind of
     processor or with another number of threads may round otherwise.
 
-    Inside :func:`panglot._progress.progress`, its bar is advanced by documents.
-
     Args:
-        documents: The documents in pieces of any size, as :func:`panglot.search.ingest.documents.read_documents`
-            yields them.
+        documents: Pieces of any size, as :func:`panglot.search.ingest.documents.read_documents` yields them.
         encoder: What makes vectors. For processes and Ray, ``pickle`` must be able to copy it, as all of panglot's.
         folder: Where shards are kept. The caller may remove it when all is done.
         on: ``""`` for this process, ``processes:N`` for N others on this machine, ``ray`` for the Ray cluster that
@@ -63,15 +65,14 @@ def encode_documents(
             written, a process dies, or Ray is not there.
     """
     cache = ShardCache(Path(folder), progress)
-    return _reported(_maker(on, encoder, cache)(_shards(documents, encoder.fingerprint)), cache, progress)
+    make = _maker(on, encoder, cache)
 
+    def made() -> Iterator[tuple[list[Document], Vectors]]:
+        for shard, vectors in make(_shards(documents, encoder.fingerprint)):
+            yield list(shard.documents), vectors
+        progress(f"shards encoded: {cache.made:,}" + (f"; found: {cache.found:,}" if cache.found else ""))
 
-def _reported(
-    done: Iterator[tuple[Shard, Vectors]], cache: ShardCache, progress: Callable[[str], None]
-) -> Iterator[tuple[list[Document], Vectors]]:
-    for shard, vectors in done:
-        yield list(shard.documents), vectors
-    progress(f"shards encoded: {cache.made:,}" + (f"; found: {cache.found:,}" if cache.found else ""))
+    return made()
 
 
 def _shards(documents: Iterable[Sequence[Document]], fingerprint: str) -> Iterator[Shard]:
@@ -80,42 +81,34 @@ def _shards(documents: Iterable[Sequence[Document]], fingerprint: str) -> Iterat
         yield Shard(part, fingerprint)
 
 
-_Make = Callable[[Iterator[Shard]], Iterator[tuple[Shard, "Vectors"]]]
+_Made = Iterator[tuple[Shard, "Vectors"]]
 
 
-def _maker(on: str, encoder: Encoder, cache: ShardCache) -> _Make:
+def _maker(on: str, encoder: Encoder, cache: ShardCache) -> Callable[[Iterator[Shard]], _Made]:
     kind, _, rest = on.partition(":")
     if not on:
         return partial(_here, encoder, cache)
     if kind == "processes" and rest.isascii() and rest.isdigit() and int(rest):
         return partial(_in_processes, encoder, cache, int(rest))
     if on == "ray" or (kind == "ray" and rest.startswith("//") and len(rest) > 2):
-        from panglot.search.ingest.ray import on_ray
-
-        return partial(on_ray, encoder, cache, "" if on == "ray" else on)
+        return partial(_on_ray, encoder, cache, "" if on == "ray" else on)
     raise PanglotError(f"cannot encode on {on!r}", field="on", hint="write processes:N, ray or ray://host:port")
 
 
-def _here(encoder: Encoder, cache: ShardCache, shards: Iterator[Shard]) -> Iterator[tuple[Shard, Vectors]]:
+def _here(encoder: Encoder, cache: ShardCache, shards: Iterator[Shard]) -> _Made:
     for shard in shards:
         vectors = cache.get(shard)
         if vectors is not None:
             yield advanced(shard, vectors)
         else:
             # Here the encoder itself advances the bar.
-            data = encode_shard(encoder, shard.key, shard.ids, shard.texts, shard.languages)
-            yield shard, cache.put(shard, data)
+            yield shard, cache.put(shard, encode_shard(encoder, *shard.task))
 
 
-def _in_processes(
-    encoder: Encoder, cache: ShardCache, count: int, shards: Iterator[Shard]
-) -> Iterator[tuple[Shard, Vectors]]:
-    """Yield each shard with its vectors, in order; missing ones are made by ``count`` processes.
+def _in_processes(encoder: Encoder, cache: ShardCache, count: int, shards: Iterator[Shard]) -> _Made:
+    """Yield each shard with its vectors, in order. ``count`` processes, which share the processors, make missing ones.
 
-    The processes share the processors. They end with this one, however it ends.
-
-    Raises:
-        PanglotError: The encoder fails or cannot be pickled, or a process dies.
+    The processes end with this one, however it ends.
     """
     threads = max(1, int(machine()["cores"]) // count)
     pool = ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_start)
@@ -125,24 +118,21 @@ def _in_processes(
         for shard in shards:
             found = cache.get(shard)
             if found is None:
-                task = pool.submit(work, packed, shard.key, shard.ids, shard.texts, shard.languages, threads)
-                found = _cached(task, cache, shard)
+                found = _cached(pool.submit(work, packed, shard.task, threads), cache, shard)
             waiting.append((shard, found))
             while len(waiting) >= AHEAD * count:
                 yield _done(*waiting.popleft())
         while waiting:
             yield _done(*waiting.popleft())
     except BrokenProcessPool as error:
-        raise PanglotError(
-            "a process that encodes has died", field="on",
-            hint="use fewer processes, they may need too much memory, and run the same command again",
-        ) from error  # fmt: skip
+        hint = "use fewer processes, they may need too much memory, and run the same command again"
+        raise PanglotError("a process that encodes has died", field="on", hint=hint) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _cached(task: Future[bytes], cache: ShardCache, shard: Shard) -> Future[Vectors]:
-    """Return the vectors to come; they are in the cache as soon as they are made, though others are awaited first."""
+    """Return the vectors to come. They are in the cache as soon as they are made, though others are awaited first."""
     cached: Future[Vectors] = Future()
 
     def put(done: Future[bytes]) -> None:
@@ -175,3 +165,94 @@ def _end_with_parent() -> None:
     if parent is not None:
         connection.wait([parent.sentinel])
         os._exit(1)
+
+
+def _on_ray(encoder: Encoder, cache: ShardCache, address: str, shards: Iterator[Shard]) -> _Made:
+    """Yield each shard with its vectors, in order. Ray's workers make missing ones.
+
+    Texts go to the workers and shards come back, so that the nodes need no folder in common. They need panglot, and the
+    model under the same name. A shard is a task for one processor, or for one GPU if the cluster has some. Shards are
+    kept in the order in which they come back.
+    """
+    from panglot.data.ray import cluster
+
+    for shard in shards:
+        vectors = cache.get(shard)
+        if vectors is None:
+            # Connecting takes seconds, so that it waits until there is something to encode.
+            with cluster(address, "encoding on a cluster") as ray:
+                yield from _made_by_ray(ray, encoder, cache, chain([shard], shards))
+        else:
+            yield advanced(shard, vectors)
+
+
+def _made_by_ray(ray: Any, encoder: Encoder, cache: ShardCache, shards: Iterator[Shard]) -> _Made:
+    there = ray.cluster_resources()
+    need = "GPU" if there.get("GPU", 0) >= 1 else "CPU"
+    driver = ray.remote(num_cpus=0)(_Driver).remote(pack(encoder), {f"num_{need.lower()}s": 1})
+    while wave := list(islice(shards, WAVE * max(1, int(there.get(need, 1))))):
+        found = {shard.key: cache.get(shard) for shard in wave}
+        missing = {shard.key: shard for shard in wave if found[shard.key] is None}
+        coming = _rows(ray, driver, list(missing.values()))
+        for shard in wave:
+            while (vectors := found[shard.key]) is None:
+                key, data = next(coming)
+                found[key] = cache.put(missing[key], data)
+            yield advanced(shard, vectors)
+
+
+def _rows(ray: Any, driver: Any, shards: list[Shard]) -> Iterator[tuple[str, bytes]]:
+    """Yield key and data of each shard in the order in which they are made."""
+    if not shards:
+        return
+    try:
+        ray.get(driver.begin.remote([json.dumps(shard.task) for shard in shards]))
+        for _ in shards:
+            row = ray.get(driver.done.remote())
+            if row["error"]:
+                raise PanglotError(row["error"])
+            yield row["key"], row["data"]
+    except ray.exceptions.RayError as error:
+        last = str(error).strip().splitlines()[-1]
+        problem = f"encoding in Ray's workers failed: {last}"
+        raise PanglotError(problem, field="on", hint="install the same panglot on all nodes") from error
+
+
+class _Driver:
+    """Ask Ray Data to make shards, as an actor in the cluster, because Ray Data does not run behind ``ray://``.
+
+    ``encoder`` is packed, and ``options`` say what each task needs of a node.
+    """
+
+    def __init__(self, encoder: bytes, options: dict[str, int]) -> None:
+        import ray.data
+
+        self._encoder, self._options = encoder, options
+        self._rows: Iterator[dict[str, Any]] = iter(())
+        context = ray.data.DataContext.get_current()
+        context.execution_options.preserve_order, context.enable_progress_bars = False, False
+
+    def begin(self, tasks: list[str]) -> None:
+        """Start some tasks."""
+        import ray.data
+
+        rows: Any = ray.data.from_items([{"task": task} for task in tasks], override_num_blocks=len(tasks))
+        made = rows.map_batches(partial(_work, self._encoder), batch_size=1, batch_format="pyarrow", **self._options)
+        tables = made.iter_batches(batch_size=None, batch_format="pyarrow")
+        self._rows = chain.from_iterable(table.to_pylist() for table in tables)
+
+    def done(self) -> dict[str, Any]:
+        """Return the next row that was made: key, data and error of a shard."""
+        return next(self._rows)
+
+
+def _work(encoder: bytes, tasks: pa.Table) -> pa.Table:
+    """Make shards. A :class:`PanglotError` comes back as a row, because Ray would wrap the exception."""
+    rows: list[dict[str, str | bytes]] = []
+    for text in tasks["task"].to_pylist():
+        task = json.loads(text)
+        try:
+            rows.append({"key": task[0], "data": work(encoder, task), "error": ""})
+        except PanglotError as error:
+            rows.append({"key": task[0], "data": b"", "error": str(error)})
+    return pa.Table.from_pylist(rows, _DONE)

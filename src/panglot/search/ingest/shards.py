@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import chain
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,20 +28,24 @@ if TYPE_CHECKING:
     from panglot.search.document import Document
 
 LAYOUT = "1"
-"""Part of each shard's name; raised when the content of the files changes."""
+"""Part of each shard's name. Raise it when the content of the files changes."""
 
 CHECKSUM = 32
 """Bytes of the SHA-256 at the end of a shard."""
 
 
+def columns(documents: Sequence[Document]) -> tuple[list[str], list[str], list[str]]:
+    """Return what an encoder sees of documents: their ids, titles with texts, and languages."""
+    return (
+        [each.id for each in documents],
+        [each.full_text for each in documents],
+        [each.language for each in documents],
+    )
+
+
 @dataclass(frozen=True)
 class Shard:
-    """Documents that are encoded together.
-
-    Attributes:
-        documents: The documents.
-        fingerprint: Fingerprint of the encoder.
-    """
+    """Documents that are encoded together by the encoder with this fingerprint."""
 
     documents: tuple[Document, ...]
     fingerprint: str
@@ -48,30 +53,16 @@ class Shard:
     @cached_property
     def key(self) -> str:
         """The digest of the encoder and of all that it sees of the documents."""
-        return digest(LAYOUT, self.fingerprint, *self.ids, *self.texts, *self.languages)
+        return digest(LAYOUT, self.fingerprint, *chain.from_iterable(columns(self.documents)))
 
     @property
-    def ids(self) -> list[str]:
-        """The documents' ids."""
-        return [document.id for document in self.documents]
-
-    @property
-    def texts(self) -> list[str]:
-        """What is encoded."""
-        return [document.full_text for document in self.documents]
-
-    @property
-    def languages(self) -> list[str]:
-        """The documents' languages."""
-        return [document.language for document in self.documents]
+    def task(self) -> tuple[str, list[str], list[str], list[str]]:
+        """What :func:`encode_shard` takes besides the encoder."""
+        return self.key, *columns(self.documents)
 
 
 def vectors_of(encoder: Encoder, ids: Sequence[str], texts: Sequence[str], languages: Sequence[str]) -> Vectors:
-    """Return the vectors of documents, shape ``[documents, dimension]``.
-
-    Raises:
-        PanglotError: The encoder fails, or does not give one row of finite numbers per text.
-    """
+    """Return the checked vectors of documents, shape ``[documents, dimension]``."""
     if isinstance(encoder, LanguageAware):
         found = encoder.encode(texts, "passage", ids=ids, languages=languages)
     else:
@@ -82,64 +73,46 @@ def vectors_of(encoder: Encoder, ids: Sequence[str], texts: Sequence[str], langu
 def encode_shard(
     encoder: Encoder, key: str, ids: Sequence[str], texts: Sequence[str], languages: Sequence[str]
 ) -> bytes:
-    """Return the content of a shard's file: its vectors as ``.npy``, then the SHA-256 of key and vectors.
-
-    This is all that another process or a node of a cluster does. It raises what :func:`vectors_of` raises.
-    """
+    """Return the content of a shard's file: its vectors as ``.npy``, then the SHA-256 of key and vectors."""
     file = io.BytesIO()
     np.save(file, vectors_of(encoder, ids, texts, languages), allow_pickle=False)
     return file.getvalue() + _checksum(key, file.getvalue())
 
 
 def pack(encoder: Encoder) -> bytes:
-    """Return an encoder as bytes for other processes.
-
-    Raises:
-        PanglotError: It cannot be pickled.
-    """
+    """Return an encoder as bytes for other processes."""
     try:
         return bytes(ForkingPickler.dumps(encoder))
     except Exception as error:  # Pickling raises whatever the object does.
-        raise PanglotError(
-            f"the encoder {encoder.name} cannot go to other processes: {error}", field="on", hint="encode in this one"
-        ) from error
+        problem = f"the encoder {encoder.name} cannot go to other processes: {error}"
+        raise PanglotError(problem, field="on", hint="encode in this one") from error
 
 
-def work(
-    encoder: bytes, key: str, ids: Sequence[str], texts: Sequence[str], languages: Sequence[str], threads: int = 0
-) -> bytes:
-    """Return :func:`encode_shard` with a packed encoder, opened once per process."""
+def work(encoder: bytes, task: tuple[str, list[str], list[str], list[str]], threads: int = 0) -> bytes:
+    """Return :func:`encode_shard` of a :attr:`Shard.task` with a packed encoder, opened once per process."""
     be_quiet()
     opened = _unpacked(encoder)
+    # Only encoders of torch use its threads, and they have imported it.
     if threads and (torch := sys.modules.get("torch")):
         torch.set_num_threads(threads)
-    return encode_shard(opened, key, ids, texts, languages)
+    return encode_shard(opened, *task)
 
 
 @lru_cache(maxsize=1)
 def _unpacked(encoder: bytes) -> Encoder:
-    pickler: Any = ForkingPickler  # reads what `pack` made in the parent process, never a file
+    pickler: Any = ForkingPickler  # It reads what `pack` made in the parent process, never a file.
     return pickler.loads(encoder)
 
 
 class ShardCache:
-    """The folder of shards.
-
-    Args:
-        folder: Where they are.
-        progress: Called with a line about each damaged shard.
-
-    Attributes:
-        found: Number of shards that were there.
-        made: Number of shards that were added.
-    """
+    """The folder of shards. It counts those that were ``found`` in it and those that were ``made``."""
 
     def __init__(self, folder: Path, progress: Callable[[str], None] = lambda _: None) -> None:
         self.folder, self._progress = folder, progress
         self.found = self.made = 0
 
     def get(self, shard: Shard) -> Vectors | None:
-        """Return the vectors of a shard, shape ``[documents, dimension]``; None if it is missing or damaged."""
+        """Return the vectors of a shard, shape ``[documents, dimension]``, or None if it is missing or damaged."""
         path = self._path(shard)
         try:
             data = path.read_bytes()
@@ -152,16 +125,12 @@ class ShardCache:
             self._progress(f"{path}: damaged, and is made again")
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
-            return None
-        self.found += 1
+        else:
+            self.found += 1
         return vectors
 
     def put(self, shard: Shard, data: bytes) -> Vectors:
-        """Write what :func:`encode_shard` returned, as a whole or not at all, and return the vectors.
-
-        Raises:
-            PanglotError: The folder cannot be written, or these are not the data of that shard.
-        """
+        """Write what :func:`encode_shard` returned, as a whole or not at all, and return the vectors."""
         vectors = _vectors(shard, data)
         if vectors is None:
             raise PanglotError("a shard was damaged on its way here", file=self._path(shard), hint="try again")

@@ -34,14 +34,9 @@ class PanglotRetriever(BaseRetriever):
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
         result = self._index.execute(replace(self._request, query=query_bundle.query_str))
-        return [
-            NodeWithScore(
-                node=TextNode(
-                    id_=hit.document.id,
-                    text=hit.document.text,
-                    metadata=hit.document.flat_metadata,
-                ),
-                score=hit.score,
-            )
-            for hit in result.hits
-        ]
+        nodes: list[NodeWithScore] = []
+        for hit in result.hits:
+            document = hit.document
+            node = TextNode(id_=document.id, text=document.text, metadata=document.flat_metadata)
+            nodes.append(NodeWithScore(node=node, score=hit.score))
+        return nodes

@@ -1,4 +1,4 @@
-"""Matching words: BM25 within a language, and its fusion with a ranking by vectors.
+"""Rank by matching words: BM25 within a language, and its fusion with a ranking by vectors.
 
 Texts are split into words by Unicode's rules and ICU's dictionaries, because Thai, Chinese, Japanese, Khmer, Lao and
 Burmese put no blanks between words.
@@ -16,19 +16,20 @@ import numpy as np
 from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, write_json
-from panglot.search.query_language import near
+from panglot.data.language import near
 from panglot.search.storage.store import by_score, documents_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from panglot.search.document import Document, ScoredDocument
     from panglot.search.storage.store import Store
 
 HEAD = "lexical.json"
-RRF_CONSTANT = 60
-"""The constant of reciprocal rank fusion: the greater, the less the first ranks differ."""
+RRF_CONSTANT = 60  # Of reciprocal rank fusion. The greater it is, the less the first ranks differ.
+
+_Parts = dict[str, tuple[Any, list[str]]]  # The BM25 model of each language, and its ids.
 
 
 def words(text: str, language: str) -> list[str]:
@@ -44,16 +45,11 @@ def words(text: str, language: str) -> list[str]:
 
 
 class LexicalIndex:
-    """The words of a store's documents by language, in a folder, written and opened when they are first needed.
-
-    Args:
-        folder: Where it is kept, without pickle.
-        store: Whose documents it holds.
-    """
+    """The words of a store's documents by language, in a folder, written and opened when they are first needed."""
 
     def __init__(self, folder: Path, store: Store) -> None:
         self.folder, self._store = folder, store
-        self._parts: dict[str, tuple[Any, list[str]]] | None = None
+        self._parts: _Parts | None = None
 
     def search(self, query: str, language: str, k: int) -> list[str]:
         """Return the ids of at most ``k`` documents that share a word with the query, by BM25, best first.
@@ -61,22 +57,15 @@ class LexicalIndex:
         Documents in the language of the query are searched, or, if there are none, those in its regional forms
         (``pt-BR`` for ``pt``). If none of them has a word of the query, which may be a code or a name, documents in all
         languages are searched. Equal scores are in the order of the documents.
-
-        Raises:
-            PanglotError: A package is missing, or the folder is damaged or cannot be written.
         """
         parts = self.open()
         return _matching(parts, query, near(language, parts), k) or _matching(parts, query, parts, k)
 
-    def open(self) -> dict[str, tuple[Any, list[str]]]:
-        """Return for each language its BM25 model and ids; both are made now if they are missing or stale.
-
-        Raises:
-            PanglotError: A package is missing, or the folder is damaged or cannot be written.
-        """
+    def open(self) -> _Parts:
+        """Return for each language its BM25 model and ids. Both are made now if they are missing or stale."""
         _require_packages()
         if self._parts is None:
-            # A store in a folder numbers its versions: words of an older one were written by another process.
+            # The folder may hold the words of a version that another process has replaced.
             version = self._store.version
             if not _is_of(self.folder, version):
                 write(self.folder, documents_of(self._store), version)
@@ -88,7 +77,7 @@ class LexicalIndex:
         self._parts = None
 
     def remove(self) -> None:
-        """Remove the words, because documents were added or deleted; the next search makes them anew."""
+        """Remove the words, because documents were added or deleted. The next search makes them anew."""
         self._parts = None
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -97,10 +86,10 @@ def _require_packages() -> None:
     require("hybrid search", "bm25s", "icu4py", extra="lexical", field="hybrid")
 
 
-def _read(folder: Path) -> dict[str, tuple[Any, list[str]]]:
+def _read(folder: Path) -> _Parts:
     from bm25s import BM25
 
-    parts: dict[str, tuple[Any, list[str]]] = {}
+    parts: _Parts = {}
     try:
         head: dict[str, Any] = json.loads((folder / HEAD).read_text("utf-8"))
         for code, place in head["languages"].items():
@@ -112,7 +101,7 @@ def _read(folder: Path) -> dict[str, tuple[Any, list[str]]]:
     return parts
 
 
-def _matching(parts: Mapping[str, tuple[Any, list[str]]], query: str, languages: Iterable[str], k: int) -> list[str]:
+def _matching(parts: _Parts, query: str, languages: Iterable[str], k: int) -> list[str]:
     found: list[tuple[str, float]] = []
     for code in languages:
         model, ids = parts[code]
@@ -135,13 +124,7 @@ def _is_of(folder: Path, version: int | None) -> bool:
 
 
 def write(folder: Path, documents: Iterable[Sequence[Document]], version: int | None = None) -> None:
-    """Write the words of documents into a folder, atomically, in place of what is there.
-
-    Args:
-        folder: Where to write.
-        documents: All documents, in pieces.
-        version: The version of the store that holds them, if it numbers its versions.
-    """
+    """Write the words of all documents of a version of a store into a folder, atomically, in place of what is there."""
     _require_packages()
     from bm25s import BM25
 
@@ -157,23 +140,21 @@ def write(folder: Path, documents: Iterable[Sequence[Document]], version: int | 
     with atomic_folder(folder) as part:
         places: dict[str, int] = {}
         for place, (code, (ids, rows)) in enumerate(sorted(texts.items())):
-            if not numbers[code]:
-                continue
-            model = BM25()
-            model.index((rows, numbers[code]), create_empty_token=False, show_progress=False)
-            (part / str(place)).mkdir()
-            model.save(part / str(place), allow_pickle=False, show_progress=False)
-            (part / str(place) / "ids.json").write_text(json.dumps(ids, ensure_ascii=False), "utf-8")
-            places[code] = place
+            # BM25 divides by the mean number of words.
+            if numbers[code]:
+                model = BM25()
+                model.index((rows, numbers[code]), create_empty_token=False, show_progress=False)
+                (part / str(place)).mkdir()
+                model.save(part / str(place), allow_pickle=False, show_progress=False)
+                (part / str(place) / "ids.json").write_text(json.dumps(ids, ensure_ascii=False), "utf-8")
+                places[code] = place
         write_json(part / HEAD, {"version": version, "languages": places})
 
 
 def fused(ranked: Sequence[ScoredDocument], matches: Sequence[str]) -> list[ScoredDocument]:
     """Return documents by the sum of 1 / (60 + rank) over both rankings (Cormack et al. 2009).
 
-    Args:
-        ranked: By vectors, best first; the matches are among them.
-        matches: Ids by matching words, best first.
+    ``ranked`` is by vectors and ``matches``, which are among them, by words.
     """
     word_rank = {name: rank for rank, name in enumerate(matches, 1)}
     found: list[ScoredDocument] = []

@@ -1,4 +1,4 @@
-r"""Ranking modes: how languages are weighed, as pure functions of scores and languages.
+"""Ranking modes: how languages are weighed, as pure functions of scores and languages.
 
 ============= =============================================================================
 ``plain``     cosine of query and document
@@ -32,16 +32,8 @@ if TYPE_CHECKING:
     from panglot.search.storage.store import Doubles, Store
 
 __all__ = [
-    "HEAD",
-    "MODES",
-    "SHARE",
-    "VECTOR_FIELDS",
-    "Mode",
-    "RankingMode",
-    "adjusted",
-    "find_candidates",
-    "head_mean",
-]
+    "HEAD", "MODES", "SHARE", "VECTOR_FIELDS", "Mode", "RankingMode", "adjusted", "find_candidates", "head_mean",
+]  # fmt: skip
 
 VECTOR_FIELDS = ("plain", "centered")
 """The vectors that an index keeps for each document."""
@@ -51,12 +43,11 @@ HEAD, SHARE = 5, 0.5
 
 Chosen on held-out rows of MLQA dev, by mAP in the pool of all languages; see docs/search-modes.md."""
 
-_Pool = tuple[str, ...] | None
-"""The languages of one search of the store; None: all."""
+_Pool = tuple[str, ...] | None  # The languages of one search of the store. None: all.
 
 
 class RankingMode:
-    """The cosine of query and document; subclasses say what they do otherwise.
+    """The cosine of query and document. Subclasses say what they do otherwise.
 
     Attributes:
         summary: One sentence for users.
@@ -69,21 +60,16 @@ class RankingMode:
     requires: tuple[str, ...] = ()
 
     def pools(self, request: SearchRequest, languages: Collection[str]) -> tuple[_Pool, ...]:
-        """Return the parts of the store to search; the first k of the mode are among the first k of these parts.
+        """Return the parts of the store to search, given the languages of its documents.
 
-        Args:
-            request: A validated request.
-            languages: The languages of the documents.
+        The first k of the mode must be among the first k of these parts.
         """
         return (_wanted(request, languages) if request.languages else None,)
 
     def adjustment(self, cosine: Doubles, languages: Sequence[str], request: SearchRequest) -> Doubles | None:
-        """Return what is added to the cosine of each candidate, shape ``[candidates]``; None: nothing, ever.
+        """Return what is added to the cosine of each candidate, shape ``[candidates]``, or None if nothing ever is.
 
-        Args:
-            cosine: Of each candidate; the first :data:`HEAD` of every pool are among them.
-            languages: Of each candidate.
-            request: A validated request.
+        The first :data:`HEAD` of every pool are among the candidates.
         """
         del cosine, languages, request
         return None
@@ -137,7 +123,7 @@ def _wanted(request: SearchRequest, languages: Collection[str]) -> tuple[str, ..
 
 
 def head_mean(scores: Doubles, head: int = HEAD) -> Doubles:
-    """Return the mean of the ``head`` highest scores along the last axis; of fewer, of all."""
+    """Return the mean of the ``head`` highest scores along the last axis, or of all if they are fewer."""
     many = scores.shape[-1]
     if many <= head:
         return scores.mean(axis=-1)
@@ -147,16 +133,10 @@ def head_mean(scores: Doubles, head: int = HEAD) -> Doubles:
 def find_candidates(
     store: Store, vectors: Vectors, request: SearchRequest, depth: int, languages: Collection[str]
 ) -> list[list[ScoredDocument]]:
-    """Return for each query the candidates by the mode of a request, best first.
+    """Return for each query, a row in the mode's vector field, the candidates by the mode of a request, best first.
 
-    The first ``depth`` are the first of the whole pool. Others may follow, with gaps between them.
-
-    Args:
-        store: Where to search.
-        vectors: The queries in the mode's vector field, one row each.
-        request: A validated request.
-        depth: How many.
-        languages: Those of the documents.
+    The first ``depth`` are the first of the whole pool. Others may follow, with gaps between them. ``languages`` are
+    those of the documents.
     """
     mode = MODES[request.mode]
     found: list[dict[str, ScoredDocument]] = [{} for _ in vectors]
@@ -168,12 +148,8 @@ def find_candidates(
 
 
 def adjusted(documents: Sequence[ScoredDocument], request: SearchRequest) -> list[ScoredDocument]:
-    """Return documents in the order of the request's mode.
-
-    Args:
-        documents: As the store found them, or as this function returned them: it starts from their cosines.
-        request: A validated request.
-    """
+    """Return documents, from a store or from this function, in the order of the request's mode."""
+    # Hybrid search ranks a second time, so that the cosine of the first may be in the explanation.
     cosine = np.array([each.explanation.get("cosine", each.score) for each in documents], np.float64)
     added = MODES[request.mode].adjustment(cosine, [each.language for each in documents], request)
     total = cosine if added is None else cosine + added

@@ -1,10 +1,9 @@
-"""What centering needs to know about all documents: each language's number of documents and mean vector."""
+"""Sum up all documents for centering: each language's number of documents and mean vector."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,12 +26,15 @@ if TYPE_CHECKING:
 Doubles = npt.NDArray[np.float64]
 
 EVERY = "mul"
-"""The code under which the mean of all languages is kept; it serves languages without documents."""
+"""The code under which the mean of all languages is kept. It serves languages without documents."""
 
 FEW = 10
 """Weight, in documents, of the mean of all languages in each language's mean.
 
 The mean of a few documents is little else than these documents, and subtracting it would leave nothing of them."""
+
+FACTS = 20
+"""Facts of the starter collection that are encoded, each in twelve languages as question and as passage."""
 
 HEAD, MEANS = "pool.json", "pool.npy"
 
@@ -41,25 +43,17 @@ HEAD, MEANS = "pool.json", "pool.npy"
 class LanguageStats:
     """The documents of an index by language, as they were when it was built.
 
-    Attributes:
-        languages: Canonical codes, sorted; :data:`EVERY` is the last.
-        counts: Documents of each; of :data:`EVERY` none.
-        means: Mean vector of each, shrunk towards that of all languages, which is that of :data:`EVERY`; not of unit
-            length; shape ``[languages, dimension]``.
+    ``means`` are the mean vectors, not of unit length, shape ``[languages, dimension]``. Each is shrunk towards that
+    of all languages, which is that of :data:`EVERY`.
     """
 
-    languages: tuple[str, ...]
-    counts: tuple[int, ...]
+    languages: tuple[str, ...]  # Canonical codes, sorted. EVERY is the last.
+    counts: tuple[int, ...]  # Documents of each. EVERY has none.
     means: Doubles
 
     @classmethod
     def of(cls, pieces: Iterable[tuple[Sequence[str], Vectors]], dimension: int) -> LanguageStats:
-        """Sum up documents, a piece at a time.
-
-        Args:
-            pieces: Languages, and unit vectors of shape ``[documents, dimension]``.
-            dimension: Length of the vectors.
-        """
+        """Sum up pieces of documents: their languages, and unit vectors of shape ``[documents, dimension]``."""
         sums: dict[str, Doubles] = {}
         counts: dict[str, int] = {}
         for languages, vectors in pieces:
@@ -77,21 +71,8 @@ class LanguageStats:
         means = (total + FEW * every) / (number + FEW)
         return cls((*codes, EVERY), (*(counts[code] for code in codes), 0), np.concatenate([means, every[None]]))
 
-    @cached_property
-    def numbers(self) -> dict[str, int]:
-        """The row of each language."""
-        return {code: row for row, code in enumerate(self.languages)}
-
-    def rows(self, languages: Iterable[str]) -> npt.NDArray[np.int64]:
-        """Return the row of each of some languages; of one without documents, that of :data:`EVERY`."""
-        return np.array([self.numbers.get(code, len(self.languages) - 1) for code in languages], np.int64)
-
     def centering(self, offset: Doubles | None = None) -> Debiasing:
-        """Return the debiasing that subtracts the mean of a text's language.
-
-        Args:
-            offset: What the mean of queries has more than that of documents; see :func:`query_offset`. None: nothing.
-        """
+        """Return the debiasing that subtracts the mean of a text's language, plus :func:`query_offset` for queries."""
         queries = self.means if offset is None else self.means + offset
         means = np.stack([queries, self.means]).astype(np.float32)
         directions = np.zeros((2, len(self.languages), 0, self.means.shape[1]), np.float32)
@@ -105,42 +86,26 @@ class LanguageStats:
 
     @classmethod
     def open(cls, folder: Path) -> LanguageStats:
-        """Read what :meth:`save` wrote.
-
-        Raises:
-            PanglotError: A file is missing or damaged.
-        """
+        """Read what :meth:`save` wrote."""
+        file = folder / HEAD
         try:
-            head = json.loads((folder / HEAD).read_text("utf-8"))
+            head = json.loads(file.read_text("utf-8"))
             languages, counts = tuple(map(str, head["languages"])), tuple(map(int, head["counts"]))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise PanglotError(f"damaged: {error}", file=folder / HEAD, hint="build the index again") from error
-        try:
-            means = np.load(folder / MEANS, allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
-            raise PanglotError(f"damaged: {error}", file=folder / MEANS, hint="build the index again") from error
+            file = folder / MEANS
+            means = np.load(file, allow_pickle=False)
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise PanglotError(f"damaged: {error}", file=file, hint="build the index again") from error
         sound = means.ndim == 2 and len(languages) == len(counts) == len(means) and np.isfinite(means).all()
         if not sound or languages[-1:] != (EVERY,):
-            raise PanglotError("damaged", file=folder / MEANS, hint="build the index again")
+            raise PanglotError("damaged", file=file, hint="build the index again")
         return cls(languages, counts, np.asarray(means, np.float64))
 
 
 def center(debiasing: Debiasing, vectors: Vectors, languages: Sequence[str], side: Side) -> Vectors:
-    """Return the centered vectors of texts; a language that was not fitted is treated as the mean of all.
-
-    Args:
-        debiasing: What centering does.
-        vectors: Plain vectors, shape ``[texts, dimension]``.
-        languages: The language of each text.
-        side: Whether they are queries or documents.
-    """
+    """Return the centered vectors of texts. A language that was not fitted is treated as the mean of all."""
     fallback = EVERY in debiasing.languages
     known = {code: EVERY if fallback and debiasing.find(code) < 0 else code for code in set(languages)}
     return debiasing.apply(vectors, [known[code] for code in languages], side)
-
-
-FACTS = 20
-"""Facts of the starter collection that are encoded, each in twelve languages as question and as passage."""
 
 
 def query_offset(encoder: Encoder) -> Doubles:
@@ -148,12 +113,6 @@ def query_offset(encoder: Encoder) -> Doubles:
 
     No queries are known when an index is built. But the difference between the sides comes from prompt and form and is
     much the same in every language. It is measured on the starter collection, which comes with panglot.
-
-    Args:
-        encoder: Gives plain vectors.
-
-    Raises:
-        PanglotError: The encoder gives a vector that is not finite.
     """
     facts = read("starter:train")
     groups = set(sorted(set(facts.passages["group"].to_pylist()))[:FACTS])

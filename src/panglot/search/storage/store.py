@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from panglot._errors import PanglotError
+from panglot.search.document import Document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -17,23 +19,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from panglot.encoders.protocol import Encoder, Vectors
-    from panglot.search.document import Document, ScoredDocument
+    from panglot.search.document import ScoredDocument
 
 Halves = npt.NDArray[np.float16]
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 Doubles = npt.NDArray[np.float64]
 
+COLUMNS = ("id", "text", "title", "language", "group", "fields")
+"""What stores keep of a document. ``fields`` are the metadata in JSON, as the first version called them."""
+
 
 class Store(Protocol):
     """Documents with a unit vector in each of a few *vector fields*, such as ``plain`` and ``centered``.
 
-    A write is seen by the next call on this store, and by whoever opens it later, also after a crash. Each call is
-    carried out as a whole or not at all.
-
-    Attributes:
-        vector_fields: Names of the vector fields; each document has a vector in every one.
-        dimension: Length of the vectors.
+    The next call on this store sees a write, and so does whoever opens the store later, also after a crash. Each call
+    is carried out as a whole or not at all.
     """
 
     vector_fields: tuple[str, ...]
@@ -42,9 +43,7 @@ class Store(Protocol):
     def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
         """Add documents, in place of those that have the same ids.
 
-        Args:
-            documents: The documents; no id twice.
-            vectors: For each vector field one unit-length row per document, shape ``[documents, dimension]``.
+        For each vector field, ``vectors`` has one unit-length row per document, shape ``[documents, dimension]``.
 
         Raises:
             PanglotError: An id occurs twice, a shape is wrong or a number is not finite. Nothing was written.
@@ -52,10 +51,7 @@ class Store(Protocol):
         ...
 
     def bulk(self) -> AbstractContextManager[None]:
-        """Return a context in which many calls of :meth:`upsert` follow, so that indexing may wait for its end.
-
-        Each call is carried out as without it.
-        """
+        """Return a context for many calls of :meth:`upsert`. Indexing may wait for its end."""
         ...
 
     def delete(self, ids: Collection[str]) -> int:
@@ -67,11 +63,7 @@ class Store(Protocol):
     ) -> list[list[ScoredDocument]]:
         """Return for each query the ``k`` nearest documents, best first, equal scores by rising id.
 
-        Args:
-            vector_field: Whose vectors are compared.
-            queries: One unit-length row per query.
-            k: How many at most.
-            languages: Only documents in these; None: in any.
+        Queries are unit-length rows. Only documents in ``languages`` are found, or in any if that is None.
 
         Raises:
             PanglotError: There is no such vector field, or the vectors have another length.
@@ -96,7 +88,7 @@ class Store(Protocol):
 
     @property
     def version(self) -> int | None:
-        """Number of the version that is open, which every write raises; None if the store does not number them."""
+        """Number of the open version, which every write raises. None if the store does not number versions."""
         ...
 
     def refresh(self) -> bool:
@@ -117,19 +109,15 @@ def documents_of(store: Store) -> Iterator[list[Document]]:
 def check_shape(vector_fields: Collection[str], dimension: int) -> None:
     """Raise a :class:`PanglotError` if no store can have these vector fields and this dimension."""
     if not vector_fields or len(set(vector_fields)) < len(vector_fields):
-        raise PanglotError(
-            "a store needs one or more different vector fields", field="vector_fields", hint="name one, such as plain"
-        )
+        problem = "a store needs one or more different vector fields"
+        raise PanglotError(problem, field="vector_fields", hint="name one, such as plain")
     for name in vector_fields:
         if not re.fullmatch("[a-z][a-z0-9_]{0,30}", name):
-            raise PanglotError(
-                f"a vector field cannot be called {name!r}", field="vector_fields",
-                hint="use small letters, digits and _",
-            )  # fmt: skip
+            problem = f"a vector field cannot be called {name!r}"
+            raise PanglotError(problem, field="vector_fields", hint="use small letters, digits and _")
     if not 1 <= dimension <= 1 << 15:
-        raise PanglotError(
-            f"`dimension` must be between 1 and 32768, got {dimension}", field="dimension", hint="use another model"
-        )
+        problem = f"`dimension` must be between 1 and 32768, got {dimension}"
+        raise PanglotError(problem, field="dimension", hint="use another model")
 
 
 def check_same(name: str, found: object, expected: object, where: str | Path) -> None:
@@ -144,11 +132,7 @@ def check_same(name: str, found: object, expected: object, where: str | Path) ->
 def check_documents(
     documents: Sequence[Document], vectors: Mapping[str, Vectors], vector_fields: Sequence[str], dimension: int
 ) -> dict[str, Halves]:
-    """Return the vectors as they are stored, after checking that documents and vectors can be stored.
-
-    Raises:
-        PanglotError: They cannot; the message names the document.
-    """
+    """Return the vectors as they are stored, after checking that documents and vectors can be stored."""
     seen: set[str] = set()
     for document in documents:
         if not document.id:
@@ -158,42 +142,30 @@ def check_documents(
         seen.add(document.id)
         _check_strings(document)
     if set(vectors) != set(vector_fields):
-        raise PanglotError(
-            f"there are vectors for {sorted(vectors)}, expected {sorted(vector_fields)}", field="vectors",
-            hint="give vectors for each vector field",
-        )  # fmt: skip
+        problem = f"there are vectors for {sorted(vectors)}, expected {sorted(vector_fields)}"
+        raise PanglotError(problem, field="vectors", hint="give vectors for each vector field")
     names = [f"document {document.id!r}" for document in documents]
     return {name: _checked(vectors[name], dimension, name, names) for name in vector_fields}
 
 
 def check_encoded(found: Vectors, ids: Sequence[str], encoder: Encoder, what: str = "document") -> Vectors:
-    """Return what an encoder gave, as float32, after checking that it is one finite vector per text.
-
-    Raises:
-        PanglotError: It is not; the message names the text.
-    """
+    """Return what an encoder gave, as float32, after checking that it is one finite vector per text."""
     vectors = np.ascontiguousarray(found, "<f4")
     if vectors.ndim != 2 or len(vectors) != len(ids):
-        raise PanglotError(
-            f"the encoder {encoder.name} gave an array of shape {vectors.shape} for {len(ids)} texts",
-            hint="return one row per text",
-        )
+        problem = f"the encoder {encoder.name} gave an array of shape {vectors.shape} for {len(ids)} texts"
+        raise PanglotError(problem, hint="return one row per text")
     if len(wrong := np.flatnonzero(~np.isfinite(vectors).all(axis=1))):
-        raise PanglotError(
-            f"the encoder {encoder.name} gave a vector that is not finite for the {what} {ids[wrong[0]]!r}",
-            field="model",
-            hint="use another model or precision" + (", or leave the document out" if what == "document" else ""),
-        )
+        problem = f"the encoder {encoder.name} gave a vector that is not finite for the {what} {ids[wrong[0]]!r}"
+        hint = "use another model or precision" + (", or leave the document out" if what == "document" else "")
+        raise PanglotError(problem, field="model", hint=hint)
     return vectors
 
 
 def check_vector_field(vector_field: str, vector_fields: Sequence[str]) -> None:
     """Raise a :class:`PanglotError` if there is no such vector field."""
     if vector_field not in vector_fields:
-        raise PanglotError(
-            f"`vector_field` must be one of {', '.join(vector_fields)}, got {vector_field!r}", field="vector_field",
-            hint="choose one of these",
-        )  # fmt: skip
+        problem = f"`vector_field` must be one of {', '.join(vector_fields)}, got {vector_field!r}"
+        raise PanglotError(problem, field="vector_field", hint="choose one of these")
 
 
 def check_queries(vector_field: str, queries: Vectors, k: int, vector_fields: Sequence[str], dimension: int) -> None:
@@ -204,15 +176,21 @@ def check_queries(vector_field: str, queries: Vectors, k: int, vector_fields: Se
     _checked(queries, dimension, "queries", [f"query {number}" for number in range(1, len(queries) + 1)])
 
 
-def metadata_json(document: Document) -> str:
-    """Return a document's metadata as JSON; empty if it has none."""
-    return json.dumps(dict(document.metadata), ensure_ascii=False) if document.metadata else ""
+def as_row(document: Document) -> dict[str, str]:
+    """Return a document as stores keep it, by :data:`COLUMNS`."""
+    metadata = json.dumps(dict(document.metadata), ensure_ascii=False) if document.metadata else ""
+    return {name: getattr(document, name) for name in COLUMNS[:-1]} | {COLUMNS[-1]: metadata}
+
+
+def as_document(row: Mapping[str, str]) -> Document:
+    """Return the document in a row that :func:`as_row` made."""
+    values = [row[name] for name in COLUMNS[:-1]]
+    return Document(*values, metadata=json.loads(row["fields"]) if row["fields"] else {})
 
 
 def _check_strings(document: Document) -> None:
     try:
-        strings = (document.id, document.text, document.title, document.language, document.group)
-        "".join((*strings, metadata_json(document))).encode()
+        "".join(as_row(document).values()).encode()
     except (UnicodeEncodeError, TypeError, ValueError) as error:
         raise PanglotError(
             f"the document {document.id!r} cannot be stored: {error}",
@@ -223,16 +201,13 @@ def _check_strings(document: Document) -> None:
 
 def _checked(vectors: Vectors, dimension: int, what: str, names: Sequence[str]) -> Halves:
     if vectors.shape != (shape := (len(names), dimension)):
-        raise PanglotError(
-            f"`{what}` must have the shape {shape}, got {vectors.shape}", field=what, hint="give one row per text"
-        )
+        problem = f"`{what}` must have the shape {shape}, got {vectors.shape}"
+        raise PanglotError(problem, field=what, hint="give one row per text")
     rounded = halves(vectors)
     # Rounding comes first, because a number beyond 65,504 becomes infinite only then.
     if len(wrong := np.flatnonzero(~np.isfinite(rounded).all(axis=1))):
-        raise PanglotError(
-            f"the vector of the {names[wrong[0]]} is not finite", field=what,
-            hint="compute it again, with unit length",
-        )  # fmt: skip
+        problem = f"the vector of the {names[wrong[0]]} is not finite"
+        raise PanglotError(problem, field=what, hint="compute it again, with unit length")
     return rounded
 
 
@@ -260,19 +235,12 @@ def scores(rows: npt.NDArray[np.floating], query: Vectors) -> Doubles:
 
 
 def first(k: int, score: Doubles, rows: Ints, name: Callable[[int], str]) -> list[tuple[float, str, int]]:
-    """Return the ``k`` best as (score, id, row), best first, equal scores by rising id.
-
-    Args:
-        k: How many at most.
-        score: Their scores, in any order.
-        rows: Their rows.
-        name: Returns the id of a row. It is called only for rows that may be among the best, because ids are on disk.
-    """
+    """Return the ``k`` best rows as (score, id, row), best first, equal scores by rising id, which ``name`` returns."""
+    # Ids are on disk, so that only those are read that may be among the best.
     if len(rows) > k:
-        least = np.partition(score, len(score) - k)[-k]
-        best = np.flatnonzero(score >= least)
+        best = np.flatnonzero(score >= np.partition(score, len(score) - k)[-k])
         score, rows = score[best], rows[best]
-    named = [(float(value), name(int(row)), int(row)) for value, row in zip(score, rows, strict=True)]
+    named = [(value, name(row), row) for value, row in zip(score.tolist(), rows.tolist(), strict=True)]
     return sorted(named, key=lambda hit: (-hit[0], hit[1]))[:k]
 
 
@@ -287,10 +255,9 @@ def by_size(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     >>> by_size([{"de": 1, "ar": 2}, {"de": 1, "zh": 3}])
     {'zh': 3, 'ar': 2, 'de': 2}
     """
-    total: dict[str, int] = {}
+    total = Counter[str]()
     for each in counts:
-        for name, count in each.items():
-            total[name] = total.get(name, 0) + count
+        total.update(each)
     return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
 

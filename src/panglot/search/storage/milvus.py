@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot.search.document import Document, ScoredDocument
-from panglot.search.storage.local.graph import candidates
-from panglot.search.storage.milvus import client
-from panglot.search.storage.milvus.client import Address, among, explained
+from panglot.search.document import ScoredDocument
+from panglot.search.storage import milvus_client as client
+from panglot.search.storage.graph import candidates
+from panglot.search.storage.milvus_client import Address, among, explained
 from panglot.search.storage.store import (
+    COLUMNS,
+    as_document,
+    as_row,
     by_size,
     check_documents,
     check_queries,
@@ -23,7 +26,6 @@ from panglot.search.storage.store import (
     check_shape,
     check_vector_field,
     first,
-    metadata_json,
     pieces,
     scores,
 )
@@ -32,11 +34,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 
     from panglot.encoders.protocol import Vectors
+    from panglot.search.document import Document
 
-_SHOWN = ("id", "text", "title", "language", "group", "fields")
 _FORMAT = 1
 _SLACK = 1e-5  # Milvus adds in single precision.
-_FRESH = 5.0  # seconds; counts take a request a language
+_FRESH = 5.0  # Seconds. Counting takes one request per language.
 
 
 class MilvusStore:
@@ -44,22 +46,19 @@ class MilvusStore:
 
     The collection ``NAME_FIELD`` of the first vector field holds the documents with their vectors, those of further
     vector fields only vectors. A write is seen when the first has it: its rows name by a *stamp* the rows of the others
-    that belong to them, so that a write that breaks off shows nothing of it, unless it is larger than one request
+    that belong to them. A write that breaks off therefore shows nothing of it, unless it is larger than one request
     (32 MB, some 10,000 documents), which is carried out request by request. ``NAME_about`` holds the languages.
 
-    Vectors have the values of the embedded store's, rounded to half precision, and scores are computed from them here:
-    both stores give the same answers. The first call sees all that was written before; later ones what this store
-    wrote, and others' writes after a moment.
-
-    Args:
-        where: ``milvus://host:port/name`` or ``milvus:FILE.db/name``; ``?index=flat`` for exact search.
-        vector_fields: Names of the vector fields.
-        dimension: Length of the vectors.
-        create: Make the store if it is not there.
+    Vectors are rounded to half precision as in the embedded store, and scores are computed from them here, so that
+    both stores give the same answers. The first call sees all that was written before. Later calls see what this
+    store wrote, and others' writes after a moment. :meth:`panglot.search.storage.milvus_client.Address.parse`
+    describes ``where``.
 
     Raises:
         PanglotError: A package is missing, the server does not answer, there is no such store, or it has another shape.
     """
+
+    version = None
 
     def __init__(self, where: str, *, vector_fields: Sequence[str], dimension: int, create: bool = False) -> None:
         check_shape(vector_fields, dimension)
@@ -79,11 +78,7 @@ class MilvusStore:
                 self._client.load_collection(collection)
 
     def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
-        """See :meth:`~panglot.search.storage.store.Store.upsert`.
-
-        Raises:
-            PanglotError: Also where a text has more than 65,535 bytes.
-        """
+        """See :meth:`~panglot.search.storage.store.Store.upsert`. A text of more than 65,535 bytes is refused."""
         checked = check_documents(documents, vectors, self.vector_fields, self.dimension)
         self._counted = None
         stamp = uuid.uuid4().hex
@@ -91,7 +86,8 @@ class MilvusStore:
         floats = {field: each.astype(np.float32) for field, each in checked.items()}
         with explained(self._address):
             before = self._stamps([row["key"] for row in rows])
-            self._add_languages({document.language for document in documents})
+            languages = sorted({document.language for document in documents})
+            self._note({f"language/{client.code(each)}": each for each in languages})
             for vector_field in self.vector_fields[1:]:
                 placed = [
                     {"key": row["key"] + stamp, "document": row["key"], "code": row["code"], "vector": vector}
@@ -128,7 +124,7 @@ class MilvusStore:
         check_queries(vector_field, queries, k, self.vector_fields, self.dimension)
         if languages is not None and not languages:
             return [[] for _ in queries]
-        filter_ = client.languages_filter(languages)
+        filter_ = "" if languages is None else among("code", sorted({client.code(each) for each in languages}))
         count = min(candidates(k), client.MOST)
         found: list[list[ScoredDocument]] = []
         with explained(self._address):
@@ -138,9 +134,10 @@ class MilvusStore:
 
     def get(self, ids: Sequence[str]) -> list[Document | None]:
         """See :meth:`~panglot.search.storage.store.Store.get`."""
+        keys = [client.key(each) for each in ids]
         with explained(self._address):
-            rows = self._rows(self._main, [client.key(each) for each in ids], _SHOWN)
-        return [_document(rows[key]) if (key := client.key(each)) in rows else None for each in ids]
+            rows = self._rows(self._main, keys, COLUMNS)
+        return [as_document(rows[key]) if key in rows else None for key in keys]
 
     def vectors(self, vector_field: str, ids: Sequence[str]) -> Vectors:
         """See :meth:`~panglot.search.storage.store.Store.vectors`."""
@@ -175,11 +172,6 @@ class MilvusStore:
                 if rows := self._query(self._main, part, ("id",)):
                     yield [row["id"] for row in rows]
 
-    @property
-    def version(self) -> None:
-        """See :meth:`~panglot.search.storage.store.Store.version`."""
-        return
-
     def refresh(self) -> bool:
         """Return false: every call asks the server."""
         return False
@@ -207,18 +199,18 @@ class MilvusStore:
     def _create(self) -> None:
         index, longest = self._address.index, client.LONGEST
         client.create(self._client, self._about, {"value": longest}, 2, "FLAT")
-        shown = {**dict.fromkeys(_SHOWN, longest), "code": 128, "stamp": 64}
+        shown = {**dict.fromkeys(COLUMNS, longest), "code": 128, "stamp": 64}
         client.create(self._client, self._main, shown, self.dimension, index)
         for vector_field in self.vector_fields[1:]:
             joined = {"document": 64, "code": 128}
             client.create(self._client, self._collection(vector_field), joined, self.dimension, index)
         about = {"format": _FORMAT, "spaces": self.vector_fields, "dimension": self.dimension}
-        self._client.upsert(self._about, [{"key": "store", "value": json.dumps(about), "vector": [1.0, 0.0]}])
+        self._note({"store": json.dumps(about)})
 
-    def _add_languages(self, languages: Collection[str]) -> None:
-        rows = [
-            {"key": f"language/{client.code(each)}", "value": each, "vector": [1.0, 0.0]} for each in sorted(languages)
-        ]
+    def _note(self, values: Mapping[str, str]) -> None:
+        """Write values by key into the collection that describes the store."""
+        # A collection needs a vector, though nobody searches this one.
+        rows = [{"key": key, "value": value, "vector": [1.0, 0.0]} for key, value in values.items()]
         if rows:
             self._client.upsert(self._about, rows)
 
@@ -240,13 +232,9 @@ class MilvusStore:
         return "Strong"
 
     def _query(self, collection: str, expression: str, fields: Sequence[str]) -> list[dict[str, Any]]:
-        more = {} if "count(*)" in fields else {"limit": client.MOST}
-        level = self._level(collection)
-        return list(
-            self._client.query(
-                collection, filter=expression, output_fields=list(fields), consistency_level=level, **more
-            )
-        )
+        more: dict[str, Any] = {} if "count(*)" in fields else {"limit": client.MOST}
+        more["consistency_level"] = self._level(collection)
+        return list(self._client.query(collection, filter=expression, output_fields=list(fields), **more))
 
     def _count(self, expression: str) -> int:
         return int(self._query(self._main, expression, ("count(*)",))[0]["count(*)"])
@@ -309,17 +297,9 @@ def _belongs(entity: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) 
 
 
 def _row(document: Document, stamp: str) -> dict[str, str]:
-    shown = {name: getattr(document, name) for name in _SHOWN[:-1]} | {"fields": metadata_json(document)}
-    for name, value in shown.items():
+    row = as_row(document)
+    for name, value in row.items():
         if len(value.encode()) > client.LONGEST:
-            raise PanglotError(
-                f"{document.id[:100]!r} is too long for Milvus: more than {client.LONGEST} bytes",
-                field=name,
-                hint="cut it into passages, or use the embedded store",
-            )
-    return {**shown, "key": client.key(document.id), "code": client.code(document.language), "stamp": stamp}
-
-
-def _document(row: Mapping[str, str]) -> Document:
-    metadata = json.loads(row["fields"]) if row["fields"] else {}
-    return Document(row["id"], row["text"], row["title"], row["language"], row["group"], metadata)
+            problem = f"{document.id[:100]!r} is too long for Milvus: more than {client.LONGEST} bytes"
+            raise PanglotError(problem, field=name, hint="cut it into passages, or use the embedded store")
+    return {**row, "key": client.key(document.id), "code": client.code(document.language), "stamp": stamp}

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from panglot._progress import progress
-from panglot.search.storage.store import ROUNDING, Doubles, Halves, Ints, halves, pieces, scores
+from panglot.search.storage.store import ROUNDING, Bools, Doubles, Halves, Ints, halves, pieces, scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Vectors
 
 MIN_ROWS = 20_000
-"""Rows from which on a segment has a graph; fewer are scanned, exactly, in about a millisecond."""
+"""Segments with fewer rows have no graph, because a scan is exact and takes about a millisecond."""
 
 VISITS = 16
-"""Rows that a search visits per candidate, approximately: if that makes more than all rows, a scan is cheaper."""
+"""Rows that a search visits per candidate, approximately. If that makes more than all rows, a scan is cheaper."""
 
 WIDTHS = (128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
 """Numbers of candidates that a search for ten may look at."""
@@ -35,7 +35,7 @@ WIDTHS = (128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
 RECALL = 0.993
 """Share of the ten nearest of :data:`_PROBES` rows, moved by noise of half their length, that must be found."""
 
-_LINKS, _BUILD = 16, 128
+_LINKS, _BUILD = 16, 128  # Neighbours per row, and candidates for them.
 _PIECE = 4096
 _PROBES, _NEAREST = 500, 10
 
@@ -65,10 +65,8 @@ def build(vectors: Halves, factor: float, path: Path) -> None:
     """Write the graph of ``vectors`` to ``path``."""
     from usearch.index import Index
 
-    graph = Index(
-        ndim=vectors.shape[1], metric="ip", dtype="i8", connectivity=_LINKS, expansion_add=_BUILD,
-        enable_key_lookups=False,
-    )  # fmt: skip
+    options: dict[str, Any] = {"metric": "ip", "dtype": "i8", "connectivity": _LINKS, "expansion_add": _BUILD}
+    graph = Index(ndim=vectors.shape[1], enable_key_lookups=False, **options)
     # Rows are sorted by language, and a graph that sees one language after the other links them badly.
     order = np.random.default_rng(0).permutation(len(vectors))
     with progress("linking vectors", len(vectors), "vectors") as advance:
@@ -82,14 +80,9 @@ def build(vectors: Halves, factor: float, path: Path) -> None:
 
 
 def width(path: Path, vectors: Halves, factor: float) -> int:
-    """Return twice the least of :data:`WIDTHS` that finds enough, because queries are farther off than the probes.
+    """Return twice the least of :data:`WIDTHS` that finds enough in a graph, or 0 if none does so faster than a scan.
 
-    0 if none does, or none at less than the cost of a scan.
-
-    Args:
-        path: What :func:`build` wrote.
-        vectors: What it was built over.
-        factor: The :func:`scale` it was built with.
+    Twice, because queries are farther from documents than the probes.
     """
     generator = np.random.default_rng(1)
     rows = np.sort(generator.choice(len(vectors), min(_PROBES, len(vectors)), replace=False))
@@ -100,8 +93,7 @@ def width(path: Path, vectors: Halves, factor: float) -> int:
     for each in WIDTHS:
         if each * VISITS >= len(vectors):
             break
-        graph = Graph(path, factor, each)
-        found = 0
+        graph, found = Graph(path, factor, each), 0
         for probe, score in zip(probes, least, strict=True):
             near = graph.near(probe, candidates(_NEAREST))
             found += int(np.count_nonzero(vectors[near].astype(np.float32) @ probe >= score))
@@ -120,13 +112,7 @@ def _tenth_scores(vectors: Halves, probes: npt.NDArray[np.float32]) -> npt.NDArr
 
 
 class Graph:
-    """A graph in a memory-mapped file.
-
-    Args:
-        path: What :func:`build` wrote.
-        factor: The :func:`scale` it was built with.
-        ef_search: Number of candidates that a search for ten looks at.
-    """
+    """A graph in a memory-mapped file, whose searches for ten look at ``ef_search`` candidates."""
 
     def __init__(self, path: Path, factor: float, ef_search: int) -> None:
         from usearch.index import Index
@@ -149,33 +135,22 @@ class Graph:
         return np.asarray(found.keys)[:count].astype(np.int64)
 
 
-_CELLS = 1 << 22
+_CELLS = 1 << 22  # Scores in memory at a time, 16 MB.
 
 
 class Table(NamedTuple):
-    """The vectors of one vector field in one segment.
-
-    Attributes:
-        vectors: One row per document, shape ``[rows, dimension]``.
-        graph: Over the rows, if there are many.
-    """
+    """The vectors of one vector field in one segment, shape ``[rows, dimension]``."""
 
     vectors: Halves
     graph: Graph | None
 
 
 class Selection(NamedTuple):
-    """The rows that may be found.
+    """The rows that may be found."""
 
-    Attributes:
-        spans: Begin and end of stretches of rows, in order.
-        deleted: Whether each row is deleted; None: no row is.
-        live: Number of rows that may be found.
-    """
-
-    spans: Sequence[tuple[int, int]]
-    deleted: npt.NDArray[np.bool_] | None
-    live: int
+    spans: Sequence[tuple[int, int]]  # Begin and end of stretches of rows, in order.
+    deleted: Bools | None  # None if no row is deleted.
+    live: int  # Number of rows that may be found.
 
     def among(self, rows: Ints) -> Ints:
         """Return those of ``rows`` that may be found."""
@@ -192,7 +167,7 @@ def nearest(table: Table, queries: Vectors, k: int, selection: Selection) -> Ite
 
     A scan is exact, ties included. A graph finds nearly all.
     """
-    # A scan of several queries reads the vectors once; the number of queries bounds the scores in memory.
+    # A scan of several queries reads the vectors once.
     for part in pieces(len(queries), max(1, _CELLS // len(table.vectors))):
         walked = [_walk(table, query, k, selection) for query in queries[part]]
         missed = [at for at, found in enumerate(walked) if found is None]

@@ -13,10 +13,18 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import explain_write, lock
-from panglot.search.storage.local import graph
-from panglot.search.storage.local.manifest import HINT, NAME, Manifest, SegmentMetadata
-from panglot.search.storage.local.segments import Piece, Segment, as_pieces, contents, due, write_deleted, write_segment
-from panglot.search.storage.local.texts import keys_of
+from panglot.search.storage import graph
+from panglot.search.storage.manifest import HINT, NAME, Manifest, SegmentMetadata
+from panglot.search.storage.segments import (
+    Piece,
+    Segment,
+    as_pieces,
+    contents,
+    due,
+    keys_of,
+    write_deleted,
+    write_segment,
+)
 from panglot.search.storage.store import (
     by_score,
     by_size,
@@ -47,9 +55,6 @@ class EmbeddedStore:
     Search is exact in segments without a graph. In others it finds more than .99 of the ten best. Scores are exact for
     the vectors as they are stored.
 
-    Args:
-        folder: Folder of the store, which contains nothing else.
-
     Raises:
         PanglotError: There is no store, it is damaged, or a newer panglot wrote it.
     """
@@ -63,11 +68,7 @@ class EmbeddedStore:
 
     @classmethod
     def create(cls, folder: str | Path, *, vector_fields: Sequence[str], dimension: int) -> EmbeddedStore:
-        """Make an empty store in a folder and open it. A store that is there already is opened as it is.
-
-        Raises:
-            PanglotError: No store can have these vector fields and this dimension, or the folder cannot be written.
-        """
+        """Make an empty store in a folder and open it. A store that is there already is opened as it is."""
         check_shape(vector_fields, dimension)
         folder = Path(folder)
         with lock(folder / "lock"):
@@ -109,6 +110,7 @@ class EmbeddedStore:
             yield
             with self._writing() as now:
                 new = [segment for segment in now.segments if segment.metadata.name in self._bulk]
+                # A single segment is written again if it is so large that it gets a graph.
                 if len(new) > 1 or sum(segment.live for segment in new) >= graph.MIN_ROWS:
                     self._merge(new)
                 self._merge_due()
@@ -116,11 +118,7 @@ class EmbeddedStore:
             self._bulk = None
 
     def refresh(self) -> bool:
-        """Open the newest version and return whether it is newer than the one that was open.
-
-        Raises:
-            PanglotError: It is damaged.
-        """
+        """Open the newest version and return whether it is newer than the one that was open."""
         before = self._current()
         self._now = _open(self.folder, before)
         return self._now is not before
@@ -135,8 +133,7 @@ class EmbeddedStore:
 
     def get(self, ids: Sequence[str]) -> list[Document | None]:
         """See :meth:`~panglot.search.storage.store.Store.get`."""
-        places = self._places(ids)
-        return [segment.texts.document(row) if segment else None for segment, row in places]
+        return [segment.texts.document(row) if segment else None for segment, row in self._places(ids)]
 
     def vectors(self, vector_field: str, ids: Sequence[str]) -> Vectors:
         """See :meth:`~panglot.search.storage.store.Store.vectors`."""
@@ -159,7 +156,7 @@ class EmbeddedStore:
 
     @property
     def version(self) -> int:
-        """The number of the version that is open; every write makes the next one."""
+        """The number of the version that is open. Every write makes the next one."""
         return self._current().manifest.version
 
     def close(self) -> None:
@@ -218,8 +215,6 @@ class EmbeddedStore:
         _sweep(self.folder, manifest)
 
     def _merge(self, segments: Sequence[Segment]) -> None:
-        if not segments:
-            return
         now = self._current()
         rows = sum(segment.live for segment in segments)
         merged = {segment.metadata.name for segment in segments}

@@ -1,4 +1,4 @@
-"""``current.json``, which names the segments of a store; it is replaced as a whole, so that one is always there."""
+"""``current.json``, which names the segments of a store. It is replaced as a whole, so that one is always there."""
 
 from __future__ import annotations
 
@@ -21,37 +21,21 @@ HINT = "restore the folder from a copy, or build the index again"
 
 @dataclass(frozen=True)
 class SegmentMetadata:
-    """One segment: a folder of files that never change.
-
-    Attributes:
-        name: Name of the folder.
-        rows: Number of its documents, deleted ones included.
-        languages: Its languages and the number of rows of each; rows are in this order.
-        graphs: For each vector field that has a graph, the scale it was built with and how wide it is searched.
-        files: Bytes and SHA-256 of each file.
-        deleted: The file of :attr:`files` that marks deleted rows; empty: no row is deleted.
-    """
+    """One segment: a folder of files that never change."""
 
     name: str
-    rows: int
-    languages: tuple[tuple[str, int], ...]
-    graphs: Mapping[str, tuple[float, int]]
-    files: Mapping[str, tuple[int, str]]
-    deleted: str = ""
+    rows: int  # Deleted ones are included.
+    languages: tuple[tuple[str, int], ...]  # With the number of rows of each. Rows are in this order.
+    graphs: Mapping[str, tuple[float, int]]  # By vector field: the scale of the graph and how wide it is searched.
+    files: Mapping[str, tuple[int, str]]  # Bytes and SHA-256 of each.
+    deleted: str = ""  # The file that marks deleted rows. Empty if no row is deleted.
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """One version of a store. On disk, attributes have the names of the first version of the format.
+    """One version of a store. On disk, attributes have the names of the first version of the format."""
 
-    Attributes:
-        version: Raised by every write.
-        vector_fields: Names of the vector fields.
-        dimension: Length of the vectors.
-        segments: The segments.
-    """
-
-    version: int
+    version: int  # Every write raises it.
     vector_fields: tuple[str, ...]
     dimension: int
     segments: tuple[SegmentMetadata, ...] = ()
@@ -67,19 +51,14 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> Manifest:
-        """Return the current version of the store in a folder.
-
-        Raises:
-            PanglotError: There is none, it is damaged, or a newer panglot wrote it.
-        """
+        """Return the current version of the store in a folder."""
         path = folder / NAME
         try:
             values: dict[str, Any] = json.loads(path.read_text("utf-8"))
             checksum, form = values.pop("sha256"), values.pop("format")
             if form > FORMAT:
-                raise PanglotError(
-                    f"the format is {form}, this panglot reads up to {FORMAT}", file=path, hint="update panglot"
-                )
+                problem = f"the format is {form}, this panglot reads up to {FORMAT}"
+                raise PanglotError(problem, file=path, hint="update panglot")
             if checksum != _digest({"format": form, **values}):
                 raise PanglotError("damaged: the checksum differs", file=path, hint=HINT)
             segments = tuple(_segment(segment) for segment in values["parts"])

@@ -3,56 +3,113 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from panglot.search.document import ScoredDocument
-from panglot.search.storage.local import graph, manifest
-from panglot.search.storage.local.graph import Graph, Selection, Table, nearest
-from panglot.search.storage.local.manifest import SegmentMetadata
-from panglot.search.storage.local.texts import BATCH, SCHEMA, Keys, Texts, as_batch, key_table, keys_of
-from panglot.search.storage.store import Bools, Halves, Ints, first
+from panglot.search.document import Document, ScoredDocument
+from panglot.search.storage import graph, manifest
+from panglot.search.storage.graph import Graph, Selection, Table, nearest
+from panglot.search.storage.manifest import SegmentMetadata
+from panglot.search.storage.store import COLUMNS, Bools, Halves, Ints, as_document, as_row, first, pieces
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from panglot.encoders.protocol import Vectors
-    from panglot.search.document import Document
 
-Piece = tuple[pa.RecordBatch, Mapping[str, Halves]]
-"""Some documents, and their vectors by vector field."""
+Keys = npt.NDArray[np.uint64]
+
+SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
+
+BATCH = 4096  # Rows of one record batch. One is decoded at a time.
+
+
+def as_batch(documents: Sequence[Document]) -> pa.RecordBatch:
+    """Return documents as a record batch."""
+    return pa.RecordBatch.from_pylist([as_row(document) for document in documents], SCHEMA)
+
+
+def keys_of(ids: Sequence[str]) -> Keys:
+    """Return the 64-bit numbers by which ids are looked up."""
+    digests = (hashlib.blake2b(each.encode(), digest_size=8).digest() for each in ids)
+    return np.frombuffer(b"".join(digests), "<u8")
+
+
+class Texts:
+    """The documents of one segment, in an Arrow file, with their keys sorted in the first of two rows.
+
+    The second row holds the position of each key's document.
+    """
+
+    def __init__(self, path: Path, keys: Keys) -> None:
+        self._table: pa.Table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        # Looking a column up takes longer than reading a cell of it.
+        self._columns = {name: self._table[name] for name in COLUMNS}
+        self._keys = keys
+
+    def __len__(self) -> int:
+        return self._table.num_rows
+
+    def value(self, row: int, column: str) -> str:
+        """Return one cell."""
+        return self._columns[column][row].as_py()
+
+    def document(self, row: int) -> Document:
+        """Return one document."""
+        return as_document({name: self.value(row, name) for name in COLUMNS})
+
+    def rows(self, ids: Sequence[str], keys: Keys) -> Ints:
+        """Return the row of each id, whose keys are given too. It is -1 if there is none."""
+        found = np.full(len(ids), -1, np.int64)
+        if not len(self):
+            return found
+        places = np.searchsorted(self._keys[0], keys)
+        for at in np.flatnonzero(self._keys[0][np.minimum(places, len(self) - 1)] == keys).tolist():
+            place = int(places[at])
+            # Two ids may share a key, so that the id itself decides.
+            while place < len(self) and self._keys[0, place] == keys[at]:
+                row = int(self._keys[1, place])
+                if self.value(row, "id") == ids[at]:
+                    found[at] = row
+                    break
+                place += 1
+        return found
+
+    def batches(self, begin: int, end: int) -> list[pa.RecordBatch]:
+        """Return the rows from ``begin`` to ``end`` as slices of record batches."""
+        return self._table.slice(begin, end - begin).to_batches()
+
+
+Piece = tuple[pa.RecordBatch, Mapping[str, Halves]]  # Some documents, and their vectors by vector field.
 
 
 def as_pieces(documents: Sequence[Document], vectors: Mapping[str, Halves]) -> Iterator[Piece]:
     """Yield documents and their vectors, sorted by language."""
     order = sorted(range(len(documents)), key=lambda at: documents[at].language)
-    for begin in range(0, len(order), BATCH):
-        rows = order[begin : begin + BATCH]
+    for part in pieces(len(order), BATCH):
+        rows = order[part]
         yield as_batch([documents[at] for at in rows]), {name: table[rows] for name, table in vectors.items()}
 
 
 def write_segment(
     folder: Path, contents: Iterable[Piece], rows: int, vector_fields: Sequence[str], dimension: int, *, graphs: bool
 ) -> SegmentMetadata:
-    """Write a segment and return its description.
+    """Write ``rows`` documents, sorted by language, into a new folder, and return the segment's description.
 
-    Args:
-        folder: A new folder.
-        contents: Documents and vectors, sorted by language.
-        rows: Number of documents.
-        vector_fields: Names of the vector fields.
-        dimension: Length of the vectors.
-        graphs: Whether a segment of :data:`panglot.search.storage.local.graph.MIN_ROWS` rows or more gets graphs.
+    With ``graphs``, a segment of :data:`panglot.search.storage.graph.MIN_ROWS` rows or more gets graphs.
     """
     folder.mkdir(parents=True)
-    keys = np.empty(rows, np.uint64)
-    languages: dict[str, int] = {}
-    done = 0
+    keys: list[Keys] = []
+    languages = Counter[str]()
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(pa.OSFile(str(folder / "documents.arrow"), "wb"))
         writer = stack.enter_context(pa.ipc.new_file(file, SCHEMA))
@@ -65,11 +122,11 @@ def write_segment(
             writer.write_batch(batch)
             for name, table in tables.items():
                 table.write(np.ascontiguousarray(vectors[name]).data)
-            keys[done : done + batch.num_rows] = keys_of(batch.column("id").to_pylist())
-            for counted in batch.column("language").value_counts().to_pylist():
-                languages[counted["values"]] = languages.get(counted["values"], 0) + counted["counts"]
-            done += batch.num_rows
-    np.save(folder / "keys.npy", key_table(keys))
+            keys.append(keys_of(batch.column("id").to_pylist()))
+            languages.update(batch.column("language").to_pylist())
+    key = np.concatenate(keys)
+    order = np.argsort(key, kind="stable")
+    np.save(folder / "keys.npy", np.stack([key[order], order.astype(np.uint64)]))
     built: dict[str, tuple[float, int]] = {}
     for name in vector_fields if graphs and rows >= graph.MIN_ROWS else ():
         vectors, path = _mapped(folder / f"{name}.npy"), folder / f"{name}.usearch"
@@ -94,7 +151,7 @@ def write_deleted(folder: Path, metadata: SegmentMetadata, deleted: Bools, versi
 
 
 def _full_batches(contents: Iterable[Piece]) -> Iterator[Piece]:
-    """Join small pieces until they have at least :data:`BATCH` rows; the last may be smaller."""
+    """Join small pieces until they have at least :data:`BATCH` rows. The last may be smaller."""
     waiting: list[Piece] = []
     for piece in contents:
         waiting.append(piece)
@@ -111,50 +168,31 @@ def _joined(waiting: Sequence[Piece]) -> Piece:
 
 
 class Span(NamedTuple):
-    """The rows of one language.
-
-    Attributes:
-        language: The language.
-        begin: The first row.
-        end: The row after the last.
-        live: Number of rows that are not deleted.
-    """
+    """The rows of one language."""
 
     language: str
     begin: int
     end: int
-    live: int
+    live: int  # Number of rows that are not deleted.
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment that is open.
-
-    Attributes:
-        metadata: Its description.
-        texts: Its documents.
-        tables: Vectors by vector field, memory-mapped.
-        deleted: Whether each row is deleted; None: no row is.
-        spans: Its languages.
-    """
+    """A segment that is open, with its vectors by vector field, memory-mapped, and a span per language."""
 
     metadata: SegmentMetadata
     texts: Texts
     tables: dict[str, Table]
-    deleted: Bools | None
+    deleted: Bools | None  # None if no row is deleted.
     spans: tuple[Span, ...]
 
     @classmethod
     def open(
         cls, folder: Path, metadata: SegmentMetadata, vector_fields: Sequence[str], known: Segment | None = None
     ) -> Segment:
-        """Check the files of a segment and open it.
+        """Check the files of a segment in the folder of all segments, and open it.
 
-        Args:
-            folder: Folder of all segments.
-            metadata: What must be there.
-            vector_fields: Names of the vector fields.
-            known: The same segment, opened before, perhaps with fewer deleted rows.
+        ``known`` is the same segment, opened before, perhaps with fewer deleted rows.
 
         Raises:
             PanglotError: A file is damaged.
@@ -213,8 +251,10 @@ class Segment:
         return {span.language: self._pieces(span) for span in self.spans if span.live}
 
     def _pieces(self, span: Span) -> Iterator[Piece]:
-        for begin, batch in self.texts.batches(span.begin, span.end):
+        begin = span.begin
+        for batch in self.texts.batches(span.begin, span.end):
             part = slice(begin, begin + batch.num_rows)
+            begin = part.stop
             vectors = {name: table.vectors[part] for name, table in self.tables.items()}
             if self.deleted is None or not self.deleted[part].any():
                 yield batch, vectors
@@ -223,13 +263,11 @@ class Segment:
 
 
 def _spans(metadata: SegmentMetadata, deleted: Bools | None) -> tuple[Span, ...]:
-    found: list[Span] = []
-    begin = 0
-    for language, rows in metadata.languages:
-        end = begin + rows
-        found.append(Span(language, begin, end, rows - (0 if deleted is None else int(deleted[begin:end].sum()))))
-        begin = end
-    return tuple(found)
+    ends = accumulate(rows for _, rows in metadata.languages)
+    return tuple(
+        Span(language, end - rows, end, rows if deleted is None else rows - int(deleted[end - rows : end].sum()))
+        for (language, rows), end in zip(metadata.languages, ends, strict=True)
+    )
 
 
 def _stretches(spans: Iterable[Span]) -> list[tuple[int, int]]:
@@ -247,15 +285,11 @@ def _mapped(path: Path) -> Any:
     return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
-MERGED = 8
-"""So many segments of like size are merged, so that a row is rewritten about log8(rows) times."""
+MERGED = 8  # So many segments of like size are merged, so that a row is rewritten about log8(rows) times.
 
 
 def due(sizes: Sequence[tuple[int, int]]) -> list[int]:
-    """Return which segments should be rewritten as one now; an empty list: none.
-
-    Args:
-        sizes: Live and deleted rows of each segment.
+    """Return which segments, given the live and deleted rows of each, should be rewritten as one now.
 
     >>> due([(5000, 0)] + [(1, 0)] * 7)
     []
@@ -277,6 +311,6 @@ def due(sizes: Sequence[tuple[int, int]]) -> list[int]:
 def contents(segments: Sequence[Segment]) -> Iterator[Piece]:
     """Yield the live rows of segments, sorted by language, read as they are asked for."""
     found = [segment.live_pieces() for segment in segments]
-    for language in sorted({language for pieces in found for language in pieces}):
-        for pieces in found:
-            yield from pieces.get(language, ())
+    for language in sorted({language for by_language in found for language in by_language}):
+        for by_language in found:
+            yield from by_language.get(language, ())

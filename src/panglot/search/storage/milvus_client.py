@@ -1,4 +1,4 @@
-"""Milvus's side of :mod:`panglot.search.storage.milvus.store`: addresses, collections, keys, filters and errors."""
+"""Milvus's side of :mod:`panglot.search.storage.milvus`: addresses, collections, keys, filters and errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import parse_qs, urlsplit
@@ -16,42 +16,30 @@ from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot.search.storage.store import pieces
 
-LONGEST = 65_535
-"""Bytes of a text that Milvus accepts."""
-
-MOST = 16_384
-"""Rows that Milvus returns at most."""
+LONGEST = 65_535  # Bytes of a text that Milvus accepts.
+MOST = 16_384  # Rows that Milvus returns at most.
 
 _REQUEST = 32 << 20  # Servers refuse requests of 64 MB.
-_LISTED = 1000
+_LISTED = 1000  # Keys in one expression.
 _FORMS = "milvus://host:port/name, or milvus:FILE.db/name for milvus-lite"
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where a store is in Milvus.
+    """Where a store is in Milvus."""
 
-    Attributes:
-        uri: What pymilvus connects to: an address, or the file of milvus-lite.
-        name: Name of the store, with which the names of its collections begin.
-        index: Kind of vector index when the store is made: ``HNSW``, or ``FLAT`` for exact search.
-    """
-
-    uri: str
-    name: str
+    uri: str  # What pymilvus connects to: an address, or the file of milvus-lite.
+    name: str  # The beginning of the names of its collections.
     index: Literal["HNSW", "FLAT"] = "HNSW"
 
     @classmethod
     def parse(cls, where: str) -> Address:
-        """Read ``milvus://host:port/name`` or ``milvus:FILE.db/name``, with or without ``?index=flat``.
+        """Read ``milvus://host:port/name`` or ``milvus:FILE.db/name``, with ``?index=flat`` for exact search.
 
         >>> Address.parse("milvus://localhost:19530/help?index=flat")
         Address(uri='http://localhost:19530', name='help', index='FLAT')
         >>> Address.parse("milvus:data/lite.db/help").uri
         'data/lite.db'
-
-        Raises:
-            PanglotError: The address has another form.
         """
         plain, _, query = where.partition("?")
         rest = plain.removeprefix("milvus:")
@@ -60,26 +48,20 @@ class Address:
         if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,99}", name) or rest == plain:
             raise PanglotError(f"not the address of a store: {where}", field="store", hint=f"write {_FORMS}")
         if choice not in ("HNSW", "FLAT"):
-            raise PanglotError(
-                f"`index` must be hnsw or flat, got {choice.lower()}", field="store", hint="write ?index=flat"
-            )
+            problem = f"`index` must be hnsw or flat, got {choice.lower()}"
+            raise PanglotError(problem, field="store", hint="write ?index=flat")
         if place.startswith("//"):
             if not urlsplit(place).hostname:
                 raise PanglotError(f"the address has no host: {where}", field="store", hint=f"write {_FORMS}")
             return cls(f"http:{place}", name, choice)
         if not place.endswith(".db"):
-            raise PanglotError(
-                f"the file of milvus-lite must end with .db, got {place}", field="store", hint=f"write {_FORMS}"
-            )
+            problem = f"the file of milvus-lite must end with .db, got {place}"
+            raise PanglotError(problem, field="store", hint=f"write {_FORMS}")
         return cls(place, name, choice)
 
 
 def connect(address: Address) -> Any:
-    """Return a client.
-
-    Raises:
-        PanglotError: A package is missing, or the server does not answer.
-    """
+    """Return a client."""
     lite = address.uri.endswith(".db")
     packages, extra = (("pymilvus", "milvus_lite"), "milvus-lite") if lite else (("pymilvus",), "milvus")
     require("the store in Milvus", *packages, extra=extra, field="store")
@@ -114,8 +96,10 @@ def create(client: Any, name: str, texts: Mapping[str, int], dimension: int, ind
         schema.add_field(text, DataType.VARCHAR, max_length=longest)
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
     params = client.prepare_index_params()
+    # The graph of the embedded store has the same size.
     more = {"M": 16, "efConstruction": 128} if index == "HNSW" else {}
     params.add_index("vector", index_type=index, metric_type="IP", params=more)
+    # A collection without the row that describes its store is left of a making that broke off.
     if client.has_collection(name):
         client.drop_collection(name)
     client.create_collection(name, schema=schema, index_params=params, consistency_level="Strong")
@@ -170,13 +154,9 @@ def ranges(count: int) -> Iterator[str]:
     (['key >= ""'], 256)
     """
     digits = 0
+    # Parts of evenly spread keys differ in size, so that they are planned four times smaller than an answer.
     while count > MOST // 4 * 16**digits:
         digits += 1
     edges = [f"{edge:0{digits}x}" if digits else "" for edge in range(16**digits)]
     for at, edge in enumerate(edges):
         yield f'key >= "{edge}"' + (f' and key < "{edges[at + 1]}"' if at + 1 < len(edges) else "")
-
-
-def languages_filter(languages: Collection[str] | None) -> str:
-    """Return the expression for documents in some languages; None: in any, which is an empty one."""
-    return "" if languages is None else among("code", sorted({code(language) for language in languages}))

@@ -1,1 +1,0 @@
-"""A store in a folder, memory-mapped."""
