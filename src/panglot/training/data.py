@@ -87,7 +87,8 @@ class TrainingData:
         """Return the texts of all rows, and the words that code-switching may add."""
         texts: dict[Side, list[str]] = {"question": [], "passage": []}
         for collection, rows in zip(self.collections, self.sources, strict=True):
-            for side, used in (("question", rows.question), ("passage", rows.passage)):
+            used_rows: dict[Side, Ints | Ints32] = {"question": rows.question, "passage": rows.passage}
+            for side, used in used_rows.items():
                 texts[side].extend(take(_side(collection, side)[0]["text"], np.unique(used[used >= 0])).to_pylist())
         if self.switching:
             for found in texts.values():
