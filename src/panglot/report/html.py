@@ -109,11 +109,8 @@ def _curves(curves: _Curves | Lines | None, results: Results) -> _Curves:
 def _navigation(results: Results) -> Child:
     if len(results.datasets) < 2:
         return None
-    links = [
-        tag("li", tag("a", tag("bdi", dataset.name), href=f"#data-{place}"))
-        for place, dataset in enumerate(results.datasets)
-    ]
-    return tag("nav", tag("ul", links), aria_label="Data sets")
+    links = [tag("a", tag("bdi", each.name), href=f"#data-{n}") for n, each in enumerate(results.datasets)]
+    return tag("nav", tag("ul", [tag("li", link) for link in links]), aria_label="Data sets")
 
 
 def _dataset(results: Results, dataset: Dataset, place: int) -> Markup:
@@ -255,6 +252,7 @@ def _provenance(results: Results) -> Markup:
     if results.compared and (whole := _facts(results.about)):
         each = {model: found | whole for model, found in each.items()}
     keys = list(dict.fromkeys(key for found in each.values() for key in found))
+    # What all models share is written once.
     shared = [key for key in keys if len({found.get(key) for found in each.values()}) == 1]
     parts: list[Child] = [tag("dl", [_fact(key, each[results.models[0]][key]) for key in shared], class_="facts")]
     for model in results.models:
@@ -269,10 +267,8 @@ def _fact(key: str, value: str) -> Markup:
 
 
 def _facts(figures: Mapping[str, Any]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for key in ("panglot", "date", "command", "seconds"):
-        if figures.get(key) is not None:
-            found[key] = _text(figures[key])
+    single = ("panglot", "date", "command", "seconds")
+    found = {key: _text(figures[key]) for key in single if figures.get(key) is not None}
     for group in ("model", "settings", "machine", "versions"):
         for key, value in (dig(figures, group) or {}).items():
             if (group, key) != ("model", "name") and value is not None:

@@ -52,6 +52,7 @@ def around(values: Iterable[float], *, least: float | None = None, most: float |
     low, high = min(known), max(known)
     width = (high - low) or abs(high) * 0.1 or 1.0
     # A width of almost nothing has no logarithm.
+    # Some five steps give ends that are round and near to the values.
     step = _round_step(max(width / 5, 1e-300))
     bottom, top = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
     bottom = bottom if least is None else max(bottom, least)
@@ -68,6 +69,7 @@ def ticks(scale: Scale, most: int = 5) -> Sequence[float]:
     if scale.high <= scale.low:
         return [scale.low]
     step = _round_step((scale.high - scale.low) / most)
+    # The ends count although they are not exact multiples of a step in binary.
     first = math.ceil(scale.low / step - 1e-9)
     last = math.floor(scale.high / step + 1e-9)
     return [round(place * step, 10) for place in range(first, last + 1)]

@@ -105,11 +105,12 @@ def check(study: Study, cell: Cell, data: StudyData, rate: float | None) -> None
     """Check that a finished cell was made with the study's present settings and data."""
     folder = cell_folder(study, cell)
     if folder.done and folder.read()["key"] != cell_key(study, cell, data, rate):
-        raise PanglotError(
-            "this cell was made with other settings or data than the study has now",
-            file=folder.path,
-            hint="remove the folder to run the cell again, or give the study another output",
-        )
+        raise outdated("this cell was made with other settings or data than the study has now", folder.path)
+
+
+def outdated(problem: str, place: Path, remove: str = "the folder to run the cell again") -> PanglotError:
+    """Return the error that a finished cell does not belong to the present study."""
+    return PanglotError(problem, file=place, hint=f"remove {remove}, or give the study another output")
 
 
 def run_cell(

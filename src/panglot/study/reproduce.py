@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import chain, pairwise
@@ -163,7 +163,7 @@ def reproduce(
     by_name = {run.name: run for run in wanted}
     if unknown := [name for name in only if name not in by_name]:
         raise PanglotError(f"there is no run {unknown[0]!r}", field="only", hint=f"choose among {', '.join(by_name)}")
-    chosen = _closed(only or list(by_name), by_name)
+    chosen = _with_needs(only or by_name, wanted)
     left, failed, keys = minutes, dict[str, str](), dict[str, str]()
     for run in wanted:
         if run.name not in chosen:
@@ -249,10 +249,9 @@ def _run(values: Mapping[str, Any]) -> DocumentedRun:
     return DocumentedRun(values["name"], values["command"], float(values["minutes"]), figures, needs)
 
 
-def _closed(names: Sequence[str], by_name: Mapping[str, DocumentedRun]) -> set[str]:
-    found, todo = set[str](), list(names)
-    while todo:
-        if (name := todo.pop()) not in found:
-            found.add(name)
-            todo.extend(by_name[name].needs)
+def _with_needs(names: Iterable[str], runs: Sequence[DocumentedRun]) -> set[str]:
+    found = set(names)
+    # A run comes after those that it needs, so that backwards each is met before its needs.
+    for run in reversed(runs):
+        found.update(run.needs if run.name in found else ())
     return found

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from panglot._errors import PanglotError
 from panglot.evaluation.bootstrap import Sums, draw, holm, interval
-from panglot.study.cell import cell_folder
+from panglot.study.cell import cell_folder, outdated
 from panglot.study.design import START, Cell, Study, Test
 from panglot.training.settings import RENAMED
 
@@ -122,11 +121,8 @@ class Results:
 
     def _check(self) -> None:
         if len({about.get("material") for about in self.about.values()}) > 1:
-            raise PanglotError(
-                "the cells of this study were measured on different data",
-                file=self.study.output / "cells",
-                hint="remove the cells to run them again, or give the study another output",
-            )
+            raise outdated("the cells of this study were measured on different data", self.study.output / "cells",
+                           "the cells to run them again")  # fmt: skip
         for cell, about in self.about.items():
             if cell.strategy == START:
                 continue
@@ -135,12 +131,10 @@ class Results:
             wanted.pop("learning_rate", None)
             # Recipes of earlier versions have the old names of settings.
             made = {RENAMED.get(name, name): value for name, value in about.get("recipe", {}).items()}
-            if changed := sorted(name for name, value in wanted.items() if made.get(name, value) != value):
-                raise PanglotError(
-                    f"this cell has {changed[0]} {made.get(changed[0])!r}, and the study has {wanted[changed[0]]!r}",
-                    file=self._cells[cell].path,
-                    hint="remove the folder to run the cell again, or give the study another output",
-                )
+            for name in sorted(wanted):
+                if made.get(name, wanted[name]) != wanted[name]:
+                    problem = f"this cell has {name} {made[name]!r}, and the study has {wanted[name]!r}"
+                    raise outdated(problem, self._cells[cell].path)
 
     def estimate(self, strategy: str, size: int, key: str) -> Estimate | None:
         """Return a figure with its interval, or None without a cell."""
