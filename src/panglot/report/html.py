@@ -13,18 +13,7 @@ from panglot.report.by_language import by_language, distance_by_language, langua
 from panglot.report.curves import Lines, training_section
 from panglot.report.heatmap import color_classes, distance_maps, language_shares, matrices
 from panglot.report.labels import MISSING, format_interval, format_number, sanitize
-from panglot.report.markup import (
-    Child,
-    Markup,
-    beside,
-    draw_track,
-    folded,
-    join,
-    legend,
-    section,
-    table_to_html,
-    tag,
-)
+from panglot.report.markup import Child, Markup, beside, draw_track, folded, join, legend, section, table_to_html, tag
 from panglot.report.results import Comparison, Dataset, Figures, Results, dig, read_results
 from panglot.report.tables import Mark, Scale, Track
 

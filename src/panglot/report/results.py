@@ -9,14 +9,7 @@ from typing import Any
 
 from panglot._errors import PanglotError
 from panglot.evaluation.figures import SETTINGS
-from panglot.report.labels import (
-    SETTING_LABELS,
-    SETTING_MEANINGS,
-    Measure,
-    bias_measures,
-    measure,
-    retrieval_measures,
-)
+from panglot.report.labels import SETTING_LABELS, SETTING_MEANINGS, Measure, bias_measures, measure, retrieval_measures
 
 Figures = Mapping[str, Any]
 
