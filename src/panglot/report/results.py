@@ -90,8 +90,7 @@ class Dataset:
     @property
     def languages(self) -> list[str]:
         """The languages of the collection."""
-        named = self.any.get("languages") or self.any.get("pool") or ()
-        return [str(code) for code in named]
+        return list(map(str, self.any.get("languages") or self.any.get("pool") or ()))
 
     def value(self, model: str, *path: str) -> float | None:
         """Return the number at ``path`` in a model's figures, or None."""
@@ -100,9 +99,7 @@ class Dataset:
     def estimate(self, model: str, setting: str, key: str) -> Estimate | None:
         """Return a model's value of a measure, with its interval."""
         value = self.value(model, setting, key)
-        if value is None:
-            return None
-        return Estimate(value, interval(self.figures[model], setting, "interval", key))
+        return None if value is None else Estimate(value, interval(self.figures[model], setting, "interval", key))
 
     def keys(self, setting: str) -> list[str]:
         """Return the keys under ``setting`` that hold a number for some model, in order of appearance."""

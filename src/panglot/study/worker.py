@@ -153,6 +153,7 @@ def best_rate(study: Study, strategy: str, size: int) -> float | None:
         if not (folder.done or folder.failed):
             raise PanglotError(f"{cell.name} is not done yet", file=study.file, field="rates",
                                hint="run the study first")  # fmt: skip
+        # A rate is chosen among those whose trials did not fail.
         if folder.done and cell.rate is not None:
             dev = folder.read()["training"]["dev"]
             values = [value for setting in SETTINGS if (value := dev.get(setting)) is not None]
