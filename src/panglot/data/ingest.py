@@ -208,8 +208,9 @@ class _Source:
         self.unreadable.seek(0)
         place = {str(path): number for number, (_, path) in enumerate(self.starts)}
         unreadable = (RowError(**json.loads(line)) for line in self.unreadable)
-        conflicting = self._conflicting(gone, table)
-        found = heapq.merge(unreadable, conflicting, key=lambda error: (place[error.file], error.line))
+        found = heapq.merge(
+            unreadable, self._conflicting(gone, table), key=lambda error: (place[error.file], error.line)
+        )
         if part is None:
             return list(found)
         write_rejected(found, part / _REJECTED)
