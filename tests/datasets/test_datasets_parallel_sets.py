@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.datasets import libreoffice
+from panglot.datasets import translations
 from panglot.datasets.registry import CARDS, read
 
 
@@ -62,7 +62,7 @@ def test_libreoffice_help(data_dir: Path) -> None:
     assert collection.languages == CARDS["libreoffice-help"].languages
     assert {"en", "zh", "zh-Hant", "pt", "pt-BR", "ca-valencia"} <= set(collection.languages)
     left, right = collection.pairs
-    sections = [libreoffice.section_of(group) for group in collection.passages["group"].to_pylist()]
+    sections = [translations.section_of(group) for group in collection.passages["group"].to_pylist()]
     asked = collection.questions["group"].to_pylist()
     some = np.random.default_rng(0).integers(len(left), size=5000)
     assert all(asked[left[i]] == sections[right[i]] for i in some)

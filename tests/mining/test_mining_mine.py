@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
 from panglot.data.overlap import Texts
-from panglot.mining.exclusions import Exclusions
-from panglot.mining.hard_negatives import REASONS, Margin, mine_hard_negatives
+from panglot.mining.hard_negatives import REASONS, Exclusions, Margin, mine_hard_negatives
 from panglot.mining.mine import Report, allowed_languages, mine
 
 LANGUAGES = ("de", "en", "sw")

@@ -205,11 +205,7 @@ def read(names: Sequence[str] = (), languages: Sequence[str] = (), data_dir: str
 def translations(
     name: str, languages: Iterable[str] = (), data_dir: str | Path | None = None
 ) -> dict[str, dict[str, str]]:
-    """Return language → English → translation of one lexicon, as :func:`read` would use it. It may be empty.
-
-    Raises:
-        PanglotError: The lexicon is not available or broken.
-    """
+    """Return language → English → translation of one lexicon, as :func:`read` would use it. It may be empty."""
     return _without_same(_cells(path_of(name, data_dir), {canonical(language) for language in languages}))
 
 
@@ -243,11 +239,7 @@ def _in_script(cells: dict[str, str | None]) -> dict[str, str | None]:
 
 
 def path_of(name: str, data_dir: str | Path | None = None) -> Path:
-    """Return the file or folder of a lexicon, by its known name or its path.
-
-    Raises:
-        PanglotError: The lexicon is not there.
-    """
+    """Return the file or folder of a lexicon, by its known name or its path."""
     if name in KNOWN:
         path = find(name, data_dir)
         if path is None:

@@ -73,9 +73,6 @@ class Mixture:
         policy: Batch size, α, temperatures, seed; its ``batches`` is not used.
         specs: As :func:`parse_objectives` takes them.
         per_step: Objectives per step, drawn without replacement; 0: all.
-
-    Raises:
-        PanglotError: As :func:`parse_objectives`, or ``per_step`` is 1 or larger than the number of objectives.
     """
 
     def __init__(

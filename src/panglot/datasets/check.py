@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from panglot.datasets import registry
 from panglot.datasets.flores import is_mojibake
 from panglot.datasets.registry import CARDS
 
-_EXAMPLES = 3
 _NO_QUESTION = RowError(1, "question", "no row with a question can be used", "add a question, or mend the rows")
 
 
@@ -26,11 +25,7 @@ _NO_QUESTION = RowError(1, "question", "no row with a question can be used", "ad
 class Remark:
     """Something that can be read, but that a person should look at.
 
-    Attributes:
-        what: What it is, in a few words.
-        number: How often it occurs.
-        examples: Up to three ids of questions or passages, or texts.
-        hint: What the user can do.
+    ``examples`` are up to three ids of questions or passages, or texts.
     """
 
     what: str
@@ -97,9 +92,6 @@ def read_usable(
 
     Of JSON lines and Parquet every row is checked. Other formats are read up to the first error, and then nothing of
     them can be used.
-
-    Raises:
-        PanglotError: There is no such file or set.
     """
     path, is_known = Path(name_or_path), registry.is_known(str(name_or_path))
     try:
@@ -117,39 +109,44 @@ def read_usable(
 
 def remarks(collection: Collection) -> Iterator[Remark]:
     """Yield what can be read and a person should look at: repeats, wrong decoding, questions as answers."""
+    for what, hint, found in _findings(collection):
+        if found:
+            yield Remark(what, len(found), tuple(found[:3]), hint)
+
+
+def _findings(collection: Collection) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield what to look at, what to do about it, and where it is."""
     questions, passages = collection.questions.to_pylist(), collection.passages.to_pylist()
     groups: dict[tuple[str, str], set[str]] = defaultdict(set)
     for question in questions:
         groups[question["language"], normalized(question["text"])].add(question["group"])
-    twice = [text for (_, text), where in groups.items() if len(where) > 1]
-    yield from _remark("questions asked in several groups", twice,
-                     "join the groups if they mean the same, though training never opposes them")  # fmt: skip
+    hint = "join the groups if they mean the same, though training never opposes them"
+    yield "questions asked in several groups", hint, [text for (_, text), where in groups.items() if len(where) > 1]
     times = Counter((p["language"], normalized(p["text"])) for p in passages)
-    yield from _remark("passages that occur several times", [text for (_, text), n in times.items() if n > 1],
-                     "keep one, for a copy without a judgement counts as wrong")  # fmt: skip
-    left, right = collection.pairs
-    same = [questions[q]["id"] for q, p in zip(left.tolist(), right.tolist(), strict=True)
-            if questions[q]["language"] == passages[p]["language"]
-            and normalized(questions[q]["text"]) == normalized(passages[p]["text"])]  # fmt: skip
-    yield from _remark("questions that are their own answer", same, "leave them out, for they teach nothing")
+    hint = "keep one, for a copy without a judgement counts as wrong"
+    yield "passages that occur several times", hint, [text for (_, text), number in times.items() if number > 1]
+    left, right = (side.tolist() for side in collection.pairs)
+    same = [
+        questions[q]["id"]
+        for q, p in zip(left, right, strict=True)
+        if questions[q]["language"] == passages[p]["language"]
+        and normalized(questions[q]["text"]) == normalized(passages[p]["text"])
+    ]
+    yield "questions that are their own answer", "leave them out, for they teach nothing", same
     for side, texts in (("questions", questions), ("passages", passages)):
-        wrong = [text["id"] for text in texts if is_mojibake(text["text"])]
-        yield from _remark(f"{side} that were decoded wrongly", wrong, "decode the source again, as UTF-8")
-        short = [text["id"] for text in texts if sum(map(str.isalnum, text["text"])) < 3]
-        yield from _remark(f"{side} of fewer than 3 letters", short, "leave them out")
-        marked = [text["id"] for text in texts if "</" in text["text"] or "&nbsp;" in text["text"]]
-        yield from _remark(f"{side} with HTML tags", marked, "remove the tags")
-    answered = set(right.tolist())
-    codes = Counter(p["language"] for row, p in enumerate(passages) if row in answered)
-    asked = Counter(q["language"] for q in questions)
-    lone = sorted(code for code in asked if not codes[code])
-    yield from _remark("languages with questions, none of which has an answer in its own language", lone,
-                     "add passages in the language, or expect no monolingual figures for it")  # fmt: skip
+        for what, hint, looks_wrong in _TEXT_CHECKS:
+            yield f"{side} {what}", hint, [text["id"] for text in texts if looks_wrong(text["text"])]
+    answered = {passages[row]["language"] for row in right}
+    what = "languages with questions, none of which has an answer in its own language"
+    hint = "add passages in the language, or expect no monolingual figures for it"
+    yield what, hint, sorted({question["language"] for question in questions} - answered)
 
 
-def _remark(what: str, examples: Sequence[str], hint: str) -> Iterator[Remark]:
-    if examples:
-        yield Remark(what, len(examples), tuple(examples[:_EXAMPLES]), hint)
+_TEXT_CHECKS: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
+    ("that were decoded wrongly", "decode the source again, as UTF-8", is_mojibake),
+    ("of fewer than 3 letters", "leave them out", lambda text: sum(map(str.isalnum, text)) < 3),
+    ("with HTML tags", "remove the tags", lambda text: "</" in text or "&nbsp;" in text),
+)
 
 
 def _test_set(name: str, collection: Collection, data_dir: str | Path | None) -> Collection:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections import Counter
-from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +15,7 @@ from panglot.data.columns import DisjointSets
 from panglot.data.files import files, objects, parquet_records, plain_name, read_text
 from panglot.data.formats.parallel import translations, versions
 from panglot.data.language import canonical
+from panglot.datasets.questions import unique
 from panglot.datasets.registry import DatasetSpec
 
 # Twi is Akan today, but it is a column of its own. With one code for both, the second would be lost.
@@ -32,9 +32,6 @@ def read_sib200(folder: Path, spec: DatasetSpec) -> Collection:
     sentences (UTF-8 as Latin-1) are left out in their language, and ``about`` counts them.
 
     Half of Belebele's passages consist of sentences of this set. A model trained on it must not be tested on those.
-
-    Raises:
-        PanglotError: The file is missing, lacks a column, or has none of the languages.
     """
     texts: list[Text] = []
     broken = 0
@@ -75,9 +72,6 @@ def read_flores(folder: Path, spec: DatasetSpec) -> Collection:
     """Read ``devtest/xxx_Scrp.devtest`` or ``dev/xxx_Scrp.dev``: one sentence per line, tied by line.
 
     As in SIB-200, the answers to a sentence are its translations, never the sentence itself.
-
-    Raises:
-        PanglotError: A file is missing or has another number of lines, or none of the languages is there.
     """
     texts: list[Text] = []
     lines = 0
@@ -90,11 +84,8 @@ def read_flores(folder: Path, spec: DatasetSpec) -> Collection:
             problem = f"the other languages have {lines} lines, got {len(found)}"
             raise PanglotError(problem, file=path, hint="download the file again")
         lines = len(found)
-        texts += [
-            Text(f"{code}:{number}", code, str(number), line.strip())
-            for number, line in enumerate(found, 1)
-            if line.strip()
-        ]
+        lines_of = enumerate(map(str.strip, found), 1)
+        texts += [Text(f"{code}:{number}", code, str(number), line) for number, line in lines_of if line]
     texts.sort(key=lambda text: (text.language, int(text.group)))
     return translations(spec.name, texts, spec.about)
 
@@ -105,9 +96,6 @@ def read_belebele(folder: Path, spec: DatasetSpec) -> Collection:
     ``link`` and ``question_number`` tie the languages. Several passages may share a link, so repeats of both are
     numbered in the file's order. Questions about one passage share it in every language. The answer choices are not
     read. Passages are sentences of FLORES: if this is a test set, do not train on ``sib-200`` or ``flores-200``.
-
-    Raises:
-        PanglotError: A file is broken or missing, or none of the languages is there.
     """
     questions: list[Text] = []
     passages: dict[tuple[str, str], str] = {}
@@ -118,9 +106,7 @@ def read_belebele(folder: Path, spec: DatasetSpec) -> Collection:
             continue
         times = Counter[str]()
         for _, entry in objects(path, "link", "question_number", "flores_passage", "question"):
-            plain = f"{entry['link']}#{entry['question_number']}"
-            times[plain] += 1
-            key = plain if times[plain] == 1 else f"{plain}~{times[plain]}"
+            key = unique(f"{entry['link']}#{entry['question_number']}", times)
             questions.append(Text(f"{language}:{key}", language, key, str(entry["question"]).strip()))
             passage = str(entry["flores_passage"]).strip()
             # The first question about a passage names it. If a language has another order, this ties the two names.
@@ -128,11 +114,8 @@ def read_belebele(folder: Path, spec: DatasetSpec) -> Collection:
     # `versions` answers a question with the passages of its group, so questions borrow their passage's group there.
     grouped = [text._replace(group=ties.first(text.group)) for text in questions]
     pool = [Text(f"{language}:{key}", language, ties.first(key), text) for (language, text), key in passages.items()]
-    return _with_groups(versions(spec.name, grouped, pool, spec.about), questions)
-
-
-def _with_groups(collection: Collection, questions: Sequence[Text]) -> Collection:
-    """Return the collection with the questions' own groups, since two questions about one passage are two."""
-    column = pa.array([text.group for text in questions], pa.string())
+    collection = versions(spec.name, grouped, pool, spec.about)
+    # They get their own groups back, since two questions about one passage are two.
+    groups = pa.array([text.group for text in questions], pa.string())
     place = collection.questions.schema.get_field_index("group")
-    return dataclasses.replace(collection, questions=collection.questions.set_column(place, "group", column))
+    return replace(collection, questions=collection.questions.set_column(place, "group", groups))

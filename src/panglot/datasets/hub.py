@@ -69,11 +69,7 @@ def why_not(card: DatasetCard) -> str:
 
 
 def convert(card: DatasetCard, snapshot: Path, folder: Path) -> None:
-    """Write the hub's Parquet files below ``snapshot`` to ``folder`` as the publisher's SQuAD-like files.
-
-    Raises:
-        PanglotError: A file lacks a column, or the folder cannot be written.
-    """
+    """Write the hub's Parquet files below ``snapshot`` to ``folder`` as the publisher's SQuAD-like files."""
     pattern = re.compile(card.hub_pattern)
     rows: dict[str, list[Mapping[str, Any]]] = {}
     for path in sorted(snapshot.rglob("*.parquet")):
@@ -145,11 +141,7 @@ def read(
 
 
 def read_name(text: str) -> Collection:
-    """Read ``hub:owner/name?question=COLUMN&passage=COLUMN&language=en``, with settings as in :func:`read`.
-
-    Raises:
-        PanglotError: As :func:`read`, or a setting is unknown.
-    """
+    """Read ``hub:owner/name?question=COLUMN&passage=COLUMN&language=en``, with settings as in :func:`read`."""
     repository, _, query = text.removeprefix("hub:").partition("?")
     values = dict(parse_qsl(query, keep_blank_values=True))
     columns = {role: values.pop(role) for role in (*FIELDS, "id") if role in values}

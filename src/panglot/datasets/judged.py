@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -23,17 +22,8 @@ Entries = Callable[[Path], Iterator[tuple[str, str]]]
 _CHUNK = 65_536
 
 
-@dataclass(frozen=True)
-class Source:
-    """The files of one language.
-
-    Attributes:
-        language: Canonical code.
-        topics: A file of lines ``id<TAB>question``.
-        qrels: A file of lines ``id 0 passage relevance``.
-        corpus: The files of passages. Empty if they are not there.
-        corpus_from: Where to get them, and where to put them.
-    """
+class Source(NamedTuple):
+    """The files of one language: questions, judgements, and passages, if they are there."""
 
     language: str
     topics: Path
@@ -49,14 +39,8 @@ def collect(spec: DatasetSpec, sources: Iterable[Source], entries: Entries, *, p
     (the questions alone, to compare training text with). If the user named languages, each must have its corpus.
     Otherwise, languages without one are left out and named in ``about``.
 
-    Args:
-        spec: What to read.
-        sources: The languages.
-        entries: Yields ``(id, text)`` of a corpus file.
-        parallel: Whether ids are the same in all languages, so that an answer counts in every language.
-
-    Raises:
-        PanglotError: There is no corpus, or it lacks a passage that a judgement names.
+    ``entries`` yields ``(id, text)`` of a corpus file. ``parallel`` says that ids are the same in all languages, so
+    that an answer counts in every language.
     """
     name, sources = spec.name, sorted(sources, key=lambda source: source.language)
     if not sources:
@@ -64,11 +48,9 @@ def collect(spec: DatasetSpec, sources: Iterable[Source], entries: Entries, *, p
     without = [source for source in sources if not source.corpus] if spec.candidates != "topics" else []
     if without and (spec.languages or len(without) == len(sources)):
         codes = ", ".join(source.language for source in without)
-        raise PanglotError(
-            f"{name} has topics and judgements, but no passages in {codes}",
-            file=without[0].topics.parent,
-            hint=f"{without[0].corpus_from}, or read the questions alone with `{name}@topics`",
-        )
+        problem = f"{name} has topics and judgements, but no passages in {codes}"
+        hint = f"{without[0].corpus_from}, or read the questions alone with `{name}@topics`"
+        raise PanglotError(problem, file=without[0].topics.parent, hint=hint)
     used = [source for source in sources if source not in without]
     asked, judged = _questions(used, judged_only=spec.candidates != "topics", parallel=parallel)
     about = spec.about
@@ -80,22 +62,14 @@ def collect(spec: DatasetSpec, sources: Iterable[Source], entries: Entries, *, p
     if parallel:
         wanted = dict.fromkeys((f"{source.language}:{p.partition(':')[2]}" for source in used for p in wanted), -1)
     passages = _passages(used, entries, wanted, only_wanted=spec.candidates == "judged", parallel=parallel)
-    missing = [label for label, row in wanted.items() if row < 0]
-    if missing:
-        raise PanglotError(
-            f"the corpus lacks {len(missing)} passages that judgements name, such as {missing[0]!r}",
-            file=used[0].corpus[0].parent,
-            hint="download all of its files again",
-        )
+    if missing := [label for label, row in wanted.items() if row < 0]:
+        problem = f"the corpus lacks {len(missing)} passages that judgements name, such as {missing[0]!r}"
+        raise PanglotError(problem, file=used[0].corpus[0].parent, hint="download all of its files again")
     return Collection(name, asked, passages, _relevance(asked, judged, wanted, used if parallel else ()), about)
 
 
 def json_entries(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield ``(id, text)`` of lines ``{"docid", "title", "text"}`` or ``{"id", "contents"}``, titles first.
-
-    Raises:
-        PanglotError: A line is not such an object.
-    """
+    """Yield ``(id, text)`` of lines ``{"docid", "title", "text"}`` or ``{"id", "contents"}``, titles first."""
     for line, entry in objects(path):
         identity = str(entry.get("docid") or entry.get("id") or entry.get("_id") or "")
         text = str(entry.get("text") or entry.get("contents") or "").strip()
@@ -106,11 +80,7 @@ def json_entries(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def table_entries(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield ``(id, text)`` of lines ``id<TAB>text``.
-
-    Raises:
-        PanglotError: A line has no tab.
-    """
+    """Yield ``(id, text)`` of lines ``id<TAB>text``."""
     for line, raw in numbered_lines(path):
         identity, tab, text = raw.partition("\t")
         if not tab or not identity.strip():
@@ -143,31 +113,20 @@ def _passages(
     batches: list[pa.RecordBatch] = []
     number = 0
     for source in sources:
-        for some in _chunks(_texts(source, entries, wanted, only_wanted=only_wanted)):
-            labels = [f"{source.language}:{identity}" for identity, _ in some]
-            for row, label in enumerate(labels, number):
-                if label in wanted:
-                    wanted[label] = row
-            number += len(some)
-            groups = [identity for identity, _ in some] if parallel else labels
-            columns = labels, [source.language] * len(some), groups, [text for _, text in some]
+        texts = (
+            entry
+            for entry in chain.from_iterable(map(entries, source.corpus))
+            if not only_wanted or f"{source.language}:{entry[0]}" in wanted
+        )
+        while chunk := list(islice(texts, _CHUNK)):
+            labels = [f"{source.language}:{identity}" for identity, _ in chunk]
+            wanted.update((label, row) for row, label in enumerate(labels, number) if label in wanted)
+            number += len(chunk)
+            groups = [identity for identity, _ in chunk] if parallel else labels
+            columns = labels, [source.language] * len(chunk), groups, [text for _, text in chunk]
             arrays = [pa.array(column, pa.string()) for column in columns]
             batches.append(pa.RecordBatch.from_arrays(arrays, schema=TEXTS))
     return pa.Table.from_batches(batches, schema=TEXTS)
-
-
-def _texts(
-    source: Source, entries: Entries, wanted: Mapping[str, int], *, only_wanted: bool
-) -> Iterator[tuple[str, str]]:
-    for path in source.corpus:
-        for identity, text in entries(path):
-            if not only_wanted or f"{source.language}:{identity}" in wanted:
-                yield identity, text
-
-
-def _chunks(entries: Iterator[tuple[str, str]]) -> Iterator[list[tuple[str, str]]]:
-    while chunk := list(islice(entries, _CHUNK)):
-        yield chunk
 
 
 def _relevance(
@@ -183,7 +142,18 @@ def _relevance(
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, RELEVANCE, strict=True)], schema=RELEVANCE)
 
 
-_MIRACL_TOPICS = re.compile(r"topics\.miracl-v1\.0-(\w+)-\w+\.tsv(?:\.gz)?")
+def _topics(
+    folder: Path, spec: DatasetSpec, pattern: str, codes: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, str, Path]]:
+    """Yield code, publisher's name (the ``*`` of the pattern) and file of questions of each language to read."""
+    before, after = pattern.rpartition("/")[2].split("*")
+    for path in files(folder, pattern):
+        name = path.name.removesuffix(".gz").removeprefix(before).removesuffix(after)
+        code = codes.get(name, name) if codes else canonical(name)
+        if spec.wants(code):
+            yield code, name, path
+
+
 _MIRACL_FROM = "get https://huggingface.co/datasets/miracl/miracl-corpus and put its folder miracl-corpus-v1.0-XX there"
 
 
@@ -192,18 +162,12 @@ def read_miracl(folder: Path, spec: DatasetSpec) -> Collection:
 
     The files may be in any folders below. Judgements of relevance 0 are kept: a person found that these passages do
     not answer.
-
-    Raises:
-        PanglotError: A file is broken or missing. If passages are missing, the message says where to get them.
     """
     sources: list[Source] = []
-    for topics in files(folder, f"**/topics.miracl-v1.0-*-{spec.part}.tsv"):
-        match = _MIRACL_TOPICS.fullmatch(topics.name)
-        code = match[1] if match else ""
-        if spec.wants(canonical(code)):
-            qrels = files(folder, f"**/qrels.miracl-v1.0-{code}-{spec.part}.tsv")[0]
-            corpus = sorted(folder.glob(f"**/miracl-corpus-v1.0-{code}/docs-*.jsonl*"), key=_number)
-            sources.append(Source(canonical(code), topics, qrels, tuple(corpus), _MIRACL_FROM.replace("XX", code)))
+    for language, code, topics in _topics(folder, spec, f"**/topics.miracl-v1.0-*-{spec.part}.tsv"):
+        qrels = files(folder, f"**/qrels.miracl-v1.0-{code}-{spec.part}.tsv")[0]
+        corpus = sorted(folder.glob(f"**/miracl-corpus-v1.0-{code}/docs-*.jsonl*"), key=_number)
+        sources.append(Source(language, topics, qrels, tuple(corpus), _MIRACL_FROM.replace("XX", code)))
     return collect(spec, sources, json_entries)
 
 
@@ -213,7 +177,6 @@ def _number(path: Path) -> int:
 
 
 _MRTYDI_NAMES = {code: name for name, code in tydiqa.NAMES.items()}
-_MRTYDI_TOPICS = re.compile(r"topics\.mrtydi-v1\.1-(\w+)\.\w+\.txt(?:\.gz)?")
 _MRTYDI_FROM = (
     "get https://huggingface.co/datasets/castorini/mr-tydi-corpus and put its folder mrtydi-v1.1-LANGUAGE there"
 )
@@ -224,21 +187,14 @@ def read_mrtydi(folder: Path, spec: DatasetSpec) -> Collection:
 
     The passages may also be those of the first release, ``mrtydi-v1.1-LANGUAGE/collection/docs.jsonl``. Only passages
     that answer were judged.
-
-    Raises:
-        PanglotError: A file is broken or missing. If passages are missing, the message says where to get them.
     """
     sources: list[Source] = []
-    for topics in files(folder, f"**/topics.mrtydi-v1.1-*.{spec.part}.txt"):
-        match = _MRTYDI_TOPICS.fullmatch(topics.name)
-        code = match[1] if match else ""
-        if spec.wants(canonical(code)):
-            qrels = files(folder, f"**/qrels.mrtydi-v1.1-{code}.{spec.part}.txt")[0]
-            name = _MRTYDI_NAMES.get(code, code)
-            home = f"**/mrtydi-v1.1-{name}"
-            corpus = sorted({*folder.glob(f"{home}/corpus.jsonl*"), *folder.glob(f"{home}/collection/docs.jsonl*")})
-            corpus_from = _MRTYDI_FROM.replace("LANGUAGE", name)
-            sources.append(Source(canonical(code), topics, qrels, tuple(corpus[-1:]), corpus_from))
+    for language, code, topics in _topics(folder, spec, f"**/topics.mrtydi-v1.1-*.{spec.part}.txt"):
+        qrels = files(folder, f"**/qrels.mrtydi-v1.1-{code}.{spec.part}.txt")[0]
+        name = _MRTYDI_NAMES.get(code, code)
+        home = f"**/mrtydi-v1.1-{name}"
+        corpus = sorted({*folder.glob(f"{home}/corpus.jsonl*"), *folder.glob(f"{home}/collection/docs.jsonl*")})
+        sources.append(Source(language, topics, qrels, tuple(corpus[-1:]), _MRTYDI_FROM.replace("LANGUAGE", name)))
     return collect(spec, sources, json_entries)
 
 
@@ -258,17 +214,12 @@ def read_mmarco(folder: Path, spec: DatasetSpec) -> Collection:
     The files may be in any folders below. Ids are those of MS MARCO in every language, so each passage answers in all
     languages that are read. ``dev`` is the small dev part of 6,980 questions (``queries.dev.small``,
     ``qrels.dev.small.tsv``).
-
-    Raises:
-        PanglotError: A file is broken or missing.
     """
     suffix = "dev.small" if spec.part == "dev" else spec.part
     qrels = files(folder, f"**/qrels.{suffix}.tsv")[0]
     sources: list[Source] = []
-    for topics in files(folder, f"**/queries/{spec.part}/*_queries.{suffix}.tsv"):
-        spelled = topics.name.partition("_")[0]
-        code = _MMARCO_NAMES.get(spelled, spelled)
-        if spec.wants(code):
-            corpus = sorted(folder.glob(f"**/collections/{spelled}_collection.tsv*"))[:1]
-            sources.append(Source(code, topics, qrels, tuple(corpus), _MMARCO_FROM.replace("LANGUAGE", spelled)))
+    pattern = f"**/queries/{spec.part}/*_queries.{suffix}.tsv"
+    for language, name, topics in _topics(folder, spec, pattern, _MMARCO_NAMES):
+        corpus = sorted(folder.glob(f"**/collections/{name}_collection.tsv*"))[:1]
+        sources.append(Source(language, topics, qrels, tuple(corpus), _MMARCO_FROM.replace("LANGUAGE", name)))
     return collect(spec, sources, table_entries, parallel=True)

@@ -21,9 +21,6 @@ def read_mkqa(folder: Path, spec: DatasetSpec) -> Collection:
     With ``question`` as candidates, a question finds its translations. With ``answer``, it finds its distinct short
     answers in all languages, and questions without an answer are left out. An id is the question's number, which may
     be negative, then ``_`` and the language, which may contain a ``_`` too (``zh_cn``). The number ties the languages.
-
-    Raises:
-        PanglotError: A file is broken or missing.
     """
     questions: list[Text] = []
     answers: dict[tuple[str, str], str] = {}
@@ -52,9 +49,6 @@ def read_xor_tydi(folder: Path, spec: DatasetSpec) -> Collection:
     The files have no passages, so the distinct answers form the pool. The languages are not parallel. ``yes`` and
     ``no`` answer many questions and identify none. Questions without another answer are left out and counted in
     ``about``.
-
-    Raises:
-        PanglotError: A file is broken or missing.
     """
     questions: list[Text] = []
     answers: dict[str, str] = {}
@@ -94,9 +88,6 @@ def read_xor_questions(folder: Path, spec: DatasetSpec) -> Collection:
     A line is a group with a question and a passage in both languages. Only the passage in the other language is
     relevant, because the one in the same language is the question itself. Lines with an empty side, repeated pairs
     and, if its file is there, the questions of XOR-TyDi's dev part are left out and counted in ``about``.
-
-    Raises:
-        PanglotError: A file is missing, or the two sides have different numbers of lines.
     """
     dev = set(_dev_questions(folder))
     questions: list[Text] = []
@@ -124,9 +115,8 @@ def read_xor_questions(folder: Path, spec: DatasetSpec) -> Collection:
             else:
                 seen.add((foreign, english))
                 group = f"{language}-{number:05d}"
-                texts = [
-                    Text(f"{code}:{group}", code, group, text) for code, text in ((language, foreign), ("en", english))
-                ]
+                versions = ((language, foreign), ("en", english))
+                texts = [Text(f"{code}:{group}", code, group, text) for code, text in versions]
                 questions += texts
                 passages += texts
                 relevance += [(texts[0].id, texts[1].id, 1), (texts[1].id, texts[0].id, 1)]
@@ -149,9 +139,6 @@ def read_afriqa(folder: Path, spec: DatasetSpec) -> Collection:
 
     Questions are in language XX, passages in language YY. ``question_lang`` and its translation
     ``question_translated`` are versions of one question, and ``context`` answers both. Equal contexts are one passage.
-
-    Raises:
-        PanglotError: A file is broken, missing or has another name.
     """
     questions: list[Text] = []
     passages: dict[tuple[str, str], str] = {}

@@ -30,9 +30,6 @@ def read_lareqa(folder: Path, spec: DatasetSpec) -> Collection:
     Passages form a group if they answer the same question in several languages, or if they are at the same place of
     a paragraph with equally many sentences in all of them. If a translation splits a sentence, the group holds both
     halves.
-
-    Raises:
-        PanglotError: A file is broken, or a question lacks an answer.
     """
     texts: dict[Key, tuple[str, str]] = {}
     questions: list[Text] = []
@@ -54,10 +51,9 @@ def read_lareqa(folder: Path, spec: DatasetSpec) -> Collection:
                     texts[*place, number] = f"{label}-{number:02d}", text
             counts.setdefault(place[1:], {})[language] = len(paragraph.sentences)
             for question in paragraph.questions:
-                if question.start is None:
-                    problem = f"the question {question.id!r} has no answer"
-                    raise PanglotError(problem, file=path, field=paragraph.where, hint="add it")
-                number = 0 if spec.candidates == "paragraph" else _sentence(paragraph, question.start)
+                start = _start(question, path, paragraph)
+                breaks = [begin for begin, _ in paragraph.breaks]
+                number = 0 if spec.candidates == "paragraph" else max(bisect.bisect_right(breaks, start) - 1, 0)
                 answers.setdefault(question.id, []).append((*place, number))
                 questions.append(Text(f"{language}-{question.id}", language, question.id, question.text))
     group = _groups(texts, answers, counts)
@@ -72,9 +68,11 @@ def _about(spec: DatasetSpec) -> dict[str, str]:
     return {**spec.about, "context": "yes" if spec.context else "no"}
 
 
-def _sentence(paragraph: Paragraph, start: int) -> int:
-    """Return the number of the sentence that holds the code point at ``start``."""
-    return max(bisect.bisect_right([begin for begin, _ in paragraph.breaks], start) - 1, 0)
+def _start(question: Question, path: Path, paragraph: Paragraph) -> int:
+    if question.start is None:
+        problem = f"the question {question.id!r} has no answer"
+        raise PanglotError(problem, file=path, field=paragraph.where, hint="add it")
+    return question.start
 
 
 def _groups(
@@ -107,9 +105,6 @@ def read_mlqa(folder: Path, spec: DatasetSpec) -> Collection:
     paragraphs. The sentence that holds the first character of the answer is relevant. The other sentences of its
     paragraph are judged with relevance 0, so that they can serve as hard negatives. A passage that answers several
     questions is kept once, and ties their passages.
-
-    Raises:
-        PanglotError: A file is broken or misnamed, or two files disagree about a question or a passage.
     """
     asked: dict[str, dict[str, str]] = {}
     answered: dict[str, dict[str, str]] = {}
@@ -123,17 +118,12 @@ def read_mlqa(folder: Path, spec: DatasetSpec) -> Collection:
             passage_language, question_language = canonical(found[2]), canonical(found[3])
             for paragraph in paragraphs(path):
                 for question in paragraph.questions:
-                    if question.start is None:
-                        problem = f"the question {question.id!r} has no answer"
-                        raise PanglotError(problem, file=path, field=paragraph.where, hint="add it")
-                    text = paragraph.context
+                    text, start = paragraph.context, _start(question, path, paragraph)
                     if spec.candidates == "sentence":
                         behind = f"\n{text}" if spec.context else ""
-                        answer = sentence_at(text, passage_language, question.start)
+                        answer = sentence_at(text, passage_language, start)
                         beside.setdefault(question.id, {})[passage_language] = tuple(
-                            text[start:end] + behind
-                            for start, end in spans(text, passage_language)
-                            if (start, end) != answer
+                            text[a:b] + behind for a, b in spans(text, passage_language) if (a, b) != answer
                         )
                         text = text[answer[0] : answer[1]] + behind
                     _agree(asked.setdefault(question.id, {}), question_language, question.text, path, question.id)
@@ -188,9 +178,6 @@ def read_squad_en_fi(folder: Path, spec: DatasetSpec) -> Collection:
     Ids ``dDDD-pPPP-qQQ`` tie the languages. The files do not say which questions SQuAD 2.0 calls unanswerable (a
     third of them), nor where the answers are. The paragraph that a question was asked about is its passage. The
     English was translated back from Finnish.
-
-    Raises:
-        PanglotError: A file is broken or missing.
     """
     questions: list[Text] = []
     passages: dict[str, dict[str, Text]] = {}
@@ -229,24 +216,14 @@ def read_enelpi(folder: Path, spec: DatasetSpec) -> Collection:
 
     Ids are numbers that repeat from file to file, and many offsets are wrong.
     :func:`panglot.data.formats.squad.collect` numbers the repeats and searches for the answers.
-
-    Raises:
-        PanglotError: A file is broken or missing.
     """
     return _collect(spec, [(path, "tr") for path in files(folder, f"*-{spec.part}_data*.json")])
 
 
-_IAPP_FILES = {"train": "train", "dev": "valid", "test": "test"}
-
-
 def read_iapp(folder: Path, spec: DatasetSpec) -> Collection:
-    """Read ``train.jsonl``, ``valid.jsonl`` (``dev``) or ``test.jsonl``: a question with context and answers per line.
-
-    Raises:
-        PanglotError: A file is broken or missing.
-    """
-    paths = [(path, "th") for path in files(folder, f"{_IAPP_FILES[spec.part]}.jsonl")]
-    return _collect(spec, paths, opener=_iapp_paragraphs)
+    """Read ``train.jsonl``, ``valid.jsonl`` (``dev``) or ``test.jsonl``: question, context and answers per line."""
+    name = "valid" if spec.part == "dev" else spec.part
+    return _collect(spec, [(path, "th") for path in files(folder, f"{name}.jsonl")], opener=_iapp_paragraphs)
 
 
 def _iapp_paragraphs(path: Path) -> Iterator[Paragraph]:
@@ -270,9 +247,6 @@ def read_natural_questions(folder: Path, spec: DatasetSpec) -> Collection:
     """Read ``PART/*.jsonl`` in MRQA's form: a header, then lines ``{"context", "qas": [{"qid", "question", …}]}``.
 
     An answer begins at the first of its ``char_spans``. Marks of HTML are removed from the passages.
-
-    Raises:
-        PanglotError: A file is broken or missing.
     """
     paths = [(path, "en") for path in files(folder, f"{spec.part}/*.jsonl")]
     return _collect(spec, paths, clean=without_marks, opener=mrqa_paragraphs)
@@ -288,11 +262,7 @@ def without_marks(text: str) -> str:
 
 
 def mrqa_paragraphs(path: Path) -> Iterator[Paragraph]:
-    """Yield the contexts of a file in MRQA's form.
-
-    Raises:
-        PanglotError: A field is missing.
-    """
+    """Yield the contexts of a file in MRQA's form."""
     for line, entry in objects(path):
         if "header" in entry and "context" not in entry:
             continue

@@ -1,4 +1,4 @@
-"""Sentences with their translations: NTREX-128 (WMT 2022) and Tatoeba (arXiv 1812.10464)."""
+"""Texts with their translations: NTREX-128 (WMT 2022), Tatoeba (arXiv 1812.10464) and LibreOffice's help."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from panglot.data.language import canonical, joins_sentences
 from panglot.datasets import flores, registry
 from panglot.datasets.registry import CARDS, DatasetSpec
 
-_HELD_OUT = 4
 _SHORTEST, _LONGEST = 3, 5
 # More than 250 of the 1,997 rows of its Dzongkha hold the text of other rows.
 _FAULTY = {"dz"}
@@ -35,16 +34,13 @@ def read_ntrex(folder: Path, spec: DatasetSpec) -> Collection:
 
     Without a choice of languages, sentences come from all columns, and passages from one column per language
     (:func:`distinct`) except Dzongkha, whose column is faulty.
-
-    Raises:
-        PanglotError: The file is missing or has another layout, or has none of the languages.
     """
     table = _table(files(folder, "*.parquet")[0], "doc", "line")
     documents, lines = (table[column].to_pylist() for column in ("doc", "line"))
     columns = {canonical(column): column for column in table.column_names if column not in {"doc", "line"}}
     sentences = spec.candidates == "sentence"
     wanted = spec.languages or (tuple(columns) if sentences else set(distinct(columns)) - _FAULTY)
-    rows = [row for row, document in enumerate(documents) if _held_out(document) == (spec.part == "test")]
+    rows = [row for row, document in enumerate(documents) if one_of(document, 4) == (spec.part == "test")]
     questions: list[Text] = []
     passages: list[Text] = []
     cuts = [(row,) for row in rows] if sentences else list(stretches(documents, rows))
@@ -96,8 +92,9 @@ def distinct(codes: Sequence[str] | Mapping[str, str]) -> tuple[str, ...]:
     return tuple(code for code in codes if code.partition("-")[0] not in set(codes) - {code})
 
 
-def _held_out(document: str) -> bool:
-    return hashlib.sha256(document.encode()).digest()[0] % _HELD_OUT == 0
+def one_of(name: str, number: int) -> bool:
+    """Return whether a thing is in the share 1 / ``number`` that the digest of its name draws."""
+    return hashlib.sha256(name.encode()).digest()[0] % number == 0
 
 
 # One language today, but two files of the publisher, each with its own pool.
@@ -132,9 +129,6 @@ def read_tatoeba(folder: Path, spec: DatasetSpec) -> Collection:
     is a collection of its own, whose English pool is the English of that pair alone. A sentence's translation is
     relevant in both directions. Only the cross-lingual setting is meaningful: in the pool of both languages, the best
     passage for a question is the question itself.
-
-    Raises:
-        PanglotError: The file is missing or lacks a column, or has no such language.
     """
     language = spec.part
     texts: list[Text] = []
@@ -149,6 +143,41 @@ def read_tatoeba(folder: Path, spec: DatasetSpec) -> Collection:
     return translations(spec.name, texts, spec.about)
 
 
+def read_libreoffice(folder: Path, spec: DatasetSpec) -> Collection:
+    """Read ``libreoffice-help.parquet``: a section's title asks, its parts answer.
+
+    Long sections come in parts that share the title (``…/2``). Each part is a passage group of its own, and all parts
+    of a section answer its title. A passage is relevant in every language that has it. A fifth of the pages, drawn by
+    the digest of their paths, is the part ``test``.
+    """
+    questions: dict[tuple[str, str], Text] = {}
+    passages: list[Text] = []
+    by_section: dict[str, list[str]] = {}
+    for path in files(folder, "*.parquet"):
+        for row in parquet_records(path, ("group", "lang", "title", "text")):
+            # The only English here is en-US. Other sets call it `en`, and the two must count as one language.
+            language, group = canonical("en" if row["lang"] == "en-US" else str(row["lang"])), str(row["group"])
+            if spec.part != "all" and one_of(group.partition("#")[0], 5) != (spec.part == "test"):
+                continue
+            section = section_of(group)
+            label = f"{language}:{section}"
+            questions.setdefault((language, section), Text(label, language, section, str(row["title"])))
+            passages.append(Text(f"{language}:{group}", language, group, str(row["text"])))
+            by_section.setdefault(section, []).append(passages[-1].id)
+    relevance = ((question.id, passage, 1) for question in questions.values() for passage in by_section[question.group])
+    return Collection.build(spec.name, questions.values(), passages, relevance, spec.about)
+
+
+def section_of(group: str) -> str:
+    """Return the section to which a part belongs.
+
+    >>> section_of("swriter/guide/x#hd_id1/2"), section_of("swriter/guide/x#hd_id1")
+    ('swriter/guide/x#hd_id1', 'swriter/guide/x#hd_id1')
+    """
+    page, mark, anchor = group.partition("#")
+    return page + mark + anchor.partition("/")[0]
+
+
 #: Sets with a text and its English per row, the longest texts first. A language is measured on the first that has it.
 SETS = ("ntrex-128", "sib-200", "tatoeba-112")
 
@@ -160,9 +189,6 @@ def parallel_texts(name: str, data_dir: str | Path | None = None) -> Iterator[tu
 
     Yields nothing if the set is not available. All parts are read, because counting tokens is neither training nor
     testing.
-
-    Raises:
-        PanglotError: A file is broken.
     """
     folder = registry.find(CARDS[name], data_dir)
     for path in files(folder, "*.parquet") if folder else ():

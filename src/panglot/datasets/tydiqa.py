@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from panglot.data.language import canonical
 from panglot.data.overlap import Texts
 from panglot.datasets.questions import unique
 from panglot.datasets.registry import CARDS, DatasetSpec
+from panglot.datasets.translations import one_of
 
 #: How TyDi QA spells its languages.
 NAMES = {
@@ -36,9 +36,6 @@ def read_tydiqa(folder: Path, spec: DatasetSpec) -> Collection:
 
     The languages are not parallel, so every question and every passage is a group of its own. Marks of bold type that
     are left in some contexts (mostly a lone ``</b>``) are removed.
-
-    Raises:
-        PanglotError: A file is broken or missing.
     """
     place = folder / spec.part
     # XTREME's copies in `train` have ids that repeat.
@@ -64,20 +61,16 @@ def read_tydiqa(folder: Path, spec: DatasetSpec) -> Collection:
 
 #: Share of n-grams in common with a gold passage from which on a distractor is left out.
 NEAR = 0.5
-_DRAWN = 4
 
 
 def read_tydiqa_large(folder: Path, spec: DatasetSpec) -> Collection:
     """Read the dev part of TyDi QA, and add distractors to the pools of its nine languages.
 
     They are, in this order: the passages of TyDi QA's train part (en, ko, sw), the paragraphs of a quarter of the
-    articles of ``squad2-en-fi`` (:func:`drawn`), and the test parts of ``ntrex-128`` (as passages) and ``sib-200``,
+    articles of ``squad2-en-fi``, and the test parts of ``ntrex-128`` (as passages) and ``sib-200``,
     which must not be trained on anyway. Distractors are left out, and counted in ``about``, if they equal a gold
     passage of their language or an earlier distractor, or share half of their n-grams with a gold passage. Nobody
     judged the distractors: one may answer a question by chance.
-
-    Raises:
-        PanglotError: A file is broken or missing.
     """
     dev = CARDS["tydiqa-goldp"].read(folder, part="dev")
     left_out: Counter[str] = Counter()
@@ -113,11 +106,6 @@ def read_tydiqa_large(folder: Path, spec: DatasetSpec) -> Collection:
     return Collection(spec.name, dev.questions, passages, dev.relevance, about)
 
 
-def drawn(article: str) -> bool:
-    """Return whether an article of ``squad2-en-fi``, such as ``d007``, is in the quarter used as distractors."""
-    return hashlib.sha256(article.encode()).digest()[0] % _DRAWN == 0
-
-
 def _distractors(folder: Path, spec: DatasetSpec, languages: tuple[str, ...]) -> Iterator[tuple[str, Text]]:
     """Yield ``(source, text)``. Ids differ within a source and language."""
     train = CARDS["tydiqa-goldp"].read(folder, part="train")
@@ -126,7 +114,7 @@ def _distractors(folder: Path, spec: DatasetSpec, languages: tuple[str, ...]) ->
         language = canonical(plain_name(path).split(".")[-1])
         for paragraph in paragraphs(path):
             article = f"d{paragraph.article:03d}"
-            if language in languages and drawn(article):
+            if language in languages and one_of(article, 4):
                 identity = f"{article}-p{paragraph.number:03d}"
                 yield "squad", Text(identity, language, identity, paragraph.context)
     for source, name, candidates in (("ntrex", "ntrex-128", "passage"), ("sib", "sib-200", "sentence")):
@@ -149,9 +137,6 @@ def read_tydiqa_mt(folder: Path, spec: DatasetSpec) -> Collection:
 
     A translation has its question's group and its question's answers. No translation was left out for its quality.
     ``about["machine-translated"]`` names the languages with engine and version.
-
-    Raises:
-        PanglotError: A file is broken or missing, or the translations belong to other questions.
     """
     place = shipped()
     options = {"part": "dev", "candidates": spec.candidates, "context": spec.context}
@@ -167,11 +152,9 @@ def read_tydiqa_mt(folder: Path, spec: DatasetSpec) -> Collection:
     for row, question in enumerate(questions):
         versions = found.get(question.id, {})
         if versions.get("en") != question.text:
-            raise PanglotError(
-                f"the translations do not belong to the question {question.id!r} in {folder}",
-                file=place / "questions.jsonl",
-                hint="get the dev part of TyDi QA's gold passage task, version 1.1",
-            )
+            problem = f"the translations do not belong to the question {question.id!r} in {folder}"
+            hint = "get the dev part of TyDi QA's gold passage task, version 1.1"
+            raise PanglotError(problem, file=place / "questions.jsonl", hint=hint)
         for code in sorted(set(versions) - {"en"}):
             label = f"{code}{question.id.removeprefix('en')}"
             rows.append(Text(label, code, question.group, versions[code]))
@@ -200,9 +183,6 @@ def read_tydiqa_primary(folder: Path, spec: DatasetSpec) -> Collection:
     Positions of candidates count bytes of UTF-8. As in the publisher's scorer, a question has an answer if at least
     two of its three annotators, or its only one, found a passage. All passages that they found are relevant.
     Questions without an answer are left out, but their articles are kept. Equal passages are one.
-
-    Raises:
-        PanglotError: A line is broken or a file is missing.
     """
     questions: list[Text] = []
     passages: dict[tuple[str, str], str] = {}

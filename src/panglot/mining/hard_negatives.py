@@ -1,34 +1,33 @@
-"""Exact search for the hardest negatives, in blocks of questions and tiles of passages."""
+"""Find hard negatives: what is never a negative, and an exact search for the hardest of the rest."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
+import pyarrow as pa
 
 from panglot._progress import progress
+from panglot.data.keys import connect, text_numbers
+from panglot.data.overlap import THRESHOLD, Texts
 from panglot.evaluation.exact_scores import Bools, Doubles, ExactScores, parts
+from panglot.evaluation.ranks import group_numbers
 
 if TYPE_CHECKING:
     from panglot.data.collection import Collection, Ints
     from panglot.encoders.protocol import Vectors
-    from panglot.mining.exclusions import Exclusions
 
 REASONS = ("version of a relevant passage", "text shared with one", "too similar to one", "above the margin")
 _BLOCK, _TILE = 256, 1 << 15
+_PASSAGES = 1 << 15
+
+Sparse = Any  # scipy's csr_array, of which no stubs exist
 
 
 @dataclass(frozen=True)
 class Margin:
-    """How far below the relevant passage a negative must be.
-
-    Attributes:
-        relative: A negative's score is at most (1 − relative) times that of the relevant passage
-            (2407.15831, TopK-PercPos).
-        absolute: A negative's score is lower by at least this.
-        similarity: A negative's cosine with the relevant passage is below this. With 1, no cosine is too high.
-    """
+    """How far below the relevant passage a negative must be, as :func:`panglot.mine` takes it."""
 
     relative: float = 0.05
     absolute: float = 0.0
@@ -43,13 +42,95 @@ class Margin:
         return np.minimum(score - self.relative * np.abs(score), score - self.absolute)
 
 
+@dataclass(frozen=True)
+class Exclusions:
+    """Passages that texts, groups and judgements rule out as negatives, whatever a model says.
+
+    Rows are those of the collection. Of passages in one language that differ only in case and blanks, the first
+    represents all: the others are in no matrix and are never candidates.
+
+    Attributes:
+        candidate: Rows of the passages that may be negatives of some question, rising.
+        versions: Sparse bools, shape ``[questions, passages]``: the relevant passages of a question, of its
+            translations and of equal questions with all passages of their groups, and the passages of the question's
+            own group.
+        copies: Sparse bools, shape ``[passages, passages]``: column passages that equal, contain or share half of the
+            text of the row passage (:class:`panglot.data.overlap.Texts`). Only rows of :attr:`versions` are filled.
+        judged: Sparse bools, shape ``[questions, passages]``: passages that are judged irrelevant already.
+    """
+
+    candidate: Ints
+    versions: Sparse
+    copies: Sparse
+    judged: Sparse
+
+    @classmethod
+    def of(cls, collection: Collection) -> Self:
+        """Find the exclusions of a collection."""
+        texts = text_numbers(collection.passages["text"]), collection.passage_language
+        _, first, same = np.unique(np.stack(texts), axis=1, return_index=True, return_inverse=True)
+        representative = first[same.reshape(-1)].astype(np.int64)
+        versions = _versions(collection, representative)
+        grade = collection.relevance["grade"].to_numpy()
+        irrelevant = collection.relevance.filter(pa.array(grade <= 0))
+        asked, found = (irrelevant[side].to_numpy().astype(np.int64) for side in ("question", "passage"))
+        judged = _matrix(asked, representative[found], versions.shape)
+        return cls(np.unique(representative), versions, _copies(collection, representative, versions), judged)
+
+
+def _versions(collection: Collection, representative: Ints) -> Sparse:
+    # `representative` is the row that represents each passage.
+    questions, passages = collection.questions.num_rows, collection.passages.num_rows
+    row = np.arange(questions)
+    # Translations share a group and equal questions share a text: chains of either are one question.
+    asks = connect(
+        questions, [(row, group_numbers(collection.questions)), (row, text_numbers(collection.questions["text"]))]
+    ).astype(np.int64)
+    group = group_numbers(collection.passages)
+    question_of, passage_of = collection.pairs
+    # A passage in the question's own group may answer it even if nobody judged the pair.
+    names = dict(zip(collection.passages["group"].to_pylist(), group.tolist(), strict=True))
+    own = np.array(
+        [names.get(name, -1) if name else -1 for name in collection.questions["group"].to_pylist()], np.int64
+    )
+    asking = np.r_[asks[question_of], asks[own >= 0]]
+    answering = np.r_[group[passage_of], own[own >= 0]]
+    number = int(group.max(initial=-1)) + 1
+    same_question = _matrix(row, asks, (questions, int(asks.max(initial=-1)) + 1))
+    answers = _matrix(asking, answering, (same_question.shape[1], number))
+    return same_question @ answers @ _matrix(group, representative, (number, passages))
+
+
+def _copies(collection: Collection, representative: Ints, versions: Sparse) -> Sparse:
+    known = np.unique(versions.indices).astype(np.int64)
+    others = np.unique(representative)
+    column = collection.passages["text"]
+    relevant = Texts(column.take(known).to_pylist())
+    left: list[Ints] = [np.empty(0, np.int64)]
+    right: list[Ints] = [np.empty(0, np.int64)]
+    # In pieces, because the n-grams of all passages at once would need too much memory.
+    for start in range(0, len(others), _PASSAGES):
+        part = others[start : start + _PASSAGES]
+        found = Texts(column.take(part).to_pylist()).matches(relevant)
+        near = found.share >= THRESHOLD
+        left.append(known[found.second[near]])
+        right.append(part[found.first[near]])
+    size = collection.passages.num_rows
+    return _matrix(np.concatenate(left), np.concatenate(right), (size, size))
+
+
+def _matrix(row: Ints, column: Ints, shape: tuple[int, int]) -> Sparse:
+    from scipy.sparse import coo_array
+
+    return coo_array((np.ones(len(row), bool), (row, column)), shape=shape).tocsr()
+
+
 class HardNegatives(NamedTuple):
     """The result of mining.
 
-    Attributes:
-        passage: Rows of the negatives, the hardest first, −1 after the last, shape ``[questions, negatives]``.
-        excluded: Number of pairs of a question and a passage in its languages that were excluded, by the first of
-            :data:`REASONS` that applies.
+    ``passage`` has the rows of the negatives, the hardest first, −1 after the last, shape ``[questions, negatives]``.
+    ``excluded`` counts the excluded pairs of a question and a passage in its languages, by the first of
+    :data:`REASONS` that applies.
     """
 
     passage: Ints
@@ -75,16 +156,8 @@ def mine_hard_negatives(
     are judged irrelevant already need no margin. Equal scores are ordered by row. The result is the same for every
     ``block`` and ``tile`` (:mod:`panglot.evaluation.exact_scores`).
 
-    Args:
-        questions: Unit vectors, shape ``[questions, dimension]``.
-        passages: Unit vectors, shape ``[passages, dimension]``.
-        collection: Languages and relevance.
-        exclusions: Passages that texts, groups and judgements rule out.
-        allowed: Languages that each question's negatives may have, shape ``[questions, languages]``.
-        negatives: Largest number of negatives per question.
-        margin: How far below the relevant passage a negative must be.
-        block: Questions per block.
-        tile: Passages per tile.
+    ``questions`` and ``passages`` are unit vectors, shape ``[texts, dimension]``. ``allowed`` marks the languages that
+    each question's negatives may have, shape ``[questions, languages]``.
     """
     scores = ExactScores.of(questions, passages)
     reference, product = _references(scores, collection)

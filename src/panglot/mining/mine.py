@@ -14,8 +14,7 @@ import pyarrow as pa
 from panglot._errors import PanglotError
 from panglot.data.collection import RELEVANCE, Collection, Ints
 from panglot.evaluation.evaluate import encode, open_encoder, open_sets
-from panglot.mining.exclusions import Exclusions
-from panglot.mining.hard_negatives import HardNegatives, Margin, mine_hard_negatives
+from panglot.mining.hard_negatives import Exclusions, HardNegatives, Margin, mine_hard_negatives
 
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder
@@ -103,14 +102,12 @@ def mine(
     if source.about.get("test_only") == "yes":
         raise PanglotError(f"{name} is a test set", field="collection", hint="mine in a training set")
     if not len(source.pairs[0]):
-        raise PanglotError(
-            f"{name} has no relevant passage", field="collection", hint="add judgements with a grade above 0"
-        )
+        hint = "add judgements with a grade above 0"
+        raise PanglotError(f"{name} has no relevant passage", field="collection", hint=hint)
     encoder = open_encoder(model, trust_remote_code=trust_remote_code)
     progress = progress or (lambda _: None)
-    progress(
-        f"{encoder.name} on {name}: {source.questions.num_rows:,} questions, {source.passages.num_rows:,} passages"
-    )
+    sizes = f"{source.questions.num_rows:,} questions, {source.passages.num_rows:,} passages"
+    progress(f"{encoder.name} on {name}: {sizes}")
     vectors = encode(encoder, source)
     progress("finding copies of relevant passages")
     exclusions = Exclusions.of(source)
@@ -147,12 +144,9 @@ def _checked(negatives: int, language: str, relative: float, absolute: float, si
         raise PanglotError(f"must be at least 1, got {negatives}", field="negatives")
     if language not in get_args(Languages):
         raise PanglotError(f"must be one of {', '.join(get_args(Languages))}, got {language!r}", field="language")
-    bounds = {
-        "relative_margin": (relative, 0, 1),
-        "absolute_margin": (absolute, 0, 2),
-        "similarity": (similarity, -1, 1),
-    }
-    for name, (value, low, high) in bounds.items():
+    for name, value, low, high in (
+        ("relative_margin", relative, 0, 1), ("absolute_margin", absolute, 0, 2), ("similarity", similarity, -1, 1)
+    ):  # fmt: skip
         if not low <= value <= high:
             raise PanglotError(f"must be between {low} and {high}, got {value}", field=name)
     return Margin(relative, absolute, similarity)
