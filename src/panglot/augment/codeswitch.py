@@ -19,13 +19,10 @@ CodeSwitch = Literal["none", "bilingual", "multilingual"]
 
 @dataclass(frozen=True)
 class Switched:
-    """A text after code-switching.
+    """A text after code-switching, with numbers of words of the English text.
 
-    Attributes:
-        text: The text.
-        words: Number of words in the English text.
-        covered: Number of those that have a translation in the drawn language, or in any of the languages.
-        replaced: Number of those that were replaced, by language.
+    ``covered`` words have a translation in the drawn language, or in any of the languages. ``replaced`` ones are
+    counted by language.
     """
 
     text: str
@@ -34,14 +31,7 @@ class Switched:
     replaced: Mapping[str, int]
 
 
-def switch(
-    text: str,
-    lexicon: Lexicon,
-    *,
-    mode: CodeSwitch,
-    share: float,
-    name: tuple[str | int, ...],
-) -> Switched:
+def switch(text: str, lexicon: Lexicon, *, mode: CodeSwitch, share: float, name: tuple[str | int, ...]) -> Switched:
     """Replace each word of an English text with a translation, with probability ``share``.
 
     From left to right, the longest run of up to three words with an entry counts as one. A word is looked up as it is
@@ -49,13 +39,8 @@ def switch(
     without an entry stay, so that the average share of replaced words is ``share`` times the share that is covered.
     Everything between words stays.
 
-    Args:
-        text: The text.
-        lexicon: The translations.
-        mode: ``bilingual`` draws one language per text. ``multilingual`` draws a language per word, among those that
-            have an entry for it. ``none`` changes nothing.
-        share: The probability of replacing a word.
-        name: Seed of the random numbers. The same name gives the same text.
+    The mode ``bilingual`` draws one language per text. ``multilingual`` draws a language per word, among those that
+    have an entry for it. ``none`` changes nothing. ``name`` seeds the random numbers.
 
     >>> lexicon = Lexicon.of({"fi": {"lake": "järvi", "of course": "tietysti"}})
     >>> switch("Of course lakes freeze.", lexicon, mode="bilingual", share=1, name=(0,))
@@ -99,14 +84,10 @@ def reachable(texts: Iterable[str], lexicon: Lexicon) -> list[str]:
 def longest_entry(
     text: str, spans: list[tuple[int, int]], place: int, lexicon: Lexicon, language: str | None
 ) -> tuple[int, str, Mapping[str, str]]:
-    """Return the number of words of the longest entry at ``place``, the entry, and its translations (none: no entry).
+    """Return the number of words of the longest entry that begins with word ``place``, the entry, and its translations.
 
-    Args:
-        text: The text.
-        spans: Start and end of its words.
-        place: Number of the word at which the entry begins.
-        lexicon: The translations.
-        language: Language to translate into. None means any.
+    ``spans`` are start and end of the text's words. If there is no entry, there are no translations. The language None
+    means any.
     """
     start, end = spans[place]
     length = 1
@@ -131,14 +112,7 @@ def _draw(choices: tuple[str, ...], chance: float) -> str:
 
 @dataclass(frozen=True)
 class Coverage:
-    """The words of English texts that a lexicon translates.
-
-    Attributes:
-        texts: Number of texts.
-        words: Number of their words.
-        covered: Number of words with a translation, by language.
-        anywhere: Number of words with a translation into at least one language.
-    """
+    """Numbers of English texts and their words, of words with a translation by language, and into any of them."""
 
     texts: int
     words: int
@@ -176,11 +150,9 @@ def english_texts(collection: Collection, most: int = 1000) -> list[str]:
     """Return at most ``most`` English questions and passages of a collection, spread evenly over it."""
     found: list[str] = []
     for table in (collection.questions, collection.passages):
-        for text, language in zip(table["text"].to_pylist(), table["language"].to_pylist(), strict=True):
-            if is_english(language):
-                found.append(text)
-    step = max(1, -(-len(found) // most))
-    return found[::step]
+        rows = zip(table["text"].to_pylist(), table["language"].to_pylist(), strict=True)
+        found += [text for text, language in rows if is_english(language)]
+    return found[:: max(1, -(-len(found) // most))]
 
 
 def _covered(text: str, spans: list[tuple[int, int]], lexicon: Lexicon, language: str | None) -> int:

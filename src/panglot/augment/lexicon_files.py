@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,14 +36,7 @@ Row = tuple[int, Sequence[str]]
 
 @dataclass(frozen=True)
 class Entry:
-    """An English word or phrase and its translation, as the file has them.
-
-    Attributes:
-        language: Canonical code.
-        english: The English.
-        target: The translation.
-        line: Line or row of the file, from 1. 0 if the format has none.
-    """
+    """An English word or phrase and its translation, as the file has them. A format without lines has line 0."""
 
     language: str
     english: str
@@ -113,12 +106,8 @@ def pair_of(path: Path) -> tuple[str, bool] | None:
 
 
 def _no_pair(path: Path) -> PanglotError:
-    return PanglotError(
-        "the languages of this lexicon are not known",
-        file=path,
-        field="language",
-        hint="name it after them, English among them (en-sw.tsv), or write their codes into the first line",
-    )
+    hint = "name it after them, English among them (en-sw.tsv), or write their codes into the first line"
+    return PanglotError("the languages of this lexicon are not known", file=path, field="language", hint=hint)
 
 
 def _parquet_entries(path: Path, _: Collection[str]) -> Iterator[Entry]:
@@ -234,11 +223,9 @@ def _tei_entries(path: Path, wanted: Collection[str]) -> Iterator[Entry]:
     for article in articles:
         forms = (form for form in article if _name(form) == "form")
         words = [_text(orth) for form in forms for orth in form.iter() if _name(orth) == "orth"]
-        for word in words:
-            for translation in _translations(article):
-                if word and translation:
-                    sides = (word, translation) if english_first else (translation, word)
-                    yield Entry(language, *sides)
+        for word, translation in product(words, _translations(article)):
+            if word and translation:
+                yield Entry(language, *((word, translation) if english_first else (translation, word)))
 
 
 def _translations(element: Element) -> Iterator[str]:
@@ -318,10 +305,8 @@ def _batches(path: Path, columns: dict[str, Any], keep: tuple[str, Iterable[int]
         hint = f"unpack {', '.join(_PANLEX_FILES)}"
         raise PanglotError("the PanLex folder lacks this file", file=path, hint=hint) from error
     except (pa.ArrowException, OSError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise PanglotError(
-            f"not a table of PanLex: {reason}", file=path, hint="download and unpack it again"
-        ) from error
+        problem = f"not a table of PanLex: {str(error).splitlines()[0]}"
+        raise PanglotError(problem, file=path, hint="download and unpack it again") from error
 
 
 _READERS: dict[str, Callable[[Path, Collection[str]], Iterator[Entry]]] = {

@@ -49,10 +49,7 @@ def cleaned(english: str, target: str, language: str) -> str | None:
             return None
         text = next((part for part in parts if part.strip(_ENDS)), "").strip(_ENDS)
     words = text.split()
-    if any(
-        _has_letter(word) and not any(letter.isalpha() and _is_latin_letter(letter) for letter in word)
-        for word in words
-    ):
+    if any(_has_letter(word) and not any(map(_is_latin, filter(str.isalpha, word))) for word in words):
         # A word in capitals is an abbreviation, such as DVD.
         words = [word for word in words if not is_latin(word) or word.isupper() or not _has_letter(word)]
     text = " ".join(words)
@@ -69,16 +66,16 @@ def is_latin(text: str) -> bool:
     >>> is_latin("nɔ̱ŋ ’a"), is_latin("X射线"), is_latin("...")
     (True, False, True)
     """
-    return all(not letter.isalpha() or _is_latin_letter(letter) for letter in text)
+    return all(map(_is_latin, filter(str.isalpha, text)))
 
 
-def _is_latin_letter(letter: str) -> bool:
+def _is_latin(letter: str) -> bool:
     # Modifier letters, such as an ejective's apostrophe, belong to no script. Neither does Arabic's tatweel.
     return script_of_letter(letter) == "Latn" or unicodedata.name(letter, "").startswith("MODIFIER LETTER")
 
 
 def _has_letter(text: str) -> bool:
-    return any(letter.isalpha() for letter in text)
+    return any(map(str.isalpha, text))
 
 
 #: The known lexicons and their licences, the best first: translations by people, mined ones, names of emoji.
@@ -112,8 +109,8 @@ class Lexicon:
         {'de': 'See', 'fi': 'järvi'}
         """
         found: dict[str, dict[str, str]] = {}
-        for language in sorted(translations):
-            for english, target in translations[language].items():
+        for language, cells in sorted(translations.items()):
+            for english, target in cells.items():
                 found.setdefault(english, {})[language] = target
         return cls(found, tuple(language for language in sorted(translations) if translations[language]))
 
@@ -193,12 +190,10 @@ def read(names: Sequence[str] = (), languages: Sequence[str] = (), data_dir: str
     lexicon = Lexicon.of(_without_same(merged))
     missing = tuple(sorted(wanted - set(lexicon.languages)))
     if not lexicon.languages:
-        raise PanglotError(
-            f"{' and '.join(chosen)} {'has' if len(chosen) == 1 else 'have'} no entry"
-            + (f" in {', '.join(missing)}" if missing else ""),
-            field="code_switch_languages" if missing else "lexicons",
-            hint="choose other languages or lexicons",
-        )
+        problem = f"{' and '.join(chosen)} {'has' if len(chosen) == 1 else 'have'} no entry"
+        problem += f" in {', '.join(missing)}" if missing else ""
+        field_name = "code_switch_languages" if missing else "lexicons"
+        raise PanglotError(problem, field=field_name, hint="choose other languages or lexicons")
     return Lexicon(lexicon.entries, lexicon.languages, tuple(chosen), missing)
 
 
@@ -247,11 +242,8 @@ def path_of(name: str, data_dir: str | Path | None = None) -> Path:
         return path
     path = Path(name).expanduser()
     if not path.exists():
-        raise PanglotError(
-            f"unknown lexicon {name!r}",
-            field="lexicons",
-            hint=f"choose one of {', '.join(KNOWN)}, or give {KINDS}",
-        )
+        hint = f"choose one of {', '.join(KNOWN)}, or give {KINDS}"
+        raise PanglotError(f"unknown lexicon {name!r}", field="lexicons", hint=hint)
     return path
 
 
@@ -262,8 +254,5 @@ def _places(name: str, data_dir: str | Path | None) -> list[Path]:
 
 def _not_found(problem: str, name: str, data_dir: str | Path | None) -> PanglotError:
     looked = ", ".join(str(place) for place in _places(name, data_dir)) or "no data folder is set"
-    return PanglotError(
-        f"{problem} (looked for: {looked})",
-        field="lexicons",
-        hint=f"put it into DATA/{_FOLDER} and set `data_dir`, or name a file of your own",
-    )
+    hint = f"put it into DATA/{_FOLDER} and set `data_dir`, or name a file of your own"
+    return PanglotError(f"{problem} (looked for: {looked})", field="lexicons", hint=hint)

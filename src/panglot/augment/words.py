@@ -81,13 +81,8 @@ def cased(target: str, source: str, entry: str, language: str) -> str:
     """Return a translation with the case of the English text that it replaces.
 
     A capital at the beginning and capitals throughout are carried over if the script has them. Otherwise the
-    translation keeps its case, as German nouns do, except for a capital that it took over from the entry.
-
-    Args:
-        target: The translation.
-        source: The English text.
-        entry: The English words in the lexicon.
-        language: The language of the translation.
+    translation keeps its case, as German nouns do, except for a capital that it took over from the entry, which has the
+    English words in the lexicon.
 
     >>> [cased("ja", text, "and", "fi") for text in ("and", "And", "AND")], cased("Ei", "no", "No", "fi")
     (['ja', 'Ja', 'JA'], 'ei')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot.batching.batch import Batch
-from panglot.batching.plan import Plan, uniforms
+from panglot.batching.plan import Draws, Plan, uniforms
 from panglot.batching.policy import DISTILL, Batches, Objective, Policy, eligible_rows, pair_counts, shares
 from panglot.batching.table import TrainingTable
 from panglot.data.collection import Ints
@@ -41,9 +41,8 @@ def parse_objectives(
         name, _, weight = spec.partition(":")
         known = (*(kind for kind in get_args(Batches) if kind != "hybrid"), "distill", *FAMILIES)
         if name not in known:
-            raise PanglotError(
-                f"unknown objective {name!r}", field="objectives", hint=f"choose from {', '.join(known)}"
-            )
+            hint = f"choose from {', '.join(known)}"
+            raise PanglotError(f"unknown objective {name!r}", field="objectives", hint=hint)
         total = _weight(spec, weight)
         if name in FAMILIES:
             found.extend(_family(name, sources, temperature, total))
@@ -54,11 +53,9 @@ def parse_objectives(
     if twice := {name for name in names if names.count(name) > 1}:
         raise PanglotError(f"{min(twice)!r} is named twice", field="objectives", hint="name each objective once")
     if len(found) < 2:
-        raise PanglotError(
-            f"at least two objectives are required for mixing, got {', '.join(names) or 'none'}",
-            field="objectives",
-            hint="name two or more, or a set with more languages, or leave mixing at none",
-        )
+        problem = f"at least two objectives are required for mixing, got {', '.join(names) or 'none'}"
+        hint = "name two or more, or a set with more languages, or leave mixing at none"
+        raise PanglotError(problem, field="objectives", hint=hint)
     return tuple(found)
 
 
@@ -81,39 +78,28 @@ class Mixture:
         self.sources = tuple(sources)
         self.objectives = parse_objectives(specs, self.sources, policy.language_temperature)
         if per_step == 1 or per_step > len(self.objectives):
-            raise PanglotError(
-                f"must be 0 or between 2 and {len(self.objectives)}, got {per_step}",
-                field="objectives_per_step",
-                hint=f"choose from 2 to {len(self.objectives)}, or 0 for all",
-            )
+            problem = f"must be 0 or between 2 and {len(self.objectives)}, got {per_step}"
+            hint = f"choose from 2 to {len(self.objectives)}, or 0 for all"
+            raise PanglotError(problem, field="objectives_per_step", hint=hint)
         self._policy = policy
         self._plans: dict[int, Plan] = {}
-        self._drawn = per_step or len(self.objectives)
-        self._seed = policy.seed
-        self._chosen: list[Ints] = []
-        self._before: list[Ints] = [np.zeros(len(self.objectives), np.int64)]
+        self._per_step = per_step or len(self.objectives)
+        self._draws = Draws(len(self.objectives), _BLOCK, self._draw_block)
 
     def __call__(self, k: int) -> dict[int, Batch]:
         """Return the batches of step ``k``, counted from 0, by the number of their objective."""
         return {index: replace(self._plan(index)(turn), step=k) for index, turn in self.draw(k)}
 
-    def draw(self, k: int) -> Iterator[tuple[int, int]]:
-        """Yield the number of each objective that step ``k`` takes, and how many earlier steps did."""
-        if k < 0:
-            raise ValueError(f"there is no step {k}")
-        if self._drawn == len(self.objectives):
-            yield from ((index, k) for index in range(self._drawn))
-            return
-        block, place = divmod(k, _BLOCK)
-        while len(self._chosen) <= block:
-            chance = uniforms(_BLOCK * len(self.objectives), "objectives", self._seed, len(self._chosen))
-            order = np.argsort(chance.reshape(_BLOCK, -1), axis=1, kind="stable")
-            chosen = np.sort(order[:, : self._drawn], axis=1)
-            self._before.append(self._before[-1] + np.bincount(chosen.ravel(), minlength=len(self.objectives)))
-            self._chosen.append(chosen)
-        chosen = self._chosen[block]
-        for index in chosen[place].tolist():
-            yield index, int(self._before[block][index] + np.count_nonzero(chosen[:place] == index))
+    def draw(self, k: int) -> list[tuple[int, int]]:
+        """Return the number of each objective that step ``k`` takes, and how many earlier steps did."""
+        if self._per_step == len(self.objectives) and k >= 0:
+            return [(index, k) for index in range(self._per_step)]
+        return self._draws(k)
+
+    def _draw_block(self, block: int, _: Ints) -> Ints:
+        chance = uniforms(_BLOCK * len(self.objectives), "objectives", self._policy.seed, block)
+        order = np.argsort(chance.reshape(_BLOCK, -1), axis=1, kind="stable")
+        return np.sort(order[:, : self._per_step], axis=1)
 
     def _plan(self, index: int) -> Plan:
         # Made when first drawn, because a hundred languages have ten thousand pairs.
@@ -136,11 +122,9 @@ def _distilled(sources: Sequence[TrainingTable]) -> tuple[str, ...]:
     """Return the kinds of distillation that some table has rows for."""
     found = tuple(kind for kind in DISTILL if any(eligible_rows(kind, source).sum() > 1 for source in sources))
     if not found:
-        raise PanglotError(
-            "distill needs texts in English and in another language, and there are none",
-            field="objectives",
-            hint="add a set with English among its languages, or leave distill out",
-        )
+        problem = "distill needs texts in English and in another language, and there are none"
+        hint = "add a set with English among its languages, or leave distill out"
+        raise PanglotError(problem, field="objectives", hint=hint)
     return found
 
 
@@ -153,11 +137,8 @@ def _family(name: str, sources: Sequence[TrainingTable], temperature: float, tot
                 if pairs[x, y] > 1 and (x == y or name == "pair"):
                     counts[question, passage] = counts.get((question, passage), 0) + int(pairs[x, y])
     if not counts:
-        raise PanglotError(
-            f"no two rows share a {name}",
-            field="objectives",
-            hint="add a set with questions and passages in one language, or choose other objectives",
-        )
+        hint = "add a set with questions and passages in one language, or choose other objectives"
+        raise PanglotError(f"no two rows share a {name}", field="objectives", hint=hint)
     pairs = sorted(counts)
     weights = shares([counts[pair] for pair in pairs], temperature) * total
     return [

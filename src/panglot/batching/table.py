@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -38,11 +38,11 @@ class Rows(NamedTuple):
     mono: bool
 
 
-def cached(collection: Collection, find: Callable[[], Rows]) -> Rows:
+def _rows(collection: Collection) -> Rows:
     """Return the rows of a collection from the cache, or find them, and cache those of a large collection."""
     home = collection.folder
     if home is None or collection.questions.num_rows < LARGE:
-        return find()
+        return _find_rows(collection)
     key = source_key([home / f"{part}.arrow" for part in ("questions", "passages", "relevance")], rows=_VERSION)
     folder = cache_folder() / "sources" / key
     try:
@@ -51,7 +51,7 @@ def cached(collection: Collection, find: Callable[[], Rows]) -> Rows:
         pass
     except (OSError, ValueError, KeyError, TypeError) as error:
         _log.warning("cannot read the cached rows of %s, finding them again: %s", collection.name, error)
-    found = find()
+    found = _find_rows(collection)
     try:
         with atomic_folder(folder) as part:
             for name in _ARRAYS:
@@ -115,8 +115,7 @@ class TrainingTable:
         Raises:
             PanglotError: No question has a relevant passage.
         """
-        rows = cached(collection, lambda: _find_rows(collection))
-        return cls(collection.name, collection.languages, *rows)
+        return cls(collection.name, collection.languages, *_rows(collection))
 
     @property
     def rows(self) -> int:
@@ -164,10 +163,8 @@ def _find_rows(collection: Collection) -> Rows:
     for question_of, _ in collection.walk_pairs():
         answered[group[question_of]] = True
     if not answered.any():
-        raise PanglotError(
-            f"{collection.name} has no question with a relevant passage",
-            hint="add relevance judgements above 0, or leave the collection out of the training",
-        )
+        hint = "add relevance judgements above 0, or leave the collection out of the training"
+        raise PanglotError(f"{collection.name} has no question with a relevant passage", hint=hint)
     best, links, mono = _first_passages(collection, group, question_in, passage_in, len(answered))
     del passage_in
     asked = np.flatnonzero(answered[group]).astype(np.int32)

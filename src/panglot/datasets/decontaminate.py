@@ -30,7 +30,7 @@ from panglot.data.collection import Collection
 from panglot.data.overlap import Shared, Texts, find_shared, hash_texts
 from panglot.data.transform import Overlap, exclude_shared
 from panglot.datasets import registry
-from panglot.datasets.registry import CARDS, DatasetCard
+from panglot.datasets.registry import CARDS
 
 AUTO = "auto"
 # Raise it whenever the same texts would be found to share something else.
@@ -39,13 +39,7 @@ _VERSION = 3
 
 @dataclass(frozen=True)
 class TestSet:
-    """A test set that has not been read yet.
-
-    Attributes:
-        name: As :func:`panglot.read` takes it.
-        languages: The languages to read. Empty means all.
-        required: Whether the user named it, so that it must be readable.
-    """
+    """A test set that has not been read yet. It must be readable if the user named it (``required``)."""
 
     name: str
     languages: tuple[str, ...] = ()
@@ -118,11 +112,9 @@ def decontaminate(
     left, overlaps = exclude_shared(training, [each for each in found if each is not None])
     if not _answers(left) and _answers(training):
         most = max(overlaps, key=lambda each: each.groups)
-        raise PanglotError(
-            f"nothing of {training.name} is left: it shares {most.groups:,} groups with the test set {most.test}",
-            field="exclude",
-            hint="train on another set, or name the test sets that you will measure on, as in `--exclude xquad-r`",
-        )
+        problem = f"nothing of {training.name} is left: it shares {most.groups:,} groups with the test set {most.test}"
+        hint = "train on another set, or name the test sets that you will measure on, as in `--exclude xquad-r`"
+        raise PanglotError(problem, field="exclude", hint=hint)
     return Decontaminated(left, overlaps, unread, tuple(names))
 
 
@@ -140,12 +132,8 @@ def available_tests(languages: Sequence[str], *, data_dir: str | Path | None = N
             yield from (TestSet(f"{card.name}:{code}", required=False) for code in common if code != "en")
         elif common:
             style = "@topics" if "topics" in card.candidates else ""
-            for part in _parts(card):
+            for part in (card.parts or ("",)) if "*" in card.test_only else card.test_only:
                 yield TestSet(card.name + (f":{part}" if part else "") + style, common, required=False)
-
-
-def _parts(card: DatasetCard) -> tuple[str, ...]:
-    return (card.parts or ("",)) if "*" in card.test_only else card.test_only
 
 
 def _answers(collection: Collection) -> bool:
@@ -160,15 +148,9 @@ def _remembered(key: str) -> Shared | None:
     try:
         values: dict[str, Any] = json.loads(_place(key).read_text("utf-8"))
         rows = np.frombuffer(zlib.decompress(b64decode(values["taken"])), "<i4").astype(np.int32)
-        return Shared(
-            values["test"],
-            rows,
-            values["equal"],
-            values["near"],
-            values["highest"],
-            tuple((mine, theirs) for mine, theirs in values["examples"]),
-            (values["nearest"][0], values["nearest"][1]) if values["nearest"] else None,
-        )
+        examples = tuple((mine, theirs) for mine, theirs in values["examples"])
+        nearest = (values["nearest"][0], values["nearest"][1]) if values["nearest"] else None
+        return Shared(values["test"], rows, values["equal"], values["near"], values["highest"], examples, nearest)
     except (OSError, ValueError, KeyError, IndexError, TypeError, zlib.error):
         return None
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import parse_qsl
@@ -47,11 +48,7 @@ def fetch(card: DatasetCard) -> Path | None:
         return None
     try:
         snapshot = huggingface_hub.snapshot_download(
-            card.hub,
-            repo_type="dataset",
-            revision=_BRANCH,
-            allow_patterns=list(card.hub_files),
-            etag_timeout=5,
+            card.hub, repo_type="dataset", revision=_BRANCH, allow_patterns=list(card.hub_files), etag_timeout=5
         )
     except Exception as error:  # noqa: BLE001  (each cause has its own class)
         _reasons[card.name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
@@ -163,16 +160,11 @@ def _select(
             hint = f"add {role}=COLUMN" + (" or a language code" if role == "language" else "")
             raise PanglotError("`passage` and `language` are required", field=role, hint=hint)
     column, _, value = where.partition("=")
-    number = 0
-    for line, row in enumerate(found, 1):
-        if where and str(_cell(row, column, place)) != value:
-            continue
+    fitting = ((line, row) for line, row in enumerate(found, 1) if not where or str(_cell(row, column, place)) == value)
+    for line, row in islice(fitting, limit or None):
         values = {role: _cell(row, source, place) for role, source in columns.items() if role != "language"}
         values["language"] = row.get(columns["language"], columns["language"])
         yield check_row(values, place, line)
-        number += 1
-        if number == limit:
-            return
 
 
 def _cell(row: Mapping[str, Any], column: str, place: Path) -> object:

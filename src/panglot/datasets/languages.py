@@ -28,13 +28,11 @@ _GROUP_NAMES = (" languages", " (family)")
 class LanguageFacts:
     """One language as data sets write it.
 
+    Codes are those of BCP 47 and ISO 15924, names English. Whatever is not known is "".
+
     Attributes:
-        code: Canonical BCP 47.
-        name: In English.
-        own_name: In the language itself. "" if CLDR has none.
-        script: ISO 15924. "" if it is not known.
-        script_name: In English.
-        direction: ``ltr`` or ``rtl``. "" if the script is not known.
+        own_name: Name in the language itself.
+        direction: ``ltr`` or ``rtl``.
         family: Groups of ISO 639-5, the widest first. Empty if the language is in none. Some groups are for
             convenience and not by descent (Altaic, Caucasian, South American Indian, creoles by their vocabulary).
         trains: Known sets with the language that may be trained on.

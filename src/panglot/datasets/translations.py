@@ -61,11 +61,8 @@ def read_ntrex(folder: Path, spec: DatasetSpec) -> Collection:
 def stretches(documents: Sequence[str], rows: Sequence[int]) -> Iterator[tuple[int, ...]]:
     """Yield the rows of each stretch of 3 to 5 sentences of one document, as equal in length as possible.
 
-    Documents of fewer than 3 sentences yield nothing.
-
-    Args:
-        documents: The document of each row; rows of one document follow one another.
-        rows: Rows to cut up, rising.
+    Documents of fewer than 3 sentences yield nothing. ``documents`` has the document of each row. ``rows`` are those
+    to cut up, rising.
 
     >>> list(stretches("aaaaaaabb", range(9)))
     [(0, 1, 2, 3), (4, 5, 6)]
@@ -105,10 +102,7 @@ def names(languages: Iterable[str] | None = None) -> tuple[str, ...]:
     """Return the names under which the pairs of Tatoeba are read, ``tatoeba-112:de`` and so on.
 
     :func:`panglot.evaluate` takes them. ``R@1`` in ``crosslingual`` is then the accuracy that LASER and MTEB report,
-    and its ``matrix`` has both directions.
-
-    Args:
-        languages: Canonical codes. Those that the set does not have are skipped. None means all.
+    and its ``matrix`` has both directions. Languages that the set does not have are skipped. None means all.
 
     >>> names(["de", "en", "no", "fo"])
     ('tatoeba-112:de', 'tatoeba-112:fo')
