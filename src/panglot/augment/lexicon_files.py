@@ -45,15 +45,7 @@ class Entry:
 
 
 def entries(path: Path, wanted: Collection[str] = ()) -> Iterator[Entry]:
-    """Yield the entries of a lexicon's file or folder, in its order.
-
-    Args:
-        path: A file or folder of one of :data:`KINDS`.
-        wanted: Canonical codes of the languages to keep. Empty means all.
-
-    Raises:
-        PanglotError: The file is of another kind or broken.
-    """
+    """Yield the entries of a file or folder (:data:`KINDS`), in its order, in ``wanted`` languages (empty: in all)."""
     if path.is_dir():
         yield from _panlex_entries(path, wanted)
         return

@@ -23,15 +23,12 @@ _BLOCK = 256
 def parse_objectives(
     specs: Sequence[str], sources: Sequence[TrainingTable], temperature: float
 ) -> tuple[Objective, ...]:
-    """Return the objectives that are written as ``specs``.
+    """Return the objectives that are written as ``specs``, ``NAME[:WEIGHT]`` each.
 
-    Args:
-        specs: ``NAME[:WEIGHT]`` each. The name is a kind of batches, ``distill``, ``language`` (one objective per
-            language, with ``mono`` batches) or ``pair`` (one per language pair, including a language with itself).
-            Without a weight, a kind weighs 1. The members of a family weigh 1 together, in proportion to n^(1/T), where
-            n is the number of eligible rows.
-        sources: The training tables that the objectives draw from.
-        temperature: T.
+    The name is a kind of batches, ``distill``, ``language`` (one objective per language, with ``mono`` batches) or
+    ``pair`` (one per language pair, including a language with itself). Without a weight, a kind weighs 1. The members
+    of a family weigh 1 together, in proportion to n^(1/T), where n is the number of eligible rows and T the
+    ``temperature``.
 
     Raises:
         PanglotError: A name is unknown or is there twice, a weight is not above 0, or a family has no rows.
@@ -65,11 +62,8 @@ class Mixture:
     Each objective has a :class:`Plan` of its own, so its batches have ``batch_size`` questions whatever the number of
     objectives, and every row of its streams comes once an epoch.
 
-    Args:
-        sources: The sources, each with its own name.
-        policy: Batch size, α, temperatures, seed; its ``batches`` is not used.
-        specs: As :func:`parse_objectives` takes them.
-        per_step: Objectives per step, drawn without replacement; 0: all.
+    Of the policy, ``batches`` is not used. ``per_step`` is the number of objectives per step, drawn without
+    replacement. 0 means all.
     """
 
     def __init__(

@@ -208,11 +208,8 @@ def _edges(shares: Sequence[float] | Floats) -> Floats:
 class Draws:
     """What each step takes of some choices, drawn in blocks so that step k needs no walk through all earlier steps.
 
-    Args:
-        choices: Number of choices.
-        block: Number of steps per block.
-        draw: Returns a block's choices, shape ``[block, choices per step]``, from its number and from how often each
-            choice was taken before it.
+    ``draw`` returns a block's choices, shape ``[block, choices per step]``, from the block's number and from how often
+    each choice was taken before it.
     """
 
     def __init__(self, choices: int, block: int, draw: Callable[[int, Ints], Ints]) -> None:
@@ -234,14 +231,9 @@ class Draws:
 
 
 class Epoch(NamedTuple):
-    """All batches of one epoch of a stream.
+    """All batches of one epoch of a stream: its rows, and the order in which batches are taken."""
 
-    Attributes:
-        order: Rows of the source, shape ``[n]``, 32 bits each: a plan keeps many of these.
-        batches: The order in which batches are taken, shape ``[batches]``.
-    """
-
-    order: Ints32
+    order: Ints32  # 32 bits per row, because a plan keeps many epochs.
     batches: Ints
 
     def batch(self, turn: int) -> Ints:

@@ -105,12 +105,8 @@ class Policy:
 class Stream:
     """An endless sequence of batches of one kind from one source, in one language or pair.
 
-    Attributes:
-        kind: As :attr:`panglot.batching.Batch.kind`.
-        source: Index into the plan's sources.
-        question: Language of the questions, an index into the source's languages; −1 if it varies.
-        passage: Language of the passages, likewise.
-        probability: Probability that a step of this kind is from this stream.
+    Languages are indices into the source's languages, −1 if they vary. ``probability`` is that of a step of this kind
+    being from this stream.
     """
 
     kind: str
@@ -139,8 +135,7 @@ class Objective:
         name: ``mono``, ``cross``, …; of a family, the language (``de``) or the pair (``de-fr``: question, passage).
         kinds: The kinds of its batches, with their probabilities.
         weight: Its share in a weighted mean, before division by the sum of all.
-        question: The only language of its questions, or nothing.
-        passage: The only language of its passages, or nothing.
+        question: The only language of its questions, or "". ``passage`` likewise.
     """
 
     name: str

@@ -48,13 +48,9 @@ class TestSet:
 
 @dataclass(frozen=True)
 class Decontaminated:
-    """A training set without what test sets have.
+    """What is left of a training set, what it shared with each of the test sets that were ``compared``, by name.
 
-    Attributes:
-        collection: What is left.
-        overlaps: What was shared with each test set, in the order of their names.
-        unread: Why a test set could not be compared, by name.
-        compared: The names of the test sets that were compared, as :func:`panglot.read` takes them.
+    ``unread`` says why a test set could not be compared.
     """
 
     collection: Collection

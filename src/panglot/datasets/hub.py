@@ -116,9 +116,6 @@ def read(
         where: ``COLUMN=VALUE`` keeps only such rows, as ``label=1`` for WikiQA.
         limit: Number of rows to read at most. 0 means all.
         name: What tables call it.
-
-    Raises:
-        PanglotError: ``datasets`` is not installed, the set cannot be read, or a column is missing.
     """
     require("reading columns of the hub", "datasets", extra="hub")
     import datasets

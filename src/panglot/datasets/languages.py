@@ -51,14 +51,9 @@ class LanguageFacts:
 
 
 def facts(code: str, texts: Iterable[str] = ()) -> LanguageFacts:
-    """Return what is known about a language.
+    """Return what is known about a language, whose code may be in any style.
 
-    Args:
-        code: In any style.
-        texts: Some text in it. Its script wins over the one that is likely for the language.
-
-    Raises:
-        PanglotError: There is no such language.
+    The script of ``texts`` in it wins over the one that is likely for the language.
 
     >>> found = facts("urd_Arab")
     >>> found.name, found.own_name, found.script, found.direction, found.family

@@ -26,13 +26,10 @@ MINED = "mined"
 
 @dataclass(frozen=True)
 class Report:
-    """Figures of one mining.
+    """Figures of one mining: questions by number of negatives, and excluded pairs by reason.
 
-    Attributes:
-        questions: Number of questions by number of negatives: 0, 1, 2, ….
-        excluded: Number of excluded pairs of a question and a passage, by reason.
-        same_language: Share of the negatives that are in their question's language.
-        unanswered: Number of questions without a relevant passage. They get no negatives.
+    ``same_language`` is the share of the negatives in their question's language. ``unanswered`` is the number of
+    questions without a relevant passage. They get no negatives.
     """
 
     questions: dict[int, int]
