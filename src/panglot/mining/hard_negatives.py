@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from panglot._progress import progress
-from panglot.data.keys import connect, text_numbers
+from panglot.data.columns import connect, text_numbers
 from panglot.data.overlap import THRESHOLD, Texts
 from panglot.evaluation.exact_scores import Bools, Doubles, ExactScores, parts
 from panglot.evaluation.ranks import group_numbers
