@@ -208,9 +208,7 @@ class _Source:
         self.unreadable.seek(0)
         place = {str(path): number for number, (_, path) in enumerate(self.starts)}
         unreadable = (RowError(**json.loads(line)) for line in self.unreadable)
-        found = heapq.merge(
-            unreadable, self._conflicting(gone, table), key=lambda error: (place[error.file], error.line)
-        )
+        found = heapq.merge(unreadable, self._conflicting(gone, table), key=lambda each: (place[each.file], each.line))
         if part is None:
             return list(found)
         write_rejected(found, part / _REJECTED)
