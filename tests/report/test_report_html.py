@@ -197,9 +197,7 @@ def test_a_single_language_and_an_empty_evaluation_are_shown() -> None:
     assert "Kiswahili" in "".join(Page(to_html(figures)).text)
 
 
-def test_a_hundred_languages_take_a_moment() -> None:
-    from time import perf_counter
-
+def test_a_page_of_a_hundred_languages_stays_small() -> None:
     codes = [f"q{chr(97 + a)}{chr(97 + b)}" for a in range(10) for b in range(10)]
     cells = {x: dict.fromkeys(codes, 0.5) for x in codes}
     figures = sample_figures.figures()
@@ -209,10 +207,7 @@ def test_a_hundred_languages_take_a_moment() -> None:
         "multilingual": {"mAP": 0.4, "language_share@10": cells, "pool_share": dict.fromkeys(codes, 0.01)},
         "geometry": {"mean_distance": cells},
     }
-    begun = perf_counter()
-    text = to_html(figures)
-    assert perf_counter() - begun < 5
-    assert len(text) < 3_000_000
+    assert len(to_html(figures)) < 3_000_000
 
 
 def test_writing_is_whole_or_not_at_all(tmp_path: Path) -> None:

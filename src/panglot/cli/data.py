@@ -112,7 +112,7 @@ def _where(error: RowError, name: str) -> str:
 @click.option("--rows", type=POSITIVE, help="Number of questions to keep at most, drawn in whole groups.")
 @click.option("--seed", default=0, help="Seed for drawing the questions.")
 @click.option("--min-characters", type=int, help="Leave out passages with fewer characters.")
-@click.option("--max-characters", type=int, help="Leave out passages with more characters.")
+@click.option("--max-characters", type=POSITIVE, help="Leave out passages with more characters.")
 @click.option("--ray", "on_ray", is_flag=True, help="Read the rows in Ray's workers (arrow only).")
 @click.option("--split", default="test", help="Name of the BEIR split.")
 @click.option(
@@ -134,7 +134,7 @@ def convert(
     JSON lines and Parquet of any size become Arrow in bounded memory.
     """
     codes = [canonical(code) for code in languages or ()]
-    limits = {key: value for key, value in limits.items() if value is not None}
+    limits = {key: value for key, value in limits.items() if value}
     filtered = bool(codes or limits)
     converting.check_place(form, output)
     known, skip = registry.is_known(name), on_error == "skip"
