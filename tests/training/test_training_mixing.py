@@ -39,6 +39,8 @@ def test_fixed_ways_are_their_formulas() -> None:
     rows = gradients(3)
     np.testing.assert_allclose(direction("mean", rows), rows.mean(0))
     np.testing.assert_allclose(direction("sum", rows), rows.sum(0))
+    some = Aggregator("mean", [1.0] * 3, 0).weights(rows[:2] @ rows[:2].T, (0, 2), 0)
+    np.testing.assert_allclose(some, [0.5, 0.5])  # of the objectives that are drawn
     weighted = Aggregator("weighted", [1.0, 3.0, 4.0], 0)
     np.testing.assert_allclose(weighted.weights(rows @ rows.T, (0, 1, 2), 0), [0.125, 0.375, 0.5])
     # Of three objectives, two are drawn: over all draws, each keeps its share.
