@@ -3,6 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
+# One test process per core, with one thread each: more threads would only wait for one another.
+WORKERS := -n logical --dist loadfile
+test test-all: export OMP_NUM_THREADS = 1
 
 .PHONY: install dev demo test test-all test-lowest coverage lint docs bench clean
 
@@ -24,10 +27,10 @@ demo: install
 	$(RUN)/panglot demo --output demo
 
 test: dev
-	$(RUN)/python -m pytest -m "not slow"
+	$(RUN)/python -m pytest -m "not slow" $(WORKERS)
 
 test-all: dev
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest $(WORKERS)
 
 # The fast tests, with the lowest versions of the core dependencies. LOWEST=torch==2.13.0 takes another one for torch.
 test-lowest:

@@ -12,10 +12,14 @@ import pytest
 
 from panglot.cli.main import main
 from panglot.data.collection import Collection, Text
+from panglot.training.settings import Settings
 from training_facts import FORMS, LANGUAGES, TOPICS
 
 # Only tests with `data_dir` see real data. In others, a set that happens to be present would change the test.
-CHOSEN = os.environ.pop("PANGLOT_DATA", None)
+# The second name hands the folder on to the test processes of pytest-xdist, which start after the first is gone.
+CHOSEN = os.environ.pop("PANGLOT_DATA", None) or os.environ.get("PANGLOT_TEST_DATA")
+if CHOSEN:
+    os.environ["PANGLOT_TEST_DATA"] = CHOSEN
 
 
 @pytest.fixture(scope="session")
@@ -126,3 +130,44 @@ def browser() -> Iterator[Any]:
         opened = playwright.chromium.launch(executable_path=chromium, args=flags)
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random BERT of one layer over characters of many scripts, with prompts, not normalised."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny")
+    blocks = (range(0x20, 0x180), range(0x370, 0x530), range(0x980, 0xA00), range(0x3040, 0x3100))
+    letters = [chr(point) for block in blocks for point in block]
+    vocabulary = {piece: row for row, piece in enumerate(["[PAD]", "[UNK]", *letters])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex("."), "isolated")
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(vocabulary), hidden_size=32, num_hidden_layers=1, num_attention_heads=4,
+        intermediate_size=48, max_position_embeddings=256,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder / "raw")
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]")
+    fast.save_pretrained(folder / "raw")
+    model = SentenceTransformer(
+        modules=[Transformer(str(folder / "raw"), max_seq_length=256), Pooling(32)],
+        prompts={"query": "query: ", "document": "passage: "},
+        device="cpu",
+    )
+    model.save(str(folder / "model"), create_model_card=False)
+    return folder / "model"
+
+
+@pytest.fixture
+def recipe(facts_folder: Path, small_model: Path, tmp_path: Path) -> Settings:
+    """A run of twelve steps."""
+    return Settings(
+        model=str(small_model), on=(str(facts_folder),), output=tmp_path / "run", batch_size=8, steps=12, dropout=True,
+        precision="fp32", learning_rate=1e-3, checkpoint_every=3,
+    )  # fmt: skip
