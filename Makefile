@@ -3,8 +3,9 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
-# One test process per core, with one thread each: more threads would only wait for one another.
-WORKERS := -n logical --dist loadfile
+# One test process per core, up to four for the sake of memory, with one thread each: more would only wait for one
+# another.
+WORKERS := -n logical --maxprocesses 4 --dist loadfile
 test test-all: export OMP_NUM_THREADS = 1
 
 .PHONY: install dev demo test test-all test-lowest coverage lint docs bench clean
