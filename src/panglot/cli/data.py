@@ -32,10 +32,8 @@ _ON_ERROR = click.Choice(["raise", "skip"])
 @click.option("--against", multiple=True, metavar="DATASET", help="Test set to compare with. Repeat for more.")
 @click.argument("more", nargs=-1)
 @data_dir_option
-@click.option(
-    "--on-error", type=_ON_ERROR, default="raise",
-    help="With skip, rejected rows are written to a file, and are no failure.",
-)  # fmt: skip
+@click.option("--on-error", type=_ON_ERROR, default="raise",
+              help="With skip, rejected rows are written to a file, and are no failure.")  # fmt: skip
 @click.option("--rejected", "place", type=PATH, help="File for rejected rows.  [default: NAME.rejected.jsonl]")
 @json_option("the findings")
 def check(
@@ -118,10 +116,8 @@ def _where(error: RowError, name: str) -> str:
 @click.option(
     "--untie", is_flag=True, help="Give groups of their own to questions that rows cannot hold (jsonl and parquet)."
 )
-@click.option(
-    "--on-error", type=_ON_ERROR, default="raise",
-    help="With skip, rows that cannot be used are written to a file instead of stopping.",
-)  # fmt: skip
+@click.option("--on-error", type=_ON_ERROR, default="raise",
+              help="With skip, rows that cannot be used are written to a file instead of stopping.")  # fmt: skip
 @click.option(
     "--rejected", "place", type=PATH, help="File for the rows that were left out.  [default: OUTPUT.rejected.jsonl]"
 )
@@ -179,10 +175,8 @@ def _print_converted(done: converting.Converted, form: str) -> None:
 @click.option("--language", help="Language of documents that do not name theirs.")
 @click.option("--ways", default="title,first-sentence", help="How questions are made: question, title, first-sentence.")
 @click.option("--shortest", default=40, type=POSITIVE, help="Minimum length of a passage in characters.")
-@click.option(
-    "--column", "columns", multiple=True, metavar="ROLE=NAME",
-    help="For CSV and TSV: column of the title, text, language or group. Repeat for more.",
-)  # fmt: skip
+@click.option("--column", "columns", multiple=True, metavar="ROLE=NAME",
+              help="For CSV and TSV: column of the title, text, language or group. Repeat for more.")  # fmt: skip
 def from_docs(paths: tuple[Path, ...], output: Path, ways: str, columns: tuple[str, ...], **options: Any) -> None:
     """Make rows of HTML, Markdown, PO, XLIFF, CSV and TSV files, or of all such files in folders.
 

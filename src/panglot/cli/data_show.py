@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import (
-    COUNT,
-    candidates_option,
-    data_dir_option,
-    deliver_json,
-    json_option,
-    list_option,
-    print_table,
-    shorten,
-)
+from panglot.cli import options
+from panglot.cli.options import COUNT
 from panglot.data.language import name as language_name
 
 if TYPE_CHECKING:
@@ -29,8 +21,8 @@ if TYPE_CHECKING:
 
 
 @click.command("list")
-@data_dir_option
-@json_option()
+@options.data_dir_option
+@options.json_option()
 def list_sets(data_dir: Path | None, to_json: str | None) -> None:
     """List the known data sets, and where each is on this machine."""
     from panglot.datasets import registry
@@ -44,8 +36,8 @@ def list_sets(data_dir: Path | None, to_json: str | None) -> None:
             "test_only", "hub")  # fmt: skip
     cards = CARDS.values()
     listed = [{**{key: getattr(card, key) for key in keys}, "found": found[card.name] or None} for card in cards]
-    if deliver_json(listed, to_json):
-        print_table(
+    if options.deliver_json(listed, to_json):
+        options.print_table(
             ("name", "what it is, and where"), [(card.name, _describe(card, found[card.name])) for card in cards]
         )
 
@@ -60,12 +52,12 @@ def _describe(card: DatasetCard, place: str) -> str:
 
 @click.command("show")
 @click.argument("name")
-@data_dir_option
+@options.data_dir_option
 @click.option("--limit", default=3, type=COUNT, help="Number of questions to print, or of entries per language.")
-@candidates_option
+@options.candidates_option
 @click.option("--against", metavar="DATASET", help="For a lexicon: data set whose English words are looked up.")
-@list_option("--languages", metavar="CODES", help="For a lexicon: languages to show, such as de,sw.")
-@json_option()
+@options.list_option("--languages", metavar="CODES", help="For a lexicon: languages to show, such as de,sw.")
+@options.json_option()
 def show(
     name: str, data_dir: Path | None, limit: int, candidates: str | None, against: str | None,
     languages: list[str] | None, to_json: str | None,
@@ -87,7 +79,7 @@ def show(
             click.echo(repr(collection))
         figures = _collection_figures(collection, limit)
         printed = _print_collection
-    if deliver_json(figures, to_json):
+    if options.deliver_json(figures, to_json):
         printed(figures)
 
 
@@ -112,11 +104,11 @@ def _print_collection(figures: dict[str, Any]) -> None:
         (code, language_name(code), f"{counts['questions']:,}", f"{counts['passages']:,}")
         for code, counts in figures["by_language"].items()
     ]
-    print_table(("code", "language", "questions", "passages"), rows, right=(2, 3))
+    options.print_table(("code", "language", "questions", "passages"), rows, right=(2, 3))
     for sample in figures["samples"]:
         click.echo(f"\n{sample['id']} [{sample['language']}] {sample['question']}")
         for passage in sample["passages"]:
-            click.echo(f"  [{passage['language']}] {shorten(passage['text'], 160)}")
+            click.echo(f"  [{passage['language']}] {options.shorten(passage['text'], 160)}")
 
 
 def _by_language(table: pa.Table) -> Counter[str]:
@@ -144,12 +136,9 @@ def _lexicon_figures(
     from panglot.augment import lexicons
 
     lexicon = lexicons.read([name], languages, data_dir)
-    return {
-        "name": name, "licence": lexicons.KNOWN.get(name), "digest": lexicon.digest,
-        "entries": dict(lexicon.sizes), "missing": list(lexicon.missing),
-        "coverage": _coverage(lexicon, against, data_dir) if against else None,
-        "samples": _entry_samples(lexicon, limit),
-    }  # fmt: skip
+    return {"name": name, "licence": lexicons.KNOWN.get(name), "digest": lexicon.digest, "entries": dict(lexicon.sizes),
+            "missing": list(lexicon.missing), "coverage": _coverage(lexicon, against, data_dir) if against else None,
+            "samples": _entry_samples(lexicon, limit)}  # fmt: skip
 
 
 def _entry_samples(lexicon: Lexicon, limit: int) -> dict[str, list[list[str]]]:
@@ -173,10 +162,8 @@ def _coverage(lexicon: Lexicon, against: str, data_dir: Path | None) -> dict[str
         hint = "name a data set with English, because lexicons translate from English"
         raise PanglotError(f"{against} has no English text", field="against", hint=hint)
     found = coverage(texts, lexicon)
-    return {
-        "against": against, "texts": found.texts, "words": found.words, "any": found.share(),
-        "by_language": {code: found.share(code) for code in lexicon.languages},
-    }  # fmt: skip
+    return {"against": against, "texts": found.texts, "words": found.words, "any": found.share(),
+            "by_language": {code: found.share(code) for code in lexicon.languages}}  # fmt: skip
 
 
 def _print_lexicon(figures: dict[str, Any]) -> None:
@@ -197,4 +184,4 @@ def _print_lexicon(figures: dict[str, Any]) -> None:
         covers = (f"{share['by_language'][code]:.1%}",) if share else ()
         some = "; ".join(f"{english} → {target}" for english, target in figures["samples"][code])
         rows.append((code, language_name(code), f"{number:,}", *covers, some))
-    print_table(head, rows, right=(2, 3) if share else (2,))
+    options.print_table(head, rows, right=(2, 3) if share else (2,))

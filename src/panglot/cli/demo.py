@@ -9,10 +9,8 @@ import click
 
 
 @click.command("demo")
-@click.option(
-    "--output", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"),
-    help="Folder for the model and the report.",
-)  # fmt: skip
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"),
+              help="Folder for the model and the report.")  # fmt: skip
 @click.option("--pairs", default=2000, type=click.IntRange(32), help="Number of training pairs.")
 @click.option("--seed", default=0, help="Seed of training and intervals.")
 def demo(output: Path, pairs: int, seed: int) -> None:

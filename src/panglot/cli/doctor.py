@@ -86,10 +86,8 @@ def _torch() -> dict[str, Any]:
     if torch.backends.mps.is_available():
         devices.append("mps")
     chosen = choose_device()
-    return {
-        "devices": devices, "device": str(chosen), "threads": torch.get_num_threads(), "bf16": fast_bf16(chosen),
-        "torch_problem": None,
-    }  # fmt: skip
+    return {"devices": devices, "device": str(chosen), "threads": torch.get_num_threads(), "bf16": fast_bf16(chosen),
+            "torch_problem": None}  # fmt: skip
 
 
 def _as_text(found: dict[str, Any]) -> str:

@@ -7,22 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import (
-    COUNT,
-    PATH,
-    POSITIVE,
-    add_options,
-    candidates_option,
-    command_line,
-    context_option,
-    data_dir_option,
-    deliver_json,
-    json_option,
-    list_option,
-    print_table,
-    progress_to,
-    trust_option,
-)
+from panglot.cli import options
+from panglot.cli.options import COUNT, PATH, POSITIVE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,18 +17,18 @@ if TYPE_CHECKING:
     from panglot.report.labels import Kind
 
 #: What both commands take. The names are those of the functions' arguments.
-_options = add_options([
-    data_dir_option,
-    candidates_option,
-    context_option,
-    list_option("--languages", metavar="CODES", help="Languages to measure, such as en,de,zh."),
-    list_option("--measures", metavar="NAMES", help="Measures to compute, such as mAP,R@10,nDCG@10."),
+_options = options.add_options([
+    options.data_dir_option,
+    options.candidates_option,
+    options.context_option,
+    options.list_option("--languages", metavar="CODES", help="Languages to measure, such as en,de,zh."),
+    options.list_option("--measures", metavar="NAMES", help="Measures to compute, such as mAP,R@10,nDCG@10."),
     click.option(
         "--draws", default=1000, type=COUNT, help="Number of bootstrap draws for the intervals; 0 for no intervals."
     ),
     click.option("--seed", default=0, type=COUNT, help="Seed of the draws."),
-    json_option(),
-    trust_option,
+    options.json_option(),
+    options.trust_option,
     click.option("--report", type=PATH, help="Write a report: .html, or .md for Markdown."),
 ])  # fmt: skip
 
@@ -55,7 +41,7 @@ _options = add_options([
 @_options
 @click.option("--permutations", default=10_000, type=POSITIVE, help="Number of random permutations of the test.")
 def compare_command(
-    models: tuple[str, ...], tests: tuple[str, ...], to_json: str | None, report: Path | None, **options: Any
+    models: tuple[str, ...], tests: tuple[str, ...], to_json: str | None, report: Path | None, **settings: Any
 ) -> None:
     """Measure MODELs on the same questions. A figure is bold if it is significantly the best.
 
@@ -64,7 +50,9 @@ def compare_command(
     """
     from panglot.evaluation.compare import compare
 
-    found = compare(models, test=tests, command=command_line(), progress=progress_to(to_json), **options)
+    found = compare(
+        models, test=tests, command=options.command_line(), progress=options.progress_to(to_json), **settings
+    )
     _deliver(found.figures, to_json, report, models)
 
 
@@ -82,7 +70,7 @@ def compare_command(
 )  # fmt: skip
 def evaluate_command(
     model: str, datasets: tuple[str, ...], to_json: str | None, report: Path | None, queries: Path | None,
-    trec_run: Path | None, **options: Any,
+    trec_run: Path | None, **settings: Any,
 ) -> None:  # fmt: skip
     """Measure MODEL on DATASETs: monolingual, cross-lingual, all languages in one pool, and language bias.
 
@@ -91,11 +79,11 @@ def evaluate_command(
     DATASET, its language bias is measured by ranking mode, without labels.
     """
     if not datasets:
-        _audit_index(Path(model), queries, languages=options["languages"], seed=options["seed"], to_json=to_json)
+        _audit_index(Path(model), queries, languages=settings["languages"], seed=settings["seed"], to_json=to_json)
         return
     from panglot.evaluation.evaluate import evaluate
 
-    found = evaluate(model, datasets, command=command_line(), progress=progress_to(to_json), **options)
+    found = evaluate(model, datasets, command=options.command_line(), progress=options.progress_to(to_json), **settings)
     if trec_run is not None:
         _write_runs(found, trec_run)
     _deliver(found.figures, to_json, report, [model])
@@ -111,7 +99,7 @@ def _deliver(figures: Mapping[str, Any], to_json: str | None, report: Path | Non
     from panglot._files import write_text
     from panglot.report import from_log, print_report, to_markdown, write_html
 
-    text_wanted = deliver_json(figures, to_json)
+    text_wanted = options.deliver_json(figures, to_json)
     if report is not None and report.suffix.lower() == ".md":
         write_text(report, to_markdown(figures))
     elif report is not None:
@@ -153,25 +141,24 @@ def _audit_index(
         if not queries:
             hint = f"name some of {', '.join(sorted(known))}"
             raise PanglotError("there is no query in these languages", field="languages", hint=hint)
-    audit = audit_bias(index, queries, progress=progress_to(to_json))
-    found = {"command": command_line(), "index": str(folder), "seed": seed, **audit}
+    audit = audit_bias(index, queries, progress=options.progress_to(to_json))
+    found = {"command": options.command_line(), "index": str(folder), "seed": seed, **audit}
     index.close()
-    if deliver_json(found, to_json):
+    if options.deliver_json(found, to_json):
         _print_audit(found)
 
 
 def _print_audit(found: dict[str, Any]) -> None:
     from panglot.report.labels import format_number
 
-    columns: dict[str, Kind] = {
-        "self_preference@10": "times", "rank_correlation": "score", "translation_found@10": "percent",
-    }  # fmt: skip
+    columns: dict[str, Kind] = {"self_preference@10": "times", "rank_correlation": "score",
+                                "translation_found@10": "percent"}  # fmt: skip
     rows = [
         (mode, *(format_number(each[name], kind) for name, kind in columns.items()))
         for mode, each in found["modes"].items()
     ]
     click.echo(f"{found['queries']:,} queries in {len(found['languages'])} languages")
-    print_table(("mode", "own language", "same ranking", "translations found"), rows, right=(1, 2, 3))
+    options.print_table(("mode", "own language", "same ranking", "translations found"), rows, right=(1, 2, 3))
     click.echo(
         "own language: its share of the first 10 divided by its share of the documents; 1 is no preference\n"
         "same ranking: Kendall's τ between the rankings of the same query in two languages\n"

@@ -29,15 +29,11 @@ _TOP = 5
 @click.option(
     "--model", help="As for `panglot evaluate`; by default `bundled`, or the model that the index was built with."
 )
-@click.option(
-    "--backend", type=click.Choice(["torch", "openvino"]), default="torch",
-    help="Inference backend used while indexing.",
-)  # fmt: skip
+@click.option("--backend", type=click.Choice(["torch", "openvino"]), default="torch",
+              help="Inference backend used while indexing.")  # fmt: skip
 @click.option("--store", metavar="WHERE", help="Store of documents, milvus://host:port/NAME; by default the folder.")
-@click.option(
-    "--encoder", "on", metavar="WHERE",
-    help="Ray cluster that encodes, ray or ray://host:port; by default this process.",
-)  # fmt: skip
+@click.option("--encoder", "on", metavar="WHERE",
+              help="Ray cluster that encodes, ray or ray://host:port; by default this process.")  # fmt: skip
 @click.option("--processes", type=POSITIVE, metavar="N", help="Encode in N processes of this machine.")
 @click.option("--hybrid", is_flag=True, help="Index words now instead of at the first hybrid search.")
 @click.option("--add", is_flag=True, help="Add DOCUMENTS to an index, in place of those with the same ids.")
@@ -187,19 +183,15 @@ def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
 @click.argument("index", type=PATH)
 @click.option("--port", default=8080, type=click.IntRange(0, 65535), help="Port. 0 takes any.")
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
-@click.option(
-    "--allow-host", "hosts", multiple=True, metavar="NAME",
-    help="Host name of a proxy in front. Repeat the option for more.",
-)  # fmt: skip
+@click.option("--allow-host", "hosts", multiple=True, metavar="NAME",
+              help="Host name of a proxy in front. Repeat the option for more.")  # fmt: skip
 @click.option("--keys", type=PATH, help="File of API keys. $PANGLOT_SERVICE_KEYS by default.")
 @click.option("--model", help="Model to encode with. By default the model that the index was built with.")
 @click.option("--reranker", metavar="MODEL", help="Cross-encoder that orders the first results again.")
 @click.option("--queue", default=256, type=POSITIVE, help="Most requests in progress. Further ones get status 429.")
 @click.option("--batch-tokens", default=2048, type=POSITIVE, help="Most tokens encoded together.")
-@click.option(
-    "--seconds", default=60.0, type=click.FloatRange(0.1),
-    help="Time limit of a response. A late one gets status 504.",
-)  # fmt: skip
+@click.option("--seconds", default=60.0, type=click.FloatRange(0.1),
+              help="Time limit of a response. A late one gets status 504.")  # fmt: skip
 def serve_command(
     index: Path, port: int, host: str, hosts: tuple[str, ...], keys: Path | None, model: str | None,
     reranker: str | None, **limits: Any,

@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import (
-    PATH,
-    command_line,
-    data_dir_option,
-    deliver_json,
-    json_option,
-    print_table,
-    progress_to,
-)
+from panglot.cli import options
+from panglot.cli.options import PATH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,8 +24,8 @@ _SAMPLE = 200
 @click.argument("codes", nargs=-1, metavar="[CODE]...")
 @click.option("--model", default="bundled", help="Model whose tokenizer is measured.")
 @click.option("--markdown", type=PATH, help="Write the page of languages to this file.")
-@data_dir_option
-@json_option()
+@options.data_dir_option
+@options.json_option()
 def languages_command(
     codes: tuple[str, ...], model: str, markdown: Path | None, data_dir: Path | None, to_json: str | None
 ) -> None:
@@ -55,12 +48,12 @@ def languages_command(
         engines = []
     facts = machine()
     found: dict[str, Any] = {
-        "command": command_line(),
+        "command": options.command_line(),
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
         "machine": f"{facts['cores']} cores, {facts['processor']}",
-        **profiles(codes, model=model, data_dir=data_dir, engines=engines, progress=progress_to(to_json)),
+        **profiles(codes, model=model, data_dir=data_dir, engines=engines, progress=options.progress_to(to_json)),
     }
-    text_wanted = deliver_json(found, to_json)
+    text_wanted = options.deliver_json(found, to_json)
     if markdown is not None:
         write_text(markdown, to_markdown(found))
     if text_wanted:
@@ -104,12 +97,9 @@ def profiles(
         words = {name: len(entries[name][code]) for name in available if code in entries[name]}
         cells = [cell for name in words for cell in islice(entries[name][code].values(), _SAMPLE)]
         on, price, sample = prices.get(code, ("", None, cells))
-        found.append({
-            **dataclasses.asdict(facts(code, sample)),
-            "tokens": {"on": on, **dataclasses.asdict(price)} if price else None,
-            "lexicons": words,
-            "routes": _routes(engines, code),
-        })  # fmt: skip
+        found.append({**dataclasses.asdict(facts(code, sample)),
+                      "tokens": {"on": on, **dataclasses.asdict(price)} if price else None, "lexicons": words,
+                      "routes": _routes(engines, code)})  # fmt: skip
     return {
         "model": model,
         "measured_on": [name for name in SETS if registry.find(CARDS[name], data_dir)],
@@ -155,7 +145,7 @@ def _print(found: Mapping[str, Any]) -> None:
         names = (each["code"], each["name"], each["script"], each["direction"], (each["family"] or [""])[0])
         rows.append((*names, sets, *priced, f"{entries:,}" if entries else "", ways))
     head = ("code", "language", "script", "dir", "family", "sets", "tokens", "unknown", "words", "routes")
-    print_table(head, rows, right=(5, 6, 7, 8))
+    options.print_table(head, rows, right=(5, 6, 7, 8))
     click.echo(
         "sets: to train on + to test on. tokens: relative to the same text in English.\n"
         "words: entries of all lexicons. routes: from and into English."

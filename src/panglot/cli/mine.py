@@ -8,16 +8,8 @@ from typing import Any
 
 import click
 
-from panglot.cli.options import (
-    COUNT,
-    PATH,
-    data_dir_option,
-    deliver_json,
-    json_option,
-    print_table,
-    progress_to,
-    trust_option,
-)
+from panglot.cli import options
+from panglot.cli.options import COUNT, PATH
 
 
 @click.command("mine")
@@ -38,9 +30,9 @@ from panglot.cli.options import (
 )  # fmt: skip
 @click.option("--seed", type=COUNT, default=0, help="Seed of the drawn languages.")
 @click.option("--output", type=PATH, help="Folder to write.  [default: SET+mined, beside SET]")
-@data_dir_option
-@trust_option
-@json_option()
+@options.data_dir_option
+@options.trust_option
+@options.json_option()
 def mine(model: str, collection: str, output: Path | None, to_json: str | None, **settings: Any) -> None:
     """Find wrong passages in SET that MODEL ranks high, and write SET with these judged as irrelevant.
 
@@ -54,9 +46,9 @@ def mine(model: str, collection: str, output: Path | None, to_json: str | None, 
     # Checked before the work. Nothing but a collection is ever replaced.
     if folder.exists() and not (folder / "collection.json").is_file():
         raise PanglotError("exists and is not a collection", file=folder, hint="choose another --output")
-    mined = run(model, collection, progress=progress_to(to_json), **settings)
+    mined = run(model, collection, progress=options.progress_to(to_json), **settings)
     mined.save(folder)
-    if deliver_json({"folder": str(folder), **json.loads(mined.about[MINED])}, to_json):
+    if options.deliver_json({"folder": str(folder), **json.loads(mined.about[MINED])}, to_json):
         _print(mined.name, Report.of(mined))
         click.echo(f"Wrote {folder}. Next: panglot train {model} --on {folder} --hard-negatives 2")
 
@@ -79,7 +71,7 @@ def _print(name: str, report: Any) -> None:
     rows = [(f"{count} negative{'s' if count != 1 else ''}", f"{number:,}") for count, number in counts]
     rows += [("no relevant passage", f"{report.unanswered:,}")] if report.unanswered else []
     click.echo(name)
-    print_table(("Questions with", "Number"), rows, right=(1,))
+    options.print_table(("Questions with", "Number"), rows, right=(1,))
     excluded = [(reason, f"{number:,}") for reason, number in report.excluded.items()]
-    print_table(("Excluded pairs of question and passage", "Number"), excluded, right=(1,))
+    options.print_table(("Excluded pairs of question and passage", "Number"), excluded, right=(1,))
     click.echo(f"{report.same_language:.1%} of the negatives are in the question's own language.")

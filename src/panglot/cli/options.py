@@ -34,10 +34,8 @@ def list_option(*names: str, **about: Any) -> Callable[[Command], Command]:
     return click.option(*names, callback=lambda _context, _option, value: split(value), **about)
 
 
-data_dir_option = click.option(
-    "--data-dir", type=click.Path(path_type=Path, file_okay=False),
-    help="Folder that holds the known data sets.  [default: $PANGLOT_DATA]",
-)  # fmt: skip
+data_dir_option = click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False),
+                               help="Folder that holds the known data sets.  [default: $PANGLOT_DATA]")  # fmt: skip
 candidates_option = click.option(
     "--candidates", type=click.Choice(["sentence", "paragraph"]), help="Unit of the passages."
 )

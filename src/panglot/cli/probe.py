@@ -7,20 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import (
-    COUNT,
-    PATH,
-    POSITIVE,
-    candidates_option,
-    command_line,
-    context_option,
-    data_dir_option,
-    deliver_json,
-    json_option,
-    progress_to,
-    shorten,
-    trust_option,
-)
+from panglot.cli import options
+from panglot.cli.options import COUNT, PATH, POSITIVE
 from panglot.report import print_table
 from panglot.report.labels import format_interval, format_number, language_name, sanitize
 from panglot.report.tables import Cell, Column, Row, Table
@@ -38,23 +26,21 @@ _EXAMPLES = 3
 @click.argument("dataset")
 @click.option("--language", "languages", multiple=True, metavar="CODE", help="Language to probe; repeat for more.")
 @click.option("--k", default=10, type=POSITIVE, help="A question succeeds if a relevant passage is among the first K.")
-@click.option(
-    "--start", type=click.Choice(["both", "near", "weak", "random"]), default="both",
-    help="Questions to search from: nearest to failing, already weak, both in turn, or random.",
-)  # fmt: skip
+@click.option("--start", type=click.Choice(["both", "near", "weak", "random"]), default="both",
+              help="Questions to search from: nearest to failing, already weak, both in turn, or random.")  # fmt: skip
 @click.option("--limit", default=20, type=COUNT, help="Number of these questions per language.")
 @click.option("--beam", default=3, type=POSITIVE, help="Changed versions per question that go on.")
 @click.option("--depth", default=2, type=COUNT, help="Number of changes in a row; 0 for no search.")
 @click.option("--budget", default=2000, type=COUNT, help="Largest number of texts to encode.")
 @click.option("--distractors", default=2, type=COUNT, help="Sentences to try with each question.")
 @click.option("--pools", type=click.Choice(["whole", "common"]), help="All passages, or those of common groups.")
-@candidates_option
-@context_option
+@options.candidates_option
+@options.context_option
 @click.option("--seed", default=0, type=COUNT, help="Seed of distractors and questions.")
-@json_option()
+@options.json_option()
 @click.option("--output", type=PATH, help="Write the weak pairs as JSON lines.")
-@data_dir_option
-@trust_option
+@options.data_dir_option
+@options.trust_option
 def probe_command(
     model: str, dataset: str, languages: tuple[str, ...], to_json: str | None, output: Path | None, **settings: Any
 ) -> None:
@@ -65,15 +51,15 @@ def probe_command(
     """
     from panglot.probe.probe import probe
 
-    progress = progress_to(to_json)
+    progress = options.progress_to(to_json)
     settings["languages"] = list(languages) or None
-    found = probe(model, dataset, command=command_line(), progress=progress, **settings)
+    found = probe(model, dataset, command=options.command_line(), progress=progress, **settings)
     if output is not None:
         found.write_pairs(output)
         progress(f"wrote {len(found.pairs):,} lines to {output}" if found.pairs else f"no weak pair: {output} is empty")
         if found.pairs and found.figures["dataset"]["test_only"]:
             progress(f"{found.figures['dataset']['name']} is a test set: hold these pairs out, never train on them")
-    if deliver_json(found.figures, to_json):
+    if options.deliver_json(found.figures, to_json):
         from rich.console import Console
 
         _print(found.figures, Console())
@@ -126,7 +112,7 @@ def _examples(weak: Sequence[Mapping[str, Any]]) -> Table:
         one = weak[number * len(weak) // count]
         texts = (one["question_in_english"], one["question"], f"→ {one['instead']['text']}")
         codes, ranks = ("en", str(one["language"])), (one["rank_in_english"], one["rank"])
-        question = Cell("\n".join(shorten(text, 120) for text in texts))
+        question = Cell("\n".join(options.shorten(text, 120) for text in texts))
         rows.append(Row("/".join(codes), [Cell("\n".join(f"{rank:,}" for rank in ranks)), question]))
     columns = [Column("rank"), Column("question, and the passage that comes first instead", left=True)]
     return Table(f"Weak pairs, {count} of {len(weak):,}; the JSON has all", columns, rows, corner="")

@@ -59,10 +59,8 @@ def study(
 @click.option("--only", multiple=True, metavar="RUN", help="Name of a run to do, with those it needs; repeat for more.")
 @click.option("--minutes", default=30.0, help="Total minutes; runs that would exceed them are skipped.")
 @click.option("--output", type=PATH, default=Path("runs/reproduce"), help="Folder for results and trained models.")
-@click.option(
-    "--figures", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="Compare with the figures of this file instead.",
-)  # fmt: skip
+@click.option("--figures", type=click.Path(path_type=Path, exists=True, dir_okay=False),
+              help="Compare with the figures of this file instead.")  # fmt: skip
 @json_option("the comparison")
 def reproduce(
     data_dir: Path | None, only: tuple[str, ...], minutes: float, output: Path, figures: Path | None,

@@ -57,10 +57,8 @@ def _documentation() -> dict[str, str]:
 
 @click.command("train")
 @click.argument("model", required=False)
-@click.option(
-    "--on", multiple=True, metavar="SET",
-    help="Training set, NAME[:PART][@CANDIDATES] or a path. Repeat the option for several.",
-)  # fmt: skip
+@click.option("--on", multiple=True, metavar="SET",
+              help="Training set, NAME[:PART][@CANDIDATES] or a path. Repeat the option for several.")  # fmt: skip
 @click.option(
     "--recipe", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with settings. Options override it."
 )

@@ -167,19 +167,15 @@ def search_changes(
         return _measure([(*chosen[number], versions) for number, versions in work], encoder)
 
     k = outcomes[0].pools.k
-    found, measured = beam_search(
-        states[:affordable], materials[:affordable], measure, k=k, beam=beam, depth=depth, budget=budget,
-        progress=progress,
-    )  # fmt: skip
+    found, measured = beam_search(states[:affordable], materials[:affordable], measure, k=k, beam=beam, depth=depth,
+                                  budget=budget, progress=progress)  # fmt: skip
     records = [
         _record(each, outcome.record(row, collection), k)
         for each, (outcome, row) in zip(found, chosen[:affordable], strict=True)
     ]
-    return {
-        "questions": affordable, "questions_wanted": len(chosen), "texts_at_most": bound, "texts": measured,
-        "lexicons": sorted(code for code in lexicons if lexicons[code]),
-        "changes": _by_change(found, k), "by_language": _by_language(records), "found": records,
-    }  # fmt: skip
+    return {"questions": affordable, "questions_wanted": len(chosen), "texts_at_most": bound, "texts": measured,
+            "lexicons": sorted(code for code in lexicons if lexicons[code]), "changes": _by_change(found, k),
+            "by_language": _by_language(records), "found": records}  # fmt: skip
 
 
 def _distinct(number: int, states: Sequence[State], material: Material) -> list[tuple[int, State, str, Versions]]:

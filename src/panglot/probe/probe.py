@@ -139,10 +139,8 @@ def probe(
     if depth and getattr(model, "by_id", False):
         missing.append({"what": "changes", "why": "precomputed vectors do not cover changed questions"})
     elif depth:
-        searched = search_changes(
-            outcomes, asked, model, lexicons, start=start, limit=limit, beam=beam, depth=depth, budget=budget,
-            distractors=distractors, seed=seed, progress=progress,
-        )  # fmt: skip
+        searched = search_changes(outcomes, asked, model, lexicons, start=start, limit=limit, beam=beam, depth=depth,
+                                  budget=budget, distractors=distractors, seed=seed, progress=progress)  # fmt: skip
     weak = [record for outcome in outcomes for record in outcome.records(asked)]
     test_only = whole.about.get("test_only") == "yes"
     # The field goes with every pair, so that training can refuse them.

@@ -59,10 +59,9 @@ def against_rest(hit: Bools, group: Ints, inside: Bools) -> dict[str, Any]:
     :data:`MIN_QUESTIONS` questions, and ``rest`` if there is no rest.
     """
     rate, low, high = share(hit[inside], group[inside])
-    figures: dict[str, Any] = {
-        "weak": int(hit[inside].sum()), "questions": int(inside.sum()), "rate": rate, "interval": [low, high],
-        "rest": None, "difference": None, "difference_interval": None,
-    }  # fmt: skip
+    figures: dict[str, Any] = {"weak": int(hit[inside].sum()), "questions": int(inside.sum()), "rate": rate,
+                               "interval": [low, high], "rest": None, "difference": None,
+                               "difference_interval": None}  # fmt: skip
     if inside.all():
         return figures
     figures["rest"] = rest = float(hit[~inside].mean())

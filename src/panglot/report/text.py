@@ -136,11 +136,9 @@ def _rich(table: Table) -> RichTable:
     from rich.table import Table as RichTable
 
     headings = [column.short or column.heading for column in table.columns]
-    found = RichTable(
-        title=_lines(sanitize(table.title)) if table.title else None, title_justify="left", title_style="bold",
-        show_header=any([table.corner, *headings]), box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False,
-        padding=(0, 1, 0, 0), header_style="dim",
-    )  # fmt: skip
+    found = RichTable(title=_lines(sanitize(table.title)) if table.title else None, title_justify="left",
+                      title_style="bold", show_header=any([table.corner, *headings]), box=box.SIMPLE_HEAD,
+                      show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")  # fmt: skip
     # Names of models may be long. Names of languages and measures are not, and read better on one line.
     fixed = not any(row.note for row in table.rows) and max((len(row.name) for row in table.rows), default=0) < 30
     found.add_column(table.corner, no_wrap=fixed, overflow="fold")

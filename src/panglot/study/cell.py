@@ -145,10 +145,8 @@ def _run(
     from panglot.encoders.cache import Cached
     from panglot.encoders.load import load
 
-    about: dict[str, Any] = {
-        "key": cell_key(study, cell, data, rate), "material": data.key, **asdict(cell), "training": None,
-        "languages": [],
-    }  # fmt: skip
+    about: dict[str, Any] = {"key": cell_key(study, cell, data, rate), "material": data.key, **asdict(cell),
+                             "training": None, "languages": []}  # fmt: skip
     if cell.strategy == START:
         model: Any = str(study.train.get("model", "bundled"))
     else:
@@ -240,11 +238,9 @@ def _training(folder: Path) -> dict[str, Any]:
     for line in lines:
         for kind, codes in line.get("met", {}).items():
             met.setdefault(kind, set()).update(codes)
-    found: dict[str, Any] = {
-        "steps": last["step"], "pairs": last["pairs"], "seconds": last["seconds"],
-        "data": json.loads((folder / "run.json").read_text("utf-8"))["data"],
-        "languages_met": {kind: len(codes) for kind, codes in sorted(met.items())},
-    }  # fmt: skip
+    found: dict[str, Any] = {"steps": last["step"], "pairs": last["pairs"], "seconds": last["seconds"],
+                             "data": json.loads((folder / "run.json").read_text("utf-8"))["data"],
+                             "languages_met": {kind: len(codes) for kind, codes in sorted(met.items())}}  # fmt: skip
     for key in ("conflicts", "cosine"):
         if values := [line[key] for line in lines if key in line]:
             found[key] = float(np.mean(values))

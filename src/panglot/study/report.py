@@ -120,12 +120,10 @@ def answer(results: Results) -> tuple[str, Table] | None:
     rows: list[list[str | Cell]] = []
     for comparison in every:
         test, part, figure = comparison.key.split("|")
-        rows.append([
-            test, FIGURES[figure], PARTS[part], _languages(comparison.size),
-            _cell(results.retention(study.focus, comparison.size, comparison.key), ".1f", 100),
-            _cell(comparison.gap, "+.1f", 100), format_p(comparison.corrected),
-            {1: study.focus, -1: study.rival, 0: MISSING}[comparison.sign],
-        ])  # fmt: skip
+        rows.append([test, FIGURES[figure], PARTS[part], _languages(comparison.size),
+                     _cell(results.retention(study.focus, comparison.size, comparison.key), ".1f", 100),
+                     _cell(comparison.gap, "+.1f", 100), format_p(comparison.corrected),
+                     {1: study.focus, -1: study.rival, 0: MISSING}[comparison.sign]])  # fmt: skip
     kept_heading, gap_heading = f"{study.focus} keeps, %", f"more than {study.rival}, points"
     head = ["test", "figure", "measured on", "trained on", kept_heading, gap_heading, "p", "significantly more"]
     title = f"Share of the start's value that {study.focus} keeps, compared with {study.rival}"
