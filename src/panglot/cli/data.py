@@ -58,15 +58,12 @@ def check(
 
 def _findings(report: checking.Report) -> dict[str, object]:
     found = report.collection
-    return {
-        "name": report.name,
-        "questions": found.questions.num_rows if found else 0,
-        "passages": found.passages.num_rows if found else 0,
-        "rejected": [dataclasses.asdict(error) for error in report.rejected],
-        "remarks": [dataclasses.asdict(remark) for remark in report.remarks],
-        "overlaps": [dataclasses.asdict(overlap) for overlap in report.overlaps],
-        "unread": dict(report.unread),
-    }
+    return {"name": report.name, "questions": found.questions.num_rows if found else 0,
+            "passages": found.passages.num_rows if found else 0,
+            "rejected": [dataclasses.asdict(error) for error in report.rejected],
+            "remarks": [dataclasses.asdict(remark) for remark in report.remarks],
+            "overlaps": [dataclasses.asdict(overlap) for overlap in report.overlaps],
+            "unread": dict(report.unread)}  # fmt: skip
 
 
 def _print_findings(report: checking.Report, name: str, place: Path | None) -> None:

@@ -100,13 +100,8 @@ def profiles(
         found.append({**dataclasses.asdict(facts(code, sample)),
                       "tokens": {"on": on, **dataclasses.asdict(price)} if price else None, "lexicons": words,
                       "routes": _routes(engines, code)})  # fmt: skip
-    return {
-        "model": model,
-        "measured_on": [name for name in SETS if registry.find(CARDS[name], data_dir)],
-        "lexicons": available,
-        "engines": [engine.name for engine in engines],
-        "languages": found,
-    }
+    return {"model": model, "measured_on": [name for name in SETS if registry.find(CARDS[name], data_dir)],
+            "lexicons": available, "engines": [engine.name for engine in engines], "languages": found}  # fmt: skip
 
 
 def _prices(
@@ -152,10 +147,6 @@ def _print(found: Mapping[str, Any]) -> None:
     )
 
 
-_HEADS = (
-    ("code", "language", "own name", "script", "direction", "family"),
-    ("code", "to train on", "to test on", "tokens", "a word", "unknown", "lexicons", "routes"),
-)
 _SIGNS = {"ntrex-128": "¹", "sib-200": "²", "tatoeba-112": "³"}
 
 
@@ -164,6 +155,8 @@ def to_markdown(figures: Mapping[str, Any]) -> str:
     languages: list[Mapping[str, Any]] = figures["languages"]
     bases = {each["code"].split("-", 1)[0] for each in languages}
     written = f"Written by `{figures['command']}` on {figures['date']} ({figures['machine']})."
+    names = ("code", "language", "own name", "script", "direction", "family")
+    measures = ("code", "to train on", "to test on", "tokens", "a word", "unknown", "lexicons", "routes")
     counted = (
         f"{len(languages)} codes of {len(bases)} languages: those of all data sets that panglot knows, and of the "
         f"available lexicons ({_listed(figures['lexicons'])}). {_legend(figures)}"
@@ -173,9 +166,9 @@ def to_markdown(figures: Mapping[str, Any]) -> str:
         f"{written} Run it again instead of editing this page.",
         counted,
         "## Names, scripts and families",
-        _table(_HEADS[0], map(_names, languages)),
+        _table(names, map(_names, languages)),
         "## Data, tokens, lexicons and translation",
-        _table(_HEADS[1], map(_measures, languages)),
+        _table(measures, map(_measures, languages)),
     )
     return "".join(f"{part}\n\n" for part in parts)[:-1]
 

@@ -65,16 +65,8 @@ def translate_command(
         return
     thresholds, distant = NO_LIMITS if no_filters else Thresholds(), _similarity_filter(similarity)
     with Store(cache) as store:
-        done = translate(
-            collection,
-            targets or (),
-            opened,
-            store,
-            thresholds=thresholds,
-            distant=distant,
-            progress=progress,
-            **choice,
-        )
+        done = translate(collection, targets or (), opened, store, thresholds=thresholds, distant=distant,
+                         progress=progress, **choice)  # fmt: skip
     done.save(output)
     if deliver_json(done.metrics, to_json):
         _print(done.metrics)

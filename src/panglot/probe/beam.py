@@ -51,12 +51,10 @@ class State:
 
 @dataclass(frozen=True)
 class Found:
-    """Result of the search from one question.
+    """Result of the search from one question: the state with the highest score, or the start if none is above 0.
 
-    Attributes:
-        best: The state with the highest score, or the start if no change scores above 0.
-        weakest: The weak state with the highest score, or None.
-        singles: Every single change that was tried, including those with which English fails.
+    ``weakest`` is the weak state with the highest score. ``singles`` are all single changes that were tried, including
+    those with which English fails.
     """
 
     start: State
@@ -267,11 +265,8 @@ def _by_language(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
         own = [record for record in records if record["language"] == code]
         sound = [record for record in own if not record["was_weak"]]
         changes = Counter(name for record in own for name in record["best_changes"])
-        figures[code] = {
-            "questions": len(own),
-            "not_weak_before": len(sound),
-            "made_weak": sum(record["weak"] for record in sound),
-            "mean_score": float(np.mean([record["best_score"] for record in own])),
-            "changes_in_best": dict(changes.most_common()),
-        }
+        figures[code] = {"questions": len(own), "not_weak_before": len(sound),
+                         "made_weak": sum(record["weak"] for record in sound),
+                         "mean_score": float(np.mean([record["best_score"] for record in own])),
+                         "changes_in_best": dict(changes.most_common())}  # fmt: skip
     return figures

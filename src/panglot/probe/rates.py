@@ -102,16 +102,10 @@ def _small_sample(group: Ints) -> float:
 #: Bounds of the buckets, the upper one within a bucket of lengths and the lower one within one of fertilities.
 LENGTHS = (40, 60, 80)
 FERTILITIES = (1.25, 1.5, 1.75, 2.0)
-_LENGTHS = [
-    f"{LENGTHS[0]} or fewer",
-    *(f"{low + 1} to {high}" for low, high in pairwise(LENGTHS)),
-    f"above {LENGTHS[-1]}",
-]
-_FERTILITIES = [
-    f"below {FERTILITIES[0]:g}",
-    *(f"{low:g} to {high:g}" for low, high in pairwise(FERTILITIES)),
-    f"{FERTILITIES[-1]:g} or more",
-]
+_LENGTHS = [f"{LENGTHS[0]} or fewer", *(f"{low + 1} to {high}" for low, high in pairwise(LENGTHS)),
+            f"above {LENGTHS[-1]}"]  # fmt: skip
+_FERTILITIES = [f"below {FERTILITIES[0]:g}", *(f"{low:g} to {high:g}" for low, high in pairwise(FERTILITIES)),
+                f"{FERTILITIES[-1]:g} or more"]  # fmt: skip
 
 _WHO = {"who": "who", "whom": "who", "whose": "who"}
 _QUESTION_WORDS = _WHO | {word: word for word in ("what", "when", "where", "which", "why", "how")}

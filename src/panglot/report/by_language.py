@@ -66,12 +66,10 @@ def mean_by_passage(cells: Matrix) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class LanguageFigure:
-    """One figure per language, with a short name for narrow terminals.
+    """One figure per language, by (model, language), with a short name for narrow terminals.
 
-    Attributes:
-        value: Returns the figure of (model, language).
-        shared: Whether it is a fact of the collection, the same for all models.
-        drawn: Whether it is between 0 and 1 and comparable to the others that are drawn.
+    It is ``shared`` if it is a fact of the collection, the same for all models. It is ``drawn`` if it is between 0 and
+    1 and comparable to the others that are drawn.
     """
 
     heading: str

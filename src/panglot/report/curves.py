@@ -26,12 +26,9 @@ _KEPT_WIDTH = {"vector_effect": "non-scaling-stroke"}
 
 @dataclass(frozen=True)
 class Series:
-    """A line of a plot through points with rising x.
+    """A line of a plot through points with rising x. Its number selects its colour and shape.
 
-    Attributes:
-        number: Selects its colour and shape.
-        behind: Points to draw faintly behind it, such as those before smoothing.
-        intervals: Upright lines as (x, low, high).
+    Points ``behind`` it are faint, such as those before smoothing. ``intervals`` are upright lines as (x, low, high).
     """
 
     name: str
@@ -68,10 +65,6 @@ def plot(
         ends = {"x1": f"{left:.2f}", "x2": f"{left:.2f}", "y1": f"{bottom:.2f}", "y2": f"{top:.2f}"}
         return tag("line", **ends, class_=f"upright k{one.number % COLOURS}", **_KEPT_WIDTH)
 
-    def dot(point: tuple[float, float], one: Series) -> Markup:
-        x, y = at(*point)
-        return marker(one.number, f"{x:.2f}%", f"{y:.2f}%")
-
     y_ticks = list(ticks(y_scale, 4))
     digits = max(2 if y_scale.high < 10 else 0, decimals(y_ticks))
     # A number at the right end would cover the label of x.
@@ -84,17 +77,15 @@ def plot(
     # The picture is stretched to its container, and the dots and labels over it are not.
     picture = tag("svg", rules, lines, viewBox="0 0 100 100", preserveAspectRatio="none", role="img", aria_label=label)
     dots = [
-        tag("svg", [dot(point, one) for point in (one.points[-1:] if len(one.points) > 12 else one.points)],
+        tag("svg", [marker(one.number, *(f"{end:.2f}%" for end in at(*point))) for point in marked],
             class_="dots", aria_hidden="true")
         for one in series
+        for marked in [one.points[-1:] if len(one.points) > 12 else one.points]
     ]  # fmt: skip
-    labels = [
-        tag("span", format_number(y, digits=digits), class_="y", style=f"bottom:{100 * y_scale.share(y):.2f}%")
-        for y in y_ticks
-    ]
-    labels += [
-        tag("span", name, class_="x", style=f"left:{100 * x_scale.share(x):.2f}%") for x, name in names or x_ticks
-    ]
+    y_labels = [(y_scale.percent(y), format_number(y, digits=digits)) for y in y_ticks]
+    labels = [tag("span", text, class_="y", style=f"bottom:{place}") for place, text in y_labels]
+    x_labels = [(x_scale.percent(x), name) for x, name in names or x_ticks]
+    labels += [tag("span", name, class_="x", style=f"left:{place}") for place, name in x_labels]
     unit = None if names else tag("span", x_label, class_="x unit")
     area = tag("div", picture, dots, tag("div", labels, unit, aria_hidden="true"), class_="area")
     return tag("figure", tag("figcaption", title), area, class_="plot")

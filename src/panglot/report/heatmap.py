@@ -7,29 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-from panglot.report.by_language import (
-    Matrix,
-    distances,
-    matrix,
-    mean_by_passage,
-    mean_by_question,
-    own_share,
-    share_key,
-    shares,
-)
+from panglot.report import by_language
+from panglot.report.by_language import Matrix
 from panglot.report.labels import format_number, language_name
-from panglot.report.markup import (
-    Child,
-    Markup,
-    beside,
-    folded,
-    language_heading,
-    scrolling,
-    section,
-    swatch,
-    table_to_html,
-    tag,
-)
+from panglot.report.markup import Child, Markup, beside, language_heading, scroll, section, swatch, table_to_html, tag
 from panglot.report.results import Dataset, number
 from panglot.report.tables import around
 
@@ -157,7 +138,7 @@ def heatmap(
         last = tag("td") if column else None
         foot = tag("tfoot", tag("tr", tag("th", row[0], scope="row"), values, last))
     title = tag("caption", tag("span", caption, class_="pin"))
-    return scrolling(tag("table", title, tag("thead", head), tag("tbody", body), foot, class_="heat"))
+    return scroll(tag("table", title, tag("thead", head), tag("tbody", body), foot, class_="heat"))
 
 
 def scale_legend(letter: str, low: str, high: str, middle: str | None = None) -> Markup:
@@ -171,14 +152,14 @@ def scale_legend(letter: str, low: str, high: str, middle: str | None = None) ->
 def matrices(dataset: Dataset) -> Markup:
     """Return the heat map of the leading measure, one per model on one scale."""
     key = dataset.leading_measure()
-    found = {model: cells for model in dataset.models if (cells := matrix(dataset, model))}
+    found = {model: cells for model in dataset.models if (cells := by_language.matrix(dataset, model))}
     if (shared := _shared_scale(found)) is None:
         return Markup("")
     look, legend = shared
     tables = [
         heatmap(cells, dataset.languages, look, corner=("asked in", "answered in"),
                 caption=_caption(dataset, model, f"{key} by language of question and passage"),
-                column=("mean", mean_by_question(cells)), row=("mean", mean_by_passage(cells)))
+                column=("mean", by_language.mean_by_question(cells)), row=("mean", by_language.mean_by_passage(cells)))
         for model, cells in found.items()
     ]  # fmt: skip
     explanation = (
@@ -210,7 +191,7 @@ _DOUBLINGS = 3
 
 def language_shares(dataset: Dataset) -> Markup:
     """Return each language's share of the first results, by language of the question."""
-    key = share_key(dataset)
+    key = by_language.share_key(dataset)
     if key is None:
         return Markup("")
     k = key.rpartition("@")[2]
@@ -226,29 +207,26 @@ def language_shares(dataset: Dataset) -> Markup:
     tables = [
         heatmap(cells, dataset.languages, look, caption=_caption(dataset, model, text),
                 corner=("asked in", "found in"), row=("pool", pool))
-        for model, cells in shares(dataset, key).items()
+        for model, cells in by_language.shares(dataset, key).items()
     ]  # fmt: skip
     explanation = (
         f"How many of the first {k} passages are in the question's own language. The upright line is that language's "
         "share of the pool. A mark on the line means that language makes no difference."
     )
     whole = [beside(*tables), scale_legend("d", "⅛ of its share", "8×", "white: its share of the pool")]
-    return section(
-        "Which languages come first",
-        explanation,
-        table_to_html(own_share(dataset, key), "dots"),
-        _fold(dataset, "Shares of all languages", whole) if tables else None,
-    )
+    return section("Which languages come first", explanation,
+                   table_to_html(by_language.own_share(dataset, key), "dots"),
+                   _fold(dataset, "Shares of all languages", whole) if tables else None)  # fmt: skip
 
 
 def _fold(dataset: Dataset, text: str, parts: Sequence[Child]) -> Markup:
     """Return heat maps, closed until clicked if there is one for each of several models."""
-    return folded(text, *parts) if len(dataset.models) > 1 else tag("div", parts, class_="stack")
+    return tag("details", tag("summary", text), parts) if len(dataset.models) > 1 else tag("div", parts, class_="stack")
 
 
 def distance_maps(dataset: Dataset) -> Child:
     """Return the heat maps of the distances between the mean embeddings of languages, if there are any."""
-    found = distances(dataset)
+    found = by_language.distances(dataset)
     if (shared := _shared_scale(found)) is None:
         return None
     look, legend = shared

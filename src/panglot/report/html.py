@@ -13,7 +13,7 @@ from panglot.report.by_language import by_language, distance_by_language, langua
 from panglot.report.curves import Lines, training_section
 from panglot.report.heatmap import color_classes, distance_maps, language_shares, matrices
 from panglot.report.labels import MISSING, format_interval, format_number, sanitize
-from panglot.report.markup import Child, Markup, beside, draw_track, folded, join, legend, section, table_to_html, tag
+from panglot.report.markup import Child, Markup, beside, draw_track, join, legend, section, table_to_html, tag
 from panglot.report.results import Comparison, Dataset, Figures, Results, dig, read_results
 from panglot.report.tables import Mark, Scale, Track
 
@@ -59,17 +59,11 @@ def write_html(
 
 def page(title: str, sections: Sequence[Child], navigation: Child = None, foot: Child = None) -> str:
     """Return a page of sections under a title."""
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("meta", name="generator", content="panglot"),
-        tag("title", title),
-        tag("link", rel="icon", href="data:,"),
-        tag("style", Markup(_stylesheet())),
-    )
+    head = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+               tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+               tag("meta", name="color-scheme", content="light dark"), tag("meta", name="generator", content="panglot"),
+               tag("title", title), tag("link", rel="icon", href="data:,"),
+               tag("style", Markup(_stylesheet())))  # fmt: skip
     body = tag("body", tag("header", tag("h1", title), navigation), tag("main", sections), foot)
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
@@ -113,12 +107,7 @@ def _dataset(results: Results, dataset: Dataset, place: int) -> Markup:
         tag("p", summary, class_="lead") if summary else None,
         _headline(dataset, compared=results.compared),
         _list(missing, "missing") if missing else None,
-        matrices(dataset),
-        language_shares(dataset),
-        _bias(dataset),
-        _geometry(dataset),
-        _by_language(dataset),
-        _retrieval(dataset),
+        [part(dataset) for part in (matrices, language_shares, _bias, _geometry, _by_language, _retrieval)],
         id=f"data-{place}",
     )
 
@@ -132,8 +121,9 @@ def _headline(dataset: Dataset, *, compared: bool) -> Markup:
         else tag("p", tag("strong", comparison.name), f": {dataset.why_not(comparison.subject)}")
         for comparison in dataset.headline
     ]
-    differences = contents.differences(dataset)
-    pairs = folded("Differences between all pairs", table_to_html(differences)) if differences else None
+    pairs = None
+    if (differences := contents.differences(dataset)) is not None:
+        pairs = tag("details", tag("summary", "Differences between all pairs"), table_to_html(differences))
     return join([tag("div", panels, class_="panels"), _list(contents.verdicts(dataset), "verdicts"), pairs])
 
 
@@ -155,14 +145,10 @@ def _stat(dataset: Dataset, comparison: Comparison) -> Markup:
     scale = Scale(0, 1 if kind == "score" else max(size or 0.0, most))
     track = Track(scale, (Mark(0, found.value, found.interval),), rules=scale.ends)
     ends = [tag("span", format_number(end, kind, digits=0)) for end in scale.ends]
-    return tag(
-        "div",
-        name,
-        tag("dd", format_number(found.value, kind), class_="figure"),
-        tag("dd", format_interval(found.interval, kind), class_="interval"),
-        tag("dd", draw_track(track, 16), tag("div", ends, class_="axis", aria_hidden="true"), class_="drawn"),
-        tag("dd", comparison.meaning, class_="meaning"),
-    )
+    return tag("div", name, tag("dd", format_number(found.value, kind), class_="figure"),
+               tag("dd", format_interval(found.interval, kind), class_="interval"),
+               tag("dd", draw_track(track, 16), tag("div", ends, class_="axis", aria_hidden="true"), class_="drawn"),
+               tag("dd", comparison.meaning, class_="meaning"))  # fmt: skip
 
 
 def _bias(dataset: Dataset) -> Markup:

@@ -79,11 +79,6 @@ def beside(*parts: Child) -> Markup:
     return tag("div", parts, class_="beside")
 
 
-def folded(summary: str, *content: Child) -> Markup:
-    """Return content that is closed until it is clicked, and open in print."""
-    return tag("details", tag("summary", summary), content)
-
-
 # Shapes distinguish series where colour cannot. Each is centred at (0, 0) and about ten pixels wide.
 _SHAPES = (
     "M0-5A5 5 0 1 1 0 5A5 5 0 1 1 0-5Z",  # circle
@@ -153,10 +148,10 @@ def table_to_html(table: Table, look: str = "", keys: Child = None) -> Markup:
     head = _head(table, drawn=drawn, legended=legended)
     body = tag("tbody", [_row(row, table.columns, drawn=drawn) for row in table.rows])
     classes = " ".join(filter(None, ["figures", "tracks" if drawn else "", "groups" if table.groups else "", look]))
-    return scrolling(tag("table", caption, head, body, _foot(table) if drawn else None, class_=classes))
+    return scroll(tag("table", caption, head, body, _foot(table) if drawn else None, class_=classes))
 
 
-def scrolling(table: Markup) -> Markup:
+def scroll(table: Markup) -> Markup:
     """Return a table in a container that scrolls sideways, by touch, wheel or arrow keys."""
     return tag("div", table, class_="scroll", tabindex=0, role="group", aria_label="Table, may scroll sideways")
 

@@ -107,11 +107,8 @@ class Mark:
 class Track:
     """The figures of one row of a table as a dot plot.
 
-    Attributes:
-        marks: Drawn in their order.
-        spans: Thin lines as (start, end, series).
-        notch: Where an upright line shows what would be fair, or chance.
-        rules: Where faint lines cross the row, so that the rows read as one plot.
+    ``spans`` are thin lines as (start, end, series). An upright line at the ``notch`` shows what would be fair, or
+    chance. Faint lines at the ``rules`` cross the row, so that the rows read as one plot.
     """
 
     scale: Scale
@@ -132,13 +129,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """One column.
+    """One column. Figures are aligned right, and text is aligned ``left``.
 
-    Attributes:
-        group: A heading over neighbouring columns. Columns without one belong to the table as a whole.
-        short: A heading for narrow terminals; line breaks are kept.
-        series: Number of the model, whose mark HTML puts before the heading.
-        left: Whether the column is text and aligned left. Figures are aligned right.
+    A ``group`` is a heading over neighbouring columns. ``short`` is a heading for narrow terminals, with its line
+    breaks. ``series`` is the number of the model, whose mark HTML puts before the heading.
     """
 
     heading: str
@@ -150,15 +144,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One row.
+    """One row, whose ``note`` explains the name in a sentence.
 
-    Attributes:
-        note: An explanation of the name, in one sentence.
-        language: Whether ``name`` is a language code, which writers show with the language's name.
-        series: Number of the model, whose mark HTML puts before the name.
-        track: The same figures as a drawing, which only HTML shows.
-        code: Whether ``name`` is an identifier, which Markdown sets in backticks.
-        faint: Whether the row is of less weight, such as a difference that is not significant.
+    A name that is a ``language`` code is shown with the language's name, and one that is ``code`` in backticks. HTML
+    puts the mark of the model ``series`` before the name, and only HTML shows the ``track``. A row of less weight, such
+    as a difference that is not significant, is ``faint``.
     """
 
     name: str
@@ -221,14 +211,9 @@ def figure(value: Estimate | float | None, kind: Kind = "score", *, best: bool =
 
 def simple_table(headings: Sequence[str], rows: Sequence[Sequence[str | Cell]], *, title: str = "",
                  left: Sequence[int] = (), code: bool = False) -> Table:  # fmt: skip
-    """Return a table of texts and cells, the first of each row its name.
+    """Return a table of texts and cells, the first of each row its name, with a heading for every column.
 
-    Args:
-        headings: One per column, with that of the row names.
-        rows: The name and the cells of each row.
-        title: What the table shows.
-        left: Numbers of the columns, besides the first, that are aligned left.
-        code: Whether the row names are identifiers.
+    ``left`` are the numbers of the columns, besides the first, that are aligned left.
     """
     columns = [Column(heading, left=place in left) for place, heading in enumerate(headings) if place]
     made = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]

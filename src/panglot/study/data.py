@@ -91,14 +91,10 @@ def nested(
 
 @dataclass(frozen=True)
 class StudyData:
-    """What the cells of a study are trained and measured on.
+    """What the cells of a study are trained and measured on. ``key`` is the digest of what the data were made from.
 
-    Attributes:
-        key: Digest of what the data were made from.
-        training: Folders of the training sets.
-        dev: Folder of the rows held out of them, in the languages of the trials, to choose learning rates by.
-        languages: The training languages at each size of the study.
-        removed: Training set → test set → how many question groups were excluded because of it.
+    ``dev`` is the folder of the rows that are held out of the training sets, in the languages of the trials, to choose
+    learning rates by. ``removed`` is training set → test set → number of groups that are excluded because of it.
     """
 
     key: str

@@ -23,14 +23,10 @@ _COMMON = ("model", "pairs")
 
 @dataclass(frozen=True)
 class Strategy:
-    """One way of training.
+    """One way of training: the ``settings`` in which it differs from ``train``, for sizes of ``smallest`` and above.
 
-    Attributes:
-        name: Its name in tables and folders.
-        settings: The training settings in which it differs from ``train``.
-        smallest: The smallest number of languages that it can be trained on. Smaller sizes are skipped.
-        seeds: Its seeds, if they are not those of the study.
-        rates_of: The strategy whose learning rates it uses. Empty means that it has trials of its own.
+    Without ``seeds`` it has those of the study. ``rates_of`` is the strategy whose learning rates it uses. If it is
+    empty, the strategy has trials of its own.
     """
 
     name: str
@@ -46,14 +42,10 @@ class Strategy:
 
 @dataclass(frozen=True)
 class Test:
-    """A test set of the study.
+    """A test set ``NAME[:PART][@CANDIDATES]`` or a path, of whose groups a ``share`` is measured.
 
-    Attributes:
-        on: ``NAME[:PART][@CANDIDATES]`` or a path.
-        share: The share of its groups that is measured, up to 1.
-        languages: The languages to measure. Empty means all.
-        settings: The settings to report. Empty means all that it has.
-        asked_in: Named sets of languages. Questions in each, with passages in any language, get figures of their own.
+    Empty ``languages`` and ``settings`` mean all that it has. ``asked_in`` has named sets of languages. Questions in
+    each, with passages in any language, get figures of their own.
     """
 
     on: str
@@ -67,12 +59,9 @@ class Test:
 class Rates:
     """How each strategy's learning rate is chosen: the smallest within one standard error of the best.
 
-    Attributes:
-        grid: The learning rates to try. With a single one there are no trials.
-        size: Number of training languages of the trials. None means the study's largest, -1 every size for itself.
-        dev_share: Share of the training rows that is held out to choose by.
-        seeds: The seeds of the trials. Empty means the study's first.
-        languages: The languages of the held-out rows. Empty means those of the trials.
+    With a single rate in the ``grid`` there are no trials. Their ``size`` is a number of training languages, None for
+    the study's largest, or -1 for every size by itself. ``dev_share`` of the training rows is held out to choose by,
+    in ``languages``, or if empty in those of the trials. Without ``seeds``, trials have the study's first.
     """
 
     grid: tuple[float, ...]
@@ -86,10 +75,7 @@ class Rates:
 class Cell:
     """One model: the untouched start, a strategy at a number of languages with a seed, or a trial of a learning rate.
 
-    Attributes:
-        strategy: The strategy's name, or ``start``.
-        size: Number of training languages, or 0 for all.
-        rate: The learning rate of a trial, or None.
+    Size 0 means all languages. Only trials have a ``rate``.
     """
 
     strategy: str
@@ -114,14 +100,8 @@ class Cell:
 class Study:
     """A study, as its TOML file describes it.
 
-    Attributes:
-        output: The folder of its cells and its report.
-        on: The training sets.
-        train: The training settings of all strategies.
-        sizes: Numbers of training languages in ascending order, with 0 for all at the end.
-        rates: How learning rates are chosen. None means that the settings have them.
-        focus: The strategy that the answer is about.
-        rival: The strategy that the focus is compared with.
+    ``sizes`` ascend, with 0 for all languages at the end. Without ``rates``, the settings have the learning rates.
+    The answer is about the strategy ``focus``, which is compared with the ``rival``.
     """
 
     file: Path
@@ -177,11 +157,7 @@ class Study:
 
 
 def read(path: str | Path) -> Study:
-    """Read a study.
-
-    Raises:
-        PanglotError: The file does not exist, is not TOML, or has names or values that no study or recipe has.
-    """
+    """Read a study from its TOML file."""
     file = Path(path)
     with located(file=file):
         return _study(read_toml(file, "study"), file)
@@ -195,19 +171,13 @@ def _study(whole: dict[str, Any], file: Path) -> Study:
     train = dict(whole.get("train", {}))
     strategies = tuple(_strategy(name, dict(values)) for name, values in whole["strategies"].items())
     names = [strategy.name for strategy in strategies]
+    sizes = sorted(map(_size, whole["sizes"]), key=lambda size: size or 10**9)
     study = Study(
-        file,
-        Path(whole["output"]),
-        _strings(whole["on"], "on"),
-        train,
-        strategies,
-        tuple(sorted(map(_size, whole["sizes"]), key=lambda size: size or 10**9)),
-        _integers(whole["seeds"], "seeds"),
-        tuple(_test(values) for values in whole["tests"]),
+        file, Path(whole["output"]), _strings(whole["on"], "on"), train, strategies, tuple(sizes),
+        _integers(whole["seeds"], "seeds"), tuple(_test(values) for values in whole["tests"]),
         _rates(whole["rates"]) if "rates" in whole else None,
-        str(whole.get("focus", names[0])),
-        str(whole.get("rival", names[-1])),
-    )
+        focus=str(whole.get("focus", names[0])), rival=str(whole.get("rival", names[-1])),
+    )  # fmt: skip
     named = [test.on for test in study.tests]
     if twice := [name for name in named if named.count(name) > 1]:
         raise PanglotError(f"{twice[0]!r} is listed twice", field="tests", hint="list each test set once")

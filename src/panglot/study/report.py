@@ -27,7 +27,6 @@ from panglot.study.results import (
     Results,
     as_dict,
     comparisons,
-    comparisons_to_json,
     is_distance,
     references,
     size_key,
@@ -43,8 +42,7 @@ def write(study: Study, folder: Path) -> str:
     text = to_markdown(results, status)
     write_text(folder / "report.md", text)
     write_text(folder / "report.html", to_html(results, status))
-    found = {"status": str(status), "rates": _rates(study), **as_dict(results), "answer": comparisons_to_json(results)}
-    write_json(folder / "report.json", found)
+    write_json(folder / "report.json", {"status": str(status), "rates": _rates(study), **as_dict(results)})
     return text
 
 

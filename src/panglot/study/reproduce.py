@@ -106,13 +106,10 @@ class StatedFigure:
 
 @dataclass(frozen=True)
 class DocumentedRun:
-    """A command of the documentation, and the figures that it gives.
+    """A command of the documentation, and the figures that it gives. A training that later runs need has none.
 
-    Attributes:
-        command: The words after ``panglot``. ``{runs}`` is replaced by the folder of trained models.
-        minutes: Its duration on two cores with empty caches.
-        figures: The figures that it gives. A training that later runs need has none.
-        needs: Names of the runs that it needs.
+    The command is the words after ``panglot``, in which ``{runs}`` is the folder of trained models. It takes
+    ``minutes`` on two cores with empty caches.
     """
 
     name: str
@@ -152,13 +149,8 @@ def reproduce(
     A result is reused as long as its inputs (:func:`input_digest`) and those of the runs that it needs stay the same.
     Stated values and tolerances are not inputs. A model that was trained on other inputs is removed and trained again.
 
-    Args:
-        wanted: The runs. A run comes after those that it needs.
-        folder: The folder for results and trained models.
-        data_dir: The folder that holds the known sets.
-        minutes: Skip runs that would exceed this total.
-        only: Names of runs, which are run with those that they need. Empty means all.
-        progress: Called with lines about the progress.
+    In ``wanted``, a run comes after those that it needs. Runs that would exceed a total of ``minutes`` are skipped.
+    With ``only``, those runs and what they need are run.
     """
     by_name = {run.name: run for run in wanted}
     if unknown := [name for name in only if name not in by_name]:

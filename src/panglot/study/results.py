@@ -186,7 +186,7 @@ def _read(path: Path) -> dict[str, Sums]:
 
 
 def as_dict(results: Results) -> dict[str, Any]:
-    """Return every value and retention, ready for JSON."""
+    """Return every value, retention and comparison, ready for JSON."""
     study = results.study
     values: dict[str, Any] = {}
     for test, part, figure in results.measured():
@@ -203,7 +203,12 @@ def as_dict(results: Results) -> dict[str, Any]:
                         row[f"retention_of_{of}"] = asdict(kept) if kept else {}
                 rows.setdefault(strategy, {})[size_key(size)] = row
         values.setdefault(test, {}).setdefault(part, {})[figure] = rows
-    return {"strategies": study.names[1:], "sizes": list(map(size_key, study.sizes)), "values": values}
+    answer: dict[str, Any] = {}
+    for comparison in comparisons(results):
+        about = {**asdict(comparison.gap), "p": comparison.p, "p_corrected": comparison.corrected}
+        answer.setdefault(size_key(comparison.size), {})[comparison.key] = about
+    sizes = list(map(size_key, study.sizes))
+    return {"strategies": study.names[1:], "sizes": sizes, "values": values, "answer": answer}
 
 
 def size_key(size: int) -> str:
@@ -223,13 +228,10 @@ def is_distance(key: str) -> bool:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One figure of focus and rival at one number of languages.
+    """One figure, ``test|slice|figure``, of focus and rival at one number of languages.
 
-    Attributes:
-        key: ``test|slice|figure``.
-        gap: How much more of the start's value the focus keeps than the rival, as a share of that value.
-        p: The p-value of the difference, or None if focus and rival have only one seed in common.
-        corrected: The p-value after Holm's correction for all comparisons of the study.
+    The gap is how much more of the start's value the focus keeps, as a share of that value. ``p`` is None if focus and
+    rival have only one seed in common. ``corrected`` is after Holm's correction for all comparisons of the study.
     """
 
     key: str
@@ -306,12 +308,3 @@ def t_test(gap: SeedFigures) -> tuple[Estimate, float | None]:
     reach = float(stats.t.ppf(0.975, freedom)) * whole**0.5
     p = 2 * float(stats.t.sf(abs(value) / whole**0.5, freedom))
     return Estimate(value, (value - reach, value + reach), seeds), p
-
-
-def comparisons_to_json(results: Results) -> dict[str, Any]:
-    """Return size → ``test|slice|figure`` → comparison, ready for JSON."""
-    found: dict[str, Any] = {}
-    for comparison in comparisons(results):
-        about = {**asdict(comparison.gap), "p": comparison.p, "p_corrected": comparison.corrected}
-        found.setdefault(size_key(comparison.size), {})[comparison.key] = about
-    return found
