@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot.cli.options import PATH, POSITIVE, add_options, deliver_json, json_option, progress_to, split
-from panglot.search.request import Option, SearchRequest, search_options
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from panglot.search.request import Hit, SearchResult
+from panglot.search.request import Hit, Option, SearchRequest, SearchResult, search_options
 
 _FLAGS = {"k": "--top", "preferred_languages": "--prefer"}
 _METAVARS = {"language": "CODE", "languages": "CODES", "preferred_languages": "CODES"}

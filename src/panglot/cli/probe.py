@@ -11,7 +11,7 @@ from panglot.cli import options
 from panglot.cli.options import COUNT, PATH, POSITIVE
 from panglot.report import print_table
 from panglot.report.labels import format_interval, format_number, language_name, sanitize
-from panglot.report.tables import Cell, Column, Row, Table
+from panglot.report.tables import Cell, Column, Row, Table, simple_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -119,16 +119,15 @@ def _examples(weak: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _changes(search: Mapping[str, Any]) -> Table:
-    rows: list[Row] = []
+    rows: list[list[str | Cell]] = []
     for name, one in search["changes"].items():
         margins = [format_number(one[key], digits=4, sign=True) for key in ("drop", "drop_in_english", "score")]
         interval = format_interval(one["score_interval"], digits=4, sign=True)
         weak = f"{one['made_weak']} of {one['not_weak_before']}"
-        texts = (format_number(one["questions"], "count"), *margins, interval, weak)
-        rows.append(Row(name, [Cell(text) for text in texts]))
-    headings = ("of", "drop", "English", "score", "interval", "made weak")
+        rows.append([name, format_number(one["questions"], "count"), *margins, interval, weak])
+    headings = ("change", "of", "drop", "English", "score", "interval", "made weak")
     title = "Single changes, the strongest first: drop of the margin, also in English"
-    return Table(title, [Column(heading) for heading in headings], rows, corner="change")
+    return simple_table(headings, rows, title=title)
 
 
 def _search_result(search: Mapping[str, Any]) -> str:

@@ -38,12 +38,9 @@ def _options() -> list[Callable[[Any], Any]]:
         else:
             # Of `int | None` and the like, the number's type is what the option takes.
             plain = next((t for t in (float, int) if kind is t or t in get_args(kind)), str)
-            options.append(click.option(name, type=plain, metavar=_metavar(field.name), **about))
+            metavar = f"{field.name[:-1].upper()},…" if field.name in _LISTS else field.name.upper()
+            options.append(click.option(name, type=plain, metavar=metavar, **about))
     return options
-
-
-def _metavar(name: str) -> str:
-    return f"{name[:-1].upper()},…" if name in _LISTS else name.upper()
 
 
 def _documentation() -> dict[str, str]:

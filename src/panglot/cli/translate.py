@@ -11,7 +11,6 @@ from panglot.cli.options import PATH, POSITIVE, data_dir_option, deliver_json, j
 
 if TYPE_CHECKING:
     from panglot.translation.routes import Job
-    from panglot.translation.translate import SimilarityFilter
 
 
 @click.command("translate")
@@ -47,7 +46,7 @@ def translate_command(
     from panglot.translation.quality import NO_LIMITS, Thresholds
     from panglot.translation.routes import head, open_engines, plan
     from panglot.translation.store import Store
-    from panglot.translation.translate import check_output, translate
+    from panglot.translation.translate import check_output, similarity_filter, translate
 
     # Click could only require it for a dry run too.
     if output is None and not dry_run:
@@ -63,7 +62,11 @@ def translate_command(
     if dry_run or output is None:
         deliver_json({"routes": routes}, to_json)
         return
-    thresholds, distant = NO_LIMITS if no_filters else Thresholds(), _similarity_filter(similarity)
+    thresholds, distant = NO_LIMITS if no_filters else Thresholds(), None
+    if similarity is not None:
+        from panglot.encoders.load import load
+
+        distant = similarity_filter(load(similarity))
     with Store(cache) as store:
         done = translate(collection, targets or (), opened, store, thresholds=thresholds, distant=distant,
                          progress=progress, **choice)  # fmt: skip
@@ -79,15 +82,6 @@ def _counted(jobs: list[Job]) -> list[dict[str, Any]]:
         counts = found.setdefault(str(job.route), {"question": 0, "passage": 0})
         counts[job.side] += 1
     return [{"route": route, **counts} for route, counts in found.items()]
-
-
-def _similarity_filter(model: str | None) -> SimilarityFilter | None:
-    if model is None:
-        return None
-    from panglot.encoders.load import load
-    from panglot.translation.translate import similarity_filter
-
-    return similarity_filter(load(model))
 
 
 def _print(figures: dict[str, Any]) -> None:

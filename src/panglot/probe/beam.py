@@ -5,18 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from panglot.data.collection import Collection
+from panglot.encoders.protocol import Encoder
 from panglot.probe.changes import CHANGES, Change, Material, Versions
-from panglot.probe.pools import Distractors
+from panglot.probe.pools import Distractors, Half, Outcome
 from panglot.probe.rates import mean
-
-if TYPE_CHECKING:
-    from panglot.data.collection import Collection
-    from panglot.encoders.protocol import Encoder
-    from panglot.probe.pools import Half, Outcome
 
 Start = Literal["both", "near", "weak", "random"]
 Progress = Callable[[str], None]

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import digest
+from panglot.data.collection import Collection, Ints
 from panglot.data.language import canonical
+from panglot.encoders.protocol import Vectors
 from panglot.evaluation.exact_scores import Bools, Doubles, ExactScores, Tile, parts
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from panglot.data.collection import Collection, Ints
-    from panglot.encoders.protocol import Vectors
 
 Pools = Literal["whole", "common"]
 #: 0 is English, 1 the other language.

@@ -5,28 +5,24 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import pyarrow as pa
 
 from panglot._environment import provenance
 from panglot._errors import PanglotError
 from panglot._files import write_text
+from panglot.data.collection import Collection
 from panglot.data.language import canonical_or_none
+from panglot.encoders.protocol import Encoder
 from panglot.evaluation.evaluate import encode, open_encoder, open_sets
 from panglot.evaluation.figures import Result
 from panglot.probe.beam import Lexicons, Start, search_changes
 from panglot.probe.pools import Outcome, ParallelPools, ParallelQuestions, Pools, choose_languages
 from panglot.probe.rates import by_slice
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from panglot.data.collection import Collection
-    from panglot.encoders.protocol import Encoder
-
 
 # Words without a meaning of their own: switching them shows nothing about content.
 _FUNCTION_WORDS = (

@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import langcodes
 import numpy as np
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from panglot.data.collection import Collection, Ints
-    from panglot.encoders.protocol import Encoder
-    from panglot.evaluation.exact_scores import Bools, Doubles
-    from panglot.probe.pools import Outcome
+from panglot.data.collection import Collection, Ints
+from panglot.encoders.protocol import Encoder
+from panglot.evaluation.exact_scores import Bools, Doubles
+from panglot.probe.pools import Outcome
 
 _Z = 1.959963984540054
 #: With fewer questions on either side no difference is reported, because its normal interval would mean nothing.

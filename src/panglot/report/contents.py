@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Iterator
 
 from panglot.evaluation.figures import SETTINGS
 from panglot.report.by_language import by_language, model_columns
 from panglot.report.labels import SETTING_LABELS, Kind, format_number, format_p, measure, sanitize, short_names
 from panglot.report.results import Comparison, Dataset, Estimate, dig, number
 from panglot.report.tables import Cell, Column, Mark, Row, Scale, Table, Track, around, figure, ticks
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
 
 
 def contents(dataset: Dataset, *, compared: bool) -> Iterator[Table | list[str]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from panglot._files import write_text
 from panglot.report import contents
@@ -16,9 +17,6 @@ from panglot.report.labels import MISSING, format_interval, format_number, sanit
 from panglot.report.markup import Child, Markup, beside, draw_track, join, legend, section, table_to_html, tag
 from panglot.report.results import Comparison, Dataset, Figures, Results, dig, read_results
 from panglot.report.tables import Mark, Scale, Track
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["page", "to_html", "write_html"]
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import groupby
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from panglot.report.labels import format_number, language_name, sanitize
-
-if TYPE_CHECKING:
-    from panglot.report.tables import Cell, Column, Row, Table, Track
+from panglot.report.tables import Cell, Column, Row, Table, Track
 
 
 class Markup(str):

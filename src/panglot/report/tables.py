@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from panglot.report.labels import MISSING, Kind, format_interval, format_number
-
-if TYPE_CHECKING:
-    from panglot.report.results import Estimate
+from panglot.report.results import Estimate
 
 
 @dataclass(frozen=True)

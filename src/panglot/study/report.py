@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
 from statistics import mean
 
@@ -137,11 +137,12 @@ def _summary(study: Study, every: Sequence[Comparison]) -> str:
             " difference. Brackets are 95 % intervals over question groups only."
         )
     ahead, behind = (sum(comparison.sign == sign for comparison in tested) for sign in (1, -1))
-    seeds = sorted({comparison.gap.seeds for comparison in tested})
+    counts = sorted({comparison.gap.seeds for comparison in tested})
+    seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
     return (
         f"Compared with {study.rival}, {study.focus} keeps more in {ahead} and less in {behind} of {len(tested)}"
         f" comparisons, and {len(tested) - ahead - behind} differences are not significant. p is from a t-test of the"
-        f" difference, paired by seed and question. Its variance is that over {_range(seeds)} seeds plus that over"
+        f" difference, paired by seed and question. Its variance is that over {seeds} seeds plus that over"
         f" question groups. It is corrected after Holm for all {len(tested)} comparisons. Brackets are uncorrected 95 %"
         " intervals."
     )
@@ -160,11 +161,10 @@ def retention(results: Results, test: str, part: str, figures: Sequence[str]) ->
     """
     wanted = [(figure, of) for figure in figures if not is_distance(figure) for of in references(part)]
     rows: list[list[str | Cell]] = []
-    for size in results.study.sizes:
-        for name in results.study.names[1:]:
-            found = [results.retention(name, size, f"{test}|{part}|{figure}", of=of) for figure, of in wanted]
-            if any(found):
-                rows.append([_languages(size), name, *(_cell(each, ".1f", 100) for each in found)])
+    for size, name in product(results.study.sizes, results.study.names[1:]):
+        found = [results.retention(name, size, f"{test}|{part}|{figure}", of=of) for figure, of in wanted]
+        if any(found):
+            rows.append([_languages(size), name, *(_cell(each, ".1f", 100) for each in found)])
     heads = [f"{FIGURES[figure].removesuffix(' mAP')}, of {of}" for figure, of in wanted]
     title = f"Retention on {test}, {PARTS[part]}"
     return simple_table(["training languages", "strategy", *heads], rows, title=title, left=[1])
@@ -172,14 +172,12 @@ def retention(results: Results, test: str, part: str, figures: Sequence[str]) ->
 
 def _values(results: Results, test: str, part: str, figures: Sequence[str]) -> Table:
     rows: list[list[str | Cell]] = []
-    for size in results.study.sizes:
-        for name in results.study.names:
-            found = [results.estimate(name, size, f"{test}|{part}|{figure}") for figure in figures]
-            if known := [each.seeds for each in found if each]:
-                cells = [
-                    _cell(each, ",.0f" if is_distance(f) else ".3f") for each, f in zip(found, figures, strict=True)
-                ]
-                rows.append([_languages(size), name, *cells, MISSING if name == START else str(max(known))])
+    forms = [",.0f" if is_distance(figure) else ".3f" for figure in figures]
+    for size, name in product(results.study.sizes, results.study.names):
+        found = [results.estimate(name, size, f"{test}|{part}|{figure}") for figure in figures]
+        if known := [each.seeds for each in found if each]:
+            cells = map(_cell, found, forms)
+            rows.append([_languages(size), name, *cells, MISSING if name == START else str(max(known))])
     header = ["training languages", "strategy", *(FIGURES[figure] for figure in figures), "seeds"]
     return simple_table(header, rows, left=[1])
 
@@ -257,10 +255,6 @@ def _foot(results: Results, status: Status) -> str:
     days = " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else ""
     when = f"Measured {days} on {'; '.join(machines)}. " if dates else ""
     return when + (f"What is missing: {'; '.join(left)}." if left else "All cells are done.")
-
-
-def _range(numbers: Sequence[int]) -> str:
-    return str(numbers[0]) if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
 
 
 def _languages(size: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from panglot.evaluation.bootstrap import Sums, draw, holm, interval
+from panglot.evaluation.figures import SETTINGS
 from panglot.study.cell import cell_folder, outdated
-from panglot.study.design import START, Cell, Study, Test
+from panglot.study.design import START, Cell, Study
 from panglot.training.settings import RENAMED
 
 Doubles = npt.NDArray[np.float64]
@@ -154,17 +156,13 @@ class Results:
     def measured(self) -> list[tuple[str, str, str]]:
         """Return (test, slice, figure) for everything that a cell has and the study wants to report."""
         every = {key for sums in self._sums.values() for key in sums}
-        return [
-            (test.on, part, figure)
-            for test in self.study.tests
-            for part in PARTS
-            for figure in FIGURES
-            if f"{test.on}|{part}|{figure}" in every and self._is_reported(test, figure.partition(".")[0])
-        ]
-
-    def _is_reported(self, test: Test, setting: str) -> bool:
-        measured = next(iter(self.about.values()))["figures"]["datasets"][test.on]
-        return (not test.settings or setting in test.settings) and measured[setting] is not None
+        found: list[tuple[str, str, str]] = []
+        for test, part, figure in product(self.study.tests, PARTS, FIGURES):
+            setting = figure.partition(".")[0]
+            if f"{test.on}|{part}|{figure}" in every and setting in (test.settings or SETTINGS):
+                measured = next(iter(self.about.values()))["figures"]["datasets"][test.on]
+                found += [(test.on, part, figure)] if measured[setting] is not None else []
+        return found
 
     def _best(self, strategy: str, key: str) -> tuple[float, Doubles, int] | None:
         sizes = [(found[0], size) for size in self.study.sizes if (found := self.draws(strategy, size, key))]
@@ -192,16 +190,14 @@ def as_dict(results: Results) -> dict[str, Any]:
     for test, part, figure in results.measured():
         key = f"{test}|{part}|{figure}"
         rows: dict[str, Any] = {}
-        for strategy in study.names:
-            for size in study.sizes:
-                if (found := results.estimate(strategy, size, key)) is None:
-                    continue
-                row: dict[str, Any] = asdict(found)
-                if strategy != START and not is_distance(figure):
-                    for of in references(part):
-                        kept = results.retention(strategy, size, key, of=of)
-                        row[f"retention_of_{of}"] = asdict(kept) if kept else {}
-                rows.setdefault(strategy, {})[size_key(size)] = row
+        for strategy, size in product(study.names, study.sizes):
+            if (found := results.estimate(strategy, size, key)) is None:
+                continue
+            row: dict[str, Any] = asdict(found)
+            for of in references(part) if strategy != START and not is_distance(figure) else ():
+                kept = results.retention(strategy, size, key, of=of)
+                row[f"retention_of_{of}"] = asdict(kept) if kept else {}
+            rows.setdefault(strategy, {})[size_key(size)] = row
         values.setdefault(test, {}).setdefault(part, {})[figure] = rows
     answer: dict[str, Any] = {}
     for comparison in comparisons(results):
