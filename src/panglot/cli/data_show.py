@@ -26,20 +26,17 @@ if TYPE_CHECKING:
 def list_sets(data_dir: Path | None, to_json: str | None) -> None:
     """List the known data sets, and where each is on this machine."""
     from panglot.datasets import registry
-    from panglot.datasets.registry import CARDS
 
-    found = {
-        name: "comes with panglot" if card.shipped else str(registry.find(card, data_dir) or "")
-        for name, card in CARDS.items()
-    }
     keys = ("name", "title", "task", "languages", "parallel", "size", "licence", "source", "parts", "candidates",
             "test_only", "hub")  # fmt: skip
-    cards = CARDS.values()
-    listed = [{**{key: getattr(card, key) for key in keys}, "found": found[card.name] or None} for card in cards]
+    listed: list[dict[str, Any]] = []
+    rows: list[tuple[str, str]] = []
+    for card in registry.CARDS.values():
+        place = "comes with panglot" if card.shipped else str(registry.find(card, data_dir) or "")
+        listed.append({**{key: getattr(card, key) for key in keys}, "found": place or None})
+        rows.append((card.name, _describe(card, place)))
     if options.deliver_json(listed, to_json):
-        options.print_table(
-            ("name", "what it is, and where"), [(card.name, _describe(card, found[card.name])) for card in cards]
-        )
+        options.print_table(("name", "what it is, and where"), rows)
 
 
 def _describe(card: DatasetCard, place: str) -> str:

@@ -134,10 +134,7 @@ def search_changes(
     outcomes: Sequence[Outcome], collection: Collection, encoder: Encoder, lexicons: Lexicons, *, start: Start,
     limit: int, beam: int, depth: int, budget: int, distractors: int, seed: int, progress: Progress,
 ) -> dict[str, Any]:  # fmt: skip
-    """Search from the chosen questions of every language, and return the figures under ``search``.
-
-    See :func:`panglot.probe.probe.probe` for the arguments.
-    """
+    """Search from questions of every language, with ``probe``'s arguments, and return the figures under ``search``."""
     lists = [outcome.starts(start, limit, seed) for outcome in outcomes]
     # Languages take turns, so that a budget that is too small cuts each of them alike.
     turns = sorted((turn, number, int(row)) for number, rows in enumerate(lists) for turn, row in enumerate(rows))

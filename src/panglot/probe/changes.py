@@ -283,10 +283,8 @@ CHANGES: dict[str, Change] = {
         Change("thanks", "thanks", "thanks at the end", both=True, apply=_thanks, languages=_FRAMED),
         Change("topic", "topic", "a number or name that both write alike, repeated in front", both=True, apply=_topic),
         Change("name", "name", "names in English spelling added in brackets", both=True, apply=_name),
-        Change(
-            "native-digits", "digits", "numbers in the language's own digits", both=False, apply=_native,
-            languages=frozenset(ZERO),
-        ),
+        Change("native-digits", "digits", "numbers in the language's own digits", both=False, apply=_native,
+               languages=frozenset(ZERO)),
         Change("western-digits", "digits", "numbers in the digits 0 to 9", both=False, apply=_western),
         Change("word", "word", "a word replaced by its English translation from a lexicon", both=False, apply=_word),
         Change("distractor", "distractor", "a sentence of another passage in front", both=True, apply=_distractor),

@@ -189,13 +189,6 @@ def smoothed(points: Points, share: float = 0.06) -> Points:
     ]
 
 
-_GEOMETRY = {
-    "languages separated": "language_classifier",
-    "cosine of translations": "translation_cosine",
-    "cosine of random texts": "random_cosine",
-}
-
-
 def training_section(curves: Mapping[str, Lines], models: tuple[str, ...]) -> Markup:
     """Return the curves of every model that has a log, then those of other logs."""
     names = [*(model for model in models if model in curves), *(name for name in curves if name not in models)]
@@ -228,12 +221,14 @@ def _one(lines: Lines) -> list[Child]:
         found = [(label, dev(lines, name)) for label, name in names.items()]
         return [Series(label, place, thinned(points)) for place, (label, points) in enumerate(found) if points]
 
+    geometry = {"languages separated": "language_classifier", "cosine of translations": "translation_cosine",
+                "cosine of random texts": "random_cosine"}  # fmt: skip
     mixing = any(line.get("objectives") for line in lines)
     panels = {
         "Loss by objective" if mixing else "Loss by kind of batch": _smooth(losses(lines)),
         "Gradients of the objectives": _smooth(conflicts(lines)),
         "Dev collection, mAP": shown({label: setting for setting, label in SETTING_LABELS.items()}),
-        "Dev collection, vectors": shown(_GEOMETRY),
+        "Dev collection, vectors": shown(geometry),
     }
     return [tag("div", _plots(panels, legends=True), class_="plots")]
 

@@ -185,10 +185,6 @@ def _caption(dataset: Dataset, model: str, text: str) -> Child:
     return [swatch(dataset.models.index(model)), tag("bdi", model), tag("span", f", {text}", class_="quiet")]
 
 
-# On the scale of colours, one end is eight times a fair share and the other an eighth.
-_DOUBLINGS = 3
-
-
 def language_shares(dataset: Dataset) -> Markup:
     """Return each language's share of the first results, by language of the question."""
     key = by_language.share_key(dataset)
@@ -198,9 +194,12 @@ def language_shares(dataset: Dataset) -> Markup:
     fair = {code: number(dataset.any, "multilingual", "pool_share", code) for code in dataset.languages}
     pool = {code: share for code, share in fair.items() if share is not None}
 
+    # On the scale of colours, one end is eight times a fair share and the other an eighth.
+    doublings = 3
+
     def place(_x: str, y: str, value: float) -> float:
         # A share of 0 has no logarithm.
-        return 0.5 + math.log2(max(value, 1e-9) / pool[y]) / (2 * _DOUBLINGS) if pool.get(y) else 0.5
+        return 0.5 + math.log2(max(value, 1e-9) / pool[y]) / (2 * doublings) if pool.get(y) else 0.5
 
     look = Look("d", place, lambda value: f"{100 * value:.0f}")
     text = f"Percentage of the first {k} passages in each language"

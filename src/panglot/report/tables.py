@@ -90,8 +90,7 @@ def _round_step(width: float) -> float:
 class Mark:
     """One figure on a track, with its interval.
 
-    ``series`` is the number of the model or of whatever the mark stands for. A browser shows ``title`` while the
-    pointer is over the mark.
+    ``series`` numbers the model, or whatever else the mark stands for. A browser shows ``title`` under the pointer.
     """
 
     series: int

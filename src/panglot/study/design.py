@@ -25,8 +25,7 @@ _COMMON = ("model", "pairs")
 class Strategy:
     """One way of training: the ``settings`` in which it differs from ``train``, for sizes of ``smallest`` and above.
 
-    Without ``seeds`` it has those of the study. ``rates_of`` is the strategy whose learning rates it uses. If it is
-    empty, the strategy has trials of its own.
+    Without ``seeds``, it has the study's. It has the learning rates of the strategy ``rates_of``, or trials of its own.
     """
 
     name: str
