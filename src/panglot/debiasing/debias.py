@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,12 +20,8 @@ from panglot.debiasing.transform import SIDES, Debiasing, Method
 from panglot.encoders.cache import cached
 from panglot.encoders.load import load
 from panglot.encoders.open_model import prompt_of
+from panglot.encoders.protocol import Encoder, Side
 from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
-
-if TYPE_CHECKING:
-    from panglot.encoders.protocol import Encoder, Side
-
-__all__ = ["Texts", "debias", "encode", "open_sets", "sample", "spread"]
 
 # Per side and language.
 _TEXTS = 200
@@ -33,19 +29,11 @@ _Row = tuple[str, str]  # A group and one of its texts.
 
 
 def debias(
-    model: str | Path,
-    on: str | Path | Collection | Sequence[str | Path | Collection],
-    method: Method,
-    output: str | Path,
-    *,
-    rank: int | None = None,
-    languages: Sequence[str] | None = None,
-    texts: int = _TEXTS,
-    pivot: str | None = None,
-    seed: int = 0,
-    data_dir: str | Path | None = None,
+    model: str | Path, on: str | Path | Collection | Sequence[str | Path | Collection], method: Method,
+    output: str | Path, *, rank: int | None = None, languages: Sequence[str] | None = None, texts: int = _TEXTS,
+    pivot: str | None = None, seed: int = 0, data_dir: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
-) -> Path:
+) -> Path:  # fmt: skip
     """Fit a correction of a model's language bias, without training, and return the folder of both.
 
     ``panglot.debias("bundled", on="libreoffice-help", method="center", output="runs/centered")``
@@ -95,14 +83,11 @@ def debias(
     samples = encode(cached(encoder), drawn)
     debiasing = fit(samples, method, rank=rank, pivot=pivot)
     metadata: dict[str, Any] = {
-        "panglot": __version__,
-        "model": {"name": encoder.name},
+        "panglot": __version__, "model": {"name": encoder.name},
         "prompts": {side: prompt_of(encoder.model, side) for side in SIDES},
         "on": [{"name": each.name, "digest": each.digest, "licence": each.about.get("licence", "")}
                for each in collections],
-        "texts": counts,
-        "pivot": pivot,
-        "seed": seed,
+        "texts": counts, "pivot": pivot, "seed": seed,
         "distance_between_languages": {"before": spread(samples), "after": spread(samples, debiasing)},
     }  # fmt: skip
     folder.write(output, encoder.folder, debiasing, metadata)
@@ -118,11 +103,9 @@ class Texts:
 
 
 def open_sets(
-    names: Sequence[str | Path | Collection],
-    *,
-    data_dir: str | Path | None = None,
+    names: Sequence[str | Path | Collection], *, data_dir: str | Path | None = None,
     languages: Sequence[str] | None = None,
-) -> list[Collection]:
+) -> list[Collection]:  # fmt: skip
     """Return collections to fit on, from ``NAME[:PART][@CANDIDATES]``, paths or collections. Refuse test sets."""
     found: list[Collection] = []
     wanted = [canonical(code) for code in languages or ()]
@@ -182,10 +165,8 @@ def _draw(rows: Sequence[_Row], order: dict[str, int], most: int) -> Texts:
     # Texts that are equal in several groups would weigh more than others.
     drawn: dict[str, str] = {}
     for group, text in sorted(rows, key=lambda row: order[row[0]]):
-        if len(drawn) == most:
-            break
         drawn.setdefault(text, group)
-    return Texts(tuple(drawn), tuple(drawn.values()))
+    return Texts(tuple(drawn)[:most], tuple(drawn.values())[:most])
 
 
 def encode(encoder: Encoder, drawn: Mapping[Side, Mapping[str, Texts]]) -> dict[Side, dict[str, Sample]]:
@@ -221,9 +202,7 @@ def _open(model: str | Path) -> SentenceTransformerEncoder:
         raise PanglotError("this model is debiased already", file=model, hint=hint)
     encoder = load(model)
     if not isinstance(encoder, SentenceTransformerEncoder):
-        raise PanglotError(
-            f"{encoder.name} has no files to copy into a debiased model's folder",
-            field="model",
-            hint="name a folder or a hub model. In Python, panglot.debiasing.transform.Debiased wraps any encoder",
-        )
+        problem = f"{encoder.name} has no files to copy into a debiased model's folder"
+        hint = "name a folder or a hub model. In Python, panglot.debiasing.transform.Debiased wraps any encoder"
+        raise PanglotError(problem, field="model", hint=hint)
     return encoder

@@ -13,16 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from panglot._errors import PanglotError
 from panglot.debiasing.transform import METHODS, SIDES, Debiasing, Method
-
-if TYPE_CHECKING:
-    from panglot.encoders.protocol import Side, Vectors
+from panglot.encoders.protocol import Side, Vectors
 
 Doubles = npt.NDArray[np.float64]
 

@@ -5,22 +5,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, write_json, write_text
 from panglot.debiasing import transform
+from panglot.debiasing.transform import Debiasing
 from panglot.encoders.open_model import folder_digest, model_files
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from panglot.debiasing.transform import Debiasing
-
-__all__ = ["MODEL", "is_debiased", "modules_of", "open_debiasing", "refuse_existing", "write"]
 
 #: The subfolder of the model as it was.
 MODEL = "model"
@@ -65,11 +60,8 @@ def open_debiasing(folder: Path) -> Debiasing:
     debiasing, head = transform.read(folder)
     model = head.get("model")
     if not isinstance(model, dict) or model.get("digest") != folder_digest(folder / MODEL):
-        raise PanglotError(
-            "this model is not the one that the debiasing was fitted on",
-            file=folder / MODEL,
-            hint="restore the files of the model, or run `panglot debias` again",
-        )
+        hint = "restore the files of the model, or run `panglot debias` again"
+        raise PanglotError("this model is not the one that the debiasing was fitted on", file=folder / MODEL, hint=hint)
     return debiasing
 
 
@@ -91,7 +83,8 @@ def modules_of(base: Path, method: str) -> list[dict[str, Any]]:
     try:
         entries: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))
         kinds = [str(module["type"]) for module in entries]
-        found = [{**module, "path": _inside(str(module["path"]))} for module in entries]
+        # The first module often has an empty path, which is the model's folder itself.
+        found = [{**module, "path": "/".join(filter(None, (MODEL, str(module["path"]))))} for module in entries]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PanglotError(f"the list of modules cannot be read: {error}", file=file, hint=hint) from error
     if not found or any(not kind.startswith("sentence_transformers.") for kind in kinds):
@@ -100,17 +93,10 @@ def modules_of(base: Path, method: str) -> list[dict[str, Any]]:
         return [*found, _module(len(found), _DENSE, f"{_THEIRS}.Dense"),
                 _module(len(found) + 1, "normalize", f"{_THEIRS}.Normalize")]  # fmt: skip
     if not kinds[0].endswith(".Transformer"):
-        raise PanglotError(
-            f"the first module must be a Transformer for {method}, got {kinds[0].rpartition('.')[2]}",
-            file=file,
-            hint="use lsar, or a transformer",
-        )
+        problem = f"the first module must be a Transformer for {method}, got {kinds[0].rpartition('.')[2]}"
+        raise PanglotError(problem, file=file, hint="use lsar, or a transformer")
     first = {**found[0], "type": f"{_OURS}.TextTransformer"}
     return [first, *found[1:], _module(len(found), "", f"{_OURS}.DebiasingModule")]
-
-
-def _inside(path: str) -> str:
-    return f"{MODEL}/{path}" if path else MODEL
 
 
 def _module(number: int, path: str, kind: str) -> dict[str, Any]:

@@ -6,23 +6,17 @@ classes by their full names, so that moving them breaks folders that users have.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from sentence_transformers.base.modules.module import Module
 from sentence_transformers.sentence_transformer.modules import Transformer
 
 from panglot.debiasing import transform
-from panglot.debiasing.transform import Languages
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from panglot.debiasing.transform import Debiasing
-    from panglot.encoders.protocol import Side
-
-__all__ = ["DebiasingModule", "TextTransformer"]
+from panglot.debiasing.transform import Debiasing, Languages
+from panglot.encoders.protocol import Side
 
 # The feature under which TextTransformer passes the texts on.
 _KEY = "panglot_texts"
@@ -95,16 +89,10 @@ class DebiasingModule(Module):
 
     @classmethod
     def load(
-        cls,
-        model_name_or_path: str,
-        subfolder: str = "",
-        token: bool | str | None = None,
-        cache_folder: str | None = None,
-        revision: str | None = None,
-        local_files_only: bool = False,
-        init_defaults: dict[str, Any] | None = None,  # noqa: ARG003
-        **_: Any,
-    ) -> DebiasingModule:
+        cls, model_name_or_path: str, subfolder: str = "", token: bool | str | None = None,
+        cache_folder: str | None = None, revision: str | None = None, local_files_only: bool = False,
+        init_defaults: dict[str, Any] | None = None, **_: Any,  # noqa: ARG003
+    ) -> DebiasingModule:  # fmt: skip
         """Return the debiasing in a model's folder."""
         found = [
             cls.load_file_path(model_name_or_path, name, subfolder, token, cache_folder, revision, local_files_only)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +16,7 @@ import numpy.typing as npt
 from panglot._errors import PanglotError, first_line
 from panglot._files import digest, file_digest, write_json
 from panglot.data.language import NO_LANGUAGE, Detector, canonical
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
-
-    from panglot.encoders.protocol import Encoder, Side, Vectors
-
-__all__ = ["ARRAYS", "HEAD", "METHODS", "SIDES", "Debiased", "Debiasing", "Languages", "Method", "files_in", "read",
-           "save"]  # fmt: skip
+from panglot.encoders.protocol import Encoder, Side, Vectors
 
 Method = Literal["center", "shift", "lir", "lsar"]
 _Floats = npt.NDArray[np.float32]

@@ -101,9 +101,7 @@ def tokenizer(e5: E5File) -> dict[str, object]:
 
     blank = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
     return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
+        "version": "1.0", "truncation": None, "padding": None,
         "added_tokens": [
             {"id": index, "content": piece, "single_word": False, "lstrip": piece == "<mask>", "rstrip": False,
              "normalized": False, "special": True}
@@ -119,17 +117,13 @@ def tokenizer(e5: E5File) -> dict[str, object]:
         },
         "pre_tokenizer": blank,
         "post_processor": {
-            "type": "TemplateProcessing",
-            "single": [begin, first, end],
-            "pair": [begin, first, end, end, second, end],
-            "special_tokens": ends,
+            "type": "TemplateProcessing", "special_tokens": ends,
+            "single": [begin, first, end], "pair": [begin, first, end, end, second, end],
         },
         "decoder": blank,
         "model": {
-            "type": "Unigram",
-            "unk_id": _SPECIAL.index("<unk>"),
+            "type": "Unigram", "unk_id": _SPECIAL.index("<unk>"), "byte_fallback": False,
             "vocab": [list(pair) for pair in zip(e5.pieces, e5.scores, strict=True)],
-            "byte_fallback": False,
         },
     }  # fmt: skip
 

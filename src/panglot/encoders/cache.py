@@ -6,24 +6,17 @@ import hashlib
 import shutil
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_file, cache_folder, explain_write
 from panglot._progress import progress
-from panglot.encoders.protocol import LanguageAware
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy.typing as npt
-
-    from panglot.encoders.protocol import Encoder, Side, Vectors
-
-__all__ = ["Cached", "cached", "text_key"]
+from panglot.encoders.protocol import Encoder, LanguageAware, Side, Vectors
 
 _SECONDS = 20.0  # Seconds of work that a kill may lose.
 _FIRST, _LEAST, _MOST = 256, 64, 32_768  # Texts in the first piece, and bounds of later ones, which follow the speed.

@@ -6,6 +6,7 @@ import base64
 import email.utils
 import os
 import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -14,15 +15,10 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot._files import digest
 from panglot._progress import progress
+from panglot.encoders.protocol import Side, Vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     import httpx
-
-    from panglot.encoders.protocol import Side, Vectors
-
-__all__ = ["RETRIED", "EndpointEncoder", "backoff", "retry_after", "send"]
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """Statuses of temporary failures, after which a request is sent again."""
@@ -51,18 +47,10 @@ class EndpointEncoder:
     """
 
     def __init__(
-        self,
-        url: str,
-        *,
-        question_prompt: str = "",
-        passage_prompt: str = "",
-        dimensions: int | None = None,
-        batch_size: int = 64,
-        retries: int = 6,
-        timeout: float = 120.0,
-        name: str | None = None,
+        self, url: str, *, question_prompt: str = "", passage_prompt: str = "", dimensions: int | None = None,
+        batch_size: int = 64, retries: int = 6, timeout: float = 120.0, name: str | None = None,
         pause: Callable[[float], None] = time.sleep,
-    ) -> None:
+    ) -> None:  # fmt: skip
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc or not parts.fragment:
             problem = f"{url!r} does not name an endpoint and a model"
@@ -83,11 +71,7 @@ class EndpointEncoder:
         self.fingerprint = digest("endpoint", self.url, self.model, *self.prompts.values(), str(self.dimensions))
 
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002
-        """Return one unit-length row per text, shape ``[texts, dimension]``, float32.
-
-        Raises:
-            PanglotError: The endpoint cannot be reached, refuses, or does not return a vector per text.
-        """
+        """Return one unit-length row per text, shape ``[texts, dimension]``, float32."""
         import httpx
 
         # Endpoints refuse empty texts.
@@ -140,8 +124,9 @@ class EndpointEncoder:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise self._error(f"the response is not a list of embeddings: {_excerpt(response)}", hint) from error
         if sorted(order) != list(range(count)):
-            problem = f"{count} texts were sent, but {len(found)} vectors came back"
-            raise self._error(problem, "try a smaller batch_size")
+            raise self._error(
+                f"{count} texts were sent, but {len(found)} vectors came back", "try a smaller batch_size"
+            )
         widths = {len(row) for row in found}
         expected = self.dimension or len(found[0])
         if widths != {expected} or expected == 0:
@@ -163,9 +148,7 @@ def send(
 ) -> httpx.Response:
     """Send a request, up to ``retries`` times more after temporary failures, and return the last response.
 
-    Raises:
-        httpx.TransportError: There was no response to the last attempt.
-        httpx.DecodingError: The last response is damaged.
+    httpx's TransportError or DecodingError of the last attempt is passed on.
     """
     import httpx
 
@@ -223,7 +206,6 @@ def _numbers(embedding: object) -> np.ndarray[Any, Any]:
 
 
 def _excerpt(response: httpx.Response) -> str:
-    """Return the beginning of a response on one line."""
     text = " ".join(response.text.split())
     return repr(text[:200] + ("…" if len(text) > 200 else ""))
 
@@ -236,6 +218,7 @@ def _whole_number(value: str | int | None, field: str) -> int | None:
     except ValueError:
         number = 0
     if number < 1:
-        problem = f"`{field}` must be a number above 0, got {value!r}"
-        raise PanglotError(problem, field=field, hint="write a whole number")
+        raise PanglotError(
+            f"`{field}` must be a number above 0, got {value!r}", field=field, hint="write a whole number"
+        )
     return number

@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 
     from panglot.encoders.protocol import Side
 
-__all__ = [
-    "Precision", "choose_device", "choose_precision", "fast_bf16", "fetch", "folder_digest", "model_files",
-    "open_model", "prompt_of", "refuse_unsafe",
-]  # fmt: skip
-
 Precision = Literal["auto", "fp32", "bf16"]
 
 _PROMPTS: dict[Side, tuple[str, ...]] = {"question": ("query",), "passage": ("document", "passage", "corpus")}

@@ -9,13 +9,12 @@ slower in bfloat16.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import torch
     from torch import Tensor
     from transformers import PreTrainedModel
@@ -52,12 +51,9 @@ def hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]], step: 
     previous = model.config._attn_implementation or "eager"
     model.set_attn_implementation(_NAME)
     try:
-        output = model(
-            input_ids=ids[None],
-            position_ids=positions[None],
-            token_type_ids=torch.zeros_like(ids)[None],
-            layout=_layout(lengths, fill[1], min(step, 8), device),
-        )
+        layout = _layout(lengths, fill[1], min(step, 8), device)
+        types = torch.zeros_like(ids)[None]
+        output = model(input_ids=ids[None], position_ids=positions[None], token_type_ids=types, layout=layout)
     finally:
         model.set_attn_implementation(previous)
     return output.last_hidden_state[0, :total]
@@ -153,17 +149,10 @@ def _layout(lengths: Sequence[int], fill: int, step: int, device: torch.device) 
 
 
 def _attention(
-    module: torch.nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
+    module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor,
     attention_mask: Tensor | None,  # noqa: ARG001  (the interface of transformers)
-    *,
-    layout: _Layout,
-    scaling: float | None = None,
-    dropout: float = 0.0,
-    **_: Any,
-) -> tuple[Tensor, None]:
+    *, layout: _Layout, scaling: float | None = None, dropout: float = 0.0, **_: Any,
+) -> tuple[Tensor, None]:  # fmt: skip
     """Attend within each text. ``query``, ``key`` and ``value`` are ``[1, heads, tokens, size]``."""
     import torch
     from torch.nn import functional

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from collections.abc import Sequence
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 Side = Literal["question", "passage"]
 Vectors = npt.NDArray[np.float32]
@@ -29,34 +27,23 @@ class Encoder(Protocol):
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
         """Return one unit-length row per text, shape ``[texts, dimension]``, float32.
 
-        Args:
-            texts: Texts of any length, in any order.
-            side: Whether the texts are questions or passages, which have different prompts.
-            ids: Ids of the texts. Only encoders of precomputed vectors use them.
+        Texts may have any length and order. Questions and passages have different prompts. Only encoders of precomputed
+        vectors use ``ids``.
         """
         ...
 
 
 @runtime_checkable
 class LanguageAware(Encoder, Protocol):
-    """Turn texts and their languages into vectors, by correcting the vectors of another encoder.
-
-    Attributes:
-        by_language: True.
-        base: The encoder whose vectors are corrected. They do not depend on languages.
-    """
+    """Turn texts and their languages into vectors, by correcting the vectors of another encoder."""
 
     by_language: bool
-    base: Encoder
+    base: Encoder  # Its vectors are corrected. They do not depend on languages.
 
     def encode(
-        self,
-        texts: Sequence[str],
-        side: Side,
-        *,
-        ids: Sequence[str] | None = None,
+        self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None,
         languages: Sequence[str] | None = None,
-    ) -> Vectors:
+    ) -> Vectors:  # fmt: skip
         """Return one unit-length row per text, as :meth:`Encoder.encode`. If there are no languages, detect them."""
         ...
 

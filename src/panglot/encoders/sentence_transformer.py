@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from panglot._environment import require
 from panglot._errors import PanglotError
@@ -15,15 +17,10 @@ from panglot._files import digest
 from panglot._progress import progress
 from panglot.encoders import packed
 from panglot.encoders.open_model import Precision, choose_device, choose_precision, folder_digest, open_model, prompt_of
-from panglot.encoders.protocol import Side
+from panglot.encoders.protocol import Side, Vectors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    import numpy.typing as npt
     import torch
-
-    from panglot.encoders.protocol import Vectors
 
 
 CHUNK = 32_768  # Texts that are tokenized and sorted at a time.
@@ -78,16 +75,10 @@ class SentenceTransformerEncoder:
     """
 
     def __init__(
-        self,
-        path_or_name: str | Path,
-        *,
-        device: str | None = None,
-        precision: Precision = "auto",
-        max_length: int | None = None,
-        batch_tokens: int | None = None,
-        trust_remote_code: bool = False,
+        self, path_or_name: str | Path, *, device: str | None = None, precision: Precision = "auto",
+        max_length: int | None = None, batch_tokens: int | None = None, trust_remote_code: bool = False,
         name: str | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if max_length is not None and max_length < 1:
             problem = f"`max_length` must be at least 1, got {max_length}"
             raise PanglotError(problem, field="max_length", hint="use 16 or more")

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from panglot._errors import PanglotError, first_line
 from panglot._files import digest, known_digest
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy.typing as npt
-
-    from panglot.encoders.protocol import Side, Vectors
+from panglot.encoders.protocol import Side, Vectors
 
 _HINT = (
     "give a folder with questions.npy and questions.txt (one id per line) or questions.json (a list of ids), "
@@ -68,14 +64,10 @@ class PrecomputedVectors:
         self.fingerprint = digest("vectors", *(part for file in files for part in (file.name, known_digest(file))))
 
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
-        """Return the rows of ``ids``, shape ``[ids, dimension]``, float32, unit length.
-
-        Raises:
-            PanglotError: There are no ids, or an id has no vector.
-        """
+        """Return the rows of ``ids``, shape ``[ids, dimension]``, float32, unit length."""
         if ids is None:
-            problem = "precomputed vectors need the ids of the texts"
-            raise PanglotError(problem, field="ids", hint="pass the ids of the texts")
+            hint = "pass the ids of the texts"
+            raise PanglotError("precomputed vectors need the ids of the texts", field="ids", hint=hint)
         if len(ids) != len(texts):
             raise PanglotError(f"got {len(ids)} ids for {len(texts)} texts", field="ids", hint="pass one id per text")
         if side not in self._tables:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,19 +16,14 @@ from panglot import __version__
 from panglot._errors import PanglotError
 from panglot.data.language import is_right_to_left, name, script_of
 from panglot.search.ranking.modes import MODES
-from panglot.search.request import MAX_CODE_LENGTH, SearchRequest, search_options
+from panglot.search.request import MAX_CODE_LENGTH, Option, SearchRequest, search_options
 from panglot.service.embeddings import add_embeddings
 from panglot.service.engine import Engine, Limits
 from panglot.service.errors import DOCUMENTED, HANDLERS, Json, of_panglot
 from panglot.service.middleware import NOTES, Guard, Metrics
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Coroutine
-
     from panglot.search.index import Index
-    from panglot.search.request import Option
-
-__all__ = ["add_page", "add_search", "create_app", "describe"]
 
 _FOLDER = Path(__file__).parent / "page"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}

@@ -9,16 +9,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 
-from panglot.encoders.protocol import Side
-
-if TYPE_CHECKING:
-    from panglot.encoders.protocol import Vectors
-
-__all__ = ["Batcher", "Encoded", "EncodingError", "StoppedError", "share"]
+from panglot.encoders.protocol import Side, Vectors
 
 _logger = logging.getLogger(__name__)
 
@@ -53,19 +48,12 @@ def share(waiting: Sequence[Sequence[int]], budget: int) -> list[int]:
 
 
 class Encoded(NamedTuple):
-    """The vectors of one request.
-
-    Attributes:
-        vectors: One row per text.
-        waited: Seconds until its first text was encoded.
-        seconds: Seconds from then on.
-        batch: Texts of all requests in the largest batch that it was part of.
-    """
+    """The vectors of one request, one row per text."""
 
     vectors: Vectors
-    waited: float
-    seconds: float
-    batch: int
+    waited: float  # Seconds until its first text was encoded.
+    seconds: float  # Seconds from then on.
+    batch: int  # Texts of all requests in the largest batch that it was part of.
 
 
 class EncodingError(Exception):
@@ -114,11 +102,7 @@ class Batcher:
         self._thread.start()
 
     def submit(self, side: Side, texts: Sequence[str], sizes: Sequence[int]) -> Future[Encoded]:
-        """Return the coming vectors of at least one text, given the tokens of each. Cancel the future to drop them.
-
-        Raises:
-            StoppedError: :meth:`close` was called.
-        """
+        """Return the coming vectors of at least one text, given the tokens of each. Cancel the future to drop them."""
         job = _Job(side, texts, sizes)
         with self._changed:
             if self._stopping:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import base64
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, Field, WithJsonSchema
 
+from panglot.encoders.protocol import Side, Vectors
+from panglot.service.engine import Engine, Limits
 from panglot.service.errors import DOCUMENTED, Json, RequestError
 from panglot.service.middleware import EMBEDDINGS, NOTES
-
-if TYPE_CHECKING:
-    from panglot.encoders.protocol import Side, Vectors
-    from panglot.service.engine import Engine, Limits
-
-__all__ = ["EmbeddingsRequest", "add_embeddings", "rows", "side_of", "texts_of"]
 
 #: The side that a model's name selects by its suffix.
 _SUFFIXES: dict[str, Side] = {"": "passage", ":document": "passage", ":query": "question"}

@@ -9,29 +9,24 @@ import logging
 import math
 import threading
 import time
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+from starlette.requests import Request
 
 from panglot._errors import PanglotError
+from panglot.encoders.protocol import Encoder, Side, Vectors
 from panglot.search.request import SearchRequest
 from panglot.search.storage.store import pieces
 from panglot.service.batcher import Batcher, Encoded, EncodingError, StoppedError
 from panglot.service.errors import CLIENT_GONE, RequestError, of_panglot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Generator, Sequence
-    from typing import Any
-
-    from starlette.requests import Request
-
-    from panglot.encoders.protocol import Encoder, Side, Vectors
     from panglot.search.index import Index
     from panglot.service.middleware import Metrics
-
-__all__ = ["Admission", "Engine", "Limits", "SentenceEncoder", "estimate_tokens", "has_room", "retry_after"]
 
 _logger = logging.getLogger(__name__)
 
@@ -123,11 +118,7 @@ class Admission:
 
     @contextlib.contextmanager
     def enter(self, tokens: int) -> Generator[None]:
-        """Count a request as in progress until the block ends.
-
-        Raises:
-            RequestError: 429 with the seconds to wait, if there are too many requests.
-        """
+        """Count a request as in progress until the block ends, or refuse it with status 429 and the seconds to wait."""
         large = tokens if tokens > self._limits.batch_tokens else 0
         if not has_room(self.requests, self._large, large, self._limits):
             problem, hint = "too many requests are waiting", "try again later"

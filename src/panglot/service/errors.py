@@ -7,23 +7,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
 
-if TYPE_CHECKING:
-    from starlette.requests import Request
-
-    from panglot._errors import PanglotError
-
-__all__ = [
-    "CLIENT_GONE", "DOCUMENTED", "HANDLERS", "ErrorContent", "ErrorForm", "Json", "RequestError", "of_panglot",
-    "of_validation",
-]  # fmt: skip
+from panglot._errors import PanglotError
 
 CLIENT_GONE = 499
 """Status, in logs and metrics, of a request whose client left before the response."""
@@ -68,23 +61,14 @@ def _finite(value: Any) -> Any:
 
 @dataclass(eq=False)
 class RequestError(Exception):
-    """Refuse a request, or report that it failed.
-
-    Attributes:
-        status: HTTP status.
-        message: What is wrong. It is shown to the client.
-        hint: What the client can do.
-        field: The field of the request that is wrong.
-        code: A name for programs.
-        headers: Further headers of the response.
-    """
+    """Refuse a request, or report that it failed."""
 
     status: int
     message: str
     _: KW_ONLY
-    hint: str | None = None
-    field: str | None = None
-    code: str | None = None
+    hint: str | None = None  # What the client can do.
+    field: str | None = None  # The field of the request that is wrong.
+    code: str | None = None  # A name for programs.
     headers: Mapping[str, str] | None = None
 
     def response(self) -> Json:

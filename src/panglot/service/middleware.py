@@ -8,21 +8,15 @@ import hashlib
 import hmac
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from panglot.service.engine import Limits
 from panglot.service.errors import CLIENT_GONE, RequestError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-    from panglot.service.engine import Limits
-
-__all__ = ["EMBEDDINGS", "NOTES", "Guard", "Metrics", "host_name", "is_allowed", "reason"]
 
 _logger = logging.getLogger(__name__)
 
@@ -105,14 +99,9 @@ def reason(status: int) -> str:
 class Guard:
     """Wrap an ASGI application.
 
-    Args:
-        app: The routes.
-        limits: The limits of bytes and seconds per request.
-        metrics: The figures in which requests are counted.
-        open_routes: Routes that need no key.
-        keys: Accepted keys. If there are none, no key is needed.
-        hosts: Host names under which the service may be called. If there are none, any name is accepted. Checking them
-            prevents a web page whose name points to this machine from reading the index through a visitor's browser.
+    ``open_routes`` need no key, and no route does if there are no ``keys``. ``hosts`` are the names under which the
+    service may be called. If there are none, any name is accepted. Checking them prevents a web page whose name points
+    to this machine from reading the index through a visitor's browser.
     """
 
     def __init__(

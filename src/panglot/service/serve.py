@@ -10,20 +10,17 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
+from panglot.service.engine import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import FrameType
-
     from panglot.search.index import Index
-    from panglot.service.engine import Limits
-
-__all__ = ["JsonLines", "is_loopback", "read_keys", "serve", "start_logging"]
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _SHORTEST_KEY = 16
@@ -41,9 +38,6 @@ def serve(
     A second SIGINT ends the process at once. Clients then find the connection closed. The index is only read, so that
     it is not damaged. Port 0 takes any free port. If there are no ``keys``, no key is needed. ``hosts`` are further
     host names under which a service may be called that listens on this machine only.
-
-    Raises:
-        PanglotError: The service cannot listen on the address.
     """
     import uvicorn
 
@@ -82,9 +76,6 @@ def read_keys(file: str | Path | None = None) -> tuple[str, ...]:
     """Return the keys in a file, one per line, or in ``$PANGLOT_SERVICE_KEYS``, separated by commas.
 
     A line that begins with ``#`` is a comment.
-
-    Raises:
-        PanglotError: The file cannot be read or has no key, or a key is short or not ASCII.
     """
     if file is None:
         keys = [key for key in os.environ.get("PANGLOT_SERVICE_KEYS", "").split(",") if key.strip()]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.augment.codeswitch import Switched, reachable
@@ -24,13 +25,11 @@ from panglot.datasets import registry
 from panglot.datasets.check import read_usable
 from panglot.datasets.decontaminate import decontaminate
 from panglot.encoders.protocol import Side
+from panglot.training.settings import Settings
 from panglot.training.switching import Switching, english_rows, switching_metrics
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from panglot.training.model import Tokens, TrainableEncoder
-    from panglot.training.settings import Settings
 
 # Pairs of texts that share less are not worth a note, and longer texts are cut in it.
 _NEAR, _SHOWN = 0.2, 60

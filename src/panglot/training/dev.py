@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from panglot.data.collection import Collection
+from panglot.encoders.protocol import Side, Vectors
 from panglot.training.gradient import chunks_of
-
-if TYPE_CHECKING:
-    from panglot.data.collection import Collection
-    from panglot.encoders.protocol import Side, Vectors
-    from panglot.training.model import TrainableEncoder
-    from panglot.training.run import Progress
-    from panglot.training.settings import Settings
+from panglot.training.model import TrainableEncoder
+from panglot.training.run import Progress
+from panglot.training.settings import Settings
 
 # Per run, if nobody says how often.
 _MEASUREMENTS = 10

@@ -16,15 +16,13 @@ from panglot.batching.policy import DISTILL
 from panglot.batching.table import TrainingTable
 from panglot.encoders.open_model import open_model
 from panglot.training.aggregation import Aggregator, aggregate, flat_gradient, set_gradient
-from panglot.training.model import TrainableEncoder
+from panglot.training.data import Collator, Example
+from panglot.training.model import Tokens, TrainableEncoder
+from panglot.training.settings import Settings
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-    from panglot.training.data import Collator, Example
-    from panglot.training.model import Tokens
-    from panglot.training.settings import Settings
 
 
 def info_nce(

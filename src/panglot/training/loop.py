@@ -25,8 +25,6 @@ from panglot.training.settings import Settings
 if TYPE_CHECKING:
     from torch.optim import Optimizer
 
-__all__ = ["Interrupted", "fit", "learning_rate", "train"]
-
 # Kinds of batches whose rows all have one pair of languages, so that the log can name it.
 _ONE_PAIR = ("mono", "english", "cross-pair")
 _CHECKPOINT_SECONDS = 60.0

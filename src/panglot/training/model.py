@@ -19,16 +19,14 @@ from panglot.data.collection import Ints
 from panglot.encoders import packed
 from panglot.encoders.open_model import choose_precision, prompt_of
 from panglot.encoders.protocol import Side
-from panglot.training.data import describe_nearest
+from panglot.training.data import TrainingData, describe_nearest
+from panglot.training.run import Progress
+from panglot.training.settings import Settings
 from panglot.training.switching import total_switched
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import Tensor, nn
-
-    from panglot.training.data import TrainingData
-    from panglot.training.run import Progress
-    from panglot.training.settings import Settings
 
 Tokens = Sequence[int]
 

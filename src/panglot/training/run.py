@@ -18,12 +18,12 @@ from panglot._environment import machine, require, versions
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, explain_write, file_digest, write_json, write_text
 from panglot.data.files import write_rejected
+from panglot.training.settings import Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from panglot.training.data import TrainingData
-    from panglot.training.settings import Settings
 
 # Two, so that a checkpoint that a crash damaged has another before it.
 _KEPT = 2

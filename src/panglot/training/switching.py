@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,12 +17,8 @@ from panglot.augment.lexicons import Lexicon, read
 from panglot.batching.batch import Batch, Bools
 from panglot.batching.policy import is_english
 from panglot.batching.table import TrainingTable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from panglot.data.collection import Collection
-    from panglot.training.settings import Settings
+from panglot.data.collection import Collection
+from panglot.training.settings import Settings
 
 # Texts on which coverage is estimated before training, and languages that are listed.
 _LOOKED_AT, _NAMED = 200, 12

@@ -9,15 +9,10 @@ from panglot._errors import PanglotError
 
 
 class Engine(Protocol):
-    """A translation engine.
+    """A translation engine."""
 
-    Attributes:
-        name: Its name in the records.
-        batch_size: Maximum number of sentences per call.
-    """
-
-    name: str
-    batch_size: int
+    name: str  # Its name in the records.
+    batch_size: int  # Maximum number of sentences per call.
 
     def serves(self, source: str, target: str) -> bool:
         """Return whether it translates directly between two canonical BCP 47 codes."""

@@ -38,11 +38,7 @@ class Service:
         self.retries, self.timeout, self.pause = retries, timeout, pause
 
     def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Return the JSON that the service answers.
-
-        Raises:
-            EngineError: The answer is not JSON, or the service cannot serve this request as it is.
-        """
+        """Return the JSON that the service answers, or raise an :class:`EngineError` if a smaller batch may help."""
         import httpx
 
         try:

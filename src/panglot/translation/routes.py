@@ -82,7 +82,6 @@ def shortest_route(engines: Sequence[Engine], sources: Iterable[str], target: st
 
 
 def _no_route(engines: Sequence[Engine], sources: Sequence[str], target: str) -> PanglotError:
-    """Return the error of a language that no route reaches, with those that can be reached."""
     names = ", ".join(engine.name for engine in engines) or "none"
     near = {to: engine.name for engine in engines[::-1] for code in sources for to in engine.targets(code) or ()}
     far = {
@@ -123,9 +122,6 @@ def plan(
 
     A group that has a version in the target language is skipped. Of several versions, one with the shortest route is
     translated, English before others. If a group has several texts in that language, all of them are translated.
-
-    Raises:
-        PanglotError: No version of some group has a route into a target, or there is nothing to translate.
     """
     codes = list(dict.fromkeys(canonical(code) for code in targets))
     allowed = {canonical(code) for code in sources} if sources else set(collection.languages)

@@ -29,11 +29,9 @@ _BREAKS = re.compile(r"[\s,;:،؛，、；：।]")
 
 
 class Pieces(NamedTuple):
-    """A text cut into sentences.
+    """A text cut into sentences, each with a letter or a digit, and with single blanks.
 
-    Attributes:
-        sentences: Each sentence with a letter or a digit. Every run of white space in it is one blank.
-        between: The text before the first sentence, between two, and after the last: one more than the sentences.
+    ``between`` has the text before the first sentence, between two, and after the last: one more than the sentences.
     """
 
     sentences: tuple[str, ...]
@@ -137,9 +135,6 @@ def translate_texts(
 
     Each batch is put into the store as soon as it is translated. ``check_language`` rejects batches whose answers,
     taken together, are surely in another language. ``progress`` is called with the number of sentences per batch.
-
-    Raises:
-        PanglotError: The engine fails on everything, or the user must fix something first.
     """
     pieces = [cut(text, route.source) for text in texts]
     current: dict[str, str | None] = {sentence: sentence for piece in pieces for sentence in piece.sentences}
@@ -219,9 +214,7 @@ def _translate_batch(run: _Run, batch: list[str], attempts: int) -> dict[str, st
     limit = MAX_WRONG_BATCHES if wrong else MAX_FAILURES
     if run.failures >= limit:
         hint = "fix the engine or choose another, then run the same command again to continue"
-        problem = (
-            f"{step.source} → {step.target}: {reason.problem}, {limit} times in a row."
-            f" {run.kept:,} sentences of this run are kept in {run.store.path}"
-        )
+        problem = f"{step.source} → {step.target}: {reason.problem}, {limit} times in a row."
+        problem += f" {run.kept:,} sentences of this run are kept in {run.store.path}"
         raise PanglotError(problem, field="engine", hint=hint) from reason
     return {}

@@ -30,10 +30,7 @@ class Store:
     """Translations by engine, version, direction and text, in a SQLite file with a write-ahead log.
 
     When :meth:`put` returns, its translations are on disk. A process that is killed loses at most the batch that it was
-    waiting for. Several processes may use one file.
-
-    Args:
-        path: The file, by default ``translations.sqlite`` in the cache folder.
+    waiting for. Several processes may use one file, by default ``translations.sqlite`` in the cache folder.
     """
 
     def __init__(self, path: Path | None = None) -> None:

@@ -29,19 +29,12 @@ SimilarityFilter = Callable[[Sequence[str], Sequence[str], Side], Sequence[bool]
 
 @dataclass(frozen=True)
 class Translated:
-    """What :func:`translate` returns.
+    """What :func:`translate` returns."""
 
-    Attributes:
-        collection: The rows that were there, then the new ones by target language. Groups are kept.
-        origins: One per new row, in the order of the tables.
-        dropped: One JSON object per row that was translated and left out, with the ``reasons``.
-        metrics: Counts and seconds by target language, written as ``report.json``.
-    """
-
-    collection: Collection
-    origins: Sequence[Origin]
-    dropped: Sequence[dict[str, Any]]
-    metrics: dict[str, Any] = field(default_factory=dict)
+    collection: Collection  # The rows that were there, then the new ones by target language. Groups are kept.
+    origins: Sequence[Origin]  # One per new row, in the order of the tables.
+    dropped: Sequence[dict[str, Any]]  # One per row that was translated and left out, with the ``reasons``.
+    metrics: dict[str, Any] = field(default_factory=dict)  # Counts and seconds by target language.
 
     def save(self, folder: Path) -> None:
         """Write the collection with ``provenance.arrow``, ``dropped.jsonl`` and ``report.json``, atomically."""
@@ -73,9 +66,6 @@ def translate(
     sources are. Rows that the filters find are left out of the collection and listed in ``dropped``: those beyond the
     ``thresholds``, and those that ``distant`` marks (:func:`similarity_filter`). With the same engines, in order of
     preference, and the same store, the result does not depend on how often the run was interrupted.
-
-    Raises:
-        PanglotError: A pair has no route, or an engine fails on everything that it is given.
     """
     limits = thresholds or Thresholds()
     jobs = plan(collection, targets, engines, sources=sources, questions_only=questions_only)
