@@ -42,7 +42,10 @@ def write(output: Path, base: Path, debiasing: Debiasing, metadata: Mapping[str,
             target = part / MODEL / path.relative_to(base)
             target.parent.mkdir(parents=True, exist_ok=True)
             # Files of the hub's cache are symbolic links. The hard link must be to the file behind them.
-            _link(path.resolve(), target)
+            try:
+                os.link(path.resolve(), target)
+            except OSError:  # Another device, or a file system without links.
+                shutil.copyfile(path, target)
         if not debiasing.needs_language:
             _write_dense(part / _DENSE, debiasing)
         model = {**metadata["model"], "digest": folder_digest(part / MODEL)}
@@ -101,13 +104,6 @@ def modules_of(base: Path, method: str) -> list[dict[str, Any]]:
 
 def _module(number: int, path: str, kind: str) -> dict[str, Any]:
     return {"idx": number, "name": str(number), "path": path, "type": kind}
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # Another device, or a file system without links.
-        shutil.copyfile(source, target)
 
 
 def _write_dense(folder: Path, debiasing: Debiasing) -> None:

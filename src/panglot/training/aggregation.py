@@ -32,11 +32,9 @@ _Method = Callable[["Tensor", float], Array]
 FIXED = ("mean", "sum", "weighted")
 #: Packages that some methods need in addition to TorchJD. All of them come with the extra ``mixing``.
 _NEEDS = {
-    "cagrad": ("cvxpy", "clarabel"),
-    "nash-mtl": ("cvxpy", "ecos"),
-    "upgrad": ("qpsolvers", "quadprog"),
+    "cagrad": ("cvxpy", "clarabel"), "nash-mtl": ("cvxpy", "ecos"), "upgrad": ("qpsolvers", "quadprog"),
     "fairgrad": ("scipy",),
-}
+}  # fmt: skip
 
 
 def require_method(method: Mixing) -> None:
@@ -101,11 +99,9 @@ class Aggregator:
                 return _METHODS[self._method](normal, scale)
             except Exception as error:
                 # Each solver raises its own kinds of errors.
-                raise PanglotError(
-                    f"{self._method} found no weights in step {step + 1}: {error}",
-                    field="mixing",
-                    hint="choose mean or pcgrad, in a new run folder",
-                ) from error
+                problem = f"{self._method} found no weights in step {step + 1}: {error}"
+                hint = "choose mean or pcgrad, in a new run folder"
+                raise PanglotError(problem, field="mixing", hint=hint) from error
 
     def _gradvac(self, normal: Tensor, drawn: Sequence[int]) -> Array:
         import torch
@@ -161,15 +157,10 @@ def _fair(normal: Tensor, scale: float) -> Array:
 
 
 _METHODS: Mapping[str, _Method] = {
-    "pcgrad": _plain("PCGrad", mean=True),
-    "cagrad": _plain("CAGrad", 0.5),
-    "mgda": _plain("MGDA"),
-    "imtl-g": _plain("IMTLG"),
-    "aligned-mtl": _plain("AlignedMTL"),
-    "upgrad": _upgrad,
-    "nash-mtl": _nash,
+    "pcgrad": _plain("PCGrad", mean=True), "cagrad": _plain("CAGrad", 0.5), "mgda": _plain("MGDA"),
+    "imtl-g": _plain("IMTLG"), "aligned-mtl": _plain("AlignedMTL"), "upgrad": _upgrad, "nash-mtl": _nash,
     "fairgrad": _fair,
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

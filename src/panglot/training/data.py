@@ -111,10 +111,8 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
             if broken:
                 rejected[name] = broken
         else:
-            languages = settings.languages or None
-            collection = registry.read(
-                name, data_dir=settings.data_dir, candidates=candidates or None, languages=languages
-            )
+            languages, pool = settings.languages or None, candidates or None
+            collection = registry.read(name, data_dir=settings.data_dir, candidates=pool, languages=languages)
         if collection.about.get("test_only") == "yes":
             problem = f"{name} is a test set, and training on it would make its figures worthless"
             raise PanglotError(problem, field="on", hint="train on another set, such as mlqa or starter:train")
@@ -211,9 +209,8 @@ class Collator:
         questions = self._switched_tokens(switching, batch, "question", batch.questions, english)
         # A hard negative is switched if the question that it belongs to is.
         english = np.concatenate([english, english[origin]])
-        return Example(
-            questions, self._switched_tokens(switching, batch, "passage", passages, english), positive, ignored
-        )
+        switched = self._switched_tokens(switching, batch, "passage", passages, english)
+        return Example(questions, switched, positive, ignored)
 
     def metrics(self) -> dict[str, Any]:
         """Return figures of the texts that were code-switched since the last call, for the log."""
@@ -243,17 +240,16 @@ class Collator:
         if not self._negatives:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         questions, negatives = self._negatives[batch.source]
-        found: list[int] = []
-        origin: list[int] = []
+        found: list[Ints32] = []
         for place, question in enumerate(batch.questions):
             # The judgements are sorted by question, so those of one question are a slice.
             choices = negatives[slice(*np.searchsorted(questions, (question, question + 1)))]
             if len(choices) > self._most:
                 rng = np.random.default_rng((self._seed, batch.step, place))
                 choices = rng.choice(choices, self._most, replace=False)
-            found.extend(int(c) for c in choices)
-            origin.extend(place for _ in choices)
-        return np.asarray(found, np.int64), np.asarray(origin, np.int64)
+            found.append(choices)
+        origin = np.repeat(np.arange(len(found)), [len(choices) for choices in found])
+        return np.concatenate(found).astype(np.int64), origin
 
     def _tokens(self, number: int, side: Side, rows: Ints) -> list[Tokens]:
         missing = [int(row) for row in np.unique(rows) if (number, side, int(row)) not in self._cache]

@@ -26,14 +26,9 @@ if TYPE_CHECKING:
 
 
 def info_nce(
-    questions: Tensor,
-    passages: Tensor,
-    *,
-    temperature: float,
-    positive: Tensor | None = None,
-    ignored: Tensor | None = None,
-    symmetric: bool = False,
-) -> Tensor:
+    questions: Tensor, passages: Tensor, *, temperature: float, positive: Tensor | None = None,
+    ignored: Tensor | None = None, symmetric: bool = False,
+) -> Tensor:  # fmt: skip
     """Return InfoNCE with in-batch negatives, a scalar.
 
     For each question, −log exp(s_p/τ) / (exp(s_p/τ) + Σ over negatives exp(s_n/τ)), mean over its positives p, then
@@ -107,11 +102,8 @@ class Processes:
         """Refuse to go on if the processes continue from different checkpoints."""
         last, first = self._largest([step, -step], device)
         if last != -first:
-            raise PanglotError(
-                f"processes would continue from different steps, {-first} and {last}",
-                field="output",
-                hint="give all machines one shared run folder",
-            )
+            problem = f"processes would continue from different steps, {-first} and {last}"
+            raise PanglotError(problem, field="output", hint="give all machines one shared run folder")
 
     def _largest(self, values: list[int], device: torch.device) -> list[int]:
         import torch
@@ -230,14 +222,10 @@ def backward(encoder: TrainableEncoder, example: Example, settings: Settings, pr
     count = own_questions.stop - own_questions.start
     questions = _gather(own[:count], edges[0], rank).requires_grad_()
     passages = _gather(own[count:], edges[1], rank).requires_grad_()
-    loss = info_nce(
-        questions,
-        passages,
-        temperature=settings.temperature,
-        positive=torch.from_numpy(example.positive).to(device),
-        ignored=None if example.ignored is None else torch.from_numpy(example.ignored).to(device),
-        symmetric=settings.symmetric,
-    )
+    positive = torch.from_numpy(example.positive).to(device)
+    ignored = None if example.ignored is None else torch.from_numpy(example.ignored).to(device)
+    loss = info_nce(questions, passages, temperature=settings.temperature, positive=positive, ignored=ignored,
+                    symmetric=settings.symmetric)  # fmt: skip
     loss.backward()
     assert questions.grad is not None
     assert passages.grad is not None

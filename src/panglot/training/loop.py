@@ -47,14 +47,10 @@ class _State:
 
 
 def train(
-    model: str | Path | None = None,
-    on: str | Path | Sequence[str | Path] | None = None,
-    output: str | Path | None = None,
-    *,
-    recipe: str | Path | None = None,
-    progress: bool | None = None,
+    model: str | Path | None = None, on: str | Path | Sequence[str | Path] | None = None,
+    output: str | Path | None = None, *, recipe: str | Path | None = None, progress: bool | None = None,
     **settings: Any,
-) -> Path:
+) -> Path:  # fmt: skip
     """Train a model and return its folder, which ``SentenceTransformer`` and :func:`panglot.load` open.
 
     ``panglot.train("bundled", on="starter:train", output="runs/hybrid", batches="hybrid")``
@@ -77,9 +73,8 @@ def train(
     given = {**settings, "model": model, "output": output, "on": names and [str(name) for name in names]}
     given = {name: str(value) if isinstance(value, Path) else value for name, value in given.items()}
     changes = {name: value for name, value in given.items() if value is not None}
-    return fit(
-        Settings.read(recipe, **changes) if recipe is not None else Settings.from_dict(changes), progress=progress
-    )
+    found = Settings.read(recipe, **changes) if recipe is not None else Settings.from_dict(changes)
+    return fit(found, progress=progress)
 
 
 def fit(settings: Settings, *, progress: bool | None = None) -> Path:
@@ -192,10 +187,8 @@ def _start_processes() -> tuple[Processes, Any]:
     state = PartialState(cpu=not torch.cuda.is_available())
     expected = int(os.environ.get("WORLD_SIZE", "1"))
     if state.num_processes != expected:
-        raise PanglotError(
-            f"{expected} processes were started, but only {state.num_processes} are connected",
-            hint="start them with `torchrun --nproc-per-node N -m panglot.cli.main train …`",
-        )
+        problem = f"{expected} processes were started, but only {state.num_processes} are connected"
+        raise PanglotError(problem, hint="start them with `torchrun --nproc-per-node N -m panglot.cli.main train …`")
     return Processes(state.num_processes, state.process_index), state.device
 
 
@@ -227,10 +220,11 @@ def _step(state: _State, settings: Settings) -> float:
 def _checkpoint(state: _State) -> Checkpoint:
     import torch
 
-    moments: dict[str, Any] = {}
-    for name, parameter in state.encoder.trained.items():
-        for key, value in state.optimizer.state.get(parameter, {}).items():
-            moments[f"{name}/{key}"] = value
+    moments: dict[str, Any] = {
+        f"{name}/{key}": value
+        for name, parameter in state.encoder.trained.items()
+        for key, value in state.optimizer.state.get(parameter, {}).items()
+    }
     if state.gradient.memory.size:
         moments[_MEMORY] = torch.from_numpy(state.gradient.memory)
     return Checkpoint(state.progress, state.encoder.state(), moments)
@@ -253,13 +247,11 @@ def _restore(state: _State, saved: Checkpoint) -> None:
 def _load_final_weights(state: _State, settings: Settings, run: Run, start: dict[str, Any]) -> None:
     """Load the weights that did best on the dev set, and average them with those of the start if asked to."""
     if state.progress.best is not None:
-        best = load_checkpoint(run.checkpoint(state.progress.best_step))
-        state.encoder.load_state(dict(best.weights))
+        state.encoder.load_state(dict(load_checkpoint(run.checkpoint(state.progress.best_step)).weights))
     if start:
         trained = state.encoder.state()
-        state.encoder.load_state(
-            {name: settings.average * trained[name] + (1 - settings.average) * start[name] for name in trained}
-        )
+        averaged = {name: settings.average * trained[name] + (1 - settings.average) * start[name] for name in trained}
+        state.encoder.load_state(averaged)
 
 
 def _log_line(result: StepResult, settings: Settings, state: _State) -> dict[str, Any]:
@@ -290,11 +282,10 @@ def _not_a_number(result: StepResult, state: _State, run: Run) -> PanglotError:
         f"{batch.kind} batch of {sources[batch.source].name}, rows {', '.join(map(str, batch.rows[:8]))}, …"
         for batch in result.batches[:4]
     )
-    return PanglotError(
-        f"the loss or gradient of step {result.batches[0].step + 1} is not a number (loss {result.loss}; {batches})."
-        f" The last good checkpoint is in {run.checkpoints}",
-        hint="lower learning_rate, raise temperature, or set precision to fp32, in a new run folder",
-    )
+    step = result.batches[0].step + 1
+    problem = f"the loss or gradient of step {step} is not a number (loss {result.loss}; {batches})."
+    hint = "lower learning_rate, raise temperature, or set precision to fp32, in a new run folder"
+    return PanglotError(f"{problem} The last good checkpoint is in {run.checkpoints}", hint=hint)
 
 
 @contextmanager

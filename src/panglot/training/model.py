@@ -122,11 +122,8 @@ class TrainableEncoder:
         if settings.frozen_layers:
             layers = _layers(self._transformer)
             if settings.frozen_layers >= len(layers):
-                raise PanglotError(
-                    f"must be below the model's {len(layers)} layers, got {settings.frozen_layers}",
-                    field="frozen_layers",
-                    hint="leave some layers to be trained",
-                )
+                problem = f"must be below the model's {len(layers)} layers, got {settings.frozen_layers}"
+                raise PanglotError(problem, field="frozen_layers", hint="leave some layers to be trained")
             for layer in layers[: settings.frozen_layers]:
                 layer.requires_grad_(False)
             for parameter in getattr(self._transformer.auto_model, "embeddings", self._words).parameters():
@@ -215,10 +212,8 @@ def _card(settings: Settings, data: TrainingData, progress: Progress) -> str:
         batches = f"the gradients of {objectives} mixed by `{settings.mixing}`"
     best = ""
     if data.dev is not None and progress.best is not None:
-        best = (
-            f" On the dev collection `{data.dev.name}` the saved weights (step {progress.best_step}) have a mean mAP"
-            f" over settings of {progress.best:.4f}."
-        )
+        best = f" On the dev collection `{data.dev.name}` the saved weights (step {progress.best_step}) have a mean mAP"
+        best += f" over settings of {progress.best:.4f}."
     notes = "".join(f"{paragraph}\n\n" for paragraph in (*_left_out(data), *_code_switching(settings, data)))
     # YAML reads JSON values.
     languages = json.dumps(sorted({language for collection in data.collections for language in collection.languages}))
@@ -270,11 +265,8 @@ def _left_out(data: TrainingData) -> list[str]:
     if not data.overlaps:
         return ["The training sets were compared with no test set."]
     tests = ", ".join(sorted({each.test for each in data.overlaps}))
-    rows = [
-        f"| {each.training} | {each.test} | {each.equal:,} | {each.near:,} | {each.groups:,} |"
-        for each in data.overlaps
-        if each.groups
-    ]
+    rows = [f"| {each.training} | {each.test} | {each.equal:,} | {each.near:,} | {each.groups:,} |"
+            for each in data.overlaps if each.groups]  # fmt: skip
     head = ["| set | test set | equal texts | near texts | groups |", "|---|---|---|---|---|"]
     table = ["Left out with all translations because a test set has them:", "\n".join([*head, *rows])] if rows else []
     nearest = [f"What is left of {each.training} shares most with {each.test} in {words}."

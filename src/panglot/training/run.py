@@ -94,11 +94,9 @@ class Run:
             now = self.settings.fingerprint_fields()
             if changed := sorted(name for name in {*before, *now} if before.get(name) != now.get(name)):
                 what = ", ".join(f"{name} was {before.get(name)!r} and is now {now.get(name)!r}" for name in changed)
-                raise PanglotError(
-                    f"the folder has a run of another recipe ({what})",
-                    file=self.folder,
-                    hint="choose another output, or remove the folder",
-                )
+                problem = f"the folder has a run of another recipe ({what})"
+                hint = "choose another output, or remove the folder"
+                raise PanglotError(problem, file=self.folder, hint=hint)
         return (self.folder / "modules.json").exists()
 
     def start(self, data: TrainingData, processes: int) -> None:
@@ -106,11 +104,8 @@ class Run:
         if self._file.exists():
             before = self._head()["data"]
             if changed := sorted(name for name, now in data.digests.items() if before.get(name) != now):
-                raise PanglotError(
-                    f"{', '.join(changed)} changed since the run started",
-                    file=self.folder,
-                    hint="restore the data, or choose another output",
-                )
+                hint = "restore the data, or choose another output"
+                raise PanglotError(f"{', '.join(changed)} changed since the run started", file=self.folder, hint=hint)
             return
         with explain_write(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -118,15 +113,10 @@ class Run:
         for name, lines in data.rejected.items():
             write_rejected(lines, self.folder / f"{Path(name).name}.rejected.jsonl")
         head = {
-            "settings": self.settings.fingerprint_fields(),
-            "data": data.digests,
-            "compared": data.compared,
-            "left_out": data.left_out,
-            "rows": {source.name: source.rows for source in data.sources},
-            "processes": processes,
-            "versions": versions(),
-            "machine": machine(),
-        }
+            "settings": self.settings.fingerprint_fields(), "data": data.digests, "compared": data.compared,
+            "left_out": data.left_out, "rows": {source.name: source.rows for source in data.sources},
+            "processes": processes, "versions": versions(), "machine": machine(),
+        }  # fmt: skip
         # Written last: a folder without it has not started.
         write_json(self._file, head)
 

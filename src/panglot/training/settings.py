@@ -26,13 +26,9 @@ _INCIDENTAL = ("data_dir", "output", "checkpoint_every", "tensorboard")
 
 #: Old and present names of settings. Run folders may have the old names, but recipes may not.
 RENAMED = {
-    "clip": "max_grad_norm",
-    "decay": "lr_scheduler",
-    "dev_every": "eval_every",
-    "leave_out": "exclude",
-    "skip_broken": "on_error",
-    "warmup": "warmup_ratio",
-}
+    "clip": "max_grad_norm", "decay": "lr_scheduler", "dev_every": "eval_every", "leave_out": "exclude",
+    "skip_broken": "on_error", "warmup": "warmup_ratio",
+}  # fmt: skip
 
 _BOUNDS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("pairs", "steps", "chunk_tokens", "cache_tokens"), (1, math.inf)),
@@ -44,13 +40,9 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "dev_share": (0, 0.9),
 }
 _CHOICES = {
-    "on_error": OnError,
-    "embeddings": Embeddings,
-    "lr_scheduler": Scheduler,
-    "precision": Precision,
-    "mixing": Mixing,
+    "on_error": OnError, "embeddings": Embeddings, "lr_scheduler": Scheduler, "precision": Precision, "mixing": Mixing,
     "code_switch": CodeSwitch,
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -202,11 +194,9 @@ class Settings:
             raise PanglotError(f"{self.mixing} does not use weights", field="objectives", hint=hint)
         for name in unused(self.mixing, self.objectives):
             if (value := getattr(self, name)) != getattr(type(self), name):
-                raise PanglotError(
-                    f"got {value!r}, but mixing {self.mixing} takes a batch of each objective instead",
-                    field=name,
-                    hint=f"remove {name} and list what is mixed in objectives, or set mixing to none",
-                )
+                problem = f"got {value!r}, but mixing {self.mixing} takes a batch of each objective instead"
+                hint = f"remove {name} and list what is mixed in objectives, or set mixing to none"
+                raise PanglotError(problem, field=name, hint=hint)
         require_method(self.mixing)
 
     def _check_code_switch(self) -> None:
@@ -220,11 +210,9 @@ class Settings:
         else:
             kinds = {spec.partition(":")[0] for spec in self.objectives}
         if not kinds & {"english", "mono", "mixed-mono", "hybrid", "hybrid-row", "language", "pair"}:
-            raise PanglotError(
-                "code-switching needs rows in one language, and these batches have none",
-                field="code_switch",
-                hint="choose english, mono, mixed-mono or a hybrid with alpha above 0, or set code_switch to none",
-            )
+            problem = "code-switching needs rows in one language, and these batches have none"
+            hint = "choose english, mono, mixed-mono or a hybrid with alpha above 0, or set code_switch to none"
+            raise PanglotError(problem, field="code_switch", hint=hint)
 
     @property
     def policy(self) -> Policy:
@@ -241,10 +229,9 @@ class Settings:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as values of JSON and TOML."""
-        values = dataclasses.asdict(self)
         return {
             name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-            for name, value in values.items()
+            for name, value in dataclasses.asdict(self).items()
         }
 
     def fingerprint_fields(self) -> dict[str, Any]:

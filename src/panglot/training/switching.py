@@ -37,11 +37,9 @@ class Switching:
     def from_settings(cls, settings: Settings, sources: Sequence[TrainingTable]) -> Switching:
         """Return the code-switching that a recipe asks for, or refuse training sets without English rows."""
         if not any(_english_rows(source) for source in sources):
-            raise PanglotError(
-                f"no row of {', '.join(source.name for source in sources)} is English on both sides",
-                field="code_switch",
-                hint="add a set with English questions and passages, or leave code_switch at none",
-            )
+            problem = f"no row of {', '.join(source.name for source in sources)} is English on both sides"
+            hint = "add a set with English questions and passages, or leave code_switch at none"
+            raise PanglotError(problem, field="code_switch", hint=hint)
         lexicon = read(settings.lexicons, settings.code_switch_languages, settings.data_dir)
         return cls(lexicon, settings.code_switch, settings.code_switch_share, settings.seed)
 

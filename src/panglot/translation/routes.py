@@ -64,7 +64,8 @@ def find_route(engines: Sequence[Engine], source: str, target: str) -> Route | N
             return Route(source, target, (direct,))
     ways: list[tuple[tuple[int, int, int], Route]] = []
     for code in codes:
-        for place, pivot in enumerate(_pivots(engines, code)):
+        listed = sorted({to for engine in engines for to in engine.targets(code) or ()})
+        for place, pivot in enumerate(dict.fromkeys((*PIVOTS, *listed))):
             if pivot in (source, code, target):
                 continue
             first, second = _step(engines, code, pivot), _step(engines, pivot, target)
@@ -99,11 +100,6 @@ def _no_route(engines: Sequence[Engine], sources: Sequence[str], target: str) ->
 
 def _step(engines: Sequence[Engine], source: str, target: str) -> Step | None:
     return next((Step(engine, source, target) for engine in engines if engine.serves(source, target)), None)
-
-
-def _pivots(engines: Sequence[Engine], source: str) -> list[str]:
-    listed = sorted({target for engine in engines for target in engine.targets(source) or ()})
-    return list(dict.fromkeys((*PIVOTS, *listed)))
 
 
 class Job(NamedTuple):
