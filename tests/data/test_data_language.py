@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.data.language import canonical, name
+from panglot.data.language import canonical, name, script_of
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,12 @@ from panglot.data.language import canonical, name
         ("eng", "en"),
         ("eng_Latn", "en"),
         ("ENG_LATN", "en"),
+        ("zh-Hans-HK", "zh-Hans-HK"),
+        ("zh-Hans-SG", "zh-SG"),  # the usual script there
+        ("sr-Cyrl-ME", "sr-Cyrl-ME"),  # without it, Latin: the usual one in Montenegro
+        ("sr-Cyrl-RS", "sr-RS"),
+        ("pa-Guru-PK", "pa-Guru-PK"),
+        ("uz-Latn-AF", "uz-Latn-AF"),
         ("en-US", "en-US"),
         ("pt-BR", "pt-BR"),  # the likely region of pt, but pt and pt-BR are two columns of one set
         ("ca-valencia", "ca-valencia"),
@@ -56,6 +62,13 @@ from panglot.data.language import canonical, name
 def test_canonical(code: str, expected: str) -> None:
     assert canonical(code) == expected
     assert canonical(expected) == expected
+
+
+@pytest.mark.parametrize("script", ["Latn", "Cyrl", "Arab", "Hans", "Hant", "Guru", "Deva"])
+@pytest.mark.parametrize("language", ["zh", "sr", "pa", "uz", "az", "kk", "ms", "sd", "ks", "en"])
+@pytest.mark.parametrize("region", ["", "-HK", "-ME", "-PK", "-AF", "-IR", "-CN", "-TW", "-IN", "-RU", "-ZA"])
+def test_a_declared_script_is_never_lost(language: str, script: str, region: str) -> None:
+    assert script_of(canonical(f"{language}-{script}{region}")) == script
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,8 @@ def canonical(code: str) -> str:
     if modifier:
         plain = f"{base}-{_MODIFIERS.get(modifier.lower(), modifier)}"
     try:
-        tag = langcodes.Language.get(langcodes.standardize_tag(plain, macro=True))
+        # `standardize_tag` would drop a script that is usual for the language, but not in the region.
+        tag = langcodes.Language.get(plain, normalize=True).prefer_macrolanguage()
     except ValueError:
         tag = None
     if tag is None or not tag.is_valid() or not tag.language or tag.language in NO_LANGUAGE:
@@ -59,7 +60,8 @@ def canonical(code: str) -> str:
         raise PanglotError(f"unknown language code {code!r}", hint=hint)
     if tag.language == "zh":
         tag = _chinese(tag)
-    if tag.script and (tag.script == _likely_script(tag.language) or (tag.language, tag.script) in _SAME_SCRIPT):
+    usual = (_likely_script(tag.language), _likely_script(tag.language, tag.territory))
+    if tag.script and (usual == (tag.script, tag.script) or (tag.language, tag.script) in _SAME_SCRIPT):
         tag = _changed(tag, script=None, territory=tag.territory)
     return tag.to_tag()
 
@@ -98,9 +100,9 @@ def _changed(tag: langcodes.Language, *, script: str | None, territory: str | No
     )
 
 
-def _likely_script(language: str | None) -> str:
+def _likely_script(language: str | None, territory: str | None = None) -> str:
     # `maximize` would answer Latin for a language that CLDR does not know.
-    likely = LIKELY_SUBTAGS.get(language or "")
+    likely = LIKELY_SUBTAGS.get(f"{language}-{territory}") or LIKELY_SUBTAGS.get(language or "")
     return (langcodes.Language.get(likely).script if likely else "") or ""
 
 
@@ -149,16 +151,16 @@ def near(language: str, languages: Iterable[str]) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def script_of(code: str) -> str:
-    """Return the script that a canonical code names, or else the likely one of its language, or else "".
+    """Return the script that a canonical code names, or else the likely one of its language and region, or else "".
 
-    >>> script_of("zh"), script_of("bjn-Arab"), script_of("alz")
-    ('Hans', 'Arab', '')
+    >>> script_of("zh"), script_of("bjn-Arab"), script_of("sr-ME"), script_of("alz")
+    ('Hans', 'Arab', 'Latn', '')
     """
     try:
         tag = langcodes.Language.get(code)
     except ValueError:
         return ""
-    return tag.script or _likely_script(tag.language)
+    return tag.script or _likely_script(tag.language, tag.territory)
 
 
 def is_right_to_left(script: str) -> bool:
