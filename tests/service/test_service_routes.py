@@ -97,6 +97,7 @@ def test_an_address_asks_the_same_as_a_body(client: httpx.Client) -> None:
         ({"query": "a", "boost": 3}, "boost"),
         ({"query": "a", "boost": float("nan")}, "boost"),
         ({"query": "a", "size": 3}, "size"),
+        ({"question": "a"}, "question"),  # the name before 0.2; `query` is missing too
     ],
 )
 def test_a_wrong_field_is_named(client: httpx.Client, asked: dict[str, Any], field: str) -> None:

@@ -110,20 +110,32 @@ def of_panglot(error: PanglotError) -> RequestError:
 
 
 def of_validation(errors: Sequence[Mapping[str, Any]]) -> RequestError:
-    """Return pydantic's errors as one error that names the first wrong field.
+    """Return pydantic's errors as one error that names every wrong field, those that are not known first.
 
-    >>> of_validation([{"loc": ("body", "k"), "msg": "Input should be less than 1000"}]).message
-    'k: Input should be less than 1000'
+    >>> error = of_validation([
+    ...     {"type": "missing", "loc": ("body", "query"), "msg": "Field required"},
+    ...     {"type": "extra_forbidden", "loc": ("body", "question"), "msg": "Extra inputs are not permitted"},
+    ... ])
+    >>> error.message, error.hint
+    ('question: Extra inputs are not permitted; query: Field required', 'leave it out; add it')
     """
-    first = errors[0] if errors else {}
-    kind = str(first.get("type"))
-    hint = _HINTS.get(kind, "read GET /openapi.json")
-    if kind == "json_invalid":
-        return RequestError(400, "the body is not JSON", hint=hint, code="invalid_json")
-    # The location begins with where the field was sent: body, query or path.
-    field = ".".join(str(part) for part in first.get("loc", ())[1:]) or None
-    message = str(first.get("msg", "the request is wrong")).removeprefix("Value error, ")
-    return RequestError(400, f"{field}: {message}" if field else message, hint=hint, field=field, code="invalid")
+    # A field that is not known is often the missing one under another name.
+    ordered = sorted(errors, key=lambda error: error.get("type") != "extra_forbidden")
+    if any(error.get("type") == "json_invalid" for error in ordered):
+        return RequestError(400, "the body is not JSON", hint=_HINTS["json_invalid"], code="invalid_json")
+    messages: dict[str, None] = {}
+    hints: dict[str, None] = {}
+    fields: list[str | None] = []
+    for error in ordered:
+        # The location begins with where the field was sent: body, query or path.
+        field = ".".join(str(part) for part in error.get("loc", ())[1:]) or None
+        message = str(error.get("msg", "the request is wrong")).removeprefix("Value error, ")
+        messages[f"{field}: {message}" if field else message] = None
+        hints[_HINTS.get(str(error.get("type")), "read GET /openapi.json")] = None
+        fields.append(field)
+    return RequestError(
+        400, "; ".join(messages), hint="; ".join(hints), field=fields[0] if fields else None, code="invalid"
+    )
 
 
 async def _respond(_request: Request, error: Exception) -> Response:
