@@ -111,3 +111,43 @@ def test_a_broken_line_leaves_nothing(big: Path, tmp_path: Path) -> None:
     assert "holds something else" in str(done.exception)
     done = CliRunner().invoke(data, ["convert", str(big), str(tmp_path / "b"), "--to", "beir", "--ray"])
     assert "to write them as arrow" in str(done.exception)
+
+
+SQUAD = json.dumps({"data": [{"paragraphs": [{"context": "Aa bb.", "qas": [
+    {"id": "1", "question": "a?", "answers": [{"text": "Aa", "answer_start": 0}]}]}]}]})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "language"),
+    [
+        ("fi", "fi"),
+        ("train.fi", "fi"),
+        ("squad-fi", "fi"),
+        ("squad.zh-Hant", "zh-Hant"),
+        ("zho_Hant", "zh-Hant"),
+        ("train.pt-BR", "pt-BR"),
+        ("v2.sr-Latn", "sr-Latn"),
+    ],
+)
+def test_a_squad_file_is_in_the_language_of_its_name(tmp_path: Path, name: str, language: str) -> None:
+    path = tmp_path / f"{name}.json"
+    path.write_text(SQUAD)
+    assert read(path).languages == (language,)
+    assert read(path, languages=["sw"]).languages == ("sw",), "what is declared wins"
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("dev-context-de-question-en", r"several languages \(de, en\)"),
+        ("qa-to-do", "language of this file is unknown"),  # not Tongan
+        ("dev", "language of this file is unknown"),  # not Domung
+        ("no-answers", "language of this file is unknown"),  # not Norwegian
+    ],
+)
+def test_a_name_that_may_mean_something_else_is_no_language(tmp_path: Path, name: str, problem: str) -> None:
+    path = tmp_path / f"{name}.json"
+    path.write_text(SQUAD)
+    with pytest.raises(PanglotError, match=problem) as caught:
+        read(path)
+    assert "--languages de" in str(caught.value)

@@ -15,6 +15,8 @@ from panglot.data.language import canonical, canonical_or_none
 
 # Files from this size on are parsed once and cached.
 LARGE = 4_000_000
+# A whole tag: de, pt-BR, zh-Hant, zho_Hant. Three letters alone are rather a word, such as dev.
+_TAG = re.compile(r"[a-z]{2}([-_][A-Z][a-z]{3})?([-_]([A-Z]{2}|\d{3}))?|[a-z]{3}[-_][A-Z][a-z]{3}")
 
 
 def read_path(path: Path, *, candidates: str | None, context: bool, languages: Sequence[str] | None) -> Collection:
@@ -70,12 +72,23 @@ def _check(candidates: str, known: tuple[str, ...], context: bool) -> None:
 
 
 def _language_of(path: Path) -> str:
-    """Return the language that the file is named after: ``train.fi.json``, ``fi.json``, ``squad-fi.json``."""
-    for piece in reversed(re.split(r"[.\-_]", plain_name(path))):
-        if re.fullmatch(r"[a-z]{2}", piece) and (code := canonical_or_none(piece)):
-            return code
-    hint = "name one language, such as `--languages de`"
-    raise PanglotError("the language of this file is unknown", file=path, field="language", hint=hint)
+    """Return the language that the file is named after: ``train.pt-BR.json``, ``fi.json``, ``squad-fi.json``.
+
+    It is the part after the last dot, or else the only two letters between hyphens that are a code, at the end.
+    """
+    part = plain_name(path).rpartition(".")[2]
+    if _TAG.fullmatch(part) and (code := canonical_or_none(part)):
+        return code
+    pieces = re.split(r"[-_]", part)
+    codes = [code for piece in pieces if re.fullmatch(r"[a-z]{2}", piece) and (code := canonical_or_none(piece))]
+    if len(codes) == 1 and codes[0] == canonical_or_none(pieces[-1]):
+        return codes[0]
+    problem, hint = "the language of this file is unknown", "name one language, such as `--languages de`"
+    if len(codes) > 1:
+        # MLQA calls the language of the passages context, and that of the questions question.
+        problem = f"the file's name has several languages ({', '.join(codes)})"
+        hint += ", if questions and passages are in one language; else read MLQA by its name, `mlqa`, with `--data-dir`"
+    raise PanglotError(problem, file=path, field="language", hint=hint)
 
 
 def read_rows(paths: Sequence[Path], name: str = "", on_error: OnError = "raise") -> Ingested:
