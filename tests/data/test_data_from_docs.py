@@ -197,6 +197,42 @@ def test_columns(tmp_path: Path) -> None:
         from_docs.read([table])
 
 
+def test_rows_of_a_table_are_tied_by_their_group_alone(tmp_path: Path) -> None:
+    rows = "Hours,We open at nine.,en\nRückgabe,Bringen Sie es zurück.,de\n"
+    alone = from_docs.read([write(tmp_path / "faq.csv", "title,text,language\n" + rows)], shortest=5)
+    assert (len({row.group for row in alone.rows}), alone.tied) == (2, 0), "as many rows in each language, by chance"
+    for code, text in (("en", "We open at nine."), ("de", "Bringen Sie es zurück.")):
+        write(tmp_path / code / "table.csv", f"title,text\n{text[:2]},{text}\n")
+    assert from_docs.read([tmp_path / code / "table.csv" for code in ("en", "de")], shortest=5).tied == 0
+    twice = "title,text,language,group\nA,First text here.,en,1\nB,Second text here.,en,1\nC,Dritter Text.,de,1\n"
+    assert from_docs.read([write(tmp_path / "twice.csv", twice)], shortest=5).tied == 0
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("ending", ["csv", "tsv"])
+def test_cells_may_be_separated_otherwise(tmp_path: Path, delimiter: str, ending: str) -> None:
+    rows = [["\ufefftitle", "text", "language"], ["A, b; c", "We open at nine, as always; and close at five.", "en"]]
+    text = "\r\n".join(delimiter.join(f'"{cell}"' if delimiter in cell else cell for cell in row) for row in rows)
+    made = from_docs.read([write(tmp_path / f"faq.{ending}", text)], shortest=5)
+    assert [(row.question, row.passage) for row in made.rows] == [tuple(rows[1][:2])]
+    usual = {"csv": ",", "tsv": "\t"}[ending]
+    assert made.notes == (() if delimiter == usual else (f"faq.{ending}: cells are separated by {delimiter!r}",))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [
+        ("a.csv", 'title,text,language\nA,"never closed,en\nB,text,en\n', 2),
+        ("a.csv", 'title,text,language\nA,"two\nlines",en\nB,"never closed,en\n', 4),
+        ("a.tsv", 'title\ttext\tlanguage\nA\ttext\ten\nB\t"Quoted" text\ten\n', 3),
+    ],
+)
+def test_an_unclosed_quotation_mark_is_an_error_with_its_line(tmp_path: Path, name: str, text: str, line: int) -> None:
+    with pytest.raises(PanglotError, match="cannot be read") as caught:
+        from_docs.read([write(tmp_path / name, text)])
+    assert caught.value.line == line
+
+
 @pytest.mark.parametrize(
     ("path", "page", "code"),
     [

@@ -196,6 +196,8 @@ def from_docs(paths: tuple[Path, ...], output: Path, ways: str, columns: tuple[s
         click.echo(f"  {way} asks: {number:,} groups")
     for reason, number in made.left_out.items():
         click.echo(f"  left out, {reason}: {number:,}")
+    for note in made.notes:
+        click.echo(f"  {note}")
 
 
 @click.group("data", commands=[convert, check, from_docs, list_sets, show])

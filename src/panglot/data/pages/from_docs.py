@@ -37,6 +37,7 @@ class Made:
     ways: Mapping[str, int]  # number of groups by the way in which they were made
     tied: int  # number of groups with versions in more than one language
     left_out: Mapping[str, int]  # number of sections that gave no row, by reason
+    notes: tuple[str, ...]  # what was guessed
 
 
 def read(
@@ -75,7 +76,8 @@ def read(
     for way in ways:
         if way not in WAYS:
             raise PanglotError(f"unknown way {way!r}", field="ways", hint=f"choose one of {', '.join(WAYS)}")
-    found = _once([section for path in _files(paths) for section in _sections(path, language, columns or {})])
+    notes: list[str] = []
+    found = _once([section for path in _files(paths) for section in _sections(path, language, columns or {}, notes)])
     groups = _tied(found)
     shared = Counter((s.language, s.title.casefold()) for s in found)
     titled = Counter((s.language, f"{s.page_title}: {s.title}".casefold()) for s in found)
@@ -101,7 +103,8 @@ def read(
     if not rows:
         reasons = ", ".join(f"{number} {why}" for why, number in left_out.items() if number) or "no sections"
         raise PanglotError(f"these documents give no rows ({reasons})", hint="lower `shortest`, or choose other `ways`")
-    return Made(tuple(rows), dict(made), tied, {why: number for why, number in left_out.items() if number})
+    dropped = {why: number for why, number in left_out.items() if number}
+    return Made(tuple(rows), dict(made), tied, dropped, tuple(notes))
 
 
 def _question(section: Section, shared: _Times, titled: _Times) -> tuple[str, str] | None:
@@ -156,39 +159,65 @@ def _ending(path: Path) -> str:
     return path.name.removesuffix(".gz").rpartition(".")[2].lower()
 
 
-def _sections(path: Path, language: str | None, columns: Mapping[str, str]) -> Iterator[Section]:
+def _sections(path: Path, language: str | None, columns: Mapping[str, str], notes: list[str]) -> Iterator[Section]:
     place = place_of(path, language)
     if _ending(path) in _TABLES:
-        yield from _rows(path, place, columns)
+        yield from _rows(path, place, columns, notes)
     else:
         reader: Callable[[Path, Place], Iterator[Section]] = _ENDINGS[_ending(path)]
         yield from reader(path, place)
 
 
-def _rows(path: Path, place: Place, columns: Mapping[str, str]) -> Iterator[Section]:
-    """Yield a section per row of a CSV or TSV file. Its anchor is the ``group`` column, or else its place."""
+def _rows(path: Path, place: Place, columns: Mapping[str, str], notes: list[str]) -> Iterator[Section]:
+    """Yield a section per row of a CSV or TSV file. Its anchor is the ``group`` column."""
     if wrong := sorted(set(columns) - set(_COLUMNS)):
         hint = f"use {', '.join(_COLUMNS)}"
         raise PanglotError(f"unknown role of a column: {wrong[0]!r}", field="columns", hint=hint)
     csv.field_size_limit(_LONGEST_CELL)
-    delimiter = "\t" if ".tsv" in path.name else ","
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), delimiter=delimiter)
-    there = reader.fieldnames or []
-    for role in {"text", *columns}:
-        if columns.get(role, role) not in there:
-            problem, hint = f"there is no such column (there are: {', '.join(there)})", f"`--column {role}=NAME`"
-            raise PanglotError(problem, file=path, field=columns.get(role, role), hint=f"name the column: {hint}")
-    for number, row in enumerate(reader, 1):
-        if None in row:
-            problem = "the row has more cells than there are columns"
-            raise PanglotError(problem, file=path, line=reader.line_num, hint="quote the cells")
-        values = {role: (row.get(columns.get(role, role)) or "").strip() for role in _COLUMNS}
-        page, language = place.settle(path, values["language"])
-        anchor = values["group"] or f"{number}"
-        # If one table holds all languages, its rows are tied by the group alone.
-        name = place.whole if values["language"] else page
-        if values["text"]:
-            yield Section(name, language, anchor, 2, values["title"], values["text"], "")
+    text = read_text(path)
+    delimiter = _delimiter(path, text, {columns.get(role, role) for role in {"text", *columns}}, notes)
+    # Without `strict`, a quotation mark that is never closed makes the rest of the file one cell.
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    line = 1
+    try:
+        there = reader.fieldnames or []
+        for role in {"text", *columns}:
+            if columns.get(role, role) not in there:
+                problem, hint = f"there is no such column (there are: {', '.join(there)})", f"`--column {role}=NAME`"
+                field = columns.get(role, role)
+                raise PanglotError(problem, file=path, field=field, hint=f"name the column: {hint}")
+        line = reader.line_num + 1
+        for row in reader:
+            if None in row:
+                problem = "the row has more cells than there are columns"
+                raise PanglotError(problem, file=path, line=line, hint="quote the cells")
+            line = reader.line_num + 1
+            values = {role: (row.get(columns.get(role, role)) or "").strip() for role in _COLUMNS}
+            page, language = place.settle(path, values["language"])
+            # If one table holds all languages, its rows are tied whatever the table is called.
+            name = place.whole if values["language"] else page
+            if values["text"]:
+                yield Section(name, language, values["group"], 2, values["title"], values["text"], "")
+    except csv.Error as error:
+        hint = 'close each quotation mark, and write one inside a cell twice ("")'
+        raise PanglotError(
+            f"the row that begins here cannot be read ({error})", file=path, line=line, hint=hint
+        ) from None
+
+
+def _delimiter(path: Path, text: str, needed: set[str], notes: list[str]) -> str:
+    """Return what separates the cells: the usual character if it gives the needed columns, or else the best one."""
+    usual = "\t" if _ending(path) == "tsv" else ","
+    header = text.partition("\n")[0].rstrip("\r")
+
+    def fit(delimiter: str) -> tuple[int, int]:
+        names = next(csv.reader([header], delimiter=delimiter), [])
+        return len(needed & set(names)), len(names)
+
+    best = max((usual, *(each for each in ",;\t|" if each != usual)), key=fit)
+    if best != usual:
+        notes.append(f"{path.name}: cells are separated by {best!r}")
+    return best
 
 
 def _once(found: Sequence[Section]) -> list[Section]:
@@ -206,6 +235,17 @@ def _once(found: Sequence[Section]) -> list[Section]:
     return [section for section in found if not section.translated or id(section) in kept]
 
 
+def _by_group(versions: Mapping[str, Sequence[Section]]) -> dict[str, list[Section]]:
+    """Return the rows of a table by group. A row without a group, or not alone in it and its language, stays alone."""
+    found: dict[str, list[Section]] = defaultdict(list)
+    for language, sections in versions.items():
+        times = Counter(section.anchor for section in sections)
+        for number, section in enumerate(sections, 1):
+            alone = not section.anchor or times[section.anchor] > 1
+            found[f"@{language}.{number}" if alone else section.anchor].append(section)
+    return found
+
+
 def _tied(found: Sequence[Section]) -> dict[str, list[Section]]:
     """Return the versions of each section, by the name of their group."""
     pages: dict[str, dict[str, list[Section]]] = defaultdict(lambda: defaultdict(list))
@@ -216,6 +256,8 @@ def _tied(found: Sequence[Section]) -> dict[str, list[Section]]:
     shared = os.path.commonpath([Path(page).parent for page in pages]) if pages else ""
     for page, versions in pages.items():
         name = Path(page).relative_to(shared).as_posix()
-        for key, members in positions(versions).items():
+        # Rows of a table are translations only if it says so: rows of two languages may have equal numbers by chance.
+        tie = _by_group if _ending(Path(page)) in _TABLES else positions
+        for key, members in tie(versions).items():
             groups[f"{name}#{key}"] += members
     return groups
