@@ -63,6 +63,13 @@ def read(source: str | Path | Iterable[Document]) -> list[Document]:
     return [document for piece in read_documents(source) for document in piece]
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_cells_of_a_table_may_be_separated_otherwise(tmp_path: Path, delimiter: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"id{delimiter}text\n1{delimiter}a text\n")
+    assert [(each.id, each.text) for each in read(path)] == [("1", "a text")]
+
+
 @pytest.mark.parametrize(
     "name", ["a.jsonl", "a.ndjson", "a.jsonl.gz", "A.JSONL", "a.csv", "a.csv.gz", "a.parquet", "mark.jsonl", "mark.csv"]
 )
@@ -174,7 +181,7 @@ def test_a_wrong_row_is_told_with_its_place(tmp_path: Path, values: object, mess
         ("a.jsonl", b'{"id": "1", "text": "x", "language": "en"}\n{"id": "2",\n', "line 2: not JSON"),
         ("a.jsonl", b'{"id": "1", "text": "\xff"}\n', "line 1: not UTF-8"),
         ("a.parquet", b"PAR1 no", "not a readable Parquet file"),
-        ("a.csv", b"id;text\n1;x\n", r'line 1, field "id": the column is missing \(columns: id;text\)'),
+        ("a.csv", b"key;text\n1;x\n", r'line 1, field "id": the column is missing \(columns: key, text\)'),
         ("a.csv", b"id,text,id\n1,x,1\n", 'line 1, field "id": the column occurs twice'),
         ("a.csv", b"id,text,a,a\n1,x,1,2\n", 'line 1, field "a": each column needs a name of its own'),
         ("a.csv", b'id,text\n1,"x\ny"\n2,x,y\n', "line 4: 3 cells, expected 2"),

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import csv
 import gzip
 import itertools
 import json
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast, overload
@@ -143,6 +144,20 @@ def cut_short(path: Path, line: int) -> PanglotError:
 def empty_file(path: Path) -> PanglotError:
     """Return the error for a file without any content."""
     return PanglotError("the file is empty", file=path, hint="fetch or write it again")
+
+
+def cell_delimiter(header: str, usual: str, needed: Collection[str]) -> str:
+    """Return what separates the cells of a table: the character that gives most of the needed columns, or else most.
+
+    >>> cell_delimiter("id;text;a,b", ",", {"id", "text"}), cell_delimiter("id,text", ",", {"body"})
+    (';', ',')
+    """
+
+    def fit(delimiter: str) -> tuple[int, int]:
+        names = next(csv.reader([header.rstrip("\r\n")], delimiter=delimiter), [])
+        return len(set(needed).intersection(names)), len(names)
+
+    return max((usual, *",;\t|".replace(usual, "")), key=fit)
 
 
 def parse_object(text: str, path: Path, line: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from panglot._errors import PanglotError
 from panglot.data.convert import Line
-from panglot.data.files import read_text
+from panglot.data.files import cell_delimiter, read_text
 from panglot.data.pages import html, markdown, messages
 from panglot.data.pages.sections import Place, Section, place_of, positions
 from panglot.data.sentences import sentence_at
@@ -175,7 +175,10 @@ def _rows(path: Path, place: Place, columns: Mapping[str, str], notes: list[str]
         raise PanglotError(f"unknown role of a column: {wrong[0]!r}", field="columns", hint=hint)
     csv.field_size_limit(_LONGEST_CELL)
     text = read_text(path)
-    delimiter = _delimiter(path, text, {columns.get(role, role) for role in {"text", *columns}}, notes)
+    usual = "\t" if _ending(path) == "tsv" else ","
+    delimiter = cell_delimiter(text.partition("\n")[0], usual, {columns.get(role, role) for role in {"text", *columns}})
+    if delimiter != usual:
+        notes.append(f"{path.name}: cells are separated by {delimiter!r}")
     # Without `strict`, a quotation mark that is never closed makes the rest of the file one cell.
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     line = 1
@@ -203,21 +206,6 @@ def _rows(path: Path, place: Place, columns: Mapping[str, str], notes: list[str]
         raise PanglotError(
             f"the row that begins here cannot be read ({error})", file=path, line=line, hint=hint
         ) from None
-
-
-def _delimiter(path: Path, text: str, needed: set[str], notes: list[str]) -> str:
-    """Return what separates the cells: the usual character if it gives the needed columns, or else the best one."""
-    usual = "\t" if _ending(path) == "tsv" else ","
-    header = text.partition("\n")[0].rstrip("\r")
-
-    def fit(delimiter: str) -> tuple[int, int]:
-        names = next(csv.reader([header], delimiter=delimiter), [])
-        return len(needed & set(names)), len(names)
-
-    best = max((usual, *(each for each in ",;\t|" if each != usual)), key=fit)
-    if best != usual:
-        notes.append(f"{path.name}: cells are separated by {best!r}")
-    return best
 
 
 def _once(found: Sequence[Section]) -> list[Section]:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from panglot._errors import PanglotError, located
-from panglot.data.files import objects, parquet_batches, whole_lines
+from panglot.data.files import cell_delimiter, objects, parquet_batches, whole_lines
 from panglot.data.language import NO_LANGUAGE, canonical, canonical_or_none, identifier
 from panglot.search.document import Document, Value
 
@@ -56,7 +56,9 @@ def _parquet(path: Path) -> Rows:
 
 
 def _csv(path: Path) -> Rows:
-    reader = csv.reader((text for _, text in whole_lines(path)), strict=True)
+    lines = (text for _, text in whole_lines(path))
+    first = next(lines, "")
+    reader = csv.reader(chain([first], lines), delimiter=cell_delimiter(first, ",", NAMED), strict=True)
     names: list[str] = []
     line = 1
     try:
