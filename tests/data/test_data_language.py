@@ -64,11 +64,12 @@ def test_canonical(code: str, expected: str) -> None:
     assert canonical(expected) == expected
 
 
-@pytest.mark.parametrize("script", ["Latn", "Cyrl", "Arab", "Hans", "Hant", "Guru", "Deva"])
 @pytest.mark.parametrize("language", ["zh", "sr", "pa", "uz", "az", "kk", "ms", "sd", "ks", "en"])
-@pytest.mark.parametrize("region", ["", "-HK", "-ME", "-PK", "-AF", "-IR", "-CN", "-TW", "-IN", "-RU", "-ZA"])
-def test_a_declared_script_is_never_lost(language: str, script: str, region: str) -> None:
-    assert script_of(canonical(f"{language}-{script}{region}")) == script
+def test_a_declared_script_is_never_lost(language: str) -> None:
+    scripts = ("Latn", "Cyrl", "Arab", "Hans", "Hant", "Guru", "Deva")
+    regions = ("", "-HK", "-ME", "-PK", "-AF", "-IR", "-CN", "-TW", "-IN", "-RU", "-ZA")
+    for script, region in product(scripts, regions):
+        assert script_of(canonical(f"{language}-{script}{region}")) == script, (script, region)
 
 
 @pytest.mark.parametrize(
