@@ -18,12 +18,9 @@ from starlette.responses import Response
 
 from panglot._errors import PanglotError
 
-CLIENT_GONE = 499
-"""Status, in logs and metrics, of a request whose client left before the response."""
-
-_LONGEST_MESSAGE = 500
-"""Most characters of an error's message."""
-
+CLIENT_GONE = 499  # Status, in logs and metrics, of a request whose client left before the response.
+_LONGEST_MESSAGE = 500  # Characters of an error's message.
+# By the type of pydantic's error. For other types, the hint is the OpenAPI description.
 _HINTS = {
     "missing": "add it",
     "extra_forbidden": "leave it out",
@@ -31,7 +28,6 @@ _HINTS = {
     "json_invalid": "send one JSON object",
     "model_attributes_type": "send one JSON object, with the header Content-Type: application/json",
 }
-"""Hints by the type of pydantic's error. For other types, the hint is the OpenAPI description."""
 
 
 class Json(Response):

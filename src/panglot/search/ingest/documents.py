@@ -26,14 +26,11 @@ Documents = str | Path | Iterable[Document | Mapping[str, Any]]
 
 Rows = Iterator[tuple[int, dict[str, object]]]  # The line and the fields of each row.
 
-NAMED = ("id", "text", "title", "language", "group")
-"""Fields of a row that are not metadata."""
+NAMED = ("id", "text", "title", "language", "group")  # Fields of a row that are not metadata.
 
-PIECE = 1000
-"""Documents that are read at a time."""
+PIECE = 1000  # Documents that are read at a time.
 
-DETECTED = 500
-"""Characters of a document from which its language is detected."""
+DETECTED = 500  # Characters of a document from which its language is detected.
 
 _FORMS = ".jsonl, .ndjson, .csv (each also with .gz) or .parquet"
 _SIGNED_64 = 1 << 63
