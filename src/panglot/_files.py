@@ -105,7 +105,7 @@ def lock(path: Path, *, wait: bool = True) -> Generator[bool]:
     except Timeout:
         yield False
         return
-    except (OSError, NotImplementedError) as error:
+    except (OSError, NotImplementedError) as error:  # The file system has no locks.
         raise PanglotError(f"cannot lock: {error}", file=path, hint="choose a folder on another file system") from error
     try:
         # Windows lets nobody write to a locked file.
@@ -127,7 +127,7 @@ def is_locked(path: Path) -> bool:
             return False
     except Timeout:
         return True
-    except (OSError, NotImplementedError):
+    except (OSError, NotImplementedError):  # Where nothing can be locked, nothing is.
         return False
 
 

@@ -67,7 +67,7 @@ def test_the_engines_translate_so(code: str) -> None:
     except PanglotError as error:
         pytest.skip(str(error))
     if not engine.serves("en", code) or engine.version("en", code) != made_by["version"]:
-        pytest.skip(f"{made_by['engine']} has not the version {made_by['version']} of {code}")
+        pytest.skip(f"{made_by['engine']} does not have version {made_by['version']} of {code}")
     lines = [json.loads(line) for line in (tydiqa.shipped() / "questions.jsonl").read_text("utf-8").splitlines()]
     some = [line for line in lines if " " in line["en"] and line["en"].count("?") == 1 and "." not in line["en"]][:30]
     assert engine.translate([line["en"] for line in some], "en", code) == [line[code] for line in some]

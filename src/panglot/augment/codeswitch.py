@@ -86,7 +86,7 @@ def longest_entry(
 ) -> tuple[int, str, Mapping[str, str]]:
     """Return the number of words of the longest entry that begins with word ``place``, the entry, and its translations.
 
-    ``spans`` are start and end of the text's words. If there is no entry, there are no translations. The language None
+    ``spans`` are start and end of the text's words. A word without an entry has no translations. The language None
     means any.
     """
     start, end = spans[place]

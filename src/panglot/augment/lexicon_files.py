@@ -120,7 +120,7 @@ def _table_entries(path: Path, _: Collection[str]) -> Iterator[Entry]:
     There are three layouts. A file named after its two languages (``en-sw.txt``, ``eng-swh.tsv``, ``sw-en.csv``) has
     their words in two columns, and further columns are skipped. A first line ``lang, en, target`` heads one row per
     translation. A first line of language codes, also PanLex's (``eng-000``), heads one column per language, English
-    among them. An empty translation is no entry.
+    among them. An empty translation is left out.
     """
     rows = _rows(path)
     head = next(rows, None)
@@ -191,7 +191,7 @@ def _rows(path: Path) -> Iterator[Row]:
             yield line, text.split("\t") if "\t" in text else text.split(maxsplit=1)
             continue
         try:
-            # A cell with a line end in it is no word, so each line is a row.
+            # A word has no line end in it, so each line is a row.
             yield line, next(csv.reader([text]))
         except csv.Error as error:
             raise PanglotError(f"not CSV: {error}", file=path, line=line, hint="quote the cells") from error

@@ -116,7 +116,7 @@ def _distilled(sources: Sequence[TrainingTable]) -> tuple[str, ...]:
     """Return the kinds of distillation that some table has rows for."""
     found = tuple(kind for kind in DISTILL if any(eligible_rows(kind, source).sum() > 1 for source in sources))
     if not found:
-        problem = "distill needs texts in English and in another language, and there are none"
+        problem = "distill needs texts in English and in another language, and found none"
         hint = "add a set with English among its languages, or leave distill out"
         raise PanglotError(problem, field="objectives", hint=hint)
     return found

@@ -289,7 +289,7 @@ def shuffle_epoch(rows: Ints, conflict_group: Ints | Ints32, batches: int, *name
 
 
 def same_language(q: Bools, p: Bools, chance: Floats) -> Ints:
-    """Return for each row a language that both sides have, all equally likely; meaningless if there is none.
+    """Return for each row a language that both sides have, all equally likely. It is arbitrary if they share none.
 
     ``q`` and ``p`` mark the languages of questions and passages, shape ``[rows, languages]``. ``chance`` is a random
     number in [0, 1) per row.

@@ -191,7 +191,7 @@ def is_english(code: str) -> bool:
 
 
 def english_of(source: TrainingTable) -> int:
-    """Return the number of a source's English, the plainest code if there are several; −1 if there is none."""
+    """Return the number of a source's English, the plainest code if it has several, −1 without English."""
     found = [x for x, code in enumerate(source.languages) if is_english(code)]
     return min(found, key=lambda x: len(source.languages[x]), default=-1)
 

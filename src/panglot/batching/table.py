@@ -81,9 +81,9 @@ class TrainingTable:
     Attributes:
         name: The collection's name. It seeds the table's permutations, so no two tables of a plan share it.
         languages: Canonical BCP 47 codes, sorted.
-        question: Row numbers in ``collection.questions``, −1 where there is no version, shape ``[rows, languages]``.
+        question: Row numbers in ``collection.questions``, −1 for a missing version, shape ``[rows, languages]``.
             Those of :meth:`from_collection` have 32 bits. With ``passage`` that is 8 bytes per row and language.
-        passage: Row numbers in ``collection.passages``, −1 where there is none, shape ``[rows, languages]``.
+        passage: Row numbers in ``collection.passages``, −1 for a missing version, shape ``[rows, languages]``.
         conflict_group: Rows that must never be each other's negatives share a number, shape ``[rows]``.
         mono: Whether any question has a relevant passage in its own language. False for translations, where that
             passage would be the question itself. Such a table has no one-language rows.

@@ -33,7 +33,7 @@ _ON_ERROR = click.Choice(["raise", "skip"])
 @click.argument("more", nargs=-1)
 @data_dir_option
 @click.option("--on-error", type=_ON_ERROR, default="raise",
-              help="With skip, rejected rows are written to a file, and are no failure.")  # fmt: skip
+              help="With skip, rejected rows are written to a file, and the command succeeds.")  # fmt: skip
 @click.option("--rejected", "place", type=PATH, help="File for rejected rows.  [default: NAME.rejected.jsonl]")
 @json_option("the findings")
 def check(

@@ -160,7 +160,7 @@ def _print_audit(found: dict[str, Any]) -> None:
     click.echo(f"{found['queries']:,} queries in {len(found['languages'])} languages")
     options.print_table(("mode", "own language", "same ranking", "translations found"), rows, right=(1, 2, 3))
     click.echo(
-        "own language: its share of the first 10 divided by its share of the documents; 1 is no preference\n"
+        "own language: its share of the first 10 divided by its share of the documents; 1 means no preference\n"
         "same ranking: Kendall's τ between the rankings of the same query in two languages\n"
         "translations found: share that ranks among the first 10, versions of the same document left out"
     )

@@ -34,6 +34,7 @@ _COMMANDS = {
 
 
 class _Lazy(click.Group):
+    # The unused arguments are click's.
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return list(_COMMANDS)
 

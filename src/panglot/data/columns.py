@@ -13,8 +13,9 @@ import weakref
 import zlib
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -136,7 +137,8 @@ def take(column: pa.ChunkedArray, rows: npt.NDArray[Any]) -> pa.Array:
     return pa.concat_arrays(parts).take(pa.array(back))
 
 
-class Keys(NamedTuple):
+@dataclass(frozen=True)
+class Keys:
     """Keys of texts: 96 bits per text, from two unrelated hashes. Within a process, equal texts have equal keys.
 
     Among 10^9 texts, two different ones share a key with a probability below 1e-10: 10^18 / 2 pairs / 2^96 = 6e-12.
@@ -145,16 +147,17 @@ class Keys(NamedTuple):
     wide: Ints  # Python's own hash
     check: npt.NDArray[np.uint32]  # a CRC
 
-    def __getitem__(self, rows: object) -> Keys:  # type: ignore[override]
+    def __getitem__(self, rows: Any) -> Keys:
         """Return the keys of some rows."""
-        return Keys(self.wide[rows], self.check[rows])  # type: ignore[index]
+        return Keys(self.wide[rows], self.check[rows])
 
 
 def keys(texts: pa.Array) -> Keys:
     """Return the keys of texts.
 
-    >>> [bool(side[0] == side[1]) for side in keys(pa.array(["a", "a"]))]
-    [True, True]
+    >>> found = keys(pa.array(["a", "a"]))
+    >>> bool(found.wide[0] == found.wide[1]), bool(found.check[0] == found.check[1])
+    (True, True)
     """
     raw = texts.cast(pa.binary()).to_pylist()
     count = len(raw)
@@ -170,8 +173,8 @@ def in_language(found: Keys, language: npt.NDArray[np.int16]) -> Keys:
 
 def concatenated(parts: Iterable[Keys]) -> Keys:
     """Return the keys of several parts as one."""
-    wide, check = tuple(zip(*parts, strict=True)) or ((np.empty(0, np.int64),), (np.empty(0, np.uint32),))
-    return Keys(np.concatenate(wide), np.concatenate(check))
+    found = [Keys(np.empty(0, np.int64), np.empty(0, np.uint32)), *parts]
+    return Keys(np.concatenate([each.wide for each in found]), np.concatenate([each.check for each in found]))
 
 
 def first_of(found: Keys) -> Ints32:
@@ -267,7 +270,8 @@ def _gather(parts: Iterable[pa.Array], count: int) -> Keys:
     end = 0
     for part in parts:
         start, end = end, end + len(part)
-        found.wide[start:end], found.check[start:end] = keys(part)
+        some = keys(part)
+        found.wide[start:end], found.check[start:end] = some.wide, some.check
     return found
 
 

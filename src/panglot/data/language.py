@@ -68,7 +68,7 @@ def canonical(code: str) -> str:
 
 @lru_cache(maxsize=4096)
 def canonical_or_none(code: str) -> str | None:
-    """Return what :func:`canonical` returns, or None if there is no such language."""
+    """Return what :func:`canonical` returns, or None for an unknown language."""
     try:
         return canonical(code)
     except PanglotError:
@@ -130,7 +130,7 @@ _LONG_VOWEL = "ー"
 
 
 def members(script: str) -> tuple[str, ...]:
-    """Return the scripts that a code stands for.
+    """Return the scripts that a code covers.
 
     >>> members("Jpan"), members("Latn")
     (('Hani', 'Hira', 'Kana'), ('Latn',))
@@ -251,7 +251,7 @@ def letters_in(text: str, scripts: Iterable[str]) -> list[str]:
 
 
 def commonest_script(texts: Iterable[str]) -> str:
-    """Return the script of most letters, "" if there are none.
+    """Return the script of most letters, or "" without letters.
 
     >>> commonest_script(["ܫܠܡܐ", "ok"]), commonest_script(["123"])
     ('Syrc', '')

@@ -318,7 +318,10 @@ def _suspects(index: RowIndex, group: Ints32) -> Bools:
     first = first_of(index.ids)
     repeated = first != np.arange(len(first), dtype=np.int32)
     suspects[index.id_rows[np.isin(first, first[repeated])]] = True
-    for valid, parts in ((index.has_question, [index.question]), (index.has_passage, [*index.passage])):
+    for valid, parts in (
+        (index.has_question, [index.question]),
+        (index.has_passage, [index.passage.wide, index.passage.check]),
+    ):
         rows, first = index.versions(valid & index.in_group, group)
         differs = np.any([part[rows] != part[rows[first]] for part in parts], axis=0)
         suspects[rows[np.isin(first, first[differs])]] = True

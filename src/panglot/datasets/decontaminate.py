@@ -70,7 +70,7 @@ def decontaminate(
 
     Args:
         training: What would be trained on.
-        exclude: Test sets, as for :func:`panglot.read`. ``auto`` stands for all that :func:`available_tests` finds.
+        exclude: Test sets, as for :func:`panglot.read`. ``auto`` means all that :func:`available_tests` finds.
         data_dir: The folder that holds the folders of the known sets.
         only: Of the sets that ``auto`` finds, take these alone. A resumed run passes those that it began with.
 

@@ -91,7 +91,7 @@ class DebiasingModule(Module):
     def load(
         cls, model_name_or_path: str, subfolder: str = "", token: bool | str | None = None,
         cache_folder: str | None = None, revision: str | None = None, local_files_only: bool = False,
-        init_defaults: dict[str, Any] | None = None, **_: Any,  # noqa: ARG003
+        init_defaults: dict[str, Any] | None = None, **_: Any,  # noqa: ARG003  (the interface of sentence-transformers)
     ) -> DebiasingModule:  # fmt: skip
         """Return the debiasing in a model's folder."""
         found = [

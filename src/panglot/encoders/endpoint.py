@@ -70,7 +70,7 @@ class EndpointEncoder:
         self.dimension = self.dimensions
         self.fingerprint = digest("endpoint", self.url, self.model, *self.prompts.values(), str(self.dimensions))
 
-    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002
+    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002  (Encoder)
         """Return one unit-length row per text, shape ``[texts, dimension]``, float32."""
         import httpx
 

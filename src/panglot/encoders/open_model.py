@@ -159,7 +159,7 @@ def choose_device(device: str | None = None) -> torch.device:
     try:
         chosen = torch.device(device)
         torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # Each backend of torch has its own.
         problem = f"there is no device {device!r}: {first_line(error)}"
         raise PanglotError(problem, field="device", hint="use cpu") from error
     return chosen

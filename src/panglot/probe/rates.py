@@ -54,7 +54,7 @@ def against_rest(hit: Bools, group: Ints, inside: Bools) -> dict[str, Any]:
     are the sums of deviations of group g on each side. A group may have questions on both sides.
 
     All arrays have the shape ``[questions]``. The difference and its interval are None if either side has fewer than
-    :data:`MIN_QUESTIONS` questions, and ``rest`` if there is no rest.
+    :data:`MIN_QUESTIONS` questions, and without ``rest`` if all questions are in a bucket.
     """
     rate, low, high = share(hit[inside], group[inside])
     figures: dict[str, Any] = {"weak": int(hit[inside].sum()), "questions": int(inside.sum()), "rate": rate,

@@ -90,7 +90,7 @@ def _round_step(width: float) -> float:
 class Mark:
     """One figure on a track, with its interval.
 
-    ``series`` numbers the model, or whatever else the mark stands for. A browser shows ``title`` under the pointer.
+    ``series`` numbers the model, or whatever else the mark shows. A browser shows ``title`` under the pointer.
     """
 
     series: int

@@ -113,7 +113,7 @@ def rank_others(ranked: Sequence[ScoredDocument], query: AuditQuery) -> Ranking:
         if each.id not in query.versions:
             others.append(each)
         elif each.language != query.language and len(others) < DEPTH:
-            # Ranks among documents that are no version: versions do not push each other down.
+            # Ranks among the other documents: versions do not push each other down.
             places.setdefault(each.language, len(others) + 1)
     others = others[:DEPTH]
     # A NUL cannot begin a group, so that a document without one does not share the name of a group.

@@ -59,7 +59,7 @@ class Searcher:
         if self.reranker is None:
             ranked = ranked[: request.k]
         found = zip(ranked, self.store.get([each.id for each in ranked]), strict=True)
-        # A document that another process deleted a moment ago is no hit.
+        # Another process may have deleted a document a moment ago.
         documents = {each.id: document for each, document in found if document is not None}
         ranked = [each for each in ranked if each.id in documents]
         if self.reranker is not None:

@@ -100,7 +100,7 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 
 
 def of_panglot(error: PanglotError) -> RequestError:
-    """Return a mistake in a request as an error without files, whose names are no business of clients."""
+    """Return a mistake in a request as an error without the names of files, which do not concern clients."""
     message = f"{error.field}: {error.problem}" if error.field else error.problem
     return RequestError(400, message, hint=error.hint, field=error.field, code="invalid")
 

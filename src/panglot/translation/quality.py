@@ -261,7 +261,7 @@ _AGAIN = re.compile(r"(?=[^\W\d_])(.{1,40}?)\1+", re.DOTALL)
 def repetition(text: str) -> int:
     """Return how often the most repeated stretch of up to forty letters follows itself. 1 means never.
 
-    A single letter is no stretch, nor are digits and marks.
+    Single letters, digits and marks do not count.
 
     >>> repetition("the dog the dog the dog"), repetition("我是我是我是"), repetition("10000000 ...... aaaa")
     (3, 3, 1)

@@ -13,7 +13,7 @@ from panglot.data.files import read_bytes
 from panglot.data.pages.sections import Place, Section
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-# Parts that are on every page, or are no text.
+# Parts that every page has, or that are not text.
 _SKIPPED = {"script", "style", "nav", "header", "footer", "aside", "template", "noscript", "svg", "select", "button"}
 _BLOCKS = {"p", "div", "li", "dd", "dt", "td", "th", "tr", "pre", "blockquote", "section", "article", "main", "br",
            "ul", "ol", "dl", "table", "figure", "figcaption", "body"}  # fmt: skip

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _FRONT = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 _SETTING = re.compile(r"^(lang|language|title)\s*:\s*[\"']?(.*?)[\"']?\s*$", re.MULTILINE)
-# `## Title {#anchor}` of Pandoc and kramdown is no CommonMark.
+# `## Title {#anchor}` of Pandoc and kramdown is not part of CommonMark.
 _ANCHOR = re.compile(r"\s*\{:?\s*#([\w.:-]+)[^}]*\}\s*$")
 _TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^>]*>", re.DOTALL)
 _ENDS_LINE = {"paragraph_close", "tr_close"}
@@ -66,7 +66,7 @@ def _parts(text: str) -> list[_Part]:
         elif token.type == "html_block":
             line += " " + _TAG.sub("", token.content)
         if token.type in _ENDS_LINE or token.type == "html_block":
-            # Rules and rows of dashes are no text.
+            # Rules and rows of dashes have no text.
             if any(map(str.isalnum, line)):
                 parts[-1].lines.append(" ".join(line.split()))
             line = ""

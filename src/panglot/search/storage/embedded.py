@@ -222,7 +222,7 @@ class EmbeddedStore:
         self._commit(now, [*(each for each in now.manifest.segments if each.name not in merged), *new])
 
     def _merge_due(self) -> None:
-        # The write itself is done, so that a failure here is no error: the next write tries again.
+        # The write itself is done, so a failure here does not matter: the next write tries again.
         with contextlib.suppress(OSError):
             while chosen := due([(each.live, each.metadata.rows - each.live) for each in self._current().segments]):
                 self._merge([self._current().segments[at] for at in chosen])
