@@ -30,7 +30,7 @@ Keys = npt.NDArray[np.uint64]
 
 SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
 
-BATCH = 4096  # Rows of one record batch. One is decoded at a time.
+BATCH = 4096  # Rows of one record batch.
 
 
 def as_batch(documents: Sequence[Document]) -> pa.RecordBatch:
