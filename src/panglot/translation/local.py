@@ -45,7 +45,7 @@ class Apertium(Engine):
         found = shutil.which(program)
         if found is None:
             hint = "install it with pairs of languages, such as `apt-get install apertium apertium-eng-spa`"
-            raise PanglotError(f"the program {program} is not installed", field="engine", hint=hint)
+            raise PanglotError(f"there is no program {program}", field="engine", hint=hint)
         self.program, self.batch_size, self.timeout = found, batch_size, timeout
 
     @cached_property
