@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
-from panglot.data.language import canonical, name, script_of
+from panglot.data.language import Detector, canonical, identify, name, script_of
 
 
 @pytest.mark.parametrize(
@@ -121,3 +121,45 @@ def test_every_code_of_every_set_is_read(data_dir: Path) -> None:
 def test_names() -> None:
     assert name("zh-Hant") in ("Chinese (Traditional)", "zh-Hant")
     assert name("not a code") == "not a code"
+
+
+TRADITIONAL, SIMPLIFIED = "我想在電腦上列印這個文件，應該怎麼做？", "我想在电脑上打印这个文件，应该怎么做？"
+LATIN, CYRILLIC = "Kako da odštampam dokument na ovom računaru?", "Како да одштампам документ на овом рачунару?"
+
+
+@pytest.mark.parametrize(
+    ("text", "languages", "expected"),
+    [
+        (TRADITIONAL, ("en", "zh", "zh-Hant"), "zh-Hant"),
+        (SIMPLIFIED, ("en", "zh", "zh-Hant"), "zh"),
+        (TRADITIONAL, ("ja", "zh-Hant-HK", "zh-SG"), "zh-Hant-HK"),
+        (TRADITIONAL, ("en", "zh"), "zh"),  # the codes in use do not distinguish the scripts
+        (LATIN, ("de", "sr", "sr-Latn"), "sr-Latn"),
+        (CYRILLIC, ("de", "sr", "sr-Latn"), "sr"),
+        (LATIN, ("de", "sr"), "sr"),
+        ("Қандай қилиб ҳужжатни чоп этаман", ("uz", "uz-Cyrl"), "uz-Cyrl"),
+        ("Qanday qilib hujjatni chop etaman", ("uz", "uz-Cyrl"), "uz"),
+        ("Strg+Pos1 drücken und dann Eingabe", ("ar", "de"), "de"),  # never a language without these letters
+    ],
+)
+def test_a_language_is_detected_in_the_script_of_the_text(text: str, languages: tuple[str, ...], expected: str) -> None:
+    assert Detector(languages).detect(text) == expected
+
+
+def test_confidence_can_be_read() -> None:
+    detector = Detector(("en", "fr"))
+    sure, doubtful = (
+        detector.rank(text)[0].confidence for text in ("Comment puis-je imprimer ce document en couleur ?", "sort")
+    )
+    assert sure > 0.9
+    assert doubtful < 0.1
+    # Characters that both forms have leave both possible.
+    either = Detector(("zh", "zh-Hant")).rank("中文")
+    assert {each.language for each in either} == {"zh", "zh-Hant"}
+    assert either[0].confidence == either[1].confidence < 0.5
+
+
+def test_any_language_is_identified_with_its_script() -> None:
+    assert [identify(text).language for text in (TRADITIONAL, SIMPLIFIED, CYRILLIC)] == ["zh-Hant", "zh", "sr"]
+    assert identify("Қандай қилиб ҳужжатни чоп этаман").language == "uz-Cyrl"
+    assert identify("123 !") == ("und", 0.0)

@@ -11,6 +11,7 @@ import pytest
 import regex
 
 from panglot.data import language as scripts
+from panglot.data.letters import script_of_letter
 from panglot.datasets.languages import known_languages
 
 SOURCE = Path(__file__).parents[2] / "src" / "panglot"
@@ -24,7 +25,7 @@ def letters() -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for point in range(0x110000):
         letter = chr(point)
-        if unicodedata.category(letter)[0] == "L" and (script := scripts.script_of_letter(letter)):
+        if unicodedata.category(letter)[0] == "L" and (script := script_of_letter(letter)):
             found[script].append(letter)
     return found
 

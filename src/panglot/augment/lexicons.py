@@ -15,7 +15,8 @@ from panglot._errors import PanglotError
 from panglot._files import digest
 from panglot.augment.lexicon_files import KINDS, entries
 from panglot.augment.words import is_entry, key, stems, words
-from panglot.data.language import canonical, script_of_letter
+from panglot.data.language import canonical
+from panglot.data.letters import script_of_letter
 
 _BRACKETS = re.compile(r"\s*[(\[（][^)\]）]*[)\]）]\s*")
 _ALTERNATIVES = re.compile(r"\s+or\s+|[,،、，/;؛]")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import langcodes
 from langcodes.data_dicts import LIKELY_SUBTAGS
 
 from panglot._errors import PanglotError
+from panglot.data.letters import LONG_VOWEL, scripts_of
 
 # Codes that langcodes cannot read, or would misread.
 _SPECIAL = {
@@ -22,7 +22,11 @@ _SPECIAL = {
 _SAME_SCRIPT = {("ko", "Hang"), ("zh", "Hani"), ("ja", "Hrkt")}
 _MODIFIERS = {"latin": "Latn", "cyrillic": "Cyrl", "devanagari": "Deva", "arabic": "Arab"}  # of glibc: sr@latin
 # Labels of the identifier and codes that mean the same language without being forms of one another.
-_ALIKE = {"nb": "no", "no": "nb"}
+_ALIKE: dict[str, tuple[str, ...]] = {
+    "nb": ("no",), "no": ("nb",), "yue": ("zh",), "wuu": ("zh",), "bs": ("sr", "hr"), "hr": ("sr", "bs"),
+}  # fmt: skip
+# Scripts in which py3langid's training texts and those of users are, beside the usual one of a language.
+_COMMON_FORMS = frozenset({"Arab", "Cyrl", "Hans", "Hant", "Latn"})
 # A text is in none of the candidate languages if their probabilities sum to less than this.
 _LEAST = 0.05
 NO_LANGUAGE = frozenset({"und", "mul", "mis", "zxx"})
@@ -125,8 +129,6 @@ _MEMBERS = {
     "Aran": ("Arab",), "Hans": ("Hani",), "Hant": ("Hani",), "Hrkt": ("Hira", "Kana"),
     "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani"),
 }  # fmt: skip
-# Hiragana uses it too, so that Unicode calls its script "Common".
-_LONG_VOWEL = "ー"
 
 
 def members(script: str) -> tuple[str, ...]:
@@ -209,58 +211,7 @@ def unspaced_letters() -> Any:
     import regex
 
     scripts = "".join(rf"\p{{Script={script}}}" for script in sorted(_NO_WORD_BLANKS))
-    return regex.compile(rf"[{scripts}{_LONG_VOWEL}]")
-
-
-@lru_cache(maxsize=65536)
-def script_of_letter(letter: str) -> str:
-    """Return the ISO 15924 code of a character's script; "" for characters that several scripts share.
-
-    >>> [script_of_letter(letter) for letter in "éя谁3"]
-    ['Latn', 'Cyrl', 'Hani', '']
-    """
-    if letter == _LONG_VOWEL:
-        return "Kana"
-    found = _letter_pattern().match(letter)
-    return found.lastgroup if found else ""
-
-
-@cache
-def _letter_pattern() -> Any:
-    import regex
-    from iso_langcodes.iso15924 import ScriptName2ScriptCode
-
-    codes: list[str] = []
-    for code in sorted({*map(str, ScriptName2ScriptCode.values())} - {"Zinh", "Zyyy", "Zzzz"}):
-        try:
-            regex.compile(rf"\p{{Script={code}}}")
-        except regex.error:  # not a script of Unicode, such as Jpan
-            continue
-        codes.append(code)
-    return regex.compile("|".join(rf"(?P<{code}>\p{{Script={code}}})" for code in codes))
-
-
-def letters_in(text: str, scripts: Iterable[str]) -> list[str]:
-    """Return the letters of a text that are in one of some scripts.
-
-    >>> letters_in("Как R2?", ["Cyrl"])
-    ['К', 'а', 'к']
-    """
-    known = set(scripts)
-    return [letter for letter in text if letter.isalpha() and script_of_letter(letter) in known]
-
-
-def commonest_script(texts: Iterable[str]) -> str:
-    """Return the script of most letters, or "" without letters.
-
-    >>> commonest_script(["ܫܠܡܐ", "ok"]), commonest_script(["123"])
-    ('Syrc', '')
-    """
-    scripts: Counter[str] = Counter()
-    for letter, number in Counter("".join(texts)).items():
-        if letter.isalpha() and (script := script_of_letter(letter)):
-            scripts[script] += number
-    return scripts.most_common(1)[0][0] if scripts else ""
+    return regex.compile(rf"[{scripts}{LONG_VOWEL}]")
 
 
 @lru_cache(maxsize=1)
@@ -274,38 +225,106 @@ def identifier() -> Any:
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
+class Detection(NamedTuple):
+    """A language, and its probability from 0 to 1 according to py3langid."""
+
+    language: str
+    confidence: float
+
+
 class Detector:
     """Detect which of some ``languages`` (canonical codes) a text is in, with py3langid (Lui & Baldwin 2012).
 
-    Languages that py3langid does not know are never detected. It does not distinguish regions and scripts of a
-    language. If several are candidates, the first by its code is detected.
+    Languages that py3langid does not know are never detected. Of several forms of a language, the one in the script of
+    the text is detected: ``zh-Hant`` beside ``zh``, or ``sr-Latn`` beside ``sr``. Regions cannot be distinguished, and
+    the first form by its code is detected. Without ``languages``, all that py3langid knows are candidates.
     """
 
-    def __init__(self, languages: tuple[str, ...]) -> None:
+    def __init__(self, languages: tuple[str, ...] = ()) -> None:
         self._identifier = identifier()
-        self._candidates: dict[str, str] = {}
-        for label in self._identifier.labels:
-            if chosen := _candidate(canonical_or_none(label), languages):
-                self._candidates[label] = chosen
+        self._forms: dict[str, tuple[str, ...]] = {}  # of each label
+        codes = {label: canonical_or_none(label) for label in self._identifier.labels}
+        for label, code in codes.items():
+            if code and (forms := _forms_among(code, languages) if languages else _written_forms(code)):
+                self._forms[label] = forms
+        self._written: dict[frozenset[str], dict[str, tuple[str, ...]]] = {}
 
     @property
     def known(self) -> frozenset[str]:
         """The languages that can be detected."""
-        return frozenset(self._candidates.values())
+        return frozenset(code for forms in self._forms.values() for code in forms)
+
+    def rank(self, text: str) -> list[Detection]:
+        """Return the candidates that the letters of a text allow, the most probable first.
+
+        Probabilities of all languages sum to 1, and those of the candidates to less. If the script leaves several forms
+        of a language possible, as a few Chinese characters do, each has its part of the language's probability.
+
+        >>> [each.language for each in Detector(("sr", "sr-Latn", "en")).rank("Kako da odštampam dokument?")][0]
+        'sr-Latn'
+        """
+        written = scripts_of(text)
+        if written not in self._written:
+            self._written[written] = {label: _in_script(forms, written) for label, forms in self._forms.items()}
+        possible = self._written[written]
+        found: dict[str, float] = {}
+        for label, probability in self._identifier.rank(text) if written else ():
+            for code in (fitting := possible.get(label, ())):
+                found[code] = found.get(code, 0.0) + float(probability) / len(fitting)
+        return sorted((Detection(*item) for item in found.items()), key=lambda each: (-each.confidence, each.language))
 
     def detect(self, text: str, least: float = _LEAST) -> str | None:
         """Return the most probable candidate, or None if the candidates' probabilities sum to less than ``least``."""
-        scores: dict[str, float] = {}
-        for label, probability in self._identifier.rank(text):
-            if chosen := self._candidates.get(label):
-                scores[chosen] = scores.get(chosen, 0.0) + probability
-        if not scores or sum(scores.values()) < least:
-            return None
-        return max(scores, key=lambda code: scores[code])
+        ranked = self.rank(text)
+        return ranked[0].language if ranked and sum(each.confidence for each in ranked) >= least else None
 
 
-def _candidate(code: str | None, languages: tuple[str, ...]) -> str | None:
-    if code is None or code in languages:
-        return code
-    near = [each for each in sorted(languages) if each.split("-")[0] in {code, _ALIKE.get(code)}]
-    return near[0] if near else None
+@lru_cache(maxsize=1)
+def _anything() -> Detector:
+    return Detector()
+
+
+def identify(text: str) -> Detection:
+    """Return the most probable language of a text with its script, or ``und`` with confidence 0 if it has no letters.
+
+    >>> identify("我想在電腦上列印這個文件，應該怎麼做？").language
+    'zh-Hant'
+    """
+    return next(iter(_anything().rank(text)), Detection("und", 0.0))
+
+
+def _forms_among(code: str, languages: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the forms of a language that are among some, or else those of a language that is taken for it."""
+    bases = {each: each.partition("-")[0] for each in sorted(languages)}
+    own = tuple(each for each, base in bases.items() if base == code)
+    return own or tuple(each for each, base in bases.items() if base in _ALIKE.get(code, ()))
+
+
+@cache
+def _written_forms(code: str) -> tuple[str, ...]:
+    """Return a language in each script in which CLDR knows it, the usual one first.
+
+    >>> _written_forms("sr"), _written_forms("zh")
+    (('sr', 'sr-Latn'), ('zh', 'zh-Hant'))
+    """
+    tags = (langcodes.Language.get(likely) for likely in LIKELY_SUBTAGS.values() if likely.startswith(f"{code}-"))
+    scripts = {tag.script for tag in tags if tag.script} & _COMMON_FORMS
+    return (code, *sorted({canonical(f"{code}-{script}") for script in scripts} - {code}))
+
+
+def _in_script(forms: tuple[str, ...], written: frozenset[str]) -> tuple[str, ...]:
+    """Return the forms that a text in some scripts may be in: of each script the first one.
+
+    Without one in these scripts, the first form of a language that is written in them too.
+    """
+    fitting: dict[str, str] = {}
+    for code in forms:
+        script = script_of(code)
+        if not script or written.intersection((script, *members(script))):
+            fitting.setdefault(script, code)
+    # Hant in a text tells more than Hani, which Hans and Hant are styles of.
+    exact = tuple(code for script, code in fitting.items() if script in written)
+    others = (script_of(code) for form in forms for code in _written_forms(form.partition("-")[0]))
+    if not fitting and written.intersection(others):
+        return forms[:1]
+    return exact or tuple(fitting.values())

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from panglot._errors import PanglotError, located
 from panglot.data.files import cell_delimiter, objects, parquet_batches, whole_lines
-from panglot.data.language import NO_LANGUAGE, canonical, canonical_or_none, identifier
+from panglot.data.language import NO_LANGUAGE, canonical, identify
 from panglot.search.document import Document, Value
 
 Documents = str | Path | Iterable[Document | Mapping[str, Any]]
@@ -31,6 +31,7 @@ NAMED = ("id", "text", "title", "language", "group")  # Fields of a row that are
 PIECE = 1000  # Documents that are read at a time.
 
 DETECTED = 500  # Characters of a document from which its language is detected.
+_DOUBTFUL = 0.5
 
 _FORMS = ".jsonl, .ndjson, .csv (each also with .gz) or .parquet"
 _SIGNED_64 = 1 << 63
@@ -246,18 +247,22 @@ def _in_memory(documents: Iterable[Document | Mapping[str, Any]]) -> Iterator[_P
 
 
 def _pieces(placed: Iterator[_Placed], progress: Callable[[str], None]) -> Iterator[list[Document]]:
-    seen, detected, count = IdSet(), Counter[str](), 0
+    seen, detected, count, doubtful = IdSet(), Counter[str](), 0, 0
     while piece := list(islice(placed, PIECE)):
         for place in seen.add([each.document.id for each in piece]):
             _refuse_twin(piece[place])
         documents = [each.document for each in piece]
         for place, found in enumerate(documents):
             if not found.language:
-                documents[place] = replace(found, language=_detected_language(found.full_text))
-                detected[documents[place].language] += 1
+                guess = identify(found.full_text[:DETECTED])
+                documents[place] = replace(found, language=guess.language)
+                detected[guess.language] += 1
+                doubtful += guess.confidence < _DOUBTFUL
         count += len(piece)
         yield documents
     languages = ", ".join(f"{language} {number:,}" for language, number in detected.most_common())
+    if doubtful:
+        languages += f" ({doubtful:,} with a probability below {_DOUBTFUL}: give such documents a `language`)"
     progress(f"{count:,} documents" + (f"; languages detected: {languages}" if languages else ""))
 
 
@@ -268,8 +273,3 @@ def _refuse_twin(placed: _Placed) -> None:
         problem = f"the id {placed.document.id!r} is used before" + (f", in line {before}" if before else "")
         hint = "give each document its own id; translations share a `group`"
         raise PanglotError(problem, file=placed.file, line=placed.line, field="id", hint=hint)
-
-
-def _detected_language(text: str) -> str:
-    """Return the most probable language, or ``und``."""
-    return canonical_or_none(identifier().classify(text[:DETECTED])[0]) or "und"

@@ -1,0 +1,89 @@
+"""Scripts of letters and texts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from functools import cache, lru_cache
+from typing import Any
+
+# Hiragana uses it too, so that Unicode calls its script "Common".
+LONG_VOWEL = "ー"
+
+
+@lru_cache(maxsize=65536)
+def script_of_letter(letter: str) -> str:
+    """Return the ISO 15924 code of a character's script; "" for characters that several scripts share.
+
+    >>> [script_of_letter(letter) for letter in "éя谁3"]
+    ['Latn', 'Cyrl', 'Hani', '']
+    """
+    if letter == LONG_VOWEL:
+        return "Kana"
+    found = _letter_pattern().match(letter)
+    return found.lastgroup if found else ""
+
+
+@cache
+def _letter_pattern() -> Any:
+    import regex
+    from iso_langcodes.iso15924 import ScriptName2ScriptCode
+
+    codes: list[str] = []
+    for code in sorted({*map(str, ScriptName2ScriptCode.values())} - {"Zinh", "Zyyy", "Zzzz"}):
+        try:
+            regex.compile(rf"\p{{Script={code}}}")
+        except regex.error:  # not a script of Unicode, such as Jpan
+            continue
+        codes.append(code)
+    return regex.compile("|".join(rf"(?P<{code}>\p{{Script={code}}})" for code in codes))
+
+
+def letters_in(text: str, scripts: Iterable[str]) -> list[str]:
+    """Return the letters of a text that are in one of some scripts.
+
+    >>> letters_in("Как R2?", ["Cyrl"])
+    ['К', 'а', 'к']
+    """
+    known = set(scripts)
+    return [letter for letter in text if letter.isalpha() and script_of_letter(letter) in known]
+
+
+def commonest_script(texts: Iterable[str]) -> str:
+    """Return the script of most letters, or "" without letters.
+
+    >>> commonest_script(["ܫܠܡܐ", "ok"]), commonest_script(["123"])
+    ('Syrc', '')
+    """
+    scripts: Counter[str] = Counter()
+    for letter, number in Counter("".join(texts)).items():
+        if letter.isalpha() and (script := script_of_letter(letter)):
+            scripts[script] += number
+    return scripts.most_common(1)[0][0] if scripts else ""
+
+
+def scripts_of(text: str) -> frozenset[str]:
+    """Return the scripts of a text's letters. Chinese characters of one form only also count as Hans or Hant.
+
+    >>> sorted(scripts_of("電腦 R2")), sorted(scripts_of("中文"))
+    (['Hani', 'Hant', 'Latn'], ['Hani'])
+    """
+    found = {script for letter in set(text) if letter.isalpha() and (script := script_of_letter(letter))}
+    if "Hani" in found:
+        forms = Counter(form for letter in text if (form := _chinese_form(letter)))
+        found.update(form for form, _ in forms.most_common(1) if forms["Hans"] != forms["Hant"])
+    return frozenset(found)
+
+
+@lru_cache(maxsize=65536)
+def _chinese_form(letter: str) -> str:
+    # GB 2312 has the simplified characters and Big5 the traditional ones. Most that are in both look the same.
+    simplified, traditional = (_encodes(letter, codec) for codec in ("gb2312", "big5"))
+    return "" if simplified == traditional else "Hans" if simplified else "Hant"
+
+
+def _encodes(letter: str, codec: str) -> bool:
+    try:
+        return len(letter.encode(codec)) > 1
+    except UnicodeEncodeError:
+        return False
