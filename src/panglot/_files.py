@@ -105,8 +105,13 @@ def lock(path: Path, *, wait: bool = True) -> Generator[bool]:
     except Timeout:
         yield False
         return
-    except (OSError, NotImplementedError) as error:  # The file system has no locks.
-        raise PanglotError(f"cannot lock: {error}", file=path, hint="choose a folder on another file system") from error
+    except (OSError, NotImplementedError) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        if number in (errno.EACCES, errno.EPERM, errno.EROFS):
+            problem, hint = f"cannot write: {os.strerror(number)}", "choose a place that can be written"
+        else:  # The file system has no locks.
+            problem, hint = f"cannot lock: {error}", "choose a folder on another file system"
+        raise PanglotError(problem, file=path, hint=hint) from error
     try:
         # Windows lets nobody write to a locked file.
         with contextlib.suppress(OSError):

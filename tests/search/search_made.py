@@ -61,7 +61,7 @@ class MemoryStore:
     """Exact search over arrays in memory."""
 
     def __init__(self, vector_fields: tuple[str, ...], dimension: int) -> None:
-        self.vector_fields, self.dimension = vector_fields, dimension
+        self.vector_fields, self.dimension, self.build = vector_fields, dimension, ""
         self._rows: dict[str, tuple[Document, dict[str, Vectors]]] = {}
         self.searches = 0
 
@@ -126,9 +126,10 @@ def use_memory(patch: pytest.MonkeyPatch) -> dict[str, MemoryStore]:
     stores: dict[str, MemoryStore] = {}
 
     def open_store(
-        where: str, folder: Path, *, vector_fields: tuple[str, ...], dimension: int, create: bool = False
+        where: str, folder: Path, *, vector_fields: tuple[str, ...], dimension: int, build: str, create: bool = False
     ) -> MemoryStore:
         assert not where
+        del build
         key = str(folder.resolve())
         if create:
             stores[key] = MemoryStore(vector_fields, dimension)

@@ -22,7 +22,7 @@ from search_store_writer import operations
 from panglot import PanglotError
 from panglot.encoders.protocol import Vectors
 from panglot.search.document import Document
-from panglot.search.storage import graph, manifest, segments
+from panglot.search.storage import embedded, graph, manifest, segments
 from panglot.search.storage.embedded import EmbeddedStore
 from panglot.search.storage.manifest import Manifest
 
@@ -124,6 +124,63 @@ def test_a_call_that_fails_at_any_file_is_carried_out_as_a_whole_or_not_at_all(
         agree(each, model, Dice(1))
     assert store.delete(["nobody", *model.documents]) == len(model.documents)
     assert store.counts() == {}
+
+
+def test_a_write_that_fails_leaves_nothing_and_a_deletion_works_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, model = made(tmp_path)
+    reserve, described = tmp_path / embedded.RESERVE, manifest.describe_file
+
+    def full(path: Path) -> tuple[int, str]:
+        if reserve.exists():
+            raise OSError(28, "No space left on device")
+        return described(path)
+
+    monkeypatch.setattr(manifest, "describe_file", full)
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(PanglotError, match=r"No space left.*free some space"):
+        store.upsert(*Dice(7).documents(6))
+    assert set(tmp_path.rglob("*")) == before
+    some = sorted(model.documents)[:1]
+    assert store.delete(some) == model.delete(some) == 1
+    agree(store, model, Dice(1))
+    assert reserve.exists()
+
+
+def test_a_merge_that_fails_does_not_fail_the_write_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "MERGED", 2)
+    store, model = made(tmp_path, calls=1)
+    write = Manifest.write
+    merging: list[bool] = []
+
+    def full(self: Manifest, folder: Path) -> None:
+        if merging:
+            raise PanglotError("cannot write: No space left on device")
+        merging.append(True)
+        write(self, folder)
+
+    monkeypatch.setattr(Manifest, "write", full)
+    documents, vectors = Dice(7).documents(6)
+    store.upsert(documents, vectors)
+    model.upsert(documents, vectors)
+    agree(store, model, Dice(1))
+
+
+def test_a_reader_notices_a_store_that_another_index_put_there(tmp_path: Path) -> None:
+    for build in ("a", ""):  # Stores of the first version have no build, but begin with a lower version.
+        folder = tmp_path / f"store{build}"
+        store = EmbeddedStore.create(folder, vector_fields=VECTOR_FIELDS, dimension=DIMENSION, build=build)
+        store.upsert(*Dice(1).documents(3))
+        found = store.counts()
+        shutil.rmtree(folder)
+        other = EmbeddedStore.create(folder, vector_fields=VECTOR_FIELDS, dimension=DIMENSION, build=build and "b")
+        with pytest.raises(PanglotError, match="another index was put in the place of the one that is open"):
+            store.refresh()
+        with pytest.raises(PanglotError, match="another index"):
+            store.delete(["d1"])
+        assert store.counts() == found
+        assert other.counts() == {}
 
 
 def test_a_reader_keeps_its_version_until_it_asks_for_the_newest(

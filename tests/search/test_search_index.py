@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -169,9 +170,39 @@ def test_a_file_that_is_gone_is_named_with_its_cure(index: Index, name: str) -> 
         Index.open(index.folder, model=Biased())
 
 
+@pytest.mark.parametrize("at", [-1, 200])
+def test_damaged_means_are_told(index: Index, at: int) -> None:
+    path = index.folder / "pool.npy"
+    damaged = bytearray(path.read_bytes())
+    damaged[at] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(PanglotError, match=r"pool\.npy.*damaged.*build the index again"):
+        Index.open(index.folder, model=Biased())
+
+
+def test_an_index_in_the_place_of_another_is_noticed(tmp_path: Path) -> None:
+    Index.build(documents(), tmp_path / "index", model=Biased()).close()
+    reader = Index.open(tmp_path / "index", model=Biased())
+    shutil.move(tmp_path / "index", tmp_path / "old")
+    Index.build(documents(("fr",)), tmp_path / "index", model=Biased(0.5)).close()
+    for change in (reader.refresh, lambda: reader.delete("topic1-de")):
+        with pytest.raises(PanglotError, match="another index was put in the place"):
+            change()
+    assert ids(reader.search("<de> topic3", language="de"))[0] == "topic3-de"
+    # A folder that was put together from two copies is refused.
+    shutil.rmtree(tmp_path / "index" / "store")
+    shutil.copytree(tmp_path / "old" / "store", tmp_path / "index" / "store")
+    with pytest.raises(PanglotError, match=r"the store belongs to another index than `index\.json`"):
+        Index.open(tmp_path / "index", model=Biased(0.5))
+
+
 def test_an_index_of_the_first_version_opens(index: Index) -> None:
     metadata = json.loads((index.folder / NAME).read_text("utf-8"))
     metadata["spaces"] = metadata.pop("vector_fields")
+    del metadata["build"]
+    pool = json.loads((index.folder / "pool.json").read_text("utf-8"))
+    del pool["sha256"]
+    (index.folder / "pool.json").write_text(json.dumps(pool))
     (index.folder / NAME).write_text(json.dumps(metadata))
     again = Index.open(index.folder, model=Biased())
     assert ids(again.search("<de> topic3", language="de")) == ids(index.search("<de> topic3", language="de"))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +64,68 @@ def test_words_find_documents_of_the_questions_language(tmp_path: Path) -> None:
         np.load(path, allow_pickle=False)
 
 
-def test_damage_is_told(tmp_path: Path) -> None:
-    write(tmp_path / "words", [[Document("1", "Ein Fehler", "", "de")]])
-    (tmp_path / "words" / "0" / "ids.json").unlink()
-    with pytest.raises(PanglotError, match="damaged"):
-        LexicalIndex(tmp_path / "words", MemoryStore((), 1)).open()
+@pytest.mark.parametrize("damage", [b"", b"[1", b'["2"]', None])
+@pytest.mark.parametrize("name", ["lexical.json", "0/ids.json", "0/data.csc.index.npy"])
+def test_damaged_words_are_made_again(index: Index, name: str, damage: bytes | None) -> None:
+    found = index.lexical.search("x1047", "de", 5)
+    path = index.folder / "lexical" / name
+    path.unlink() if damage is None else path.write_bytes(damage)
+    index.lexical.reload()
+    # A missing head means that there are no words yet.
+    said = contextlib.nullcontext() if damage is None and name == "lexical.json" else pytest.warns(match="made again")
+    with said:
+        assert index.lexical.search("x1047", "de", 5) == found == ["code"]
+    index.lexical.reload()
+    assert index.lexical.search("x1047", "de", 5) == found
+
+
+def test_a_folder_that_cannot_be_written_is_searched_and_says_why_it_cannot_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [Document("1", "Der Fehler beim Drucken", "", "de"), Document("2", "Ein Blatt", "", "de")]
+    Index.build(given, tmp_path / "index", model=Biased()).close()
+    index = Index.open(tmp_path / "index", model=Biased())
+
+    made = tempfile.mkdtemp
+
+    def refuse(suffix: str | None = None, prefix: str | None = None, dir: object = None) -> str:  # noqa: A002
+        if str(dir).startswith(str(tmp_path)):
+            raise OSError(30, "Read-only file system")
+        return made(suffix, prefix)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    with pytest.warns(RuntimeWarning, match="indexed for this process alone: cannot write: Read-only"):
+        assert index.search("Fehler", language="de", hybrid=True).hits[0].document.id == "1"
+    assert not (tmp_path / "index" / "lexical").exists()
+    index.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="users of POSIX")
+def test_another_user_searches_an_index_that_it_may_only_read(tmp_path: Path) -> None:
+    """As root, permissions do not count, so that another process gives up its rights first."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    given = [Document("1", "Der Fehler beim Drucken", "", "de")]
+    Index.build(given, tmp_path / "index", model=Biased()).close()
+    for folder in (tmp_path, *tmp_path.parents):
+        if not folder.stat().st_mode & 1:
+            pytest.skip(f"{folder} is closed to other users")
+    child = os.fork()
+    if not child:
+        code = 1
+        with contextlib.suppress(BaseException):
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            index = Index.open(tmp_path / "index", model=Biased())
+            warnings.simplefilter("ignore")
+            assert index.search("Fehler", language="de", hybrid=True).hits
+            try:
+                index.delete("1")
+            except PanglotError as error:
+                code = 0 if "cannot write: Permission denied" in str(error) else 2
+        os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_words_that_another_process_made_stale_are_made_again(tmp_path: Path) -> None:

@@ -126,6 +126,81 @@ def test_many_equal_scores_come_by_rising_id(store: Opened) -> None:
     opened_store.close()
 
 
+@pytest.mark.parametrize("graph", [False, True])
+def test_a_rare_language_is_found_after_a_bulk_load_and_a_deletion(store: Opened, graph: bool) -> None:
+    """The graph of milvus-lite finds few of the documents that a filter leaves."""
+    address = store.args[0]  # type: ignore[attr-defined]
+    if graph and not address:
+        pytest.skip("the embedded store has no such choice")
+    rows, wide, dice = 3000, 32, np.random.default_rng(0)
+    codes = np.array(["de", "en"], object)[np.arange(rows) % 2]
+    codes[dice.choice(rows, 21, replace=False)] = "sw"
+    # Each language is a region of its own, as in an encoder's vectors.
+    places = {code: 1.5 * dice.normal(size=wide) for code in ("de", "en", "sw")}
+    vectors = unit(dice.normal(size=(rows, wide)) + np.stack([places[code] for code in codes]))
+    documents = [Document(f"{row:04}", "x", language=code) for row, code in enumerate(codes)]
+    opened_store = partial(opened, f"{address}?index=hnsw" if graph else address, *store.args[1:])(dimension=wide)  # type: ignore[attr-defined]
+    with opened_store.bulk():
+        opened_store.upsert(documents, dict.fromkeys(VECTOR_FIELDS, vectors))
+    queries = unit(dice.normal(size=(5, wide)) + places["de"])
+    gone = [f"{row:04}" for row in range(0, rows, 3)]
+    assert opened_store.delete(gone) == rows // 3
+    kept = [row for row, code in enumerate(codes) if code == "sw" and row % 3]
+    for vector_field in VECTOR_FIELDS:
+        for query, hits in zip(queries, opened_store.search(vector_field, queries, 8, languages={"sw"}), strict=True):
+            cosines = vectors[kept].astype(np.float16).astype(np.float64) @ query
+            assert [hit.id for hit in hits] == [f"{kept[at]:04}" for at in np.argsort(-cosines)[:8]]
+        # Deleted documents take no place of the k.
+        assert all(len(hits) == 50 for hits in opened_store.search(vector_field, queries, 50))
+    opened_store.close()
+
+
+def test_the_store_of_another_index_is_noticed(store: Opened) -> None:
+    one = unit(np.ones((1, DIMENSION)))
+    first = store(build="first")
+    first.upsert([Document("a", "x")], dict.fromkeys(VECTOR_FIELDS, one))
+    for build in ("", "second"):
+        with pytest.raises(PanglotError, match="another index"):
+            store(build=build, create=False)
+    assert store(build="first").counts() == {"": 1}
+    first.close()
+
+
+def test_milvus_refuses_to_mix_two_indexes_and_notices_a_replaced_one(tmp_path: Path) -> None:
+    pytest.importorskip("pymilvus")
+    pytest.importorskip("milvus_lite")
+    one: dict[str, Vectors] = dict.fromkeys(VECTOR_FIELDS, unit(np.ones((1, DIMENSION))))
+    make = partial(opened, f"milvus:{tmp_path}/lite.db/help", tmp_path)
+    make(build="nobody wrote into this").close()
+    reader: Any = make(build="first")
+    reader.upsert([Document("a", "x")], one)
+    with pytest.raises(PanglotError, match=r"has 1 documents of another index.*drop the collections help_about"):
+        make(build="second")
+    assert not reader.refresh()
+    for collection in reader._client.list_collections():
+        reader._client.drop_collection(collection)
+    make(build="second").upsert([Document("b", "x")], one)
+    with pytest.raises(PanglotError, match="another index was put in the place"):
+        reader.refresh()
+
+
+def test_a_graph_of_milvus_lite_becomes_an_exact_search(tmp_path: Path) -> None:
+    pytest.importorskip("pymilvus")
+    pytest.importorskip("milvus_lite")
+    where = f"milvus:{tmp_path}/lite.db/help"
+    old: Any = opened(f"{where}?index=hnsw", tmp_path)
+    documents, vectors = Dice(3).documents(9)
+    old.upsert(documents, vectors)
+    assert old._client.describe_index("help_centered", "vector")["index_type"] == "HNSW"
+    old.close()
+    again: Any = opened(where, tmp_path)
+    assert again._client.describe_index("help_centered", "vector")["index_type"] == "FLAT"
+    model = Model()
+    model.upsert(documents, vectors)
+    agree(again, model, Dice(3))
+    again.close()
+
+
 def test_a_store_is_opened_as_it_was_made(store: Opened) -> None:
     store().close()
     for changed in (

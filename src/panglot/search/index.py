@@ -105,8 +105,9 @@ class Index:
             raise PanglotError(problem, file=folder, field="model", hint="pass that encoder as `model`")
         # The store opens in milliseconds, so that its errors come before the seconds that a model takes.
         store = open_store(
-            metadata.store, folder / "store", vector_fields=metadata.vector_fields, dimension=metadata.dimension
-        )
+            metadata.store, folder / "store", vector_fields=metadata.vector_fields, dimension=metadata.dimension,
+            build=metadata.build,
+        )  # fmt: skip
         encoder = open_encoder(model if model is not None else metadata.model)[1]
         check_model(metadata, encoder, folder)
         return cls(folder, encoder, store, Reranker(reranker) if reranker else None)
@@ -201,10 +202,11 @@ class Index:
 
     def delete(self, ids: Collection[str]) -> int:
         """Remove documents by id, or one by its id, and return how many were there."""
-        number = self.store.delete([ids] if isinstance(ids, str) else ids)
-        if number:
+        names = [ids] if isinstance(ids, str) else list(ids)
+        if any(self.store.get(names)):
+            # On a full disk, the words may take the space that the deletion needs.
             self.lexical.remove()
-        return number
+        return self.store.delete(names)
 
     def refresh(self) -> bool:
         """Take in what other processes have written since, and return whether there was anything."""

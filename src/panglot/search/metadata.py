@@ -14,7 +14,7 @@ from panglot._errors import PanglotError
 from panglot._files import write_json
 from panglot.encoders.load import load
 from panglot.encoders.protocol import LanguageAware
-from panglot.search.storage.store import check_encoded, check_same
+from panglot.search.storage.store import check_build, check_encoded, check_same
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +39,7 @@ class IndexMetadata:
     vector_fields: tuple[str, ...]
     store: str  # Address of the store. Empty if it is in the folder.
     documents: int  # How many there were when the index was built.
+    build: str = ""  # Differs in each index that is built. Empty in those of the first version.
     panglot: str = __version__
     format: int = FORMAT
 
@@ -87,29 +88,31 @@ def open_encoder(model: str | Path | Encoder, backend: str = "torch") -> tuple[E
 
 
 def open_store(
-    address: str, folder: Path, *, vector_fields: Sequence[str], dimension: int, create: bool = False
+    address: str, folder: Path, *, vector_fields: Sequence[str], dimension: int, build: str = "", create: bool = False
 ) -> Store:
     """Open the store of an index, or make it if it is not there and ``create`` is true.
 
     The address is empty for the embedded store, which has the folder for itself, ``milvus://host:port/name`` for a
-    Milvus server or ``milvus:FILE.db/name`` for milvus-lite. ``?index=flat`` behind either makes its search exact.
+    Milvus server or ``milvus:FILE.db/name`` for milvus-lite. ``?index=flat`` behind the first makes its search exact.
 
     Raises:
-        PanglotError: It is not there, is damaged, has other vector fields or another dimension, or does not answer.
+        PanglotError: It is not there, is damaged, has other vector fields or another dimension, belongs to another
+            index than ``build``, or does not answer.
     """
     if not address:
         from panglot.search.storage.embedded import EmbeddedStore
 
         if create:
-            EmbeddedStore.create(folder, vector_fields=vector_fields, dimension=dimension).close()
+            EmbeddedStore.create(folder, vector_fields=vector_fields, dimension=dimension, build=build).close()
         store = EmbeddedStore(folder)
         check_same("vector_fields", store.vector_fields, tuple(vector_fields), folder)
         check_same("dimension", store.dimension, dimension, folder)
+        check_build(store.build, build, folder)
         return store
     if address.startswith("milvus:"):
         from panglot.search.storage.milvus import MilvusStore
 
-        return MilvusStore(address, vector_fields=vector_fields, dimension=dimension, create=create)
+        return MilvusStore(address, vector_fields=vector_fields, dimension=dimension, build=build, create=create)
     problem = f"the address of a store must begin with milvus:, got {address}"
     raise PanglotError(problem, field="store", hint="leave it out, or write milvus://host:port/name")
 

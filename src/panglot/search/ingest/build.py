@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import uuid
 from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot._files import explain_write
+from panglot._files import explain_write, write_text
 from panglot._progress import progress as progress_bar
 from panglot.debiasing import transform
 from panglot.debiasing.transform import Debiased
@@ -50,6 +51,14 @@ def spooled(path: Path) -> Iterator[list[Document]]:
             yield [as_document(row) for row in batch.to_pylist()]
 
 
+def _build_name(shards: Path) -> str:
+    """Return a new name for the index, or the name from before if this goes on with a build that was stopped."""
+    path = shards / "build"
+    if not path.is_file():
+        write_text(path, uuid.uuid4().hex)
+    return path.read_text("utf-8")
+
+
 def build(
     documents: Documents,
     folder: Path,
@@ -72,8 +81,9 @@ def build(
         folder.mkdir(parents=True, exist_ok=True)
     probe, shards = probed(base), folder / "shards"
     opened = partial(
-        open_store, store, folder / "store", vector_fields=VECTOR_FIELDS, dimension=len(probe), create=True
-    )
+        open_store, store, folder / "store", vector_fields=VECTOR_FIELDS, dimension=len(probe),
+        build=(named := _build_name(shards)), create=True,
+    )  # fmt: skip
     if store:  # A wrong address must not come up after hours of encoding.
         opened().close()
 
@@ -97,7 +107,9 @@ def build(
             for piece, vectors in encode_documents(spooled(shards / "documents.arrows"), base, shards, on=on):
                 codes = [each.language for each in piece]
                 target.upsert(piece, {"plain": vectors, "centered": center(debiasing, vectors, codes, "passage")})
-    IndexMetadata(name, base.name, base.fingerprint, probe, len(probe), VECTOR_FIELDS, store, total).save(folder)
+    IndexMetadata(name, base.name, base.fingerprint, probe, len(probe), VECTOR_FIELDS, store, total, build=named).save(
+        folder
+    )
     shutil.rmtree(shards, ignore_errors=True)
     report(f"{folder} is written")
     return base

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import unicodedata
+import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from panglot._environment import require
 from panglot._errors import PanglotError
-from panglot._files import atomic_folder, write_json
+from panglot._files import atomic_folder, file_digest, write_json
 from panglot.data.language import near
 from panglot.search.storage.store import by_score, documents_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
     from panglot.search.document import Document, ScoredDocument
     from panglot.search.storage.store import Store
@@ -50,6 +52,7 @@ class LexicalIndex:
     def __init__(self, folder: Path, store: Store) -> None:
         self.folder, self._store = folder, store
         self._parts: _Parts | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     def search(self, query: str, language: str, k: int) -> list[str]:
         """Return the ids of at most ``k`` documents that share a word with the query, by BM25, best first.
@@ -62,23 +65,34 @@ class LexicalIndex:
         return _matching(parts, query, near(language, parts), k) or _matching(parts, query, parts, k)
 
     def open(self) -> _Parts:
-        """Return for each language its BM25 model and ids. Both are made now if they are missing or stale."""
+        """Return for each language its BM25 model and ids. Both are made now if they are missing, stale or damaged."""
         _require_packages()
         if self._parts is None:
             # The folder may hold the words of a version that another process has replaced.
             version = self._store.version
-            if not _is_of(self.folder, version):
-                write(self.folder, documents_of(self._store), version)
-            self._parts = _read(self.folder)
+            self._parts = _read(self.folder, version) or self._make(version)
         return self._parts
+
+    def _make(self, version: int | None) -> _Parts:
+        """Write the words and open them. If the folder cannot be written, they are kept until the index is closed."""
+        folder = self.folder
+        try:
+            write(folder, documents_of(self._store), version)
+        except PanglotError as error:
+            problem = f"the words are indexed for this process alone: {error.problem}"
+            warnings.warn(f"{folder}: {problem}", RuntimeWarning, stacklevel=4)
+            self._temporary = tempfile.TemporaryDirectory(prefix="panglot-words-")
+            folder = Path(self._temporary.name) / "lexical"
+            write(folder, documents_of(self._store), version)
+        return _read(folder, version) or {}
 
     def reload(self) -> None:
         """Look for words of a newer version of the store at the next search."""
-        self._parts = None
+        self._parts = self._temporary = None
 
     def remove(self) -> None:
         """Remove the words, because documents were added or deleted. The next search makes them anew."""
-        self._parts = None
+        self._parts = self._temporary = None
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -86,19 +100,38 @@ def _require_packages() -> None:
     require("hybrid search", "bm25s", "icu4py", extra="lexical", field="hybrid")
 
 
-def _read(folder: Path) -> _Parts:
+def _read(folder: Path, version: int | None) -> _Parts | None:
+    """Return the words of this version of the documents, or None if the folder has others, none or damaged ones."""
     from bm25s import BM25
 
     parts: _Parts = {}
     try:
         head: dict[str, Any] = json.loads((folder / HEAD).read_text("utf-8"))
+        # Folders of the first version have no checksums.
+        if head.get("version") != version or "files" not in head:
+            return None
+        if head["files"] != _checksums(folder):
+            return _damaged(folder, "a checksum differs")
         for code, place in head["languages"].items():
             part = folder / str(int(place))
             ids: list[str] = json.loads((part / "ids.json").read_text("utf-8"))
             parts[code] = (BM25.load(part, mmap=True, allow_pickle=False, show_progress=False), ids)
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PanglotError(f"damaged: {error}", file=folder / HEAD, hint="remove the folder lexical") from error
+        return _damaged(folder, str(error))
     return parts
+
+
+def _damaged(folder: Path, reason: str) -> None:
+    # The words are a cache of the documents.
+    warnings.warn(f"{folder}: damaged ({reason}), and is made again", RuntimeWarning, stacklevel=5)
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file of the words but the first."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != HEAD)
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
 
 
 def _matching(parts: _Parts, query: str, languages: Iterable[str], k: int) -> list[str]:
@@ -113,31 +146,21 @@ def _matching(parts: _Parts, query: str, languages: Iterable[str], k: int) -> li
     return [name for name, _ in sorted(found, key=lambda each: -each[1])[:k]]
 
 
-def _is_of(folder: Path, version: int | None) -> bool:
-    """Return whether a folder holds the words of this version of the documents."""
-    try:
-        return json.loads((folder / HEAD).read_text("utf-8")).get("version") == version
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError, AttributeError):
-        return True  # Opening it says what is wrong.
-
-
 def write(folder: Path, documents: Iterable[Sequence[Document]], version: int | None = None) -> None:
     """Write the words of all documents of a version of a store into a folder, atomically, in place of what is there."""
     _require_packages()
     from bm25s import BM25
 
-    numbers: dict[str, dict[str, int]] = {}
-    texts: dict[str, tuple[list[str], list[Any]]] = {}
-    for piece in documents:
-        for each in piece:
-            known = numbers.setdefault(each.language, {})
-            ids, rows = texts.setdefault(each.language, ([], []))
-            ids.append(each.id)
-            numbered = [known.setdefault(word, len(known)) for word in words(each.full_text, each.language)]
-            rows.append(np.array(numbered, np.int32))
     with atomic_folder(folder) as part:
+        numbers: dict[str, dict[str, int]] = {}
+        texts: dict[str, tuple[list[str], list[Any]]] = {}
+        for piece in documents:
+            for each in piece:
+                known = numbers.setdefault(each.language, {})
+                ids, rows = texts.setdefault(each.language, ([], []))
+                ids.append(each.id)
+                numbered = [known.setdefault(word, len(known)) for word in words(each.full_text, each.language)]
+                rows.append(np.array(numbered, np.int32))
         places: dict[str, int] = {}
         for place, (code, (ids, rows)) in enumerate(sorted(texts.items())):
             # BM25 divides by the mean number of words.
@@ -148,7 +171,7 @@ def write(folder: Path, documents: Iterable[Sequence[Document]], version: int | 
                 model.save(part / str(place), allow_pickle=False, show_progress=False)
                 (part / str(place) / "ids.json").write_text(json.dumps(ids, ensure_ascii=False), "utf-8")
                 places[code] = place
-        write_json(part / HEAD, {"version": version, "languages": places})
+        write_json(part / HEAD, {"version": version, "languages": places, "files": _checksums(part)})
 
 
 def fused(ranked: Sequence[ScoredDocument], matches: Sequence[str]) -> list[ScoredDocument]:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from panglot._errors import PanglotError
-from panglot._files import atomic_file, write_json
+from panglot._files import atomic_file, file_digest, write_json
 from panglot.datasets.registry import read
 from panglot.debiasing.transform import Debiasing
 from panglot.search.storage.store import check_encoded
@@ -82,7 +82,8 @@ class LanguageStats:
         """Write ``pool.json`` and ``pool.npy`` into a folder."""
         with atomic_file(folder / MEANS) as part, part.open("wb") as file:
             np.save(file, self.means, allow_pickle=False)
-        write_json(folder / HEAD, {"languages": list(self.languages), "counts": list(self.counts)})
+        head = {"languages": list(self.languages), "counts": list(self.counts)}
+        write_json(folder / HEAD, {**head, "sha256": file_digest(folder / MEANS)})
 
     @classmethod
     def open(cls, folder: Path) -> LanguageStats:
@@ -92,10 +93,12 @@ class LanguageStats:
             head = json.loads(file.read_text("utf-8"))
             languages, counts = tuple(map(str, head["languages"])), tuple(map(int, head["counts"]))
             file = folder / MEANS
+            # Indexes of the first version have no checksum.
+            known = head.get("sha256") in (None, file_digest(file))
             means = np.load(file, allow_pickle=False)
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise PanglotError(f"damaged: {error}", file=file, hint="build the index again") from error
-        sound = means.ndim == 2 and len(languages) == len(counts) == len(means) and np.isfinite(means).all()
+        sound = known and means.ndim == 2 and len(languages) == len(counts) == len(means) and np.isfinite(means).all()
         if not sound or languages[-1:] != (EVERY,):
             raise PanglotError("damaged", file=file, hint="build the index again")
         return cls(languages, counts, np.asarray(means, np.float64))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import shutil
 import uuid
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from panglot.search.storage.segments import (
     write_segment,
 )
 from panglot.search.storage.store import (
+    REPLACED,
     by_score,
     by_size,
     check_documents,
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from panglot.search.document import Document, ScoredDocument
 
 SEGMENTS = "segments"
+RESERVE = "reserve"
+_RESERVED = 1 << 18  # Bytes that a deletion gives back to a full disk, because it must write what is deleted.
 
 
 class EmbeddedStore:
@@ -63,17 +67,22 @@ class EmbeddedStore:
         self.folder = Path(folder)
         self._now: _Version | None = _open(self.folder, None)
         self._bulk: set[str] | None = None
+        self.build = self._now.manifest.build
         self.vector_fields = self._now.manifest.vector_fields
         self.dimension = self._now.manifest.dimension
 
     @classmethod
-    def create(cls, folder: str | Path, *, vector_fields: Sequence[str], dimension: int) -> EmbeddedStore:
+    def create(
+        cls, folder: str | Path, *, vector_fields: Sequence[str], dimension: int, build: str = ""
+    ) -> EmbeddedStore:
         """Make an empty store in a folder and open it. A store that is there already is opened as it is."""
         check_shape(vector_fields, dimension)
         folder = Path(folder)
         with lock(folder / "lock"):
             if not (folder / NAME).exists():
-                Manifest(1, tuple(vector_fields), dimension).write(folder)
+                with explain_write(folder):
+                    _make_reserve(folder / RESERVE)
+                Manifest(1, tuple(vector_fields), dimension, build=build).write(folder)
         return cls(folder)
 
     def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
@@ -91,7 +100,20 @@ class EmbeddedStore:
                 self._bulk.add(new.name)
 
     def delete(self, ids: Collection[str]) -> int:
-        """See :meth:`~panglot.search.storage.store.Store.delete`."""
+        """See :meth:`~panglot.search.storage.store.Store.delete`. It works on a full disk, too."""
+        reserve = self.folder / RESERVE
+        try:
+            return self._delete(ids)
+        except PanglotError as error:
+            if getattr(error.__cause__, "errno", None) != errno.ENOSPC or not reserve.exists():
+                raise
+            reserve.unlink()
+            return self._delete(ids)
+        finally:
+            with contextlib.suppress(OSError):
+                _make_reserve(reserve)
+
+    def _delete(self, ids: Collection[str]) -> int:
         with self._writing() as now:
             segments, count = self._without(now, list(dict.fromkeys(ids)))
             if count:
@@ -183,6 +205,8 @@ class EmbeddedStore:
         self._current()
         with lock(self.folder / "lock"), explain_write(self.folder):
             self.refresh()
+            # What a killed or failed writer left may be the space that this write needs.
+            _sweep(self.folder, self._current().manifest)
             yield self._current()
 
     def _without(self, now: _Version, ids: Sequence[str]) -> tuple[list[SegmentMetadata], int]:
@@ -206,7 +230,12 @@ class EmbeddedStore:
 
     def _write(self, pieces: Iterator[Piece], rows: int, *, graphs: bool) -> SegmentMetadata:
         place = self.folder / SEGMENTS / uuid.uuid4().hex
-        return write_segment(place, pieces, rows, self.vector_fields, self.dimension, graphs=graphs)
+        try:
+            return write_segment(place, pieces, rows, self.vector_fields, self.dimension, graphs=graphs)
+        except BaseException:
+            # On a full disk, half a segment would take the space that even a deletion needs.
+            shutil.rmtree(place, ignore_errors=True)
+            raise
 
     def _commit(self, now: _Version, segments: Sequence[SegmentMetadata]) -> None:
         manifest = replace(now.manifest, version=now.manifest.version + 1, segments=tuple(segments))
@@ -223,7 +252,7 @@ class EmbeddedStore:
 
     def _merge_due(self) -> None:
         # The write itself is done, so a failure here does not matter: the next write tries again.
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, PanglotError):
             while chosen := due([(each.live, each.metadata.rows - each.live) for each in self._current().segments]):
                 self._merge([self._current().segments[at] for at in chosen])
 
@@ -238,7 +267,7 @@ class _Version:
 
 def _open(folder: Path, known: _Version | None) -> _Version:
     """Return the newest version, or ``known`` if that is it."""
-    manifest = Manifest.read(folder)
+    manifest = _read(folder, known)
     open_segments = {segment.metadata.name: segment for segment in known.segments} if known else {}
     while True:
         if known and manifest == known.manifest:
@@ -251,10 +280,27 @@ def _open(folder: Path, known: _Version | None) -> _Version:
             return _Version(manifest, tuple(segments))
         except FileNotFoundError as error:
             # A writer removes files only after it has written a newer version.
-            newer = Manifest.read(folder)
+            newer = _read(folder, known)
             if newer == manifest:
                 raise PanglotError("a file of the index is missing", file=error.filename, hint=HINT) from error
             manifest = newer
+
+
+def _read(folder: Path, known: _Version | None) -> Manifest:
+    """Return the current version, or refuse it if it is not a later one of the store that ``known`` is of."""
+    found = Manifest.read(folder)
+    if known and (found.build != known.manifest.build or found.version < known.manifest.version):
+        raise PanglotError(REPLACED, file=folder, hint="open the index again")
+    return found
+
+
+def _make_reserve(path: Path) -> None:
+    if not path.exists():
+        try:
+            path.write_bytes(bytes(_RESERVED))
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def _sweep(folder: Path, manifest: Manifest) -> None:

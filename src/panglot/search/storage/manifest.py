@@ -39,12 +39,13 @@ class Manifest:
     vector_fields: tuple[str, ...]
     dimension: int
     segments: tuple[SegmentMetadata, ...] = ()
+    build: str = ""  # Of the index that the store belongs to. Empty in stores of the first version.
 
     def write(self, folder: Path) -> None:
         """Make this the current version of the store in a folder."""
         values = {
             "format": FORMAT, "version": self.version, "spaces": self.vector_fields, "dimension": self.dimension,
-            "parts": [asdict(segment) for segment in self.segments],
+            "parts": [asdict(segment) for segment in self.segments], **({"build": self.build} if self.build else {}),
         }  # fmt: skip
         write_json(folder / NAME, {"sha256": _digest(values), **values})
         sync(folder)
@@ -62,7 +63,9 @@ class Manifest:
             if checksum != _digest({"format": form, **values}):
                 raise PanglotError("damaged: the checksum differs", file=path, hint=HINT)
             segments = tuple(_segment(segment) for segment in values["parts"])
-            return cls(values["version"], tuple(values["spaces"]), values["dimension"], segments)
+            return cls(
+                values["version"], tuple(values["spaces"]), values["dimension"], segments, values.get("build", "")
+            )
         except FileNotFoundError as error:
             raise PanglotError("no index here", file=path, hint="build one first, or check the path") from error
         except OSError as error:

@@ -17,9 +17,10 @@ from panglot.search.storage.graph import candidates
 from panglot.search.storage.milvus_client import Address, among, explained
 from panglot.search.storage.store import (
     COLUMNS,
+    REPLACED,
     as_document,
-    as_row,
     by_size,
+    check_build,
     check_documents,
     check_queries,
     check_same,
@@ -60,9 +61,11 @@ class MilvusStore:
 
     version = None
 
-    def __init__(self, where: str, *, vector_fields: Sequence[str], dimension: int, create: bool = False) -> None:
+    def __init__(
+        self, where: str, *, vector_fields: Sequence[str], dimension: int, build: str = "", create: bool = False
+    ) -> None:
         check_shape(vector_fields, dimension)
-        self.vector_fields, self.dimension = tuple(vector_fields), dimension
+        self.vector_fields, self.dimension, self.build = tuple(vector_fields), dimension, build
         self._address = Address.parse(where)
         self._about = f"{self._address.name}_about"
         self._main = self._collection(self.vector_fields[0])
@@ -76,13 +79,17 @@ class MilvusStore:
                 self._create()
             for collection in (self._about, *map(self._collection, self.vector_fields)):
                 self._client.load_collection(collection)
+            if self._address.index == "FLAT" and self._address.is_lite:
+                for vector_field in self.vector_fields:
+                    client.make_flat(self._client, self._collection(vector_field))
+            self._check_build(create=create)
 
     def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
         """See :meth:`~panglot.search.storage.store.Store.upsert`. A text of more than 65,535 bytes is refused."""
         checked = check_documents(documents, vectors, self.vector_fields, self.dimension)
         self._counted = None
         stamp = uuid.uuid4().hex
-        rows = [_row(document, stamp) for document in documents]
+        rows = [client.row(document, stamp) for document in documents]
         floats = {field: each.astype(np.float32) for field, each in checked.items()}
         with explained(self._address):
             before = self._stamps([row["key"] for row in rows])
@@ -124,12 +131,12 @@ class MilvusStore:
         check_queries(vector_field, queries, k, self.vector_fields, self.dimension)
         if languages is not None and not languages:
             return [[] for _ in queries]
-        filter_ = "" if languages is None else among("code", sorted({client.code(each) for each in languages}))
+        chosen = None if languages is None else sorted(set(languages))
         count = min(candidates(k), client.MOST)
         found: list[list[ScoredDocument]] = []
         with explained(self._address):
             for part in pieces(len(queries), max(1, 4096 // count)):
-                found += self._found(vector_field, queries[part], k, filter_, count)
+                found += self._found(vector_field, queries[part], k, chosen, count)
         return found
 
     def get(self, ids: Sequence[str]) -> list[Document | None]:
@@ -158,6 +165,7 @@ class MilvusStore:
         """See :meth:`~panglot.search.storage.store.Store.counts`."""
         now = time.monotonic()
         if self._counted is None or now - self._counted[0] > _FRESH:
+            self.refresh()
             with explained(self._address):
                 known = self._query(self._about, 'key >= "language/"', ("value",))
                 languages = [row["value"] for row in known if row["key"].startswith("language/")]
@@ -173,7 +181,10 @@ class MilvusStore:
                     yield [row["id"] for row in rows]
 
     def refresh(self) -> bool:
-        """Return false: every call asks the server."""
+        """Return false, because every call asks the server. Refuse a store of another index."""
+        with explained(self._address):
+            if self._build() != self.build:
+                raise PanglotError(REPLACED, file=self._address.uri, field="store", hint="open the index again")
         return False
 
     def close(self) -> None:
@@ -196,6 +207,29 @@ class MilvusStore:
             return True
         return False  # Its making was broken off.
 
+    def _build(self) -> str | None:
+        """Return the name of the index that the store belongs to now."""
+        rows = self._query(self._about, among("key", ["store"]), ("value",))
+        return str(json.loads(rows[0]["value"]).get("build", "")) if rows else None
+
+    def _check_build(self, *, create: bool) -> None:
+        """Refuse a store of another index. If that has no documents, a new index may take it over."""
+        if self._build() == self.build:
+            return
+        where = self._address
+        if not create:
+            check_build("another", self.build, where.uri)
+        if number := self._count(""):
+            problem = f"the store {where.name} has {number:,} documents of another index"
+            names = ", ".join([self._about, *map(self._collection, self.vector_fields)])
+            hint = f"name another store, or drop the collections {names} first"
+            raise PanglotError(problem, file=where.uri, field="store", hint=hint)
+        self._describe()
+
+    def _describe(self) -> None:
+        about = {"format": _FORMAT, "spaces": self.vector_fields, "dimension": self.dimension, "build": self.build}
+        self._note({"store": json.dumps(about)})
+
     def _create(self) -> None:
         index, longest = self._address.index, client.LONGEST
         client.create(self._client, self._about, {"value": longest}, 2, "FLAT")
@@ -204,8 +238,7 @@ class MilvusStore:
         for vector_field in self.vector_fields[1:]:
             joined = {"document": 64, "code": 128}
             client.create(self._client, self._collection(vector_field), joined, self.dimension, index)
-        about = {"format": _FORMAT, "spaces": self.vector_fields, "dimension": self.dimension}
-        self._note({"store": json.dumps(about)})
+        self._describe()
 
     def _note(self, values: Mapping[str, str]) -> None:
         """Write values by key into the collection that describes the store."""
@@ -249,57 +282,68 @@ class MilvusStore:
     def _stamps(self, keys: Sequence[str]) -> dict[str, str]:
         return {key: row["stamp"] for key, row in self._rows(self._main, keys, ("stamp",)).items()}
 
-    def _found(self, name: str, queries: Vectors, k: int, filter_: str, count: int) -> list[list[ScoredDocument]]:
+    def _found(
+        self, name: str, queries: Vectors, k: int, languages: Sequence[str] | None, count: int
+    ) -> list[list[ScoredDocument]]:
         """Return the ``k`` best, asking for more candidates than ``count`` if these may not contain them."""
         return [
-            hits if sure else self._found(name, queries[at : at + 1], k, filter_, min(4 * count, client.MOST))[0]
-            for at, (sure, hits) in enumerate(self._near(name, queries, k, filter_, count))
+            hits if sure else self._found(name, queries[at : at + 1], k, languages, min(4 * count, client.MOST))[0]
+            for at, (sure, hits) in enumerate(self._near(name, queries, k, languages, count))
         ]
 
     def _near(
-        self, vector_field: str, queries: Vectors, k: int, filter_: str, count: int
+        self, vector_field: str, queries: Vectors, k: int, languages: Sequence[str] | None, count: int
     ) -> list[tuple[bool, list[ScoredDocument]]]:
         """Return for each query the ``k`` best of ``count`` candidates, and whether no other can be among them."""
-        collection, main = self._collection(vector_field), vector_field == self.vector_fields[0]
+        fields = ["key", "vector", *(("id", "language", "group") if vector_field == self.vector_fields[0] else
+                                     ("document",))]  # fmt: skip
         lists: list[list[dict[str, Any]]] = self._client.search(
-            collection,
+            self._collection(vector_field),
             data=list(queries),
-            filter=filter_,
+            filter=client.filter_of(languages),
             limit=count,
-            output_fields=["key", "vector", *(("id", "language", "group") if main else ("document",))],
+            output_fields=fields,
             search_params={"metric_type": "IP", "params": {"ef": max(128, count)}},
-            consistency_level=self._level(collection),
+            consistency_level=self._level(self._collection(vector_field)),
         )
-        known: dict[str, dict[str, Any]] = {}
-        if not main:
-            documents = [hit["entity"]["document"] for hits in lists for hit in hits]
-            known = self._rows(self._main, documents, ("id", "language", "group", "stamp"))
+        entities = [[hit["entity"] for hit in hits] for hits in lists]
+        # A graph may lose its way among rows that a filter excludes, and then returns fewer than there are.
+        short = [len(hits) < count and len(hits) < self._expected(languages) for hits in lists]
+        if any(short):
+            every = self._scan(vector_field, languages, fields)
+            entities = [every if lost else each for lost, each in zip(short, entities, strict=True)]
         found: list[tuple[bool, list[ScoredDocument]]] = []
-        for query, hits in zip(queries, lists, strict=True):
-            entities = [hit["entity"] for hit in hits]
-            if main:
-                rows = entities
-            else:
-                entities = [each for each in entities if _belongs(each, known)]
-                rows = [known[each["document"]] for each in entities]
-            vectors = np.array([each["vector"] for each in entities], np.float32).reshape(-1, self.dimension)
+        for query, hits, rows, lost in zip(queries, lists, self._documents(vector_field, entities), short, strict=True):
+            vectors = np.array([row["vector"] for row in rows], np.float32).reshape(-1, self.dimension)
             best = first(k, scores(vectors, query), np.arange(len(rows)), lambda at, rows=rows: rows[at]["id"])
             answer = [ScoredDocument(name, score, rows[at]["language"], rows[at]["group"]) for score, name, at in best]
-            sure = len(answer) == k and hits[-1]["distance"] < answer[-1].score - _SLACK
-            found.append((sure or len(hits) < count or count == client.MOST, answer))
+            sure = len(answer) == k and hits and hits[-1]["distance"] < answer[-1].score - _SLACK
+            found.append((bool(sure) or lost or len(hits) < count or count == client.MOST, answer))
         return found
+
+    def _documents(self, vector_field: str, lists: Sequence[list[dict[str, Any]]]) -> list[list[dict[str, Any]]]:
+        """Return candidates with id, language and group, without rows that belong to no document any more."""
+        if vector_field == self.vector_fields[0]:
+            return list(lists)
+        names = [each["document"] for entities in lists for each in entities]
+        known = self._rows(self._main, names, ("id", "language", "group", "stamp"))
+        return [
+            [{**known[each["document"]], **each} for each in entities if _belongs(each, known)] for entities in lists
+        ]
+
+    def _expected(self, languages: Sequence[str] | None) -> int:
+        """Return how many documents there are in some languages, or in all."""
+        return sum(number for code, number in self.counts().items() if languages is None or code in languages)
+
+    def _scan(self, vector_field: str, languages: Sequence[str] | None, fields: Sequence[str]) -> list[dict[str, Any]]:
+        """Return all rows in some languages, or in all."""
+        collection, filter_ = self._collection(vector_field), client.filter_of(languages)
+        parts = client.ranges(self._expected(languages))
+        expressions = (f"({filter_}) and ({part})" if filter_ else part for part in parts)
+        return [row for expression in expressions for row in self._query(collection, expression, fields)]
 
 
 def _belongs(entity: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> bool:
     """Return whether a row of a further vector field is the one that its document names."""
     document = known.get(entity["document"])
     return document is not None and entity["key"] == entity["document"] + document["stamp"]
-
-
-def _row(document: Document, stamp: str) -> dict[str, str]:
-    row = as_row(document)
-    for name, value in row.items():
-        if len(value.encode()) > client.LONGEST:
-            problem = f"{document.id[:100]!r} is too long for Milvus: more than {client.LONGEST} bytes"
-            raise PanglotError(problem, field=name, hint="cut it into passages, or use the embedded store")
-    return {**row, "key": client.key(document.id), "code": client.code(document.language), "stamp": stamp}

@@ -9,12 +9,15 @@ import logging
 import re
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 from panglot._environment import require
 from panglot._errors import PanglotError
-from panglot.search.storage.store import pieces
+from panglot.search.storage.store import as_row, pieces
+
+if TYPE_CHECKING:
+    from panglot.search.document import Document
 
 LONGEST = 65_535  # Bytes of a text that Milvus accepts.
 MOST = 16_384  # Rows that Milvus returns at most.
@@ -32,19 +35,28 @@ class Address:
     name: str  # The beginning of the names of its collections.
     index: Literal["HNSW", "FLAT"] = "HNSW"
 
+    @property
+    def is_lite(self) -> bool:
+        """Whether it is a file of milvus-lite."""
+        return self.uri.endswith(".db")
+
     @classmethod
     def parse(cls, where: str) -> Address:
         """Read ``milvus://host:port/name`` or ``milvus:FILE.db/name``, with ``?index=flat`` for exact search.
 
+        In milvus-lite, search is exact unless ``?index=hnsw`` is given, because its graph finds few of the documents
+        in a rare language.
+
         >>> Address.parse("milvus://localhost:19530/help?index=flat")
         Address(uri='http://localhost:19530', name='help', index='FLAT')
-        >>> Address.parse("milvus:data/lite.db/help").uri
-        'data/lite.db'
+        >>> Address.parse("milvus:data/lite.db/help")
+        Address(uri='data/lite.db', name='help', index='FLAT')
         """
         plain, _, query = where.partition("?")
         rest = plain.removeprefix("milvus:")
         place, _, name = rest.rpartition("/")
-        choice = parse_qs(query).get("index", ["hnsw"])[0].upper()
+        default = "hnsw" if place.startswith("//") else "flat"
+        choice = parse_qs(query).get("index", [default])[0].upper()
         if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,99}", name) or rest == plain:
             raise PanglotError(f"not the address of a store: {where}", field="store", hint=f"write {_FORMS}")
         if choice not in ("HNSW", "FLAT"):
@@ -62,8 +74,7 @@ class Address:
 
 def connect(address: Address) -> Any:
     """Return a client."""
-    lite = address.uri.endswith(".db")
-    packages, extra = (("pymilvus", "milvus_lite"), "milvus-lite") if lite else (("pymilvus",), "milvus")
+    packages, extra = (("pymilvus", "milvus_lite"), "milvus-lite") if address.is_lite else (("pymilvus",), "milvus")
     require("the store in Milvus", *packages, extra=extra, field="store")
     from pymilvus import MilvusClient
 
@@ -105,6 +116,18 @@ def create(client: Any, name: str, texts: Mapping[str, int], dimension: int, ind
     client.create_collection(name, schema=schema, index_params=params, consistency_level="Strong")
 
 
+def make_flat(client: Any, name: str) -> None:
+    """Let a collection compare all vectors, if it has a graph."""
+    if client.describe_index(name, "vector")["index_type"] == "FLAT":
+        return
+    params = client.prepare_index_params()
+    params.add_index("vector", index_type="FLAT", metric_type="IP", params={})
+    client.release_collection(name)
+    client.drop_index(name, "vector")
+    client.create_index(name, params)
+    client.load_collection(name)
+
+
 def key(identifier: str) -> str:
     """Return the primary key of an id: 32 hexadecimal digits, so that no id is ever part of an expression."""
     return hashlib.blake2b(identifier.encode(), digest_size=16).hexdigest()
@@ -126,6 +149,11 @@ def among(field: str, values: Iterable[str]) -> str:
     'code in ["de", "fr"]'
     """
     return f"{field} in {json.dumps(list(values))}"
+
+
+def filter_of(languages: Iterable[str] | None) -> str:
+    """Return the expression for rows in some languages. It is empty if all are wanted."""
+    return "" if languages is None else among("code", sorted({code(each) for each in languages}))
 
 
 def lists(values: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -160,3 +188,13 @@ def ranges(count: int) -> Iterator[str]:
     edges = [f"{edge:0{digits}x}" if digits else "" for edge in range(16**digits)]
     for at, edge in enumerate(edges):
         yield f'key >= "{edge}"' + (f' and key < "{edges[at + 1]}"' if at + 1 < len(edges) else "")
+
+
+def row(document: Document, stamp: str) -> dict[str, str]:
+    """Return a document as a row of the main collection, without its vector."""
+    found = as_row(document)
+    for name, value in found.items():
+        if len(value.encode()) > LONGEST:
+            problem = f"{document.id[:100]!r} is too long for Milvus: more than {LONGEST} bytes"
+            raise PanglotError(problem, field=name, hint="cut it into passages, or use the embedded store")
+    return {**found, "key": key(document.id), "code": code(document.language), "stamp": stamp}

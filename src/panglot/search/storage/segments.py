@@ -145,9 +145,14 @@ def write_segment(
 def write_deleted(folder: Path, metadata: SegmentMetadata, deleted: Bools, version: int) -> SegmentMetadata:
     """Write which rows of a segment are deleted, into its folder, and return its new description."""
     path = folder / metadata.name / f"deleted-{version}.npy"
-    np.save(path, np.packbits(deleted))
+    try:
+        np.save(path, np.packbits(deleted))
+        described = manifest.describe_file(path)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
     files = {name: facts for name, facts in metadata.files.items() if name != metadata.deleted}
-    return replace(metadata, files={**files, path.name: manifest.describe_file(path)}, deleted=path.name)
+    return replace(metadata, files={**files, path.name: described}, deleted=path.name)
 
 
 def _full_batches(contents: Iterable[Piece]) -> Iterator[Piece]:

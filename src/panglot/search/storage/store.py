@@ -30,6 +30,9 @@ COLUMNS = ("id", "text", "title", "language", "group", "fields")
 """What stores keep of a document. ``fields`` are the metadata in JSON, as the first version called them."""
 
 
+REPLACED = "another index was put in the place of the one that is open"
+
+
 class Store(Protocol):
     """Documents with a unit vector in each of a few *vector fields*, such as ``plain`` and ``centered``.
 
@@ -39,6 +42,7 @@ class Store(Protocol):
 
     vector_fields: tuple[str, ...]
     dimension: int
+    build: str  # Names the index that the store was made for. Empty if it has no name.
 
     def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
         """Add documents, in place of those that have the same ids.
@@ -92,7 +96,11 @@ class Store(Protocol):
         ...
 
     def refresh(self) -> bool:
-        """Take in what other processes have written, and return whether there was anything."""
+        """Take in what other processes have written, and return whether there was anything.
+
+        Raises:
+            PanglotError: The store of another index was put in the place of this one.
+        """
         ...
 
     def close(self) -> None:
@@ -127,6 +135,13 @@ def check_same(name: str, found: object, expected: object, where: str | Path) ->
             f"the store has {name} {found}, expected {expected}", file=where, field=name,
             hint="open it with the model it was made with, or make a new one elsewhere",
         )  # fmt: skip
+
+
+def check_build(found: str, expected: str, where: str | Path) -> None:
+    """Raise a :class:`PanglotError` if a store was made for another index."""
+    if found != expected:
+        hint = "restore the whole index from one copy, or build it again"
+        raise PanglotError("the store belongs to another index than `index.json`", file=where, field="store", hint=hint)
 
 
 def check_documents(
