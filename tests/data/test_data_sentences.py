@@ -53,3 +53,7 @@ def test_sentence_at_holds_the_place(text: str, language: str, data: st.DataObje
 def test_a_blank_belongs_to_the_sentence_before() -> None:
     assert sentence_at("One. Two.", "en", 4) == (0, 4)
     assert sentence_at("  One.", "en", 0) == (2, 6)
+
+
+def test_half_of_a_surrogate_pair_is_a_letter_like_any_other() -> None:
+    assert spans("Click \ud800 here. Then go.", "en") == ((0, 13), (14, 22))

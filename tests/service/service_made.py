@@ -20,12 +20,13 @@ from panglot.search.document import Document
 from panglot.search.request import Hit, SearchRequest, SearchResult
 from panglot.search.storage.store import Store
 from panglot.service.app import create_app
+from panglot.service.connections import server_config
 from panglot.service.engine import Limits
 
 DIMENSION = 16
 DOCUMENTS = [
     Document("en-1", "Click Print to print the sheet.", "Printing", "en", "1", {"page": 3, "weight": float("nan")}),
-    Document("de-1", "Klicken Sie auf Drucken, um die Tabelle zu drucken.", "", "de", "1"),
+    Document("de-1", "Klicken Sie auf Drucken, um die Tabelle zu drucken. Dann warten Sie.", "", "de", "1"),
     Document("ar-2", "انقر فوق حفظ لحفظ الملف.", "", "ar", "2"),
     Document("en-2", "Click Save \ud800 to keep the file.", "", "en", "2"),
 ]
@@ -45,10 +46,16 @@ class Encoder:
         self.open = threading.Event()
         self.open.set()
         self.entered = threading.Event()
+        self.hold = ""
+        """A text with this in it closes ``open`` and sets ``held``."""
+        self.held = threading.Event()
         self.batches: list[list[str]] = []
 
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002
         self.entered.set()
+        if self.hold and any(self.hold in text for text in texts):
+            self.open.clear()
+            self.held.set()
         assert self.open.wait(30)
         self.batches.append(list(texts))
         if self.fails and any("boom" in text for text in texts):
@@ -87,19 +94,18 @@ class Index:
     def searcher(self) -> Index:
         return self
 
-    def search(self, request: SearchRequest, vector: Vectors, sentence_encoder: Any = None) -> SearchResult:
+    def search(self, request: SearchRequest, vector: Vectors) -> SearchResult:
         self.threads.add(threading.current_thread().name)
         if "broken" in request.query:
             raise RuntimeError(request.query)
-        if request.highlight:
-            sentence_encoder.encode([request.query] * request.k, "passage")
+        assert not request.highlight, "sentences are not encoded where the index is used"
         scores = (self.rows @ vector).tolist()
         best = sorted(range(len(scores)), key=lambda row: -scores[row])
         rows = [row for row in best if not request.languages or DOCUMENTS[row].language in request.languages]
         hits = tuple(
             Hit(
                 DOCUMENTS[row], rank, scores[row], {"cosine": scores[row]},
-                {DOCUMENTS[row].language: DOCUMENTS[row].id}, (0, 5) if request.highlight else None,
+                {DOCUMENTS[row].language: DOCUMENTS[row].id},
             )
             for rank, row in enumerate(rows[: request.k], 1)
         )  # fmt: skip
@@ -151,7 +157,7 @@ def serving(index: Any, limits: Limits | None = None, **options: Any) -> Generat
     """Serve on a free port of the loopback; yields the address; stops as SIGTERM would."""
     listening = socket.create_server(("127.0.0.1", 0))
     app = create_app(index, limits, **options)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    server = uvicorn.Server(server_config(app, limits or Limits()))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     while not server.started and thread.is_alive():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Generator
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-import httpx
 import numpy as np
 import openai
 import pytest
@@ -54,6 +54,11 @@ def test_vectors_are_the_models(client: openai.OpenAI, form: Literal["float", "b
         (NAME, "passage", "passage"),
         (NAME, "document", "passage"),
         (f"{NAME}:query", "query", "question"),
+        (NAME, "search_query", "question"),
+        (NAME, "search_document", "passage"),
+        (NAME, "retrieval.query", "question"),
+        (NAME, "RETRIEVAL_QUERY", "question"),
+        (NAME, "RETRIEVAL_DOCUMENT", "passage"),
     ],
 )
 def test_the_side_is_in_the_models_name_or_beside_it(
@@ -63,6 +68,12 @@ def test_the_side_is_in_the_models_name_or_beside_it(
     found = client.embeddings.create(input="one text", model=model, extra_body=extra)
     expected = Encoder().encode(["one text"], side)[0]
     assert np.allclose(found.data[0].embedding, expected)
+
+
+@pytest.mark.parametrize("field", ["input_type", "task", "task_type", "prompt_name"])
+def test_the_side_is_a_field_of_any_vendor(client: openai.OpenAI, field: str) -> None:
+    found = client.embeddings.create(input="one text", model=NAME, extra_body={field: "query"})
+    assert np.allclose(found.data[0].embedding, Encoder().encode(["one text"], "question")[0])
 
 
 def test_the_names_are_listed(client: openai.OpenAI) -> None:
@@ -84,6 +95,11 @@ def test_the_names_are_listed(client: openai.OpenAI) -> None:
         ({"input": ["a"] * 21}, "at most 20"),
         ({"input": "a" * 1_001}, "1,000 characters, got 1,001"),
         ({"encoding_format": "int8"}, "encoding_format"),
+        (
+            {"extra_body": {"input_type": "classification"}},
+            "must be one of query, search_query, .* got 'classification'",
+        ),
+        ({"extra_body": {"truncate": "NONE"}}, "truncate: Extra inputs are not permitted"),
         ({"model": f"{NAME}:query", "extra_body": {"input_type": "passage"}}, "contradicts the suffix"),
     ],
 )
@@ -113,8 +129,31 @@ def test_another_model_and_a_wrong_key_have_their_errors(client: openai.OpenAI, 
 
 def test_panglots_own_client_gets_both_sides() -> None:
     with serving(Index()) as url:
-        assert httpx.get(f"{url}/v1/models").status_code == 200
-        sides: dict[Side, str] = {"question": f"{NAME}:query", "passage": NAME}
-        for side, name in sides.items():
-            found = EndpointEncoder(f"{url}/v1#{name}").encode(["a text", "another"], "passage")
-            assert np.allclose(found, Encoder().encode(["a text", "another"], side), atol=1e-6)
+        texts = ["a text", "another"]
+        expected = {side: Encoder().encode(texts, side) for side in get_args(Side)}
+        for side in get_args(Side):
+            # A name without a suffix encodes each side as it must be, and a suffix holds for both.
+            assert np.allclose(EndpointEncoder(f"{url}/v1#{NAME}").encode(texts, side), expected[side], atol=1e-6)
+            named = EndpointEncoder(f"{url}/v1#{NAME}:query").encode(texts, side)
+            assert np.allclose(named, expected["question"], atol=1e-6)
+
+
+def test_langchain_and_llamaindex_get_both_sides() -> None:
+    pytest.importorskip("langchain_core", reason="pip install 'panglot[langchain]'")
+    pytest.importorskip("llama_index.core", reason="pip install 'panglot[llama-index]'")
+    from panglot.search.integrations.langchain import PanglotEmbeddings
+    from panglot.search.integrations.llamaindex import PanglotEmbedding
+
+    texts = ["a text", "another"]
+    passages, question = Encoder().encode(texts, "passage"), Encoder().encode(["a text"], "question")[0]
+    with serving(Index()) as url:
+        for model in (Encoder(), f"{url}/v1#{NAME}"):
+            embeddings = PanglotEmbeddings(model)
+            assert np.allclose(embeddings.embed_documents(texts), passages, atol=1e-6)
+            assert np.allclose(embeddings.embed_query("a text"), question, atol=1e-6)
+            embedding = PanglotEmbedding(model, embed_batch_size=1)
+            assert embedding.model_name == NAME
+            assert np.allclose(embedding.get_text_embedding_batch(texts), passages, atol=1e-6)
+            assert np.allclose(embedding.get_text_embedding("another"), passages[1], atol=1e-6)
+            assert np.allclose(embedding.get_query_embedding("a text"), question, atol=1e-6)
+            assert np.allclose(asyncio.run(embedding.aget_query_embedding("a text")), question, atol=1e-6)

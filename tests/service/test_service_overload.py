@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import socket
@@ -59,6 +61,77 @@ def test_a_body_that_comes_too_slowly_is_refused() -> None:
         client.sendall(b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
         client.settimeout(30)
         assert b" 408 " in client.recv(1000)
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET /health HTTP/1.1\r\nHo", b"POST /search HTTP/1.1\r\nContent-Length: 9\r\n"]
+)
+def test_a_head_that_comes_too_slowly_is_refused(sent: bytes) -> None:
+    with serving(Index(), Limits(seconds=0.3)) as url, socket.create_connection(_place(url)) as client:
+        client.settimeout(30)
+        client.sendall(sent)
+        status, _, body = _received(client).partition(b"\r\n\r\n")
+        assert b" 408 " in status
+        assert json.loads(body)["error"]["message"] == "the request arrived too slowly"
+
+
+def test_a_second_head_on_one_connection_may_not_be_slow_either() -> None:
+    with serving(Index(), Limits(seconds=0.3)) as url, socket.create_connection(_place(url)) as client:
+        client.settimeout(30)
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert b" 200 " in client.recv(10_000)
+        client.sendall(b"GET /health HT")
+        assert b" 408 " in _received(client)
+
+
+def test_half_sent_requests_keep_nobody_out() -> None:
+    most = 4 * 4 + 64
+    with serving(Index(), Limits(queue=4)) as url, contextlib.ExitStack() as opened:
+        clients = [opened.enter_context(socket.create_connection(_place(url))) for _ in range(most + 40)]
+        heads = (
+            b"GET /health HTTP/1.1\r\nHost:",
+            b"POST /search HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n{",
+            b"",
+        )
+        for place, client in enumerate(clients):
+            with contextlib.suppress(OSError):  # It has made room already.
+                client.sendall(heads[place % 3])
+        # Long before the ten seconds that a head may take.
+        assert httpx.get(f"{url}/health", timeout=5).status_code == 200
+        assert httpx.post(f"{url}/search", json={"query": "print"}, timeout=5).status_code == 200
+
+
+def test_what_is_not_http_is_refused_in_the_form_of_all_errors() -> None:
+    with serving(Index()) as url, socket.create_connection(_place(url)) as client:
+        client.settimeout(30)
+        client.sendall(b"HELLO\r\n\r\n")
+        status, _, body = _received(client).partition(b"\r\n\r\n")
+        assert b" 400 " in status
+        assert json.loads(body)["error"]["type"] == "invalid_request_error"
+
+
+def test_who_never_reads_a_response_is_cut_off() -> None:
+    with serving(Index(), Limits(seconds=0.5)) as url, socket.create_connection(_place(url)) as client:
+        client.settimeout(30)
+        # Far more than the buffers of both sides hold.
+        requests = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 100_000
+        with pytest.raises(ConnectionError):
+            client.sendall(requests)
+        assert ask(url, "after").status_code == 200
+
+
+def test_readiness_ends_when_the_model_hangs_and_liveness_does_not() -> None:
+    index = Index()
+    with serving(index, Limits(seconds=0.3)) as url, ThreadPoolExecutor(1) as pool:
+        assert httpx.get(f"{url}/ready").json() == {"status": "ok"}
+        index.encoder.open.clear()
+        first = pool.submit(ask, url, "first")
+        assert first.result().status_code == 504
+        until(lambda: httpx.get(f"{url}/ready").status_code == 503)
+        assert httpx.get(f"{url}/ready").json()["error"]["code"] == "not_ready"
+        assert httpx.get(f"{url}/live").status_code == 200
+        index.encoder.open.set()
+        until(lambda: httpx.get(f"{url}/ready").status_code == 200)
 
 
 def test_who_has_left_is_never_encoded() -> None:
@@ -181,6 +254,14 @@ def test_a_second_interrupt_stops_it_at_once(tmp_path: Path) -> None:
         finally:
             process.kill()
             process.wait()
+
+
+def _received(client: socket.socket) -> bytes:
+    """Return what comes until the other side closes the connection."""
+    parts: list[bytes] = []
+    while part := client.recv(10_000):
+        parts.append(part)
+    return b"".join(parts)
 
 
 def _place(url: str) -> tuple[str, int]:

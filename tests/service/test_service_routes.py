@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
-from service_made import Encoder, Index, lines, serving, until
+from service_made import Index, lines, serving, until
 
+from panglot.search.document import Document
+from panglot.search.ranking.reranking import MAX_SENTENCES, Sentences
 from panglot.service.app import add_page
-from panglot.service.batcher import StoppedError
-from panglot.service.engine import Limits, SentenceEncoder
+from panglot.service.engine import Limits
 from panglot.service.serve import JsonLines
 
 KEYS = ("a-key-of-24-characters-1", "a-key-of-24-characters-2")
@@ -52,7 +54,7 @@ def test_an_answer_has_the_form_that_the_page_reads(client: httpx.Client) -> Non
     assert list(first) == [
         "id", "rank", "score", "title", "text", "language", "languages", "metadata", "explanation", "highlight",
     ]  # fmt: skip
-    assert (first["id"], first["rank"], first["languages"], first["highlight"]) == ("en-1", 1, {"en": "en-1"}, [0, 5])
+    assert (first["id"], first["rank"], first["languages"], first["highlight"]) == ("en-1", 1, {"en": "en-1"}, [0, 31])
     assert first["explanation"] == {"cosine": first["score"]}
 
 
@@ -120,9 +122,18 @@ def test_a_body_without_its_kind_is_told_what_it_lacks(client: httpx.Client) -> 
 )
 def test_a_body_that_is_no_question_is_refused(client: httpx.Client, body: bytes) -> None:
     for kind in ("application/json", "text/plain"):
-        response = client.post("/search", content=body, headers={"Content-Type": kind})
+        for route in ("/search", "/v1/embeddings"):
+            response = client.post(route, content=body, headers={"Content-Type": kind})
+            assert response.status_code == 400
+            assert error(response)["hint"]
+
+
+@pytest.mark.parametrize("value", ["9" * 5_000, "-" + "9" * 5_000, "1e999", "NaN", "[" * 500 + "]" * 500, "0x10"])
+def test_a_number_in_an_address_that_nobody_can_mean_is_refused(client: httpx.Client, value: str) -> None:
+    for parameters in ({"query": "a", "k": value}, {"query": "a", "boost": value}):
+        response = client.get("/search", params=parameters)
         assert response.status_code == 400
-        error(response)
+        assert error(response)["param"] in ("k", "boost")
 
 
 def test_no_route_answers_with_a_slash_behind(client: httpx.Client) -> None:
@@ -152,16 +163,6 @@ def test_a_host_may_be_named_with_its_port(index: Index) -> None:
     with serving(index, hosts=("search.example:8443",)) as url:
         for host, status in (("search.example", 200), ("search.example:8443", 200), ("other.example", 421)):
             assert httpx.get(f"{url}/health", headers={"Host": host}).status_code == status
-
-
-def test_sentences_are_encoded_some_at_a_time_until_nobody_waits() -> None:
-    encoder, gone = Encoder(), threading.Event()
-    sentences = SentenceEncoder(encoder, threading.Lock(), gone)
-    assert len(sentences.encode(["text"] * 70, "passage")) == 70
-    assert [len(batch) for batch in encoder.batches] == [32, 32, 6]
-    gone.set()
-    with pytest.raises(StoppedError):
-        sentences.encode(["text"], "passage")
 
 
 def test_a_request_that_is_too_large_is_refused_however_it_comes(client: httpx.Client) -> None:
@@ -271,7 +272,8 @@ def test_every_answer_has_the_safe_headers(client: httpx.Client) -> None:
 def test_the_openapi_page_describes_every_route_and_its_errors(client: httpx.Client) -> None:
     described = client.get("/openapi.json").json()
     assert set(described["paths"]) == {
-        "/search", "/about", "/v1/embeddings", "/v1/models", "/v1/models/{model}", "/health", "/metrics",
+        "/search", "/about", "/v1/embeddings", "/v1/models", "/v1/models/{model}", "/health", "/live", "/ready",
+        "/metrics",
     }  # fmt: skip
     for path in described["paths"].values():
         for operation in path.values():
@@ -293,9 +295,60 @@ def test_a_page_is_files_under_fixed_routes(tmp_path: Path) -> None:
     assert not app.openapi()["paths"]
 
 
+@pytest.mark.parametrize("path", ["/", "/app.js", "/health", "/live", "/ready", "/about", "/metrics", "/v1/models",
+    "/openapi.json", "/search?query=print", "/search", "/nothing"])  # fmt: skip
+def test_head_answers_as_get_without_the_content(client: httpx.Client, path: str) -> None:
+    whole, head = client.get(path), client.head(path)
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers["content-type"] == whole.headers["content-type"]
+
+
+def test_another_web_site_can_make_no_visitor_search(client: httpx.Client) -> None:
+    def status(path: str, site: str, method: str = "GET", **options: Any) -> int:
+        return client.request(method, path, headers={"Sec-Fetch-Site": site}, **options).status_code
+
+    for site, allowed in (("same-origin", True), ("none", True), ("same-site", True), ("cross-site", False)):
+        assert status("/search?query=a", site) == (200 if allowed else 403)
+        assert status("/search", site, "POST", json={"query": "a"}) == (200 if allowed else 403)
+        assert status("/about", site) == (200 if allowed else 403)
+        # A link to the page from another site is followed.
+        assert status("/", site) == 200
+    response = client.get("/search?query=a", headers={"Sec-Fetch-Site": "cross-site"})
+    assert error(response)["code"] == "cross_site"
+
+
+def test_highlights_wait_their_turn_and_are_not_encoded_where_the_index_is_used() -> None:
+    index = Index()
+    limits = Limits(batch_tokens=40)
+    with serving(index, limits) as url, ThreadPoolExecutor(1) as pool:
+        asked = {"query": "drucken", "k": 4, "languages": ["de"], "highlight": True}
+        assert httpx.post(f"{url}/search", json=asked).json()["hits"][0]["highlight"] == [0, 51]
+        # The query, then both sentences of the one German text.
+        assert [len(batch) for batch in index.encoder.batches] == [1, 2]
+        index.encoder.hold = "Klicken"
+        waiting = pool.submit(httpx.post, f"{url}/search", json=asked, timeout=60)
+        until(lambda: index.encoder.held.is_set())
+        # The model works on the sentences, and the index answers others.
+        assert httpx.get(f"{url}/about").status_code == 200
+        index.encoder.open.set()
+        assert waiting.result().status_code == 200
+
+
+def test_sentences_of_highlights_are_limited_in_number() -> None:
+    long = Document("long", "One sentence. " * 300, "", "en")
+    short = Document("short", "Only this one.", "", "en")
+    sentences = Sentences.of([long, short, long, short, Document("empty", "", "", "en")])
+    assert len(sentences.texts) == 300 <= MAX_SENTENCES
+    assert [len(found) for found in sentences.spans] == [300, 1, 0, 1, 0]
+    scores = np.zeros(300, np.float32)
+    scores[7] = 1
+    assert sentences.best(scores) == [sentences.spans[0][7], (0, 14), None, (0, 14), None]
+
+
 def test_without_a_key_only_health_and_the_page_answer() -> None:
     with serving(Index(), keys=KEYS) as url, httpx.Client(base_url=url, timeout=60) as client:
-        assert client.get("/health").status_code == 200
+        for path in ("/health", "/live", "/ready"):
+            assert client.get(path).status_code == 200
         for path in ("/about", "/metrics", "/openapi.json", "/v1/models", "/search?query=a"):
             for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {KEYS[0]}"}):
                 response = client.get(path, headers=headers)

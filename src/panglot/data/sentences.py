@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import bisect
+import re
 from functools import lru_cache
 
 from panglot.data.language import has_sentence_ends
 
 # A blank in Thai may follow any phrase. Shorter pieces would be fragments that answer nothing.
 _SHORTEST = 60
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @lru_cache(maxsize=512)
@@ -42,7 +44,9 @@ def _by_rules(text: str, language: str) -> list[tuple[int, int]]:
     import sentencex
 
     boundaries = sentencex.get_sentence_boundaries  # pyright: ignore[reportAttributeAccessIssue]
-    return [(found["start_index"], found["end_index"]) for found in boundaries(language, text)]
+    # A library in Rust takes no half of a surrogate pair.
+    whole = _SURROGATE.sub("\ufffd", text)
+    return [(found["start_index"], found["end_index"]) for found in boundaries(language, whole)]
 
 
 def _at_blanks(text: str) -> list[tuple[int, int]]:

@@ -7,6 +7,7 @@ import email.utils
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -28,7 +29,8 @@ _LONGEST_PAUSE = 60.0
 class EndpointEncoder:
     """Encode with a model behind ``POST {base}/embeddings``.
 
-    The key in ``$PANGLOT_API_KEY``, else ``$OPENAI_API_KEY``, is sent as a bearer token.
+    The key in ``$PANGLOT_API_KEY``, else ``$OPENAI_API_KEY``, is sent as a bearer token. If the endpoint lists the
+    models ``NAME:query`` and ``NAME:document``, as ``panglot serve`` does, questions and passages are sent to these.
 
     Args:
         url: ``http(s)://host/v1#model-name``. Its query may set ``question_prompt``, ``passage_prompt``,
@@ -68,22 +70,38 @@ class EndpointEncoder:
         self.name = name or self.model
         self.retries, self.timeout, self.pause = retries, timeout, pause
         self.dimension = self.dimensions
-        self.fingerprint = digest("endpoint", self.url, self.model, *self.prompts.values(), str(self.dimensions))
+        self._models_url = parts._replace(path=parts.path.rstrip("/") + "/models", fragment="").geturl()
+
+    @cached_property
+    def models(self) -> dict[Side, str]:
+        """The name of the model that encodes each side, as far as the endpoint says."""
+        import httpx
+
+        sided: dict[Side, str] = {"question": f"{self.model}:query", "passage": f"{self.model}:document"}
+        try:
+            with self._client() as client:
+                listed = {str(each["id"]) for each in client.get(self._models_url).json()["data"]}
+        except (httpx.HTTPError, ValueError, KeyError, TypeError):
+            # Many endpoints list no models. One that is down fails again when texts are sent.
+            listed = set[str]()
+        return sided if {*sided.values()} <= listed else {"question": self.model, "passage": self.model}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of everything that the vectors depend on."""
+        names = dict.fromkeys(self.models.values())
+        return digest("endpoint", self.url, *names, *self.prompts.values(), str(self.dimensions))
 
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002  (Encoder)
         """Return one unit-length row per text, shape ``[texts, dimension]``, float32."""
-        import httpx
-
         # Endpoints refuse empty texts.
         whole = [self.prompts[side] + text or " " for text in texts]
         parts: list[Vectors] = []
-        key = os.environ.get("PANGLOT_API_KEY") or os.environ.get("OPENAI_API_KEY")
-        client = httpx.Client(timeout=self.timeout, headers={"Authorization": f"Bearer {key}"} if key else {})
         begin = 0
-        with client, progress(f"{self.name}: {side}s", len(whole)) as advance:
+        with self._client() as client, progress(f"{self.name}: {side}s", len(whole)) as advance:
             while begin < len(whole):
                 batch = whole[begin : begin + self.batch_size]
-                response = self._post(client, batch)
+                response = self._post(client, batch, self.models[side])
                 if response.status_code == 413 and len(batch) > 1:  # The request is too large.
                     # For the batches to come as well, which would be too large too.
                     self.batch_size = len(batch) // 2
@@ -93,10 +111,16 @@ class EndpointEncoder:
                 advance(len(batch))
         return np.concatenate(parts) if parts else np.empty((0, self.dimension or 0), np.float32)
 
-    def _post(self, client: httpx.Client, batch: list[str]) -> httpx.Response:
+    def _client(self) -> httpx.Client:
         import httpx
 
-        body: dict[str, Any] = {"model": self.model, "input": batch, "encoding_format": "float"}
+        key = os.environ.get("PANGLOT_API_KEY") or os.environ.get("OPENAI_API_KEY")
+        return httpx.Client(timeout=self.timeout, headers={"Authorization": f"Bearer {key}"} if key else {})
+
+    def _post(self, client: httpx.Client, batch: list[str], model: str) -> httpx.Response:
+        import httpx
+
+        body: dict[str, Any] = {"model": model, "input": batch, "encoding_format": "float"}
         # Many models refuse to be asked for a length of vectors.
         if self.dimensions:
             body["dimensions"] = self.dimensions

@@ -11,7 +11,7 @@ from panglot.data.language import Detector, canonical_or_none, identifier, near,
 from panglot.search.document import ScoredDocument
 from panglot.search.ranking.lexical import fused
 from panglot.search.ranking.modes import MODES, adjusted, find_candidates
-from panglot.search.ranking.reranking import DEPTH, best_sentences, reranked
+from panglot.search.ranking.reranking import DEPTH, Sentences, reranked
 from panglot.search.ranking.stats import center
 from panglot.search.request import Hit, SearchResult, language_shares
 
@@ -20,13 +20,12 @@ if TYPE_CHECKING:
 
     from panglot.debiasing.transform import Debiasing
     from panglot.encoders.protocol import Encoder, Vectors
-    from panglot.search.document import Document
     from panglot.search.ranking.lexical import LexicalIndex
     from panglot.search.ranking.reranking import Reranker
     from panglot.search.request import SearchRequest
     from panglot.search.storage.store import Store
 
-__all__ = ["Searcher", "collapsed", "language_of"]
+__all__ = ["Searcher", "collapsed", "highlighted", "language_of", "sentences_of"]
 
 _MAX_DEPTH = 10_000  # Collapsing searches deeper than the number of results, but no deeper than this.
 _MAX_HIGHLIGHTS = 50  # Each costs the encoding of all sentences of a hit.
@@ -44,10 +43,10 @@ class Searcher:
     lexical: LexicalIndex
     reranker: Reranker | None = None  # Has the last word on the first 50.
 
-    def search(self, request: SearchRequest, vector: Vectors, sentence_encoder: Encoder | None = None) -> SearchResult:
+    def search(self, request: SearchRequest, vector: Vectors) -> SearchResult:
         """Return the best documents for a request, given the plain vector of its query, shape ``[dimension]``.
 
-        Nothing is encoded except sentences for highlights, by ``sentence_encoder`` or else by :attr:`encoder`.
+        Nothing is encoded except sentences for highlights.
         """
         begin = perf_counter()
         counts = self.store.counts()
@@ -65,7 +64,14 @@ class Searcher:
         if self.reranker is not None:
             texts = [documents[each.id].full_text for each in ranked]
             ranked = reranked(ranked, self.reranker.scores(request.query, texts))[: request.k]
-        hits = self._hits(request, vector, ranked, documents, sentence_encoder or self.encoder)
+        hits = tuple(
+            Hit(documents[each.id], rank, each.score, each.explanation, each.versions or {each.language: each.id})
+            for rank, each in enumerate(ranked, 1)
+        )
+        if request.highlight:
+            sentences = sentences_of(hits)
+            scores = self.encoder.encode(sentences.texts, "passage") @ vector if sentences.texts else vector[:0]
+            hits = highlighted(hits, sentences.best(scores))
         seconds = {"search": searched - begin, "rank": perf_counter() - searched}
         pool = {code: count for code, count in counts.items() if not request.languages or code in request.languages}
         shares = language_shares([hit.document.language for hit in hits], pool)
@@ -124,22 +130,16 @@ class Searcher:
         kept = [each for rank, each in enumerate(ranked) if rank < depth or each.id in matching]
         return fused(kept, [name for name in matches if name in known])
 
-    def _hits(
-        self,
-        request: SearchRequest,
-        vector: Vectors,
-        ranked: Sequence[ScoredDocument],
-        documents: dict[str, Document],
-        sentence_encoder: Encoder,
-    ) -> tuple[Hit, ...]:
-        marks: list[tuple[int, int] | None] = [None] * len(ranked)
-        if request.highlight:
-            first = [documents[each.id] for each in ranked[:_MAX_HIGHLIGHTS]]
-            marks[: len(first)] = best_sentences(sentence_encoder, vector, first)
-        return tuple(
-            Hit(documents[each.id], rank, each.score, each.explanation, each.versions or {each.language: each.id}, mark)
-            for rank, (each, mark) in enumerate(zip(ranked, marks, strict=True), 1)
-        )
+
+def sentences_of(hits: Sequence[Hit]) -> Sentences:
+    """Return the sentences of the first 50 hits, from which highlights are chosen."""
+    return Sentences.of([hit.document for hit in hits[:_MAX_HIGHLIGHTS]])
+
+
+def highlighted(hits: Sequence[Hit], spans: Sequence[tuple[int, int] | None]) -> tuple[Hit, ...]:
+    """Return hits with the spans of their best sentences, which are those of the first hits."""
+    first = [replace(hit, highlight=span) for hit, span in zip(hits, spans, strict=False)]
+    return (*first, *hits[len(first) :])
 
 
 def collapsed(ranked: Sequence[ScoredDocument]) -> list[ScoredDocument]:

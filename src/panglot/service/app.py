@@ -19,7 +19,7 @@ from panglot.search.ranking.modes import MODES
 from panglot.search.request import MAX_CODE_LENGTH, Option, SearchRequest, search_options
 from panglot.service.embeddings import add_embeddings
 from panglot.service.engine import Engine, Limits
-from panglot.service.errors import DOCUMENTED, HANDLERS, Json, of_panglot
+from panglot.service.errors import DOCUMENTED, HANDLERS, Json, RequestError, of_panglot
 from panglot.service.middleware import NOTES, Guard, Metrics
 
 if TYPE_CHECKING:
@@ -118,8 +118,7 @@ def add_page(app: FastAPI, folder: Path = _FOLDER) -> frozenset[str]:
         if file.suffix in _TYPES:
             route = "/" if file.name == "index.html" else f"/{file.name}"
             serve = _serve(file.read_bytes(), f"{_TYPES[file.suffix]}; charset=utf-8")
-            # FastAPI does not add HEAD to GET by itself.
-            app.add_api_route(route, serve, methods=["GET", "HEAD"], include_in_schema=False)
+            app.add_api_route(route, serve, include_in_schema=False)
             routes.add(route)
     return frozenset(routes)
 
@@ -160,8 +159,16 @@ def create_app(
     add_search(app, engine)
     add_embeddings(app, engine)
 
-    @app.get("/health", responses=DOCUMENTED, summary="Whether the service runs")
-    async def health() -> Json:
+    @app.get("/health", responses=DOCUMENTED, summary="The same as /live, where many tools look")
+    @app.get("/live", responses=DOCUMENTED, summary="Whether the process responds")
+    async def live() -> Json:
+        return Json({"status": "ok"})
+
+    @app.get("/ready", responses=DOCUMENTED, summary="Whether the service can answer a search now")
+    async def ready() -> Json:
+        if problem := engine.unready():
+            hint = "send requests elsewhere, and ask again soon"
+            raise RequestError(503, problem, hint=hint, code="not_ready", headers={"Retry-After": "5"})
         return Json({"status": "ok"})
 
     @app.get("/metrics", responses=DOCUMENTED, summary="Figures for Prometheus", response_class=Response)
@@ -169,4 +176,4 @@ def create_app(
         return Response(generate_latest(metrics.registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     # Outside of FastAPI, which would read a body before it looks at keys.
-    return Guard(app, limits, metrics, add_page(app) | {"/health"}, keys, hosts)
+    return Guard(app, limits, metrics, add_page(app) | {"/health", "/live", "/ready"}, keys, hosts)

@@ -94,9 +94,11 @@ class Batcher:
         self._encode, self._budget, self._on_batch = encode, budget, on_batch
         self._changed = threading.Condition()
         self._jobs: list[_Job] = []
-        self._stopping = False
         self.rate = 0.0
         """Tokens encoded per second lately."""
+        self.stopping = False
+        self.busy_since: float | None = None
+        """When the batch that is encoded now began, in seconds of the monotonic clock."""
         # A daemon, so that an encoder that never returns does not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="panglot-encode", daemon=True)
         self._thread.start()
@@ -105,7 +107,7 @@ class Batcher:
         """Return the coming vectors of at least one text, given the tokens of each. Cancel the future to drop them."""
         job = _Job(side, texts, sizes)
         with self._changed:
-            if self._stopping:
+            if self.stopping:
                 raise StoppedError
             self._jobs.append(job)
             self._changed.notify()
@@ -114,18 +116,18 @@ class Batcher:
     def close(self) -> None:
         """Refuse new requests, finish those that were submitted, and return."""
         with self._changed:
-            self._stopping = True
+            self.stopping = True
             self._changed.notify()
         self._thread.join()
 
     def _run(self) -> None:
         while batch := self._next():
-            started = time.monotonic()
+            started = self.busy_since = time.monotonic()
             # Both sides have prompts of their own, which an encoder takes one at a time.
             for side in get_args(Side):
                 if pieces := [piece for piece in batch if piece[0].side == side]:
                     self._encode_together(side, pieces)
-            seconds = time.monotonic() - started
+            self.busy_since, seconds = None, time.monotonic() - started
             sizes = [size for job, texts in batch for size in job.sizes[job.done - len(texts) : job.done]]
             rate = sum(sizes) / max(seconds, 1e-6)  # a coarse clock may not have moved
             # A moving average, because batches differ in size.
@@ -138,7 +140,7 @@ class Batcher:
             while True:
                 # A future that is done was cancelled by its client, or failed in an earlier batch.
                 self._jobs = [job for job in self._jobs if job.done < len(job.texts) and not job.future.done()]
-                if self._jobs or self._stopping:
+                if self._jobs or self.stopping:
                     break
                 self._changed.wait()
             counts = share([job.sizes[job.done :] for job in self._jobs], self._budget)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 from fastapi import FastAPI, Request
-from pydantic import BaseModel, Field, WithJsonSchema
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from panglot.encoders.protocol import Side, Vectors
 from panglot.service.engine import Engine, Limits
@@ -17,15 +17,29 @@ from panglot.service.middleware import EMBEDDINGS, NOTES
 
 #: The side that a model's name selects by its suffix.
 _SUFFIXES: dict[str, Side] = {"": "passage", ":document": "passage", ":query": "question"}
-_INPUT_TYPES: dict[str, Side] = {"query": "question", "document": "passage", "passage": "passage"}
+#: The kinds of text, in the spellings of OpenAI-like services, Cohere, Jina and Google.
+_INPUT_TYPES: dict[str, Side] = {
+    "query": "question", "search_query": "question", "retrieval.query": "question", "retrieval_query": "question",
+    "document": "passage", "search_document": "passage", "retrieval.passage": "passage",
+    "retrieval_document": "passage", "passage": "passage",
+}  # fmt: skip
 
 _TEXT = {"type": "string", "minLength": 1}
 _TEXTS = {"description": "One text or several", "anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+def _known_type(value: object) -> object:
+    kind = value.lower() if isinstance(value, str) else value
+    if kind is not None and kind not in _INPUT_TYPES:
+        raise ValueError(f"must be one of {', '.join(_INPUT_TYPES)}, got {value!r}")
+    return kind
+
+
 class EmbeddingsRequest(BaseModel):
-    """Texts to encode. Other fields that OpenAI's clients send are ignored."""
+    """Texts to encode. Fields that would change the vectors, but are not known, are refused."""
+
+    model_config = ConfigDict(extra="forbid")
 
     # pydantic would report an error for each of thousands of items. `texts_of` reports the first.
     input: Annotated[Any, WithJsonSchema(_TEXTS)]
@@ -34,9 +48,13 @@ class EmbeddingsRequest(BaseModel):
     dimensions: Annotated[int, Field(ge=1)] | None = Field(
         None, description="The model's own dimension, as vectors are not shortened"
     )
-    input_type: Literal["query", "document", "passage"] | None = Field(
-        None, description="The kind of text, instead of a suffix of the model's name"
+    input_type: Annotated[str | None, BeforeValidator(_known_type)] = Field(
+        None,
+        validation_alias=AliasChoices("input_type", "task", "task_type", "prompt_name"),
+        description="The kind of text, instead of a suffix of the model's name. Also task, task_type or prompt_name",
+        json_schema_extra={"enum": [*_INPUT_TYPES, None]},
     )
+    user: Any = Field(None, description="Ignored")
 
 
 def add_embeddings(app: FastAPI, engine: Engine) -> None:

@@ -7,20 +7,18 @@ import contextlib
 import functools
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
 from starlette.requests import Request
 
 from panglot._errors import PanglotError
-from panglot.encoders.protocol import Encoder, Side, Vectors
-from panglot.search.request import SearchRequest
-from panglot.search.storage.store import pieces
+from panglot.encoders.protocol import Side, Vectors
+from panglot.search.request import Hit, SearchRequest
+from panglot.search.searcher import highlighted, sentences_of
 from panglot.service.batcher import Batcher, Encoded, EncodingError, StoppedError
 from panglot.service.errors import CLIENT_GONE, RequestError, of_panglot
 
@@ -29,9 +27,6 @@ if TYPE_CHECKING:
     from panglot.service.middleware import Metrics
 
 _logger = logging.getLogger(__name__)
-
-_AT_ONCE = 32
-"""Sentences of highlights that are encoded together."""
 
 #: An error that names another field is a fault of the service, not of the client.
 _REQUEST_FIELDS = frozenset(field.name for field in fields(SearchRequest))
@@ -136,39 +131,18 @@ class Admission:
         self._large += large
 
 
-class SentenceEncoder:
-    """Encode the sentences of highlights some at a time, so that queries are encoded in between.
-
-    The lock is held while the model works. ``gone`` is set when nobody waits for the response any more.
-    """
-
-    def __init__(self, encoder: Encoder, lock: threading.Lock, gone: threading.Event) -> None:
-        self.name, self.fingerprint = encoder.name, encoder.fingerprint
-        self._encoder, self._lock, self._gone = encoder, lock, gone
-
-    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002
-        """Return one row per text."""
-        found: list[Vectors] = []
-        for part in pieces(len(texts), _AT_ONCE):
-            if self._gone.is_set():
-                raise StoppedError
-            with self._lock:
-                found.append(self._encoder.encode(texts[part], side))
-        return np.concatenate(found)
-
-
 class Engine:
     """Answer many requests at once with one index, which its opener closes.
 
-    Only the ranking thread uses the index, which is not made for several threads. The model is used by the encoding
-    thread and, for sentences of highlights, by the ranking thread, but never by both at once.
+    Only the ranking thread uses the index, which is not made for several threads. Only the encoding thread uses the
+    model.
     """
 
     def __init__(self, index: Index, limits: Limits, metrics: Metrics) -> None:
         self.index, self.limits = index, limits
-        self._model = threading.Lock()
-        self._batcher = Batcher(self._encode, limits.batch_tokens, metrics.batch)
+        self._batcher = Batcher(index.encoder.encode, limits.batch_tokens, metrics.batch)
         self._ranker = ThreadPoolExecutor(1, "panglot-rank")
+        self._ranker_seen = time.monotonic()
         self.admission = Admission(limits, lambda: self._batcher.rate)
         metrics.watch("queue_requests", "Requests in progress", lambda: self.admission.requests)
         metrics.watch("queue_tokens", "Estimated tokens of their texts", lambda: self.admission.tokens)
@@ -186,16 +160,24 @@ class Engine:
         with self.admission.enter(size):
             encoded = await self._encoded("question", [request.query], [size], notes)
             started = time.monotonic()
-            gone = threading.Event()
-            sentences = SentenceEncoder(self.index.encoder, self._model, gone)
-            work = functools.partial(self.index.searcher.search, request, encoded.vectors[0], sentences)
-            try:
-                result = await self.ranked(work)
-            finally:
-                gone.set()  # a cancelled request stops the ranking thread before its next sentences
+            plain = replace(request, highlight=False)
+            result = await self.ranked(functools.partial(self.index.searcher.search, plain, encoded.vectors[0]))
             notes["rank_ms"] = round(1000 * (time.monotonic() - started), 1)
+        if request.highlight:
+            result = replace(result, hits=await self._highlighted(result.hits, encoded.vectors[0]))
         seconds = {**result.seconds, "wait": encoded.waited, "encode": encoded.seconds}
         return replace(result, seconds=seconds).as_json()
+
+    async def _highlighted(self, hits: Sequence[Hit], query: Vectors) -> tuple[Hit, ...]:
+        """Return hits with their best sentences, which wait for their turn as the texts of any request do."""
+        sentences = await asyncio.to_thread(sentences_of, hits)
+        scores = query[:0]
+        if sentences.texts:
+            sizes = [estimate_tokens(text) for text in sentences.texts]
+            with self.admission.enter(sum(sizes)):
+                encoded = await self._encoded("passage", sentences.texts, sizes, {})
+            scores = encoded.vectors @ query
+        return highlighted(hits, sentences.best(scores))
 
     async def ranked(self, work: Callable[[], _Result]) -> _Result:
         """Return what ``work`` returns, run on the thread that owns the index."""
@@ -224,6 +206,17 @@ class Engine:
             # Work that nobody waits for is dropped before the client hears of it, so that it may ask again at once.
             await asyncio.wait({task, gone})
 
+    def unready(self) -> str | None:
+        """Return why a search sent now would not be answered in time, or None."""
+        now = time.monotonic()
+        if self._batcher.stopping:
+            return "the service is stopping"
+        if now - (self._batcher.busy_since or now) > self.limits.seconds:
+            return f"the model has encoded one batch for more than {self.limits.seconds:g} seconds"
+        if now - self._ranker_seen > self.limits.refresh + self.limits.seconds:
+            return f"the index has not answered for more than {self.limits.seconds:g} seconds"
+        return None
+
     async def keep_fresh(self) -> None:
         """Check for a newer version of the index again and again, until cancelled."""
         while True:
@@ -231,6 +224,7 @@ class Engine:
             # An index that cannot be read for a moment is logged, and checked again.
             with contextlib.suppress(Exception):
                 await self.ranked(self._refresh)
+            self._ranker_seen = time.monotonic()
 
     async def close(self) -> None:
         """Finish the requests in progress, and end both threads."""
@@ -246,10 +240,6 @@ class Engine:
             raise RequestError(500, "the model failed at a text of this request", code="encoding") from error
         notes.update(texts=len(texts), batch=encoded.batch, wait_ms=round(1000 * encoded.waited, 1))
         return encoded
-
-    def _encode(self, texts: Sequence[str], side: Side) -> Vectors:
-        with self._model:
-            return self.index.encoder.encode(texts, side)
 
     def _refresh(self) -> None:
         try:

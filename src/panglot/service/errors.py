@@ -140,6 +140,10 @@ async def _respond(_request: Request, error: Exception) -> Response:
             found = error
         case RequestValidationError():
             found = of_validation(error.errors())
+        case HTTPException(status_code=400):
+            # FastAPI says so when Python cannot read a body: bytes that are not UTF-8, or nested too deeply.
+            hint = "send one JSON object in UTF-8, without deep nesting or numbers of thousands of digits"
+            found = RequestError(400, "the body cannot be read", hint=hint, code="invalid_json")
         case HTTPException():
             found = RequestError(error.status_code, HTTPStatus(error.status_code).phrase, headers=error.headers)
         case _:

@@ -30,7 +30,7 @@ NOTES = "panglot.notes"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _REASONS = {
-    401: "key", 404: "not_found", 408: "slow_body", 413: "too_large", 421: "host", 429: "queue_full",
+    401: "key", 403: "cross_site", 404: "not_found", 408: "slow_body", 413: "too_large", 421: "host", 429: "queue_full",
     499: "client_gone", 503: "stopping", 504: "time",
 }  # fmt: skip
 """Why requests fail, by status. Other statuses are ``invalid`` below 500 and ``fault`` from 500 on."""
@@ -120,7 +120,9 @@ class Guard:
         started = time.monotonic()
         status = 0
         notes: dict[str, Any] = {}
-        scope[NOTES] = notes
+        head = scope["method"] == "HEAD"
+        # Every route that GET has answers HEAD with the same headers.
+        scope = {**scope, NOTES: notes, "method": "GET" if head else scope["method"]}
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -130,6 +132,8 @@ class Guard:
                 # The files of the web page say themselves how long they may be kept.
                 headers.setdefault("Cache-Control", "no-store")
                 headers.update(_HEADERS)
+            elif head:
+                message = {**message, "body": b""}
             await send(message)
 
         try:
@@ -155,6 +159,10 @@ class Guard:
         if self._hosts and host_name(headers.get("host", "")) not in self._hosts:
             hint = "start the service with panglot serve --allow-host NAME"
             raise RequestError(421, "this host name is not served", hint=hint, code="host")
+        if headers.get("sec-fetch-site") == "cross-site" and scope["path"] not in self._open:
+            # A foreign page cannot read the response, but it could make a visitor's browser search without end.
+            hint = "call the service from its own page or from a program"
+            raise RequestError(403, "requests of other web sites are refused", hint=hint, code="cross_site")
         scheme, _, key = headers.get("authorization", "").strip().partition(" ")
         accepted = scheme.lower() == "bearer" and is_allowed(key.strip(), self._keys)
         if self._keys and scope["path"] not in self._open and not accepted:
@@ -170,7 +178,7 @@ class Guard:
         body = bytearray()
         try:
             async with asyncio.timeout(self._limits.seconds):
-                more = scope["method"] not in ("GET", "HEAD")
+                more = scope["method"] != "GET"
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _SHORTEST_KEY = 16
 """Fewest characters of a key."""
-_GRACE = 5.0
-"""Seconds that a stop may take beyond the time limit of a request."""
 
 
 def serve(
@@ -42,6 +40,7 @@ def serve(
     import uvicorn
 
     from panglot.service.app import create_app
+    from panglot.service.connections import server_config
 
     local = is_loopback(host)
     shown = f"[{host}]" if ":" in host else host
@@ -50,15 +49,10 @@ def serve(
             progress(f"warning: anybody who reaches {host} may search and encode. Set keys with --keys")
         app = create_app(index, limits, keys=keys, hosts=(*_LOOPBACK, shown, *hosts) if local else hosts)
         start_logging()
-        # Far more connections than the queue, so that most refusals are a 429 in JSON and not uvicorn's plain text.
-        config = uvicorn.Config(
-            app, ws="none", log_config=None, access_log=False, server_header=False, proxy_headers=False,
-            limit_concurrency=4 * limits.queue + 64, timeout_graceful_shutdown=round(limits.seconds + _GRACE),
-        )  # fmt: skip
         # uvicorn raises the signal again after it has stopped, when SIGTERM has been dealt with.
         signal.signal(signal.SIGTERM, lambda _number, _frame: None)
         progress(f"panglot serves at http://{shown}:{listening.getsockname()[1]}/")
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(server_config(app, limits))
         finish = server.handle_exit
 
         def stop(sig: int, frame: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""An index as a retriever of LangChain (``pip install 'panglot[langchain]'``)."""
+"""An index as a retriever of LangChain, and any model as its embeddings (``pip install 'panglot[langchain]'``)."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
+from panglot.encoders.load import load
 from panglot.search.request import SearchRequest
 
 try:
     from langchain_core.documents import Document
+    from langchain_core.embeddings import Embeddings
     from langchain_core.retrievers import BaseRetriever
 except ImportError as error:
     raise PanglotError(
@@ -19,7 +21,27 @@ except ImportError as error:
 if TYPE_CHECKING:
     from langchain_core.callbacks import CallbackManagerForRetrieverRun
 
+    from panglot.encoders.protocol import Encoder
     from panglot.search.index import Index
+
+
+class PanglotEmbeddings(Embeddings):
+    """Encode queries and documents, each in its own way: ``PanglotEmbeddings("bundled")``.
+
+    Args:
+        model: Any model that :func:`panglot.load` opens, such as a folder or ``http://127.0.0.1:8080/v1#bundled``.
+    """
+
+    def __init__(self, model: str | Encoder = "bundled") -> None:
+        self.encoder = load(model) if isinstance(model, str) else model
+
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Return one vector per document."""
+        return self.encoder.encode(texts, "passage").tolist()
+
+    def embed_query(self, text: str) -> list[float]:
+        """Return the vector of a query."""
+        return self.encoder.encode([text], "question")[0].tolist()
 
 
 class PanglotRetriever(BaseRetriever):

@@ -1,14 +1,20 @@
-"""An index as a retriever of LlamaIndex (``pip install 'panglot[llama-index]'``)."""
+"""An index as a retriever of LlamaIndex, and any model as its embeddings (``pip install 'panglot[llama-index]'``)."""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from pydantic import PrivateAttr
+
 from panglot._errors import PanglotError
+from panglot.encoders.load import load
+from panglot.encoders.protocol import Encoder
 from panglot.search.request import SearchRequest
 
 try:
+    from llama_index.core.base.embeddings.base import BaseEmbedding
     from llama_index.core.retrievers import BaseRetriever
     from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 except ImportError as error:
@@ -18,6 +24,34 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from panglot.search.index import Index
+
+
+class PanglotEmbedding(BaseEmbedding):
+    """Encode queries and documents, each in its own way: ``PanglotEmbedding("bundled")``.
+
+    Args:
+        model: Any model that :func:`panglot.load` opens, such as a folder or ``http://127.0.0.1:8080/v1#bundled``.
+        options: The options of LlamaIndex's ``BaseEmbedding``, such as ``embed_batch_size``.
+    """
+
+    _encoder: Encoder = PrivateAttr()
+
+    def __init__(self, model: str | Encoder = "bundled", **options: Any) -> None:
+        encoder = load(model) if isinstance(model, str) else model
+        super().__init__(**{"model_name": encoder.name, **options})
+        self._encoder = encoder
+
+    def _get_query_embedding(self, query: str) -> list[float]:
+        return self._encoder.encode([query], "question")[0].tolist()
+
+    async def _aget_query_embedding(self, query: str) -> list[float]:
+        return await asyncio.to_thread(self._get_query_embedding, query)
+
+    def _get_text_embedding(self, text: str) -> list[float]:
+        return self._get_text_embeddings([text])[0]
+
+    def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        return self._encoder.encode(texts, "passage").tolist()
 
 
 class PanglotRetriever(BaseRetriever):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from panglot.encoders.protocol import Encoder, Vectors
+    from panglot.encoders.protocol import Vectors
     from panglot.search.document import Document, ScoredDocument
 
 DEPTH = 50  # Candidates that get a second look even if fewer hits are wanted.
+MAX_SENTENCES = 512  # Of one request for highlights, because each of them is encoded.
 
 
 class Reranker:
@@ -55,18 +57,41 @@ def reranked(ranked: Sequence[ScoredDocument], scores: npt.NDArray[np.float64]) 
     return sorted(found, key=lambda each: -each.score)
 
 
-def best_sentences(encoder: Encoder, query: Vectors, documents: Sequence[Document]) -> list[tuple[int, int] | None]:
-    """Return begin and end, in characters of the text, of each document's sentence nearest to the query.
+@dataclass(frozen=True)
+class Sentences:
+    """The sentences of documents that highlights are chosen from.
 
-    ``query`` is a plain vector. Of equally near sentences it is the first. A text without any gets None.
+    Attributes:
+        spans: For each document, begin and end of each of its sentences in characters of its text.
+        texts: The sentences that must be encoded, document by document: those of texts with more than one.
     """
-    sentences = [spans(each.text, each.language or "en") for each in documents]
-    # The only sentence of a text is its best, whatever its vector.
-    several = [row for row, found in enumerate(sentences) if len(found) > 1]
-    texts = [documents[row].text[begin:end] for row in several for begin, end in sentences[row]]
-    scores = encoder.encode(texts, "passage") @ query if texts else np.zeros(0, np.float32)
-    best: list[tuple[int, int] | None] = [found[0] if found else None for found in sentences]
-    ends = np.cumsum([len(sentences[row]) for row in several])[:-1]
-    for row, found in zip(several, np.split(scores, ends), strict=False):
-        best[row] = sentences[row][int(np.argmax(found))]
-    return best
+
+    spans: list[list[tuple[int, int]]]
+    texts: list[str]
+
+    @classmethod
+    def of(cls, documents: Sequence[Document]) -> Sentences:
+        """Split documents until there are :data:`MAX_SENTENCES`. The documents from there on get no spans."""
+        found: list[list[tuple[int, int]]] = []
+        texts: list[str] = []
+        for each in documents:
+            sentences = spans(each.text, each.language or "en") if len(texts) < MAX_SENTENCES else []
+            # The only sentence of a text is its best, whatever its vector.
+            several = [each.text[begin:end] for begin, end in sentences] if len(sentences) > 1 else []
+            fits = len(texts) + len(several) <= MAX_SENTENCES
+            found.append(sentences if fits else [])
+            texts.extend(several if fits else [])
+        return cls(found, texts)
+
+    def best(self, scores: Vectors) -> list[tuple[int, int] | None]:
+        """Return the span of each document's best sentence, given the scores of :attr:`texts`.
+
+        Of equally good sentences it is the first. A document without spans gets None.
+        """
+        best: list[tuple[int, int] | None] = []
+        begin = 0
+        for found in self.spans:
+            end = begin + (len(found) if len(found) > 1 else 0)
+            best.append(found[int(np.argmax(scores[begin:end])) if end > begin else 0] if found else None)
+            begin = end
+        return best
