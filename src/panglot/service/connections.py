@@ -6,6 +6,7 @@ import asyncio
 from typing import ClassVar
 
 import h11
+from starlette.types import ASGIApp
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -115,7 +116,7 @@ def _cancelled(timer: asyncio.TimerHandle | None) -> None:
         timer.cancel()
 
 
-def server_config(app: object, limits: Limits) -> Config:
+def server_config(app: ASGIApp, limits: Limits) -> Config:
     """Return uvicorn's configuration of a service. Its logs and its number of connections are those of the service."""
     served = {
         "head_seconds": min(_HEAD_SECONDS, limits.seconds),

@@ -38,7 +38,7 @@ class PanglotEmbedding(BaseEmbedding):
 
     def __init__(self, model: str | Encoder = "bundled", **options: Any) -> None:
         encoder = load(model) if isinstance(model, str) else model
-        super().__init__(**{"model_name": encoder.name, **options})
+        super().__init__(model_name=encoder.name, **options)
         self._encoder = encoder
 
     def _get_query_embedding(self, query: str) -> list[float]:
