@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 import panglot
+from panglot.cli.main import main
 
 
 def test_the_surface_is_sorted_and_there() -> None:
@@ -26,3 +29,9 @@ def test_importing_and_help_load_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "evaluate" in done.stdout
+
+
+def test_a_command_that_is_misspelt_has_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["serch"])
+    assert "Did you mean one of: 'search', 'serve'?" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import sys
@@ -10,6 +11,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from panglot import __version__
 from panglot._errors import PanglotError
@@ -25,11 +28,37 @@ def require(purpose: str, *packages: str, extra: str, field: str | None = None, 
 
     >>> require("hybrid search", "json", "no_such_package", extra="lexical")
     Traceback (most recent call last):
-    panglot._errors.PanglotError: hybrid search needs no_such_package. Fix: pip install 'panglot[lexical]'
+    panglot._errors.PanglotError: hybrid search needs no_such_package. Fix: pip install '...[lexical]'
     """
     if missing := [name for name in packages if find_spec(name) is None]:
-        hint = f"pip install 'panglot[{extra}]'" + (f", or {otherwise}" if otherwise else "")
+        hint = install_command(extra) + (f", or {otherwise}" if otherwise else "")
         raise PanglotError(f"{purpose} needs {' and '.join(missing)}", field=field, hint=hint)
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra from where panglot itself was installed: an index, a folder, a URL."""
+    return f"pip install '{_requirement(extra, metadata.distribution('panglot').read_text('direct_url.json'))}'"
+
+
+def _requirement(extra: str, origin: str | None) -> str:
+    """Return panglot with an extra as pip takes it. ``origin`` is pip's record of where it was installed from.
+
+    >>> _requirement("serve", None)
+    'panglot[serve]'
+    >>> _requirement("serve", '{"dir_info": {"editable": true}, "url": "file:///home/me/panglot"}')
+    '/home/me/panglot[serve]'
+    >>> _requirement("serve", '{"vcs_info": {"vcs": "git", "commit_id": "1"}, "url": "https://host/panglot.git"}')
+    'panglot[serve] @ git+https://host/panglot.git'
+    """
+    found = json.loads(origin or "{}")
+    url = urlsplit(found.get("url", ""))
+    if not url.scheme:
+        return f"panglot[{extra}]"
+    if url.scheme != "file" or "vcs_info" in found:
+        vcs = found.get("vcs_info", {}).get("vcs")
+        return f"panglot[{extra}] @ {vcs + '+' if vcs else ''}{url.geturl()}"
+    path = url2pathname(url.path)
+    return f".[{extra}]" if Path(path) == Path.cwd() else f"{path}[{extra}]"
 
 
 def versions() -> dict[str, str]:

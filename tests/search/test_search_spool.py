@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from search_made import Biased, documents, use_memory
 
 from panglot import PanglotError
+from panglot.encoders.protocol import Side, Vectors
 from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.search.ingest.build import spool, spooled
@@ -17,28 +18,52 @@ from panglot.search.ingest.build import spool, spooled
 def test_what_is_kept_comes_again_in_its_pieces(tmp_path: Path) -> None:
     pieces = [documents(("de",)), [Document("a", "x\n", metadata={"n": 1, "ok": True, "s": "ü"})], documents(("ja",))]
     path = tmp_path / "new" / "documents.arrows"
-    assert list(spool(pieces, path)) == pieces
+    count, digest = spool(pieces, path)
+    assert count == sum(map(len, pieces))
     assert list(spooled(path)) == pieces
+    # The digest is that of the documents, however they come.
+    assert spool([[each] for piece in pieces for each in piece], None) == (count, digest)
+    assert spool(pieces[:2], None)[1] != digest
 
 
-def test_no_more_is_read_than_is_asked_for(tmp_path: Path) -> None:
-    taken: list[int] = []
+def test_all_documents_are_checked_before_one_is_encoded(tmp_path: Path) -> None:
+    model = Biased()
+    rows = [*documents(), {"id": "last", "text": 7}]
+    with pytest.raises(PanglotError, match="must be a text, got int"):
+        Index.build(rows, tmp_path / "index", model=model)
+    assert len(model.seen) == 1  # the probe
 
-    def endless() -> Iterator[list[Document]]:
-        while True:
-            taken.append(1)
-            yield [Document("a", "x")]
 
-    done = spool(endless(), tmp_path / "documents.arrows")
-    next(done)
-    next(done)
-    assert len(taken) == 2
+class Opposite(Biased):
+    """Another model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fingerprint = "opposite"
+
+    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
+        return -super().encode(texts, side, ids=ids)
+
+
+def test_a_finished_build_is_repeated_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_memory(monkeypatch)
+    folder, model, told = tmp_path / "index", Biased(), list[str]()
+    Index.build(documents(), folder, model=model)
+    before, seen = (folder / "index.json").read_bytes(), len(model.seen)
+    assert len(Index.build(documents(), folder, model=model, progress=told.append)) == 120
+    assert (folder / "index.json").read_bytes() == before
+    assert len(model.seen) == seen
+    assert told == [f"{folder} was built from these documents already"]
+    with pytest.raises(PanglotError, match="an index already, of other documents"):
+        Index.build(documents()[1:], folder, model=model)
+    with pytest.raises(PanglotError, match="is not a copy of it"):
+        Index.build(documents(), folder, model=Opposite())
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PanglotError, match="cannot write"):
-        list(spool([documents()], tmp_path / "file" / "documents.arrows"))
+        spool([documents()], tmp_path / "file" / "documents.arrows")
 
 
 def test_an_index_reads_its_documents_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,15 @@ class _Lazy(click.Group):
         module, _, function = _COMMANDS[cmd_name][0].partition(".")
         return getattr(import_module(f"panglot.cli.{module}"), function)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            # click looks for similar names among the commands that are imported already.
+            raise click.NoSuchCommand(error.command_name, possibilities=_COMMANDS, ctx=ctx) from error
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])

@@ -66,11 +66,13 @@ class Index:
     ) -> Self:
         """Encode documents and write an index. After a kill, the same call goes on with what was encoded.
 
+        If the folder contains an index that was built from the same documents with the same model, it is opened.
+
         Args:
             documents: A file of JSON lines, Parquet or CSV, or documents, each a
                 :class:`panglot.search.document.Document` or a mapping with the fields of a file's row. Missing
                 languages are detected.
-            folder: Where to write. It must not contain an index yet.
+            folder: Where to write. It must not contain another index.
             model: What :func:`panglot.load` understands, or an encoder.
             backend: Inference backend while documents are encoded: ``torch`` or ``openvino``.
             store: Where documents and vectors are kept: empty for the folder, or ``milvus://host:port/name``.
@@ -78,7 +80,7 @@ class Index:
             progress: Called with a line for people before each long step.
 
         Raises:
-            PanglotError: The documents cannot be read, or the folder cannot be written or contains an index already.
+            PanglotError: The documents cannot be read, or the folder cannot be written or contains another index.
         """
         from panglot.search.ingest.build import build
 

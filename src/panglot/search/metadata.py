@@ -40,6 +40,7 @@ class IndexMetadata:
     store: str  # Address of the store. Empty if it is in the folder.
     documents: int  # How many there were when the index was built.
     build: str = ""  # Differs in each index that is built. Empty in those of the first version.
+    digest: str = ""  # Of the documents that it was built from. Empty in those of the first version.
     panglot: str = __version__
     format: int = FORMAT
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import math
 from collections.abc import Sequence
@@ -272,7 +273,8 @@ class Settings:
                 hint = 'write on_error = "skip" or "raise"' if name == "skip_broken" else "rename it"
                 raise PanglotError(f"this setting is now called {RENAMED[name]}", file=file, field=name, hint=hint)
             if name not in fields:
-                hint = f"choose among {', '.join(sorted(fields))}"
+                near = difflib.get_close_matches(name, fields, n=2)
+                hint = f"did you mean {' or '.join(near)}?" if near else f"choose among {', '.join(sorted(fields))}"
                 raise PanglotError("unknown setting", file=file, field=name, hint=hint)
             clean[name] = _typed(name, value, str(fields[name].type), file)
         with located(file=file):

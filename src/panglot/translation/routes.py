@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from panglot._environment import install_command
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
 from panglot.data.language import canonical
@@ -173,7 +174,7 @@ def open_engines(names: Sequence[str]) -> list[Engine]:
             with contextlib.suppress(PanglotError):  # It is not installed.
                 engines.append(_open(installed))
     if not engines:
-        ways = "`apt-get install apertium apertium-eng-spa`, `pip install 'panglot[bergamot]'`"
+        ways = f"`apt-get install apertium apertium-eng-spa`, `{install_command('bergamot')}`"
         hint = f"install one ({ways}), or name one: {', '.join(KINDS)}"
         raise PanglotError("no translation engine is installed", field="engine", hint=hint)
     return engines

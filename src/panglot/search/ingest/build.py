@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
 import shutil
 import uuid
 from contextlib import closing
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,7 +21,7 @@ from panglot.debiasing import transform
 from panglot.debiasing.transform import Debiased
 from panglot.search.ingest.documents import read_documents
 from panglot.search.ingest.encode import encode_documents
-from panglot.search.metadata import IndexMetadata, is_index, open_encoder, open_store, probed
+from panglot.search.metadata import IndexMetadata, check_model, is_index, open_encoder, open_store, probed
 from panglot.search.ranking.modes import VECTOR_FIELDS
 from panglot.search.ranking.stats import LanguageStats, center, query_offset
 from panglot.search.storage.segments import SCHEMA, as_batch
@@ -32,16 +36,26 @@ if TYPE_CHECKING:
     from panglot.search.ingest.documents import Documents
 
 
-def spool(pieces: Iterable[Sequence[Document]], path: Path) -> Iterator[Sequence[Document]]:
-    """Yield pieces of documents, each after writing it to a file, which is complete after the last."""
-    with explain_write(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("wb")
-    with file, pa.ipc.new_stream(file, SCHEMA) as writer:
-        for piece in pieces:
+def spool(pieces: Iterable[Sequence[Document]], path: Path | None) -> tuple[int, str]:
+    """Write pieces of documents to a file if one is named, and return their number and a digest of them all."""
+    count, found = 0, hashlib.sha256()
+    with contextlib.ExitStack() as opened:
+        writer = None
+        if path is not None:
             with explain_write(path):
-                writer.write_batch(as_batch(piece))
-            yield piece
+                path.parent.mkdir(parents=True, exist_ok=True)
+                file = opened.enter_context(path.open("wb"))
+            writer = opened.enter_context(pa.ipc.new_stream(file, SCHEMA))
+        advance = opened.enter_context(progress_bar("reading", None, "documents"))
+        for piece in pieces:
+            if writer is not None and path is not None:
+                with explain_write(path):
+                    writer.write_batch(as_batch(piece))
+            for each in piece:
+                found.update(json.dumps(asdict(each), sort_keys=True).encode() + b"\n")
+            count += len(piece)
+            advance(len(piece))
+    return count, found.hexdigest()
 
 
 def spooled(path: Path) -> Iterator[list[Document]]:
@@ -70,13 +84,12 @@ def build(
     progress: Callable[[str], None] | None,
 ) -> Encoder:
     """Write an index folder and return the encoder of its vectors. See :meth:`panglot.search.index.Index.build`."""
+    report = progress or (lambda _: None)
     if is_index(folder):
         # A build that was killed after its last write leaves its shards.
         shutil.rmtree(folder / "shards", ignore_errors=True)
-        hint = "add to it (`--add`), or choose another --output"
-        raise PanglotError("the folder contains an index already", file=folder, hint=hint)
+        return _built_before(documents, folder, model, store, report)
     encoder, base, name = open_encoder(model, backend)
-    report = progress or (lambda _: None)
     with explain_write(folder):
         folder.mkdir(parents=True, exist_ok=True)
     probe, shards = probed(base), folder / "shards"
@@ -87,14 +100,14 @@ def build(
     if store:  # A wrong address must not come up after hours of encoding.
         opened().close()
 
-    read = spool(read_documents(documents, progress=report), shards / "documents.arrows")
-    encoded = encode_documents(read, base, shards, on=on, progress=report)
-    with progress_bar("encoding", None, "documents"):
-        languages = (([each.language for each in piece], vectors) for piece, vectors in encoded)
-        stats = LanguageStats.of(languages, len(probe))
-    total = sum(stats.counts)
+    # All are read and checked before the first is encoded, so that a mistake in the last line comes up at once.
+    total, digest = spool(read_documents(documents, progress=report), shards / "documents.arrows")
     if not total:
         raise PanglotError("there is no document", field="documents", hint="check the file")
+    encoded = encode_documents(spooled(shards / "documents.arrows"), base, shards, on=on, progress=report)
+    with progress_bar("encoding", total, "documents"):
+        languages = (([each.language for each in piece], vectors) for piece, vectors in encoded)
+        stats = LanguageStats.of(languages, len(probe))
     debiasing = encoder.debiasing if isinstance(encoder, Debiased) else stats.centering(query_offset(base))
     transform.save(debiasing, folder, {"fitted_on": "the documents" if encoder is base else encoder.name})
     stats.save(folder)
@@ -107,9 +120,26 @@ def build(
             for piece, vectors in encode_documents(spooled(shards / "documents.arrows"), base, shards, on=on):
                 codes = [each.language for each in piece]
                 target.upsert(piece, {"plain": vectors, "centered": center(debiasing, vectors, codes, "passage")})
-    IndexMetadata(name, base.name, base.fingerprint, probe, len(probe), VECTOR_FIELDS, store, total, build=named).save(
-        folder
-    )
+    IndexMetadata(
+        name, base.name, base.fingerprint, probe, len(probe), VECTOR_FIELDS, store, total, build=named, digest=digest
+    ).save(folder)
     shutil.rmtree(shards, ignore_errors=True)
     report(f"{folder} is written")
+    return base
+
+
+def _built_before(
+    documents: Documents, folder: Path, model: str | Path | Encoder, store: str, report: Callable[[str], None]
+) -> Encoder:
+    """Return the encoder of an index that was built from the same documents with the same model, or refuse."""
+    metadata = IndexMetadata.open(folder)
+    problem, hint = "the folder contains an index already", "add to it (`--add`), or choose another --output"
+    if metadata.store != store or not metadata.digest:
+        raise PanglotError(problem, file=folder, hint=hint)
+    _, digest = spool(read_documents(documents), None)
+    if digest != metadata.digest:
+        raise PanglotError(f"{problem}, of other documents", file=folder, hint=hint)
+    _, base, _ = open_encoder(model)
+    check_model(metadata, base, folder)
+    report(f"{folder} was built from these documents already")
     return base

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from panglot._environment import install_command
 from panglot._errors import PanglotError
 from panglot.encoders.load import load
 from panglot.search.request import SearchRequest
@@ -14,9 +15,7 @@ try:
     from langchain_core.embeddings import Embeddings
     from langchain_core.retrievers import BaseRetriever
 except ImportError as error:
-    raise PanglotError(
-        "LangChain is not installed", field="langchain", hint="pip install 'panglot[langchain]'"
-    ) from error
+    raise PanglotError("LangChain is not installed", field="langchain", hint=install_command("langchain")) from error
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import CallbackManagerForRetrieverRun

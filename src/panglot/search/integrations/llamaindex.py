@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import PrivateAttr
 
+from panglot._environment import install_command
 from panglot._errors import PanglotError
 from panglot.encoders.load import load
 from panglot.encoders.protocol import Encoder
@@ -19,7 +20,7 @@ try:
     from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 except ImportError as error:
     raise PanglotError(
-        "LlamaIndex is not installed", field="llama-index", hint="pip install 'panglot[llama-index]'"
+        "LlamaIndex is not installed", field="llama-index", hint=install_command("llama-index")
     ) from error
 
 if TYPE_CHECKING:
