@@ -47,6 +47,8 @@ class Server:
     scale: float = 1.0
     encoder: Any = None
     most: int | None = None
+    longest: int | None = None
+    refusal: int = 400
 
     def embeddings(self, body: dict[str, Any]) -> dict[str, Any]:
         vectors = self.encoder(body["input"]) if self.encoder else hashed(body["input"], body.get("dimensions", 16))
@@ -68,6 +70,8 @@ def application(state: Server) -> fastapi.FastAPI:
         state.queries.append(request.url.query)
         if state.most and len(body["input"]) > state.most:
             return fastapi.Response("too large", 413)
+        if state.longest and max(map(len, body["input"])) > state.longest:
+            return fastapi.Response("the reason is here", state.refusal)
         fault = state.faults.pop(0) if state.faults else None
         if isinstance(fault, tuple):
             status, headers = fault
@@ -100,7 +104,7 @@ def server(running: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     for name in ("PANGLOT_API_KEY", "OPENAI_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     running.asked, running.keys, running.queries, running.faults = [], [], [], []
-    running.scale, running.encoder, running.most = 1.0, None, None
+    running.scale, running.encoder, running.most, running.longest = 1.0, None, None, None
     return running
 
 
@@ -163,6 +167,19 @@ def test_halves_a_request_that_is_too_large(server: Server) -> None:
     assert [len(body["input"]) for body in server.asked] == [9, 4, 2, 2, 2, 2, 1]
 
 
+@pytest.mark.parametrize("status", [400, 413, 422])
+@pytest.mark.parametrize(("ids", "which"), [(None, "text 3 of 4"), (["p1", "p2", "p3", "p4"], "the text 'p3'")])
+def test_the_text_that_is_refused_is_named(server: Server, status: int, ids: list[str] | None, which: str) -> None:
+    server.longest, server.refusal = 5, status
+    client, pauses = encoder(server)
+    with pytest.raises(
+        PanglotError, match=rf"refuses {which}, of 6 characters \(status {status}\): 'the reason"
+    ) as caught:
+        client.encode(["a", "b", "longer", "c"], "passage", ids=ids)
+    assert "shorten the text" in (caught.value.hint or "")
+    assert pauses == []
+
+
 def test_base64_is_understood(server: Server) -> None:
     def packed(answer: dict[str, Any]) -> dict[str, Any]:
         for row in answer["data"]:
@@ -204,7 +221,6 @@ def _put(value: Any) -> Any:
         (lambda _: {"data": [{"index": "x", "embedding": [1]}]}, "not a list of embeddings"),
         ((401, {}), "refuses access.*PANGLOT_API_KEY"),
         ((404, {}), "status 404.*model's name"),
-        ((400, {}), "status 400.*the reason is here"),
     ],
 )
 def test_bad_responses_are_explained(server: Server, fault: Any, message: str) -> None:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """Statuses of temporary failures, after which a request is sent again."""
+_TOO_LARGE = frozenset({400, 413, 422})
+"""Statuses by which endpoints refuse too many texts or tokens in one request, among other things."""
 _LONGEST_PAUSE = 60.0
 
 
@@ -38,7 +40,7 @@ class EndpointEncoder:
         question_prompt: The text before every question.
         passage_prompt: The text before every passage.
         dimensions: The length of vectors to ask the model for.
-        batch_size: The number of texts per request. It is halved if the endpoint finds a request too large.
+        batch_size: The number of texts per request. It is halved as long as the endpoint refuses a request.
         retries: How often a request is sent again after a temporary failure.
         timeout: Seconds to wait for a response.
         name: The name in tables. By default the model's name.
@@ -92,7 +94,7 @@ class EndpointEncoder:
         names = dict.fromkeys(self.models.values())
         return digest("endpoint", self.url, *names, *self.prompts.values(), str(self.dimensions))
 
-    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002  (Encoder)
+    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
         """Return one unit-length row per text, shape ``[texts, dimension]``, float32."""
         # Endpoints refuse empty texts.
         whole = [self.prompts[side] + text or " " for text in texts]
@@ -102,7 +104,10 @@ class EndpointEncoder:
             while begin < len(whole):
                 batch = whole[begin : begin + self.batch_size]
                 response = self._post(client, batch, self.models[side])
-                if response.status_code == 413 and len(batch) > 1:  # The request is too large.
+                if response.status_code in _TOO_LARGE:
+                    if len(batch) == 1:
+                        which = f"text {begin + 1:,} of {len(whole):,}" if ids is None else f"the text {ids[begin]!r}"
+                        raise self._refusal(response, f"{which}, of {len(batch[0]):,} characters")
                     # For the batches to come as well, which would be too large too.
                     self.batch_size = len(batch) // 2
                     continue
@@ -162,6 +167,11 @@ class EndpointEncoder:
         if not np.isfinite(lengths).all() or not lengths.all():
             raise self._error("a vector is zero or not finite", "report it to the operator of the endpoint")
         return (vectors / lengths).astype(np.float32)
+
+    def _refusal(self, response: httpx.Response, text: str) -> PanglotError:
+        """Return the error of a request that is refused even with one text."""
+        problem = f"the endpoint refuses {text} (status {response.status_code}): {_excerpt(response)}"
+        return self._error(problem, "shorten the text if it is too long for the model, or check the options")
 
     def _error(self, problem: str, hint: str) -> PanglotError:
         return PanglotError(f"{self.url}, model {self.model}: {problem}", hint=hint)
