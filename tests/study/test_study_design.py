@@ -87,9 +87,9 @@ def test_what_is_wrong_is_told(tmp_path: Path, old: str, new: str, told: str) ->
 def test_what_is_not_installed_is_told_before_anything_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = written(tmp_path, TEXT.replace('mixing = "mean"', 'mixing = "nash-mtl"'))
-    monkeypatch.setattr(_environment, "find_spec", lambda name: None if name == "ecos" else object())
-    with pytest.raises(PanglotError, match=r"nash-mtl needs ecos.*panglot\[mixing\]") as caught:
+    path = written(tmp_path, TEXT.replace('mixing = "mean"', 'mixing = "cagrad"'))
+    monkeypatch.setattr(_environment, "find_spec", lambda name: None if name == "clarabel" else object())
+    with pytest.raises(PanglotError, match=r"cagrad needs clarabel.*panglot\[mixing\]") as caught:
         design.read(path)
     assert caught.value.file == path
 

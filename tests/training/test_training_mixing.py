@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -18,6 +19,7 @@ from panglot.encoders.open_model import open_model
 from panglot.training import aggregation, data
 from panglot.training.aggregation import Aggregator, Mixing, diagnose
 from panglot.training.gradient import Processes, StepGradient, distill, make_plan
+from panglot.training.gradient_weights import gradvac
 from panglot.training.loop import fit
 from panglot.training.model import TrainableEncoder
 from panglot.training.settings import Settings
@@ -81,14 +83,82 @@ def test_gradvac_remembers_pairs_whatever_is_drawn() -> None:
     assert np.flatnonzero(mixer.memory).tolist() == [1 * 4 + 3, 3 * 4 + 1]
 
 
-def test_nash_and_fair_weights_solve_their_equations() -> None:
-    pytest.importorskip("ecos")
-    rows = gradients(3) * 7
-    gramian = rows @ rows.T
-    nash = Aggregator("nash-mtl", [1.0] * 3, 0).weights(gramian, range(3), 0)
-    np.testing.assert_allclose(gramian @ nash, 1 / nash, rtol=0.02)
-    fair = Aggregator("fairgrad", [1.0] * 3, 0).weights(gramian, range(3), 0)
-    np.testing.assert_allclose(gramian @ fair, fair**-0.5, rtol=0.02)
+#: Gradients as they occur, by name: K rows, of which no convex combination is zero.
+KINDS: dict[str, Callable[[int, np.random.Generator], np.ndarray[Any, Any]]] = {
+    "random": lambda k, rng: rng.normal(size=(k, 200)),
+    "cosine .99": lambda k, rng: rng.normal(size=(1, 200)) + 0.1 * rng.normal(size=(k, 200)),
+    "parallel": lambda k, rng: rng.uniform(0.1, 10, (k, 1)) * rng.normal(size=(1, 200)),
+    "norms from .001 to 10": lambda k, rng: rng.normal(size=(k, 200)) * 10 ** rng.uniform(-3, 1, (k, 1)),
+    "of half the rank": lambda k, rng: np.hstack([rng.uniform(0.1, 1, (k, 1)), rng.normal(size=(k, max(1, k // 2)))]),
+}
+
+
+@pytest.mark.parametrize("count", [2, 3, 9, 33, 64])
+@pytest.mark.parametrize("kind", KINDS)
+def test_nash_and_fair_weights_solve_their_equations(kind: str, count: int) -> None:
+    for seed in range(5):
+        rows = KINDS[kind](count, np.random.default_rng(seed))
+        gramian = rows @ rows.T
+        for way, power in (("nash-mtl", -1.0), ("fairgrad", -0.5)):
+            mixer = Aggregator(way, [1.0] * count, 0)
+            weights = mixer.weights(gramian, range(count), 0)
+            assert weights.min() > 0
+            np.testing.assert_allclose(gramian @ weights, weights**power, rtol=1e-4)
+            assert not mixer.fallback
+
+
+def test_gradvac_is_that_of_torchjd() -> None:
+    from torchjd.aggregation import GradVacWeighting
+
+    theirs, memory = GradVacWeighting(beta=0.01), np.zeros((5, 5))
+    for step in range(20):
+        rows = gradients(5, 8, seed=step)
+        torch.manual_seed(step)
+        expected = theirs(torch.from_numpy(rows @ rows.T)).numpy() / 5
+        torch.manual_seed(step)
+        weights, memory = gradvac(rows @ rows.T, memory)
+        np.testing.assert_allclose(weights, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way not in aggregation.FIXED])
+def test_zero_gradients_and_no_numbers_have_a_stated_answer(way: Mixing) -> None:
+    need(way)
+    rows = gradients(4)
+    rows[2] = 0
+    mixer = Aggregator(way, [1.0] * 4, 0)
+    weights = mixer.weights(rows @ rows.T, range(4), 0)
+    assert np.isfinite(weights).all()
+    assert weights @ rows @ rows[0] > 0  # The objective without a gradient does not stop the others.
+    if way in aggregation._WITHOUT_ZEROS:
+        others = Aggregator(way, [1.0] * 3, 0).weights(rows[[0, 1, 3]] @ rows[[0, 1, 3]].T, range(3), 0)
+        np.testing.assert_allclose(weights, np.insert(others, 2, 0.0))
+        assert "weight 0 for 1 zero gradients" in mixer.fallback
+    np.testing.assert_allclose(mixer.weights(np.zeros((4, 4)), range(4), 0), 0.25)
+    assert "all gradients are zero" in mixer.fallback
+    with pytest.raises(PanglotError, match="are not finite"):
+        mixer.weights(np.full((4, 4), np.nan), range(4), 0)
+    mixer.weights(np.eye(4), range(4), 0)
+    assert not mixer.fallback
+
+
+@pytest.mark.parametrize("way", ["nash-mtl", "fairgrad", "cagrad", "mgda"])
+def test_gradients_that_cancel_out_make_hardly_an_update(way: Mixing) -> None:
+    need(way)
+    rows = np.array([[1.0, 0.5], [-1.0, 0.5], [0.0, -0.8]])
+    mixer = Aggregator(way, [1.0] * 3, 0)
+    update = mixer.weights(rows @ rows.T, range(3), 0) @ rows
+    assert np.linalg.norm(update) < 0.05
+    if way in {"nash-mtl", "fairgrad"}:
+        assert "cancel" in mixer.fallback
+
+
+def test_the_log_says_when_a_method_falls_back(facts_folder: Path, small_model: Path, tmp_path: Path) -> None:
+    settings = recipe(facts_folder, small_model, tmp_path, mixing="nash-mtl", objectives=("mono", "cross"), steps=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aggregation, "gramian_of", lambda _: np.outer([1.0, -1.0], [1.0, -1.0]))
+        fit(settings, progress=False)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text("utf-8").splitlines()]
+    assert all("gradients cancel out" in line["fallback"] for line in lines)
 
 
 def test_mgda_is_the_least_norm_point() -> None:
@@ -162,9 +232,9 @@ def test_diagnosis_is_that_of_the_gradients() -> None:
 
 
 def test_a_missing_part_is_named_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_environment, "find_spec", lambda name: None if name == "ecos" else object())
-    with pytest.raises(PanglotError, match=r"nash-mtl needs ecos.*panglot\[mixing\]"):
-        Settings(on=("starter:train",), mixing="nash-mtl")
+    monkeypatch.setattr(_environment, "find_spec", lambda name: None if name == "clarabel" else object())
+    with pytest.raises(PanglotError, match=r"cagrad needs clarabel.*panglot\[mixing\]"):
+        Settings(on=("starter:train",), mixing="cagrad")
 
 
 def test_weights_without_weighted_are_refused() -> None:

@@ -1,7 +1,7 @@
 """Gradient mixing: from the gradients of several objectives to one update.
 
 Every way finds weights from the Gramian of the gradients, ``G[i, j] = g_i · g_j``. The update is then one weighted sum.
-The conflict-aware ways are those of TorchJD.
+GradVac, Nash-MTL and FairGrad are solved here, the other conflict-aware ways by TorchJD.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot._files import explain_write
+from panglot.training.gradient_weights import INEXACT, fair_weights, gradvac
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -27,19 +28,22 @@ Mixing = Literal[
     "upgrad", "fairgrad",
 ]  # fmt: skip
 Array = np.ndarray[Any, Any]
-_Method = Callable[["Tensor", float], Array]
+_Method = Callable[["Tensor"], Array]
 #: The methods whose weights do not depend on the gradients.
 FIXED = ("mean", "sum", "weighted")
 #: Packages that some methods need in addition to TorchJD. All of them come with the extra ``mixing``.
-_NEEDS = {
-    "cagrad": ("cvxpy", "clarabel"), "nash-mtl": ("cvxpy", "ecos"), "upgrad": ("qpsolvers", "quadprog"),
-    "fairgrad": ("scipy",),
-}  # fmt: skip
+_NEEDS = {"cagrad": ("cvxpy", "clarabel"), "upgrad": ("qpsolvers", "quadprog")}
+#: α in G w = w^(−1/α), by the methods that solve this equation.
+_ALPHA = {"nash-mtl": 1.0, "fairgrad": 2.0}
+#: With these, an objective without a gradient would stop the update or have an infinite weight.
+_WITHOUT_ZEROS = ("cagrad", "mgda", "imtl-g", *_ALPHA)
+#: A gradient is zero if its norm is below this share of the largest norm.
+_ZERO = 1e-7
 
 
 def require_method(method: Mixing) -> None:
     """Refuse a method whose packages are not installed."""
-    needed = () if method in (*FIXED, "none") else ("torchjd", *_NEEDS.get(method, ()))
+    needed = () if method in (*FIXED, *_ALPHA, "gradvac", "none") else ("torchjd", *_NEEDS.get(method, ()))
     require(method, *needed, extra="mixing", field="mixing", otherwise="choose mean")
 
 
@@ -49,8 +53,12 @@ class Aggregator:
     ``mean``, ``sum`` and ``weighted`` (a mean by the objectives' own weights) are standard gradient mixing. PCGrad
     (2001.06782) and GradVac (2010.05874, β = .01) give the mean of the corrected gradients. CAGrad (2110.14048) has
     c = .5. MGDA, IMTL-G, Aligned-MTL (2305.19000), UPGrad (2406.16232) and FairGrad (2402.15638, α = 2) are as in their
-    papers. Nash-MTL (2202.01017) solves G w = 1/w, so that its update has norm √K. If the solver finds no solution, as
-    with parallel gradients, the weights are equal.
+    papers. Nash-MTL (2202.01017) solves G w = 1/w, so that its update has norm √K.
+
+    Parallel gradients are no special case for the last two. If gradients cancel out, so that no direction improves
+    every objective, their equations have no solution, and the update is nearly zero. If all gradients are zero, the
+    weights are equal. If some are zero, CAGrad, MGDA, IMTL-G, Nash-MTL and FairGrad weigh the others. Whenever weights
+    are not what a method's formula says, :attr:`fallback` has the reason, which goes to the log.
 
     GradVac lifts the cosine of a pair to its running mean, which starts at 0. As long as a pair has rarely met, in
     short runs or if few of many objectives are drawn, that is nearly PCGrad. After n meetings the mean has covered 1 −
@@ -67,6 +75,8 @@ class Aggregator:
         self._seed = seed
         #: GradVac's running mean of the cosine of every two objectives, shape ``[K, K]``; empty for other ways.
         self.memory = np.zeros((len(weights),) * 2 if method == "gradvac" else (0, 0))
+        #: Why the last weights are not what the method's formula says, else an empty text.
+        self.fallback = ""
 
     def fixed(self, drawn: Sequence[int]) -> Array | None:
         """Return the weights of the drawn objectives, shape ``[K]``, if they do not depend on the gradients."""
@@ -80,68 +90,77 @@ class Aggregator:
         return None
 
     def weights(self, gramian: Array, drawn: Sequence[int], step: int) -> Array:
-        """Return the weights of the drawn objectives, shape ``[K]``, or report that the method's solver fails.
+        """Return the weights of the drawn objectives, shape ``[K]``, and set :attr:`fallback`.
 
         ``gramian`` has the inner products of their gradients, shape ``[K, K]``, and ``drawn`` their numbers among all.
+
+        Raises:
+            PanglotError: The Gramian has NaN or infinity, or the method's solver fails.
         """
+        self.fallback = ""
         if (fixed := self.fixed(drawn)) is not None:
             return fixed
+        if not np.isfinite(gramian).all():
+            problem = f"the inner products of the gradients of step {step + 1} are not finite"
+            raise PanglotError(problem, field="mixing", hint="lower learning_rate, or set precision to fp32")
+        norms = np.sqrt(np.diag(gramian).clip(min=0))
+        if not norms.any():
+            self.fallback = "all gradients are zero, so the weights are equal"
+            return np.full(len(drawn), 1 / len(drawn))
+        used = np.flatnonzero(norms > _ZERO * norms.max())
+        zeros = len(norms) - len(used)
+        if self._method not in _WITHOUT_ZEROS:
+            used, zeros = np.arange(len(norms)), 0
+        weights = np.zeros(len(norms))
+        weights[used], self.fallback = self._solve(gramian[np.ix_(used, used)], [drawn[i] for i in used], step)
+        if zeros:
+            self.fallback = "; ".join(filter(None, (f"weight 0 for {zeros} zero gradients", self.fallback)))
+        return weights
+
+    def _solve(self, gramian: Array, drawn: Sequence[int], step: int) -> tuple[Array, str]:
+        """Return weights, and why they are not what the method's formula says."""
         import torch
 
+        if self._method in _ALPHA:
+            return fair_weights(gramian, _ALPHA[self._method])
         # In double precision, and scaled so that the methods' small constants are small in comparison.
-        scale = float(np.trace(gramian)) / len(gramian) or 1.0
-        normal = torch.from_numpy(gramian / scale)
+        normal = gramian / (float(np.trace(gramian)) / len(gramian))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed * 1_000_003 + step)
             if self._method == "gradvac":
-                return self._gradvac(normal, drawn)
+                place = np.ix_(drawn, drawn)
+                weights, self.memory[place] = gradvac(normal, self.memory[place])
+                return weights, ""
             try:
-                return _METHODS[self._method](normal, scale)
+                weights = _METHODS[self._method](torch.from_numpy(normal))
             except Exception as error:
                 # Each solver raises its own kinds of errors.
                 problem = f"{self._method} found no weights in step {step + 1}: {error}"
                 hint = "choose mean or pcgrad, in a new run folder"
                 raise PanglotError(problem, field="mixing", hint=hint) from error
-
-    def _gradvac(self, normal: Tensor, drawn: Sequence[int]) -> Array:
-        import torch
-        from torchjd.aggregation import GradVacWeighting
-
-        # TorchJD has no public access to this state, which checkpoints hold and of which a step may draw only a part.
-        weighting = GradVacWeighting(beta=0.01)
-        weighting._ensure_state(len(drawn), normal.dtype)
-        place = np.ix_(drawn, drawn)
-        weighting._phi_t = torch.from_numpy(self.memory[place])
-        weights = weighting(normal).numpy() / len(drawn)
-        self.memory[place] = weighting._phi_t.numpy()
-        return weights
+        if not weights.any():
+            return weights, "the gradients cancel out, so the update is zero"
+        if self._method == "mgda":
+            # The least-norm point has no gradient along which it could be shortened.
+            square = float(weights @ normal @ weights)
+            if square - float((normal @ weights).min()) > max(INEXACT * square, INEXACT**2):
+                return weights, "the search for the least norm stopped early"
+        return weights, ""
 
 
-def _plain(name: str, *arguments: Any, mean: bool = False) -> _Method:
+def _torchjd(name: str, mean: bool = False, **options: Any) -> _Method:
     """Return a method of TorchJD that takes the Gramian and does not depend on its scale."""
 
-    def weights(normal: Tensor, _: float) -> Array:
+    def weights(normal: Tensor) -> Array:
         from torchjd import aggregation
 
-        found = getattr(aggregation, f"{name}Weighting")(*arguments)(normal).numpy()
+        found = getattr(aggregation, f"{name}Weighting")(**options)(normal).numpy()
         return found / len(found) if mean else found
 
     return weights
 
 
-def _nash(normal: Tensor, scale: float) -> Array:
-    import torch
-    from torchjd.aggregation import NashMTL
-
-    # It takes gradients instead of their Gramian, so it gets a matrix with that Gramian. It is made anew in every step
-    # and so starts from equal weights, as a run must that may be resumed.
-    values, vectors = torch.linalg.eigh(normal)
-    gradients = vectors * values.clamp(min=0).sqrt()
-    found = NashMTL(len(normal), max_norm=0.0).weighting(gradients).numpy()
-    return found / np.sqrt(scale)
-
-
-def _upgrad(normal: Tensor, _: float) -> Array:
+def _upgrad(normal: Tensor) -> Array:
     from torchjd.aggregation import UPGradWeighting
     from torchjd.linalg import QuadprogProjector
 
@@ -149,17 +168,11 @@ def _upgrad(normal: Tensor, _: float) -> Array:
     return UPGradWeighting(projector=QuadprogProjector(reg_eps=1e-6))(normal).numpy()
 
 
-def _fair(normal: Tensor, scale: float) -> Array:
-    from torchjd.aggregation import FairGradWeighting
-
-    # In G w = w^(-1/2), s times the Gramian makes s^(-2/3) times the weights.
-    return FairGradWeighting(alpha=2.0)(normal).numpy() * scale ** (-2 / 3)
-
-
 _METHODS: Mapping[str, _Method] = {
-    "pcgrad": _plain("PCGrad", mean=True), "cagrad": _plain("CAGrad", 0.5), "mgda": _plain("MGDA"),
-    "imtl-g": _plain("IMTLG"), "aligned-mtl": _plain("AlignedMTL"), "upgrad": _upgrad, "nash-mtl": _nash,
-    "fairgrad": _fair,
+    "pcgrad": _torchjd("PCGrad", mean=True), "cagrad": _torchjd("CAGrad", c=0.5),
+    # The default of 100 steps stops far from the least norm if there are dozens of objectives.
+    "mgda": _torchjd("MGDA", epsilon=1e-4, max_iters=1000),
+    "imtl-g": _torchjd("IMTLG"), "aligned-mtl": _torchjd("AlignedMTL"), "upgrad": _upgrad,
 }  # fmt: skip
 
 
@@ -199,11 +212,15 @@ _COLUMNS = 2**18
 
 @dataclass(frozen=True)
 class Aggregation:
-    """Loss and weight of each objective, shape ``[K]``, and how the gradients relate, if they were held."""
+    """Loss and weight of each objective, shape ``[K]``, and how the gradients relate, if they were held.
+
+    ``fallback`` is why the weights are not what the method's formula says, else an empty text.
+    """
 
     losses: list[float]
     weights: Array
     diagnosis: Diagnosis | None
+    fallback: str = ""
 
 
 def aggregate(
@@ -245,7 +262,7 @@ def aggregate(
     finite = bool(np.isfinite(gramian).all())
     weights = broadcast(aggregator.weights(gramian, drawn, k) if finite else np.full(len(drawn), np.nan))
     set_gradient(parameters, combination(held, weights).to(device))
-    return Aggregation(found, weights, diagnose(gramian))
+    return Aggregation(found, weights, diagnose(gramian), aggregator.fallback if finite else "")
 
 
 def gramian_of(held: Tensor) -> Array:

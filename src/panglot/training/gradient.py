@@ -185,6 +185,8 @@ class StepGradient:
             for objective, norm in zip(metrics["objectives"], found.norms.tolist(), strict=True):
                 objective["norm"] = norm
             metrics |= {"cosine": found.cosine, "lowest_cosine": found.lowest, "conflicts": found.conflicts}
+        if mixed.fallback:
+            metrics["fallback"] = mixed.fallback
         return StepResult(float(np.mean(mixed.losses)), tuple(batches.values()), metrics)
 
     def _backward(self, batch: Batch, index: int) -> float:

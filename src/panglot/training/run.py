@@ -215,6 +215,7 @@ class Log:
 
             self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
         self._screen = _Screen() if show else None
+        self._fell_back = False
 
     def write(self, step: int, values: Mapping[str, Any], progress: float) -> None:
         """Record a step's values; ``progress`` is the used share of the budget."""
@@ -224,6 +225,9 @@ class Log:
                 self._events.add_scalar(name, value, step)
         if self._screen is not None:
             self._screen.show(step, values, progress)
+            if "fallback" in values and not self._fell_back:
+                sys.stderr.write(f"note: {values['kind']} in step {step}: {values['fallback']}. See log.jsonl\n")
+                self._fell_back = True
 
     def note(self, values: Mapping[str, Any]) -> None:
         """Record what is true for the whole run, as step 0. A resumed run already has that line."""
