@@ -93,13 +93,16 @@ KINDS: dict[str, Callable[[int, np.random.Generator], np.ndarray[Any, Any]]] = {
 }
 
 
+POWERS: dict[Mixing, float] = {"nash-mtl": -1.0, "fairgrad": -0.5}
+
+
 @pytest.mark.parametrize("count", [2, 3, 9, 33, 64])
 @pytest.mark.parametrize("kind", KINDS)
 def test_nash_and_fair_weights_solve_their_equations(kind: str, count: int) -> None:
     for seed in range(5):
         rows = KINDS[kind](count, np.random.default_rng(seed))
         gramian = rows @ rows.T
-        for way, power in (("nash-mtl", -1.0), ("fairgrad", -0.5)):
+        for way, power in POWERS.items():
             mixer = Aggregator(way, [1.0] * count, 0)
             weights = mixer.weights(gramian, range(count), 0)
             assert weights.min() > 0

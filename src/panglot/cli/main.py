@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib import import_module
 from typing import Any
 
@@ -58,6 +59,7 @@ class _Lazy(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
 
+_format_warning = warnings.formatwarning
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True}
 
 
@@ -75,7 +77,17 @@ def main(arguments: list[str] | None = None) -> None:
     # panglot shows progress and problems itself.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    warnings.formatwarning = _as_note
     sys.exit(_run(arguments))
+
+
+def _as_note(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:  # fmt: skip
+    """Show panglot's own warnings as notes, without a line of its code."""
+    if category is RuntimeWarning and f"{os.sep}panglot{os.sep}" in filename:
+        return f"note: {message}\n"
+    return _format_warning(message, category, filename, lineno, line)
 
 
 def _run(arguments: list[str] | None) -> int:

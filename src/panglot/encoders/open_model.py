@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from panglot._errors import PanglotError, first_line
 from panglot._files import digest, known_digest
+from panglot.encoders.soundness import check_declared, complete_weights, refuse_unusable
 
 if TYPE_CHECKING:
     import torch
@@ -32,7 +33,8 @@ def open_model(name: str | Path, device: torch.device, *, trust_remote_code: boo
     """Return the sentence-transformers model that ``name`` names, in evaluation mode, and its folder.
 
     ``name`` is ``bundled``, a folder, or ``owner/model`` on the hub. Python code that comes with the model runs only
-    with ``trust_remote_code``.
+    with ``trust_remote_code``. Weights are float32, whatever precision they are stored in: half of it loses most
+    updates of training, and encoding casts them where that is faster.
     """
     if name == "bundled":
         from panglot.encoders.bundled import bundled_folder
@@ -40,25 +42,24 @@ def open_model(name: str | Path, device: torch.device, *, trust_remote_code: boo
         name = bundled_folder()
     folder = fetch(name, trust_remote_code=trust_remote_code)
     refuse_unsafe(folder, trust_remote_code=trust_remote_code)
+    refuse_unusable(folder)
+    import torch
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
 
-    bars = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
     try:
-        model = SentenceTransformer(
-            str(folder), device=str(device), trust_remote_code=trust_remote_code, local_files_only=True,
-            model_kwargs={"use_safetensors": True},
-        )  # fmt: skip
+        with complete_weights(folder):
+            model = SentenceTransformer(
+                str(folder), device=str(device), trust_remote_code=trust_remote_code, local_files_only=True,
+                model_kwargs={"use_safetensors": True, "dtype": torch.float32},
+            ).float()  # fmt: skip
     except (
         OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, AttributeError, SafetensorError,
     ) as error:  # fmt: skip
-        problem = f"the model cannot be loaded: {first_line(error)}"
-        raise PanglotError(problem, file=folder, hint="save or fetch the model again") from error
-    finally:
-        if bars:
-            logging.enable_progress_bar()
+        problem = f"the model cannot be loaded: {first_line(error).rstrip('.')}"
+        hint = "correct the folder, or save or fetch the model again"
+        raise PanglotError(problem, file=folder, hint=hint) from error
+    check_declared(model, folder)
     return model.eval(), folder
 
 
@@ -107,7 +108,7 @@ def refuse_unsafe(folder: Path, *, trust_remote_code: bool) -> None:
     Code that ``config.json`` names (``auto_map``) is left to transformers, which refuses it by default.
     """
     modules = _read_json(folder / "modules.json")
-    if modules is None and not (folder / "config.json").is_file():
+    if modules is None and not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
         problem = "this is not a model folder, because it has neither modules.json nor config.json"
         raise PanglotError(problem, file=folder, hint="name the folder that a model was saved to")
     entries = [module for module in modules if isinstance(module, dict)] if isinstance(modules, list) else []

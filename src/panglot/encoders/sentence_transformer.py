@@ -18,6 +18,7 @@ from panglot._progress import progress
 from panglot.encoders import packed
 from panglot.encoders.open_model import Precision, choose_device, choose_precision, folder_digest, open_model, prompt_of
 from panglot.encoders.protocol import Side, Vectors
+from panglot.encoders.soundness import long_text, tried
 
 if TYPE_CHECKING:
     import torch
@@ -104,6 +105,8 @@ class SentenceTransformerEncoder:
         self._prompts = {side: prompt_of(self.model, side) for side in get_args(Side)}
         self._pooling = packed.pooling_of(self.model)
         self._prepare()
+        if source != "bundled":
+            self._try()
 
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002
         """Return one unit-length row per text, shape ``[texts, dimension]``, float32."""
@@ -118,6 +121,14 @@ class SentenceTransformerEncoder:
                     rows[batch] = torch.nn.functional.normalize(found.float(), dim=-1).cpu().numpy()
                     advance(len(batch))
         return vectors
+
+    def _try(self) -> None:
+        """Encode one long text, so that no error of torch comes up in the middle of long work."""
+        import torch
+
+        with tried(self.folder, "one long text is encoded") as refuse, torch.inference_mode():
+            for _, vectors in self._chunk([long_text(self.max_length)], "passage"):
+                refuse(vectors)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the way to open the model instead of its weights, for other processes and machines."""

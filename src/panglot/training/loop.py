@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
 from panglot.encoders.open_model import open_model
+from panglot.encoders.soundness import stored_dtype
 from panglot.training import data
 from panglot.training.dev import DevEvaluator
 from panglot.training.gradient import Processes, StepGradient, StepResult, make_plan
@@ -95,7 +96,12 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
         run.start(training_data, processes.count)
         for warning in training_data.warnings:
             sys.stderr.write(f"note: {warning}\n")
-    encoder = TrainableEncoder(open_model(settings.model, device)[0], settings, device)
+    model, folder = open_model(settings.model, device)
+    if first and (stored := stored_dtype(folder)) in ("bfloat16", "float16"):
+        sys.stderr.write(f"note: the weights of {settings.model} are stored as {stored}. They are trained and saved as"
+                         " float32, because half precision loses most updates\n")  # fmt: skip
+    encoder = TrainableEncoder(model, settings, device)
+    encoder.try_out(settings.model)
     collator = data.Collator(training_data, encoder, settings.hard_negatives, settings.seed)
     if settings.embeddings == "trimmed":
         used = training_data.used_texts()

@@ -19,6 +19,7 @@ from panglot.data.collection import Ints
 from panglot.encoders import packed
 from panglot.encoders.open_model import choose_precision, prompt_of
 from panglot.encoders.protocol import Side
+from panglot.encoders.soundness import long_text, tried
 from panglot.training.data import TrainingData, describe_nearest
 from panglot.training.run import Progress
 from panglot.training.settings import Settings
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Tokens = Sequence[int]
+
+
+class _PromptedTokens(list[int]):
+    """Token ids of a text, of which the first ``prompt`` are those of a prompt that is not pooled."""
+
+    def __init__(self, ids: Sequence[int], prompt: int) -> None:
+        super().__init__(ids)
+        self.prompt = prompt
 
 
 class TrainableEncoder:
@@ -42,8 +51,13 @@ class TrainableEncoder:
         self.autocast = choose_precision(settings.precision, device) == "bf16"
         self._limit = min(settings.max_length, model.max_seq_length or settings.max_length)
         self._transformer: Any = model[0]
-        inner: Any = getattr(self._transformer, "auto_model", None) or model
+        inner: Any = getattr(self._transformer, "auto_model", None)
+        if inner is None:
+            problem = "panglot trains models that begin with a transformer, and this one begins with a"
+            hint = "choose a transformer"
+            raise PanglotError(f"{problem} {type(self._transformer).__name__}", field="model", hint=hint)
         self._pooling = packed.pooling_of(model)
+        self._pools_prompt = all(getattr(module, "include_prompt", True) for module in model)
         self._words: Any = inner.get_input_embeddings()
         self.trained = self._freeze(settings)
         self._trimmed: _TrimmedRows | None = None
@@ -57,10 +71,16 @@ class TrainableEncoder:
     def tokenize(self, texts: Sequence[str], side: Side) -> list[Tokens]:
         """Return the token ids of texts with their prompt, special tokens included, cut at the longest length."""
         prompt = prompt_of(self.model, side)
-        tokenizer = self.model.tokenizer
-        options = {"truncation": True, "max_length": self._limit}
-        return tokenizer([prompt + text for text in texts], **options,
-                         return_attention_mask=False, return_token_type_ids=False)["input_ids"]  # fmt: skip
+        whole = [prompt + text for text in texts]
+        if getattr(self._transformer, "do_lower_case", False):
+            whole = [text.lower() for text in whole]
+        tokens = self._ids(whole, truncation=True, max_length=self._limit)
+        if self._pools_prompt or not prompt:
+            return tokens
+        # As sentence-transformers measures it: the prompt alone, without the token that ends a text.
+        alone = self._ids([prompt])[0]
+        count = len(alone) - (alone[-1] in self.model.tokenizer.all_special_ids)
+        return [_PromptedTokens(ids, count) for ids in tokens]
 
     def embed(self, texts: Sequence[Tokens]) -> Tensor:
         """Return unit vectors, shape ``[texts, d]``, float32, with gradients."""
@@ -68,11 +88,20 @@ class TrainableEncoder:
         from torch.nn import functional
 
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-            if self._pooling:
-                vectors = packed.embed(self.model, texts, self._pooling)
-            else:
-                vectors = self.model(self._padded(texts))["sentence_embedding"]
-        return functional.normalize(vectors.float(), dim=-1)
+            vectors = packed.embed(self.model, texts, self._pooling) if self._pooling else self._whole(texts)
+        return functional.normalize(vectors[:, : self.model.truncate_dim].float(), dim=-1)
+
+    def try_out(self, name: str | Path) -> None:
+        """Compute one gradient of a long text, or report that the model ``name`` cannot be trained."""
+        import torch
+
+        with tried(name, "one gradient of a long text is computed") as refuse:
+            self.embed(self.tokenize([long_text(self._limit)], "passage"))[:, 0].sum().backward()
+            gradients = [p.grad for p in self.trained.values() if p.grad is not None]
+            if not gradients:
+                raise ValueError("no weight has a gradient")
+            refuse(torch.stack([gradient.sum() for gradient in gradients]))
+        self.model.zero_grad(set_to_none=True)
 
     def share_embeddings(self, other: TrainableEncoder) -> None:
         """Use the word embeddings of another model if they are frozen, which saves most of the memory of a model."""
@@ -103,6 +132,25 @@ class TrainableEncoder:
             self._trimmed.write_back()
             self._trimmed = None
         return self.model
+
+    def _whole(self, texts: Sequence[Tokens]) -> Tensor:
+        """Return the vectors of texts by the model's own code, which sees padding, shape ``[texts, d]``."""
+        import torch
+
+        # Pooling that leaves the prompt out takes one length of it per call, and both sides come together.
+        counts = [text.prompt if isinstance(text, _PromptedTokens) else 0 for text in texts]
+        pieces: list[Tensor] = []
+        order: list[int] = []
+        for count in sorted(set(counts)):
+            rows = [row for row, each in enumerate(counts) if each == count]
+            features = self._padded([texts[row] for row in rows])
+            pieces.append(self.model({**features, "prompt_length": count} if count else features)["sentence_embedding"])
+            order += rows
+        return torch.cat(pieces)[torch.as_tensor(np.argsort(order), device=self.device)]
+
+    def _ids(self, texts: list[str], **options: Any) -> list[list[int]]:
+        found = self.model.tokenizer(texts, **options, return_attention_mask=False, return_token_type_ids=False)
+        return found["input_ids"]
 
     def _padded(self, texts: Sequence[Tokens]) -> dict[str, Tensor]:
         import torch
@@ -186,6 +234,8 @@ def save_model(model: SentenceTransformer, settings: Settings, data: TrainingDat
         try:
             model.eval()
             try:
+                # The loss compares by cosine, whatever the start declared.
+                model.similarity_fn_name = "cosine"
                 model.save_pretrained(str(part), create_model_card=False)
             except SafetensorError as error:
                 hint = "free some disk space"
