@@ -158,11 +158,11 @@ def test_the_shards_of_all_ranks_are_the_batch(plan: Plan, k: int, world: int) -
 @given(plans())
 @settings(deadline=None, max_examples=60)
 def test_every_row_comes_once_an_epoch_of_its_stream(plan: Plan) -> None:
-    """Two epochs of each stream that the first steps reach: every row that can serve, once each."""
+    """Epochs of each stream that the first steps reach: every row that can serve, once each, or in a later epoch."""
     seen: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     sizes: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     turns: Counter[int] = Counter()
-    for k in range(400):
+    for k in range(150):
         index, turn = plan.draw(k)
         assert turn == turns[index], "a batch of a stream was left out"
         turns[index] += 1
@@ -174,10 +174,42 @@ def test_every_row_comes_once_an_epoch_of_its_stream(plan: Plan) -> None:
         stream = plan.streams[index]
         assert len(set(rows)) == len(rows)
         if turns[index] >= (epoch + 1) * plan.batches_per_epoch(index):
-            assert sorted(rows) == stream.rows(plan.sources[stream.source]).tolist()
+            source, batches = plan.sources[stream.source], plan.batches_per_epoch(index)
+            groups = Counter(source.conflict_group[stream.rows(source)].tolist())
+            met = Counter(source.conflict_group[rows].tolist())
+            assert met == {group: min(number, batches) for group, number in groups.items()}
+            assert set(rows) <= set(stream.rows(source).tolist())
             assert max(sizes[index, epoch]) - min(sizes[index, epoch]) <= 1
             if stream.kind != "whole-group":
                 assert max(sizes[index, epoch]) <= plan.policy.batch_size
+
+
+def test_a_large_conflict_group_is_carried_over_and_batches_stay_full() -> None:
+    numbers = np.arange(1000).reshape(-1, 1)
+    group = np.where(np.arange(1000) < 90, 0, np.arange(1000))  # 90 rows of one group, 16 batches of 64
+    plan = Plan([TrainingTable("a", ("en",), numbers, numbers, group)], Policy("mono", batch_size=64))
+    batches = plan.batches_per_epoch(0)
+    sizes = [len(plan(k).rows) for k in range(6 * batches)]
+    assert min(sizes) >= 60
+    times = Counter(row for k in range(7 * batches) for row in plan(k).rows.tolist())
+    assert {times[row] for row in range(90, 1000)} == {7}
+    # 90 rows, 15 in an epoch: after six epochs each came once, and in the seventh the first come again.
+    assert sorted({times[row] for row in range(90)}) == [1, 2]
+    assert plan.warnings == ()
+    assert plan.carried_over == ("a",)
+
+
+def test_batches_that_are_not_nearly_full_are_warned_of() -> None:
+    numbers = np.arange(100).reshape(-1, 1)
+    small = TrainingTable("small", ("en",), numbers[:40], numbers[:40], np.arange(40))
+    tied = TrainingTable("tied", ("en",), numbers, numbers, np.where(np.arange(100) < 90, 0, np.arange(100)))
+    plan = Plan([small, tied], Policy("mono", batch_size=64))
+    waiting = ": 89 rows that share a passage, a text or a group wait for a later epoch"
+    assert plan.warnings == (
+        "small: its batches have 40 questions on average, and not 64",
+        f"tied: its batches have 11 questions on average, and not 64{waiting}",
+    )
+    assert Plan([small], Policy("mono", batch_size=40)).warnings == ()
 
 
 def test_a_stream_goes_on_where_it_was_thousands_of_steps_before() -> None:

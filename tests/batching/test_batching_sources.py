@@ -161,9 +161,11 @@ def test_a_large_conflict_group_is_warned_of() -> None:
     assert held.largest_conflict_group == 24
     (warning,) = held.warnings
     assert warning.startswith("small: 24 of 30 rows (80%) share a passage")
-    assert warning.endswith("a batch has at most about 1 rows of this set")
+    assert warning.endswith("so large batches have only a part of them in each epoch")
     apart = rows_of(build(many, [f"p{i} en A{i} x{i}" for i in range(30)], [(f"q{i}", f"p{i}", 1) for i in range(30)]))
     assert apart.warnings == ()
+    few = rows_of(build(many[:5], [f"p{i} en A{i} x{i}" for i in range(5)], [(f"q{i}", f"p{i}", 1) for i in range(5)]))
+    assert few.warnings == (), "a fifth of the rows, but nothing is shared"
 
 
 @functools.cache

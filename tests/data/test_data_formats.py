@@ -6,12 +6,15 @@ from pathlib import Path
 
 import ir_measures
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
+from panglot.cli.data import data
 from panglot.data.collection import Collection, Text
 from panglot.data.formats import beir, trec
+from panglot.datasets.check import check
 from panglot.datasets.registry import read
 
 IDS = st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1, max_size=6).filter(lambda s: s.split() == [s])
@@ -66,7 +69,7 @@ def test_a_gzipped_run(tmp_path: Path) -> None:
     [
         ("q 0 p 1\nq 0 p\n", "line 2: expected 4 columns, got 3"),
         ("q 0 p x\n", 'line 1, field "grade": expected a whole number'),
-        ("q 0 p 1\nq 0 p 0\n", "line 2: q and p come twice"),
+        ("q 0 p 1\nq 0 p 0\n", "line 2: q and p come twice: judged 1 in line 1, and 0 here"),
         ("", "empty"),
     ],
 )
@@ -94,6 +97,61 @@ def test_beir_reads_back(tmp_path: Path, collection: Collection) -> None:
     assert again.about["part"] == "dev"
     assert read(tmp_path / "out").digest == collection.digest
     assert read(tmp_path / "out", languages=["eng"]).languages == ("en",)
+
+
+def beir_folder(place: Path, corpus: list[object], queries: list[object], qrels: str) -> Path:
+    (place / "qrels").mkdir(parents=True)
+    (place / "corpus.jsonl").write_text("\n".join(map(json.dumps, corpus)))
+    (place / "queries.jsonl").write_text("\n".join(map(json.dumps, queries)))
+    (place / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\n" + qrels)
+    return place
+
+
+def test_all_faults_of_a_beir_folder_are_counted_and_can_be_skipped(tmp_path: Path) -> None:
+    corpus: list[object] = [{"_id": 0, "text": 1984, "language": "en"}, {"_id": "b", "text": "y", "language": "xx"}]
+    queries: list[object] = [
+        {"_id": 1, "text": "when?", "language": "en"},
+        {"_id": 2, "text": "who?", "language": "en"},
+    ]
+    qrels = "1\t0\t1\n1\tb\t1\n9\t0\t1\n2\t0\t1\n2\t0\t0\n"
+    folder = beir_folder(tmp_path / "faulty", corpus, queries, qrels)
+    with pytest.raises(PanglotError, match=r"corpus.jsonl, line 2.*unknown language code 'xx' \(3 more faults"):
+        beir.read(folder)
+    found = beir.read_usable(folder)
+    assert [(error.line, error.field) for error in found.rejected] == [
+        (2, "language"), (3, "corpus-id"), (4, "query-id"), (6, ""),
+    ]  # fmt: skip
+    assert found.rejected[-1].problem == "2 and 0 come twice: judged 1 in line 5, and 0 here"
+    assert found.collection.questions["id"].to_pylist() == ["1"]
+    assert found.collection.passages["text"].to_pylist() == ["1984"]
+    assert check(folder).rejected == found.rejected
+
+
+def test_a_pair_with_two_grades_is_refused_in_memory_too() -> None:
+    texts = [Text("q", "en", "q", "who?")], [Text("p", "en", "p", "she")]
+    with pytest.raises(PanglotError, match="'q' and the passage 'p' are judged 1 and 0"):
+        Collection.build("x", *texts, [("q", "p", 1), ("q", "p", 0)])
+    assert Collection.build("x", *texts, [("q", "p", 1), ("q", "p", 1)]).relevance.num_rows == 1
+
+
+def test_a_genuine_beir_folder_is_read_in_the_language_that_is_given(tmp_path: Path) -> None:
+    folder = beir_folder(tmp_path / "genuine", [{"_id": "a", "text": "x"}], [{"_id": "1", "text": "q"}], "1\ta\t1\n")
+    assert read(folder, language="en").languages == ("en",)
+    assert read(f"{folder}?language=sw").languages == ("sw",)
+    for command in (["show"], ["check"], ["convert", str(tmp_path / "out"), "--to", "trec"]):
+        arguments = [command[0], str(folder), *command[1:], "--language", "en"]
+        done = CliRunner().invoke(data, arguments, standalone_mode=False)
+        assert not done.return_value, done.output
+        assert done.exception is None
+    assert read(tmp_path / "out").languages == ("en",)
+
+
+@pytest.mark.parametrize("head", ["{}", "[]", '{"name": "x"}', '{"name": 1, "about": {}}'])
+def test_a_folder_that_is_no_collection_is_one_error(tmp_path: Path, collection: Collection, head: str) -> None:
+    collection.save(tmp_path / "saved")
+    (tmp_path / "saved" / "collection.json").write_text(head)
+    with pytest.raises(PanglotError, match=r"collection.json: expected `name` and `about`"):
+        read(tmp_path / "saved")
 
 
 def test_beir_as_others_write_it(tmp_path: Path) -> None:

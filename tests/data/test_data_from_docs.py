@@ -250,7 +250,7 @@ def test_the_languages_piece_of_a_path(path: str, page: str, code: str) -> None:
 
 
 def test_unknown_language_and_kind(tmp_path: Path) -> None:
-    page = write(tmp_path / "page.html", "<h1>Title here</h1><p>Some text that is long enough for a row.</p>")
+    page = write(tmp_path / "page.html", "<h1>Title</h1><p>1234567890 1234567890 1234567890 1234567890</p>")
     with pytest.raises(PanglotError, match="--language en"):
         from_docs.read([page])
     assert from_docs.read([page], language="en").rows[0].language == "en"

@@ -14,6 +14,7 @@ from panglot._errors import PanglotError
 from panglot.data.collection import Collection
 from panglot.data.ingest import collect, ingest
 from panglot.data.rows import FIELDS, check_row
+from panglot.datasets import registry
 
 Lines = list[dict[str, object]]
 
@@ -117,7 +118,11 @@ def test_a_very_long_passage(tmp_path: Path) -> None:
             [{"id": 1, **GOOD[0]}, {"id": "1", **GOOD[4]}],
             "line 2, field \"id\": the id '1' is used before, in line 1",
         ),
-        ([{"language": "en", "question": 3, "passage": "p"}], 'line 1, field "question": expected a text, got int'),
+        (
+            [{"language": "en", "question": [3], "passage": "p"}],
+            'field "question": must be a text or a number, got list',
+        ),
+        ([{**GOOD[0], "test_only": "perhaps"}], 'line 1, field "test_only": must be true or false'),
         ([{"language": "en", "question": " ", "passage": ""}], "line 1.*neither"),
         ([{"language": "en", "passage": "p"}], "has no questions"),
         ([{"language": "en", "passage": "p\ud800"}], "surrogate"),
@@ -190,3 +195,47 @@ def test_what_is_accepted_says_what_the_lines_say(rows: Lines) -> None:
     pool = {(row["language"], row["passage"]) for row in rows if "passage" in row}
     assert {(p["language"], p["text"]) for p in told} == pool
     assert len(told) == len(pool)
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json", "rows.parquet"])
+def test_values_are_values(tmp_path: Path, name: str) -> None:
+    rows = [
+        {"group": 0, "id": 0, "language": "en", "question": "How many?", "passage": 1984, "test_only": False},
+        {"group": 0, "id": 1, "language": "de", "question": "Wie viele?", "passage": 1984, "test_only": True},
+    ]
+    path = tmp_path / name
+    if name.endswith("parquet"):
+        table = pa.Table.from_pylist(rows)
+        coded = table["language"].combine_chunks().dictionary_encode()
+        pq.write_table(table.set_column(2, "language", coded), path)
+    else:
+        lines = [json.dumps(row) for row in rows]
+        path.write_text("[" + ",".join(lines) + "]" if name.endswith("json") else "\n".join(lines))
+    found = read(path)
+    assert found.questions["group"].to_pylist() == ["0", "0"]
+    assert found.passages["text"].to_pylist() == ["1984", "1984"]
+    assert found.about["test_only"] == "yes"
+
+
+def test_a_json_array_is_read_like_lines(tmp_path: Path) -> None:
+    rows = [{"language": "en", "question": "who?", "passage": "she"}, 7, {"language": "en", "passage": "x", "id": 1}]
+    good = tmp_path / "array.jsonl"
+    good.write_text(json.dumps([rows[0], rows[2]], indent=1))
+    assert read(good).passages["text"].to_pylist() == ["she", "x"]
+    (tmp_path / "bad.json").write_text(json.dumps(rows))
+    with pytest.raises(PanglotError, match="line 2: not a JSON object but int"):
+        read(tmp_path / "bad.json")
+    (tmp_path / "lines.json").write_text("\n".join(json.dumps(row) for row in (rows[0], rows[2])))
+    assert read(tmp_path / "lines.json").digest == read(good).digest
+
+
+def test_rows_without_a_language_are_in_the_one_that_is_given(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(
+        '{"question": "who?", "passage": "she"}\n{"language": "de", "question": "wer?", "passage": "sie"}\n'
+    )
+    with pytest.raises(PanglotError, match="--language en"):
+        read(path)
+    found = registry.read(path, language="en")
+    assert found.questions["language"].to_pylist() == ["en", "de"]
+    assert registry.read(f"{path}?language=eng").digest == found.digest

@@ -10,7 +10,7 @@ from typing import Literal
 
 from panglot.augment.lexicons import Lexicon
 from panglot.augment.words import LONGEST, cased, joined, key, stems, words
-from panglot.batching.plan import uniforms
+from panglot.batching.draws import uniforms
 from panglot.batching.policy import is_english
 from panglot.data.collection import Collection
 

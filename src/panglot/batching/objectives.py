@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import get_args
 
@@ -11,12 +11,15 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot.batching.batch import Batch
-from panglot.batching.plan import Draws, Plan, uniforms
+from panglot.batching.draws import Draws, uniforms
+from panglot.batching.plan import Plan
 from panglot.batching.policy import DISTILL, Batches, Objective, Policy, eligible_rows, pair_counts, shares
 from panglot.batching.table import TrainingTable
 from panglot.data.collection import Ints
 
 FAMILIES = ("language", "pair")
+# Objectives whose batches are looked at for warnings, of the thousands that there may be.
+_LOOKED_AT = 64
 _BLOCK = 256
 
 
@@ -89,6 +92,20 @@ class Mixture:
         if self._per_step == len(self.objectives) and k >= 0:
             return [(index, k) for index in range(self._per_step)]
         return self._draws(k)
+
+    @property
+    def carried_over(self) -> tuple[str, ...]:
+        """As :attr:`Plan.carried_over`, of the first objectives."""
+        return tuple(sorted({name for plan in self._first_plans() for name in plan.carried_over}))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """As :attr:`Plan.warnings`, of the first objectives, and one sentence per source."""
+        found = {warning.partition(":")[0]: warning for plan in self._first_plans() for warning in plan.warnings}
+        return tuple(found.values())
+
+    def _first_plans(self) -> Iterator[Plan]:
+        yield from map(self._plan, range(min(len(self.objectives), _LOOKED_AT)))
 
     def _draw_block(self, block: int, _: Ints) -> Ints:
         chance = uniforms(_BLOCK * len(self.objectives), "objectives", self._policy.seed, block)

@@ -1,28 +1,23 @@
-"""Which rows meet in step k: a pure function of the seed and k.
-
-Random numbers are a pure function of a name. Only the raw output of numpy's counter-based Philox is used: numpy
-promises that it stays the same from version to version, which it does not for the methods of ``Generator``.
-"""
+"""Which rows meet in step k: a pure function of the seed and k."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from panglot._errors import PanglotError
-from panglot._files import digest
 from panglot.batching.batch import Batch, Bools
+from panglot.batching.draws import Draws, permutation, random_bits, stable_order, uniforms
 from panglot.batching.policy import DISTILL, Floats, Objective, Policy, Stream, english_of, streams
 from panglot.batching.table import TrainingTable
 from panglot.data.collection import Ints
 from panglot.data.columns import Ints32
 
 _BLOCK = 4096
-_PIECE = 1 << 20
+_NEARLY_FULL = 0.8  # The mean batch with fewer of `batch_size` questions is warned of.
 _EPOCH_BYTES = 2**28  # Beyond that, the least recently used epoch is shuffled again when it is needed.
 
 
@@ -143,8 +138,11 @@ class Plan:
             group = self._conflict_groups[stream.source][rows]
             whole = stream.kind == "whole-group"
             questions = int((source.question[rows] >= 0).sum()) if whole else len(rows)
-            self._batches[index] = batches_needed(group, questions, self.policy.batch_size)
-            self._epochs[key] = shuffle_epoch(rows, group, self._batches[index], *self._name(stream, number))
+            batches = self._batches[index] = batches_needed(group, questions, self.policy.batch_size)
+            if int(np.bincount(group).max()) > batches:
+                stays = carry_over(group, batches, number, self.policy.seed, source.name, stream.name(source))
+                rows, group = rows[stays], group[stays]
+            self._epochs[key] = shuffle_epoch(rows, group, batches, *self._name(stream, number))
             while (
                 len(self._epochs) > 1
                 and sum(array.nbytes for epoch in self._epochs.values() for array in epoch) > _EPOCH_BYTES
@@ -152,6 +150,36 @@ class Plan:
                 self._epochs.popitem(last=False)
         self._epochs.move_to_end(key)
         return self._epochs[key]
+
+    def _full(self, stream: Stream) -> tuple[float, int]:
+        """Return the mean number of questions of a stream's batches, and the rows that an epoch carries over."""
+        source = self.sources[stream.source]
+        rows = stream.rows(source)
+        group = self._conflict_groups[stream.source][rows]
+        questions = int((source.question[rows] >= 0).sum()) if stream.kind == "whole-group" else len(rows)
+        batches = batches_needed(group, questions, self.policy.batch_size)
+        met = int(np.minimum(np.bincount(group), batches).sum())
+        return questions * met / len(rows) / batches, len(rows) - met
+
+    @property
+    def carried_over(self) -> tuple[str, ...]:
+        """The names of the sources of which some stream carries rows over to its next epoch."""
+        found = {self.sources[each.source].name for each in self.streams if self._full(each)[1]}
+        return tuple(sorted(found))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is said of batches that are not nearly full, one sentence per source."""
+        worst: dict[int, tuple[float, int]] = {}
+        for stream in self.streams:
+            worst[stream.source] = min(worst.get(stream.source, (np.inf, 0)), self._full(stream))
+        return tuple(
+            f"{self.sources[place].name}: its batches have {mean:.0f} questions on average, and not"
+            f" {self.policy.batch_size}"
+            + (f": {carried:,} rows that share a passage, a text or a group wait for a later epoch" if carried else "")
+            for place, (mean, carried) in worst.items()
+            if mean < _NEARLY_FULL * self.policy.batch_size
+        )
 
     def _name(self, stream: Stream, epoch: int) -> tuple[str | int, ...]:
         source = self.sources[stream.source]
@@ -205,31 +233,6 @@ def _edges(shares: Sequence[float] | Floats) -> Floats:
     return np.cumsum(shares)[:-1]
 
 
-class Draws:
-    """What each step takes of some choices, drawn in blocks so that step k needs no walk through all earlier steps.
-
-    ``draw`` returns a block's choices, shape ``[block, choices per step]``, from the block's number and from how often
-    each choice was taken before it.
-    """
-
-    def __init__(self, choices: int, block: int, draw: Callable[[int, Ints], Ints]) -> None:
-        self._block, self._draw = block, draw
-        self._drawn: list[Ints] = []
-        self._before: list[Ints] = [np.zeros(choices, np.int64)]
-
-    def __call__(self, k: int) -> list[tuple[int, int]]:
-        """Return the choices of step ``k``, each with the number of earlier steps that took it."""
-        if k < 0:
-            raise ValueError(f"there is no step {k}")
-        block, place = divmod(k, self._block)
-        while len(self._drawn) <= block:
-            drawn = self._draw(len(self._drawn), self._before[-1])
-            self._before.append(self._before[-1] + np.bincount(drawn.ravel(), minlength=len(self._before[0])))
-            self._drawn.append(drawn)
-        drawn, before = self._drawn[block], self._before[block]
-        return [(choice, int(before[choice] + (drawn[:place] == choice).sum())) for choice in drawn[place].tolist()]
-
-
 class Epoch(NamedTuple):
     """All batches of one epoch of a stream: its rows, and the order in which batches are taken."""
 
@@ -247,27 +250,54 @@ class Epoch(NamedTuple):
 
 
 def batches_needed(conflict_group: Ints | Ints32, questions: int, batch_size: int) -> int:
-    """Return the number of batches per epoch: enough for ``batch_size``, and for the largest conflict group.
+    """Return the number of batches per epoch: enough for ``batch_size``.
+
+    Rows of one conflict group never share a batch. Of a group with more rows than there are batches, an epoch holds as
+    many rows as batches, and :func:`carry_over` leaves the others to the next epochs. Splitting an epoch into as many
+    batches as the group has rows would make all of its batches small.
 
     ``conflict_group`` is numbered from 0. ``questions`` are those in its rows.
 
     >>> batches_needed(np.array([0, 1, 2, 3, 4]), 5, 2), batches_needed(np.array([0, 0, 0, 0, 1]), 5, 2)
-    (3, 4)
+    (3, 2)
     >>> batches_needed(np.array([0, 1, 2, 3]), 40, 5)
     2
     """
-    batches = -(-questions // batch_size)
-    if questions > len(conflict_group):
-        # If rows have several questions, two rows share a batch of any size, or there would be no negatives.
-        batches = max(1, min(batches, len(conflict_group) // 2))
-    return max(batches, int(np.bincount(conflict_group).max()))
+    sizes = np.bincount(conflict_group)
+    rows, batches = len(conflict_group), len(conflict_group)
+    while True:
+        needed = -(-questions * rows // (len(conflict_group) * batch_size))
+        if questions > len(conflict_group):
+            # If rows have several questions, two rows share a batch of any size, or there would be no negatives.
+            needed = max(1, min(needed, rows // 2))
+        if needed >= batches or sizes.max() <= needed:
+            return min(needed, batches)
+        batches = needed
+        rows = int(np.minimum(sizes, batches).sum())
+
+
+def carry_over(conflict_group: Ints | Ints32, batches: int, epoch: int, *name: str | int) -> Bools:
+    """Mark the rows of an epoch: all of most conflict groups, and ``batches`` rows of each larger one.
+
+    A larger group is dealt in one order for all epochs, and each epoch goes on where the one before it ended.
+
+    >>> group = np.array([0, 0, 0, 1])
+    >>> sum(carry_over(group, 2, epoch, "an example") for epoch in range(3)).tolist()
+    [2, 2, 2, 3]
+    """
+    sizes = np.bincount(conflict_group)
+    order = np.lexsort((random_bits(len(conflict_group), *name, "carried"), conflict_group))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    size = sizes[conflict_group]
+    return (size <= batches) | ((place - epoch * batches) % size < batches)
 
 
 def shuffle_epoch(rows: Ints, conflict_group: Ints | Ints32, batches: int, *name: str | int) -> Epoch:
     """Shuffle rows into the batches of the epoch called ``name``.
 
     Conflict groups, numbered from 0, are put in random order, and so are the rows within each group. Rows are then
-    dealt to the batches in turn. A group never has more rows than there are batches, so its rows all fall into
+    dealt to the batches in turn. A group must not have more rows than there are batches, so its rows all fall into
     different ones. Every row occurs once, and the sizes of batches differ by at most one.
 
     >>> group = np.array([0, 0, 0, 1, 1, 2])
@@ -319,32 +349,3 @@ def _column_of(number: Ints, counts: Ints) -> tuple[Ints, Ints]:
     column = (ends > number[:, None]).argmax(1)
     rows = np.arange(len(counts))
     return column, number - (ends[rows, column] - counts[rows, column])
-
-
-def random_bits(count: int, *name: str | int) -> npt.NDArray[np.uint64]:
-    """Return ``count`` random 64-bit numbers that belong to ``name``; other names give independent ones."""
-    key = int(digest(*(str(part) for part in name))[:32], 16)
-    return np.random.Philox(key=key).random_raw(count)
-
-
-def uniforms(count: int, *name: str | int) -> Floats:
-    """Return ``count`` random numbers in [0, 1) that belong to ``name``."""
-    bits = random_bits(count, *name)
-    bits >>= np.uint64(11)
-    # Written over the bits: with millions of rows, a second array of that size would be felt.
-    found = bits.view(np.float64)
-    for start in range(0, count, _PIECE):
-        found[start : start + _PIECE] = bits[start : start + _PIECE].astype(np.float64) * 2.0**-53
-    return found
-
-
-def permutation(count: int, *name: str | int) -> Ints:
-    """Return the permutation of ``0 … count - 1`` that belongs to ``name``."""
-    return stable_order(random_bits(count, *name))
-
-
-def stable_order(keys: npt.NDArray[np.uint64]) -> Ints:
-    """Return the order of a stable sort. If no key occurs twice, any sort finds it, several times faster."""
-    order = np.argsort(keys)
-    ranked = keys[order]
-    return np.argsort(keys, kind="stable") if (ranked[1:] == ranked[:-1]).any() else order

@@ -124,18 +124,18 @@ class TrainingTable:
 
     @property
     def largest_conflict_group(self) -> int:
-        """The number of rows in the largest conflict group. An epoch has at least as many batches."""
+        """The number of rows in the largest conflict group, of which no two share a batch."""
         return int(np.bincount(self.conflict_group).max())
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the owner of the data should know before training, one sentence each."""
         share = self.largest_conflict_group / self.rows
-        if share <= _LARGE_GROUP or self.rows == 1:
+        if share <= _LARGE_GROUP or self.largest_conflict_group == 1:
             return ()
         warning = (
             f"{self.name}: {self.largest_conflict_group:,} of {self.rows:,} rows ({share:.0%}) share a passage, a text"
-            f" or a group and never meet in one batch, so a batch has at most about {1 / share:.0f} rows of this set"
+            " or a group and never meet in one batch, so large batches have only a part of them in each epoch"
         )
         return (warning,)
 

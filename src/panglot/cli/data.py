@@ -12,7 +12,17 @@ from panglot._errors import PanglotError
 from panglot._progress import progress
 from panglot.batching.table import cache_rows
 from panglot.cli.data_show import list_sets, show
-from panglot.cli.options import PATH, POSITIVE, data_dir_option, deliver_json, json_option, list_option, shorten
+from panglot.cli.options import (
+    PATH,
+    POSITIVE,
+    data_dir_option,
+    deliver_json,
+    in_language,
+    json_option,
+    language_option,
+    list_option,
+    shorten,
+)
 from panglot.data import convert as converting
 from panglot.data import transform
 from panglot.data.collection import Collection
@@ -31,14 +41,15 @@ _ON_ERROR = click.Choice(["raise", "skip"])
 @click.argument("name")
 @click.option("--against", multiple=True, metavar="DATASET", help="Test set to compare with. Repeat for more.")
 @click.argument("more", nargs=-1)
+@language_option
 @data_dir_option
 @click.option("--on-error", type=_ON_ERROR, default="raise",
               help="With skip, rejected rows are written to a file, and the command succeeds.")  # fmt: skip
 @click.option("--rejected", "place", type=PATH, help="File for rejected rows.  [default: NAME.rejected.jsonl]")
 @json_option("the findings")
 def check(
-    name: str, against: tuple[str, ...], more: tuple[str, ...], data_dir: Path | None, on_error: str,
-    place: Path | None, to_json: str | None,
+    name: str, against: tuple[str, ...], more: tuple[str, ...], language: str | None, data_dir: Path | None,
+    on_error: str, place: Path | None, to_json: str | None,
 ) -> int:  # fmt: skip
     """Find everything that is wrong in the data set NAME, and say where it is and how to fix it.
 
@@ -47,7 +58,7 @@ def check(
     # An option of click takes one value. Further test sets behind --against arrive as arguments.
     if more and not against:
         raise click.UsageError(f"one data set expected, got {1 + len(more)}: {name} {' '.join(more)}")
-    report = checking.check(name, against=(*against, *more), data_dir=data_dir)
+    report = checking.check(in_language([name], language)[0], against=(*against, *more), data_dir=data_dir)
     place = (place or Path(f"{name}.rejected.jsonl")) if on_error == "skip" and report.rejected else None
     if place:
         write_rejected(report.rejected, place)
@@ -102,6 +113,7 @@ def _where(error: RowError, name: str) -> str:
 @click.argument("name")
 @click.argument("output", type=PATH)
 @click.option("--to", "form", required=True, type=click.Choice(converting.FORMATS), help="Format to write.")
+@language_option
 @data_dir_option
 @list_option("--languages", metavar="CODES", help="Languages to keep, such as en,de.")
 @click.option("--rows", type=POSITIVE, help="Number of questions to keep at most, drawn in whole groups.")
@@ -119,8 +131,8 @@ def _where(error: RowError, name: str) -> str:
     "--rejected", "place", type=PATH, help="File for the rows that were left out.  [default: OUTPUT.rejected.jsonl]"
 )
 def convert(
-    name: str, output: Path, form: str, data_dir: Path | None, languages: list[str] | None, seed: int,
-    on_error: str, place: Path | None, *, on_ray: bool, split: str, untie: bool, **limits: Any,
+    name: str, output: Path, form: str, language: str | None, data_dir: Path | None, languages: list[str] | None,
+    seed: int, on_error: str, place: Path | None, *, on_ray: bool, split: str, untie: bool, **limits: Any,
 ) -> None:  # fmt: skip
     """Write the data set NAME (NAME, NAME:PART or a path) to OUTPUT as Arrow, BEIR, JSON lines, Parquet or TREC.
 
@@ -133,24 +145,26 @@ def convert(
     known, skip = registry.is_known(name), on_error == "skip"
     # A known name wins over a file or folder of the same name.
     files = [] if known else row_files(Path(name))
+    # Whole files become Arrow in pieces only if each row names its language.
+    named = in_language([name], language)[0]
     # Other readers select languages themselves: some read nothing else.
     walked = bool(files) or (not known and (Path(name) / "collection.json").is_file())
     if on_ray and (form != "arrow" or not files or filtered or skip):
         problem = "Ray reads whole files of JSON lines or Parquet, to write them as arrow"
         raise PanglotError(problem, field="ray", hint="leave it out; filter what was written in a second step")
-    if form == "arrow" and files and not filtered and not skip:
+    if form == "arrow" and files and not filtered and not skip and not language:
         with progress("rows", None, unit="rows") as advance:
             _print_converted(converting.convert_rows(files, output, advance, on_ray=on_ray), form)
         return
     if skip:
-        collection, rejected = checking.read_usable(name, data_dir=data_dir)
+        collection, rejected = checking.read_usable(named, data_dir=data_dir)
         if rejected:
             place = place or output.with_name(f"{output.name}.rejected.jsonl")
             click.echo(f"{write_rejected(rejected, place):,} rejected rows written to {place}", err=True)
         if collection is None:
             raise PanglotError("no row can be used", file=name, hint=rejected[0].hint)
     else:
-        collection = registry.read(name, data_dir=data_dir, languages=None if walked else codes)
+        collection = registry.read(named, data_dir=data_dir, languages=None if walked else codes)
     marks = None
     if limits or (codes and walked):
         marks = transform.select_rows(collection, languages=codes, seed=seed, **limits)
@@ -169,7 +183,8 @@ def _print_converted(done: converting.Converted, form: str) -> None:
 @click.command("from-docs")
 @click.argument("paths", nargs=-1, required=True, type=PATH)
 @click.option("--output", required=True, type=PATH, help="A .jsonl or .parquet file to write.")
-@click.option("--language", help="Language of documents that do not name theirs.")
+@click.option("--language", metavar="CODE", help="Language of all documents, whatever they and their paths say; a "
+              "`language` column wins. For PO and XLIFF, that of the source.")  # fmt: skip
 @click.option("--ways", default="title,first-sentence", help="How questions are made: question, title, first-sentence.")
 @click.option("--shortest", default=40, type=POSITIVE, help="Minimum length of a passage in characters.")
 @click.option("--column", "columns", multiple=True, metavar="ROLE=NAME",

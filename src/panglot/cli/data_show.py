@@ -49,6 +49,7 @@ def _describe(card: DatasetCard, place: str) -> str:
 
 @click.command("show")
 @click.argument("name")
+@options.language_option
 @options.data_dir_option
 @click.option("--limit", default=3, type=COUNT, help="Number of questions to print, or of entries per language.")
 @options.candidates_option
@@ -56,7 +57,7 @@ def _describe(card: DatasetCard, place: str) -> str:
 @options.list_option("--languages", metavar="CODES", help="For a lexicon: languages to show, such as de,sw.")
 @options.json_option()
 def show(
-    name: str, data_dir: Path | None, limit: int, candidates: str | None, against: str | None,
+    name: str, language: str | None, data_dir: Path | None, limit: int, candidates: str | None, against: str | None,
     languages: list[str] | None, to_json: str | None,
 ) -> None:  # fmt: skip
     """Show what is in a data set (NAME, NAME:PART or a path) or a lexicon, with some of its rows."""
@@ -71,7 +72,7 @@ def show(
     else:
         from panglot.datasets import registry
 
-        collection = registry.read(name, data_dir=data_dir, candidates=candidates)
+        collection = registry.read(options.in_language([name], language)[0], data_dir=data_dir, candidates=candidates)
         if to_json != "-":
             click.echo(repr(collection))
         figures = _collection_figures(collection, limit)

@@ -6,7 +6,17 @@ from typing import Any
 
 import click
 
-from panglot.cli.options import COUNT, PATH, data_dir_option, deliver_json, json_option, list_option, progress_to
+from panglot.cli.options import (
+    COUNT,
+    PATH,
+    data_dir_option,
+    deliver_json,
+    in_language,
+    json_option,
+    language_option,
+    list_option,
+    progress_to,
+)
 
 
 @click.command("debias")
@@ -24,9 +34,10 @@ from panglot.cli.options import COUNT, PATH, data_dir_option, deliver_json, json
 @click.option("--texts", default=200, help="Most texts per side and language.")
 @click.option("--pivot", metavar="CODE", help="Language whose vectors shift does not change. English by default.")
 @click.option("--seed", type=COUNT, default=0, help="Seed of the sample of texts.")
+@language_option
 @data_dir_option
 @json_option("settings and figures")
-def debias_command(model: str, on: tuple[str, ...], to_json: str | None, **options: Any) -> None:
+def debias_command(model: str, on: tuple[str, ...], to_json: str | None, language: str | None, **options: Any) -> None:
     """Make MODEL's vectors similar across languages without training, and write both as a folder.
 
     center subtracts the mean of a text's language. shift subtracts a mean that is measured on translations, from
@@ -37,7 +48,7 @@ def debias_command(model: str, on: tuple[str, ...], to_json: str | None, **optio
     from panglot.debiasing.debias import debias
     from panglot.debiasing.transform import HEAD
 
-    folder = debias(model, list(on), progress=progress_to(to_json), **options)
+    folder = debias(model, in_language(on, language), progress=progress_to(to_json), **options)
     head: dict[str, Any] = {"folder": str(folder), **json.loads((folder / HEAD).read_text("utf-8"))}
     if not deliver_json(head, to_json):
         return

@@ -21,6 +21,7 @@ _options = options.add_options([
     options.data_dir_option,
     options.candidates_option,
     options.context_option,
+    options.language_option,
     options.list_option("--languages", metavar="CODES", help="Languages to measure, such as en,de,zh."),
     options.list_option("--measures", metavar="NAMES", help="Measures to compute, such as mAP,R@10,nDCG@10."),
     click.option(
@@ -41,7 +42,12 @@ _options = options.add_options([
 @_options
 @click.option("--permutations", default=10_000, type=POSITIVE, help="Number of random permutations of the test.")
 def compare_command(
-    models: tuple[str, ...], tests: tuple[str, ...], to_json: str | None, report: Path | None, **settings: Any
+    models: tuple[str, ...],
+    tests: tuple[str, ...],
+    to_json: str | None,
+    report: Path | None,
+    language: str | None,
+    **settings: Any,
 ) -> None:
     """Measure MODELs on the same questions. A figure is bold if it is significantly the best.
 
@@ -50,9 +56,8 @@ def compare_command(
     """
     from panglot.evaluation.compare import compare
 
-    found = compare(
-        models, test=tests, command=options.command_line(), progress=options.progress_to(to_json), **settings
-    )
+    named, progress = options.in_language(tests, language), options.progress_to(to_json)
+    found = compare(models, test=named, command=options.command_line(), progress=progress, **settings)
     _deliver(found.figures, to_json, report, models)
 
 
@@ -70,7 +75,7 @@ def compare_command(
 )  # fmt: skip
 def evaluate_command(
     model: str, datasets: tuple[str, ...], to_json: str | None, report: Path | None, queries: Path | None,
-    trec_run: Path | None, **settings: Any,
+    trec_run: Path | None, language: str | None, **settings: Any,
 ) -> None:  # fmt: skip
     """Measure MODEL on DATASETs: monolingual, cross-lingual, all languages in one pool, and language bias.
 
@@ -83,7 +88,8 @@ def evaluate_command(
         return
     from panglot.evaluation.evaluate import evaluate
 
-    found = evaluate(model, datasets, command=options.command_line(), progress=options.progress_to(to_json), **settings)
+    named, progress = options.in_language(datasets, language), options.progress_to(to_json)
+    found = evaluate(model, named, command=options.command_line(), progress=progress, **settings)
     if trec_run is not None:
         _write_runs(found, trec_run)
     _deliver(found.figures, to_json, report, [model])

@@ -40,12 +40,29 @@ candidates_option = click.option(
     "--candidates", type=click.Choice(["sentence", "paragraph"]), help="Unit of the passages."
 )
 context_option = click.option("--context", is_flag=True, help="Append its paragraph to each sentence.")
+language_option = click.option(
+    "--language", metavar="CODE",
+    help="For paths: language of texts that do not name theirs, whatever the names of files say. DATASET?language=CODE "
+    "says the same of one data set.",
+)  # fmt: skip
 trust_option = click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model.")
 
 
 def json_option(content: str = "the figures") -> Callable[[Command], Command]:
     """Return the option ``--json``, for a command that writes ``content`` by :func:`deliver_json`."""
     return click.option("--json", "to_json", metavar="PATH", help=f"Write {content} as JSON; - is standard output.")
+
+
+def in_language(names: Sequence[str], code: str | None) -> list[str]:
+    """Return names of data sets that say ``?language=CODE`` if they are paths.
+
+    >>> in_language(["xquad-r", "./mine"], "en"), in_language(["./mine"], None)
+    (['xquad-r', './mine?language=en'], ['./mine'])
+    """
+    from panglot.datasets.registry import is_known
+
+    changed = (name if is_known(name) or name.startswith("hub:") else f"{name}?language={code}" for name in names)
+    return list(changed if code else names)
 
 
 def add_options(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:

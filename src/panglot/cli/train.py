@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 
 import click
 
-from panglot.cli.options import add_options
+from panglot.cli.options import add_options, in_language, language_option
 from panglot.training.settings import Settings
 
 _LISTS = {field.name for field in dataclasses.fields(Settings) if isinstance(field.default, tuple)} - {"on"}
@@ -56,11 +56,12 @@ def _documentation() -> dict[str, str]:
 @click.argument("model", required=False)
 @click.option("--on", multiple=True, metavar="SET",
               help="Training set, NAME[:PART][@CANDIDATES] or a path. Repeat the option for several.")  # fmt: skip
+@language_option
 @click.option(
     "--recipe", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with settings. Options override it."
 )
 @add_options(_options())
-def train(model: str | None, on: tuple[str, ...], recipe: Path | None, **options: Any) -> int:
+def train(model: str | None, on: tuple[str, ...], recipe: Path | None, language: str | None, **options: Any) -> int:
     """Train MODEL (by default the bundled one) and write a sentence-transformers folder.
 
     You can stop training at any time, by Ctrl-C or by killing it. The same command continues it.
@@ -72,7 +73,7 @@ def train(model: str | None, on: tuple[str, ...], recipe: Path | None, **options
     for name in _LISTS & changes.keys():
         changes[name] = [entry.strip() for entry in changes[name].split(",")]
     try:
-        folder = run(model, list(on) or None, recipe=recipe, **changes)
+        folder = run(model, in_language(on, language) or None, recipe=recipe, **changes)
     except Interrupted as stop:
         click.echo(str(stop), err=True)
         return 130

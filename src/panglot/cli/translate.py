@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from panglot.cli.options import PATH, POSITIVE, data_dir_option, deliver_json, json_option, list_option, progress_to
+from panglot.cli.options import (
+    PATH,
+    POSITIVE,
+    data_dir_option,
+    deliver_json,
+    in_language,
+    json_option,
+    language_option,
+    list_option,
+    progress_to,
+)
 
 if TYPE_CHECKING:
     from panglot.translation.routes import Job
@@ -29,11 +39,12 @@ if TYPE_CHECKING:
 @click.option("--no-filters", is_flag=True, help="Keep every row that could be translated.")
 @click.option("--cache", type=PATH, help="File that keeps every translation.")
 @click.option("--dry-run", is_flag=True, help="Show the routes and the number of rows, and stop.")
+@language_option
 @data_dir_option
 @json_option()
 def translate_command(
     dataset: str, targets: list[str] | None, output: Path | None, engines: tuple[str, ...], limit: int | None,
-    similarity: str | None, cache: Path | None, data_dir: Path | None, to_json: str | None,
+    similarity: str | None, cache: Path | None, language: str | None, data_dir: Path | None, to_json: str | None,
     *, no_filters: bool, dry_run: bool, **choice: Any,
 ) -> None:  # fmt: skip
     """Translate the questions and passages of DATASET and write a parallel collection.
@@ -54,7 +65,7 @@ def translate_command(
     if output is not None:
         check_output(output)  # now, not after hours of translation
     progress, opened = progress_to(to_json), open_engines(engines)
-    collection = registry.read(dataset, data_dir=data_dir)
+    collection = registry.read(in_language([dataset], language)[0], data_dir=data_dir)
     collection = head(collection, limit) if limit else collection
     routes = _counted(plan(collection, targets or (), opened, **choice))
     for each in routes:

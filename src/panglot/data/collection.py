@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +29,7 @@ _LARGE = 100_000
 # Parts of collections with so many texts are cached too, for they may not fit into memory.
 MANY = 1_000_000
 # Raise it whenever a reader gives other rows for the same files.
-READERS = 4
+READERS = 5
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ class Collection:
         """Make a collection from texts and ``(question id, passage id, grade)``.
 
         Raises:
-            PanglotError: An id occurs twice, or a judgement names an id that is not there.
+            PanglotError: An id occurs twice, a judgement names an id that is not there, or a pair has two grades.
         """
         tables: list[pa.Table] = []
         rows: list[dict[str, int]] = []
@@ -93,7 +93,10 @@ class Collection:
                 missing, side = (question, "question") if question not in rows[0] else (passage, "passage")
                 problem = f"a judgement names the {side} {missing!r}, which is not there"
                 raise PanglotError(problem, hint=f"add the {side} or remove the judgement")
-            pairs[rows[0][question], rows[1][passage]] = grade
+            if pairs.setdefault((rows[0][question], rows[1][passage]), grade) != grade:
+                grades = f"{pairs[rows[0][question], rows[1][passage]]} and {grade}"
+                problem = f"the question {question!r} and the passage {passage!r} are judged {grades}"
+                raise PanglotError(problem, hint="keep one of the two judgements")
         columns = [q for q, _ in pairs], [p for _, p in pairs], pairs.values()
         arrays = [pa.array(each, kind) for each, kind in zip(columns, RELEVANCE.types, strict=True)]
         judged = pa.table(arrays, schema=RELEVANCE)
@@ -112,6 +115,7 @@ class Collection:
             tables = [open_table(folder / f"{part}.arrow") for part in _PARTS]
         except (OSError, ValueError, pa.ArrowException) as error:
             raise PanglotError(f"not a collection: {error}", file=folder, hint="write it again") from error
+        _check_form(head, tables, folder)
         return cls(head["name"], tables[0], tables[1], tables[2], head["about"])
 
     def save(self, folder: str | Path) -> None:
@@ -228,10 +232,20 @@ class Collection:
         )
 
 
+def _check_form(head: object, tables: Sequence[pa.Table], folder: Path) -> None:
+    known = cast("dict[object, object]", head) if isinstance(head, dict) else {}
+    problem = "the tables have other columns than a collection's"
+    if not isinstance(known.get("name"), str) or not isinstance(known.get("about"), dict):
+        problem = f"expected `name` and `about`, got {', '.join(map(str, known)) or 'neither'}"
+    elif [table.schema for table in tables] == [TEXTS, TEXTS, RELEVANCE]:
+        return
+    raise PanglotError(problem, file=folder / "collection.json", hint="convert the data again")
+
+
 def write_metadata(folder: Path, name: str, about: Mapping[str, str]) -> None:
     """Write what :meth:`Collection.open` needs beside the tables."""
-    head = {"name": name, "about": dict(about)}
-    (folder / "collection.json").write_text(json.dumps(head, ensure_ascii=False, indent=2), "utf-8")
+    text = json.dumps({"name": name, "about": dict(about)}, ensure_ascii=False, indent=2)
+    (folder / "collection.json").write_text(text, "utf-8")
 
 
 def _reopened(folder: Path, name: str, about: Mapping[str, str]) -> Collection:

@@ -160,12 +160,32 @@ def cell_delimiter(header: str, usual: str, needed: Collection[str]) -> str:
     return max((usual, *",;\t|".replace(usual, "")), key=fit)
 
 
+def array_rows(path: Path) -> list[Any] | None:
+    """Return the values of a file that is one JSON array, or None for any other file.
+
+    Only files that begin with a bracket are read. JSON lines never do, for each of their lines is an object.
+    """
+    with opened(path) as stream:
+        try:
+            start = stream.read(64).removeprefix(BOM).lstrip()
+        except CUT_SHORT as error:
+            raise cut_short(path, 1) from error
+    if not start.startswith(b"["):
+        return None
+    found = read_json(path)
+    return cast("list[Any]", found) if isinstance(found, list) else None
+
+
 def parse_object(text: str, path: Path, line: int) -> dict[str, Any]:
     """Return the JSON object in one line of a file."""
-    value = parse_json(text, path, line)
+    return as_object(parse_json(text, path, line), path, line)
+
+
+def as_object(value: object, path: Path, line: int) -> dict[str, Any]:
+    """Return a JSON value that must be an object."""
     if not isinstance(value, dict):
         hint = 'write one object per line, such as {"language": …, "passage": …}'
-        raise PanglotError("not a JSON object", file=path, line=line, hint=hint)
+        raise PanglotError(f"not a JSON object but {type(value).__name__}", file=path, line=line, hint=hint)
     return cast("dict[str, Any]", value)
 
 
@@ -267,10 +287,16 @@ def parquet_batches(
                     problem = f"no such column (there are: {', '.join(names)})"
                     raise PanglotError(problem, file=path, field=column, hint="rename or add the column")
             columns = names if optional is None else [*needed, *(name for name in optional if name in names)]
-            yield from file.iter_batches(batch_size=8192, columns=columns)
+            yield from map(_without_dictionaries, file.iter_batches(batch_size=8192, columns=columns))
     except (pa.ArrowException, OSError) as error:
         problem = f"not a readable Parquet file: {str(error).splitlines()[0]}"
         raise PanglotError(problem, file=path, hint="write or fetch it again") from error
+
+
+def _without_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return columns as their plain values, however the file's writer stored them."""
+    columns = [column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch]
+    return pa.record_batch(columns, names=batch.schema.names)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,12 @@ _ALIKE: dict[str, tuple[str, ...]] = {
 _COMMON_FORMS = frozenset({"Arab", "Cyrl", "Hans", "Hant", "Latn"})
 # A text is in none of the candidate languages if their probabilities sum to less than this.
 _LEAST = 0.05
+# Languages that py3langid mistakes for one another.
+_MISTAKEN = (
+    {"nb", "no", "nn", "da"}, {"bs", "hr", "sr", "sh", "cnr", "sl"}, {"id", "ms", "zsm", "jv"}, {"gl", "pt"},
+    {"cs", "sk"}, {"hi", "mr", "ne"}, {"ca", "oc"}, {"es", "an", "ast"}, {"fr", "wa", "oc"}, {"af", "nl"},
+    {"bg", "mk"}, {"xh", "zu"}, {"ur", "fa", "ps", "ug"}, {"kk", "ky"}, {"it", "sc", "co"}, {"zh", "yue", "wuu"},
+)  # fmt: skip
 NO_LANGUAGE = frozenset({"und", "mul", "mis", "zxx"})
 """BCP 47 codes for an unknown language, no language, or several."""
 
@@ -291,6 +297,25 @@ def identify(text: str) -> Detection:
     'zh-Hant'
     """
     return next(iter(_anything().rank(text)), Detection("und", 0.0))
+
+
+def detectable(code: str) -> bool:
+    """Return whether py3langid knows a language.
+
+    >>> detectable("pt-BR"), detectable("to")
+    (True, False)
+    """
+    return any(each.partition("-")[0] == code.partition("-")[0] for each in _anything().known)
+
+
+def mistaken_for(code: str) -> frozenset[str]:
+    """Return a language without script and region, and those that py3langid mistakes for it.
+
+    >>> sorted(mistaken_for("cs"))
+    ['cs', 'sk']
+    """
+    base = code.partition("-")[0]
+    return frozenset({base}.union(*(alike for alike in _MISTAKEN if base in alike)))
 
 
 def _forms_among(code: str, languages: tuple[str, ...]) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ from panglot.data.files import (
     BOM,
     CUT_SHORT,
     RowError,
+    array_rows,
+    as_object,
     cut_short,
     decode,
     empty_file,
@@ -33,6 +35,7 @@ from panglot.data.files import (
     parse_object,
 )
 from panglot.data.language import canonical
+from panglot.data.values import as_text, as_truth
 
 FIELDS = ("group", "language", "question", "passage")
 _TEXTS = (*FIELDS, "id")
@@ -65,17 +68,23 @@ class Piece(NamedTuple):
     errors: Sequence[RowError] = ()
 
 
-def read_pieces(path: Path) -> Iterator[Piece]:
-    """Yield the rows of a JSON lines or Parquet file, in order.
+def read_pieces(path: Path, language: str | None = None) -> Iterator[Piece]:
+    """Yield the rows of a JSON lines or Parquet file, or of a JSON array, in order.
+
+    ``language`` is that of rows that name none.
 
     A gzip file that is cut short yields the lines before the cut, and an error for the first line after it. A file that
     cannot be read as a whole raises one: it is missing or empty, or lacks a column.
     """
     if is_parquet(path):
         line = 1
-        for batch in parquet_batches(path, ("language", "passage"), ("group", "question", "id", "test_only")):
-            yield check_table(batch, line, path)
+        needed = ("passage",) if language else ("language", "passage")
+        for batch in parquet_batches(path, needed, ("language", "group", "question", "id", "test_only")):
+            yield check_table(batch, line, path, language)
             line += batch.num_rows
+        return
+    if (found := array_rows(path)) is not None:
+        yield _check_each(found, 1, path, language)
         return
     line, is_empty = 1, True
     with opened(path) as stream:
@@ -89,87 +98,77 @@ def read_pieces(path: Path) -> Iterator[Piece]:
                     raise empty_file(path)
                 return
             is_empty = is_empty and not data.removeprefix(BOM).strip()
-            yield check_lines(data, line, path)
+            yield check_lines(data, line, path, language)
             line += data.count(b"\n")
     # The read that failed gave nothing back, so read the lines before the cut once more.
     with opened(path) as stream:
         data, end = _lines_before_cut(stream, line)
-    piece = check_lines(data, line, path)
+    piece = check_lines(data, line, path, language)
     yield Piece(piece.rows, [*piece.errors, RowError.of(cut_short(path, end))])
 
 
-def check_lines(data: bytes, line: int, path: Path) -> Piece:
+def check_lines(data: bytes, line: int, path: Path, language: str | None = None) -> Piece:
     """Return whole lines of JSON as rows; ``line`` is the number of the first one."""
     data = data.removeprefix(BOM) if line == 1 else data
     columns = _parse_quickly(data)
-    sound = None if columns is None else _rows_if_sound(columns, line)
-    return Piece(sound) if sound is not None else _check_each(data.split(b"\n"), line, path)
+    sound = None if columns is None else _rows_if_sound(columns, line, language)
+    return Piece(sound) if sound is not None else _check_each(data.split(b"\n"), line, path, language)
 
 
-def check_table(batch: pa.RecordBatch, line: int, path: Path) -> Piece:
+def check_table(batch: pa.RecordBatch, line: int, path: Path, language: str | None = None) -> Piece:
     """Return rows of a Parquet file as checked rows; ``line`` is the number of the first one."""
     names = batch.schema.names
     columns = {name: batch[name] if name in names else pa.nulls(batch.num_rows, pa.string()) for name in _PARSED.names}
     if all(column.type in (pa.string(), pa.large_string(), pa.null()) for column in columns.values()):
-        sound = _rows_if_sound({name: column.cast(pa.string()) for name, column in columns.items()}, line)
+        sound = _rows_if_sound({name: column.cast(pa.string()) for name, column in columns.items()}, line, language)
         if sound is not None:
             return Piece(sound)
-    return _check_each(batch.to_pylist(), line, path)
+    return _check_each(batch.to_pylist(), line, path, language)
 
 
-def _check_each(found: Iterable[bytes | dict[str, Any]], line: int, path: Path) -> Piece:
-    """Return lines of JSON, or rows that were parsed already, as checked rows."""
+def _check_each(found: Iterable[Any], line: int, path: Path, language: str | None) -> Piece:
+    """Return lines of JSON in bytes, or values that were parsed already, as checked rows."""
     rows: list[Row] = []
     errors: list[RowError] = []
     for number, raw in enumerate(found, line):
         try:
-            if isinstance(raw, dict):
-                values = raw
+            if not isinstance(raw, bytes):
+                values = as_object(raw, path, number)
             elif (text := decode(raw, path, number).rstrip("\r\n")).strip():
                 values = parse_object(text, path, number)
             else:
                 continue
-            rows.append(check_row(values, path, number))
+            rows.append(check_row(values, path, number, language))
         except PanglotError as error:
             errors.append(RowError.of(error, line_text(raw) if isinstance(raw, bytes) else ""))
     return Piece(to_batch(rows), errors)
 
 
-def check_row(values: Mapping[str, object], path: Path, line: int) -> Row:
-    """Return the row that the fields of one line make, or raise what is wrong with them."""
+def check_row(values: Mapping[str, object], path: Path, line: int, default: str | None = None) -> Row:
+    """Return the row that the fields of one line make, or raise what is wrong with them.
+
+    ``default`` is its language if it names none.
+    """
     with located(file=path, line=line):
-        texts = {name: _text(values.get(name), name) for name in _TEXTS}
-        language = texts["language"]
+        texts = {name: as_text(values.get(name), name) for name in _TEXTS}
+        test_only = as_truth(values.get("test_only"), "test_only")
+        language = texts["language"] or default
         if language is None:
-            raise PanglotError("the language is missing", field="language", hint="add it, e.g. en")
+            hint = "add it, e.g. en, or read the file with `--language en`"
+            raise PanglotError("the language is missing", field="language", hint=hint)
         if texts["question"] is None and texts["passage"] is None:
             known = ", ".join(map(str, values)) or "none"
             hint = "add `passage`, or `question` if another line of the group has the passage"
             raise PanglotError(f"neither a question nor a passage (fields: {known})", field="passage", hint=hint)
         with located(field="language"):
             language = canonical(language)
-    return Row(line, texts["group"], language, texts["question"], texts["passage"], texts["id"],
-               values.get("test_only") == "yes")  # fmt: skip
+    return Row(line, texts["group"], language, texts["question"], texts["passage"], texts["id"], test_only)
 
 
 def to_batch(rows: Sequence[Row]) -> pa.RecordBatch:
     """Return checked rows as columns."""
     columns = zip(*rows, strict=True) if rows else [()] * len(ROWS)
     return pa.record_batch([pa.array(each, kind.type) for each, kind in zip(columns, ROWS, strict=True)], schema=ROWS)
-
-
-def _text(value: object, field: str) -> str | None:
-    # Data sets often number their groups.
-    if isinstance(value, int) and not isinstance(value, bool) and field in ("group", "id"):
-        return str(value)
-    if value is None or (isinstance(value, str) and not value.strip()):
-        return None
-    if not isinstance(value, str):
-        raise PanglotError(f"expected a text, got {type(value).__name__}", field=field, hint="put it in quotes")
-    # JSON may escape such a half, but it has no UTF-8, so that Arrow cannot hold it.
-    if any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise PanglotError("half of a surrogate pair", field=field, hint="correct the escape")
-    return value
 
 
 def _parse_quickly(data: bytes) -> Mapping[str, pa.Array] | None:
@@ -190,8 +189,10 @@ def _parse_quickly(data: bytes) -> Mapping[str, pa.Array] | None:
     return {name: table[name].chunk(0) for name in _PARSED.names} if table.num_rows == lines else None
 
 
-def _rows_if_sound(columns: Mapping[str, pa.Array], line: int) -> pa.RecordBatch | None:
+def _rows_if_sound(columns: Mapping[str, pa.Array], line: int, default: str | None) -> pa.RecordBatch | None:
     """Return columns of texts as rows, or None if a row is blank or incomplete, or its language is unknown."""
+    if default:
+        columns = {**columns, "language": pc.fill_null(columns["language"], default)}
     wrong = [pc.or_(pc.utf8_is_space(columns[name]), pc.equal(pc.binary_length(columns[name]), 0)) for name in _TEXTS]
     wrong.append(pc.and_(columns["question"].is_null(), columns["passage"].is_null()))
     if columns["language"].null_count or any(pc.any(each).as_py() for each in wrong):
@@ -202,8 +203,11 @@ def _rows_if_sound(columns: Mapping[str, pa.Array], line: int) -> pa.RecordBatch
         codes = pa.array([canonical(code) for code in spelled.dictionary.to_pylist()], pa.string())
     except PanglotError:
         return None
+    marks = pc.fill_null(pc.equal(columns["test_only"], "yes"), False)
+    if pc.sum(columns["test_only"].is_valid()).as_py() != pc.sum(marks).as_py():
+        return None  # Another value may mean yes or no, or nothing.
     done = {**columns, "language": codes.take(spelled.indices),
-            "test_only": pc.fill_null(pc.equal(columns["test_only"], "yes"), False),
+            "test_only": marks,
             "line": pa.array(range(line, line + len(spelled)), pa.int32())}  # fmt: skip
     return pa.record_batch([done[name] for name in ROWS.names], schema=ROWS)
 

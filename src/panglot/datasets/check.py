@@ -11,7 +11,8 @@ from panglot._errors import PanglotError
 from panglot.data.collection import Collection
 from panglot.data.columns import normalized
 from panglot.data.files import RowError
-from panglot.data.formats.detect import read_rows, row_files
+from panglot.data.formats import beir
+from panglot.data.formats.detect import read_rows, row_files, split_language
 from panglot.data.overlap import Texts, find_shared, hash_texts
 from panglot.data.transform import Overlap, removal_mask
 from panglot.datasets import registry
@@ -78,7 +79,7 @@ def check(name_or_path: str | Path, *, against: Sequence[str] = (), data_dir: st
         try:
             tests.append(hash_texts(_test_set(name, collection, data_dir)))
         except PanglotError as error:
-            if not Path(name).exists() and not registry.is_known(name):
+            if not split_language(name)[0].exists() and not registry.is_known(name):
                 raise
             unread[name] = str(error)
     found = removal_mask(collection, find_shared(collection, tests))[2] if tests else ()
@@ -90,16 +91,19 @@ def read_usable(
 ) -> tuple[Collection | None, Sequence[RowError]]:
     """Return what can be used of a data set, None if that is nothing, and the rows that cannot.
 
-    Of JSON lines and Parquet every row is checked. Other formats are read up to the first error, and then nothing of
-    them can be used.
+    Every row of JSON lines, JSON arrays and Parquet is checked, and every line of a BEIR folder. Other formats are read
+    up to the first error, and then nothing of them can be used.
     """
-    path, is_known = Path(name_or_path), registry.is_known(str(name_or_path))
+    (path, language), is_known = split_language(name_or_path), registry.is_known(str(name_or_path))
     try:
         if not is_known and (files := row_files(path)):
-            found = read_rows(files, path.resolve().name if path.is_dir() else "", on_error="skip")
+            found = read_rows(files, path.resolve().name if path.is_dir() else "", on_error="skip", language=language)
             if found.collection.questions.num_rows:
                 return found
             return None, found.rejected or [_NO_QUESTION]
+        if not is_known and any(path.glob("corpus.jsonl*")) and not (path / "collection.json").is_file():
+            found = beir.read_usable(path, language=language)
+            return (found.collection if found.collection.questions.num_rows else None), found.rejected
         return registry.read(name_or_path, data_dir=data_dir), ()
     except PanglotError as error:
         if is_known or not path.exists():

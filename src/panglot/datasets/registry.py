@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module, resources
@@ -15,7 +16,7 @@ from panglot._errors import PanglotError
 from panglot.data import ingest
 from panglot.data.collection import Collection, cached, source_key
 from panglot.data.files import files, objects, plain_name
-from panglot.data.formats.detect import read_path
+from panglot.data.formats.detect import read_path, split_language
 from panglot.data.language import canonical
 from panglot.data.rows import Row, check_row
 from panglot.datasets import hub
@@ -185,13 +186,15 @@ def read(
     context: bool = False,
     part: str | None = None,
     languages: Sequence[str] | None = None,
+    language: str | None = None,
 ) -> Collection:
     """Return a data set as a collection.
 
     A known name (``xquad-r``, ``mlqa:test``, ``ntrex-128:test@passage``) is looked up under ``data_dir``, then under
     ``$PANGLOT_DATA``, then on the hub. ``hub:owner/name?question=COLUMN&passage=COLUMN&language=en`` reads columns of
     any data set on the hub. Anything else is a path: a folder that :meth:`Collection.save` wrote, a BEIR or TREC
-    folder, JSON lines, Parquet, or a SQuAD-like JSON file.
+    folder, JSON lines, a JSON array, Parquet, or a SQuAD-like JSON file. ``PATH?language=en`` is the same as the
+    argument ``language``, for everything that takes the name of a data set.
 
     Known sets and large files are parsed once, then memory-mapped from the cache. ``about["test_only"]`` is ``"yes"``
     for sets that must not be trained on.
@@ -205,6 +208,8 @@ def read(
         context: Append the paragraph to each sentence.
         part: The same as ``NAME:PART``.
         languages: Keep only these. For a single SQuAD-like file: its language.
+        language: For a path, the language of the texts that do not name theirs, whatever the names of files say.
+            Without it, a warning says what was guessed of a file's name or text.
 
     Raises:
         PanglotError: The name is unknown, the set is not found or lacks an option, or a file is broken.
@@ -217,12 +222,17 @@ def read(
             collection = replace(collection, name=f"{collection.name}@{style}")
     elif text.startswith("hub:"):
         collection = hub.read_name(text)
-    elif Path(text).exists():
+    else:
+        path, stated = split_language(text)
+        if not path.exists():
+            raise _unknown(text)
         if part is not None:
             raise PanglotError(f"{text} has no parts, got part {part!r}", field="part", hint="leave it out")
-        return read_path(Path(text), candidates=candidates, context=context, languages=languages)
-    else:
-        raise _unknown(text)
+        code = language or stated
+        found = read_path(path, candidates=candidates, context=context, languages=languages, language=code)
+        if guessed := found.about.get("language"):
+            warnings.warn(f"{path.name}: {guessed}. Overrule it with `--language`", RuntimeWarning, stacklevel=2)
+        return found
     # A reader of topics has already selected languages, and `select` needs passages.
     if not languages or collection.about.get("candidates") == "topics":
         return collection
@@ -240,10 +250,11 @@ def identity(
     if is_known(name_or_path):
         spec, _ = _parse(name_or_path, None, False, None, languages)
         return source_key(_sources(*_locate(spec, data_dir)), wish=spec.name, style=spec.candidates, chosen=chosen)
-    path = Path(name_or_path)
+    path, code = split_language(name_or_path)
     if not path.exists():
         return None
-    return source_key(_files_below(path) if path.is_dir() else [path], chosen=chosen)
+    options = {"language": code} if code else {}
+    return source_key(_files_below(path) if path.is_dir() else [path], chosen=chosen, **options)
 
 
 def is_known(name: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from panglot.batching.table import TrainingTable
 from panglot.data.collection import Collection, Ints
 from panglot.data.columns import Ints32, number_values, take, walk
 from panglot.data.files import RowError
+from panglot.data.formats.detect import split_language
 from panglot.data.language import canonical
 from panglot.data.transform import Overlap, concatenate, hold_out
 from panglot.datasets import registry
@@ -104,7 +104,7 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
     tests: set[str] = set()
     rejected: dict[str, Sequence[RowError]] = {}
     for spec in settings.on:
-        known = not Path(spec).exists()
+        known = not split_language(spec)[0].exists()
         name, _, candidates = spec.partition("@") if known else (spec, "", "")
         if settings.on_error == "skip" and not known:
             collection, broken = _read_usable(name, settings)

@@ -93,8 +93,8 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
     training_data = data.load(settings, run.compared)
     plan = make_plan(settings, training_data.sources)
     if first:
-        run.start(training_data, processes.count)
-        for warning in training_data.warnings:
+        run.start(training_data, processes.count, plan.carried_over)
+        for warning in (*training_data.warnings, *plan.warnings):
             sys.stderr.write(f"note: {warning}\n")
     model, folder = open_model(settings.model, device)
     if first and (stored := stored_dtype(folder)) in ("bfloat16", "float16"):

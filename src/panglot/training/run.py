@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from panglot.training.data import TrainingData
 
+# Raise it when the same settings and data give other batches. 2: rows of large conflict groups are carried over.
+_PLAN = 2
 # Two, so that a checkpoint that a crash damaged has another before it.
 _KEPT = 2
 # How much of the earlier loss the shown one keeps per step. Losses of single batches jump too much to be read.
@@ -99,10 +101,19 @@ class Run:
                 raise PanglotError(problem, file=self.folder, hint=hint)
         return (self.folder / "modules.json").exists()
 
-    def start(self, data: TrainingData, processes: int) -> None:
-        """Record settings and data of the run, or check that the data have not changed since it started."""
+    def start(self, data: TrainingData, processes: int, carried_over: Sequence[str] = ()) -> None:
+        """Record settings and data of the run, or check that the data have not changed since it started.
+
+        ``carried_over`` are the sources whose batches an older version of panglot dealt otherwise.
+        """
         if self._file.exists():
             before = self._head()["data"]
+            if carried_over and self._head().get("plan", 1) < _PLAN:
+                problem = (
+                    f"an older version started this run, and dealt the batches of {', '.join(carried_over)} otherwise"
+                )
+                hint = "continue it with that version, or choose another output"
+                raise PanglotError(problem, file=self.folder, hint=hint)
             if changed := sorted(name for name, now in data.digests.items() if before.get(name) != now):
                 hint = "restore the data, or choose another output"
                 raise PanglotError(f"{', '.join(changed)} changed since the run started", file=self.folder, hint=hint)
@@ -115,7 +126,7 @@ class Run:
         head = {
             "settings": self.settings.fingerprint_fields(), "data": data.digests, "compared": data.compared,
             "left_out": data.left_out, "rows": {source.name: source.rows for source in data.sources},
-            "processes": processes, "versions": versions(), "machine": machine(),
+            "plan": _PLAN, "processes": processes, "versions": versions(), "machine": machine(),
         }  # fmt: skip
         # Written last: a folder without it has not started.
         write_json(self._file, head)

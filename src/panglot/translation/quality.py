@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from panglot.data.language import canonical_or_none, identifier, members, script_of, unspaced_letters
+from panglot.data.language import canonical_or_none, identifier, members, mistaken_for, script_of, unspaced_letters
 from panglot.data.letters import letters_in, script_of_letter
 
 #: The reasons that :func:`filter_reasons` gives, and those of :func:`panglot.translation.translate.translate`.
@@ -264,12 +264,6 @@ def repetition(text: str) -> int:
     return max((len(found[0]) // len(found[1]) for found in stretches), default=1)
 
 
-#: Languages that py3langid mistakes for one another.
-_ALIKE = (
-    {"nb", "no", "nn", "da"}, {"bs", "hr", "sr", "sh", "cnr", "sl"}, {"id", "ms", "zsm", "jv"}, {"gl", "pt"},
-    {"cs", "sk"}, {"hi", "mr", "ne"}, {"ca", "oc"}, {"es", "an", "ast"}, {"fr", "wa", "oc"}, {"af", "nl"},
-    {"bg", "mk"}, {"xh", "zu"}, {"ur", "fa", "ps", "ug"}, {"kk", "ky"}, {"it", "sc", "co"},
-)  # fmt: skip
 #: Batches with fewer letters are not checked for their language.
 BATCH_LETTERS = 200
 #: A text is in another language only if its own is less probable than this.
@@ -297,8 +291,7 @@ def wrong_language(text: str, target: str, *, letters: int, sure: float) -> str 
     """
     if weight(text) < letters:
         return None
-    wanted = {target.split("-", 1)[0]}
-    wanted |= {code for alike in _ALIKE if alike & wanted for code in alike}
+    wanted = mistaken_for(target)
     ranked = [(code, float(share)) for label, share in identifier().rank(text) if (code := canonical_or_none(label))]
     if not wanted & {code for code, _ in ranked}:
         return None

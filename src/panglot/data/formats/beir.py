@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -12,8 +13,13 @@ import pyarrow as pa
 from panglot._errors import PanglotError, located
 from panglot._files import atomic_folder
 from panglot.data.collection import Collection, Text
-from panglot.data.files import files, numbered_lines, objects
+from panglot.data.files import RowError, files, numbered_lines, parse_object
+from panglot.data.formats.trec import judged_twice, whole_number
+from panglot.data.ingest import Ingested
 from panglot.data.language import canonical
+from panglot.data.values import as_text
+
+_NO_LANGUAGE = "no language"
 
 
 def read(
@@ -38,22 +44,53 @@ def read(
         about: What else is known about it.
 
     Raises:
-        PanglotError: A file is broken or missing, or a judgement names a text that is not there.
+        PanglotError: A file is broken or missing, a judgement names a text that is not there, or a pair is judged
+            twice with different grades.
+    """
+    found = read_usable(folder, name=name, split=split, language=language, about=about)
+    if found.rejected:
+        raise first_of_many(found.rejected)
+    return found.collection
+
+
+def first_of_many(rejected: Sequence[RowError]) -> PanglotError:
+    """Return the error for the first of some rejected rows, which says how many more there are."""
+    first, more = rejected[0], len(rejected) - 1
+    if not more:
+        return first.error()
+    problem = (
+        f"{first.problem} ({more:,} more faults: `panglot data check` lists them, and `--on-error skip` skips them)"
+    )
+    return replace(first, problem=problem).error()
+
+
+def read_usable(
+    folder: Path,
+    *,
+    name: str = "",
+    split: str | None = None,
+    language: str | None = None,
+    about: Mapping[str, str] | None = None,
+) -> Ingested:
+    """Read a BEIR folder as :func:`read` does, without the lines that cannot be used, and return these too.
+
+    Of a pair that is judged twice with different grades, neither line is used.
+
+    Raises:
+        PanglotError: A file is missing or not UTF-8, or no line of it has a language.
     """
     judged_in = _qrels_file(folder, split)
-    judgements = list(_judgements(judged_in))
-    asked = {question for question, _, _, _ in judgements}
-    passages = list(_texts(files(folder, "corpus.jsonl")[0], language))
-    questions = [text for text in _texts(files(folder, "queries.jsonl")[0], language) if text.id in asked]
-    known = ({text.id for text in questions}, {text.id for text in passages})
-    for question, passage, _, line in judgements:
-        for side, identity, ids in (("query-id", question, known[0]), ("corpus-id", passage, known[1])):
-            if identity not in ids:
-                hint = "add the text, or remove the line"
-                raise PanglotError(f"no text has the id {identity!r}", file=judged_in, line=line, field=side, hint=hint)
+    rejected: list[RowError] = []
+    passages = list(_texts(files(folder, "corpus.jsonl")[0], language, rejected))
+    asking = list(_texts(files(folder, "queries.jsonl")[0], language, rejected))
+    known = ({text.id for text in asking}, {text.id for text in passages})
+    judgements = _judgements(judged_in, known, rejected)
+    asked = {question for question, _ in judgements}
+    questions = [text for text in asking if text.id in asked]
     facts = {"candidates": "passage", "part": judged_in.name.split(".")[0], **(about or {})}
-    rows = ((question, passage, grade) for question, passage, grade, _ in judgements)
-    return Collection.build(name or folder.resolve().name, questions, passages, rows, facts)
+    rows = ((question, passage, grade) for (question, passage), grade in judgements.items())
+    made = Collection.build(name or folder.resolve().name, questions, passages, rows, facts)
+    return Ingested(made, rejected)
 
 
 def write(collection: Collection, folder: Path, *, split: str = "test") -> None:
@@ -94,33 +131,71 @@ def _qrels_file(folder: Path, split: str | None) -> Path:
     return found[0]
 
 
-def _judgements(path: Path) -> Iterator[tuple[str, str, int, int]]:
+def _judgements(
+    path: Path, known: tuple[Container[str], Container[str]], rejected: list[RowError]
+) -> dict[tuple[str, str], int]:
+    """Return the grades of pairs of known texts."""
+    found: dict[tuple[str, str], tuple[int, int]] = {}
+    wrong: set[tuple[str, str]] = set()
     for line, text in numbered_lines(path):
-        parts = text.split("\t")
-        if line == 1 and parts[-1].strip().lower() == "score":
+        parts = [part.strip() for part in text.split("\t")]
+        if line == 1 and parts[-1].lower() == "score":
             continue
         try:
-            question, passage, grade = parts
-            yield question, passage, int(grade), line
-        except ValueError as error:
-            problem = "expected `query-id<TAB>corpus-id<TAB>score`"
-            hint = "write three columns, the last one a whole number"
-            raise PanglotError(problem, file=path, line=line, hint=hint) from error
+            with located(file=path, line=line):
+                question, passage, grade = _judgement(parts, known)
+                first, before = found.setdefault((question, passage), (line, grade))
+                if before != grade:
+                    wrong.add((question, passage))
+                    raise judged_twice(question, passage, (first, before), grade)
+        except PanglotError as error:
+            rejected.append(RowError.of(error, text))
+    return {pair: grade for pair, (_, grade) in found.items() if pair not in wrong}
 
 
-def _texts(path: Path, language: str | None) -> Iterator[Text]:
+def _judgement(parts: Sequence[str], known: tuple[Container[str], Container[str]]) -> tuple[str, str, int]:
+    if len(parts) != 3:
+        problem = f"expected `query-id<TAB>corpus-id<TAB>score`, got {len(parts)} columns"
+        raise PanglotError(problem, hint="write three columns, the last one a whole number")
+    question, passage, score = parts
+    grade = whole_number(score, "score")
+    for field, identity, ids in (("query-id", question, known[0]), ("corpus-id", passage, known[1])):
+        if identity not in ids:
+            raise PanglotError(f"no text has the id {identity!r}", field=field, hint="add the text, or remove the line")
+    return question, passage, grade
+
+
+def _texts(path: Path, language: str | None, rejected: list[RowError]) -> Iterator[Text]:
     seen: dict[str, int] = {}
-    for line, values in objects(path):
-        identity, text = str(values.get("_id") or ""), str(values.get("text") or "")
-        code = str(values.get("language") or values.get("lang") or language or "")
-        if title := str(values.get("title") or ""):
-            text = f"{title}\n{text}" if text else title
-        for key, value in (("_id", identity), ("text", text.strip()), ("language", code)):
-            if not value:
-                raise PanglotError(f"no {key.strip('_')}", file=path, line=line, field=key, hint="add it")
-        if seen.setdefault(identity, line) != line:
-            problem = f"{identity!r} is used before, in line {seen[identity]}"
-            raise PanglotError(problem, file=path, line=line, field="_id", hint="give each line its own id")
-        with located(file=path, line=line, field="language"):
-            code = canonical(code)
-        yield Text(identity, code, str(values.get("group") or identity), text)
+    for line, raw in numbered_lines(path):
+        try:
+            with located(file=path, line=line):
+                text = _text(parse_object(raw, path, line), language)
+                _refuse_repeated(text.id, seen.setdefault(text.id, line), line)
+        except PanglotError as error:
+            # Genuine BEIR folders name no language, so that each of their lines would be wrong.
+            if error.problem == _NO_LANGUAGE and not seen:
+                raise
+            rejected.append(RowError.of(error, raw))
+        else:
+            yield text
+
+
+def _refuse_repeated(identity: str, first: int, line: int) -> None:
+    if first != line:
+        problem = f"{identity!r} is used before, in line {first}"
+        raise PanglotError(problem, field="_id", hint="give each line its own id")
+
+
+def _text(values: Mapping[str, object], language: str | None) -> Text:
+    found = {key: as_text(values.get(key), key) for key in ("_id", "title", "text", "language", "lang", "group")}
+    code = found["language"] or found["lang"] or language
+    text = "\n".join(each for each in (found["title"], found["text"]) if each)
+    hints = {"language": "add it to each line, or read the folder with `--language en`"}
+    for key, value in (("_id", found["_id"]), ("text", text), ("language", code)):
+        if not value:
+            problem = _NO_LANGUAGE if key == "language" else f"no {key.strip('_')}"
+            raise PanglotError(problem, field=key, hint=hints.get(key, "add it"))
+    identity = str(found["_id"])
+    with located(field="language"):
+        return Text(identity, canonical(str(code)), found["group"] or identity, text)

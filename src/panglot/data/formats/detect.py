@@ -2,65 +2,96 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from panglot._errors import PanglotError
+from panglot.data import names
 from panglot.data.collection import Collection, cached, source_key
-from panglot.data.files import plain_name
+from panglot.data.files import BOM, CUT_SHORT, opened, plain_name
 from panglot.data.formats import beir, squad, trec
 from panglot.data.ingest import Ingested, OnError, ingest
 from panglot.data.language import canonical, canonical_or_none
+from panglot.data.rows import read_pieces
 
 # Files from this size on are parsed once and cached.
 LARGE = 4_000_000
-# A whole tag: de, pt-BR, zh-Hant, zho_Hant. Three letters alone are rather a word, such as dev.
-_TAG = re.compile(r"[a-z]{2}([-_][A-Z][a-z]{3})?([-_]([A-Z]{2}|\d{3}))?|[a-z]{3}[-_][A-Z][a-z]{3}")
+# The part of a SQuAD file from which its language is detected, in bytes.
+_START = 1 << 18
+_CONTEXT = re.compile(r'"context"\s*:\s*("(?:[^"\\]|\\.)*")')
 
 
-def read_path(path: Path, *, candidates: str | None, context: bool, languages: Sequence[str] | None) -> Collection:
+def read_path(
+    path: Path,
+    *,
+    candidates: str | None = None,
+    context: bool = False,
+    languages: Sequence[str] | None = None,
+    language: str | None = None,
+) -> Collection:
     """Read a file or folder in one of the layouts that panglot knows.
+
+    ``language`` is that of texts that do not name theirs, whatever the names of files say. ``about["language"]`` of the
+    collection says what was guessed.
 
     Raises:
         PanglotError: The layout is not known, an option does not go with it, or the file is broken.
     """
     wanted = [canonical(code) for code in languages or ()]
     ending = path.name.removesuffix(".gz").rpartition(".")[2].lower()
-    if path.is_file() and ending == "json":
-        language = wanted[0] if len(wanted) == 1 else _language_of(path)
+    if path.is_file() and ending == "json" and not _holds_rows(path):
+        choice = _choose_language(path, language or (wanted[0] if len(wanted) == 1 else ""))
+        guessed = choice.note and not (language or len(wanted) == 1)
+        facts = {"language": f"{choice.language}: {choice.note}"} if guessed else {}
         chosen = candidates or "paragraph"
         _check(chosen, ("paragraph", "sentence"), context)
 
         def build() -> Collection:
-            return squad.collect(plain_name(path), [(path, language)], candidates=chosen, context=context)
+            name, files = plain_name(path), [(path, choice.language)]
+            return squad.collect(name, files, candidates=chosen, context=context, about=facts)
 
         if path.stat().st_size < LARGE:
             return build()
-        return cached(source_key([path], language=language, candidates=chosen, context=context), build)
+        return cached(source_key([path], language=choice.language, candidates=chosen, context=context), build)
     _check(candidates or "passage", ("passage", "paragraph"), context)
-    collection = _read_passages(path, ending)
+    collection = _read_passages(path, language)
     return collection.select(wanted) if wanted else collection
 
 
-def _read_passages(path: Path, ending: str) -> Collection:
+def split_language(text: str | Path) -> tuple[Path, str | None]:
+    """Return the path in ``PATH?language=CODE``, and the code, or None without one.
+
+    >>> split_language("data/scifact?language=en")[1], split_language("data/scifact")[1]
+    ('en', None)
+    """
+    path, mark, code = str(text).rpartition("?language=")
+    return (Path(path), code) if mark and not Path(text).exists() else (Path(text), None)
+
+
+def _read_passages(path: Path, language: str | None) -> Collection:
     if path.is_dir():
         if (path / "collection.json").is_file():
             return Collection.open(path)
         if any(path.glob("corpus.jsonl*")):
-            return beir.read(path)
+            return beir.read(path, language=language)
         if (path / "documents").is_dir() and (path / "topics").is_dir():
-            return trec.read(path)
+            return trec.read(path, language=language)
         if files := row_files(path):
-            return read_rows(files, path.resolve().name).collection
+            return read_rows(files, path.resolve().name, language=language).collection
         hint = (
             "give one with collection.json (saved by panglot), BEIR's corpus, queries and qrels, TREC's documents, "
             "topics and qrels, or files of JSON lines or Parquet"
         )
         raise PanglotError("unknown layout of a folder", file=path, hint=hint)
-    if ending in ("jsonl", "ndjson", "parquet"):
-        return read_rows([path]).collection
-    raise PanglotError("unknown kind of file", file=path, hint="give .jsonl, .parquet or SQuAD's .json, or .gz")
+    if _holds_rows(path):
+        return read_rows([path], language=language).collection
+    raise PanglotError(
+        "unknown kind of file", file=path, hint="give .jsonl, .parquet, a JSON array or SQuAD's .json, or .gz"
+    )
 
 
 def _check(candidates: str, known: tuple[str, ...], context: bool) -> None:
@@ -71,36 +102,48 @@ def _check(candidates: str, known: tuple[str, ...], context: bool) -> None:
         raise PanglotError("`context` needs sentences", field="context", hint="choose `sentence` as candidates")
 
 
-def _language_of(path: Path) -> str:
-    """Return the language that the file is named after: ``train.pt-BR.json``, ``fi.json``, ``squad-fi.json``.
-
-    It is the part after the last dot, or else the only two letters between hyphens that are a code, at the end.
-    """
-    part = plain_name(path).rpartition(".")[2]
-    if _TAG.fullmatch(part) and (code := canonical_or_none(part)):
-        return code
-    pieces = re.split(r"[-_]", part)
-    codes = [code for piece in pieces if re.fullmatch(r"[a-z]{2}", piece) and (code := canonical_or_none(piece))]
-    if len(codes) == 1 and codes[0] == canonical_or_none(pieces[-1]):
-        return codes[0]
-    problem, hint = "the language of this file is unknown", "name one language, such as `--languages de`"
-    if len(codes) > 1:
+def _choose_language(path: Path, given: str) -> names.Choice:
+    """Return the language of a SQuAD file by :func:`panglot.data.names.choose`."""
+    place = Path(path.parent.name, path.name)
+    if not given:
         # MLQA calls the language of the passages context, and that of the questions question.
-        problem = f"the file's name has several languages ({', '.join(codes)})"
-        hint += ", if questions and passages are in one language; else read MLQA by its name, `mlqa`, with `--data-dir`"
-    raise PanglotError(problem, file=path, field="language", hint=hint)
+        parts = re.split(r"[-_.]", plain_name(path))
+        codes = {code: None for part in parts if re.fullmatch("[a-z]{2}", part) and (code := canonical_or_none(part))}
+        if len(codes) > 1 and names.is_code(parts[-1]):
+            problem = f"the file's name has several languages ({', '.join(codes)})"
+            hint = "if questions and passages are in one language, name it, such as `--language de` or `--languages de`"
+            hint += "; else read MLQA by its name, `mlqa`, with `--data-dir`"
+            raise PanglotError(problem, file=path, field="language", hint=hint)
+    with opened(path) as stream, contextlib.suppress(*CUT_SHORT):
+        start = stream.read(_START).decode(errors="ignore")
+    try:
+        return names.choose(place, " ".join(_contexts(start)), given=given)
+    except PanglotError as error:
+        hint = "name one language, such as `--language de`, or `--languages de`"
+        raise PanglotError(error.problem, file=path, field=error.field, hint=hint) from error
 
 
-def read_rows(paths: Sequence[Path], name: str = "", on_error: OnError = "raise") -> Ingested:
+def _contexts(text: str) -> Iterator[str]:
+    """Yield the texts of the beginning of a SQuAD file, without parsing all of it."""
+    for found in _CONTEXT.findall(text):
+        with contextlib.suppress(json.JSONDecodeError):
+            yield str(json.loads(found))
+
+
+def read_rows(
+    paths: Sequence[Path], name: str = "", on_error: OnError = "raise", language: str | None = None
+) -> Ingested:
     """Read files of rows as :func:`panglot.data.ingest.ingest` does. Large ones are parsed once and cached."""
 
     def make(folder: Path | None = None) -> Ingested:
-        return ingest(paths, folder, name=name, on_error=on_error)
+        read = partial(read_pieces, language=canonical(language) if language else None)
+        return ingest(paths, folder, name=name, on_error=on_error, read=read)
 
     if sum(path.stat().st_size for path in paths) < LARGE:
         return make()
     options = {"name": name} if name else {}
     options |= {"on_error": on_error} if on_error != "raise" else {}
+    options |= {"language": language} if language else {}
     in_memory: list[Ingested] = []
 
     def build() -> Collection:
@@ -121,4 +164,17 @@ def row_files(path: Path) -> list[Path]:
 
 
 def _holds_rows(path: Path) -> bool:
-    return path.name.lower().removesuffix(".gz").endswith((".jsonl", ".ndjson", ".parquet"))
+    """Return whether a file holds rows: by its name, or if it is JSON, by its beginning."""
+    name = path.name.lower().removesuffix(".gz")
+    if not name.endswith(".json"):
+        return name.endswith((".jsonl", ".ndjson", ".parquet"))
+    if not path.is_file():
+        return False
+    with opened(path) as stream, contextlib.suppress(*CUT_SHORT):
+        start = stream.readline(_START).removeprefix(BOM).strip()
+        # SQuAD's file is one object with `data`. JSON lines may be called .json too.
+        with contextlib.suppress(ValueError):
+            first = json.loads(start)
+            return isinstance(first, list) or (isinstance(first, dict) and bool({"passage", "question"} & first.keys()))
+        return start.startswith(b"[")
+    return False

@@ -13,6 +13,11 @@ from panglot.data.collection import Collection, Text
 from panglot.data.files import read_json
 from panglot.data.sentences import sentence_at, spans
 
+_NO_WORDS, _ANSWERED_BY_NONE = "sentences without words", "questions answered by a sentence without words"
+_LEAST_WEIGHT = 4
+# From here on, Unicode has the scripts of East Asia, of which two characters may be a word.
+_FIRST_CHARACTER = "\u3000"
+
 
 @dataclass(frozen=True)
 class Question:
@@ -124,8 +129,9 @@ def collect(
     sentences, the one that holds the answer's first character is relevant; the others of its paragraph are judged
     with grade 0, so that they can serve as hard negatives. Paragraphs without an answered question stay in the pool.
     Every question is a group of its own, and repeated ids get a number. If an answer's offset is wrong, its nearest
-    occurrence counts. If its words are not in the paragraph, the question is left out. ``about`` counts what was left
-    out. ``opener`` reads files of another layout.
+    occurrence counts. If its words are not in the paragraph, the question is left out. So are sentences without words,
+    such as the "II." before a name, and the questions that they answer. ``about`` counts what was left out. ``opener``
+    reads files of another layout.
 
     Raises:
         PanglotError: A file is broken, or there is no answerable question.
@@ -134,12 +140,15 @@ def collect(
     passages: dict[tuple[str, str], str] = {}
     relevance: list[tuple[str, str, int]] = []
     times: Counter[str] = Counter()
-    left_out = Counter(unanswerable=0, misplaced=0)
+    left_out = Counter[str]()
     for path, language in files:
         for paragraph in opener(path):
+            found = _candidates(paragraph.context, language, candidates, context, clean)
+            usable = {span: text for span, text in found.items() if context or not says_nothing(text)}
+            left_out[_NO_WORDS] += len(found) - len(usable)
             pool = {
                 span: passages.setdefault((language, text), f"{language}-{len(passages):06d}")
-                for span, text in _candidates(paragraph.context, language, candidates, context, clean).items()
+                for span, text in usable.items()
             }
             for question in paragraph.questions:
                 if question.impossible or question.start is None:
@@ -152,6 +161,9 @@ def collect(
                         left_out["misplaced"] += 1
                         continue
                     answer = sentence_at(paragraph.context, language, start)
+                if answer not in pool:
+                    left_out[_ANSWERED_BY_NONE] += 1
+                    continue
                 times[question.id] += 1
                 again = f"~{times[question.id]}" if times[question.id] > 1 else ""
                 identity = f"{language}-{question.id}{again}"
@@ -164,6 +176,16 @@ def collect(
     facts |= {f"left out, {why}": str(number) for why, number in left_out.items() if number}
     distinct = [Text(identity, language, identity, text) for (language, text), identity in passages.items()]
     return Collection.build(name, questions, distinct, relevance, facts)
+
+
+def says_nothing(text: str) -> bool:
+    """Return whether a text is too short to answer anything: fewer than four letters or digits, or two characters.
+
+    >>> [says_nothing(text) for text in ("II.", "16.", "Evet.", "不是。")]
+    [True, True, False, False]
+    """
+    weight = sum(2 if letter >= _FIRST_CHARACTER else 1 for letter in text if letter.isalnum())
+    return weight < _LEAST_WEIGHT
 
 
 def _candidates(

@@ -9,17 +9,17 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO
 
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, located
 from panglot._files import atomic_folder, write_text
 from panglot.data.collection import Collection, Text
-from panglot.data.files import numbered_lines, plain_name, read_bytes
-from panglot.data.language import canonical, canonical_or_none
+from panglot.data.files import numbered_lines, read_bytes
+from panglot.data.language import canonical
+from panglot.data.names import choose, pieces_of
 
 Qrels = Mapping[str, Mapping[str, int]]
 Run = Mapping[str, Mapping[str, float]]
-V = TypeVar("V", int, float)
 
 _DOCUMENT = re.compile(r"<DOC>(.*?)</DOC>", re.DOTALL | re.IGNORECASE)
 _TOPIC = re.compile(r"<top(?:\s+lang\s*=\s*[\"']?([\w-]+)[\"']?)?\s*>(.*?)</top>", re.DOTALL | re.IGNORECASE)
@@ -27,6 +27,7 @@ _TAG = re.compile(
     r"<(?:([A-Za-z]{2})-)?(\w+)[^>]*>(.*?)(?=</|<(?:[A-Za-z]{2}-)?(?:num|title|desc|narr|group)\b|\Z)", re.DOTALL
 )
 _NUMBER = re.compile(r"^(?:Number:|Topic:)?\s*", re.IGNORECASE)
+_START = 20_000  # characters of a file from which its language is detected
 _TEXTS = ("HEADLINE", "TITLE", "HEAD", "LEAD", "LD", "SUMMARY", "TEXT", "BODY", "TE")
 
 
@@ -34,17 +35,37 @@ def read_qrels(path: Path) -> dict[str, dict[str, int]]:
     """Read lines ``question 0 passage grade``: the grade of each judged passage by question.
 
     Raises:
-        PanglotError: A line has another shape, or a pair is judged twice.
+        PanglotError: A line has another shape, or two lines judge a pair differently.
     """
-    found: dict[str, dict[str, int]] = {}
+    found: dict[str, dict[str, tuple[int, int]]] = {}
     for line, (question, _, passage, grade) in _fields(path, 4, "question 0 passage grade"):
-        try:
-            value = int(grade)
-        except ValueError as error:
-            problem = f"expected a whole number, got {grade!r}"
-            raise PanglotError(problem, file=path, line=line, field="grade", hint="write 0, 1 or more") from error
-        _put(found, question, passage, value, path, line)
-    return found
+        with located(file=path, line=line):
+            value = whole_number(grade, "grade")
+            first, before = found.setdefault(question, {}).setdefault(passage, (line, value))
+            if before != value:
+                raise judged_twice(question, passage, (first, before), value)
+    return {question: {passage: grade for passage, (_, grade) in row.items()} for question, row in found.items()}
+
+
+def whole_number(text: str, field: str) -> int:
+    """Return a grade, which may have zeros behind a point.
+
+    >>> whole_number("2", "grade"), whole_number("1.0", "grade")
+    (2, 1)
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value.is_integer():
+        raise PanglotError(f"expected a whole number, got {text!r}", field=field, hint="write 0, 1 or more")
+    return int(value)
+
+
+def judged_twice(question: str, passage: str, first: tuple[int, int], grade: int) -> PanglotError:
+    """Return the error for a pair that an earlier line, ``(line, grade)``, judges otherwise."""
+    problem = f"{question} and {passage} come twice: judged {first[1]} in line {first[0]}, and {grade} here"
+    return PanglotError(problem, hint="remove one of the two lines")
 
 
 def write_qrels(path: Path, qrels: Qrels) -> None:
@@ -73,7 +94,11 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
         if not math.isfinite(value):
             problem = f"expected a finite number, got {score!r}"
             raise PanglotError(problem, file=path, line=line, field="score", hint="correct it")
-        _put(found, question, passage, value, path, line)
+        row = found.setdefault(question, {})
+        if passage in row:
+            problem = f"{question} and {passage} come twice"
+            raise PanglotError(problem, file=path, line=line, hint="remove one of the two lines")
+        row[passage] = value
     return found
 
 
@@ -100,14 +125,6 @@ def _fields(path: Path, number: int, shape: str) -> Iterable[tuple[int, list[str
         yield line, parts
 
 
-def _put(found: dict[str, dict[str, V]], question: str, passage: str, value: V, path: Path, line: int) -> None:
-    row = found.setdefault(question, {})
-    if passage in row:
-        problem = f"{question} and {passage} come twice"
-        raise PanglotError(problem, file=path, line=line, hint="remove one of the two lines")
-    row[passage] = value
-
-
 def _write_lines(path: Path, rows: Iterable[tuple[str, ...]]) -> None:
     lines: list[str] = []
     for row in rows:
@@ -120,7 +137,12 @@ def _write_lines(path: Path, rows: Iterable[tuple[str, ...]]) -> None:
 
 
 def read(
-    folder: Path, *, name: str = "", fields: tuple[str, ...] = ("title",), about: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    name: str = "",
+    fields: tuple[str, ...] = ("title",),
+    about: Mapping[str, str] | None = None,
+    language: str | None = None,
 ) -> Collection:
     """Read ``documents/``, ``topics/`` and ``qrels*.txt``.
 
@@ -138,12 +160,15 @@ def read(
         name: What tables call it. By default it is the folder's name.
         fields: Which parts of a topic make the question: ``title``, ``desc``, ``narr``.
         about: What else is known about it.
+        language: The language of documents and topics that name none, whatever folders and files are called.
 
     Raises:
         PanglotError: A part is missing, a language is not known, or a judgement names what is not there.
     """
-    passages = [text for path in _found(folder, "documents") for text in _documents(path, folder / "documents")]
-    topics = [text for path in _found(folder, "topics") for text in _topics(path, fields)]
+    given = canonical(language) if language else ""
+    roots = folder / "documents", folder / "topics"
+    passages = [text for path in _found(folder, "documents") for text in _documents(path, roots[0], given)]
+    topics = [text for path in _found(folder, "topics") for text in _topics(path, roots[1], fields, given)]
     times = Counter(number for number, _ in topics)
     versions: dict[str, list[Text]] = {}
     for number, text in topics:
@@ -214,9 +239,10 @@ def _plain(text: str) -> str:
     return html.unescape(re.sub(r"<[^>]*>", " ", text).strip())
 
 
-def _documents(path: Path, root: Path) -> Iterator[Text]:
-    fallback = _language_of(path.relative_to(root))
-    for match in _DOCUMENT.finditer(_decoded(path)):
+def _documents(path: Path, root: Path, given: str) -> Iterator[Text]:
+    whole = _decoded(path)
+    fallback = given or _language_of(path.relative_to(root), _plain(whole[:_START]))
+    for match in _DOCUMENT.finditer(whole):
         body = match[1]
         number = _element(body, "DOCNO") or _element(body, "DOCID")
         text = "\n".join(found for tag in _TEXTS for found in _elements(body, tag) if found.strip())
@@ -227,9 +253,10 @@ def _documents(path: Path, root: Path) -> Iterator[Text]:
         yield Text(number, canonical(code), _element(body, "GROUP") or number, text)
 
 
-def _topics(path: Path, fields: tuple[str, ...]) -> Iterator[tuple[str, Text]]:
-    fallback = _language_of(Path(path.name))
-    for match in _TOPIC.finditer(_decoded(path)):
+def _topics(path: Path, root: Path, fields: tuple[str, ...], given: str) -> Iterator[tuple[str, Text]]:
+    whole = _decoded(path)
+    fallback = given or _language_of(path.relative_to(root), _plain(whole[:_START]))
+    for match in _TOPIC.finditer(whole):
         parts: dict[str, str] = {}
         code = match[1] or ""
         for prefix, tag, text in _TAG.findall(match[2]):
@@ -251,11 +278,10 @@ def _element(body: str, tag: str) -> str:
     return next(iter(_elements(body, tag)), "")
 
 
-def _language_of(place: Path) -> str:
-    """Return the language that a folder or the file is named after, or ""."""
-    for piece in (*place.parts[:-1], plain_name(place), *re.split(r"[._]", plain_name(place))):
-        if re.fullmatch(r"[a-z]{2}(-\w+)*|\w{3}_\w{4}", piece) and (code := canonical_or_none(piece)):
-            return code
+def _language_of(place: Path, text: str) -> str:
+    """Return the language that a folder or the file is named after and the text does not contradict, or ""."""
+    with contextlib.suppress(PanglotError):
+        return choose(place, text).language if pieces_of(place) else ""
     return ""
 
 

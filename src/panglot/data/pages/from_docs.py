@@ -8,12 +8,14 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from panglot._errors import PanglotError
+from panglot._errors import PanglotError, located
 from panglot.data.convert import Line
 from panglot.data.files import cell_delimiter, read_text
+from panglot.data.language import canonical
+from panglot.data.names import summary
 from panglot.data.pages import html, markdown, messages
 from panglot.data.pages.sections import Place, Section, place_of, positions
 from panglot.data.sentences import sentence_at
@@ -25,6 +27,7 @@ _GREEK_ASKS = "el"
 _COLUMNS = ("title", "text", "language", "group")
 # A cell may be a whole article, and the module's own limit is 131,072 characters.
 _LONGEST_CELL = 1 << 30
+_SAMPLE = 50  # rows from which the language of a table is detected
 
 _Times = Counter[tuple[str, str]]
 
@@ -65,7 +68,9 @@ def read(
 
     Args:
         paths: Files and folders.
-        language: Language of files that do not name theirs.
+        language: Language of all files, whatever they and their names say. A ``language`` column wins, and of PO and
+            XLIFF it is that of the source. Without it the language is what a file states, or what its path says if
+            the text does not contradict it, or else what the text looks like.
         ways: Some of :data:`WAYS`, in order of preference.
         shortest: Minimum length of a passage in characters.
         columns: For CSV and TSV: the columns for ``title``, ``text``, ``language`` and ``group``.
@@ -76,13 +81,17 @@ def read(
     for way in ways:
         if way not in WAYS:
             raise PanglotError(f"unknown way {way!r}", field="ways", hint=f"choose one of {', '.join(WAYS)}")
-    notes: list[str] = []
-    found = _once([section for path in _files(paths) for section in _sections(path, language, columns or {}, notes)])
+    guesses: list[tuple[Path, str]] = []
+    left_out = Counter[str]()
+    found: list[Section] = []
+    for path in _files(paths):
+        found += _sections(path, replace(place_of(path, language), notes=guesses, left_out=left_out), columns or {})
+    found = _once(found)
     groups = _tied(found)
     shared = Counter((s.language, s.title.casefold()) for s in found)
     titled = Counter((s.language, f"{s.page_title}: {s.title}".casefold()) for s in found)
     rows: list[Line] = []
-    made, left_out = Counter[str](), Counter[str]()
+    made = Counter[str]()
     tied = 0
     for group, members in groups.items():
         usable = [s for s in members if len(s.text) >= shortest]
@@ -104,7 +113,7 @@ def read(
         reasons = ", ".join(f"{number} {why}" for why, number in left_out.items() if number) or "no sections"
         raise PanglotError(f"these documents give no rows ({reasons})", hint="lower `shortest`, or choose other `ways`")
     dropped = {why: number for why, number in left_out.items() if number}
-    return Made(tuple(rows), dict(made), tied, dropped, tuple(notes))
+    return Made(tuple(rows), dict(made), tied, dropped, tuple(summary(guesses)))
 
 
 def _question(section: Section, shared: _Times, titled: _Times) -> tuple[str, str] | None:
@@ -159,17 +168,35 @@ def _ending(path: Path) -> str:
     return path.name.removesuffix(".gz").rpartition(".")[2].lower()
 
 
-def _sections(path: Path, language: str | None, columns: Mapping[str, str], notes: list[str]) -> Iterator[Section]:
-    place = place_of(path, language)
+def _sections(path: Path, place: Place, columns: Mapping[str, str]) -> Iterator[Section]:
     if _ending(path) in _TABLES:
-        yield from _rows(path, place, columns, notes)
+        yield from _rows(path, place, columns)
     else:
         reader: Callable[[Path, Place], Iterator[Section]] = _ENDINGS[_ending(path)]
         yield from reader(path, place)
 
 
-def _rows(path: Path, place: Place, columns: Mapping[str, str], notes: list[str]) -> Iterator[Section]:
+def _rows(path: Path, place: Place, columns: Mapping[str, str]) -> Iterator[Section]:
     """Yield a section per row of a CSV or TSV file. Its anchor is the ``group`` column."""
+    rows: list[tuple[int, dict[str, str]]] = []
+    for line, values in _cells(path, place, columns):
+        if values["text"]:
+            rows.append((line, values))
+        else:
+            place.left_out["rows without a text"] += 1
+    # What a row states is about this row alone. The others are in the language of the table.
+    sample = " ".join(f"{each['title']} {each['text']}" for _, each in rows[:_SAMPLE] if not each["language"])
+    page, language = place.settle(path, "", sample) if any(not each["language"] for _, each in rows) else ("", "")
+    for line, values in rows:
+        code = values["language"]
+        with located(file=path, line=line, field=columns.get("language", "language")):
+            stated = canonical(code) if code else language
+        # If one table holds all languages, its rows are tied whatever the table is called.
+        yield Section(place.whole if code else page, stated, values["group"], 2, values["title"], values["text"], "")
+
+
+def _cells(path: Path, place: Place, columns: Mapping[str, str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the line of each row, and its cells by their role."""
     if wrong := sorted(set(columns) - set(_COLUMNS)):
         hint = f"use {', '.join(_COLUMNS)}"
         raise PanglotError(f"unknown role of a column: {wrong[0]!r}", field="columns", hint=hint)
@@ -178,7 +205,7 @@ def _rows(path: Path, place: Place, columns: Mapping[str, str], notes: list[str]
     usual = "\t" if _ending(path) == "tsv" else ","
     delimiter = cell_delimiter(text.partition("\n")[0], usual, {columns.get(role, role) for role in {"text", *columns}})
     if delimiter != usual:
-        notes.append(f"{path.name}: cells are separated by {delimiter!r}")
+        place.notes.append((path, f"cells are separated by {delimiter!r}"))
     # Without `strict`, a quotation mark that is never closed makes the rest of the file one cell.
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     line = 1
@@ -194,13 +221,8 @@ def _rows(path: Path, place: Place, columns: Mapping[str, str], notes: list[str]
             if None in row:
                 problem = "the row has more cells than there are columns"
                 raise PanglotError(problem, file=path, line=line, hint="quote the cells")
+            yield line, {role: (row.get(columns.get(role, role)) or "").strip() for role in _COLUMNS}
             line = reader.line_num + 1
-            values = {role: (row.get(columns.get(role, role)) or "").strip() for role in _COLUMNS}
-            page, language = place.settle(path, values["language"])
-            # If one table holds all languages, its rows are tied whatever the table is called.
-            name = place.whole if values["language"] else page
-            if values["text"]:
-                yield Section(name, language, values["group"], 2, values["title"], values["text"], "")
     except csv.Error as error:
         hint = 'close each quotation mark, and write one inside a cell twice ("")'
         raise PanglotError(

@@ -15,6 +15,14 @@ from panglot.data.pages.sections import Place, Section
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 # Parts that every page has, or that are not text.
 _SKIPPED = {"script", "style", "nav", "header", "footer", "aside", "template", "noscript", "svg", "select", "button"}
+# The header of one of these holds its heading, and only that of the page is on every page.
+_PARTS = {"article", "main", "section"}
+# HTML closes an open paragraph before these. libxml2 knows HTML 4, and does not.
+_CLOSE_PARAGRAPH = _PARTS | {
+    "address", "aside", "blockquote", "details", "dialog", "div", "dl", "fieldset", "figcaption", "figure", "footer",
+    "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr", "menu", "nav", "ol", "p", "pre", "search",
+    "table", "ul",
+}  # fmt: skip
 _BLOCKS = {"p", "div", "li", "dd", "dt", "td", "th", "tr", "pre", "blockquote", "section", "article", "main", "br",
            "ul", "ol", "dl", "table", "figure", "figcaption", "body"}  # fmt: skip
 # LibreOffice's help: after these classes, a section is a list of links.
@@ -29,7 +37,9 @@ _CHARSET = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECAS
 
 
 @dataclass
-class _Part:
+class Part:
+    """A heading of a page and what follows it."""
+
     level: int = 0
     anchor: str = ""
     title: str = ""
@@ -42,22 +52,22 @@ def sections(path: Path, place: Place) -> Iterator[Section]:
     ``<html lang>`` names the language. The ``id`` of a heading or of its section is the anchor. Navigation, scripts,
     page headers and hidden parts are left out. Text is decoded as the page declares, by default as UTF-8.
     """
-    page = _Page()
-    language = page.read(_decoded(path))
-    name, language = place.settle(path, language)
+    page = Page()
+    stated = page.read(_decoded(path))
+    name, language = place.settle(path, stated, " ".join(f"{part.title} {part.text}" for part in page.parts))
     top = next((_line(part.title) for part in page.parts if part.level == 1), page.title)
     for part in page.parts:
-        if text := _text(part.text):
+        if text := lines_of(part.text):
             title = _line(part.title) or ("" if part.level else page.title)
             yield Section(name, language, part.anchor, part.level, title, text, top)
 
 
 @dataclass
-class _Page:
+class Page:
     """Collect the parts of a page from its tree."""
 
     title: str = ""
-    parts: list[_Part] = field(default_factory=lambda: [_Part()])
+    parts: list[Part] = field(default_factory=lambda: [Part()])
     _in_heading: bool = False
     _section_id: str = ""
     _ended: bool = False
@@ -72,20 +82,26 @@ class _Page:
         except etree.ParserError:  # no element at all
             return ""
         self._walk(root)
-        return root.get("lang") or root.get("xml:lang") or ""
+        places = (root, root.find("body"))
+        return next((code for each in places if each is not None if (code := _stated_language(each))), "")
 
-    def _walk(self, element: Any) -> None:
+    def _walk(self, element: Any, inside: bool = False) -> None:
+        """Collect the text of an element, which may be ``inside`` of an article, section or main part."""
         tag = element.tag
         # Comments and processing instructions have a function for a tag.
-        if not isinstance(tag, str) or tag in _SKIPPED or _is_hidden(element):
+        if not isinstance(tag, str) or (tag in _SKIPPED and not (tag == "header" and inside)):
             return
+        if _is_hidden(element):
+            self._after_paragraph(element, inside)
+            return
+        inside = inside or tag in _PARTS
         if tag == "title":
             self.title = _line(element.text_content())
             return
         if _LINKS_FOLLOW & set(element.get("class", "").split()):
             self._ended = True
         if tag in _HEADINGS:
-            self.parts.append(_Part(_HEADINGS[tag], element.get("id") or self._section_id))
+            self.parts.append(Part(_HEADINGS[tag], element.get("id") or self._section_id))
             self._ended, self._in_heading, self._section_id = False, True, ""
         elif tag in ("section", "article", "div"):
             self._section_id = element.get("id", "")
@@ -94,10 +110,19 @@ class _Page:
         breaks = _BREAK if tag in _BLOCKS and not self._in_heading else ""
         self._add(breaks + (element.text or ""))
         for child in element:
-            self._walk(child)
+            self._walk(child, inside)
             self._add(child.tail or "")
         self._in_heading = self._in_heading and tag not in _HEADINGS
         self._add(breaks)
+
+    def _after_paragraph(self, hidden: Any, inside: bool) -> None:
+        """Collect what a hidden paragraph without an end tag holds only in libxml2's tree."""
+        ended = False
+        for child in hidden if hidden.tag == "p" else ():
+            ended = ended or child.tag in _CLOSE_PARAGRAPH
+            if ended:
+                self._walk(child, inside)
+                self._add(child.tail or "")
 
     def _add(self, text: str) -> None:
         if self._in_heading:
@@ -106,8 +131,13 @@ class _Page:
             self.parts[-1].text += text
 
 
+def _stated_language(element: Any) -> str:
+    return element.get("lang") or element.get("xml:lang") or ""
+
+
 def _is_hidden(element: Any) -> bool:
-    return "hidden" in element.attrib and not (
+    unseen = "hidden" in element.attrib or "display:none" in element.get("style", "").replace(" ", "").lower()
+    return unseen and not (
         _MODULES & set(element.get("class", "").split()) or element.get("id", "").startswith(_DEFAULT)
     )
 
@@ -116,7 +146,8 @@ def _line(text: str) -> str:
     return " ".join(text.replace("¶", " ").split())
 
 
-def _text(text: str) -> str:
+def lines_of(text: str) -> str:
+    """Return the text of a part with one line per block."""
     return "\n".join(line for line in (" ".join(piece.split()) for piece in text.split(_BREAK)) if line)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from panglot.data.files import read_text
+from panglot.data.pages import html
 from panglot.data.pages.sections import Place, Section
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ _FRONT = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
 _SETTING = re.compile(r"^(lang|language|title)\s*:\s*[\"']?(.*?)[\"']?\s*$", re.MULTILINE)
 # `## Title {#anchor}` of Pandoc and kramdown is not part of CommonMark.
 _ANCHOR = re.compile(r"\s*\{:?\s*#([\w.:-]+)[^}]*\}\s*$")
-_TAG = re.compile(r"<!--.*?-->|</?[a-zA-Z][^>]*>", re.DOTALL)
 _ENDS_LINE = {"paragraph_close", "tr_close"}
 
 
@@ -38,8 +38,9 @@ def sections(path: Path, place: Place) -> Iterator[Section]:
     text = read_text(path).replace("\r\n", "\n")
     front = _FRONT.match(text)
     settings: dict[str, str] = dict(_SETTING.findall(front[1])) if front else {}
-    page, language = place.settle(path, settings.get("lang") or settings.get("language") or "")
     parts = _parts(text[front.end() :] if front else text)
+    stated = settings.get("lang") or settings.get("language") or ""
+    page, language = place.settle(path, stated, " ".join(line for each in parts for line in (each.title, *each.lines)))
     top = settings.get("title") or next((part.title for part in parts if part.level == 1), "")
     for part in parts:
         if part.lines:
@@ -64,13 +65,24 @@ def _parts(text: str) -> list[_Part]:
         elif token.type == "inline":
             line += " " + _plain(token.children or ())
         elif token.type == "html_block":
-            line += " " + _TAG.sub("", token.content)
-        if token.type in _ENDS_LINE or token.type == "html_block":
+            parts += _add_html(parts[-1], token.content)
+        if token.type in _ENDS_LINE:
             # Rules and rows of dashes have no text.
             if any(map(str.isalnum, line)):
                 parts[-1].lines.append(" ".join(line.split()))
             line = ""
     return parts
+
+
+def _add_html(part: _Part, content: str) -> list[_Part]:
+    """Add the text of a block of HTML to a part, and return the parts that its headings begin."""
+    page = html.Page()
+    page.read(content)
+    found = [_Part(each.level, each.anchor, " ".join(each.title.split())) for each in page.parts]
+    for one, each in zip(found, page.parts, strict=True):
+        one.lines += html.lines_of(each.text).splitlines()
+    part.lines += found[0].lines
+    return found[1:]
 
 
 def _plain(tokens: Sequence[Token]) -> str:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from panglot._errors import PanglotError, located
-from panglot.data.language import canonical, canonical_or_none
-
-# Three letters in a path name a language only with a script or region, because `man`, `bin` and `doc` are folders.
-_CODE = re.compile(r"[a-z]{2}(?:[-_@][A-Za-z]{2,8}){0,2}|[a-z]{3}[-_][A-Za-z]{2,4}")
+from panglot.data import names
 
 
 @dataclass(frozen=True)
@@ -32,28 +27,22 @@ class Section:
 
 @dataclass(frozen=True)
 class Place:
-    """Page and language as a path names them."""
+    """Page and language as a path names them, and notes on what was guessed."""
 
     page: str  # the path without the piece that is a language
     path_language: str  # the code of that piece, or ""
     whole: str  # the path with that piece
     given: str  # the language that the user gave, or ""
-    other: tuple[tuple[str, str], ...] = ()  # more pieces that could be a language: the path without each, and its code
+    pieces: tuple[tuple[str, str], ...] = ()  # as `names.pieces_of` returns them
+    notes: list[tuple[Path, str]] = field(default_factory=list[tuple[Path, str]], compare=False)
+    left_out: Counter[str] = field(default_factory=Counter[str], compare=False)  # what readers leave out, by reason
 
-    def settle(self, path: Path, named: str = "") -> tuple[str, str]:
-        """Return the page's name and its language. ``named`` is the language that the file itself names, and wins."""
-        code = named or self.path_language or self.given
-        if not code:
-            hint = "add `--language en`, or put it into the path, as in en/page.html"
-            raise PanglotError("the language of this document is not known", file=path, field="language", hint=hint)
-        with located(file=path, field="language"):
-            language = canonical(code)
-        if not named:
-            return self.page, language
-        # If the file is in another language than a piece of its path, that piece is part of a name: de/import_ms.html.
-        pieces = ((self.page, self.path_language), *self.other)
-        agree = (page for page, piece in pieces if piece and _base(canonical(piece)) == _base(language))
-        return next(agree, self.whole), language
+    def settle(self, path: Path, stated: str = "", text: str = "") -> tuple[str, str]:
+        """Return the page's name and its language. ``stated`` is the language that the file itself states."""
+        choice = names.choose(path, text, given=self.given, stated=stated, pieces=self.pieces)
+        if choice.note:
+            self.notes.append((path, choice.note))
+        return choice.page, choice.language
 
 
 def place_of(path: Path, given: str | None = None) -> Place:
@@ -63,21 +52,9 @@ def place_of(path: Path, given: str | None = None) -> Place:
     ('help/page.html', 'pt-BR')
     """
     whole = path.as_posix().removesuffix(".gz").removeprefix("./")
-    stem, dot, ending = path.name.removesuffix(".gz").rpartition(".")
-    folder = path.parent.parts
-    pieces: list[tuple[str, str]] = []
-    for mark in (".", "_"):
-        base, found, code = stem.rpartition(mark)
-        if found and base and _is_code(code):
-            pieces.append((Path(*folder, base + dot + ending).as_posix(), code))
-    if _is_code(stem) and ending in ("po", "xlf", "xliff"):
-        pieces.append((Path(*folder, dot + ending).as_posix(), stem))
-    for number in range(len(folder) - 1, -1, -1):
-        if _is_code(folder[number]):
-            rest = (*folder[:number], *folder[number + 1 :], stem + dot + ending)
-            pieces.append((Path(*rest).as_posix(), folder[number]))
+    pieces = names.pieces_of(path)
     page, code = pieces[0] if pieces else (whole, "")
-    return Place(page, code, whole, given or "", tuple(pieces[1:]))
+    return Place(page, code, whole, given or "", tuple(pieces))
 
 
 def positions(versions: Mapping[str, Sequence[Section]]) -> dict[str, list[Section]]:
@@ -101,11 +78,3 @@ def positions(versions: Mapping[str, Sequence[Section]]) -> dict[str, list[Secti
             else:
                 found[f"@{apart}{number}"].append(section)
     return found
-
-
-def _is_code(piece: str) -> bool:
-    return bool(_CODE.fullmatch(piece) and canonical_or_none(piece))
-
-
-def _base(code: str) -> str:
-    return code.split("-", 1)[0]

@@ -1,0 +1,214 @@
+"""The language of a file: what the user says, what the file states, what its name says, or what its text looks like.
+
+The first of these that there is counts. A part of a path is taken for a language if it is a whole code, such as ``de``,
+``pt-BR`` or ``zho_Hant``. Two letters that are a folder, or stand behind a hyphen or underscore, may be a word instead,
+so the text must not contradict them: ``ml/page.md`` in English is about machine learning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from panglot._errors import PanglotError, located
+from panglot.data.language import (
+    Detection,
+    canonical,
+    canonical_or_none,
+    detectable,
+    identify,
+    members,
+    mistaken_for,
+    name,
+    script_of,
+)
+from panglot.data.letters import commonest_script, letters_in
+
+#: The smallest probability with which a text decides on its language.
+SURE = 0.9
+# Letters of a text that are looked at, and the least number that can decide. A Chinese character counts as three.
+_LOOKED_AT, _FEWEST = 2000, 24
+# Three letters in a path name a language only with a script or region, because `man`, `bin` and `doc` are folders.
+_CODE = re.compile(r"[a-z]{2}(?:[-_@][A-Za-z]{2,8}){0,2}|[a-z]{3}[-_](?:[A-Z][a-z]{3}|[A-Z]{2})")
+# A file may be called to-do or as-is, and so a region in its name is in capital letters.
+_SMALL_REGION = re.compile(r"[a-z]{2}[-_][a-z]{2}")
+# Codes that are English words or subjects. Behind a hyphen in a file's name they need a text that confirms them.
+_WORDS = frozenset({
+    "am", "as", "be", "bi", "cv", "he", "ho", "id", "ie", "io", "is", "it", "km", "la", "ml", "my", "no", "oc", "or",
+    "os", "pa", "pi", "ps", "so", "to",
+})  # fmt: skip
+HINT = "name it with `--language en`, or in the path, as in en/page.html or page.en.html"
+
+
+class Choice(NamedTuple):
+    """The language of a file."""
+
+    language: str  # canonical code
+    page: str  # the path without the part that names the language
+    note: str = ""  # what was guessed, or overruled, without the file's name
+
+
+def is_code(part: str) -> bool:
+    """Return whether a part of a path is a whole language code.
+
+    >>> [is_code(part) for part in ("de", "pt-BR", "zho_Hant", "man", "en-de", "zz")]
+    [True, True, True, False, False, False]
+    """
+    return bool(_CODE.fullmatch(part) and canonical_or_none(part))
+
+
+def pieces_of(path: Path) -> list[tuple[str, str]]:
+    """Return the parts of a path that may name a language: the path without each, and the code, the nearest first.
+
+    These are the last part of the file's name behind a dot, underscore or hyphen, the whole name, and the folders.
+
+    >>> pieces_of(Path("help/de/page.pt-BR.html"))
+    [('help/de/page.html', 'pt-BR'), ('help/page.pt-BR.html', 'de')]
+    """
+    stem, dot, ending = path.name.removesuffix(".gz").rpartition(".")
+    folder = path.parent.parts
+    found: list[tuple[str, str]] = []
+    small = _SMALL_REGION.fullmatch(stem)
+    for mark in (".", "_", "-"):
+        base, there, code = stem.rpartition(mark)
+        # Of pt-BR, BR is no name of its own.
+        if (
+            there
+            and base
+            and not small
+            and is_code(code)
+            and not any(each.endswith(f"{mark}{code}") for _, each in found)
+        ):
+            found.append((Path(*folder, base + dot + ending).as_posix(), code))
+    if is_code(stem) and not small:
+        found = [(Path(*folder, dot + ending).as_posix(), stem)]
+    for number in range(len(folder) - 1, -1, -1):
+        if is_code(folder[number]):
+            rest = (*folder[:number], *folder[number + 1 :], stem + dot + ending)
+            found.append((Path(*rest).as_posix(), folder[number]))
+    return found
+
+
+def choose(
+    path: Path, text: str, *, given: str = "", stated: str = "", pieces: Sequence[tuple[str, str]] | None = None
+) -> Choice:
+    """Return the language of a file.
+
+    Args:
+        path: The file.
+        text: Some of its text.
+        given: What the user says.
+        stated: What the file states.
+        pieces: What the path says, by default :func:`pieces_of`.
+
+    Raises:
+        PanglotError: The language is not known, or what was said is no language.
+    """
+    pieces = pieces_of(path) if pieces is None else pieces
+    whole = path.as_posix().removesuffix(".gz").removeprefix("./")
+    if given or stated:
+        with located(file=None if given else path, field="language"):
+            language = canonical(given or stated)
+        # If the file is in another language than a piece of its path, that piece is part of a name: de/import_ms.html.
+        page = next((page for page, code in pieces if _base(canonical(code)) == _base(language)), whole)
+        others = [stated] if given and stated else [code for _, code in pieces[:1]] if given else []
+        overruled = next((code for code in others if _base(canonical_or_none(code) or code) != _base(language)), "")
+        return Choice(language, page, f"`--language {given}` overrules {overruled!r}" if overruled else "")
+    found = _sure(text)
+    possible = [(page, canonical(code)) for page, code in pieces]
+    doubted = {code for _, code in possible if contradicts(text, code, found)}
+    explicit = {canonical(code) for _, code in pieces if not _may_be_word(path, code)}
+    left = [(page, code) for page, code in possible if code not in doubted or code in explicit]
+    if found is None or found.confidence < SURE:
+        left = [(page, code) for page, code in left if not (code in _WORDS and _ends_name(path, code))]
+    codes = {_base(code) for _, code in left}
+    if len(codes) > 1 and found and _base(found.language) in codes:
+        left = [(page, code) for page, code in left if _base(code) == _base(found.language)]
+    elif len(codes) > 1:
+        problem = f"the path names several languages ({', '.join(dict.fromkeys(code for _, code in left))})"
+        raise PanglotError(problem, file=path, field="language", hint=HINT)
+    if left:
+        page, language = left[0]
+        ignored = [code for _, code in possible if _base(code) != _base(language)]
+        note = f"{ignored[0]!r} in the path is not taken for a language" if ignored else ""
+        if language in doubted and found:
+            note = f"{language} by its name, but {_said(found)}"
+        return Choice(language, page, note)
+    denied = f", since {_said(found)}" if found else ""
+    if found and found.confidence >= SURE:
+        note = f"the language was detected: {_said(found)}"
+        if possible:
+            note = f"{possible[0][1]!r} in the path is not taken for a language{denied}"
+        return Choice(found.language, whole, note)
+    looks = f" ({_said(found)})" if found else ""
+    raise PanglotError(f"the language of this file is unknown{looks}", file=path, field="language", hint=HINT)
+
+
+def contradicts(text: str, code: str, found: Detection | None = None) -> bool:
+    """Return whether a text is surely not in a language.
+
+    It is not if none of its letters are in a script of the language, or if it is surely in another language that is not
+    easily mistaken for this one. Of a language that cannot be detected, only English text is surely not.
+
+    >>> english = "Puffins nest in burrows that they dig into grassy cliffs."
+    >>> [contradicts(english, code) for code in ("ml", "cs", "to", "en-GB")]
+    [True, True, True, False]
+    """
+    found = found or _sure(text)
+    script = script_of(code)
+    if found is None:
+        return False
+    if script and commonest_script([text]) and not letters_in(text, members(script)):
+        return True
+    likely = _base(found.language)
+    if found.confidence < SURE or likely in mistaken_for(code):
+        return False
+    return detectable(code) or likely == "en"
+
+
+def _may_be_word(path: Path, code: str) -> bool:
+    """Return whether a code in a path may be a word: a folder, or the end of a file's name, of two letters."""
+    name_of_file = path.name.removesuffix(".gz")
+    return len(code) == 2 and f".{code}." not in name_of_file and not name_of_file.startswith(f"{code}.")
+
+
+def _ends_name(path: Path, code: str) -> bool:
+    """Return whether a code is the last part of a file's name behind a hyphen or underscore: ``how_to.md``."""
+    return bool(re.fullmatch(rf".*[-_]{code}", path.name.removesuffix(".gz").rpartition(".")[0]))
+
+
+def summary(notes: Iterable[tuple[Path, str]]) -> list[str]:
+    """Return notes about files, each once, with the number of files and the first one.
+
+    >>> summary([(Path("a.md"), "x"), (Path("b.md"), "x")])
+    ['2 files, such as a.md: x']
+    """
+    times: Counter[str] = Counter()
+    first: dict[str, Path] = {}
+    for path, note in notes:
+        times[note] += 1
+        first.setdefault(note, path)
+    return [
+        f"{first[note].name}: {note}" if number == 1 else f"{number:,} files, such as {first[note].name}: {note}"
+        for note, number in times.items()
+    ]
+
+
+def _sure(text: str) -> Detection | None:
+    """Return what a text looks like if it has enough letters, with its probability rounded down to two digits."""
+    some = " ".join(text[: 2 * _LOOKED_AT].split())[:_LOOKED_AT]
+    if sum(3 if letter >= "\u3000" else 1 for letter in some if letter.isalpha()) < _FEWEST:
+        return None
+    found = identify(some)
+    return found._replace(confidence=int(found.confidence * 100) / 100)
+
+
+def _said(found: Detection) -> str:
+    return f"the text looks like {name(found.language)} with a probability of {found.confidence:.2f}"
+
+
+def _base(code: str) -> str:
+    return code.partition("-")[0]

@@ -1,0 +1,88 @@
+"""The language of a file: the user's word, then the file's, then its name, then its text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from panglot._errors import PanglotError
+from panglot.data.names import choose
+from panglot.data.pages import from_docs
+from panglot.datasets.registry import read
+
+ENGLISH = "Puffins nest in burrows that they dig into grassy cliffs, and otters crack shells with a stone."
+GERMAN = "Papageitaucher brüten in Höhlen, die sie in grasige Klippen graben, und Otter knacken Muscheln."
+ITALIAN = "I pulcinella di mare nidificano in tane che scavano nelle scogliere erbose, e le lontre rompono i gusci."
+TONGAN = "Ko e hā e me'a 'oku ke fiema'u ke fai 'i he 'aho ni? 'Oku ou fie 'alu ki he falekoloa ke fakatau mai."
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "language", "page"),
+    [
+        ("help/de/page.md", GERMAN, "de", "help/page.md"),
+        ("page.pt-BR.md", "Curto", "pt-BR", "page.md"),
+        ("page.zh-Hant.md", "短", "zh-Hant", "page.md"),
+        ("docs/pt-br/page.md", "Curto", "pt-BR", "docs/page.md"),
+        # Folders and words that are codes by chance.
+        ("ml/page.md", ENGLISH, "en", "ml/page.md"),
+        ("en/cs/intro.md", ENGLISH, "en", "cs/intro.md"),
+        ("de/cs/intro.md", GERMAN, "de", "cs/intro.md"),
+        ("how_to.md", ENGLISH, "en", "how_to.md"),
+        ("to-do.json", ENGLISH, "en", "to-do.json"),
+        ("sign-in.md", GERMAN, "de", "sign-in.md"),
+        ("squad-it.json", ITALIAN, "it", "squad.json"),
+        ("to/page.md", TONGAN, "to", "page.md"),  # no detector knows it, but it is surely not English
+        ("page.md", GERMAN, "de", "page.md"),
+    ],
+)
+def test_the_language_of_a_path(path: str, text: str, language: str, page: str) -> None:
+    assert choose(Path(path), text)[:2] == (language, page)
+
+
+def test_a_guess_is_said_with_its_confidence() -> None:
+    assert choose(Path("de/page.md"), GERMAN).note == ""
+    note = choose(Path("ml/page.md"), ENGLISH).note
+    assert "'ml' in the path is not taken for a language" in note
+    assert "English with a probability of 0.9" in note
+    assert "detected: the text looks like German" in choose(Path("page.md"), GERMAN).note
+    assert "de by its name, but the text looks like English" in choose(Path("page.de.md"), ENGLISH).note
+
+
+@pytest.mark.parametrize("path", ["how-to.md", "page.md", "en/cs/page.md", "qa-to-do.json"])
+def test_what_cannot_be_told_is_an_error_that_names_the_option(path: str) -> None:
+    with pytest.raises(PanglotError, match="--language en"):
+        choose(Path(path), "Short")
+
+
+@pytest.mark.parametrize("path", ["de/page.md", "page.pt-BR.md", "ml/page.md", "en/cs/page.md", "page.md"])
+def test_what_the_user_says_wins(path: str) -> None:
+    for text in (ENGLISH, GERMAN, "Kurz"):
+        assert choose(Path(path), text, given="fr").language == "fr"
+    assert choose(Path(path), ENGLISH, given="fr", stated="de").language == "fr"
+    assert choose(Path(path), ENGLISH, stated="sw").language == "sw", "what a file states is no guess"
+
+
+def test_documents_are_read_in_the_language_that_is_said(tmp_path: Path) -> None:
+    for path in ("ml/page.md", "de/page.md"):
+        (tmp_path / path).parent.mkdir()
+    (tmp_path / "ml" / "page.md").write_text(f"# Puffins\n\n{ENGLISH}")
+    (tmp_path / "de" / "page.md").write_text(f"# Alke\n\n{GERMAN}")
+    made = from_docs.read([tmp_path])
+    assert sorted(row.language for row in made.rows) == ["de", "en"]
+    assert any("'ml' in the path is not taken for a language" in note for note in made.notes)
+    made = from_docs.read([tmp_path], language="nl")
+    assert {row.language for row in made.rows} == {"nl"}
+    assert any("overrules 'de'" in note for note in made.notes)
+
+
+def test_a_squad_file_says_what_it_guesses(tmp_path: Path) -> None:
+    qas = [{"id": "1", "question": "Who?", "answers": [{"text": "Puffins", "answer_start": 0}]}]
+    path = tmp_path / "how-to.json"
+    path.write_text(json.dumps({"data": [{"paragraphs": [{"context": ENGLISH, "qas": qas}]}]}))
+    with pytest.warns(RuntimeWarning, match="looks like English with a probability of 0.9"):
+        found = read(path)
+    assert found.languages == ("en",)
+    assert "looks like English" in found.about["language"]
+    assert read(path, language="sw").languages == ("sw",)
