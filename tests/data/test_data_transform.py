@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
+from panglot.batching import TrainingTable
 from panglot.data.collection import Collection, Text
+from panglot.data.columns import normalized
 from panglot.data.transform import blocks, hold_out, sample, select_rows
 from panglot.datasets.registry import CARDS
 
@@ -143,3 +146,19 @@ def test_lengths_and_languages() -> None:
     assert whole.keep(*select_rows(whole, languages=["de"])).digest == whole.select(["de"]).digest
     with pytest.raises(PanglotError, match=r"no questions or no passages of x are left.*de, en"):
         select_rows(whole, languages=["fi"])
+
+
+def test_no_question_of_dev_is_in_train_in_another_spelling() -> None:
+    """Composed, decomposed, in capitals and with more blanks: one text for training, splits and checks."""
+    spellings = [str, lambda text: unicodedata.normalize("NFD", text), str.upper, lambda text: f" {text}  ", str.title]
+    questions, passages = [], []
+    for row in range(30):
+        text = spellings[row % 5](f"où est le café numéro {row // 5}\u00a0?")
+        questions.append(Text(f"q{row}", "fr", f"q{row}", text))
+        passages.append(Text(f"p{row}", "fr", f"p{row}", f"passage {row}"))
+    made = Collection.build("spelled", questions, passages, [(f"q{row}", f"p{row}", 1) for row in range(30)])
+    train, dev = hold_out(made, 0.4, seed=3)
+    one, other = ({normalized(text) for text in part.questions["text"].to_pylist()} for part in (train, dev))
+    assert len(one) + len(other) == 6
+    assert not one & other
+    assert TrainingTable.from_collection(made).largest_conflict_group == 5

@@ -94,3 +94,25 @@ def test_other_forms_and_exit_statuses(tmp_path: Path) -> None:
     )
     assert kept.return_value == 0
     assert json.loads((tmp_path / "a").read_text())["line"] == 1
+
+
+ENGLISH = "Puffins nest in burrows that they dig into grassy cliffs, and otters crack shells with a stone."
+GERMAN = "Papageitaucher brüten in Höhlen, die sie in grasige Klippen graben, und Otter knacken Muscheln."
+
+
+def test_labels_are_compared_with_a_detector(tmp_path: Path) -> None:
+    wrong = write(tmp_path / "wrong.jsonl", pair("Where do they nest?", GERMAN), pair("Who?", ENGLISH))
+    (remark,) = check(wrong).remarks
+    assert remark.what == "of 2 passages labelled en that are not in it, as a detector says (de)"
+    assert (remark.number, remark.examples) == (1, ("en:line-0000001",))
+    done = CliRunner().invoke(data, ["check", str(wrong)])
+    assert "look at: 1 of 2 passages labelled en" in done.output
+    assert "nothing is wrong" not in done.output
+
+
+def test_labels_that_a_detector_easily_mistakes_are_left_alone(tmp_path: Path) -> None:
+    croatian = "Kako da odštampam dokument na ovom računaru kada nemam pisač?"
+    rows = [pair("Who?", ENGLISH, "en-GB"), pair("Kako?", croatian, "sr-Latn"), pair("Wer?", GERMAN, "gsw")]
+    assert check(write(tmp_path / "close.jsonl", *rows)).remarks == ()
+    maltese_label = write(tmp_path / "short.jsonl", pair("Who?", "She.", "mt"))
+    assert check(maltese_label).remarks == (), "too short to tell"

@@ -22,7 +22,7 @@ from panglot.data.columns import Ints, Ints32, connect, number_values, open_arra
 #: Rows of collections with at least that many questions are cached. Smaller ones are found in a second or two.
 LARGE = 200_000
 # To be raised whenever other rows or conflict groups are found in the same collection.
-_VERSION = 2
+_VERSION = 3
 
 _ARRAYS = ("question", "passage", "conflict_group")
 

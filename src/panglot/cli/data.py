@@ -34,6 +34,7 @@ from panglot.datasets import check as checking
 from panglot.datasets import registry
 
 _SHOWN = 20
+_LOOKED_FOR = "looked for broken rows, repeats, wrong decoding, tags, and other languages in a sample"
 _ON_ERROR = click.Choice(["raise", "skip"])
 
 
@@ -100,7 +101,7 @@ def _print_findings(report: checking.Report, name: str, place: Path | None) -> N
     for test, reason in report.unread.items():
         click.echo(f"not compared with {test}: {reason}")
     if not (report.rejected or report.remarks or any(overlap.equal or overlap.near for overlap in report.overlaps)):
-        click.echo("nothing is wrong")
+        click.echo(f"nothing is wrong ({_LOOKED_FOR})")
 
 
 def _where(error: RowError, name: str) -> str:

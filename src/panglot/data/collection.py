@@ -24,9 +24,8 @@ TEXTS = pa.schema([("id", pa.string()), ("language", pa.string()), ("group", pa.
 RELEVANCE = pa.schema([("question", pa.int32()), ("passage", pa.int32()), ("grade", pa.int16())])
 
 _PARTS = ("questions", "passages", "relevance")
-# The digest of so many texts takes a sixth of a second, which is worth remembering.
+# The digest of so many texts is remembered, and so are parts of collections with so MANY, which memory may not hold.
 _LARGE = 100_000
-# Parts of collections with so many texts are cached too, for they may not fit into memory.
 MANY = 1_000_000
 # Raise it whenever a reader gives other rows for the same files.
 READERS = 5
@@ -98,8 +97,7 @@ class Collection:
                 problem = f"the question {question!r} and the passage {passage!r} are judged {grades}"
                 raise PanglotError(problem, hint="keep one of the two judgements")
         columns = [q for q, _ in pairs], [p for _, p in pairs], pairs.values()
-        arrays = [pa.array(each, kind) for each, kind in zip(columns, RELEVANCE.types, strict=True)]
-        judged = pa.table(arrays, schema=RELEVANCE)
+        judged = pa.table([*map(pa.array, columns, RELEVANCE.types)], RELEVANCE)
         return cls(name, tables[0], tables[1], judged, dict(about or {}))
 
     @classmethod
@@ -234,7 +232,7 @@ class Collection:
 
 def _check_form(head: object, tables: Sequence[pa.Table], folder: Path) -> None:
     known = cast("dict[object, object]", head) if isinstance(head, dict) else {}
-    problem = "the tables have other columns than a collection's"
+    problem = "the tables have other columns"
     if not isinstance(known.get("name"), str) or not isinstance(known.get("about"), dict):
         problem = f"expected `name` and `about`, got {', '.join(map(str, known)) or 'neither'}"
     elif [table.schema for table in tables] == [TEXTS, TEXTS, RELEVANCE]:

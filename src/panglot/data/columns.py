@@ -1,14 +1,16 @@
 """Columns of any size: memory-map files, walk and take rows, number equal values, find what rows tie together.
 
 Texts are compared in two ways. A collection joins passages that are equal letter by letter (:func:`keys`), so that no
-text of a user changes. Training and checks take texts as equal that differ only in case or blanks
-(:func:`text_numbers`), for such a text would be a wrong negative. :mod:`panglot.data.overlap` finds near texts.
+text of a user changes. Training, splits and checks take texts as equal that differ only in case, blanks or composition
+(:func:`normalized`), for such a text would be a wrong negative or be in train and dev. :mod:`panglot.data.overlap`
+finds near texts.
 """
 
 from __future__ import annotations
 
 import itertools
 import mmap
+import unicodedata
 import weakref
 import zlib
 from collections import Counter
@@ -234,7 +236,7 @@ def number_values(column: pa.ChunkedArray) -> Ints32:
 
 
 def text_numbers(column: pa.ChunkedArray, chosen: Bools | None = None) -> Ints32:
-    """Number texts as :func:`number_values` does. Texts that differ only in case or blanks share a number.
+    """Number texts as :func:`number_values` does. Texts whose :func:`normalized` forms are equal share a number.
 
     Texts that are not ``chosen`` get the number −1. By default all are chosen.
 
@@ -248,12 +250,14 @@ def text_numbers(column: pa.ChunkedArray, chosen: Bools | None = None) -> Ints32
 
 
 def normalized(text: str) -> str:
-    """Return a text in the form in which :func:`text_numbers` compares it.
+    """Return a text in the form in which texts are compared: without differences of case, blanks and composition.
 
-    >>> normalized("  Who   IS it? ")
-    'who is it?'
+    >>> normalized("  Who   IS it? "), normalized("Cafe\u0301") == normalized("CAF\u00c9")
+    ('who is it?', True)
     """
-    return " ".join(text.casefold().split())
+    folded = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    folded = " ".join(folded.casefold().split())
+    return folded if folded.isascii() else unicodedata.normalize("NFKC", folded)
 
 
 def _normalized(column: pa.ChunkedArray, chosen: Bools) -> Iterator[pa.Array]:

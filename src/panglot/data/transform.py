@@ -13,15 +13,12 @@ from panglot.data.collection import Collection, cached_subset, in_languages
 from panglot.data.columns import (
     Bools,
     Ints32,
-    concatenated,
     connect,
-    first_of,
-    in_language,
-    keys,
     number_values,
     pc,
     ranks,
     smallest_together,
+    text_numbers,
     walk,
 )
 from panglot.data.overlap import THRESHOLD, Shared, Texts, find_shared, hash_texts
@@ -30,9 +27,9 @@ from panglot.data.overlap import THRESHOLD, Shared, Texts, find_shared, hash_tex
 def blocks(collection: Collection) -> tuple[Ints32, Ints32]:
     """Return the block of every question and of every passage: shapes ``[questions]`` and ``[passages]``.
 
-    Blocks are the connected parts of the collection: texts of one group, equal texts of one side and
-    language, and a question and the passages that it was judged with, are in one block. They are numbered by first
-    question, then by first passage. Texts pass by in pieces.
+    Blocks are the connected parts of the collection: texts of one group, texts of one side and language that are equal
+    up to case, blanks and composition, and a question and the passages that it was judged with, are in one block. They
+    are numbered by first question, then by first passage. Texts pass by in pieces.
     """
     questions, passages = collection.questions.num_rows, collection.passages.num_rows
     block = connect(questions + passages, _ties(collection))
@@ -124,11 +121,8 @@ def _ties(collection: Collection) -> Iterator[tuple[Ints32, Ints32]]:
     for table in (collection.questions, collection.passages):
         rows = np.arange(start, start + table.num_rows, dtype=np.int32)
         yield rows, number_values(table["group"])
-        parts = (
-            in_language(keys(batch["text"]), pc.index_in(batch["language"], known).to_numpy().astype(np.int16))
-            for batch in walk(table, ["text", "language"])
-        )
-        yield rows, first_of(concatenated(parts))
+        language = pc.index_in(table["language"], known).to_numpy().astype(np.int64)
+        yield rows, text_numbers(table["text"]) * np.int64(len(known)) + language
         start += table.num_rows
 
 

@@ -13,6 +13,8 @@ from panglot.data.columns import normalized
 from panglot.data.files import RowError
 from panglot.data.formats import beir
 from panglot.data.formats.detect import read_rows, row_files, split_language
+from panglot.data.language import identify
+from panglot.data.names import contradicts
 from panglot.data.overlap import Texts, find_shared, hash_texts
 from panglot.data.transform import Overlap, removal_mask
 from panglot.datasets import registry
@@ -140,12 +142,35 @@ def _findings(collection: Collection) -> Iterator[tuple[str, str, list[str]]]:
     for side, texts in (("questions", questions), ("passages", passages)):
         for what, hint, looks_wrong in _TEXT_CHECKS:
             yield f"{side} {what}", hint, [text["id"] for text in texts if looks_wrong(text["text"])]
+    for side, texts in (("questions", questions), ("passages", passages)):
+        yield from _labels(side, texts)
     answered = {passages[row]["language"] for row in right}
     what = "languages with questions, none of which has an answer in its own language"
     hint = "add passages in the language, or expect no monolingual figures for it"
     yield what, hint, sorted({question["language"] for question in questions} - answered)
 
 
+def _labels(side: str, texts: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str, list[str]]]:
+    """Compare the language of up to 200 texts per language, evenly spread, with what a detector says.
+
+    A text is in another language only if that is sure (:func:`panglot.data.names.contradicts`). Short texts are joined.
+    """
+    by_language: dict[str, list[Mapping[str, str]]] = defaultdict(list)
+    for text in texts:
+        by_language[text["language"]].append(text)
+    for language, own in sorted(by_language.items()):
+        some = [own[len(own) * i // _SAMPLE] for i in range(_SAMPLE)] if len(own) > _SAMPLE else own
+        wrong = [text["id"] for text in some if contradicts(text["text"], language)]
+        likely = Counter(identify(text["text"]).language for text in some if text["id"] in set(wrong))
+        if not wrong and contradicts(" ".join(text["text"] for text in some), language):
+            wrong = [text["id"] for text in some]
+            likely[identify(" ".join(text["text"] for text in some)).language] += 1
+        found = ", ".join(code for code, _ in likely.most_common(3))
+        what = f"of {len(some)} {side} labelled {language} that are not in it, as a detector says ({found})"
+        yield what, "correct the labels, or leave these texts out", wrong
+
+
+_SAMPLE = 200
 _TEXT_CHECKS: tuple[tuple[str, str, Callable[[str], bool]], ...] = (
     ("that were decoded wrongly", "decode the source again, as UTF-8", is_mojibake),
     ("of fewer than 3 letters", "leave them out", lambda text: sum(map(str.isalnum, text)) < 3),

@@ -17,6 +17,7 @@ from panglot._files import atomic_folder, cache_folder, digest
 from panglot.data.collection import Collection
 from panglot.data.files import parquet_records
 from panglot.data.ingest import collect
+from panglot.data.language import canonical_or_none
 from panglot.data.rows import FIELDS, Row, check_row
 
 if TYPE_CHECKING:
@@ -108,8 +109,8 @@ def read(
 
     Args:
         repository: ``owner/name``, or whatever ``datasets.load_dataset`` opens.
-        columns: The columns for ``question``, ``passage``, ``language``, ``group`` and ``id``. If there is no column
-            of the name given for ``language``, that name is the language code of all rows. A dot looks inside a column
+        columns: The columns for ``question``, ``passage``, ``language``, ``group`` and ``id``. ``language`` may also be
+            the code of all rows, also if a column of texts has that name. A dot looks inside a column
             (``answers.text``), and the first element of a list counts.
         config: The configuration.
         split: The split.
@@ -160,8 +161,21 @@ def _select(
     fitting = ((line, row) for line, row in enumerate(found, 1) if not where or str(_cell(row, column, place)) == value)
     for line, row in islice(fitting, limit or None):
         values = {role: _cell(row, source, place) for role, source in columns.items() if role != "language"}
-        values["language"] = row.get(columns["language"], columns["language"])
+        values["language"] = _language(row, columns["language"], columns, place)
         yield check_row(values, place, line)
+
+
+def _language(row: Mapping[str, Any], source: str, columns: Mapping[str, str], place: Path) -> object:
+    """Return the language of a row: ``source`` if it is a code, or else the cell of the column of that name.
+
+    A column that is called like a language mostly holds texts in it. It holds the rows' languages if the cell is a
+    code and no other role takes the column.
+    """
+    if canonical_or_none(source) is None:
+        return _cell(row, source, place)
+    cell = row.get(source)
+    is_code = isinstance(cell, str) and canonical_or_none(cell) is not None
+    return cell if is_code and [*columns.values()].count(source) == 1 else source
 
 
 def _cell(row: Mapping[str, Any], column: str, place: Path) -> object:
