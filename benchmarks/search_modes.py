@@ -29,9 +29,9 @@ from panglot.encoders.protocol import Vectors
 from panglot.evaluation.evaluate import encode
 from panglot.evaluation.figures import SETTINGS, measure
 from panglot.evaluation.measures import parse
+from panglot.search.query_language import query_language
 from panglot.search.ranking.modes import HEAD, SHARE, head_mean
 from panglot.search.ranking.stats import Doubles, LanguageStats, center, query_offset
-from panglot.search.searcher import language_of
 
 Bools = npt.NDArray[np.bool_]
 GRID = [(head, share) for head in (1, 3, 5, 10) for share in (0.3, 0.5, 0.7, 1.0) if (head, share) != (HEAD, SHARE)]
@@ -74,7 +74,7 @@ def rankings(
     if grid:
         yield "centered, no shift", (center(stats.centering(), questions, question_languages, "question"), centered)
         return
-    detected = [language_of(text, collection.languages) for text in collection.questions["text"].to_pylist()]
+    detected = [query_language(text, collection.languages).code for text in collection.questions["text"].to_pylist()]
     right = np.mean([found == known for found, known in zip(detected, question_languages, strict=True)])
     name = f"centered, language detected ({right:.1%})"
     yield name, (center(debiasing, questions, detected, "question"), centered)

@@ -14,11 +14,11 @@ from search_made import DIMENSION, LANGUAGES, Biased, MemoryStore, documents, us
 
 from panglot._errors import PanglotError
 from panglot.cli.index import index_command
-from panglot.debiasing.transform import Debiased
+from panglot.debiasing.transform import Debiased, Debiasing
 from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.search.metadata import NAME, is_index
-from panglot.search.ranking.stats import LanguageStats
+from panglot.search.ranking.stats import LanguageStats, center
 from panglot.search.request import MODES, SearchRequest
 
 
@@ -43,6 +43,7 @@ def test_an_index_answers_in_every_language(index: Index) -> None:
     answer = index.search("<de> topic3", k=4, language="de", mode="centered")
     assert set(ids(answer)) == {f"topic3-{code}" for code in LANGUAGES}
     assert (answer.language, answer.detected, answer.mode) == ("de", False, "centered")
+    assert (answer.language_source, answer.language_confidence) == ("declared", None)
     assert [hit.rank for hit in answer.hits] == [1, 2, 3, 4]
     assert answer.shares == dict.fromkeys(LANGUAGES, (0.25, 0.25))
     assert {"encode", "search", "rank"} == set(answer.seconds)
@@ -93,6 +94,49 @@ def test_a_debiased_model_brings_its_own_remedy(stores: dict[str, MemoryStore], 
     wanted = fitted.apply(plain, [each.language for each in given], "passage")
     np.testing.assert_allclose(store.vectors("centered", names), wanted, atol=1e-6)
     assert index.encoder is base
+    # Whatever the mode, the model is the debiased one.
+    (query,) = Debiased(base, fitted).encode(["<de> topic3"], "question", languages=["de"])
+    best = [names[row] for row in np.argsort(-(wanted @ query))[:9]]
+    for mode in ("plain", "centered"):
+        assert ids(index.search("<de> topic3", language="de", mode=mode, k=9)) == best
+    # An index without this debiasing would drop it.
+    with pytest.raises(PanglotError, match="built with another debiasing than that of biased"):
+        Index.build(given, tmp_path / "index", model=base)
+    Index.build(given, tmp_path / "plain", model=base)
+    for open_it in (
+        lambda: Index.open(tmp_path / "plain", model=Debiased(base, fitted)),
+        lambda: Index.build(given, tmp_path / "plain", model=Debiased(base, fitted)),
+    ):
+        with pytest.raises(PanglotError, match=r"built with another debiasing than that of biased\+center"):
+            open_it()
+    assert best != [names[row] for row in np.argsort(-(plain @ base.encode(["<de> topic3"], "question")[0]))[:9]]
+    for side in ("question", "passage"):
+        texts = ["Wie drucke ich eine Tabelle?", "How do I print a table?", "!"]
+        given_by_load = Debiased(base, fitted).encode(texts, side)
+        np.testing.assert_allclose(index.debias(texts, base.encode(texts, side), side), given_by_load, atol=1e-6)
+
+
+def test_an_own_debiasing_centers_queries_in_unknown_languages_by_the_mean_of_its_languages() -> None:
+    generator = np.random.default_rng(0)
+    offset = generator.normal(size=(2, 3, 8)).astype(np.float32)
+    none = np.zeros((2, 3, 0, 8), np.float32)
+    own = Debiasing("center", ("de", "en", "ja"), offset, none, np.zeros((0, 8), np.float32))
+    vectors = generator.normal(size=(2, 8)).astype(np.float32)
+    found = center(own, vectors, ["", "fr"], "question")
+    moved = vectors - offset[0].mean(axis=0)
+    np.testing.assert_allclose(found, moved / np.linalg.norm(moved, axis=1, keepdims=True), atol=1e-6)
+    kept = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    np.testing.assert_allclose(center(own, vectors, ["", "fr"], "passage"), kept, atol=1e-6)
+
+
+def test_documents_in_languages_that_were_not_fitted_are_said(stores: dict[str, MemoryStore], tmp_path: Path) -> None:
+    del stores
+    base, given = Biased(), documents(("de", "en"))
+    vectors = base.encode([each.full_text for each in given], "passage")
+    means = LanguageStats.of([([each.language for each in given], vectors)], DIMENSION).centering()
+    own = Debiasing("center", ("de", "en"), means.offset[:, :2], means.directions[:, :2], means.subspace)
+    with pytest.warns(RuntimeWarning, match="was not fitted on sw, whose vectors do not change"):
+        Index.build([*given, *documents(("sw",))], tmp_path / "index", model=Debiased(base, own))
 
 
 def test_filter_collapse_and_prefer(index: Index) -> None:
@@ -109,6 +153,54 @@ def test_filter_collapse_and_prefer(index: Index) -> None:
     assert len({hit.document.group for hit in whole.hits}) == 30
     read = index.search("<de> topic3", k=3, language="de", mode="preferred", preferred_languages=("sw",), boost=2.0)
     assert {hit.document.language for hit in read.hits} == {"sw"}
+
+
+def test_collapsing_shows_a_preferred_version_or_one_in_the_language_of_the_query(index: Index) -> None:
+    for mode in ("plain", "centered", "balanced"):
+        asked: dict[str, Any] = {"k": 30, "mode": mode, "collapse": True}
+        best = index.search("<de> topic3", **asked, language="fr")
+        own = index.search("<de> topic3", **asked, language="ja")
+        if mode == "plain":  # The groups, their order and scores are the same, whichever version is shown.
+            assert [(hit.document.group, hit.score) for hit in own.hits] == [
+                (hit.document.group, hit.score) for hit in best.hits
+            ]
+        assert {hit.document.language for hit in own.hits if "ja" in hit.languages} == {"ja"}
+        assert all(next(iter(hit.languages)) == hit.document.language for hit in own.hits)
+        read = index.search("<de> topic3", **asked, language="ja", preferred_languages="sw", boost=0)
+        assert {hit.document.language for hit in read.hits if "sw" in hit.languages} == {"sw"}
+        changed = [hit for hit in own.hits if hit.matched != hit.document.id]
+        assert changed
+        assert all(hit.matched == hit.languages[hit.matched.rpartition("-")[2]] for hit in changed)
+        assert all(hit.matched == hit.document.id for hit in best.hits)
+        assert own.as_json()["hits"][0]["matched"] == own.hits[0].matched
+
+
+def test_the_boost_works_in_every_mode(index: Index) -> None:
+    for mode in ("plain", "centered", "balanced"):
+        asked: dict[str, Any] = {"language": "de", "mode": mode}
+        before = {hit.document.id: hit for hit in index.search("<de> topic3", k=120, **asked).hits}
+        after = index.search("<de> topic3", k=120, **asked, preferred_languages=["sw"], boost=0.3)
+        for hit in after.hits:
+            boost = 0.3 if hit.document.language == "sw" else 0
+            assert hit.score == pytest.approx(before[hit.document.id].score + boost)
+            assert sum(hit.explanation.values()) == pytest.approx(hit.score)
+        few = index.search("<de> topic3", k=7, **asked, preferred_languages=["sw"], boost=0.3)
+        assert few.hits == after.hits[:7]
+
+
+def test_a_query_in_an_unknown_language_uses_none(index: Index) -> None:
+    for mode in ("centered", "balanced"):
+        asked: dict[str, Any] = {"k": 4, "mode": mode}
+        answer = index.search("<de> topic3", **asked)
+        assert (answer.language, answer.language_source, answer.detected) == ("", "default", False)
+        # French has no documents, so that the mean of all is subtracted.
+        assert ids(answer) == ids(index.search("<de> topic3", **asked, language="fr"))
+        stated = index.search("<de> topic3", **asked, default_language="deu")
+        assert (stated.language, stated.language_source) == ("de", "default")
+        assert ids(stated) == ids(index.search("<de> topic3", **asked, language="de"))
+        found = stated.as_json()
+        assert (found["language"], found["language_source"], found["detected"]) == ("de", "default", False)
+        assert 0 <= found["language_confidence"] < 0.6
 
 
 def test_adding_replaces_and_deleting_removes(index: Index) -> None:
@@ -131,15 +223,13 @@ def test_one_id_is_one_document(stores: dict[str, MemoryStore], tmp_path: Path) 
     assert sorted(ids(index.search("<de> 1", language="de"))) == ["1", "2"]
 
 
-def test_a_language_stands_for_its_forms_where_only_they_are_there(
-    stores: dict[str, MemoryStore], tmp_path: Path
-) -> None:
+def test_a_language_stands_for_its_regional_forms(stores: dict[str, MemoryStore], tmp_path: Path) -> None:
     del stores
     texts = [{"id": each, "text": f"<{each[:2]}> topic1", "language": each} for each in ("en-US", "pt-BR", "pt", "de")]
     index = Index.build(texts, tmp_path / "index", model=Biased())
     assert index.search("<en> topic1", language="en").language == "en-US"
     assert ids(index.search("<en> topic1", language="en", languages="en")) == ["en-US"]
-    assert set(ids(index.search("<en> topic1", language="en", languages="en,pt"))) == {"en-US", "pt"}
+    assert set(ids(index.search("<en> topic1", language="en", languages="en,pt"))) == {"en-US", "pt", "pt-BR"}
     assert ids(index.search("<en> topic1", language="en", languages="fr")) == []
     assert (
         ids(index.search("<de> topic1", mode="preferred", preferred_languages="en", boost=2.0, language="de"))[0]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 from search_made import Biased, documents, use_memory
 
+from panglot._errors import PanglotError
 from panglot.search.index import Index
 
 OPTIONS: dict[str, Any] = {"k": 4, "language": "de", "mode": "centered"}
@@ -32,6 +34,44 @@ def test_langchain_finds_documents(index: Index) -> None:
     assert found[0].metadata["n"] == 1
 
 
+def test_langchain_passes_arguments_of_a_call_on_or_refuses_them(index: Index) -> None:
+    pytest.importorskip("langchain_core", reason="pip install 'panglot[langchain]'")
+    from panglot.search.integrations.langchain import PanglotRetriever
+
+    retriever = PanglotRetriever(index, **OPTIONS, tags=["help"])
+    assert retriever.tags == ["help"]
+
+    def called(**options: Any) -> list[list[str | None]]:
+        one = retriever.invoke("<de> topic3", **options)
+        (batch,) = retriever.batch(["<de> topic3"], **options)
+        other = asyncio.run(retriever.ainvoke("<de> topic3", **options))
+        return [
+            [each.id for each in found]
+            for found in (one, batch, retriever.bind(**options).invoke("<de> topic3"), other)
+        ]
+
+    for found in called(k=2, languages=["ja", "sw"]):
+        assert len(found) == 2
+        assert set(found) <= {f"topic{number}-{code}" for number in range(30) for code in ("ja", "sw")}
+    assert all(len(found) == 4 for found in called())
+    wrong: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"nonsense": 1}, "no option `nonsense`. Fix: use one of k, language"),
+        ({"filter": {"language": "de"}}, "no option `filter`. Fix: filter by `languages`"),
+        ({"search_kwargs": {"k": 3}}, "no option `search_kwargs`"),
+        ({"k": 0}, "`k` must be between 1 and 1000, got 0"),
+        ({"languages": ["nonsense"]}, "unknown language code"),
+    )
+    for options, message in wrong:
+        for call in (
+            lambda options=options: retriever.invoke("<de> topic3", **options),
+            lambda options=options: asyncio.run(retriever.ainvoke("<de> topic3", **options)),
+            lambda options=options: PanglotRetriever(index, **options),
+        ):
+            with pytest.raises(PanglotError) as caught:
+                call()
+            assert message in str(caught.value)
+
+
 def test_llamaindex_finds_nodes(index: Index) -> None:
     pytest.importorskip("llama_index.core", reason="pip install 'panglot[llama-index]'")
     from panglot.search.integrations.llamaindex import PanglotRetriever
@@ -40,3 +80,23 @@ def test_llamaindex_finds_nodes(index: Index) -> None:
     assert {each.node.node_id for each in found} == WANTED
     assert found[0].node.metadata["language"] in {"de", "en", "ja", "sw"}
     assert found[0].score is not None
+
+
+def test_llamaindex_refuses_what_it_would_drop(index: Index) -> None:
+    pytest.importorskip("llama_index.core", reason="pip install 'panglot[llama-index]'")
+    from llama_index.core.schema import QueryBundle
+
+    from panglot.search.integrations.llamaindex import PanglotRetriever
+
+    with pytest.raises(PanglotError, match=r"no option `filters`.*filter by `languages`"):
+        PanglotRetriever(index, filters=None)
+    with pytest.raises(PanglotError, match=r"no option `similarity_top_k`.*use one of k, language"):
+        PanglotRetriever(index, similarity_top_k=3)
+    retriever = PanglotRetriever(index, **OPTIONS, verbose=True)
+    for bundle in (
+        QueryBundle("<de> topic3", custom_embedding_strs=["a made-up answer"]),
+        QueryBundle("<de> topic3", embedding=[0.5, 0.5]),
+    ):
+        with pytest.raises(PanglotError, match="panglot searches for its text alone"):
+            retriever.retrieve(bundle)
+    assert retriever.retrieve(QueryBundle("<de> topic3", custom_embedding_strs=["<de> topic3"]))

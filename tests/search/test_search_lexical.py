@@ -56,6 +56,9 @@ def test_words_find_documents_of_the_questions_language(tmp_path: Path) -> None:
     assert found.search("E1047", "en", 10) == ["3"]
     assert found.search("erro", "pt", 10) == ["4"]
     assert set(found.search("E1047", "fr", 10)) == {"1", "3", "4"}, "a code is found in any language"
+    assert set(found.search("Fehler E1047", "", 10)) == {"1", "2", "3", "4"}, "an unknown language is any"
+    assert found.search("E1047", "de", 10, ("en", "pt-BR", "fr")) == ["3", "4"], "a filter chooses the words"
+    assert found.search("Speichern", "de", 10, ("en",)) == []
     for nothing in (("", "de"), ("Xylophon", "de"), ("…", "ja")):
         assert found.search(*nothing, 10) == []
     suffixes = {path.suffix for path in (tmp_path / "words").rglob("*") if path.is_file()}
@@ -176,6 +179,8 @@ def test_an_exact_match_that_vectors_miss_is_found(index: Index) -> None:
         assert "ja" not in [hit.document.id for hit in answer.hits]
     only = index.search("<de> topic50 x1047", **asked, hybrid=True, languages=("sw",))
     assert {hit.document.language for hit in only.hits} == {"sw"}
+    filtered = index.search("<de> topic50 x1047", **asked, hybrid=True, languages=("ja",))
+    assert next(hit for hit in filtered.hits if hit.document.id == "ja").explanation["lexical"] == 1 / 61
 
 
 def test_words_follow_what_is_added_and_deleted(index: Index) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.search.index import Index
+from panglot.search.query_language import ENOUGH, forms, query_language
 from panglot.search.request import SearchRequest, search_options
-from panglot.search.searcher import language_of
 
 
 @pytest.mark.parametrize(
@@ -71,11 +71,52 @@ def test_codes_become_canonical_and_once_each() -> None:
         ("How do I print a part of the table?", "en"),  # no documents in it
         ("テーブルの一部だけを印刷するには？", "ja"),
         ("Πώς τυπώνω μόνο ένα μέρος του πίνακα;", "el"),  # in none of the languages
+        ("Como imprimir apenas uma parte da tabela?", "pt-BR"),
+        ("我想在電腦上列印這個文件，應該怎麼做？", "zh-Hant"),
+        ("我想在电脑上打印这个文件，应该怎么做？", "zh"),
+        ("Kako da odštampam tabelu u dokumentu?", "sr-Latn"),
+        ("Како да одштампам табелу у документу?", "sr"),
     ],
 )
-def test_the_language_of_a_question_is_found(text: str, language: str) -> None:
-    assert language_of(text, ("de", "ja", "nl", "pt-BR")) == language
+def test_the_language_and_script_of_a_question_are_found(text: str, language: str) -> None:
+    found = query_language(text, ("de", "ja", "nl", "pt-BR", "sr", "sr-Latn", "zh", "zh-Hant"))
+    assert found[:2] == (language, "detected")
+    assert found.confidence is not None
+    assert found.confidence >= ENOUGH
 
 
-def test_regions_of_the_documents_are_taken() -> None:
-    assert language_of("Como imprimir apenas uma parte da tabela?", ("pt-BR", "de")) == "pt-BR"
+@pytest.mark.parametrize(
+    "text", ["imprimer", "sort", "chart", "PDF export", "Strg+Pos1", "E1047", "1047", "?", "印刷", "打印", "tabla"]
+)
+def test_a_doubtful_language_is_the_default_or_unknown(text: str) -> None:
+    languages = ("ar", "de", "en", "fr", "ja", "nl", "zh")
+    unknown = query_language(text, languages)
+    assert unknown[:2] == ("", "default")
+    assert unknown.confidence is not None
+    assert unknown.confidence < ENOUGH
+    assert query_language(text, languages, default="fr") == ("fr", "default", unknown.confidence)
+    assert query_language(text, languages, "ja", "fr") == ("ja", "declared", None)
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("en", ["en", "en-GB", "en-x-old"]),
+        ("en-GB", ["en-GB"]),
+        ("en-US", ["en", "en-GB", "en-x-old"]),  # none, so all forms
+        ("pt", ["pt-BR"]),
+        ("zh", ["zh"]),
+        ("zh-Hant", ["zh-Hant", "zh-Hant-HK"]),
+        ("sr", ["sr"]),
+        ("sr-Latn", ["sr-Latn", "sr-ME"]),
+        ("fr", []),
+    ],
+)
+def test_a_language_covers_its_regional_forms_in_the_same_script(code: str, found: list[str]) -> None:
+    known = ["en", "en-GB", "en-x-old", "pt-BR", "zh", "zh-Hant", "zh-Hant-HK", "sr", "sr-Latn", "sr-ME"]
+    assert forms(code, known) == found
+
+
+def test_one_language_is_one() -> None:
+    with pytest.raises(PanglotError, match=r"`language` must be one language, got 'de,fr'"):
+        SearchRequest("x", language="de,fr").validate()

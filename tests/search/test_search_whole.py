@@ -58,7 +58,7 @@ def test_a_question_is_answered_in_every_language(folder: Path) -> None:
             continue
         for mode in found:
             answer = index.search(row["text"], k=4, mode=mode)
-            assert (answer.language, answer.detected) == ("de", True)
+            assert (answer.language, answer.language_source) == ("de", "detected")
             found[mode] += sum(hit.document.group == row["group"] for hit in answer.hits)
         folded = index.search(row["text"], k=1, mode="centered", collapse=True)
         first.append(folded.hits[0].document.group == row["group"])
@@ -68,6 +68,31 @@ def test_a_question_is_answered_in_every_language(folder: Path) -> None:
     assert found["balanced"] > found["plain"]
     assert found["centered"] >= 1.3 * found["plain"]
     assert sum(first) >= 0.75 * len(first) > 0
+    index.close()
+
+
+def test_what_the_model_did_not_see_is_never_marked(tmp_path: Path) -> None:
+    asked = "The rocket needs liquid hydrogen."
+    long = " ".join(["The town has mild weather, and it rains in spring."] * 70 + [asked])
+    # Half of a sentence is seen of the second text, and nothing of the third, whose title fills the window.
+    unbroken = "weather and rain " * 400
+    given = [
+        {"id": "short", "text": f"It rains. {asked}", "language": "en"},
+        {"id": "long", "text": long, "title": "Weather", "language": "en"},
+        {"id": "unbroken", "text": f"{unbroken}. {asked}", "language": "en"},
+        {"id": "title", "text": asked, "title": unbroken, "language": "en"},
+    ]
+    index = panglot.Index.build(given, tmp_path / "index")
+    marks = {hit.document.id: hit.highlight for hit in index.search(asked, language="en", highlight=True).hits}
+    texts = {str(each["id"]): str(each["text"]) for each in given}
+    assert marks["title"] is None
+    marked = {name: texts[name][slice(*mark)] for name, mark in marks.items() if mark}
+    assert marked["short"] == asked
+    assert marked["long"] == "The town has mild weather, and it rains in spring."
+    assert marked["unbroken"].startswith("weather and rain weather")
+    assert 500 < len(marked["unbroken"]) < len(unbroken)
+    (whole,) = index.encoder.window([long[:100]], "passage")  # type: ignore[attr-defined]
+    assert whole == (0, 100)
     index.close()
 
 

@@ -81,6 +81,8 @@ class _Store:
 class Index:
     """The part of an index that the service needs."""
 
+    debiased = False
+
     def __init__(self) -> None:
         self.encoder = Encoder()
         self.store = cast("Store", _Store())

@@ -10,11 +10,14 @@ import sys
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from service_made import Encoder, serving, until
 
+from panglot.debiasing.transform import Debiased, Debiasing
 from panglot.search.document import Document
 from panglot.search.index import Index
+from panglot.search.ranking.stats import LanguageStats
 from panglot.service.engine import Limits
 
 TEXTS = {
@@ -30,6 +33,22 @@ DOCUMENTS = [
     for code, texts in TEXTS.items()
     for place, text in enumerate(texts)
 ]
+
+
+def test_the_service_gives_the_vectors_of_a_debiased_model(tmp_path: Path) -> None:
+    base = Encoder(fails=False)
+    vectors = base.encode([each.text for each in DOCUMENTS], "passage")
+    means = LanguageStats.of([([each.language for each in DOCUMENTS], vectors)], vectors.shape[1]).centering()
+    own = Debiasing("center", ("ar", "de", "en"), means.offset[:, :3], means.directions[:, :3], means.subspace)
+    index = Index.build(DOCUMENTS, tmp_path / "index", model=Debiased(base, own))
+    texts = ["Wie kann ich die ganze Tabelle drucken?", "How do I print the whole table?", DOCUMENTS[0].text]
+    with serving(index) as url, httpx.Client(base_url=url, timeout=120) as client:
+        for name, side in (("small/letters", "passage"), ("small/letters:query", "question")):
+            found = client.post("/v1/embeddings", json={"input": texts, "model": name}).json()
+            given = np.array([each["embedding"] for each in found["data"]])
+            np.testing.assert_allclose(given, Debiased(base, own).encode(texts, side), atol=1e-6)  # type: ignore[arg-type]
+            assert np.abs(given - base.encode(texts, side)).max() > 0.01  # type: ignore[arg-type]
+    index.close()
 
 
 def test_an_index_is_searched_in_every_mode_and_what_joins_it_is_found(tmp_path: Path) -> None:

@@ -44,7 +44,9 @@ def error(response: httpx.Response) -> dict[str, Any]:
 def test_an_answer_has_the_form_that_the_page_reads(client: httpx.Client) -> None:
     asked = {"query": "print the sheet", "k": 2, "languages": ["en", "deu"], "highlight": True}
     found = client.post("/search", json=asked).json()
-    assert list(found) == ["query", "language", "detected", "mode", "hits", "shares", "seconds"]
+    assert list(found) == [
+        "query", "language", "detected", "language_source", "language_confidence", "mode", "hits", "shares", "seconds",
+    ]  # fmt: skip
     assert (found["query"], found["language"], found["detected"], found["mode"]) == (
         "print the sheet", "en", True, "plain",
     )  # fmt: skip
@@ -53,6 +55,7 @@ def test_an_answer_has_the_form_that_the_page_reads(client: httpx.Client) -> Non
     first = found["hits"][0]
     assert list(first) == [
         "id", "rank", "score", "title", "text", "language", "languages", "metadata", "explanation", "highlight",
+        "matched",
     ]  # fmt: skip
     assert (first["id"], first["rank"], first["languages"], first["highlight"]) == ("en-1", 1, {"en": "en-1"}, [0, 31])
     assert first["explanation"] == {"cosine": first["score"]}

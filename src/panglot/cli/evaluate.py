@@ -129,10 +129,11 @@ def _audit_index(
 ) -> None:
     """Measure the bias of an index, print it, and write JSON if asked."""
     from panglot._errors import PanglotError
-    from panglot.data.language import canonical, near
+    from panglot.data.language import canonical
     from panglot.search.audit import audit_bias, read_queries, sample_queries
     from panglot.search.index import Index
     from panglot.search.metadata import is_index
+    from panglot.search.query_language import forms
 
     if not is_index(folder):
         hint = "name a data set (`panglot data list`), or an index that `panglot index` wrote"
@@ -142,7 +143,7 @@ def _audit_index(
     queries = read_queries(path) if path is not None else sample_queries(index.documents(), seed=seed)
     if languages:
         known = {each.language for each in queries}
-        chosen = {form for code in languages for form in near(canonical(code), known)}
+        chosen = {form for code in languages for form in forms(canonical(code), known)}
         queries = [each for each in queries if each.language in chosen]
         if not queries:
             hint = f"name some of {', '.join(sorted(known))}"

@@ -14,7 +14,7 @@ from panglot.cli.options import PATH, POSITIVE, add_options, deliver_json, json_
 from panglot.search.request import Hit, Option, SearchRequest, SearchResult, search_options
 
 _FLAGS = {"k": "--top", "preferred_languages": "--prefer"}
-_METAVARS = {"language": "CODE", "languages": "CODES", "preferred_languages": "CODES"}
+_METAVARS = {"language": "CODE", "default_language": "CODE", "languages": "CODES", "preferred_languages": "CODES"}
 _TOP = 5
 """Results to print: fewer than a program gets, because each takes some lines of a terminal."""
 
@@ -96,7 +96,7 @@ def _ids(names: str) -> list[str]:
 
 def _search_option(option: Option) -> Callable[[Any], Any]:
     """Return an option of a search as an option of the command line."""
-    flags = (_FLAGS.get(option.name, f"--{option.name}"), option.name)
+    flags = (_FLAGS.get(option.name, f"--{option.name.replace('_', '-')}"), option.name)
     if option.type is bool:
         return click.option(*flags, is_flag=True, help=option.help)
     if option.choices:
@@ -121,11 +121,7 @@ def search_command(
     """Search an INDEX that `panglot index` wrote for QUERY, in any language."""
     from panglot.search.index import Index
 
-    preferred = options["preferred_languages"]
-    options["mode"] = mode or ("preferred" if preferred else "plain")
-    if preferred and options["mode"] != "preferred":
-        problem, hint = f"--prefer requires the mode `preferred`, got `{mode}`", "leave out --prefer or --mode"
-        raise PanglotError(problem, field="mode", hint=hint)
+    options["mode"] = mode or ("preferred" if options["preferred_languages"] else "plain")
     # What is wrong with the request is said before the model is loaded.
     request = SearchRequest(**options).validate()
     opened = Index.open(index, model=model, reranker=reranker or "")
@@ -145,8 +141,7 @@ def _print(result: SearchResult) -> None:
     console = Console()
     # Where nothing can be bold, asterisks mark the best sentence.
     mark = "" if console.is_terminal else "**"
-    language = f"{result.language or 'unknown'}{', detected' if result.detected else ''}"
-    console.print(Text(f"query in {language}; mode {result.mode}", style="dim"))
+    console.print(Text(f"query in {_language(result)}; mode {result.mode}", style="dim"))
     for hit in result.hits:
         explanation = ", ".join(f"{name} {value:.3f}" for name, value in hit.explanation.items())
         versions, document = " ".join(hit.languages), hit.document
@@ -159,6 +154,17 @@ def _print(result: SearchResult) -> None:
     if lines:
         console.print()
         console.print(Text("\n".join(lines), style="dim"))
+
+
+def _language(result: SearchResult) -> str:
+    """Return the language of the query, and how it is known."""
+    if result.language_source == "declared":
+        return result.language
+    confidence = f"confidence {result.language_confidence or 0:.2f}"
+    if result.detected:
+        return f"{result.language}, detected ({confidence})"
+    doubt = f"the detection is doubtful, {confidence}"
+    return f"{result.language}, by default ({doubt})" if result.language else f"an unknown language ({doubt})"
 
 
 def _text(hit: Hit, mark: str, longest: int = 300) -> Any:

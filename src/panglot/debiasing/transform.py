@@ -184,7 +184,8 @@ def save(debiasing: Debiasing, folder: Path, metadata: Mapping[str, Any]) -> Non
     from safetensors.numpy import save_file
 
     arrays = folder / ARRAYS
-    save_file({name: getattr(debiasing, name) for name in _shapes(debiasing)}, arrays)
+    # safetensors writes the memory of an array, whatever its strides.
+    save_file({name: np.ascontiguousarray(getattr(debiasing, name)) for name in _shapes(debiasing)}, arrays)
     # safetensors writes files that only their owner may read.
     arrays.chmod(0o644)
     head = {"method": debiasing.method, "rank": debiasing.rank, "dimension": debiasing.dimension}

@@ -34,6 +34,15 @@ class Encoder(Protocol):
 
 
 @runtime_checkable
+class Windowed(Encoder, Protocol):
+    """Turn texts into vectors, and say how much of a long text the vector is of."""
+
+    def window(self, texts: Sequence[str], side: Side) -> list[tuple[int, int]]:
+        """Return begin and end of what the model sees of each text, in characters."""
+        ...
+
+
+@runtime_checkable
 class LanguageAware(Encoder, Protocol):
     """Turn texts and their languages into vectors, by correcting the vectors of another encoder."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -129,6 +130,33 @@ class SentenceTransformerEncoder:
         with tried(self.folder, "one long text is encoded") as refuse, torch.inference_mode():
             for _, vectors in self._chunk([long_text(self.max_length)], "passage"):
                 refuse(vectors)
+
+    def window(self, texts: Sequence[str], side: Side) -> list[tuple[int, int]]:
+        """Return begin and end of what the model sees of each text, in characters."""
+        cutting, prompt = self._cutting, self._prompts[side]
+        if cutting is None:
+            return [(0, len(text)) for text in texts]
+        found: list[tuple[int, int]] = []
+        for text, tokens in zip(texts, cutting.encode_batch([prompt + text for text in texts]), strict=True):
+            if not tokens.overflowing:
+                found.append((0, len(text)))
+                continue
+            special = zip(tokens.offsets, tokens.special_tokens_mask, strict=True)
+            places = [place for place, is_special in special if not is_special and place[1] > len(prompt)]
+            begin, end = (places[0][0], places[-1][1]) if places else (len(prompt), len(prompt))
+            found.append((max(begin - len(prompt), 0), end - len(prompt)))
+        return found
+
+    @cached_property
+    def _cutting(self) -> Any:
+        """A copy of the tokenizer, which other threads may use while this one encodes. None if nothing is cut."""
+        fast = getattr(self.model.tokenizer, "backend_tokenizer", None)
+        if fast is None or self.max_length is None:
+            return None
+        copy = type(fast).from_str(fast.to_str())
+        copy.no_padding()
+        copy.enable_truncation(self.max_length, direction=self.model.tokenizer.truncation_side)
+        return copy
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the way to open the model instead of its weights, for other processes and machines."""

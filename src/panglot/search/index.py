@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Self
 
 from panglot._errors import PanglotError
 from panglot.debiasing import transform
-from panglot.search.metadata import IndexMetadata, check_model, open_encoder, open_store
+from panglot.debiasing.transform import Languages
+from panglot.search.metadata import OF_DOCUMENTS, IndexMetadata, check_debiasing, check_model, open_encoder, open_store
 from panglot.search.ranking.lexical import LexicalIndex
 from panglot.search.ranking.reranking import Reranker
 from panglot.search.ranking.stats import LanguageStats, center
@@ -20,7 +21,7 @@ from panglot.search.storage.store import documents_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Sequence
 
-    from panglot.encoders.protocol import Encoder, Vectors
+    from panglot.encoders.protocol import Encoder, Side, Vectors
     from panglot.search.document import Document
     from panglot.search.ingest.documents import Documents
     from panglot.search.ranking.modes import Mode
@@ -41,6 +42,7 @@ class Index:
         store: Documents and vectors.
         stats: Number and mean vector of the documents of each language, as they were when the index was built.
         debiasing: What centering does to the vectors of queries and documents.
+        debiased: Whether the index was built with a debiased model. All modes then use its debiasing.
         lexical: The words of the documents, for hybrid search.
         searcher: Answers requests from these parts.
     """
@@ -48,9 +50,11 @@ class Index:
     def __init__(self, folder: Path, encoder: Encoder, store: Store, reranker: Reranker | None = None) -> None:
         self.folder, self.encoder, self.store = folder, encoder, store
         self.stats = LanguageStats.open(folder)
-        self.debiasing = transform.read(folder, hint="build the index again")[0]
+        self.debiasing, head = transform.read(folder, hint="build the index again")
+        self.debiased = head.get("fitted_on", OF_DOCUMENTS) != OF_DOCUMENTS
+        self._languages = Languages(self.debiasing, encoder.name)
         self.lexical = LexicalIndex(folder / "lexical", store)
-        self.searcher = Searcher(store, encoder, self.debiasing, self.lexical, reranker)
+        self.searcher = Searcher(store, encoder, self.debiasing, self.lexical, reranker, self.debiased)
 
     @classmethod
     def build(
@@ -110,8 +114,9 @@ class Index:
             metadata.store, folder / "store", vector_fields=metadata.vector_fields, dimension=metadata.dimension,
             build=metadata.build,
         )  # fmt: skip
-        encoder = open_encoder(model if model is not None else metadata.model)[1]
+        whole, encoder, _ = open_encoder(model if model is not None else metadata.model)
         check_model(metadata, encoder, folder)
+        check_debiasing(whole, folder)
         return cls(folder, encoder, store, Reranker(reranker) if reranker else None)
 
     def __len__(self) -> int:
@@ -129,12 +134,23 @@ class Index:
         """Return the plain vectors of queries, shape ``[queries, dimension]``."""
         return self.encoder.encode(list(queries), "question")
 
+    def debias(self, texts: Sequence[str], vectors: Vectors, side: Side) -> Vectors:
+        """Return the vectors that the model of the index gives for texts, from their plain ones.
+
+        They differ only if the model is debiased. The languages of the texts are detected, as :func:`panglot.load`
+        detects them.
+        """
+        if not self.debiased:
+            return vectors
+        return self.debiasing.apply(vectors, self._languages.of(texts, None), side)
+
     def search(
         self,
         query: str,
         *,
         k: int = SearchRequest.k,
         language: str = SearchRequest.language,
+        default_language: str = SearchRequest.default_language,
         languages: str | Sequence[str] | None = None,
         mode: Mode = SearchRequest.mode,
         preferred_languages: str | Sequence[str] | None = None,
@@ -149,11 +165,15 @@ class Index:
             query: In any language.
             k: Number of results, 1 to 1000.
             language: Language of the query. It is detected if empty.
-            languages: Return only documents in these, such as ``"de,fr"`` or ``["de", "fr"]``. None: in all.
+            default_language: Language of the query if the detection is doubtful. If empty, it is then unknown, and
+                nothing that depends on it is used.
+            languages: Return only documents in these, such as ``"de,fr"`` or ``["de", "fr"]``. A language stands for
+                its regional forms too. None: in all.
             mode: How languages are weighed. See :mod:`panglot.search.ranking.modes`.
-            preferred_languages: Those that the mode ``preferred`` prefers.
+            preferred_languages: Those whose documents get the boost, in any mode.
             boost: What is added to the cosine of documents in a preferred language, 0 to 2.
-            collapse: Return translations of one document as one result.
+            collapse: Return translations of one document as one result, which shows a version in a preferred language
+                or else in that of the query, if one was found.
             hybrid: Also rank by matching words and fuse both rankings (``pip install 'panglot[lexical]'``).
             highlight: Mark the best sentence of the first 50 results, which encodes all their sentences.
 
@@ -162,7 +182,17 @@ class Index:
         """
         return self.execute(
             SearchRequest(
-                query, k, language, languages or (), mode, preferred_languages or (), boost, collapse, hybrid, highlight
+                query,
+                k,
+                language,
+                default_language,
+                languages or (),
+                mode,
+                preferred_languages or (),
+                boost,
+                collapse,
+                hybrid,
+                highlight,
             )
         )
 
@@ -198,6 +228,9 @@ class Index:
                 vectors = vectors_of(self.encoder, ids, texts, languages)
                 centered = center(self.debiasing, vectors, languages, "passage")
                 self.store.upsert(piece, {"plain": vectors, "centered": centered})
+                if self.debiased:
+                    # Languages that were not fitted are said once.
+                    self._languages.of([], sorted({*languages}))
                 number += len(piece)
         self.lexical.remove()
         return number

@@ -12,6 +12,8 @@ import numpy as np
 from panglot import __version__
 from panglot._errors import PanglotError
 from panglot._files import write_json
+from panglot.debiasing import transform
+from panglot.debiasing.transform import Debiased
 from panglot.encoders.load import load
 from panglot.encoders.protocol import LanguageAware
 from panglot.search.storage.store import check_build, check_encoded, check_same
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from panglot.search.storage.store import Store
 
 NAME, FORMAT = "index.json", 1
+OF_DOCUMENTS = "the documents"
+"""What ``debiasing.json`` says that centering was fitted on, unless the model brought its own debiasing."""
+
 PROBE = "In which language is the answer?"
 ALIKE = 0.99  # Cosine of the probe's vectors above which two models are one. bfloat16 and float32 give .9999.
 
@@ -134,3 +139,19 @@ def check_model(metadata: IndexMetadata, base: Encoder, folder: Path) -> None:
         problem = f"the index was built with {metadata.name}, and {base.name} is not a copy of it"
         hint = f"open it with {metadata.model or 'that encoder'}"
         raise PanglotError(problem, file=folder, field="model", hint=hint)
+
+
+def check_debiasing(encoder: Encoder, folder: Path, *, exactly: bool = False) -> None:
+    """Refuse a debiased encoder whose debiasing the index does not have.
+
+    With ``exactly``, refuse an encoder without debiasing too if the index was built with a debiased one.
+    """
+    debiasing, head = transform.read(folder, hint="build the index again")
+    own = head.get("fitted_on", OF_DOCUMENTS)
+    if isinstance(encoder, Debiased):
+        same = own != OF_DOCUMENTS and Debiased(encoder.base, debiasing).fingerprint == encoder.fingerprint
+    else:
+        same = own == OF_DOCUMENTS or not exactly
+    if not same:
+        problem = f"the index was built with another debiasing than that of {encoder.name}"
+        raise PanglotError(problem, file=folder, field="model", hint="build another index with this model")

@@ -14,6 +14,7 @@ from typing import Any
 from panglot._errors import PanglotError, located
 from panglot.data.language import canonical
 from panglot.search.document import Document
+from panglot.search.query_language import Source
 from panglot.search.ranking.modes import MODES, Mode
 
 __all__ = ["MAX_CODE_LENGTH", "Hit", "Option", "SearchRequest", "SearchResult", "language_shares", "search_options"]
@@ -76,13 +77,35 @@ class SearchRequest:
     query: str = _option("", "Query, in any language.", 1, 10_000)
     k: int = _option(10, "Number of results to return.", 1, 1000)
     language: str = _option("", "Language of the query; detected if it is not given.", None, MAX_CODE_LENGTH)
+    default_language: str = _option(
+        "", "Language of a query that is not given and detected with too little confidence.", None, MAX_CODE_LENGTH
+    )
     languages: Sequence[str] = _option((), "Return only documents in these languages.", None, 500)
     mode: Mode = _option("plain", "How languages are weighed.")  # noqa: RUF009
-    preferred_languages: Sequence[str] = _option((), "Languages that the mode `preferred` prefers.", None, 500)
+    preferred_languages: Sequence[str] = _option((), "Languages whose documents get the boost, in any mode.", None, 500)
     boost: float = _option(0.05, "Added to the cosine of documents in a preferred language.", 0, 2)
     collapse: bool = _option(default=False, text="Return translations of one document as one result.")
     hybrid: bool = _option(default=False, text="Also rank by matching words (BM25) and fuse both rankings.")
     highlight: bool = _option(default=False, text="Mark the best sentence of the first 50 results.")
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], otherwise: str = "") -> SearchRequest:
+        """Return a request without a query for a retriever's options, after checking their names and values.
+
+        ``otherwise`` names what else the caller takes.
+        """
+        return cls().changed(options, otherwise)
+
+    def changed(self, options: Mapping[str, Any], otherwise: str = "") -> SearchRequest:
+        """Return this request with some other options, after checking their names and values."""
+        known = [option.name for option in search_options()[1:]]
+        for name in options:
+            if name not in known:
+                hint = "filter by `languages`" if "filter" in name else f"use one of {', '.join(known)}{otherwise}"
+                raise PanglotError(f"a search has no option `{name}`", field=name, hint=hint)
+        made = replace(self, **options)
+        replace(made, query=made.query or "any").validate()
+        return made
 
     def validate(self) -> SearchRequest:
         """Return the same request with canonical language codes.
@@ -99,11 +122,9 @@ class SearchRequest:
             if not getattr(self, name):
                 problem = f"the mode `{self.mode}` requires `{name}`"
                 raise PanglotError(problem, field=name, hint=f"give `{name}` or use another mode")
-        names = ("language", "languages", "preferred_languages")
-        language, languages, preferred = (_codes(getattr(self, name), name) for name in names)
-        return replace(
-            self, language=language[0] if language else "", languages=languages, preferred_languages=preferred
-        )
+        lists = {name: _codes(getattr(self, name), name) for name in ("languages", "preferred_languages")}
+        single = {name: _code(getattr(self, name), name) for name in ("language", "default_language")}
+        return replace(self, **lists, **single)
 
 
 @cache
@@ -128,6 +149,13 @@ def _codes(codes: str | Sequence[str], field: str) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _code(code: str, field: str) -> str:
+    codes = _codes(code, field)
+    if len(codes) > 1:
+        raise PanglotError(f"`{field}` must be one language, got {code!r}", field=field, hint="choose one of them")
+    return codes[0] if codes else ""
+
+
 @dataclass(frozen=True)
 class Hit:
     """One document that was found.
@@ -137,9 +165,12 @@ class Hit:
         rank: Counted from 1.
         score: What the results are sorted by. It is comparable within one result only.
         explanation: What the score consists of, in the order in which it was applied: ``cosine``, ``language`` (what
-            the mode added), ``dense`` and ``lexical`` (reciprocal ranks), ``reranker``.
+            the mode and the boost added), ``dense`` and ``lexical`` (reciprocal ranks), ``reranker``.
         languages: The document's id by its language. If results are collapsed, those of its translations follow.
-        highlight: Begin and end of the best sentence in characters of the text. None if it was not asked for.
+        highlight: Begin and end of the best sentence in characters of the text. None if it was not asked for, or if the
+            model saw nothing of the text.
+        matched: The id of the document that score and explanation are of. It differs from the document's own only if
+            results are collapsed, and a translation of it was found first.
     """
 
     document: Document
@@ -148,6 +179,7 @@ class Hit:
     explanation: Mapping[str, float]
     languages: Mapping[str, str] = field(default_factory=dict[str, str])
     highlight: tuple[int, int] | None = None
+    matched: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as :meth:`SearchResult.as_json` has it."""
@@ -158,6 +190,7 @@ class Hit:
             "languages": dict(self.languages), "metadata": dict(document.metadata),
             "explanation": {name: round(float(part), 6) for name, part in self.explanation.items()},
             "highlight": list(self.highlight) if self.highlight else None,
+            "matched": self.matched or document.id,
         }  # fmt: skip
 
 
@@ -167,12 +200,15 @@ class SearchResult:
 
     Attributes:
         query: As it was asked.
-        language: Of the query, given or detected.
+        language: Of the query. It is empty if it is unknown, and nothing that depends on it was used.
         detected: Whether it was detected.
         mode: The ranking mode.
         hits: Best first.
         shares: For each language that was searched, its share of the hits and its share of the documents.
         seconds: Time spent by stage: ``encode``, ``search``, ``rank``.
+        language_source: How the language is known: ``declared``, ``detected``, or ``default`` if the detection was
+            doubtful.
+        language_confidence: Of the detection, from 0 to 1. None if the language was declared.
     """
 
     query: str
@@ -182,11 +218,14 @@ class SearchResult:
     hits: tuple[Hit, ...]
     shares: Mapping[str, tuple[float, float]]
     seconds: Mapping[str, float] = field(default_factory=dict[str, float])
+    language_source: Source = "declared"
+    language_confidence: float | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as `panglot search` with `--json` and ``/search`` give it. See docs/search-service.md."""
         return {
-            "query": self.query, "language": self.language, "detected": self.detected, "mode": self.mode,
+            "query": self.query, "language": self.language, "detected": self.detected,
+            "language_source": self.language_source, "language_confidence": self.language_confidence, "mode": self.mode,
             "hits": [hit.as_json() for hit in self.hits],
             "shares": {code: {"hits": hits, "pool": pool} for code, (hits, pool) in self.shares.items()},
             "seconds": {stage: round(float(spent), 6) for stage, spent in self.seconds.items()},

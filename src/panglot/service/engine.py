@@ -148,11 +148,13 @@ class Engine:
         metrics.watch("queue_tokens", "Estimated tokens of their texts", lambda: self.admission.tokens)
 
     async def embed(self, texts: Sequence[str], side: Side, notes: dict[str, Any]) -> tuple[Vectors, int]:
-        """Return one vector per text, and the estimated number of their tokens."""
+        """Return one vector per text as the model of the index gives it, and the estimated number of their tokens."""
         sizes = [estimate_tokens(text) for text in texts]
         with self.admission.enter(sum(sizes)):
-            encoded = await self._encoded(side, texts, sizes, notes)
-        return encoded.vectors, sum(sizes)
+            vectors = (await self._encoded(side, texts, sizes, notes)).vectors
+            if self.index.debiased:
+                vectors = await self.ranked(functools.partial(self.index.debias, texts, vectors, side))
+        return vectors, sum(sizes)
 
     async def search(self, request: SearchRequest, notes: dict[str, Any]) -> dict[str, Any]:
         """Return the result of a request as JSON."""
@@ -170,7 +172,7 @@ class Engine:
 
     async def _highlighted(self, hits: Sequence[Hit], query: Vectors) -> tuple[Hit, ...]:
         """Return hits with their best sentences, which wait for their turn as the texts of any request do."""
-        sentences = await asyncio.to_thread(sentences_of, hits)
+        sentences = await asyncio.to_thread(sentences_of, hits, self.index.encoder)
         scores = query[:0]
         if sentences.texts:
             sizes = [estimate_tokens(text) for text in sentences.texts]

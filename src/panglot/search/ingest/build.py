@@ -18,10 +18,19 @@ from panglot._errors import PanglotError
 from panglot._files import explain_write, write_text
 from panglot._progress import progress as progress_bar
 from panglot.debiasing import transform
-from panglot.debiasing.transform import Debiased
+from panglot.debiasing.transform import Debiased, Languages
 from panglot.search.ingest.documents import read_documents
 from panglot.search.ingest.encode import encode_documents
-from panglot.search.metadata import IndexMetadata, check_model, is_index, open_encoder, open_store, probed
+from panglot.search.metadata import (
+    OF_DOCUMENTS,
+    IndexMetadata,
+    check_debiasing,
+    check_model,
+    is_index,
+    open_encoder,
+    open_store,
+    probed,
+)
 from panglot.search.ranking.modes import VECTOR_FIELDS
 from panglot.search.ranking.stats import LanguageStats, center, query_offset
 from panglot.search.storage.segments import SCHEMA, as_batch
@@ -109,7 +118,9 @@ def build(
         languages = (([each.language for each in piece], vectors) for piece, vectors in encoded)
         stats = LanguageStats.of(languages, len(probe))
     debiasing = encoder.debiasing if isinstance(encoder, Debiased) else stats.centering(query_offset(base))
-    transform.save(debiasing, folder, {"fitted_on": "the documents" if encoder is base else encoder.name})
+    transform.save(debiasing, folder, {"fitted_on": OF_DOCUMENTS if encoder is base else encoder.name})
+    if isinstance(encoder, Debiased):  # It warns of languages that it was not fitted on.
+        Languages(debiasing, encoder.name).of([], stats.languages[:-1])
     stats.save(folder)
     if not store and (folder / "store").exists():  # A build that was stopped left it.
         shutil.rmtree(folder / "store")
@@ -139,7 +150,8 @@ def _built_before(
     _, digest = spool(read_documents(documents), None)
     if digest != metadata.digest:
         raise PanglotError(f"{problem}, of other documents", file=folder, hint=hint)
-    _, base, _ = open_encoder(model)
+    encoder, base, _ = open_encoder(model)
     check_model(metadata, base, folder)
+    check_debiasing(encoder, folder, exactly=True)
     report(f"{folder} was built from these documents already")
     return base

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,18 @@ try:
     from langchain_core.documents import Document
     from langchain_core.embeddings import Embeddings
     from langchain_core.retrievers import BaseRetriever
+    from langchain_core.runnables import run_in_executor
 except ImportError as error:
     raise PanglotError("LangChain is not installed", field="langchain", hint=install_command("langchain")) from error
 
 if TYPE_CHECKING:
-    from langchain_core.callbacks import CallbackManagerForRetrieverRun
+    from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
 
     from panglot.encoders.protocol import Encoder
     from panglot.search.index import Index
+
+
+_FIELDS = tuple(BaseRetriever.model_fields)
 
 
 class PanglotEmbeddings(Embeddings):
@@ -44,23 +49,39 @@ class PanglotEmbeddings(Embeddings):
 
 
 class PanglotRetriever(BaseRetriever):
-    """Retrieve documents of an index: ``PanglotRetriever(Index.open("index"), mode="centered").invoke("…")``.
+    """Retrieve documents of an index: ``PanglotRetriever(Index.open("index"), mode="centered").invoke("…", k=4)``.
 
     Args:
         index: Where to search.
-        options: The options of :class:`panglot.search.request.SearchRequest`, such as ``k`` and ``mode``.
+        options: The options of :class:`panglot.search.request.SearchRequest`, such as ``k`` and ``mode``, for all
+            queries, and the fields of ``BaseRetriever``, such as ``tags``. Arguments of ``invoke`` and ``ainvoke`` are
+            options of one query, and win.
+
+    Raises:
+        PanglotError: An option is unknown or has a wrong value.
     """
 
     index: Any
     request: Any
 
     def __init__(self, index: Index, **options: Any) -> None:
-        fields: dict[str, Any] = {"index": index, "request": SearchRequest(**options)}
+        # The library's own fields, such as tags, metadata and name.
+        fields: dict[str, Any] = {name: options.pop(name) for name in _FIELDS if name in options}
+        fields |= {"index": index, "request": SearchRequest.of(options, f", {', '.join(_FIELDS)}")}
         super().__init__(**fields)
 
-    def _get_relevant_documents(self, query: str, *, run_manager: CallbackManagerForRetrieverRun) -> list[Document]:
+    # The library passes arguments of `invoke` on only to a method with parameters for them. Without, it drops them.
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **options: Any
+    ) -> list[Document]:
+        work = functools.partial(self._get_relevant_documents, query, run_manager=run_manager.get_sync(), **options)
+        return await run_in_executor(None, work)
+
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **options: Any
+    ) -> list[Document]:
         del run_manager
-        result = self.index.execute(replace(self.request, query=query))
+        result = self.index.execute(replace(self.request.changed(options), query=query))
         return [
             Document(
                 page_content=hit.document.text,

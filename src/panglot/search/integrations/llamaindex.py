@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ except ImportError as error:
 
 if TYPE_CHECKING:
     from panglot.search.index import Index
+
+
+_FIELDS = tuple(inspect.signature(BaseRetriever.__init__).parameters)[1:]
 
 
 class PanglotEmbedding(BaseEmbedding):
@@ -60,14 +64,25 @@ class PanglotRetriever(BaseRetriever):
 
     Args:
         index: Where to search.
-        options: The options of :class:`panglot.search.request.SearchRequest`, such as ``k`` and ``mode``.
+        options: The options of :class:`panglot.search.request.SearchRequest`, such as ``k`` and ``mode``, and the
+            parameters of ``BaseRetriever``, such as ``callback_manager``.
+
+    Raises:
+        PanglotError: An option is unknown or has a wrong value. While retrieving: the query has texts or a vector to be
+            searched for instead of its own text.
     """
 
     def __init__(self, index: Index, **options: Any) -> None:
-        self._index, self._request = index, SearchRequest(**options)
-        super().__init__()
+        fields = {name: options.pop(name) for name in _FIELDS if name in options}
+        self._index, self._request = index, SearchRequest.of(options, f", {', '.join(_FIELDS)}")
+        super().__init__(**fields)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        for name in ("custom_embedding_strs", "embedding", "image_path"):
+            value = getattr(query_bundle, name, None)
+            if value is not None and value != [query_bundle.query_str]:
+                problem = f"the query has `{name}`, but panglot searches for its text alone"
+                raise PanglotError(problem, field=name, hint="give it as `query_str`, or leave it out")
         result = self._index.execute(replace(self._request, query=query_bundle.query_str))
         nodes: list[NodeWithScore] = []
         for hit in result.hits:

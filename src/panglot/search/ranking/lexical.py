@@ -19,11 +19,11 @@ import numpy as np
 from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, file_digest, write_json
-from panglot.data.language import near
+from panglot.search.query_language import forms
 from panglot.search.storage.store import by_score, documents_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from panglot.search.document import Document, ScoredDocument
     from panglot.search.storage.store import Store
@@ -54,15 +54,18 @@ class LexicalIndex:
         self._parts: _Parts | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
-    def search(self, query: str, language: str, k: int) -> list[str]:
+    def search(self, query: str, language: str, k: int, languages: Collection[str] = ()) -> list[str]:
         """Return the ids of at most ``k`` documents that share a word with the query, by BM25, best first.
 
-        Documents in the language of the query are searched, or, if there are none, those in its regional forms
-        (``pt-BR`` for ``pt``). If none of them has a word of the query, which may be a code or a name, documents in all
-        languages are searched. Equal scores are in the order of the documents.
+        Documents in ``languages`` are searched. If there are none, those in the language of the query and its regional
+        forms are. If none of these has a word of the query, which may be a code or a name, or if the language is
+        unknown, documents in all languages are searched. Equal scores are in the order of the documents.
         """
         parts = self.open()
-        return _matching(parts, query, near(language, parts), k) or _matching(parts, query, parts, k)
+        if languages:
+            return _matching(parts, query, [code for code in parts if code in languages], k)
+        own = _matching(parts, query, forms(language, parts), k) if language else []
+        return own or _matching(parts, query, parts, k)
 
     def open(self) -> _Parts:
         """Return for each language its BM25 model and ids. Both are made now if they are missing, stale or damaged."""

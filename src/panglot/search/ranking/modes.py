@@ -7,6 +7,8 @@
 ``preferred`` cosine + boost if the document is in a preferred language
 ============= =============================================================================
 
+The boost is added in any mode. ``preferred`` is ``plain`` for requests that must name preferred languages.
+
 Balancing subtracts what a language's best documents score for this query, whichever they are. A document then counts
 by how far it stands out among those of its own language, and a language whose scores are higher throughout does not
 crowd out the others. Only half is subtracted, because the best of a language may be best for a reason.
@@ -64,10 +66,12 @@ class RankingMode:
 
         The first k of the mode must be among the first k of these parts.
         """
-        return (_wanted(request, languages) if request.languages else None,)
+        whole = _wanted(request, languages) if request.languages else None
+        preferred = tuple(code for code in _wanted(request, languages) if code in request.preferred_languages)
+        return (whole, preferred) if preferred else (whole,)
 
     def adjustment(self, cosine: Doubles, languages: Sequence[str], request: SearchRequest) -> Doubles | None:
-        """Return what is added to the cosine of each candidate, shape ``[candidates]``, or None if nothing ever is.
+        """Return what the mode adds to each candidate's cosine, shape ``[candidates]``, or None if it adds nothing.
 
         The first :data:`HEAD` of every pool are among the candidates.
         """
@@ -97,14 +101,6 @@ class _Preferred(RankingMode):
     summary = "Documents in preferred languages get a boost."
     requires = ("preferred_languages",)
 
-    def pools(self, request: SearchRequest, languages: Collection[str]) -> tuple[_Pool, ...]:
-        preferred = tuple(code for code in _wanted(request, languages) if code in request.preferred_languages)
-        return (*super().pools(request, languages), *([preferred] if preferred else []))
-
-    def adjustment(self, cosine: Doubles, languages: Sequence[str], request: SearchRequest) -> Doubles:
-        del cosine
-        return np.array([request.boost * (code in request.preferred_languages) for code in languages], np.float64)
-
 
 Mode = Literal["plain", "centered", "balanced", "preferred"]
 """The name of a ranking mode."""
@@ -131,17 +127,18 @@ def head_mean(scores: Doubles, head: int = HEAD) -> Doubles:
 
 
 def find_candidates(
-    store: Store, vectors: Vectors, request: SearchRequest, depth: int, languages: Collection[str]
-) -> list[list[ScoredDocument]]:
-    """Return for each query, a row in the mode's vector field, the candidates by the mode of a request, best first.
+    store: Store, vectors: Vectors, request: SearchRequest, depth: int, languages: Collection[str],
+    vector_field: str | None = None,
+) -> list[list[ScoredDocument]]:  # fmt: skip
+    """Return for each query, a row in the vector field, the candidates by the mode of a request, best first.
 
     The first ``depth`` are the first of the whole pool. Others may follow, with gaps between them. ``languages`` are
-    those of the documents.
+    those of the documents. By default, the vector field is that of the mode.
     """
     mode = MODES[request.mode]
     found: list[dict[str, ScoredDocument]] = [{} for _ in vectors]
     for pool in mode.pools(request, languages):
-        lists = store.search(mode.vector_field, vectors, max(depth, HEAD), languages=pool)
+        lists = store.search(vector_field or mode.vector_field, vectors, max(depth, HEAD), languages=pool)
         for known, row in zip(found, lists, strict=True):
             known.update((each.id, each) for each in row)
     return [adjusted(list(known.values()), request) for known in found]
@@ -151,7 +148,11 @@ def adjusted(documents: Sequence[ScoredDocument], request: SearchRequest) -> lis
     """Return documents, from a store or from this function, in the order of the request's mode."""
     # Hybrid search ranks a second time, so that the cosine of the first may be in the explanation.
     cosine = np.array([each.explanation.get("cosine", each.score) for each in documents], np.float64)
-    added = MODES[request.mode].adjustment(cosine, [each.language for each in documents], request)
+    languages = [each.language for each in documents]
+    added = MODES[request.mode].adjustment(cosine, languages, request)
+    if request.preferred_languages:
+        boost = np.array([request.boost * (code in request.preferred_languages) for code in languages], np.float64)
+        added = boost if added is None else added + boost
     total = cosine if added is None else cosine + added
     parts = [cosine.tolist()] if added is None else [cosine.tolist(), added.tolist()]
     return by_score(

@@ -10,13 +10,14 @@ import numpy as np
 from panglot._errors import PanglotError, first_line
 from panglot.data.sentences import spans
 from panglot.encoders.open_model import fetch
+from panglot.encoders.protocol import Windowed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
-    from panglot.encoders.protocol import Vectors
+    from panglot.encoders.protocol import Encoder, Vectors
     from panglot.search.document import Document, ScoredDocument
 
 DEPTH = 50  # Candidates that get a second look even if fewer hits are wanted.
@@ -57,6 +58,21 @@ def reranked(ranked: Sequence[ScoredDocument], scores: npt.NDArray[np.float64]) 
     return sorted(found, key=lambda each: -each.score)
 
 
+def _windows(encoder: Encoder | None, documents: Sequence[Document]) -> list[tuple[int, int]]:
+    """Return begin and end of what the model saw of each document's text, if the encoder can say that."""
+    texts = [each.full_text for each in documents]
+    windows = encoder.window(texts, "passage") if isinstance(encoder, Windowed) else [(0, len(text)) for text in texts]
+    titles = [len(text) - len(each.text) for text, each in zip(texts, documents, strict=True)]
+    return [(begin - title, end - title) for (begin, end), title in zip(windows, titles, strict=True)]
+
+
+def _seen(document: Document, window: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return what of each sentence is in the window, without sentences that are outside."""
+    sentences = spans(document.text, document.language or "en")
+    parts = [(max(begin, window[0]), min(end, window[1])) for begin, end in sentences]
+    return [(begin, end) for begin, end in parts if begin < end]
+
+
 @dataclass(frozen=True)
 class Sentences:
     """The sentences of documents that highlights are chosen from.
@@ -70,12 +86,15 @@ class Sentences:
     texts: list[str]
 
     @classmethod
-    def of(cls, documents: Sequence[Document]) -> Sentences:
-        """Split documents until there are :data:`MAX_SENTENCES`. The documents from there on get no spans."""
+    def of(cls, documents: Sequence[Document], encoder: Encoder | None = None) -> Sentences:
+        """Split documents until there are :data:`MAX_SENTENCES`. The documents from there on get no spans.
+
+        What the encoder did not see of a long text is no part of a sentence.
+        """
         found: list[list[tuple[int, int]]] = []
         texts: list[str] = []
-        for each in documents:
-            sentences = spans(each.text, each.language or "en") if len(texts) < MAX_SENTENCES else []
+        for each, window in zip(documents, _windows(encoder, documents), strict=True):
+            sentences = _seen(each, window) if len(texts) < MAX_SENTENCES else []
             # The only sentence of a text is its best, whatever its vector.
             several = [each.text[begin:end] for begin, end in sentences] if len(sentences) > 1 else []
             fits = len(texts) + len(several) <= MAX_SENTENCES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,10 +105,23 @@ class LanguageStats:
 
 
 def center(debiasing: Debiasing, vectors: Vectors, languages: Sequence[str], side: Side) -> Vectors:
-    """Return the centered vectors of texts. A language that was not fitted is treated as the mean of all."""
+    """Return the centered vectors of texts. A language that was not fitted is treated as the mean of all.
+
+    A model's own debiasing has no mean of all documents. There, documents in such a language keep their vectors, as
+    they do in :func:`panglot.load`, and queries in an unknown language lose the mean of all languages.
+    """
+    if side == "question" and EVERY not in debiasing.languages and debiasing.needs_language:
+        debiasing = _with_every(debiasing)
     fallback = EVERY in debiasing.languages
     known = {code: EVERY if fallback and debiasing.find(code) < 0 else code for code in set(languages)}
     return debiasing.apply(vectors, [known[code] for code in languages], side)
+
+
+def _with_every(debiasing: Debiasing) -> Debiasing:
+    """Return the same debiasing with the mean of its languages, and no directions, for all others."""
+    offset = np.concatenate([debiasing.offset, debiasing.offset.mean(axis=1, keepdims=True)], axis=1)
+    directions = np.concatenate([debiasing.directions, np.zeros_like(debiasing.directions[:, :1])], axis=1)
+    return replace(debiasing, languages=(*debiasing.languages, EVERY), offset=offset, directions=directions)
 
 
 def query_offset(encoder: Encoder) -> Doubles:
