@@ -343,3 +343,81 @@ and another <!-- gone -->
     assert (row.passage or "").split("\n") == [
         "quoted and continued here", "linked", "a b", "c d | e", "Centered text", "A line and another",
     ]  # fmt: skip
+
+
+def xliff_rows(path: Path, units: str, version: str = "1.2") -> from_docs.Made:
+    if version == "1.2":
+        head = '<xliff version="1.2" xmlns="urn:oasis:names:tc:xliff:document:1.2"><file original="a.html"'
+        text = f'{head} source-language="en" target-language="fi"><body>{units}</body></file></xliff>'
+    else:
+        head = '<xliff version="2.0" xmlns="urn:oasis:names:tc:xliff:document:2.0" srcLang="en" trgLang="fi">'
+        text = f'{head}<file id="f" original="a.html">{units}</file></xliff>'
+    return from_docs.read([write(path, text)], shortest=3, ways=["first-sentence"])
+
+
+DONE = "<source>Save it. You must do so.</source><target>Tallenna se. Sinun on tehtävä niin.</target>"
+
+
+@pytest.mark.parametrize(
+    ("unit", "left_out"),
+    [
+        ("<source>A. B is here.</source><target state='needs-translation'>A. B is here.</target>", "not finished"),
+        ("<source>A. B is here.</source><target state='new'>X. Y on.</target>", "not finished"),
+        ("<source>A. B is here.</source><target state='needs-review-translation'>X. Y on.</target>", "not finished"),
+        ("<source>A. B is here.</source><target/>", "not translated"),
+        ("<source>A. B.</source><target xml:lang='sv'>X. Y.</target>", "not translated"),
+        ("<source>A. B.</source><target>X. Y.</target><target>Z. W.</target>", "not finished"),
+    ],
+)
+def test_a_target_that_is_no_translation_is_left_out_and_counted(tmp_path: Path, unit: str, left_out: str) -> None:
+    units = f'<trans-unit id="1">{DONE}</trans-unit><trans-unit id="2">{unit}</trans-unit>'
+    made = xliff_rows(tmp_path / "a.xlf", units)
+    assert {row.language: row.passage for row in made.rows} == {
+        "en": "You must do so.", "fi": "Sinun on tehtävä niin.",
+    }  # fmt: skip
+    assert [number for why, number in made.left_out.items() if left_out in why] == [1]
+
+
+def test_only_the_units_own_target_counts(tmp_path: Path) -> None:
+    proposal = "<alt-trans><source>Old. One.</source><target>Vanha. Yksi.</target></alt-trans><note>A note.</note>"
+    codes = (
+        "<source>Save <bpt id='1'>&lt;b&gt;</bpt>it<ept id='1'>&lt;/b&gt;</ept>. You <g id='2'>must</g> do so.</source>"
+    )
+    codes += "<target>Tallenna <ph id='3'>&lt;br/&gt;</ph>se. Sinun on tehtävä niin.</target>"
+    hidden = f"<group translate='no'><trans-unit id='2'>{DONE}</trans-unit></group>"
+    made = xliff_rows(tmp_path / "a.xlf", f'<trans-unit id="1">{codes}{proposal}</trans-unit>{hidden}')
+    assert [(row.question, row.passage) for row in made.rows] == [
+        ("Save it.", "You must do so."), ("Tallenna se.", "Sinun on tehtävä niin."),
+    ]  # fmt: skip
+    assert made.left_out == {"messages that are not to be translated": 1}
+
+
+def test_the_segments_of_a_unit_of_version_2_are_one_text(tmp_path: Path) -> None:
+    first = "<segment state='final'><source>Save it.</source><target order='2'>Sinun on.</target></segment>"
+    second = "<segment><source>You must.</source><target order='1'>Tallenna se.</target></segment>"
+    match = (
+        "<mtc:matches xmlns:mtc='m'><mtc:match><source>Old.</source><target>Vanha.</target></mtc:match></mtc:matches>"
+    )
+    open_unit = (
+        f"<unit id='2'><segment state='initial'>{DONE}</segment></unit><unit id='3' translate='no'>{second}</unit>"
+    )
+    made = xliff_rows(tmp_path / "b.xlf", f"<unit id='1'>{match}{first}{second}</unit>{open_unit}", "2.0")
+    assert [(row.question, row.passage) for row in made.rows] == [
+        ("Save it.", "You must."), ("Tallenna se.", "Sinun on."),
+    ]  # fmt: skip
+    assert sum(made.left_out.values()) == 2
+
+
+def test_markdown_and_html_are_parsed(tmp_path: Path) -> None:
+    text = "## Using C#\n\nTake `Vec<T>` here.\n\n- item\n\n  ```py\n  code()\n  ```\n\n<script>x = 1</script>\n\n"
+    text += "<h2 id='b'>Second</h2>\n<p>Its body.</p>\n"
+    made = from_docs.read([write(tmp_path / "a.md", text)], language="en", ways=["title"], shortest=3)
+    assert [(row.question, row.passage) for row in made.rows] == [
+        ("Using C#", "Take Vec<T> here.\nitem"), ("Second", "Its body."),
+    ]  # fmt: skip
+    page = """<html lang="en"><header><h1>Site</h1></header><article><header><h1>Head</h1></header><p>Body of it.
+    <p hidden>A draft<section><h2>Next</h2><p>Seen by all.</section>And this.<p style="display: none">gone</article>"""
+    made = from_docs.read([write(tmp_path / "a.html", page)], ways=["title"], shortest=3)
+    assert [(row.question, row.passage) for row in made.rows] == [
+        ("Head", "Body of it."), ("Next", "Seen by all.\nAnd this."),
+    ]  # fmt: skip

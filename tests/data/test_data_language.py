@@ -123,6 +123,12 @@ def test_names() -> None:
     assert name("not a code") == "not a code"
 
 
+@pytest.mark.parametrize("code", ["x-klingon", "X_klingon", "en-", "-", "@latin", "root", "a" * 50])
+def test_what_is_no_language_is_one_error(code: str) -> None:
+    with pytest.raises(PanglotError, match="unknown language code"):
+        canonical(code)
+
+
 TRADITIONAL, SIMPLIFIED = "我想在電腦上列印這個文件，應該怎麼做？", "我想在电脑上打印这个文件，应该怎么做？"
 LATIN, CYRILLIC = "Kako da odštampam dokument na ovom računaru?", "Како да одштампам документ на овом рачунару?"
 

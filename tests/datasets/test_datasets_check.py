@@ -84,7 +84,7 @@ def test_other_forms_and_exit_statuses(tmp_path: Path) -> None:
     squad.write_text('{"data": [{"paragraphs": [{"qas": []}]}]}')
     report = check(squad)
     assert report.collection is None
-    assert report.rejected[0].field == "data[0].paragraphs[0].context"
+    assert [error.field for error in report.rejected] == ["data[0].paragraphs[0].context", "answers"]
     path = tmp_path / "mine.jsonl"
     path.write_text('{"language": "en"\n' + json.dumps(pair("who?", "she")) + "\n")
     run = CliRunner()
@@ -116,3 +116,28 @@ def test_labels_that_a_detector_easily_mistakes_are_left_alone(tmp_path: Path) -
     assert check(write(tmp_path / "close.jsonl", *rows)).remarks == ()
     maltese_label = write(tmp_path / "short.jsonl", pair("Who?", "She.", "mt"))
     assert check(maltese_label).remarks == (), "too short to tell"
+
+
+def test_all_faults_of_squad_and_trec_are_found_and_the_rest_is_used(tmp_path: Path) -> None:
+    good = {"id": 0, "question": "who?", "answers": [{"text": "She", "answer_start": 0}]}
+    bad = [{"id": "1", "answers": []}, {"id": "2", "question": "who?", "answers": [{"text": "x"}]}]
+    contents = [{"context": "She came.", "qas": [good, *bad]}, {"qas": []}, {"context": "He went.", "qas": [good]}]
+    path = tmp_path / "train.en.json"
+    path.write_text(json.dumps({"data": [{"paragraphs": contents}, {"title": "no paragraphs"}]}))
+    report = check(path)
+    assert [error.field for error in report.rejected] == [
+        "data[0].paragraphs[0].qas[1].question", "data[0].paragraphs[0].qas[2].answers[0].answer_start",
+        "data[0].paragraphs[1].context", "data[1].paragraphs",
+    ]  # fmt: skip
+    assert report.collection is not None
+    assert report.collection.questions.num_rows == 2
+    for part in ("documents", "topics"):
+        (tmp_path / "clef" / part).mkdir(parents=True)
+    documents = "<DOC><DOCNO>1</DOCNO><TEXT>a</TEXT></DOC><DOC><DOCNO>2</DOCNO></DOC><DOC><TEXT>b</TEXT></DOC>"
+    (tmp_path / "clef" / "documents" / "de.xml").write_text(documents)
+    (tmp_path / "clef" / "topics" / "de.txt").write_text("<top><num>7</num><title>wer</title></top><top></top>")
+    (tmp_path / "clef" / "qrels.txt").write_text("7 0 1 1\n7 0 9 1\n8 0 1 1\n")
+    report = check(tmp_path / "clef")
+    assert len(report.rejected) == 5
+    assert report.collection is not None
+    assert report.collection.relevance.num_rows == 1

@@ -28,8 +28,8 @@ def test_what_is_kept_comes_again_in_its_pieces(tmp_path: Path) -> None:
 
 def test_all_documents_are_checked_before_one_is_encoded(tmp_path: Path) -> None:
     model = Biased()
-    rows = [*documents(), {"id": "last", "text": 7}]
-    with pytest.raises(PanglotError, match="must be a text, got int"):
+    rows = [*documents(), {"id": "last", "text": [7]}]
+    with pytest.raises(PanglotError, match="must be a text or a number, got list"):
         Index.build(rows, tmp_path / "index", model=model)
     assert len(model.seen) == 1  # the probe
 

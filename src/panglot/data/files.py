@@ -161,10 +161,7 @@ def cell_delimiter(header: str, usual: str, needed: Collection[str]) -> str:
 
 
 def array_rows(path: Path) -> list[Any] | None:
-    """Return the values of a file that is one JSON array, or None for any other file.
-
-    Only files that begin with a bracket are read. JSON lines never do, for each of their lines is an object.
-    """
+    """Return the values of a file that is one JSON array, or None for any other file."""
     with opened(path) as stream:
         try:
             start = stream.read(64).removeprefix(BOM).lstrip()

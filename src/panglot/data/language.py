@@ -65,7 +65,9 @@ def canonical(code: str) -> str:
         tag = langcodes.Language.get(plain, normalize=True).prefer_macrolanguage()
     except ValueError:
         tag = None
-    if tag is None or not tag.is_valid() or not tag.language or tag.language in NO_LANGUAGE:
+    # A private code such as x-klingon has no name, script or family that a later stage could ask for.
+    private = plain.lower().startswith("x-")
+    if tag is None or private or not tag.is_valid() or not tag.language or tag.language in NO_LANGUAGE:
         hint = "write a BCP 47 or ISO 639 code, such as en, zh-Hant or swh, or one of qaa to qtz for private use"
         raise PanglotError(f"unknown language code {code!r}", hint=hint)
     if tag.language == "zh":

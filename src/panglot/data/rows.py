@@ -145,10 +145,7 @@ def _check_each(found: Iterable[Any], line: int, path: Path, language: str | Non
 
 
 def check_row(values: Mapping[str, object], path: Path, line: int, default: str | None = None) -> Row:
-    """Return the row that the fields of one line make, or raise what is wrong with them.
-
-    ``default`` is its language if it names none.
-    """
+    """Return the row that the fields of one line make, in the ``default`` language if it names none, or raise."""
     with located(file=path, line=line):
         texts = {name: as_text(values.get(name), name) for name in _TEXTS}
         test_only = as_truth(values.get("test_only"), "test_only")
@@ -163,6 +160,13 @@ def check_row(values: Mapping[str, object], path: Path, line: int, default: str 
         with located(field="language"):
             language = canonical(language)
     return Row(line, texts["group"], language, texts["question"], texts["passage"], texts["id"], test_only)
+
+
+def set_aside(error: PanglotError, rejected: list[RowError] | None) -> None:
+    """Add an error to the rejected rows, or raise it if nobody collects them."""
+    if rejected is None:
+        raise error
+    rejected.append(RowError.of(error))
 
 
 def to_batch(rows: Sequence[Row]) -> pa.RecordBatch:

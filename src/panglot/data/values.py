@@ -34,7 +34,7 @@ def as_text(value: object, field: str) -> str | None:
         raise PanglotError(problem, field=field, hint="put it in quotes")
     # JSON may escape such a half, but it has no UTF-8, so that Arrow cannot hold it.
     if any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise PanglotError("half of a surrogate pair", field=field, hint="correct the escape")
+        raise PanglotError("the text has half of a surrogate pair", field=field, hint="correct the escape")
     return value
 
 

@@ -12,7 +12,7 @@ from panglot.data.collection import Collection
 from panglot.data.columns import normalized
 from panglot.data.files import RowError
 from panglot.data.formats import beir
-from panglot.data.formats.detect import read_rows, row_files, split_language
+from panglot.data.formats.detect import read_path, read_rows, row_files, split_language
 from panglot.data.language import identify
 from panglot.data.names import contradicts
 from panglot.data.overlap import Texts, find_shared, hash_texts
@@ -93,9 +93,11 @@ def read_usable(
 ) -> tuple[Collection | None, Sequence[RowError]]:
     """Return what can be used of a data set, None if that is nothing, and the rows that cannot.
 
-    Every row of JSON lines, JSON arrays and Parquet is checked, and every line of a BEIR folder. Other formats are read
-    up to the first error, and then nothing of them can be used.
+    Every row of JSON lines, JSON arrays and Parquet is checked, every line of a BEIR folder, every paragraph and
+    question of a SQuAD file, and every text and judgement of a TREC folder. A file of another form is one error, and
+    then nothing of it can be used.
     """
+    rejected: list[RowError] = []
     (path, language), is_known = split_language(name_or_path), registry.is_known(str(name_or_path))
     try:
         if not is_known and (files := row_files(path)):
@@ -106,11 +108,13 @@ def read_usable(
         if not is_known and any(path.glob("corpus.jsonl*")) and not (path / "collection.json").is_file():
             found = beir.read_usable(path, language=language)
             return (found.collection if found.collection.questions.num_rows else None), found.rejected
+        if not is_known and path.exists():
+            return read_path(path, language=language, rejected=rejected), rejected
         return registry.read(name_or_path, data_dir=data_dir), ()
     except PanglotError as error:
         if is_known or not path.exists():
             raise
-        return None, [RowError.of(error)]
+        return None, [*rejected, RowError.of(error)]
 
 
 def remarks(collection: Collection) -> Iterator[Remark]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from panglot._errors import PanglotError
 from panglot.data import names
 from panglot.data.collection import Collection, cached, source_key
-from panglot.data.files import BOM, CUT_SHORT, opened, plain_name
+from panglot.data.files import BOM, CUT_SHORT, RowError, opened, plain_name
 from panglot.data.formats import beir, squad, trec
 from panglot.data.ingest import Ingested, OnError, ingest
 from panglot.data.language import canonical, canonical_or_none
@@ -32,11 +32,13 @@ def read_path(
     context: bool = False,
     languages: Sequence[str] | None = None,
     language: str | None = None,
+    rejected: list[RowError] | None = None,
 ) -> Collection:
     """Read a file or folder in one of the layouts that panglot knows.
 
     ``language`` is that of texts that do not name theirs, whatever the names of files say. ``about["language"]`` of the
-    collection says what was guessed.
+    collection says what was guessed. With a list ``rejected``, parts of SQuAD and TREC files that cannot be used are
+    left out and added to it.
 
     Raises:
         PanglotError: The layout is not known, an option does not go with it, or the file is broken.
@@ -52,13 +54,14 @@ def read_path(
 
         def build() -> Collection:
             name, files = plain_name(path), [(path, choice.language)]
-            return squad.collect(name, files, candidates=chosen, context=context, about=facts)
+            opener = partial(squad.paragraphs, rejected=rejected)
+            return squad.collect(name, files, candidates=chosen, context=context, opener=opener, about=facts)
 
-        if path.stat().st_size < LARGE:
+        if path.stat().st_size < LARGE or rejected is not None:
             return build()
         return cached(source_key([path], language=choice.language, candidates=chosen, context=context), build)
     _check(candidates or "passage", ("passage", "paragraph"), context)
-    collection = _read_passages(path, language)
+    collection = _read_passages(path, language, rejected)
     return collection.select(wanted) if wanted else collection
 
 
@@ -72,14 +75,14 @@ def split_language(text: str | Path) -> tuple[Path, str | None]:
     return (Path(path), code) if mark and not Path(text).exists() else (Path(text), None)
 
 
-def _read_passages(path: Path, language: str | None) -> Collection:
+def _read_passages(path: Path, language: str | None, rejected: list[RowError] | None) -> Collection:
     if path.is_dir():
         if (path / "collection.json").is_file():
             return Collection.open(path)
         if any(path.glob("corpus.jsonl*")):
             return beir.read(path, language=language)
         if (path / "documents").is_dir() and (path / "topics").is_dir():
-            return trec.read(path, language=language)
+            return trec.read(path, language=language, rejected=rejected)
         if files := row_files(path):
             return read_rows(files, path.resolve().name, language=language).collection
         hint = (

@@ -10,7 +10,8 @@ from typing import Any, cast
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
-from panglot.data.files import read_json
+from panglot.data.files import RowError, read_json
+from panglot.data.rows import set_aside
 from panglot.data.sentences import sentence_at, spans
 
 _NO_WORDS, _ANSWERED_BY_NONE = "sentences without words", "questions answered by a sentence without words"
@@ -44,8 +45,11 @@ class Paragraph:
     where: str  # the field's path in the file, for errors
 
 
-def paragraphs(path: Path) -> Iterator[Paragraph]:
-    """Yield the paragraphs of a SQuAD-like file, plain or gzipped, v1 or v2. Errors give a field's path in the file."""
+def paragraphs(path: Path, rejected: list[RowError] | None = None) -> Iterator[Paragraph]:
+    """Yield the paragraphs of a SQuAD-like file, plain or gzipped, v1 or v2. Errors give a field's path in the file.
+
+    With a list ``rejected``, paragraphs and questions that cannot be read are left out and added to it.
+    """
     top = read_json(path)
     if not isinstance(top, dict) or "data" not in top:
         hint = "give a file with a list `data` of articles"
@@ -53,14 +57,30 @@ def paragraphs(path: Path) -> Iterator[Paragraph]:
     for a, article in enumerate(_list(cast("object", top), "data", path, "")):
         at = f"data[{a}]"
         title = _field(article, "title")
-        for p, raw in enumerate(_list(article, "paragraphs", path, at)):
+        try:
+            listed = _list(article, "paragraphs", path, at)
+        except PanglotError as error:
+            set_aside(error, rejected)
+            continue
+        for p, raw in enumerate(listed):
             where = f"{at}.paragraphs[{p}]"
-            context = _text(raw, "context", path, where)
-            questions = tuple(
-                _question(qa, path, f"{where}.qas[{q}]") for q, qa in enumerate(_list(raw, "qas", path, where))
-            )
-            sentences, breaks = _sentences(raw, path, where)
+            try:
+                context = _text(raw, "context", path, where)
+                asked = _list(raw, "qas", path, where)
+                sentences, breaks = _sentences(raw, path, where)
+            except PanglotError as error:
+                set_aside(error, rejected)
+                continue
+            questions = tuple(_questions(asked, path, where, rejected))
             yield Paragraph(a, p, title if isinstance(title, str) else "", context, questions, sentences, breaks, where)
+
+
+def _questions(asked: list[Any], path: Path, where: str, rejected: list[RowError] | None) -> Iterator[Question]:
+    for number, qa in enumerate(asked):
+        try:
+            yield _question(qa, path, f"{where}.qas[{number}]")
+        except PanglotError as error:
+            set_aside(error, rejected)
 
 
 def _question(raw: dict[str, Any], path: Path, where: str) -> Question:

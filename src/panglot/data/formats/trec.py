@@ -14,9 +14,10 @@ from typing import IO
 from panglot._errors import PanglotError, located
 from panglot._files import atomic_folder, write_text
 from panglot.data.collection import Collection, Text
-from panglot.data.files import numbered_lines, read_bytes
+from panglot.data.files import RowError, numbered_lines, read_bytes
 from panglot.data.language import canonical
 from panglot.data.names import choose, pieces_of
+from panglot.data.rows import set_aside
 
 Qrels = Mapping[str, Mapping[str, int]]
 Run = Mapping[str, Mapping[str, float]]
@@ -143,6 +144,7 @@ def read(
     fields: tuple[str, ...] = ("title",),
     about: Mapping[str, str] | None = None,
     language: str | None = None,
+    rejected: list[RowError] | None = None,
 ) -> Collection:
     """Read ``documents/``, ``topics/`` and ``qrels*.txt``.
 
@@ -161,14 +163,15 @@ def read(
         fields: Which parts of a topic make the question: ``title``, ``desc``, ``narr``.
         about: What else is known about it.
         language: The language of documents and topics that name none, whatever folders and files are called.
+        rejected: A list to which documents, topics and judgements are added that cannot be used, instead of an error.
 
     Raises:
         PanglotError: A part is missing, a language is not known, or a judgement names what is not there.
     """
     given = canonical(language) if language else ""
     roots = folder / "documents", folder / "topics"
-    passages = [text for path in _found(folder, "documents") for text in _documents(path, roots[0], given)]
-    topics = [text for path in _found(folder, "topics") for text in _topics(path, roots[1], fields, given)]
+    passages = [text for path in _found(folder, "documents") for text in _documents(path, roots[0], given, rejected)]
+    topics = [text for path in _found(folder, "topics") for text in _topics(path, roots[1], fields, given, rejected)]
     times = Counter(number for number, _ in topics)
     versions: dict[str, list[Text]] = {}
     for number, text in topics:
@@ -182,7 +185,9 @@ def read(
             for document, grade in grades.items():
                 if number not in versions or document not in known:
                     what = f"the topic {number!r}" if number not in versions else f"the document {document!r}"
-                    raise PanglotError(f"{what} is not there", file=path, hint="add it, or remove the judgement")
+                    hint = "add it, or remove the judgement"
+                    set_aside(PanglotError(f"{what} is not there", file=path, hint=hint), rejected)
+                    continue
                 relevance += [(text.id, document, grade) for text in versions[number]]
             judged.add(number)
     if not judged:
@@ -239,7 +244,7 @@ def _plain(text: str) -> str:
     return html.unescape(re.sub(r"<[^>]*>", " ", text).strip())
 
 
-def _documents(path: Path, root: Path, given: str) -> Iterator[Text]:
+def _documents(path: Path, root: Path, given: str, rejected: list[RowError] | None) -> Iterator[Text]:
     whole = _decoded(path)
     fallback = given or _language_of(path.relative_to(root), _plain(whole[:_START]))
     for match in _DOCUMENT.finditer(whole):
@@ -247,13 +252,17 @@ def _documents(path: Path, root: Path, given: str) -> Iterator[Text]:
         number = _element(body, "DOCNO") or _element(body, "DOCID")
         text = "\n".join(found for tag in _TEXTS for found in _elements(body, tag) if found.strip())
         code = _element(body, "LANG") or fallback
-        for what, value in (("DOCNO", number), ("text", text), ("LANG", code)):
-            if not value:
-                raise PanglotError(f"document {number!r} has no {what}", file=path, field=what, hint="add it")
-        yield Text(number, canonical(code), _element(body, "GROUP") or number, text)
+        try:
+            language = _complete(f"document {number!r}", {"DOCNO": number, "text": text, "LANG": code}, path)
+        except PanglotError as error:
+            set_aside(error, rejected)
+        else:
+            yield Text(number, language, _element(body, "GROUP") or number, text)
 
 
-def _topics(path: Path, root: Path, fields: tuple[str, ...], given: str) -> Iterator[tuple[str, Text]]:
+def _topics(
+    path: Path, root: Path, fields: tuple[str, ...], given: str, rejected: list[RowError] | None
+) -> Iterator[tuple[str, Text]]:
     whole = _decoded(path)
     fallback = given or _language_of(path.relative_to(root), _plain(whole[:_START]))
     for match in _TOPIC.finditer(whole):
@@ -264,10 +273,23 @@ def _topics(path: Path, root: Path, fields: tuple[str, ...], given: str) -> Iter
             code = code or prefix
         number = _NUMBER.sub("", parts.get("num", "")) or parts.get("identifier", "")
         question = " ".join(parts[field] for field in fields if parts.get(field))
-        for what, value in (("num", number), (fields[0], question), ("lang", code or fallback)):
-            if not value:
-                raise PanglotError(f"topic {number!r} has no {what}", file=path, field=what, hint="add it")
-        yield number, Text("", canonical(code or fallback), parts.get("group") or number, question)
+        try:
+            found = {"num": number, fields[0]: question, "lang": code or fallback}
+            language = _complete(f"topic {number!r}", found, path)
+        except PanglotError as error:
+            set_aside(error, rejected)
+        else:
+            yield number, Text("", language, parts.get("group") or number, question)
+
+
+def _complete(name: str, found: Mapping[str, str], path: Path) -> str:
+    """Return the canonical language, the last of what a text must have, or raise what is missing or wrong."""
+    for what, value in found.items():
+        if not value:
+            raise PanglotError(f"{name} has no {what}", file=path, field=what, hint="add it")
+    what, code = list(found.items())[-1]
+    with located(file=path, field=what):
+        return canonical(code)
 
 
 def _elements(body: str, tag: str) -> list[str]:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from panglot._errors import PanglotError, located
 from panglot.data.files import cell_delimiter, objects, parquet_batches, whole_lines
 from panglot.data.language import NO_LANGUAGE, canonical, identify
+from panglot.data.values import as_text
 from panglot.search.document import Document, Value
 
 Documents = str | Path | Iterable[Document | Mapping[str, Any]]
@@ -92,7 +93,7 @@ def _header(cells: list[str], path: Path, line: int) -> list[str]:
 def document(values: Mapping[str, object], file: Path | str, line: int | None) -> Document:
     """Return the document of a row, whose place is for errors. Its language is empty if the row does not name it."""
     with located(file=file, line=line):
-        texts = {name: _text(values.get(name), name) for name in NAMED}
+        texts = {name: as_text(values.get(name), name) or "" for name in NAMED}
         for name in ("id", "text"):
             if not texts[name]:
                 problem = f"`{name}` is missing or empty (fields: {', '.join(map(str, values)) or 'none'})"
@@ -112,17 +113,6 @@ def _fields(made: object, place: str) -> dict[str, object]:
     if taken := [name for name in NAMED if name in made.metadata]:
         raise PanglotError("metadata must not have the name of a field", file=place, field=taken[0], hint="rename it")
     return {**{name: getattr(made, name) for name in NAMED}, **made.metadata}
-
-
-def _text(value: object, name: str) -> str:
-    if value is None:
-        return ""
-    # Many sources number their documents and groups.
-    if isinstance(value, int) and not isinstance(value, bool) and name in ("id", "group"):
-        return str(value)
-    if not isinstance(value, str):
-        raise PanglotError(f"must be a text, got {type(value).__name__}", field=name, hint="put it in quotes")
-    return _encodable(value, name) if value.strip() else ""
 
 
 def _value(value: object, name: str) -> Value:
