@@ -6,9 +6,9 @@ RUN := $(VENV)/bin
 # One test process per core, up to four for the sake of memory, with one thread each: more would only wait for one
 # another.
 WORKERS := -n logical --maxprocesses 4 --dist loadfile
-test test-all: export OMP_NUM_THREADS = 1
+test test-all test-compat: export OMP_NUM_THREADS = 1
 
-.PHONY: install dev demo test test-all test-lowest coverage lint docs bench clean
+.PHONY: install dev demo test test-all test-lowest test-compat coverage lint docs bench clean
 
 install: $(VENV)/.installed
 dev: $(VENV)/.dev
@@ -41,6 +41,15 @@ test-lowest:
 	$(VENV)-lowest/bin/python -m pip install --quiet -c $(VENV)-lowest/lowest.txt --editable . --group test
 	$(VENV)-lowest/bin/python -m pytest -m "not slow"
 
+# Run folders in an older sentence-transformers and its ONNX backend, which need an older transformers.
+test-compat: dev $(VENV)-compat/.installed
+	PANGLOT_COMPAT=$(CURDIR)/$(VENV)-compat/bin/python $(RUN)/python -m pytest tests/training/test_training_portable.py
+
+$(VENV)-compat/.installed: constraints.txt
+	$(PYTHON) -m venv --clear $(VENV)-compat
+	$(VENV)-compat/bin/python -m pip install --quiet "$$(grep ^torch== constraints.txt)" "sentence-transformers[onnx]>=5,<6"
+	touch $@
+
 # Fails below the floor that pyproject.toml sets.
 coverage: dev
 	$(RUN)/python -m pytest -m "not slow" --cov --cov-report=term:skip-covered
@@ -65,4 +74,4 @@ bench: dev
 	$(RUN)/python benchmarks/run.py
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest dist demo site docs/api .coverage
+	rm -rf $(VENV) $(VENV)-lowest $(VENV)-compat dist demo site docs/api .coverage

@@ -147,6 +147,22 @@ def write_json(path: str | Path, value: object) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
+def shareable(place: str | Path) -> str:
+    """Return a name or path without the folders of this machine, for files that are passed on.
+
+    A path within the working directory becomes relative. Of another one, only the last part is left.
+
+    >>> shareable("/srv/data/my-docs.jsonl"), shareable("bundled"), shareable("runs/first")
+    ('my-docs.jsonl', 'bundled', 'runs/first')
+    """
+    text = str(place)
+    path = Path(text).expanduser()
+    if path.is_absolute() or ".." in path.parts:
+        whole = Path(os.path.abspath(path))  # noqa: PTH100  (resolving would follow links)
+        return whole.relative_to(Path.cwd()).as_posix() if whole.is_relative_to(Path.cwd()) else whole.name
+    return text
+
+
 def read_toml(path: Path, what: str) -> dict[str, Any]:
     """Return the content of a TOML file. ``what`` names the kind of file in errors."""
     try:

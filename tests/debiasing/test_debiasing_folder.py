@@ -22,6 +22,7 @@ from panglot.debiasing import transform
 from panglot.debiasing.debias import debias, open_sets, sample
 from panglot.debiasing.fit import fit
 from panglot.debiasing.transform import METHODS, Debiased
+from panglot.encoders.portable import make_portable
 from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
 
 Run = Callable[..., str]
@@ -99,8 +100,12 @@ def test_without_trust_sentence_transformers_says_what_to_do(folders: dict[str, 
     assert "trust_remote_code" not in (folders["lsar"] / "README.md").read_text("utf-8")
 
 
-def test_the_model_in_it_is_the_model(folders: dict[str, Path], tiny_model: Path) -> None:
-    given = panglot.load(tiny_model)
+def test_the_model_in_it_is_the_model(folders: dict[str, Path], tiny_model: Path, tmp_path: Path) -> None:
+    # The names of its configuration are those that older versions of sentence-transformers read too.
+    shutil.copytree(tiny_model, tmp_path / "same")
+    make_portable(tmp_path / "same")
+    given = panglot.load(tmp_path / "same")
+    assert np.array_equal(given.encode(TEXTS, "passage"), panglot.load(tiny_model).encode(TEXTS, "passage"))
     inside = panglot.load(folders["center"] / "model")
     assert inside.fingerprint == given.fingerprint
     ours = panglot.load(folders["center"], name="mine")

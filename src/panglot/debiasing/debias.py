@@ -85,7 +85,8 @@ def debias(
     metadata: dict[str, Any] = {
         "panglot": __version__, "model": {"name": encoder.name},
         "prompts": {side: prompt_of(encoder.model, side) for side in SIDES},
-        "on": [{"name": each.name, "digest": each.digest, "licence": each.about.get("licence", "")}
+        "on": [{"name": each.name, "digest": each.digest, "licence": each.about.get("licence", ""),
+                "source": each.about.get("source", "")}
                for each in collections],
         "texts": counts, "pivot": pivot, "seed": seed,
         "distance_between_languages": {"before": spread(samples), "after": spread(samples, debiasing)},

@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot._files import atomic_folder, write_json, write_text
+from panglot._files import atomic_folder, shareable, write_json, write_text
 from panglot.debiasing import transform
 from panglot.debiasing.transform import Debiasing
+from panglot.encoders.card import metadata as card_metadata
+from panglot.encoders.card import origin_of
 from panglot.encoders.open_model import folder_digest, model_files
+from panglot.encoders.portable import make_portable
 
 #: The subfolder of the model as it was.
 MODEL = "model"
@@ -46,16 +49,18 @@ def write(output: Path, base: Path, debiasing: Debiasing, metadata: Mapping[str,
                 os.link(path.resolve(), target)
             except OSError:  # Another device, or a file system without links.
                 shutil.copyfile(path, target)
+        make_portable(part / MODEL)
         if not debiasing.needs_language:
             _write_dense(part / _DENSE, debiasing)
         model = {**metadata["model"], "digest": folder_digest(part / MODEL)}
         # The digest of the model shows later whether somebody has replaced it under its debiasing.
         transform.save(debiasing, part, {**metadata, "model": model})
+        metadata = {**metadata, "model": {**metadata["model"], "name": shareable(metadata["model"]["name"])}}
         settings = base / "config_sentence_transformers.json"
         if settings.is_file():
             shutil.copyfile(settings, part / settings.name)
         write_json(part / "modules.json", modules)
-        write_text(part / "README.md", _card(output, debiasing, metadata))
+        write_text(part / "README.md", _card(output, base, debiasing, metadata))
 
 
 def open_debiasing(folder: Path) -> Debiasing:
@@ -120,7 +125,7 @@ def _write_dense(folder: Path, debiasing: Debiasing) -> None:
     write_json(folder / "config.json", {**size, "bias": False, "activation_function": identity})
 
 
-def _card(output: Path, debiasing: Debiasing, metadata: Mapping[str, Any]) -> str:
+def _card(output: Path, base: Path, debiasing: Debiasing, metadata: Mapping[str, Any]) -> str:
     trust = ", trust_remote_code=True" if debiasing.needs_language else ""
     needs = (
         "Plain sentence-transformers needs panglot installed and `trust_remote_code=True`, which allows it to import"
@@ -131,11 +136,10 @@ def _card(output: Path, debiasing: Debiasing, metadata: Mapping[str, Any]) -> st
         else "Plain sentence-transformers opens this folder without panglot."
     )
     sets = ", ".join(f"{each['name']} ({each['licence'] or 'licence not stated'})" for each in metadata.get("on", ()))
+    origin = origin_of(metadata["model"]["name"], base)
+    known = [(str(each["name"]), {"source": str(each.get("source", ""))}) for each in metadata.get("on", ())]
     return f"""---
-library_name: sentence-transformers
-pipeline_tag: sentence-similarity
-tags: ["sentence-transformers", "feature-extraction", "panglot", "multilingual", "retrieval"]
-language: {json.dumps(list(debiasing.languages))}
+{card_metadata(output.name, origin, debiasing.languages, known)}
 ---
 
 # {output.name}
@@ -146,7 +150,7 @@ language: {json.dumps(list(debiasing.languages))}
 ```python
 from sentence_transformers import SentenceTransformer
 
-model = SentenceTransformer("{output}"{trust})
+model = SentenceTransformer("{output.name}"{trust})  # the path of this folder
 questions = model.encode_query(["Where does the river end?"])
 ```
 

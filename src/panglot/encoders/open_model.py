@@ -24,7 +24,7 @@ _PROMPTS: dict[Side, tuple[str, ...]] = {"question": ("query",), "passage": ("do
 """Names of prompts in the order in which ``encode_query`` and ``encode_document`` look for them."""
 
 _PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})
-_FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+_FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja", "README.md")
 _MODEL_FILES = frozenset({".json", ".safetensors", ".txt", ".model", ".py", ".spm", ".vocab"})
 _NOT_FETCHED = ("onnx/*", "openvino/*", "*.onnx", "original/*")
 

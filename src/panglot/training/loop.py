@@ -96,8 +96,8 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
         run.start(training_data, processes.count, plan.carried_over)
         for warning in (*training_data.warnings, *plan.warnings):
             sys.stderr.write(f"note: {warning}\n")
-    model, folder = open_model(settings.model, device)
-    if first and (stored := stored_dtype(folder)) in ("bfloat16", "float16"):
+    model, base = open_model(settings.model, device)
+    if first and (stored := stored_dtype(base)) in ("bfloat16", "float16"):
         sys.stderr.write(f"note: the weights of {settings.model} are stored as {stored}. They are trained and saved as"
                          " float32, because half precision loses most updates\n")  # fmt: skip
     encoder = TrainableEncoder(model, settings, device)
@@ -122,7 +122,7 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
         _steps(state, settings, run, log, evaluator, stopped)
     if first:
         _load_final_weights(state, settings, run, start)
-        save_model(encoder.merged(), settings, training_data, state.progress)
+        save_model(encoder.merged(), base, settings, training_data, state.progress)
     return settings.output
 
 

@@ -1,8 +1,7 @@
-"""The model in training: texts become unit vectors with gradients; and its folder, with a model card."""
+"""The model in training: texts become unit vectors with gradients; and its folder."""
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -11,19 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from panglot._environment import machine, versions
 from panglot._errors import PanglotError
 from panglot._files import explain_write
-from panglot.augment.lexicons import KNOWN
 from panglot.data.collection import Ints
 from panglot.encoders import packed
 from panglot.encoders.open_model import choose_precision, prompt_of
+from panglot.encoders.portable import make_portable
 from panglot.encoders.protocol import Side
 from panglot.encoders.soundness import long_text, tried
-from panglot.training.data import TrainingData, describe_nearest
+from panglot.training.card import model_card
+from panglot.training.data import TrainingData
 from panglot.training.run import Progress
 from panglot.training.settings import Settings
-from panglot.training.switching import total_switched
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -225,8 +223,14 @@ class _TrimmedRows:
         return torch.where((place >= 0)[..., None], found, output)
 
 
-def save_model(model: SentenceTransformer, settings: Settings, data: TrainingData, progress: Progress) -> None:
-    """Write the model into the run folder, with ``modules.json``, which makes it a model, last."""
+def save_model(
+    model: SentenceTransformer, base: Path, settings: Settings, data: TrainingData, progress: Progress
+) -> None:
+    """Write the model into the run folder, with ``modules.json``, which makes it a model, last.
+
+    ``base`` is the folder of the model that the run started from. Once the run is finished, its recipe names no folder
+    of this machine.
+    """
     from safetensors import SafetensorError
 
     with explain_write(settings.output):
@@ -240,7 +244,9 @@ def save_model(model: SentenceTransformer, settings: Settings, data: TrainingDat
             except SafetensorError as error:
                 hint = "free some disk space"
                 raise PanglotError(f"cannot write: {error}", file=settings.output, hint=hint) from error
-            (part / "README.md").write_text(_card(settings, data, progress), "utf-8")
+            make_portable(part)
+            (part / "README.md").write_text(model_card(base, settings, data, progress), "utf-8")
+            (part / "recipe.toml").write_text(settings.to_toml(share=True), "utf-8")
             for path in sorted(part.iterdir(), key=lambda path: (path.name == "modules.json", path.name)):
                 target = settings.output / path.name
                 if target.is_dir():
@@ -248,100 +254,3 @@ def save_model(model: SentenceTransformer, settings: Settings, data: TrainingDat
                 path.replace(target)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-
-
-def _card(settings: Settings, data: TrainingData, progress: Progress) -> str:
-    """Return the model card: data, settings, figures, versions."""
-    sets = "".join(
-        f"| {c.name} | {c.about.get('licence', 'not stated')} | {rows.rows:,} | {', '.join(rows.languages)} |\n"
-        for c, rows in zip(data.collections, data.sources, strict=True)
-    )
-    batches = f"`{settings.batches}` batches"
-    if settings.mixing != "none":
-        objectives = ", ".join(f"`{name}`" for name in settings.objectives)
-        batches = f"the gradients of {objectives} mixed by `{settings.mixing}`"
-    best = ""
-    if data.dev is not None and progress.best is not None:
-        best = f" On the dev collection `{data.dev.name}` the saved weights (step {progress.best_step}) have a mean mAP"
-        best += f" over settings of {progress.best:.4f}."
-    notes = "".join(f"{paragraph}\n\n" for paragraph in (*_left_out(data), *_code_switching(settings, data)))
-    # YAML reads JSON values.
-    languages = json.dumps(sorted({language for collection in data.collections for language in collection.languages}))
-    return f"""---
-library_name: "sentence-transformers"
-pipeline_tag: "sentence-similarity"
-tags: ["sentence-transformers", "feature-extraction", "panglot", "multilingual", "retrieval"]
-language: {languages}
----
-
-# {settings.output.name}
-
-A multilingual retrieval model, trained by [panglot](https://github.com/panglot/panglot) from \
-`{settings.model}` with {batches}: {progress.pairs:,} pairs in {progress.step:,} steps, \
-{progress.seconds:,.0f} seconds.
-
-```python
-from sentence_transformers import SentenceTransformer
-
-model = SentenceTransformer("{settings.output}")
-questions = model.encode_query(["Where does the river end?"])
-passages = model.encode_document(["The river flows into the Black Sea."])
-similarity = model.similarity(questions, passages)
-```
-
-## Training data
-
-| set | licence | rows | languages |
-|---|---|---|---|
-{sets}
-{notes}## Figures
-
-No test set was used during training.{best} Measure the model in three settings with \
-`panglot evaluate {settings.output} DATASET`.
-
-## Recipe
-
-```toml
-{settings.to_toml().rstrip()}
-```
-
-Versions: {", ".join(f"{name} {version}" for name, version in versions().items())}.
-Machine: {", ".join(f"{name} {value}" for name, value in machine().items())}.
-"""
-
-
-def _left_out(data: TrainingData) -> list[str]:
-    """Return paragraphs on the test sets that the data were compared with, and on what was left out for them."""
-    if not data.overlaps:
-        return ["The training sets were compared with no test set."]
-    tests = ", ".join(sorted({each.test for each in data.overlaps}))
-    rows = [f"| {each.training} | {each.test} | {each.equal:,} | {each.near:,} | {each.groups:,} |"
-            for each in data.overlaps if each.groups]  # fmt: skip
-    head = ["| set | test set | equal texts | near texts | groups |", "|---|---|---|---|---|"]
-    table = ["Left out with all translations because a test set has them:", "\n".join([*head, *rows])] if rows else []
-    nearest = [f"What is left of {each.training} shares most with {each.test} in {words}."
-               for each in data.overlaps if (words := describe_nearest(each))]  # fmt: skip
-    return [
-        f"Compared with the test sets {tests}{'' if rows else ', which share no text with them'}.",
-        *table,
-        *nearest,
-    ]
-
-
-def _code_switching(settings: Settings, data: TrainingData) -> list[str]:
-    """Return paragraphs on the languages that English words were replaced by, and on how many words were."""
-    if data.switching is None:
-        return []
-    lexicon, switched = data.switching.lexicon, total_switched(settings.output / "log.jsonl")
-    names = ", ".join(f"{name} ({KNOWN.get(name, 'licence not stated')})" for name in lexicon.names)
-    total = max(switched.words, 1)
-    summary = (
-        f"Code-switching (2305.05295), {settings.code_switch}, p = {settings.code_switch_share}, into"
-        f" {len(lexicon.languages)} languages by the lexicons {names}: {sum(switched.replaced.values()) / total:.1%} of"
-        f" {switched.words:,} English words were replaced, and {switched.covered / total:.1%} had a translation."
-    )
-    if lexicon.missing:
-        summary += f" No lexicon has {', '.join(lexicon.missing)}."
-    shares = sorted(switched.replaced.items(), key=lambda entry: (-entry[1], entry[0]))
-    by_language = ", ".join(f"{language} {count / total:.2%}" for language, count in shares)
-    return [summary, *([f"By language: {by_language}."] if by_language else [])]

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from panglot._environment import machine, require, versions
 from panglot._errors import PanglotError
-from panglot._files import atomic_folder, explain_write, file_digest, write_json, write_text
+from panglot._files import atomic_folder, explain_write, file_digest, shareable, write_json, write_text
 from panglot.data.files import write_rejected
-from panglot.training.settings import Settings
+from panglot.training.settings import Settings, shareable_fields
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,8 +92,8 @@ class Run:
             if problem:
                 raise PanglotError(problem, file=self.folder, hint="choose another output")
         else:
-            before = type(self.settings).completed(self._head()["settings"])
-            now = self.settings.fingerprint_fields()
+            before = shareable_fields(type(self.settings).completed(self._head()["settings"]))
+            now = shareable_fields(self.settings.fingerprint_fields())
             if changed := sorted(name for name in {*before, *now} if before.get(name) != now.get(name)):
                 what = ", ".join(f"{name} was {before.get(name)!r} and is now {now.get(name)!r}" for name in changed)
                 problem = f"the folder has a run of another recipe ({what})"
@@ -122,10 +122,12 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=True)
         write_text(self.folder / "recipe.toml", self.settings.to_toml())
         for name, lines in data.rejected.items():
-            write_rejected(lines, self.folder / f"{Path(name).name}.rejected.jsonl")
+            named = (dataclasses.replace(line, file=shareable(line.file)) for line in lines)
+            write_rejected(named, self.folder / f"{Path(name).name}.rejected.jsonl")
         head = {
-            "settings": self.settings.fingerprint_fields(), "data": data.digests, "compared": data.compared,
-            "left_out": data.left_out, "rows": {source.name: source.rows for source in data.sources},
+            "settings": shareable_fields(self.settings.fingerprint_fields()), "data": data.digests,
+            "compared": [*map(shareable, data.compared)], "left_out": data.left_out,
+            "rows": {source.name: source.rows for source in data.sources},
             "plan": _PLAN, "processes": processes, "versions": versions(), "machine": machine(),
         }  # fmt: skip
         # Written last: a folder without it has not started.

@@ -6,13 +6,13 @@ import dataclasses
 import difflib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from panglot._errors import PanglotError, located
-from panglot._files import read_toml
+from panglot._files import read_toml, shareable
 from panglot.augment.codeswitch import CodeSwitch
 from panglot.batching.policy import Batches, CrossKind, LanguageSampling, Policy
 from panglot.encoders.open_model import Precision
@@ -24,6 +24,9 @@ Scheduler = Literal["linear", "cosine", "constant"]
 
 # Settings that may change when a run is continued, because the result does not depend on them.
 _INCIDENTAL = ("data_dir", "output", "checkpoint_every", "tensorboard")
+
+# Settings that can name files and folders of this machine.
+_PLACES = ("model", "on", "exclude", "dev", "lexicons", "data_dir", "output")
 
 #: Old and present names of settings. Run folders may have the old names, but recipes may not.
 RENAMED = {
@@ -253,12 +256,15 @@ class Settings:
         whole: dict[str, Any] = {**plain, "exclude": [], **found}
         return {**whole, **{name: plain[name] for name in unused(whole["mixing"], whole["objectives"])}}
 
-    def to_toml(self) -> str:
-        """Return the recipe as TOML, without settings that are not set."""
+    def to_toml(self, *, share: bool = False) -> str:
+        """Return the recipe as TOML, without settings that are not set.
+
+        To ``share`` it, paths outside the working directory are shortened to their names.
+        """
         # Numbers, strings, lists and booleans are written alike in JSON and TOML.
         lines = [
             f"{name} = {'inf' if value == math.inf else json.dumps(value, ensure_ascii=False)}"
-            for name, value in self.to_dict().items()
+            for name, value in (shareable_fields(self.to_dict()) if share else self.to_dict()).items()
             if value is not None
         ]
         return "\n".join(lines) + "\n"
@@ -322,3 +328,12 @@ def _typed(name: str, value: Any, kind: str, file: Path | None) -> Any:
 
 
 _EXPECTED = {"float": "a number", "int": "a whole number", "bool": "true or false", "Path": "a path"}
+
+
+def shareable_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain values of settings with :func:`panglot._files.shareable` paths."""
+    return {
+        name: value if name not in _PLACES else [shareable(each) for each in value] if isinstance(value, list)
+        else value and shareable(value)
+        for name, value in fields.items()
+    }  # fmt: skip

@@ -1,0 +1,119 @@
+"""Rewrite a saved model's configuration so that older and other software opens the folder too.
+
+sentence-transformers 6 writes names that it has had since 5.4. All versions of 5 and 6 read the older names, and
+text-embeddings-inference reads no others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from panglot._files import write_text
+
+_POOLING = {
+    "cls": "pooling_mode_cls_token",
+    "max": "pooling_mode_max_tokens",
+    "mean": "pooling_mode_mean_tokens",
+    "mean_sqrt_len_tokens": "pooling_mode_mean_sqrt_len_tokens",
+    "weightedmean": "pooling_mode_weightedmean_tokens",
+    "lasttoken": "pooling_mode_lasttoken",
+}
+# What a transformer does if its configuration does not say it.
+_TRANSFORMER = {
+    "transformer_task": "feature-extraction",
+    "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
+    "module_output_name": "token_embeddings",
+}
+_DENSE = {"module_input_name": "sentence_embedding", "module_output_name": "sentence_embedding"}
+# Modules that every version has under `sentence_transformers.models`.
+_OLD = frozenset({
+    "BoW", "CNN", "Dense", "Dropout", "LSTM", "LayerNorm", "Normalize", "Pooling", "StaticEmbedding", "Transformer",
+    "WeightedLayerPooling", "WordEmbeddings", "WordWeights",
+})  # fmt: skip
+# Where the tokenizer was read from, and what it was read by.
+_INCIDENTAL = frozenset({"backend", "is_local", "local_files_only", "name_or_path"})
+
+
+def make_portable(folder: Path) -> None:
+    """Make a folder that sentence-transformers 6 saved one that versions 5 and text-embeddings-inference open too.
+
+    Files are replaced, never changed in place, and only if they must change. A setting that has no older name stays,
+    and only versions that know it open the folder then.
+    """
+    modules: list[dict[str, Any]] = json.loads((folder / "modules.json").read_text("utf-8"))
+    for module in modules:
+        kind = str(module["type"]).rpartition(".")[2]
+        if not str(module["type"]).startswith("sentence_transformers.") or kind not in _OLD:
+            continue
+        module["type"] = f"sentence_transformers.models.{kind}"
+        place = folder / str(module["path"])
+        if kind == "Pooling":
+            _change(place / "config.json", _pooling)
+        elif kind == "Dense":
+            _change(place / "config.json", lambda found: _without(found, _DENSE))
+        elif kind == "Transformer":
+            config, tokens = _read(place / "config.json"), _read(place / "tokenizer_config.json")
+            _change(place / "tokenizer_config.json", _tokenizer_config)
+            _change(place / "tokenizer.json", lambda found: {**found, "truncation": None, "padding": None}, indent=None)
+            _change(place / "sentence_bert_config.json", partial(_sentence_config, _longest(config, tokens)))
+    _change(folder / "modules.json", lambda _: modules)
+
+
+def _pooling(config: dict[str, Any]) -> dict[str, Any]:
+    if "pooling_mode" not in config:
+        return config
+    modes = config.pop("pooling_mode")
+    chosen = [modes] if isinstance(modes, str) else modes
+    # The concatenation follows the order of the names. No older name expresses another order.
+    if chosen != [mode for mode in _POOLING if mode in chosen]:
+        return {**config, "pooling_mode": modes}
+    size = config.pop("embedding_dimension", config.get("word_embedding_dimension"))
+    return {"word_embedding_dimension": size} | {old: mode in chosen for mode, old in _POOLING.items()} | config
+
+
+def _tokenizer_config(config: dict[str, Any]) -> dict[str, Any]:
+    found = {key: value for key, value in config.items() if key not in _INCIDENTAL}
+    # Both name the generic class. transformers 4 does not know the newer name, and 5 reads the older one.
+    if found.get("tokenizer_class") == "TokenizersBackend":
+        found["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if isinstance(found.get("extra_special_tokens"), list):
+        extra = found.pop("extra_special_tokens")
+        found |= {"additional_special_tokens": extra} if extra else {}
+    return found
+
+
+def _sentence_config(longest: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    return longest | _without(config, _TRANSFORMER)
+
+
+def _longest(config: Mapping[str, Any], tokens: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``max_seq_length``: what the tokenizer allows, within the positions of the model."""
+    # RoBERTa's positions begin after that of padding.
+    roberta = str(config.get("model_type")) in {"roberta", "xlm-roberta", "camembert", "xlm-roberta-xl"}
+    unused = int(config.get("pad_token_id") or 0) + 1 if roberta else 0
+    positions = config.get("max_position_embeddings")
+    known = [tokens.get("model_max_length"), positions - unused if isinstance(positions, int) else None]
+    # A tokenizer without a limit has a number of thirty digits.
+    lengths = [int(length) for length in known if isinstance(length, int | float) and 0 < length < 1e9]
+    return {"max_seq_length": min(lengths)} if lengths else {}
+
+
+def _without(config: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in usual or value != usual[key]}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def _change(path: Path, change: Callable[[dict[str, Any]], Any], indent: int | None = 2) -> None:
+    if not path.is_file():
+        return
+    before = json.loads(path.read_text("utf-8"))
+    after = change(dict(before) if isinstance(before, dict) else before)
+    if after != before:
+        write_text(path, json.dumps(after, ensure_ascii=False, indent=indent) + "\n")

@@ -1,0 +1,131 @@
+"""The model card of a run, with metadata as the hub of Hugging Face reads them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from panglot._environment import machine, versions
+from panglot._files import shareable
+from panglot.augment.lexicons import KNOWN
+from panglot.encoders.card import metadata, origin_of
+from panglot.training.data import TrainingData, describe_nearest
+from panglot.training.run import Progress
+from panglot.training.settings import Settings
+from panglot.training.switching import total_switched
+
+
+def model_card(base: Path, settings: Settings, data: TrainingData, progress: Progress) -> str:
+    """Return the model card: data, settings, figures and versions, with metadata as the hub reads them.
+
+    ``base`` is the folder of the model that the run started from.
+    """
+    sets = "".join(
+        f"| {c.name} | {c.about.get('licence', 'not stated')} | {rows.rows:,} | {', '.join(rows.languages)} |\n"
+        for c, rows in zip(data.collections, data.sources, strict=True)
+    )
+    batches = f"`{settings.batches}` batches"
+    if settings.mixing != "none":
+        objectives = ", ".join(f"`{name}`" for name in settings.objectives)
+        batches = f"the gradients of {objectives} mixed by `{settings.mixing}`"
+    best = ""
+    if data.dev is not None and progress.best is not None:
+        best = f" On the dev collection `{data.dev.name}` the saved weights (step {progress.best_step}) have a mean mAP"
+        best += f" over settings of {progress.best:.4f}"
+        best += "." if settings.average == 1 else ", measured before they were averaged with the start."
+    notes = "".join(f"{paragraph}\n\n" for paragraph in (*_left_out(data), *_code_switching(settings, data)))
+    origin = origin_of(settings.model, base)
+    results = [] if settings.average < 1 else _dev_results(settings.output / "log.jsonl", data, progress)
+    languages = sorted({language for collection in data.collections for language in collection.languages})
+    header = metadata(settings.output.name, origin, languages, [(c.name, c.about) for c in data.collections], results)
+    start = shareable(settings.model)
+    return f"""---
+{header}
+---
+
+# {settings.output.name}
+
+A multilingual retrieval model, trained by [panglot](https://github.com/panglot/panglot) from \
+`{start}` with {batches}: {progress.pairs:,} pairs in {progress.step:,} steps, \
+{progress.seconds:,.0f} seconds.
+
+```python
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("{settings.output.name}")  # the path of this folder
+questions = model.encode_query(["Where does the river end?"])
+passages = model.encode_document(["The river flows into the Black Sea."])
+similarity = model.similarity(questions, passages)
+```
+
+## Training data
+
+| set | licence | rows | languages |
+|---|---|---|---|
+{sets}
+{notes}The licence of the model that training started from: {origin.licence or "not stated"}.
+
+## Figures
+
+No test set was used during training.{best} Measure the model in three settings with \
+`panglot evaluate {settings.output.name} DATASET`.
+
+## Recipe
+
+```toml
+{settings.to_toml(share=True).rstrip()}
+```
+
+Versions: {", ".join(f"{name} {version}" for name, version in versions().items())}.
+Machine: {", ".join(f"{name} {value}" for name, value in machine().items())}.
+"""
+
+
+def _left_out(data: TrainingData) -> list[str]:
+    """Return paragraphs on the test sets that the data were compared with, and on what was left out for them."""
+    if not data.overlaps:
+        return ["The training sets were compared with no test set."]
+    tests = ", ".join(sorted({each.test for each in data.overlaps}))
+    rows = [f"| {each.training} | {each.test} | {each.equal:,} | {each.near:,} | {each.groups:,} |"
+            for each in data.overlaps if each.groups]  # fmt: skip
+    head = ["| set | test set | equal texts | near texts | groups |", "|---|---|---|---|---|"]
+    table = ["Left out with all translations because a test set has them:", "\n".join([*head, *rows])] if rows else []
+    nearest = [f"What is left of {each.training} shares most with {each.test} in {words}."
+               for each in data.overlaps if (words := describe_nearest(each))]  # fmt: skip
+    return [
+        f"Compared with the test sets {tests}{'' if rows else ', which share no text with them'}.",
+        *table,
+        *nearest,
+    ]
+
+
+def _code_switching(settings: Settings, data: TrainingData) -> list[str]:
+    """Return paragraphs on the languages that English words were replaced by, and on how many words were."""
+    if data.switching is None:
+        return []
+    lexicon, switched = data.switching.lexicon, total_switched(settings.output / "log.jsonl")
+    names = ", ".join(f"{name} ({KNOWN.get(name, 'licence not stated')})" for name in lexicon.names)
+    total = max(switched.words, 1)
+    summary = (
+        f"Code-switching (2305.05295), {settings.code_switch}, p = {settings.code_switch_share}, into"
+        f" {len(lexicon.languages)} languages by the lexicons {names}: {sum(switched.replaced.values()) / total:.1%} of"
+        f" {switched.words:,} English words were replaced, and {switched.covered / total:.1%} had a translation."
+    )
+    if lexicon.missing:
+        summary += f" No lexicon has {', '.join(lexicon.missing)}."
+    shares = sorted(switched.replaced.items(), key=lambda entry: (-entry[1], entry[0]))
+    by_language = ", ".join(f"{language} {count / total:.2%}" for language, count in shares)
+    return [summary, *([f"By language: {by_language}."] if by_language else [])]
+
+
+def _dev_results(log: Path, data: TrainingData, progress: Progress) -> list[tuple[str, str, float]]:
+    """Return data set, measure and value of each figure of the saved weights on the dev collection."""
+    if data.dev is None or progress.best is None:
+        return []
+    lines = map(json.loads, log.read_text("utf-8").splitlines())
+    figures = [line["dev"] for line in lines if line["step"] == progress.best_step and "dev" in line]
+    return [
+        (data.dev.name, f"{name} mAP", float(value))
+        for name, value in (figures[-1] if figures else {}).items()
+        if name.endswith("lingual")
+    ]
