@@ -272,3 +272,37 @@ def test_recipes_and_json_examples_are_right(block: Block) -> None:
     else:
         for line in filter(str.strip, block.text.splitlines()):
             json.loads(line)
+
+
+def test_the_example_of_precomputed_vectors_can_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import panglot
+
+    (code,) = (b.text for b in blocks(ROOT / "docs" / "how-to.md") if b.language == "python" and "np.savez" in b.text)
+    row = '{{"group": "{0}", "language": "en", "question": "What is {0}?", "passage": "{0} is number {1} here."}}\n'
+    names = (
+        "lake",
+        "hill",
+        "town",
+        "river",
+        "forest",
+        "island",
+        "desert",
+        "bridge",
+        "castle",
+        "garden",
+        "tower",
+        "canal",
+    )
+    (tmp_path / "my-docs.jsonl").write_text("".join(row.format(name, at) for at, name in enumerate(names)))
+    monkeypatch.chdir(tmp_path)
+    random = "__import__('numpy').random.default_rng(len(side)).normal(size=(len(rows), 384))"
+    wrong = re.sub(r"return model\.encode\([^\n]*", f"return {random}.astype('float32')", code)
+    assert wrong != code
+    scores: list[float] = []
+    for each in (code, wrong):
+        exec(compile(each, "how-to.md", "exec"), {})
+        figures = panglot.evaluate("vectors:mine.npz", "my-docs.jsonl", draws=0).figures["datasets"]["my-docs"]
+        scores.append(figures["monolingual"]["mAP"])
+    real = panglot.evaluate("bundled", "my-docs.jsonl", draws=0).figures["datasets"]["my-docs"]["monolingual"]["mAP"]
+    assert scores[0] == pytest.approx(real, abs=0.01)
+    assert scores[1] < 0.6 < scores[0]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+import pytrec_eval
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,8 +21,10 @@ from panglot.data import convert
 from panglot.data.collection import Collection, Text
 from panglot.data.files import write_rejected
 from panglot.data.formats import trec
+from panglot.data.formats.trec import export_ids
 from panglot.data.ingest import ingest
 from panglot.datasets.registry import read
+from panglot.evaluation.evaluate import evaluate
 
 LANGUAGES = ("en", "de", "zh-Hant", "ar", "sr-Latn")
 IDS = st.text(st.characters(exclude_categories=["Z", "C"]), min_size=1, max_size=5)
@@ -83,8 +88,44 @@ def pairs_of_texts(collection: Collection) -> set[tuple[str, str, str, str]]:
 def test_folders_give_back_everything(form: str, collection: Collection, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / form, ignore_errors=True)
     done = convert.write(collection, form, tmp_path / form)
-    assert not done.lost
-    assert contents(read(tmp_path / form)) == contents(collection)
+    ids, passage_ids = export_ids(collection)
+    # Questions get ids of their own if a passage has the id of one.
+    renamed = ids != collection.questions["id"].to_pylist()
+    assert bool(done.lost) == renamed
+    assert set(ids).isdisjoint(passage_ids)
+    expected = replace(collection, questions=collection.questions.set_column(0, "id", pa.array(ids, pa.string())))
+    assert contents(read(tmp_path / form)) == contents(expected)
+
+
+def test_the_beir_package_gets_the_figures_of_rows(tmp_path: Path) -> None:
+    # In JSON lines, a question and its answer have one id. The package drops such hits.
+    row = '{{"group": "{0}", "language": "en", "question": "where is {0}?", "passage": "{0} is there"}}\n'
+    (tmp_path / "rows.jsonl").write_text("".join(row.format(name) for name in ("lake", "hill", "town")))
+    collection = read(tmp_path / "rows.jsonl")
+    assert set(collection.questions["id"].to_pylist()) & set(collection.passages["id"].to_pylist())
+    done = convert.write(collection, "beir", tmp_path / "beir")
+    assert done.lost == {"questions that got an id of their own, since a passage has theirs": 3}
+    lines = [json.loads(line) for line in (tmp_path / "beir" / "queries.jsonl").read_text().splitlines()]
+    judged: dict[str, dict[str, int]] = {}
+    for line in (tmp_path / "beir" / "qrels" / "test.tsv").read_text().splitlines()[1:]:
+        question, passage, grade = line.split("\t")
+        judged.setdefault(question, {})[passage] = int(grade)
+    answers = {line["_id"]: {next(iter(judged[line["_id"]])): 1.0} for line in lines}
+    # As EvaluateRetrieval.evaluate(…, ignore_identical_ids=True) of beir 2.2 does before it measures.
+    kept = {q: {p: score for p, score in hits.items() if p != q} for q, hits in answers.items()}
+    found = pytrec_eval.RelevanceEvaluator(judged, {"ndcg_cut_10"}).evaluate(kept)
+    assert [each["ndcg_cut_10"] for each in found.values()] == [1.0, 1.0, 1.0]
+
+
+def test_a_folder_whose_texts_share_ids_says_so(tmp_path: Path) -> None:
+    (tmp_path / "same" / "qrels").mkdir(parents=True)
+    text = '{"_id": "a", "text": "lake", "language": "en"}\n'
+    for name in ("corpus.jsonl", "queries.jsonl"):
+        (tmp_path / "same" / name).write_text(text + text.replace('"a"', f'"{name}"'))
+    (tmp_path / "same" / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\na\ta\t1\n")
+    lines: list[str] = []
+    evaluate("bundled", tmp_path / "same", draws=0, progress=lines.append)
+    assert lines[1].startswith("note: 1 questions have the id of a passage.")
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz", "rows.parquet"])

@@ -13,7 +13,6 @@ from panglot.cli.options import COUNT, PATH, POSITIVE
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from panglot.evaluation.evaluate import Evaluation
     from panglot.report.labels import Kind
 
 #: What both commands take. The names are those of the functions' arguments.
@@ -62,7 +61,7 @@ def compare_command(
 
 
 @click.command("evaluate")
-@click.argument("model")
+@click.argument("model", required=False, metavar="MODEL")
 @click.argument("datasets", nargs=-1, metavar="[DATASET]...")
 @_options
 @click.option(
@@ -71,18 +70,25 @@ def compare_command(
 )  # fmt: skip
 @click.option(
     "--trec-run", type=PATH,
-    help="Write the first 100 of each pooled ranking as a TREC run; for several data sets, a folder.",
+    help="Write each ranking as a TREC run, with the judgements beside it; for several data sets, a folder.",
 )  # fmt: skip
+@click.option("--trec-depth", default=100, type=COUNT, help="Number of passages of each ranking in the run; 0 for all.")
+@click.option("--run", "run", type=PATH, help="Measure this run of any system instead of a MODEL: TREC or JSON.")
 def evaluate_command(
-    model: str, datasets: tuple[str, ...], to_json: str | None, report: Path | None, queries: Path | None,
-    trec_run: Path | None, language: str | None, **settings: Any,
+    model: str | None, datasets: tuple[str, ...], to_json: str | None, report: Path | None, queries: Path | None,
+    run: Path | None, language: str | None, **settings: Any,
 ) -> None:  # fmt: skip
     """Measure MODEL on DATASETs: monolingual, cross-lingual, all languages in one pool, and language bias.
 
     MODEL is `bundled`, a sentence-transformers folder or hub name, `http://…/v1#name`, or vectors on disk.
-    DATASET is a known name (`panglot data list`) or a path. With an index that `panglot index` wrote as MODEL and no
-    DATASET, its language bias is measured by ranking mode, without labels.
+    DATASET is a known name (`panglot data list`) or a path. With `--run FILE`, there is no MODEL. With an index that
+    `panglot index` wrote as MODEL and no DATASET, its language bias is measured by ranking mode, without labels.
     """
+    if model is None:
+        raise click.MissingParameter(param_hint="MODEL", param_type="argument")
+    if run is not None:
+        _evaluate_run(run, options.in_language((model, *datasets), language), to_json, report, **settings)
+        return
     if not datasets:
         _audit_index(Path(model), queries, languages=settings["languages"], seed=settings["seed"], to_json=to_json)
         return
@@ -90,8 +96,6 @@ def evaluate_command(
 
     named, progress = options.in_language(datasets, language), options.progress_to(to_json)
     found = evaluate(model, named, command=options.command_line(), progress=progress, **settings)
-    if trec_run is not None:
-        _write_runs(found, trec_run)
     _deliver(found.figures, to_json, report, [model])
 
 
@@ -115,13 +119,20 @@ def _deliver(figures: Mapping[str, Any], to_json: str | None, report: Path | Non
         print_report(figures, Console())
 
 
-def _write_runs(found: Evaluation, path: Path) -> None:
-    from panglot.data.formats.trec import write_run
-    from panglot.evaluation.ranks import trec_run
+def _evaluate_run(
+    run: Path, datasets: Sequence[str], to_json: str | None, report: Path | None, **settings: Any
+) -> None:
+    from panglot._errors import PanglotError
+    from panglot.evaluation.evaluate import evaluate_run
 
-    several = len(found.measured) > 1
-    for name, each in found.measured.items():
-        write_run(path / f"{Path(name).name}.run" if several else path, trec_run(each.ranks, each.collection))
+    if len(datasets) > 1 or settings["trec_run"] is not None:
+        problem = f"a run is measured on one data set and written to no other run, got {' '.join(datasets)}"
+        raise PanglotError(problem, field="run", hint="write `panglot evaluate --run FILE DATASET`, without a MODEL")
+    for name in ("trec_run", "trec_depth", "trust_remote_code"):
+        del settings[name]
+    progress = options.progress_to(to_json)
+    found = evaluate_run(run, datasets[0], command=options.command_line(), progress=progress, **settings)
+    _deliver(found.figures, to_json, report, [])
 
 
 def _audit_index(

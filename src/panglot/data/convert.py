@@ -152,9 +152,10 @@ def write(
 
     Arrow (:meth:`Collection.save`) holds everything, is opened without parsing, and is written piece by piece. BEIR and
     TREC hold everything except questions without judgements, and give back the same ids, texts, languages, groups and
-    grades. JSON lines and Parquet hold groups: a question in several languages, answered by one passage per language.
-    Grades are lost, and equal passages become one. If a group does not fit (two passages of one language, translations
-    with other answers), it is an error or is untied.
+    grades. If a question has the id of a passage, questions get other ids there. JSON lines and Parquet hold groups: a
+    question in several languages, answered by one passage per language. Grades are lost, and equal passages become one.
+    If a group does not fit (two passages of one language, translations with other answers), it is an error or is
+    untied.
 
     Args:
         collection: What to write.
@@ -187,6 +188,8 @@ def write(
         number = collection.questions.num_rows
         unjudged = number - len(set(collection.relevance["question"].to_pylist()))
         lost = {"questions that nobody judged": unjudged} if unjudged else {}
+        if trec.export_ids(collection)[0] != collection.questions["id"].to_pylist():
+            lost["questions that got an id of their own, since a passage has theirs"] = number - unjudged
         return Converted(path, number - unjudged, collection.passages.num_rows, collection.relevance.num_rows, lost)
     rows, lost = lines(collection, untie=untie)
     _TABLES[to](rows, path)

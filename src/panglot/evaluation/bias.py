@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from panglot.evaluation.exact_scores import parts
+from panglot.evaluation.ranks import UNLISTED
 
 if TYPE_CHECKING:
     from panglot.data.collection import Ints
@@ -29,7 +30,7 @@ class Spans:
     languages: Ints  # the number of languages with a relevant passage
     first: Doubles  # the ranks are NaN if no passage is relevant
     last: Doubles
-    first_language: Ints  # −1 if no passage is relevant
+    first_language: Ints  # −1 if no relevant passage is in the ranking
 
     @property
     def parallel(self) -> Bools:
@@ -38,14 +39,17 @@ class Spans:
 
 
 def spans(ranks: Ranks) -> Spans:
-    """Find the first and the last relevant passage of each question."""
+    """Find the first and the last relevant passage of each question.
+
+    A passage that a run does not list counts as the last of the pool. If it lists none, there is no first one.
+    """
     questions, languages = len(ranks.question_language), len(ranks.languages)
     first, last = np.full(questions, np.inf), np.full(questions, -np.inf)
-    np.minimum.at(first, ranks.question, ranks.rank_in_pool)
-    np.maximum.at(last, ranks.question, ranks.rank_in_pool)
-    none = np.isinf(first)
+    listed = ranks.rank_in_pool < UNLISTED
+    np.minimum.at(first, ranks.question[listed], ranks.rank_in_pool[listed])
+    np.maximum.at(last, ranks.question, np.where(listed, ranks.rank_in_pool, len(ranks.passage_language)))
     # Infinity would count as a rank in means; NaN is left out of them.
-    first[none] = last[none] = np.nan
+    first[np.isinf(first)] = last[np.isinf(last)] = np.nan
     language = ranks.passage_language[ranks.passage]
     cells = np.unique(ranks.question * languages + language)
     first_language = np.full(questions, -1, np.int64)
@@ -76,22 +80,26 @@ def complete(span: Spans, cut: int) -> Doubles:
 def language_preference(span: Spans, ranks: Ranks) -> Doubles:
     """Return 1 if the first relevant passage is in the question's language, else 0 (2605.07249), shape ``[questions]``.
 
-    Questions without a relevant passage in their own language are left out too.
+    Questions without a relevant passage in their own language, or in the ranking, are left out too.
     """
     own = np.zeros(len(span.languages), bool)
     language = ranks.passage_language[ranks.passage]
     own[ranks.question[language == ranks.question_language[ranks.question]]] = True
     preferred = (span.first_language == ranks.question_language).astype(float)
-    return np.where(span.parallel & own, preferred, np.nan)
+    return np.where(span.parallel & own & (span.first_language >= 0), preferred, np.nan)
 
 
 def head_shares(ranks: Ranks, cut: int) -> Doubles:
-    """Return the share of each language among the first ``cut`` passages, shape ``[questions, languages]``."""
+    """Return the share of each language among the first ``cut`` passages, shape ``[questions, languages]``.
+
+    The shares of a question whose ranking is empty are NaN.
+    """
     questions, languages = len(ranks.question_language), len(ranks.languages)
-    head = ranks.passage_language[ranks.top[:, :cut]]
-    cells = np.arange(questions)[:, None] * languages + head
-    counts = np.bincount(cells.ravel(), minlength=questions * languages).reshape(questions, languages)
-    return counts / max(1, head.shape[1])
+    row, place = np.nonzero(ranks.top[:, :cut] >= 0)
+    cells = row * languages + ranks.passage_language[ranks.top[row, place]]
+    counts = np.bincount(cells, minlength=questions * languages).reshape(questions, languages)
+    with np.errstate(invalid="ignore"):
+        return counts / counts.sum(axis=1, keepdims=True)
 
 
 def self_preference(ranks: Ranks, cut: int) -> Doubles:
@@ -162,7 +170,8 @@ def rank_correlation(ranks: Ranks, depth: int = 20) -> Doubles:
     lists = np.full((questions, depth), -1, np.int64)
     # Ints are made only for groups asked in two languages, because they take the most time.
     asked = first[np.isin(group, np.flatnonzero(np.bincount(group) > 1))]
-    lists[asked] = _group_lists(ranks.passage_group[ranks.top[asked]], depth)
+    groups = np.where(ranks.top[asked] >= 0, ranks.passage_group[ranks.top[asked]], -1)
+    lists[asked] = _group_lists(groups, depth)
     total, number = np.zeros(questions), np.zeros(questions)
     for x, y in combinations(range(languages), 2):
         both = np.flatnonzero((member[:, x] >= 0) & (member[:, y] >= 0))
@@ -280,12 +289,13 @@ NEITHER_IS_BETTER = frozenset(each.name for each in BIAS_MEASURES if each.better
 
 
 def _group_lists(groups: Ints, depth: int) -> Ints:
-    """Return the first ``depth`` distinct groups of each row, in order, −1 after the end."""
+    """Return the first ``depth`` distinct groups of each row, in order, −1 after the end, as in ``groups``."""
     rows, width = groups.shape
-    flat = groups + np.arange(rows)[:, None] * (groups.max(initial=0) + 1)
+    flat = groups + 1 + np.arange(rows)[:, None] * (groups.max(initial=0) + 2)
     _, first = np.unique(flat, return_index=True)
     fresh = np.zeros((rows, width), bool)
     fresh.flat[first] = True
+    fresh &= groups >= 0
     place = np.cumsum(fresh, axis=1) - 1
     row, column = np.nonzero(fresh & (place < depth))
     lists = np.full((rows, depth), -1, np.int64)

@@ -14,8 +14,9 @@ from panglot._errors import PanglotError
 from panglot.data.collection import Collection
 from panglot.encoders.protocol import LanguageAware
 from panglot.evaluation.bootstrap import PerQuestion
-from panglot.evaluation.figures import SETTINGS, Figures, Measured, Result, measure
+from panglot.evaluation.figures import SETTINGS, Figures, Measured, Result, measure, measure_ranks
 from panglot.evaluation.measures import DEFAULT, Measure, parse
+from panglot.evaluation.runs import read_system_run, write_runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,6 +59,8 @@ def evaluate(
     draws: int = 1000,
     seed: int = 0,
     trust_remote_code: bool = False,
+    trec_run: str | Path | None = None,
+    trec_depth: int = 100,
     command: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
@@ -77,6 +80,9 @@ def evaluate(
         draws: Bootstrap draws over question groups for the intervals, 0 for no intervals.
         seed: Seed of the draws.
         trust_remote_code: Whether Python code that comes with a model may run.
+        trec_run: Where to write the rankings for other tools, as :func:`panglot.evaluation.runs.write_runs` does. For
+            several collections, a folder.
+        trec_depth: Number of passages of each ranking that is written, 0 for all.
         command: Command to record in the figures.
         progress: Called with one line of text before each long step.
 
@@ -84,11 +90,7 @@ def evaluate(
         PanglotError: The encoder or a collection cannot be read, or they do not fit each other.
     """
     begin = time.perf_counter()
-    chosen = tuple(dict.fromkeys(parse(name) for name in (DEFAULT if measures is None else measures)))
-    if not chosen:
-        raise PanglotError("expected at least one measure, got none", field="measures", hint="name one, such as mAP")
-    if draws < 0:
-        raise PanglotError(f"must be at least 0, got {draws}", field="draws")
+    chosen = _chosen(measures, draws)
     sets = open_sets(collections, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
     model = open_encoder(encoder, trust_remote_code=trust_remote_code)
     measured: dict[str, Measured] = {}
@@ -97,31 +99,101 @@ def evaluate(
         if progress is not None:
             size = f"{collection.questions.num_rows:,} questions, {collection.passages.num_rows:,} passages"
             progress(f"{model.name} on {name}: {size}")
+            if note := _equal_ids(collection):
+                progress(note)
         start = time.perf_counter()
         questions, passages = encode(model, collection)
         encoded = time.perf_counter()
         found = measure(questions, passages, collection, measures=chosen, draws=draws, seed=seed)
+        if trec_run is not None:
+            place = Path(trec_run) / f"{Path(name).name}.run" if len(sets) > 1 else Path(trec_run)
+            write_runs(place, questions, passages, collection, trec_depth or None)
         seconds = {"encode": encoded - start, "measure": time.perf_counter() - encoded}
         found.figures["seconds"] = {what: round(value, 3) for what, value in seconds.items()}
         measured[name] = found
         dimension = passages.shape[1]
+    about = {"name": model.name, "fingerprint": model.fingerprint, "dimension": dimension}
+    settings = {"candidates": candidates, "context": context, "languages": list(languages) if languages else None}
+    settings |= {"draws": draws, "seed": seed, "measures": [str(each) for each in chosen]}
+    return _evaluation(measured, about, settings, command, begin)
+
+
+def evaluate_run(
+    run: str | Path,
+    collection: Sets,
+    *,
+    data_dir: str | Path | None = None,
+    candidates: str | None = None,
+    context: bool = False,
+    languages: Sequence[str] | None = None,
+    measures: Sequence[str | Measure] | None = None,
+    draws: int = 1000,
+    seed: int = 0,
+    command: str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Evaluation:
+    """Measure the run of any system, such as BM25, ColBERT or a re-ranker, as :func:`evaluate` measures an encoder.
+
+    The run ranks passages of all languages together. The ranking in one language is the part of it in that language.
+    The file is a TREC run, or JSON ``{question: {passage: score}}``. A relevant passage that is not listed counts as
+    not found. Figures have what the run lacks as ``run``, and ``progress`` gets a note on it. The other arguments are
+    those of :func:`evaluate`.
+
+    Raises:
+        PanglotError: The run cannot be read, lists a pair twice, or names texts that are not in the collection.
+    """
+    begin = time.perf_counter()
+    chosen = _chosen(measures, draws)
+    options: dict[str, Any] = {"data_dir": data_dir, "candidates": candidates, "context": context}
+    ((name, whole),) = open_sets(collection, **options).items()
+    system = read_system_run(run)
+    part = whole.select(languages) if languages else whole
+    ranks, notes = system.ranks(part, whole)
+    if progress is not None:
+        progress(f"{system.name} on {name}: {len(system.scores):,} questions")
+        for note in notes:
+            progress(f"note: {note}")
+    found = measure_ranks(ranks, part, measures=chosen, draws=draws, seed=seed)
+    found.figures["not_measured"].append({"what": "geometry", "why": "a run has no vectors"})
+    found.figures["run"] = {"file": system.path.name, "notes": notes}
+    settings = {"candidates": candidates, "context": context, "languages": list(languages) if languages else None}
+    settings |= {"draws": draws, "seed": seed, "measures": [str(each) for each in chosen]}
+    about = {"name": system.name, "fingerprint": system.digest, "dimension": None}
+    return _evaluation({name: found}, about, settings, command, begin)
+
+
+def _chosen(measures: Sequence[str | Measure] | None, draws: int) -> tuple[Measure, ...]:
+    chosen = tuple(dict.fromkeys(parse(name) for name in (DEFAULT if measures is None else measures)))
+    if not chosen:
+        raise PanglotError("expected at least one measure, got none", field="measures", hint="name one, such as mAP")
+    if draws < 0:
+        raise PanglotError(f"must be at least 0, got {draws}", field="draws")
+    return chosen
+
+
+def _evaluation(
+    measured: dict[str, Measured], model: Figures, settings: Figures, command: str | None, begin: float
+) -> Evaluation:
     # A kind of candidates is reported for the whole only if all data sets share it.
     kinds = {found.figures["candidates"] for found in measured.values()}
+    settings["candidates"] = settings["candidates"] or (kinds.pop() if len(kinds) == 1 else None)
     figures: Figures = {
         **provenance(command),
         "seconds": round(time.perf_counter() - begin, 3),
-        "model": {"name": model.name, "fingerprint": model.fingerprint, "dimension": dimension},
-        "settings": {
-            "candidates": candidates or (kinds.pop() if len(kinds) == 1 else None),
-            "context": context,
-            "languages": list(languages) if languages else None,
-            "draws": draws,
-            "seed": seed,
-            "measures": [str(each) for each in chosen],
-        },
+        "model": model,
+        "settings": settings,
         "datasets": {name: found.figures for name, found in measured.items()},
     }
     return Evaluation(figures, measured)
+
+
+def _equal_ids(collection: Collection) -> str:
+    """Return a note if a data set that states its ids gives a question and a passage the same one."""
+    number = collection.about.get("equal_ids")
+    if not number:
+        return ""
+    theirs = "the beir package leaves it out of their hits"
+    return f"note: {number} questions have the id of a passage. panglot ranks that passage like any other, and {theirs}"
 
 
 def open_sets(

@@ -67,7 +67,16 @@ def measure(
     Raises:
         PanglotError: The vectors do not fit the collection.
     """
-    ranks = rank(questions, passages, collection)
+    found = measure_ranks(rank(questions, passages, collection), collection, measures=measures, draws=draws, seed=seed)
+    found.figures["geometry"], absent = _geometry(questions, passages, found.ranks, seed)
+    found.figures["not_measured"] += absent
+    return found
+
+
+def measure_ranks(
+    ranks: Ranks, collection: Collection, *, measures: Sequence[Measure] = DEFAULT, draws: int = 1000, seed: int = 0
+) -> Measured:
+    """Measure ranks as :func:`measure` does, without the geometry, for which there are no vectors."""
     per_question = PerQuestion.of(ranks, measures)
     sums = per_question.sums()
     drawn = draw(sums, draws, seed) if draws and _groups(ranks) > 1 else {}
@@ -89,8 +98,8 @@ def measure(
         figures["multilingual"] |= _language_shares(ranks)
     if figures["crosslingual"] is not None:
         figures["crosslingual"]["matrix"] = _matrices(ranks, measures, per_question)
-    figures["geometry"], absent = _geometry(questions, passages, ranks, seed)
-    figures["not_measured"] = missing + absent
+    figures["geometry"] = None
+    figures["not_measured"] = missing
     return Measured(figures, per_question, ranks, collection)
 
 

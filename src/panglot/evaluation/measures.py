@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from panglot._errors import PanglotError
+from panglot.evaluation.ranks import UNLISTED
 
 if TYPE_CHECKING:
     from panglot.data.collection import Ints
@@ -45,7 +46,7 @@ class Measure:
 
         Args:
             unit: Ranking that each relevant passage belongs to, shape ``[relevant]``.
-            rank: Rank of the passage there, from 1, shape ``[relevant]``.
+            rank: Rank of the passage there, from 1, or ``UNLISTED``, shape ``[relevant]``.
             relevance: Graded relevance of the passage, above 0, shape ``[relevant]``. Only nDCG uses it.
             units: Number of rankings.
 
@@ -59,7 +60,7 @@ class Measure:
         unit, rank = unit[order], rank[order]
         number = np.bincount(unit, minlength=units)
         position = np.arange(1, len(unit) + 1) - (np.cumsum(number) - number)[unit]
-        within = rank <= (np.inf if self.cut is None else self.cut)
+        within = rank <= (UNLISTED - 1 if self.cut is None else self.cut)
         passages = _Relevant(unit, rank, relevance[order], position, number, within)
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.where(number > 0, _FORMULAS[self.kind].values(passages, self.cut), np.nan)

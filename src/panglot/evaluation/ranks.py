@@ -15,6 +15,8 @@ from panglot._errors import PanglotError
 from panglot.evaluation.exact_scores import Doubles, ExactScores, parts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
     from panglot.data.collection import Collection, Ints
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 _TILE = 1 << 15  # passages: 256 MB in doubles at 1,024 dimensions
 _CELLS = 1 << 23  # scores: 64 MB in doubles
 _CHUNKS = 128
+#: The rank of a relevant passage that a run does not list. No measure of one ranking counts it as found.
+UNLISTED = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def rank(
     """
     _check(questions, passages, collection)
     scores = ExactScores.of(questions, passages)
-    question, passage, relevance = _relevant(collection)
+    question, passage, relevance = relevant_pairs(collection)
     language = collection.passage_language
     names: list[str] = collection.passages["id"].to_pylist()
     # Ties are broken by id, so every comparison of ids becomes one of positions.
@@ -142,27 +146,40 @@ def rank(
     )
 
 
-def trec_run(ranks: Ranks, collection: Collection, depth: int | None = None) -> dict[str, dict[str, float]]:
+def trec_run(
+    ranks: Ranks, collection: Collection, depth: int | None = None, *, question_ids: Sequence[str] | None = None
+) -> dict[str, dict[str, float]]:
     """Return the first passages of each pooled ranking: ``{question id: {passage id: score}}``, the best first.
 
-    :func:`panglot.data.formats.trec.write_run` writes it. Scores are float32, as in trec_eval.
+    :func:`panglot.data.formats.trec.write_run` writes it. Scores are float32, as in trec_eval. Equal scores become
+    unequal by the least steps, because other tools order equal scores in other ways. ``question_ids`` replace those of
+    the collection.
     """
-    questions, passages = collection.questions["id"].to_pylist(), collection.passages["id"].to_pylist()
-    top, scores = ranks.top[:, :depth].tolist(), ranks.top_scores[:, :depth].tolist()
+    questions, passages = question_ids or collection.questions["id"].to_pylist(), collection.passages["id"].to_pylist()
+    top, scores = ranks.top[:, :depth].tolist(), _falling(ranks.top_scores[:, :depth]).tolist()
     return {
-        question: {passages[row]: score for row, score in zip(rows, values, strict=True)}
+        question: {passages[row]: score for row, score in zip(rows, values, strict=True) if row >= 0}
         for question, rows, values in zip(questions, top, scores, strict=True)
     }
 
 
-def trec_qrels(collection: Collection) -> dict[str, dict[str, int]]:
+def trec_qrels(collection: Collection, *, question_ids: Sequence[str] | None = None) -> dict[str, dict[str, int]]:
     """Return the judgements of the pool of all languages: ``{question id: {passage id: relevance}}``."""
-    questions, passages = collection.questions["id"].to_pylist(), collection.passages["id"].to_pylist()
+    questions, passages = question_ids or collection.questions["id"].to_pylist(), collection.passages["id"].to_pylist()
     judged: dict[str, dict[str, int]] = {}
     columns = (collection.relevance[name].to_pylist() for name in ("question", "passage", "grade"))
     for question, passage, relevance in zip(*columns, strict=True):
         judged.setdefault(questions[question], {})[passages[passage]] = relevance
     return judged
+
+
+def _falling(scores: Vectors) -> Vectors:
+    """Return scores of which each is less than the one before, shape ``[questions, depth]``, float32."""
+    found = scores.astype(np.float32, copy=True)
+    for place in range(1, found.shape[1]):
+        below = np.nextafter(found[:, place - 1], np.float32(-np.inf), dtype=np.float32)
+        found[:, place] = np.minimum(found[:, place], below)
+    return found
 
 
 def group_numbers(table: pa.Table) -> Ints:
@@ -184,7 +201,7 @@ def _check(questions: Vectors, passages: Vectors, collection: Collection) -> Non
         raise PanglotError(problem, hint="encode both with the same model")
 
 
-def _relevant(collection: Collection) -> tuple[Ints, Ints, Ints]:
+def relevant_pairs(collection: Collection) -> tuple[Ints, Ints, Ints]:
     """Return question, passage and relevance of the relevant pairs, sorted. The highest of two judgements counts."""
     table = collection.relevance
     q, p, relevance = (table[name].to_numpy().astype(np.int64) for name in ("question", "passage", "grade"))

@@ -6,7 +6,6 @@ import json
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import pyarrow as pa
 
@@ -14,7 +13,7 @@ from panglot._errors import PanglotError, located
 from panglot._files import atomic_folder
 from panglot.data.collection import Collection, Text
 from panglot.data.files import RowError, files, numbered_lines, parse_object
-from panglot.data.formats.trec import judged_twice, whole_number
+from panglot.data.formats.trec import export_ids, judged_twice, whole_number
 from panglot.data.ingest import Ingested
 from panglot.data.language import canonical
 from panglot.data.values import as_text
@@ -88,23 +87,25 @@ def read_usable(
     asked = {question for question, _ in judgements}
     questions = [text for text in asking if text.id in asked]
     facts = {"candidates": "passage", "part": judged_in.name.split(".")[0], **(about or {})}
+    if equal := len(asked & known[1]):
+        facts["equal_ids"] = f"{equal:,}"
     rows = ((question, passage, grade) for (question, passage), grade in judgements.items())
     made = Collection.build(name or folder.resolve().name, questions, passages, rows, facts)
     return Ingested(made, rejected)
 
 
 def write(collection: Collection, folder: Path, *, split: str = "test") -> None:
-    """Write a collection as a BEIR folder, atomically.
+    """Write a collection as a BEIR folder, atomically, with :func:`panglot.data.formats.trec.export_ids`.
 
     Raises:
         PanglotError: The place cannot be written.
     """
-    ids = [cast("list[str]", table["id"].to_pylist()) for table in (collection.questions, collection.passages)]
+    ids = export_ids(collection)
     with atomic_folder(folder) as part:
         with (part / "queries.jsonl").open("w", encoding="utf-8") as out:
-            out.writelines(_lines(collection.questions))
+            out.writelines(_lines(collection.questions, ids[0]))
         with (part / "corpus.jsonl").open("w", encoding="utf-8") as out:
-            out.writelines(_lines(collection.passages, title=""))
+            out.writelines(_lines(collection.passages, ids[1], title=""))
         (part / "qrels").mkdir()
         with (part / "qrels" / f"{split}.tsv").open("w", encoding="utf-8") as out:
             out.write("query-id\tcorpus-id\tscore\n")
@@ -112,10 +113,11 @@ def write(collection: Collection, folder: Path, *, split: str = "test") -> None:
                 out.write(f"{ids[0][row['question']]}\t{ids[1][row['passage']]}\t{row['grade']}\n")
 
 
-def _lines(table: pa.Table, **more: str) -> Iterator[str]:
+def _lines(table: pa.Table, ids: Sequence[str], **more: str) -> Iterator[str]:
+    named = iter(ids)
     for batch in table.to_batches(max_chunksize=8192):
         for row in batch.to_pylist():
-            values = {"_id": row["id"], **more, **{name: row[name] for name in ("text", "language", "group")}}
+            values = {"_id": next(named), **more, **{name: row[name] for name in ("text", "language", "group")}}
             yield json.dumps(values, ensure_ascii=False) + "\n"
 
 

@@ -86,21 +86,33 @@ def read_run(path: Path) -> dict[str, dict[str, float]]:
     Raises:
         PanglotError: A line has another shape, a score is not a finite number, or a passage comes twice.
     """
+    return read_ranked(path)[0]
+
+
+def read_ranked(
+    path: Path,
+) -> tuple[dict[str, dict[str, float]], dict[tuple[str, str], int], dict[tuple[str, str], float], set[str]]:
+    """Read a run as :func:`read_run` does, with the line and the rank of each pair, and the names of the run."""
     found: dict[str, dict[str, float]] = {}
-    for line, (question, _, passage, _, score, _) in _fields(path, 6, "question Q0 passage rank score name"):
-        try:
-            value = float(score)
-        except ValueError:
-            value = math.nan
-        if not math.isfinite(value):
-            problem = f"expected a finite number, got {score!r}"
-            raise PanglotError(problem, file=path, line=line, field="score", hint="correct it")
-        row = found.setdefault(question, {})
-        if passage in row:
-            problem = f"{question} and {passage} come twice"
+    lines: dict[tuple[str, str], int] = {}
+    ranks: dict[tuple[str, str], float] = {}
+    names: set[str] = set()
+    for line, (question, _, passage, rank, score, name) in _fields(path, 6, "question Q0 passage rank score name"):
+        for field, text in (("rank", rank), ("score", score)):
+            try:
+                value = float(text)
+            except ValueError:
+                value = math.nan
+            if not math.isfinite(value):
+                problem = f"expected a finite number, got {text!r}"
+                raise PanglotError(problem, file=path, line=line, field=field, hint="correct it")
+        if (first := lines.get((question, passage))) is not None:
+            problem = f"{question} and {passage} come twice, first in line {first}"
             raise PanglotError(problem, file=path, line=line, hint="remove one of the two lines")
-        row[passage] = value
-    return found
+        found.setdefault(question, {})[passage] = float(score)
+        lines[question, passage], ranks[question, passage] = line, float(rank)
+        names.add(name)
+    return found, lines, ranks, names
 
 
 def write_run(path: Path, run: Run, *, name: str = "panglot") -> None:
@@ -115,6 +127,20 @@ def write_run(path: Path, run: Run, *, name: str = "panglot") -> None:
         for rank, (passage, score) in enumerate(sorted(scores.items(), key=lambda item: (-item[1], item[0])), 1)
     )
     _write_lines(path, rows)
+
+
+def export_ids(collection: Collection) -> tuple[list[str], list[str]]:
+    """Return ids of questions and of passages for other tools, in which no question has the id of a passage.
+
+    The beir package takes a hit with the id of its question for the question itself and drops it. If any question has
+    the id of a passage, all questions get another one, ``question-`` and their own.
+    """
+    questions, passages = (table["id"].to_pylist() for table in (collection.questions, collection.passages))
+    known = set(passages)
+    prefix = "" if known.isdisjoint(questions) else "question-"
+    while not known.isdisjoint(prefix + each for each in questions):
+        prefix += "-"
+    return [prefix + each for each in questions], passages
 
 
 def _fields(path: Path, number: int, shape: str) -> Iterable[tuple[int, list[str]]]:
@@ -200,10 +226,12 @@ def read(
 def write(collection: Collection, folder: Path) -> None:
     """Write a collection so that :func:`read` gives it back, with one file of documents and one of topics per language.
 
+    Questions get the ids of :func:`export_ids`.
+
     Raises:
         PanglotError: An id holds a blank, or the place cannot be written.
     """
-    ids = [table["id"].to_pylist() for table in (collection.questions, collection.passages)]
+    ids = export_ids(collection)
     qrels: dict[str, dict[str, int]] = {}
     for row in collection.relevance.to_pylist():
         qrels.setdefault(ids[0][row["question"]], {})[ids[1][row["passage"]]] = row["grade"]
@@ -211,7 +239,8 @@ def write(collection: Collection, folder: Path) -> None:
         (part / "documents").mkdir()
         (part / "topics").mkdir()
         _write_by_language(part / "documents", collection.passages.to_pylist(), _DOC)
-        judged = (row for row in collection.questions.to_pylist() if row["id"] in qrels)
+        questions = zip(ids[0], collection.questions.to_pylist(), strict=True)
+        judged = ({**row, "id": identity} for identity, row in questions if identity in qrels)
         _write_by_language(part / "topics", judged, _TOP)
         write_qrels(part / "qrels.txt", qrels)
 
