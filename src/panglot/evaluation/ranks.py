@@ -155,7 +155,8 @@ def trec_run(
     unequal by the least steps, because other tools order equal scores in other ways. ``question_ids`` replace those of
     the collection.
     """
-    questions, passages = question_ids or collection.questions["id"].to_pylist(), collection.passages["id"].to_pylist()
+    questions: Sequence[str] = question_ids or collection.questions["id"].to_pylist()
+    passages: list[str] = collection.passages["id"].to_pylist()
     top, scores = ranks.top[:, :depth].tolist(), _falling(ranks.top_scores[:, :depth]).tolist()
     return {
         question: {passages[row]: score for row, score in zip(rows, values, strict=True) if row >= 0}
@@ -165,7 +166,8 @@ def trec_run(
 
 def trec_qrels(collection: Collection, *, question_ids: Sequence[str] | None = None) -> dict[str, dict[str, int]]:
     """Return the judgements of the pool of all languages: ``{question id: {passage id: relevance}}``."""
-    questions, passages = question_ids or collection.questions["id"].to_pylist(), collection.passages["id"].to_pylist()
+    questions: Sequence[str] = question_ids or collection.questions["id"].to_pylist()
+    passages: list[str] = collection.passages["id"].to_pylist()
     judged: dict[str, dict[str, int]] = {}
     columns = (collection.relevance[name].to_pylist() for name in ("question", "passage", "grade"))
     for question, passage, relevance in zip(*columns, strict=True):
