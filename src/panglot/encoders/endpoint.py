@@ -88,7 +88,7 @@ class EndpointEncoder:
             listed = set[str]()
         return sided if {*sided.values()} <= listed else {"question": self.model, "passage": self.model}
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """A digest of everything that the vectors depend on."""
         names = dict.fromkeys(self.models.values())

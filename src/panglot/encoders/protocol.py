@@ -18,11 +18,14 @@ class Encoder(Protocol):
 
     Attributes:
         name: The name in tables.
-        fingerprint: A text that changes whenever the vectors would. It is the key of the cache of vectors.
     """
 
     name: str
-    fingerprint: str
+
+    @property
+    def fingerprint(self) -> str:
+        """A text that changes whenever the vectors would. It is the key of the cache of vectors."""
+        ...
 
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
         """Return one unit-length row per text, shape ``[texts, dimension]``, float32.
