@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,11 +16,13 @@ import numpy as np
 import pytest
 from service_made import Encoder, serving, until
 
+from panglot._errors import PanglotError
 from panglot.debiasing.transform import Debiased, Debiasing
 from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.search.ranking.stats import LanguageStats
-from panglot.service.engine import Limits
+from panglot.service.engine import Engine, Limits
+from panglot.service.middleware import Metrics
 
 TEXTS = {
     "en": (
@@ -33,6 +37,24 @@ DOCUMENTS = [
     for code, texts in TEXTS.items()
     for place, text in enumerate(texts)
 ]
+
+
+def test_another_index_in_its_place_is_in_the_log_and_not_in_the_hits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    Index.build(DOCUMENTS, tmp_path / "index", model=Encoder(fails=False)).close()
+    index = Index.open(tmp_path / "index", model=Encoder(fails=False))
+    shutil.move(tmp_path / "index", tmp_path / "old")
+    Index.build([Document("new", "print", language="en")], tmp_path / "index", model=Encoder(fails=False)).close()
+    engine = Engine(index, Limits(), Metrics())
+    with pytest.raises(PanglotError, match="another index"):
+        engine._refresh()
+    (said,) = (record for record in caplog.records if record.levelname == "ERROR")
+    assert "another index was put in the place" in said.fields["problem"]  # type: ignore[attr-defined]
+    hits = index.search("how to print the sheet", language="en").hits
+    assert {hit.document.id for hit in hits} == {each.id for each in DOCUMENTS}
+    asyncio.run(engine.close())
+    index.close()
 
 
 def test_the_service_gives_the_vectors_of_a_debiased_model(tmp_path: Path) -> None:

@@ -145,7 +145,8 @@ def _print(result: SearchResult) -> None:
     for hit in result.hits:
         explanation = ", ".join(f"{name} {value:.3f}" for name, value in hit.explanation.items())
         versions, document = " ".join(hit.languages), hit.document
-        about = (f"  {versions}  {hit.score:.3f} ({explanation})  {document.id}", "dim")
+        found = "" if hit.matched == document.id else f", found by {hit.matched}"
+        about = (f"  {versions}  {hit.score:.3f} ({explanation})  {document.id}{found}", "dim")
         console.print()
         console.print(Text.assemble((f"{hit.rank}. ", "bold"), (document.title or document.id, "bold"), about))
         console.print(_text(hit, mark))

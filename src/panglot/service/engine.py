@@ -247,6 +247,11 @@ class Engine:
         try:
             if self.index.refresh():
                 _logger.info("index", extra={"fields": {"documents": sum(self.index.counts().values())}})
+        except PanglotError as error:
+            # It says what happened to the files, such as that another index was put there.
+            fields = {"problem": error.problem, "hint": error.hint}
+            _logger.error("the index could not be refreshed", extra={"fields": fields})  # noqa: TRY400
+            raise
         except Exception:
             _logger.exception("the index could not be refreshed")
             raise
