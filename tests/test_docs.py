@@ -279,20 +279,7 @@ def test_the_example_of_precomputed_vectors_can_fail(tmp_path: Path, monkeypatch
 
     (code,) = (b.text for b in blocks(ROOT / "docs" / "how-to.md") if b.language == "python" and "np.savez" in b.text)
     row = '{{"group": "{0}", "language": "en", "question": "What is {0}?", "passage": "{0} is number {1} here."}}\n'
-    names = (
-        "lake",
-        "hill",
-        "town",
-        "river",
-        "forest",
-        "island",
-        "desert",
-        "bridge",
-        "castle",
-        "garden",
-        "tower",
-        "canal",
-    )
+    names = "lake hill town river forest island desert bridge castle garden tower canal".split()  # noqa: SIM905
     (tmp_path / "my-docs.jsonl").write_text("".join(row.format(name, at) for at, name in enumerate(names)))
     monkeypatch.chdir(tmp_path)
     random = "__import__('numpy').random.default_rng(len(side)).normal(size=(len(rows), 384))"

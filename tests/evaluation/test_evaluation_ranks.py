@@ -26,14 +26,13 @@ def random_case(seed: int, dimension: int = 2) -> tuple[Vectors, Vectors, Collec
     asked, held = int(generator.integers(1, 9)), int(generator.integers(1, 40))
     names = [f"p{i}" for i in generator.permutation(held)]  # "p10" < "p9"
     languages = ["en", "hi", "zh"]
+    pairs = [(f"q{generator.integers(asked)}", str(generator.choice(names))) for _ in range(30)]
+    grades = {pair: int(generator.integers(0, 3)) for pair in pairs}
     collection = Collection.build(
         "ties",
         [Text(f"q{i}", str(generator.choice(languages)), f"g{i % 3}", "?") for i in range(asked)],
         [Text(name, str(generator.choice(languages)), "", "!") for name in names],
-        {
-            (f"q{generator.integers(asked)}", str(generator.choice(names)), int(generator.integers(0, 3)))
-            for _ in range(30)
-        },
+        [(question, passage, grade) for (question, passage), grade in grades.items()],
     )
     questions = generator.integers(-1, 2, (asked, dimension)).astype(np.float32)
     passages = generator.integers(-1, 2, (held, dimension)).astype(np.float32)
