@@ -124,8 +124,9 @@ def test_a_folder_whose_texts_share_ids_says_so(tmp_path: Path) -> None:
         (tmp_path / "same" / name).write_text(text + text.replace('"a"', f'"{name}"'))
     (tmp_path / "same" / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\na\ta\t1\n")
     lines: list[str] = []
-    evaluate("bundled", tmp_path / "same", draws=0, progress=lines.append)
+    found = evaluate("bundled", tmp_path / "same", draws=0, progress=lines.append)
     assert lines[1].startswith("note: 1 questions have the id of a passage.")
+    assert found.figures["datasets"]["same"]["equal_ids"] == 1
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz", "rows.parquet"])

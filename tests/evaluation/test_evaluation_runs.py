@@ -27,7 +27,10 @@ THEIRS = ("AP", "RR", "R@1", "R@10", "P@5", "Success@3", "nDCG@10", "nDCG")
 
 
 def _tied(seed: int, *, same_ids: bool = False) -> tuple[np.ndarray, np.ndarray, Collection]:
-    """Vectors of few values, so that most scores tie, grades 1 to 3, and questions without a relevant passage."""
+    """Vectors of few values, so that most scores tie, grades 1 to 3, and questions without a relevant passage.
+
+    Other tools order ties by falling id (trec_eval issue 22, pytrec_eval issue 56, ir_measures issue 18).
+    """
     generator = np.random.default_rng(seed)
     _, _, made = parallel(groups=8, passages=12, seed=seed)
     name = "x{}".format if same_ids else "q{}".format
@@ -136,6 +139,7 @@ def test_ranks_that_disagree_and_equal_scores_are_counted(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "text", "problem", "line"),
     [
+        # Counted twice, measures exceed 1 (llama_index issue 22683).
         ("a.run", "q0-de Q0 p0-de 1 2 x\nq0-de Q0 p0-de 2 1 x\n", "come twice, first in line 1", 2),
         ("a.run", "q0-de Q0 p0-de 1 nan x\n", "expected a finite number, got 'nan'", 1),
         ("a.run", "q0-de Q0 p0-de 1 inf x\n", "expected a finite number, got 'inf'", 1),

@@ -105,6 +105,8 @@ def evaluate(
         questions, passages = encode(model, collection)
         encoded = time.perf_counter()
         found = measure(questions, passages, collection, measures=chosen, draws=draws, seed=seed)
+        if equal := collection.about.get("equal_ids"):
+            found.figures["equal_ids"] = int(equal)
         if trec_run is not None:
             place = Path(trec_run) / f"{Path(name).name}.run" if len(sets) > 1 else Path(trec_run)
             write_runs(place, questions, passages, collection, trec_depth or None)

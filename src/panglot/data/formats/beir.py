@@ -88,7 +88,7 @@ def read_usable(
     questions = [text for text in asking if text.id in asked]
     facts = {"candidates": "passage", "part": judged_in.name.split(".")[0], **(about or {})}
     if equal := len(asked & known[1]):
-        facts["equal_ids"] = f"{equal:,}"
+        facts["equal_ids"] = str(equal)
     rows = ((question, passage, grade) for (question, passage), grade in judgements.items())
     made = Collection.build(name or folder.resolve().name, questions, passages, rows, facts)
     return Ingested(made, rejected)
