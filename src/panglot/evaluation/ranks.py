@@ -155,7 +155,7 @@ def trec_run(
     unequal by the least steps, because other tools order equal scores in other ways. ``question_ids`` replace those of
     the collection.
     """
-    questions: Sequence[str] = question_ids or collection.questions["id"].to_pylist()
+    questions: list[str] = list(question_ids or collection.questions["id"].to_pylist())
     passages: list[str] = collection.passages["id"].to_pylist()
     top, scores = ranks.top[:, :depth].tolist(), _falling(ranks.top_scores[:, :depth]).tolist()
     return {
@@ -166,7 +166,7 @@ def trec_run(
 
 def trec_qrels(collection: Collection, *, question_ids: Sequence[str] | None = None) -> dict[str, dict[str, int]]:
     """Return the judgements of the pool of all languages: ``{question id: {passage id: relevance}}``."""
-    questions: Sequence[str] = question_ids or collection.questions["id"].to_pylist()
+    questions: list[str] = list(question_ids or collection.questions["id"].to_pylist())
     passages: list[str] = collection.passages["id"].to_pylist()
     judged: dict[str, dict[str, int]] = {}
     columns = (collection.relevance[name].to_pylist() for name in ("question", "passage", "grade"))
