@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral, Real
+
+import numpy as np
 
 from panglot._errors import PanglotError
 
@@ -22,11 +23,13 @@ def as_text(value: object, field: str) -> str | None:
     >>> as_text(0, "id"), as_text(1.0, "group"), as_text(" ", "title"), as_text(float("nan"), "group")
     ('0', '1', None, None)
     """
-    if isinstance(value, Real) and not isinstance(value, bool):
-        number = float(value)
-        if math.isnan(number):
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(value, float):
+        if math.isnan(value):
             return None
-        return str(int(value)) if isinstance(value, Integral) or number.is_integer() else repr(number)
+        return str(int(value)) if value.is_integer() else repr(value)
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if not isinstance(value, str):

@@ -117,6 +117,7 @@ def _choose_language(path: Path, given: str) -> names.Choice:
             hint = "if questions and passages are in one language, name it, such as `--language de` or `--languages de`"
             hint += "; else read MLQA by its name, `mlqa`, with `--data-dir`"
             raise PanglotError(problem, file=path, field="language", hint=hint)
+    start = ""
     with opened(path) as stream, contextlib.suppress(*CUT_SHORT):
         start = stream.read(_START).decode(errors="ignore")
     try:

@@ -164,7 +164,7 @@ def collect(
     for path, language in files:
         for paragraph in opener(path):
             found = _candidates(paragraph.context, language, candidates, context, clean)
-            usable = {span: text for span, text in found.items() if context or not says_nothing(text)}
+            usable = {span: text for span, text in found.items() if context or not says_nothing(text)} or found
             left_out[_NO_WORDS] += len(found) - len(usable)
             pool = {
                 span: passages.setdefault((language, text), f"{language}-{len(passages):06d}")
