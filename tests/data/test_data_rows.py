@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
 from panglot.data.ingest import collect, ingest
+from panglot.data.language import canonical
 from panglot.data.rows import FIELDS, check_row
-from panglot.datasets import registry
+from panglot.datasets import hub, registry
 
 Lines = list[dict[str, object]]
 
@@ -239,3 +240,17 @@ def test_rows_without_a_language_are_in_the_one_that_is_given(tmp_path: Path) ->
     found = registry.read(path, language="en")
     assert found.questions["language"].to_pylist() == ["en", "de"]
     assert registry.read(f"{path}?language=eng").digest == found.digest
+
+
+@pytest.mark.parametrize(
+    ("row", "language", "expected"),
+    [
+        ({"en": "who?", "de": "wer?", "language": "de", "text": "sie"}, "language", "de"),
+        ({"en": "who?", "de": "wer war das?", "text": "sie"}, "de", "de"),
+        ({"en": "who?", "de": "fi", "text": "sie"}, "en", "en"),
+        ({"lang": "swh", "text": "yeye"}, "lang", "swh"),
+    ],
+)
+def test_a_code_is_a_code_also_beside_a_column_of_that_name(row: dict[str, str], language: str, expected: str) -> None:
+    rows = hub._select([row], {"passage": "text", "language": language}, "", 0, Path("hub:x"))
+    assert [each.language for each in rows] == [canonical(expected)]
