@@ -274,7 +274,7 @@ def test_lines_that_do_not_agree(tmp_path: Path) -> None:
         {"language": "en", "group": "g", "passage": "another"},
         {"language": "en", "group": "h", "question": "alone?"},
         {"language": "xx", "question": "q", "passage": "p"},
-        {"language": "en", "question": 5, "passage": "p"},
+        {"language": "en", "question": [5], "passage": "p"},
         ["a list"],
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -130,7 +130,7 @@ def collections(draw: st.DrawFn) -> Collection:
         [Text(f"{n}", code, f"g{group}", " ".join(words)) for n, (code, group, words) in enumerate(draw(some_texts))]
         for _ in range(2)
     )
-    pairs = draw(st.lists(st.tuples(st.sampled_from(questions), st.sampled_from(passages)), max_size=9))
+    pairs = draw(st.lists(st.tuples(st.sampled_from(questions), st.sampled_from(passages)), max_size=9, unique=True))
     return Collection.build("x", questions, passages, [(q.id, p.id, draw(st.integers(0, 1))) for q, p in pairs])
 
 

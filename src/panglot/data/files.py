@@ -161,13 +161,14 @@ def cell_delimiter(header: str, usual: str, needed: Collection[str]) -> str:
 
 
 def array_rows(path: Path) -> list[Any] | None:
-    """Return the values of a file that is one JSON array, or None for any other file."""
+    """Return the values of a file that is one JSON array whose first value is an object, or None for any other file."""
     with opened(path) as stream:
         try:
             start = stream.read(64).removeprefix(BOM).lstrip()
         except CUT_SHORT as error:
             raise cut_short(path, 1) from error
-    if not start.startswith(b"["):
+    # In JSON lines, a line such as [1] is one broken row among others.
+    if not (start.startswith(b"[") and start[1:].lstrip().startswith(b"{")):
         return None
     found = read_json(path)
     return cast("list[Any]", found) if isinstance(found, list) else None
