@@ -182,12 +182,16 @@ def test_a_wrong_row_is_told_with_its_place(tmp_path: Path, values: object, mess
         ("a.jsonl", b'{"id": "1", "text": "x", "language": "en"}\n{"id": "2",\n', "line 2: not JSON"),
         ("a.jsonl", b'{"id": "1", "text": "\xff"}\n', "line 1: not UTF-8"),
         ("a.parquet", b"PAR1 no", "not a readable Parquet file"),
-        ("a.csv", b"key;text\n1;x\n", r'line 1, field "id": the column is missing \(columns: key, text\)'),
-        ("a.csv", b"id,text,id\n1,x,1\n", 'line 1, field "id": the column occurs twice'),
+        (
+            "a.csv",
+            b"key;text\n1;x\n",
+            r'line 1, field "id": there is no such column \(there are: key, text\)',
+        ),
+        ("a.csv", b"id,text,id\n1,x,1\n", 'line 1, field "id": each column needs a name of its own'),
         ("a.csv", b"id,text,a,a\n1,x,1,2\n", 'line 1, field "a": each column needs a name of its own'),
         ("a.csv", b'id,text\n1,"x\ny"\n2,x,y\n', "line 4: 3 cells, expected 2"),
-        ("a.csv", b'id,text\n1,x\n2,"x\ny\n', "line 3: not CSV"),
-        ("a.csv", b'id,text\n1,"x" y\n', "line 2: not CSV"),
+        ("a.csv", b'id,text\n1,x\n2,"x\ny\n', "line 3: the row that begins here cannot be read"),
+        ("a.csv", b'id,text\n1,"x" y\n', "line 2: the row that begins here cannot be read"),
     ],
 )
 def test_a_wrong_file_is_told(tmp_path: Path, name: str, data: bytes, message: str) -> None:
@@ -200,7 +204,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         with pytest.raises(PanglotError, match=name):
             read(tmp_path / name)
     pq.write_table(pa.table({"id": ["1"], "body": ["x"]}), tmp_path / "b.parquet")
-    with pytest.raises(PanglotError, match=r'field "text": no such column \(there are: id, body\)'):
+    with pytest.raises(PanglotError, match=r'field "text": there is no such column \(there are: id, body\)'):
         read(tmp_path / "b.parquet")
 
 

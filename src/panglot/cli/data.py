@@ -15,6 +15,7 @@ from panglot.cli.data_show import list_sets, show
 from panglot.cli.options import (
     PATH,
     POSITIVE,
+    column_option,
     data_dir_option,
     deliver_json,
     in_language,
@@ -188,21 +189,16 @@ def _print_converted(done: converting.Converted, form: str) -> None:
               "`language` column wins. For PO and XLIFF, that of the source.")  # fmt: skip
 @click.option("--ways", default="title,first-sentence", help="How questions are made: question, title, first-sentence.")
 @click.option("--shortest", default=40, type=POSITIVE, help="Minimum length of a passage in characters.")
-@click.option("--column", "columns", multiple=True, metavar="ROLE=NAME",
-              help="For CSV and TSV: column of the title, text, language or group. Repeat for more.")  # fmt: skip
-def from_docs(paths: tuple[Path, ...], output: Path, ways: str, columns: tuple[str, ...], **options: Any) -> None:
-    """Make rows of HTML, Markdown, PO, XLIFF, CSV and TSV files, or of all such files in folders.
+@column_option
+def from_docs(paths: tuple[Path, ...], output: Path, ways: str, **options: Any) -> None:
+    """Make rows of HTML, Markdown, PO and XLIFF files and files of documents, or of all of them in folders.
+
+    Files of documents are those that `panglot index` takes, but they need no id.
 
     A title, a question heading or a first sentence becomes the question, and the text below it the passage. Versions
     of a page in several languages are tied by path (en/page.html, de/page.html) and anchor.
     """
-    roles: dict[str, str] = {}
-    for text in columns:
-        role, mark, name = text.partition("=")
-        if not mark:
-            raise PanglotError(f"expected ROLE=NAME, got {text!r}", field="column", hint="write text=body")
-        roles[role] = name
-    made = documents.read(paths, ways=ways.split(","), columns=roles, **options)
+    made = documents.read(paths, ways=ways.split(","), **options)
     converting.write_rows(made.rows, output)
     languages = sorted({row.language for row in made.rows})
     groups = sum(made.ways.values())

@@ -10,7 +10,17 @@ import click
 
 from panglot._environment import require
 from panglot._errors import PanglotError
-from panglot.cli.options import PATH, POSITIVE, add_options, deliver_json, json_option, progress_to, split
+from panglot.cli.options import (
+    PATH,
+    POSITIVE,
+    add_options,
+    column_option,
+    data_dir_option,
+    deliver_json,
+    json_option,
+    progress_to,
+    split,
+)
 from panglot.search.request import Hit, Option, SearchRequest, SearchResult, search_options
 
 _FLAGS = {"k": "--top", "preferred_languages": "--prefer"}
@@ -20,7 +30,7 @@ _TOP = 5
 
 
 @click.command("index")
-@click.argument("documents", required=False, type=PATH)
+@click.argument("documents", required=False)
 @click.option("--output", type=PATH, required=True, metavar="INDEX", help="Folder of the index.")
 @click.option(
     "--model", help="As for `panglot evaluate`; by default `bundled`, or the model that the index was built with."
@@ -34,17 +44,25 @@ _TOP = 5
 @click.option("--hybrid", is_flag=True, help="Index words now instead of at the first hybrid search.")
 @click.option("--add", is_flag=True, help="Add DOCUMENTS to an index, in place of those with the same ids.")
 @click.option("--delete", metavar="IDS", help="Delete documents by id, such as 17,18; @FILE has one id per line.")
+@column_option
+@click.option("--language", metavar="CODE", help="Language of documents that do not name theirs. Detected by default.")
+@data_dir_option
 @json_option("what was done")
 def index_command(
-    documents: Path | None, output: Path, model: str | None, backend: str, store: str | None, on: str | None,
+    documents: str | None, output: Path, model: str | None, backend: str, store: str | None, on: str | None,
     processes: int | None, *, hybrid: bool, add: bool, delete: str | None, to_json: str | None,
+    **source: Any,
 ) -> None:  # fmt: skip
-    """Encode DOCUMENTS (JSON lines, Parquet or CSV with `id` and `text`) and write an index to search in.
+    """Encode DOCUMENTS and write an index to search in.
 
-    Optional fields are `title`, `language`, and `group`, which translations share. Other fields are kept. Missing
-    languages are detected. If the command is stopped, the same command resumes it.
+    DOCUMENTS is a file of JSON lines, a JSON array, Parquet, CSV or TSV with `id` and `text`, a folder of pages (HTML,
+    Markdown, PO, XLIFF), a BEIR folder, or a data set as `panglot evaluate` takes it, by path or by name. Optional
+    fields are `title`, `language`, and `group`, which translations share. Other fields are kept.
+
+    If the command is stopped, the same command resumes it. If it is finished, the same command changes nothing.
     """
     from panglot.search.index import Index
+    from panglot.search.ingest.sources import find_documents
 
     if documents is None and delete is None:
         raise PanglotError("DOCUMENTS is required", field="documents", hint="name a file, or ids to --delete")
@@ -52,6 +70,8 @@ def index_command(
         hint = "leave out --processes or --encoder"
         raise PanglotError("documents are encoded in one place", field="processes", hint=hint)
     on = on or (f"processes:{processes}" if processes else "")
+    progress = progress_to(to_json)
+    found = find_documents(documents, progress=progress, **source) if documents is not None else None
     done = {"added": 0, "deleted": 0}
     if add or delete is not None:
         if store or on or backend != "torch":
@@ -62,12 +82,11 @@ def index_command(
         ids = set(_ids(delete)) if delete is not None else set[str]()
         done["deleted"] = index.delete(ids)
         done["not found"] = len(ids) - done["deleted"]
-        done["added"] = index.add(documents) if documents is not None else 0
+        done["added"] = index.add(found) if found is not None else 0
     else:
-        assert documents is not None
-        progress = progress_to(to_json)
+        assert found is not None
         index = Index.build(
-            documents, output, model=model or "bundled", backend=backend, store=store or "", on=on, progress=progress
+            found, output, model=model or "bundled", backend=backend, store=store or "", on=on, progress=progress
         )
         done["added"] = len(index)
     if hybrid:

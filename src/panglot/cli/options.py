@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 
 import click
 
+from panglot._errors import PanglotError
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
@@ -45,7 +47,21 @@ language_option = click.option(
     help="For paths: language of texts that do not name theirs, whatever the names of files say. DATASET?language=CODE "
     "says the same of one data set.",
 )  # fmt: skip
+column_option = click.option(
+    "--column", "columns", multiple=True, metavar="FIELD=NAME", callback=lambda _context, _option, value: _pairs(value),
+    help="For files of documents: column of the id, text, title, language or group. Repeat for more.",
+)  # fmt: skip
 trust_option = click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model.")
+
+
+def _pairs(texts: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in texts:
+        name, mark, value = text.partition("=")
+        if not mark:
+            raise PanglotError(f"expected FIELD=NAME, got {text!r}", field="column", hint="write text=body")
+        found[name] = value
+    return found
 
 
 def json_option(content: str = "the figures") -> Callable[[Command], Command]:

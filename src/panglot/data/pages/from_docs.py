@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from panglot._errors import PanglotError, located
 from panglot.data.convert import Line
-from panglot.data.files import cell_delimiter, read_text
 from panglot.data.language import canonical
 from panglot.data.names import summary
 from panglot.data.pages import html, markdown, messages
 from panglot.data.pages.sections import Place, Section, place_of, positions
 from panglot.data.sentences import sentence_at
+from panglot.data.tables import DOCUMENT_FIELDS, TABLES, document_rows, ending_of
+from panglot.data.values import as_text
 
 #: How a section can become a question and a passage.
 WAYS = ("question", "title", "first-sentence")
 _ASKS = re.compile(r"[?？؟՞;።]\s*$|^¿")
 _GREEK_ASKS = "el"
-_COLUMNS = ("title", "text", "language", "group")
-# A cell may be a whole article, and the module's own limit is 131,072 characters.
-_LONGEST_CELL = 1 << 30
 _SAMPLE = 50  # rows from which the language of a table is detected
 
 _Times = Counter[tuple[str, str]]
@@ -43,6 +40,31 @@ class Made:
     notes: tuple[str, ...]  # what was guessed
 
 
+class Sections(NamedTuple):
+    """Sections of documents, with those that are versions of one another in one group."""
+
+    groups: Mapping[str, Sequence[Section]]  # by name, at most one section for each language
+    left_out: Mapping[str, int]  # number of sections that were left out, by reason
+    notes: Sequence[str]  # what was guessed
+
+
+def has_pages(path: Path) -> bool:
+    """Return whether a path is a page or a folder with pages, by the names of files."""
+    return any(ending_of(each) in _PAGES for each in ([path] if path.is_file() else path.rglob("*")))
+
+
+def sections(
+    paths: Iterable[str | Path], *, language: str | None = None, columns: Mapping[str, str] | None = None
+) -> Sections:
+    """Return the sections of documents. See :func:`read` for what is read and what the parameters mean."""
+    guesses: list[tuple[Path, str]] = []
+    left_out = Counter[str]()
+    found: list[Section] = []
+    for path in _files(paths):
+        found += _sections(path, replace(place_of(path, language), notes=guesses, left_out=left_out), columns or {})
+    return Sections(_tied(_once(found)), left_out, summary(guesses))
+
+
 def read(
     paths: Iterable[str | Path],
     *,
@@ -51,7 +73,10 @@ def read(
     shortest: int = 40,
     columns: Mapping[str, str] | None = None,
 ) -> Made:
-    """Read HTML, Markdown, PO, XLIFF, CSV or TSV files, or all such files in folders, and return rows.
+    """Read HTML, Markdown, PO and XLIFF files and files of documents, or all of them in folders, and return rows.
+
+    Files of documents are CSV, TSV, JSON lines and Parquet with the fields that ``panglot index`` takes too. A row is a
+    section, and rows with the same ``group`` are its versions.
 
     A section is a heading with the text up to the next one. It becomes one row by the first of ``ways`` that fits, and
     the same way is used in all its languages:
@@ -73,7 +98,7 @@ def read(
             the text does not contradict it, or else what the text looks like.
         ways: Some of :data:`WAYS`, in order of preference.
         shortest: Minimum length of a passage in characters.
-        columns: For CSV and TSV: the columns for ``title``, ``text``, ``language`` and ``group``.
+        columns: For files of documents: the names of the columns ``title``, ``text``, ``language`` and ``group``.
 
     Raises:
         PanglotError: A file cannot be read, its language is not known, or no row is left.
@@ -81,13 +106,9 @@ def read(
     for way in ways:
         if way not in WAYS:
             raise PanglotError(f"unknown way {way!r}", field="ways", hint=f"choose one of {', '.join(WAYS)}")
-    guesses: list[tuple[Path, str]] = []
-    left_out = Counter[str]()
-    found: list[Section] = []
-    for path in _files(paths):
-        found += _sections(path, replace(place_of(path, language), notes=guesses, left_out=left_out), columns or {})
-    found = _once(found)
-    groups = _tied(found)
+    groups, dropped, notes = sections(paths, language=language, columns=columns)
+    found = [section for members in groups.values() for section in members]
+    left_out = Counter(dropped)
     shared = Counter((s.language, s.title.casefold()) for s in found)
     titled = Counter((s.language, f"{s.page_title}: {s.title}".casefold()) for s in found)
     rows: list[Line] = []
@@ -112,8 +133,9 @@ def read(
     if not rows:
         reasons = ", ".join(f"{number} {why}" for why, number in left_out.items() if number) or "no sections"
         raise PanglotError(f"these documents give no rows ({reasons})", hint="lower `shortest`, or choose other `ways`")
-    dropped = {why: number for why, number in left_out.items() if number}
-    return Made(tuple(rows), dict(made), tied, dropped, tuple(summary(guesses)))
+    return Made(
+        tuple(rows), dict(made), tied, {why: number for why, number in left_out.items() if number}, tuple(notes)
+    )
 
 
 def _question(section: Section, shared: _Times, titled: _Times) -> tuple[str, str] | None:
@@ -142,44 +164,38 @@ def _first_sentence(section: Section, *_: object) -> tuple[str, str] | None:
 _WAYS: Mapping[str, Callable[..., tuple[str, str] | None]] = dict(
     zip(WAYS, (_question, _title, _first_sentence), strict=True)
 )
-_ENDINGS = {
+_PAGES: Mapping[str, Callable[[Path, Place], Iterator[Section]]] = {
     "html": html.sections, "htm": html.sections, "xhtml": html.sections,
     "md": markdown.sections, "markdown": markdown.sections,
     "po": messages.po, "xlf": messages.xliff, "xliff": messages.xliff,
 }  # fmt: skip
-_TABLES = ("csv", "tsv")
-_KNOWN = "give .html, .md, .po, .xlf, .csv or .tsv files"
+_KNOWN = "give .html, .md, .po or .xlf, or documents in .csv, .tsv, .jsonl or .parquet"
 
 
 def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
     for path in map(Path, paths):
         if path.is_dir():
-            inside = [file for file in sorted(path.rglob("*")) if _ending(file) in (*_ENDINGS, *_TABLES)]
+            inside = [file for file in sorted(path.rglob("*")) if ending_of(file) in (*_PAGES, *TABLES)]
             if not inside:
                 raise PanglotError("the folder has no documents", file=path, hint=_KNOWN)
             yield from inside
-        elif _ending(path) in (*_ENDINGS, *_TABLES):
+        elif ending_of(path) in (*_PAGES, *TABLES, "json"):
             yield path
         else:
             raise PanglotError("unknown kind of document", file=path, hint=_KNOWN)
 
 
-def _ending(path: Path) -> str:
-    return path.name.removesuffix(".gz").rpartition(".")[2].lower()
-
-
 def _sections(path: Path, place: Place, columns: Mapping[str, str]) -> Iterator[Section]:
-    if _ending(path) in _TABLES:
-        yield from _rows(path, place, columns)
-    else:
-        reader: Callable[[Path, Place], Iterator[Section]] = _ENDINGS[_ending(path)]
-        yield from reader(path, place)
+    ending = ending_of(path)
+    yield from _PAGES[ending](path, place) if ending in _PAGES else _rows(path, place, columns)
 
 
 def _rows(path: Path, place: Place, columns: Mapping[str, str]) -> Iterator[Section]:
-    """Yield a section per row of a CSV or TSV file. Its anchor is the ``group`` column."""
+    """Yield a section per row of a file of documents. Its anchor is the field ``group``."""
     rows: list[tuple[int, dict[str, str]]] = []
-    for line, values in _cells(path, place, columns):
+    for line, row in document_rows(path, ("text",), columns, lambda note: place.notes.append((path, note))):
+        with located(file=path, line=line):
+            values = {name: (as_text(row.get(name), name) or "").strip() for name in DOCUMENT_FIELDS}
         if values["text"]:
             rows.append((line, values))
         else:
@@ -193,41 +209,6 @@ def _rows(path: Path, place: Place, columns: Mapping[str, str]) -> Iterator[Sect
             stated = canonical(code) if code else language
         # If one table holds all languages, its rows are tied whatever the table is called.
         yield Section(place.whole if code else page, stated, values["group"], 2, values["title"], values["text"], "")
-
-
-def _cells(path: Path, place: Place, columns: Mapping[str, str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the line of each row, and its cells by their role."""
-    if wrong := sorted(set(columns) - set(_COLUMNS)):
-        hint = f"use {', '.join(_COLUMNS)}"
-        raise PanglotError(f"unknown role of a column: {wrong[0]!r}", field="columns", hint=hint)
-    csv.field_size_limit(_LONGEST_CELL)
-    text = read_text(path)
-    usual = "\t" if _ending(path) == "tsv" else ","
-    delimiter = cell_delimiter(text.partition("\n")[0], usual, {columns.get(role, role) for role in {"text", *columns}})
-    if delimiter != usual:
-        place.notes.append((path, f"cells are separated by {delimiter!r}"))
-    # Without `strict`, a quotation mark that is never closed makes the rest of the file one cell.
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    line = 1
-    try:
-        there = reader.fieldnames or []
-        for role in {"text", *columns}:
-            if columns.get(role, role) not in there:
-                problem, hint = f"there is no such column (there are: {', '.join(there)})", f"`--column {role}=NAME`"
-                field = columns.get(role, role)
-                raise PanglotError(problem, file=path, field=field, hint=f"name the column: {hint}")
-        line = reader.line_num + 1
-        for row in reader:
-            if None in row:
-                problem = "the row has more cells than there are columns"
-                raise PanglotError(problem, file=path, line=line, hint="quote the cells")
-            yield line, {role: (row.get(columns.get(role, role)) or "").strip() for role in _COLUMNS}
-            line = reader.line_num + 1
-    except csv.Error as error:
-        hint = 'close each quotation mark, and write one inside a cell twice ("")'
-        raise PanglotError(
-            f"the row that begins here cannot be read ({error})", file=path, line=line, hint=hint
-        ) from None
 
 
 def _once(found: Sequence[Section]) -> list[Section]:
@@ -267,7 +248,7 @@ def _tied(found: Sequence[Section]) -> dict[str, list[Section]]:
     for page, versions in pages.items():
         name = Path(page).relative_to(shared).as_posix()
         # Rows of a table are translations only if it says so: rows of two languages may have equal numbers by chance.
-        tie = _by_group if _ending(Path(page)) in _TABLES else positions
+        tie = _by_group if ending_of(Path(page)) in (*TABLES, "json") else positions
         for key, members in tie(versions).items():
             groups[f"{name}#{key}"] += members
     return groups

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import chain, islice, takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -17,77 +16,32 @@ import numpy as np
 import numpy.typing as npt
 
 from panglot._errors import PanglotError, located
-from panglot.data.files import cell_delimiter, objects, parquet_batches, whole_lines
 from panglot.data.language import NO_LANGUAGE, canonical, identify
+from panglot.data.tables import DOCUMENT_FIELDS, Rows, document_rows
 from panglot.data.values import as_text
 from panglot.search.document import Document, Value
 
-Documents = str | Path | Iterable[Document | Mapping[str, Any]]
+
+@dataclass(frozen=True)
+class DocumentFile:
+    """A file of documents whose columns have other names, or whose rows do not name their language."""
+
+    path: Path
+    columns: Mapping[str, str] = field(default_factory=dict[str, str])  # Names of columns by field.
+    language: str = ""  # Of rows that name none. Detected by default.
+
+
+Documents = str | Path | DocumentFile | Iterable[Document | Mapping[str, Any]]
 """A file of documents, or documents or mappings with the fields of a file's row."""
 
-Rows = Iterator[tuple[int, dict[str, object]]]  # The line and the fields of each row.
-
-NAMED = ("id", "text", "title", "language", "group")  # Fields of a row that are not metadata.
+NAMED = DOCUMENT_FIELDS  # Fields of a row that are not metadata.
 
 PIECE = 1000  # Documents that are read at a time.
 
 DETECTED = 500  # Characters of a document from which its language is detected.
 _DOUBTFUL = 0.5
 
-_FORMS = ".jsonl, .ndjson, .csv (each also with .gz) or .parquet"
 _SIGNED_64 = 1 << 63
-
-
-def file_rows(path: Path) -> Callable[[], Rows]:
-    """Return a function that yields ``(line, fields)`` of a file from its beginning. Parquet's rows count from 1."""
-    name = path.name.lower()
-    if name.endswith(".parquet"):
-        return partial(_parquet, path)
-    for ending, rows in ((".csv", _csv), (".jsonl", objects), (".ndjson", objects)):
-        if name.removesuffix(".gz").endswith(ending):
-            return partial(rows, path)
-    raise PanglotError("the name of the file has no known ending", file=path, hint=f"name it {_FORMS}")
-
-
-def _parquet(path: Path) -> Rows:
-    rows = (values for batch in parquet_batches(path, ("id", "text"), None) for values in batch.to_pylist())
-    yield from enumerate(rows, 1)
-
-
-def _csv(path: Path) -> Rows:
-    lines = (text for _, text in whole_lines(path))
-    first = next(lines, "")
-    reader = csv.reader(chain([first], lines), delimiter=cell_delimiter(first, ",", NAMED), strict=True)
-    names: list[str] = []
-    line = 1
-    try:
-        for cells in reader:
-            if cells and not names:
-                names = _header(cells, path, line)
-            elif cells:
-                if len(cells) != len(names):
-                    problem = f"{len(cells)} cells, expected {len(names)} as in the header"
-                    hint = 'put texts with commas, quotes or line ends in quotes ("), and double quotes within them'
-                    raise PanglotError(problem, file=path, line=line, hint=hint)
-                yield line, {name: cell or None for name, cell in zip(names, cells, strict=True)}
-            line = reader.line_num + 1
-    except csv.Error as error:
-        hint = f"close the quotes; split texts of more than {csv.field_size_limit():,} characters"
-        raise PanglotError(f"not CSV: {error}", file=path, line=line, hint=hint) from error
-    if not names:
-        raise PanglotError("the file is empty", file=path, hint="fetch or write it again")
-
-
-def _header(cells: list[str], path: Path, line: int) -> list[str]:
-    for name in ("id", "text"):
-        if cells.count(name) != 1:
-            problem = "the column is missing" if name not in cells else "the column occurs twice"
-            hint = "name the columns in the first line, with commas between them"
-            raise PanglotError(f"{problem} (columns: {', '.join(cells)})", file=path, line=line, field=name, hint=hint)
-    if repeated := [name for place, name in enumerate(cells) if name in cells[:place] or not name]:
-        problem = "each column needs a name of its own"
-        raise PanglotError(problem, file=path, line=line, field=repeated[0], hint="rename it")
-    return cells
 
 
 def document(values: Mapping[str, object], file: Path | str, line: int | None) -> Document:
@@ -183,9 +137,9 @@ class IdSet:
 def read_documents(source: Documents, *, progress: Callable[[str], None] = lambda _: None) -> Iterator[list[Document]]:
     """Yield the documents of a file, or of memory, in pieces, in their order.
 
-    The name of a file says whether it holds JSON lines, CSV with a header (either may be gzipped), or Parquet. A row
-    has ``id`` and ``text`` and optionally ``title``, ``language`` and ``group``. All other fields become metadata,
-    unless they are null or empty. Memory holds one piece, and eight bytes for each document that was read.
+    The name of a file says whether it holds JSON lines, a JSON array, CSV or TSV with a header (these may be gzipped),
+    or Parquet. A row has ``id`` and ``text`` and optionally ``title``, ``language`` and ``group``. All other fields
+    become metadata, unless they are null or empty. Memory holds one piece, and eight bytes for each document.
 
     Args:
         source: The file, or documents, or mappings with the fields of a row.
@@ -201,8 +155,11 @@ def read_documents(source: Documents, *, progress: Callable[[str], None] = lambd
     ['de']
     """
     if isinstance(source, str | Path):
-        path = Path(source).expanduser()
-        return _pieces(_in_file(path, file_rows(path)), progress)
+        source = DocumentFile(Path(source).expanduser())
+    if isinstance(source, DocumentFile):
+        rows = partial(document_rows, source.path, ("id", "text"), source.columns)
+        first = rows(note=progress)  # Refuses a file whose name has no known ending at once.
+        return _pieces(_in_file(source, first, rows), progress)
     return _pieces(_in_memory(source), progress)
 
 
@@ -215,11 +172,13 @@ class _Placed(NamedTuple):
     twin: Callable[[], int | None]  # Returns the line of an earlier document with the same id, 0 without lines.
 
 
-def _in_file(path: Path, rows: Callable[[], Rows]) -> Iterator[_Placed]:
-    empty = True
-    for line, values in rows():
+def _in_file(file: DocumentFile, first: Rows, rows: Callable[[], Rows]) -> Iterator[_Placed]:
+    path, empty = file.path, True
+    for line, values in first:
         empty = False
         found = document(values, path, line)
+        if not found.language and file.language:
+            found = replace(found, language=file.language)
 
         def twin(found: Document = found, line: int = line) -> int | None:
             earlier = takewhile(lambda row: row[0] < line, rows())
