@@ -63,6 +63,7 @@ def index_command(
     """
     from panglot.search.index import Index
     from panglot.search.ingest.sources import find_documents
+    from panglot.search.metadata import is_index
 
     if documents is None and delete is None:
         raise PanglotError("DOCUMENTS is required", field="documents", hint="name a file, or ids to --delete")
@@ -85,10 +86,11 @@ def index_command(
         done["added"] = index.add(found) if found is not None else 0
     else:
         assert found is not None
+        before = is_index(output)
         index = Index.build(
             found, output, model=model or "bundled", backend=backend, store=store or "", on=on, progress=progress
         )
-        done["added"] = len(index)
+        done["added"] = 0 if before else len(index)
     if hybrid:
         index.lexical.open()
     counts = index.counts()

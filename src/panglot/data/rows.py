@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -35,6 +36,7 @@ from panglot.data.files import (
     parse_object,
 )
 from panglot.data.language import canonical
+from panglot.data.tables import ending_of, table_rows
 from panglot.data.values import as_text, as_truth
 
 FIELDS = ("group", "language", "question", "passage")
@@ -44,6 +46,7 @@ _TEXTS = (*FIELDS, "id")
 ROWS = pa.schema([("line", pa.int32()), *((name, pa.string()) for name in _TEXTS), ("test_only", pa.bool_())])
 
 _PIECE = 1 << 23  # bytes
+_TABLE_ROWS = 1024
 _PARSED = pa.schema([(name, pa.string()) for name in (*_TEXTS, "test_only")])
 # Arrow's JSON reader takes these numbers, and JSON has no such.
 _INFINITE = re.compile(rb"[:\[,]\s*-?Inf(?!inity)")
@@ -69,7 +72,7 @@ class Piece(NamedTuple):
 
 
 def read_pieces(path: Path, language: str | None = None) -> Iterator[Piece]:
-    """Yield the rows of a JSON lines or Parquet file, or of a JSON array, in order.
+    """Yield the rows of a JSON lines, Parquet, CSV or TSV file, or of a JSON array, in order.
 
     ``language`` is that of rows that name none.
 
@@ -82,6 +85,14 @@ def read_pieces(path: Path, language: str | None = None) -> Iterator[Piece]:
         for batch in parquet_batches(path, needed, ("language", "group", "question", "id", "test_only")):
             yield check_table(batch, line, path, language)
             line += batch.num_rows
+        return
+    if ending_of(path) in ("csv", "tsv"):
+        table = table_rows(path, {"passage": "passage"})
+        while some := list(islice(table, _TABLE_ROWS)):
+            checked = [_check_each([values], line, path, language) for line, values in some]
+            yield Piece(
+                pa.concat_batches([each.rows for each in checked]), [e for each in checked for e in each.errors]
+            )
         return
     if (found := array_rows(path)) is not None:
         yield _check_each(found, 1, path, language)

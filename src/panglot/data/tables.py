@@ -55,7 +55,7 @@ def document_rows(
     ending = ending_of(path)
     names = {field: columns.get(field, field) for field in {*needed, *columns}}
     if ending in ("csv", "tsv"):
-        rows = _cells(path, "\t" if ending == "tsv" else ",", names, note)
+        rows = table_rows(path, names, note)
     elif ending == "parquet":
         rows = _parquet(path, names)
     elif ending in (*TABLES, "json"):
@@ -83,6 +83,8 @@ def _renamed(rows: Rows, columns: Mapping[str, str]) -> Rows:
 def _missing(path: Path, line: int | None, field: str, name: str, there: Collection[str]) -> PanglotError:
     problem = f"there is no such column (there are: {', '.join(map(str, there))})"
     hint = f"name the columns in the first line, or say which one it is: `--column {field}=NAME`"
+    if field not in DOCUMENT_FIELDS:
+        hint = "name the columns language, question and passage, or make rows by `panglot data from-docs --column ...`"
     return PanglotError(problem, file=path, line=line, field=name, hint=hint)
 
 
@@ -114,9 +116,13 @@ def _json(path: Path, columns: Mapping[str, str]) -> Rows:
             raise PanglotError("no row has this field", file=path, field=name, hint=f"correct `--column {field}=NAME`")
 
 
-def _cells(path: Path, usual: str, needed: Mapping[str, str], note: Callable[[str], None]) -> Rows:
-    """Yield the rows of CSV or TSV with a header. Empty cells are None."""
+def table_rows(path: Path, needed: Mapping[str, str], note: Callable[[str], None] = lambda _note: None) -> Rows:
+    """Yield the line and the cells of each row of CSV or TSV with a header, by column. Empty cells are None.
+
+    ``needed`` are the names of columns that must be there, by field.
+    """
     csv.field_size_limit(_LONGEST_CELL)
+    usual = "\t" if ending_of(path) == "tsv" else ","
     lines = (text for _, text in whole_lines(path))
     first = next(lines, "")
     delimiter = cell_delimiter(first, usual, {*needed.values(), *DOCUMENT_FIELDS})

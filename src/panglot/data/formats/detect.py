@@ -87,13 +87,15 @@ def _read_passages(path: Path, language: str | None, rejected: list[RowError] | 
             return read_rows(files, path.resolve().name, language=language).collection
         hint = (
             "give one with collection.json (saved by panglot), BEIR's corpus, queries and qrels, TREC's documents, "
-            "topics and qrels, or files of JSON lines or Parquet"
+            "topics and qrels, or files of JSON lines, Parquet, CSV or TSV"
         )
         raise PanglotError("unknown layout of a folder", file=path, hint=hint)
     if _holds_rows(path):
         return read_rows([path], language=language).collection
     raise PanglotError(
-        "unknown kind of file", file=path, hint="give .jsonl, .parquet, a JSON array or SQuAD's .json, or .gz"
+        "unknown kind of file",
+        file=path,
+        hint="give .jsonl, .parquet, .csv, .tsv, a JSON array or SQuAD's .json, or .gz",
     )
 
 
@@ -159,7 +161,7 @@ def read_rows(
 
 
 def row_files(path: Path) -> list[Path]:
-    """Return the JSON lines or Parquet files at a path: the file itself, or those of a folder, sorted by name."""
+    """Return the files of rows at a path: the file itself, or those of a folder, sorted by name."""
     if path.is_file():
         return [path] if _holds_rows(path) else []
     if any((path / name).exists() for name in ("collection.json", "qrels", "qrels.txt", "topics")):
@@ -171,7 +173,7 @@ def _holds_rows(path: Path) -> bool:
     """Return whether a file holds rows: by its name, or if it is JSON, by its beginning."""
     name = path.name.lower().removesuffix(".gz")
     if not name.endswith(".json"):
-        return name.endswith((".jsonl", ".ndjson", ".parquet"))
+        return name.endswith((".jsonl", ".ndjson", ".parquet", ".csv", ".tsv"))
     if not path.is_file():
         return False
     with opened(path) as stream, contextlib.suppress(*CUT_SHORT):

@@ -125,7 +125,8 @@ def build(
     if not store and (folder / "store").exists():  # A build that was stopped left it.
         shutil.rmtree(folder / "store")
     with closing(opened()) as target:
-        report(f"writing {total:,} documents in {len(stats.languages) - 1} languages")
+        number = len(stats.languages) - 1
+        report(f"writing {total:,} documents in {number} language{'s' * (number != 1)}")
         with target.bulk():
             # The languages' means are complete only now, so that all vectors are read again, from the shards.
             for piece, vectors in encode_documents(spooled(shards / "documents.arrows"), base, shards, on=on):
