@@ -38,7 +38,7 @@ def test_columns_may_have_other_names_in_every_form(tmp_path: Path, name: str) -
     assert [values for _, values in document_rows(path, ("id", "text"), COLUMNS)] == FOUND
     with pytest.raises(PanglotError, match=r'field "boddy".*--column text=NAME'):
         list(document_rows(path, ("id", "text"), {"id": "nr", "text": "boddy"}))
-    with pytest.raises(PanglotError, match="unknown field of documents: 'body'.*use id, text"):
+    with pytest.raises(PanglotError, match=r"unknown field of documents: 'body'.*use id, text"):
         document_rows(path, ("id", "text"), {"body": "text"})
 
 

@@ -37,19 +37,8 @@ from panglot.data.columns import (
     take,
 )
 from panglot.data.files import RejectedRows, RowError, is_parquet, line_text, opened, write_rejected
-from panglot.data.rows import (
-    ID,
-    QUESTION,
-    ROWS,
-    UNANSWERED,
-    Piece,
-    Row,
-    RowIndex,
-    RowIndexBuilder,
-    conflicts,
-    read_pieces,
-    to_batch,
-)
+from panglot.data.row_index import ID, QUESTION, UNANSWERED, RowIndex, RowIndexBuilder, conflicts
+from panglot.data.rows import ROWS, Piece, Row, read_pieces, to_batch
 
 OnError = Literal["raise", "skip"]
 Reader = Callable[[Path], Iterable[Piece]]
