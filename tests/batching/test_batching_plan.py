@@ -234,6 +234,23 @@ def test_alpha_is_the_share_of_one_language(batches: Any, alpha: float) -> None:
     assert abs(draws.mean() - alpha) < 5 * math.sqrt(alpha * (1 - alpha) / len(draws))
 
 
+@pytest.mark.parametrize(("languages", "alpha"), [(6, 0.5), (6, 1 / 6), (3, 1 / 3), (3, 0.5), (6, 0.0)])
+def test_language_is_a_clue_in_a_batch_of_hybrid_row_unless_alpha_is_one_over_languages(
+    languages: int, alpha: float
+) -> None:
+    """The answer shares the question's language in a share α of the rows, a negative in one of L."""
+    source = made("set", 400, languages, gaps=0, blocks=10**6, seed=1)
+    plan = Plan([source], Policy("hybrid-row", alpha=alpha, batch_size=40, language_temperature=math.inf))
+    answers, negatives = [], []
+    for k in range(60):
+        batch = plan(k)
+        same = batch.question_languages[:, None] == batch.passage_languages[None, :]
+        answers.append(np.diag(same).mean())
+        negatives.append(same[~np.eye(len(same), dtype=bool)].mean())
+    assert np.mean(answers) == pytest.approx(alpha, abs=0.03)
+    assert np.mean(negatives) == pytest.approx(1 / languages, abs=0.03)
+
+
 def test_pairs_of_a_cross_row_are_all_drawn_alike() -> None:
     plan = Plan([made("a", 300, 4, gaps=0, blocks=10**6, seed=2)], Policy("cross", batch_size=30))
     counts = describe(plan, 400).languages

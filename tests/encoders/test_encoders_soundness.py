@@ -161,3 +161,21 @@ def test_what_is_declared_beside_the_weights_is_honoured(tmp_path: Path) -> None
     vectors = load(folder, device="cpu", precision="fp32").encode(["A b", LONG], "question")
     expected = theirs.encode_query(["A b", LONG], normalize_embeddings=True)
     np.testing.assert_allclose(vectors, expected, atol=1e-6)
+
+
+def test_cut_texts_are_counted_once_by_encoder_and_evaluation(tmp_path: Path) -> None:
+    from panglot.encoders.cache import cached
+    from panglot.encoders.protocol import CutTexts
+
+    encoder = load(make_model(tmp_path))
+    with pytest.warns(RuntimeWarning, match=r"1 of 3 passages cut at 32 tokens$"):
+        encoder.encode(["a b", LONG, " ".join("a" * 30)], "passage")  # The last has 32 tokens and is whole.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        encoder.encode([LONG], "passage")
+    # All texts are counted, also those whose vectors are in a cache.
+    cuts = CutTexts(cached(encoder, tmp_path / "cache"), "question")
+    cuts.add(["a b"])
+    cuts.add([LONG, LONG + " a"])
+    with pytest.warns(RuntimeWarning, match=r"2 of 3 questions cut at 32 tokens$"):
+        cuts.warn()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -281,7 +282,9 @@ def test_where_no_width_finds_enough_there_is_no_graph(tmp_path: Path, monkeypat
     for number, enough in enumerate((0.0, 1.1)):
         monkeypatch.setattr(graph, "RECALL", enough)
         monkeypatch.setattr(graph, "WIDTHS", (1, 8, 64, 256))
-        store = filled(tmp_path / str(number), vectors)
+        expected = pytest.warns(RuntimeWarning, match="finds too few") if enough > 1 else contextlib.nullcontext()
+        with expected:
+            store = filled(tmp_path / str(number), vectors)
         (segment,) = store._current().manifest.segments
         widths.append(segment.graphs["plain"][1] if segment.graphs else 0)
         assert ("plain.usearch" in segment.files) == bool(segment.graphs)
@@ -356,3 +359,23 @@ def test_a_newer_format_and_a_closed_store_are_said(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(manifest, "FORMAT", 1)
     with pytest.raises(PanglotError, match="the format is 2"):
         EmbeddedStore(tmp_path)
+
+
+def test_vectors_of_few_large_numbers_are_scaled_by_the_largest() -> None:
+    """Clipping shortens the one large number of some vectors, so that their neighbours are lost."""
+
+    def factors(vectors: np.ndarray[Any, Any]) -> tuple[float, float, float]:
+        unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+        sizes = np.abs(unit.astype(np.float32))
+        return graph.scale(unit), 127 / float(np.quantile(sizes, 0.9999)), 127 / float(sizes.max())
+
+    generator = np.random.default_rng(0)
+    chosen, clipping, _ = factors(generator.normal(size=(4000, 64)))
+    assert chosen == pytest.approx(clipping)
+    vectors = generator.normal(size=(4000, 384)) / np.sqrt(384)
+    rows = generator.choice(4000, 120, replace=False)
+    vectors[rows] *= 0.4
+    vectors[rows, generator.integers(0, 5, 120)] = generator.uniform(0.5, 1.5, 120)
+    chosen, clipping, largest = factors(vectors)
+    assert clipping > 3 * largest
+    assert chosen == pytest.approx(largest)

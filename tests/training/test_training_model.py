@@ -89,3 +89,17 @@ def test_a_model_without_a_transformer_is_refused(facts_folder: Path, tmp_path: 
     SentenceTransformer(modules=[words], device="cpu").save(str(tmp_path / "static"), create_model_card=False)
     with pytest.raises(PanglotError, match="begin with a transformer, and this one begins with a StaticEmbedding"):
         fit(recipe(tmp_path / "static", facts_folder, tmp_path / "run"), progress=False)
+
+
+def test_cut_texts_and_small_objectives_are_said(
+    start: Path, facts_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = recipe(start, facts_folder, tmp_path / "run", max_length=16, steps=21, mixing="weighted",
+                      objectives=("mono:1", "cross:0.01"))  # fmt: skip
+    fit(settings, progress=True)
+    said = capsys.readouterr().err
+    assert "passages cut at 16 tokens" in said
+    assert "note: cross adds" in said
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines()]
+    assert [line["step"] for line in lines if "small_objectives" in line] == [20]
+    assert 0 < lines[19]["small_objectives"]["cross"] < 0.1

@@ -43,7 +43,9 @@ class Policy:
             a ``mono`` batch with probability ``alpha``, otherwise a cross batch. ``hybrid-row``: a row as in
             ``mixed-mono`` with probability ``alpha``, otherwise as in ``cross``. ``whole-group``: all versions of some
             groups together.
-        alpha: Share of one-language batches (``hybrid``) or rows (``hybrid-row``), 0 to 1.
+        alpha: Share of one-language batches (``hybrid``) or rows (``hybrid-row``), 0 to 1. In a batch of ``hybrid-row``
+            over L languages, a passage in the question's language is the right one more often than others if ``alpha``
+            is above 1/L, so language is a clue. At 1/L it is none.
         cross_kind: Whether the cross batches of ``hybrid`` are ``cross`` or ``cross-pair`` (``"pair"``).
         batch_size: Largest number of questions per batch. Batches of one epoch differ by at most one row, so 33 rows
             make batches of 17 and 16, not of 32 and 1. For ``whole-group``, the average number of questions per batch.

@@ -29,6 +29,8 @@ _options = options.add_options([
     click.option("--seed", default=0, type=COUNT, help="Seed of the draws."),
     options.json_option(),
     options.trust_option,
+    click.option("--precision", type=click.Choice(["fp32", "bf16"]),
+                 help="Precision of the models' products. By default bf16 where it is faster."),
     click.option("--report", type=PATH, help="Write a report: .html, or .md for Markdown."),
 ])  # fmt: skip
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, Protocol, runtime_checkable
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 Side = Literal["question", "passage"]
+_Piece = TypeVar("_Piece")
 Vectors = npt.NDArray[np.float32]
 
 
@@ -34,6 +36,40 @@ class Encoder(Protocol):
         vectors use ``ids``.
         """
         ...
+
+
+class CutTexts:
+    """Count the texts of a side that the model behind an encoder cuts, to warn of them once.
+
+    Nothing is known of endpoints and precomputed vectors.
+    """
+
+    def __init__(self, encoder: Encoder, side: Side) -> None:
+        found: Any = encoder
+        while found is not None and not hasattr(found, "count_cut"):
+            found = getattr(found, "encoder", None) or getattr(found, "base", None)
+        self._model, self._name, self._side = found, encoder.name, side
+        self._cut = self._texts = 0
+        if found is not None:
+            found.told.add(side)  # Its own `encode` need not warn.
+
+    def add(self, texts: Sequence[str]) -> None:
+        """Count more texts."""
+        if self._model is not None:
+            self._cut += self._model.count_cut(texts, self._side)
+            self._texts += len(texts)
+
+    def count(self, pieces: Iterable[_Piece], texts_of: Callable[[_Piece], Sequence[str]]) -> Iterator[_Piece]:
+        """Yield pieces, such as documents, after counting their texts."""
+        for piece in pieces:
+            self.add(texts_of(piece))
+            yield piece
+
+    def warn(self) -> None:
+        """Warn, as in ``1 of 2 passages cut at 512 tokens``, if any text is cut."""
+        if self._model is not None and self._cut:
+            note = f"{self._cut:,} of {self._texts:,} {self._side}s cut at {self._model.max_length:,} tokens"
+            warnings.warn(f"{self._name}: {note}", RuntimeWarning, stacklevel=3)
 
 
 @runtime_checkable

@@ -18,8 +18,8 @@ from panglot._files import digest
 from panglot._progress import progress
 from panglot.encoders import packed
 from panglot.encoders.open_model import Precision, choose_device, choose_precision, folder_digest, open_model, prompt_of
-from panglot.encoders.protocol import Side, Vectors
-from panglot.encoders.soundness import long_text, tried
+from panglot.encoders.protocol import CutTexts, Side, Vectors
+from panglot.encoders.soundness import count_longer, long_text, tried
 
 if TYPE_CHECKING:
     import torch
@@ -105,6 +105,8 @@ class SentenceTransformerEncoder:
         self._again = (str(Path(source).resolve()) if is_folder else source, options)
         self._prompts = {side: prompt_of(self.model, side) for side in get_args(Side)}
         self._pooling = packed.pooling_of(self.model)
+        #: The sides whose cut texts were warned of. :meth:`encode` warns once, unless its caller counts them.
+        self.told: set[Side] = set()
         self._prepare()
         if source != "bundled":
             self._try()
@@ -113,6 +115,10 @@ class SentenceTransformerEncoder:
         """Return one unit-length row per text, shape ``[texts, dimension]``, float32."""
         import torch
 
+        if side not in self.told:
+            cuts = CutTexts(self, side)
+            cuts.add(texts)
+            cuts.warn()
         vectors = np.empty((len(texts), self.dimension), np.float32)
         with torch.inference_mode(), progress(f"{self.name}: {side}s", len(texts)) as advance:
             for begin in range(0, len(texts), CHUNK):
@@ -122,6 +128,11 @@ class SentenceTransformerEncoder:
                     rows[batch] = torch.nn.functional.normalize(found.float(), dim=-1).cpu().numpy()
                     advance(len(batch))
         return vectors
+
+    def count_cut(self, texts: Sequence[str], side: Side) -> int:
+        """Return how many texts are cut at :attr:`max_length`, with their prompt."""
+        prompt = self._prompts[side]
+        return count_longer(self.model.tokenizer, [prompt + text for text in texts], self.max_length)
 
     def _try(self) -> None:
         """Encode one long text, so that no error of torch comes up in the middle of long work."""
@@ -268,4 +279,5 @@ def _reopened(
     if found.fingerprint != fingerprint:
         problem = f"{source} is another model in this process or on this machine"
         raise PanglotError(problem, hint="give all processes and machines the same files")
+    found.told.update(("question", "passage"))  # The process that sends the texts counts those that are cut.
     return found

@@ -7,7 +7,7 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from panglot._errors import PanglotError, first_line
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "*.vocab", "*.spm", "vocab.bpe")
 # Tokens of the text that is tried. Longer ones would take minutes with models of 8,192 tokens on a CPU.
 _TRIED = 512
+_PIECE = 1024  # Long texts that are tokenized at a time, to be counted.
 
 
 def refuse_unusable(folder: Path) -> None:
@@ -166,6 +167,20 @@ def positions(transformer: Any) -> int | None:
             padding = getattr(table, "padding_idx", None)
             return int(rows) - (0 if padding is None else int(padding) + 1)
     return None
+
+
+def count_longer(tokenizer: Any, texts: Sequence[str], longest: int | None) -> int:
+    """Return how many texts, prompts included, have more than ``longest`` tokens."""
+    if longest is None or not callable(tokenizer):
+        return 0
+    # A token is at least a byte of a text, but for a few that begin and end it. Most texts need no tokenizer.
+    candidates = [text for text in texts if len(text.encode("utf-8", "replace")) > longest - 8]
+    cut = 0
+    for begin in range(0, len(candidates), _PIECE):
+        part = candidates[begin : begin + _PIECE]
+        found: Any = tokenizer(part, return_attention_mask=False, return_token_type_ids=False, verbose=False)
+        cut += sum(len(ids) > longest for ids in found["input_ids"])
+    return cut
 
 
 def long_text(longest: int | None) -> str:

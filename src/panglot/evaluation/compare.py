@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from panglot.encoders.open_model import Precision
     from panglot.encoders.protocol import Encoder
     from panglot.evaluation.exact_scores import Doubles
     from panglot.evaluation.measures import Measure
@@ -51,6 +52,7 @@ def compare(
     permutations: int = 10_000,
     seed: int = 0,
     trust_remote_code: bool = False,
+    precision: Precision | None = None,
     command: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Comparison:
@@ -72,13 +74,13 @@ def compare(
     sets = open_sets(test, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
     evaluations: dict[str, Evaluation] = {}
     for given in models:
-        encoder = open_encoder(given, trust_remote_code=trust_remote_code)
+        encoder = open_encoder(given, trust_remote_code=trust_remote_code, precision=precision)
         name = encoder.name
         if name in evaluations:
             raise PanglotError(f"two models have the name {name}", field="models", hint="rename the folder of one")
         evaluations[name] = evaluate(
             encoder, list(sets.values()), candidates=candidates, context=context, languages=languages,
-            measures=measures, draws=draws, seed=seed, command=command, progress=progress,
+            measures=measures, draws=draws, seed=seed, command=command, progress=progress, precision=precision,
         )  # fmt: skip
     first = next(iter(evaluations.values()))
     figures: Figures = {

@@ -12,7 +12,7 @@ import numpy as np
 from panglot._environment import provenance
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
-from panglot.encoders.protocol import LanguageAware
+from panglot.encoders.protocol import CutTexts, LanguageAware
 from panglot.evaluation.bootstrap import PerQuestion
 from panglot.evaluation.figures import SETTINGS, Figures, Measured, Result, measure, measure_ranks
 from panglot.evaluation.measures import DEFAULT, Measure, parse
@@ -21,6 +21,7 @@ from panglot.evaluation.runs import read_system_run, write_runs
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from panglot.encoders.open_model import Precision
     from panglot.encoders.protocol import Encoder, Side, Vectors
 
 Sets = str | Path | Collection
@@ -61,6 +62,7 @@ def evaluate(
     trust_remote_code: bool = False,
     trec_run: str | Path | None = None,
     trec_depth: int = 100,
+    precision: Precision | None = None,
     command: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
@@ -83,6 +85,7 @@ def evaluate(
         trec_run: Where to write the rankings for other tools, as :func:`panglot.evaluation.runs.write_runs` does. For
             several collections, a folder.
         trec_depth: Number of passages of each ranking that is written, 0 for all.
+        precision: ``fp32`` or ``bf16`` for the products of a model that is given by its name, by default ``auto``.
         command: Command to record in the figures.
         progress: Called with one line of text before each long step.
 
@@ -92,7 +95,7 @@ def evaluate(
     begin = time.perf_counter()
     chosen = _chosen(measures, draws)
     sets = open_sets(collections, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
-    model = open_encoder(encoder, trust_remote_code=trust_remote_code)
+    model = open_encoder(encoder, trust_remote_code=trust_remote_code, precision=precision)
     measured: dict[str, Measured] = {}
     dimension = 0
     for name, collection in sets.items():
@@ -116,7 +119,7 @@ def evaluate(
         dimension = passages.shape[1]
     about = {"name": model.name, "fingerprint": model.fingerprint, "dimension": dimension}
     settings = {"candidates": candidates, "context": context, "languages": list(languages) if languages else None}
-    settings |= {"draws": draws, "seed": seed, "measures": [str(each) for each in chosen]}
+    settings |= {"precision": precision, "draws": draws, "seed": seed, "measures": [str(each) for each in chosen]}
     return _evaluation(measured, about, settings, command, begin)
 
 
@@ -232,7 +235,9 @@ def open_sets(
     return found
 
 
-def open_encoder(encoder: Encoder | str | Path, *, trust_remote_code: bool = False) -> Encoder:
+def open_encoder(
+    encoder: Encoder | str | Path, *, trust_remote_code: bool = False, precision: Precision | None = None
+) -> Encoder:  # fmt: skip
     """Return an encoder. Names and paths are loaded, with the cache of vectors in between."""
     if not isinstance(encoder, str | Path):
         return encoder
@@ -241,6 +246,8 @@ def open_encoder(encoder: Encoder | str | Path, *, trust_remote_code: bool = Fal
 
     # Encoders without remote code do not know the option, so it is passed only if set.
     options: dict[str, Any] = {"trust_remote_code": True} if trust_remote_code else {}
+    if precision is not None:
+        options["precision"] = precision
     return cached(load(encoder, **options))
 
 
@@ -265,6 +272,9 @@ def _encode(encoder: Encoder, collection: Collection, side: Side) -> Vectors:
     rows = np.unique(index, return_index=True)[1].tolist()
     texts, ids, languages = ([column[row] for row in rows] for column in columns)
     options: dict[str, Any] = {"languages": languages} if aware else {}
+    cuts = CutTexts(encoder, side)
+    cuts.add(texts)
+    cuts.warn()
     vectors = np.asarray(encoder.encode(texts, side, ids=ids, **options), np.float32)
     if vectors.ndim != 2 or len(vectors) != len(texts):
         problem = f"{encoder.name} returned an array of shape {vectors.shape} for {len(texts)} {side}s"

@@ -218,13 +218,15 @@ class Index:
         Raises:
             PanglotError: The documents cannot be read, or the encoder does not give finite vectors.
         """
+        from panglot.encoders.protocol import CutTexts
         from panglot.search.ingest.documents import read_documents
         from panglot.search.ingest.shards import columns, vectors_of
 
-        number = 0
+        number, cuts = 0, CutTexts(self.encoder, "passage")
         with self.store.bulk():
             for piece in read_documents(documents):
                 ids, texts, languages = columns(piece)
+                cuts.add(texts)
                 vectors = vectors_of(self.encoder, ids, texts, languages)
                 centered = center(self.debiasing, vectors, languages, "passage")
                 self.store.upsert(piece, {"plain": vectors, "centered": centered})
@@ -233,6 +235,7 @@ class Index:
                     self._languages.of([], sorted({*languages}))
                 number += len(piece)
         self.lexical.remove()
+        cuts.warn()
         return number
 
     def delete(self, ids: Collection[str]) -> int:

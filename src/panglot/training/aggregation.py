@@ -112,7 +112,7 @@ class Aggregator:
         if self._method not in _WITHOUT_ZEROS:
             used, zeros = np.arange(len(norms)), 0
         weights = np.zeros(len(norms))
-        weights[used], self.fallback = self._solve(gramian[np.ix_(used, used)], [drawn[i] for i in used], step)
+        weights[used], self.fallback = self._solve(gramian[np.ix_(used, used)], [drawn[i] for i in used.tolist()], step)
         if zeros:
             self.fallback = "; ".join(filter(None, (f"weight 0 for {zeros} zero gradients", self.fallback)))
         return weights

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 # Pairs of texts that share less are not worth a note, and longer texts are cut in it.
 _NEAR, _SHOWN = 0.2, 60
+# Texts per set and side of which those that are cut are counted.
+_COUNTED = 50_000
 # Texts whose tokens are cached, at some 300 bytes each.
 _MOST_CACHED = 1_000_000
 
@@ -81,6 +83,21 @@ class TrainingData:
             | {"nearest_texts": list(each.nearest) if describe_nearest(each) and each.nearest else None}
             for each in self.overlaps
         ]
+
+    def cut_notes(self, encoder: TrainableEncoder) -> list[str]:
+        """Return how many of the used texts of each set the encoder cuts. Of many texts, a sample is counted."""
+        notes: list[str] = []
+        for collection, rows in zip(self.collections, self.sources, strict=True):
+            used_rows: dict[Side, Ints | Ints32] = {"question": rows.question, "passage": rows.passage}
+            for side, used in used_rows.items():
+                chosen = np.unique(used[used >= 0])
+                sample = chosen[:: max(1, len(chosen) // _COUNTED)]
+                cut = encoder.count_cut(take(_side(collection, side)[0]["text"], sample).to_pylist(), side)
+                if cut:
+                    of = "a sample of " if len(sample) < len(chosen) else ""
+                    what = f"{cut:,} of {of}{len(sample):,} {side}s cut at {encoder.max_length:,} tokens"
+                    notes.append(f"{collection.name}: {what}. max_length says how many are kept")
+        return notes
 
     def used_texts(self) -> dict[Side, list[str]]:
         """Return the texts of all rows, and the words that code-switching may add."""

@@ -102,6 +102,9 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
                          " float32, because half precision loses most updates\n")  # fmt: skip
     encoder = TrainableEncoder(model, settings, device)
     encoder.try_out(settings.model)
+    if first:
+        for note in training_data.cut_notes(encoder):
+            sys.stderr.write(f"note: {note}\n")
     collator = data.Collator(training_data, encoder, settings.hard_negatives, settings.seed)
     if settings.embeddings == "trimmed":
         used = training_data.used_texts()

@@ -17,7 +17,7 @@ from panglot.encoders import packed
 from panglot.encoders.open_model import choose_precision, prompt_of
 from panglot.encoders.portable import make_portable
 from panglot.encoders.protocol import Side
-from panglot.encoders.soundness import long_text, tried
+from panglot.encoders.soundness import count_longer, long_text, tried
 from panglot.training.card import model_card
 from panglot.training.data import TrainingData
 from panglot.training.run import Progress
@@ -47,7 +47,7 @@ class TrainableEncoder:
         # sentence-transformers adds an empty `document` prompt, and encode_document prefers it.
         model.prompts["document"] = model.prompts.get("document") or model.prompts.get("passage", "")
         self.autocast = choose_precision(settings.precision, device) == "bf16"
-        self._limit = min(settings.max_length, model.max_seq_length or settings.max_length)
+        self.max_length = min(settings.max_length, model.max_seq_length or settings.max_length)
         self._transformer: Any = model[0]
         inner: Any = getattr(self._transformer, "auto_model", None)
         if inner is None:
@@ -72,13 +72,18 @@ class TrainableEncoder:
         whole = [prompt + text for text in texts]
         if getattr(self._transformer, "do_lower_case", False):
             whole = [text.lower() for text in whole]
-        tokens = self._ids(whole, truncation=True, max_length=self._limit)
+        tokens: list[Tokens] = [*self._ids(whole, truncation=True, max_length=self.max_length)]
         if self._pools_prompt or not prompt:
             return tokens
         # As sentence-transformers measures it: the prompt alone, without the token that ends a text.
         alone = self._ids([prompt])[0]
         count = len(alone) - (alone[-1] in self.model.tokenizer.all_special_ids)
         return [_PromptedTokens(ids, count) for ids in tokens]
+
+    def count_cut(self, texts: Sequence[str], side: Side) -> int:
+        """Return how many texts are cut at :attr:`max_length`, with their prompt."""
+        prompt = prompt_of(self.model, side)
+        return count_longer(self.model.tokenizer, [prompt + text for text in texts], self.max_length)
 
     def embed(self, texts: Sequence[Tokens]) -> Tensor:
         """Return unit vectors, shape ``[texts, d]``, float32, with gradients."""
@@ -94,7 +99,7 @@ class TrainableEncoder:
         import torch
 
         with tried(name, "one gradient of a long text is computed") as refuse:
-            self.embed(self.tokenize([long_text(self._limit)], "passage"))[:, 0].sum().backward()
+            self.embed(self.tokenize([long_text(self.max_length)], "passage"))[:, 0].sum().backward()
             gradients = [p.grad for p in self.trained.values() if p.grad is not None]
             if not gradients:
                 raise ValueError("no weight has a gradient")

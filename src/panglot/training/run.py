@@ -33,6 +33,8 @@ _KEPT = 2
 _SMOOTHING = 0.9
 # Without a terminal, a line is written after this many seconds.
 _QUIET_SECONDS = 20.0
+# Steps after which objectives are compared, and the share of the largest gradient below which one hardly counts.
+_STEPS, _SMALL = 20, 0.1
 # More objectives than this are shown as one loss.
 _SHOWN = 4
 
@@ -229,10 +231,13 @@ class Log:
             self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
         self._screen = _Screen() if show else None
         self._fell_back = False
+        self._added: dict[str, list[float]] = {}
+        self._compared = False
 
     def write(self, step: int, values: Mapping[str, Any], progress: float) -> None:
         """Record a step's values; ``progress`` is the used share of the budget."""
-        self._write({"step": step, **values})
+        small = self._small_objectives(values)
+        self._write({"step": step, **values, **({"small_objectives": small} if small else {})})
         if self._events is not None:
             for name, value in _scalars(values):
                 self._events.add_scalar(name, value, step)
@@ -241,11 +246,28 @@ class Log:
             if "fallback" in values and not self._fell_back:
                 sys.stderr.write(f"note: {values['kind']} in step {step}: {values['fallback']}. See log.jsonl\n")
                 self._fell_back = True
+            for name, share in small.items():
+                hint = f"With mixing weighted, {1 / share:.2g} times its weight would make them equal"
+                sys.stderr.write(f"note: {name} adds {share:.1%} of what the largest gradient adds. {hint}\n")
 
     def note(self, values: Mapping[str, Any]) -> None:
         """Record what is true for the whole run, as step 0. A resumed run already has that line."""
         if not self._resumed:
             self._write({"step": 0, **values})
+
+    def _small_objectives(self, values: Mapping[str, Any]) -> dict[str, float]:
+        """Return once, after some steps, the objectives that hardly count, with their share of the largest gradient."""
+        if self._compared or values.get("kind") not in ("mean", "sum", "weighted"):
+            return {}
+        for objective in values.get("objectives", ()):
+            if "norm" in objective:
+                self._added.setdefault(objective["name"], []).append(objective["norm"] * objective["weight"])
+        if min(map(len, self._added.values()), default=0) < _STEPS:
+            return {}
+        self._compared = True
+        means = {name: sum(each) / len(each) for name, each in self._added.items()}
+        largest = max(means.values())
+        return {name: mean / largest for name, mean in means.items() if 0 < mean < _SMALL * largest}
 
     def _write(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line, ensure_ascii=False) + "\n")

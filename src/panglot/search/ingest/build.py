@@ -19,6 +19,7 @@ from panglot._files import explain_write, write_text
 from panglot._progress import progress as progress_bar
 from panglot.debiasing import transform
 from panglot.debiasing.transform import Debiased, Languages
+from panglot.encoders.protocol import CutTexts
 from panglot.search.ingest.documents import read_documents
 from panglot.search.ingest.encode import encode_documents
 from panglot.search.metadata import (
@@ -113,10 +114,13 @@ def build(
     total, digest = spool(read_documents(documents, progress=report), shards / "documents.arrows")
     if not total:
         raise PanglotError("there is no document", field="documents", hint="check the file")
-    encoded = encode_documents(spooled(shards / "documents.arrows"), base, shards, on=on, progress=report)
+    cuts = CutTexts(base, "passage")
+    read = cuts.count(spooled(shards / "documents.arrows"), lambda piece: [each.full_text for each in piece])
+    encoded = encode_documents(read, base, shards, on=on, progress=report)
     with progress_bar("encoding", total, "documents"):
         languages = (([each.language for each in piece], vectors) for piece, vectors in encoded)
         stats = LanguageStats.of(languages, len(probe))
+    cuts.warn()
     debiasing = encoder.debiasing if isinstance(encoder, Debiased) else stats.centering(query_offset(base))
     transform.save(debiasing, folder, {"fitted_on": OF_DOCUMENTS if encoder is base else encoder.name})
     if isinstance(encoder, Debiased):  # It warns of languages that it was not fitted on.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -136,6 +137,8 @@ def write_segment(
             built[name] = scale, width
         else:
             path.unlink()
+            problem = f"the graph over {rows:,} vectors finds too few of the nearest, and is not kept"
+            warnings.warn(f"{folder}: {problem}. Every search compares all vectors", RuntimeWarning, stacklevel=4)
     files = {path.name: manifest.describe_file(path) for path in sorted(folder.iterdir())}
     manifest.sync(folder)
     manifest.sync(folder.parent)
