@@ -130,7 +130,9 @@ def _evaluate_run(
     if len(datasets) > 1 or settings["trec_run"] is not None:
         problem = f"a run is measured on one data set and written to no other run, got {' '.join(datasets)}"
         raise PanglotError(problem, field="run", hint="write `panglot evaluate --run FILE DATASET`, without a MODEL")
-    for name in ("trec_run", "trec_depth", "trust_remote_code"):
+    if settings["precision"] is not None:
+        raise PanglotError("a run has no model to compute", field="precision", hint="leave --precision out")
+    for name in ("trec_run", "trec_depth", "trust_remote_code", "precision"):
         del settings[name]
     progress = options.progress_to(to_json)
     found = evaluate_run(run, datasets[0], command=options.command_line(), progress=progress, **settings)
