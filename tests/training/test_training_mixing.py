@@ -236,7 +236,7 @@ def test_diagnosis_is_that_of_the_gradients() -> None:
 
 def test_a_missing_part_is_named_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_environment, "find_spec", lambda name: None if name == "clarabel" else object())
-    with pytest.raises(PanglotError, match=r"cagrad needs clarabel.*panglot\[mixing\]"):
+    with pytest.raises(PanglotError, match=r"cagrad needs clarabel.*\[mixing\]"):
         Settings(on=("starter:train",), mixing="cagrad")
 
 
