@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from panglot._errors import PanglotError
-from panglot.data.names import choose
+from panglot.data.names import choose, is_code
 from panglot.data.pages import from_docs
 from panglot.datasets.registry import read
 
@@ -86,3 +86,10 @@ def test_a_squad_file_says_what_it_guesses(tmp_path: Path) -> None:
     assert found.languages == ("en",)
     assert "looks like English" in found.about["language"]
     assert read(path, language="sw").languages == ("sw",)
+
+
+def test_two_languages_in_small_letters_are_no_region() -> None:
+    assert [is_code(part) for part in ("en-de", "de-fr", "en-es")] == [False] * 3
+    assert [is_code(part) for part in ("pt-br", "zh-cn", "zh-tw", "en-gb", "es-mx", "de-at", "fr-be", "pt-pt")] == [
+        True
+    ] * 8

@@ -350,7 +350,7 @@ def test_the_command_encodes_in_several_processes_or_on_a_cluster_but_not_both(
         raise PanglotError("enough")
 
     monkeypatch.setattr(Index, "build", build)
-    (tmp_path / "docs.jsonl").touch()
+    (tmp_path / "docs.jsonl").write_text('{"id": "1", "text": "x", "language": "en"}\n')
 
     def run(*options: str) -> PanglotError:
         arguments = [str(tmp_path / "docs.jsonl"), "--output", str(tmp_path / "index"), *options]

@@ -146,7 +146,7 @@ def test_words_that_another_process_made_stale_are_made_again(tmp_path: Path) ->
 
 def test_missing_packages_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_environment, "find_spec", lambda _: None)
-    with pytest.raises(PanglotError, match=r"needs bm25s and icu4py.*panglot\[lexical\]"):
+    with pytest.raises(PanglotError, match=r"needs bm25s and icu4py.*pip install '.*\[lexical\]"):
         write(Path("never"), [])
 
 

@@ -156,6 +156,7 @@ def test_a_cell_that_fails_is_passed_over_and_taken_again_on_request(
     assert len(status.done) == 3
 
 
+@pytest.mark.filterwarnings("ignore:.* cut at 128 tokens")  # The small model takes no more.
 def test_a_cell_whose_loss_is_no_number_is_written_down(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from panglot.training import gradient
 
@@ -181,6 +182,7 @@ def test_a_test_set_without_a_wanted_language_is_told(file: Path) -> None:
     assert caught.value.file == file
 
 
+@pytest.mark.filterwarnings("ignore:.* cut at 128 tokens")  # The small model takes no more.
 def test_a_language_without_a_lexicon_is_told_and_left_out(
     file: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from langcodes.data_dicts import LIKELY_SUBTAGS
+
 from panglot._errors import PanglotError, located
 from panglot.data.language import (
     Detection,
@@ -54,10 +56,17 @@ class Choice(NamedTuple):
 def is_code(part: str) -> bool:
     """Return whether a part of a path is a whole language code.
 
-    >>> [is_code(part) for part in ("de", "pt-BR", "zho_Hant", "man", "en-de", "zz")]
-    [True, True, True, False, False, False]
+    Two languages in small letters, as folders of parallel texts have them, are not one: ``en-de`` could be the English
+    of Germany, but ``fr-ca`` can only be the French of Canada, where Catalan is not the main language.
+
+    >>> [is_code(part) for part in ("de", "pt-BR", "zho_Hant", "man", "en-de", "en-DE", "fr-ca", "zz")]
+    [True, True, True, False, False, True, True, False]
     """
-    return bool(_CODE.fullmatch(part) and canonical_or_none(part))
+    if not _CODE.fullmatch(part) or canonical_or_none(part) is None:
+        return False
+    language, other = part[:2], part[3:]
+    likely = LIKELY_SUBTAGS.get(f"und-{other.upper()}", "").partition("-")[0]
+    return not _SMALL_REGION.fullmatch(part) or other == language or likely != other
 
 
 def pieces_of(path: Path) -> list[tuple[str, str]]:
