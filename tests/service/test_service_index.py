@@ -129,3 +129,12 @@ def test_the_command_serves_the_bundled_model_until_sigterm(tmp_path: Path) -> N
             assert "打印" not in out
         finally:
             process.kill()
+
+
+def test_texts_that_the_model_cuts_are_counted(tmp_path: Path) -> None:
+    index = Index.build(DOCUMENTS[:1], tmp_path / "index", model="bundled")
+    texts = ["water " * 600, "short", "Wasser " * 10]
+    with serving(index) as url:
+        found = httpx.post(f"{url}/v1/embeddings", json={"input": texts, "model": "bundled"}, timeout=120).json()
+    assert found["usage"]["cut_texts"] == 1
+    index.close()

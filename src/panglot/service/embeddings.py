@@ -70,9 +70,8 @@ def add_embeddings(app: FastAPI, engine: Engine) -> None:
             problem = f"dimensions: vectors of {name} have {dimension} numbers and are not shortened"
             raise RequestError(400, problem, hint="leave dimensions out", field="dimensions", code="invalid")
         work = engine.embed(texts, side, request.scope[NOTES])
-        vectors, tokens = await engine.outcome(work, request)
+        vectors, usage = await engine.outcome(work, request)
         data = rows(vectors, body.encoding_format or "float")
-        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         return Json({"object": "list", "data": data, "model": body.model, "usage": usage})
 
     @app.get("/v1/models", responses=DOCUMENTED, summary="Names of the model")

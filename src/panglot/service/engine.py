@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from starlette.requests import Request
 
 from panglot._errors import PanglotError
-from panglot.encoders.protocol import Side, Vectors
+from panglot.encoders.protocol import Side, Vectors, Windowed
 from panglot.search.request import Hit, SearchRequest
 from panglot.search.searcher import highlighted, sentences_of
 from panglot.service.batcher import Batcher, Encoded, EncodingError, StoppedError
@@ -147,14 +147,23 @@ class Engine:
         metrics.watch("queue_requests", "Requests in progress", lambda: self.admission.requests)
         metrics.watch("queue_tokens", "Estimated tokens of their texts", lambda: self.admission.tokens)
 
-    async def embed(self, texts: Sequence[str], side: Side, notes: dict[str, Any]) -> tuple[Vectors, int]:
-        """Return one vector per text as the model of the index gives it, and the estimated number of their tokens."""
+    async def embed(self, texts: Sequence[str], side: Side, notes: dict[str, Any]) -> tuple[Vectors, dict[str, int]]:
+        """Return one vector per text as the model of the index gives it, and what OpenAI calls ``usage``.
+
+        This has the estimated number of tokens, and the number of texts that the model cut, if it can say that.
+        """
         sizes = [estimate_tokens(text) for text in texts]
         with self.admission.enter(sum(sizes)):
             vectors = (await self._encoded(side, texts, sizes, notes)).vectors
             if self.index.debiased:
                 vectors = await self.ranked(functools.partial(self.index.debias, texts, vectors, side))
-        return vectors, sum(sizes)
+            usage = {"prompt_tokens": sum(sizes), "total_tokens": sum(sizes)}
+            if isinstance(encoder := self.index.encoder, Windowed):
+                windows = await asyncio.to_thread(encoder.window, texts, side)
+                usage["cut_texts"] = sum(
+                    end - begin < len(text) for (begin, end), text in zip(windows, texts, strict=True)
+                )
+        return vectors, usage
 
     async def search(self, request: SearchRequest, notes: dict[str, Any]) -> dict[str, Any]:
         """Return the result of a request as JSON."""
