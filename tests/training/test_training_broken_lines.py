@@ -11,6 +11,7 @@ import pytest
 
 from panglot._errors import PanglotError
 from panglot.training import data
+from panglot.training.memory import MemoryPlan
 from panglot.training.run import Run
 from panglot.training.settings import Settings
 
@@ -34,7 +35,7 @@ def test_the_first_broken_line_stops_training_unless_it_may_be_skipped(settings:
     found = data.load(wished)
     assert found.collections[0].questions.num_rows == 40
     assert any("mine.jsonl: 1 broken lines left out" in warning for warning in found.warnings)
-    Run(wished).start(found, 1)
+    Run(wished).start(found, 1, MemoryPlan(1000))
     (kept,) = [json.loads(line) for line in (wished.output / "mine.jsonl.rejected.jsonl").read_text().splitlines()]
     assert (kept["line"], kept["text"]) == (8, '{"language": "en", "passage": "ha')
 

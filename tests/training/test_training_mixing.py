@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +22,12 @@ from panglot.training.aggregation import Aggregator, Mixing, diagnose
 from panglot.training.gradient import Processes, StepGradient, distill, make_plan
 from panglot.training.gradient_weights import gradvac
 from panglot.training.loop import fit
+from panglot.training.memory import MemoryPlan
 from panglot.training.model import TrainableEncoder
 from panglot.training.settings import Settings
 
 CPU = torch.device("cpu")
+WITH_ACTIVATIONS = MemoryPlan(math.inf)
 WAYS: tuple[Mixing, ...] = tuple(way for way in get_args(Mixing) if way != "none")
 CONFLICT = np.array([[4.0, -3.0, 1.0], [-3.0, 9.0, 0.5], [1.0, 0.5, 2.0]])
 
@@ -260,15 +263,16 @@ def recipe(facts_folder: Path, small_model: Path, output: Path = Path("run"), **
     return replace(base, **changes)
 
 
-def made(settings: Settings) -> tuple[TrainableEncoder, StepGradient]:
+def made(settings: Settings, memory: MemoryPlan = WITH_ACTIVATIONS) -> tuple[TrainableEncoder, StepGradient]:
     training_data = data.load(settings)
     encoder = TrainableEncoder(open_model(settings.model, CPU)[0], settings, CPU)
     collator = data.Collator(training_data, encoder, settings.hard_negatives, settings.seed)
-    return encoder, StepGradient(settings, make_plan(settings, training_data.sources), collator, encoder, Processes())
+    plan = make_plan(settings, training_data.sources)
+    return encoder, StepGradient(settings, plan, collator, encoder, Processes(), memory)
 
 
-def gradient_of(settings: Settings, k: int = 0) -> torch.Tensor:
-    encoder, update = made(settings)
+def gradient_of(settings: Settings, k: int = 0, memory: MemoryPlan = WITH_ACTIVATIONS) -> torch.Tensor:
+    encoder, update = made(settings, memory)
     update(k)
     return torch.cat([p.grad.flatten() for p in encoder.trained.values() if p.grad is not None])
 
@@ -293,7 +297,7 @@ def test_grad_cache_is_the_full_computation(facts_folder: Path, small_model: Pat
     )  # fmt: skip
     plain = gradient_of(settings)
     assert plain.norm() > 0
-    torch.testing.assert_close(gradient_of(replace(settings, cache_tokens=1)), plain, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(gradient_of(settings, memory=MemoryPlan(0, fixed=1)), plain, atol=1e-5, rtol=1e-4)
 
 
 def test_gradients_on_disk_are_those_in_memory(

@@ -35,6 +35,8 @@ def test_a_recipe_comes_back(tmp_path: Path) -> None:
         ("on = ['a']\nmixing = 'pcgrad'\nalpha = 0.3", "alpha.*objectives"),
         ("on = ['a']\nleave_out = ['none', 'mkqa']", "exclude"),
         ("on = ['a']\nclip = 1.0", "max_grad_norm"),
+        ("on = ['a']\ncache_tokens = 4096", "cache_tokens.*memory_budget.*MiB"),
+        ("on = ['a']\nmemory_budget = -1", "memory_budget"),
         ("on = ['a']\nskip_broken = true", "on_error"),
         ("on = ['a']\non_error = 'ignore'", "on_error"),
         ("on = [", "not TOML"),
@@ -63,6 +65,8 @@ def test_run_folders_are_read_with_the_names_that_settings_had_before() -> None:
     former = {name: before for before, name in RENAMED.items()}
     before = {former.get(name, name): value for name, value in now.items()} | {"skip_broken": True}
     assert before.keys().isdisjoint(RENAMED.values())
+    assert Settings.completed(before) == now
+    before["cache_tokens"] = before.pop("memory_budget")  # its limit is kept apart
     assert Settings.completed(before) == now
 
 

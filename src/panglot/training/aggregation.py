@@ -283,6 +283,15 @@ def combination(held: Tensor, weights: Array) -> Tensor:
     return torch.cat([factors @ part for part in held.split(_COLUMNS, dim=1)])
 
 
+def held_bytes(method: Mixing, objectives: int, size: int) -> int:
+    """Return the memory that a step needs for gradients of ``size`` numbers, beside those in ``.grad``."""
+    if method == "none":
+        return 0
+    rows = 0 if (method in FIXED and objectives > _DIAGNOSED) or objectives * size * 4 > _HELD_BYTES else objectives
+    # Beside the rows there are the sum and one more gradient as a flat copy.
+    return (rows + 2) * size * 4
+
+
 def _room(rows: int, size: int, like: nn.Parameter, folder: Path | None) -> Tensor:
     import torch
 

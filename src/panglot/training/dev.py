@@ -9,7 +9,7 @@ import numpy as np
 
 from panglot.data.collection import Collection
 from panglot.encoders.protocol import Side, Vectors
-from panglot.training.gradient import chunks_of
+from panglot.training.memory import chunks_of
 from panglot.training.model import TrainableEncoder
 from panglot.training.run import Progress
 from panglot.training.settings import Settings

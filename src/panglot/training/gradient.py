@@ -17,6 +17,7 @@ from panglot.batching.table import TrainingTable
 from panglot.encoders.open_model import open_model
 from panglot.training.aggregation import Aggregator, aggregate, flat_gradient, set_gradient
 from panglot.training.data import Collator, Example
+from panglot.training.memory import MemoryPlan, chunks_of
 from panglot.training.model import Tokens, TrainableEncoder
 from panglot.training.settings import Settings
 
@@ -141,11 +142,12 @@ class StepGradient:
 
     def __init__(
         self, settings: Settings, plan: Plan | Mixture, collator: Collator, encoder: TrainableEncoder,
-        processes: Processes,
+        processes: Processes, memory: MemoryPlan,
     ) -> None:  # fmt: skip
         self.sources: tuple[TrainingTable, ...] = plan.sources
         self.processes = processes
         self._settings, self._plan, self._collator, self._encoder = settings, plan, collator, encoder
+        self._memory, self._excess = memory, ""
         self._aggregator: Aggregator | None = None
         self._start: TrainableEncoder | None = None
         if isinstance(plan, Mixture):
@@ -168,16 +170,18 @@ class StepGradient:
 
     def __call__(self, k: int) -> StepResult:
         """Leave the gradient of step ``k``, counted from 0."""
+        self._excess = ""
         if isinstance(self._plan, Plan):
             batch = self._plan(k)
-            return StepResult(self._backward(batch, 0), (batch,), self._collator.metrics())
+            loss = self._backward(batch, 0)
+            return StepResult(loss, (batch,), self._metrics())
         assert self._aggregator is not None
         batches = self._plan(k)
         losses = [lambda b=batch, i=index: self._backward(b, i) for index, batch in batches.items()]
         device = self._encoder.device
         mixed = aggregate(list(self._encoder.trained.values()), losses, self._aggregator, list(batches), k,
                           self._settings.output, lambda values: self.processes.broadcast(values, device))  # fmt: skip
-        metrics: dict[str, Any] = {"objectives": [], **self._collator.metrics()}
+        metrics: dict[str, Any] = {"objectives": [], **self._metrics()}
         for (index, batch), loss, weight in zip(batches.items(), mixed.losses, mixed.weights.tolist(), strict=True):
             name, source = self._plan.objectives[index].name, self.sources[batch.source].name
             metrics["objectives"].append({"name": name, "loss": loss, "weight": weight, "source": source})
@@ -196,17 +200,30 @@ class StepGradient:
         if batch.kind in DISTILL:
             assert self._start is not None
             return distill(self._encoder, self._start, example, self._settings, self.processes, seed)
-        return backward(self._encoder, example, self._settings, self.processes, seed)
+        sides = [(texts, self.processes.edges(len(texts))) for texts in (example.questions, example.passages)]
+        shares = [
+            [len(text) for texts, edges in sides for text in texts[edges[rank] : edges[rank + 1]]]
+            for rank in range(self.processes.count)
+        ]
+        excess = self._memory.excess(shares, self._settings.chunk_tokens)
+        self._excess = self._excess or excess
+        return backward(self._encoder, example, self._settings, self.processes, seed, cached=bool(excess))
+
+    def _metrics(self) -> dict[str, Any]:
+        return {**self._collator.metrics(), **({"gradcache": self._excess} if self._excess else {})}
 
 
-def backward(encoder: TrainableEncoder, example: Example, settings: Settings, processes: Processes, seed: int) -> float:
+def backward(
+    encoder: TrainableEncoder, example: Example, settings: Settings, processes: Processes, seed: int, *,
+    cached: bool = False,
+) -> float:  # fmt: skip
     """Add the gradient of the batch's loss to the parameters' ``.grad`` and return the loss.
 
     Every process encodes its share. All processes gather all vectors, compute the loss of the whole batch, and send the
     gradient of their own vectors back through the model. The sum over processes is exactly the gradient of the whole
-    batch. A batch of more than ``cache_tokens`` tokens keeps no activations. Its vectors are computed once without
-    gradient, and once more with gradient, chunk by chunk, when the gradient of each vector is known (GradCache,
-    2101.06983). Dropout is replayed, so ``seed`` is the same on all processes.
+    batch. If it is ``cached``, no activations are kept. The vectors are computed once without gradient, and once more
+    with gradient, chunk by chunk, when the gradient of each vector is known (GradCache, 2101.06983). Dropout
+    is replayed, so ``seed`` is the same on all processes.
     """
     import torch
 
@@ -215,8 +232,6 @@ def backward(encoder: TrainableEncoder, example: Example, settings: Settings, pr
     own_questions, own_passages = (slice(*each[rank : rank + 2]) for each in edges)
     texts = [*example.questions[own_questions], *example.passages[own_passages]]
     chunks = chunks_of([len(text) for text in texts], settings.chunk_tokens)
-    # Without room for activations, each chunk is encoded twice.
-    cached = sum(map(len, example.questions)) + sum(map(len, example.passages)) > settings.cache_tokens
     with torch.set_grad_enabled(not cached):
         pieces = [_embed(encoder, texts, chunk, (seed, rank, number)) for number, chunk in enumerate(chunks)]
     order = torch.from_numpy(np.concatenate([*chunks, np.empty(0, np.int64)])).to(device)
@@ -284,19 +299,6 @@ def _embed(encoder: TrainableEncoder, texts: Sequence[Tokens], chunk: np.ndarray
     if encoder.model.training:
         torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1))
     return encoder.embed([texts[i] for i in chunk])
-
-
-def chunks_of(lengths: Sequence[int], most: int) -> list[np.ndarray]:
-    """Group texts by length, with at most ``most`` tokens per group unless it is a single text."""
-    chunks: list[list[int]] = []
-    tokens = most
-    for text in np.argsort(lengths, kind="stable"):
-        if tokens + lengths[text] > most:
-            chunks.append([])
-            tokens = 0
-        chunks[-1].append(int(text))
-        tokens += lengths[text]
-    return [np.asarray(chunk, np.int64) for chunk in chunks]
 
 
 def _in_order(pieces: Sequence[Tensor], order: Tensor, texts: int, encoder: TrainableEncoder) -> Tensor:

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
+from panglot.batching.objectives import Mixture
 from panglot.encoders.open_model import open_model
 from panglot.encoders.soundness import stored_dtype
 from panglot.training import data
 from panglot.training.dev import DevEvaluator
 from panglot.training.gradient import Processes, StepGradient, StepResult, make_plan
+from panglot.training.memory import MemoryPlan
 from panglot.training.model import TrainableEncoder, save_model
 from panglot.training.run import Checkpoint, Log, Progress, Run, load_checkpoint
 from panglot.training.settings import Settings
@@ -92,25 +94,25 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
         return settings.output
     training_data = data.load(settings, run.compared)
     plan = make_plan(settings, training_data.sources)
-    if first:
-        run.start(training_data, processes.count, plan.carried_over)
-        for warning in (*training_data.warnings, *plan.warnings):
-            sys.stderr.write(f"note: {warning}\n")
     model, base = open_model(settings.model, device)
     if first and (stored := stored_dtype(base)) in ("bfloat16", "float16"):
         sys.stderr.write(f"note: the weights of {settings.model} are stored as {stored}. They are trained and saved as"
                          " float32, because half precision loses most updates\n")  # fmt: skip
     encoder = TrainableEncoder(model, settings, device)
     encoder.try_out(settings.model)
-    if first:
-        for note in training_data.cut_notes(encoder):
-            sys.stderr.write(f"note: {note}\n")
     collator = data.Collator(training_data, encoder, settings.hard_negatives, settings.seed)
     if settings.embeddings == "trimmed":
         used = training_data.used_texts()
         encoder.trim(tokens for side, texts in used.items() for tokens in encoder.tokenize(texts, side))
+    objectives = settings.objectives_per_step or len(plan.objectives) if isinstance(plan, Mixture) else 1
+    own = run.memory or MemoryPlan.measured(settings, encoder, objectives)
+    memory = MemoryPlan.from_numbers(processes.broadcast(own.numbers(), device))
+    if first:
+        run.start(training_data, processes.count, memory, plan.carried_over)
+        notes = [*training_data.warnings, *plan.warnings, *encoder.notes(settings), *training_data.cut_notes(encoder)]
+        sys.stderr.writelines(f"note: {note}\n" for note in notes)
     start = {name: tensor.clone() for name, tensor in encoder.state().items()} if settings.average < 1 else {}
-    gradient = StepGradient(settings, plan, collator, encoder, processes)
+    gradient = StepGradient(settings, plan, collator, encoder, processes, memory)
     state = _State(encoder, _optimizer(encoder, settings), gradient, Progress())
     if (saved := run.newest()) is not None:
         _restore(state, saved)

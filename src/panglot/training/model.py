@@ -66,6 +66,11 @@ class TrainableEncoder:
         """The length of a vector."""
         return int(self.model.get_embedding_dimension() or 0)
 
+    @property
+    def is_packed(self) -> bool:
+        """Whether texts are encoded end to end, without padding."""
+        return bool(self._pooling)
+
     def tokenize(self, texts: Sequence[str], side: Side) -> list[Tokens]:
         """Return the token ids of texts with their prompt, special tokens included, cut at the longest length."""
         prompt = prompt_of(self.model, side)
@@ -79,6 +84,13 @@ class TrainableEncoder:
         alone = self._ids([prompt])[0]
         count = len(alone) - (alone[-1] in self.model.tokenizer.all_special_ids)
         return [_PromptedTokens(ids, count) for ids in tokens]
+
+    def notes(self, settings: Settings) -> list[str]:
+        """Return what the model cannot do as the settings ask, one sentence each."""
+        if self.max_length >= settings.max_length:
+            return []
+        problem = f"max_length is {settings.max_length:,}, but the model takes at most {self.max_length:,} tokens"
+        return [f"{problem}, so texts are cut there"]
 
     def count_cut(self, texts: Sequence[str], side: Side) -> int:
         """Return how many texts are cut at :attr:`max_length`, with their prompt."""

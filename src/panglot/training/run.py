@@ -18,6 +18,7 @@ from panglot._environment import machine, require, versions
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, explain_write, file_digest, shareable, write_json, write_text
 from panglot.data.files import write_rejected
+from panglot.training.memory import MemoryPlan
 from panglot.training.settings import Settings, shareable_fields
 
 if TYPE_CHECKING:
@@ -83,6 +84,11 @@ class Run:
         """The test sets that the training sets were compared with when the run started, or None if it starts now."""
         return frozenset(self._head().get("compared", ())) if self._file.exists() else None
 
+    @property
+    def memory(self) -> MemoryPlan | None:
+        """What has decided since the run started which batches keep their activations, or None if it starts now."""
+        return MemoryPlan.recorded(self._head()) if self._file.exists() else None
+
     def finished(self) -> bool:
         """Whether this recipe has already been trained to its end here. The folder of another recipe is refused."""
         if not self._file.exists():
@@ -103,7 +109,7 @@ class Run:
                 raise PanglotError(problem, file=self.folder, hint=hint)
         return (self.folder / "modules.json").exists()
 
-    def start(self, data: TrainingData, processes: int, carried_over: Sequence[str] = ()) -> None:
+    def start(self, data: TrainingData, processes: int, memory: MemoryPlan, carried_over: Sequence[str] = ()) -> None:
         """Record settings and data of the run, or check that the data have not changed since it started.
 
         ``carried_over`` are the sources whose batches an older version of panglot dealt otherwise.
@@ -130,7 +136,8 @@ class Run:
             "settings": shareable_fields(self.settings.fingerprint_fields()), "data": data.digests,
             "compared": [*map(shareable, data.compared)], "left_out": data.left_out,
             "rows": {source.name: source.rows for source in data.sources},
-            "plan": _PLAN, "processes": processes, "versions": versions(), "machine": machine(),
+            "plan": _PLAN, "memory": memory.to_dict(), "processes": processes,
+            "versions": versions(), "machine": machine(),
         }  # fmt: skip
         # Written last: a folder without it has not started.
         write_json(self._file, head)
@@ -230,7 +237,7 @@ class Log:
 
             self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
         self._screen = _Screen() if show else None
-        self._fell_back = False
+        self._noted: set[str] = set()
         self._added: dict[str, list[float]] = {}
         self._compared = False
 
@@ -243,9 +250,10 @@ class Log:
                 self._events.add_scalar(name, value, step)
         if self._screen is not None:
             self._screen.show(step, values, progress)
-            if "fallback" in values and not self._fell_back:
-                sys.stderr.write(f"note: {values['kind']} in step {step}: {values['fallback']}. See log.jsonl\n")
-                self._fell_back = True
+            for name, what in (("fallback", f"{values.get('kind')} in step"), ("gradcache", "GradCache in step")):
+                if name in values and name not in self._noted:
+                    sys.stderr.write(f"note: {what} {step}: {values[name]}. See log.jsonl\n")
+                    self._noted.add(name)
             for name, share in small.items():
                 hint = f"With mixing weighted, {1 / share:.2g} times its weight would make them equal"
                 sys.stderr.write(f"note: {name} adds {share:.1%} of what the largest gradient adds. {hint}\n")

@@ -35,9 +35,9 @@ RENAMED = {
 }  # fmt: skip
 
 _BOUNDS: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("pairs", "steps", "chunk_tokens", "cache_tokens"), (1, math.inf)),
+    **dict.fromkeys(("pairs", "steps", "chunk_tokens"), (1, math.inf)),
     **dict.fromkeys(("hard_negatives", "objectives_per_step", "max_grad_norm", "frozen_layers"), (0, math.inf)),
-    **dict.fromkeys(("eval_every", "patience", "checkpoint_every"), (0, math.inf)),
+    **dict.fromkeys(("eval_every", "patience", "checkpoint_every", "memory_budget"), (0, math.inf)),
     **dict.fromkeys(("code_switch_share", "learning_rate", "warmup_ratio", "weight_decay", "average"), (0, 1)),
     "temperature": (1e-4, 10),
     "max_length": (8, math.inf),
@@ -104,8 +104,9 @@ class Settings:
         precision: Precision of training: ``bf16`` autocast, ``fp32``, or ``auto``, which takes bf16 if the device
             multiplies it faster.
         chunk_tokens: Number of tokens that are encoded at once.
-        cache_tokens: Tokens per batch above which no activations are kept and texts are encoded twice (GradCache,
-            2101.06983), so that memory does not limit the batch.
+        memory_budget: Memory in MiB that a process may use for a step, beside the model. A batch that would need more
+            keeps no activations, and its texts are encoded twice (GradCache, 2101.06983). 0: half of the memory that
+            is available when the run starts. A continued run keeps the budget that it started with.
         average: Share λ of the trained weights in the saved model, λ · trained + (1 − λ) · start.
         dev: Data set to measure while training. The weights with the best score on it are saved.
         dev_share: Share of the training rows to hold out as a dev set, if ``dev`` is not set.
@@ -156,7 +157,7 @@ class Settings:
     frozen_layers: int = 0
     precision: Precision = "auto"
     chunk_tokens: int = 2048
-    cache_tokens: int = 8192
+    memory_budget: int = 0
     average: float = 1.0
     dev: str | None = None
     dev_share: float = 0.0
@@ -251,6 +252,7 @@ class Settings:
         """
         plain = cls(on=("any",)).fingerprint_fields()
         found = {RENAMED.get(name, name): value for name, value in fingerprint_fields.items()}
+        found.pop("cache_tokens", None)  # Such a run goes on with it, as MemoryPlan.recorded reads it.
         if isinstance(found.get("on_error"), bool):
             found["on_error"] = "skip" if found["on_error"] else "raise"
         whole: dict[str, Any] = {**plain, "exclude": [], **found}
@@ -278,6 +280,10 @@ class Settings:
             if name in RENAMED:
                 hint = 'write on_error = "skip" or "raise"' if name == "skip_broken" else "rename it"
                 raise PanglotError(f"this setting is now called {RENAMED[name]}", file=file, field=name, hint=hint)
+            if name == "cache_tokens":
+                problem = "this setting was replaced by memory_budget, which is in MiB"
+                hint = "remove it (the default is half of the available memory), or set memory_budget"
+                raise PanglotError(problem, file=file, field=name, hint=hint)
             if name not in fields:
                 near = difflib.get_close_matches(name, fields, n=2)
                 hint = f"did you mean {' or '.join(near)}?" if near else f"choose among {', '.join(sorted(fields))}"

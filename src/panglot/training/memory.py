@@ -1,0 +1,192 @@
+"""Decide by a memory budget whether a batch keeps its activations, or is computed piece by piece (GradCache)."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from panglot.training.aggregation import held_bytes
+from panglot.training.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from panglot.training.model import TrainableEncoder
+
+_MIB = 2**20
+#: The default budget is this share of the memory that is available when the run starts.
+SHARE = 0.5
+# The longest text whose activations are counted, in tokens. Those of longer ones follow from the polynomial.
+_PROBED = 256
+# What the allocator and temporary results add to the activations, measured by benchmarks/training_memory.py.
+_SLACK = 1.15
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """The memory that a process may use for a step, and what a batch needs if all activations are kept.
+
+    A run records it when it starts, so that each batch is computed in the same way after a restart. ``budget`` is in
+    MiB. A step takes ``fixed`` bytes for gradients and the optimizer's moments. Each chunk adds ``per_chunk`` bytes,
+    and each of its texts of n tokens adds ``per_token`` · n + ``per_square`` · n². With ``padded``, n is the length of
+    the chunk's longest text.
+
+    ``cache_tokens`` is the limit of a run that an earlier version started, in tokens of all processes.
+    """
+
+    budget: float
+    fixed: float = 0.0
+    per_chunk: float = 0.0
+    per_token: float = 0.0
+    per_square: float = 0.0
+    padded: bool = False
+    cache_tokens: int | None = None
+
+    @classmethod
+    def measured(cls, settings: Settings, encoder: TrainableEncoder, objectives: int) -> MemoryPlan:
+        """Return the plan of a new run. ``objectives`` is the number of batches per step."""
+        budget = settings.memory_budget or SHARE * available_memory(encoder.device) / _MIB
+        size = sum(parameter.numel() for parameter in encoder.trained.values())
+        # Gradients and two moments of AdamW, in float32.
+        fixed = 12.0 * size + held_bytes(settings.mixing, objectives, size)
+        return cls(round(budget), fixed, *_activations(encoder), padded=not encoder.is_packed)
+
+    @classmethod
+    def recorded(cls, head: Mapping[str, Any]) -> MemoryPlan:
+        """Return the plan of a run that has started. ``head`` is what its ``run.json`` holds."""
+        if "memory" in head:
+            return cls(**head["memory"])
+        return cls(math.inf, cache_tokens=int(head["settings"].get("cache_tokens", 8192)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what :meth:`recorded` reads."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def numbers(self) -> np.ndarray[Any, Any]:
+        """Return all values as numbers, which the first process sends to the others."""
+        return np.asarray([-1 if value is None else value for value in astuple(self)], np.float64)
+
+    @classmethod
+    def from_numbers(cls, numbers: np.ndarray[Any, Any]) -> MemoryPlan:
+        """Return the plan that :meth:`numbers` came from."""
+        budget, fixed, chunk, token, square, padded, cache_tokens = numbers.tolist()
+        limit = None if cache_tokens < 0 else int(cache_tokens)
+        return cls(budget, fixed, chunk, token, square, padded=bool(padded), cache_tokens=limit)
+
+    def excess(self, shares: Sequence[Sequence[int]], chunk_tokens: int) -> str:
+        """Return why a batch must not keep its activations, or an empty text if it may.
+
+        ``shares`` has the lengths of the texts of each process. The largest share decides for all.
+        """
+        if self.cache_tokens is not None:
+            tokens = sum(map(sum, shares))
+            return f"{tokens:,} tokens, cache_tokens is {self.cache_tokens:,}" if tokens > self.cache_tokens else ""
+        needed = max(
+            self.needed([[lengths[i] for i in chunk] for chunk in chunks_of(lengths, chunk_tokens)])
+            for lengths in shares
+        )
+        if needed <= self.budget:
+            return ""
+        return f"a whole batch would need {needed:,.0f} MiB, and memory_budget is {self.budget:,.0f} MiB"
+
+    def needed(self, chunks: Sequence[Sequence[int]]) -> float:
+        """Return the MiB that a step needs if it keeps the activations of texts of these lengths, chunk by chunk."""
+        each = [self._activations(np.asarray(lengths, np.float64)) for lengths in chunks]
+        return (self.fixed + _SLACK * sum(each)) / _MIB
+
+    def _activations(self, lengths: np.ndarray[Any, Any]) -> float:
+        longest = np.full_like(lengths, lengths.max())
+        # Packed texts are padded for attention only, in groups of similar length.
+        n, attended = (longest, longest) if self.padded else (lengths, np.minimum(longest, 1.25 * lengths + 2))
+        return self.per_chunk + float((self.per_token * n + self.per_square * n * attended).sum())
+
+
+def chunks_of(lengths: Sequence[int], most: int) -> list[np.ndarray]:
+    """Group texts by length, with at most ``most`` tokens per group unless it is a single text."""
+    chunks: list[list[int]] = []
+    tokens = most
+    for text in np.argsort(lengths, kind="stable"):
+        if tokens + lengths[text] > most:
+            chunks.append([])
+            tokens = 0
+        chunks[-1].append(int(text))
+        tokens += lengths[text]
+    return [np.asarray(chunk, np.int64) for chunk in chunks]
+
+
+def available_memory(device: Any) -> int:
+    """Return the bytes that this process can still use on its device.
+
+    Processes on one machine share its memory, and a container's limit counts as the machine's size.
+    """
+    import psutil
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    free = min([psutil.virtual_memory().available, *_left_in_groups()])
+    return max(0, free) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def _left_in_groups(groups: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")) -> list[int]:
+    """Return what the memory limits of this process's control groups (Linux) leave, in bytes."""
+    found: list[int] = []
+    for line in groups.read_text("utf-8").splitlines() if groups.exists() else ():
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        root = mounted / controllers
+        limit, used, cached = (
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            if controllers else ("memory.max", "memory.current", "inactive_file")
+        )  # fmt: skip
+        folder = root / path.lstrip("/")
+        for place in (folder, *folder.parents):
+            if not place.is_relative_to(root):
+                break
+            try:
+                most, taken = (int((place / name).read_text("ascii")) for name in (limit, used))
+                about = dict(each.split() for each in (place / "memory.stat").read_text("ascii").splitlines())
+            except (OSError, ValueError):  # There is no limit, or the group is not visible in this container.
+                continue
+            found.append(most - taken + int(about.get(cached, 0)))
+    return found
+
+
+def _activations(encoder: TrainableEncoder) -> tuple[float, float, float]:
+    """Return the bytes of activations per chunk, token and squared token, counted in the model itself.
+
+    Texts of three lengths go through it, and a polynomial through their bytes. Its constant is what a chunk needs
+    whatever its length, such as the weights as bfloat16.
+    """
+    text = encoder.tokenize(["a b c " * _PROBED], "passage")[0]
+    longest = min(len(text), _PROBED)
+    lengths = sorted({max(2, longest // 4), max(3, longest // 2), max(4, longest)})
+    found = [_saved_bytes(encoder, lambda n=n: encoder.embed([list(text[:n])])) for n in lengths]
+    square, token, chunk = np.linalg.solve(np.vander(np.asarray(lengths, np.float64), 3), np.asarray(found, np.float64))
+    return float(chunk), float(token), float(square)
+
+
+def _saved_bytes(encoder: TrainableEncoder, forward: Callable[[], Tensor]) -> int:
+    """Return the bytes that torch keeps for the backward pass of ``forward``, without the model's own weights."""
+    import torch
+
+    own = {tensor.untyped_storage().data_ptr() for tensor in (*encoder.model.parameters(), *encoder.model.buffers())}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        vectors = forward()  # It keeps the graph, so that no storage is freed and used again.
+    del vectors
+    return sum(kept.values())
