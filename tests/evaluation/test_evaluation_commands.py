@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import ir_measures
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 
 from panglot._errors import PanglotError
 from panglot.cli.evaluate import compare_command, evaluate_command
+from panglot.evaluation.evaluate import open_encoder
 from panglot.evaluation.figures import measure
 from panglot.evaluation.ranks import trec_qrels
 
@@ -64,6 +66,37 @@ def test_evaluate_prints_and_writes(places: tuple[Path, list[str]]) -> None:
     run = list(ir_measures.read_trec_run(str(folder / "f.run")))
     theirs = ir_measures.calc_aggregate([ir_measures.parse_measure("AP")], judged, run)
     assert found["multilingual"]["mAP"] == pytest.approx(next(iter(theirs.values())), abs=1e-9)
+
+
+def test_precision_is_used_and_recorded(
+    places: tuple[Path, list[str]], small_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
+    data, model = str(places[0] / "made"), str(small_model)
+    other = str(shutil.copytree(small_model, tmp_path / "other"))
+    (tmp_path / "other" / "README.md").write_text("another model\n", "utf-8")
+    found = {}
+    for precision in ("fp32", "bf16"):
+        options = ["--draws", "5", "--precision", precision, "--json", "-"]
+        done = CliRunner().invoke(evaluate_command, [model, data, *options], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        found[precision] = json.loads(done.stdout)
+        assert found[precision]["settings"]["precision"] == precision
+        done = CliRunner().invoke(compare_command, [model, other, "--test", data, *options], catch_exceptions=False)
+        both = json.loads(done.stdout)
+        assert both["settings"]["precision"] == precision
+        assert found[precision]["model"]["fingerprint"] in {
+            each["model"]["fingerprint"] for each in both["evaluations"].values()
+        }
+    # The second one must not find the vectors of the first in the cache.
+    assert found["fp32"]["model"]["fingerprint"] != found["bf16"]["model"]["fingerprint"]
+    whole, half = (open_encoder(model, precision=precision) for precision in ("fp32", "bf16"))
+    texts = ["where is lake?", "mountain lies in the north."]
+    assert not np.array_equal(whole.encode(texts, "passage"), half.encode(texts, "passage"))
+    np.testing.assert_allclose(whole.encode(texts, "passage"), half.encode(texts, "passage"), atol=0.05)
+    assert open_encoder(whole, precision="fp32") is whole
+    with pytest.raises(PanglotError, match="bf16 was asked for, but model is loaded already with fp32"):
+        open_encoder(whole, precision="bf16")
 
 
 def test_json_on_standard_output_is_json_alone(places: tuple[Path, list[str]]) -> None:

@@ -240,6 +240,13 @@ def open_encoder(
 ) -> Encoder:  # fmt: skip
     """Return an encoder. Names and paths are loaded, with the cache of vectors in between."""
     if not isinstance(encoder, str | Path):
+        # A cache holds its encoder.
+        own = getattr(getattr(encoder, "encoder", encoder), "precision", None)
+        if precision not in (None, own):
+            problem = f"{precision} was asked for, but {encoder.name} is loaded already" + (
+                f" with {own}" if own else ""
+            )
+            raise PanglotError(problem, field="precision", hint="load it with that precision, or give its name")
         return encoder
     from panglot.encoders.cache import cached
     from panglot.encoders.load import load
