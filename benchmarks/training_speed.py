@@ -76,7 +76,7 @@ class Loop:
 def recipe(side: Side, pairs: int, seed: int, max_length: int, output: Path) -> dict[str, Any]:
     """Return panglot's settings: its defaults, what both sides share and, for a cached side, GradCache."""
     # With so few steps the learning rate decides the result, so both sides have that of sentence-transformers.
-    forced = {"cache_tokens": 2048, "learning_rate": 5e-5, "warmup_ratio": 0.0} if side.cached else {}
+    forced = {"memory_budget": 1, "learning_rate": 5e-5, "warmup_ratio": 0.0} if side.cached else {}
     return {
         "on": [TRAIN],
         "batch_size": side.batch_size,
