@@ -27,6 +27,7 @@ def test_xquad_r(data_dir: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:bundled. 42 of 4,488 passages cut at 512 tokens")
 def test_tydiqa(data_dir: Path) -> None:
     figures = evaluate("bundled", "tydiqa-goldp", data_dir=data_dir, measures=["mAP"]).figures
     found = figures["datasets"]["tydiqa-goldp"]

@@ -99,6 +99,7 @@ def test_the_names_are_listed(client: openai.OpenAI) -> None:
             {"extra_body": {"input_type": "classification"}},
             "must be one of query, search_query, .* got 'classification'",
         ),
+        ({"extra_body": {"input_type": {}}}, "input_type: must be one of query, .* got {}"),
         ({"extra_body": {"truncate": "NONE"}}, "truncate: Extra inputs are not permitted"),
         ({"model": f"{NAME}:query", "extra_body": {"input_type": "passage"}}, "contradicts the suffix"),
     ],

@@ -31,7 +31,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def _known_type(value: object) -> object:
     kind = value.lower() if isinstance(value, str) else value
-    if kind is not None and kind not in _INPUT_TYPES:
+    if kind is not None and (not isinstance(kind, str) or kind not in _INPUT_TYPES):
         raise ValueError(f"must be one of {', '.join(_INPUT_TYPES)}, got {value!r}")
     return kind
 
