@@ -8,6 +8,7 @@ import pytest
 from search_made import Biased, use_memory
 
 from panglot._errors import PanglotError
+from panglot.datasets.registry import read
 from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.search.ingest.documents import read_documents
@@ -66,3 +67,18 @@ def test_a_stated_language_is_for_documents_that_name_none(tmp_path: Path, monke
     assert index.counts() == {"de": 1, "nl": 1}
     # The same source once more changes nothing.
     assert len(Index.build(source, tmp_path / "index", model=Biased())) == 2
+
+
+def test_a_page_beside_a_data_set_is_not_its_documents(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# About\n\nThese are questions and their answers.")
+    (tmp_path / "rows.jsonl").write_text('{"language": "en", "question": "When?", "passage": "Now."}\n')
+    assert [each.text for each in found(tmp_path)] == ["Now."]
+    (tmp_path / "rows.jsonl").unlink()
+    read("starter").save(tmp_path / "saved")
+    (tmp_path / "saved" / "README.md").write_text("# About\n\nThese are questions and their answers.")
+    assert len(found(tmp_path / "saved")) == 576
+
+
+def test_columns_of_what_has_none_are_refused() -> None:
+    with pytest.raises(PanglotError, match="starter is not a file of documents"):
+        find_documents("starter", columns={"text": "body"})

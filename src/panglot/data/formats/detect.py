@@ -17,6 +17,7 @@ from panglot.data.formats import beir, squad, trec
 from panglot.data.ingest import Ingested, OnError, ingest
 from panglot.data.language import canonical, canonical_or_none
 from panglot.data.rows import read_pieces
+from panglot.data.tables import TABLES, ending_of
 
 # Files from this size on are parsed once and cached.
 LARGE = 4_000_000
@@ -44,8 +45,7 @@ def read_path(
         PanglotError: The layout is not known, an option does not go with it, or the file is broken.
     """
     wanted = [canonical(code) for code in languages or ()]
-    ending = path.name.removesuffix(".gz").rpartition(".")[2].lower()
-    if path.is_file() and ending == "json" and not _holds_rows(path):
+    if path.is_file() and ending_of(path) == "json" and not _holds_rows(path):
         choice = _choose_language(path, language or (wanted[0] if len(wanted) == 1 else ""))
         guessed = choice.note and not (language or len(wanted) == 1)
         facts = {"language": f"{choice.language}: {choice.note}"} if guessed else {}
@@ -75,13 +75,18 @@ def split_language(text: str | Path) -> tuple[Path, str | None]:
     return (Path(path), code) if mark and not Path(text).exists() else (Path(text), None)
 
 
+def is_trec(folder: Path) -> bool:
+    """Return whether a folder has TREC's layout."""
+    return (folder / "documents").is_dir() and (folder / "topics").is_dir()
+
+
 def _read_passages(path: Path, language: str | None, rejected: list[RowError] | None) -> Collection:
     if path.is_dir():
         if (path / "collection.json").is_file():
             return Collection.open(path)
         if any(path.glob("corpus.jsonl*")):
             return beir.read(path, language=language)
-        if (path / "documents").is_dir() and (path / "topics").is_dir():
+        if is_trec(path):
             return trec.read(path, language=language, rejected=rejected)
         if files := row_files(path):
             return read_rows(files, path.resolve().name, language=language).collection
@@ -92,11 +97,8 @@ def _read_passages(path: Path, language: str | None, rejected: list[RowError] | 
         raise PanglotError("unknown layout of a folder", file=path, hint=hint)
     if _holds_rows(path):
         return read_rows([path], language=language).collection
-    raise PanglotError(
-        "unknown kind of file",
-        file=path,
-        hint="give .jsonl, .parquet, .csv, .tsv, a JSON array or SQuAD's .json, or .gz",
-    )
+    hint = "give .jsonl, .parquet, .csv, .tsv, a JSON array or SQuAD's .json, or .gz"
+    raise PanglotError("unknown kind of file", file=path, hint=hint)
 
 
 def _check(candidates: str, known: tuple[str, ...], context: bool) -> None:
@@ -171,9 +173,8 @@ def row_files(path: Path) -> list[Path]:
 
 def _holds_rows(path: Path) -> bool:
     """Return whether a file holds rows: by its name, or if it is JSON, by its beginning."""
-    name = path.name.lower().removesuffix(".gz")
-    if not name.endswith(".json"):
-        return name.endswith((".jsonl", ".ndjson", ".parquet", ".csv", ".tsv"))
+    if ending_of(path) != "json":
+        return ending_of(path) in TABLES
     if not path.is_file():
         return False
     with opened(path) as stream, contextlib.suppress(*CUT_SHORT):

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from panglot._errors import PanglotError
 from panglot.data.files import array_rows
+from panglot.data.formats.detect import is_trec, row_files
 from panglot.data.language import canonical
 from panglot.data.pages import from_docs
 from panglot.data.tables import TABLES, document_rows, ending_of
@@ -42,7 +44,10 @@ def find_documents(
     corpus = next(iter(sorted(path.glob("corpus.jsonl*"))), None) if path.is_dir() else None
     if corpus is not None or (path.is_file() and ending_of(path) in (*TABLES, "json") and _has_documents(path)):
         return DocumentFile(corpus or path, columns or {}, code)
-    if path.exists() and from_docs.has_pages(path):
+    if columns:
+        problem, hint = f"{name} is not a file of documents, so it has no columns", "leave out --column"
+        raise PanglotError(problem, field="column", hint=hint)
+    if path.exists() and not _is_data_set(path) and from_docs.has_pages(path):
         return _sections(path, language, progress)
     collection = registry.read(str(name), data_dir=data_dir, language=language if path.exists() else None)
     return (
@@ -50,6 +55,12 @@ def find_documents(
         for batch in collection.passages.to_batches()
         for each in batch.to_pylist()
     )
+
+
+def _is_data_set(path: Path) -> bool:
+    """Return whether a folder is a data set, although it may have a page, such as README.md, that describes it."""
+    rows = any(not _has_documents(each) for each in row_files(path))
+    return rows or is_trec(path) or (path / "collection.json").is_file()
 
 
 def _has_documents(path: Path) -> bool:
