@@ -12,18 +12,18 @@ from panglot import PanglotError
 from panglot.encoders.protocol import Side, Vectors
 from panglot.search.document import Document
 from panglot.search.index import Index
-from panglot.search.ingest.build import spool, spooled
+from panglot.search.ingest.build import digest_of, spool, spooled
 
 
 def test_what_is_kept_comes_again_in_its_pieces(tmp_path: Path) -> None:
     pieces = [documents(("de",)), [Document("a", "x\n", metadata={"n": 1, "ok": True, "s": "ü"})], documents(("ja",))]
     path = tmp_path / "new" / "documents.arrows"
-    count, digest = spool(pieces, path)
+    count, digest = digest_of(spool(pieces, path))
     assert count == sum(map(len, pieces))
     assert list(spooled(path)) == pieces
     # The digest is that of the documents, however they come.
-    assert spool([[each] for piece in pieces for each in piece], None) == (count, digest)
-    assert spool(pieces[:2], None)[1] != digest
+    assert digest_of([each] for piece in pieces for each in piece) == (count, digest)
+    assert digest_of(pieces[:2])[1] != digest
 
 
 def test_all_documents_are_checked_before_one_is_encoded(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_finished_build_is_repeated_for_nothing(tmp_path: Path, monkeypatch: p
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PanglotError, match="cannot write"):
-        spool([documents()], tmp_path / "file" / "documents.arrows")
+        digest_of(spool([documents()], tmp_path / "file" / "documents.arrows"))
 
 
 def test_an_index_reads_its_documents_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import shutil
@@ -46,21 +45,23 @@ if TYPE_CHECKING:
     from panglot.search.ingest.documents import Documents
 
 
-def spool(pieces: Iterable[Sequence[Document]], path: Path | None) -> tuple[int, str]:
-    """Write pieces of documents to a file if one is named, and return their number and a digest of them all."""
-    count, found = 0, hashlib.sha256()
-    with contextlib.ExitStack() as opened:
-        writer = None
-        if path is not None:
-            with explain_write(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                file = opened.enter_context(path.open("wb"))
-            writer = opened.enter_context(pa.ipc.new_stream(file, SCHEMA))
-        advance = opened.enter_context(progress_bar("reading", None, "documents"))
+def spool(pieces: Iterable[Sequence[Document]], path: Path) -> Iterator[Sequence[Document]]:
+    """Yield pieces of documents, each after writing it to a file, which is complete after the last."""
+    with explain_write(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("wb")
+    with file, pa.ipc.new_stream(file, SCHEMA) as writer:
         for piece in pieces:
-            if writer is not None and path is not None:
-                with explain_write(path):
-                    writer.write_batch(as_batch(piece))
+            with explain_write(path):
+                writer.write_batch(as_batch(piece))
+            yield piece
+
+
+def digest_of(pieces: Iterable[Sequence[Document]]) -> tuple[int, str]:
+    """Return the number of documents in all pieces, and a digest of them that does not depend on the pieces."""
+    count, found = 0, hashlib.sha256()
+    with progress_bar("reading", None, "documents") as advance:
+        for piece in pieces:
             for each in piece:
                 found.update(json.dumps(asdict(each), sort_keys=True).encode() + b"\n")
             count += len(piece)
@@ -111,7 +112,7 @@ def build(
         opened().close()
 
     # All are read and checked before the first is encoded, so that a mistake in the last line comes up at once.
-    total, digest = spool(read_documents(documents, progress=report), shards / "documents.arrows")
+    total, digest = digest_of(spool(read_documents(documents, progress=report), shards / "documents.arrows"))
     if not total:
         raise PanglotError("there is no document", field="documents", hint="check the file")
     cuts = CutTexts(base, "passage")
@@ -152,7 +153,7 @@ def _built_before(
     problem, hint = "the folder contains an index already", "add to it (`--add`), or choose another --output"
     if metadata.store != store or not metadata.digest:
         raise PanglotError(problem, file=folder, hint=hint)
-    _, digest = spool(read_documents(documents), None)
+    _, digest = digest_of(read_documents(documents))
     if digest != metadata.digest:
         raise PanglotError(f"{problem}, of other documents", file=folder, hint=hint)
     encoder, base, _ = open_encoder(model)
