@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from training_runs import same, weights
+from training_runs import same, stop_at, weights
 
 from panglot._errors import PanglotError
 from panglot.encoders.open_model import open_model
-from panglot.training import loop, memory
+from panglot.training import memory
 from panglot.training.aggregation import Mixing
 from panglot.training.loop import fit
 from panglot.training.memory import MemoryPlan, available_memory
@@ -117,19 +117,7 @@ def test_a_resumed_run_keeps_its_budget(
     recipe = replace(recipe, steps=4, checkpoint_every=1)
     whole = replace(recipe, output=tmp_path / "whole")
     fit(whole, progress=False)
-    real, calls = loop._step, 0
-
-    def stopping(state: Any, settings: Settings) -> float:
-        nonlocal calls
-        calls += 1
-        if calls == 3:
-            raise KeyboardInterrupt
-        return real(state, settings)
-
-    monkeypatch.setattr(loop, "_step", stopping)
-    with pytest.raises(KeyboardInterrupt):
-        fit(recipe, progress=False)
-    monkeypatch.setattr(loop, "_step", real)
+    stop_at(monkeypatch, recipe, 3)
     monkeypatch.setattr(memory, "available_memory", lambda _: 10**15 - first)
     fit(recipe, progress=False)
     lines = [json.loads(line) for line in (recipe.output / "log.jsonl").read_text("utf-8").splitlines()]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from training_runs import arguments, environment, same, weights
+from training_runs import arguments, environment, same, stop_at, weights
 
 from panglot._errors import PanglotError
 from panglot.training.loop import fit
@@ -25,23 +25,8 @@ def test_stopped_anywhere_and_resumed_is_as_never_stopped(
 ) -> None:
     whole = replace(recipe, output=tmp_path / "whole")
     fit(whole, progress=False)
-    from panglot.training import loop
-
-    real = loop._step
-    for stop_at in (2, 7):
-        calls = 0
-
-        def stopping(state: Any, settings: Settings, stop_at: int = stop_at) -> float:
-            nonlocal calls
-            calls += 1
-            if calls == stop_at:
-                raise KeyboardInterrupt
-            return real(state, settings)
-
-        monkeypatch.setattr(loop, "_step", stopping)
-        with pytest.raises(KeyboardInterrupt):
-            fit(recipe, progress=False)
-    monkeypatch.setattr(loop, "_step", real)
+    for step in (2, 7):
+        stop_at(monkeypatch, recipe, step)
     fit(recipe, progress=False)
     assert same(weights(recipe.output), weights(whole.output))
     lines = [

@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
+from panglot.training import loop
 from panglot.training.settings import Settings
 
 COMMAND = [sys.executable, "-m", "panglot.cli.main", "train"]
@@ -21,6 +24,23 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, settings: Settings, step: int) -> None:
+    """Train as :func:`fit` does until a step begins, where an interrupt comes."""
+    real, calls = loop._step, 0
+
+    def stopping(state: Any, settings: Settings) -> float:
+        nonlocal calls
+        calls += 1
+        if calls == step:
+            raise KeyboardInterrupt
+        return real(state, settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_step", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            loop.fit(settings, progress=False)
 
 
 def arguments(settings: Settings) -> list[str]:
