@@ -349,7 +349,7 @@ def _in_script(forms: tuple[str, ...], written: frozenset[str]) -> tuple[str, ..
         script = script_of(code)
         if not script or written.intersection((script, *members(script))):
             fitting.setdefault(script, code)
-    # Hant in a text tells more than Hani, which Hans and Hant are styles of.
+    # Hans and Hant are styles of Hani, so they say more about a text.
     exact = tuple(code for script, code in fitting.items() if script in written)
     others = (script_of(code) for form in forms for code in _written_forms(form.partition("-")[0]))
     if not fitting and written.intersection(others):

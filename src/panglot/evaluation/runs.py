@@ -31,9 +31,8 @@ def write_runs(
 
     From ``x.run`` come ``x.mono.de.run``, the questions in German on the German passages, and ``x.cross.de.run``, all
     other questions on them. Each has its judgements beside it, as in ``x.qrels``, except of questions without a
-    relevant passage there. No two scores of a ranking are equal,
-    so every tool finds the order of :func:`panglot.evaluation.rank`. ``depth`` is the number of passages per ranking,
-    None for all.
+    relevant passage there. No two scores of a ranking are equal, so every tool finds the order of
+    :func:`panglot.evaluation.rank`. ``depth`` is the number of passages per ranking, None for all.
     """
     stem = path.name.removesuffix(".run")
     for name, chosen in (("", None), *((f".{code}", code) for code in collection.languages)):
@@ -179,7 +178,7 @@ def _read_json(path: Path) -> dict[str, dict[str, float]]:
         raise PanglotError(f"not JSON: {error.msg}", file=path, line=error.lineno, hint=_JSON_HINT) from error
     except RecursionError as error:
         raise PanglotError("JSON nested too deeply", file=path, hint=_JSON_HINT) from error
-    # mteb's predictions have the name of a subset and a split around the questions, and facts on the model beside.
+    # mteb's predictions nest the questions in a subset and a split, next to facts about the model.
     for _ in range(2):
         if isinstance(value, dict) and not _is_run(value):
             inner = [part for name, part in value.items() if name != "mteb_model_meta" and isinstance(part, dict)]
