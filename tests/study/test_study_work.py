@@ -164,7 +164,7 @@ def test_a_cell_whose_loss_is_no_number_is_written_down(file: Path, monkeypatch:
     data = prepare(study, None)
     cell = next(cell for cell in study.cells() if cell.strategy == "mean")
     with monkeypatch.context() as patch:
-        patch.setattr(gradient, "backward", lambda *_: float("nan"))
+        patch.setattr(gradient, "backward", lambda *_, **__: float("nan"))
         with pytest.raises(PanglotError, match="not a number"):
             run_cell(study, cell, data, None)
     assert status_of(study).failed == (cell,)
