@@ -179,7 +179,7 @@ def test_the_card_of_the_bundled_model_and_of_data_sets_of_the_hub() -> None:
 
 
 # One of the texts is long, so that all versions must cut it at the same place.
-@pytest.mark.filterwarnings("ignore:lsar. 1 of 4 questions cut at 128 tokens")
+@pytest.mark.filterwarnings("ignore:lsar. 1 of 4 (questions|passages) cut at 128 tokens")
 @pytest.mark.skipif("PANGLOT_COMPAT" not in os.environ, reason="`make test-compat` runs it")
 @pytest.mark.parametrize("backend", ["torch", "onnx", "openvino"])
 @pytest.mark.parametrize("kind", ["run", "lsar"])
