@@ -6,7 +6,7 @@ RUN := $(VENV)/bin
 # One test process per core, up to four for the sake of memory, with one thread each: more would only wait for one
 # another.
 WORKERS := -n logical --maxprocesses 4 --dist loadfile
-test test-all test-compat: export OMP_NUM_THREADS = 1
+test test-all test-lowest test-compat coverage: export OMP_NUM_THREADS = 1
 
 .PHONY: install dev demo test test-all test-lowest test-compat coverage lint docs bench clean
 
@@ -39,7 +39,7 @@ test-lowest:
 	$(VENV)-lowest/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(VENV)-lowest/bin/python .ci/lowest.py $(LOWEST) > $(VENV)-lowest/lowest.txt
 	$(VENV)-lowest/bin/python -m pip install --quiet -c $(VENV)-lowest/lowest.txt --editable . --group test
-	$(VENV)-lowest/bin/python -m pytest -m "not slow"
+	$(VENV)-lowest/bin/python -m pytest -m "not slow" $(WORKERS)
 
 # Run folders in an older sentence-transformers and its ONNX backend, which need an older transformers.
 test-compat: dev $(VENV)-compat/.installed
@@ -52,7 +52,7 @@ $(VENV)-compat/.installed: constraints.txt
 
 # Fails below the floor that pyproject.toml sets.
 coverage: dev
-	$(RUN)/python -m pytest -m "not slow" --cov --cov-report=term:skip-covered
+	$(RUN)/python -m pytest -m "not slow" $(WORKERS) --cov --cov-report=term:skip-covered
 
 lint: dev
 	$(RUN)/ruff check .
