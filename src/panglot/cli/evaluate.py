@@ -38,8 +38,9 @@ _options = options.add_options([
 @click.command("compare")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option(
-    "--test", "tests", multiple=True, required=True, metavar="DATASET", help="Data set to measure on; repeat for more."
-)
+    "--test", "--suite", "tests", multiple=True, required=True, metavar="DATASET",
+    help="Data set to measure on, or the TOML file of a suite; repeat for more.",
+)  # fmt: skip
 @_options
 @click.option("--permutations", default=10_000, type=POSITIVE, help="Number of random permutations of the test.")
 def compare_command(
@@ -83,8 +84,9 @@ def evaluate_command(
     """Measure MODEL on DATASETs: monolingual, cross-lingual, all languages in one pool, and language bias.
 
     MODEL is `bundled`, a sentence-transformers folder or hub name, `http://…/v1#name`, or vectors on disk.
-    DATASET is a known name (`panglot data list`) or a path. With `--run FILE`, there is no MODEL. With an index that
-    `panglot index` wrote as MODEL and no DATASET, its language bias is measured by ranking mode, without labels.
+    DATASET is a known name (`panglot data list`), a path, or the TOML file of a suite. With `--run FILE`, there is no
+    MODEL. With an index that `panglot index` wrote as MODEL and no DATASET, its language bias is measured by ranking
+    mode, without labels.
     """
     if model is None:
         raise click.MissingParameter(param_hint="MODEL", param_type="argument")

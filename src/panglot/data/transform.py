@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -24,15 +25,16 @@ from panglot.data.columns import (
 from panglot.data.overlap import THRESHOLD, Shared, Texts, find_shared, hash_texts
 
 
-def blocks(collection: Collection) -> tuple[Ints32, Ints32]:
+def blocks(collection: Collection, together: str = "") -> tuple[Ints32, Ints32]:
     """Return the block of every question and of every passage: shapes ``[questions]`` and ``[passages]``.
 
     Blocks are the connected parts of the collection: texts of one group, texts of one side and language that are equal
-    up to case, blanks and composition, and a question and the passages that it was judged with, are in one block. They
-    are numbered by first question, then by first passage. Texts pass by in pieces.
+    up to case, blanks and composition, and a question and the passages that it was judged with, are in one block. So
+    are groups in whose names the regular expression ``together`` finds the same, if it is given. Blocks are numbered by
+    first question, then by first passage. Texts pass by in pieces.
     """
     questions, passages = collection.questions.num_rows, collection.passages.num_rows
-    block = connect(questions + passages, _ties(collection))
+    block = connect(questions + passages, _ties(collection, together))
     count = int(block.max(initial=-1)) + 1
     judged = [np.empty(0, np.int64)]
     for batch in walk(collection.relevance):
@@ -46,16 +48,16 @@ def blocks(collection: Collection) -> tuple[Ints32, Ints32]:
     return block[:questions], block[questions:]
 
 
-def hold_out(collection: Collection, share: float, seed: int) -> tuple[Collection, Collection]:
+def hold_out(collection: Collection, share: float, seed: int, together: str = "") -> tuple[Collection, Collection]:
     """Split a collection into ``(train, dev)``, about ``share`` of the questions in dev.
 
-    Whole blocks (see :func:`blocks`) are drawn, so that no group, no passage and no text is in both. A block that
-    would give dev more than its share is skipped. Passages that answer no question stay in train.
+    Whole blocks (see :func:`blocks`, also for ``together``) are drawn, so that no group, no passage and no text is in
+    both. A block that would give dev more than its share is skipped. Passages that answer no question stay in train.
 
     Raises:
         PanglotError: ``share`` is not between 0 and 1, or all questions are in one block.
     """
-    question_block, passage_block = blocks(collection)
+    question_block, passage_block = blocks(collection, together)
     chosen = _draw_blocks(collection.name, question_block, passage_block, share, seed)
     dev = chosen[question_block], chosen[passage_block]
     return cached_subset(collection, ~dev[0], ~dev[1]), cached_subset(collection, *dev)
@@ -114,8 +116,11 @@ def _draw_blocks(name: str, question_block: Ints32, passage_block: Ints32, share
     return chosen
 
 
-def _ties(collection: Collection) -> Iterator[tuple[Ints32, Ints32]]:
-    """Yield rows of questions, then of passages, with what ties rows of one side: the group, and the equal text."""
+def _ties(collection: Collection, together: str) -> Iterator[tuple[Ints32, Ints32]]:
+    """Yield rows of questions, then of passages, with what ties rows of one side: the group, and the equal text.
+
+    With ``together``, rows of both sides come last, with what the expression finds in the name of their group.
+    """
     start = 0
     known = pa.array(collection.languages, pa.string())
     for table in (collection.questions, collection.passages):
@@ -124,6 +129,12 @@ def _ties(collection: Collection) -> Iterator[tuple[Ints32, Ints32]]:
         language = pc.index_in(table["language"], known).to_numpy().astype(np.int64)
         yield rows, text_numbers(table["text"]) * np.int64(len(known)) + language
         start += table.num_rows
+    if together:
+        pattern = re.compile(together)
+        names = [*collection.questions["group"].to_pylist(), *collection.passages["group"].to_pylist()]
+        found = [(row, match[0]) for row, name in enumerate(names) if (match := pattern.search(name))]
+        numbers = {text: number for number, text in enumerate(dict.fromkeys(text for _, text in found))}
+        yield np.array([row for row, _ in found], np.int32), np.array([numbers[text] for _, text in found], np.int32)
 
 
 def select_rows(

@@ -31,6 +31,7 @@ from panglot.data.overlap import Shared, Texts, find_shared, hash_texts
 from panglot.data.transform import Overlap, exclude_shared
 from panglot.datasets import registry
 from panglot.datasets.registry import CARDS
+from panglot.datasets.suite import Form, is_suite, read_suite
 
 AUTO = "auto"
 # Raise it whenever the same texts would be found to share something else.
@@ -39,11 +40,28 @@ _VERSION = 3
 
 @dataclass(frozen=True)
 class TestSet:
-    """A test set that has not been read yet. It must be readable if the user named it (``required``)."""
+    """A test set that has not been read yet. It must be readable if the user named it (``required``).
+
+    It may be a ``form`` of a suite, which has a ``seed``.
+    """
 
     name: str
     languages: tuple[str, ...] = ()
     required: bool = True
+    form: Form | None = None
+    seed: int = 0
+
+    def identity(self, data_dir: str | Path | None) -> str | None:
+        """Return a digest of what :meth:`read` would read, or None if it cannot be known without reading."""
+        if self.form is not None:
+            return self.form.identity(self.seed, data_dir)
+        return registry.identity(self.name, data_dir=data_dir, languages=self.languages)
+
+    def read(self, data_dir: str | Path | None) -> Collection:
+        """Read the set."""
+        if self.form is not None:
+            return self.form.read(self.seed, data_dir)
+        return registry.read(self.name, data_dir=data_dir, languages=self.languages or None)
 
 
 @dataclass(frozen=True)
@@ -70,7 +88,8 @@ def decontaminate(
 
     Args:
         training: What would be trained on.
-        exclude: Test sets, as for :func:`panglot.read`. ``auto`` means all that :func:`available_tests` finds.
+        exclude: Test sets, as for :func:`panglot.read`, or suites. ``auto`` means all that :func:`available_tests`
+            finds.
         data_dir: The folder that holds the folders of the known sets.
         only: Of the sets that ``auto`` finds, take these alone. A resumed run passes those that it began with.
 
@@ -79,7 +98,12 @@ def decontaminate(
     """
     tests = list(available_tests(training.languages, data_dir=data_dir)) if AUTO in exclude else []
     tests = [test for test in tests if only is None or test.name in only]
-    tests += [TestSet(name) for name in exclude if name != AUTO]
+    for name in exclude:
+        if is_suite(name):
+            suite = read_suite(name)
+            tests += [TestSet(form.name, form=form, seed=suite.seed) for form in suite.forms]
+        elif name != AUTO:
+            tests.append(TestSet(name))
     found: list[Shared | None] = []
     keys: list[str | None] = []
     names: list[str] = []
@@ -87,12 +111,11 @@ def decontaminate(
     unknown: list[tuple[int, tuple[str, Texts]]] = []
     for test in tests:
         try:
-            state = registry.identity(test.name, data_dir=data_dir, languages=test.languages)
+            state = test.identity(data_dir)
             key = digest(str(_VERSION), training.digest, test.name, state) if state is not None else None
             remembered = _remembered(key) if key else None
             if remembered is None:
-                read = registry.read(test.name, data_dir=data_dir, languages=test.languages or None)
-                unknown.append((len(found), hash_texts(read)))
+                unknown.append((len(found), hash_texts(test.read(data_dir))))
         except PanglotError as error:
             if test.required:
                 raise

@@ -11,7 +11,7 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot.evaluation.bias import LOWER_IS_BETTER, NEITHER_IS_BETTER
 from panglot.evaluation.bootstrap import PerQuestion, Sums, draw, holm, interval, randomisation
-from panglot.evaluation.evaluate import Evaluation, Sets, evaluate, open_encoder, open_sets
+from panglot.evaluation.evaluate import Evaluation, Sets, evaluate, open_encoder, open_sets, suites
 from panglot.evaluation.figures import Figures, Result, plain
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def compare(
             for dataset in sets
         },
         "evaluations": {name: each.figures for name, each in evaluations.items()},
+        **suites(evaluations, first.figures["settings"]),
     }  # fmt: skip
     return Comparison(figures, evaluations)
 

@@ -17,6 +17,7 @@ from panglot.evaluation.bootstrap import PerQuestion
 from panglot.evaluation.figures import SETTINGS, Figures, Measured, Result, measure, measure_ranks
 from panglot.evaluation.measures import DEFAULT, Measure, parse
 from panglot.evaluation.runs import read_system_run, write_runs
+from panglot.evaluation.scoreboard import scoreboard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -72,7 +73,8 @@ def evaluate(
 
     Args:
         encoder: An encoder, or what :func:`panglot.load` accepts: ``bundled``, a folder, a hub name, ….
-        collections: One or more collections. Names and paths are passed to :func:`panglot.read`.
+        collections: One or more collections. Names and paths are passed to :func:`panglot.read`. The TOML file of a
+            suite (:mod:`panglot.datasets.suite`) stands for all of its forms, and the figures get its ``scoreboard``.
         data_dir: Folder of the named data sets.
         candidates: ``sentence`` or ``paragraph``, for data sets that offer both.
         context: Whether a sentence comes with its paragraph.
@@ -189,7 +191,27 @@ def _evaluation(
         "settings": settings,
         "datasets": {name: found.figures for name, found in measured.items()},
     }
-    return Evaluation(figures, measured)
+    found = Evaluation(figures, measured)
+    figures |= suites({model["name"]: found}, settings)
+    return found
+
+
+def suites(evaluations: Mapping[str, Evaluation], settings: Figures) -> Figures:
+    """Return ``{"suites": {file: scoreboard}}`` of the suites that models were measured on, or nothing without one."""
+    forms: dict[str, list[str]] = {}
+    for name, found in next(iter(evaluations.values())).measured.items():
+        if suite := found.collection.about.get("suite"):
+            forms.setdefault(suite, []).append(name)
+    names = settings["measures"]
+    measure = "mAP" if "mAP" in names else names[0]
+    boards = {
+        suite: scoreboard(
+            {model: {form: each.per_question[form] for form in own} for model, each in evaluations.items()},
+            measure, settings["draws"], settings["seed"],
+        )
+        for suite, own in forms.items()
+    }  # fmt: skip
+    return {"suites": boards} if boards else {}
 
 
 def _equal_ids(collection: Collection) -> str:
@@ -209,26 +231,31 @@ def open_sets(
     context: bool = False,
     languages: Sequence[str] | None = None,
 ) -> dict[str, Collection]:
-    """Return collections by name, and read those that are given by name or path.
+    """Return collections by name, and read those that are given by name or path. A suite has several.
 
     A collection without questions or passages, or with the name of another, is refused.
     """
+    from panglot.datasets.registry import read
+    from panglot.datasets.suite import is_suite, read_suite
+
     given = [collections] if isinstance(collections, str | Path | Collection) else list(collections)
     found: dict[str, Collection] = {}
     for item in given:
         if isinstance(item, Collection):
-            collection = item.select(languages) if languages else item
+            parts = [item.select(languages) if languages else item]
+        elif is_suite(item):
+            forms = read_suite(item).read(data_dir).values()
+            parts = [each.select(languages) if languages else each for each in forms]
         else:
-            from panglot.datasets.registry import read
-
-            collection = read(item, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
-        name = collection.name
-        if name in found:
-            raise PanglotError(f"two data sets have the name {name}", hint="measure them one after the other")
-        for side, texts in (("questions", collection.questions), ("passages", collection.passages)):
-            if not texts.num_rows:
-                raise PanglotError(f"{name} has no {side}", hint="check the file that it was read from")
-        found[name] = collection
+            parts = [read(item, data_dir=data_dir, candidates=candidates, context=context, languages=languages)]
+        for collection in parts:
+            name = collection.name
+            if name in found:
+                raise PanglotError(f"two data sets have the name {name}", hint="measure them one after the other")
+            for side, texts in (("questions", collection.questions), ("passages", collection.passages)):
+                if not texts.num_rows:
+                    raise PanglotError(f"{name} has no {side}", hint="check the file that it was read from")
+            found[name] = collection
     if not found:
         hint = "choose one from `panglot data list`"
         raise PanglotError("expected at least one data set, got none", field="datasets", hint=hint)

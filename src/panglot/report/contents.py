@@ -6,8 +6,17 @@ from collections.abc import Collection, Iterable, Iterator
 
 from panglot.evaluation.figures import SETTINGS
 from panglot.report.by_language import by_language, model_columns
-from panglot.report.labels import SETTING_LABELS, Kind, format_number, format_p, measure, sanitize, short_names
-from panglot.report.results import Comparison, Dataset, Estimate, dig, number
+from panglot.report.labels import (
+    SETTING_LABELS,
+    Kind,
+    format_interval,
+    format_number,
+    format_p,
+    measure,
+    sanitize,
+    short_names,
+)
+from panglot.report.results import Comparison, Dataset, Estimate, Figures, Results, dig, interval, number
 from panglot.report.tables import Cell, Column, Mark, Row, Scale, Table, Track, around, figure, ticks
 
 
@@ -25,6 +34,43 @@ def contents(dataset: Dataset, *, compared: bool) -> Iterator[Table | list[str]]
         yield gaps
     tables = (differences(dataset), retrieval(dataset), by_language(dataset), bias(dataset), geometry(dataset))
     yield from (table for table in tables if table is not None)
+
+
+def scoreboards(results: Results) -> Iterator[tuple[str, Table, list[str]]]:
+    """Yield the title and the table of each suite that was measured, and a sentence about the score of each model."""
+    for suite, board in (dig(results.about, "suites") or {}).items():
+        rows = [
+            Row(form, [figure(number(by_setting, setting, model)) for setting in SETTINGS for model in results.models])
+            for form, by_setting in board["forms"].items()
+        ]
+        means = [figure(number(board, "scores", model, setting)) for setting in SETTINGS for model in results.models]
+        names = short_names(results.models)
+        columns = [
+            Column(names[model], SETTING_LABELS[setting], series=place)
+            for setting in SETTINGS
+            for place, model in enumerate(results.models)
+        ]
+        table = Table("", columns, [*rows, Row("mean", means)], corner="form")
+        yield f"{sanitize(suite)}: {sanitize(board['measure'])}", table, _scores(results.models, board)
+
+
+def _scores(models: tuple[str, ...], board: Figures) -> list[str]:
+    lines: list[str] = []
+    for model in models:
+        score = format_number(number(board, "scores", model, "score"))
+        line = (
+            f"{sanitize(model)}: score {score} {format_interval(interval(board, 'scores', model, 'interval'))}".rstrip()
+        )
+        if (change := dig(board, "differences", model)) is not None:
+            difference = format_number(number(change, "score"), sign=True)
+            ends = format_interval(interval(change, "interval"), sign=True)
+            line += f", {difference} {ends}".rstrip() + f" to {sanitize(change['to'])}"
+            if lowest := change["lowest"]:
+                ends = format_interval(interval(lowest, "interval"), sign=True)
+                least = f"{format_number(number(lowest, 'difference'), sign=True)} {ends}".rstrip()
+                line += f". Within a language, lowest in {sanitize(lowest['form'])}: {least}"
+        lines.append(f"{line}.")
+    return lines
 
 
 def description(dataset: Dataset) -> str:

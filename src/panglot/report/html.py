@@ -39,7 +39,11 @@ def to_html(figures_or_comparison: Figures, curves: _Curves | Lines | None = Non
     """
     results = read_results(figures_or_comparison)
     by_model = _curves(curves, results)
-    main: list[Child] = [_dataset(results, dataset, place) for place, dataset in enumerate(results.datasets)]
+    main: list[Child] = [
+        tag("article", tag("header", tag("h2", title)), table_to_html(table), _list(lines, "verdicts"))
+        for title, table, lines in contents.scoreboards(results)
+    ]
+    main += [_dataset(results, dataset, place) for place, dataset in enumerate(results.datasets)]
     main += [training_section(by_model, results.models) if by_model else None, _how_to_read(results)]
     return page(title or _title(results), main, _navigation(results), _provenance(results))
 

@@ -187,7 +187,7 @@ class Table:
             chosen = [place for place, column in enumerate(self.columns) if column.group in own]
             columns = [replace(self.columns[place], group="") for place in chosen]
             rows = [replace(row, cells=[row.cells[place] for place in chosen]) for row in self.rows]
-            parts.append(replace(self, title=f"{self.title}: {group}", columns=columns, rows=rows))
+            parts.append(replace(self, title=": ".join(filter(None, (self.title, group))), columns=columns, rows=rows))
         return parts or [self]
 
 

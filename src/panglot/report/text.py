@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from panglot.report.contents import contents, description
+from panglot.report.contents import contents, description, scoreboards
 from panglot.report.labels import MISSING, language_name, sanitize
-from panglot.report.results import Figures, read_results
+from panglot.report.results import Figures, dig, read_results
 from panglot.report.tables import Cell, Row, Table
 
 if TYPE_CHECKING:
@@ -30,6 +30,11 @@ def to_markdown(figures_or_comparison: Figures) -> str:
     """
     results = read_results(figures_or_comparison)
     blocks: list[str] = []
+    for title, board, lines in scoreboards(results):
+        blocks += [f"## {escape_markdown(title)}"]
+        for table in board.split():
+            blocks += [f"### {escape_markdown(table.title)}", table_to_markdown(table)]
+        blocks.append(markdown_list(lines))
     for dataset in results.datasets:
         blocks += [f"## {escape_markdown(dataset.name)}", escape_markdown(description(dataset))]
         for part in contents(dataset, compared=results.compared):
@@ -110,7 +115,15 @@ def print_report(figures_or_comparison: Figures, console: Console) -> None:
     from rich.text import Text
 
     results = read_results(figures_or_comparison)
+    for title, board, lines in scoreboards(results):
+        console.print()
+        console.print(Text(title, style="bold"))
+        print_table(board, console)
+        console.print(Text("\n".join(lines), style="italic"))
+    forms = {form for suite in (dig(results.about, "suites") or {}).values() for form in suite["forms"]}
     for dataset in results.datasets:
+        if dataset.name in forms:  # The scoreboard has their figures. Reports and JSON have all of them.
+            continue
         console.print()
         console.print(Text.assemble((sanitize(dataset.name), "bold"), "  ", (description(dataset), "dim")))
         for part in contents(dataset, compared=results.compared):

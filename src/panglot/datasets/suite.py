@@ -1,0 +1,139 @@
+"""A suite: data sets of several forms, as a TOML file describes them, on which models are chosen.
+
+A form is a kind of task, such as question to paragraph or title to page. Held-out shares of training sets can be forms.
+Name the file in the setting ``exclude`` of a training run to train on the rest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from panglot._errors import PanglotError, located
+from panglot._files import digest, read_toml, shareable
+from panglot.data.collection import Collection
+from panglot.data.transform import concatenate, draw_groups, hold_out
+from panglot.datasets import registry
+
+
+@dataclass(frozen=True)
+class Form:
+    """One form of a suite.
+
+    Attributes:
+        name: What tables call it.
+        on: Its data sets, ``NAME[:PART][@CANDIDATES]`` or paths. Several become one pool.
+        languages: Languages to read; empty: all.
+        share: Share of the questions of each set that belongs to the suite, in whole blocks
+            (:func:`panglot.data.transform.blocks`). The rest may be trained on. 1: all.
+        together: Regular expression. Groups in whose names it finds the same stay together when a share is drawn.
+        rows: The most questions of each set, in whole groups; 0: all.
+    """
+
+    name: str
+    on: tuple[str, ...]
+    languages: tuple[str, ...] = ()
+    share: float = 1.0
+    together: str = ""
+    rows: int = 0
+
+    def read(self, seed: int, data_dir: str | Path | None = None) -> Collection:
+        """Return the form as a collection of its name."""
+        parts: list[Collection] = []
+        for name in self.on:
+            whole = registry.read(name, data_dir=data_dir, languages=self.languages or None)
+            part = hold_out(whole, self.share, seed, self.together)[1] if self.share < 1 else whole
+            parts.append(part.keep(*draw_groups(part, self.rows, seed)) if self.rows else part)
+        whole = concatenate(parts)
+        assert whole is not None  # There is at least one set.
+        return replace(whole, name=self.name)
+
+    def identity(self, seed: int, data_dir: str | Path | None = None) -> str | None:
+        """Return a digest of what :meth:`read` would read, or None if it cannot be known without reading."""
+        states = [registry.identity(name, data_dir=data_dir, languages=self.languages or None) for name in self.on]
+        return None if None in states else digest(repr(self), str(seed), *filter(None, states))
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The forms of a suite. ``seed`` draws their shares and rows."""
+
+    file: Path
+    forms: tuple[Form, ...]
+    seed: int = 0
+
+    def read(self, data_dir: str | Path | None = None) -> dict[str, Collection]:
+        """Read all forms, by name."""
+        with located(file=self.file):
+            found = {form.name: form.read(self.seed, data_dir) for form in self.forms}
+        suite = {"suite": shareable(self.file)}
+        return {name: replace(each, about={**each.about, **suite}) for name, each in found.items()}
+
+
+def is_suite(name: str | Path) -> bool:
+    """Return whether the name of a data set is the path of a suite."""
+    return str(name).endswith(".toml")
+
+
+def read_suite(path: str | Path) -> Suite:
+    """Read a suite from its TOML file, which has a ``seed`` and a table ``[forms.NAME]`` for each form.
+
+    Raises:
+        PanglotError: The file is missing or broken, or a form lacks its data sets.
+    """
+    file = Path(path)
+    with located(file=file):
+        return _suite(read_toml(file, "suite"), file)
+
+
+def _suite(whole: Mapping[str, Any], file: Path) -> Suite:
+    _check_names(whole, ("forms", "seed"), "")
+    forms = whole.get("forms")
+    if not isinstance(forms, Mapping) or not forms:
+        raise PanglotError("a suite needs forms", field="forms", hint='write [forms.paragraph] and on = ["mlqa"]')
+    seed = whole.get("seed", 0)
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise _unexpected(seed, "a whole number of 0 or more", "seed")
+    return Suite(file, tuple(_form(str(name), values) for name, values in forms.items()), seed)
+
+
+def _form(name: str, values: Any) -> Form:
+    place = f"forms.{name}"
+    if not isinstance(values, Mapping):
+        raise _unexpected(values, "a table of `name = value` lines", place)
+    _check_names(values, [field.name for field in fields(Form) if field.name != "name"], place)
+    on, languages = (tuple(_strings(values.get(key, []), f"{place}.{key}")) for key in ("on", "languages"))
+    if not on:
+        raise PanglotError("is missing", field=f"{place}.on", hint="name a data set that `panglot data list` shows")
+    share: Any = values.get("share", 1.0)
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+        raise _unexpected(share, "a share above 0 and at most 1", f"{place}.share")
+    rows: Any = values.get("rows", 0)
+    if isinstance(rows, bool) or not isinstance(rows, int) or rows < 0:
+        raise _unexpected(rows, "a whole number of 0 or more", f"{place}.rows")
+    together: Any = values.get("together", "")
+    try:
+        re.compile(together)
+    except (re.error, TypeError):
+        raise _unexpected(together, "a regular expression", f"{place}.together") from None
+    return Form(name, on, languages, share, together, rows)
+
+
+def _strings(value: Any, field: str) -> Iterator[str]:
+    given: Any = [value] if isinstance(value, str) else value
+    if not isinstance(given, list) or not all(isinstance(word, str) for word in given):
+        raise _unexpected(value, "a list of strings", field)
+    yield from given
+
+
+def _check_names(values: Mapping[str, Any], known: Any, field: str) -> None:
+    if unknown := sorted(set(values) - set(known)):
+        hint = f"choose among {', '.join(known)}"
+        raise PanglotError(f"{unknown[0]!r} is unknown", field=field or None, hint=hint)
+
+
+def _unexpected(value: object, expected: str, field: str) -> PanglotError:
+    return PanglotError(f"{expected} is expected, got {value!r}", field=field, hint=f"write {expected}")
