@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from panglot.evaluation.evaluate import Evaluation, evaluate
     from panglot.mining.mine import mine
     from panglot.search.index import Index
+    from panglot.training.averaging import average
     from panglot.training.loop import train
     from panglot.training.settings import Settings
 
@@ -28,6 +29,7 @@ __all__ = [
     "Index",
     "PanglotError",
     "Settings",
+    "average",
     "compare",
     "debias",
     "evaluate",
@@ -43,6 +45,7 @@ _HOMES = {
     "Evaluation": "evaluation.evaluate",
     "Index": "search.index",
     "Settings": "training.settings",
+    "average": "training.averaging",
     "compare": "evaluation.compare",
     "debias": "debiasing.debias",
     "evaluate": "evaluation.evaluate",

@@ -19,6 +19,7 @@ _COMMANDS = {
     "index": ("index.index_command", "Encode documents into a search index."),
     "search": ("index.search_command", "Search an index with a query in any language."),
     "train": ("train.train", "Train a model with hybrid or other batches."),
+    "average": ("average.average_command", "Average the weights of models, by a share chosen on a suite."),
     "mine": ("mine.mine", "Find hard negatives for a training set."),
     "debias": ("debias.debias_command", "Reduce a model's language bias without training."),
     "compare": ("evaluate.compare_command", "Compare models on the same questions."),

@@ -135,8 +135,9 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
             raise PanglotError(problem, field="on", hint="train on another set, such as mlqa or starter:train")
         # The name seeds the permutations: that of a saved collection is the same wherever it lies.
         collection = replace(collection, name=spec) if known else collection
-        if settings.exclude:
-            clean = decontaminate(collection, settings.exclude, data_dir=settings.data_dir, only=compared)
+        excluded = (*settings.exclude, settings.suite) if settings.suite else settings.exclude
+        if excluded:
+            clean = decontaminate(collection, excluded, data_dir=settings.data_dir, only=compared)
             collection = clean.collection
             overlaps.extend(clean.overlaps)
             unread |= clean.unread

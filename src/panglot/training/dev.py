@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +26,7 @@ class DevEvaluator:
     """
 
     def __init__(self, collection: Collection, settings: Settings, encoder: TrainableEncoder) -> None:
-        self._collection, self._settings, self._encoder = collection, settings, encoder
+        self._collection, self._settings, self._encoder = collection, settings, LiveEncoder(encoder, settings)
 
     def due(self, step: int, before: float, share: float) -> bool:
         """Whether to measure after ``step`` steps, the last of which used the budget from ``before`` to ``share``."""
@@ -41,13 +42,13 @@ class DevEvaluator:
         The geometry shows whether the model becomes language-agnostic. It has the accuracy of a linear classifier of
         languages, and the mean cosine of translations beside that of random texts in the same languages.
         """
+        from panglot.evaluation.evaluate import encode
         from panglot.evaluation.figures import SETTINGS, headline
         from panglot.evaluation.geometry import language_classifier, translation_cosines
         from panglot.evaluation.measures import parse
         from panglot.evaluation.ranks import group_numbers
 
-        questions = self._encode(self._collection.questions["text"].to_pylist(), "question")
-        passages = self._encode(self._collection.passages["text"].to_pylist(), "passage")
+        questions, passages = encode(self._encoder, self._collection)
         figures = headline(questions, passages, self._collection, (parse("mAP"),))
         found = {name: figures[f"{name}.mAP"] for name in SETTINGS if f"{name}.mAP" in figures}
         metrics: dict[str, Any] = {**found, "rank_distance": figures.get("multilingual.rank_distance")}
@@ -65,16 +66,24 @@ class DevEvaluator:
             return True, replace(progress, best=score, best_step=progress.step, waited=0)
         return False, replace(progress, waited=progress.waited + 1)
 
-    def _encode(self, texts: list[str], side: Side) -> Vectors:
+
+class LiveEncoder:
+    """Encodes with a model in training as it is at the moment."""
+
+    def __init__(self, encoder: TrainableEncoder, settings: Settings) -> None:
+        self.name = self.fingerprint = "the model in training"
+        self._encoder, self._chunk_tokens = encoder, settings.chunk_tokens
+
+    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002
+        """Return one unit-length row per text, shape ``[texts, dimension]``, float32."""
         import torch
 
-        distinct = {text: row for row, text in enumerate(dict.fromkeys(texts))}
-        tokens = self._encoder.tokenize(list(distinct), side)
+        tokens = self._encoder.tokenize(texts, side)
         vectors = np.empty((len(tokens), self._encoder.dimension), np.float32)
         mode = self._encoder.model.training  # Restored at the end, or dropout would be off for the rest of the run.
         self._encoder.model.eval()
         with torch.inference_mode():
-            for chunk in chunks_of([len(text) for text in tokens], self._settings.chunk_tokens):
+            for chunk in chunks_of([len(text) for text in tokens], self._chunk_tokens):
                 vectors[chunk] = self._encoder.embed([tokens[i] for i in chunk]).cpu().numpy()
         self._encoder.model.train(mode)
-        return vectors[[distinct[text] for text in texts]]
+        return vectors

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
+from panglot._files import write_json
 from panglot.batching.objectives import Mixture
 from panglot.encoders.open_model import open_model
 from panglot.encoders.soundness import stored_dtype
+from panglot.evaluation.evaluate import open_sets
 from panglot.training import data
-from panglot.training.dev import DevEvaluator
+from panglot.training.averaging import choose_share, measure_forms, mix, refusal
+from panglot.training.dev import DevEvaluator, LiveEncoder
 from panglot.training.gradient import Processes, StepGradient, StepResult, make_plan
 from panglot.training.memory import MemoryPlan
 from panglot.training.model import TrainableEncoder, save_model
@@ -27,6 +30,9 @@ from panglot.training.settings import Settings
 
 if TYPE_CHECKING:
     from torch.optim import Optimizer
+
+    from panglot.data.collection import Collection
+    from panglot.evaluation.bootstrap import PerQuestion
 
 # Kinds of batches whose rows all have one pair of languages, so that the log can name it.
 _ONE_PAIR = ("mono", "english", "cross-pair")
@@ -111,7 +117,8 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
         run.start(training_data, processes.count, memory, plan.carried_over)
         notes = [*training_data.warnings, *plan.warnings, *encoder.notes(settings), *training_data.cut_notes(encoder)]
         sys.stderr.writelines(f"note: {note}\n" for note in notes)
-    start = {name: tensor.clone() for name, tensor in encoder.state().items()} if settings.average < 1 else {}
+    averaged = settings.average < 1 or settings.suite is not None
+    start = {name: tensor.clone() for name, tensor in encoder.state().items()} if averaged else {}
     gradient = StepGradient(settings, plan, collator, encoder, processes, memory)
     state = _State(encoder, _optimizer(encoder, settings), gradient, Progress())
     if (saved := run.newest()) is not None:
@@ -126,7 +133,7 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
     with log or nullcontext(), _stop_signals() as stopped:
         _steps(state, settings, run, log, evaluator, stopped)
     if first:
-        _load_final_weights(state, settings, run, start)
+        _load_final_weights(state, settings, run, start, training_data.dev)
         save_model(encoder.merged(), base, settings, training_data, state.progress)
     return settings.output
 
@@ -255,14 +262,30 @@ def _restore(state: _State, saved: Checkpoint) -> None:
     state.progress = saved.progress
 
 
-def _load_final_weights(state: _State, settings: Settings, run: Run, start: dict[str, Any]) -> None:
+def _load_final_weights(
+    state: _State, settings: Settings, run: Run, start: dict[str, Any], dev: Collection | None
+) -> None:
     """Load the weights that did best on the dev set, and average them with those of the start if asked to."""
     if state.progress.best is not None:
         state.encoder.load_state(dict(load_checkpoint(run.checkpoint(state.progress.best_step)).weights))
-    if start:
-        trained = state.encoder.state()
-        averaged = {name: settings.average * trained[name] + (1 - settings.average) * start[name] for name in trained}
-        state.encoder.load_state(averaged)
+    if not start:
+        return
+    states = [start, {name: tensor.clone() for name, tensor in state.encoder.state().items()}]
+    share = settings.average
+    if settings.suite is not None:
+        forms = open_sets(settings.suite, data_dir=settings.data_dir) | ({"held out": dev} if dev is not None else {})
+        live = LiveEncoder(state.encoder, settings)
+
+        def measure(share: float) -> dict[str, PerQuestion]:
+            state.encoder.load_state(mix(states, [1 - share, share]))
+            return measure_forms(live, forms)
+
+        choice = choose_share(measure, progress=lambda line: print(line, file=sys.stderr))
+        write_json(settings.output / "average.json", {"share": choice.share, "scoreboard": choice.board})
+        if not choice.share:
+            raise refusal(settings.suite)
+        share = choice.share
+    state.encoder.load_state(mix(states, [1 - share, share]))
 
 
 def _log_line(result: StepResult, settings: Settings, state: _State) -> dict[str, Any]:

@@ -26,7 +26,7 @@ Scheduler = Literal["linear", "cosine", "constant"]
 _INCIDENTAL = ("data_dir", "output", "checkpoint_every", "tensorboard")
 
 # Settings that can name files and folders of this machine.
-_PLACES = ("model", "on", "exclude", "dev", "lexicons", "data_dir", "output")
+_PLACES = ("model", "on", "exclude", "dev", "suite", "lexicons", "data_dir", "output")
 
 #: Old and present names of settings. Run folders may have the old names, but recipes may not.
 RENAMED = {
@@ -108,6 +108,9 @@ class Settings:
             keeps no activations, and its texts are encoded twice (GradCache, 2101.06983). 0: half of the memory that
             is available when the run starts. A continued run keeps the budget that it started with.
         average: Share λ of the trained weights in the saved model, λ · trained + (1 − λ) · start.
+        suite: Suite (:mod:`panglot.datasets.suite`) on which ``average`` is chosen at the end: the share with the best
+            score of which no form falls by more than .005 within a language. Rows that ``dev_share`` holds out are one
+            form more. Its texts are left out of training. If no share beats the start, no model is saved.
         dev: Data set to measure while training. The weights with the best score on it are saved.
         dev_share: Share of the training rows to hold out as a dev set, if ``dev`` is not set.
         eval_every: Steps between two measurements on the dev set; 0: ten measurements in all.
@@ -159,6 +162,7 @@ class Settings:
     chunk_tokens: int = 2048
     memory_budget: int = 0
     average: float = 1.0
+    suite: str | None = None
     dev: str | None = None
     dev_share: float = 0.0
     eval_every: int = 0
@@ -182,6 +186,9 @@ class Settings:
             if getattr(self, name) not in get_args(kind):
                 hint = f"choose among {', '.join(get_args(kind))}"
                 raise PanglotError(f"unknown value {getattr(self, name)!r}", field=name, hint=hint)
+        if self.suite is not None and self.average != type(self).average:
+            problem = f"got {self.average}, but the suite chooses the share"
+            raise PanglotError(problem, field="average", hint="remove average or suite")
         if self.patience and not (self.dev or self.dev_share):
             raise PanglotError("early stopping needs a dev set", field="patience", hint="set dev or dev_share")
         self._check_mixing()

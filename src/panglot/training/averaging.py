@@ -1,0 +1,247 @@
+"""Average the weights of models, equally (model soups, 2203.05482) or by the share that does best on a suite."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from panglot._environment import versions
+from panglot._errors import PanglotError
+from panglot._files import atomic_folder, digest, shareable, write_json, write_text
+from panglot.encoders.card import metadata, origin_of
+from panglot.encoders.portable import make_portable
+from panglot.evaluation.evaluate import open_sets
+from panglot.evaluation.scoreboard import scoreboard
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from panglot.data.collection import Collection
+    from panglot.encoders.protocol import Encoder
+    from panglot.evaluation.bootstrap import PerQuestion
+    from panglot.evaluation.figures import Figures
+
+#: Shares of the trained weights that are tried, in ascending order.
+SHARES = (0.3, 0.5, 0.7, 0.85, 1.0)
+#: How far a form of the suite may fall below the start within a language.
+TOLERANCE = 0.005
+_START = "start"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The ``share`` of the trained weights that did best on a suite, 0 if none is better than the start.
+
+    ``board`` is the :func:`panglot.evaluation.scoreboard.scoreboard` of the start and all shares.
+    """
+
+    share: float
+    board: Figures
+
+
+def choose_share(
+    measure: Callable[[float], Mapping[str, PerQuestion]], shares: Sequence[float] = SHARES, *,
+    draws: int = 1000, seed: int = 0, progress: Callable[[str], None] | None = None,
+) -> Choice:  # fmt: skip
+    """Choose the share with the best score of which no form falls by more than .005 within a language.
+
+    ``measure`` returns the values of each form question by question for a share of the trained weights. It is called
+    with 0 for the start first. ``progress`` is called with a line about each share.
+    """
+    found: dict[str, Mapping[str, PerQuestion]] = {}
+    for share in (0.0, *shares):
+        found[_name(share)] = measure(share)
+        if progress is not None:
+            progress(
+                _outcome(share, scoreboard({name: found[name] for name in (_START, _name(share))}, "mAP", 0, seed))
+            )
+    board = scoreboard(found, "mAP", draws, seed)
+    best, highest = 0.0, board["scores"][_START]["score"]
+    for share in shares:
+        lowest = board["differences"][_name(share)]["lowest"]
+        score = board["scores"][_name(share)]["score"]
+        if score > highest and (lowest is None or lowest["difference"] >= -TOLERANCE):
+            best, highest = share, score
+    return Choice(best, board)
+
+
+def _outcome(share: float, board: Figures) -> str:
+    line = f"share {share:g} of the trained weights: score {board['scores'][_name(share)]['score']:.4f}"
+    if share:
+        change = board["differences"][_name(share)]
+        line += f" ({change['score']:+.4f})"
+        if lowest := change["lowest"]:
+            line += f", within a language lowest in {lowest['form']} ({lowest['difference']:+.4f})"
+    return line
+
+
+def _name(share: float) -> str:
+    return f"{share:g}" if share else _START
+
+
+def average(
+    models: Sequence[str | Path], output: str | Path, *, weights: Sequence[float] | None = None,
+    suite: str | Path | None = None, shares: Sequence[float] = SHARES, data_dir: str | Path | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Path:  # fmt: skip
+    """Write the average of models of one architecture, and return its folder.
+
+    With a ``suite``, the first model is the start. The share of the mean of the others is chosen with which the score
+    on the suite is best and no form falls by more than .005 within a language. Nothing is written if no share is better
+    than the start.
+
+    Args:
+        models: Two or more models: ``bundled``, folders or hub names. The folder gets the files of the last one.
+        output: The folder to write. It must not exist yet.
+        weights: A weight for each model, which sum to 1. Equal by default.
+        suite: TOML file of a suite (:mod:`panglot.datasets.suite`).
+        shares: Shares of the trained weights to try on the suite, above 0 and at most 1.
+        data_dir: Folder of the known data sets.
+        progress: Called with a line of text before each long step.
+
+    Raises:
+        PanglotError: The models do not fit each other, a setting is wrong, or no share is better than the start.
+    """
+    output = Path(output)
+    if output.exists():
+        raise PanglotError("the output exists already", file=output, hint="remove it or choose another --output")
+    if len(models) < 2:
+        raise PanglotError(f"expected two or more models, got {len(models)}", field="models", hint="name another one")
+    if suite is not None and weights is not None:
+        raise PanglotError("weights were given, and a suite to choose them", field="weights", hint="leave one out")
+    if weights is not None and (len(weights) != len(models) or abs(sum(weights) - 1) > 1e-6):
+        problem = f"expected {len(models)} weights that sum to 1, got {', '.join(f'{each:g}' for each in weights)}"
+        raise PanglotError(problem, field="weights", hint="give one per model")
+    if any(not 0 < share <= 1 for share in shares) or not shares:
+        got = ", ".join(f"{share:g}" for share in shares) or "none"
+        raise PanglotError(f"shares must be above 0 and at most 1, got {got}", field="shares", hint="leave them out")
+    opened = [_Opened(model) for model in models]
+    for other in opened[1:]:
+        other.check_fits(opened[0])
+    about: dict[str, Any] = {"models": [shareable(model) for model in models]}
+    if suite is None:
+        used = list(weights or [1 / len(models)] * len(models))
+    else:
+        choice = _choose_on(suite, opened, shares, data_dir, progress)
+        about |= {"suite": shareable(suite), "share": choice.share, "scoreboard": choice.board}
+        if not choice.share:
+            raise refusal(suite)
+        used = [1 - choice.share, *[choice.share / (len(models) - 1)] * (len(models) - 1)]
+    about |= {"weights": used, "fingerprints": [each.digest for each in opened], "versions": versions()}
+    _write(output, opened, used, about)
+    return output
+
+
+class _Opened:
+    """A model with its state and what identifies it."""
+
+    def __init__(self, model: str | Path) -> None:
+        import torch
+
+        from panglot.encoders.open_model import folder_digest, open_model
+
+        self.name = str(model)
+        self.model, self.folder = open_model(model, torch.device("cpu"))
+        self.digest = folder_digest(self.folder)
+        self.state: dict[str, Tensor] = dict(self.model.state_dict())
+
+    def check_fits(self, first: _Opened) -> None:
+        """Refuse a model whose weights have other names or shapes."""
+        mine, theirs = ({name: tuple(w.shape) for name, w in each.state.items()} for each in (self, first))
+        if mine != theirs:
+            odd = sorted(name for name in {*mine, *theirs} if mine.get(name) != theirs.get(name))
+            problem = f"its weights differ from those of {first.name} in name or shape, such as {odd[0]}"
+            raise PanglotError(problem, file=self.name, hint="average models that were trained from the same start")
+
+
+def mix(states: Sequence[Mapping[str, Tensor]], weights: Sequence[float]) -> dict[str, Tensor]:
+    """Return the weighted sum of states, of which whole numbers are those of the first."""
+    return {
+        name: sum(weight * state[name] for weight, state in zip(weights, states, strict=True))  # pyright: ignore[reportReturnType]
+        if first.is_floating_point() else first
+        for name, first in states[0].items()
+    }  # fmt: skip
+
+
+def refusal(suite: str | Path) -> PanglotError:
+    """Return the error that no share of the trained weights is better than the start."""
+    problem = "no share of the trained weights has a better score than the start without a fall within a language"
+    hint = "train on more or other text, at a lower learning rate, or for a shorter time"
+    return PanglotError(problem, file=suite, hint=hint)
+
+
+def _choose_on(
+    suite: str | Path, opened: Sequence[_Opened], shares: Sequence[float], data_dir: str | Path | None,
+    progress: Callable[[str], None] | None,
+) -> Choice:  # fmt: skip
+    from panglot.encoders.cache import cached
+    from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
+
+    forms = open_sets(suite, data_dir=data_dir)
+    encoder = SentenceTransformerEncoder(opened[0].name)
+    others = len(opened) - 1
+    plain = encoder.fingerprint
+
+    def measure(share: float) -> dict[str, PerQuestion]:
+        weights = [1 - share, *[share / others] * others]
+        encoder.model.load_state_dict(mix([each.state for each in opened], weights))
+        encoder.name = f"{_name(share)} on {Path(suite).name}"
+        # Vectors are kept on disk, so that the same command continues where it was stopped.
+        names = (text for each, weight in zip(opened, weights, strict=True) for text in (each.digest, repr(weight)))
+        encoder.fingerprint = digest("average", plain, *names) if share else plain
+        return measure_forms(cached(encoder), forms)
+
+    return choose_share(measure, shares, progress=progress)
+
+
+def measure_forms(encoder: Encoder, forms: Mapping[str, Collection]) -> dict[str, PerQuestion]:
+    """Return mAP question by question for each form."""
+    from panglot.evaluation.bootstrap import PerQuestion
+    from panglot.evaluation.evaluate import encode
+    from panglot.evaluation.measures import parse
+    from panglot.evaluation.ranks import rank
+
+    found: dict[str, PerQuestion] = {}
+    for name, collection in forms.items():
+        ranks = rank(*encode(encoder, collection), collection)
+        found[name] = PerQuestion.of(ranks, (parse("mAP"),))
+    return found
+
+
+def _write(output: Path, opened: Sequence[_Opened], weights: Sequence[float], about: Mapping[str, Any]) -> None:
+    last = opened[-1]
+    last.model.load_state_dict(mix([each.state for each in opened], weights))
+    last.model.similarity_fn_name = "cosine"
+    with atomic_folder(output) as part:
+        last.model.save_pretrained(str(part), create_model_card=False)
+        make_portable(part)
+        write_json(part / "average.json", about)
+        if (last.folder / "recipe.toml").is_file():
+            shutil.copyfile(last.folder / "recipe.toml", part / "recipe.toml")
+        write_text(part / "README.md", _card(output, opened, weights, about))
+
+
+def _card(output: Path, opened: Sequence[_Opened], weights: Sequence[float], about: Mapping[str, Any]) -> str:
+    rows = "\n".join(f"| {shareable(each.name)} | {weight:.3f} |" for each, weight in zip(opened, weights, strict=True))
+    chosen = ""
+    if "suite" in about:
+        best = max(about["scoreboard"]["differences"].values(), key=lambda each: each["score"])
+        chosen = (
+            f"\nThe weights were chosen on the suite `{about['suite']}`: score {best['score']:+.3f} to the start.\n"
+        )
+    return f"""---
+{metadata(output.name, origin_of(opened[0].name, opened[0].folder), [], [])}
+---
+
+# {output.name}
+
+The average of the weights of models, made by [panglot](https://github.com/panglot/panglot). `average.json` has the
+details.
+
+| model | weight |
+|---|--:|
+{rows}
+{chosen}"""
