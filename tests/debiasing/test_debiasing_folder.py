@@ -19,7 +19,7 @@ import panglot
 from panglot._errors import PanglotError
 from panglot._files import file_digest
 from panglot.debiasing import transform
-from panglot.debiasing.debias import debias, open_sets, sample
+from panglot.debiasing.debias import BROAD, debias, open_sets, sample
 from panglot.debiasing.fit import fit
 from panglot.debiasing.transform import METHODS, Debiased
 from panglot.encoders.portable import make_portable
@@ -39,27 +39,37 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
+KINDS: dict[str, dict[str, Any]] = {
+    **{method: {"method": method} for method in METHODS},
+    "center-whiten": {"method": "center", "strength": 0.75, "whiten": 0.8},
+    "whiten": {"method": "center", "strength": 0, "whiten": 0.8},
+    "leace-whiten": {"method": "leace", "strength": 0.5, "whiten": 0.8},
+    "lsar-whiten": {"method": "lsar", "whiten": 0.8},
+}
+FOR_ALL = {"lsar", "leace", "whiten", "leace-whiten", "lsar-whiten"}
+
+
 @pytest.fixture(scope="module")
 def folders(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A debiased folder of each method."""
+    """A debiased folder of each kind."""
     root = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PANGLOT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
         return {
-            method: debias(
-                tiny_model, "starter:train", method, root / method, languages=["bn", "de", "en", "ru"], texts=6
+            kind: debias(
+                tiny_model, "starter:train", output=root / kind, languages=["bn", "de", "en", "ru"], texts=6, **options
             )
-            for method in METHODS
+            for kind, options in KINDS.items()
         }
 
 
 def plain(folder: Path) -> SentenceTransformer:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return SentenceTransformer(str(folder), device="cpu", trust_remote_code=folder.name != "lsar")
+        return SentenceTransformer(str(folder), device="cpu", trust_remote_code=folder.name not in FOR_ALL)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", KINDS)
 def test_plain_sentence_transformers_gives_panglots_vectors(folders: dict[str, Path], method: str) -> None:
     ours = panglot.load(folders[method], precision="fp32")
     model = plain(folders[method])
@@ -72,6 +82,8 @@ def test_plain_sentence_transformers_gives_panglots_vectors(folders: dict[str, P
     np.testing.assert_allclose(model.encode([f"passage: {text}" for text in TEXTS]), found, atol=2e-6)
     base = panglot.load(folders[method] / "model", precision="fp32")
     assert np.allclose(base.encode(TEXTS, "passage"), found, atol=1e-3) is False
+    without_panglot = method in FOR_ALL and "panglot" not in (folders[method] / "modules.json").read_text("utf-8")
+    assert without_panglot == (method in FOR_ALL)
     if method == "shift":
         np.testing.assert_allclose(base.encode(TEXTS, "question"), asked, atol=1e-6)
 
@@ -87,10 +99,28 @@ def test_a_language_may_be_given_to_plain_sentence_transformers(folders: dict[st
     assert not np.allclose(wanted, ours.encode(TEXTS, "passage"), atol=1e-3)
 
 
-def test_saved_again_by_sentence_transformers_it_is_the_same(folders: dict[str, Path], tmp_path: Path) -> None:
-    model = plain(folders["center"])
+@pytest.mark.parametrize("kind", ["center", "center-whiten"])
+def test_saved_again_by_sentence_transformers_it_is_the_same(
+    folders: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    model = plain(folders[kind])
     model.save_pretrained(str(tmp_path / "again"), create_model_card=False)
     np.testing.assert_array_equal(plain(tmp_path / "again").encode_query(TEXTS), model.encode_query(TEXTS))
+
+
+def test_a_bias_is_added_to_vectors_of_unit_length(folders: dict[str, Path], tiny_model: Path, tmp_path: Path) -> None:
+    modules = json.loads((tiny_model / "modules.json").read_text("utf-8"))
+    kind = "sentence_transformers.models.Normalize"
+    assert not any(module["type"].endswith(".Normalize") for module in modules)
+    shutil.copytree(tiny_model, tmp_path / "unit")
+    modules.append({"idx": len(modules), "name": "unit", "path": "unit", "type": kind})
+    (tmp_path / "unit" / "modules.json").write_text(json.dumps(modules), encoding="utf-8")
+    codes = ["bn", "de", "en", "ru"]
+    folder = debias(tmp_path / "unit", "starter:train", "leace", tmp_path / "leace", languages=codes, texts=6)
+    np.testing.assert_allclose(plain(folder).encode(TEXTS), plain(folders["leace"]).encode(TEXTS), atol=2e-6)
+    for each in (folder, folders["leace"]):
+        found = [module["type"] for module in json.loads((each / "modules.json").read_text("utf-8"))]
+        assert found[-3:] == [kind, kind.replace("Normalize", "Dense"), kind]
 
 
 def test_without_trust_sentence_transformers_says_what_to_do(folders: dict[str, Path]) -> None:
@@ -124,8 +154,16 @@ def test_the_command_line_and_what_it_says(tiny_model: Path, tmp_path: Path, suc
     assert told["on"][0]["name"] == "starter:train"
     distance = told["distance_between_languages"]
     assert distance["after"]["passage"] < distance["before"]["passage"]
+    assert (told["strength"], told["whiten"]) == (1.0, None)
+    # Facts that were not fitted on.
+    (other,) = told["on_other_text"]
+    assert other == "starter:dev"
+    assert set(told["on_other_text"][other]["after"]) == {"question", "passage"}
+    assert told["on_other_text"][other]["before"] != distance["before"]
     out = succeeds("debias", tiny_model, *common, "--method", "lsar", "--rank", "1", "--output", tmp_path / "lsar")
     assert "panglot compare" in out
+    assert "fitted on starter:train\n" in out
+    assert "mean distance between languages, passages of starter:dev: " in out
     with pytest.warns(RuntimeWarning, match="1 of 36 passages cut at 256 tokens"):
         found = json.loads(succeeds("evaluate", output, "starter:dev", "--languages", "en,de,sw", "--json", "-"))
     assert found["model"]["name"] == "centered"
@@ -146,6 +184,8 @@ def test_the_command_line_and_what_it_says(tiny_model: Path, tmp_path: Path, suc
         (("--on", "starter:train", "--method", "lsar", "--rank", "12"), "give 11 or less"),
         (("--on", "starter:train", "--method", "lir", "--rank", "9", "--texts", "9"), "give 8 or less"),
         (("--on", "nothing-known"), "nothing-known"),
+        (("--on", "starter:train", "--strength", "1.5"), "`strength` must be between 0 and 1, got 1.5"),
+        (("--on", "starter:train", "--whiten", "-1"), "`whiten` must be between 0 and 1, got -1"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_encoded(
@@ -154,6 +194,42 @@ def test_mistakes_are_told_before_anything_is_encoded(
     told = fails("debias", tiny_model, *arguments, "--output", tmp_path / "run")
     assert says in told
     assert not (tmp_path / "run").exists()
+
+
+def test_whitening_on_text_without_translations_is_refused_before_anything_is_encoded(
+    tiny_model: Path, tmp_path: Path, fails: Run
+) -> None:
+    row = '{{"id": "{0}{1}", "language": "{0}", "question": "{0}{1}?", "passage": "{0}{1}"}}\n'
+    (tmp_path / "own.jsonl").write_text("".join(row.format(code, n) for code in ("de", "en") for n in range(3)))
+    told = fails("debias", tiny_model, "--on", tmp_path / "own.jsonl", "--whiten", ".8", "--output", tmp_path / "run")
+    assert "whitening needs at least 2 texts with translations, got 0" in told
+    assert not (tmp_path / "run").exists()
+
+
+def test_by_default_it_is_fitted_on_text_that_comes_with_panglot(
+    tiny_model: Path, tmp_path: Path, succeeds: Run
+) -> None:
+    common = ("--languages", "de,en", "--texts", "6", "--whiten", "0.8", "--json", "-")
+    told = json.loads(succeeds("debias", tiny_model, *common, "--output", tmp_path / "few"))
+    assert [each["name"] for each in told["on"]] == ["starter:train"]
+    assert told["whiten"] == 0.8
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.* passages cut at 256 tokens")
+def test_by_default_it_is_fitted_on_all_broad_text_at_hand(
+    tiny_model: Path, tmp_path: Path, data_dir: Path, succeeds: Run
+) -> None:
+    common = ("debias", tiny_model, "--languages", "de,en", "--texts", "6", "--json", "-")
+    told = json.loads(succeeds(*common, "--output", tmp_path / "all", "--data-dir", data_dir))
+    found = [each["name"] for each in told["on"]]
+    there = [name for name in BROAD if name == "starter:train" or (data_dir / name.partition(":")[0]).is_dir()]
+    # The name of a set's first part is that of the set.
+    assert found == [name.replace("ntrex-128:train", "ntrex-128") for name in there]
+    assert list(told["on_other_text"]) == ["starter:dev"]
+    one = ("--on", found[-1], "--data-dir", data_dir)
+    told = json.loads(succeeds(*common, *one, "--output", tmp_path / "one"))
+    assert list(told["on_other_text"]) == ["starter:dev", *there[1:-1]]
 
 
 def test_an_output_that_exists_is_left_alone(tiny_model: Path, tmp_path: Path, fails: Run) -> None:
@@ -178,14 +254,17 @@ def test_vectors_on_disk_are_no_model(tmp_path: Path) -> None:
         debias(f"vectors:{tmp_path / 'v.npz'}", "starter:train", "center", tmp_path / "run", texts=3)
 
 
-def test_save_and_read_is_the_same(tmp_path: Path) -> None:
-    for method in METHODS:
-        debiasing = fit(biased(), method)
-        transform.save(debiasing, tmp_path, {"seed": 3})
-        found, head = transform.read(tmp_path)
-        assert (found.method, found.languages, head["seed"]) == (method, LANGUAGES, 3)
-        for part in ("offset", "directions", "subspace"):
-            np.testing.assert_array_equal(getattr(found, part), getattr(debiasing, part))
+@pytest.mark.parametrize("options", KINDS.values(), ids=list(KINDS))
+def test_save_and_read_is_the_same(tmp_path: Path, options: dict[str, Any]) -> None:
+    debiasing = fit(biased(), **options)
+    transform.save(debiasing, tmp_path, {"seed": 3})
+    found, head = transform.read(tmp_path)
+    assert (found.method, found.languages, head["seed"]) == (options["method"], LANGUAGES, 3)
+    expected = (options.get("strength", 1), options.get("whiten"))
+    assert (found.strength, found.whiten) == (head["strength"], head["whiten"]) == expected
+    assert found.arrays.keys() == debiasing.arrays.keys()
+    for name, array in debiasing.arrays.items():
+        np.testing.assert_array_equal(found.arrays[name], array)
 
 
 def test_a_folder_written_before_is_opened(folders: dict[str, Path], tmp_path: Path) -> None:
@@ -193,11 +272,16 @@ def test_a_folder_written_before_is_opened(folders: dict[str, Path], tmp_path: P
     shutil.copytree(folders["center"], old)
     for name in (transform.HEAD, transform.ARRAYS):
         (old / name).rename(old / name.replace("debiasing", "remedy"))
+    head = json.loads((old / "remedy.json").read_text("utf-8"))
+    del head["strength"], head["whiten"]
+    (old / "remedy.json").write_text(json.dumps(head), encoding="utf-8")
     modules = (old / "modules.json").read_text("utf-8")
     modules = modules.replace("debiasing.module.DebiasingModule", "remedies.module.RemedyModule")
     (old / "modules.json").write_text(modules.replace("panglot.debiasing", "panglot.remedies"), encoding="utf-8")
     ours, again = panglot.load(folders["center"]), panglot.load(old)
     assert ours.fingerprint == again.fingerprint
+    assert isinstance(again, Debiased)
+    assert (again.debiasing.strength, again.debiasing.whiten) == (1, None)
     np.testing.assert_array_equal(ours.encode(TEXTS, "passage"), again.encode(TEXTS, "passage"))
     with pytest.raises(PanglotError, match="debias the result"):
         SentenceTransformerEncoder(old)
@@ -223,12 +307,21 @@ def _other_shape(folder: Path) -> None:
     (folder / transform.HEAD).write_text(json.dumps(head))
 
 
+def _without_its_matrix(folder: Path) -> None:
+    head = json.loads((folder / transform.HEAD).read_text("utf-8"))
+    (folder / transform.HEAD).write_text(json.dumps({**head, "whiten": 0.8}))
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "flipped bit": _flip,
     "cut short": _cut,
     "other shape": _other_shape,
+    "whitening without its matrix": _without_its_matrix,
     "numbers gone": lambda folder: (folder / transform.ARRAYS).unlink(),
     "no JSON": lambda folder: (folder / transform.HEAD).write_text("{"),
+    "strength as text": lambda folder: (folder / transform.HEAD).write_text(
+        (folder / transform.HEAD).read_text().replace('"strength": 1.0', '"strength": "all"')
+    ),
     "another JSON": lambda folder: (folder / transform.HEAD).write_text("[]"),
     "without languages": lambda folder: (folder / transform.HEAD).write_text('{"method": "center"}'),
 }
@@ -259,3 +352,12 @@ def test_a_sample_is_seeded_distinct_and_parallel() -> None:
     assert all(len(set(each.texts)) == 10 for each in passages.values())
     assert len({each.groups for each in passages.values()}) == 1
     assert list(sample(sets, 10, 0, pivot="en")) == ["passage"]
+
+
+def test_a_large_set_does_not_crowd_out_a_small_one() -> None:
+    sets = open_sets(["starter:train", "starter:dev"])
+    alone = [sample([each], 8, 0)["passage"]["de"].groups for each in sets]
+    (found,) = [sample(sets, 16, 0)["passage"]["de"].groups]
+    assert [group.partition(":")[0] for group in found] == ["0", "1"] * 8
+    assert {len(set(groups)) for groups in alone} == {8}
+    assert sample(sets, 16, 0)["passage"]["de"].groups == found

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,40 +14,51 @@ from panglot import __version__
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
 from panglot.data.language import canonical
-from panglot.datasets.registry import read
+from panglot.datasets.registry import CARDS, find, is_known, read, set_name
 from panglot.debiasing import folder
-from panglot.debiasing.fit import Counts, Sample, check, fit, pivot_of
-from panglot.debiasing.transform import SIDES, Debiasing, Method
+from panglot.debiasing.fit import Counts, Sample, check, check_translations, fit, pivot_of
+from panglot.debiasing.transform import BY_LANGUAGE, SIDES, Debiasing, Method
 from panglot.encoders.cache import cached
 from panglot.encoders.load import load
 from panglot.encoders.open_model import prompt_of
 from panglot.encoders.protocol import Encoder, Side
 from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
 
+BROAD = ("starter:train", "ntrex-128:train@passage", "libreoffice-help:train")
+"""What is fitted on by default, as far as it is there: questions and facts, sentences and news, titles and help pages.
+
+The first comes with panglot."""
+
 # Per side and language.
 _TEXTS = 200
+_HELD_OUT = "starter:dev"
+_FEW_TEXTS = 50  # Of text that is only measured.
 _Row = tuple[str, str]  # A group and one of its texts.
 
 
 def debias(
-    model: str | Path, on: str | Path | Collection | Sequence[str | Path | Collection], method: Method,
-    output: str | Path, *, rank: int | None = None, languages: Sequence[str] | None = None, texts: int = _TEXTS,
-    pivot: str | None = None, seed: int = 0, data_dir: str | Path | None = None,
-    progress: Callable[[str], None] | None = None,
+    model: str | Path, on: str | Path | Collection | Sequence[str | Path | Collection] | None, method: Method,
+    output: str | Path, *, strength: float = 1.0, whiten: float | None = None, rank: int | None = None,
+    languages: Sequence[str] | None = None, texts: int = _TEXTS, pivot: str | None = None, seed: int = 0,
+    data_dir: str | Path | None = None, progress: Callable[[str], None] | None = None,
 ) -> Path:  # fmt: skip
     """Fit a correction of a model's language bias, without training, and return the folder of both.
 
     ``panglot.debias("bundled", on="libreoffice-help", method="center", output="runs/centered")``
 
-    Only the languages of the texts are used (for ``shift``, also which passages are translations of each other). Which
+    Only the languages of the texts are used (for ``shift`` and ``whiten``, also which texts are translations). Which
     passage answers a question is never used, and test sets are refused. :func:`panglot.load` and
     ``SentenceTransformer`` open the folder, as its ``README.md`` explains.
 
     Args:
         model: ``bundled``, a sentence-transformers folder or a hub name.
-        on: Text to fit on: data sets as ``NAME[:PART][@CANDIDATES]``, paths or collections.
-        method: ``center``, ``shift``, ``lir`` or ``lsar``. See :mod:`panglot.debiasing.fit`.
+        on: Text to fit on: data sets as ``NAME[:PART][@CANDIDATES]``, paths or collections. None: those of
+            :data:`BROAD` that are there.
+        method: ``center``, ``shift``, ``lir``, ``lsar`` or ``leace``. See :mod:`panglot.debiasing.fit`.
         output: The folder to write. It must not exist yet.
+        strength: The share of the correction to apply, from 0 to 1.
+        whiten: Whiten what the method leaves, within groups of translations, with this shrinkage from 0 to 1. None: do
+            not whiten. With ``strength`` 0, nothing else is done.
         rank: The number of directions to remove, for ``lir`` (default 1) and ``lsar`` (default: one fewer than
             languages).
         languages: The languages to fit on. By default all of the text.
@@ -63,6 +75,8 @@ def debias(
     folder.refuse_existing(output)
     if texts < 1:
         raise PanglotError(f"`texts` must be at least 1, got {texts}", field="texts", hint="give some hundreds")
+    if on is None:
+        on = [name for name in BROAD if find(CARDS[set_name(name)], data_dir) is not None]
     sources = [on] if isinstance(on, str | Path) or not isinstance(on, Sequence) else list(on)
     collections = open_sets(sources, data_dir=data_dir, languages=languages)
     if method == "shift":
@@ -73,15 +87,17 @@ def debias(
     drawn = sample(collections, texts, seed, pivot=pivot)
     counts: Counts = {side: {code: len(each.texts) for code, each in found.items()} for side, found in drawn.items()}
     # Settings that cannot work are refused before the model is opened and texts are encoded.
-    check(counts, method, rank=rank, pivot=pivot)
+    check(counts, method, rank=rank, pivot=pivot, strength=strength, whiten=whiten)
+    if whiten is not None:
+        check_translations({side: {code: each.groups for code, each in found.items()} for side, found in drawn.items()})
     encoder = _open(model)
-    folder.modules_of(encoder.folder, method)
+    folder.modules_of(encoder.folder, method, by_language=method in BY_LANGUAGE and strength > 0)
     if progress is not None:
         total = sum(n for found in counts.values() for n in found.values())
         codes = {code for found in counts.values() for code in found}
         progress(f"{encoder.name}: {total:,} texts in {len(codes)} languages")
     samples = encode(cached(encoder), drawn)
-    debiasing = fit(samples, method, rank=rank, pivot=pivot)
+    debiasing = fit(samples, method, rank=rank, pivot=pivot, strength=strength, whiten=whiten)
     metadata: dict[str, Any] = {
         "panglot": __version__, "model": {"name": encoder.name},
         "prompts": {side: prompt_of(encoder.model, side) for side in SIDES},
@@ -90,6 +106,10 @@ def debias(
                for each in collections],
         "texts": counts, "pivot": pivot, "seed": seed,
         "distance_between_languages": {"before": spread(samples), "after": spread(samples, debiasing)},
+        "on_other_text": {
+            name: {"before": spread(other), "after": spread(other, debiasing)}
+            for name, other in _other_text(cached(encoder), collections, debiasing.languages, data_dir)
+        },
     }  # fmt: skip
     folder.write(output, encoder.folder, debiasing, metadata)
     return output
@@ -114,8 +134,8 @@ def open_sets(
         if isinstance(name, Collection):
             collection = name.select(wanted) if wanted else name
         else:
-            head, _, candidates = str(name).partition("@")
-            collection = read(head, data_dir=data_dir, candidates=candidates or None, languages=wanted or None)
+            text, _, candidates = (str(name), "", "") if is_known(str(name)) else str(name).partition("@")
+            collection = read(text, data_dir=data_dir, candidates=candidates or None, languages=wanted or None)
         if collection.about.get("test_only") == "yes":
             problem = f"{collection.name} is a test set, and fitting on it would make its figures meaningless"
             hint = "fit on another data set, such as mlqa, libreoffice-help or starter:train"
@@ -137,7 +157,8 @@ def sample(
     """Draw up to ``most`` distinct texts of each side and language.
 
     Groups are drawn in one random order for all languages, so that all languages of a parallel data set get the same
-    content. With ``pivot``, only passages are drawn, of groups that this language is in.
+    content. Collections take turns, so that a large one does not crowd out the others. With ``pivot``, only passages
+    are drawn, of groups that this language is in.
     """
     found: dict[Side, dict[str, Texts]] = {}
     for side in SIDES if pivot is None else SIDES[1:]:
@@ -148,6 +169,11 @@ def sample(
         # Sorted, so that the order depends on seed and content only, not on the order of rows.
         groups = sorted({group for each in rows.values() for group, _ in each})
         order = dict(zip(groups, np.random.default_rng(seed).permutation(len(groups)).tolist(), strict=True))
+        turns: Counter[int] = Counter()
+        for group in sorted(groups, key=order.__getitem__):
+            number = int(group.partition(":")[0])
+            order[group] = turns[number] * len(collections) + number
+            turns[number] += 1
         found[side] = {code: _draw(each, order, most) for code, each in sorted(rows.items())}
     return found
 
@@ -181,6 +207,22 @@ def encode(encoder: Encoder, drawn: Mapping[Side, Mapping[str, Texts]]) -> dict[
             code: Sample(part, each.groups) for (code, each), part in zip(by_language.items(), parts, strict=True)
         }
     return samples
+
+
+def _other_text(
+    encoder: Encoder, fitted: Sequence[Collection], languages: Sequence[str], data_dir: str | Path | None
+) -> Iterator[tuple[str, dict[Side, dict[str, Sample]]]]:
+    """Yield names and samples of held-out facts and of known sets that were not fitted on, in the fitted languages."""
+    names = {each.name for each in fitted}
+    sets = {set_name(name) for name in names}
+    for name in (_HELD_OUT, *BROAD[1:]):
+        card = CARDS[set_name(name)]
+        codes = [code for code in languages if code in card.languages]
+        known = names & {_HELD_OUT, "starter:all"} if name == _HELD_OUT else card.name in sets
+        if known or len(codes) < 2 or find(card, data_dir) is None:
+            continue
+        drawn = sample(open_sets([name], data_dir=data_dir, languages=codes), _FEW_TEXTS, 0)
+        yield name, encode(encoder, drawn)
 
 
 def spread(samples: Mapping[Side, Mapping[str, Sample]], debiasing: Debiasing | None = None) -> dict[str, float]:

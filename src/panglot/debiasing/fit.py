@@ -1,4 +1,4 @@
-"""Fit a debiasing by one of four methods, which are pure functions of vectors by side and language.
+"""Fit a debiasing by one of five methods, which are pure functions of vectors by side and language.
 
 ========== ============================================================== ==================
 ``center`` subtract the mean of the text's language
@@ -6,13 +6,19 @@
            language's passages and their translations in a pivot
 ``lir``    remove the leading singular directions of each language        arXiv 2109.04727
 ``lsar``   remove the subspace in which the means of languages differ     arXiv 2401.05792
+``leace``  erase the language by the affine map that changes vectors      arXiv 2306.03819
+           least
 ========== ============================================================== ==================
+
+Each can be followed by :func:`whitening` within groups of translations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +37,7 @@ FEWEST = 2
 class Sample:
     """Vectors of one side and language, unit rows of shape ``[texts, dimension]``, and the group of each text.
 
-    Translations share a group. Only ``shift`` uses it.
+    Translations share a group. Only ``shift`` and whitening use it.
     """
 
     vectors: Vectors
@@ -42,17 +48,25 @@ Samples = Mapping["Side", Mapping[str, Sample]]
 Counts = Mapping["Side", Mapping[str, int]]
 
 
-def fit(samples: Samples, method: Method, *, rank: int | None = None, pivot: str | None = None) -> Debiasing:
+def fit(
+    samples: Samples, method: Method, *, rank: int | None = None, pivot: str | None = None, strength: float = 1.0,
+    whiten: float | None = None,
+) -> Debiasing:  # fmt: skip
     """Fit a debiasing. If a language has texts on one side only, they are used for both sides.
 
     ``rank`` is the number of directions to remove: from each language for ``lir`` (1 if None), from all for ``lsar``
     (one fewer than languages if None). The other methods have no rank. ``pivot`` is as for :func:`pivot_of`.
+    ``strength`` is the share of the correction to apply: of the mean that is subtracted or of the component that is
+    removed. ``whiten`` is the shrinkage of :func:`whitening`, which is applied to what the method leaves, or None.
     """
     if method == "shift":
         # Questions keep their place. Passages are moved to where those of the pivot are.
         samples = {"passage": samples.get("passage", {})}
     counts: Counts = {side: {code: len(each.groups) for code, each in found.items()} for side, found in samples.items()}
-    rank = check(counts, method, rank=rank, pivot=pivot)
+    rank = check(counts, method, rank=rank, pivot=pivot, strength=strength, whiten=whiten)
+    if whiten is not None:
+        check_translations({side: {code: each.groups for code, each in found.items()}
+                            for side, found in samples.items()})  # fmt: skip
     enough = {side: {} for side in SIDES} | {
         side: {code: each for code, each in found.items() if len(each.groups) >= FEWEST}
         for side, found in samples.items()
@@ -67,6 +81,7 @@ def fit(samples: Samples, method: Method, *, rank: int | None = None, pivot: str
     offset = np.zeros((2, len(languages), dimension))
     directions = np.zeros((2, len(languages), 0, dimension))
     subspace = np.zeros((0, dimension))
+    matrix = bias = None
     if method == "center":
         offset = np.stack([[vectors[side][code].mean(axis=0) for code in languages] for side in SIDES])
     elif method == "shift":
@@ -82,20 +97,44 @@ def fit(samples: Samples, method: Method, *, rank: int | None = None, pivot: str
         if not sides:
             hint = "give text of one kind in every language, or choose languages that have it"
             raise PanglotError("some languages have questions only and others passages only", field="on", hint=hint)
-        # One subspace for both sides, so that questions and passages stay comparable.
-        means = np.mean([[vectors[side][code].mean(axis=0) for code in languages] for side in sides], axis=0)
-        subspace = differing_subspace(means, rank)
-    parts = (np.ascontiguousarray(part, np.float32) for part in (offset, directions, subspace))
-    return Debiasing(method, languages, *parts)
+        # One map for both sides, so that questions and passages stay comparable.
+        if method == "lsar":
+            means = np.mean([[vectors[side][code].mean(axis=0) for code in languages] for side in sides], axis=0)
+            subspace = differing_subspace(means, rank)
+        else:
+            matrix, bias = concept_erasure([[vectors[side][code] for side in sides] for code in languages], strength)
+    parts = (offset * strength, directions * np.sqrt(strength), subspace * np.sqrt(strength), matrix, bias)
+    debiasing = _debiasing(method, languages, *parts, strength=strength, whiten=whiten)
+    if whiten is None:
+        return debiasing
+    white = whitening(within_groups(samples, debiasing), whiten)
+    matrix = white if matrix is None else white @ matrix
+    bias = None if bias is None else white @ bias
+    return _debiasing(method, languages, *parts[:3], matrix, bias, strength=strength, whiten=whiten)
 
 
-def check(counts: Counts, method: str, *, rank: int | None = None, pivot: str | None = None) -> int:
+def _debiasing(
+    method: Method, languages: tuple[str, ...], *arrays: Doubles | None, strength: float, whiten: float | None
+) -> Debiasing:
+    floats: list[Any] = [None if array is None else np.ascontiguousarray(array, np.float32) for array in arrays]
+    return Debiasing(method, languages, *floats, strength=strength, whiten=whiten)
+
+
+def check(
+    counts: Counts, method: str, *, rank: int | None = None, pivot: str | None = None, strength: float = 1.0,
+    whiten: float | None = None,
+) -> int:  # fmt: skip
     """Return the rank that :func:`fit` would use (0 if it has none), or refuse settings before anything is encoded.
 
     ``counts`` are the numbers of texts by side and language. For ``shift``, only of groups that the pivot is in.
     """
     if method not in METHODS:
         raise PanglotError(f"unknown method {method!r}", field="method", hint=f"use one of {', '.join(METHODS)}")
+    for name, value in (("strength", strength), ("whiten", whiten)):
+        # NaN is refused too, because its comparisons are false.
+        if value is not None and not 0 <= value <= 1:
+            problem = f"`{name}` must be between 0 and 1, got {value:g}"
+            raise PanglotError(problem, field=name, hint="choose a value in range")
     used = [counts.get("passage", {})] if method == "shift" else list(counts.values())
     languages = sorted({code for found in used for code in found})
     if len(languages) < 2:
@@ -109,7 +148,7 @@ def check(counts: Counts, method: str, *, rank: int | None = None, pivot: str | 
             raise PanglotError(f"{code} has fewer than {FEWEST} {what}", field="languages", hint=hint)
     if method == "shift":
         pivot_of(counts, pivot)
-    if method in {"center", "shift"}:
+    if method in {"center", "shift", "leace"}:
         if rank is not None:
             raise PanglotError(f"{method} has no rank", field="rank", hint="leave it out, or use lir or lsar")
         return 0
@@ -140,7 +179,7 @@ def pivot_of(counts: Counts, pivot: str | None = None) -> str:
 
 def relative(target: Sample, pivot: Sample, code: str, reference: str) -> Doubles:
     """Return the mean difference between texts and their translations, shape ``[dimension]``."""
-    left, right = _by_group(target), _by_group(pivot)
+    left, right = (_by_group(each.vectors, each.groups) for each in (target, pivot))
     shared = [group for group in left if group in right]
     if len(shared) < FEWEST:
         problem = f"at least {FEWEST} passages in {code} must have a translation in {reference}, got {len(shared)}"
@@ -169,13 +208,88 @@ def differing_subspace(means: Doubles, rank: int) -> Doubles:
     return np.linalg.svd(near - shared, full_matrices=False)[2][:rank]
 
 
-def _by_group(sample: Sample) -> dict[str, Doubles]:
+def concept_erasure(by_language: Sequence[Sequence[Doubles]], strength: float = 1.0) -> tuple[Doubles, Doubles]:
+    """Return matrix and bias of LEACE, which makes the means of all languages equal and changes vectors least.
+
+    r(x) = x − s W⁺ U Uᵀ W (x − μ), where μ and Σ are mean and covariance of the vectors, W = (Σ^½)⁺ whitens them, U is
+    an orthonormal basis of the whitened differences of means from μ, and s is the strength. At s = 1 no linear
+    classifier can tell the languages of the sample apart (2306.03819, theorem 4.3). ``by_language`` has parts of shape
+    ``[texts, dimension]`` for each language. Languages count equally, and so do the parts of each.
+    """
+    stacked = np.concatenate([part for parts in by_language for part in parts])
+    weight = np.concatenate(
+        [np.full(len(part), 1 / (len(by_language) * len(parts) * len(part))) for parts in by_language for part in parts]
+    )
+    mean = weight @ stacked
+    covariance = (stacked - mean).T @ ((stacked - mean) * weight[:, None])
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > values[-1] * len(values) * np.finfo(np.float64).eps
+    root, vectors = np.sqrt(values[kept]), vectors[:, kept]
+    means = np.stack([np.mean([part.mean(axis=0) for part in parts], axis=0) for parts in by_language])
+    whitened = (means - mean) @ vectors / root
+    _, found, right = np.linalg.svd(whitened, full_matrices=False)
+    basis = right[found > found[0] * max(whitened.shape) * np.finfo(np.float64).eps]
+    if len(basis) >= len(root):
+        problem = f"the means of {len(by_language)} languages span all {len(root)} directions of their vectors"
+        raise PanglotError(problem, field="method", hint="give more text or fewer languages, or use center")
+    erased = (vectors * root) @ basis.T @ basis @ (vectors / root).T
+    return np.eye(len(mean)) - strength * erased, strength * (erased @ mean)
+
+
+def whitening(scatter: Doubles, shrinkage: float) -> Doubles:
+    """Return W = ((1 − λ) S + λ (tr S / d) I)^(−½) of a scatter S of shape ``[d, d]`` and shrinkage λ from 0 to 1.
+
+    Directions in which translations differ lose weight against those in which they agree. In speaker recognition the
+    same map is called within-class covariance normalisation (WCCN), with a speaker in place of a group.
+    """
+    dimension = len(scatter)
+    shrunk = (1 - shrinkage) * scatter + shrinkage * np.trace(scatter) / dimension * np.eye(dimension)
+    values, vectors = np.linalg.eigh(shrunk)
+    if values[0] <= max(values[-1], np.finfo(np.float64).tiny) * dimension * np.finfo(np.float64).eps:
+        problem = f"translations do not differ in all {dimension} directions, so `whiten` = {shrinkage:g} is impossible"
+        raise PanglotError(problem, field="whiten", hint="give a larger shrinkage, such as .8, or more text")
+    return (vectors / np.sqrt(values)) @ vectors.T
+
+
+def within_groups(samples: Samples, debiasing: Debiasing) -> Doubles:
+    """Return the scatter of corrected translations around the mean of their group over languages, shape ``[d, d]``.
+
+    Groups count by their number of languages less one, on each side. A language's texts of one group count as one.
+    """
+    scatter = np.zeros((debiasing.dimension, debiasing.dimension))
+    freedom = 0
+    for side, found in samples.items():
+        groups: dict[str, list[Doubles]] = {}
+        for code, each in found.items():
+            corrected = debiasing.corrected(each.vectors, [code] * len(each.groups), side)
+            for group, vector in _by_group(corrected, each.groups).items():
+                groups.setdefault(group, []).append(vector)
+        for versions in groups.values():
+            differences = np.stack(versions) - np.mean(versions, axis=0)
+            scatter += differences.T @ differences
+            freedom += len(versions) - 1
+    return scatter / max(freedom, 1)
+
+
+def check_translations(groups: Mapping[Side, Mapping[str, Sequence[str]]]) -> None:
+    """Refuse text of which fewer than two groups have versions in several languages. Whitening cannot be fitted on it.
+
+    ``groups`` are those of the texts by side and language.
+    """
+    languages = Counter((side, group) for side, found in groups.items() for each in found.values() for group in {*each})
+    parallel = sum(number > 1 for number in languages.values())
+    if parallel < FEWEST:
+        problem = f"whitening needs at least {FEWEST} texts with translations, got {parallel}"
+        raise PanglotError(problem, field="whiten", hint="give a parallel data set, or leave the whitening out")
+
+
+def _by_group(vectors: npt.ArrayLike, groups: Sequence[str]) -> dict[str, Doubles]:
     rows: dict[str, list[int]] = {}
-    for row, group in enumerate(sample.groups):
+    for row, group in enumerate(groups):
         rows.setdefault(group, []).append(row)
     # A group may have several passages in a language, which count as one.
-    vectors = np.asarray(sample.vectors, np.float64)
-    return {group: vectors[found].mean(axis=0) for group, found in rows.items()}
+    every = np.asarray(vectors, np.float64)
+    return {group: every[found].mean(axis=0) for group, found in rows.items()}
 
 
 def _too_large(rank: int, most: int, reason: str) -> PanglotError:

@@ -26,6 +26,7 @@ MODEL = "model"
 _DENSE = "debiasing"
 _OURS = "panglot.debiasing.module"
 _THEIRS = "sentence_transformers.models"
+_NORMALIZE = f"{_THEIRS}.Normalize"
 
 
 def is_debiased(folder: Path) -> bool:
@@ -39,7 +40,7 @@ def write(output: Path, base: Path, debiasing: Debiasing, metadata: Mapping[str,
     Files of the model are hard links if the file system allows them.
     """
     refuse_existing(output)
-    modules = modules_of(base, debiasing.method)
+    modules = modules_of(base, debiasing.method, by_language=debiasing.needs_language)
     with atomic_folder(output) as part:
         for path in model_files(base):
             target = part / MODEL / path.relative_to(base)
@@ -79,12 +80,12 @@ def refuse_existing(output: Path) -> None:
         raise PanglotError("the output exists already", file=output, hint="remove it or choose another --output")
 
 
-def modules_of(base: Path, method: str) -> list[dict[str, Any]]:
+def modules_of(base: Path, method: str, *, by_language: bool) -> list[dict[str, Any]]:
     """Return the ``modules.json`` of the model in ``base`` with the debiasing at its end.
 
-    LSAR is a matrix, for which sentence-transformers has a module. The other methods need the language of the text. The
-    first module is therefore replaced by one of panglot, which passes the text on to panglot's last module. Models with
-    modules of their own, or that do not begin with a transformer, are refused.
+    An affine map for all languages is a linear layer, for which sentence-transformers has a module. If the debiasing
+    is ``by_language``, the first module is replaced by one of panglot, which passes the text on to panglot's last
+    module. Models with modules of their own, or that then do not begin with a transformer, are refused.
     """
     file = base / "modules.json"
     hint = "save the model with SentenceTransformer(…).save_pretrained, or choose another model"
@@ -97,12 +98,15 @@ def modules_of(base: Path, method: str) -> list[dict[str, Any]]:
         raise PanglotError(f"the list of modules cannot be read: {error}", file=file, hint=hint) from error
     if not found or any(not kind.startswith("sentence_transformers.") for kind in kinds):
         raise PanglotError("only models with sentence-transformers' own modules are debiased", file=file, hint=hint)
-    if method == "lsar":
-        return [*found, _module(len(found), _DENSE, f"{_THEIRS}.Dense"),
-                _module(len(found) + 1, "normalize", f"{_THEIRS}.Normalize")]  # fmt: skip
+    if not by_language:
+        more = [(_DENSE, f"{_THEIRS}.Dense"), ("normalize", _NORMALIZE)]
+        # The layer may have a bias, which is fitted on vectors of unit length.
+        if not kinds[-1].endswith(".Normalize"):
+            more.insert(0, ("unit", _NORMALIZE))
+        return [*found, *(_module(number, *each) for number, each in enumerate(more, len(found)))]
     if not kinds[0].endswith(".Transformer"):
         problem = f"the first module must be a Transformer for {method}, got {kinds[0].rpartition('.')[2]}"
-        raise PanglotError(problem, file=file, hint="use lsar, or a transformer")
+        raise PanglotError(problem, file=file, hint="use lsar or leace, or a transformer")
     first = {**found[0], "type": f"{_OURS}.TextTransformer"}
     return [first, *found[1:], _module(len(found), "", f"{_OURS}.DebiasingModule")]
 
@@ -115,14 +119,14 @@ def _write_dense(folder: Path, debiasing: Debiasing) -> None:
     from safetensors.numpy import save_file
 
     folder.mkdir()
-    basis = debiasing.subspace.astype(np.float64)
-    # One matrix removes the subspace. Its transpose is itself, so it serves as the weight of a linear layer.
-    weight = (np.eye(debiasing.dimension) - basis.T @ basis).astype(np.float32)
-    save_file({"linear.weight": weight}, folder / "model.safetensors", metadata={"format": "pt"})
+    weight, bias = debiasing.affine()
+    arrays = {"linear.weight": weight} if bias is None else {"linear.weight": weight, "linear.bias": bias}
+    floats = {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
+    save_file(floats, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)
     size = {"in_features": debiasing.dimension, "out_features": debiasing.dimension}
     identity = "torch.nn.modules.linear.Identity"
-    write_json(folder / "config.json", {**size, "bias": False, "activation_function": identity})
+    write_json(folder / "config.json", {**size, "bias": bias is not None, "activation_function": identity})
 
 
 def _card(output: Path, base: Path, debiasing: Debiasing, metadata: Mapping[str, Any]) -> str:
@@ -136,6 +140,9 @@ def _card(output: Path, base: Path, debiasing: Debiasing, metadata: Mapping[str,
         else "Plain sentence-transformers opens this folder without panglot."
     )
     sets = ", ".join(f"{each['name']} ({each['licence'] or 'licence not stated'})" for each in metadata.get("on", ()))
+    method = f"`{debiasing.method}`" + (f" at strength {debiasing.strength:g}" if debiasing.strength < 1 else "")
+    if debiasing.whiten is not None:
+        method += f" and whitening within translations (shrinkage {debiasing.whiten:g})"
     origin = origin_of(metadata["model"]["name"], base)
     known = [(str(each["name"]), {"source": str(each.get("source", ""))}) for each in metadata.get("on", ())]
     return f"""---
@@ -144,7 +151,7 @@ def _card(output: Path, base: Path, debiasing: Debiasing, metadata: Mapping[str,
 
 # {output.name}
 
-`{metadata["model"]["name"]}` with its language bias reduced by `{debiasing.method}`, without training, fitted by
+`{metadata["model"]["name"]}` with its language bias reduced by {method}, without training, fitted by
 [panglot](https://github.com/panglot/panglot) on {sets or "unlabelled text"}. `{transform.HEAD}` has the settings.
 
 ```python

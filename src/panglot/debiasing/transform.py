@@ -18,10 +18,14 @@ from panglot._files import digest, file_digest, write_json
 from panglot.data.language import NO_LANGUAGE, Detector, canonical
 from panglot.encoders.protocol import Encoder, Side, Vectors
 
-Method = Literal["center", "shift", "lir", "lsar"]
+Method = Literal["center", "shift", "lir", "lsar", "leace"]
 _Floats = npt.NDArray[np.float32]
+_Doubles = npt.NDArray[np.float64]
 
-METHODS: tuple[Method, ...] = ("center", "shift", "lir", "lsar")
+METHODS: tuple[Method, ...] = ("center", "shift", "lir", "lsar", "leace")
+BY_LANGUAGE: tuple[Method, ...] = ("center", "shift", "lir")
+"""The methods that need the language of a text. The others have one map for all."""
+
 SIDES: tuple[Side, Side] = ("question", "passage")
 
 HEAD, ARRAYS = "debiasing.json", "debiasing.safetensors"
@@ -33,14 +37,21 @@ class Debiasing:
     """Correct vectors by their language.
 
     A vector x of side s and language l becomes x − ``offset[s, l]``. Then its part in the span of ``directions[s, l]``
-    is removed, then its part in ``subspace``, and it is scaled to unit length.
+    is removed, then its part in ``subspace``. The result y becomes ``matrix`` y + ``bias``, scaled to unit length.
+
+    The strength is folded into the arrays: offsets are that share of a mean, and the rows of ``directions`` and
+    ``subspace`` have length √strength, so that x − BᵀBx removes that share of a component.
 
     Attributes:
         method: The method of fitting. See :mod:`panglot.debiasing.fit`.
         languages: The fitted languages, canonical and sorted.
         offset: The vectors to subtract, shape ``[2, languages, dimension]``, with sides as in :data:`SIDES`.
-        directions: Orthonormal rows, shape ``[2, languages, r, dimension]``. r may be 0.
-        subspace: Orthonormal rows, shape ``[k, dimension]``, removed from the vectors of every language.
+        directions: Orthogonal rows, shape ``[2, languages, r, dimension]``. r may be 0.
+        subspace: Orthogonal rows, shape ``[k, dimension]``, removed from the vectors of every language.
+        matrix: Shape ``[dimension, dimension]``, common to all languages. None: the identity.
+        bias: Shape ``[dimension]``, added after ``matrix``. None: nothing.
+        strength: The share of the correction that is applied, from 0 to 1.
+        whiten: The shrinkage of the whitening that is part of ``matrix``. None if there is none.
     """
 
     method: Method
@@ -48,6 +59,10 @@ class Debiasing:
     offset: _Floats
     directions: _Floats
     subspace: _Floats
+    matrix: _Floats | None = None
+    bias: _Floats | None = None
+    strength: float = 1.0
+    whiten: float | None = None
 
     @property
     def dimension(self) -> int:
@@ -56,13 +71,27 @@ class Debiasing:
 
     @property
     def rank(self) -> int:
-        """The number of directions that are removed from each language, or from all."""
+        """The number of directions that ``lir`` removes from each language, or ``lsar`` from all, otherwise 0."""
         return max(int(self.directions.shape[2]), len(self.subspace))
 
-    @property
+    @cached_property
     def needs_language(self) -> bool:
-        """Whether :meth:`apply` uses languages. LSAR has one projection for all of them."""
-        return self.method != "lsar"
+        """Whether :meth:`apply` uses languages. Otherwise it is one map for all of them, :meth:`affine`."""
+        return bool(self.offset.any() or self.directions.any())
+
+    @property
+    def arrays(self) -> dict[str, _Floats]:
+        """The arrays by name, without ``matrix`` and ``bias`` if they are None."""
+        names = ("offset", "directions", "subspace", "matrix", "bias")
+        return {name: array for name in names if (array := getattr(self, name)) is not None}
+
+    def affine(self) -> tuple[_Doubles, _Doubles | None]:
+        """Return weight and bias of the map that is common to all languages, before the scaling to unit length."""
+        basis = self.subspace.astype(np.float64)
+        weight = np.eye(self.dimension) - basis.T @ basis
+        if self.matrix is not None:
+            weight = self.matrix.astype(np.float64) @ weight
+        return weight, None if self.bias is None else self.bias.astype(np.float64)
 
     def find(self, language: str | None) -> int:
         """Return the number of the fitted language to use for ``language``, or −1.
@@ -77,9 +106,16 @@ class Debiasing:
     def apply(self, vectors: Vectors, languages: Sequence[str | None], side: Side) -> Vectors:
         """Return the corrected vectors, shape ``[texts, dimension]``, float32, unit length.
 
-        ``languages`` has the canonical language of each text. Vectors whose language is None or was not fitted keep
-        their direction, unless the method has one projection for all languages (``lsar``).
+        ``languages`` has the canonical language of each text. Vectors whose language is None or was not fitted only
+        undergo what is common to all languages: the removal of ``subspace``, ``matrix`` and ``bias``.
         """
+        found = self.corrected(vectors, languages, side)
+        lengths = np.linalg.norm(found, axis=1, keepdims=True)
+        # A vector that equals its language's mean becomes zero, not NaN.
+        return (found / np.maximum(lengths, np.finfo(np.float64).tiny)).astype(np.float32)
+
+    def corrected(self, vectors: npt.ArrayLike, languages: Sequence[str | None], side: Side) -> _Doubles:
+        """Return what :meth:`apply` scales to unit length."""
         # In doubles, because differences of nearly equal numbers lose most of a float's digits.
         found = np.asarray(vectors, np.float64).copy()
         side_number = SIDES.index(side)
@@ -90,16 +126,16 @@ class Debiasing:
             part = found[rows] - self.offset[side_number, number]
             found[rows] = _without(part, self.directions[side_number, number])
         found = _without(found, self.subspace)
-        lengths = np.linalg.norm(found, axis=1, keepdims=True)
-        # A vector that equals its language's mean becomes zero, not NaN.
-        return (found / np.maximum(lengths, np.finfo(np.float64).tiny)).astype(np.float32)
+        if self.matrix is not None:
+            found = found @ self.matrix.T.astype(np.float64)
+        return found if self.bias is None else found + self.bias
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
         return {language: number for number, language in enumerate(self.languages)}
 
 
-def _without(vectors: npt.NDArray[np.float64], directions: _Floats) -> npt.NDArray[np.float64]:
+def _without(vectors: _Doubles, directions: _Floats) -> _Doubles:
     if not len(directions):
         return vectors
     basis = directions.astype(np.float64)
@@ -133,7 +169,8 @@ class Languages:
         unfitted = {code for code in set(codes) if code and self._debiasing.find(code) < 0} - self._warned
         if unfitted:
             self._warned |= unfitted
-            problem = f"{self._name} was not fitted on {', '.join(sorted(unfitted))}, whose vectors do not change"
+            what = "do not change" if self._debiasing.matrix is None else "are whitened only"
+            problem = f"{self._name} was not fitted on {', '.join(sorted(unfitted))}, whose vectors {what}"
             warnings.warn(problem, RuntimeWarning, stacklevel=4)
         return codes
 
@@ -141,8 +178,8 @@ class Languages:
 class Debiased:
     """Correct another encoder's vectors by the languages of the texts.
 
-    Languages are detected unless they are given. Vectors in a language that was not fitted do not change. The name in
-    tables is ``NAME+METHOD`` by default.
+    Languages are detected unless they are given. Vectors in a language that was not fitted only undergo what is common
+    to all languages. The name in tables is ``NAME+METHOD`` by default.
     """
 
     by_language = True
@@ -150,7 +187,7 @@ class Debiased:
     def __init__(self, base: Encoder, debiasing: Debiasing, *, name: str | None = None) -> None:
         self.base, self.debiasing = base, debiasing
         self.name = name or f"{base.name}+{debiasing.method}"
-        arrays = (part.tobytes() for part in (debiasing.offset, debiasing.directions, debiasing.subspace))
+        arrays = (array.tobytes() for array in debiasing.arrays.values())
         # "remedy" is the former name of a debiasing. It stays here so that fingerprints stay the same.
         self.fingerprint = digest("remedy", base.fingerprint, debiasing.method, *debiasing.languages, *arrays)
         self.by_id = bool(getattr(base, "by_id", False))
@@ -185,10 +222,11 @@ def save(debiasing: Debiasing, folder: Path, metadata: Mapping[str, Any]) -> Non
 
     arrays = folder / ARRAYS
     # safetensors writes the memory of an array, whatever its strides.
-    save_file({name: np.ascontiguousarray(getattr(debiasing, name)) for name in _shapes(debiasing)}, arrays)
+    save_file({name: np.ascontiguousarray(array) for name, array in debiasing.arrays.items()}, arrays)
     # safetensors writes files that only their owner may read.
     arrays.chmod(0o644)
     head = {"method": debiasing.method, "rank": debiasing.rank, "dimension": debiasing.dimension}
+    head |= {"strength": debiasing.strength, "whiten": debiasing.whiten}
     head |= {"languages": list(debiasing.languages), "sha256": file_digest(arrays)}
     write_json(folder / HEAD, {**head, **metadata})
 
@@ -213,6 +251,8 @@ def read(folder: Path, hint: str = "run `panglot debias` again") -> tuple[Debias
         head: dict[str, Any] = json.loads(head_file.read_text("utf-8"))
         method, languages = head["method"], tuple(head["languages"])
         rank, dimension, sha256 = int(head["rank"]), int(head["dimension"]), head["sha256"]
+        # Folders written before there was a strength have all of the correction.
+        strength, whiten = float(head.get("strength", 1)), head.get("whiten")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PanglotError(f"the debiasing cannot be read: {first_line(error)}", file=head_file, hint=hint) from error
     try:
@@ -221,9 +261,13 @@ def read(folder: Path, hint: str = "run `panglot debias` again") -> tuple[Debias
     except (OSError, SafetensorError) as error:
         raise PanglotError(f"the file is damaged: {first_line(error)}", file=array_file, hint=hint) from error
     try:
-        debiasing = Debiasing(method, languages, arrays["offset"], arrays["directions"], arrays["subspace"])
+        parts = arrays["offset"], arrays["directions"], arrays["subspace"], arrays.get("matrix"), arrays.get("bias")
+        debiasing = Debiasing(method, languages, *parts, strength, whiten)
         fits = method in METHODS and debiasing.dimension == dimension and debiasing.rank == rank
-        fits = fits and all(getattr(debiasing, name).shape == shape for name, shape in _shapes(debiasing).items())
+        # Whitening without its matrix would be dropped silently.
+        fits = fits and (debiasing.matrix is not None) == (method == "leace" or whiten is not None)
+        shapes = _shapes(debiasing)
+        fits = fits and all(array.shape == shapes[name] for name, array in debiasing.arrays.items())
     except (KeyError, IndexError) as error:
         raise PanglotError(f"the file lacks {first_line(error)}", file=array_file, hint=hint) from error
     if not fits or found != sha256 or any(not np.isfinite(array).all() for array in arrays.values()):
@@ -237,4 +281,6 @@ def _shapes(debiasing: Debiasing) -> dict[str, tuple[int, ...]]:
         "offset": (2, languages, dimension),
         "directions": (2, languages, debiasing.directions.shape[2], dimension),
         "subspace": (len(debiasing.subspace), dimension),
+        "matrix": (dimension, dimension),
+        "bias": (dimension,),
     }
