@@ -116,6 +116,48 @@ def test_a_debiased_model_brings_its_own_remedy(stores: dict[str, MemoryStore], 
         np.testing.assert_allclose(index.debias(texts, base.encode(texts, side), side), given_by_load, atol=1e-6)
 
 
+def test_centering_has_a_strength_that_is_kept_with_the_index(stores: dict[str, MemoryStore], tmp_path: Path) -> None:
+    given, base = documents(), Biased()
+    folder = tmp_path / "half"
+    index = Index.build(given, folder, model=base, center_strength=0.5)
+    codes = [each.language for each in given]
+    plain = base.encode([each.full_text for each in given], "passage")
+    means = dict(zip(index.stats.languages, index.stats.means, strict=True))
+    wanted = plain - np.array([means[code] for code in codes]) / 2
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    found = stores[str((folder / "store").resolve())].vectors("centered", [each.id for each in given])
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    again = Index.open(folder, model=base)
+    assert again.debiasing.strength == 0.5
+    np.testing.assert_array_equal(again.debiasing.offset, index.debiasing.offset)
+    # A document that is added later is centered as much.
+    again.add([Document("new", given[0].text, language=codes[0], title=given[0].title)])
+    np.testing.assert_allclose(again.store.vectors("centered", ["new"])[0], wanted[0], atol=1e-6)
+    full = Index.build(given, tmp_path / "full", model=base)
+    np.testing.assert_allclose(index.debiasing.offset, full.debiasing.offset / 2, atol=1e-7)
+    for mode in ("centered", "balanced"):
+        hits = [each.search("<de> topic3", language="de", mode=mode, k=120).hits for each in (index, full)]
+        scores = [{hit.document.id: hit.score for hit in found} for found in hits]
+        assert scores[0] != pytest.approx(scores[1], abs=1e-3)
+
+
+def test_an_index_with_another_strength_of_centering_is_refused(stores: dict[str, MemoryStore], tmp_path: Path) -> None:
+    del stores
+    given, base = documents(("de", "en")), Biased()
+    Index.build(given, tmp_path / "half", model=base, center_strength=0.5)
+    assert len(Index.build(given, tmp_path / "half", model=base, center_strength=0.5)) == 60
+    with pytest.raises(PanglotError, match=r"contains an index already, with `center_strength` 0\.5"):
+        Index.build(given, tmp_path / "half", model=base)
+    with pytest.raises(PanglotError, match=r"must be between 0 and 1, got 1\.5"):
+        Index.build(given, tmp_path / "more", model=base, center_strength=1.5)
+    vectors = base.encode([each.full_text for each in given], "passage")
+    own = Debiased(base, LanguageStats.of([([each.language for each in given], vectors)], DIMENSION).centering())
+    with pytest.raises(PanglotError, match="debiased already, with strength 1"):
+        Index.build(given, tmp_path / "own", model=own, center_strength=0.5)
+    assert not (tmp_path / "own").exists()
+    assert len(Index.build(given, tmp_path / "own", model=own)) == len(Index.build(given, tmp_path / "own", model=own))
+
+
 def test_an_own_debiasing_centers_queries_in_unknown_languages_by_the_mean_of_its_languages() -> None:
     generator = np.random.default_rng(0)
     offset = generator.normal(size=(2, 3, 8)).astype(np.float32)

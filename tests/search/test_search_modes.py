@@ -167,6 +167,10 @@ def test_queries_lose_what_they_have_more_than_documents() -> None:
     queries, held = pool.centering(offset).offset
     np.testing.assert_allclose(held, pool.means, rtol=1e-6)
     np.testing.assert_allclose(queries, [[1.2, -0.9], [1, -1]], rtol=1e-6)
+    # At a quarter of the strength, a quarter of both is subtracted.
+    some = pool.centering(offset, 0.25)
+    assert some.strength == 0.25
+    np.testing.assert_allclose(some.offset, [queries / 4, held / 4], rtol=1e-6)
 
 
 def test_collapsing_keeps_the_best_of_each_group_by_score() -> None:

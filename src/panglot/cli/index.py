@@ -41,6 +41,8 @@ _TOP = 5
 @click.option("--encoder", "on", metavar="WHERE",
               help="Ray cluster that encodes, ray or ray://host:port; by default this process.")  # fmt: skip
 @click.option("--processes", type=POSITIVE, metavar="N", help="Encode in N processes of this machine.")
+@click.option("--center-strength", type=float, metavar="SHARE",
+              help="Share of a language's mean that centered and balanced subtract, 0 to 1; by default 1.")  # fmt: skip
 @click.option("--hybrid", is_flag=True, help="Index words now instead of at the first hybrid search.")
 @click.option("--add", is_flag=True, help="Add DOCUMENTS to an index, in place of those with the same ids.")
 @click.option("--delete", metavar="IDS", help="Delete documents by id, such as 17,18; @FILE has one id per line.")
@@ -50,8 +52,8 @@ _TOP = 5
 @json_option("what was done")
 def index_command(
     documents: str | None, output: Path, model: str | None, backend: str, store: str | None, on: str | None,
-    processes: int | None, *, hybrid: bool, add: bool, delete: str | None, to_json: str | None,
-    **source: Any,
+    processes: int | None, center_strength: float | None, *, hybrid: bool, add: bool, delete: str | None,
+    to_json: str | None, **source: Any,
 ) -> None:  # fmt: skip
     """Encode DOCUMENTS and write an index to search in.
 
@@ -75,9 +77,9 @@ def index_command(
     found = find_documents(documents, progress=progress, **source) if documents is not None else None
     done = {"added": 0, "deleted": 0}
     if add or delete is not None:
-        if store or on or backend != "torch":
-            hint = "leave --store, --encoder, --processes and --backend out"
-            problem = "an existing index keeps its store and is changed in this process"
+        if store or on or backend != "torch" or center_strength is not None:
+            hint = "leave --store, --encoder, --processes, --backend and --center-strength out"
+            problem = "an existing index keeps its store and strength and is changed in this process"
             raise PanglotError(problem, field="store", hint=hint)
         index = Index.open(output, model=model)
         ids = set(_ids(delete)) if delete is not None else set[str]()
@@ -88,8 +90,9 @@ def index_command(
         assert found is not None
         before = is_index(output)
         index = Index.build(
-            found, output, model=model or "bundled", backend=backend, store=store or "", on=on, progress=progress
-        )
+            found, output, model=model or "bundled", backend=backend, store=store or "", on=on, progress=progress,
+            center_strength=1.0 if center_strength is None else center_strength,
+        )  # fmt: skip
         done["added"] = 0 if before else len(index)
     if hybrid:
         index.lexical.open()

@@ -66,6 +66,7 @@ class Index:
         backend: str = "torch",
         store: str = "",
         on: str = "",
+        center_strength: float = 1.0,
         progress: Callable[[str], None] | None = None,
     ) -> Self:
         """Encode documents and write an index. After a kill, the same call goes on with what was encoded.
@@ -81,6 +82,8 @@ class Index:
             backend: Inference backend while documents are encoded: ``torch`` or ``openvino``.
             store: Where documents and vectors are kept: empty for the folder, or ``milvus://host:port/name``.
             on: Where texts are encoded: empty for this process, or ``processes:N``, ``ray`` or ``ray://host:port``.
+            center_strength: The share of a language's mean that the modes ``centered`` and ``balanced`` subtract, from
+                0 to 1. A debiased model has a strength of its own.
             progress: Called with a line for people before each long step.
 
         Raises:
@@ -88,7 +91,10 @@ class Index:
         """
         from panglot.search.ingest.build import build
 
-        encoder = build(documents, Path(folder), model=model, backend=backend, store=store, on=on, progress=progress)
+        encoder = build(
+            documents, Path(folder), model=model, backend=backend, store=store, on=on, center_strength=center_strength,
+            progress=progress,
+        )  # fmt: skip
         return cls.open(folder, model=encoder)
 
     @classmethod

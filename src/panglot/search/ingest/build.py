@@ -92,15 +92,23 @@ def build(
     backend: str,
     store: str,
     on: str,
+    center_strength: float,
     progress: Callable[[str], None] | None,
 ) -> Encoder:
     """Write an index folder and return the encoder of its vectors. See :meth:`panglot.search.index.Index.build`."""
     report = progress or (lambda _: None)
+    if not 0 <= center_strength <= 1:  # NaN is refused too, because its comparisons are false.
+        problem = f"`center_strength` must be between 0 and 1, got {center_strength:g}"
+        raise PanglotError(problem, field="center_strength", hint="choose a value in range")
     if is_index(folder):
         # A build that was killed after its last write leaves its shards.
         shutil.rmtree(folder / "shards", ignore_errors=True)
-        return _built_before(documents, folder, model, store, report)
+        return _built_before(documents, folder, model, store, center_strength, report)
     encoder, base, name = open_encoder(model, backend)
+    if center_strength != 1 and isinstance(encoder, Debiased):
+        problem = f"{encoder.name} is debiased already, with strength {encoder.debiasing.strength:g}"
+        hint = "leave `center_strength` out, or choose the strength in `panglot debias`"
+        raise PanglotError(problem, field="center_strength", hint=hint)
     with explain_write(folder):
         folder.mkdir(parents=True, exist_ok=True)
     probe, shards = probed(base), folder / "shards"
@@ -122,7 +130,9 @@ def build(
         languages = (([each.language for each in piece], vectors) for piece, vectors in encoded)
         stats = LanguageStats.of(languages, len(probe))
     cuts.warn()
-    debiasing = encoder.debiasing if isinstance(encoder, Debiased) else stats.centering(query_offset(base))
+    debiasing = (
+        encoder.debiasing if isinstance(encoder, Debiased) else stats.centering(query_offset(base), center_strength)
+    )
     transform.save(debiasing, folder, {"fitted_on": OF_DOCUMENTS if encoder is base else encoder.name})
     if isinstance(encoder, Debiased):  # It warns of languages that it was not fitted on.
         Languages(debiasing, encoder.name).of([], stats.languages[:-1])
@@ -146,8 +156,9 @@ def build(
 
 
 def _built_before(
-    documents: Documents, folder: Path, model: str | Path | Encoder, store: str, report: Callable[[str], None]
-) -> Encoder:
+    documents: Documents, folder: Path, model: str | Path | Encoder, store: str, center_strength: float,
+    report: Callable[[str], None],
+) -> Encoder:  # fmt: skip
     """Return the encoder of an index that was built from the same documents with the same model, or refuse."""
     metadata = IndexMetadata.open(folder)
     problem, hint = "the folder contains an index already", "add to it (`--add`), or choose another --output"
@@ -159,5 +170,8 @@ def _built_before(
     encoder, base, _ = open_encoder(model)
     check_model(metadata, base, folder)
     check_debiasing(encoder, folder, exactly=True)
+    strength = 1.0 if isinstance(encoder, Debiased) else transform.read(folder)[0].strength
+    if center_strength != strength:
+        raise PanglotError(f"{problem}, with `center_strength` {strength:g}", file=folder, hint=hint)
     report(f"{folder} was built from these documents already")
     return base

@@ -71,12 +71,16 @@ class LanguageStats:
         means = (total + FEW * every) / (number + FEW)
         return cls((*codes, EVERY), (*(counts[code] for code in codes), 0), np.concatenate([means, every[None]]))
 
-    def centering(self, offset: Doubles | None = None) -> Debiasing:
-        """Return the debiasing that subtracts the mean of a text's language, plus :func:`query_offset` for queries."""
+    def centering(self, offset: Doubles | None = None, strength: float = 1.0) -> Debiasing:
+        """Return the debiasing that subtracts the mean of a text's language, plus :func:`query_offset` for queries.
+
+        ``strength`` is the share of both that is subtracted, from 0 to 1.
+        """
         queries = self.means if offset is None else self.means + offset
-        means = np.stack([queries, self.means]).astype(np.float32)
-        directions = np.zeros((2, len(self.languages), 0, self.means.shape[1]), np.float32)
-        return Debiasing("center", self.languages, means, directions, np.zeros((0, self.means.shape[1]), np.float32))
+        means = (np.stack([queries, self.means]) * strength).astype(np.float32)
+        dimension = self.means.shape[1]
+        nothing = np.zeros((2, len(self.languages), 0, dimension), np.float32), np.zeros((0, dimension), np.float32)
+        return Debiasing("center", self.languages, means, *nothing, strength=strength)
 
     def save(self, folder: Path) -> None:
         """Write ``pool.json`` and ``pool.npy`` into a folder."""
