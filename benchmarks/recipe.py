@@ -41,7 +41,7 @@ def main() -> int:
     """Run the missing seeds, then write the table."""
     parser = make_parser(__doc__, data_dir=True)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--recipe", type=Path, default=ROOT / "recipes" / "hybrid.toml", help="recipe to train")
+    parser.add_argument("--recipe", default="hybrid", help="recipe to train")
     parser.add_argument("--output", type=Path, default=ROOT / "runs" / "recipe", help="folder to train in")
     parser.add_argument("--results", type=Path, default=RESULTS / "recipe", help="folder to write figures to")
     options = parser.parse_args()

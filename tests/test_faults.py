@@ -64,7 +64,7 @@ def test_wrong_encoding_and_truncated_gzip(fails: Run, tmp_path: Path) -> None:
         (("train", "--on", "starter:train", "--batches", "hybird"), "batches"),
         (("train", "--on", "starter:test"), "test set"),
         (("train", "--on", "starter:train", "--mixing", "mean", "--alpha", "0.4"), "alpha"),
-        (("train", "--recipe", Path(__file__).parents[1] / "recipes" / "hybrid.toml", "--mixing", "pcgrad"), "batches"),
+        (("train", "--recipe", "hybrid", "--mixing", "pcgrad"), "batches"),
         (("compare", "bundled", "bundled", "--test", "nothing-known"), "nothing-known"),
         (("data", "show", "mlqa:third"), "third"),
         (("evaluatte",), "evaluatte"),

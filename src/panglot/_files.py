@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -171,6 +172,21 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         raise PanglotError(f"there is no such {what}", file=path, hint="check the path") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PanglotError(f"this is not TOML: {error}", file=path, hint="write `name = value` lines") from error
+
+
+def packaged(name: str | Path, what: str) -> Path:
+    """Return the path of a TOML file: one of panglot's own by its bare name, any other as it is.
+
+    ``what`` is the kind of file, such as ``recipe``, and its folder in the package is called ``recipes``.
+    """
+    if not re.fullmatch(r"[\w-]+", str(name)):
+        return Path(name)
+    folder = Path(__file__).parent / f"{what}s"
+    if not (found := folder / f"{name}.toml").is_file():
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.toml")))
+        hint = f"choose {known}, or write the path of a file as ./{name}.toml"
+        raise PanglotError(f"there is no {what} {str(name)!r}", field=what, hint=hint)
+    return found
 
 
 def digest(*parts: str | bytes) -> str:

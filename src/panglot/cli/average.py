@@ -17,8 +17,8 @@ from panglot.cli.options import PATH, data_dir_option, list_option, progress_to
     "--weights", metavar="NUMBERS", help="A weight per model, such as .3,.7, which sum to 1. Equal by default."
 )
 @click.option(
-    "--suite", metavar="FILE",
-    help="Suite on which to choose the share of the models after the first one, which is their start.",
+    "--suite", metavar="NAME",
+    help="Suite to choose the share on: `forms`, or a TOML file. The first model is the start of the others.",
 )  # fmt: skip
 @list_option("--shares", metavar="NUMBERS", help="Shares to try on the suite. By default .3,.5,.7,.85,1.")
 @data_dir_option

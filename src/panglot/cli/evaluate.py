@@ -37,15 +37,14 @@ _options = options.add_options([
 
 @click.command("compare")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option(
-    "--test", "--suite", "tests", multiple=True, required=True, metavar="DATASET",
-    help="Data set to measure on, or the TOML file of a suite; repeat for more.",
-)  # fmt: skip
+@click.option("--test", "tests", multiple=True, metavar="DATASET", help="Data set to measure on; repeat for more.")
+@click.option("--suite", metavar="NAME", help="Suite to measure on: `forms`, or a TOML file.")
 @_options
 @click.option("--permutations", default=10_000, type=POSITIVE, help="Number of random permutations of the test.")
 def compare_command(
     models: tuple[str, ...],
     tests: tuple[str, ...],
+    suite: str | None,
     to_json: str | None,
     report: Path | None,
     language: str | None,
@@ -56,9 +55,14 @@ def compare_command(
     Differences are tested by a paired randomisation test over question groups, with Holm's correction for the number
     of pairs of models.
     """
+    from panglot.datasets.suite import is_suite
     from panglot.evaluation.compare import compare
 
+    if not tests and suite is None:
+        raise click.MissingParameter(param_hint="'--test' / '--suite'", param_type="option")
     named, progress = options.in_language(tests, language), options.progress_to(to_json)
+    # Without the prefix, the name of a suite could be that of a data set.
+    named += [] if suite is None else [suite if is_suite(suite) else f"suite:{suite}"]
     found = compare(models, test=named, command=options.command_line(), progress=progress, **settings)
     _deliver(found.figures, to_json, report, models)
 
@@ -84,7 +88,7 @@ def evaluate_command(
     """Measure MODEL on DATASETs: monolingual, cross-lingual, all languages in one pool, and language bias.
 
     MODEL is `bundled`, a sentence-transformers folder or hub name, `http://…/v1#name`, or vectors on disk.
-    DATASET is a known name (`panglot data list`), a path, or the TOML file of a suite. With `--run FILE`, there is no
+    DATASET is a known name (`panglot data list`), a path, or `suite:NAME`. With `--run FILE`, there is no
     MODEL. With an index that `panglot index` wrote as MODEL and no DATASET, its language bias is measured by ranking
     mode, without labels.
     """

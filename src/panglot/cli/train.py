@@ -6,7 +6,6 @@ import dataclasses
 import inspect
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import click
@@ -57,11 +56,9 @@ def _documentation() -> dict[str, str]:
 @click.option("--on", multiple=True, metavar="SET",
               help="Training set, NAME[:PART][@CANDIDATES] or a path. Repeat the option for several.")  # fmt: skip
 @language_option
-@click.option(
-    "--recipe", type=click.Path(path_type=Path, dir_okay=False), help="TOML file with settings. Options override it."
-)
+@click.option("--recipe", metavar="NAME", help="Settings: `hybrid`, or a TOML file. Options override it.")
 @add_options(_options())
-def train(model: str | None, on: tuple[str, ...], recipe: Path | None, language: str | None, **options: Any) -> int:
+def train(model: str | None, on: tuple[str, ...], recipe: str | None, language: str | None, **options: Any) -> int:
     """Train MODEL (by default the bundled one) and write a sentence-transformers folder.
 
     You can stop training at any time, by Ctrl-C or by killing it. The same command continues it.

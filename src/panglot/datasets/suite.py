@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from panglot._errors import PanglotError, located
-from panglot._files import digest, read_toml, shareable
+from panglot._files import digest, packaged, read_toml
 from panglot.data.collection import Collection
 from panglot.data.transform import concatenate, draw_groups, hold_out
 from panglot.datasets import registry
+
+# Before the name of one of panglot's own suites, where a data set could be meant.
+_OWN = "suite:"
 
 
 @dataclass(frozen=True)
@@ -69,22 +72,24 @@ class Suite:
         """Read all forms, by name."""
         with located(file=self.file):
             found = {form.name: form.read(self.seed, data_dir) for form in self.forms}
-        suite = {"suite": shareable(self.file)}
+        suite = {"suite": self.file.stem}
         return {name: replace(each, about={**each.about, **suite}) for name, each in found.items()}
 
 
 def is_suite(name: str | Path) -> bool:
-    """Return whether the name of a data set is the path of a suite."""
-    return str(name).endswith(".toml")
+    """Return whether the name of a data set is a suite: the path of a TOML file, or ``suite:NAME``."""
+    return str(name).endswith(".toml") or str(name).startswith(_OWN)
 
 
 def read_suite(path: str | Path) -> Suite:
-    """Read a suite from its TOML file, which has a ``seed`` and a table ``[forms.NAME]`` for each form.
+    """Read a suite from its TOML file, or one of panglot's own by ``NAME`` or ``suite:NAME``.
+
+    The file has a ``seed`` and a table ``[forms.NAME]`` for each form.
 
     Raises:
         PanglotError: The file is missing or broken, or a form lacks its data sets.
     """
-    file = Path(path)
+    file = packaged(str(path).removeprefix(_OWN), "suite")
     with located(file=file):
         return _suite(read_toml(file, "suite"), file)
 

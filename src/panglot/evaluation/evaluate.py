@@ -74,7 +74,8 @@ def evaluate(
     Args:
         encoder: An encoder, or what :func:`panglot.load` accepts: ``bundled``, a folder, a hub name, ….
         collections: One or more collections. Names and paths are passed to :func:`panglot.read`. The TOML file of a
-            suite (:mod:`panglot.datasets.suite`) stands for all of its forms, and the figures get its ``scoreboard``.
+            suite, or ``suite:NAME`` (:mod:`panglot.datasets.suite`), stands for all of its forms, and the figures get
+            its score.
         data_dir: Folder of the named data sets.
         candidates: ``sentence`` or ``paragraph``, for data sets that offer both.
         context: Whether a sentence comes with its paragraph.

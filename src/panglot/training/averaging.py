@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from panglot._environment import versions
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, digest, shareable, write_json, write_text
+from panglot.datasets.suite import read_suite
 from panglot.encoders.card import metadata, origin_of
 from panglot.encoders.portable import make_portable
-from panglot.evaluation.evaluate import open_sets
 from panglot.evaluation.scoreboard import scoreboard
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def average(
         models: Two or more models: ``bundled``, folders or hub names. The folder gets the files of the last one.
         output: The folder to write. It must not exist yet.
         weights: A weight for each model, which sum to 1. Equal by default.
-        suite: TOML file of a suite (:mod:`panglot.datasets.suite`).
+        suite: A suite by its name or TOML file (:func:`panglot.datasets.suite.read_suite`).
         shares: Shares of the trained weights to try on the suite, above 0 and at most 1.
         data_dir: Folder of the known data sets.
         progress: Called with a line of text before each long step.
@@ -180,7 +180,7 @@ def _choose_on(
     from panglot.encoders.cache import cached
     from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
 
-    forms = open_sets(suite, data_dir=data_dir)
+    forms = read_suite(suite).read(data_dir)
     encoder = SentenceTransformerEncoder(opened[0].name)
     others = len(opened) - 1
     plain = encoder.fingerprint

@@ -24,6 +24,7 @@ from panglot.data.transform import Overlap, concatenate, hold_out
 from panglot.datasets import registry
 from panglot.datasets.check import read_usable
 from panglot.datasets.decontaminate import decontaminate
+from panglot.datasets.suite import read_suite
 from panglot.encoders.protocol import Side
 from panglot.training.settings import Settings
 from panglot.training.switching import Switching, english_rows, switching_metrics
@@ -135,7 +136,7 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
             raise PanglotError(problem, field="on", hint="train on another set, such as mlqa or starter:train")
         # The name seeds the permutations: that of a saved collection is the same wherever it lies.
         collection = replace(collection, name=spec) if known else collection
-        excluded = (*settings.exclude, settings.suite) if settings.suite else settings.exclude
+        excluded = (*settings.exclude, str(read_suite(settings.suite).file)) if settings.suite else settings.exclude
         if excluded:
             clean = decontaminate(collection, excluded, data_dir=settings.data_dir, only=compared)
             collection = clean.collection

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from panglot._errors import PanglotError
 from panglot._files import write_json
 from panglot.batching.objectives import Mixture
+from panglot.datasets.suite import read_suite
 from panglot.encoders.open_model import open_model
 from panglot.encoders.soundness import stored_dtype
-from panglot.evaluation.evaluate import open_sets
 from panglot.training import data
 from panglot.training.averaging import choose_share, measure_forms, mix, refusal
 from panglot.training.dev import DevEvaluator, LiveEncoder
@@ -70,7 +70,7 @@ def train(
         model: The model to start from: ``bundled``, a sentence-transformers folder or a hub name.
         on: Training sets, ``NAME[:PART][@CANDIDATES]`` or paths.
         output: The run folder.
-        recipe: A TOML file with settings. The other arguments override it.
+        recipe: A TOML file with settings, or ``hybrid``. The other arguments override it.
         progress: Whether to show progress on standard error; by default on the first process.
         **settings: Any other setting of :class:`panglot.Settings`.
 
@@ -273,7 +273,7 @@ def _load_final_weights(
     states = [start, {name: tensor.clone() for name, tensor in state.encoder.state().items()}]
     share = settings.average
     if settings.suite is not None:
-        forms = open_sets(settings.suite, data_dir=settings.data_dir) | ({"held out": dev} if dev is not None else {})
+        forms = read_suite(settings.suite).read(settings.data_dir) | ({"held out": dev} if dev is not None else {})
         live = LiveEncoder(state.encoder, settings)
 
         def measure(share: float) -> dict[str, PerQuestion]:

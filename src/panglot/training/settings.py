@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from panglot._errors import PanglotError, located
-from panglot._files import read_toml, shareable
+from panglot._files import packaged, read_toml, shareable
 from panglot.augment.codeswitch import CodeSwitch
 from panglot.batching.policy import Batches, CrossKind, LanguageSampling, Policy
 from panglot.encoders.open_model import Precision
@@ -301,8 +301,9 @@ class Settings:
 
     @classmethod
     def read(cls, path: str | Path, **changes: Any) -> Settings:
-        """Read a recipe in TOML. ``changes`` override it."""
-        return cls.from_dict({**read_toml(Path(path), "recipe"), **changes}, Path(path))
+        """Read a recipe in TOML, or one of panglot's own by its name. ``changes`` override it."""
+        file = packaged(path, "recipe")
+        return cls.from_dict({**read_toml(file, "recipe"), **changes}, file)
 
 
 def unused(mixing: Mixing, objectives: Sequence[str]) -> tuple[str, ...]:
