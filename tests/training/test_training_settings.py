@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import panglot
 from panglot._errors import PanglotError
 from panglot.training.settings import RENAMED, Settings
 
@@ -84,3 +85,13 @@ def test_infinity_is_written_as_toml_does(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     path.write_text(settings.to_toml(), encoding="utf-8")
     assert Settings.read(path) == settings
+
+
+def test_panglots_own_recipes_are_read_by_name() -> None:
+    folder = Path(panglot.__file__).parent / "recipes"
+    for path in folder.glob("*.toml"):
+        assert Settings.read(path.stem, on=["starter:train"]) == Settings.read(path, on=["starter:train"])
+    with pytest.raises(PanglotError, match=r"there is no recipe 'hybird'\. Fix: choose hybrid, own, or write"):
+        Settings.read("hybird", on=["starter:train"])
+    with pytest.raises(PanglotError, match="no such recipe"):
+        Settings.read("./hybrid", on=["starter:train"])

@@ -56,7 +56,7 @@ def _documentation() -> dict[str, str]:
 @click.option("--on", multiple=True, metavar="SET",
               help="Training set, NAME[:PART][@CANDIDATES] or a path. Repeat the option for several.")  # fmt: skip
 @language_option
-@click.option("--recipe", metavar="NAME", help="Settings: `hybrid`, or a TOML file. Options override it.")
+@click.option("--recipe", metavar="NAME", help="Settings: `hybrid`, `own`, or a TOML file. Options override it.")
 @add_options(_options())
 def train(model: str | None, on: tuple[str, ...], recipe: str | None, language: str | None, **options: Any) -> int:
     """Train MODEL (by default the bundled one) and write a sentence-transformers folder.

@@ -70,7 +70,7 @@ def train(
         model: The model to start from: ``bundled``, a sentence-transformers folder or a hub name.
         on: Training sets, ``NAME[:PART][@CANDIDATES]`` or paths.
         output: The run folder.
-        recipe: A TOML file with settings, or ``hybrid``. The other arguments override it.
+        recipe: A TOML file with settings, or the name of one of panglot's own. The other arguments override it.
         progress: Whether to show progress on standard error; by default on the first process.
         **settings: Any other setting of :class:`panglot.Settings`.
 
