@@ -170,6 +170,14 @@ def test_folded_hits_name_the_languages_they_are_in(visit: Visit) -> None:
     assert page.locator("h3", has_text="26").count() == 1
 
 
+def _until(page: Any, happened: Callable[[], bool]) -> None:
+    # Playwright's wait_for_function polls by eval, which the page's policy forbids.
+    for _ in range(1_000):
+        if happened():
+            break
+        page.wait_for_timeout(10)
+
+
 def test_the_reader_is_asked_for_only_where_a_column_ranks_for_one(visit: Visit, service: Search) -> None:
     page = visit(f"?q={QUESTION}")
     assert not page.locator("#preferred").is_visible()
@@ -180,13 +188,10 @@ def test_the_reader_is_asked_for_only_where_a_column_ranks_for_one(visit: Visit,
     page.get_by_role("button", name="Remove English").click()
     page.locator("#boost").fill("0.2")
     page.wait_for_url("**preferred=fi&boost=0.2**")
-    for _ in range(1_000):  # The address changes before the service is asked.
-        if service.asked[-1]["boost"] == 0.2:
-            break
-        page.wait_for_timeout(10)
+    _until(page, lambda: service.asked[-1]["boost"] == 0.2)  # The address changes before the service is asked.
     assert service.asked[-1]["preferred_languages"] == ["fi"]
     assert service.asked[-1]["boost"] == 0.2
-    page.wait_for_function("document.querySelector('.hit')?.lang === 'fi' && !document.body.classList.contains('busy')")
+    page.locator("body:not(.busy) .hit").first.and_(page.locator("[lang=fi]")).wait_for()
 
 
 def test_the_address_carries_question_and_options(visit: Visit, service: Search) -> None:
@@ -205,7 +210,7 @@ def test_the_address_carries_question_and_options(visit: Visit, service: Search)
     shared = page.url.partition("/?")[2]
     asked = len(service.asked)
     page.go_back()
-    page.wait_for_function(f"document.getElementById('question').value === '{QUESTION}'")
+    _until(page, lambda: page.locator("#question").input_value() == QUESTION)
     again = visit(f"?{shared}")
     assert again.locator("#question").input_value() == "life & liberty?"
     assert again.locator("#collapse").is_checked()
