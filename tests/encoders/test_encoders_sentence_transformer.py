@@ -16,11 +16,11 @@ from sentence_transformers import SentenceTransformer
 
 from panglot._errors import PanglotError
 from panglot.encoders import packed
-from panglot.encoders.bundled import bundled_folder
 from panglot.encoders.load import load
 from panglot.encoders.open_model import choose_device, choose_precision, fast_bf16
 from panglot.encoders.protocol import Encoder
 from panglot.encoders.sentence_transformer import SentenceTransformerEncoder, token_batches
+from panglot.encoders.shipped import shipped_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,7 +50,7 @@ def letters(count: int) -> list[str]:
 
 
 def test_equal_to_encode_query_and_encode_document(bundled: SentenceTransformerEncoder) -> None:
-    theirs = SentenceTransformer(str(bundled_folder()), device="cpu")
+    theirs = SentenceTransformer(str(shipped_folder("bundled")), device="cpu")
     np.testing.assert_allclose(bundled.encode(TEXTS, "question"), theirs.encode_query(TEXTS), atol=2e-6)
     np.testing.assert_allclose(bundled.encode(TEXTS, "passage"), theirs.encode_document(TEXTS), atol=2e-6)
 

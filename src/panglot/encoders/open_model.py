@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from panglot._errors import PanglotError, first_line
 from panglot._files import digest, known_digest
+from panglot.encoders.shipped import SHIPPED, shipped_folder
 from panglot.encoders.soundness import check_declared, complete_weights, refuse_unusable
 
 if TYPE_CHECKING:
@@ -32,14 +33,12 @@ _NOT_FETCHED = ("onnx/*", "openvino/*", "*.onnx", "original/*")
 def open_model(name: str | Path, device: torch.device, *, trust_remote_code: bool = False) -> tuple[Any, Path]:
     """Return the sentence-transformers model that ``name`` names, in evaluation mode, and its folder.
 
-    ``name`` is ``bundled``, a folder, or ``owner/model`` on the hub. Python code that comes with the model runs only
-    with ``trust_remote_code``. Weights are float32, whatever precision they are stored in: half of it loses most
-    updates of training, and encoding casts them where that is faster.
+    ``name`` is a model that comes with panglot, a folder, or ``owner/model`` on the hub. Python code that comes with
+    the model runs only with ``trust_remote_code``. Weights are float32, whatever precision they are stored in: half of
+    it loses most updates of training, and encoding casts them where that is faster.
     """
-    if name == "bundled":
-        from panglot.encoders.bundled import bundled_folder
-
-        name = bundled_folder()
+    if name in SHIPPED:
+        name = shipped_folder(str(name))
     folder = fetch(name, trust_remote_code=trust_remote_code)
     refuse_unsafe(folder, trust_remote_code=trust_remote_code)
     refuse_unusable(folder)

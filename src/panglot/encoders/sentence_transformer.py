@@ -19,6 +19,7 @@ from panglot._progress import progress
 from panglot.encoders import packed
 from panglot.encoders.open_model import Precision, choose_device, choose_precision, folder_digest, open_model, prompt_of
 from panglot.encoders.protocol import CutTexts, Side, Vectors
+from panglot.encoders.shipped import SHIPPED
 from panglot.encoders.soundness import count_longer, long_text, tried
 
 if TYPE_CHECKING:
@@ -101,14 +102,14 @@ class SentenceTransformerEncoder:
             "device": device, "precision": self.precision, "max_length": self.max_length, "batch_tokens": batch_tokens,
             "trust_remote_code": trust_remote_code, "name": self.name,
         }  # fmt: skip
-        is_folder = Path(source).is_dir() and source != "bundled"
+        is_folder = Path(source).is_dir() and source not in SHIPPED
         self._again = (str(Path(source).resolve()) if is_folder else source, options)
         self._prompts = {side: prompt_of(self.model, side) for side in get_args(Side)}
         self._pooling = packed.pooling_of(self.model)
         #: The sides whose cut texts were warned of. :meth:`encode` warns once, unless its caller counts them.
         self.told: set[Side] = set()
         self._prepare()
-        if source != "bundled":
+        if source not in SHIPPED:
             self._try()
 
     def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002

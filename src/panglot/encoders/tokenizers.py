@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from panglot._errors import PanglotError
 from panglot.data.language import unspaced_letters
 from panglot.encoders.open_model import fetch, refuse_unsafe
+from panglot.encoders.shipped import SHIPPED, shipped_folder
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -70,13 +71,11 @@ class Counter:
 
 
 def open_counter(model: str | Path) -> Counter:
-    """Return the counter of ``bundled``, a sentence-transformers folder or a model of the hub, without its weights."""
+    """Return the counter of ``bundled``, ``panglot-small``, a folder or a model of the hub, without its weights."""
     from tokenizers import Tokenizer
 
-    if model == "bundled":
-        from panglot.encoders.bundled import bundled_folder
-
-        model = bundled_folder()
+    if model in SHIPPED:
+        model = shipped_folder(str(model))
     elif re.match(r"https?://|vectors:", str(model)):
         problem = f"{model} has no tokenizer to count tokens with"
         raise PanglotError(problem, field="model", hint="name the model's folder")

@@ -15,6 +15,7 @@ from panglot._errors import PanglotError
 from panglot._files import atomic_file, digest, is_locked, lock, write_json
 from panglot.batching.policy import is_english
 from panglot.data.collection import Collection
+from panglot.encoders.shipped import TRAINED, source_digest
 from panglot.evaluation.bootstrap import PerQuestion, Sums
 from panglot.evaluation.evaluate import Evaluation, evaluate
 from panglot.study.data import StudyData
@@ -96,6 +97,8 @@ def cell_key(study: Study, cell: Cell, data: StudyData, rate: float | None) -> s
     recipe = {old_names.get(name, name): value for name, value in recipe.items()}
     model = study.train.get("model", "bundled")
     parts = [data.key, model, {**recipe, "output": "", "on": "", "dev": ""}]
+    if model in TRAINED:  # Another version of panglot may have other weights of this name.
+        parts.append(source_digest(model))
     if asked_in := [[test.on, test.asked_in] for test in study.tests if test.asked_in]:
         parts.append(asked_in)
     return digest(json.dumps(parts, sort_keys=True))

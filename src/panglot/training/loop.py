@@ -67,7 +67,7 @@ def train(
     The same call continues a run that was interrupted or killed, and leaves a finished run as it is.
 
     Args:
-        model: The model to start from: ``bundled``, a sentence-transformers folder or a hub name.
+        model: The model to start from: ``bundled``, ``panglot-small``, a sentence-transformers folder or a hub name.
         on: Training sets, ``NAME[:PART][@CANDIDATES]`` or paths.
         output: The run folder.
         recipe: A TOML file with settings, or the name of one of panglot's own. The other arguments override it.

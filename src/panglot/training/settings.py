@@ -54,7 +54,7 @@ class Settings:
     """All settings of a training run. A recipe in TOML has the same names, and the command line has them with dashes.
 
     Attributes:
-        model: Model to start from: ``bundled``, a sentence-transformers folder or a hub name.
+        model: Model to start from: ``bundled``, ``panglot-small``, a sentence-transformers folder or a hub name.
         on: Training sets, ``NAME[:PART][@CANDIDATES]`` or a path each.
         exclude: Test sets whose texts must not be trained on. Training rows that share a text with one of them, or
             nearly so, are left out with all their translations (:func:`panglot.datasets.decontaminate.decontaminate`).
