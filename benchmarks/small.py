@@ -1,7 +1,7 @@
 """Pack the model of a run folder as panglot-small: its difference to the bundled model, with its card and its recipe.
 
     python benchmarks/small.py pack runs/small
-    panglot compare --suite suites/forms.toml bundled runs/small panglot-small --json figures.json
+    panglot compare --suite forms bundled runs/small panglot-small --json figures.json
     python benchmarks/small.py pack runs/small --figures figures.json
 
 The first command writes the files into the package and measures what four bits per weight cost. The second one measures
@@ -216,7 +216,7 @@ def main() -> int:
     if options.output == TRAINED[SMALL]:
         size = wheel_bytes()
         print("the wheel cannot be built here" if size is None else f"wheel: {size / 1e6:.1f} MB")
-        print(f"Next: panglot compare --suite suites/forms.toml {BUNDLED} {options.run} {SMALL} --json figures.json")
+        print(f"Next: panglot compare --suite forms {BUNDLED} {options.run} {SMALL} --json figures.json")
     return 0
 
 
