@@ -4,6 +4,8 @@
     panglot compare --suite forms bundled runs/small panglot-small --json figures.json
     python benchmarks/small.py pack runs/small --figures figures.json
 
+Of an average of runs (`panglot average`), name the runs too: `pack runs/averaged --runs runs/a runs/b`.
+
 The first command writes the files into the package and measures what four bits per weight cost. The second one measures
 the same on the suite, and the third one writes the same weights again, with the figures in the card.
 """
@@ -29,31 +31,42 @@ from panglot._errors import PanglotError, located
 from panglot._files import atomic_folder, write_text
 from panglot.encoders.bundled import SOURCE_SHA256, read_source, weights_of, write_model
 from panglot.encoders.difference import add, read_difference, subtract, write_difference
-from panglot.encoders.shipped import BUNDLED, DIFFERENCE, PAPERS, SMALL, TRAINED
+from panglot.encoders.open_model import folder_digest
+from panglot.encoders.shipped import BUNDLED, DIFFERENCE, SMALL, TRAINED, shipped_folder
 from panglot.report.results import Comparison, read_results
 from start import wheel_bytes
 
 #: The least cosine of a packed model's vectors to those of its run, below which something else than rounding differs.
 LEAST = 0.999
+#: What `panglot average` writes beside a model.
+AVERAGE = "average.json"
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
 
 
-def pack(run: Path, output: Path, figures: Sequence[Path] = (), on: str = "starter:dev") -> dict[str, Any]:
-    """Write the files of the model in ``run`` to the folder ``output``, and return what four bits per weight cost.
+def pack(
+    model: Path, output: Path, figures: Sequence[Path] = (), on: str = "starter:dev", runs: Sequence[Path] = ()
+) -> dict[str, Any]:
+    """Write the files of the model in ``model`` to the folder ``output``, and return what four bits per weight cost.
 
+    ``model`` is a run folder, or the average of ``runs``.
     ``relative_error`` is the norm of the error of all weights, as a share of that of their difference to the start.
     ``cosine`` and ``start_cosine`` are the least and the mean cosine over the texts of the data set ``on``: of
-    the run's vectors to those of the packed model, and to those of the start.
+    the model's vectors to those of the packed model, and to those of the start.
 
     Raises:
-        PanglotError: The run is not finished, did not start from the bundled model, or is of another architecture.
+        PanglotError: A run is not finished or did not start from the bundled model, the model is of another
+            architecture or the average of other models.
     """
-    check_run(run)
+    check_parts(model, runs)
+    runs = runs or [model]
+    for each in runs:
+        check_run(each)
+    check_modules(model)
     compared = [*rows(figures)]
     e5 = read_source()
-    start, trained = weights_of(e5), read_weights(run / "model.safetensors")
-    with located(file=run / "model.safetensors"):
+    start, trained = weights_of(e5), read_weights(model / "model.safetensors")
+    with located(file=model / "model.safetensors"):
         difference = subtract(start, trained)
     with atomic_folder(output) as part:
         write_difference(part / DIFFERENCE, difference, SOURCE_SHA256)
@@ -62,30 +75,57 @@ def pack(run: Path, output: Path, figures: Sequence[Path] = (), on: str = "start
             write_model(e5, packed, Path(folder) / SMALL)
             loss: dict[str, Any] = {
                 "relative_error": relative_error(start, trained, packed),
-                **cosines(run, Path(folder) / SMALL, on),
+                **cosines(model, Path(folder) / SMALL, on),
             }
         if not loss["cosine"]["least"] >= LEAST:
-            problem = f"a vector of the packed model has the cosine {loss['cosine']['least']:.4f} to that of the run"
-            raise PanglotError(problem, file=run, hint="pack a model with the prompts and modules of the bundled one")
-        for name in PAPERS[1:]:
-            shutil.copyfile(run / name, part / name)
-        write_text(part / PAPERS[0], card((run / "README.md").read_text("utf-8"), loss, on, compared))
+            problem = (
+                f"a vector of the packed model has the cosine {loss['cosine']['least']:.4f} to that of the trained one"
+            )
+            raise PanglotError(problem, file=model, hint="pack a model with the prompts and modules of the bundled one")
+        for number, each in enumerate(runs, 1):
+            mark = f"-{number}" if len(runs) > 1 else ""
+            shutil.copyfile(each / "recipe.toml", part / f"recipe{mark}.toml")
+            shutil.copyfile(each / "run.json", part / f"run{mark}.json")
+        if (model / AVERAGE).is_file():
+            shutil.copyfile(model / AVERAGE, part / AVERAGE)
+        texts = [(each / "README.md").read_text("utf-8") for each in (model, *runs)]
+        write_text(part / "README.md", card(texts[0], texts[1:], loss, on, compared))
     return loss
 
 
+def check_parts(model: Path, runs: Sequence[Path]) -> None:
+    """Refuse an average of other models than ``runs`` and the bundled one."""
+    file = model / AVERAGE
+    if not file.is_file():
+        if runs:
+            hint = "leave --runs out, or name the folder of panglot average"
+            raise PanglotError(f"this is no average, because it has no {AVERAGE}", file=model, hint=hint)
+        return
+    found = json.loads(file.read_text("utf-8"))
+    known = {folder_digest(each) for each in (shipped_folder(BUNDLED), *runs)}
+    for name, each in zip(found["models"], found["fingerprints"], strict=True):
+        if each not in known:
+            problem = f"this is an average with {name}, which is neither {BUNDLED} nor among --runs as it was"
+            raise PanglotError(problem, file=file, hint="name all runs that were averaged with --runs")
+
+
 def check_run(run: Path) -> None:
-    """Refuse a folder that is not a finished run from the bundled model, or that has modules which that lacks."""
-    for name in ("run.json", "modules.json", *PAPERS):
+    """Refuse a folder that is not a finished run from the bundled model."""
+    for name in ("run.json", "modules.json", "README.md", "recipe.toml"):
         if not (run / name).is_file():
             raise PanglotError(f"this is no finished run, because it has no {name}", file=run, hint="finish the run")
     start = json.loads((run / "run.json").read_text("utf-8"))["settings"]["model"]
     if start != BUNDLED:
         problem = f"the run started from {start}, and only a difference to {BUNDLED} is packed"
         raise PanglotError(problem, file=run / "run.json", field="model", hint=f"train from {BUNDLED}")
-    modules = [str(each["type"]).rpartition(".")[2] for each in json.loads((run / "modules.json").read_text("utf-8"))]
+
+
+def check_modules(model: Path) -> None:
+    """Refuse a model that has modules which the bundled one lacks."""
+    modules = [str(each["type"]).rpartition(".")[2] for each in json.loads((model / "modules.json").read_text("utf-8"))]
     if modules != ["Transformer", "Pooling", "Normalize"]:
         problem = f"only Transformer, Pooling, Normalize are packed, got {', '.join(modules)}"
-        raise PanglotError(problem, file=run / "modules.json", hint="pack a model without further modules")
+        raise PanglotError(problem, file=model / "modules.json", hint="pack a model without further modules")
 
 
 def read_weights(file: Path) -> dict[str, npt.NDArray[np.float32]]:
@@ -105,8 +145,8 @@ def relative_error(start: Weights, trained: Weights, packed: Weights) -> float:
     return (squares(packed, trained) / whole) ** 0.5 if whole else 0.0
 
 
-def cosines(run: Path, packed: Path, on: str) -> dict[str, dict[str, float]]:
-    """Return least and mean cosine of the run's vectors to those of the packed model and of the start."""
+def cosines(trained: Path, packed: Path, on: str) -> dict[str, dict[str, float]]:
+    """Return least and mean cosine of the trained model's vectors to those of the packed model and of the start."""
     collection = panglot.read(on)
     questions, passages = (side["text"].to_pylist() for side in (collection.questions, collection.passages))
 
@@ -114,24 +154,28 @@ def cosines(run: Path, packed: Path, on: str) -> dict[str, dict[str, float]]:
         encoder = panglot.load(model, precision="fp32")
         return np.concatenate([encoder.encode(questions, "question"), encoder.encode(passages, "passage")])
 
-    theirs = vectors(run)
+    theirs = vectors(trained)
     found = {"cosine": (theirs * vectors(packed)).sum(1), "start_cosine": (theirs * vectors(BUNDLED)).sum(1)}
     return {name: {"least": float(each.min()), "mean": float(each.mean())} for name, each in found.items()}
 
 
-def card(of_run: str, loss: Mapping[str, Any], on: str, found: Sequence[tuple[Sequence[str], bool]]) -> str:
-    """Return the card of the packed model: that of the run, with figures of its own and with what packing cost.
+def card(
+    text: str, of_runs: Sequence[str], loss: Mapping[str, Any], on: str, found: Sequence[tuple[Sequence[str], bool]]
+) -> str:
+    """Return the card of the packed model, with the data and recipes of its runs, figures and what packing cost.
 
-    ``found`` are the :func:`rows` of its table.
+    ``text`` is the card of the trained model, ``of_runs`` are those of its runs, and ``found`` are the :func:`rows` of
+    its table.
     """
     from huggingface_hub import ModelCard
 
-    head: Any = ModelCard(of_run).data
+    head: Any = ModelCard(of_runs[0]).data
     head.model_name, head.eval_results = SMALL, None
-    _, title, *parts = re.split(r"(?m)^# |^## ", of_run.replace("\r\n", "\n"))
-    name = title.partition("\n")[0]
-    sections = {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in parts}
-    about = re.sub(r"```python.*?```", "", title.partition("\n")[2], flags=re.DOTALL).strip()
+    for field in ("language", "datasets"):
+        every = {each for run in of_runs for each in getattr(ModelCard(run).data, field, None) or ()}
+        setattr(head, field, sorted(every) or None)
+    name, about, _ = sections_of(text)
+    about = re.sub(r"```python.*?```", "", about, flags=re.DOTALL).strip()
     compared = table(["", BUNDLED, SMALL, "difference"], [row for row, _ in found])
     losses = [f"- {row[0]}: {row[3]}" for row, is_loss in found if is_loss]
     where = "\n".join(losses) or "Nowhere that was measured." if found else "Not measured yet."
@@ -153,7 +197,7 @@ The folder in panglot's cache is a plain sentence-transformers folder. `panglot 
 
 ## Training data
 
-{sections["Training data"]}
+{_of_each(of_runs, "Training data")}
 
 ## Figures
 
@@ -172,8 +216,20 @@ between vectors of the trained model and of this one is {1 - loss["cosine"]["mea
 
 ## Recipe
 
-{sections["Recipe"]}
+{_of_each(of_runs, "Recipe")}
 """
+
+
+def sections_of(text: str) -> tuple[str, str, dict[str, str]]:
+    """Return the title of a card, what stands below it, and the sections by their headings."""
+    _, title, *parts = re.split(r"(?m)^# |^## ", text.replace("\r\n", "\n"))
+    name, _, about = title.partition("\n")
+    return name, about, {part.partition("\n")[0]: part.partition("\n")[2].strip() for part in parts}
+
+
+def _of_each(cards: Sequence[str], section: str) -> str:
+    found = [(name, sections[section]) for name, _, sections in map(sections_of, cards)]
+    return "\n\n".join(f"### {name}\n\n{each}" for name, each in found) if len(found) > 1 else found[0][1]
 
 
 def rows(files: Sequence[Path]) -> Iterator[tuple[tuple[str, str, str, str], bool]]:
@@ -207,7 +263,7 @@ def main() -> int:
     """Pack a run and print what it cost."""
     options = parse_arguments()
     try:
-        loss = pack(options.run, options.output, options.figures, options.on)
+        loss = pack(options.model, options.output, options.figures, options.on, options.runs)
     except PanglotError as error:
         print(f"small: {error}", file=sys.stderr)
         return 2
@@ -216,14 +272,15 @@ def main() -> int:
     if options.output == TRAINED[SMALL]:
         size = wheel_bytes()
         print("the wheel cannot be built here" if size is None else f"wheel: {size / 1e6:.1f} MB")
-        print(f"Next: panglot compare --suite forms {BUNDLED} {options.run} {SMALL} --json figures.json")
+        print(f"Next: panglot compare --suite forms {BUNDLED} {options.model} {SMALL} --json figures.json")
     return 0
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument("action", choices=["pack"])
-    parser.add_argument("run", type=Path, help="finished run folder of `panglot train`")
+    parser.add_argument("model", type=Path, help="finished run folder of `panglot train`, or `panglot average` of some")
+    parser.add_argument("--runs", type=Path, nargs="+", default=[], help="run folders that were averaged")
     parser.add_argument("--output", type=Path, default=TRAINED[SMALL], help="folder to write to; default: the package")
     parser.add_argument(
         "--figures", type=Path, action="append", default=[], help="JSON of `panglot compare`; repeat for more"

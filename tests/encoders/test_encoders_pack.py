@@ -99,6 +99,23 @@ def test_where_it_loses(tmp_path: Path) -> None:
         next(small.rows([file]))
 
 
+def test_an_average_of_runs(run: Path, facts_folder: Path, tmp_path: Path) -> None:
+    other = panglot.train(BUNDLED, str(facts_folder), tmp_path / "other", learning_rate=5e-3, seed=1, **SETTINGS)
+    averaged = panglot.average([BUNDLED, run, other], tmp_path / "averaged", weights=[0.2, 0.4, 0.4])
+    assert small.pack(averaged, package(), runs=[run, other])["cosine"]["least"] > 0.999
+    for name in ("recipe-1.toml", "recipe-2.toml", "run-2.json", "average.json"):
+        assert (shipped_folder(SMALL) / name).is_file()
+    text = (package() / "README.md").read_text("utf-8")
+    assert "| other | 0.400 |" in text
+    assert text.count("### other\n") == text.count("### run\n") == 2
+    vectors, theirs = (panglot.load(each, precision="fp32").encode(TEXTS, "passage") for each in (SMALL, averaged))
+    assert (vectors * theirs).sum(1).min() > 0.999
+    with pytest.raises(PanglotError, match="an average with other, which is neither bundled nor among --runs"):
+        small.pack(averaged, package(), runs=[run])
+    with pytest.raises(PanglotError, match="this is no average"):
+        small.pack(run, package(), runs=[run])
+
+
 def _edit(file: Path, change: Callable[[Any], None]) -> None:
     found = json.loads(file.read_text())
     change(found)

@@ -18,9 +18,6 @@ SHIPPED = (BUNDLED, *TRAINED)
 """Names that mean a model of the package, even where a folder has one of them."""
 
 DIFFERENCE = "difference.safetensors"
-PAPERS = ("README.md", "recipe.toml", "run.json")
-"""What goes with the weights of a trained model: its card, and the recipe, versions and digests of its run."""
-
 MANIFEST = "panglot-bundled.json"
 
 
@@ -88,7 +85,8 @@ def _write(folder: Path, packed: Path | None) -> None:
 
 
 def _papers(packed: Path | None) -> list[Path]:
-    return [packed / name for name in PAPERS if (packed / name).is_file()] if packed else []
+    files = packed.iterdir() if packed else ()
+    return sorted(path for path in files if path.is_file() and path.name != DIFFERENCE)
 
 
 def _is_complete(folder: Path, source: str, packed: Path | None) -> bool:
