@@ -61,10 +61,12 @@ def complete_weights(folder: Path) -> Generator[None]:
         def emit(self, record: logging.LogRecord) -> None:
             reports.append(record.getMessage())
 
+    # Not by transformers' own remove_handler, which fails in some versions.
+    logger = logging.getLogger("transformers")
     handler, level, bars = Reports(), theirs.get_verbosity(), theirs.is_progress_bar_enabled()
     theirs.disable_progress_bar()
     theirs.disable_default_handler()
-    theirs.add_handler(handler)
+    logger.addHandler(handler)
     theirs.set_verbosity_warning()  # Below this level, transformers does not report weights.
     failed: Exception | None = None
     try:
@@ -73,7 +75,7 @@ def complete_weights(folder: Path) -> Generator[None]:
         failed = error
     finally:
         theirs.set_verbosity(level)
-        theirs.remove_handler(handler)
+        logger.removeHandler(handler)
         theirs.enable_default_handler()
         if bars:
             theirs.enable_progress_bar()
