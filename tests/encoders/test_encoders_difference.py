@@ -105,7 +105,8 @@ def test_a_model_comes_back(exponent: float) -> None:
 
 def test_word_embeddings_that_averaging_rounded_are_those_of_the_start() -> None:
     start = made()
-    rounded = np.sum([start[FROZEN] * np.float32(share) for share in (0.3, 0.3, 0.4)], axis=0, dtype=np.float32)
+    shares = np.array([0.3, 0.3, 0.4], np.float32)
+    rounded = np.stack([start[FROZEN] * share for share in shares]).sum(axis=0)
     assert (rounded != start[FROZEN]).any()
     assert subtract(start, {**start, FROZEN: rounded}) == {}
 
