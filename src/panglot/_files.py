@@ -7,14 +7,11 @@ import errno
 import hashlib
 import json
 import os
-import re
 import shutil
 import socket
 import tempfile
-import tomllib
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import Any
 
 from panglot._errors import PanglotError
 
@@ -162,31 +159,6 @@ def shareable(place: str | Path) -> str:
         whole = Path(os.path.abspath(path))  # noqa: PTH100  (resolving would follow links)
         return whole.relative_to(Path.cwd()).as_posix() if whole.is_relative_to(Path.cwd()) else whole.name
     return text
-
-
-def read_toml(path: Path, what: str) -> dict[str, Any]:
-    """Return the content of a TOML file. ``what`` names the kind of file in errors."""
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise PanglotError(f"there is no such {what}", file=path, hint="check the path") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PanglotError(f"this is not TOML: {error}", file=path, hint="write `name = value` lines") from error
-
-
-def packaged(name: str | Path, what: str) -> Path:
-    """Return the path of a TOML file: one of panglot's own by its bare name, any other as it is.
-
-    ``what`` is the kind of file, such as ``recipe``, and its folder in the package is called ``recipes``.
-    """
-    if not re.fullmatch(r"[\w-]+", str(name)):
-        return Path(name)
-    folder = Path(__file__).parent / f"{what}s"
-    if not (found := folder / f"{name}.toml").is_file():
-        known = ", ".join(sorted(path.stem for path in folder.glob("*.toml")))
-        hint = f"choose {known}, or write the path of a file as ./{name}.toml"
-        raise PanglotError(f"there is no {what} {str(name)!r}", field=what, hint=hint)
-    return found
 
 
 def digest(*parts: str | bytes) -> str:

@@ -42,25 +42,24 @@ _VERSION = 3
 class TestSet:
     """A test set that has not been read yet. It must be readable if the user named it (``required``).
 
-    It may be a ``form`` of a suite, which has a ``seed``.
+    It may be a ``form`` of a suite.
     """
 
     name: str
     languages: tuple[str, ...] = ()
     required: bool = True
     form: Form | None = None
-    seed: int = 0
 
     def identity(self, data_dir: str | Path | None) -> str | None:
         """Return a digest of what :meth:`read` would read, or None if it cannot be known without reading."""
         if self.form is not None:
-            return self.form.identity(self.seed, data_dir)
+            return self.form.identity(data_dir)
         return registry.identity(self.name, data_dir=data_dir, languages=self.languages)
 
     def read(self, data_dir: str | Path | None) -> Collection:
         """Read the set."""
         if self.form is not None:
-            return self.form.read(self.seed, data_dir)
+            return self.form.read(data_dir)
         return registry.read(self.name, data_dir=data_dir, languages=self.languages or None)
 
 
@@ -100,8 +99,7 @@ def decontaminate(
     tests = [test for test in tests if only is None or test.name in only]
     for name in exclude:
         if is_suite(name):
-            suite = read_suite(name)
-            tests += [TestSet(form.name, form=form, seed=suite.seed) for form in suite.forms]
+            tests += [TestSet(form.name, form=form) for form in read_suite(name).forms]
         elif name != AUTO:
             tests.append(TestSet(name))
     found: list[Shared | None] = []

@@ -7,13 +7,14 @@ Name the file in the setting ``exclude`` of a training run to train on the rest.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from panglot._errors import PanglotError, located
-from panglot._files import digest, packaged, read_toml
+from panglot._files import digest
+from panglot._toml import check_names, integer, number, packaged, read_toml, strings, unexpected
 from panglot.data.collection import Collection
 from panglot.data.transform import concatenate, draw_groups, hold_out
 from panglot.datasets import registry
@@ -34,6 +35,7 @@ class Form:
             (:func:`panglot.data.transform.blocks`). The rest may be trained on. 1: all.
         together: Regular expression. Groups in whose names it finds the same stay together when a share is drawn.
         rows: The most questions of each set, in whole groups; 0: all.
+        seed: Seed of the drawn share and rows.
     """
 
     name: str
@@ -42,36 +44,36 @@ class Form:
     share: float = 1.0
     together: str = ""
     rows: int = 0
+    seed: int = 0
 
-    def read(self, seed: int, data_dir: str | Path | None = None) -> Collection:
+    def read(self, data_dir: str | Path | None = None) -> Collection:
         """Return the form as a collection of its name."""
         parts: list[Collection] = []
         for name in self.on:
             whole = registry.read(name, data_dir=data_dir, languages=self.languages or None)
-            part = hold_out(whole, self.share, seed, self.together)[1] if self.share < 1 else whole
-            parts.append(part.keep(*draw_groups(part, self.rows, seed)) if self.rows else part)
+            part = hold_out(whole, self.share, self.seed, self.together)[1] if self.share < 1 else whole
+            parts.append(part.keep(*draw_groups(part, self.rows, self.seed)) if self.rows else part)
         whole = concatenate(parts)
         assert whole is not None  # There is at least one set.
         return replace(whole, name=self.name)
 
-    def identity(self, seed: int, data_dir: str | Path | None = None) -> str | None:
+    def identity(self, data_dir: str | Path | None = None) -> str | None:
         """Return a digest of what :meth:`read` would read, or None if it cannot be known without reading."""
         states = [registry.identity(name, data_dir=data_dir, languages=self.languages or None) for name in self.on]
-        return None if None in states else digest(repr(self), str(seed), *filter(None, states))
+        return None if None in states else digest(repr(self), *filter(None, states))
 
 
 @dataclass(frozen=True)
 class Suite:
-    """The forms of a suite. ``seed`` draws their shares and rows."""
+    """The forms of a suite, and its file."""
 
     file: Path
     forms: tuple[Form, ...]
-    seed: int = 0
 
     def read(self, data_dir: str | Path | None = None) -> dict[str, Collection]:
         """Read all forms, by name."""
         with located(file=self.file):
-            found = {form.name: form.read(self.seed, data_dir) for form in self.forms}
+            found = {form.name: form.read(data_dir) for form in self.forms}
         suite = {"suite": self.file.stem}
         return {name: replace(each, about={**each.about, **suite}) for name, each in found.items()}
 
@@ -95,50 +97,29 @@ def read_suite(path: str | Path) -> Suite:
 
 
 def _suite(whole: Mapping[str, Any], file: Path) -> Suite:
-    _check_names(whole, ("forms", "seed"), "")
+    check_names(whole, {"forms", "seed"}, "")
     forms = whole.get("forms")
     if not isinstance(forms, Mapping) or not forms:
         raise PanglotError("a suite needs forms", field="forms", hint='write [forms.paragraph] and on = ["mlqa"]')
-    seed = whole.get("seed", 0)
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise _unexpected(seed, "a whole number of 0 or more", "seed")
-    return Suite(file, tuple(_form(str(name), values) for name, values in forms.items()), seed)
+    seed = integer(whole.get("seed", 0), "seed")
+    return Suite(file, tuple(_form(str(name), values, seed) for name, values in forms.items()))
 
 
-def _form(name: str, values: Any) -> Form:
+def _form(name: str, values: Any, seed: int) -> Form:
     place = f"forms.{name}"
-    if not isinstance(values, Mapping):
-        raise _unexpected(values, "a table of `name = value` lines", place)
-    _check_names(values, [field.name for field in fields(Form) if field.name != "name"], place)
-    on, languages = (tuple(_strings(values.get(key, []), f"{place}.{key}")) for key in ("on", "languages"))
+    check_names(values, {field.name for field in fields(Form)} - {"name", "seed"}, place)
+    on, languages = (
+        strings([given] if isinstance(given := values.get(key, []), str) else given, f"{place}.{key}")
+        for key in ("on", "languages")
+    )
     if not on:
         raise PanglotError("is missing", field=f"{place}.on", hint="name a data set that `panglot data list` shows")
-    share: Any = values.get("share", 1.0)
-    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
-        raise _unexpected(share, "a share above 0 and at most 1", f"{place}.share")
-    rows: Any = values.get("rows", 0)
-    if isinstance(rows, bool) or not isinstance(rows, int) or rows < 0:
-        raise _unexpected(rows, "a whole number of 0 or more", f"{place}.rows")
+    share = number(values.get("share", 1.0), f"{place}.share")
+    if not 0 < share <= 1:
+        raise unexpected(share, "a share above 0 and at most 1", f"{place}.share")
     together: Any = values.get("together", "")
     try:
         re.compile(together)
     except (re.error, TypeError):
-        raise _unexpected(together, "a regular expression", f"{place}.together") from None
-    return Form(name, on, languages, share, together, rows)
-
-
-def _strings(value: Any, field: str) -> Iterator[str]:
-    given: Any = [value] if isinstance(value, str) else value
-    if not isinstance(given, list) or not all(isinstance(word, str) for word in given):
-        raise _unexpected(value, "a list of strings", field)
-    yield from given
-
-
-def _check_names(values: Mapping[str, Any], known: Any, field: str) -> None:
-    if unknown := sorted(set(values) - set(known)):
-        hint = f"choose among {', '.join(known)}"
-        raise PanglotError(f"{unknown[0]!r} is unknown", field=field or None, hint=hint)
-
-
-def _unexpected(value: object, expected: str, field: str) -> PanglotError:
-    return PanglotError(f"{expected} is expected, got {value!r}", field=field, hint=f"write {expected}")
+        raise unexpected(together, "a regular expression", f"{place}.together") from None
+    return Form(name, on, languages, share, together, integer(values.get("rows", 0), f"{place}.rows"), seed)

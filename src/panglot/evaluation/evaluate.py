@@ -74,7 +74,7 @@ def evaluate(
     Args:
         encoder: An encoder, or what :func:`panglot.load` accepts: ``bundled``, a folder, a hub name, ….
         collections: One or more collections. Names and paths are passed to :func:`panglot.read`. The TOML file of a
-            suite, or ``suite:NAME`` (:mod:`panglot.datasets.suite`), stands for all of its forms, and the figures get
+            suite, or ``suite:NAME`` (:mod:`panglot.datasets.suite`), means all of its forms, and the figures then have
             its score.
         data_dir: Folder of the named data sets.
         candidates: ``sentence`` or ``paragraph``, for data sets that offer both.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from panglot._errors import PanglotError, located
-from panglot._files import read_toml
+from panglot._toml import check_names, integer, integers, number, read_toml, strings, unexpected, unknown
 from panglot.evaluation.figures import SETTINGS
 from panglot.training.settings import Settings
 
@@ -163,7 +163,7 @@ def read(path: str | Path) -> Study:
 
 
 def _study(whole: dict[str, Any], file: Path) -> Study:
-    _check_names(whole, {f.name for f in fields(Study)} - {"file"}, "")
+    check_names(whole, {f.name for f in fields(Study)} - {"file"}, "")
     for name in ("output", "on", "sizes", "seeds", "strategies", "tests"):
         if not whole.get(name):
             raise PanglotError("is missing", field=name, hint="see studies/languages.toml for an example")
@@ -172,8 +172,8 @@ def _study(whole: dict[str, Any], file: Path) -> Study:
     names = [strategy.name for strategy in strategies]
     sizes = sorted(map(_size, whole["sizes"]), key=lambda size: size or 10**9)
     study = Study(
-        file, Path(whole["output"]), _strings(whole["on"], "on"), train, strategies, tuple(sizes),
-        _integers(whole["seeds"], "seeds"), tuple(_test(values) for values in whole["tests"]),
+        file, Path(whole["output"]), strings(whole["on"], "on"), train, strategies, tuple(sizes),
+        integers(whole["seeds"], "seeds"), tuple(_test(values) for values in whole["tests"]),
         _rates(whole["rates"]) if "rates" in whole else None,
         focus=str(whole.get("focus", names[0])), rival=str(whole.get("rival", names[-1])),
     )  # fmt: skip
@@ -182,11 +182,11 @@ def _study(whole: dict[str, Any], file: Path) -> Study:
         raise PanglotError(f"{twice[0]!r} is listed twice", field="tests", hint="list each test set once")
     for role in ("focus", "rival"):
         if getattr(study, role) not in names:
-            raise _unknown(f"there is no strategy {getattr(study, role)!r}", names, role)
+            raise unknown(f"there is no strategy {getattr(study, role)!r}", names, role)
     for strategy in strategies:
         place = f"strategies.{strategy.name}"
         if strategy.rates_of and strategy.rates_of not in names:
-            raise _unknown(f"there is no strategy {strategy.rates_of!r}", names, f"{place}.rates_of")
+            raise unknown(f"there is no strategy {strategy.rates_of!r}", names, f"{place}.rates_of")
         _check_free({**train, **strategy.settings}, _RESERVED, place)
         _check_free(strategy.settings, _COMMON, place)
         Settings.from_dict({**train, **strategy.settings, "on": list(study.on)}, file)
@@ -198,8 +198,8 @@ def _strategy(name: str, values: dict[str, Any]) -> Strategy:
     if name == START or not name.replace("-", "").replace("_", "").isalnum():
         raise PanglotError(f"{name!r} cannot be the name of a strategy", field="strategies",
                            hint="use letters, digits, - and _")  # fmt: skip
-    smallest = _integer(values.pop("smallest", 1), f"strategies.{name}.smallest")
-    seeds = _integers(values.pop("seeds", []), f"strategies.{name}.seeds")
+    smallest = integer(values.pop("smallest", 1), f"strategies.{name}.smallest")
+    seeds = integers(values.pop("seeds", []), f"strategies.{name}.seeds")
     return Strategy(name, values, smallest, seeds, str(values.pop("rates_of", "")))
 
 
@@ -211,72 +211,35 @@ def _check_free(settings: Mapping[str, Any], reserved: Sequence[str], field: str
 def _test(values: Any) -> Test:
     if isinstance(values, str):
         values = {"on": values}
-    _check_names(values, {f.name for f in fields(Test)}, "tests")
+    check_names(values, {f.name for f in fields(Test)}, "tests")
     if not isinstance(values.get("on"), str):
         raise PanglotError("is missing", field="tests.on", hint="name a data set")
-    languages = _strings(values.get("languages", []), "tests.languages")
-    settings = _strings(values.get("settings", []), "tests.settings")
-    if unknown := sorted(set(settings) - set(SETTINGS)):
-        raise _unknown(f"{unknown[0]!r} is not a setting", SETTINGS, "tests.settings")
+    languages = strings(values.get("languages", []), "tests.languages")
+    settings = strings(values.get("settings", []), "tests.settings")
+    if odd := sorted(set(settings) - set(SETTINGS)):
+        raise unknown(f"{odd[0]!r} is not a setting", SETTINGS, "tests.settings")
     asked_in = {
-        str(name): _strings(codes, f"tests.asked_in.{name}") for name, codes in values.get("asked_in", {}).items()
+        str(name): strings(codes, f"tests.asked_in.{name}") for name, codes in values.get("asked_in", {}).items()
     }
-    test = Test(values["on"], _number(values.get("share", 1.0), "tests.share"), languages, settings, asked_in)
+    test = Test(values["on"], number(values.get("share", 1.0), "tests.share"), languages, settings, asked_in)
     if not 0 < test.share <= 1:
-        raise _unexpected(test.share, "a share above 0 and at most 1", "tests.share")
+        raise unexpected(test.share, "a share above 0 and at most 1", "tests.share")
     return test
 
 
 def _rates(values: Mapping[str, Any]) -> Rates:
-    _check_names(values, {f.name for f in fields(Rates)}, "rates")
+    check_names(values, {f.name for f in fields(Rates)}, "rates")
     if not isinstance(values.get("grid"), list) or not values["grid"]:
         raise PanglotError("is missing", field="rates.grid", hint="list the learning rates to try")
     size = values.get("size")
     return Rates(
-        tuple(_number(rate, "rates.grid") for rate in values["grid"]),
+        tuple(number(rate, "rates.grid") for rate in values["grid"]),
         None if size is None else EACH if size == "each" else _size(size),
-        _number(values.get("dev_share", 0.1), "rates.dev_share"),
-        _integers(values.get("seeds", []), "rates.seeds"),
-        _strings(values.get("languages", []), "rates.languages"),
+        number(values.get("dev_share", 0.1), "rates.dev_share"),
+        integers(values.get("seeds", []), "rates.seeds"),
+        strings(values.get("languages", []), "rates.languages"),
     )
 
 
 def _size(value: Any) -> int:
-    return 0 if value == "all" else _integer(value, "sizes", least=1)
-
-
-def _integer(value: Any, field: str, least: int = 0) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise _unexpected(value, f"a whole number of {least} or more", field)
-    return value
-
-
-def _integers(values: Any, field: str) -> tuple[int, ...]:
-    return tuple(_integer(value, field) for value in values)
-
-
-def _number(value: Any, field: str) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise _unexpected(value, "a number", field)
-    return float(value)
-
-
-def _strings(value: Any, field: str) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
-        raise _unexpected(value, "a list of strings", field)
-    return tuple(value)
-
-
-def _check_names(values: object, known: set[str], field: str) -> None:
-    if not isinstance(values, Mapping):
-        raise _unexpected(values, "a table of `name = value` lines", field)
-    if unknown := sorted(set(values) - known):
-        raise _unknown(f"{unknown[0]!r} is unknown", sorted(known), field)
-
-
-def _unknown(problem: str, choices: Iterable[str], field: str) -> PanglotError:
-    return PanglotError(problem, field=field, hint=f"choose among {', '.join(choices)}")
-
-
-def _unexpected(value: object, expected: str, field: str) -> PanglotError:
-    return PanglotError(f"{expected} is expected, got {value!r}", field=field, hint=f"write {expected}")
+    return 0 if value == "all" else integer(value, "sizes", least=1)

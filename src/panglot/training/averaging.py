@@ -228,10 +228,8 @@ def _card(output: Path, opened: Sequence[_Opened], weights: Sequence[float], abo
     rows = "\n".join(f"| {shareable(each.name)} | {weight:.3f} |" for each, weight in zip(opened, weights, strict=True))
     chosen = ""
     if "suite" in about:
-        best = max(about["scoreboard"]["differences"].values(), key=lambda each: each["score"])
-        chosen = (
-            f"\nThe weights were chosen on the suite `{about['suite']}`: score {best['score']:+.3f} to the start.\n"
-        )
+        score = about["scoreboard"]["differences"][_name(about["share"])]["score"]
+        chosen = f"\nThe weights were chosen on the suite `{about['suite']}`: score {score:+.3f} to the start.\n"
     return f"""---
 {metadata(output.name, origin_of(opened[0].name, opened[0].folder), [], [])}
 ---

@@ -24,7 +24,6 @@ from panglot.data.transform import Overlap, concatenate, hold_out
 from panglot.datasets import registry
 from panglot.datasets.check import read_usable
 from panglot.datasets.decontaminate import decontaminate
-from panglot.datasets.suite import read_suite
 from panglot.encoders.protocol import Side
 from panglot.training.settings import Settings
 from panglot.training.switching import Switching, english_rows, switching_metrics
@@ -121,6 +120,11 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
     unread: dict[str, str] = {}
     tests: set[str] = set()
     rejected: dict[str, Sequence[RowError]] = {}
+    excluded = settings.exclude
+    if settings.suite:
+        from panglot.datasets.suite import read_suite
+
+        excluded = (*excluded, str(read_suite(settings.suite).file))
     for spec in settings.on:
         known = not split_language(spec)[0].exists()
         name, _, candidates = spec.partition("@") if known else (spec, "", "")
@@ -136,7 +140,6 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
             raise PanglotError(problem, field="on", hint="train on another set, such as mlqa or starter:train")
         # The name seeds the permutations: that of a saved collection is the same wherever it lies.
         collection = replace(collection, name=spec) if known else collection
-        excluded = (*settings.exclude, str(read_suite(settings.suite).file)) if settings.suite else settings.exclude
         if excluded:
             clean = decontaminate(collection, excluded, data_dir=settings.data_dir, only=compared)
             collection = clean.collection

@@ -16,11 +16,9 @@ from typing import TYPE_CHECKING, Any
 from panglot._errors import PanglotError
 from panglot._files import write_json
 from panglot.batching.objectives import Mixture
-from panglot.datasets.suite import read_suite
 from panglot.encoders.open_model import open_model
 from panglot.encoders.soundness import stored_dtype
 from panglot.training import data
-from panglot.training.averaging import choose_share, measure_forms, mix, refusal
 from panglot.training.dev import DevEvaluator, LiveEncoder
 from panglot.training.gradient import Processes, StepGradient, StepResult, make_plan
 from panglot.training.memory import MemoryPlan
@@ -270,6 +268,9 @@ def _load_final_weights(
         state.encoder.load_state(dict(load_checkpoint(run.checkpoint(state.progress.best_step)).weights))
     if not start:
         return
+    from panglot.datasets.suite import read_suite
+    from panglot.training.averaging import choose_share, measure_forms, mix, refusal
+
     states = [start, {name: tensor.clone() for name, tensor in state.encoder.state().items()}]
     share = settings.average
     if settings.suite is not None:
