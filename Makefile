@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 WORKERS := -n logical --maxprocesses 4 --dist loadfile
 test test-all test-lowest test-compat coverage: export OMP_NUM_THREADS = 1
 
-.PHONY: install dev demo test test-all test-lowest test-compat coverage lint docs bench clean
+.PHONY: install dev demo test test-all test-lowest test-compat coverage lint docs bench small clean
 
 install: $(VENV)/.installed
 dev: $(VENV)/.dev
@@ -72,6 +72,16 @@ $(VENV)/.docs: pyproject.toml constraints.txt
 
 bench: dev
 	$(RUN)/python benchmarks/run.py
+
+# The weights of panglot-small, from the data sets in DATA. What was stopped goes on where it was.
+DATA ?= ../shared/data
+SMALL := $(foreach seed,0 1 2,runs/small-$(seed))
+small: dev
+	for run in $(SMALL); do \
+	    $(RUN)/panglot train --recipe small --seed $${run##*-} --data-dir $(DATA) --output $$run || exit 1; \
+	done
+	test -d runs/small || $(RUN)/panglot average bundled $(SMALL) --suite forms --data-dir $(DATA) --output runs/small
+	$(RUN)/python benchmarks/small.py pack runs/small --runs $(SMALL)
 
 clean:
 	rm -rf $(VENV) $(VENV)-lowest $(VENV)-compat dist demo site docs/api .coverage

@@ -282,12 +282,12 @@ def test_where_no_width_finds_enough_there_is_no_graph(tmp_path: Path, monkeypat
     for number, enough in enumerate((0.0, 1.1)):
         monkeypatch.setattr(graph, "RECALL", enough)
         monkeypatch.setattr(graph, "WIDTHS", (1, 8, 64, 256))
-        expected = pytest.warns(RuntimeWarning, match="finds too few") if enough > 1 else contextlib.nullcontext()
+        expected = pytest.warns(RuntimeWarning, match="and is not kept") if enough > 1 else contextlib.nullcontext()
         with expected:
             store = filled(tmp_path / str(number), vectors)
         (segment,) = store._current().manifest.segments
-        widths.append(segment.graphs["plain"][1] if segment.graphs else 0)
-        assert ("plain.usearch" in segment.files) == bool(segment.graphs)
+        widths.append(segment.graphs["plain"][1])
+        assert ("plain.usearch" in segment.files) == (widths[-1] > 0)
         found = store.search("plain", vectors[:5], 1)
         assert [hits[0].id for hits in found] == [f"{row:05}" for row in range(5)]
     assert widths == [2, 0]
@@ -311,6 +311,43 @@ def test_one_piece_in_bulk_is_written_again_for_its_graph_only(
         store.upsert([Document(str(row), "x") for row in range(30)], {"plain": Dice(0).vectors(30)})
     assert store._current().manifest.version == before + versions
     assert bool(store._current().segments[0].tables["plain"].graph) == (versions == 2)
+
+
+def test_segments_stay_few_within_a_bulk_load_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "MIN_ROWS", 100)
+    monkeypatch.setattr(graph, "VISITS", 0)
+    vectors = Dice(0).vectors(200)
+    store = EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=DIMENSION)
+    with store.bulk():
+        for number in range(200):
+            store.upsert([Document(str(number), "x")], {"plain": vectors[number : number + 1]})
+            assert len(store._current().segments) < 3 * segments.MERGED
+            assert not any(segment.tables["plain"].graph for segment in store._current().segments)
+    (segment,) = store._current().segments
+    assert segment.tables["plain"].graph
+    np.testing.assert_array_equal(store.vectors("plain", [str(row) for row in range(200)]), vectors.astype(np.float16))
+
+
+def test_what_a_broken_bulk_load_leaves_gets_its_graph_at_the_next_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph, "MIN_ROWS", 30)
+    monkeypatch.setattr(graph, "VISITS", 0)
+    store = EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=DIMENSION)
+
+    def load() -> None:
+        with store.bulk():
+            store.upsert([Document(str(row), "x") for row in range(30)], {"plain": Dice(0).vectors(30)})
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load()
+    assert not store._current().segments[0].tables["plain"].graph
+    store.upsert([Document("more", "x")], {"plain": Dice(1).vectors(1)})
+    assert [(len(each.texts), bool(each.tables["plain"].graph)) for each in store._current().segments] == [
+        (1, False),
+        (30, True),
+    ]
 
 
 def test_segments_stay_few(tmp_path: Path) -> None:

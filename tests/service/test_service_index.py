@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import httpx
@@ -54,6 +55,20 @@ def test_another_index_in_its_place_is_in_the_log_and_not_in_the_hits(
     hits = index.search("how to print the sheet", language="en").hits
     assert {hit.document.id for hit in hits} == {each.id for each in DOCUMENTS}
     asyncio.run(engine.close())
+    index.close()
+
+
+def test_two_requests_are_ranked_at_once(tmp_path: Path) -> None:
+    Index.build(DOCUMENTS, tmp_path / "index", model=Encoder(fails=False)).close()
+    index = Index.open(tmp_path / "index", model=Encoder(fails=False))
+    engine = Engine(index, Limits(), Metrics())
+    both = threading.Barrier(2, timeout=30)
+
+    async def rank() -> None:
+        await asyncio.gather(engine.ranked(both.wait), engine.ranked(both.wait))
+        await engine.close()
+
+    asyncio.run(rank())
     index.close()
 
 

@@ -1,4 +1,4 @@
-"""Admit requests within limits, and run the threads behind the routes: one encodes, one ranks and refreshes."""
+"""Admit requests within limits, and run the threads behind the routes: one encodes, one per core ranks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import Request
 
+from panglot._environment import cores
 from panglot._errors import PanglotError
 from panglot.encoders.protocol import Side, Vectors, Windowed
 from panglot.search.request import Hit, SearchRequest
@@ -134,14 +135,14 @@ class Admission:
 class Engine:
     """Answer many requests at once with one index, which its opener closes.
 
-    Only the ranking thread uses the index, which is not made for several threads. Only the encoding thread uses the
-    model.
+    Only the encoding thread uses the model. The ranking threads share the index, and one of them refreshes it at a
+    time. A search that is under way meanwhile may meet two versions, as it may when another process writes.
     """
 
     def __init__(self, index: Index, limits: Limits, metrics: Metrics) -> None:
         self.index, self.limits = index, limits
         self._batcher = Batcher(index.encoder.encode, limits.batch_tokens, metrics.batch)
-        self._ranker = ThreadPoolExecutor(1, "panglot-rank")
+        self._ranker = ThreadPoolExecutor(max(2, cores()), "panglot-rank")
         self._ranker_seen = time.monotonic()
         self.admission = Admission(limits, lambda: self._batcher.rate)
         metrics.watch("queue_requests", "Requests in progress", lambda: self.admission.requests)
@@ -191,7 +192,7 @@ class Engine:
         return highlighted(hits, sentences.best(scores))
 
     async def ranked(self, work: Callable[[], _Result]) -> _Result:
-        """Return what ``work`` returns, run on the thread that owns the index."""
+        """Return what ``work`` returns, run on one of the threads that rank."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._ranker, work)
         except PanglotError as error:
@@ -238,7 +239,7 @@ class Engine:
             self._ranker_seen = time.monotonic()
 
     async def close(self) -> None:
-        """Finish the requests in progress, and end both threads."""
+        """Finish the requests in progress, and end the threads."""
         await asyncio.to_thread(self._batcher.close)
         await asyncio.to_thread(self._ranker.shutdown)
 

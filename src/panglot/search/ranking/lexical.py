@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import threading
 import unicodedata
 import warnings
 from pathlib import Path
@@ -47,11 +48,15 @@ def words(text: str, language: str) -> list[str]:
 
 
 class LexicalIndex:
-    """The words of a store's documents by language, in a folder, written and opened when they are first needed."""
+    """The words of a store's documents by language, in a folder, written and opened when they are first needed.
+
+    Several threads may search.
+    """
 
     def __init__(self, folder: Path, store: Store) -> None:
         self.folder, self._store = folder, store
         self._parts: _Parts | None = None
+        self._opening = threading.Lock()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     def search(self, query: str, language: str, k: int, languages: Collection[str] = ()) -> list[str]:
@@ -70,11 +75,13 @@ class LexicalIndex:
     def open(self) -> _Parts:
         """Return for each language its BM25 model and ids. Both are made now if they are missing, stale or damaged."""
         _require_packages()
-        if self._parts is None:
-            # The folder may hold the words of a version that another process has replaced.
-            version = self._store.version
-            self._parts = _read(self.folder, version) or self._make(version)
-        return self._parts
+        with self._opening:
+            parts = self._parts
+            if parts is None:
+                # The folder may hold the words of a version that another process has replaced.
+                version = self._store.version
+                self._parts = parts = _read(self.folder, version) or self._make(version)
+        return parts
 
     def _make(self, version: int | None) -> _Parts:
         """Write the words and open them. If the folder cannot be written, they are kept until the index is closed."""
@@ -144,8 +151,11 @@ def _matching(parts: _Parts, query: str, languages: Iterable[str], k: int) -> li
         known = [word for word in words(query, code) if word in model.vocab_dict]
         if known:
             scores = np.asarray(model.get_scores(known), np.float64)
-            rows = np.argsort(-scores, kind="stable")[:k]
-            found += [(ids[row], float(scores[row])) for row in rows.tolist() if scores[row] > 0]
+            # Most documents share no word with the query. Only those are sorted that may be among the first.
+            least = np.partition(scores, len(scores) - k)[-k] if len(scores) > k else 0.0
+            rows = np.flatnonzero((scores >= least) & (scores > 0))
+            rows = rows[np.argsort(-scores[rows], kind="stable")[:k]]
+            found += [(ids[row], float(scores[row])) for row in rows.tolist()]
     return [name for name, _ in sorted(found, key=lambda each: -each[1])[:k]]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ class Reranker:
         except (OSError, ValueError, KeyError) as error:
             problem = f"not a cross-encoder: {first_line(error)}"
             raise PanglotError(problem, field="reranker", hint="name the folder or hub name of one") from error
+        # A fast tokenizer raises "Already borrowed" when several threads use it.
+        self._predicting = threading.Lock()
         if self._model.num_labels != 1:
             problem = f"a reranker must give one score per pair, this gives {self._model.num_labels}"
             hint = "choose a model that was trained to rank"
@@ -46,7 +49,8 @@ class Reranker:
         if not documents:
             return np.zeros(0)
         pairs = [(query, document) for document in documents]
-        return np.asarray(self._model.predict(pairs, show_progress_bar=False), np.float64)
+        with self._predicting:
+            return np.asarray(self._model.predict(pairs, show_progress_bar=False), np.float64)
 
 
 def reranked(ranked: Sequence[ScoredDocument], scores: npt.NDArray[np.float64]) -> list[ScoredDocument]:

@@ -98,6 +98,7 @@ class EmbeddedStore:
                 self._merge_due()
             else:
                 self._bulk.add(new.name)
+                self._merge_bulk()
 
     def delete(self, ids: Collection[str]) -> int:
         """See :meth:`~panglot.search.storage.store.Store.delete`. It works on a full disk, too."""
@@ -123,15 +124,15 @@ class EmbeddedStore:
 
     @contextlib.contextmanager
     def bulk(self) -> Generator[None]:
-        """Put merging off to the end of the block, so that what many calls add becomes one segment with one graph.
+        """Put graphs off to the end of the block, so that what many calls add becomes one segment with one graph.
 
-        Each call is as safe as without it. A block that breaks off leaves its segments to be merged later.
+        Each call is as safe as without it. What a block that breaks off leaves gets its graphs at the next write.
         """
         self._bulk = set()
         try:
             yield
             with self._writing() as now:
-                new = [segment for segment in now.segments if segment.metadata.name in self._bulk]
+                new = [each for each in now.segments if each.metadata.name in self._bulk or each.lacks_graphs]
                 # A single segment is written again if it is so large that it gets a graph.
                 if len(new) > 1 or sum(segment.live for segment in new) >= graph.MIN_ROWS:
                     self._merge(new)
@@ -243,18 +244,39 @@ class EmbeddedStore:
         self.refresh()
         _sweep(self.folder, manifest)
 
-    def _merge(self, segments: Sequence[Segment]) -> None:
+    def _merge(self, segments: Sequence[Segment], *, graphs: bool = True) -> set[str]:
+        """Write segments as one, and return its name, or none if no row is left."""
         now = self._current()
         rows = sum(segment.live for segment in segments)
         merged = {segment.metadata.name for segment in segments}
-        new = [self._write(contents(segments), rows, graphs=True)] if rows else []
+        new = [self._write(contents(segments), rows, graphs=graphs)] if rows else []
         self._commit(now, [*(each for each in now.manifest.segments if each.name not in merged), *new])
+        return {each.name for each in new}
+
+    def _merge_bulk(self) -> None:
+        """Merge what the block has added, without graphs. Many segments would make each write slower than the last."""
+        assert self._bulk is not None
+        with contextlib.suppress(OSError, PanglotError):
+            while True:
+                added = [each for each in self._current().segments if each.metadata.name in self._bulk]
+                if not (chosen := due([_size(each) for each in added])):
+                    break
+                self._bulk |= self._merge([added[at] for at in chosen], graphs=False)
 
     def _merge_due(self) -> None:
         # The write itself is done, so a failure here does not matter: the next write tries again.
         with contextlib.suppress(OSError, PanglotError):
-            while chosen := due([(each.live, each.metadata.rows - each.live) for each in self._current().segments]):
-                self._merge([self._current().segments[at] for at in chosen])
+            while True:
+                segments = self._current().segments
+                chosen = [segments[at] for at in due([_size(each) for each in segments])]
+                if not (chosen := chosen or [each for each in segments if each.lacks_graphs]):
+                    break
+                self._merge(chosen)
+
+
+def _size(segment: Segment) -> tuple[int, int]:
+    """Return the number of live and of deleted rows."""
+    return segment.live, segment.metadata.rows - segment.live
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ class SegmentMetadata:
     name: str
     rows: int  # Deleted ones are included.
     languages: tuple[tuple[str, int], ...]  # With the number of rows of each. Rows are in this order.
-    graphs: Mapping[str, tuple[float, int]]  # By vector field: the scale of the graph and how wide it is searched.
+    # By vector field: the scale of the graph and how wide it is searched, 0 if it was not good enough to keep.
+    graphs: Mapping[str, tuple[float, int]]
     files: Mapping[str, tuple[int, str]]  # Bytes and SHA-256 of each.
     deleted: str = ""  # The file that marks deleted rows. Empty if no row is deleted.
 

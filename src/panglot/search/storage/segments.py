@@ -133,12 +133,13 @@ def write_segment(
         vectors, path = _mapped(folder / f"{name}.npy"), folder / f"{name}.usearch"
         scale = graph.scale(vectors)
         graph.build(vectors, scale, path)
-        if width := graph.width(path, vectors, scale):
-            built[name] = scale, width
-        else:
+        width, recall = graph.width(path, vectors, scale)
+        built[name] = scale, width
+        if not width:
             path.unlink()
-            problem = f"the graph over {rows:,} vectors finds too few of the nearest, and is not kept"
-            warnings.warn(f"{folder}: {problem}. Every search compares all vectors", RuntimeWarning, stacklevel=4)
+            problem = f"the graph over {rows:,} vectors finds {recall:.1%} of the ten nearest, and is not kept because"
+            problem += f" {graph.RECALL:.1%} are wanted. Every search compares all vectors"
+            warnings.warn(f"{folder}: {problem}", RuntimeWarning, stacklevel=4)
     files = {path.name: manifest.describe_file(path) for path in sorted(folder.iterdir())}
     manifest.sync(folder)
     manifest.sync(folder.parent)
@@ -218,7 +219,7 @@ class Segment:
         if known:
             return replace(known, metadata=metadata, deleted=deleted, spans=spans)
         texts = Texts(place / "documents.arrow", _mapped(place / "keys.npy"))
-        graphs = {name: Graph(place / f"{name}.usearch", *built) for name, built in metadata.graphs.items()}
+        graphs = {name: Graph(place / f"{name}.usearch", *built) for name, built in metadata.graphs.items() if built[1]}
         tables = {name: Table(_mapped(place / f"{name}.npy"), graphs.get(name)) for name in vector_fields}
         return cls(metadata, texts, tables, deleted, spans)
 
@@ -226,6 +227,11 @@ class Segment:
     def live(self) -> int:
         """Number of rows that are not deleted."""
         return sum(span.live for span in self.spans)
+
+    @property
+    def lacks_graphs(self) -> bool:
+        """Whether graphs were put off, to the end of a bulk load that has not come to it."""
+        return self.metadata.rows >= graph.MIN_ROWS and not self.metadata.graphs
 
     def counts(self) -> dict[str, int]:
         """Return how many live rows each language has."""
