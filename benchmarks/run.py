@@ -41,6 +41,7 @@ BENCHMARKS = {
     "training_speed": Benchmark(
         ("training_speed.py", "--evaluate", "1"), 180, "training beside sentence-transformers: pairs/s, memory, figures"
     ),
+    "gpu": Benchmark(("gpu.py",), 10, "training, encoding and a study on a GPU, with the share of its peak"),
     "scale": Benchmark(("scale.py",), 30, "10 million rows beside datasets: seconds, memory", needs_data=False),
     "hard_negatives": Benchmark(("hard_negatives.py",), 60, "training with none, own and mined hard negatives"),
     "recipe": Benchmark(("recipe.py",), 90, "the documented recipe, three seeds; resumable"),

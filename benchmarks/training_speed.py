@@ -15,7 +15,7 @@ import argparse
 import statistics
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -36,11 +36,13 @@ class Side:
     batch_size: int = 32
     frozen: bool = False
     cached: bool = False
+    bf16: bool = False
 
 
 SIDES = {
     "st": Side("(a) sentence-transformers, MultipleNegativesRankingLoss, defaults", "sentence-transformers"),
     "st-frozen": Side("(b) as (a), word embeddings frozen", "sentence-transformers", frozen=True),
+    "st-bf16": Side("(b2) as (b), bf16", "sentence-transformers", frozen=True, bf16=True),
     "st-cached": Side(
         "(c) sentence-transformers, CachedMultipleNegativesRankingLoss, mini-batch 32",
         "sentence-transformers",
@@ -141,6 +143,7 @@ def train_sentence_transformers(side: Side, settings: dict[str, Any]) -> Loop:
         args=SentenceTransformerTrainingArguments(
             output_dir=settings["output"] + "-trainer",
             num_train_epochs=1,
+            bf16=side.bf16,
             per_device_train_batch_size=side.batch_size,
             prompts={"anchor": "query: ", "positive": "passage: "},
             seed=settings["seed"],
@@ -198,14 +201,32 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     begin = time.monotonic()
     if options.side == "start":
         return {"figures": evaluate("bundled")}
-    side = SIDES[options.side]
+    side = sized(SIDES[options.side], options.batch_size)
     with tempfile.TemporaryDirectory(dir=ROOT / "runs") as folder:
         settings = recipe(side, options.pairs, options.seed, options.max_length, Path(folder) / "model")
         clock = train_panglot(settings) if side.by == "panglot" else train_sentence_transformers(side, settings)
         found: dict[str, Any] = {**clock.figures(), "seconds": time.monotonic() - begin, "peak_mib": peak_mib()}
+        found |= {"tokens_per_pair": tokens_per_pair(settings), "batch_size": side.batch_size}
         if options.evaluate:
             found["figures"] = evaluate(settings["output"])
     return found
+
+
+def sized(side: Side, batch_size: int | None) -> Side:
+    """Return a side with another batch size, if one is given and the side is not about large batches."""
+    return replace(side, batch_size=batch_size) if batch_size and not side.cached else side
+
+
+def tokens_per_pair(settings: dict[str, Any]) -> float:
+    """Return the mean number of tokens of a pair, without padding, as they are cut in training."""
+    tokenizer: Any = sentence_transformer("bundled").tokenizer
+    texts = planned_texts({**settings, "pairs": min(settings["pairs"], 512)})
+    counts = [
+        min(len(ids), settings["max_length"])
+        for prompt, side in (("query: ", "anchor"), ("passage: ", "positive"))
+        for ids in tokenizer([prompt + text for text in texts[side]])["input_ids"]
+    ]
+    return sum(counts) / len(texts["anchor"])
 
 
 def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -213,7 +234,8 @@ def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
     base = next(iter(runs.values()))
     found: dict[str, Any] = {}
     for name, own in runs.items():
-        part: dict[str, Any] = {"title": SIDES[name].title, "batch_size": SIDES[name].batch_size}
+        part: dict[str, Any] = {"title": SIDES[name].title, "batch_size": own[0]["batch_size"]}
+        part["tokens_per_second"] = statistics.median(run["pairs_per_second"] * run["tokens_per_pair"] for run in own)
         for key in ("pairs_per_second", "loop_seconds", "seconds", "peak_mib"):
             part[key] = statistics.median(run[key] for run in own)
             ratios = [run[key] / other[key] for run, other in zip(own, base, strict=False)]
@@ -258,7 +280,7 @@ def main() -> None:
         for name in in_turn(runs, repeat):
             figures = child(
                 options.threads, side=name, seed=repeat, pairs=options.pairs, max_length=options.max_length,
-                evaluate=repeat < options.evaluate,
+                evaluate=repeat < options.evaluate, batch_size=options.batch_size,
             )  # fmt: skip
             runs[name].append(figures)
             print(f"{repeat + 1}/{options.repeats} {name}: {figures['pairs_per_second']:.2f} pairs/s", flush=True)
@@ -280,6 +302,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = make_parser(__doc__, data_dir=True, threads=True, results="training_speed.json")
     parser.add_argument("--pairs", type=int, default=4096, help="training pairs per run, in whole batches")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each side")
+    parser.add_argument("--batch-size", type=int, help="pairs per step of the sides that are not about large batches")
     parser.add_argument("--max-length", type=int, default=256, help="tokens per text")
     parser.add_argument(
         "--evaluate", type=int, nargs="?", const=10**6, default=0, metavar="N",
