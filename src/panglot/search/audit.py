@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from panglot.search.index import Index
 
 __all__ = [
-    "CUT", "DEPTH", "ENOUGH", "FAIR", "AuditQuery", "Figures", "Ranking", "advice", "audit_bias", "figures",
-    "rank_others", "read_queries", "sample_queries",
+    "CUT", "DEPTH", "ENOUGH", "FAIR", "AuditQuery", "Figures", "Ranking", "advice", "audit_bias", "best_of", "figures",
+    "is_fair", "rank_others", "read_queries", "sample_queries",
 ]  # fmt: skip
 
 DEPTH = 100  # Ranks that are looked at.
@@ -55,6 +55,7 @@ class AuditQuery:
     language: str
     text: str
     versions: Mapping[str, str]  # Languages by id, of the document that it was taken from and of its translations.
+    source: str = ""  # The id of the document that it was taken from. Empty for a query that was given.
 
 
 @dataclass(frozen=True)
@@ -196,13 +197,10 @@ def advice(modes: Mapping[str, Figures]) -> list[str]:
     if plain[preference] is None:
         return ["No query is in a language of the documents, so that none can be preferred."]
     fact = f"The first {CUT} contain {plain[preference]:.1f} times as many documents in the query's language as the "
-    if _is_fair(plain):
+    if is_fair(plain):
         return [f"{fact}pool does. No mode is needed."]
     lines = [f"{fact}pool does."]
-    fairer = [mode for mode in modes if mode != "plain" and _unfairness(modes[mode]) < _unfairness(plain)]
-    if fairer:
-        # What is found comes before what is fair: a random ranking is fair.
-        best = max(fairer, key=lambda mode: (round((modes[mode][found] or 0) / 0.05), -_unfairness(modes[mode])))
+    if (best := best_of(modes)) is not None:
         after = modes[best]
         gain = ""
         if after[found] is not None:
@@ -210,7 +208,7 @@ def advice(modes: Mapping[str, Figures]) -> list[str]:
             gain = f", and finds {shares}"
         verb = "reduces" if after[preference] < plain[preference] else "raises"
         lines.append(f"The mode {best} {verb} this to {after[preference]:.1f} times{gain}.")
-        if _is_fair(after) and (after[found] is None or after[found] >= ENOUGH):
+        if is_fair(after) and (after[found] is None or after[found] >= ENOUGH):
             return lines
     lines.append(
         "Training on parallel text with hybrid batches goes further: panglot train MODEL --batches hybrid-row."
@@ -218,7 +216,21 @@ def advice(modes: Mapping[str, Figures]) -> list[str]:
     return lines
 
 
-def _is_fair(found: Figures) -> bool:
+def best_of(modes: Mapping[str, Figures]) -> str | None:
+    """Return the name of the best of those that are fairer than ``plain``, or None if none is.
+
+    What is found comes before what is fair, because a random ranking is fair. Of two that are equally good, the first
+    is taken.
+    """
+    found = f"translation_found@{CUT}"
+    fairer = [name for name in modes if _unfairness(modes[name]) < _unfairness(modes["plain"])]
+    return max(
+        fairer, key=lambda name: (round((modes[name][found] or 0) / 0.05), -_unfairness(modes[name])), default=None
+    )
+
+
+def is_fair(found: Figures) -> bool:
+    """Return whether the query's own language is neither preferred nor avoided by more than :data:`FAIR`."""
     return _unfairness(found) <= float(np.log(FAIR))
 
 
@@ -262,8 +274,10 @@ def sample_queries(documents: Iterable[Sequence[Document]], number: int = 50, se
         for row in sorted(generator.permutation(len(keys))[:number].tolist()):
             versions = {name: code for name, code, _ in groups[keys[row]]}
             # Of two versions in one language, the first is asked.
-            texts = {code: text for _, code, text in reversed(groups[keys[row]]) if text}
-            queries += [AuditQuery(keys[row], code, text, versions) for code, text in sorted(texts.items())]
+            asked = {code: (text, name) for name, code, text in reversed(groups[keys[row]]) if text}
+            queries += [
+                AuditQuery(keys[row], code, text, versions, name) for code, (text, name) in sorted(asked.items())
+            ]
     if not queries:
         raise PanglotError("no document has a title or a sentence to ask", hint="give queries with `--queries`")
     return queries

@@ -161,7 +161,10 @@ def _built_before(
 ) -> Encoder:  # fmt: skip
     """Return the encoder of an index that was built from the same documents with the same model, or refuse."""
     metadata = IndexMetadata.open(folder)
-    problem, hint = "the folder contains an index already", "add to it (`--add`), or choose another --output"
+    problem, hint = (
+        "the folder contains an index already",
+        "add to it (`panglot index --add`), or choose another --output",
+    )
     if metadata.store != store or not metadata.digest:
         raise PanglotError(problem, file=folder, hint=hint)
     _, digest = digest_of(read_documents(documents))

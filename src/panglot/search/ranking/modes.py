@@ -19,7 +19,7 @@ requests, the service, the command line and the audit of an index take it from t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Vectors
     from panglot.search.document import ScoredDocument
     from panglot.search.request import SearchRequest
-    from panglot.search.storage.store import Doubles, Store
+    from panglot.search.storage.store import Doubles
 
 __all__ = [
-    "HEAD", "MODES", "SHARE", "VECTOR_FIELDS", "Mode", "RankingMode", "adjusted", "find_candidates", "head_mean",
+    "HEAD", "MODES", "SHARE", "VECTOR_FIELDS", "Mode", "RankingMode", "Searchable", "adjusted", "find_candidates",
+    "head_mean",
 ]  # fmt: skip
 
 VECTOR_FIELDS = ("plain", "centered")
@@ -126,8 +127,18 @@ def head_mean(scores: Doubles, head: int = HEAD) -> Doubles:
     return np.partition(scores, many - head, axis=-1)[..., many - head :].mean(axis=-1)
 
 
+class Searchable(Protocol):
+    """What ranking needs of a :class:`panglot.search.storage.store.Store`."""
+
+    def search(
+        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None
+    ) -> list[list[ScoredDocument]]:
+        """Return for each query the ``k`` nearest documents, best first."""
+        ...
+
+
 def find_candidates(
-    store: Store, vectors: Vectors, request: SearchRequest, depth: int, languages: Collection[str],
+    store: Searchable, vectors: Vectors, request: SearchRequest, depth: int, languages: Collection[str],
     vector_field: str | None = None,
 ) -> list[list[ScoredDocument]]:  # fmt: skip
     """Return for each query, a row in the vector field, the candidates by the mode of a request, best first.

@@ -1,0 +1,119 @@
+"""``panglot diagnose``: measure the language bias of documents or an index, try what reduces it, and write a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from panglot.cli.options import (
+    COUNT,
+    PATH,
+    column_option,
+    command_line,
+    data_dir_option,
+    deliver_json,
+    json_option,
+    progress_to,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from panglot.search.index import Index
+
+_GROUPS = 50  # Documents, with their translations, whose titles are asked.
+
+
+@click.command("diagnose")
+@click.argument("source", metavar="DOCUMENTS|INDEX")
+@click.option("--output", type=PATH, metavar="FOLDER",
+              help="Folder of the index and the report. By default NAME-diagnosis in the current folder.")  # fmt: skip
+@click.option(
+    "--model", help="As for `panglot evaluate`; by default `bundled`, or the model that the index was built with."
+)
+@click.option("--queries", type=PATH, help="JSON lines of group, language and text to ask; by default titles.")
+@click.option("--seed", default=0, type=COUNT, help="Seed of the sample of titles and of the intervals.")
+@column_option
+@click.option("--language", metavar="CODE", help="Language of documents that do not name theirs. Detected by default.")
+@data_dir_option
+@json_option()
+def diagnose_command(
+    source: str, output: Path | None, model: str | None, queries: Path | None, seed: int, to_json: str | None,
+    **options: Any,
+) -> None:  # fmt: skip
+    """Say whether a search over DOCUMENTS or an INDEX prefers the language of the query, what helps, and its cost.
+
+    DOCUMENTS are what `panglot index` takes. They are indexed into the output folder. If the command is stopped, the
+    same command resumes it, and later uses the same index. No labels are needed: titles are asked, or your --queries.
+
+    The report, report.html, has rankings before and after, and code to paste.
+    """
+    from panglot._files import write_text
+    from panglot.debiasing import transform
+    from panglot.report.diagnosis import diagnosis_page
+    from panglot.search.audit import read_queries, sample_queries
+    from panglot.search.diagnosis import diagnose
+    from panglot.search.integrations.snippets import snippets
+    from panglot.search.metadata import IndexMetadata
+
+    progress = progress_to(to_json)
+    # A mistake in the queries must not come up after the documents were encoded.
+    given = read_queries(queries) if queries is not None else None
+    folder = output or Path(f"{Path(source).name.partition('.')[0] or 'documents'}-diagnosis")
+    index, documents = _open(source, folder, model, progress, options)
+    asked = given or sample_queries(index.documents(), _GROUPS, seed)
+    found = diagnose(index, asked, seed=seed, progress=progress)
+    figures = {"command": command_line(), "index": str(index.folder), "seed": seed, **found.figures}
+    name = model or IndexMetadata.open(index.folder).model or "the model"
+    code = []
+    if best := figures["best"]:
+        if found.debiasing is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            transform.save(found.debiasing, folder, {"fitted_on": "the documents", "trial": best})
+        code = snippets(best, index.folder, folder, documents=documents, model=name, output=folder / "corrected")
+    figures["code"] = [each._asdict() for each in code]
+    write_text(folder / "report.html", diagnosis_page(figures, code, figures["command"]))
+    index.close()
+    if deliver_json(figures, to_json):
+        _print(figures, folder)
+
+
+def _open(
+    source: str, folder: Path, model: str | None, progress: Callable[[str], None], options: dict[str, Any]
+) -> tuple[Index, str]:
+    """Return an index, which is built if documents are named, and the name of the documents."""
+    from panglot._errors import PanglotError
+    from panglot.search.index import Index
+    from panglot.search.ingest.sources import find_documents
+    from panglot.search.metadata import is_index
+
+    if is_index(source):
+        for name in ("columns", "language"):
+            if options[name]:
+                problem, hint = "an index has its documents already", f"leave out --{name.removesuffix('s')}"
+                raise PanglotError(problem, field=name, hint=hint)
+        return Index.open(source, model=model), "DOCUMENTS"
+    documents = find_documents(source, progress=progress, **options)
+    return Index.build(documents, folder / "index", model=model or "bundled", progress=progress), source
+
+
+def _print(found: dict[str, Any], folder: Path) -> None:
+    from rich.console import Console
+
+    from panglot.report import print_table
+    from panglot.report.diagnosis import HEADINGS, findings, headline, trials_table
+
+    click.echo(f"{headline(found)}.\n")
+    print_table(trials_table(found, intervals=False), Console())
+    for key, lines in findings(found).items():
+        if lines:
+            click.echo(f"\n{HEADINGS[key]}")
+            for line in lines:
+                click.echo(f"  - {line}")
+    for snippet in found["code"][:1]:
+        click.echo(f"\nCode to paste\n\n{snippet['code']}")
+    others = [each["title"] for each in found["code"][1:]]
+    more = f", with code for {', '.join(others)}" if others else ""
+    click.echo(f"Rankings before and after{more}: {folder / 'report.html'}")

@@ -1,0 +1,264 @@
+"""Write what a diagnosis of an index found: sentences, a table, and a page with real rankings before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from panglot.report.html import page
+from panglot.report.labels import MISSING, format_interval, format_number, language_name
+from panglot.report.markup import Child, Markup, beside, join, legend, section, table_to_html, tag
+from panglot.report.tables import Cell, Column, Mark, Row, Scale, Table, Track, figure
+
+if TYPE_CHECKING:
+    from panglot.search.integrations.snippets import Snippet
+
+__all__ = ["HEADINGS", "diagnosis_page", "findings", "headline", "trials_table"]
+
+_Figures = Mapping[str, Any]
+
+_PREFERENCE, _FOUND, _SHARES = "self_preference@10", "translation_found@10", "language_share@10"
+_FEW = 30  # Groups of queries under which figures say little.
+
+HEADINGS = {
+    "wrong": "What is wrong",
+    "helps": "What helps",
+    "costs": "What it costs within a language",
+    "limits": "What this does not show",
+}
+"""The parts of :func:`findings`, in their order, with their headings."""
+
+
+def headline(found: _Figures) -> str:
+    """Return the sentence that matters most."""
+    plain, best = found["trials"]["plain"], found["best"]
+    if (code := _worst(found)) is None:
+        return "No query is in a language of the documents, so none can be preferred"
+    name, before = language_name(code).english, plain[_SHARES][code][code]
+    if best is not None:
+        after = found["trials"][best][_SHARES].get(code, {}).get(code, 0.0)
+        return f"Queries in {name}: {before:.0%} of the first 10 results were in {name}; with {best}, {after:.0%}"
+    if found["fair"] and _is_even(plain):
+        return "The results do not favour the language of the query"
+    return f"Queries in {name}: {before:.0%} of the first 10 results are in {name}, and nothing that was tried helps"
+
+
+def findings(found: _Figures) -> dict[str, list[str]]:
+    """Return what a diagnosis found in sentences, by the keys of :data:`HEADINGS`. Parts may be empty."""
+    return {"wrong": _wrong(found), "helps": _helps(found), "costs": _costs(found), "limits": _limits(found)}
+
+
+def _is_even(plain: _Figures) -> bool:
+    return plain[_PREFERENCE] is None or 0.8 <= plain[_PREFERENCE] <= 1.25
+
+
+def _worst(found: _Figures) -> str | None:
+    """Return the language whose own documents are most over-represented, or None."""
+    by_language: Mapping[str, float] = found["trials"]["plain"][f"{_PREFERENCE}_by_language"]
+    shares = found["trials"]["plain"][_SHARES]
+    known = [code for code in by_language if code in shares.get(code, {})]
+    return max(known, key=lambda code: (by_language[code], code), default=None)
+
+
+def _wrong(found: _Figures) -> list[str]:
+    plain = found["trials"]["plain"]
+    if (code := _worst(found)) is None:
+        return ["No query is in a language of the documents, so that no preference can be measured."]
+    name, share, pool = language_name(code).english, plain[_SHARES][code][code], plain["pool_share"][code]
+    fact = f"{share:.0%} of the first 10 results are in {name}, and {pool:.0%} of the documents."
+    times = f"Over all languages, the query's own language fills {plain[_PREFERENCE]:.1f} times its share."
+    if _is_even(plain):
+        return [f"{times} That is near to 1, so nothing needs to be corrected.", f"The most is in {name}: {fact}"]
+    lines = [f"Queries in {name}: {fact}", times]
+    if plain[_FOUND] is not None:
+        lines.append(
+            f"For each query, panglot looked for the translations of the document that the query was taken from. "
+            f"{plain[_FOUND]:.0%} of them are among the first 10."
+        )
+    return lines
+
+
+def _helps(found: _Figures) -> list[str]:
+    plain, best, code = found["trials"]["plain"], found["best"], _worst(found)
+    training = "Training on your own documents goes further: see `panglot train --recipe own` and the how-to guides."
+    if code is None or _is_even(plain):
+        return []
+    if best is None:
+        return [f"None of the {len(found['trials']) - 1} other ways of ranking is fairer. {training}"]
+    after, name = found["trials"][best], language_name(code).english
+    kind = "The correction" if after["corrected"] else "The mode"
+    lines = [
+        f"{kind} `{best}`: for queries in {name}, {after[_SHARES][code][code]:.0%} of the first 10 are in {name}.",
+        f"Over all languages, the query's own language fills {after[_PREFERENCE]:.1f} times its share.",
+    ]
+    if after[_FOUND] is not None:
+        lines.append(f"{after[_FOUND]:.0%} of the translations are among the first 10, instead of {plain[_FOUND]:.0%}.")
+    if not found["fair"] or (after[_FOUND] or 1) < 0.8:
+        lines.append(training)
+    return lines
+
+
+def _costs(found: _Figures) -> list[str]:
+    plain, best = found["trials"]["plain"], found["best"]
+    before = plain["within_language"]
+    if before["R@1"] is None:
+        return ["The cost was not measured, because the queries were not taken from documents."]
+    searched = "among the documents of its own language"
+    if best is None:
+        return [f"As it is, a query finds its own document first, {searched}, in {before['R@1']:.0%} of the cases."]
+    after = found["trials"][best]["within_language"]
+    difference = after["difference"]
+    low, high = difference["interval"]
+    meaning = "which chance explains" if low <= 0 <= high else "more than chance explains"
+    change = format_number(difference["MRR"], sign=True)
+    own, own_before = found["trials"][best]["own_found@10"], plain["own_found@10"]
+    shares = f"in {after['R@1']:.0%} of the cases instead of {before['R@1']:.0%}"
+    pooled = f"{own:.0%} of the own documents are in the first 10 instead of {own_before:.0%}"
+    return [
+        f"A query finds its own document first, {searched}, {shares}.",
+        f"The mean reciprocal rank changes by {change} {format_interval((low, high), sign=True)}, {meaning}.",
+        f"Among all documents, {pooled}, translations left aside.",
+    ]
+
+
+def _limits(found: _Figures) -> list[str]:
+    lines: list[str] = []
+    if not found["with_translations"] and not found["given"]:
+        lines.append(
+            "The documents do not say which of them are translations of each other (`group`). A topic that only one "
+            "language has looks like a preference for that language, and nobody knows whether translations are found."
+        )
+    if found["groups"] < _FEW:
+        lines.append(f"{found['groups']} different queries are few. Figures from {_FEW} or more vary less.")
+    if not found["given"]:
+        lines.append(
+            "The queries are titles or first sentences. Users ask in other words. Give their queries with `--queries`."
+        )
+    if found["not_measured_within"] and not found["given"]:
+        number = found["not_measured_within"]
+        lines.append(f"{number:,} documents have no text besides the query, so they are not in the cost.")
+    lines += [f"Not tried: {each['what']}, because {each['why']}." for each in found["not_tried"]]
+    return lines
+
+
+def trials_table(found: _Figures, *, intervals: bool = True) -> Table:
+    """Return the figures of all ways of ranking, the recommended one in bold."""
+    headings = ("own language", "same ranking", "translations found", "first in its language", "change of MRR")
+    headings = (*headings, "own in first 10")
+    rows: list[Row] = []
+    for name, each in found["trials"].items():
+        within = each["within_language"]
+        difference = within["difference"] or {"MRR": None, "interval": None}
+        cells = [
+            Cell(format_number(each[_PREFERENCE], "times"), best=name == found["best"]),
+            figure(each["rank_correlation"]),
+            figure(each[_FOUND], "percent"),
+            figure(within["R@1"], "percent"),
+            Cell(
+                format_number(difference["MRR"], sign=True),
+                format_interval(difference["interval"] if intervals else None, sign=True),
+            ),
+            figure(each["own_found@10"], "percent"),
+        ]
+        rows.append(Row(name, cells))
+    return Table("Ways of ranking", [Column(each) for each in headings], rows, corner="")
+
+
+def diagnosis_page(found: _Figures, snippets: Sequence[Snippet], command: str) -> str:
+    """Return the page: the sentence that matters, a real ranking, all figures, and code to paste."""
+    said = findings(found)
+    parts: list[Child] = [
+        tag("article", tag("p", _about(found), class_="quiet"),
+            [_list(key, said[key]) for key in HEADINGS if said[key]]),
+        section("Rankings before and after", _explained(found), [_example(each, found) for each in found["examples"]],
+                wide=True),
+        section("All that was tried", _READING, table_to_html(trials_table(found)), wide=True),
+        section("By language of the query", "The upright line is the language's share of the documents.",
+                table_to_html(_by_language(found), "dots", _keys(found)), wide=True),
+        section("Code to paste", "Each piece ranks as recommended above.", [_code(each) for each in snippets],
+                wide=True),
+    ]  # fmt: skip
+    foot = tag("footer", tag("h2", "How the figures were made"), tag("p", tag("code", command)), class_="about")
+    return page(headline(found), parts, foot=foot)
+
+
+_READING = (
+    "Own language: its share of the first 10 divided by its share of the documents; 1 means no preference. "
+    "Same ranking: Kendall's τ between the rankings of one query in two languages. "
+    "First in its language: share of queries whose own document, without title and query, comes first among the "
+    "documents of its language. Own in first 10: the same among all documents, translations left aside."
+)
+
+
+def _about(found: _Figures) -> str:
+    counts: Mapping[str, int] = found["pool"]
+    return (
+        f"{sum(counts.values()):,} documents in {len(counts)} languages, {found['queries']:,} queries in "
+        f"{len(found['languages'])} languages."
+    )
+
+
+def _explained(found: _Figures) -> str:
+    text = "Real queries of these documents, each typical of its language: half of its queries change more. "
+    if any(each["kind"] == "worse" for each in found["examples"]):
+        text += "The last one is the query whose own document loses most. "
+    return text + "Marked results are the document that the query was taken from, and its translations."
+
+
+def _list(key: str, lines: Sequence[str]) -> Markup:
+    return tag("section", tag("h2", HEADINGS[key]), tag("ul", [tag("li", line) for line in lines], class_="verdicts"),
+               class_="plain")  # fmt: skip
+
+
+def _example(example: _Figures, found: _Figures) -> Markup:
+    code = example["language"]
+    named = language_name(code)
+    title = "Where it costs most" if example["kind"] == "worse" else f"A query in {named.english}"
+    query = tag("p", tag("bdi", example["query"], lang=named.tag, dir="auto"), class_="lead")
+    lists = [_ranking("plain", example["before"], code)]
+    if example["after"] is not None:
+        lists.append(_ranking(found["best"], example["after"], code))
+    return tag("div", tag("h3", title), query, beside(*lists), class_="example")
+
+
+def _ranking(name: str, hits: Sequence[_Figures], asked: str) -> Markup:
+    own = sum(each["language"] == asked for each in hits)
+    head = tag("p", tag("strong", name), f": {own} of {len(hits)} in {language_name(asked).english}")
+    return tag("div", head, tag("ol", [_hit(each, asked) for each in hits], class_="ranking"))
+
+
+def _hit(hit: _Figures, asked: str) -> Markup:
+    named = language_name(hit["language"])
+    badge = tag("span", named.code, class_="badge own" if hit["language"] == asked else "badge", title=named.english)
+    text = hit["title"] or hit["text"]
+    mark = tag("span", "✓ ", title="the document of the query, or its translation") if hit["version"] else None
+    return tag("li", badge, mark, tag("bdi", text[:120], lang=named.tag, dir="auto"))
+
+
+def _by_language(found: _Figures) -> Table:
+    trials, best = found["trials"], found["best"]
+    names = ["plain", *([best] if best else [])]
+    shown = [code for code in found["pool"] if all(code in trials[name][_SHARES].get(code, {}) for name in names)]
+    scale = Scale(0, 1)
+    rows: list[Row] = []
+    for code in shown:
+        shares = [trials[name][_SHARES][code][code] for name in names]
+        fair = trials["plain"]["pool_share"][code]
+        marks = tuple(Mark(place, share) for place, share in enumerate(shares))
+        within = [trials[name]["within_language"]["by_language"].get(code, {}).get("MRR") for name in names]
+        cells = [*(figure(share, "percent", digits=2) for share in shares), figure(fair, "percent", digits=2)]
+        cells += [Cell(MISSING) if value is None else figure(value) for value in within]
+        rows.append(Row(code, cells, language=True, track=Track(scale, marks, notch=fair, rules=(0, 0.5, 1))))
+    columns = [*(Column(name, "own language in the first 10") for name in names), Column("documents")]
+    columns += [Column(name, "MRR within the language") for name in names]
+    return Table("By language", columns, rows, corner="language", axis=(scale, "percent"))
+
+
+def _keys(found: _Figures) -> Markup:
+    return legend([(0, "plain"), *([(1, found["best"])] if found["best"] else [])])
+
+
+def _code(snippet: Snippet) -> Markup:
+    note = tag("p", snippet.note, class_="quiet") if snippet.note else None
+    lines = tag("pre", tag("code", join(snippet.code.rstrip().split("\n"), "\n")))
+    return tag("div", tag("h3", snippet.title), note, lines)

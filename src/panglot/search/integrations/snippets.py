@@ -1,0 +1,182 @@
+"""Code to paste: use what a diagnosis found in panglot, in a store of one's own, or in a framework."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from panglot.search.ranking.modes import HEAD, MODES
+
+__all__ = ["Snippet", "snippets"]
+
+
+class Snippet(NamedTuple):
+    """A piece of code, with a title and a sentence about it."""
+
+    title: str
+    language: str  # sh or python
+    code: str
+    note: str = ""
+
+
+def snippets(best: str, index: Path, folder: Path, *, documents: str, model: str, output: Path) -> list[Snippet]:
+    """Return code that ranks as the trial ``best`` of :func:`panglot.search.diagnosis.diagnose` does.
+
+    Args:
+        best: The name of the trial.
+        index: The index that was diagnosed.
+        folder: Where ``debiasing.json`` and ``debiasing.safetensors`` of that trial are.
+        documents: What the user named, in case another index must be built.
+        model: The model of the index.
+        output: Where another index would be.
+    """
+    name, _, half = best.partition(", ")
+    mode = name if name in MODES else "plain"
+    target = output if half or name not in MODES else index
+    search = f"panglot search {_quoted(target)} 'your query' --mode {mode}\n"
+    search += f'panglot serve {_quoted(target)}   # a web page, and POST /search with {{"mode": "{mode}"}}\n'
+    opened = f"panglot.Index.open({_text(target)})"
+    if name not in MODES:
+        values = {"MODEL": _text(model), "FOLDER": _text(folder), "DOCUMENTS": _text(documents), "INDEX": _text(target)}
+        first, opened = Snippet("panglot", "python", _filled(_DEBIASED, values), _NEW_INDEX), "index"
+    elif half:
+        chosen = "" if model == "bundled" else f" --model {shlex.quote(model)}"
+        build = f"panglot index {shlex.quote(documents)} --output {_quoted(target)}{chosen} --center-strength .5\n"
+        first = Snippet("panglot", "sh", build + search, _NEW_INDEX)
+    else:
+        first = Snippet("panglot", "sh", search)
+    frameworks = {"LangChain": _LANGCHAIN, "LlamaIndex": _LLAMA_INDEX, "Haystack": _HAYSTACK}
+    filled = {title: _filled(code, {"OPENED": opened, "MODE": _text(mode)}) for title, code in frameworks.items()}
+    return [first, *_own_store(name, folder), *(Snippet(title, "python", code) for title, code in filled.items())]
+
+
+_NEW_INDEX = "This correction is made when documents are indexed, so it needs another index."
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    for name, value in values.items():
+        template = template.replace(name, value)
+    return template
+
+
+def _text(value: object) -> str:
+    """Return a text as Python writes it, in double quotes."""
+    return json.dumps(str(value), ensure_ascii=False)
+
+
+def _quoted(path: Path) -> str:
+    return shlex.quote(str(path))
+
+
+def _own_store(name: str, folder: Path) -> list[Snippet]:
+    head = f'{_IMPORTS}folder = Path({_text(folder)})\narrays = load_file(folder / "debiasing.safetensors")\n'
+    title = "Your own vector store"
+    if name in _LINEAR:
+        note = "Change every vector once, and the vector of each query. The language of a text is not needed."
+        return [Snippet(title, "python", head + _LINEAR[name], note)]
+    note = "Subtract the mean vector of its language from every document once, and from each query at every search."
+    found = [Snippet(title, "python", head + _CENTER, note)]
+    if name == "balanced":
+        about = "Then search each language by itself, with a filter of your store, and merge."
+        found.append(Snippet(f"{title}: balanced", "python", _BALANCED, about))
+    return found
+
+
+_DEBIASED = """from pathlib import Path
+
+import panglot
+from panglot.debiasing.transform import Debiased, read
+from panglot.search.ingest.sources import find_documents
+
+model = Debiased(panglot.load(MODEL), read(Path(FOLDER))[0])
+index = panglot.Index.build(find_documents(DOCUMENTS), INDEX, model=model)
+hits = index.search("your query").hits
+"""
+
+_IMPORTS = """import json
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file
+
+"""
+
+_CENTER = """languages = json.loads((folder / "debiasing.json").read_text("utf-8"))["languages"]
+means = {side: dict(zip(languages, rows)) for side, rows in zip(("query", "document"), arrays["offset"])}
+
+
+def debias(vector, language, side):
+    moved = np.asarray(vector) - means[side].get(language, means[side].get("mul", 0))
+    return moved / np.linalg.norm(moved)
+
+
+# once:            debias(vector, "de", "document") in place of the vector of every document
+# at every search: debias(vector, "de", "query") instead of the vector of the query
+"""
+
+_LINEAR = {
+    "lsar": """subspace = arrays["subspace"]
+
+
+def debias(vector):
+    moved = np.asarray(vector) - subspace.T @ (subspace @ vector)
+    return moved / np.linalg.norm(moved)
+""",
+    "leace": """matrix, bias = arrays["matrix"], arrays["bias"]
+
+
+def debias(vector):
+    moved = matrix @ vector + bias
+    return moved / np.linalg.norm(moved)
+""",
+}
+
+_BALANCED = f"""def balanced(search, vector, languages, k=10):
+    \"\"\"search(vector, language, k) returns (score, id) of the best k documents in one language.\"\"\"
+    found = []
+    for language in languages:
+        hits = search(vector, language, max(k, {HEAD}))
+        usual = sum(score for score, _ in hits[:{HEAD}]) / max(len(hits[:{HEAD}]), 1)
+        found += [(score - usual / 2, name) for score, name in hits]
+    return sorted(found, reverse=True)[:k]
+"""
+
+_LANGCHAIN = """import panglot
+from panglot.search.integrations.langchain import PanglotRetriever
+
+retriever = PanglotRetriever(OPENED, mode=MODE, k=10)
+documents = retriever.invoke("your query")
+"""
+
+_LLAMA_INDEX = """import panglot
+from panglot.search.integrations.llamaindex import PanglotRetriever
+
+retriever = PanglotRetriever(OPENED, mode=MODE, k=10)
+nodes = retriever.retrieve("your query")
+"""
+
+_HAYSTACK = """from haystack import Document, component
+
+import panglot
+
+
+@component
+class PanglotRetriever:
+    def __init__(self, index, mode=MODE, top_k=10):
+        self.index, self.mode, self.top_k = index, mode, top_k
+
+    @component.output_types(documents=list[Document])
+    def run(self, query: str):
+        hits = self.index.search(query, mode=self.mode, k=self.top_k).hits
+        return {"documents": [_document(hit.document, hit.score) for hit in hits]}
+
+
+def _document(found, score):
+    return Document(id=found.id, content=found.text, meta=found.flat_metadata, score=score)
+
+
+documents = PanglotRetriever(OPENED).run("your query")["documents"]
+"""

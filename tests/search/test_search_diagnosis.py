@@ -1,0 +1,324 @@
+"""The diagnosis of an index: what is wrong, what helps, what it costs, and the code to paste."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from search_made import LANGUAGES, TOPICS, Biased, use_memory
+
+from panglot._errors import PanglotError
+from panglot.cli.diagnose import diagnose_command
+from panglot.debiasing import transform
+from panglot.report.diagnosis import diagnosis_page, findings, headline
+from panglot.search.audit import AuditQuery, audit_bias, sample_queries
+from panglot.search.diagnosis import Diagnosis, best_trial, diagnose
+from panglot.search.document import Document
+from panglot.search.index import Index
+from panglot.search.integrations.snippets import Snippet, snippets
+
+TRIALS = ["plain", "centered", "balanced", "centered, half", "balanced, half", "lsar", "leace"]
+
+
+def documents(languages: Sequence[str] = LANGUAGES, *, grouped: bool = True, own: bool = True) -> list[Document]:
+    """Each topic in each language. Title and text share the topic and differ in words of their ``own``."""
+    return [
+        Document(
+            f"{topic}-{code}",
+            f"<{code}> about {topic} {topic}-{code}" if own else f"<{code}> about {topic}",
+            f"<{code}> {topic} title-{code}" if own else f"<{code}> {topic}",
+            code,
+            topic if grouped else "",
+        )
+        for topic in TOPICS
+        for code in languages
+    ]
+
+
+@pytest.fixture(autouse=True)
+def memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    use_memory(monkeypatch)
+    monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
+
+
+def built(tmp_path: Path, bias: float = 1.6, name: str = "index", **options: Any) -> Index:
+    given = options.pop("documents", None) or documents()
+    return Index.build(given, tmp_path / name, model=Biased(bias), **options)
+
+
+def diagnosed(index: Index, queries: Sequence[AuditQuery] | None = None) -> Diagnosis:
+    return diagnose(index, queries if queries is not None else sample_queries(index.documents(), 12))
+
+
+def test_a_biased_index_is_diagnosed_and_a_mode_is_recommended(tmp_path: Path) -> None:
+    index = built(tmp_path)
+    found = diagnosed(index).figures
+    assert list(found["trials"]) == TRIALS
+    assert (found["given"], found["not_tried"]) == (False, [])
+    assert found["best"] not in {None, "plain"}
+    plain, best = found["trials"]["plain"], found["trials"][found["best"]]
+    assert plain["self_preference@10"] == pytest.approx(4.0)
+    assert best["self_preference@10"] < 2
+    assert best["translation_found@10"] > 0.9 > plain["translation_found@10"]
+    assert plain["within_language"]["difference"] is None
+    low, high = best["within_language"]["difference"]["interval"]
+    assert low <= best["within_language"]["difference"]["MRR"] <= high
+    json.dumps(found, allow_nan=False)
+    # The modes have the figures of the audit.
+    audit = audit_bias(index, sample_queries(index.documents(), 12))
+    for mode, figures in audit["modes"].items():
+        assert figures.items() <= found["trials"][mode].items()
+
+
+def test_the_cost_is_the_rank_of_the_own_document_without_title_and_query(tmp_path: Path) -> None:
+    index = built(tmp_path)
+    encoder, rank, pooled = Biased(), dict[str, list[int]](), list[int]()
+    queries = sample_queries(index.documents(), 12)
+    everything = encoder.encode([each.full_text for each in documents()], "passage")
+    for query in queries:
+        target = next(each.text for each in documents() if each.id == query.source)
+        vector = encoder.encode([query.text], "question")[0]
+        own = encoder.encode([target], "passage")[0] @ vector
+        above = [each for each, score in zip(documents(), everything @ vector, strict=True) if score > own]
+        above = [each for each in above if each.id not in query.versions]
+        pooled.append(1 + len(above))
+        rank.setdefault(query.language, []).append(1 + sum(each.language == query.language for each in above))
+    plain = diagnosed(index).figures["trials"]["plain"]
+    within = plain["within_language"]
+    assert within["R@1"] == pytest.approx(np.mean([np.mean(np.equal(each, 1)) for each in rank.values()]))
+    assert within["MRR"] == pytest.approx(np.mean([np.mean(1 / np.array(each)) for each in rank.values()]))
+    assert plain["own_found@10"] == pytest.approx(np.mean(np.array(pooled) <= 10))
+    assert 0 < within["R@1"] < 1
+    assert within["by_language"]["de"]["queries"] == 12
+
+
+def test_what_is_left_of_a_document_without_its_query_decides(tmp_path: Path) -> None:
+    given = [
+        Document(f"{topic}-{code}", f"<{code}> {topic}. Then {topic}-more.", "", code, topic)
+        for topic in TOPICS
+        for code in LANGUAGES
+    ]
+    given += [
+        Document("bare", "<de> topic99.", "", "de", "topic99"),
+        Document("lean", "<en> topic99.", "", "en", "topic99"),
+    ]
+    index = built(tmp_path, documents=given)
+    queries = [each for each in sample_queries(index.documents(), 99) if each.group in {"gtopic3", "gtopic99"}]
+    found = diagnosed(index, queries).figures
+    assert found["not_measured_within"] == 2
+    assert {
+        code: each["queries"] for code, each in found["trials"]["plain"]["within_language"]["by_language"].items()
+    } == (dict.fromkeys(LANGUAGES, 1))
+    seen = Biased().encode(["Then topic3-more."], "passage")
+    encoder: Any = index.encoder
+    assert "Then topic3-more." in encoder.seen
+    assert len(seen) == 1
+
+
+def test_a_correction_ranks_as_an_index_that_is_built_with_it(tmp_path: Path) -> None:
+    queries = sample_queries(iter([documents()]), 12)
+    found = diagnosed(built(tmp_path), queries).figures["trials"]
+    half = audit_bias(built(tmp_path, name="half", center_strength=0.5), queries)["modes"]
+    for mode in ("centered", "balanced"):
+        expected = half[mode]
+        got = found[f"{mode}, half"]
+        assert got["self_preference@10"] == pytest.approx(expected["self_preference@10"])
+        assert got["translation_found@10"] == pytest.approx(expected["translation_found@10"])
+        assert got["rank_correlation"] == pytest.approx(expected["rank_correlation"], abs=1e-3)
+    for method in ("lsar", "leace"):
+        assert found[method]["self_preference@10"] < 2 < found["plain"]["self_preference@10"]
+
+
+def test_an_index_without_bias_needs_nothing(tmp_path: Path) -> None:
+    found = diagnosed(built(tmp_path, bias=0.0, documents=documents(own=False)))
+    assert (found.figures["best"], found.figures["fair"], found.debiasing) == (None, True, None)
+    assert headline(found.figures) == "The results do not favour the language of the query"
+    said = findings(found.figures)
+    assert "nothing needs to be corrected" in said["wrong"][0]
+    assert not said["helps"]
+    assert all(each["after"] is None for each in found.figures["examples"])
+    assert "Code to paste" not in diagnosis_page(found.figures, [], "panglot diagnose x")
+
+
+def test_a_correction_is_recommended_only_if_it_finds_more_at_no_higher_cost() -> None:
+    def figures(preference: float, found: float, mrr: float, *, corrected: bool) -> Any:
+        return {
+            "self_preference@10": preference,
+            "translation_found@10": found,
+            "within_language": {"MRR": mrr},
+            "corrected": corrected,
+        }
+
+    trials = {"plain": figures(4, 0.3, 0.8, corrected=False), "balanced": figures(1.5, 0.6, 0.79, corrected=False)}
+    assert best_trial(trials) == "balanced"
+    assert best_trial({**trials, "leace": figures(1.1, 0.9, 0.79, corrected=True)}) == "leace"
+    assert best_trial({**trials, "leace": figures(1.1, 0.9, 0.7, corrected=True)}) == "balanced"
+    assert best_trial({**trials, "leace": figures(1.6, 0.62, 0.8, corrected=True)}) == "balanced"
+    assert best_trial({"plain": figures(1.1, 0.9, 0.8, corrected=False), "balanced": trials["balanced"]}) is None
+    assert best_trial({"plain": trials["plain"], "lsar": figures(2, 0.2, 0.8, corrected=True)}) == "lsar"
+
+
+def test_examples_are_typical_and_one_is_the_worst(tmp_path: Path) -> None:
+    index = built(tmp_path)
+    found = diagnosed(index).figures
+    typical = [each for each in found["examples"] if each["kind"] == "typical"]
+    assert [each["language"] for each in typical] == list(index.counts())[:4]
+    for each in typical:
+        assert {hit["language"] for hit in each["before"]} == {each["language"]}
+        assert len({hit["language"] for hit in each["after"]}) > 1
+        assert any(hit["version"] for hit in each["after"])
+    topics = [each["query"].split()[1] for each in typical]
+    assert all(hit["id"].startswith(f"{topic}-") for each, topic in zip(typical, topics, strict=True)
+               for hit in each["after"] if hit["version"])  # fmt: skip
+
+
+def test_it_says_what_it_does_not_show(tmp_path: Path) -> None:
+    plain = diagnosed(built(tmp_path, documents=documents(grouped=False))).figures
+    limits = " ".join(findings(plain)["limits"])
+    assert "do not say which of them are translations" in limits
+    assert "Give their queries with `--queries`" in limits
+    single = diagnosed(built(tmp_path, name="one", documents=documents(["de"]))).figures
+    assert single["best"] is None
+    assert [each["what"] for each in single["not_tried"]] == ["corrections"]
+    given = [AuditQuery("1", "de", "<de> topic3", {}), AuditQuery("1", "sw", "<sw> topic3", {})]
+    asked = diagnosed(Index.open(tmp_path / "index", model=Biased()), given).figures
+    assert "not measured" in findings(asked)["costs"][0]
+    assert "Give their queries" not in " ".join(findings(asked)["limits"])
+    unknown = diagnosed(Index.open(tmp_path / "index", model=Biased()), [AuditQuery("1", "fi", "topic3", {})]).figures
+    assert unknown["best"] is None
+    assert "no preference can be measured" in findings(unknown)["wrong"][0]
+
+
+def pieces(index: Index, tmp_path: Path, best: str) -> dict[str, Snippet]:
+    transform.save(index.debiasing, tmp_path, {})
+    made = snippets(
+        best, index.folder, tmp_path, documents="docs.jsonl", model="bundled", output=tmp_path / "corrected"
+    )
+    return {each.title: each for each in made}
+
+
+def run(snippet: Snippet, **names: Any) -> dict[str, Any]:
+    exec(compile(snippet.code, snippet.title, "exec"), names)
+    return names
+
+
+def test_the_code_for_a_store_ranks_as_the_mode_does(tmp_path: Path) -> None:
+    index = built(tmp_path)
+    code = pieces(index, tmp_path, "balanced")
+    debias = run(code["Your own vector store"])["debias"]
+    balanced = run(code["Your own vector store: balanced"])["balanced"]
+    plain = {each.id: index.store.vectors("plain", [each.id])[0] for each in documents()}
+    changed = {each.id: debias(plain[each.id], each.language, "document") for each in documents()}
+    query = debias(index.encode(["<de> topic3"])[0], "de", "query")
+
+    def search(vector: Any, language: str, k: int) -> list[tuple[float, str]]:
+        ids = [each.id for each in documents() if each.language == language]
+        return sorted(((float(changed[name] @ vector), name) for name in ids), reverse=True)[:k]
+
+    answer = index.search("<de> topic3", language="de", mode="balanced")
+    assert [name for _, name in balanced(search, query, LANGUAGES)] == [hit.document.id for hit in answer.hits]
+
+
+@pytest.mark.parametrize("method", ["lsar", "leace"])
+def test_the_code_of_a_linear_correction_is_the_correction(tmp_path: Path, method: Any) -> None:
+    from panglot.debiasing.fit import Sample, fit
+
+    index = built(tmp_path)
+    by_language = {
+        code: Sample(index.store.vectors("plain", ids := [f"{topic}-{code}" for topic in TOPICS]), tuple(ids))
+        for code in LANGUAGES
+    }
+    debiasing = fit({"passage": by_language}, method)
+    transform.save(debiasing, tmp_path, {})
+    made = snippets(method, index.folder, tmp_path, documents="d.jsonl", model="bundled", output=tmp_path / "x")
+    debias = run(next(each for each in made if each.title == "Your own vector store"))["debias"]
+    vector = index.encode(["<de> topic3"])
+    assert debias(vector[0]) == pytest.approx(debiasing.apply(vector, ["de"], "question")[0], abs=1e-5)
+    assert {each.title for each in made if "index, mode=" in each.code} == {"LangChain", "LlamaIndex", "Haystack"}
+
+
+@pytest.mark.parametrize(("title", "package", "name"), [
+    ("LangChain", "langchain_core", "documents"),
+    ("LlamaIndex", "llama_index.core", "nodes"),
+    ("Haystack", "haystack", "documents"),
+])  # fmt: skip
+def test_the_code_for_a_framework_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, title: str, package: str, name: str
+) -> None:
+    pytest.importorskip(package)
+    import panglot
+
+    index = built(tmp_path)
+    code = pieces(index, tmp_path, "balanced")[title]
+    monkeypatch.setattr(panglot.Index, "open", lambda folder: {str(index.folder): index}[folder])
+    found = run(code)[name]
+    expected = index.search("your query", mode="balanced").hits
+    ids = [getattr(each, "id", None) or each.node.node_id for each in found]
+    assert ids == [hit.document.id for hit in expected]
+
+
+def test_a_correction_at_indexing_names_the_commands(tmp_path: Path) -> None:
+    index = built(tmp_path)
+    made = snippets(
+        "centered, half", index.folder, tmp_path, documents="my docs.jsonl", model="m", output=tmp_path / "x"
+    )
+    assert "panglot index 'my docs.jsonl'" in made[0].code
+    assert "--model m --center-strength .5" in made[0].code
+    assert "--mode centered" in made[0].code
+    assert str(tmp_path / "x") in next(each.code for each in made if each.title == "LangChain")
+
+
+@pytest.fixture
+def bundled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command line's default model be the small biased one."""
+    encoder = Biased()
+    for name in ("panglot.search.index", "panglot.search.ingest.build"):
+        monkeypatch.setattr(f"{name}.open_encoder", lambda *_: (encoder, encoder, "bundled"))
+
+
+def called(*arguments: object) -> Any:
+    return CliRunner().invoke(diagnose_command, [str(each) for each in arguments], catch_exceptions=False)
+
+
+@pytest.mark.usefixtures("bundled")
+def test_the_command_indexes_once_and_writes_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = (
+        {"id": d.id, "text": d.text, "title": d.title, "language": d.language, "group": d.group} for d in documents()
+    )
+    Path("help.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    done = called("help.jsonl")
+    folder = tmp_path / "help-diagnosis"
+    assert done.exit_code == 0
+    assert done.stdout.startswith("Queries in ")
+    for part in ("What is wrong", "What helps", "What it costs within a language", "Code to paste", "report.html"):
+        assert part in done.stdout
+    page = (folder / "report.html").read_text("utf-8")
+    for part in (
+        "Rankings before and after",
+        "LangChain",
+        "LlamaIndex",
+        "Haystack",
+        "title-de",
+        "debiasing.safetensors",
+    ):
+        assert part in page
+    written = (folder / "index" / "index.json").stat().st_mtime_ns
+    again = json.loads(called("help.jsonl", "--json", "-").stdout)
+    assert (folder / "index" / "index.json").stat().st_mtime_ns == written
+    assert again["best"] in TRIALS[1:]
+    assert [each["title"] for each in again["code"]][-1] == "Haystack"
+    # The index that was made can be named itself.
+    direct = json.loads(called(folder / "index", "--output", tmp_path / "other", "--json", "-").stdout)
+    assert direct["trials"] == again["trials"]
+    assert (tmp_path / "other" / "debiasing.json").is_file()
+    with pytest.raises(PanglotError, match="an index has its documents already"):
+        called(folder / "index", "--language", "de")
+    Path("help.jsonl").write_text('{"id": "1", "text": "another", "language": "en"}', "utf-8")
+    with pytest.raises(PanglotError, match="of other documents"):
+        called("help.jsonl")
