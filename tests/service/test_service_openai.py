@@ -15,13 +15,14 @@ from service_made import Encoder, Index, serving
 from panglot.encoders.endpoint import EndpointEncoder
 from panglot.encoders.protocol import Side
 from panglot.service.engine import Limits
+from panglot.service.middleware import Access
 
 NAME = "small/letters"
 
 
 @pytest.fixture(scope="module")
 def url() -> Generator[str]:
-    with serving(Index(), Limits(texts=20, characters=1_000), keys=("a-key-of-24-characters-1",)) as found:
+    with serving(Index(), Limits(texts=20, characters=1_000), access=Access(("a-key-of-24-characters-1",))) as found:
         yield found
 
 

@@ -213,6 +213,9 @@ def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
 @click.option("--allow-host", "hosts", multiple=True, metavar="NAME",
               help="Host name of a proxy in front. Repeat the option for more.")  # fmt: skip
 @click.option("--keys", type=PATH, help="File of API keys. $PANGLOT_SERVICE_KEYS by default.")
+@click.option("--writable", is_flag=True, help="Let clients add, replace and delete documents.")
+@click.option("--write-keys", type=PATH,
+              help="File of API keys that may write. $PANGLOT_SERVICE_WRITE_KEYS by default.")  # fmt: skip
 @click.option("--model", help="Model to encode with. By default the model that the index was built with.")
 @click.option("--reranker", metavar="MODEL", help="Cross-encoder that orders the first results again.")
 @click.option("--queue", default=256, type=POSITIVE, help="Most requests in progress. Further ones get status 429.")
@@ -220,8 +223,8 @@ def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
 @click.option("--seconds", default=60.0, type=click.FloatRange(0.1),
               help="Time limit of a response. A late one gets status 504.")  # fmt: skip
 def serve_command(
-    index: Path, port: int, host: str, hosts: tuple[str, ...], keys: Path | None, model: str | None,
-    reranker: str | None, **limits: Any,
+    index: Path, port: int, host: str, hosts: tuple[str, ...], keys: Path | None,
+    write_keys: Path | None, model: str | None, reranker: str | None, *, writable: bool, **limits: Any,
 ) -> None:  # fmt: skip
     """Serve the index INDEX: a web page at /, /search, and /v1/embeddings for OpenAI's clients.
 
@@ -230,14 +233,16 @@ def serve_command(
     require("the service", "fastapi", "orjson", "prometheus_client", "uvicorn", extra="serve", field="serve")
     from panglot.search.index import Index
     from panglot.service.engine import Limits
+    from panglot.service.middleware import Access
     from panglot.service.serve import read_keys, serve
 
     # Wrong settings are refused before the seconds that a model takes to open.
-    accepted, checked = read_keys(keys), Limits(**limits)
+    access = Access(read_keys(keys), writable, read_keys(write_keys, "PANGLOT_SERVICE_WRITE_KEYS"))
+    checked = Limits(**limits)
     progress = progress_to(None)
     progress(f"opening {index} and its model")
     opened = Index.open(index, model=model, reranker=reranker or "")
     try:
-        serve(opened, checked, host=host, port=port, keys=accepted, hosts=hosts, progress=progress)
+        serve(opened, checked, host=host, port=port, access=access, hosts=hosts, progress=progress)
     finally:
         opened.close()

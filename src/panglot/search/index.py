@@ -233,16 +233,30 @@ class Index:
             for piece in read_documents(documents):
                 ids, texts, languages = columns(piece)
                 cuts.add(texts)
-                vectors = vectors_of(self.encoder, ids, texts, languages)
-                centered = center(self.debiasing, vectors, languages, "passage")
-                self.store.upsert(piece, {"plain": vectors, "centered": centered})
-                if self.debiased:
-                    # Languages that were not fitted are said once.
-                    self._languages.of([], sorted({*languages}))
+                self.put(piece, vectors_of(self.encoder, ids, texts, languages))
                 number += len(piece)
-        self.lexical.remove()
         cuts.warn()
         return number
+
+    def put(self, documents: Sequence[Document], vectors: Vectors) -> None:
+        """Add documents whose plain vectors are known, all of them or none, in place of those with the same ids.
+
+        For several writers in one process, the caller lets them write one at a time.
+
+        Args:
+            documents: Each with its language.
+            vectors: What :attr:`encoder` gives for their titles and texts, shape ``[documents, dimension]``.
+
+        Raises:
+            PanglotError: An id occurs twice, a shape is wrong or a number is not finite.
+        """
+        languages = [each.language for each in documents]
+        centered = center(self.debiasing, vectors, languages, "passage")
+        self.store.upsert(documents, {"plain": vectors, "centered": centered})
+        self.lexical.remove()
+        if self.debiased:
+            # Languages that were not fitted are said once.
+            self._languages.of([], sorted({*languages}))
 
     def delete(self, ids: Collection[str]) -> int:
         """Remove documents by id, or one by its id, and return how many were there."""

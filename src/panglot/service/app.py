@@ -17,10 +17,11 @@ from panglot._errors import PanglotError
 from panglot.data.language import is_right_to_left, name, script_of
 from panglot.search.ranking.modes import MODES
 from panglot.search.request import MAX_CODE_LENGTH, Option, SearchRequest, search_options
+from panglot.service.documents import add_documents
 from panglot.service.embeddings import add_embeddings
 from panglot.service.engine import Engine, Limits
 from panglot.service.errors import DOCUMENTED, HANDLERS, Json, RequestError, of_panglot
-from panglot.service.middleware import NOTES, Guard, Metrics
+from panglot.service.middleware import NOTES, Access, Guard, Metrics
 
 if TYPE_CHECKING:
     from panglot.search.index import Index
@@ -131,12 +132,12 @@ def _serve(content: bytes, media_type: str) -> Callable[[], Coroutine[None, None
 
 
 def create_app(
-    index: Index, limits: Limits | None = None, *, keys: tuple[str, ...] = (), hosts: tuple[str, ...] = ()
+    index: Index, limits: Limits | None = None, *, access: Access | None = None, hosts: tuple[str, ...] = ()
 ) -> Guard:
     """Return the service of an open index, which stays open when the service stops. Any ASGI server can run it.
 
-    If there are no ``keys``, no key is needed. ``hosts`` are the names under which the service may be called. If there
-    are none, any name is accepted.
+    Without ``access``, everybody may read and nobody may write. ``hosts`` are the names under which the service may be
+    called. If there are none, any name is accepted.
     """
     limits = limits or Limits()
     metrics = Metrics()
@@ -157,6 +158,7 @@ def create_app(
         docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan, exception_handlers=HANDLERS,
     )  # fmt: skip
     add_search(app, engine)
+    add_documents(app, engine)
     add_embeddings(app, engine)
 
     @app.get("/health", responses=DOCUMENTED, summary="The same as /live, where many tools look")
@@ -176,4 +178,5 @@ def create_app(
         return Response(generate_latest(metrics.registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     # Outside of FastAPI, which would read a body before it looks at keys.
-    return Guard(app, limits, metrics, add_page(app) | {"/health", "/live", "/ready"}, keys, hosts)
+    open_routes = add_page(app) | {"/health", "/live", "/ready"}
+    return Guard(app, limits, metrics, open_routes, access or Access(), hosts)

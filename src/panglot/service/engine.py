@@ -1,4 +1,4 @@
-"""Admit requests within limits, and run the threads behind the routes: one encodes, one per core ranks."""
+"""Admit requests within limits, and run the threads behind the routes: one encodes, one writes, one per core ranks."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from starlette.requests import Request
 from panglot._environment import cores
 from panglot._errors import PanglotError
 from panglot.encoders.protocol import Side, Vectors, Windowed
+from panglot.search.document import Document
 from panglot.search.request import Hit, SearchRequest
 from panglot.search.searcher import highlighted, sentences_of
 from panglot.service.batcher import Batcher, Encoded, EncodingError, StoppedError
 from panglot.service.errors import CLIENT_GONE, RequestError, of_panglot
+from panglot.service.writer import Writer
 
 if TYPE_CHECKING:
     from panglot.search.index import Index
@@ -31,6 +33,7 @@ _logger = logging.getLogger(__name__)
 
 #: An error that names another field is a fault of the service, not of the client.
 _REQUEST_FIELDS = frozenset(field.name for field in fields(SearchRequest))
+_DOCUMENT_FIELDS = frozenset(field.name for field in fields(Document))
 
 _Result = TypeVar("_Result")
 
@@ -43,8 +46,10 @@ class Limits:
         queue: Requests in progress or waiting. The next one gets status 429.
         queue_tokens: Tokens of those requests that do not fit into one batch. A single request may have more.
         batch_tokens: Tokens that are encoded together. A request waits for at most one batch before its own.
-        body: Bytes of a request for embeddings. Other requests may have 256 KiB at most. Larger ones get status 413.
+        body: Bytes of a request for embeddings, or to write documents. Other requests may have 256 KiB at most. Larger
+            ones get status 413.
         texts: Texts per request for embeddings.
+        documents: Documents per request to write them.
         characters: Characters per text.
         seconds: Time for a request to arrive, and again for its response. Then it gets status 408 or 504.
         refresh: Seconds between two checks for a newer version of the index.
@@ -55,6 +60,7 @@ class Limits:
     batch_tokens: int = 2_048
     body: int = 8 << 20
     texts: int = 2_048
+    documents: int = 500
     characters: int = 100_000
     seconds: float = 60.0
     refresh: float = 5.0
@@ -135,13 +141,15 @@ class Admission:
 class Engine:
     """Answer many requests at once with one index, which its opener closes.
 
-    Only the encoding thread uses the model. The ranking threads share the index, and one of them refreshes it at a
-    time. A search that is under way meanwhile may meet two versions, as it may when another process writes.
+    Only the encoding thread uses the model, and only the writing thread changes the index. The ranking threads share
+    the index, and one of them refreshes it at a time. A search that is under way meanwhile may meet two versions, as it
+    may when another process writes.
     """
 
     def __init__(self, index: Index, limits: Limits, metrics: Metrics) -> None:
         self.index, self.limits = index, limits
         self._batcher = Batcher(index.encoder.encode, limits.batch_tokens, metrics.batch)
+        self._writer = Writer(index.store)
         self._ranker = ThreadPoolExecutor(max(2, cores()), "panglot-rank")
         self._ranker_seen = time.monotonic()
         self.admission = Admission(limits, lambda: self._batcher.rate)
@@ -158,13 +166,51 @@ class Engine:
             vectors = (await self._encoded(side, texts, sizes, notes)).vectors
             if self.index.debiased:
                 vectors = await self.ranked(functools.partial(self.index.debias, texts, vectors, side))
-            usage = {"prompt_tokens": sum(sizes), "total_tokens": sum(sizes)}
-            if isinstance(encoder := self.index.encoder, Windowed):
-                windows = await asyncio.to_thread(encoder.window, texts, side)
-                usage["cut_texts"] = sum(
-                    end - begin < len(text) for (begin, end), text in zip(windows, texts, strict=True)
-                )
+            usage = {"prompt_tokens": sum(sizes), "total_tokens": sum(sizes), **await self._cut(texts, side)}
         return vectors, usage
+
+    async def upsert(
+        self, rows: Sequence[Any], read: Callable[[], tuple[list[Document], str]], notes: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Write the documents that ``read`` makes of rows, all of them or none, and return what was done."""
+        # What is refused because too much waits must not cost the detection of its languages.
+        with self.admission.enter(sum(estimate_tokens(str(row)) for row in rows)):
+            documents, note = await asyncio.to_thread(read)
+            texts = [each.full_text for each in documents]
+            sizes = [estimate_tokens(text) for text in texts]
+            vectors = (await self._encoded("passage", texts, sizes, notes)).vectors
+            cut = await self._cut(texts, "passage")
+            await self._written(functools.partial(self.index.put, documents, vectors), notes)
+        return {"written": len(documents), **cut, "notes": [note]}
+
+    async def delete(self, ids: Sequence[str], notes: dict[str, Any]) -> dict[str, int]:
+        """Delete documents, and return how many were there."""
+        with self.admission.enter(0):
+            return {"deleted": await self._written(functools.partial(self.index.delete, ids), notes)}
+
+    async def _written(self, work: Callable[[], _Result], notes: dict[str, Any]) -> _Result:
+        """Return what ``work`` returns, run on the thread that writes, when it is its turn."""
+        started = time.monotonic()
+        try:
+            return await asyncio.wrap_future(self._writer.submit(work))
+        except StoppedError as error:
+            raise _stopping() from error
+        except PanglotError as error:
+            if error.field in _DOCUMENT_FIELDS:
+                raise of_panglot(error) from error
+            fields = {"problem": error.problem, "hint": error.hint}
+            _logger.error("the index could not be written", extra={"fields": fields})  # noqa: TRY400
+            hint = "nothing of this request was written. The log of the service has the reason"
+            raise RequestError(500, "the index could not be written", hint=hint, code="write") from error
+        finally:
+            notes["write_ms"] = round(1000 * (time.monotonic() - started), 1)
+
+    async def _cut(self, texts: Sequence[str], side: Side) -> dict[str, int]:
+        """Return how many texts the model cuts, if it can say that."""
+        if not isinstance(encoder := self.index.encoder, Windowed):
+            return {}
+        windows = await asyncio.to_thread(encoder.window, texts, side)
+        return {"cut_texts": sum(end - begin < len(text) for (begin, end), text in zip(windows, texts, strict=True))}
 
     async def search(self, request: SearchRequest, notes: dict[str, Any]) -> dict[str, Any]:
         """Return the result of a request as JSON."""
@@ -241,13 +287,14 @@ class Engine:
     async def close(self) -> None:
         """Finish the requests in progress, and end the threads."""
         await asyncio.to_thread(self._batcher.close)
+        await asyncio.to_thread(self._writer.close)
         await asyncio.to_thread(self._ranker.shutdown)
 
     async def _encoded(self, side: Side, texts: Sequence[str], sizes: list[int], notes: dict[str, Any]) -> Encoded:
         try:
             encoded = await asyncio.wrap_future(self._batcher.submit(side, texts, sizes))
         except StoppedError as error:
-            raise RequestError(503, "the service is stopping", code="stopping", headers={"Retry-After": "5"}) from error
+            raise _stopping() from error
         except EncodingError as error:
             raise RequestError(500, "the model failed at a text of this request", code="encoding") from error
         notes.update(texts=len(texts), batch=encoded.batch, wait_ms=round(1000 * encoded.waited, 1))
@@ -265,6 +312,10 @@ class Engine:
         except Exception:
             _logger.exception("the index could not be refreshed")
             raise
+
+
+def _stopping() -> RequestError:
+    return RequestError(503, "the service is stopping", code="stopping", headers={"Retry-After": "5"})
 
 
 async def _gone(request: Request) -> None:

@@ -9,19 +9,22 @@ import hmac
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from panglot._errors import PanglotError
 from panglot.service.engine import Limits
 from panglot.service.errors import CLIENT_GONE, RequestError
 
 _logger = logging.getLogger(__name__)
 
 EMBEDDINGS = "/v1/embeddings"
-"""The one route with large requests."""
+DOCUMENTS = "/documents"
+"""The route to which documents are written. It and :data:`EMBEDDINGS` have large requests."""
 _OTHER_BODY = 256 << 10
 """Most bytes of a request to another route."""
 NOTES = "panglot.notes"
@@ -30,7 +33,7 @@ NOTES = "panglot.notes"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 _REASONS = {
-    401: "key", 403: "cross_site", 404: "not_found", 408: "slow_body", 413: "too_large", 421: "host", 429: "queue_full",
+    401: "key", 403: "forbidden", 404: "not_found", 408: "slow_body", 413: "too_large", 421: "host", 429: "queue_full",
     499: "client_gone", 503: "stopping", 504: "time",
 }  # fmt: skip
 """Why requests fail, by status. Other statuses are ``invalid`` below 500 and ``fault`` from 500 on."""
@@ -96,20 +99,60 @@ def reason(status: int) -> str:
     return _REASONS.get(status, "invalid" if status < 500 else "fault")
 
 
+@dataclass(frozen=True)
+class Access:
+    """Who may read and write.
+
+    Attributes:
+        keys: Those with which one may read. If there are none, everybody may.
+        writable: Whether anybody may write.
+        write_keys: Those with which one may write, and read too. If there are none, everybody may write.
+    """
+
+    keys: tuple[str, ...] = ()
+    writable: bool = False
+    write_keys: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse keys that would not protect what they seem to."""
+        if self.write_keys and not self.writable:
+            hint = "add --writable, or leave the write keys out"
+            raise PanglotError("there are write keys, but nobody may write", field="write-keys", hint=hint)
+        if self.writable and self.keys and not self.write_keys:
+            problem = "a service that needs keys to search needs write keys to write"
+            raise PanglotError(problem, field="write-keys", hint="name a file of such keys with --write-keys")
+
+    def check(self, authorization: str, *, writes: bool) -> None:
+        """Refuse a request whose ``Authorization`` header does not allow it to read or write."""
+        if writes and not self.writable:
+            hint = "start the service with panglot serve --writable"
+            raise RequestError(403, "documents can only be read here", hint=hint, code="read_only")
+        scheme, _, key = authorization.strip().partition(" ")
+        key = key.strip() if scheme.lower() == "bearer" else ""
+        may_write, may_read = is_allowed(key, self.write_keys), is_allowed(key, self.keys)
+        if (self.write_keys if writes else self.keys) and not (may_write or (may_read and not writes)):
+            if may_read:
+                hint = "send one of the write keys"
+                raise RequestError(403, "this key does not allow writing", hint=hint, code="write_key")
+            hint = "send a key as Authorization: Bearer KEY"
+            challenge = {"WWW-Authenticate": 'Bearer realm="panglot"'}
+            raise RequestError(401, "a key is required", hint=hint, code="invalid_api_key", headers=challenge)
+
+
 class Guard:
     """Wrap an ASGI application.
 
-    ``open_routes`` need no key, and no route does if there are no ``keys``. ``hosts`` are the names under which the
-    service may be called. If there are none, any name is accepted. Checking them prevents a web page whose name points
-    to this machine from reading the index through a visitor's browser.
+    ``open_routes`` need no key, and no route that reads does if there are no ``keys``. ``hosts`` are the names under
+    which the service may be called. If there are none, any name is accepted. Checking them prevents a web page whose
+    name points to this machine from reading the index through a visitor's browser.
     """
 
     def __init__(
-        self, app: ASGIApp, limits: Limits, metrics: Metrics, open_routes: frozenset[str],
-        keys: tuple[str, ...] = (), hosts: tuple[str, ...] = (),
+        self, app: ASGIApp, limits: Limits, metrics: Metrics, open_routes: frozenset[str], access: Access,
+        hosts: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         self._app, self._limits, self._metrics = app, limits, metrics
-        self._open, self._keys, self._hosts = open_routes, keys, frozenset(host_name(host) for host in hosts)
+        self._open, self._access, self._hosts = open_routes, access, frozenset(host_name(host) for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one request."""
@@ -163,12 +206,9 @@ class Guard:
             # A foreign page cannot read the response, but it could make a visitor's browser search without end.
             hint = "call the service from its own page or from a program"
             raise RequestError(403, "requests of other web sites are refused", hint=hint, code="cross_site")
-        scheme, _, key = headers.get("authorization", "").strip().partition(" ")
-        accepted = scheme.lower() == "bearer" and is_allowed(key.strip(), self._keys)
-        if self._keys and scope["path"] not in self._open and not accepted:
-            hint = "send a key as Authorization: Bearer KEY"
-            challenge = {"WWW-Authenticate": 'Bearer realm="panglot"'}
-            raise RequestError(401, "a key is required", hint=hint, code="invalid_api_key", headers=challenge)
+        if scope["path"] not in self._open:
+            writes = scope["method"] != "GET" and f"{scope['path']}/".startswith(f"{DOCUMENTS}/")
+            self._access.check(headers.get("authorization", ""), writes=writes)
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > self._max_bytes(scope):
             raise self._too_large(scope)
@@ -201,7 +241,8 @@ class Guard:
         return channel
 
     def _max_bytes(self, scope: Scope) -> int:
-        return self._limits.body if scope["path"] == EMBEDDINGS else min(_OTHER_BODY, self._limits.body)
+        large = scope["path"] in (EMBEDDINGS, DOCUMENTS)
+        return self._limits.body if large else min(_OTHER_BODY, self._limits.body)
 
     def _too_large(self, scope: Scope) -> RequestError:
         problem = f"a request to {scope['path']} may have at most {self._max_bytes(scope):,} bytes"

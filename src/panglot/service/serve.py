@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
 from panglot.service.engine import Limits
+from panglot.service.middleware import Access
 
 if TYPE_CHECKING:
     from panglot.search.index import Index
@@ -28,26 +29,29 @@ _SHORTEST_KEY = 16
 
 
 def serve(
-    index: Index, limits: Limits, *, host: str = "127.0.0.1", port: int = 8080, keys: tuple[str, ...] = (),
+    index: Index, limits: Limits, *, host: str = "127.0.0.1", port: int = 8080, access: Access | None = None,
     hosts: tuple[str, ...] = (), progress: Callable[[str], None] = lambda _line: None,
 ) -> None:  # fmt: skip
     """Serve an index until SIGTERM or SIGINT, then finish the requests in progress and return.
 
-    A second SIGINT ends the process at once. Clients then find the connection closed. The index is only read, so that
-    it is not damaged. Port 0 takes any free port. If there are no ``keys``, no key is needed. ``hosts`` are further
-    host names under which a service may be called that listens on this machine only.
+    A second SIGINT ends the process at once. Clients then find the connection closed. The index is not damaged, and
+    what was acknowledged is written. Port 0 takes any free port. Without ``access``, everybody may read and nobody may
+    write. ``hosts`` are further host names under which a service may be called that listens on this machine only.
     """
     import uvicorn
 
     from panglot.service.app import create_app
     from panglot.service.connections import server_config
 
+    access = access or Access()
     local = is_loopback(host)
     shown = f"[{host}]" if ":" in host else host
     with _listen(host, port) as listening:
-        if not local and not keys:
+        if not local and not access.keys:
             progress(f"warning: anybody who reaches {host} may search and encode. Set keys with --keys")
-        app = create_app(index, limits, keys=keys, hosts=(*_LOOPBACK, shown, *hosts) if local else hosts)
+        if not local and access.writable and not access.write_keys:
+            progress(f"warning: anybody who reaches {host} may write and delete. Set keys with --write-keys")
+        app = create_app(index, limits, access=access, hosts=(*_LOOPBACK, shown, *hosts) if local else hosts)
         start_logging()
         # uvicorn raises the signal again after it has stopped, when SIGTERM has been dealt with.
         signal.signal(signal.SIGTERM, lambda _number, _frame: None)
@@ -66,13 +70,13 @@ def serve(
         server.run(sockets=[listening])
 
 
-def read_keys(file: str | Path | None = None) -> tuple[str, ...]:
-    """Return the keys in a file, one per line, or in ``$PANGLOT_SERVICE_KEYS``, separated by commas.
+def read_keys(file: str | Path | None = None, variable: str = "PANGLOT_SERVICE_KEYS") -> tuple[str, ...]:
+    """Return the keys in a file, one per line, or in a variable of the environment, separated by commas.
 
     A line that begins with ``#`` is a comment.
     """
     if file is None:
-        keys = [key for key in os.environ.get("PANGLOT_SERVICE_KEYS", "").split(",") if key.strip()]
+        keys = [key for key in os.environ.get(variable, "").split(",") if key.strip()]
     else:
         try:
             keys = Path(file).read_text("utf-8").splitlines()
@@ -86,7 +90,7 @@ def read_keys(file: str | Path | None = None) -> tuple[str, ...]:
     for row, key in lines:
         if len(key) < _SHORTEST_KEY or not key.isascii() or not key.isprintable() or " " in key:
             hint = f"use {_SHORTEST_KEY} or more ASCII letters and digits, such as from `openssl rand -hex 24`"
-            raise PanglotError("this is not a key", file=file or "PANGLOT_SERVICE_KEYS", line=row, hint=hint)
+            raise PanglotError("this is not a key", file=file or variable, line=row, hint=hint)
     return tuple(key for _, key in lines)
 
 

@@ -56,6 +56,8 @@ class LexicalIndex:
     def __init__(self, folder: Path, store: Store) -> None:
         self.folder, self._store = folder, store
         self._parts: _Parts | None = None
+        self._changes = 0
+        self._known: tuple[int | None, int] = (None, 0)  # The store's version and the changes that the words are of.
         self._opening = threading.Lock()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
@@ -76,11 +78,14 @@ class LexicalIndex:
         """Return for each language its BM25 model and ids. Both are made now if they are missing, stale or damaged."""
         _require_packages()
         with self._opening:
-            parts = self._parts
-            if parts is None:
+            parts, known = self._parts, (self._store.version, self._changes)
+            if parts is None or known != self._known:
                 # The folder may hold the words of a version that another process has replaced.
-                version = self._store.version
-                self._parts = parts = _read(self.folder, version) or self._make(version)
+                parts = _read(self.folder, known[0]) or self._make(known[0])
+                if known[1] == self._changes:
+                    self._parts, self._known = parts, known
+                else:  # Another thread has written meanwhile.
+                    shutil.rmtree(self.folder, ignore_errors=True)
         return parts
 
     def _make(self, version: int | None) -> _Parts:
@@ -98,11 +103,12 @@ class LexicalIndex:
 
     def reload(self) -> None:
         """Look for words of a newer version of the store at the next search."""
+        self._changes += 1
         self._parts = self._temporary = None
 
     def remove(self) -> None:
         """Remove the words, because documents were added or deleted. The next search makes them anew."""
-        self._parts = self._temporary = None
+        self.reload()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import shutil
+import threading
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,6 +68,8 @@ class EmbeddedStore:
         self.folder = Path(folder)
         self._now: _Version | None = _open(self.folder, None)
         self._bulk: set[str] | None = None
+        # Without it, a thread that read the manifest before a write could put the older version in its place.
+        self._opening = threading.Lock()
         self.build = self._now.manifest.build
         self.vector_fields = self._now.manifest.vector_fields
         self.dimension = self._now.manifest.dimension
@@ -119,7 +122,8 @@ class EmbeddedStore:
             segments, count = self._without(now, list(dict.fromkeys(ids)))
             if count:
                 self._commit(now, segments)
-                self._merge_due()
+                if self._bulk is None:
+                    self._merge_due()
         return count
 
     @contextlib.contextmanager
@@ -142,9 +146,10 @@ class EmbeddedStore:
 
     def refresh(self) -> bool:
         """Open the newest version and return whether it is newer than the one that was open."""
-        before = self._current()
-        self._now = _open(self.folder, before)
-        return self._now is not before
+        with self._opening:
+            before = self._current()
+            self._now = _open(self.folder, before)
+            return self._now is not before
 
     def search(
         self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None
