@@ -141,6 +141,10 @@ def test_search_prints_and_gives_json(index: Index) -> None:
     assert found["mode"] == "preferred"
     assert [hit["language"] for hit in found["hits"]] == ["sw"] * 3
     assert set(found["hits"][0]["languages"]) == {"sw", "de"}
+    least = str(found["hits"][1]["score"])
+    options += ("--offset", "1", "--score-threshold", least, "--fields", "n")
+    (second, *_) = json.loads(run(search_command, index.folder, "<de> topic3", *options).stdout)["hits"]
+    assert second == {**found["hits"][1], "title": "", "text": ""}
 
 
 def test_documents_are_added_and_deleted(index: Index, tmp_path: Path) -> None:

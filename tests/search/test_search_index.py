@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -379,6 +380,63 @@ def test_the_best_sentence_is_marked(index: Index) -> None:
     assert text[begin:end] == "Dann kommen Hunde vor."
     assert marks["short"] == (0, len("<de> topic28"))
     assert index.search("<de> topic2", language="de").hits[0].highlight is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [*({"mode": mode} for mode in MODES), {"collapse": True}, {"hybrid": True}, {"collapse": True, "mode": "balanced"}],
+)
+def test_a_page_is_a_part_of_the_longer_result(index: Index, options: dict[str, Any]) -> None:
+    if options.get("hybrid"):
+        pytest.importorskip("bm25s", reason="pip install 'panglot[lexical]'")
+    options = {"language": "de", "preferred_languages": ("ja",), **options}
+    whole = index.search("<de> topic3", k=60, **options).hits
+    assert index.search("<de> topic3", k=55, offset=5, **options).hits == whole[5:]
+    assert index.search("<de> topic3", k=60, offset=9_000, **options).hits == ()
+
+
+def test_a_page_of_a_reranked_result_is_a_part_of_it(index: Index) -> None:
+    class Backwards:
+        def scores(self, query: str, texts: list[str]) -> np.ndarray:
+            del query
+            return np.array([float(text[::-1] > "c") - len(text) / 100 for text in texts])
+
+    index.searcher = dataclasses.replace(index.searcher, reranker=Backwards())  # type: ignore[arg-type]
+    whole = index.search("<de> topic3", k=20, language="de").hits
+    assert index.search("<de> topic3", k=8, offset=12, language="de").hits == whole[12:]
+    assert [hit.rank for hit in whole[12:]] == list(range(13, 21))
+    least = whole[4].score
+    kept = index.search("<de> topic3", k=20, language="de", score_threshold=least).hits
+    assert kept == tuple(hit for hit in whole if hit.score >= least)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_threshold_leaves_out_what_scores_less(index: Index, mode: Any) -> None:
+    whole = index.search("<de> topic3", k=30, language="de", mode=mode, preferred_languages=("ja",)).hits
+    least = whole[7].score
+    kept = index.search(
+        "<de> topic3", k=30, language="de", mode=mode, preferred_languages=("ja",), score_threshold=least
+    ).hits
+    assert kept == tuple(hit for hit in whole if hit.score >= least)
+    assert 8 <= len(kept) < 30
+    nothing = index.search("<de> topic3", language="de", mode=mode, preferred_languages=("ja",), score_threshold=9)
+    assert nothing.hits == ()
+
+
+def test_documents_have_the_fields_that_were_asked_for(index: Index) -> None:
+    index.add([Document("new", "Hunde bellen. Katzen nicht.", "Tiere", "de", metadata={"n": 7, "year": 2024})])
+
+    def found(**options: Any) -> Document:
+        return index.search("Hunde bellen.", k=1, language="de", **options).hits[0].document
+
+    whole = found()
+    assert found(fields="title, year") == dataclasses.replace(whole, text="", metadata={"year": 2024})
+    assert found(fields=["text"]) == dataclasses.replace(whole, title="", metadata={})
+    assert found(fields=["nothing"]).language == "de"
+    marked = index.search("Katzen nicht.", k=1, language="de", fields=["text"], highlight=True).hits[0]
+    assert marked.highlight == (14, 27)
+    with pytest.raises(PanglotError, match="`highlight` requires `text` in `fields`"):
+        found(fields=["title"], highlight=True)
 
 
 def test_the_command_encodes_in_several_processes_or_on_a_cluster_but_not_both(

@@ -32,6 +32,12 @@ from panglot.search.request import SearchRequest, search_options
         ("collapse", 1),
         ("language", "d" * 65),
         ("languages", ("de",) * 501),
+        ("offset", -1),
+        ("offset", 9_995),  # with the ten results beyond 10,000
+        ("score_threshold", float("nan")),
+        ("score_threshold", "0.5"),
+        ("fields", 5),
+        ("fields", ("x",) * 501),
     ],
 )
 def test_a_wrong_request_names_its_field(field: str, value: Any) -> None:
@@ -53,6 +59,7 @@ def test_the_keywords_of_an_index_are_the_options_of_a_request() -> None:
     for name, default in options.items():
         if name != "query":
             assert (keywords[name].default or default) == default
+            assert keywords[name].default in (default, None)
             assert keywords[name].kind is inspect.Parameter.KEYWORD_ONLY
 
 

@@ -102,6 +102,10 @@ def test_an_address_asks_the_same_as_a_body(client: httpx.Client) -> None:
         ({"query": "a", "languages": {"de": 1}}, "languages"),
         ({"query": "a", "boost": 3}, "boost"),
         ({"query": "a", "boost": float("nan")}, "boost"),
+        ({"query": "a", "offset": -1}, "offset"),
+        ({"query": "a", "k": 1000, "offset": 9500}, "offset"),
+        ({"query": "a", "score_threshold": "high"}, "score_threshold"),
+        ({"query": "a", "fields": ["title"], "highlight": True}, "fields"),
         ({"query": "a", "size": 3}, "size"),
         ({"question": "a"}, "question"),  # the name before 0.2; `query` is missing too
     ],
@@ -340,6 +344,17 @@ def test_highlights_wait_their_turn_and_are_not_encoded_where_the_index_is_used(
         assert httpx.get(f"{url}/about").status_code == 200
         index.encoder.open.set()
         assert waiting.result().status_code == 200
+
+
+def test_a_choice_of_fields_leaves_the_highlight(client: httpx.Client) -> None:
+    asked = {"query": "drucken", "languages": ["de", "en"], "highlight": True, "fields": ["text"]}
+    whole, found = (client.post("/search", json=body).json()["hits"] for body in ({**asked, "fields": []}, asked))
+    assert {hit["title"] for hit in whole} == {"", "Printing"}
+    assert found == [{**hit, "title": "", "metadata": {}} for hit in whole]
+    found = client.get("/search?query=drucken&languages=en&fields=page,title").json()["hits"]
+    assert [(hit["text"], hit["title"], hit["metadata"]) for hit in found] == [
+        ("", "Printing", {"page": 3}), ("", "", {}),
+    ]  # fmt: skip
 
 
 def test_sentences_of_highlights_are_limited_in_number() -> None:

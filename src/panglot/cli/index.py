@@ -24,7 +24,8 @@ from panglot.cli.options import (
 from panglot.search.request import Hit, Option, SearchRequest, SearchResult, search_options
 
 _FLAGS = {"k": "--top", "preferred_languages": "--prefer"}
-_METAVARS = {"language": "CODE", "default_language": "CODE", "languages": "CODES", "preferred_languages": "CODES"}
+_METAVARS = {"language": "CODE", "default_language": "CODE", "languages": "CODES", "preferred_languages": "CODES",
+             "fields": "NAMES"}  # fmt: skip
 _TOP = 5
 """Results to print: fewer than a program gets, because each takes some lines of a terminal."""
 
@@ -128,6 +129,8 @@ def _search_option(option: Option) -> Callable[[Any], Any]:
         return click.option(*flags, type=click.Choice(list(option.choices)), help=text)
     if option.type in (str, tuple):
         return click.option(*flags, default="", show_default=False, metavar=_METAVARS[option.name], help=option.help)
+    if option.default is None:
+        return click.option(*flags, type=option.type, metavar="NUMBER", help=option.help)
     default = _TOP if option.name == "k" else option.default
     return click.option(*flags, type=option.type, default=default, help=option.help)
 

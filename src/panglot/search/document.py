@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 Value = str | int | float | bool | None
@@ -43,6 +43,16 @@ class Document:
     def flat_metadata(self) -> dict[str, Value]:
         """Everything but id and text in one dictionary, which is where other libraries look for it."""
         return {**self.metadata, "title": self.title, "language": self.language, "group": self.group}
+
+    def only(self, fields: Collection[str]) -> Document:
+        """Return it with only these of text, title and metadata. Id, language and group stay.
+
+        >>> Document("1", "Click Print.", "Printing", "en", metadata={"page": 3, "year": 2024}).only(["title", "year"])
+        Document(id='1', text='', title='Printing', language='en', group='', metadata={'year': 2024})
+        """
+        metadata = {name: value for name, value in self.metadata.items() if name in fields}
+        texts = {name: getattr(self, name) if name in fields else "" for name in ("text", "title")}
+        return replace(self, **texts, metadata=metadata)
 
 
 class ScoredDocument(NamedTuple):

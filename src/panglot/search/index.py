@@ -155,6 +155,7 @@ class Index:
         query: str,
         *,
         k: int = SearchRequest.k,
+        offset: int = SearchRequest.offset,
         language: str = SearchRequest.language,
         default_language: str = SearchRequest.default_language,
         languages: str | Sequence[str] | None = None,
@@ -164,12 +165,16 @@ class Index:
         collapse: bool = SearchRequest.collapse,
         hybrid: bool = SearchRequest.hybrid,
         highlight: bool = SearchRequest.highlight,
+        score_threshold: float | None = SearchRequest.score_threshold,
+        fields: str | Sequence[str] | None = None,
     ) -> SearchResult:
         """Return the best documents for a query.
 
         Args:
             query: In any language.
             k: Number of results, 1 to 1000.
+            offset: Number of best results to leave out, which earlier pages showed. ``k`` and ``offset`` are at most
+                10,000 together.
             language: Language of the query. It is detected if empty.
             default_language: Language of the query if the detection is doubtful. If empty, it is then unknown, and
                 nothing that depends on it is used.
@@ -182,6 +187,9 @@ class Index:
                 or else in that of the query, if one was found.
             hybrid: Also rank by matching words and fuse both rankings (``pip install 'panglot[lexical]'``).
             highlight: Mark the best sentence of the first 50 results, which encodes all their sentences.
+            score_threshold: Leave out results whose score is lower. The score is a cosine, to which modes and the boost
+                add. With ``hybrid``, it is a sum of reciprocal ranks, and with a reranker what that gives.
+            fields: Return only these of a document's text, title and metadata, and leave the others empty. None: all.
 
         Raises:
             PanglotError: The query is empty, or an option is wrong.
@@ -190,6 +198,7 @@ class Index:
             SearchRequest(
                 query,
                 k,
+                offset,
                 language,
                 default_language,
                 languages or (),
@@ -199,6 +208,8 @@ class Index:
                 collapse,
                 hybrid,
                 highlight,
+                score_threshold,
+                fields or (),
             )
         )
 

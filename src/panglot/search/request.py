@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from panglot._errors import PanglotError, located
 from panglot.data.language import canonical
@@ -17,9 +17,19 @@ from panglot.search.document import Document
 from panglot.search.query_language import Source
 from panglot.search.ranking.modes import MODES, Mode
 
-__all__ = ["MAX_CODE_LENGTH", "Hit", "Option", "SearchRequest", "SearchResult", "language_shares", "search_options"]
+__all__ = [
+    "MAX_CODE_LENGTH",
+    "MAX_DEPTH",
+    "Hit",
+    "Option",
+    "SearchRequest",
+    "SearchResult",
+    "language_shares",
+    "search_options",
+]
 
 MAX_CODE_LENGTH = 64  # Characters of a language code.
+MAX_DEPTH = 10_000  # Results that can be reached by paging.
 
 
 @dataclass(frozen=True)
@@ -27,11 +37,12 @@ class Option:
     """One option of a search."""
 
     name: str  # In SearchRequest, in JSON and in addresses.
-    type: type  # A list of language codes is a tuple.
-    default: Any
+    type: type  # A list of language codes or names is a tuple.
+    default: Any  # None: the option is not used.
     help: str  # One line for people.
     minimum: float | None = None  # Of a number, or of the number of characters.
-    maximum: float | None = None  # Of a number, or of the number of characters or codes.
+    maximum: float | None = None  # Of a number, or of the number of characters, codes or names.
+    item: str = "language code"  # What a list consists of.
     choices: dict[str, str] = field(default_factory=dict[str, str])  # What each allowed value means. Empty: any value.
 
     def check(self, value: object) -> None:
@@ -41,15 +52,17 @@ class Option:
         Traceback (most recent call last):
         panglot._errors.PanglotError: field "k": `k` must be between 1 and 1000, got 5000. Fix: choose a value in range
         """
+        if value is None and self.default is None:
+            return
         kinds = {float: (int, float), tuple: (str, tuple, list)}.get(self.type, (self.type,))
         if not isinstance(value, kinds) or (isinstance(value, bool) and self.type is not bool):
-            kind = "a list of language codes" if self.type is tuple else f"of type {self.type.__name__}"
+            kind = f"a list of {self.item}s" if self.type is tuple else f"of type {self.type.__name__}"
             self._refuse(f"must be {kind}, got {value!r}", "change its type")
         if self.choices and value not in self.choices:
             self._refuse(f"must be one of {', '.join(self.choices)}, got {value!r}", "choose one of these")
         low, high = self.minimum, self.maximum
         if isinstance(value, str | tuple | list):
-            unit = "characters" if self.type is str else "codes"
+            unit = "characters" if self.type is str else f"{self.item}s"
             if high is not None and len(value) > high:
                 self._refuse(f"must have at most {high:,.0f} {unit}, got {len(value):,}", "shorten it")
             if low and not (isinstance(value, str) and value.strip()):
@@ -62,8 +75,10 @@ class Option:
         raise PanglotError(f"`{self.name}` {problem}", field=self.name, hint=hint)
 
 
-def _option(default: Any, text: str, minimum: float | None = None, maximum: float | None = None) -> Any:
-    return field(default=default, metadata={"help": text, "minimum": minimum, "maximum": maximum})
+def _option(
+    default: Any, text: str, minimum: float | None = None, maximum: float | None = None, **more: Any
+) -> Any:  # fmt: skip
+    return field(default=default, metadata={"help": text, "minimum": minimum, "maximum": maximum, **more})
 
 
 @dataclass(frozen=True)
@@ -76,6 +91,7 @@ class SearchRequest:
 
     query: str = _option("", "Query, in any language.", 1, 10_000)
     k: int = _option(10, "Number of results to return.", 1, 1000)
+    offset: int = _option(0, "Number of best results to leave out, which earlier pages showed.", 0, MAX_DEPTH)
     language: str = _option("", "Language of the query; detected if it is not given.", None, MAX_CODE_LENGTH)
     default_language: str = _option(
         "", "Language of a query that is not given and detected with too little confidence.", None, MAX_CODE_LENGTH
@@ -87,6 +103,12 @@ class SearchRequest:
     collapse: bool = _option(default=False, text="Return translations of one document as one result.")
     hybrid: bool = _option(default=False, text="Also rank by matching words (BM25) and fuse both rankings.")
     highlight: bool = _option(default=False, text="Mark the best sentence of the first 50 results.")
+    score_threshold: float | None = _option(
+        None, "Leave out results whose score is lower. What a score is depends on the mode.", -1000, 1000, type=float
+    )
+    fields: Sequence[str] = _option(
+        (), "Return only these of text, title and metadata. By default all.", None, 500, item="name"
+    )
 
     @classmethod
     def of(cls, options: Mapping[str, Any], otherwise: str = "") -> SearchRequest:
@@ -122,9 +144,15 @@ class SearchRequest:
             if not getattr(self, name):
                 problem = f"the mode `{self.mode}` requires `{name}`"
                 raise PanglotError(problem, field=name, hint=f"give `{name}` or use another mode")
+        if self.offset + self.k > MAX_DEPTH:
+            problem = f"`offset` and `k` must be at most {MAX_DEPTH:,} together, got {self.offset + self.k:,}"
+            raise PanglotError(problem, field="offset", hint="ask more precisely, or filter by language")
+        names = _parts(self.fields)
+        if self.highlight and names and "text" not in names:
+            raise PanglotError("`highlight` requires `text` in `fields`", field="fields", hint="add text")
         lists = {name: _codes(getattr(self, name), name) for name in ("languages", "preferred_languages")}
         single = {name: _code(getattr(self, name), name) for name in ("language", "default_language")}
-        return replace(self, **lists, **single)
+        return replace(self, **lists, **single, fields=names)
 
 
 @cache
@@ -133,20 +161,25 @@ def search_options() -> tuple[Option, ...]:
     modes: dict[str, str] = {name: mode.summary for name, mode in MODES.items()}
     return tuple(
         Option(
-            each.name, type(each.default), each.default, **each.metadata, choices=modes if each.name == "mode" else {}
+            name=each.name,
+            default=each.default,
+            choices=modes if each.name == "mode" else {},
+            **cast("dict[str, Any]", {"type": type(each.default), **each.metadata}),
         )
         for each in fields(SearchRequest)
     )
 
 
+def _parts(texts: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the parts, each once, of a text with commas or a sequence of such texts."""
+    parts = ",".join([texts] if isinstance(texts, str) else texts).split(",")
+    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
 def _codes(codes: str | Sequence[str], field: str) -> tuple[str, ...]:
     """Return canonical codes, each once, of a text with commas or a sequence of such texts."""
-    found: dict[str, None] = {}
-    for code in ",".join([codes] if isinstance(codes, str) else codes).split(","):
-        if code.strip():
-            with located(field=field):
-                found[canonical(code.strip())] = None
-    return tuple(found)
+    with located(field=field):
+        return tuple(dict.fromkeys(canonical(code) for code in _parts(codes)))
 
 
 def _code(code: str, field: str) -> str:

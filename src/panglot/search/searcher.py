@@ -12,7 +12,7 @@ from panglot.search.ranking.lexical import fused
 from panglot.search.ranking.modes import MODES, adjusted, find_candidates
 from panglot.search.ranking.reranking import DEPTH, Sentences, reranked
 from panglot.search.ranking.stats import center
-from panglot.search.request import Hit, SearchResult, language_shares
+from panglot.search.request import MAX_DEPTH, Hit, SearchResult, language_shares
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from panglot.search.request import SearchRequest
     from panglot.search.storage.store import Store
 
-__all__ = ["Searcher", "collapsed", "highlighted", "sentences_of"]
+__all__ = ["Searcher", "collapsed", "highlighted", "sentences_of", "with_fields"]
 
-_MAX_DEPTH = 10_000  # Collapsing searches deeper than the number of results, but no deeper than this.
 _MAX_HIGHLIGHTS = 50  # Each costs the encoding of all sentences of a hit.
 
 
@@ -53,18 +52,19 @@ class Searcher:
             request.query, (*counts, *request.preferred_languages), request.language, request.default_language
         )
         language = known.code
-        count = max(request.k, DEPTH) if self.reranker is not None or request.hybrid else request.k
+        end = request.offset + request.k
+        count = max(end, DEPTH) if self.reranker is not None or request.hybrid else end
         ranked = self._ranked(request, vector, language, tuple(counts), count)
         searched = perf_counter()
         if self.reranker is None:
-            ranked = ranked[: request.k]
+            ranked = _page(ranked, request)
         found = zip(ranked, self.store.get([each.id for each in ranked]), strict=True)
         # Another process may have deleted a document a moment ago.
         documents = {each.id: document for each, document in found if document is not None}
         ranked = [each for each in ranked if each.id in documents]
         if self.reranker is not None:
             texts = [documents[each.id].full_text for each in ranked]
-            ranked = reranked(ranked, self.reranker.scores(request.query, texts))[: request.k]
+            ranked = _page(reranked(ranked, self.reranker.scores(request.query, texts)), request)
         hits = tuple(
             Hit(
                 documents[each.id],
@@ -74,12 +74,13 @@ class Searcher:
                 each.versions or {each.language: each.id},
                 matched=each.matched or each.id,
             )
-            for rank, each in enumerate(ranked, 1)
+            for rank, each in enumerate(ranked, request.offset + 1)
         )
         if request.highlight:
             sentences = sentences_of(hits, self.encoder)
             scores = self.encoder.encode(sentences.texts, "passage") @ vector if sentences.texts else vector[:0]
             hits = highlighted(hits, sentences.best(scores))
+        hits = with_fields(hits, request.fields)
         seconds = {"search": searched - begin, "rank": perf_counter() - searched}
         pool = {code: count for code, count in counts.items() if not request.languages or code in request.languages}
         shares = language_shares([hit.document.language for hit in hits], pool)
@@ -111,7 +112,7 @@ class Searcher:
         self, request: SearchRequest, vector: Vectors, language: str, pool: Sequence[str], count: int
     ) -> list[ScoredDocument]:
         """Return the first ``count`` documents, or versions of one, or all there are."""
-        depth = count * 4 if request.collapse else count
+        depth = min(count * 4, MAX_DEPTH) if request.collapse else count
         shown = (request.preferred_languages, forms(language, pool) if language else ())
         while True:
             found = self.candidates(vector[None], [language], request, depth, pool)[0]
@@ -122,9 +123,9 @@ class Searcher:
             if request.collapse:
                 # Behind the first ``depth`` there are gaps, but what is there may be a version of one of them.
                 ranked = collapsed(found, shown)[: len(collapsed(ranked))]
-            if len(ranked) >= count or not more_remain or depth >= _MAX_DEPTH:
+            if len(ranked) >= count or not more_remain or depth >= MAX_DEPTH:
                 return ranked[:count]
-            depth = min(depth * 4, _MAX_DEPTH)
+            depth = min(depth * 4, MAX_DEPTH)
 
     def _with_words(
         self, request: SearchRequest, vector: Vectors, language: str, found: Sequence[ScoredDocument], depth: int
@@ -157,6 +158,17 @@ def highlighted(hits: Sequence[Hit], spans: Sequence[tuple[int, int] | None]) ->
     """Return hits with the spans of their best sentences, which are those of the first hits."""
     first = [replace(hit, highlight=span) for hit, span in zip(hits, spans, strict=False)]
     return (*first, *hits[len(first) :])
+
+
+def with_fields(hits: Sequence[Hit], fields: Collection[str]) -> tuple[Hit, ...]:
+    """Return hits whose documents have only these fields, or all of them if there are none."""
+    return tuple(replace(hit, document=hit.document.only(fields)) if fields else hit for hit in hits)
+
+
+def _page(ranked: Sequence[ScoredDocument], request: SearchRequest) -> list[ScoredDocument]:
+    page = ranked[request.offset : request.offset + request.k]
+    least = request.score_threshold
+    return [each for each in page if least is None or each.score >= least]
 
 
 def collapsed(ranked: Sequence[ScoredDocument], shown: Sequence[Collection[str]] = ()) -> list[ScoredDocument]:

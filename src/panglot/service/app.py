@@ -44,13 +44,14 @@ def _schema(option: Option) -> tuple[Any, Any]:
         return Literal[tuple(option.choices)], Field(option.default, description=option.help)
     low, high = option.minimum, option.maximum
     if option.type in (int, float):
-        kind = Annotated[float, Field(allow_inf_nan=False)] if option.type is float else int
+        kind: Any = Annotated[float, Field(allow_inf_nan=False)] if option.type is float else int
+        kind = kind | None if option.default is None else kind
         return kind, Field(option.default, description=option.help, ge=low, le=high)
     # A text or list with a minimum is required. Other lists and texts are empty by default.
     shortest, longest = (None if size is None else int(size) for size in (low, high))
     default = ... if shortest else [] if option.type is tuple else option.default
-    codes = Annotated[list[Annotated[str, Field(max_length=MAX_CODE_LENGTH)]], BeforeValidator(_split)]
-    kind = codes if option.type is tuple else option.type
+    items = Annotated[list[Annotated[str, Field(max_length=MAX_CODE_LENGTH)]], BeforeValidator(_split)]
+    kind = items if option.type is tuple else option.type
     return kind, Field(default, description=option.help, min_length=shortest, max_length=longest)
 
 

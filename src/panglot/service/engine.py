@@ -20,7 +20,7 @@ from panglot._errors import PanglotError
 from panglot.encoders.protocol import Side, Vectors, Windowed
 from panglot.search.document import Document
 from panglot.search.request import Hit, SearchRequest
-from panglot.search.searcher import highlighted, sentences_of
+from panglot.search.searcher import highlighted, sentences_of, with_fields
 from panglot.service.batcher import Batcher, Encoded, EncodingError, StoppedError
 from panglot.service.errors import CLIENT_GONE, RequestError, of_panglot
 from panglot.service.writer import Writer
@@ -218,13 +218,14 @@ class Engine:
         with self.admission.enter(size):
             encoded = await self._encoded("question", [request.query], [size], notes)
             started = time.monotonic()
-            plain = replace(request, highlight=False)
+            plain = replace(request, highlight=False, fields=())
             result = await self.ranked(functools.partial(self.index.searcher.search, plain, encoded.vectors[0]))
             notes["rank_ms"] = round(1000 * (time.monotonic() - started), 1)
+        hits = result.hits
         if request.highlight:
-            result = replace(result, hits=await self._highlighted(result.hits, encoded.vectors[0]))
+            hits = await self._highlighted(hits, encoded.vectors[0])
         seconds = {**result.seconds, "wait": encoded.waited, "encode": encoded.seconds}
-        return replace(result, seconds=seconds).as_json()
+        return replace(result, hits=with_fields(hits, request.fields), seconds=seconds).as_json()
 
     async def _highlighted(self, hits: Sequence[Hit], query: Vectors) -> tuple[Hit, ...]:
         """Return hits with their best sentences, which wait for their turn as the texts of any request do."""
