@@ -282,8 +282,8 @@ def test_every_answer_has_the_safe_headers(client: httpx.Client) -> None:
 def test_the_openapi_page_describes_every_route_and_its_errors(client: httpx.Client) -> None:
     described = client.get("/openapi.json").json()
     assert set(described["paths"]) == {
-        "/search", "/about", "/documents", "/documents/{id}", "/documents/delete", "/v1/embeddings", "/v1/models",
-        "/v1/models/{model}", "/health", "/live", "/ready", "/metrics",
+        "/search", "/search/batch", "/about", "/documents", "/documents/{id}", "/documents/delete", "/v1/embeddings",
+        "/v1/models", "/v1/models/{model}", "/health", "/live", "/ready", "/metrics",
     }  # fmt: skip
     for path in described["paths"].values():
         for operation in path.values():
@@ -344,6 +344,44 @@ def test_highlights_wait_their_turn_and_are_not_encoded_where_the_index_is_used(
         assert httpx.get(f"{url}/about").status_code == 200
         index.encoder.open.set()
         assert waiting.result().status_code == 200
+
+
+def test_several_searches_give_what_each_gives_alone_and_are_encoded_together() -> None:
+    index = Index()
+    searches = [
+        {"query": "drucken", "k": 2},
+        {"query": "save", "languages": ["de", "en"], "highlight": True},
+        {"query": "print", "languages": ["en"], "fields": ["title"]},
+    ]
+    with serving(index) as url, httpx.Client(base_url=url, timeout=60) as client:
+        found = client.post("/search/batch", json={"searches": searches})
+        assert found.status_code == 200
+        assert index.encoder.batches[0] == ["drucken", "save", "print"]
+        alone = [client.post("/search", json=each).json() for each in searches]
+        assert [{**each, "seconds": 0} for each in found.json()["results"]] == [
+            {**each, "seconds": 0} for each in alone
+        ]
+        assert alone[1]["hits"][0]["highlight"]
+
+
+@pytest.mark.parametrize(
+    ("searches", "field"),
+    [
+        ([], "searches"),
+        ([{"query": "a"}, {"query": "b", "k": 0}], "searches.1.k"),
+        ([{"query": "a"}, {"query": "b", "language": "klingon"}], "searches.1.language"),
+        ([{"query": "a"}, {"query": "b", "mode": "preferred"}], "searches.1.preferred_languages"),
+        ([{"query": "a"}] * 101, "searches"),
+        ([{"query": "a", "k": 1000}] * 11, "searches"),
+        ([5, {}], "searches.0"),
+        ([5] * 5_000, "searches"),
+    ],
+)
+def test_a_wrong_search_of_several_is_named(client: httpx.Client, searches: list[Any], field: str) -> None:
+    response = client.post("/search/batch", json={"searches": searches})
+    assert response.status_code == 400
+    assert error(response)["param"] == field
+    assert len(error(response)["message"]) <= 500
 
 
 def test_a_choice_of_fields_leaves_the_highlight(client: httpx.Client) -> None:

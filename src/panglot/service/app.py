@@ -16,7 +16,7 @@ from panglot import __version__
 from panglot._errors import PanglotError
 from panglot.data.language import is_right_to_left, name, script_of
 from panglot.search.ranking.modes import MODES
-from panglot.search.request import MAX_CODE_LENGTH, Option, SearchRequest, search_options
+from panglot.search.request import MAX_CODE_LENGTH, MAX_DEPTH, Option, SearchRequest, search_options
 from panglot.service.documents import add_documents
 from panglot.service.embeddings import add_embeddings
 from panglot.service.engine import Engine, Limits
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from panglot.search.index import Index
 
 _FOLDER = Path(__file__).parent / "page"
+_MAX_SEARCHES = 100  # In one request.
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
@@ -66,15 +67,28 @@ else:
     )
 
 
+class BatchBody(BaseModel):
+    """Several searches, each as for ``/search``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    searches: list[SearchBody] = Field(min_length=1, max_length=_MAX_SEARCHES)
+
+
+def request_of(body: SearchBody, place: str = "") -> SearchRequest:
+    """Return what a body asks for, or refuse it with status 400. ``place`` comes before the name of the wrong field."""
+    try:
+        return SearchRequest(**body.model_dump()).validate()
+    except PanglotError as error:
+        raise of_panglot(error, place) from error
+
+
 def add_search(app: FastAPI, engine: Engine) -> None:
-    """Add the routes ``/search`` and ``/about``."""
+    """Add the routes ``/search``, ``/search/batch`` and ``/about``."""
 
     async def respond(body: SearchBody, request: Request) -> Json:
-        try:
-            search = SearchRequest(**body.model_dump()).validate()
-        except PanglotError as error:
-            raise of_panglot(error) from error
-        return Json(await engine.outcome(engine.search(search, request.scope[NOTES]), request))
+        work = engine.search([request_of(body)], request.scope[NOTES])
+        return Json((await engine.outcome(work, request))[0])
 
     @app.post("/search", responses=DOCUMENTED, summary="Search the index")
     async def search(body: SearchBody, request: Request) -> Json:
@@ -83,6 +97,14 @@ def add_search(app: FastAPI, engine: Engine) -> None:
     @app.get("/search", responses=DOCUMENTED, summary="Search the index by address")
     async def search_by_address(body: Annotated[SearchBody, Query()], request: Request) -> Json:
         return await respond(body, request)
+
+    @app.post("/search/batch", responses=DOCUMENTED, summary="Search the index for several queries at once")
+    async def search_batch(body: BatchBody, request: Request) -> Json:
+        searches = [request_of(each, f"searches.{number}.") for number, each in enumerate(body.searches)]
+        if (depth := sum(each.k for each in searches)) > MAX_DEPTH:
+            problem = f"searches: `k` must be at most {MAX_DEPTH:,} in total, got {depth:,}"
+            raise RequestError(400, problem, hint="ask for fewer results", field="searches", code="invalid")
+        return Json({"results": await engine.outcome(engine.search(searches, request.scope[NOTES]), request)})
 
     @app.get("/about", responses=DOCUMENTED, summary="The model, languages and modes")
     async def about(request: Request) -> Json:

@@ -19,7 +19,7 @@ from panglot._environment import cores
 from panglot._errors import PanglotError
 from panglot.encoders.protocol import Side, Vectors, Windowed
 from panglot.search.document import Document
-from panglot.search.request import Hit, SearchRequest
+from panglot.search.request import Hit, SearchRequest, SearchResult
 from panglot.search.searcher import highlighted, sentences_of, with_fields
 from panglot.service.batcher import Batcher, Encoded, EncodingError, StoppedError
 from panglot.service.errors import CLIENT_GONE, RequestError, of_panglot
@@ -212,20 +212,25 @@ class Engine:
         windows = await asyncio.to_thread(encoder.window, texts, side)
         return {"cut_texts": sum(end - begin < len(text) for (begin, end), text in zip(windows, texts, strict=True))}
 
-    async def search(self, request: SearchRequest, notes: dict[str, Any]) -> dict[str, Any]:
-        """Return the result of a request as JSON."""
-        size = estimate_tokens(request.query)
-        with self.admission.enter(size):
-            encoded = await self._encoded("question", [request.query], [size], notes)
+    async def search(self, requests: Sequence[SearchRequest], notes: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the results of requests as JSON. Their queries are encoded together."""
+        queries = [request.query for request in requests]
+        sizes = [estimate_tokens(query) for query in queries]
+        with self.admission.enter(sum(sizes)):
+            encoded = await self._encoded("question", queries, sizes, notes)
             started = time.monotonic()
-            plain = replace(request, highlight=False, fields=())
-            result = await self.ranked(functools.partial(self.index.searcher.search, plain, encoded.vectors[0]))
+            results: list[SearchResult] = []
+            # One after the other, so that many searches of one client do not take all threads.
+            for request, vector in zip(requests, encoded.vectors, strict=True):
+                plain = replace(request, highlight=False, fields=())
+                results.append(await self.ranked(functools.partial(self.index.searcher.search, plain, vector)))
             notes["rank_ms"] = round(1000 * (time.monotonic() - started), 1)
-        hits = result.hits
-        if request.highlight:
-            hits = await self._highlighted(hits, encoded.vectors[0])
-        seconds = {**result.seconds, "wait": encoded.waited, "encode": encoded.seconds}
-        return replace(result, hits=with_fields(hits, request.fields), seconds=seconds).as_json()
+        found: list[dict[str, Any]] = []
+        for request, vector, result in zip(requests, encoded.vectors, results, strict=True):
+            hits = await self._highlighted(result.hits, vector) if request.highlight else result.hits
+            seconds = {**result.seconds, "wait": encoded.waited, "encode": encoded.seconds}
+            found.append(replace(result, hits=with_fields(hits, request.fields), seconds=seconds).as_json())
+        return found
 
     async def _highlighted(self, hits: Sequence[Hit], query: Vectors) -> tuple[Hit, ...]:
         """Return hits with their best sentences, which wait for their turn as the texts of any request do."""

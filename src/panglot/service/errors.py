@@ -99,10 +99,14 @@ DOCUMENTED: dict[int | str, dict[str, Any]] = {
 """Errors of every route in the OpenAPI description."""
 
 
-def of_panglot(error: PanglotError) -> RequestError:
-    """Return a mistake in a request as an error without the names of files, which do not concern clients."""
-    message = f"{error.field}: {error.problem}" if error.field else error.problem
-    return RequestError(400, message, hint=error.hint, field=error.field, code="invalid")
+def of_panglot(error: PanglotError, place: str = "") -> RequestError:
+    """Return a mistake in a request as an error without the names of files, which do not concern clients.
+
+    ``place`` is put before the name of the field.
+    """
+    field = f"{place}{error.field}" if error.field else None
+    message = f"{field}: {error.problem}" if field else error.problem
+    return RequestError(400, message, hint=error.hint, field=field, code="invalid")
 
 
 def of_validation(errors: Sequence[Mapping[str, Any]]) -> RequestError:
