@@ -21,7 +21,7 @@ from panglot.search.request import Hit, SearchRequest, SearchResult
 from panglot.search.storage.store import Store
 from panglot.service.app import create_app
 from panglot.service.connections import server_config
-from panglot.service.engine import Limits
+from panglot.service.limits import Limits
 
 DIMENSION = 16
 DOCUMENTS = [
@@ -86,6 +86,7 @@ class Index:
     """The part of an index that the service needs."""
 
     debiased = False
+    reranker = None
 
     def __init__(self) -> None:
         self.encoder = Encoder()

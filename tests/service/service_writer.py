@@ -8,7 +8,7 @@ from service_made import Encoder
 
 from panglot.search.index import Index
 from panglot.search.storage import graph, segments
-from panglot.service.engine import Limits
+from panglot.service.limits import Limits
 from panglot.service.middleware import Access
 from panglot.service.serve import serve
 

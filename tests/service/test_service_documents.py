@@ -24,7 +24,7 @@ from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.search.storage import graph
 from panglot.service.batcher import StoppedError
-from panglot.service.engine import Limits
+from panglot.service.limits import Limits
 from panglot.service.middleware import Access
 from panglot.service.writer import Writer
 

@@ -22,8 +22,9 @@ from panglot.debiasing.transform import Debiased, Debiasing
 from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.search.ranking.stats import LanguageStats
-from panglot.service.engine import Engine, Limits
-from panglot.service.middleware import Metrics
+from panglot.service.engine import Engine
+from panglot.service.limits import Limits
+from panglot.service.middleware import Access, Metrics
 
 TEXTS = {
     "en": (
@@ -85,6 +86,10 @@ def test_the_service_gives_the_vectors_of_a_debiased_model(tmp_path: Path) -> No
             given = np.array([each["embedding"] for each in found["data"]])
             np.testing.assert_allclose(given, Debiased(base, own).encode(texts, side), atol=1e-6)  # type: ignore[arg-type]
             assert np.abs(given - base.encode(texts, side)).max() > 0.01  # type: ignore[arg-type]
+        ranks = client.post("/rerank", json={"query": texts[1], "texts": texts, "raw_scores": True}).json()
+        model = Debiased(base, own)
+        expected = model.encode(texts, "passage") @ model.encode([texts[1]], "question")[0]
+        np.testing.assert_allclose([each["score"] for each in ranks], sorted(expected, reverse=True), atol=1e-6)
     index.close()
 
 
@@ -146,10 +151,23 @@ def test_the_command_serves_the_bundled_model_until_sigterm(tmp_path: Path) -> N
             process.kill()
 
 
-def test_texts_that_the_model_cuts_are_counted(tmp_path: Path) -> None:
+def test_texts_that_the_model_cuts_are_counted_and_refused_if_asked(tmp_path: Path) -> None:
     index = Index.build(DOCUMENTS[:1], tmp_path / "index", model="bundled")
     texts = ["water " * 600, "short", "Wasser " * 10]
-    with serving(index) as url:
-        found = httpx.post(f"{url}/v1/embeddings", json={"input": texts, "model": "bundled"}, timeout=120).json()
-    assert found["usage"]["cut_texts"] == 1
+    with (
+        serving(index, access=Access(writable=True)) as url,
+        httpx.Client(base_url=url, timeout=120) as client,
+    ):
+        assert (
+            client.post("/v1/embeddings", json={"input": texts, "model": "bundled"}).json()["usage"]["cut_texts"] == 1
+        )
+        body = {"documents": [{"id": str(row), "text": text} for row, text in enumerate(texts)]}
+        assert client.put("/documents", json=body).json()["cut_texts"] == 1
+        assert len(client.post("/embed", json={"inputs": texts, "truncate": True}).json()) == 3
+        refused = client.post("/embed", json={"inputs": texts, "truncate": False})
+        assert (refused.status_code, refused.json()["error"]["param"]) == (413, "inputs")
+        assert "1 of 3" in refused.json()["error"]["message"]
+        info = client.get("/info").json()
+        assert (info["model_id"], info["model_type"]) == ("bundled", {"embedding": {"pooling": "mean"}})
+        assert (info["max_input_length"], info["model_dtype"]) == (512, "float32")
     index.close()

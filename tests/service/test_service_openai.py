@@ -14,7 +14,7 @@ from service_made import Encoder, Index, serving
 
 from panglot.encoders.endpoint import EndpointEncoder
 from panglot.encoders.protocol import Side
-from panglot.service.engine import Limits
+from panglot.service.limits import Limits
 from panglot.service.middleware import Access
 
 NAME = "small/letters"

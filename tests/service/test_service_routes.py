@@ -18,7 +18,7 @@ from service_made import Index, lines, serving, until
 from panglot.search.document import Document
 from panglot.search.ranking.reranking import MAX_SENTENCES, Sentences
 from panglot.service.app import add_page
-from panglot.service.engine import Limits
+from panglot.service.limits import Limits
 from panglot.service.middleware import Access
 from panglot.service.serve import JsonLines
 
@@ -283,7 +283,8 @@ def test_the_openapi_page_describes_every_route_and_its_errors(client: httpx.Cli
     described = client.get("/openapi.json").json()
     assert set(described["paths"]) == {
         "/search", "/search/batch", "/about", "/documents", "/documents/{id}", "/documents/delete", "/v1/embeddings",
-        "/v1/models", "/v1/models/{model}", "/health", "/live", "/ready", "/metrics",
+        "/embed", "/info", "/rerank", "/v1/rerank", "/v2/rerank", "/v1/models", "/v1/models/{model}", "/health",
+        "/live", "/ready", "/metrics",
     }  # fmt: skip
     for path in described["paths"].values():
         for operation in path.values():

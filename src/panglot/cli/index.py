@@ -229,13 +229,13 @@ def serve_command(
     index: Path, port: int, host: str, hosts: tuple[str, ...], keys: Path | None,
     write_keys: Path | None, model: str | None, reranker: str | None, *, writable: bool, **limits: Any,
 ) -> None:  # fmt: skip
-    """Serve the index INDEX: a web page at /, /search, and /v1/embeddings for OpenAI's clients.
+    """Serve the index INDEX: a web page at /, /search, and embeddings and reranking for OpenAI's and other clients.
 
     The log is written to standard output as JSON lines. SIGTERM stops the service after the requests in progress.
     """
     require("the service", "fastapi", "orjson", "prometheus_client", "uvicorn", extra="serve", field="serve")
     from panglot.search.index import Index
-    from panglot.service.engine import Limits
+    from panglot.service.limits import Limits
     from panglot.service.middleware import Access
     from panglot.service.serve import read_keys, serve
 

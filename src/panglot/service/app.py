@@ -19,9 +19,11 @@ from panglot.search.ranking.modes import MODES
 from panglot.search.request import MAX_CODE_LENGTH, MAX_DEPTH, Option, SearchRequest, search_options
 from panglot.service.documents import add_documents
 from panglot.service.embeddings import add_embeddings
-from panglot.service.engine import Engine, Limits
+from panglot.service.engine import Engine
 from panglot.service.errors import DOCUMENTED, HANDLERS, Json, RequestError, of_panglot
+from panglot.service.limits import Limits
 from panglot.service.middleware import NOTES, Access, Guard, Metrics
+from panglot.service.tei import add_tei
 
 if TYPE_CHECKING:
     from panglot.search.index import Index
@@ -183,6 +185,7 @@ def create_app(
     add_search(app, engine)
     add_documents(app, engine)
     add_embeddings(app, engine)
+    add_tei(app, engine)
 
     @app.get("/health", responses=DOCUMENTED, summary="The same as /live, where many tools look")
     @app.get("/live", responses=DOCUMENTED, summary="Whether the process responds")

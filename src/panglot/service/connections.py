@@ -10,8 +10,8 @@ from starlette.types import ASGIApp
 from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from panglot.service.engine import Limits
 from panglot.service.errors import RequestError
+from panglot.service.limits import Limits
 
 _HEAD_SECONDS = 10.0
 """Time for the head of a request to arrive. Browsers and libraries send it in one packet."""

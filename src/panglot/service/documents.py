@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from panglot._errors import PanglotError
 from panglot.search.document import Document
 from panglot.search.ingest.documents import read_documents
-from panglot.service.engine import Engine, Limits
+from panglot.service.engine import Engine
 from panglot.service.errors import DOCUMENTED, Json, RequestError
+from panglot.service.limits import Limits
 from panglot.service.middleware import DOCUMENTS, NOTES
 
 _ROW = {

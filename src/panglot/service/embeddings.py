@@ -11,28 +11,30 @@ from fastapi import FastAPI, Request
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from panglot.encoders.protocol import Side, Vectors
-from panglot.service.engine import Engine, Limits
+from panglot.service.engine import Engine
 from panglot.service.errors import DOCUMENTED, Json, RequestError
+from panglot.service.limits import Limits
 from panglot.service.middleware import EMBEDDINGS, NOTES
 
 #: The side that a model's name selects by its suffix.
 _SUFFIXES: dict[str, Side] = {"": "passage", ":document": "passage", ":query": "question"}
 #: The kinds of text, in the spellings of OpenAI-like services, Cohere, Jina and Google.
-_INPUT_TYPES: dict[str, Side] = {
+INPUT_TYPES: dict[str, Side] = {
     "query": "question", "search_query": "question", "retrieval.query": "question", "retrieval_query": "question",
     "document": "passage", "search_document": "passage", "retrieval.passage": "passage",
     "retrieval_document": "passage", "passage": "passage",
 }  # fmt: skip
 
 _TEXT = {"type": "string", "minLength": 1}
-_TEXTS = {"description": "One text or several", "anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
+TEXTS = {"description": "One text or several", "anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def _known_type(value: object) -> object:
+def known_type(value: object) -> object:
+    """Return the name of a kind of text in small letters, for pydantic, or refuse it."""
     kind = value.lower() if isinstance(value, str) else value
-    if kind is not None and (not isinstance(kind, str) or kind not in _INPUT_TYPES):
-        raise ValueError(f"must be one of {', '.join(_INPUT_TYPES)}, got {value!r}")
+    if kind is not None and (not isinstance(kind, str) or kind not in INPUT_TYPES):
+        raise ValueError(f"must be one of {', '.join(INPUT_TYPES)}, got {value!r}")
     return kind
 
 
@@ -42,17 +44,17 @@ class EmbeddingsRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     # pydantic would report an error for each of thousands of items. `texts_of` reports the first.
-    input: Annotated[Any, WithJsonSchema(_TEXTS)]
+    input: Annotated[Any, WithJsonSchema(TEXTS)]
     model: str = Field(max_length=1_000, description="NAME, NAME:query or NAME:document, as in /v1/models")
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Field(ge=1)] | None = Field(
         None, description="The model's own dimension, as vectors are not shortened"
     )
-    input_type: Annotated[str | None, BeforeValidator(_known_type)] = Field(
+    input_type: Annotated[str | None, BeforeValidator(known_type)] = Field(
         None,
         validation_alias=AliasChoices("input_type", "task", "task_type", "prompt_name"),
         description="The kind of text, instead of a suffix of the model's name. Also task, task_type or prompt_name",
-        json_schema_extra={"enum": [*_INPUT_TYPES, None]},
+        json_schema_extra={"enum": [*INPUT_TYPES, None]},
     )
     user: Any = Field(None, description="Ignored")
 
@@ -109,15 +111,15 @@ def side_of(requested: str, model: str, input_type: str | None) -> Side:
         raise RequestError(404, "there is no such model", hint=hint, field="model", code="model_not_found")
     if input_type is None:
         return _SUFFIXES[suffix]
-    side = _INPUT_TYPES[input_type]
+    side = INPUT_TYPES[input_type]
     if suffix and _SUFFIXES[suffix] != side:
         problem = f"input_type: {input_type!r} contradicts the suffix {suffix!r} of the model's name"
         raise RequestError(400, problem, hint="leave one of them out", field="input_type", code="invalid")
     return side
 
 
-def texts_of(value: object, limits: Limits) -> list[str]:
-    """Return the texts of a request, or refuse it with status 400."""
+def texts_of(value: object, limits: Limits, field: str = "input") -> list[str]:
+    """Return the texts in a field of a request, or refuse it with status 400."""
     items = cast("list[object]", value) if isinstance(value, list) else [value]
     texts = [text for text in items if isinstance(text, str)]
     problem = hint = ""
@@ -135,7 +137,7 @@ def texts_of(value: object, limits: Limits) -> list[str]:
     elif any(_SURROGATE.search(text) for text in texts):
         problem, hint = "a text has half of a surrogate pair", "send valid Unicode"
     if problem:
-        raise RequestError(400, f"input: {problem}", hint=hint, field="input", code="invalid")
+        raise RequestError(400, f"{field}: {problem}", hint=hint, field=field, code="invalid")
     return texts
 
 

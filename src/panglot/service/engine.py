@@ -1,4 +1,4 @@
-"""Admit requests within limits, and run the threads behind the routes: one encodes, one writes, one per core ranks."""
+"""Run the threads behind the routes: one encodes, one writes, one per core ranks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import functools
 import logging
-import math
 import time
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
 from starlette.requests import Request
 
 from panglot._environment import cores
@@ -21,8 +21,10 @@ from panglot.encoders.protocol import Side, Vectors, Windowed
 from panglot.search.document import Document
 from panglot.search.request import Hit, SearchRequest, SearchResult
 from panglot.search.searcher import highlighted, sentences_of, with_fields
+from panglot.search.storage.store import Doubles, pieces
 from panglot.service.batcher import Batcher, Encoded, EncodingError, StoppedError
 from panglot.service.errors import CLIENT_GONE, RequestError, of_panglot
+from panglot.service.limits import Admission, Limits, estimate_tokens
 from panglot.service.writer import Writer
 
 if TYPE_CHECKING:
@@ -35,107 +37,9 @@ _logger = logging.getLogger(__name__)
 _REQUEST_FIELDS = frozenset(field.name for field in fields(SearchRequest))
 _DOCUMENT_FIELDS = frozenset(field.name for field in fields(Document))
 
+_PAIRS = 32  # Pairs of query and text that the cross-encoder scores at a time.
+
 _Result = TypeVar("_Result")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Limits of a service. Requests above them are refused at once instead of waiting without end.
-
-    Attributes:
-        queue: Requests in progress or waiting. The next one gets status 429.
-        queue_tokens: Tokens of those requests that do not fit into one batch. A single request may have more.
-        batch_tokens: Tokens that are encoded together. A request waits for at most one batch before its own.
-        body: Bytes of a request for embeddings, or to write documents. Other requests may have 256 KiB at most. Larger
-            ones get status 413.
-        texts: Texts per request for embeddings.
-        documents: Documents per request to write them.
-        characters: Characters per text.
-        seconds: Time for a request to arrive, and again for its response. Then it gets status 408 or 504.
-        refresh: Seconds between two checks for a newer version of the index.
-    """
-
-    queue: int = 256
-    queue_tokens: int = 131_072
-    batch_tokens: int = 2_048
-    body: int = 8 << 20
-    texts: int = 2_048
-    documents: int = 500
-    characters: int = 100_000
-    seconds: float = 60.0
-    refresh: float = 5.0
-
-    def __post_init__(self) -> None:
-        """Refuse limits that nothing can meet."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not 0 < value < math.inf:
-                problem = f"`{field.name}` must be a number above 0, got {value}"
-                raise PanglotError(problem, field=field.name, hint="give a positive number")
-
-
-def estimate_tokens(text: str, most: int = 512) -> int:
-    """Estimate the tokens of a text without a tokenizer, as a quarter of its bytes in UTF-8 and a prompt.
-
-    For a subword vocabulary, the estimate is right to a factor of about 2 in any script.
-
-    >>> estimate_tokens("Wie drucke ich nur einen Teil?"), estimate_tokens("表の一部だけを印刷するには?")
-    (11, 14)
-    >>> estimate_tokens("a" * 10_000)
-    512
-    """
-    return min(most, len(text.encode("utf-8", "replace")) // 4 + 4)
-
-
-def retry_after(waiting: int, rate: float) -> int:
-    """Return the seconds after which a refused client may try again, for the waiting tokens and tokens per second.
-
-    >>> retry_after(9_000, 3_000.0), retry_after(10, 3_000.0), retry_after(9_000, 0), retry_after(10**9, 1)
-    (3, 1, 1, 60)
-    """
-    return min(60, max(1, round(waiting / rate))) if rate > 0 else 1
-
-
-def has_room(requests: int, large: int, more: int, limits: Limits) -> bool:
-    """Return whether a request may join the ``requests`` in progress, of which the large ones have ``large`` tokens.
-
-    Requests that fit into one batch have ``more = 0`` and are limited in number only, so that a large one never keeps
-    them out. If no other request is large, the new one may have any number of tokens.
-
-    >>> limits = Limits(queue=2, queue_tokens=100)
-    >>> [has_room(1, *tokens, limits) for tokens in ((0, 500), (50, 50), (50, 51), (90, 0))]
-    [True, True, False, True]
-    >>> has_room(2, 0, 0, limits)
-    False
-    """
-    return requests < limits.queue and (not large or not more or large + more <= limits.queue_tokens)
-
-
-class Admission:
-    """Count the requests in progress. Only the event loop uses it, so that it needs no lock."""
-
-    def __init__(self, limits: Limits, rate: Callable[[], float]) -> None:
-        self._limits, self._rate = limits, rate
-        self.requests = self.tokens = self._large = 0
-
-    @contextlib.contextmanager
-    def enter(self, tokens: int) -> Generator[None]:
-        """Count a request as in progress until the block ends, or refuse it with status 429 and the seconds to wait."""
-        large = tokens if tokens > self._limits.batch_tokens else 0
-        if not has_room(self.requests, self._large, large, self._limits):
-            problem, hint = "too many requests are waiting", "try again later"
-            headers = {"Retry-After": str(retry_after(self.tokens, self._rate()))}
-            raise RequestError(429, problem, hint=hint, code="queue_full", headers=headers)
-        self._add(1, tokens, large)
-        try:
-            yield
-        finally:
-            self._add(-1, -tokens, -large)
-
-    def _add(self, requests: int, tokens: int, large: int) -> None:
-        self.requests += requests
-        self.tokens += tokens
-        self._large += large
 
 
 class Engine:
@@ -163,11 +67,38 @@ class Engine:
         """
         sizes = [estimate_tokens(text) for text in texts]
         with self.admission.enter(sum(sizes)):
-            vectors = (await self._encoded(side, texts, sizes, notes)).vectors
-            if self.index.debiased:
-                vectors = await self.ranked(functools.partial(self.index.debias, texts, vectors, side))
+            vectors = await self._debiased(side, texts, sizes, notes)
             usage = {"prompt_tokens": sum(sizes), "total_tokens": sum(sizes), **await self._cut(texts, side)}
         return vectors, usage
+
+    async def rerank(self, query: str, texts: Sequence[str], notes: dict[str, Any]) -> tuple[Doubles, Doubles]:
+        """Return how well each text answers a query, as the model gives it, and from 0 to 1.
+
+        The model is the cross-encoder, whose scores become shares by the logistic function. Without one it is the
+        encoder, whose cosines c become (1 + c) / 2. Both have one order.
+        """
+        sizes = [estimate_tokens(text) for text in texts]
+        size = estimate_tokens(query)
+        reranker = self.index.searcher.reranker
+        with self.admission.enter(size + sum(sizes)):
+            if reranker is None:
+                vector = (await self._debiased("question", [query], [size], {}))[0]
+                cosines = (await self._debiased("passage", texts, sizes, notes) @ vector).astype(np.float64)
+                return cosines, (1 + cosines) / 2
+            parts: list[Doubles] = []
+            # Piece by piece, so that a client that leaves does not occupy a thread.
+            for part in pieces(len(texts), _PAIRS):
+                work = functools.partial(reranker.scores, query, texts[part], logits=True)
+                parts.append(await self.ranked(work))
+        logits = np.concatenate(parts)
+        return logits, np.exp(-np.logaddexp(0, -logits))
+
+    async def _debiased(self, side: Side, texts: Sequence[str], sizes: list[int], notes: dict[str, Any]) -> Vectors:
+        """Return one vector per text as the model of the index gives it."""
+        vectors = (await self._encoded(side, texts, sizes, notes)).vectors
+        if self.index.debiased:
+            return await self.ranked(functools.partial(self.index.debias, texts, vectors, side))
+        return vectors
 
     async def upsert(
         self, rows: Sequence[Any], read: Callable[[], tuple[list[Document], str]], notes: dict[str, Any]

@@ -17,14 +17,16 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from panglot._errors import PanglotError
-from panglot.service.engine import Limits
 from panglot.service.errors import CLIENT_GONE, RequestError
+from panglot.service.limits import Limits
 
 _logger = logging.getLogger(__name__)
 
-EMBEDDINGS = "/v1/embeddings"
+EMBEDDINGS, EMBED, RERANK = "/v1/embeddings", "/embed", "/rerank"
 DOCUMENTS = "/documents"
-"""The route to which documents are written. It and :data:`EMBEDDINGS` have large requests."""
+"""The route to which documents are written."""
+_LARGE = frozenset({EMBEDDINGS, EMBED, RERANK, f"/v1{RERANK}", f"/v2{RERANK}", DOCUMENTS})
+"""The routes with large requests."""
 _OTHER_BODY = 256 << 10
 """Most bytes of a request to another route."""
 NOTES = "panglot.notes"
@@ -241,8 +243,7 @@ class Guard:
         return channel
 
     def _max_bytes(self, scope: Scope) -> int:
-        large = scope["path"] in (EMBEDDINGS, DOCUMENTS)
-        return self._limits.body if large else min(_OTHER_BODY, self._limits.body)
+        return self._limits.body if scope["path"] in _LARGE else min(_OTHER_BODY, self._limits.body)
 
     def _too_large(self, scope: Scope) -> RequestError:
         problem = f"a request to {scope['path']} may have at most {self._max_bytes(scope):,} bytes"

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
-from panglot.service.engine import Limits
+from panglot.service.limits import Limits
 from panglot.service.middleware import Access
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,11 +27,16 @@ MAX_SENTENCES = 512  # Of one request for highlights, because each of them is en
 
 
 class Reranker:
-    """A sentence-transformers ``CrossEncoder``, by folder or hub name, that gives one score per pair."""
+    """A sentence-transformers ``CrossEncoder``, by folder or hub name, that gives one score per pair.
+
+    Attributes:
+        name: The name of the hub or of the folder.
+    """
 
     def __init__(self, model: str) -> None:
         from sentence_transformers import CrossEncoder
 
+        self.name = Path(model).name if Path(model).is_dir() else model
         folder = str(fetch(model))
         try:
             self._model: Any = CrossEncoder(folder)
@@ -44,13 +50,23 @@ class Reranker:
             hint = "choose a model that was trained to rank"
             raise PanglotError(problem, file=model, field="reranker", hint=hint)
 
-    def scores(self, query: str, documents: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Return how well each document answers the query, higher is better, shape ``[documents]``."""
+    def scores(
+        self, query: str, documents: Sequence[str], *, logits: bool = False
+    ) -> npt.NDArray[np.float64]:  # fmt: skip
+        """Return how well each document answers the query, higher is better, shape ``[documents]``.
+
+        With ``logits``, they are what the model gives before the activation that its configuration names.
+        """
         if not documents:
             return np.zeros(0)
         pairs = [(query, document) for document in documents]
+        options: dict[str, Any] = {}
+        if logits:
+            from torch import nn
+
+            options["activation_fn"] = nn.Identity()
         with self._predicting:
-            return np.asarray(self._model.predict(pairs, show_progress_bar=False), np.float64)
+            return np.asarray(self._model.predict(pairs, show_progress_bar=False, **options), np.float64)
 
 
 def reranked(ranked: Sequence[ScoredDocument], scores: npt.NDArray[np.float64]) -> list[ScoredDocument]:
