@@ -50,6 +50,7 @@ BENCHMARKS = {
         ("search_stores.py",), 10, "search over 54,000 vectors beside faiss, milvus-lite, LanceDB", needs_data=False
     ),
     "search_service": Benchmark(("search_service.py",), 40, "the service with 32 clients beside plain FastAPI"),
+    "search_writes": Benchmark(("search_writes.py",), 10, "documents per second written to the service"),
     "search_modes": Benchmark(
         ("search_modes.py", "--json", str(RESULTS / "search_modes.json")), 20, "ranking modes of search on XQuAD-R"
     ),
