@@ -205,6 +205,31 @@ def test_a_reader_keeps_its_version_until_it_asks_for_the_newest(
     agree(reader, model, Dice(2))
 
 
+def test_a_refresh_that_began_before_a_write_does_not_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=DIMENSION)
+    open_version, entered, free = embedded._open, threading.Event(), threading.Event()
+
+    def slow(*given: Any) -> Any:
+        found = open_version(*given)
+        if threading.current_thread().name == "reader":
+            entered.set()
+            assert free.wait(30)
+        return found
+
+    monkeypatch.setattr(embedded, "_open", slow)
+    reader = threading.Thread(target=store.refresh, name="reader")
+    one = unit(np.ones((1, DIMENSION)))
+    writer = threading.Thread(target=store.upsert, args=([Document("new", "x")], {"plain": one}))
+    reader.start()
+    assert entered.wait(30)
+    writer.start()
+    writer.join(2)  # It waits for the reader. If it did not, it would be done now.
+    free.set()
+    for thread in (reader, writer):
+        thread.join(30)
+    assert store.get(["new"]) == [Document("new", "x")]
+
+
 def test_two_writers_take_turns(tmp_path: Path) -> None:
     """Neither loses the writes of the other, from threads with separate stores."""
     EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=DIMENSION)

@@ -17,6 +17,7 @@ from panglot import _environment
 from panglot._errors import PanglotError
 from panglot.search.document import Document, ScoredDocument
 from panglot.search.index import Index
+from panglot.search.ranking import lexical
 from panglot.search.ranking.lexical import LexicalIndex, fused, words, write
 from panglot.search.ranking.reranking import Reranker, reranked
 
@@ -65,6 +66,19 @@ def test_words_find_documents_of_the_questions_language(tmp_path: Path) -> None:
     assert suffixes <= {".json", ".npy"}
     for path in (tmp_path / "words").rglob("*.npy"):
         np.load(path, allow_pickle=False)
+
+
+def test_words_are_made_again_if_a_write_came_between(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = [Document("new", "Der Fehler x2048", "", "de")]
+
+    def write_slowly(*given: Any) -> None:
+        write(*given)
+        if new:
+            index.add([new.pop()])
+
+    monkeypatch.setattr(lexical, "write", write_slowly)
+    assert index.lexical.search("x1047", "de", 5) == ["code"]
+    assert index.lexical.search("x2048", "de", 5) == ["new"]
 
 
 @pytest.mark.parametrize("damage", [b"", b"[1", b'["2"]', None])
