@@ -56,7 +56,7 @@ class LexicalIndex:
     def __init__(self, folder: Path, store: Store) -> None:
         self.folder, self._store = folder, store
         self._parts: _Parts | None = None
-        self._changes = 0
+        self._changes, self._stale = 0, False
         self._known: tuple[int | None, int] = (None, 0)  # The store's version and the changes that the words are of.
         self._opening = threading.Lock()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
@@ -78,14 +78,13 @@ class LexicalIndex:
         """Return for each language its BM25 model and ids. Both are made now if they are missing, stale or damaged."""
         _require_packages()
         with self._opening:
+            self._remove_stale()
             parts, known = self._parts, (self._store.version, self._changes)
             if parts is None or known != self._known:
                 # The folder may hold the words of a version that another process has replaced.
                 parts = _read(self.folder, known[0]) or self._make(known[0])
                 if known[1] == self._changes:
                     self._parts, self._known = parts, known
-                else:  # Another thread has written meanwhile.
-                    shutil.rmtree(self.folder, ignore_errors=True)
         return parts
 
     def _make(self, version: int | None) -> _Parts:
@@ -108,8 +107,19 @@ class LexicalIndex:
 
     def remove(self) -> None:
         """Remove the words, because documents were added or deleted. The next search makes them anew."""
+        self._stale = True
         self.reload()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        # Whoever makes words now keeps them for one search. The next search removes them.
+        if self._opening.acquire(blocking=False):
+            try:
+                self._remove_stale()
+            finally:
+                self._opening.release()
+
+    def _remove_stale(self) -> None:
+        if self._stale:
+            self._stale = False
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _require_packages() -> None:
