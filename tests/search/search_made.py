@@ -140,7 +140,8 @@ def use_memory(patch: pytest.MonkeyPatch) -> dict[str, MemoryStore]:
     ) -> Iterator[tuple[list[Document], Vectors]]:
         del folder, on, progress
         for piece in given:
-            yield list(piece), encoder.encode([each.full_text for each in piece], "passage")
+            ids = [each.id for each in piece]
+            yield list(piece), encoder.encode([each.full_text for each in piece], "passage", ids=ids)
 
     for module in ("index", "ingest.build"):
         patch.setattr(f"panglot.search.{module}.open_store", open_store)

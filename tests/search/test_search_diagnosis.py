@@ -308,6 +308,7 @@ def test_the_command_indexes_once_and_writes_the_report(tmp_path: Path, monkeypa
         "debiasing.safetensors",
     ):
         assert part in page
+    assert "<code>--queries</code>" in page
     written = (folder / "index" / "index.json").stat().st_mtime_ns
     again = json.loads(called("help.jsonl", "--json", "-").stdout)
     assert (folder / "index" / "index.json").stat().st_mtime_ns == written

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from panglot.search.index import Index
+    from panglot.search.integrations.snippets import Snippet
 
 _GROUPS = 50  # Documents, with their translations, whose titles are asked.
 
 
 @click.command("diagnose")
-@click.argument("source", metavar="DOCUMENTS|INDEX")
+@click.argument("source", metavar="DOCUMENTS|INDEX|COLLECTION")
 @click.option("--output", type=PATH, metavar="FOLDER",
               help="Folder of the index and the report. By default NAME-diagnosis in the current folder.")  # fmt: skip
 @click.option(
@@ -43,10 +46,14 @@ def diagnose_command(
     source: str, output: Path | None, model: str | None, queries: Path | None, seed: int, to_json: str | None,
     **options: Any,
 ) -> None:  # fmt: skip
-    """Say whether a search over DOCUMENTS or an INDEX prefers the language of the query, what helps, and its cost.
+    """Say whether a search over DOCUMENTS prefers the language of the query, what helps, and what that costs.
 
     DOCUMENTS are what `panglot index` takes. They are indexed into the output folder. If the command is stopped, the
     same command resumes it, and later uses the same index. No labels are needed: titles are asked, or your --queries.
+
+    An INDEX of `panglot index` is used as it is. A COLLECTION has vectors already, which are read and not changed:
+    qdrant://host:6333/NAME, qdrant:FOLDER/NAME, milvus://host:19530/NAME, milvus:FILE.db/NAME, lancedb:FOLDER/TABLE,
+    or postgresql://host/DB?table=TABLE. Name the --model that encoded it.
 
     The report, report.html, has rankings before and after, and code to paste.
     """
@@ -55,26 +62,28 @@ def diagnose_command(
     from panglot.report.diagnosis import diagnosis_page
     from panglot.search.audit import read_queries, sample_queries
     from panglot.search.diagnosis import diagnose
+    from panglot.search.ingest.collections import without_password
     from panglot.search.integrations.snippets import snippets
     from panglot.search.metadata import IndexMetadata
 
     progress = progress_to(to_json)
     # A mistake in the queries must not come up after the documents were encoded.
     given = read_queries(queries) if queries is not None else None
-    folder = output or Path(f"{Path(source).name.partition('.')[0] or 'documents'}-diagnosis")
+    folder = output or Path(f"{_short_name(source)}-diagnosis")
     index, documents = _open(source, folder, model, progress, options)
     asked = given or sample_queries(index.documents(), _GROUPS, seed)
     found = diagnose(index, asked, seed=seed, progress=progress)
-    figures = {"command": command_line(), "index": str(index.folder), "seed": seed, **found.figures}
+    command = without_password(command_line())
+    figures: dict[str, Any] = {"command": command, "index": str(index.folder), "seed": seed, **found.figures}
     name = model or IndexMetadata.open(index.folder).model or "the model"
-    code = []
+    code: list[Snippet] = []
     if best := figures["best"]:
         if found.debiasing is not None:
             folder.mkdir(parents=True, exist_ok=True)
             transform.save(found.debiasing, folder, {"fitted_on": "the documents", "trial": best})
         code = snippets(best, index.folder, folder, documents=documents, model=name, output=folder / "corrected")
     figures["code"] = [each._asdict() for each in code]
-    write_text(folder / "report.html", diagnosis_page(figures, code, figures["command"]))
+    write_text(folder / "report.html", diagnosis_page(figures, code, command))
     index.close()
     if deliver_json(figures, to_json):
         _print(figures, folder)
@@ -86,6 +95,7 @@ def _open(
     """Return an index, which is built if documents are named, and the name of the documents."""
     from panglot._errors import PanglotError
     from panglot.search.index import Index
+    from panglot.search.ingest.collections import is_collection
     from panglot.search.ingest.sources import find_documents
     from panglot.search.metadata import is_index
 
@@ -95,8 +105,44 @@ def _open(
                 problem, hint = "an index has its documents already", f"leave out --{name.removesuffix('s')}"
                 raise PanglotError(problem, field=name, hint=hint)
         return Index.open(source, model=model), "DOCUMENTS"
+    if is_collection(source):
+        if options["language"]:
+            problem, hint = "languages of a collection are its own", "name their field with --column language=NAME"
+            raise PanglotError(problem, field="language", hint=hint)
+        return _of_collection(source, folder / "index", model or "bundled", progress, options["columns"]), "DOCUMENTS"
     documents = find_documents(source, progress=progress, **options)
     return Index.build(documents, folder / "index", model=model or "bundled", progress=progress), source
+
+
+def _of_collection(
+    address: str, folder: Path, model: str, progress: Callable[[str], None], columns: dict[str, str]
+) -> Index:
+    """Return an index of the documents of a collection with their own vectors."""
+    from panglot._errors import PanglotError
+    from panglot.encoders.load import load
+    from panglot.search.index import Index
+    from panglot.search.ingest.collections import StoredVectors, read_collection, without_password
+    from panglot.search.metadata import IndexMetadata, is_index
+
+    rows, vectors = read_collection(address, columns, progress=progress)
+    encoder = StoredVectors.of(load(model), rows, vectors, without_password(address))
+    if is_index(folder) and IndexMetadata.open(folder).fingerprint != encoder.fingerprint:
+        hint = "remove the folder, or choose another --output"
+        raise PanglotError("the folder has an index of other vectors", file=folder, field="output", hint=hint)
+    index = Index.build(rows, folder, model=encoder, progress=progress)
+    # The model alone opens the index later, because it gives the vectors of queries.
+    replace(IndexMetadata.open(folder), model=model).save(folder)
+    return index
+
+
+def _short_name(source: str) -> str:
+    """Return the name of a file, an index or a collection.
+
+    >>> _short_name("data/help.jsonl.gz"), _short_name("postgresql://host/db?table=help")
+    ('help', 'db-table-help')
+    """
+    name = source.rstrip("/").rpartition("/")[2]
+    return re.sub(r"[^\w-]+", "-", name.partition(".")[0]) or "documents"
 
 
 def _print(found: dict[str, Any], folder: Path) -> None:

@@ -206,8 +206,13 @@ def _explained(found: _Figures) -> str:
 
 
 def _list(key: str, lines: Sequence[str]) -> Markup:
-    return tag("section", tag("h2", HEADINGS[key]), tag("ul", [tag("li", line) for line in lines], class_="verdicts"),
-               class_="plain")  # fmt: skip
+    items = [tag("li", _with_code(line)) for line in lines]
+    return tag("section", tag("h2", HEADINGS[key]), tag("ul", items, class_="verdicts"), class_="plain")
+
+
+def _with_code(line: str) -> list[Child]:
+    """Return a sentence in which what is in backticks is code."""
+    return [tag("code", part) if place % 2 else part for place, part in enumerate(line.split("`"))]
 
 
 def _example(example: _Figures, found: _Figures) -> Markup:

