@@ -247,6 +247,7 @@ def test_two_writers_take_turns(tmp_path: Path) -> None:
 
 def test_many_threads_search_while_one_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "MIN_ROWS", 2000)
+    monkeypatch.setattr(graph, "VISITS", 0)
     vectors = clusters(3000)
     store = filled(tmp_path, vectors)
     assert store._current().segments[0].tables["plain"].graph
