@@ -83,8 +83,7 @@ class LexicalIndex:
             if parts is None or known != self._known:
                 # The folder may hold the words of a version that another process has replaced.
                 parts = _read(self.folder, known[0]) or self._make(known[0])
-                if known[1] == self._changes:
-                    self._parts, self._known = parts, known
+                self._parts, self._known = parts, known
         return parts
 
     def _make(self, version: int | None) -> _Parts:
