@@ -176,6 +176,8 @@ def card(
         setattr(head, field, sorted(every) or None)
     name, about, _ = sections_of(text)
     about = re.sub(r"```python.*?```", "", about, flags=re.DOTALL).strip()
+    # A run in a folder that begins with the same name keeps its own.
+    about = re.sub(rf"(?<![\w/.-]){re.escape(name)}(?![\w/-])", SMALL, about)
     compared = table(["", BUNDLED, SMALL, "difference"], [row for row, _ in found])
     losses = [f"- {row[0]}: {row[3]}" for row, is_loss in found if is_loss]
     where = "\n".join(losses) or "Nowhere that was measured." if found else "Not measured yet."
@@ -185,7 +187,7 @@ def card(
 
 # {SMALL}
 
-{about.replace(name, SMALL)} It comes with panglot, as its difference to `{BUNDLED}` in four bits per weight.
+{about} It comes with panglot, as its difference to `{BUNDLED}` in four bits per weight.
 
 ```python
 import panglot
@@ -228,8 +230,20 @@ def sections_of(text: str) -> tuple[str, str, dict[str, str]]:
 
 
 def _of_each(cards: Sequence[str], section: str) -> str:
+    """Return a section of each card. What they share stands there once, with the lines in which the others differ."""
     found = [(name, sections[section]) for name, _, sections in map(sections_of, cards)]
-    return "\n\n".join(f"### {name}\n\n{each}" for name, each in found) if len(found) > 1 else found[0][1]
+    (first, shared), *others = found
+    if all(each == shared for _, each in others):
+        return shared
+    parts = [f"### {first}\n\n{shared}"]
+    for name, each in others:
+        lines, known = each.splitlines(), shared.splitlines()
+        text = each
+        if len(lines) == len(known):
+            other = "\n".join(line for line, before in zip(lines, known, strict=True) if line != before)
+            text = f"As {first}, except:\n\n```toml\n{other}\n```"
+        parts.append(f"### {name}\n\n{text}")
+    return "\n\n".join(parts)
 
 
 def rows(files: Sequence[Path]) -> Iterator[tuple[tuple[str, str, str, str], bool]]:

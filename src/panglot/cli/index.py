@@ -34,7 +34,7 @@ _TOP = 5
 @click.argument("documents", required=False)
 @click.option("--output", type=PATH, required=True, metavar="INDEX", help="Folder of the index.")
 @click.option(
-    "--model", help="As for `panglot evaluate`; by default `bundled`, or the model that the index was built with."
+    "--model", help="As for `panglot evaluate`; by default `panglot-small`, or the model that the index was built with."
 )
 @click.option("--backend", type=click.Choice(["torch", "openvino"]), default="torch",
               help="Inference backend used while indexing.")  # fmt: skip
@@ -91,7 +91,7 @@ def index_command(
         assert found is not None
         before = is_index(output)
         index = Index.build(
-            found, output, model=model or "bundled", backend=backend, store=store or "", on=on, progress=progress,
+            found, output, model=model or "panglot-small", backend=backend, store=store or "", on=on, progress=progress,
             center_strength=1.0 if center_strength is None else center_strength,
         )  # fmt: skip
         done["added"] = 0 if before else len(index)

@@ -62,7 +62,7 @@ class Index:
         documents: Documents,
         folder: str | Path,
         *,
-        model: str | Path | Encoder = "bundled",
+        model: str | Path | Encoder = "panglot-small",
         backend: str = "torch",
         store: str = "",
         on: str = "",

@@ -30,13 +30,14 @@ _FIELDS = tuple(BaseRetriever.model_fields)
 
 
 class PanglotEmbeddings(Embeddings):
-    """Encode queries and documents, each in its own way: ``PanglotEmbeddings("bundled")``.
+    """Encode queries and documents, each in its own way: ``PanglotEmbeddings()``.
 
     Args:
-        model: Any model that :func:`panglot.load` opens, such as a folder or ``http://127.0.0.1:8080/v1#bundled``.
+        model: Any model that :func:`panglot.load` opens, such as a folder or
+            ``http://127.0.0.1:8080/v1#panglot-small``.
     """
 
-    def __init__(self, model: str | Encoder = "bundled") -> None:
+    def __init__(self, model: str | Encoder = "panglot-small") -> None:
         self.encoder = load(model) if isinstance(model, str) else model
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:

@@ -32,16 +32,17 @@ _FIELDS = tuple(inspect.signature(BaseRetriever.__init__).parameters)[1:]
 
 
 class PanglotEmbedding(BaseEmbedding):
-    """Encode queries and documents, each in its own way: ``PanglotEmbedding("bundled")``.
+    """Encode queries and documents, each in its own way: ``PanglotEmbedding()``.
 
     Args:
-        model: Any model that :func:`panglot.load` opens, such as a folder or ``http://127.0.0.1:8080/v1#bundled``.
+        model: Any model that :func:`panglot.load` opens, such as a folder or
+            ``http://127.0.0.1:8080/v1#panglot-small``.
         options: The options of LlamaIndex's ``BaseEmbedding``, such as ``embed_batch_size``.
     """
 
     _encoder: Encoder = PrivateAttr()
 
-    def __init__(self, model: str | Encoder = "bundled", **options: Any) -> None:
+    def __init__(self, model: str | Encoder = "panglot-small", **options: Any) -> None:
         encoder = load(model) if isinstance(model, str) else model
         super().__init__(model_name=encoder.name, **options)
         self._encoder = encoder
