@@ -54,6 +54,19 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return folders
 
 
+def test_the_weights_in_the_package_are_better_than_the_start() -> None:
+    # The facts had no part in training, nor in the choice of settings.
+    found = panglot.compare([BUNDLED, SMALL], test="starter:dev", languages=["ar", "en", "fi", "zh"], draws=0)
+    figures = found.figures["datasets"]["starter:dev"]
+    start, small = (
+        {name: figures[f"{name}.mAP"]["values"][model] for name in ("monolingual", "crosslingual", "multilingual")}
+        for model in (BUNDLED, SMALL)
+    )
+    assert small["monolingual"] > start["monolingual"] - 0.005
+    assert small["crosslingual"] > start["crosslingual"]
+    assert small["multilingual"] > start["multilingual"] + 0.05
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 @pytest.mark.usefixtures("package")
 def test_made_once(tmp_path: Path, written: list[Path], name: str) -> None:
