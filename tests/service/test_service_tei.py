@@ -150,6 +150,7 @@ def test_a_cross_encoder_orders_texts_by_its_scores(cross_encoder: Path) -> None
             for raw in (True, False)
         )
         results = client.post("/v2/rerank", json={"query": QUERY, "documents": texts}).json()["results"]
+    assert np.ptp(logits) > 0.1
     np.testing.assert_allclose([each["score"] for each in raw], logits[order], atol=1e-5)
     np.testing.assert_allclose([each["score"] for each in shares], 1 / (1 + np.exp(-logits[order])), atol=1e-5)
     np.testing.assert_allclose([each["relevance_score"] for each in results], [each["score"] for each in shares])
