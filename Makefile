@@ -80,7 +80,7 @@ small: dev
 	for run in $(SMALL); do \
 	    $(RUN)/panglot train --recipe small --seed $${run##*-} --data-dir $(DATA) --output $$run || exit 1; \
 	done
-	test -d runs/small || $(RUN)/panglot average bundled $(SMALL) --suite forms --data-dir $(DATA) --output runs/small
+	test -d runs/small || $(RUN)/panglot average bundled $(SMALL) --suite forms --shares .7,.85 --data-dir $(DATA) --output runs/small
 	$(RUN)/python benchmarks/small.py pack runs/small --runs $(SMALL)
 
 clean:

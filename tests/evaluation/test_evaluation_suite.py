@@ -143,6 +143,21 @@ def test_forms_and_settings_weigh_equally_however_many_questions_they_have() -> 
     assert "start" not in found["differences"]
 
 
+def test_the_pool_counts_as_within_a_language_where_no_other_language_has_answers() -> None:
+    start = _model(
+        own={"monolingual": [0.8], "multilingual": [0.8]},
+        any={"monolingual": [0.8], "crosslingual": [0.6], "multilingual": [0.3]},
+    )
+    other = _model(
+        own={"monolingual": [0.9], "multilingual": [0.7]},
+        any={"monolingual": [0.79], "crosslingual": [0.5], "multilingual": [0.1]},
+    )
+    change = scoreboard({"start": start, "other": other}, "mAP", draws=0, seed=0)["differences"]["other"]
+    assert change["lowest"] == {
+        "form": "own", "setting": "multilingual", "difference": pytest.approx(-0.1), "interval": None,
+    }  # fmt: skip
+
+
 def test_without_draws_there_are_scores_without_intervals() -> None:
     found = scoreboard({"one": _model(a={"monolingual": [0.5, 1.0]})}, "mAP", draws=0, seed=0)
     assert found["scores"]["one"] == {"score": 0.75, "interval": None, "monolingual": 0.75}

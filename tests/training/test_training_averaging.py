@@ -59,7 +59,7 @@ def test_the_best_share_is_chosen_that_no_form_pays_for() -> None:
     # .7 has a better score, but its second form falls by .0051 within a language.
     assert found.share == 0.5
     assert found.board["differences"]["0.7"]["lowest"] == {
-        "form": "b", "difference": pytest.approx(-0.0051), "interval": None,
+        "form": "b", "setting": "monolingual", "difference": pytest.approx(-0.0051), "interval": None,
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from panglot.evaluation.exact_scores import Doubles
 
-MONOLINGUAL = SETTINGS[0]
+MONOLINGUAL, CROSSLINGUAL = SETTINGS[:2]
 
 
 def scoreboard(models: Mapping[str, Mapping[str, PerQuestion]], measure: str, draws: int, seed: int) -> Figures:
@@ -22,7 +22,8 @@ def scoreboard(models: Mapping[str, Mapping[str, PerQuestion]], measure: str, dr
 
     The score of a form is the mean of ``measure`` over the settings that it has, and the score of a model is the mean
     over forms. Differences are to the first model. Intervals are over question groups, drawn within each form.
-    ``lowest`` is the form in which a model falls most, or gains least, within a language.
+    ``lowest`` is the form in which a model falls most, or gains least, within a language: in its monolingual setting,
+    or in any setting of a form that has no cross-lingual answers, because there only the own language is right.
 
     Return ``{"measure", "forms": {form: {setting: {model: value}}}, "scores": {model: {"score", "interval",
     "monolingual", …}}, "differences": {model: {"to", "score", "interval", "lowest"}}}``.
@@ -51,15 +52,16 @@ def scoreboard(models: Mapping[str, Mapping[str, PerQuestion]], measure: str, dr
         scores[model] = {"score": plain(float(score[0])), "interval": _ends(score), **means}
         if model != first:
             changes = {
-                form: each - found[first][form, setting]
+                (form, setting): each - found[first][form, setting]
                 for (form, setting), each in values.items()
-                if setting == MONOLINGUAL
+                if setting == MONOLINGUAL or (form, CROSSLINGUAL) not in values
             }
-            lowest = min(changes, key=lambda form: float(changes[form][0]), default=None)
+            lowest = min(changes, key=lambda key: float(changes[key][0]), default=None)
             differences[model] = {
                 "to": first,
                 **_difference(score - _score(found[first]), "score"),
-                "lowest": lowest and {"form": lowest, **_difference(changes[lowest], "difference")},
+                "lowest": lowest
+                and {"form": lowest[0], "setting": lowest[1], **_difference(changes[lowest], "difference")},
             }
     return {"measure": measure, "forms": forms, "scores": scores, "differences": differences}
 
