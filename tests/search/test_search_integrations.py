@@ -55,7 +55,7 @@ def test_langchain_passes_arguments_of_a_call_on_or_refuses_them(index: Index) -
         assert set(found) <= {f"topic{number}-{code}" for number in range(30) for code in ("ja", "sw")}
     assert all(len(found) == 4 for found in called())
     wrong: tuple[tuple[dict[str, Any], str], ...] = (
-        ({"nonsense": 1}, "no option `nonsense`. Fix: use one of k, language"),
+        ({"nonsense": 1}, "no option `nonsense`. Fix: use one of k, offset, language"),
         ({"filter": {"language": "de"}}, "no option `filter`. Fix: filter by `languages`"),
         ({"search_kwargs": {"k": 3}}, "no option `search_kwargs`"),
         ({"k": 0}, "`k` must be between 1 and 1000, got 0"),
@@ -90,7 +90,7 @@ def test_llamaindex_refuses_what_it_would_drop(index: Index) -> None:
 
     with pytest.raises(PanglotError, match=r"no option `filters`.*filter by `languages`"):
         PanglotRetriever(index, filters=None)
-    with pytest.raises(PanglotError, match=r"no option `similarity_top_k`.*use one of k, language"):
+    with pytest.raises(PanglotError, match=r"no option `similarity_top_k`.*use one of k, offset, language"):
         PanglotRetriever(index, similarity_top_k=3)
     retriever = PanglotRetriever(index, **OPTIONS, verbose=True)
     for bundle in (

@@ -91,7 +91,7 @@ def test_panglots_own_recipes_are_read_by_name() -> None:
     folder = Path(panglot.__file__).parent / "recipes"
     for path in folder.glob("*.toml"):
         assert Settings.read(path.stem, on=["starter:train"]) == Settings.read(path, on=["starter:train"])
-    with pytest.raises(PanglotError, match=r"there is no recipe 'hybird'\. Fix: choose hybrid, own, or write"):
+    with pytest.raises(PanglotError, match=r"there is no recipe 'hybird'\. Fix: choose hybrid, own, small, or write"):
         Settings.read("hybird", on=["starter:train"])
     with pytest.raises(PanglotError, match="no such recipe"):
         Settings.read("./hybrid", on=["starter:train"])
