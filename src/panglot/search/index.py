@@ -256,7 +256,7 @@ class Index:
 
         Args:
             documents: Each with its language.
-            vectors: What :attr:`encoder` gives for their titles and texts, shape ``[documents, dimension]``.
+            vectors: What ``encoder`` gives for their titles and texts, shape ``[documents, dimension]``.
 
         Raises:
             PanglotError: An id occurs twice, a shape is wrong or a number is not finite.
