@@ -20,7 +20,7 @@ from panglot.search.known_items import Trial, differences, own_ranks, share_with
 from panglot.search.ranking.modes import MODES, Mode, find_candidates
 from panglot.search.ranking.stats import center
 from panglot.search.request import SearchRequest
-from panglot.search.storage.store import by_score
+from panglot.search.storage.store import first
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -170,12 +170,18 @@ class _InMemory:
     ) -> list[list[ScoredDocument]]:
         """Return for each query the ``k`` nearest documents, best first."""
         del vector_field
-        chosen = [row for row, each in enumerate(self.documents) if languages is None or each.language in languages]
-        scores = queries @ self.vectors[chosen].T
-        first = np.argpartition(-scores, min(k, len(chosen)) - 1, axis=1)[:, :k] if chosen else scores.astype(int)
+        among = [languages is None or each.language in languages for each in self.documents]
+        rows = np.flatnonzero(among)
+        vectors = self.vectors if languages is None else self.vectors[rows]
+        # Query by query, because the scores of all would take as much memory as the vectors.
         return [
-            by_score(self.documents[chosen[at]]._replace(score=float(row[at])) for at in places)
-            for row, places in zip(scores, first.tolist(), strict=True)
+            [
+                self.documents[row]._replace(score=score)
+                for score, _, row in first(
+                    k, (vectors @ query).astype(np.float64), rows, lambda row: self.documents[row].id
+                )
+            ]
+            for query in queries
         ]
 
 
@@ -245,10 +251,10 @@ def _examples(
 
 def _shown(index: Index, ranked: Sequence[ScoredDocument], query: AuditQuery) -> list[dict[str, Any]]:
     """Return the first results as a reader sees them. ``version`` is whether it is what the query was taken from."""
-    first = ranked[:_SHOWN]
+    shown = ranked[:_SHOWN]
     return [
         {"id": each.id, "language": each.language, "title": document.title, "text": document.text[:_CHARACTERS],
          "version": each.id in query.versions}
-        for each, document in zip(first, index.store.get([each.id for each in first]), strict=True)
+        for each, document in zip(shown, index.store.get([each.id for each in shown]), strict=True)
         if document is not None
     ]  # fmt: skip
