@@ -161,4 +161,4 @@ def test_a_collection_is_diagnosed_as_it_is(qdrant: str, tmp_path: Path, monkeyp
     assert (tmp_path / "help-diagnosis" / "report.html").is_file()
     assert figures()["trials"] == found["trials"]
     head = json.loads((tmp_path / "help-diagnosis" / "index" / "index.json").read_text("utf-8"))
-    assert head["model"] == "bundled"
+    assert head["model"] == "panglot-small"

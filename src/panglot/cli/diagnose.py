@@ -34,7 +34,7 @@ _GROUPS = 50  # Documents, with their translations, whose titles are asked.
 @click.option("--output", type=PATH, metavar="FOLDER",
               help="Folder of the index and the report. By default NAME-diagnosis in the current folder.")  # fmt: skip
 @click.option(
-    "--model", help="As for `panglot evaluate`; by default `bundled`, or the model that the index was built with."
+    "--model", help="As for `panglot evaluate`; by default `panglot-small`, or the model that the index was built with."
 )
 @click.option("--queries", type=PATH, help="JSON lines of group, language and text to ask; by default titles.")
 @click.option("--seed", default=0, type=COUNT, help="Seed of the sample of titles and of the intervals.")
@@ -94,6 +94,7 @@ def _open(
 ) -> tuple[Index, str]:
     """Return an index, which is built if documents are named, and the name of the documents."""
     from panglot._errors import PanglotError
+    from panglot.encoders.shipped import DEFAULT
     from panglot.search.index import Index
     from panglot.search.ingest.collections import is_collection
     from panglot.search.ingest.sources import find_documents
@@ -109,9 +110,9 @@ def _open(
         if options["language"]:
             problem, hint = "languages of a collection are its own", "name their field with --column language=NAME"
             raise PanglotError(problem, field="language", hint=hint)
-        return _of_collection(source, folder / "index", model or "bundled", progress, options["columns"]), "DOCUMENTS"
+        return _of_collection(source, folder / "index", model or DEFAULT, progress, options["columns"]), "DOCUMENTS"
     documents = find_documents(source, progress=progress, **options)
-    return Index.build(documents, folder / "index", model=model or "bundled", progress=progress), source
+    return Index.build(documents, folder / "index", model=model or DEFAULT, progress=progress), source
 
 
 def _of_collection(

@@ -64,6 +64,7 @@ def index_command(
 
     If the command is stopped, the same command resumes it. If it is finished, the same command changes nothing.
     """
+    from panglot.encoders.shipped import DEFAULT
     from panglot.search.index import Index
     from panglot.search.ingest.sources import find_documents
     from panglot.search.metadata import is_index
@@ -91,7 +92,7 @@ def index_command(
         assert found is not None
         before = is_index(output)
         index = Index.build(
-            found, output, model=model or "panglot-small", backend=backend, store=store or "", on=on, progress=progress,
+            found, output, model=model or DEFAULT, backend=backend, store=store or "", on=on, progress=progress,
             center_strength=1.0 if center_strength is None else center_strength,
         )  # fmt: skip
         done["added"] = 0 if before else len(index)

@@ -11,6 +11,9 @@ from panglot._files import atomic_folder, cache_folder, file_digest, known_diges
 
 BUNDLED, SMALL = "bundled", "panglot-small"
 
+DEFAULT = SMALL
+"""The model of a search for which none is named."""
+
 TRAINED = {SMALL: Path(__file__).parent / "weights" / SMALL}
 """Where the package keeps each trained model: its :data:`DIFFERENCE` to the bundled one, its card and its recipe."""
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from panglot._errors import PanglotError
 from panglot.debiasing import transform
 from panglot.debiasing.transform import Languages
+from panglot.encoders.shipped import DEFAULT
 from panglot.search.metadata import OF_DOCUMENTS, IndexMetadata, check_debiasing, check_model, open_encoder, open_store
 from panglot.search.ranking.lexical import LexicalIndex
 from panglot.search.ranking.reranking import Reranker
@@ -62,7 +63,7 @@ class Index:
         documents: Documents,
         folder: str | Path,
         *,
-        model: str | Path | Encoder = "panglot-small",
+        model: str | Path | Encoder = DEFAULT,
         backend: str = "torch",
         store: str = "",
         on: str = "",

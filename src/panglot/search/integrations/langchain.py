@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from panglot._environment import install_command
 from panglot._errors import PanglotError
 from panglot.encoders.load import load
+from panglot.encoders.shipped import DEFAULT
 from panglot.search.request import SearchRequest
 
 try:
@@ -37,7 +38,7 @@ class PanglotEmbeddings(Embeddings):
             ``http://127.0.0.1:8080/v1#panglot-small``.
     """
 
-    def __init__(self, model: str | Encoder = "panglot-small") -> None:
+    def __init__(self, model: str | Encoder = DEFAULT) -> None:
         self.encoder = load(model) if isinstance(model, str) else model
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:

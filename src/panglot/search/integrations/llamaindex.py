@@ -13,6 +13,7 @@ from panglot._environment import install_command
 from panglot._errors import PanglotError
 from panglot.encoders.load import load
 from panglot.encoders.protocol import Encoder
+from panglot.encoders.shipped import DEFAULT
 from panglot.search.request import SearchRequest
 
 try:
@@ -42,7 +43,7 @@ class PanglotEmbedding(BaseEmbedding):
 
     _encoder: Encoder = PrivateAttr()
 
-    def __init__(self, model: str | Encoder = "panglot-small", **options: Any) -> None:
+    def __init__(self, model: str | Encoder = DEFAULT, **options: Any) -> None:
         encoder = load(model) if isinstance(model, str) else model
         super().__init__(model_name=encoder.name, **options)
         self._encoder = encoder
