@@ -4,9 +4,9 @@
     python benchmarks/gpu.py --small         # the same parts on any machine, in small, to see that they run
 
 Training is panglot beside sentence-transformers in float32 and bf16 (``training_speed.py``), at a batch of 1,024.
-Encoding is ``encoding.py``. The study is ``studies/starter.toml`` with its 14 cells. The share of the peak counts
-6 operations per token and weight of the transformer in training, and 2 in encoding. It leaves out attention scores, so
-it is a little too low. Figures are written after each part. A part for which no time is left is named with the reason.
+Encoding is ``encoding.py``. The study is ``studies/starter.toml`` with its 14 cells. The share of the peak is that of
+training, at 6 operations per token and weight of the transformer. It leaves out attention scores, so it is a little too
+low. Figures are written after each part. A part for which no time is left is named with the reason.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def run(command: tuple[str, ...], seconds: float) -> tuple[float, str]:
 
 
 def with_shares(found: dict[str, Any], operations: float, weights: int) -> dict[str, Any]:
-    """Return the figures of training and encoding with the share of the peak of each side.
+    """Return the figures with the share of the peak that each side reaches in training.
 
     >>> with_shares({"training": {"sides": {"a": {"tokens_per_second": 10.0}}}}, 1200.0, 2)["shares"]
     {'training': {'a': 0.1}}

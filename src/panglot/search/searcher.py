@@ -161,7 +161,7 @@ def highlighted(hits: Sequence[Hit], spans: Sequence[tuple[int, int] | None]) ->
 
 
 def with_fields(hits: Sequence[Hit], fields: Collection[str]) -> tuple[Hit, ...]:
-    """Return hits whose documents have only these fields, or all of them if there are none."""
+    """Return hits whose documents keep only ``fields``, or all that they have if no fields are named."""
     return tuple(replace(hit, document=hit.document.only(fields)) if fields else hit for hit in hits)
 
 
