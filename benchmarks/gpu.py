@@ -4,7 +4,7 @@
     python benchmarks/gpu.py --small         # the same parts on any machine, in small, to see that they run
 
 Training is panglot beside sentence-transformers in float32 and bf16 (``training_speed.py``), at a batch of 1,024.
-Encoding is ``encoding.py``. The study is ``studies/starter.toml`` with its 14 cells. The share of the peak is that of
+Encoding is ``encoding.py``. The study is ``studies/starter.toml`` with its 15 cells. The share of the peak is that of
 training, at 6 operations per token and weight of the transformer. It leaves out attention scores, so it is a little too
 low. Figures are written after each part. A part for which no time is left is named with the reason.
 """
