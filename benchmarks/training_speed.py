@@ -116,6 +116,7 @@ def train_panglot(settings: dict[str, Any]) -> Loop:
 
 def train_sentence_transformers(side: Side, settings: dict[str, Any]) -> Loop:
     """Train as the script of a user does, on the rows of panglot's plan."""
+    import torch
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer import losses
     from transformers import TrainerCallback
@@ -144,6 +145,7 @@ def train_sentence_transformers(side: Side, settings: dict[str, Any]) -> Loop:
             output_dir=settings["output"] + "-trainer",
             num_train_epochs=1,
             bf16=side.bf16,
+            use_cpu=not torch.cuda.is_available(),  # Without it, bf16 is refused where there is no GPU.
             per_device_train_batch_size=side.batch_size,
             prompts={"anchor": "query: ", "positive": "passage: "},
             seed=settings["seed"],
