@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
+import click
 import pytest
 
 import panglot
-from panglot.cli.main import main
+from panglot.cli.main import cli, main
+from panglot.cli.options import SectionedCommand
 
 
 def test_the_surface_is_sorted_and_there() -> None:
@@ -35,3 +39,54 @@ def test_a_command_that_is_misspelt_has_a_suggestion(capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit, match="2"):
         main(["serch"])
     assert "Did you mean one of: 'search', 'serve'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["train", "index", "search", "serve", "evaluate", "compare", "probe"])
+def test_the_help_lists_options_under_headings(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert isinstance(command, SectionedCommand)
+    assert command.sections.keys() <= {parameter.name for parameter in command.params}
+    with pytest.raises(SystemExit, match="0"):
+        main([name, "--help"])
+    help_text = capsys.readouterr().out
+    for heading in [*command.sections.values(), "General"]:
+        assert f"\n{heading}:\n" in help_text
+    assert "\nOptions:\n" not in help_text  # no option is left without a heading
+    for option in (each for each in command.params if isinstance(each, click.Option)):
+        assert help_text.count(f"{option.opts[-1]} ") >= 1
+
+
+def test_quiet_leaves_only_errors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"language": "en", "group": "g", "question": "q?", "passage": "p"}\nbroken\n')
+    convert = ["data", "convert", str(rows), str(tmp_path / "out"), "--to", "beir", "--on-error", "skip"]
+    with pytest.raises(SystemExit, match="0"):
+        main(convert)
+    assert "1 rejected rows written" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="0"):
+        main([*convert, "--quiet"])
+    assert capsys.readouterr().err == ""
+    with pytest.raises(SystemExit, match="2"):
+        main(["data", "show", "no-such-set", "--quiet"])
+    assert capsys.readouterr().err.startswith("panglot: unknown data set 'no-such-set'.")
+
+
+def test_verbose_says_where_an_error_was_raised() -> None:
+    run = [sys.executable, "-m", "panglot.cli.main", "data", "show", "no-such-set"]
+    plain = subprocess.run(run, capture_output=True, text=True, check=False)
+    verbose = subprocess.run([*run, "--verbose"], capture_output=True, text=True, check=False)
+    assert plain.returncode == verbose.returncode == 2
+    assert "Traceback" not in plain.stderr
+    assert "registry.py" in verbose.stderr
+    assert verbose.stderr.endswith(plain.stderr)
+
+
+def test_a_shell_completes_commands_and_choices() -> None:
+    def completed(words: str, place: int) -> list[str]:
+        shell = {"_PANGLOT_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(place)}
+        run = [sys.executable, "-m", "panglot.cli.main"]
+        done = subprocess.run(run, env={**os.environ, **shell}, capture_output=True, text=True, check=True)
+        return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+    assert completed("panglot tr", 1) == ["train", "translate"]
+    assert completed("panglot search --mode b", 3) == ["balanced"]

@@ -27,15 +27,18 @@ _options = options.add_options([
         "--draws", default=1000, type=COUNT, help="Number of bootstrap draws for the intervals; 0 for no intervals."
     ),
     click.option("--seed", default=0, type=COUNT, help="Seed of the draws."),
-    options.json_option(),
     options.trust_option,
     click.option("--precision", type=click.Choice(["fp32", "bf16"]),
                  help="Precision of the models' products. By default bf16 where it is faster."),
+    options.json_option(),
     click.option("--report", type=PATH, help="Write a report: .html, or .md for Markdown."),
 ])  # fmt: skip
 
+_SECTIONS = {"data_dir": "Data", "measures": "Measures", "trust_remote_code": "Model", "to_json": "Output"}
 
-@click.command("compare")
+
+@click.command("compare", cls=options.SectionedCommand,
+               sections=_SECTIONS | {"tests": "Data", "permutations": "Measures"})  # fmt: skip
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option("--test", "tests", multiple=True, metavar="DATASET", help="Data set to measure on; repeat for more.")
 @click.option("--suite", metavar="NAME", help="Suite to measure on: `forms`, or a TOML file.")
@@ -67,7 +70,8 @@ def compare_command(
     _deliver(found.figures, to_json, report, models)
 
 
-@click.command("evaluate")
+@click.command("evaluate", cls=options.SectionedCommand,
+               sections=_SECTIONS | {"queries": "Indexes and runs"})  # fmt: skip
 @click.argument("model", required=False, metavar="MODEL")
 @click.argument("datasets", nargs=-1, metavar="[DATASET]...")
 @_options

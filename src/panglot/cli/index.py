@@ -13,6 +13,7 @@ from panglot._errors import PanglotError
 from panglot.cli.options import (
     PATH,
     POSITIVE,
+    SectionedCommand,
     add_options,
     column_option,
     data_dir_option,
@@ -30,7 +31,9 @@ _TOP = 5
 """Results to print: fewer than a program gets, because each takes some lines of a terminal."""
 
 
-@click.command("index")
+@click.command("index", cls=SectionedCommand, sections={
+    "output": "Index", "model": "Encoding", "add": "Changes to an index", "columns": "Documents", "to_json": "Output",
+})  # fmt: skip
 @click.argument("documents", required=False)
 @click.option("--output", type=PATH, required=True, metavar="INDEX", help="Folder of the index.")
 @click.option(
@@ -136,7 +139,10 @@ def _search_option(option: Option) -> Callable[[Any], Any]:
     return click.option(*flags, type=option.type, default=default, help=option.help)
 
 
-@click.command("search")
+@click.command("search", cls=SectionedCommand, sections={
+    "k": "Results", "language": "Languages", "mode": "Ranking", "highlight": "Results", "reranker": "Models",
+    "to_json": "Output",
+})  # fmt: skip
 @click.argument("index", type=PATH)
 @click.argument("query")
 @add_options([_search_option(option) for option in search_options()[1:]])
@@ -210,7 +216,9 @@ def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
     return Text.assemble(before, text[start:begin], *best, text[end:stop], after)
 
 
-@click.command("serve")
+@click.command("serve", cls=SectionedCommand, sections={
+    "port": "Address", "keys": "Access", "model": "Models", "queue": "Limits",
+})  # fmt: skip
 @click.argument("index", type=PATH)
 @click.option("--port", default=8080, type=click.IntRange(0, 65535), help="Port. 0 takes any.")
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import warnings
@@ -45,7 +46,9 @@ class _Lazy(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, _, function = _COMMANDS[cmd_name][0].partition(".")
-        return getattr(import_module(f"panglot.cli.{module}"), function)
+        from panglot.cli.options import add_verbosity
+
+        return add_verbosity(getattr(import_module(f"panglot.cli.{module}"), function))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -102,6 +105,7 @@ def _run(arguments: list[str] | None) -> int:
         click.echo("interrupted", err=True)
         return 130
     except PanglotError as error:
+        logging.getLogger(__name__).info("the error was raised here", exc_info=error)  # shown with --verbose
         click.echo(f"panglot: {error}", err=True)
         return 2
     except BrokenPipeError:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
+import logging
+import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +22,60 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 PATH = click.Path(path_type=Path)
 COUNT = click.IntRange(0)
 POSITIVE = click.IntRange(1)
+
+
+class SectionedCommand(click.Command):
+    """A command whose help lists its options under headings.
+
+    Args:
+        sections: Names of parameters, and the heading that begins with each. One heading can begin several times.
+    """
+
+    def __init__(self, *arguments: Any, sections: Mapping[str, str] | None = None, **about: Any) -> None:
+        super().__init__(*arguments, **about)
+        self.sections = dict(sections or {})
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options below their headings."""
+        headings = self.sections | {"quiet": "General"}
+        heading = "Options"
+        records: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            heading = headings.get(str(parameter.name), heading)
+            if isinstance(parameter, click.Option) and (record := parameter.get_help_record(ctx)):
+                records.setdefault(heading, []).append(record)
+        for heading, below in records.items():
+            with formatter.section(heading):
+                formatter.write_dl(below)
+
+
+def add_verbosity(command: click.Command) -> click.Command:
+    """Add ``--quiet`` and ``--verbose`` to a command, or to each command of a group, and return it."""
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            add_verbosity(each)
+    elif not any(parameter.name == "quiet" for parameter in command.params):
+        quiet = click.Option(
+            ["-q", "--quiet"], is_flag=True, expose_value=False, callback=_be_quiet, show_default=False,
+            help="Write only errors to standard error, no progress and no notes.",
+        )  # fmt: skip
+        verbose = click.Option(
+            ["-v", "--verbose"], is_flag=True, expose_value=False, callback=_be_verbose, show_default=False,
+            help="Write the log of all libraries to standard error, and where an error was raised.",
+        )  # fmt: skip
+        command.params += [quiet, verbose]
+    return command
+
+
+def _be_quiet(context: click.Context, _option: click.Parameter, value: bool) -> None:
+    if value:
+        # Errors are shown after the command, when standard error is back.
+        context.with_resource(contextlib.redirect_stderr(context.with_resource(open(os.devnull, "w"))))  # noqa: PTH123, SIM115
+
+
+def _be_verbose(_context: click.Context, _option: click.Parameter, value: bool) -> None:
+    if value:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 def split(names: str | None) -> list[str] | None:

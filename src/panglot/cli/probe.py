@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 _EXAMPLES = 3
 
 
-@click.command("probe")
+@click.command("probe", cls=options.SectionedCommand, sections={
+    "languages": "Questions", "start": "Search for changes", "pools": "Data", "to_json": "Output", "data_dir": "Data",
+})  # fmt: skip
 @click.argument("model")
 @click.argument("dataset")
 @click.option("--language", "languages", multiple=True, metavar="CODE", help="Language to probe; repeat for more.")

@@ -10,10 +10,14 @@ from typing import Any, get_args, get_type_hints
 
 import click
 
-from panglot.cli.options import add_options, in_language, language_option
+from panglot.cli.options import SectionedCommand, add_options, in_language, language_option
 from panglot.training.settings import Settings
 
 _LISTS = {field.name for field in dataclasses.fields(Settings) if isinstance(field.default, tuple)} - {"on"}
+_METAVARS = {
+    "exclude": "SETS", "output": "FOLDER", "data_dir": "FOLDER", "languages": "CODES", "objectives": "NAMES",
+    "code_switch_languages": "CODES", "lexicons": "NAMES", "suite": "NAME", "dev": "SET",
+}  # fmt: skip
 
 
 def _options() -> list[Callable[[Any], Any]]:
@@ -37,7 +41,7 @@ def _options() -> list[Callable[[Any], Any]]:
         else:
             # Of `int | None` and the like, the number's type is what the option takes.
             plain = next((t for t in (float, int) if kind is t or t in get_args(kind)), str)
-            metavar = f"{field.name[:-1].upper()},…" if field.name in _LISTS else field.name.upper()
+            metavar = _METAVARS[field.name] if plain is str else "N" if plain is int else "NUMBER"
             options.append(click.option(name, type=plain, metavar=metavar, **about))
     return options
 
@@ -51,12 +55,18 @@ def _documentation() -> dict[str, str]:
     }
 
 
-@click.command("train")
+@click.command("train", cls=SectionedCommand, sections={
+    "on": "Data", "recipe": "Run", "exclude": "Data", "output": "Run", "data_dir": "Data", "batches": "Batches",
+    "mixing": "Gradient mixing", "batch_size": "Batches", "code_switch": "Code-switching",
+    "learning_rate": "Optimisation", "temperature": "Loss and model", "precision": "Speed and memory",
+    "average": "Averaging and dev set", "seed": "Run",
+})  # fmt: skip
 @click.argument("model", required=False)
 @click.option("--on", multiple=True, metavar="SET",
               help="Training set, NAME[:PART][@CANDIDATES] or a path. Repeat the option for several.")  # fmt: skip
 @language_option
-@click.option("--recipe", metavar="NAME", help="Settings: `hybrid`, `own`, or a TOML file. Options override it.")
+@click.option("--recipe", metavar="NAME",
+              help="Settings: `hybrid`, `small`, `own`, or a TOML file. Options override it.")  # fmt: skip
 @add_options(_options())
 def train(model: str | None, on: tuple[str, ...], recipe: str | None, language: str | None, **options: Any) -> int:
     """Train MODEL (by default the bundled one) and write a sentence-transformers folder.
