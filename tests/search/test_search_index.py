@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from search_made import DIMENSION, LANGUAGES, Biased, MemoryStore, documents, use_memory
 
 from panglot._errors import PanglotError
+from panglot._files import lock
 from panglot.cli.index import index_command
 from panglot.debiasing.transform import Debiased, Debiasing
 from panglot.search.document import Document
@@ -362,6 +363,14 @@ def test_a_build_that_stopped_is_no_index_and_goes_on(
             Index.build(documents(), tmp_path / "index", model=Biased())
     assert not is_index(tmp_path / "index")
     assert len(Index.build(documents(), tmp_path / "index", model=Biased())) == 120
+
+
+def test_two_processes_do_not_build_one_index(stores: dict[str, MemoryStore], tmp_path: Path) -> None:
+    del stores
+    with lock(tmp_path / "index" / "shards" / "lock"), pytest.raises(PanglotError, match="another process builds this"):
+        Index.build(documents(), tmp_path / "index", model=Biased())
+    assert len(Index.build(documents(), tmp_path / "index", model=Biased())) == 120
+    assert not (tmp_path / "index" / "shards").exists()
 
 
 def test_one_document_alone_is_found(stores: dict[str, MemoryStore], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot._files import explain_write, write_text
+from panglot._files import explain_write, lock, write_text
 from panglot._progress import progress as progress_bar
 from panglot.debiasing import transform
 from panglot.debiasing.transform import Debiased, Languages
@@ -111,6 +111,18 @@ def build(
         raise PanglotError(problem, field="center_strength", hint=hint)
     with explain_write(folder):
         folder.mkdir(parents=True, exist_ok=True)
+    with lock(folder / "shards" / "lock", wait=False) as alone:
+        if not alone or is_index(folder):  # It may have been finished since.
+            problem, hint = "another process builds this index", "wait until it is finished, or choose another --output"
+            raise PanglotError(problem, file=folder, hint=hint)
+        _write(documents, folder, encoder, base, name, store=store, on=on, strength=center_strength, report=report)
+    return base
+
+
+def _write(
+    documents: Documents, folder: Path, encoder: Encoder, base: Encoder, name: str, *, store: str, on: str,
+    strength: float, report: Callable[[str], None],
+) -> None:  # fmt: skip
     probe, shards = probed(base), folder / "shards"
     opened = partial(
         open_store, store, folder / "store", vector_fields=VECTOR_FIELDS, dimension=len(probe),
@@ -130,9 +142,7 @@ def build(
         languages = (([each.language for each in piece], vectors) for piece, vectors in encoded)
         stats = LanguageStats.of(languages, len(probe))
     cuts.warn()
-    debiasing = (
-        encoder.debiasing if isinstance(encoder, Debiased) else stats.centering(query_offset(base), center_strength)
-    )
+    debiasing = encoder.debiasing if isinstance(encoder, Debiased) else stats.centering(query_offset(base), strength)
     transform.save(debiasing, folder, {"fitted_on": OF_DOCUMENTS if encoder is base else encoder.name})
     if isinstance(encoder, Debiased):  # It warns of languages that it was not fitted on.
         Languages(debiasing, encoder.name).of([], stats.languages[:-1])
@@ -152,7 +162,6 @@ def build(
     ).save(folder)
     shutil.rmtree(shards, ignore_errors=True)
     report(f"{folder} is written")
-    return base
 
 
 def _built_before(
