@@ -91,6 +91,8 @@ ROW = st.fixed_dictionaries(
         "count": st.integers(-(2**63), 2**63 - 1),
         "share": st.floats(allow_nan=False, allow_infinity=False),
         "draft": st.booleans(),
+        "tags": st.lists(st.text(), max_size=3),
+        "years": st.lists(st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)),
     },
 )
 
@@ -127,6 +129,25 @@ def test_a_language_is_detected_where_nobody_says_it(tmp_path: Path) -> None:
     assert read([Document("1", "12")])[0].language == "und"
 
 
+def test_fields_of_several_kinds_are_counted_and_said() -> None:
+    rows = [
+        {"id": f"{number}", "text": "x", "language": "en", **fields}
+        for number, fields in enumerate([
+            {"year": 2024, "price": 1, "tags": ["a"], "version": "7"},
+            {"year": 2025, "price": 2.5, "tags": "b", "version": 7},
+            {"year": None, "price": 3, "tags": [], "version": "8"},
+        ])
+    ]  # fmt: skip
+    told: list[str] = []
+    assert len(list(read_documents(rows, progress=told.append))) == 1
+    assert told == [
+        "field price: int in 2 documents, float in 1; filters compare it as float",
+        "field tags: list of text in 1 documents, text in 1, list in 1; filters compare it as list of text",
+        "field version: text in 2 documents, int in 1; it cannot be filtered by",
+        "3 documents",
+    ]
+
+
 def test_numbers_may_be_ids_and_dates_are_texts(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     day = dt.date(2026, 11, 26)
@@ -149,8 +170,15 @@ def test_numbers_may_be_ids_and_dates_are_texts(tmp_path: Path) -> None:
         ({"id": "b", "text": "\ud800"}, r'field "text": the text has half of a surrogate pair'),
         ({"id": "b", "text": "x", "language": "klingonese"}, r'field "language": unknown language code'),
         (
-            {"id": "b", "text": "x", "tags": ["y"]},
-            r'field "tags": must be a text, a number.*got list.*leave it out',
+            {"id": "b", "text": "x", "tags": ["y", 1]},
+            r'field "tags": the values of a list must be of one kind, got int and text',
+        ),
+        ({"id": "b", "text": "x", "tags": ["y", None]}, r'field "tags": a list must hold texts.*got null'),
+        ({"id": "b", "text": "x", "tags": [["y"]]}, r'field "tags": a list must hold texts.*got a list'),
+        ({"id": "b", "text": "x", "tags": [float("inf")]}, r'field "tags": inf is not a number'),
+        (
+            {"id": "b", "text": "x", "tags": {"y": 1}},
+            r'field "tags": must be a text, a number.*got dict.*leave it out',
         ),
         (
             {"id": "b", "text": "x", "more": {"y": 1}},
@@ -226,7 +254,7 @@ def test_made_documents_are_checked_too() -> None:
         ([good, Document("2", "")], 'document 2, field "text": `text` is missing'),
         ([good, Document("2", "x", language="xx-nonsense")], 'document 2, field "language": unknown'),
         ([good, Document("2", "x", metadata={"text": "y"})], 'document 2, field "text": metadata must not'),
-        ([good, Document("2", "x", metadata={"tags": ["y"]})], 'document 2, field "tags": must be a text, a number'),  # type: ignore[dict-item]
+        ([good, Document("2", "x", metadata={"tags": {"y"}})], 'document 2, field "tags": must be a text, a number'),  # type: ignore[dict-item]
         ([good, {"id": "2"}], 'document 2, field "text"'),
         ([good, "x"], "document 2: not a document but str.*mapping such as"),
     ):

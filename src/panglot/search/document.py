@@ -2,12 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-Value = str | int | float | bool | None
-"""What a metadata field may hold."""
+Scalar = str | int | float | bool
+
+Value = Scalar | Sequence[Scalar] | None
+"""What a metadata field may hold. The values of a list are of one kind."""
+
+MIXED = "mixed"
+"""The kind of a field whose values cannot be compared with one another."""
+
+LIST = "list of "
+
+_NAMES: dict[type, str] = {str: "text", int: "int", float: "float", bool: "bool"}
+
+
+def kind_of(value: object) -> str:
+    """Return the kind of a value: ``text``, ``int``, ``float``, ``bool``, a list of one of these, or :data:`MIXED`.
+
+    >>> kind_of(2024), kind_of(["a", "b"]), kind_of([1, 2.5]), kind_of([1, "b"]), kind_of([])
+    ('int', 'list of text', 'list of float', 'mixed', 'list of ')
+    """
+    if isinstance(value, list | tuple):
+        found = LIST
+        for each in cast("Sequence[object]", value):
+            kind = kind_of(each)
+            found = MIXED if kind.startswith(LIST) else join_kinds(found, LIST + kind)
+        return found
+    if isinstance(value, int) and not isinstance(value, bool) and not -(1 << 63) <= value < 1 << 63:
+        return MIXED
+    return _NAMES.get(type(value), MIXED)
+
+
+def join_kinds(one: str, other: str) -> str:
+    """Return the kind of a field that has values of both kinds.
+
+    An integer becomes a float, and a single value a list.
+
+    >>> join_kinds("int", "float"), join_kinds("text", "list of text"), join_kinds("text", "int")
+    ('float', 'list of text', 'mixed')
+    """
+    if one == other:
+        return one
+    kinds = {one.removeprefix(LIST), other.removeprefix(LIST)} - {""}
+    if kinds == {"int", "float"}:
+        kinds = {"float"}
+    if len(kinds) > 1 or kinds & {MIXED}:
+        return MIXED
+    prefix = LIST if one.startswith(LIST) or other.startswith(LIST) else ""
+    return prefix + "".join(kinds)
 
 
 @dataclass(frozen=True)
@@ -20,7 +65,7 @@ class Document:
         title: Encoded in front of the text, if there is one.
         language: Canonical BCP 47. It is detected if the source does not name it.
         group: Shared by all translations of one text. Empty if it has none.
-        metadata: Further fields, kept as they are.
+        metadata: Further fields, kept as they are. A search can be filtered by them.
     """
 
     id: str

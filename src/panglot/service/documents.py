@@ -82,8 +82,8 @@ def rows_of(value: object, limits: Limits) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", rows)
 
 
-def documents_of(rows: list[dict[str, Any]], limits: Limits) -> tuple[list[Document], str]:
-    """Return documents with their languages, and a note on what was detected, or refuse them with status 400."""
+def documents_of(rows: list[dict[str, Any]], limits: Limits) -> tuple[list[Document], list[str]]:
+    """Return documents with their languages, and notes on what was detected, or refuse them with status 400."""
     notes: list[str] = []
     try:
         documents = [each for piece in read_documents(rows, progress=notes.append) for each in piece]
@@ -97,4 +97,4 @@ def documents_of(rows: list[dict[str, Any]], limits: Limits) -> tuple[list[Docum
             problem = f"a text may have at most {limits.characters:,} characters, got {len(each.full_text):,}"
             hint = "cut it into passages"
             raise RequestError(400, f"document {number}, text: {problem}", hint=hint, field="text", code="invalid")
-    return documents, notes[0]
+    return documents, notes

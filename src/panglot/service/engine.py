@@ -101,18 +101,18 @@ class Engine:
         return vectors
 
     async def upsert(
-        self, rows: Sequence[Any], read: Callable[[], tuple[list[Document], str]], notes: dict[str, Any]
+        self, rows: Sequence[Any], read: Callable[[], tuple[list[Document], list[str]]], notes: dict[str, Any]
     ) -> dict[str, Any]:
         """Write the documents that ``read`` makes of rows, all of them or none, and return what was done."""
         # What is refused because too much waits must not cost the detection of its languages.
         with self.admission.enter(sum(estimate_tokens(str(row)) for row in rows)):
-            documents, note = await asyncio.to_thread(read)
+            documents, noted = await asyncio.to_thread(read)
             texts = [each.full_text for each in documents]
             sizes = [estimate_tokens(text) for text in texts]
             vectors = (await self._encoded("passage", texts, sizes, notes)).vectors
             cut = await self._cut(texts, "passage")
             await self._written(functools.partial(self.index.put, documents, vectors), notes)
-        return {"written": len(documents), **cut, "notes": [note]}
+        return {"written": len(documents), **cut, "notes": noted}
 
     async def delete(self, ids: Sequence[str], notes: dict[str, Any]) -> dict[str, int]:
         """Delete documents, and return how many were there."""

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, reduce
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -19,7 +19,7 @@ from panglot._errors import PanglotError, located
 from panglot.data.language import NO_LANGUAGE, canonical, identify
 from panglot.data.tables import DOCUMENT_FIELDS, Rows, document_rows
 from panglot.data.values import as_text
-from panglot.search.document import Document, Value
+from panglot.search.document import MIXED, Document, Scalar, Value, join_kinds, kind_of
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,23 @@ def _value(value: object, name: str) -> Value:
         raise PanglotError("the number has more than 64 bits", field=name, hint="put it in quotes")
     if value is None or isinstance(value, bool | int | float):
         return value
-    problem = f"must be a text, a number, true or false, got {type(value).__name__}"
+    if isinstance(value, list | tuple):
+        values = cast("list[Scalar]", [_scalar(each, name) for each in cast("Sequence[object]", value)])
+        if kind_of(values) == MIXED:
+            kinds = " and ".join(sorted({kind_of(each) for each in values}))
+            problem = f"the values of a list must be of one kind, got {kinds}"
+            raise PanglotError(problem, field=name, hint="make them all texts, all numbers or all truth values")
+        return values
+    problem = f"must be a text, a number, true or false, or a list of these, got {type(value).__name__}"
     raise PanglotError(problem, field=name, hint="make it one of these, or leave it out")
+
+
+def _scalar(value: object, name: str) -> Value:
+    """Return a value of a list, which must not be a list or nothing itself."""
+    if value is None or isinstance(value, list | tuple):
+        problem = f"a list must hold texts, numbers or truth values, got {'null' if value is None else 'a list'}"
+        raise PanglotError(problem, field=name, hint="leave the value out, or write a text")
+    return _value(value, name)
 
 
 def _encodable(text: str, name: str) -> str:
@@ -143,7 +158,8 @@ def read_documents(source: Documents, *, progress: Callable[[str], None] = lambd
 
     Args:
         source: The file, or documents, or mappings with the fields of a row.
-        progress: Called at the end with a line about how many there were, and which languages were detected.
+        progress: Called at the end with a line about each field with values of several kinds, then with one about how
+            many documents there were, and which languages were detected.
 
     Raises:
         PanglotError: At once, if the name of a file has no known ending. While reading, if a file is missing, damaged
@@ -197,6 +213,7 @@ def _in_memory(documents: Iterable[Document | Mapping[str, Any]]) -> Iterator[_P
 
 def _pieces(placed: Iterator[_Placed], progress: Callable[[str], None]) -> Iterator[list[Document]]:
     seen, detected, count, doubtful = IdSet(), Counter[str](), 0, 0
+    kinds: dict[str, Counter[str]] = {}
     while piece := list(islice(placed, PIECE)):
         for place in seen.add([each.document.id for each in piece]):
             _refuse_twin(piece[place])
@@ -207,12 +224,30 @@ def _pieces(placed: Iterator[_Placed], progress: Callable[[str], None]) -> Itera
                 documents[place] = replace(found, language=guess.language)
                 detected[guess.language] += 1
                 doubtful += guess.confidence < _DOUBTFUL
+            for name, value in found.metadata.items():
+                kinds.setdefault(name, Counter())[kind_of(value)] += 1
         count += len(piece)
         yield documents
     languages = ", ".join(f"{language} {number:,}" for language, number in detected.most_common())
     if doubtful:
         languages += f" ({doubtful:,} with a probability below {_DOUBTFUL}: give such documents a `language`)"
+    for name, counts in kinds.items():
+        if len(counts) > 1:
+            progress(_note_kinds(name, counts))
     progress(f"{count:,} documents" + (f"; languages detected: {languages}" if languages else ""))
+
+
+def _note_kinds(name: str, counts: Mapping[str, int]) -> str:
+    """Return a line on a field whose values are of several kinds.
+
+    >>> _note_kinds("price", {"int": 2, "float": 1})
+    'field price: int in 2 documents, float in 1; filters compare it as float'
+    """
+    kind = reduce(join_kinds, counts)
+    shown = [f"{each.strip().removesuffix(' of')} in {number:,}" for each, number in counts.items()]
+    first, *rest = shown
+    effect = "it cannot be filtered by" if kind == MIXED else f"filters compare it as {kind}"
+    return f"field {name}: {', '.join([f'{first} documents', *rest])}; {effect}"
 
 
 def _refuse_twin(placed: _Placed) -> None:
