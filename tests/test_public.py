@@ -12,7 +12,7 @@ import pytest
 
 import panglot
 from panglot.cli.main import cli, main
-from panglot.cli.options import SectionedCommand
+from panglot.cli.options import SectionedCommand, print_table
 
 
 def test_the_surface_is_sorted_and_there() -> None:
@@ -90,3 +90,12 @@ def test_a_shell_completes_commands_and_choices() -> None:
 
     assert completed("panglot tr", 1) == ["train", "translate"]
     assert completed("panglot search --mode b", 3) == ["balanced"]
+
+
+def test_a_table_is_not_folded_in_a_file(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    print_table(["language", "text"], [["South Levantine Arabic", "word " * 40]])
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    monkeypatch.setenv("COLUMNS", "80")
+    print_table(["language", "text"], [["South Levantine Arabic", "word " * 40]])
+    assert len(capsys.readouterr().out.splitlines()) > 3

@@ -181,4 +181,7 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Seque
     from panglot.report import print_table as print_to
     from panglot.report.tables import simple_table
 
-    print_to(simple_table(head, rows, left=[place for place in range(len(head)) if place not in right]), Console())
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 1000  # A file or a pipe has no width that cells would have to be folded for.
+    print_to(simple_table(head, rows, left=[place for place in range(len(head)) if place not in right]), console)
