@@ -15,8 +15,11 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     """Return the content of a TOML file. ``what`` names the kind of file in errors."""
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
+    except FileNotFoundError as error:
         raise PanglotError(f"there is no such {what}", file=path, hint="check the path") from error
+    except OSError as error:
+        problem = f"cannot read the {what}: {error.strerror or error}"
+        raise PanglotError(problem, file=path, hint="name a file that can be read") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PanglotError(f"this is not TOML: {error}", file=path, hint="write `name = value` lines") from error
 

@@ -97,6 +97,8 @@ def test_what_is_not_installed_is_told_before_anything_is_trained(
 def test_a_study_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(PanglotError, match="no such study"):
         design.read(tmp_path / "none.toml")
+    with pytest.raises(PanglotError, match="cannot read the study: Is a directory"):
+        design.read(tmp_path)
 
 
 def test_trials_at_each_size_with_seeds_of_their_own(tmp_path: Path) -> None:
