@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +95,7 @@ def _open(
     from panglot._errors import PanglotError
     from panglot.encoders.shipped import DEFAULT
     from panglot.search.index import Index
-    from panglot.search.ingest.collections import is_collection
+    from panglot.search.ingest.collections import index_collection, is_collection
     from panglot.search.ingest.sources import find_documents
     from panglot.search.metadata import is_index
 
@@ -110,30 +109,10 @@ def _open(
         if options["language"]:
             problem, hint = "languages of a collection are its own", "name their field with --column language=NAME"
             raise PanglotError(problem, field="language", hint=hint)
-        return _of_collection(source, folder / "index", model or DEFAULT, progress, options["columns"]), "DOCUMENTS"
+        columns = options["columns"]
+        return index_collection(source, folder / "index", model or DEFAULT, columns, progress=progress), "DOCUMENTS"
     documents = find_documents(source, progress=progress, **options)
     return Index.build(documents, folder / "index", model=model or DEFAULT, progress=progress), source
-
-
-def _of_collection(
-    address: str, folder: Path, model: str, progress: Callable[[str], None], columns: dict[str, str]
-) -> Index:
-    """Return an index of the documents of a collection with their own vectors."""
-    from panglot._errors import PanglotError
-    from panglot.encoders.load import load
-    from panglot.search.index import Index
-    from panglot.search.ingest.collections import StoredVectors, read_collection, without_password
-    from panglot.search.metadata import IndexMetadata, is_index
-
-    rows, vectors = read_collection(address, columns, progress=progress)
-    encoder = StoredVectors.of(load(model), rows, vectors, without_password(address))
-    if is_index(folder) and IndexMetadata.open(folder).fingerprint != encoder.fingerprint:
-        hint = "remove the folder, or choose another --output"
-        raise PanglotError("the folder has an index of other vectors", file=folder, field="output", hint=hint)
-    index = Index.build(rows, folder, model=encoder, progress=progress)
-    # The model alone opens the index later, because it gives the vectors of queries.
-    replace(IndexMetadata.open(folder), model=model).save(folder)
-    return index
 
 
 def _short_name(source: str) -> str:

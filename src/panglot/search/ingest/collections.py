@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -16,11 +17,13 @@ from panglot._environment import require
 from panglot._errors import PanglotError, first_line
 from panglot._files import digest
 from panglot.encoders.protocol import Encoder, Side, Vectors
+from panglot.search.metadata import IndexMetadata, is_index
 
 if TYPE_CHECKING:
     from panglot.search.document import Value
+    from panglot.search.index import Index
 
-__all__ = ["SCHEMES", "StoredVectors", "is_collection", "read_collection", "without_password"]
+__all__ = ["SCHEMES", "StoredVectors", "index_collection", "is_collection", "read_collection", "without_password"]
 
 SCHEMES = ("qdrant:", "milvus:", "lancedb:", "postgresql:")
 _TEXTS = ("text", "page_content", "content", "document")  # What panglot, LangChain, Haystack and Chroma call it.
@@ -51,6 +54,28 @@ def without_password(text: str) -> str:
     'postgresql://me:…@host/db?table=help'
     """
     return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:…@", text)
+
+
+def index_collection(
+    address: str, folder: Path, model: str, columns: Mapping[str, str], *, progress: Callable[[str], None]
+) -> Index:
+    """Return an index of the documents of a collection with their own vectors, which ``model`` gave.
+
+    Raises:
+        PanglotError: The collection cannot be read, ``model`` gives other vectors, or the folder has another index.
+    """
+    from panglot.encoders.load import load
+    from panglot.search.index import Index
+
+    rows, vectors = read_collection(address, columns, progress=progress)
+    encoder = StoredVectors.of(load(model), rows, vectors, without_password(address))
+    if is_index(folder) and IndexMetadata.open(folder).fingerprint != encoder.fingerprint:
+        hint = "remove the folder, or choose another --output"
+        raise PanglotError("the folder has an index of other vectors", file=folder, field="output", hint=hint)
+    index = Index.build(rows, folder, model=encoder, progress=progress)
+    # The model alone opens the index later, because it gives the vectors of queries.
+    replace(IndexMetadata.open(folder), model=model).save(folder)
+    return index
 
 
 def read_collection(
