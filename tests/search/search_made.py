@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panglot.search.document import Document, ScoredDocument
+from panglot.search.storage.store import scores
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -84,9 +85,7 @@ class MemoryStore:
         answers: list[list[ScoredDocument]] = []
         for query in queries:
             found = [
-                ScoredDocument(
-                    each.id, float(np.asarray(mine[vector_field], np.float64) @ query), each.language, each.group
-                )
+                ScoredDocument(each.id, float(scores(mine[vector_field], query)), each.language, each.group)
                 for each, mine in rows
             ]
             answers.append(sorted(found, key=lambda each: (-each.score, each.id))[:k])
@@ -99,6 +98,9 @@ class MemoryStore:
         nothing = np.zeros(self.dimension, np.float32)
         found = [self._rows[name][1][vector_field] if name in self._rows else nothing for name in ids]
         return np.reshape(found, (len(ids), self.dimension)).astype(np.float32)
+
+    def in_groups(self, groups: Collection[str]) -> list[Document]:
+        return [each for _, (each, _) in sorted(self._rows.items()) if each.group in groups]
 
     def counts(self) -> dict[str, int]:
         codes = [each.language for each, _ in self._rows.values()]

@@ -17,6 +17,7 @@ VECTOR_FIELDS = ("plain", "centered")
 DIMENSION = 8
 ODD_IDS = ('a"b', "a'b\\", "\\n", "a\nb", '" or true or "', "é日本𝄞", "%_{x}", "x\x00y", "#" * 300)
 IDS = (*(f"d{number}" for number in range(16)), *ODD_IDS)
+GROUPS = ("", "g1", "g'2", 'g"3\\', "g\n4\x00\x7f", "日本𝄞\u2028", '" or true or "')
 LANGUAGES = ("de", "en", "ja", "zh-Hant", "", '" or code != "')
 
 
@@ -79,7 +80,7 @@ class Dice:
                 dice.choice(["", "Text.", "テキスト 𝄞", 'quo"te\\']) + str(dice.random()),
                 dice.choice(["", "A title"]),
                 dice.choice(LANGUAGES),
-                dice.choice(["", "g1", "g'2"]),
+                dice.choice(GROUPS),
                 dice.choice([{}, {"page": 3, "ok": True, "none": None, "ü": "ß", "x": 0.1}]),
             )
             for name in dice.sample(IDS, dice.randint(1, most))
@@ -101,6 +102,9 @@ def agree(store: Store, model: Model, dice: Dice, searches: int = 4) -> None:
     assert sorted(listed) == sorted(model.documents)
     asked = [*dice.ids(6), *model.documents]
     assert store.get(asked) == [model.documents.get(each) for each in asked]
+    groups = dice.random.sample(GROUPS[1:], dice.random.randint(0, len(GROUPS) - 1))
+    wanted = sorted(each.id for each in model.documents.values() if each.group in groups)
+    assert store.in_groups(groups) == [model.documents[each] for each in wanted]
     for vector_field in VECTOR_FIELDS:
         zero = np.zeros(DIMENSION, np.float32)
         rows = [model.kept[vector_field][each] if each in model.documents else zero for each in asked]

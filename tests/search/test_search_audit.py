@@ -141,10 +141,17 @@ def test_search_prints_and_gives_json(index: Index) -> None:
     assert found["mode"] == "preferred"
     assert [hit["language"] for hit in found["hits"]] == ["sw"] * 3
     assert set(found["hits"][0]["languages"]) == {"sw", "de"}
+    topics = [hit["id"].removesuffix("-sw") for hit in found["hits"]]
+    for topic, hit in zip(topics, found["hits"], strict=True):
+        assert [each["id"] for each in hit["versions"]] == [f"{topic}-sw", f"{topic}-de"]
+    printed = run(search_command, index.folder, "<de> topic3", *options[:-2]).stdout
+    assert printed.count("also in: de ") == 3
+    assert all(f"{topic}-de" in printed for topic in topics)
     least = str(found["hits"][1]["score"])
     options += ("--offset", "1", "--score-threshold", least, "--fields", "n")
     (second, *_) = json.loads(run(search_command, index.folder, "<de> topic3", *options).stdout)["hits"]
-    assert second == {**found["hits"][1], "title": "", "text": ""}
+    versions = [{**each, "title": ""} for each in found["hits"][1]["versions"]]
+    assert second == {**found["hits"][1], "title": "", "text": "", "versions": versions}
 
 
 def test_documents_are_added_and_deleted(index: Index, tmp_path: Path) -> None:

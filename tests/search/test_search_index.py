@@ -199,26 +199,6 @@ def test_filter_collapse_and_prefer(index: Index) -> None:
     assert {hit.document.language for hit in read.hits} == {"sw"}
 
 
-def test_collapsing_shows_a_preferred_version_or_one_in_the_language_of_the_query(index: Index) -> None:
-    for mode in ("plain", "centered", "balanced"):
-        asked: dict[str, Any] = {"k": 30, "mode": mode, "collapse": True}
-        best = index.search("<de> topic3", **asked, language="fr")
-        own = index.search("<de> topic3", **asked, language="ja")
-        if mode == "plain":  # The groups, their order and scores are the same, whichever version is shown.
-            assert [(hit.document.group, hit.score) for hit in own.hits] == [
-                (hit.document.group, hit.score) for hit in best.hits
-            ]
-        assert {hit.document.language for hit in own.hits if "ja" in hit.languages} == {"ja"}
-        assert all(next(iter(hit.languages)) == hit.document.language for hit in own.hits)
-        read = index.search("<de> topic3", **asked, language="ja", preferred_languages="sw", boost=0)
-        assert {hit.document.language for hit in read.hits if "sw" in hit.languages} == {"sw"}
-        changed = [hit for hit in own.hits if hit.matched != hit.document.id]
-        assert changed
-        assert all(hit.matched == hit.languages[hit.matched.rpartition("-")[2]] for hit in changed)
-        assert all(hit.matched == hit.document.id for hit in best.hits)
-        assert own.as_json()["hits"][0]["matched"] == own.hits[0].matched
-
-
 def test_the_boost_works_in_every_mode(index: Index) -> None:
     for mode in ("plain", "centered", "balanced"):
         asked: dict[str, Any] = {"language": "de", "mode": mode}

@@ -100,3 +100,29 @@ def test_llamaindex_refuses_what_it_would_drop(index: Index) -> None:
         with pytest.raises(PanglotError, match="panglot searches for its text alone"):
             retriever.retrieve(bundle)
     assert retriever.retrieve(QueryBundle("<de> topic3", custom_embedding_strs=["<de> topic3"]))
+
+
+def test_retrievers_carry_all_versions(index: Index) -> None:
+    asked: dict[str, Any] = {"k": 2, "language": "de", "mode": "balanced", "collapse": True}
+    result = index.search("<de> topic3", **asked, preferred_languages="sw", boost=0)
+    versions = [[each.as_json() for each in hit.versions] for hit in result.hits]
+    assert [len(each) for each in versions] == [4, 4]
+    asked |= {"preferred_languages": "sw", "boost": 0}
+    pytest.importorskip("langchain_core", reason="pip install 'panglot[langchain]'")
+    from panglot.search.integrations.langchain import PanglotRetriever
+
+    found = PanglotRetriever(index, **asked).invoke("<de> topic3")
+    assert [each.metadata["versions"] for each in found] == versions
+    assert found[0].metadata["languages"] == {code: f"topic3-{code}" for code in ("sw", "de", "en", "ja")}
+    assert found[0].metadata["matched"] in found[0].metadata["languages"].values()
+    assert "versions" not in PanglotRetriever(index, **OPTIONS).invoke("<de> topic3")[0].metadata
+    pytest.importorskip("llama_index.core", reason="pip install 'panglot[llama-index]'")
+    from llama_index.core.schema import MetadataMode
+
+    from panglot.search.integrations.llamaindex import PanglotRetriever as Nodes
+
+    nodes = Nodes(index, **asked).retrieve("<de> topic3")
+    assert [each.node.metadata["versions"] for each in nodes] == versions
+    read = nodes[0].node.get_content(MetadataMode.LLM)
+    assert "topic3-ja" not in read
+    assert "language: sw" in read

@@ -16,7 +16,6 @@ from panglot.search.document import ScoredDocument
 from panglot.search.ranking.modes import MODES, VECTOR_FIELDS, find_candidates
 from panglot.search.ranking.stats import EVERY, FEW, LanguageStats, center, query_offset
 from panglot.search.request import SearchRequest, language_shares
-from panglot.search.searcher import collapsed
 from panglot.search.storage.store import by_score
 
 
@@ -171,27 +170,6 @@ def test_queries_lose_what_they_have_more_than_documents() -> None:
     some = pool.centering(offset, 0.25)
     assert some.strength == 0.25
     np.testing.assert_allclose(some.offset, [queries / 4, held / 4], rtol=1e-6)
-
-
-def test_collapsing_keeps_the_best_of_each_group_by_score() -> None:
-    rows = [("1-de", "de", "1", 0.9), ("x", "de", "", 0.8), ("1-fr", "fr", "1", 0.7), ("y", "fr", "", 0.6),
-            ("1-fr2", "fr", "1", 0.5)]  # fmt: skip
-    given = [ScoredDocument(name, score, code, group) for name, code, group, score in rows]
-    best = collapsed(given)
-    assert [(each.id, list(each.versions.items())) for each in best] == [
-        ("1-de", [("de", "1-de"), ("fr", "1-fr")]), ("x", [("de", "x")]), ("y", [("fr", "y")]),
-    ]  # fmt: skip
-
-
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=20))
-def test_collapsing_loses_no_group_and_is_idempotent(drawn: list[tuple[int, int]]) -> None:
-    given = by_score(ScoredDocument(f"{row}", 1 / (1 + row), f"x{language}", f"{group}" if group else "")
-                     for row, (group, language) in enumerate(drawn))  # fmt: skip
-    best = collapsed(given)
-    assert {each.id for each in best} <= {each.id for each in given}
-    assert {each.group for each in given} == {each.group for each in best}
-    assert [each.id for each in collapsed(best)] == [each.id for each in best]
 
 
 def test_equal_scores_are_in_the_order_of_ids() -> None:

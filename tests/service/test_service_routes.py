@@ -56,7 +56,7 @@ def test_an_answer_has_the_form_that_the_page_reads(client: httpx.Client) -> Non
     first = found["hits"][0]
     assert list(first) == [
         "id", "rank", "score", "title", "text", "language", "languages", "metadata", "explanation", "highlight",
-        "matched",
+        "matched", "versions",
     ]  # fmt: skip
     assert (first["id"], first["rank"], first["languages"], first["highlight"]) == ("en-1", 1, {"en": "en-1"}, [0, 31])
     assert first["explanation"] == {"cosine": first["score"]}

@@ -22,7 +22,7 @@ from panglot.cli.options import (
     progress_to,
     split,
 )
-from panglot.search.request import Hit, Option, SearchRequest, SearchResult, search_options
+from panglot.search.request import Hit, Option, SearchRequest, SearchResult, Version, search_options
 
 _FLAGS = {"k": "--top", "preferred_languages": "--prefer"}
 _METAVARS = {"language": "CODE", "default_language": "CODE", "languages": "CODES", "preferred_languages": "CODES",
@@ -178,17 +178,26 @@ def _print(result: SearchResult) -> None:
     console.print(Text(f"query in {_language(result)}; mode {result.mode}", style="dim"))
     for hit in result.hits:
         explanation = ", ".join(f"{name} {value:.3f}" for name, value in hit.explanation.items())
-        versions, document = " ".join(hit.languages), hit.document
+        document = hit.document
         found = "" if hit.matched == document.id else f", found by {hit.matched}"
-        about = (f"  {versions}  {hit.score:.3f} ({explanation})  {document.id}{found}", "dim")
+        about = (f"  {document.language}  {hit.score:.3f} ({explanation})  {document.id}{found}", "dim")
         console.print()
         console.print(Text.assemble((f"{hit.rank}. ", "bold"), (document.title or document.id, "bold"), about))
         console.print(_text(hit, mark))
+        if others := [each for each in hit.versions if each.document.id != document.id]:
+            named = (_version(each) for each in others)
+            console.print(Text(f"also in: {', '.join(named)}", style="dim"))
     shares = sorted(result.shares.items(), key=lambda item: (-item[1][0], -item[1][1], item[0]))
     lines = [f"{code} {hits:.0%} of hits, {pool:.0%} of documents" for code, (hits, pool) in shares if hits]
     if lines:
         console.print()
         console.print(Text("\n".join(lines), style="dim"))
+
+
+def _version(version: Version) -> str:
+    document = version.document
+    link = document.metadata.get("url")
+    return f"{document.language} {version.score:.3f} {document.id}" + (f" {link}" if isinstance(link, str) else "")
 
 
 def _language(result: SearchResult) -> str:

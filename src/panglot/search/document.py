@@ -108,5 +108,3 @@ class ScoredDocument(NamedTuple):
     language: str
     group: str = ""
     explanation: Mapping[str, float] = {}  # What the score consists of. See panglot.search.request.Hit.
-    versions: Mapping[str, str] = {}  # After collapsing, the ids of the group's documents by language, this one first.
-    matched: str = ""  # After collapsing, the id of the version that the score is of. Empty if it is this one.

@@ -182,10 +182,11 @@ class Index:
             languages: Return only documents in these, such as ``"de,fr"`` or ``["de", "fr"]``. A language stands for
                 its regional forms too. None: in all.
             mode: How languages are weighed. See :mod:`panglot.search.ranking.modes`.
-            preferred_languages: Those whose documents get the boost, in any mode.
+            preferred_languages: Those whose documents get the boost, in any mode. Collapsed results show them first.
             boost: What is added to the cosine of documents in a preferred language, 0 to 2.
-            collapse: Return translations of one document as one result, which shows a version in a preferred language
-                or else in that of the query, if one was found.
+            collapse: Return translations of one document as one result, with the score and rank of the best. It shows
+                the version in the first preferred language that there is, else in that of the query, else the best,
+                and lists all versions.
             hybrid: Also rank by matching words and fuse both rankings (``pip install 'panglot[lexical]'``).
             highlight: Mark the best sentence of the first 50 results, which encodes all their sentences.
             score_threshold: Leave out results whose score is lower. The score is a cosine, to which modes and the boost

@@ -24,6 +24,7 @@ __all__ = [
     "Option",
     "SearchRequest",
     "SearchResult",
+    "Version",
     "language_shares",
     "search_options",
 ]
@@ -98,7 +99,9 @@ class SearchRequest:
     )
     languages: Sequence[str] = _option((), "Return only documents in these languages.", None, 500)
     mode: Mode = _option("plain", "How languages are weighed.")  # noqa: RUF009
-    preferred_languages: Sequence[str] = _option((), "Languages whose documents get the boost, in any mode.", None, 500)
+    preferred_languages: Sequence[str] = _option(
+        (), "Languages whose documents get the boost, in any mode. Collapsed results show them first.", None, 500
+    )
     boost: float = _option(0.05, "Added to the cosine of documents in a preferred language.", 0, 2)
     collapse: bool = _option(default=False, text="Return translations of one document as one result.")
     hybrid: bool = _option(default=False, text="Also rank by matching words (BM25) and fuse both rankings.")
@@ -190,6 +193,28 @@ def _code(code: str, field: str) -> str:
 
 
 @dataclass(frozen=True)
+class Version:
+    """One of the translations that are collapsed into a hit.
+
+    Attributes:
+        document: The document.
+        score: Its cosine with the query and what the mode and the boost add. Matching words and a cross-encoder add
+            nothing to it. Without them, the score of a hit is the highest of its versions' scores.
+    """
+
+    document: Document
+    score: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as :meth:`SearchResult.as_json` has it, without the text."""
+        document = self.document
+        return {
+            "id": document.id, "language": document.language, "score": round(float(self.score), 6),
+            "title": document.title, "metadata": dict(document.metadata),
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Hit:
     """One document that was found.
 
@@ -199,11 +224,13 @@ class Hit:
         score: What the results are sorted by. It is comparable within one result only.
         explanation: What the score consists of, in the order in which it was applied: ``cosine``, ``language`` (what
             the mode and the boost added), ``dense`` and ``lexical`` (reciprocal ranks), ``reranker``.
-        languages: The document's id by its language. If results are collapsed, those of its translations follow.
+        languages: The document's id by its language. If results are collapsed, those of its versions follow.
         highlight: Begin and end of the best sentence in characters of the text. None if it was not asked for, or if the
             model saw nothing of the text.
         matched: The id of the document that score and explanation are of. It differs from the document's own only if
-            results are collapsed, and a translation of it was found first.
+            results are collapsed, and a translation of it ranked higher.
+        versions: If results are collapsed and it has a group, the group's best document in each language, by falling
+            score. The document itself is among them. A filter of the request holds for them too.
     """
 
     document: Document
@@ -213,6 +240,13 @@ class Hit:
     languages: Mapping[str, str] = field(default_factory=dict[str, str])
     highlight: tuple[int, int] | None = None
     matched: str = ""
+    versions: tuple[Version, ...] = ()
+
+    @property
+    def about_versions(self) -> dict[str, Any]:
+        """What the retrievers add to a document's metadata: ``languages``, and of a collapsed hit its ``versions``."""
+        listed = {"matched": self.matched, "versions": [each.as_json() for each in self.versions]}
+        return {"languages": dict(self.languages), **(listed if self.versions else {})}
 
     def as_json(self) -> dict[str, Any]:
         """Return it as :meth:`SearchResult.as_json` has it."""
@@ -224,6 +258,7 @@ class Hit:
             "explanation": {name: round(float(part), 6) for name, part in self.explanation.items()},
             "highlight": list(self.highlight) if self.highlight else None,
             "matched": self.matched or document.id,
+            "versions": [version.as_json() for version in self.versions],
         }  # fmt: skip
 
 

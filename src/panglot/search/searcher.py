@@ -12,7 +12,8 @@ from panglot.search.ranking.lexical import fused
 from panglot.search.ranking.modes import MODES, adjusted, find_candidates
 from panglot.search.ranking.reranking import DEPTH, Sentences, reranked
 from panglot.search.ranking.stats import center
-from panglot.search.request import MAX_DEPTH, Hit, SearchResult, language_shares
+from panglot.search.request import MAX_DEPTH, Hit, SearchResult, Version, language_shares
+from panglot.search.storage.store import by_score, scores
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from panglot.search.request import SearchRequest
     from panglot.search.storage.store import Store
 
-__all__ = ["Searcher", "collapsed", "highlighted", "sentences_of", "with_fields"]
+__all__ = ["Searcher", "collapsed", "highlighted", "sentences_of", "with_fields", "with_versions"]
 
 _MAX_HIGHLIGHTS = 50  # Each costs the encoding of all sentences of a hit.
 
@@ -54,7 +55,7 @@ class Searcher:
         language = known.code
         end = request.offset + request.k
         count = max(end, DEPTH) if self.reranker is not None or request.hybrid else end
-        ranked = self._ranked(request, vector, language, tuple(counts), count)
+        ranked, candidates = self._ranked(request, vector, language, tuple(counts), count)
         searched = perf_counter()
         if self.reranker is None:
             ranked = _page(ranked, request)
@@ -66,16 +67,13 @@ class Searcher:
             texts = [documents[each.id].full_text for each in ranked]
             ranked = _page(reranked(ranked, self.reranker.scores(request.query, texts)), request)
         hits = tuple(
-            Hit(
-                documents[each.id],
-                rank,
-                each.score,
-                each.explanation,
-                each.versions or {each.language: each.id},
-                matched=each.matched or each.id,
-            )
+            Hit(documents[each.id], rank, each.score, each.explanation, {each.language: each.id}, matched=each.id)
             for rank, each in enumerate(ranked, request.offset + 1)
         )
+        if request.collapse:
+            read = (*request.preferred_languages, *(forms(language, counts) if language else ()))
+            versions = self._versions(ranked, candidates, request, vector, language)
+            hits = tuple(with_versions(hit, versions.get(hit.document.group, ()), read) for hit in hits)
         if request.highlight:
             sentences = sentences_of(hits, self.encoder)
             scores = self.encoder.encode(sentences.texts, "passage") @ vector if sentences.texts else vector[:0]
@@ -110,22 +108,52 @@ class Searcher:
 
     def _ranked(
         self, request: SearchRequest, vector: Vectors, language: str, pool: Sequence[str], count: int
-    ) -> list[ScoredDocument]:
-        """Return the first ``count`` documents, or versions of one, or all there are."""
+    ) -> tuple[list[ScoredDocument], list[ScoredDocument]]:
+        """Return the first ``count`` documents, or groups if they are collapsed, or all there are.
+
+        The second list has the candidates by the mode alone.
+        """
         depth = min(count * 4, MAX_DEPTH) if request.collapse else count
-        shown = (request.preferred_languages, forms(language, pool) if language else ())
         while True:
             found = self.candidates(vector[None], [language], request, depth, pool)[0]
-            more_remain = len(found) >= depth
-            if request.hybrid:
-                found = self._with_words(request, vector, language, found, depth)
-            ranked = found[:depth]
-            if request.collapse:
-                # Behind the first ``depth`` there are gaps, but what is there may be a version of one of them.
-                ranked = collapsed(found, shown)[: len(collapsed(ranked))]
-            if len(ranked) >= count or not more_remain or depth >= MAX_DEPTH:
-                return ranked[:count]
+            ranked = self._with_words(request, vector, language, found, depth) if request.hybrid else found
+            # Behind the first ``depth`` there are gaps.
+            ranked = collapsed(ranked[:depth]) if request.collapse else ranked[:depth]
+            if len(ranked) >= count or len(found) < depth or depth >= MAX_DEPTH:
+                return ranked[:count], found
             depth = min(depth * 4, MAX_DEPTH)
+
+    def _versions(
+        self, ranked: Sequence[ScoredDocument], candidates: Sequence[ScoredDocument], request: SearchRequest,
+        vector: Vectors, language: str,
+    ) -> dict[str, list[Version]]:  # fmt: skip
+        """Return by group the best document of each language, by falling score, or the one that ranked.
+
+        The store gives all documents of a group, whether they are among the candidates or not.
+        """
+        chosen = {each.id for each in ranked}
+        members = {
+            each.id: each
+            for each in self.store.in_groups({each.group for each in ranked if each.group})
+            if not request.languages or each.language in request.languages
+        }
+        query = self.query_vectors(vector[None], [language], request)[0]
+        known = {each.id for each in candidates}
+        missing = [name for name in members if name not in known]
+        cosines = scores(self.store.vectors(self._vector_field(request), missing), query).tolist()
+        more = [
+            ScoredDocument(name, cosine, members[name].language, members[name].group)
+            for name, cosine in zip(missing, cosines, strict=True)
+        ]
+        # With the candidates, because a mode may compare a document with the best of its language.
+        every = adjusted([*candidates, *more], request)
+        best: dict[tuple[str, str], ScoredDocument] = {}
+        for each in sorted((each for each in every if each.id in members), key=lambda each: each.id not in chosen):
+            best.setdefault((each.group, each.language), each)
+        found: dict[str, list[Version]] = {}
+        for each in by_score(best.values()):
+            found.setdefault(each.group, []).append(Version(members[each.id], each.score))
+        return found
 
     def _with_words(
         self, request: SearchRequest, vector: Vectors, language: str, found: Sequence[ScoredDocument], depth: int
@@ -136,7 +164,7 @@ class Searcher:
         missing = [name for name in matches if name not in known]
         # Matches that the vectors did not find need their cosines too, for the mode ranks all of them.
         vectors = self.store.vectors(self._vector_field(request), missing)
-        cosines = vectors @ self.query_vectors(vector[None], [language], request)[0]
+        cosines = scores(vectors, self.query_vectors(vector[None], [language], request)[0])
         more = [
             ScoredDocument(each.id, cosine, each.language, each.group)
             for each, cosine in zip(self.store.get(missing), cosines.tolist(), strict=True)
@@ -162,7 +190,15 @@ def highlighted(hits: Sequence[Hit], spans: Sequence[tuple[int, int] | None]) ->
 
 def with_fields(hits: Sequence[Hit], fields: Collection[str]) -> tuple[Hit, ...]:
     """Return hits whose documents keep only ``fields``, or all that they have if no fields are named."""
-    return tuple(replace(hit, document=hit.document.only(fields)) if fields else hit for hit in hits)
+    if not fields:
+        return tuple(hits)
+    return tuple(
+        replace(
+            hit, document=hit.document.only(fields),
+            versions=tuple(replace(each, document=each.document.only(fields)) for each in hit.versions),
+        )
+        for hit in hits
+    )  # fmt: skip
 
 
 def _page(ranked: Sequence[ScoredDocument], request: SearchRequest) -> list[ScoredDocument]:
@@ -171,36 +207,31 @@ def _page(ranked: Sequence[ScoredDocument], request: SearchRequest) -> list[Scor
     return [each for each in page if least is None or each.score >= least]
 
 
-def collapsed(ranked: Sequence[ScoredDocument], shown: Sequence[Collection[str]] = ()) -> list[ScoredDocument]:
-    """Return one document of each group in the order of their best, with the ids of all its versions that were found.
-
-    It is the best version in the first of the languages in ``shown`` that the group has, or else the best of all. The
-    score remains that of the best. A document without a group remains as it is. Of two versions in one language the
-    better one is kept.
+def collapsed(ranked: Sequence[ScoredDocument]) -> list[ScoredDocument]:
+    """Return the first document of each group, and those without a group, in their order.
 
     >>> ranked = [ScoredDocument("7-de", 0.9, "de", "7"), ScoredDocument("x", 0.8, "de"),
     ...           ScoredDocument("7-fr", 0.7, "fr", "7")]
-    >>> [(best.id, dict(best.versions)) for best in collapsed(ranked)]
-    [('7-de', {'de': '7-de', 'fr': '7-fr'}), ('x', {'de': 'x'})]
-    >>> [(best.id, best.score, best.matched) for best in collapsed(ranked, [["ja"], ["fr"]])]
-    [('7-fr', 0.9, '7-de'), ('x', 0.8, '')]
+    >>> [best.id for best in collapsed(ranked)]
+    ['7-de', 'x']
     """
     best: dict[tuple[bool, str], ScoredDocument] = {}
-    versions: dict[tuple[bool, str], dict[str, str]] = {}
     for each in ranked:
         # Groups and ids are names of two kinds: a group may be called like a document.
-        key = (True, each.group) if each.group else (False, each.id)
-        best.setdefault(key, each)
-        versions.setdefault(key, {}).setdefault(each.language, each.id)
-    return [_shown(each, versions[key], shown) for key, each in best.items()]
+        best.setdefault((True, each.group) if each.group else (False, each.id), each)
+    return list(best.values())
 
 
-def _shown(best: ScoredDocument, versions: dict[str, str], shown: Sequence[Collection[str]]) -> ScoredDocument:
-    code = next((code for codes in shown for code in versions if code in codes), best.language)
-    if code == best.language:
-        return best._replace(versions=versions)
-    first = {code: versions[code], **versions}
-    return best._replace(id=versions[code], language=code, versions=first, matched=best.id)
+def with_versions(hit: Hit, versions: Sequence[Version], read: Sequence[str]) -> Hit:
+    """Return a hit that shows its version in the first of the languages ``read`` that it has, and lists them all.
+
+    Rank, score and explanation remain those of the version that was found.
+    """
+    # Another process may have deleted the group a moment ago.
+    by_language = {each.document.language: each.document for each in versions} or {hit.document.language: hit.document}
+    shown = next((by_language[code] for code in read if code in by_language), hit.document)
+    languages = {each.language: each.id for each in (shown, *by_language.values())}
+    return replace(hit, document=shown, languages=languages, versions=tuple(versions))
 
 
 def _with_known_forms(request: SearchRequest, languages: Collection[str]) -> SearchRequest:

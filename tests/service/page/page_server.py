@@ -78,6 +78,9 @@ class Search:
             group = document["group"]
             if wish["collapse"] and group in groups:
                 groups[group]["languages"][document["language"]] = document["id"]
+                url = "javascript:alert(1)" if document["language"] == "ar" else "https://example.org/" + document["id"]
+                version = {"language": document["language"], "metadata": {"url": url}}
+                groups[group].setdefault("versions", []).append(version)
                 continue
             hit = {name: document[name] for name in ("id", "title", "text", "language", "metadata")}
             hit |= {"languages": {document["language"]: document["id"]}, "explanation": why, "score": sum(why.values())}

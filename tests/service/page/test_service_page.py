@@ -167,6 +167,11 @@ def test_folded_hits_name_the_languages_they_are_in(visit: Visit) -> None:
     hit = page.locator(".hit", has_text="Also in").first
     hit.wait_for()
     assert "Hebrew" in hit.locator(".others").inner_text()
+    found = "all => all.map((each) => [each.hreflang, each.getAttribute('href')])"
+    links = page.locator(".others a").evaluate_all(found)
+    assert "he" in dict(links)
+    assert all(address.startswith("https://example.org/") for _, address in links)
+    assert "Arabic" in " ".join(page.locator(".others").all_inner_texts())
     assert page.locator("h3", has_text="26").count() == 1
 
 

@@ -88,7 +88,12 @@ class PanglotRetriever(BaseRetriever):
         result = self._index.execute(replace(self._request, query=query_bundle.query_str))
         nodes: list[NodeWithScore] = []
         for hit in result.hits:
-            document = hit.document
-            node = TextNode(id_=document.id, text=document.text, metadata=document.flat_metadata)
+            document, versions = hit.document, hit.about_versions
+            # Ids and scores of other versions say nothing to a language model, which would read all metadata.
+            hidden = list(versions)
+            node = TextNode(
+                id_=document.id, text=document.text, metadata={**document.flat_metadata, **versions},
+                excluded_llm_metadata_keys=hidden, excluded_embed_metadata_keys=hidden,
+            )  # fmt: skip
             nodes.append(NodeWithScore(node=node, score=hit.score))
         return nodes

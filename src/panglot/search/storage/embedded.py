@@ -172,6 +172,11 @@ class EmbeddedStore:
                 found[at] = segment.tables[vector_field].vectors[row]
         return found
 
+    def in_groups(self, groups: Collection[str]) -> list[Document]:
+        """See :meth:`~panglot.search.storage.store.Store.in_groups`."""
+        found = (each for segment in self._current().segments for each in segment.in_groups(groups))
+        return sorted(found, key=lambda each: each.id)
+
     def counts(self) -> dict[str, int]:
         """See :meth:`~panglot.search.storage.store.Store.counts`."""
         return by_size(segment.counts() for segment in self._current().segments)

@@ -161,6 +161,16 @@ class MilvusStore:
                 found[at] = rows[key]["vector"]
         return found
 
+    def in_groups(self, groups: Collection[str]) -> list[Document]:
+        """See :meth:`~panglot.search.storage.store.Store.in_groups`."""
+        found: list[Document] = []
+        with explained(self._address):
+            for names in client.lists(list(dict.fromkeys(groups))):
+                chosen = client.in_texts("group", names)
+                for part in client.ranges(self._count(chosen)):
+                    found += map(as_document, self._query(self._main, f"{chosen} and {part}", COLUMNS))
+        return sorted(found, key=lambda each: each.id)
+
     def counts(self) -> dict[str, int]:
         """See :meth:`~panglot.search.storage.store.Store.counts`."""
         now = time.monotonic()

@@ -151,6 +151,18 @@ def among(field: str, values: Iterable[str]) -> str:
     return f"{field} in {json.dumps(list(values))}"
 
 
+def in_texts(field: str, values: Iterable[str]) -> str:
+    r"""Return the expression that ``field`` is one of some texts, which may hold any characters.
+
+    >>> print(in_texts("group", ['7"', "表\\n"]))
+    group in ["7\"", "表\\n"]
+    """
+    # A server and milvus-lite read these escapes and no others in common, and every other character as it is.
+    escapes = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r"}
+    texts = [f'"{value.translate(str.maketrans(escapes))}"' for value in values]
+    return f"{field} in [{', '.join(texts)}]"
+
+
 def filter_of(languages: Iterable[str] | None) -> str:
     """Return the expression for rows in some languages. It is empty if all are wanted."""
     return "" if languages is None else among("code", sorted({code(each) for each in languages}))

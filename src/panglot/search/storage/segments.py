@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from pyarrow.compute import SetLookupOptions, call_function
 
 from panglot.search.document import Document, ScoredDocument
 from panglot.search.storage import graph, manifest
@@ -84,6 +85,11 @@ class Texts:
                     break
                 place += 1
         return found
+
+    def in_groups(self, groups: Collection[str]) -> Ints:
+        """Return the rows whose group is one of these."""
+        known = pa.array(list(groups), pa.string())
+        return np.flatnonzero(call_function("is_in", [self._columns["group"]], SetLookupOptions(known)))
 
     def batches(self, begin: int, end: int) -> list[pa.RecordBatch]:
         """Return the rows from ``begin`` to ``end`` as slices of record batches."""
@@ -243,6 +249,12 @@ class Segment:
         if self.deleted is not None:
             found[(found >= 0) & self.deleted[found]] = -1
         return found
+
+    def in_groups(self, groups: Collection[str]) -> list[Document]:
+        """Return the live documents whose group is one of these."""
+        rows = self.texts.in_groups(groups)
+        live = rows if self.deleted is None else rows[~self.deleted[rows]]
+        return [self.texts.document(row) for row in live.tolist()]
 
     def search(
         self, vector_field: str, queries: Vectors, k: int, languages: Collection[str] | None

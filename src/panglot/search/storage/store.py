@@ -82,6 +82,10 @@ class Store(Protocol):
         """Return the stored vectors of documents, shape ``[ids, dimension]``; zeros for an id that is not there."""
         ...
 
+    def in_groups(self, groups: Collection[str]) -> list[Document]:
+        """Return all documents whose ``group`` is one of these, by rising id."""
+        ...
+
     def counts(self) -> dict[str, int]:
         """Return how many documents each language has, the largest first."""
         ...

@@ -77,7 +77,17 @@ function row(term, value, meaning) {
 function others(hit, language) {
   const codes = Object.keys(hit.languages ?? {}).filter((code) => code !== hit.language);
   if (!codes.length) return null;
-  return english("p", { class: "others quiet" }, `Also in ${codes.map((code) => language(code).name).join(", ")}`);
+  const links = new Map((hit.versions ?? []).map((version) => [version.language, link(version.metadata?.url)]));
+  const names = codes.map((code) => {
+    const { name } = language(code);
+    return links.get(code) ? element("a", { href: links.get(code), hreflang: code, rel: "noreferrer" }, name) : name;
+  });
+  return english("p", { class: "others quiet" }, "Also in ", ...names.flatMap((name, at) => (at ? [", ", name] : [name])));
+}
+
+/** Return an address that a document names if it is one of the web, so that a click never runs a script. */
+function link(address) {
+  return typeof address === "string" && /^https?:\/\//i.test(address) ? address : null;
 }
 
 /** Compare the results of a column with the other: on the left those that leave, on the right new and moved ones. */
