@@ -11,6 +11,7 @@ from scipy import stats
 from panglot.data.collection import Collection, Text
 from panglot.evaluation import bias, geometry
 from panglot.evaluation.bias import BIAS_MEASURES, kendall, rank_correlation
+from panglot.evaluation.measures import Measure
 from panglot.evaluation.ranks import Ranks, rank
 from panglot.report.labels import bias_measures
 
@@ -52,6 +53,64 @@ def test_a_question_without_an_answer_in_its_language_prefers_none() -> None:
     collection = Collection.build("hand", questions, texts, judged)
     ranks = rank(np.ones((2, 1), np.float32), np.array([[2.0], [1.0]], np.float32), collection)
     np.testing.assert_array_equal(bias.language_preference(bias.spans(ranks), ranks), [np.nan, 0])
+
+
+def test_an_answer_in_the_own_language_gains_twice_in_lang_ndcg() -> None:
+    """a has p0 (en, its own) at rank 1 and p3 (de) at 4; b has p5 (de, its own, grade 2) at 6 and p2 (en) at 3."""
+    ranks = by_hand()
+    gain = 1 / np.log2(np.arange(2, 8))
+    expected = [(2 * gain[0] + gain[3]) / (2 * gain[0] + gain[1]), (4 * gain[5] + gain[2]) / (4 * gain[0] + gain[1])]
+    found = bias.language_ndcg(bias.spans(ranks), ranks, 10)
+    np.testing.assert_allclose(found, [*expected, np.nan])
+    cut = bias.language_ndcg(bias.spans(ranks), ranks, 3)
+    np.testing.assert_allclose(cut[:2], [2 * gain[0] / (2 * gain[0] + gain[1]), gain[2] / (4 * gain[0] + gain[1])])
+
+
+def test_the_first_passage_is_one_of_four_cases() -> None:
+    """p0 is English and comes first: it answers a, and neither b nor c, which are German."""
+    ranks = by_hand()
+    measures = {each.name: each for each in BIAS_MEASURES}
+    cases = ("right_own", "right_other", "wrong_own", "wrong_other")
+    found = np.stack([measures[f"first_{case}"].values(ranks, bias.spans(ranks)) for case in cases])
+    np.testing.assert_array_equal(found, [[1, 0, 0], [0, 0, 0], [0, 0, 0], [0, 1, 1]])
+    questions, passages, collection = parallel(groups=40, noise=2.0)
+    ranks = rank(questions, passages, collection)
+    found = np.stack([measures[f"first_{case}"].values(ranks, bias.spans(ranks)) for case in cases])
+    np.testing.assert_array_equal(found.sum(axis=0), 1)
+    assert (found.mean(axis=1) > 0).all()
+    np.testing.assert_array_equal(found[0] + found[1], Measure("Success", 1).values(
+        ranks.question, ranks.rank_in_pool, ranks.relevance, len(questions)
+    ))  # fmt: skip
+
+
+def test_separation_is_the_share_of_random_passages_that_are_farther() -> None:
+    """Beside all pairs of a question, a relevant passage and another one, weighted alike."""
+    questions, passages, collection = parallel(groups=40, passages=30, noise=1.5)
+    ranks = rank(questions, passages, collection)
+    scores = questions.astype(np.float64) @ passages.T.astype(np.float64)
+    cells: tuple[dict[tuple[int, int], list[float]], ...] = ({}, {})
+    for q, p in zip(ranks.question.tolist(), ranks.passage.tolist(), strict=True):
+        x, y = int(ranks.question_language[q]), int(ranks.passage_language[p])
+        wrong = ranks.passage_group != ranks.passage_group[p]
+        for found, language in zip(cells, (y, x), strict=True):
+            others = scores[q, wrong & (ranks.passage_language == language)]
+            if found is cells[0] or x != y:
+                found.setdefault((x, y), []).append(float((scores[q, p] > others).mean()))
+    expected = [np.mean([np.mean(values) for values in found.values()]) for found in cells]
+    drawn = np.array([geometry.separation(questions, passages, ranks, seed=seed) for seed in range(40)], float)
+    np.testing.assert_allclose(drawn.mean(axis=0), expected, atol=0.01)
+    assert expected[1] < expected[0] - 0.05
+    assert tuple(drawn[1]) == geometry.separation(questions, passages, ranks, seed=1)
+
+
+def test_separation_needs_relevant_passages_in_another_language() -> None:
+    texts = [Text("a", "en", "a", "!"), Text("b", "en", "b", "!"), Text("c", "de", "c", "!"), Text("d", "en", "d", "!")]
+    collection = Collection.build("own", [Text("q", "en", "q", "?")], texts, [("q", "a", 1), ("q", "d", 1)])
+    vectors = np.array([[1, 0], [0, 1], [0, 1], [1, 0]], np.float32)
+    ranks = rank(vectors[:1], vectors, collection)
+    found = {geometry.separation(vectors[:1], vectors, ranks, seed=seed) for seed in range(9)}
+    # Of the three English passages, two are relevant, and as near as each other.
+    assert found == {(1.0, None), (None, None)}
 
 
 def test_shares_by_hand() -> None:
@@ -177,4 +236,4 @@ def test_reports_know_every_measure_of_bias_and_which_values_are_better() -> Non
     assert {each.name: each.better == "lower" for each in BIAS_MEASURES} == {
         name: label.lower for name, label in labels.items()
     }
-    assert all(label.label != name and label.meaning for name, label in labels.items() if "PEER" not in name)
+    assert all(label.label != name and label.meaning for name, label in labels.items() if "@" not in name)

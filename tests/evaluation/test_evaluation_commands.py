@@ -121,6 +121,22 @@ def test_compare_finds_the_better_model(places: tuple[Path, list[str]]) -> None:
     assert figures["datasets"]["made"]["multilingual.mAP"]["best"] == "good"
 
 
+def test_misses_are_written(places: tuple[Path, list[str]]) -> None:
+    folder, (good, _) = places
+    path = folder / "misses.jsonl"
+    arguments = [good, str(folder / "made"), "--draws", "0", "--json", "-", "--misses", str(path)]
+    done = CliRunner().invoke(evaluate_command, arguments, catch_exceptions=False)
+    figures = json.loads(done.stdout)["datasets"]["made"]
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    wrong = figures["multilingual"]["first_wrong_own"] + figures["multilingual"]["first_wrong_other"]
+    assert len(lines) == round(wrong * figures["questions"]) > 0
+    assert {line["dataset"] for line in lines} == {"made"}
+    assert f"{len(lines)} questions whose first passage is wrong" in done.stderr
+    refused = CliRunner().invoke(evaluate_command, [str(folder), "--misses", str(path)])
+    assert isinstance(refused.exception, PanglotError)
+    assert refused.exception.field == "misses"
+
+
 def test_languages_are_kept(places: tuple[Path, list[str]]) -> None:
     folder, (good, _) = places
     arguments = [good, str(folder / "made"), "--languages", "de, zh", "--draws", "0", "--json", "-"]

@@ -5,9 +5,12 @@ from __future__ import annotations
 import tracemalloc
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
+from panglot.data.collection import Collection, Text
 from panglot.evaluation.evaluate import evaluate
+from panglot.evaluation.figures import measure
 from panglot.evaluation.ranks import rank
 
 from .made import parallel
@@ -35,6 +38,25 @@ def test_tydiqa(data_dir: Path) -> None:
     assert found["monolingual"]["mAP"] == pytest.approx(0.898, abs=0.004)
     assert found["multilingual"]["mAP"] == pytest.approx(0.897, abs=0.004)
     assert found["multilingual"]["rank_distance"] is None
+
+
+def test_misses_say_what_came_first() -> None:
+    """The order is p0 … p3. Only the first question has its answer there."""
+    passages = [Text("p0", "en", "a", "zero"), Text("p1", "de", "a", "one"),
+                Text("p2", "de", "b", "two"), Text("p3", "en", "c", "three")]  # fmt: skip
+    questions = [Text("hit", "en", "1", "?"), Text("version", "de", "1", "wie?"), Text("miss", "en", "2", "who?"),
+                 Text("unanswered", "en", "3", "?")]  # fmt: skip
+    judged = [("hit", "p0", 1), ("version", "p1", 1), ("miss", "p3", 1), ("miss", "p2", 2), ("unanswered", "p0", 0)]
+    collection = Collection.build("hand", questions, passages, judged)
+    vectors = np.array([[4.0], [3], [2], [1]], np.float32)
+    zero = {"passage": "p0", "language": "en", "text": "zero"}
+    found = list(measure(np.ones((4, 1), np.float32), vectors, collection, draws=0).misses())
+    assert found == [
+        {"question": "version", "language": "de", "text": "wie?", "rank": 2,
+         "relevant": {"passage": "p1", "language": "de", "text": "one"}, "first": zero, "version": True},
+        {"question": "miss", "language": "en", "text": "who?", "rank": 3,
+         "relevant": {"passage": "p2", "language": "de", "text": "two"}, "first": zero, "version": False},
+    ]  # fmt: skip
 
 
 def test_memory_is_bounded_by_blocks() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from panglot._errors import PanglotError
 from panglot.cli import options
 from panglot.cli.options import COUNT, PATH, POSITIVE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from panglot.evaluation.evaluate import Evaluation
     from panglot.report.labels import Kind
 
 #: What both commands take. The names are those of the functions' arguments.
@@ -85,9 +88,10 @@ def compare_command(
 )  # fmt: skip
 @click.option("--trec-depth", default=100, type=COUNT, help="Number of passages of each ranking in the run; 0 for all.")
 @click.option("--run", "run", type=PATH, help="Measure this run of any system instead of a MODEL: TREC or JSON.")
+@click.option("--misses", type=PATH, help="Write each question whose first passage is wrong, as JSON lines.")
 def evaluate_command(
     model: str | None, datasets: tuple[str, ...], to_json: str | None, report: Path | None, queries: Path | None,
-    run: Path | None, language: str | None, **settings: Any,
+    run: Path | None, misses: Path | None, language: str | None, **settings: Any,
 ) -> None:  # fmt: skip
     """Measure MODEL on DATASETs: monolingual, cross-lingual, all languages in one pool, and language bias.
 
@@ -99,9 +103,12 @@ def evaluate_command(
     if model is None:
         raise click.MissingParameter(param_hint="MODEL", param_type="argument")
     if run is not None:
-        _evaluate_run(run, options.in_language((model, *datasets), language), to_json, report, **settings)
+        _evaluate_run(run, options.in_language((model, *datasets), language), to_json, report, misses, **settings)
         return
     if not datasets:
+        if misses is not None:
+            problem = "an index has no judgements, so nothing in it is a miss"
+            raise PanglotError(problem, field="misses", hint="name a data set (`panglot data list`), or leave it out")
         _audit_index(Path(model), queries, languages=settings["languages"], seed=settings["seed"], to_json=to_json)
         return
     from panglot.evaluation.evaluate import evaluate
@@ -109,6 +116,16 @@ def evaluate_command(
     named, progress = options.in_language(datasets, language), options.progress_to(to_json)
     found = evaluate(model, named, command=options.command_line(), progress=progress, **settings)
     _deliver(found.figures, to_json, report, [model])
+    _write_misses(found, misses)
+
+
+def _write_misses(found: Evaluation, path: Path | None) -> None:
+    from panglot._files import write_text
+
+    if path is not None:
+        lines = [json.dumps(each, ensure_ascii=False) for each in found.misses()]
+        write_text(path, "".join(f"{line}\n" for line in lines))
+        click.echo(f"{path}: {len(lines):,} questions whose first passage is wrong", err=True)
 
 
 def _deliver(figures: Mapping[str, Any], to_json: str | None, report: Path | None, models: Sequence[str]) -> None:
@@ -132,9 +149,8 @@ def _deliver(figures: Mapping[str, Any], to_json: str | None, report: Path | Non
 
 
 def _evaluate_run(
-    run: Path, datasets: Sequence[str], to_json: str | None, report: Path | None, **settings: Any
+    run: Path, datasets: Sequence[str], to_json: str | None, report: Path | None, misses: Path | None, **settings: Any
 ) -> None:
-    from panglot._errors import PanglotError
     from panglot.evaluation.evaluate import evaluate_run
 
     if len(datasets) > 1 or settings["trec_run"] is not None:
@@ -147,13 +163,13 @@ def _evaluate_run(
     progress = options.progress_to(to_json)
     found = evaluate_run(run, datasets[0], command=options.command_line(), progress=progress, **settings)
     _deliver(found.figures, to_json, report, [])
+    _write_misses(found, misses)
 
 
 def _audit_index(
     folder: Path, path: Path | None, *, languages: Sequence[str] | None, seed: int, to_json: str | None
 ) -> None:
     """Measure the bias of an index, print it, and write JSON if asked."""
-    from panglot._errors import PanglotError
     from panglot.data.language import canonical
     from panglot.search.audit import audit_bias, read_queries, sample_queries
     from panglot.search.index import Index

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from panglot.evaluation.exact_scores import parts
+from panglot.evaluation.measures import Measure
 from panglot.evaluation.ranks import UNLISTED
 
 if TYPE_CHECKING:
@@ -44,18 +45,23 @@ def spans(ranks: Ranks) -> Spans:
     A passage that a run does not list counts as the last of the pool. If it lists none, there is no first one.
     """
     questions, languages = len(ranks.question_language), len(ranks.languages)
-    first, last = np.full(questions, np.inf), np.full(questions, -np.inf)
-    listed = ranks.rank_in_pool < UNLISTED
-    np.minimum.at(first, ranks.question[listed], ranks.rank_in_pool[listed])
-    np.maximum.at(last, ranks.question, np.where(listed, ranks.rank_in_pool, len(ranks.passage_language)))
-    # Infinity would count as a rank in means; NaN is left out of them.
-    first[np.isinf(first)] = last[np.isinf(last)] = np.nan
+    first, last = np.full(questions, np.nan), np.full(questions, np.nan)
     language = ranks.passage_language[ranks.passage]
-    cells = np.unique(ranks.question * languages + language)
+    seen = np.zeros((questions, languages), bool)
+    seen[ranks.question, language] = True
     first_language = np.full(questions, -1, np.int64)
-    best = ranks.rank_in_pool == first[ranks.question]
-    first_language[ranks.question[best]] = language[best]
-    return Spans(np.bincount(cells // languages, minlength=questions), first, last, first_language)
+    if len(ranks.question):
+        listed = ranks.rank_in_pool < UNLISTED
+        # The pairs of a question follow each other.
+        begins = np.flatnonzero(np.diff(ranks.question, prepend=-1))
+        asked = ranks.question[begins]
+        lowest = np.minimum.reduceat(ranks.rank_in_pool, begins)
+        first[asked] = np.where(lowest < UNLISTED, lowest, np.nan)
+        places = np.where(listed, ranks.rank_in_pool, len(ranks.passage_language))
+        last[asked] = np.maximum.reduceat(places, begins)
+        best = ranks.rank_in_pool == first[ranks.question]
+        first_language[ranks.question[best]] = language[best]
+    return Spans(seen.sum(axis=1), first, last, first_language)
 
 
 def rank_distance(span: Spans) -> Doubles:
@@ -82,11 +88,45 @@ def language_preference(span: Spans, ranks: Ranks) -> Doubles:
 
     Questions without a relevant passage in their own language, or in the ranking, are left out too.
     """
-    own = np.zeros(len(span.languages), bool)
-    language = ranks.passage_language[ranks.passage]
-    own[ranks.question[language == ranks.question_language[ranks.question]]] = True
     preferred = (span.first_language == ranks.question_language).astype(float)
-    return np.where(span.parallel & own & (span.first_language >= 0), preferred, np.nan)
+    return np.where(_can_choose(span, ranks) & (span.first_language >= 0), preferred, np.nan)
+
+
+def language_ndcg(span: Spans, ranks: Ranks, cut: int) -> Doubles:
+    """Return nDCG in which a relevant passage in the question's language gains twice as much, shape ``[questions]``.
+
+    This is nDCG at ``cut`` in the pool of all languages, with the gain 2 · relevance in the question's own language and
+    1 · relevance in any other, so 1 means that the own version comes first and the others follow. The name and the idea
+    are those of Lang-nDCG in MLAIRE (2605.07249). The weights are ours, because that paper's were not at hand.
+    Questions whose relevant passages are not both in their own and in another language are left out.
+    """
+    gains = ranks.relevance * np.where(_own_pairs(ranks), 2, 1)
+    values = Measure("nDCG", cut).values(ranks.question, ranks.rank_in_pool, gains, len(ranks.question_language))
+    return np.where(_can_choose(span, ranks), values, np.nan)
+
+
+def first_passage(span: Spans, ranks: Ranks, *, right: bool, own: bool) -> Doubles:
+    """Return 1 if the first passage is right (or wrong) and in the own (or another) language, else 0.
+
+    The shape is ``[questions]``. The four cases are MLAIRE's four-way decomposition (2605.07249), and add up to 1.
+    *Right* means judged relevant. In a pool of translations, *wrong, own language* is a failure of meaning, and *right,
+    other language* is one of preference if the reader prefers the own language. MLAIRE's pools have every answer in
+    every language. Here, every question counts that has a relevant passage and a ranking that is not empty.
+    """
+    first = ranks.top[:, 0]
+    found = ((span.first == 1) == right) & ((ranks.passage_language[first] == ranks.question_language) == own)
+    return np.where((span.languages > 0) & (first >= 0), found.astype(float), np.nan)
+
+
+def _own_pairs(ranks: Ranks) -> Bools:
+    return ranks.passage_language[ranks.passage] == ranks.question_language[ranks.question]
+
+
+def _can_choose(span: Spans, ranks: Ranks) -> Bools:
+    """Mark the questions with relevant passages in their own language and in another one."""
+    own = np.zeros(len(span.languages), bool)
+    own[ranks.question[_own_pairs(ranks)]] = True
+    return span.parallel & own
 
 
 def head_shares(ranks: Ranks, cut: int) -> Doubles:
@@ -202,13 +242,15 @@ def kendall(a: Ints, b: Ints) -> Doubles:
     same = (a[:, :, None] == b[:, None, :]) & (a >= 0)[:, :, None]
     in_b, in_a = same.any(axis=2), same.any(axis=1)
     # Place in b of each item of a. Items that b lacks share the place after its end.
-    place = np.where(in_b, same.argmax(axis=2), depth)
+    # Small numbers, because they are compared two by two.
+    place = np.where(in_b, same.argmax(axis=2), depth).astype(np.int16)
+    known = a >= 0
     size_a, size_b, common = (a >= 0).sum(axis=1), (b >= 0).sum(axis=1), in_b.sum(axis=1)
     balance = np.zeros(len(a), np.int64)
     for i in range(depth - 1):
         later = place[:, i + 1 :]
-        steps = np.sign(later - place[:, i, None], dtype=np.int64)
-        balance += (steps * ((a[:, i] >= 0)[:, None] & (a[:, i + 1 :] >= 0))).sum(axis=1)
+        steps = np.sign(later - place[:, i, None])
+        balance += (steps * (known[:, i, None] & known[:, i + 1 :])).sum(axis=1)
     # A common item and one of b alone agree if b puts the common one first.
     alone = ~in_a & (b >= 0)
     commons_before = np.cumsum(in_a, axis=1)
@@ -244,6 +286,14 @@ def _complete_within(cut: int) -> BiasMeasure:
     )  # fmt: skip
 
 
+def _first(right: bool, own: bool, meaning: str) -> BiasMeasure:
+    names = "right" if right else "wrong", "own" if own else "other"
+    return BiasMeasure(
+        f"first_{names[0]}_{names[1]}", "neither" if right else "lower", f"First: {names[0]}, {names[1]} language",
+        "percent", meaning, lambda ranks, span: first_passage(span, ranks, right=right, own=own),
+    )  # fmt: skip
+
+
 #: In the order in which reports show them.
 BIAS_MEASURES = (
     BiasMeasure(
@@ -273,6 +323,15 @@ BIAS_MEASURES = (
         "How often the best answer is in the question's own language.",
         lambda ranks, span: language_preference(span, ranks),
     ),
+    BiasMeasure(
+        "Lang-nDCG@10", "higher", "Lang-nDCG@{k}", "score",
+        "nDCG in which an answer in the question's own language counts twice as much as one in another.",
+        lambda ranks, span: language_ndcg(span, ranks, 10),
+    ),
+    _first(right=True, own=True, meaning="How often the first passage answers the question in its own language."),
+    _first(right=True, own=False, meaning="How often the first passage answers the question in another language."),
+    _first(right=False, own=True, meaning="How often it does not answer it, and is in the question's language."),
+    _first(right=False, own=False, meaning="How often it does not answer it, and is in another language."),
     BiasMeasure(
         "rank_correlation", "higher", "Rank correlation", "score",
         "How similar the rankings of a question asked in two languages are. 1 means identical.",

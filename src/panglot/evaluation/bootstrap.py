@@ -121,12 +121,14 @@ def language_means(value: Doubles, language: Ints, languages: int) -> Doubles:
 
     ``value`` has the shape ``[questions, ...]`` and ``language`` ``[questions]``. A language without values gets NaN.
     """
-    known = np.isfinite(value)
-    sums, counts = np.zeros((languages, *value.shape[1:])), np.zeros((languages, *value.shape[1:]), np.int64)
-    np.add.at(sums, language, np.where(known, value, 0.0))
-    np.add.at(counts, language, known)
+    columns = value.reshape(len(value), -1)
+    width = columns.shape[1]
+    row, column = np.nonzero(np.isfinite(columns))
+    cell = language[row] * width + column
     with np.errstate(invalid="ignore", divide="ignore"):
-        return sums / counts
+        sums = np.bincount(cell, columns[row, column], languages * width)
+        means = sums / np.bincount(cell, minlength=languages * width)
+    return means.reshape(languages, *value.shape[1:])
 
 
 def draw(sums: Mapping[str, Sums], draws: int, seed: int) -> dict[str, Doubles]:

@@ -20,7 +20,7 @@ from panglot.evaluation.runs import read_system_run, write_runs
 from panglot.evaluation.scoreboard import scoreboard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from panglot.encoders.open_model import Precision
     from panglot.encoders.protocol import Encoder, Side, Vectors
@@ -43,6 +43,11 @@ class Evaluation(Result):
     def per_question(self) -> dict[str, PerQuestion]:
         """Headline figures question by question, by the name of the data set."""
         return {name: found.per_question for name, found in self.measured.items()}
+
+    def misses(self) -> Iterator[Figures]:
+        """Yield the entries of :meth:`Measured.misses` of every data set, with its name as ``dataset``."""
+        for name, found in self.measured.items():
+            yield from ({"dataset": name, **each} for each in found.misses())
 
     def __repr__(self) -> str:
         heads = "; ".join(f"{name}: {_head(found.figures)}" for name, found in self.measured.items())

@@ -15,8 +15,10 @@ from panglot.evaluation.measures import DEFAULT, Measure
 from panglot.evaluation.ranks import Ranks, rank
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    import pyarrow as pa
 
     from panglot.data.collection import Collection
     from panglot.encoders.protocol import Vectors
@@ -46,6 +48,34 @@ class Measured:
     per_question: PerQuestion = field(repr=False)
     ranks: Ranks = field(repr=False)
     collection: Collection
+
+    def misses(self) -> Iterator[Figures]:
+        """Yield every question that a passage which does not answer it comes first for, in the pool of all languages.
+
+        An entry has ``question``, ``language`` and ``text``, then ``rank`` and ``relevant``: the rank of its first
+        relevant passage and that passage, or None if a run lists none. ``first`` is the passage that came first, or
+        None for an empty ranking, and ``version`` is whether it has the group of a relevant one: it is a translation of
+        the answer that nobody judged.
+        """
+        ranks, span = self.ranks, bias.spans(self.ranks)
+        questions, passages = self.collection.questions, self.collection.passages
+        versions = set(zip(ranks.question.tolist(), ranks.passage_group[ranks.passage].tolist(), strict=True))
+        listed = np.flatnonzero(ranks.rank_in_pool == span.first[ranks.question])
+        best = dict(zip(ranks.question[listed].tolist(), ranks.passage[listed].tolist(), strict=True))
+
+        def shown(row: int | None) -> Figures | None:
+            return None if row is None or row < 0 else _text(passages, row, "passage")
+
+        for row in np.flatnonzero((span.languages > 0) & (span.first != 1)).tolist():
+            first = int(ranks.top[row, 0])
+            version = first >= 0 and (row, int(ranks.passage_group[first])) in versions
+            rank = int(span.first[row]) if row in best else None
+            yield {**_text(questions, row, "question"), "rank": rank, "relevant": shown(best.get(row)),
+                   "first": shown(first), "version": version}  # fmt: skip
+
+
+def _text(table: pa.Table, row: int, name: str) -> Figures:
+    return {name: table["id"][row].as_py(), **{key: table[key][row].as_py() for key in ("language", "text")}}
 
 
 def measure(
@@ -141,8 +171,8 @@ def _bias_reasons(ranks: Ranks, *, own_only: bool) -> dict[str, str]:
     if not bias.spans(ranks).parallel.any():
         where = "its own language only" if own_only else "one language only"
         found["rank_distance"] = (
-            f"the relevant passages of a question are in {where}, so max rank, complete@k, PEER@k and the language "
-            "preference rate are not measured either"
+            f"the relevant passages of a question are in {where}, so max rank, complete@k, PEER@k, the language "
+            "preference rate and Lang-nDCG@k are not measured either"
         )
     versions = np.unique(np.stack([ranks.question_group, ranks.question_language]), axis=1)
     if len(np.unique(versions[0])) == versions.shape[1]:
@@ -233,6 +263,8 @@ def _geometry(questions: Vectors, passages: Vectors, ranks: Ranks, seed: int) ->
             break
     else:
         missing.append({"what": "translation_cosine", "why": "no group has versions in two languages"})
+    names = ("separation", "separation_across_languages")
+    figures |= dict(zip(names, geometry.separation(questions, passages, ranks, seed=seed), strict=True))
     return figures, missing
 
 

@@ -96,39 +96,36 @@ def rank(
     question, passage, relevance = relevant_pairs(collection)
     language = collection.passage_language
     names: list[str] = collection.passages["id"].to_pylist()
-    # Ties are broken by id, so every comparison of ids becomes one of positions.
-    by_id = np.empty(len(names), np.int64)
-    by_id[sorted(range(len(names)), key=names.__getitem__)] = np.arange(len(names))
-    # Sorted by language, so that the passages of one language are a slice of every tile.
-    by_language = np.argsort(language, kind="stable")
+    # Passages are sorted by id, so that of equal scores the earlier place ranks first.
+    by_id = np.array(sorted(range(len(names)), key=names.__getitem__), np.int64)
+    place = np.empty_like(by_id)
+    place[by_id] = np.arange(len(by_id))
     depth, one_tile = min(depth, len(passages)), len(passages) <= tile
     counter = _RankCounter(
         starts=np.searchsorted(question, np.arange(len(questions) + 1)),
-        passage=passage,
+        place=place[passage],
         # A single tile holds every pair's score, so that nothing is multiplied twice.
         score=np.empty(len(question), np.float32) if one_tile else scores.pairs(question, passage).astype(np.float32),
-        language=language,
-        by_id=by_id,
+        language=language[by_id],
         # Ranks count from 1, and each passage ahead adds 1.
         rank_in_language=np.ones(len(question), np.int64),
         rank_in_pool=np.ones(len(question), np.int64),
-        top=np.full((len(questions), depth), -1, np.int32),
-        top_scores=np.full((len(questions), depth), -np.inf, np.float32),
+        best=np.full((len(questions), depth), _NONE),
     )
     workers = threads or cores()
     # BLAS gets one thread because each of ours multiplies and counts for questions of its own.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
-        for part in scores.tiles(by_language, tile):
-            place = _Place.of(part.documents, language, len(collection.languages))
+        for number, part in enumerate(scores.tiles(by_id, tile)):
             size = min(cells // workers // len(part.documents), -(-len(questions) // workers))
 
-            def work(block: Ints, part: Tile = part, place: _Place = place) -> None:
+            def work(block: Ints, part: Tile = part, begin: int = number * tile) -> None:
                 products = part.products(block)
                 if one_tile:
-                    counter.read_scores(products, block[0], place)
-                counter.add(products, block[0], place)
+                    counter.read_scores(products, block[0])
+                counter.add(products, block[0], begin)
 
             list(pool.map(work, parts(np.arange(len(questions)), max(1, size))))
+    kept = counter.best != _NONE
     return Ranks(
         languages=collection.languages,
         question_language=collection.question_language,
@@ -141,8 +138,8 @@ def rank(
         relevance=relevance,
         rank_in_language=counter.rank_in_language,
         rank_in_pool=counter.rank_in_pool,
-        top=counter.top,
-        top_scores=counter.top_scores * np.float32(scores.unit),
+        top=np.where(kept, by_id[np.where(kept, counter.best & _PLACE, 0)], -1).astype(np.int32),
+        top_scores=np.where(kept, _key_scores(counter.best) * np.float32(scores.unit), np.float32(-np.inf)),
     )
 
 
@@ -215,96 +212,94 @@ def relevant_pairs(collection: Collection) -> tuple[Ints, Ints, Ints]:
     return q[order][first], p[order][first], relevance
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where passages are in a tile, in which they are sorted by language."""
+# A score and a passage as one whole number, smaller for what ranks first: the score in the upper 32 bits, then the
+# place of the passage's id. One sort then orders by falling score and rising id.
+_PLACE = (1 << 32) - 1
+_NONE = np.iinfo(np.int64).max
+_INFINITY = np.float32(np.inf)
 
-    passages: Ints  # rows in the collection
-    bounds: Ints  # language i is between bounds[i] and bounds[i + 1]
-    column: Ints  # of each passage of the collection in the tile, or −1
 
-    @classmethod
-    def of(cls, passages: Ints, language: Ints, languages: int) -> _Place:
-        column = np.full(len(language), -1, np.int64)
-        column[passages] = np.arange(len(passages))
-        return cls(passages, np.searchsorted(language[passages], np.arange(languages + 1)), column)
+def _keys(scores: Vectors, places: Ints) -> Ints:
+    # Read as whole numbers, floats are in order once the lower bits of negative ones are inverted. Adding 0 makes −0
+    # equal to 0.
+    bits = (scores + np.float32(0)).view(np.int32)
+    return (~(bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64) << 32) | places
+
+
+def _key_scores(keys: Ints) -> Vectors:
+    bits = (~(keys >> 32)).astype(np.int32)
+    return (bits ^ ((bits >> 31) & 0x7FFFFFFF)).view(np.float32)
 
 
 @dataclass(frozen=True)
 class _RankCounter:
     """The relevant pairs, sorted by question, and what the tiles have added so far.
 
-    Scores are the whole numbers of :class:`ExactScores`, rounded to float32. Equal scores are ordered by id.
+    Scores are the whole numbers of :class:`ExactScores`, rounded to float32. Places are those in the order of ids.
     """
 
     starts: Ints  # the pairs of question i are between starts[i] and starts[i + 1]
-    passage: Ints  # of each pair
+    place: Ints  # of the passage of each pair
     score: Vectors  # of each pair
-    language: Ints  # of each passage
-    by_id: Ints  # position of each passage among the sorted ids
+    language: Ints  # of the passage at each place
     rank_in_language: Ints  # of each pair, so far
     rank_in_pool: Ints
-    top: npt.NDArray[np.int32]  # the best passages of each question so far, −1 after the last one
-    top_scores: Vectors
+    best: Ints  # keys of the best passages of each question so far, _NONE after the last one
 
-    def read_scores(self, products: Doubles, first: int, place: _Place) -> None:
+    def read_scores(self, products: Doubles, first: int) -> None:
         """Take the scores of the pairs of the questions from ``first`` on out of a tile of all passages."""
         begin, end = self.starts[first], self.starts[first + len(products)]
         row = np.repeat(np.arange(len(products)), np.diff(self.starts[first : first + len(products) + 1]))
-        self.score[begin:end] = products[row, place.column[self.passage[begin:end]]]
+        self.score[begin:end] = products[row, self.place[begin:end]]
 
-    def add(self, products: Doubles, first: int, place: _Place) -> None:
-        """Count a tile's passages for the questions from ``first`` on."""
-        depth = self.top.shape[1]
+    def add(self, products: Doubles, first: int, begin: int) -> None:
+        """Count a tile's passages, from place ``begin`` on, for the questions from ``first`` on."""
+        depth, starts = self.best.shape[1], self.starts[first : first + len(products) + 1].tolist()
+        block = slice(starts[0], starts[-1])
+        wanted, spoken = _keys(self.score[block], self.place[block]), self.language[self.place[block]]
         for question, row in enumerate(products, first):
-            scores = row.astype(np.float32)
-            pairs = range(self.starts[question], self.starts[question + 1])
-            least = max(_lower_bound(scores, depth), self.top_scores[question, -1]) if depth else np.float32(np.inf)
-            # Passages below both the last one kept and the weakest relevant one change nothing.
-            floor = self.score[pairs.start : pairs.stop].min(initial=least)
-            near = np.flatnonzero(scores >= floor)
-            scores = scores[near]
-            passages, bounds = place.passages[near], np.searchsorted(near, place.bounds).tolist()
-            for pair in pairs:
-                self._count(pair, scores, passages, bounds, holds=bool(place.column[self.passage[pair]] >= 0))
+            pairs = slice(*starts[question - first : question - first + 2])
+            own = slice(pairs.start - block.start, pairs.stop - block.start)
+            # Scores below both the last one kept and the weakest relevant one change nothing.
+            near = _from(row, self.score[pairs].min(initial=_INFINITY))
+            if len(near) < depth:
+                near = _from(row, self.score[pairs].min(initial=self._least(row, question)))
+            keys = np.sort(_keys(row[near].astype(np.float32), near + begin))
+            ahead = keys.searchsorted(wanted[own])
+            self.rank_in_pool[pairs] += ahead
+            # Sorted by language, then rank, those of a language that are ahead follow each other.
+            size = len(keys) + 1
+            by_language = np.sort(self.language[keys & _PLACE] * size + np.arange(len(keys)))
+            ends = by_language.searchsorted([spoken[own] * size, spoken[own] * size + ahead])
+            self.rank_in_language[pairs] += ends[1] - ends[0]
             if depth:
-                best = scores >= least
-                self._keep_top(-scores[best], passages[best], question)
+                self._keep_best(keys[:depth], question)
 
-    def _count(self, pair: int, scores: Vectors, passages: Ints, bounds: list[int], *, holds: bool) -> None:
-        score, passage = self.score[pair], self.passage[pair]
-        language = self.language[passage]
-        begin, end = bounds[language], bounds[language + 1]
-        # Languages are slices of the tile, so one comparison serves both ranks.
-        above = scores > score
-        ahead = np.count_nonzero(above)
-        self.rank_in_pool[pair] += ahead
-        self.rank_in_language[pair] += np.count_nonzero(above[begin:end])
-        if np.count_nonzero(scores >= score) - ahead > holds:  # something else ties with it
-            tied = np.flatnonzero(scores == score)
-            tied = tied[self.by_id[passages[tied]] < self.by_id[passage]]
-            self.rank_in_pool[pair] += len(tied)
-            self.rank_in_language[pair] += np.count_nonzero((tied >= begin) & (tied < end))
+    def _least(self, scores: Doubles, question: int) -> np.float32:
+        """Return a score below which no passage is among the best."""
+        last = self.best[question, -1:]
+        known = _key_scores(last)[0] if last[0] < _NONE else -_INFINITY
+        return max(np.float32(_lower_bound(scores, self.best.shape[1])), known)
 
-    def _keep_top(self, falling: Vectors, near: Ints, question: int) -> None:
-        depth = self.top.shape[1]
+    def _keep_best(self, keys: Ints, question: int) -> None:
         # Passages of earlier tiles compete with those of this one.
-        old = np.count_nonzero(self.top[question] >= 0)
-        if old:
-            falling = np.concatenate([falling, -self.top_scores[question, :old]])
-            near = np.concatenate([near, self.top[question, :old].astype(np.int64)])
-        order = np.lexsort((self.by_id[near], falling))[:depth]
-        self.top[question, : len(order)] = near[order]
-        self.top_scores[question, : len(order)] = -falling[order]
+        if self.best[question, 0] < _NONE:
+            keys = np.sort(np.concatenate([keys, self.best[question]]))[: self.best.shape[1]]
+        self.best[question, : len(keys)] = keys
 
 
-def _lower_bound(row: Vectors, depth: int) -> np.float32:
+def _from(scores: Doubles, least: np.float32) -> Ints:
+    """Return where scores are at least ``least`` as float32, and perhaps where they are less by one rounding."""
+    return np.flatnonzero(scores > np.nextafter(least, -_INFINITY))
+
+
+def _lower_bound(row: Doubles, depth: int) -> float:
     """Return a score that at least ``depth`` passages reach: the weakest of the best of interleaved chunks.
 
     This is far cheaper than selecting among the whole row, and leaves only about 2 ``depth`` passages to sort.
     """
     chunks = max(_CHUNKS, depth + depth // 4)
     if len(row) < 4 * chunks:
-        return np.float32(-np.inf)
+        return -np.inf
     best = row[: len(row) // chunks * chunks].reshape(-1, chunks).max(axis=0)
-    return np.partition(best, chunks - depth)[chunks - depth]
+    return float(np.partition(best, chunks - depth)[chunks - depth])

@@ -223,6 +223,18 @@ def geometry(dataset: Dataset) -> Table | None:
         ("Chance", "chance", "percent", "How often it would by guessing."),
         ("Cosine of translations", "translation_cosine", "score", "Similarity of texts with the same meaning."),
         ("Cosine of random pairs", "random_cosine", "score", "Similarity of unrelated texts."),
+        (
+            "Relevant above random",
+            "separation",
+            "percent",
+            "How often a relevant passage is nearer to its question than a random one in the same language.",
+        ),
+        (
+            "Translated above random",
+            "separation_across_languages",
+            "percent",
+            "How often a relevant passage in another language is nearer than a random one in the question's own.",
+        ),
     )
     rows: list[Row] = []
     for label, key, kind, note in described:
