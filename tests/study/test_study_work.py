@@ -65,7 +65,7 @@ def file(tmp_path: Path, facts_folder: Path, small_model: Path) -> Path:
 
 def start(file: Path, *words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "panglot.cli.main", "study", *words, str(file)],
+        [sys.executable, "-m", "panglot.cli.main", "study", "run", *words, str(file)],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip

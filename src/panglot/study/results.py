@@ -269,8 +269,14 @@ def difference(results: Results, one: str, other: str, size: int, key: str) -> t
     of Welch and Satterthwaite, so that three seeds count as three. With one seed, the interval is over question groups
     only and p is None.
     """
-    both = tuple(sorted(set(results.seeds(one, size)) & set(results.seeds(other, size))))
-    one_each, other_each, start = (results.each(name, size, key, both) for name in (one, other, START))
+    seeds = tuple(sorted(set(results.seeds(one, size)) & set(results.seeds(other, size))))
+    found = gap(results, one, other, size, key, seeds)
+    return None if found is None else t_test(found)
+
+
+def gap(results: Results, one: str, other: str, size: int, key: str, seeds: tuple[int, ...]) -> SeedFigures | None:
+    """Return how much more of the start's value one strategy keeps than another, or None if a cell is missing."""
+    one_each, other_each, start = (results.each(name, size, key, seeds) for name in (one, other, START))
     if one_each is None or other_each is None or start is None or not start.values[0]:
         return None
     if len(one_each.values) != len(other_each.values):  # a cell does not have this figure
@@ -278,7 +284,7 @@ def difference(results: Results, one: str, other: str, size: int, key: str) -> t
     values = (one_each.values - other_each.values) / start.values[0]
     with np.errstate(divide="ignore", invalid="ignore"):
         drawn = (one_each.draws - other_each.draws) / start.draws[0]
-    return t_test(SeedFigures(values, drawn, start.groups))
+    return SeedFigures(values, drawn, start.groups)
 
 
 def t_test(gap: SeedFigures) -> tuple[Estimate, float | None]:

@@ -115,7 +115,7 @@ def _start(study: Study, cell: Cell, data_dir: Path | None) -> tuple[int, str]:
 
     Its standard error is also passed on line by line. If the cell is interrupted, so is this process.
     """
-    command = [sys.executable, "-m", "panglot.cli.main", "study", str(study.file), "--cell", cell.name]
+    command = [sys.executable, "-m", "panglot.cli.main", "study", "run", str(study.file), "--cell", cell.name]
     if data_dir is not None:
         command += ["--data-dir", str(data_dir)]
     output: list[str] = []
