@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import shutil
@@ -272,34 +273,63 @@ def test_many_threads_search_while_one_writes(tmp_path: Path, monkeypatch: pytes
 
 def test_a_graph_finds_nearly_all_of_the_ten_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "MIN_ROWS", 2000)
-    monkeypatch.setattr(graph, "VISITS", 16)  # A walk is cheaper than a scan of so few rows.
+    monkeypatch.setattr(graph, "VISITS", 10)  # A walk is cheaper than a scan of so few rows.
     vectors = clusters(6000)
     questions = unit(vectors[::60] + 0.02 * np.random.default_rng(1).normal(size=(100, WIDE)))
-    store = filled(tmp_path, vectors)
+    store = filled(tmp_path, vectors, ("de", "en", "ja", "ja"))
+    (segment,) = store._current().manifest.segments
+    # Only Japanese has enough rows for a graph of its own. Its number in the order of the languages is 2.
+    assert segment.own_graphs == {"plain": {"ja": segment.own_graphs["plain"]["ja"]}}
+    assert {name for name in segment.files if "usearch" in name} == {"plain.usearch", "plain.2.usearch"}
     scans: list[int] = []
     scan = graph._scan
-    monkeypatch.setattr(graph, "_scan", lambda *given: scans.append(len(given[1])) or scan(*given))
+    monkeypatch.setattr(graph, "_scan", lambda *given: scans.append(given[3].live) or scan(*given))
     rows = np.arange(len(vectors))
+    gone = np.zeros(len(vectors), np.bool_)
 
     def recall(wanted: np.ndarray, **chosen: Any) -> float:
         found = store.search("plain", questions, 10, **chosen)
         assert all(len(hits) == 10 for hits in found)
-        right = exact(vectors, questions, wanted)
+        right = exact(vectors, questions, rows[wanted & ~gone])
         return float(
             np.mean([len({hit.id for hit in hits} & best) / 10 for hits, best in zip(found, right, strict=True)])
         )
 
-    assert recall(rows) >= 0.99
+    assert recall(rows >= 0) >= 0.99
+    assert recall(rows % 4 >= 2, languages=["ja"]) >= 0.99
     assert not scans
-    assert recall(rows[rows % 3 == 1], languages=["en"]) == 1
-    assert recall(rows[rows % 3 != 1], languages=["de", "ja"]) >= 0.99
-    monkeypatch.setattr(graph, "VISITS", 1)  # The graph is asked again and again rather than a scan.
+    assert recall(rows % 4 == 1, languages=["en"]) == 1
+    assert recall(rows % 4 != 0, languages=["en", "ja"]) >= 0.99
+    assert {*scans} == {1500}  # Those in English are compared, also beside the graph of Japanese.
     scans.clear()
-    assert recall(rows[rows % 3 == 1], languages=["en"]) >= 0.99
-    gone = [f"{row:05}" for row in rows[rows % 5 < 2]]
-    assert store.delete(gone) == len(gone)
-    assert recall(rows[rows % 5 >= 2]) >= 0.99
+    monkeypatch.setattr(graph, "VISITS", 0.1)  # The graph is asked again and again rather than a scan.
+    assert recall(rows % 4 == 1, languages=["en"]) >= 0.99
+    gone = rows % 5 < 2
+    assert store.delete([f"{row:05}" for row in rows[gone]]) == np.count_nonzero(gone)
+    assert recall(rows >= 0) >= 0.99
+    assert recall(rows % 4 >= 2, languages=["ja"]) >= 0.99
     assert not scans
+
+
+def test_a_segment_without_graphs_of_languages_is_searched_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph, "MIN_ROWS", 300)
+    monkeypatch.setattr(graph, "VISITS", 0)
+    vectors = clusters(1000)
+    with monkeypatch.context() as older:
+        older.setattr(graph, "MOST", 0.0)
+        store = filled(tmp_path, vectors)
+    path = tmp_path / manifest.NAME
+    values = json.loads(path.read_text("utf-8"))
+    for segment in values["parts"]:
+        assert segment.pop("own_graphs") == {"plain": {}}
+    del values["sha256"]
+    path.write_text(json.dumps({"sha256": manifest._digest(values), **values}), "utf-8")
+    reopened = EmbeddedStore(tmp_path)
+    assert reopened._current().segments[0].tables["plain"].own_graphs == {}
+    found = reopened.search("plain", vectors[:9], 1, languages=["de", "en", "ja"])
+    assert [hits[0].id for hits in found] == [hits[0].id for hits in store.search("plain", vectors[:9], 1)]
 
 
 def test_where_no_width_finds_enough_there_is_no_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

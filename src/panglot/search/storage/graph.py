@@ -4,6 +4,9 @@ The graph only finds candidates, and their order comes from the stored vectors. 
 8-bit numbers is smaller and several times faster to build and to search than one over half precision, and has a higher
 recall after rescoring. How wide it must be searched depends on the vectors and grows with their number, so that it is
 measured when the graph is built.
+
+A graph over all languages must be asked for many more rows to find ten of one language. Each large language therefore
+has a graph of its own, too.
 """
 
 from __future__ import annotations
@@ -18,13 +21,16 @@ from panglot._progress import progress
 from panglot.search.storage.store import ROUNDING, Bools, Doubles, Halves, Ints, halves, pieces, scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from panglot.encoders.protocol import Vectors
 
 MIN_ROWS = 20_000
-"""Segments with fewer rows have no graph, because a scan is exact and takes about a millisecond."""
+"""Segments and languages with fewer rows have no graph, because a scan is exact and takes about a millisecond."""
+
+MOST = 0.75
+"""A language with a larger share of a segment has no graph of its own, because that of the segment finds its rows."""
 
 VISITS = 40
 """Rows that a scan compares in the time of one candidate of a walk. If that makes more than all, a scan is cheaper.
@@ -83,8 +89,8 @@ def codes(vectors: npt.NDArray[np.floating], factor: float) -> npt.NDArray[np.in
     return np.clip(np.rint(vectors.astype(np.float32) * factor), -127, 127).astype(np.int8)
 
 
-def build(vectors: Halves, factor: float, path: Path) -> None:
-    """Write the graph of ``vectors`` to ``path``."""
+def build(vectors: Halves, factor: float, path: Path) -> tuple[int, float]:
+    """Write the graph of ``vectors`` to ``path``, if it finds enough, and return what :func:`width` does."""
     from usearch.index import Index
 
     options: dict[str, Any] = {"metric": "ip", "dtype": "i8", "connectivity": _LINKS, "expansion_add": _BUILD}
@@ -99,6 +105,11 @@ def build(vectors: Halves, factor: float, path: Path) -> None:
         graph.save(str(path))
     except RuntimeError as error:  # usearch raises this for a full disk, too.
         raise OSError(str(error)) from error
+    del graph  # Only one copy is in memory from here on.
+    found = width(path, vectors, factor)
+    if not found[0]:
+        path.unlink()
+    return found
 
 
 def width(path: Path, vectors: Halves, factor: float) -> tuple[int, float]:
@@ -129,16 +140,19 @@ def width(path: Path, vectors: Halves, factor: float) -> tuple[int, float]:
 def _tenth_scores(vectors: Halves, probes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Return the score of the tenth-best row of each probe, minus a little, because sums are rounded."""
     best = np.full((len(probes), _NEAREST), -np.inf, np.float32)
-    for part in pieces(len(vectors), 16 * _PIECE):
+    for part in pieces(len(vectors), _PIECE):
         both = np.hstack([best, probes @ vectors[part].astype(np.float32).T])
         best = np.partition(both, both.shape[1] - _NEAREST, axis=1)[:, -_NEAREST:]
     return best.min(axis=1) - 1e-6
 
 
 class Graph:
-    """A graph in a memory-mapped file, whose searches for ten look at ``ef_search`` candidates."""
+    """A graph in a memory-mapped file, whose searches for ten look at ``ef_search`` candidates.
 
-    def __init__(self, path: Path, factor: float, ef_search: int) -> None:
+    Its rows are numbered from ``begin``.
+    """
+
+    def __init__(self, path: Path, factor: float, ef_search: int, begin: int = 0) -> None:
         from usearch.index import Index
 
         try:
@@ -147,7 +161,10 @@ class Graph:
             graph = None
         if graph is None:
             raise FileNotFoundError(2, "not a graph, or not there", str(path))
-        self._graph, self._factor, self._ef_search = graph, factor, ef_search
+        self._graph, self._factor, self._ef_search, self._begin = graph, factor, ef_search, begin
+
+    def __len__(self) -> int:
+        return len(self._graph)
 
     def ef_search(self, count: int) -> int:
         """Return how many candidates a search for the ``count`` nearest looks at."""
@@ -156,10 +173,10 @@ class Graph:
     def near(self, query: npt.NDArray[np.float32], count: int) -> Ints:
         """Return about the ``count`` nearest rows, by 8-bit numbers."""
         found = self._graph.search(codes(query, self._factor), self.ef_search(count), threads=1)
-        return np.asarray(found.keys)[:count].astype(np.int64)
+        return np.asarray(found.keys)[:count].astype(np.int64) + self._begin
 
 
-_CELLS = 1 << 22  # Scores in memory at a time, 16 MB.
+_SCORES = 1 << 22  # In memory at a time, 16 MB.
 
 
 class Table(NamedTuple):
@@ -167,23 +184,47 @@ class Table(NamedTuple):
 
     vectors: Halves
     graph: Graph | None
+    own_graphs: Mapping[str, Graph]  # By language. Their rows are numbered from the first of the language.
+
+
+class Span(NamedTuple):
+    """The rows of one language."""
+
+    language: str
+    begin: int
+    end: int
+    live: int  # Number of rows that are not deleted.
 
 
 class Selection(NamedTuple):
     """The rows that may be found."""
 
-    spans: Sequence[tuple[int, int]]  # Begin and end of stretches of rows, in order.
+    spans: Sequence[Span]  # In order.
     deleted: Bools | None  # None if no row is deleted.
-    live: int  # Number of rows that may be found.
+
+    @property
+    def live(self) -> int:
+        """Number of rows that may be found."""
+        return sum(span.live for span in self.spans)
 
     def among(self, rows: Ints) -> Ints:
         """Return those of ``rows`` that may be found."""
-        begins, ends = np.array(self.spans, np.int64).T
+        begins, ends = np.array([(span.begin, span.end) for span in self.spans], np.int64).T
         at = np.searchsorted(begins, rows, "right") - 1
         inside = (at >= 0) & (rows < ends[at])
         if self.deleted is not None:
             inside &= ~self.deleted[rows]
         return rows[inside]
+
+    def stretches(self) -> list[tuple[int, int]]:
+        """Return begin and end of the stretches that adjacent spans make up, so that each is scanned at once."""
+        found: list[tuple[int, int]] = []
+        for span in self.spans:
+            if found and found[-1][1] == span.begin:
+                found[-1] = found[-1][0], span.end
+            else:
+                found.append((span.begin, span.end))
+        return found
 
 
 def nearest(table: Table, queries: Vectors, k: int, selection: Selection) -> Iterator[tuple[Doubles, Ints]]:
@@ -192,28 +233,65 @@ def nearest(table: Table, queries: Vectors, k: int, selection: Selection) -> Ite
     A scan is exact, ties included. A graph finds nearly all.
     """
     # A scan of several queries reads the vectors once.
-    for part in pieces(len(queries), max(1, _CELLS // len(table.vectors))):
-        walked = [_walk(table, query, k, selection) for query in queries[part]]
+    for part in pieces(len(queries), max(1, _SCORES // len(table.vectors))):
+        walked = [_walks(table, query, k, selection) for query in queries[part]]
         missed = [at for at, found in enumerate(walked) if found is None]
         scanned = iter(_scan(table.vectors, queries[part][missed], k, selection) if missed else ())
         for query, found in zip(queries[part], walked, strict=True):
             yield found or _scored(table.vectors, next(scanned), query)
 
 
-def _walk(table: Table, query: npt.NDArray[np.float32], k: int, selection: Selection) -> tuple[Doubles, Ints] | None:
-    """Return candidates from the graph, or None if a scan is cheaper.
+def _walks(table: Table, query: npt.NDArray[np.float32], k: int, selection: Selection) -> tuple[Doubles, Ints] | None:
+    """Return candidates from the graph over all rows, or from those of languages, or None if a scan is cheaper.
+
+    Languages without a graph are scanned beside the graphs of others.
+    """
+    own: dict[Span, Graph] = {}
+    cost = 0
+    for span in selection.spans:
+        each = table.own_graphs.get(span.language)
+        walk = each.ef_search(_asked(k, each, span.live)) * VISITS if each and span.live else span.live
+        if each and walk < span.live:
+            own[span] = each
+        cost += min(walk, span.live)
+    if table.graph and (found := _walk(table.graph, table.vectors, query, k, selection, cost)):
+        return found
+    if not own:
+        return None
+    parts: list[tuple[Doubles, Ints]] = []
+    rest = [span for span in selection.spans if span not in own]
+    for span, each in own.items():
+        if found := _walk(each, table.vectors, query, k, selection._replace(spans=[span]), span.live):
+            parts.append(found)
+        else:
+            rest.append(span)
+    if any(span.live for span in rest):
+        rows = next(
+            _scan(table.vectors, query[None], k, selection._replace(spans=sorted(rest, key=lambda each: each.begin)))
+        )
+        parts.append(_scored(table.vectors, rows, query))
+    return np.concatenate([score for score, _ in parts]), np.concatenate([rows for _, rows in parts])
+
+
+def _asked(k: int, graph: Graph, live: int) -> int:
+    """Return for how many rows a graph is asked of which ``live`` may be found."""
+    excess = len(graph) / live
+    # Twice as many if some rows are not selected, because a graph is less exact about those farther off.
+    return math.ceil(candidates(k) * excess * min(2, excess))
+
+
+def _walk(
+    graph: Graph, vectors: Halves, query: npt.NDArray[np.float32], k: int, selection: Selection, limit: float
+) -> tuple[Doubles, Ints] | None:
+    """Return candidates from a graph, or None if comparing ``limit`` rows is cheaper.
 
     The graph knows neither languages nor deleted rows. It is asked for more until enough of its answers are selected.
     """
-    if not table.graph:
-        return None
-    excess = len(table.vectors) / selection.live
-    # Twice as many if some rows are not selected, because a graph is less exact about those farther off.
-    count = math.ceil(candidates(k) * excess * min(2, excess))
-    while table.graph.ef_search(count) * VISITS < selection.live:
-        rows = selection.among(table.graph.near(query, count))
+    count = _asked(k, graph, selection.live)
+    while graph.ef_search(count) * VISITS < limit:
+        rows = selection.among(graph.near(query, count))
         if 2 * len(rows) >= candidates(k):
-            score, _ = _scored(table.vectors, rows, query)
+            score, _ = _scored(vectors, rows, query)
             # If the last candidate ties with the k-th, others that tie may be missing.
             if score.min() < np.partition(score, len(score) - k)[-k]:
                 return score, rows
@@ -230,10 +308,11 @@ def _scan(vectors: Halves, queries: Vectors, k: int, selection: Selection) -> It
     import numkong
 
     rounded = halves(queries)
-    row = np.concatenate([np.arange(begin, end) for begin, end in selection.spans])
+    stretches = selection.stretches()
+    row = np.concatenate([np.arange(begin, end) for begin, end in stretches])
     score = np.empty((len(queries), len(row)), np.float32)
     done = 0
-    for begin, end in selection.spans:
+    for begin, end in stretches:
         # Asked for single precision, it takes some 20 times as long for the same sums.
         score[:, done : done + end - begin] = np.asarray(numkong.cdist(rounded, vectors[begin:end], "dot"))
         done += end - begin

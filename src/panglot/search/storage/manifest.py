@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
@@ -30,6 +30,8 @@ class SegmentMetadata:
     graphs: Mapping[str, tuple[float, int]]
     files: Mapping[str, tuple[int, str]]  # Bytes and SHA-256 of each.
     deleted: str = ""  # The file that marks deleted rows. Empty if no row is deleted.
+    # By vector field and language: how wide the graph of that language is searched. Older segments have none.
+    own_graphs: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ def _segment(values: dict[str, Any]) -> SegmentMetadata:
     files = {name: (size, sha) for name, (size, sha) in values["files"].items()}
     languages = tuple((language, rows) for language, rows in values["languages"])
     graphs = {name: (scale, width) for name, (scale, width) in values["graphs"].items()}
-    return SegmentMetadata(values["name"], values["rows"], languages, graphs, files, values["deleted"])
+    own: dict[str, dict[str, int]] = {name: dict(widths) for name, widths in values.get("own_graphs", {}).items()}
+    return SegmentMetadata(values["name"], values["rows"], languages, graphs, files, values["deleted"], own)
 
 
 def _digest(values: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from pyarrow.compute import SetLookupOptions, call_function
 
 from panglot.search.document import Document, ScoredDocument
 from panglot.search.storage import graph, manifest
-from panglot.search.storage.graph import Graph, Selection, Table, nearest
+from panglot.search.storage.graph import Graph, Selection, Span, Table, nearest
 from panglot.search.storage.manifest import SegmentMetadata
 from panglot.search.storage.store import COLUMNS, Bools, Halves, Ints, as_document, as_row, first, pieces
 
@@ -112,7 +112,8 @@ def write_segment(
 ) -> SegmentMetadata:
     """Write ``rows`` documents, sorted by language, into a new folder, and return the segment's description.
 
-    With ``graphs``, a segment of :data:`panglot.search.storage.graph.MIN_ROWS` rows or more gets graphs.
+    With ``graphs``, a segment of :data:`panglot.search.storage.graph.MIN_ROWS` rows or more gets graphs, and so does
+    each language in it that has as many.
     """
     folder.mkdir(parents=True)
     keys: list[Keys] = []
@@ -134,22 +135,26 @@ def write_segment(
     key = np.concatenate(keys)
     order = np.argsort(key, kind="stable")
     np.save(folder / "keys.npy", np.stack([key[order], order.astype(np.uint64)]))
+    counts = tuple(sorted(languages.items()))
     built: dict[str, tuple[float, int]] = {}
+    own: dict[str, dict[str, int]] = {}
     for name in vector_fields if graphs and rows >= graph.MIN_ROWS else ():
-        vectors, path = _mapped(folder / f"{name}.npy"), folder / f"{name}.usearch"
+        vectors = _mapped(folder / f"{name}.npy")
         scale = graph.scale(vectors)
-        graph.build(vectors, scale, path)
-        width, recall = graph.width(path, vectors, scale)
-        built[name] = scale, width
+        width, recall = graph.build(vectors, scale, folder / f"{name}.usearch")
+        built[name], own[name] = (scale, width), {}
         if not width:
-            path.unlink()
             problem = f"the graph over {rows:,} vectors finds {recall:.1%} of the ten nearest, and is not kept because"
             problem += f" {graph.RECALL:.1%} are wanted. Every search compares all vectors"
             warnings.warn(f"{folder}: {problem}", RuntimeWarning, stacklevel=4)
+        for number, span in enumerate(_spans(counts, None)):
+            if graph.MIN_ROWS <= span.live <= graph.MOST * rows:
+                part = vectors[span.begin : span.end]
+                own[name][span.language], _ = graph.build(part, scale, _own_graph(folder, name, number))
     files = {path.name: manifest.describe_file(path) for path in sorted(folder.iterdir())}
     manifest.sync(folder)
     manifest.sync(folder.parent)
-    return SegmentMetadata(folder.name, rows, tuple(sorted(languages.items())), built, files)
+    return SegmentMetadata(folder.name, rows, counts, built, files, own_graphs=own)
 
 
 def write_deleted(folder: Path, metadata: SegmentMetadata, deleted: Bools, version: int) -> SegmentMetadata:
@@ -182,15 +187,6 @@ def _joined(waiting: Sequence[Piece]) -> Piece:
     return batch, {name: np.concatenate([vectors[name] for _, vectors in waiting]) for name in waiting[0][1]}
 
 
-class Span(NamedTuple):
-    """The rows of one language."""
-
-    language: str
-    begin: int
-    end: int
-    live: int  # Number of rows that are not deleted.
-
-
 @dataclass(frozen=True)
 class Segment:
     """A segment that is open, with its vectors by vector field, memory-mapped, and a span per language."""
@@ -221,12 +217,15 @@ class Segment:
         if metadata.deleted:
             bits = np.load(place / metadata.deleted, allow_pickle=False)
             deleted = np.unpackbits(bits, count=metadata.rows).astype(np.bool_)
-        spans = _spans(metadata, deleted)
+        spans = _spans(metadata.languages, deleted)
         if known:
             return replace(known, metadata=metadata, deleted=deleted, spans=spans)
         texts = Texts(place / "documents.arrow", _mapped(place / "keys.npy"))
         graphs = {name: Graph(place / f"{name}.usearch", *built) for name, built in metadata.graphs.items() if built[1]}
-        tables = {name: Table(_mapped(place / f"{name}.npy"), graphs.get(name)) for name in vector_fields}
+        tables = {
+            name: Table(_mapped(place / f"{name}.npy"), graphs.get(name), _own_graphs(place, name, metadata, spans))
+            for name in vector_fields
+        }
         return cls(metadata, texts, tables, deleted, spans)
 
     @property
@@ -261,7 +260,7 @@ class Segment:
     ) -> list[list[ScoredDocument]]:
         """Return for each query the ``k`` nearest live rows in some languages, or in any."""
         spans = [span for span in self.spans if languages is None or span.language in languages]
-        selection = Selection(_stretches(spans), self.deleted, sum(span.live for span in spans))
+        selection = Selection(spans, self.deleted)
         if not selection.live:
             return [[] for _ in queries]
         return [
@@ -288,23 +287,27 @@ class Segment:
                 yield batch.filter(pa.array(live)), {name: rows[live] for name, rows in vectors.items()}
 
 
-def _spans(metadata: SegmentMetadata, deleted: Bools | None) -> tuple[Span, ...]:
-    ends = accumulate(rows for _, rows in metadata.languages)
+def _spans(languages: Sequence[tuple[str, int]], deleted: Bools | None) -> tuple[Span, ...]:
+    ends = accumulate(rows for _, rows in languages)
     return tuple(
         Span(language, end - rows, end, rows if deleted is None else rows - int(deleted[end - rows : end].sum()))
-        for (language, rows), end in zip(metadata.languages, ends, strict=True)
+        for (language, rows), end in zip(languages, ends, strict=True)
     )
 
 
-def _stretches(spans: Iterable[Span]) -> list[tuple[int, int]]:
-    """Return begin and end of the stretches of rows that adjacent spans make up, so that each is scanned at once."""
-    found: list[tuple[int, int]] = []
-    for span in spans:
-        if found and found[-1][1] == span.begin:
-            found[-1] = found[-1][0], span.end
-        else:
-            found.append((span.begin, span.end))
-    return found
+def _own_graph(folder: Path, name: str, number: int) -> Path:
+    # Languages may have any names.
+    return folder / f"{name}.{number}.usearch"
+
+
+def _own_graphs(folder: Path, name: str, metadata: SegmentMetadata, spans: Sequence[Span]) -> dict[str, Graph]:
+    """Open the graphs of single languages for one vector field."""
+    widths = metadata.own_graphs.get(name, {})
+    return {
+        span.language: Graph(_own_graph(folder, name, number), metadata.graphs[name][0], width, span.begin)
+        for number, span in enumerate(spans)
+        if (width := widths.get(span.language))
+    }
 
 
 def _mapped(path: Path) -> Any:
