@@ -121,6 +121,9 @@ class Index:
         language, detected = request.language or "en", not request.language
         return SearchResult(request.query, language, detected, request.mode, hits, shares, seconds)
 
+    def successor(self) -> None:
+        pass
+
     def refresh(self) -> bool:
         self.refreshed += 1
         if self.refreshed == 1:

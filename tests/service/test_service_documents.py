@@ -264,7 +264,7 @@ def test_words_are_those_of_the_documents_after_each_write(client: httpx.Client)
 
 
 def test_a_writer_that_stops_finishes_what_waits_and_takes_no_more(index: Index) -> None:
-    writer, free = Writer(index.store), threading.Event()
+    writer, free = Writer(lambda: index.store), threading.Event()
     waiting: list[Future[Any]] = [writer.submit(lambda: free.wait(30)), *(writer.submit(lambda: 7) for _ in range(3))]
     assert waiting[2].cancel()
     closing = threading.Thread(target=writer.close)

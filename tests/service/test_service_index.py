@@ -21,6 +21,7 @@ from panglot._errors import PanglotError
 from panglot.debiasing.transform import Debiased, Debiasing
 from panglot.search.document import Document
 from panglot.search.index import Index
+from panglot.search.metadata import snapshot
 from panglot.search.ranking.stats import LanguageStats
 from panglot.service.engine import Engine
 from panglot.service.limits import Limits
@@ -41,18 +42,97 @@ DOCUMENTS = [
 ]
 
 
-def test_another_index_in_its_place_is_in_the_log_and_not_in_the_hits(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    Index.build(DOCUMENTS, tmp_path / "index", model=Encoder(fails=False)).close()
-    index = Index.open(tmp_path / "index", model=Encoder(fails=False))
+def _index_of(folder: Path, *documents: Document, name: str = "small/letters") -> Path:
+    encoder = Encoder(fails=False)
+    encoder.name = encoder.fingerprint = name
+    Index.build(documents or DOCUMENTS, folder, model=encoder).close()
+    return folder
+
+
+@pytest.mark.parametrize("link", [True, False])
+def test_another_index_in_its_place_is_served_and_no_request_is_lost(tmp_path: Path, link: bool) -> None:
+    """Deployments switch a link, or rename folders, while clients search."""
+    new = Document("new", "print the sheet", language="en")
+    first, second = _index_of(tmp_path / "first"), _index_of(tmp_path / "second", new)
+    served = tmp_path / "served"
+    served.symlink_to(first)
+    place = served if link else first
+    encoder = Encoder(fails=False)
+    encoder.name = encoder.fingerprint = "small/letters"
+    index = Index.open(place, model=encoder)
+    statuses: list[int] = []
+    stop = threading.Event()
+
+    def ask(url: str) -> None:
+        with httpx.Client(base_url=url, timeout=120) as client:
+            while not stop.is_set():
+                found = client.get("/search?query=print the sheet&k=1")
+                statuses.append(found.status_code)
+                assert found.json()["hits"][0]["id"] in {"en-0", "new"}
+
+    with (
+        serving(index, Limits(refresh=0.05), access=Access(writable=True)) as url,
+        httpx.Client(base_url=url, timeout=120) as client,
+    ):
+        asking = [threading.Thread(target=ask, args=(url,)) for _ in range(3)]
+        for each in asking:
+            each.start()
+        until(lambda: len(statuses) > 10)
+        if link:
+            (tmp_path / "link").symlink_to(second)
+            (tmp_path / "link").replace(served)
+        else:
+            first.rename(tmp_path / "old")
+            second.rename(first)
+        until(lambda: client.get("/about").json()["documents"] == 1)
+        seen = len(statuses)
+        until(lambda: len(statuses) > seen + 10)
+        stop.set()
+        for each in asking:
+            each.join()
+        assert client.get("/search?query=print the sheet").json()["hits"][0]["id"] == "new"
+        # What is written from now on is in the new index.
+        more = {"documents": [{"id": "more", "text": "Watering the garden.", "language": "en"}]}
+        assert client.put("/documents", json=more).json()["written"] == 1
+        assert client.get("/about").json()["documents"] == 2
+    assert set(statuses) == {200}
+    index.close()
+    again = Index.open(place, model=encoder)
+    assert len(again) == 2
+    again.close()
+
+
+def test_going_back_to_a_snapshot_is_noticed_too(tmp_path: Path) -> None:
+    encoder = Encoder(fails=False)
+    first = tmp_path / "first"
+    Index.build(DOCUMENTS, first, model=encoder).close()
+    snapshot(first, tmp_path / "before")
+    (tmp_path / "served").symlink_to(first)
+    index = Index.open(tmp_path / "served", model=encoder)
+    assert index.successor() is None
+    index.delete(["en-0", "de-0"])
+    assert len(index) == 4
+    # Both have the same name, because one is a copy of the other.
+    (tmp_path / "link").symlink_to(tmp_path / "before")
+    (tmp_path / "link").replace(tmp_path / "served")
+    back = index.successor()
+    assert back is not None
+    assert (len(back), len(index)) == (6, 4)
+    assert back.search("drucken", hybrid=True, language="de").hits[0].document.id == "de-0"
+    for each in (index, back):
+        each.close()
+
+
+def test_an_index_with_another_model_is_not_served(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    index = Index.open(_index_of(tmp_path / "index", name="1"), model=Encoder(fails=False))
     shutil.move(tmp_path / "index", tmp_path / "old")
-    Index.build([Document("new", "print", language="en")], tmp_path / "index", model=Encoder(fails=False)).close()
+    _index_of(tmp_path / "index", Document("new", "print", language="en"), name="2")
     engine = Engine(index, Limits(), Metrics())
-    with pytest.raises(PanglotError, match="another index"):
+    with pytest.raises(PanglotError, match="built with another model, 2"):
         engine._refresh()
     (said,) = (record for record in caplog.records if record.levelname == "ERROR")
-    assert "another index was put in the place" in said.fields["problem"]  # type: ignore[attr-defined]
+    assert "another model" in said.fields["problem"]  # type: ignore[attr-defined]
+    assert engine.index is index
     hits = index.search("how to print the sheet", language="en").hits
     assert {hit.document.id for hit in hits} == {each.id for each in DOCUMENTS}
     asyncio.run(engine.close())

@@ -50,6 +50,8 @@ _TOP = 5
 @click.option("--hybrid", is_flag=True, help="Index words now instead of at the first hybrid search.")
 @click.option("--add", is_flag=True, help="Add DOCUMENTS to an index, in place of those with the same ids.")
 @click.option("--delete", metavar="IDS", help="Delete documents by id, such as 17,18; @FILE has one id per line.")
+@click.option("--snapshot", type=PATH, metavar="FOLDER",
+              help="Copy the index to a new folder, with hard links where possible.")  # fmt: skip
 @column_option
 @click.option("--language", metavar="CODE", help="Language of documents that do not name theirs. Detected by default.")
 @data_dir_option
@@ -57,7 +59,7 @@ _TOP = 5
 def index_command(
     documents: str | None, output: Path, model: str | None, backend: str, store: str | None, on: str | None,
     processes: int | None, center_strength: float | None, *, hybrid: bool, add: bool, delete: str | None,
-    to_json: str | None, **source: Any,
+    snapshot: Path | None, to_json: str | None, **source: Any,
 ) -> None:  # fmt: skip
     """Encode DOCUMENTS and write an index to search in.
 
@@ -68,10 +70,18 @@ def index_command(
     If the command is stopped, the same command resumes it. If it is finished, the same command changes nothing.
     """
     from panglot.encoders.shipped import DEFAULT
+    from panglot.search import metadata
     from panglot.search.index import Index
     from panglot.search.ingest.sources import find_documents
-    from panglot.search.metadata import is_index
 
+    if snapshot is not None and documents is None and delete is None:
+        metadata.snapshot(output, snapshot)
+        if deliver_json({"folder": str(output), "snapshot": str(snapshot)}, to_json):
+            click.echo(f"{snapshot}: a copy of {output}")
+        return
+    if snapshot is not None:
+        problem, hint = "a snapshot is made by itself", "leave DOCUMENTS and --delete out"
+        raise PanglotError(problem, field="snapshot", hint=hint)
     if documents is None and delete is None:
         raise PanglotError("DOCUMENTS is required", field="documents", hint="name a file, or ids to --delete")
     if on and processes:
@@ -93,7 +103,7 @@ def index_command(
         done["added"] = index.add(found) if found is not None else 0
     else:
         assert found is not None
-        before = is_index(output)
+        before = metadata.is_index(output)
         index = Index.build(
             found, output, model=model or DEFAULT, backend=backend, store=store or "", on=on, progress=progress,
             center_strength=1.0 if center_strength is None else center_strength,

@@ -54,7 +54,9 @@ class Index:
         self.debiasing, head = transform.read(folder, hint="build the index again")
         self.debiased = head.get("fitted_on", OF_DOCUMENTS) != OF_DOCUMENTS
         self._languages = Languages(self.debiasing, encoder.name)
-        self.lexical = LexicalIndex(folder / "lexical", store)
+        # Another index may be put in its place, by a rename or a symbolic link, while this one still answers.
+        self._place = folder.resolve()
+        self.lexical = LexicalIndex(self._place / "lexical", store)
         self.searcher = Searcher(store, encoder, self.debiasing, self.lexical, reranker, self.debiased)
 
     @classmethod
@@ -112,13 +114,14 @@ class Index:
             PanglotError: There is no index, or the model is another one.
         """
         folder = Path(folder)
-        metadata = IndexMetadata.open(folder)
+        place = folder.resolve()
+        metadata = IndexMetadata.open(place)
         if model is None and not metadata.model:
             problem = f"the index was built with an encoder object ({metadata.name}), which has no name to open it by"
             raise PanglotError(problem, file=folder, field="model", hint="pass that encoder as `model`")
         # The store opens in milliseconds, so that its errors come before the seconds that a model takes.
         store = open_store(
-            metadata.store, folder / "store", vector_fields=metadata.vector_fields, dimension=metadata.dimension,
+            metadata.store, place / "store", vector_fields=metadata.vector_fields, dimension=metadata.dimension,
             build=metadata.build,
         )  # fmt: skip
         whole, encoder, _ = open_encoder(model if model is not None else metadata.model)
@@ -285,6 +288,24 @@ class Index:
         if changed:
             self.lexical.reload()
         return changed
+
+    def successor(self) -> Self | None:
+        """Return the index that was put in the place of this one, open and with the same models, or None.
+
+        Another index is there if the folder was replaced, or if it is a symbolic link that now leads elsewhere.
+
+        Raises:
+            PanglotError: What is there cannot be opened, or was built with another model.
+        """
+        metadata = IndexMetadata.open(self.folder)
+        if metadata.build == self.store.build and self.folder.resolve() == self._place:
+            return None
+        if metadata.fingerprint != self.encoder.fingerprint:
+            problem = f"the index in its place was built with another model, {metadata.name}"
+            raise PanglotError(problem, file=self.folder, field="model", hint="open it anew, with its own model")
+        found = type(self).open(self.folder, model=self.encoder)
+        found.searcher = replace(found.searcher, reranker=self.searcher.reranker)
+        return found
 
     def close(self) -> None:
         """Let go of files and connections."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,12 @@ import numpy as np
 
 from panglot import __version__
 from panglot._errors import PanglotError
-from panglot._files import write_json
+from panglot._files import atomic_folder, write_json
 from panglot.debiasing import transform
 from panglot.debiasing.transform import Debiased
 from panglot.encoders.load import load
 from panglot.encoders.protocol import LanguageAware
+from panglot.search.storage import manifest
 from panglot.search.storage.store import check_build, check_encoded, check_same
 
 if TYPE_CHECKING:
@@ -79,6 +81,28 @@ class IndexMetadata:
 def is_index(folder: str | Path) -> bool:
     """Return whether a folder contains a complete index."""
     return (Path(folder) / NAME).is_file()
+
+
+def snapshot(folder: str | Path, target: str | Path) -> None:
+    """Write a copy of an index to a new folder, completely or not at all, while others read and write the index.
+
+    Files that never change become hard links if the disk allows, so the copy takes little time and space, and is as
+    independent as one by ``cp``. The words for hybrid search are left out. The first search that needs them makes them.
+
+    Raises:
+        PanglotError: There is no index, the target exists or cannot be written, or the documents are in Milvus.
+    """
+    folder, target = Path(folder).resolve(), Path(target)
+    if IndexMetadata.open(folder).store:
+        hint = "copy the folder, and use the backup of Milvus for the documents"
+        raise PanglotError("the documents are not in the folder of the index", field="snapshot", hint=hint)
+    if target.exists():
+        raise PanglotError("there is something already", file=target, field="snapshot", hint="name a new folder")
+    with atomic_folder(target) as part:
+        for path in folder.iterdir():
+            if path.is_file():
+                shutil.copy2(path, part / path.name)
+        manifest.snapshot(folder / "store", part / "store")
 
 
 def open_encoder(model: str | Path | Encoder, backend: str = "torch") -> tuple[Encoder, Encoder, str]:

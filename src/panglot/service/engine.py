@@ -43,7 +43,7 @@ _Result = TypeVar("_Result")
 
 
 class Engine:
-    """Answer many requests at once with one index, which its opener closes.
+    """Answer many requests at once with one index, which its opener closes, or with one that is put in its place.
 
     Only the encoding thread uses the model, and only the writing thread changes the index. The ranking threads share
     the index, and one of them refreshes it at a time. A search that is under way meanwhile may meet two versions, as it
@@ -53,7 +53,9 @@ class Engine:
     def __init__(self, index: Index, limits: Limits, metrics: Metrics) -> None:
         self.index, self.limits = index, limits
         self._batcher = Batcher(index.encoder.encode, limits.batch_tokens, metrics.batch)
-        self._writer = Writer(index.store)
+        self._writer = Writer(lambda: self.index.store)
+        self._given = index
+        self._retired: list[tuple[float, Index]] = []  # Indexes that were replaced, and when.
         self._ranker = ThreadPoolExecutor(max(2, cores()), "panglot-rank")
         self._ranker_seen = time.monotonic()
         self.admission = Admission(limits, lambda: self._batcher.rate)
@@ -111,13 +113,14 @@ class Engine:
             sizes = [estimate_tokens(text) for text in texts]
             vectors = (await self._encoded("passage", texts, sizes, notes)).vectors
             cut = await self._cut(texts, "passage")
-            await self._written(functools.partial(self.index.put, documents, vectors), notes)
+            # Another index may be served when it is the turn of this request.
+            await self._written(lambda: self.index.put(documents, vectors), notes)
         return {"written": len(documents), **cut, "notes": noted}
 
     async def delete(self, ids: Sequence[str], notes: dict[str, Any]) -> dict[str, int]:
         """Delete documents, and return how many were there."""
         with self.admission.enter(0):
-            return {"deleted": await self._written(functools.partial(self.index.delete, ids), notes)}
+            return {"deleted": await self._written(lambda: self.index.delete(ids), notes)}
 
     async def _written(self, work: Callable[[], _Result], notes: dict[str, Any]) -> _Result:
         """Return what ``work`` returns, run on the thread that writes, when it is its turn."""
@@ -226,6 +229,8 @@ class Engine:
         await asyncio.to_thread(self._batcher.close)
         await asyncio.to_thread(self._writer.close)
         await asyncio.to_thread(self._ranker.shutdown)
+        self._retired.append((0.0, self.index))
+        self._close_retired()
 
     async def _encoded(self, side: Side, texts: Sequence[str], sizes: list[int], notes: dict[str, Any]) -> Encoded:
         try:
@@ -237,9 +242,25 @@ class Engine:
         notes.update(texts=len(texts), batch=encoded.batch, wait_ms=round(1000 * encoded.waited, 1))
         return encoded
 
+    def _close_retired(self, seconds: float = 0.0) -> None:
+        """Close the indexes that were replaced so many seconds ago, except the one that was given."""
+        due = [each for each in self._retired if time.monotonic() - each[0] >= seconds]
+        self._retired = [each for each in self._retired if each not in due]
+        for _, index in due:
+            if index is not self._given:
+                index.close()
+
     def _refresh(self) -> None:
         try:
-            if self.index.refresh():
+            # By then, no request that began with one of them goes on.
+            self._close_retired(2 * self.limits.seconds)
+            if (successor := self.index.successor()) is not None:
+                # Requests in progress may end with the old index or go on with this one, as both have the same model.
+                self._retired.append((time.monotonic(), self.index))
+                self.index = successor
+                fields = {"documents": sum(successor.counts().values())}
+                _logger.info("another index is served", extra={"fields": fields})
+            elif self.index.refresh():
                 _logger.info("index", extra={"fields": {"documents": sum(self.index.counts().values())}})
         except PanglotError as error:
             # It says what happened to the files, such as that another index was put there.

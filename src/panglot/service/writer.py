@@ -32,7 +32,7 @@ class Writer:
     more writes wait, so that no client waits for that.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Callable[[], Store]) -> None:
         self._store = store
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -67,7 +67,7 @@ class Writer:
     def _run(self) -> None:
         while job := self._jobs.get():
             try:
-                with self._store.bulk():
+                with self._store().bulk():
                     self._write_until_idle(job)
             except StoppedError:
                 return

@@ -16,7 +16,7 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot._files import explain_write, lock
 from panglot.search.storage import graph
-from panglot.search.storage.manifest import HINT, NAME, Manifest, SegmentMetadata
+from panglot.search.storage.manifest import HINT, NAME, SEGMENTS, Manifest, SegmentMetadata
 from panglot.search.storage.segments import (
     Piece,
     Segment,
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Vectors
     from panglot.search.document import Document, ScoredDocument
 
-SEGMENTS = "segments"
 RESERVE = "reserve"
 _RESERVED = 1 << 18  # Bytes that a deletion gives back to a full disk, because it must write what is deleted.
 

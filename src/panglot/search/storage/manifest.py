@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
-from panglot._files import digest, file_digest, write_json
+from panglot._files import digest, file_digest, lock, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FORMAT = 1
 NAME = "current.json"
+SEGMENTS = "segments"
 HINT = "restore the folder from a copy, or build the index again"
 
 
@@ -101,6 +103,28 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def snapshot(folder: Path, target: Path) -> None:
+    """Write the current version of a store to a new folder.
+
+    Files that never change become hard links if the disk allows.
+    """
+    # The lock keeps a writer from removing files of this version.
+    with lock(folder / "lock"):
+        manifest = Manifest.read(folder)
+        for segment in manifest.segments:
+            source, place = (each / SEGMENTS / segment.name for each in (folder, target))
+            place.mkdir(parents=True)
+            for name in segment.files:
+                try:
+                    (place / name).hardlink_to(source / name)
+                except OSError:  # The target is on another disk, or the disk has no hard links.
+                    shutil.copy2(source / name, place / name)
+                    sync(place / name)
+            sync(place)
+        target.mkdir(exist_ok=True)
+        manifest.write(target)
 
 
 def _segment(values: dict[str, Any]) -> SegmentMetadata:
