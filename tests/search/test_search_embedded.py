@@ -443,6 +443,34 @@ def test_damage_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: pyt
     assert EmbeddedStore(tmp_path / "store").counts() == {"": 29}
 
 
+def test_large_files_are_read_to_check_them_only_on_demand_and_before_a_merge(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=DIMENSION)
+    store.upsert([Document(str(number), "x") for number in range(300)], {"plain": Dice(0).vectors(300)})
+    store.check()
+    (segment,) = Manifest.read(tmp_path).segments
+    monkeypatch.setattr(manifest, "READ", segment.files["plain.npy"][0] - 1)
+    (path,) = tmp_path.glob("segments/*/plain.npy")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    with pytest.raises(PanglotError, match="truncated"):
+        EmbeddedStore(tmp_path)
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 4]))
+    store = EmbeddedStore(tmp_path)  # It is not read.
+    with pytest.raises(PanglotError, match="the checksum differs") as caught:
+        store.check()
+    assert caught.value.file == path
+    # Most rows are deleted, so that the segment is due to be rewritten.
+    with pytest.warns(RuntimeWarning, match=r"plain\.npy: damaged: the checksum differs\. Its segment is not merged"):
+        store.delete([str(number) for number in range(200)])
+    assert path.exists()
+    assert store.counts() == {"": 100}
+    path.write_bytes(whole)
+    assert store.delete(["299"]) == 1
+    assert not path.exists()
+
+
 def test_a_newer_format_and_a_closed_store_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, _ = made(tmp_path, calls=1)
     store.close()

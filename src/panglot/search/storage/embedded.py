@@ -7,6 +7,7 @@ import errno
 import shutil
 import threading
 import uuid
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import explain_write, lock
-from panglot.search.storage import graph
+from panglot.search.storage import graph, manifest
 from panglot.search.storage.manifest import HINT, NAME, SEGMENTS, Manifest, SegmentMetadata
 from panglot.search.storage.segments import (
     Piece,
@@ -143,6 +144,14 @@ class EmbeddedStore:
         finally:
             self._bulk = None
 
+    def check(self) -> None:
+        """Read all files of the version that is open. Opening a store reads at most 256 MiB of each segment.
+
+        Raises:
+            PanglotError: A file is damaged.
+        """
+        manifest.check_segments(self.folder, self._current().manifest.segments)
+
     def refresh(self) -> bool:
         """Open the newest version and return whether it is newer than the one that was open."""
         with self._opening:
@@ -216,7 +225,7 @@ class EmbeddedStore:
         with lock(self.folder / "lock"), explain_write(self.folder):
             self.refresh()
             # What a killed or failed writer left may be the space that this write needs.
-            _sweep(self.folder, self._current().manifest)
+            manifest.sweep(self.folder, self._current().manifest)
             yield self._current()
 
     def _without(self, now: _Version, ids: Sequence[str]) -> tuple[list[SegmentMetadata], int]:
@@ -248,10 +257,10 @@ class EmbeddedStore:
             raise
 
     def _commit(self, now: _Version, segments: Sequence[SegmentMetadata]) -> None:
-        manifest = replace(now.manifest, version=now.manifest.version + 1, segments=tuple(segments))
-        manifest.write(self.folder)
+        new = replace(now.manifest, version=now.manifest.version + 1, segments=tuple(segments))
+        new.write(self.folder)
         self.refresh()
-        _sweep(self.folder, manifest)
+        manifest.sweep(self.folder, new)
 
     def _merge(self, segments: Sequence[Segment], *, graphs: bool = True) -> set[str]:
         """Write segments as one, and return its name, or none if no row is left."""
@@ -279,6 +288,12 @@ class EmbeddedStore:
                 segments = self._current().segments
                 chosen = [segments[at] for at in due([_size(each) for each in segments])]
                 if not (chosen := chosen or [each for each in segments if each.lacks_graphs]):
+                    break
+                try:
+                    manifest.check_segments(self.folder, [each.metadata for each in chosen])
+                except PanglotError as error:
+                    problem = f"{error.file}: {error.problem}. Its segment is not merged"
+                    warnings.warn(problem, RuntimeWarning, stacklevel=4)
                     break
                 self._merge(chosen)
 
@@ -332,19 +347,3 @@ def _make_reserve(path: Path) -> None:
         except OSError:
             path.unlink(missing_ok=True)
             raise
-
-
-def _sweep(folder: Path, manifest: Manifest) -> None:
-    """Remove what this version does not need: merged segments, and what killed writers left."""
-    for unfinished in folder.glob(f".{NAME}.*"):
-        unfinished.unlink(missing_ok=True)
-    needed = {segment.name: segment.files for segment in manifest.segments}
-    for place in (folder / SEGMENTS).iterdir() if (folder / SEGMENTS).exists() else ():
-        if place.name not in needed:
-            shutil.rmtree(place, ignore_errors=True)
-            continue
-        # Windows keeps files that a reader has open. A later sweep removes them.
-        with contextlib.suppress(OSError):
-            for file in place.glob("deleted-*.npy"):
-                if file.name not in needed[place.name]:
-                    file.unlink()

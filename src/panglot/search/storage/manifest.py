@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 NAME = "current.json"
 SEGMENTS = "segments"
+READ = 1 << 28
+"""Bytes of a segment that are read to check it when it is opened. A store of any size thus opens in a few seconds."""
 HINT = "restore the folder from a copy, or build the index again"
 
 
@@ -85,13 +89,26 @@ def describe_file(path: Path) -> tuple[int, str]:
     return path.stat().st_size, file_digest(path)
 
 
-def check_file(path: Path, expected: tuple[int, str]) -> None:
-    """Raise a :class:`PanglotError` if a file is not what was written."""
-    size = path.stat().st_size
-    if size != expected[0]:
-        raise PanglotError(f"truncated or damaged: {size} bytes, expected {expected[0]}", file=path, hint=HINT)
-    if file_digest(path) != expected[1]:
-        raise PanglotError("damaged: the checksum differs", file=path, hint=HINT)
+def check_files(folder: Path, files: Mapping[str, tuple[int, str]], most: float = math.inf) -> None:
+    """Raise a :class:`PanglotError` if a file is not what was written.
+
+    The smallest files are read first. Where that would make more than ``most`` bytes, only sizes are checked.
+    """
+    read = 0
+    for name, (expected, sha) in sorted(files.items(), key=lambda item: item[1]):
+        path = folder / name
+        size = path.stat().st_size
+        if size != expected:
+            raise PanglotError(f"truncated or damaged: {size} bytes, expected {expected}", file=path, hint=HINT)
+        read += size
+        if read <= most and file_digest(path) != sha:
+            raise PanglotError("damaged: the checksum differs", file=path, hint=HINT)
+
+
+def check_segments(folder: Path, segments: Iterable[SegmentMetadata]) -> None:
+    """Read all files of segments of a store, and raise a :class:`PanglotError` if one is not what was written."""
+    for each in segments:
+        check_files(folder / SEGMENTS / each.name, each.files)
 
 
 def sync(path: Path) -> None:
@@ -125,6 +142,22 @@ def snapshot(folder: Path, target: Path) -> None:
             sync(place)
         target.mkdir(exist_ok=True)
         manifest.write(target)
+
+
+def sweep(folder: Path, manifest: Manifest) -> None:
+    """Remove what this version does not need: merged segments, and what killed writers left."""
+    for unfinished in folder.glob(f".{NAME}.*"):
+        unfinished.unlink(missing_ok=True)
+    needed = {segment.name: segment.files for segment in manifest.segments}
+    for place in (folder / SEGMENTS).iterdir() if (folder / SEGMENTS).exists() else ():
+        if place.name not in needed:
+            shutil.rmtree(place, ignore_errors=True)
+            continue
+        # Windows keeps files that a reader has open. A later sweep removes them.
+        with contextlib.suppress(OSError):
+            for file in place.glob("deleted-*.npy"):
+                if file.name not in needed[place.name]:
+                    file.unlink()
 
 
 def _segment(values: dict[str, Any]) -> SegmentMetadata:

@@ -201,7 +201,7 @@ class Segment:
     def open(
         cls, folder: Path, metadata: SegmentMetadata, vector_fields: Sequence[str], known: Segment | None = None
     ) -> Segment:
-        """Check the files of a segment in the folder of all segments, and open it.
+        """Check the files of a segment in the folder of all segments, as far as that is quick, and open it.
 
         ``known`` is the same segment, opened before, perhaps with fewer deleted rows.
 
@@ -210,9 +210,9 @@ class Segment:
             FileNotFoundError: A file is missing.
         """
         place = folder / metadata.name
-        for name, facts in metadata.files.items():
-            if not known or name not in known.metadata.files:
-                manifest.check_file(place / name, facts)
+        seen = known.metadata.files if known else {}
+        new = {name: facts for name, facts in metadata.files.items() if name not in seen}
+        manifest.check_files(place, new, manifest.READ)
         deleted = None
         if metadata.deleted:
             bits = np.load(place / metadata.deleted, allow_pickle=False)
