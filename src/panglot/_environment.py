@@ -87,6 +87,38 @@ def machine() -> dict[str, str | int]:
     return {"cores": cores(), "processor": processor}
 
 
+def free_memory() -> int:
+    """Return the bytes that this process can still use. A container's limit counts as the machine's size."""
+    import psutil
+
+    return max(0, min([psutil.virtual_memory().available, *_left_in_groups()]))
+
+
+def _left_in_groups(groups: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")) -> list[int]:
+    """Return what the memory limits of this process's control groups (Linux) leave, in bytes."""
+    found: list[int] = []
+    for line in groups.read_text("utf-8").splitlines() if groups.exists() else ():
+        _, controllers, path = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        root = mounted / controllers
+        limit, used, cached = (
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            if controllers else ("memory.max", "memory.current", "inactive_file")
+        )  # fmt: skip
+        folder = root / path.lstrip("/")
+        for place in (folder, *folder.parents):
+            if not place.is_relative_to(root):
+                break
+            try:
+                most, taken = (int((place / name).read_text("ascii")) for name in (limit, used))
+                about = dict(each.split() for each in (place / "memory.stat").read_text("ascii").splitlines())
+            except (OSError, ValueError):  # There is no limit, or the group is not visible in this container.
+                continue
+            found.append(most - taken + int(about.get(cached, 0)))
+    return found
+
+
 def provenance(command: str | None) -> dict[str, Any]:
     """Return what a dictionary of figures records of its origin: ``panglot, date, command, versions, machine``."""
     return {

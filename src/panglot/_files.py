@@ -6,13 +6,16 @@ import contextlib
 import errno
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 
+from panglot._environment import free_memory
 from panglot._errors import PanglotError
 
 
@@ -207,3 +210,17 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def in_large_pages(path: Path) -> mmap.mmap | None:
+    """Return a file's bytes in large pages of memory, in which random reads are faster than in a mapped file.
+
+    Return None if there are no such pages, or if the file takes more than a quarter of the memory that is free.
+    """
+    size = path.stat().st_size
+    if not sys.platform.startswith("linux") or not size or 4 * size > free_memory():
+        return None
+    memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    with path.open("rb") as file:
+        return memory if file.readinto(memory) == size else None

@@ -311,6 +311,36 @@ def test_a_graph_finds_nearly_all_of_the_ten_best(tmp_path: Path, monkeypatch: p
     assert not scans
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="there are no large pages")
+def test_a_graph_that_is_often_searched_is_copied_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "MIN_ROWS", 1000)
+    monkeypatch.setattr(graph, "VISITS", 0)
+    monkeypatch.setattr(graph, "OFTEN", 3)
+    vectors = clusters(1200)
+    store = filled(tmp_path, vectors, ("de",))
+    table = store._current().segments[0].tables["plain"].graph
+    assert table
+    mapped = table._graph
+    wanted = store.search("plain", vectors[:2], 3)
+    assert table._graph is mapped
+    for path in tmp_path.rglob("plain.usearch"):
+        hidden = path.rename(path.with_suffix(".hidden"))
+        assert store.search("plain", vectors[:1], 3) == wanted[:1]
+        assert table.copying
+        table.copying.join(30)
+        assert table._graph is mapped  # The file is no longer there.
+        hidden.rename(path)
+    reopened = EmbeddedStore(tmp_path)
+    table = reopened._current().segments[0].tables["plain"].graph
+    assert table
+    for _ in range(3):
+        assert reopened.search("plain", vectors[:2], 3) == wanted
+    assert table.copying
+    table.copying.join(30)
+    assert table._graph.memory[:1]
+    assert reopened.search("plain", vectors[:2], 3) == wanted
+
+
 def test_a_segment_without_graphs_of_languages_is_searched_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from training_runs import same, stop_at, weights
 
+from panglot import _environment
 from panglot._errors import PanglotError
 from panglot.encoders.open_model import open_model
 from panglot.training import memory
@@ -151,10 +152,10 @@ def test_processes_of_one_machine_share_its_memory(monkeypatch: pytest.MonkeyPat
 
     found = psutil.virtual_memory()._replace(available=8 * MIB)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: found)
-    monkeypatch.setattr(memory, "_left_in_groups", list)
+    monkeypatch.setattr(_environment, "_left_in_groups", list)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     assert available_memory(CPU) == 2 * MIB
-    monkeypatch.setattr(memory, "_left_in_groups", lambda: [6 * MIB, 20 * MIB])
+    monkeypatch.setattr(_environment, "_left_in_groups", lambda: [6 * MIB, 20 * MIB])
     assert available_memory(CPU) == 6 * MIB // 4
 
 
@@ -175,8 +176,8 @@ def test_a_containers_limit_counts(tmp_path: Path, line: str, folder: str, names
         (group / names[0]).write_text(limit + "\n", "ascii")
         (group / names[1]).write_text("700\n", "ascii")
         (group / "memory.stat").write_text(f"anon 1\n{names[2]} 200\n", "ascii")
-    assert memory._left_in_groups(tmp_path / "cgroup", tmp_path / "fs") == [500]
-    assert memory._left_in_groups(tmp_path / "none", tmp_path / "fs") == []
+    assert _environment._left_in_groups(tmp_path / "cgroup", tmp_path / "fs") == [500]
+    assert _environment._left_in_groups(tmp_path / "none", tmp_path / "fs") == []
 
 
 def test_a_length_above_the_models_own_is_said(recipe: Settings, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,11 +6,11 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from panglot._environment import free_memory
 from panglot.training.aggregation import held_bytes
 from panglot.training.settings import Settings
 
@@ -125,38 +125,11 @@ def available_memory(device: Any) -> int:
 
     Processes on one machine share its memory, and a container's limit counts as the machine's size.
     """
-    import psutil
     import torch
 
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    free = min([psutil.virtual_memory().available, *_left_in_groups()])
-    return max(0, free) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-
-
-def _left_in_groups(groups: Path = Path("/proc/self/cgroup"), mounted: Path = Path("/sys/fs/cgroup")) -> list[int]:
-    """Return what the memory limits of this process's control groups (Linux) leave, in bytes."""
-    found: list[int] = []
-    for line in groups.read_text("utf-8").splitlines() if groups.exists() else ():
-        _, controllers, path = line.split(":", 2)
-        if controllers not in ("", "memory"):
-            continue
-        root = mounted / controllers
-        limit, used, cached = (
-            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-            if controllers else ("memory.max", "memory.current", "inactive_file")
-        )  # fmt: skip
-        folder = root / path.lstrip("/")
-        for place in (folder, *folder.parents):
-            if not place.is_relative_to(root):
-                break
-            try:
-                most, taken = (int((place / name).read_text("ascii")) for name in (limit, used))
-                about = dict(each.split() for each in (place / "memory.stat").read_text("ascii").splitlines())
-            except (OSError, ValueError):  # There is no limit, or the group is not visible in this container.
-                continue
-            found.append(most - taken + int(about.get(cached, 0)))
-    return found
+    return free_memory() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def _activations(encoder: TrainableEncoder) -> tuple[float, float, float]:
