@@ -153,6 +153,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
     root.chmod(0o755)
     environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(root)}
     environment |= {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    # Where the index of CPU builds cannot be reached, the build of torch is the one that pip finds elsewhere.
+    environment["PIP_RETRIES"] = "0"
     here = root
 
     def below(text: str) -> str:
