@@ -52,7 +52,10 @@ def options(words: list[str], command: str) -> dict[str, Any]:
     """Return the parameters of `panglot serve` or `panglot index` in a command line, or fail if it is wrong."""
     assert words[0] == command
     known = {"serve": serve_command, "index": index_command}[command]
-    return dict(known.make_context(command, words[1:], resilient_parsing=False).params)
+    found = dict(known.make_context(command, words[1:], resilient_parsing=False).params)
+    if command == "serve":
+        (found["index"],) = map(Path, found["indexes"])
+    return found
 
 
 def test_the_image_serves_its_volume_as_a_user_without_rights() -> None:

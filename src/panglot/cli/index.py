@@ -238,7 +238,7 @@ def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
 @click.command("serve", cls=SectionedCommand, sections={
     "port": "Address", "keys": "Access", "model": "Models", "queue": "Limits",
 })  # fmt: skip
-@click.argument("index", type=PATH)
+@click.argument("indexes", nargs=-1, required=True, metavar="INDEX")
 @click.option("--port", default=8080, type=click.IntRange(0, 65535), help="Port. 0 takes any.")
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option("--allow-host", "hosts", multiple=True, metavar="NAME",
@@ -254,10 +254,12 @@ def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
 @click.option("--seconds", default=60.0, type=click.FloatRange(0.1),
               help="Time limit of a response. A late one gets status 504.")  # fmt: skip
 def serve_command(
-    index: Path, port: int, host: str, hosts: tuple[str, ...], keys: Path | None,
+    indexes: tuple[str, ...], port: int, host: str, hosts: tuple[str, ...], keys: Path | None,
     write_keys: Path | None, model: str | None, reranker: str | None, *, writable: bool, **limits: Any,
 ) -> None:  # fmt: skip
     """Serve the index INDEX: a web page at /, /search, and embeddings and reranking for OpenAI's and other clients.
+
+    Several indexes are served as `panglot serve help=INDEX law=INDEX`, each below /indexes/NAME.
 
     The log is written to standard output as JSON lines. SIGTERM stops the service after the requests in progress.
     """
@@ -265,15 +267,15 @@ def serve_command(
     from panglot.search.index import Index
     from panglot.service.limits import Limits
     from panglot.service.middleware import Access
-    from panglot.service.serve import read_keys, serve
+    from panglot.service.serve import open_indexes, read_keys, serve
 
     # Wrong settings are refused before the seconds that a model takes to open.
     access = Access(read_keys(keys), writable, read_keys(write_keys, "PANGLOT_SERVICE_WRITE_KEYS"))
     checked = Limits(**limits)
     progress = progress_to(None)
-    progress(f"opening {index} and its model")
-    opened = Index.open(index, model=model, reranker=reranker or "")
+    opened = open_indexes(indexes, model=model, reranker=reranker or "", progress=progress)
     try:
         serve(opened, checked, host=host, port=port, access=access, hosts=hosts, progress=progress)
     finally:
-        opened.close()
+        for each in [opened] if isinstance(opened, Index) else opened.values():
+            each.close()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request, Response
 from prometheus_client import generate_latest
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from panglot import __version__
 from panglot._errors import PanglotError
@@ -156,36 +158,8 @@ def _serve(content: bytes, media_type: str) -> Callable[[], Coroutine[None, None
     return serve
 
 
-def create_app(
-    index: Index, limits: Limits | None = None, *, access: Access | None = None, hosts: tuple[str, ...] = ()
-) -> Guard:
-    """Return the service of an open index, which stays open when the service stops. Any ASGI server can run it.
-
-    Without ``access``, everybody may read and nobody may write. ``hosts`` are the names under which the service may be
-    called. If there are none, any name is accepted.
-    """
-    limits = limits or Limits()
-    metrics = Metrics()
-    engine = Engine(index, limits, metrics)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
-        refresher = asyncio.create_task(engine.keep_fresh())
-        try:
-            yield
-        finally:
-            refresher.cancel()
-            await engine.close()
-
-    # FastAPI's own documentation pages load scripts from other hosts. /openapi.json is enough for tools.
-    app = FastAPI(
-        title="panglot", version=__version__, summary="Search in any language, and embeddings",
-        docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan, exception_handlers=HANDLERS,
-    )  # fmt: skip
-    add_search(app, engine)
-    add_documents(app, engine)
-    add_embeddings(app, engine)
-    add_tei(app, engine)
+def add_health(app: FastAPI, engines: Sequence[Engine], metrics: Metrics) -> frozenset[str]:
+    """Add the routes that say whether the service is well, and return those that need no key."""
 
     @app.get("/health", responses=DOCUMENTED, summary="The same as /live, where many tools look")
     @app.get("/live", responses=DOCUMENTED, summary="Whether the process responds")
@@ -194,7 +168,7 @@ def create_app(
 
     @app.get("/ready", responses=DOCUMENTED, summary="Whether the service can answer a search now")
     async def ready() -> Json:
-        if problem := engine.unready():
+        if problem := next(filter(None, (engine.unready() for engine in engines)), None):
             hint = "send requests elsewhere, and ask again soon"
             raise RequestError(503, problem, hint=hint, code="not_ready", headers={"Retry-After": "5"})
         return Json({"status": "ok"})
@@ -203,6 +177,88 @@ def create_app(
     async def figures() -> Response:
         return Response(generate_latest(metrics.registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    # Outside of FastAPI, which would read a body before it looks at keys.
-    open_routes = add_page(app) | {"/health", "/live", "/ready"}
-    return Guard(app, limits, metrics, open_routes, access or Access(), hosts)
+    return frozenset({"/health", "/live", "/ready"})
+
+
+def _application(engines: Sequence[Engine] = ()) -> FastAPI:
+    """Return an application without routes, which keeps these engines fresh while it runs."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncGenerator[None]:
+        refreshers = [asyncio.create_task(engine.keep_fresh()) for engine in engines]
+        try:
+            yield
+        finally:
+            for refresher in refreshers:
+                refresher.cancel()
+            for engine in engines:
+                await engine.close()
+
+    # FastAPI's own documentation pages load scripts from other hosts. /openapi.json is enough for tools.
+    return FastAPI(
+        title="panglot", version=__version__, summary="Search in any language, and embeddings",
+        docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan, exception_handlers=HANDLERS,
+    )  # fmt: skip
+
+
+def create_app(
+    index: Index | Mapping[str, Index], limits: Limits | None = None, *, access: Access | None = None,
+    hosts: tuple[str, ...] = (),
+) -> ASGIApp:  # fmt: skip
+    """Return the service of an open index, which stays open when the service stops. Any ASGI server can run it.
+
+    Of several indexes by name, each has the routes of one below ``/indexes/NAME``. Without ``access``, everybody may
+    read and nobody may write. ``hosts`` are the names under which the service may be called. If there are none, any
+    name is accepted.
+    """
+    limits, metrics, access = limits or Limits(), Metrics(), access or Access()
+    engines: dict[str, Engine] = {}
+    for key, each in index.items() if isinstance(index, Mapping) else [("", index)]:
+        engines[key] = Engine(each, limits, metrics, list(engines.values()))
+
+    def guarded(app: FastAPI, open_routes: frozenset[str], watched: Sequence[Engine]) -> Guard:
+        # Outside of FastAPI, which would read a body before it looks at keys.
+        return Guard(app, limits, metrics, open_routes | add_health(app, watched, metrics), access, hosts)
+
+    apps: dict[str, Guard] = {}
+    for key, engine in engines.items():
+        app = _application([] if key else [engine])
+        add_search(app, engine)
+        add_documents(app, engine)
+        add_embeddings(app, engine)
+        add_tei(app, engine)
+        apps[key] = guarded(app, add_page(app), [engine])
+    if "" in apps:
+        return apps[""]
+    root = _application([*engines.values()])
+
+    @root.get("/indexes", responses=DOCUMENTED, summary="The indexes, whose routes begin with /indexes/NAME")
+    async def indexes(request: Request) -> Json:
+        def describe_all() -> list[dict[str, Any]]:
+            found = ((key, engine.index) for key, engine in engines.items())
+            return [{"name": key, "model": e.encoder.name, "documents": sum(e.counts().values())} for key, e in found]
+
+        first = next(iter(engines.values()))
+        return Json({"indexes": await first.outcome(first.ranked(describe_all), request)})
+
+    return Dispatcher(guarded(root, frozenset(), [*engines.values()]), apps)
+
+
+class Dispatcher:
+    """Give a request below ``/indexes/NAME/`` to the application of that index, and others to ``root``."""
+
+    def __init__(self, root: ASGIApp, apps: Mapping[str, ASGIApp]) -> None:
+        self._root, self._apps = root, apps
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond to one request."""
+        _, _, rest = str(scope.get("path", "")).partition("/indexes/")
+        name, slash, _ = rest.partition("/")
+        app = self._apps.get(name) if str(scope.get("path", "")).startswith("/indexes/") else None
+        if app is None:
+            await self._root(scope, receive, send)
+        elif not slash:
+            # The page finds its files and routes relative to its own address.
+            await RedirectResponse(f"{name}/")(scope, receive, send)
+        else:
+            await app({**scope, "root_path": f"/indexes/{name}"}, receive, send)

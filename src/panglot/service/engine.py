@@ -50,14 +50,19 @@ class Engine:
     may when another process writes.
     """
 
-    def __init__(self, index: Index, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, index: Index, limits: Limits, metrics: Metrics, others: Sequence[Engine] = ()) -> None:
         self.index, self.limits = index, limits
-        self._batcher = Batcher(index.encoder.encode, limits.batch_tokens, metrics.batch)
+        # Indexes with one model share the thread that encodes, and all share the limits of the process.
+        same = [each._batcher for each in others if each.index.encoder is index.encoder]
+        self._batcher = same[0] if same else Batcher(index.encoder.encode, limits.batch_tokens, metrics.batch)
         self._writer = Writer(lambda: self.index.store)
         self._given = index
         self._retired: list[tuple[float, Index]] = []  # Indexes that were replaced, and when.
-        self._ranker = ThreadPoolExecutor(max(2, cores()), "panglot-rank")
+        self._ranker = others[0]._ranker if others else ThreadPoolExecutor(max(2, cores()), "panglot-rank")
         self._ranker_seen = time.monotonic()
+        if others:
+            self.admission = others[0].admission
+            return
         self.admission = Admission(limits, lambda: self._batcher.rate)
         metrics.watch("queue_requests", "Requests in progress", lambda: self.admission.requests)
         metrics.watch("queue_tokens", "Estimated tokens of their texts", lambda: self.admission.tokens)

@@ -141,6 +141,11 @@ class Access:
             raise RequestError(401, "a key is required", hint=hint, code="invalid_api_key", headers=challenge)
 
 
+def path_of(scope: Scope) -> str:
+    """Return the path of a request below the index that it is for, as the routes have it."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
+
+
 class Guard:
     """Wrap an ASGI application.
 
@@ -200,16 +205,16 @@ class Guard:
 
     def _check(self, scope: Scope) -> None:
         """Refuse a wrong host, a missing key and a declared size that is too large, before the body is read."""
-        headers = Headers(scope=scope)
+        headers, path = Headers(scope=scope), path_of(scope)
         if self._hosts and host_name(headers.get("host", "")) not in self._hosts:
             hint = "start the service with panglot serve --allow-host NAME"
             raise RequestError(421, "this host name is not served", hint=hint, code="host")
-        if headers.get("sec-fetch-site") == "cross-site" and scope["path"] not in self._open:
+        if headers.get("sec-fetch-site") == "cross-site" and path not in self._open:
             # A foreign page cannot read the response, but it could make a visitor's browser search without end.
             hint = "call the service from its own page or from a program"
             raise RequestError(403, "requests of other web sites are refused", hint=hint, code="cross_site")
-        if scope["path"] not in self._open:
-            writes = scope["method"] != "GET" and f"{scope['path']}/".startswith(f"{DOCUMENTS}/")
+        if path not in self._open:
+            writes = scope["method"] != "GET" and f"{path}/".startswith(f"{DOCUMENTS}/")
             self._access.check(headers.get("authorization", ""), writes=writes)
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > self._max_bytes(scope):
@@ -243,7 +248,7 @@ class Guard:
         return channel
 
     def _max_bytes(self, scope: Scope) -> int:
-        return self._limits.body if scope["path"] in _LARGE else min(_OTHER_BODY, self._limits.body)
+        return self._limits.body if path_of(scope) in _LARGE else min(_OTHER_BODY, self._limits.body)
 
     def _too_large(self, scope: Scope) -> RequestError:
         problem = f"a request to {scope['path']} may have at most {self._max_bytes(scope):,} bytes"
@@ -251,7 +256,7 @@ class Guard:
 
     def _record(self, scope: Scope, status: int, seconds: float, notes: dict[str, Any]) -> None:
         # Unknown paths count as one route, because a client could make up any number of them.
-        route = getattr(scope.get("route"), "path", "other")
+        route = scope.get("root_path", "") + getattr(scope.get("route"), "path", "other")
         self._metrics.request(route, status, seconds)
         line = {"route": route, "status": status, "ms": round(1000 * seconds, 1), **notes}
         _logger.info("request", extra={"fields": line})

@@ -6,11 +6,13 @@ import ipaddress
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -24,15 +26,16 @@ if TYPE_CHECKING:
     from panglot.search.index import Index
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_NAME = r"[A-Za-z0-9_-]{1,64}="
 _SHORTEST_KEY = 16
 """Fewest characters of a key."""
 
 
 def serve(
-    index: Index, limits: Limits, *, host: str = "127.0.0.1", port: int = 8080, access: Access | None = None,
-    hosts: tuple[str, ...] = (), progress: Callable[[str], None] = lambda _line: None,
+    index: Index | Mapping[str, Index], limits: Limits, *, host: str = "127.0.0.1", port: int = 8080,
+    access: Access | None = None, hosts: tuple[str, ...] = (), progress: Callable[[str], None] = lambda _line: None,
 ) -> None:  # fmt: skip
-    """Serve an index until SIGTERM or SIGINT, then finish the requests in progress and return.
+    """Serve an index, or several by name, until SIGTERM or SIGINT, then finish the requests in progress and return.
 
     A second SIGINT ends the process at once. Clients then find the connection closed. The index is not damaged, and
     what was acknowledged is written. Port 0 takes any free port. Without ``access``, everybody may read and nobody may
@@ -68,6 +71,44 @@ def serve(
 
         server.handle_exit = stop
         server.run(sockets=[listening])
+
+
+def open_indexes(
+    places: Sequence[str], *, model: str | None = None, reranker: str = "",
+    progress: Callable[[str], None] = lambda _line: None,
+) -> Index | dict[str, Index]:  # fmt: skip
+    """Open the index in a folder, or several that are written as NAME=FOLDER. Those with the same model share it.
+
+    Raises:
+        PanglotError: A name is missing, is not one or occurs twice, or an index cannot be opened.
+    """
+    from panglot.search.index import Index
+    from panglot.search.metadata import IndexMetadata
+
+    if len(places) == 1 and (Path(places[0]).exists() or not re.match(_NAME, places[0])):
+        progress(f"opening {places[0]} and its model")
+        return Index.open(places[0], model=model, reranker=reranker)
+    folders: dict[str, Path] = {}
+    for place in places:
+        name = (re.match(_NAME, place) or [""])[0]
+        if not name or name[:-1] in folders:
+            problem = f"{name[:-1]} names two indexes" if name else f"{place} has no name"
+            hint = "write NAME=INDEX for each, with letters, digits, - and _ in the name"
+            raise PanglotError(problem, field="index", hint=hint)
+        folders[name[:-1]] = Path(place.removeprefix(name))
+    heads = {name: IndexMetadata.open(folder) for name, folder in folders.items()}
+    opened: dict[str, Index] = {}
+    for name, folder in folders.items():
+        progress(f"opening {folder} as {name}")
+        known = (each for each in opened.values() if each.encoder.fingerprint == heads[name].fingerprint)
+        if (same := next(known, None)) is not None:
+            opened[name] = Index.open(folder, model=same.encoder)
+        else:
+            opened[name] = Index.open(folder, model=model, reranker="" if opened else reranker)
+        # One cross-encoder serves all.
+        first = next(iter(opened.values())).searcher.reranker
+        opened[name].searcher = replace(opened[name].searcher, reranker=first)
+    return opened
 
 
 def read_keys(file: str | Path | None = None, variable: str = "PANGLOT_SERVICE_KEYS") -> tuple[str, ...]:
