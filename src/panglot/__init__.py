@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder
     from panglot.evaluation.compare import compare
     from panglot.evaluation.evaluate import Evaluation, evaluate
+    from panglot.evaluation.mteb_model import mteb_model
     from panglot.mining.mine import mine
     from panglot.search.index import Index
     from panglot.training.averaging import average
@@ -35,6 +36,7 @@ __all__ = [
     "evaluate",
     "load",
     "mine",
+    "mteb_model",
     "read",
     "train",
 ]
@@ -51,6 +53,7 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "load": "encoders.load",
     "mine": "mining.mine",
+    "mteb_model": "evaluation.mteb_model",
     "read": "datasets.registry",
     "train": "training.loop",
 }

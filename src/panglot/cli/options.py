@@ -134,7 +134,9 @@ def in_language(names: Sequence[str], code: str | None) -> list[str]:
     """
     from panglot.datasets.registry import is_known
 
-    changed = (name if is_known(name) or name.startswith("hub:") else f"{name}?language={code}" for name in names)
+    changed = (
+        name if is_known(name) or name.startswith(("hub:", "mteb:")) else f"{name}?language={code}" for name in names
+    )
     return list(changed if code else names)
 
 

@@ -19,7 +19,7 @@ from panglot.data.files import files, objects, plain_name
 from panglot.data.formats.detect import read_path, split_language
 from panglot.data.language import canonical
 from panglot.data.rows import Row, check_row
-from panglot.datasets import hub
+from panglot.datasets import hub, mteb_tasks
 
 STARTER_PARTS = ("train", "dev", "test")
 _PACKAGE = resources.files("panglot.datasets")
@@ -192,9 +192,9 @@ def read(
 
     A known name (``xquad-r``, ``mlqa:test``, ``ntrex-128:test@passage``) is looked up under ``data_dir``, then under
     ``$PANGLOT_DATA``, then on the hub. ``hub:owner/name?question=COLUMN&passage=COLUMN&language=en`` reads columns of
-    any data set on the hub. Anything else is a path: a folder that :meth:`Collection.save` wrote, a BEIR or TREC
-    folder, JSON lines, a JSON array, Parquet, or a SQuAD-like JSON file. ``PATH?language=en`` is the same as the
-    argument ``language``, for everything that takes the name of a data set.
+    any data set on the hub, and ``mteb:TASK`` a retrieval task of mteb. Anything else is a path: a folder that
+    :meth:`Collection.save` wrote, a BEIR or TREC folder, JSON lines, a JSON array, Parquet, or a SQuAD-like JSON file.
+    ``PATH?language=en`` is the same as the argument ``language``, wherever a data set is named.
 
     Known sets and large files are parsed once, then memory-mapped from the cache. ``about["test_only"]`` is ``"yes"``
     for sets that must not be trained on.
@@ -222,6 +222,8 @@ def read(
             collection = replace(collection, name=f"{collection.name}@{style}")
     elif text.startswith("hub:"):
         collection = hub.read_name(text)
+    elif text.startswith("mteb:"):
+        collection = mteb_tasks.read_name(text, languages)
     else:
         path, stated = split_language(text)
         if not path.exists():
@@ -242,10 +244,7 @@ def read(
 def identity(
     name_or_path: str, *, data_dir: str | Path | None = None, languages: Sequence[str] | None = None
 ) -> str | None:
-    """Return a digest of names, sizes and times of the files that :func:`read` would read, without reading them.
-
-    It is None for columns of the hub, whose files are unknown before they are read.
-    """
+    """Return a digest of names, sizes and times of the files that :func:`read` would read, or None for remote data."""
     chosen = sorted(languages or ())
     if is_known(name_or_path):
         spec, _ = _parse(name_or_path, None, False, None, languages)

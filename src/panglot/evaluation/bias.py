@@ -29,6 +29,7 @@ class Spans:
     """First and last relevant passage of each question in the pooled ranking, shape ``[questions]`` each."""
 
     languages: Ints  # the number of languages with a relevant passage
+    own: Bools  # whether one of them is the question's own
     first: Doubles  # the ranks are NaN if no passage is relevant
     last: Doubles
     first_language: Ints  # −1 if no relevant passage is in the ranking
@@ -61,7 +62,8 @@ def spans(ranks: Ranks) -> Spans:
         last[asked] = np.maximum.reduceat(places, begins)
         best = ranks.rank_in_pool == first[ranks.question]
         first_language[ranks.question[best]] = language[best]
-    return Spans(seen.sum(axis=1), first, last, first_language)
+    own = seen[np.arange(questions), ranks.question_language]
+    return Spans(seen.sum(axis=1), own, first, last, first_language)
 
 
 def rank_distance(span: Spans) -> Doubles:
@@ -89,7 +91,7 @@ def language_preference(span: Spans, ranks: Ranks) -> Doubles:
     Questions without a relevant passage in their own language, or in the ranking, are left out too.
     """
     preferred = (span.first_language == ranks.question_language).astype(float)
-    return np.where(_can_choose(span, ranks) & (span.first_language >= 0), preferred, np.nan)
+    return np.where(span.parallel & span.own & (span.first_language >= 0), preferred, np.nan)
 
 
 def language_ndcg(span: Spans, ranks: Ranks, cut: int) -> Doubles:
@@ -100,9 +102,10 @@ def language_ndcg(span: Spans, ranks: Ranks, cut: int) -> Doubles:
     are those of Lang-nDCG in MLAIRE (2605.07249). The weights are ours, because that paper's were not at hand.
     Questions whose relevant passages are not both in their own and in another language are left out.
     """
-    gains = ranks.relevance * np.where(_own_pairs(ranks), 2, 1)
+    own = ranks.passage_language[ranks.passage] == ranks.question_language[ranks.question]
+    gains = ranks.relevance * np.where(own, 2, 1)
     values = Measure("nDCG", cut).values(ranks.question, ranks.rank_in_pool, gains, len(ranks.question_language))
-    return np.where(_can_choose(span, ranks), values, np.nan)
+    return np.where(span.parallel & span.own, values, np.nan)
 
 
 def first_passage(span: Spans, ranks: Ranks, *, right: bool, own: bool) -> Doubles:
@@ -116,17 +119,6 @@ def first_passage(span: Spans, ranks: Ranks, *, right: bool, own: bool) -> Doubl
     first = ranks.top[:, 0]
     found = ((span.first == 1) == right) & ((ranks.passage_language[first] == ranks.question_language) == own)
     return np.where((span.languages > 0) & (first >= 0), found.astype(float), np.nan)
-
-
-def _own_pairs(ranks: Ranks) -> Bools:
-    return ranks.passage_language[ranks.passage] == ranks.question_language[ranks.question]
-
-
-def _can_choose(span: Spans, ranks: Ranks) -> Bools:
-    """Mark the questions with relevant passages in their own language and in another one."""
-    own = np.zeros(len(span.languages), bool)
-    own[ranks.question[_own_pairs(ranks)]] = True
-    return span.parallel & own
 
 
 def head_shares(ranks: Ranks, cut: int) -> Doubles:
