@@ -311,6 +311,20 @@ def test_a_graph_finds_nearly_all_of_the_ten_best(tmp_path: Path, monkeypatch: p
     assert not scans
 
 
+def test_many_queries_find_what_each_finds_alone(tmp_path: Path) -> None:
+    """Scores of near-duplicates differ by less than rounding a query moves them."""
+    dice = np.random.default_rng(0)
+    vectors = unit(np.repeat(clusters(900), 5, axis=0) + 1e-4 * dice.normal(size=(4500, WIDE)))
+    store = filled(tmp_path, vectors)
+    store.delete([f"{row:05}" for row in range(0, 4500, 7)])
+    questions = unit(vectors[:40] + 0.02 * dice.normal(size=(40, WIDE)))
+    for languages in (None, ["de", "ja"]):
+        alone = [store.search("plain", each[None], 10, languages=languages)[0] for each in questions]
+        assert store.search("plain", questions, 10, languages=languages) == alone
+        scores = [np.array([hit.score for hit in hits]) for hits in alone]
+        assert min(np.abs(np.diff(each)).min() for each in scores) < 1e-6
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="there are no large pages")
 def test_a_graph_that_is_often_searched_is_copied_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "MIN_ROWS", 1000)

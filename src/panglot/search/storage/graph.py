@@ -200,6 +200,7 @@ class Graph:
 
 
 _SCORES = 1 << 22  # In memory at a time, 16 MB.
+_MANY = 16  # So many queries make up for the conversion that a product of matrices needs.
 
 
 class Table(NamedTuple):
@@ -242,11 +243,9 @@ class Selection(NamedTuple):
     def stretches(self) -> list[tuple[int, int]]:
         """Return begin and end of the stretches that adjacent spans make up, so that each is scanned at once."""
         found: list[tuple[int, int]] = []
-        for span in self.spans:
-            if found and found[-1][1] == span.begin:
-                found[-1] = found[-1][0], span.end
-            else:
-                found.append((span.begin, span.end))
+        for _, begin, end, _ in self.spans:
+            adjacent = found and found[-1][1] == begin
+            found.append((found.pop()[0] if adjacent else begin, end))
         return found
 
 
@@ -330,21 +329,28 @@ def _scored(vectors: Halves, rows: Ints, query: npt.NDArray[np.float32]) -> tupl
 
 def _scan(vectors: Halves, queries: Vectors, k: int, selection: Selection) -> Iterator[Ints]:
     """Yield for each query the rows that may be among the ``k`` best."""
-    import numkong
-
-    rounded = halves(queries)
     stretches = selection.stretches()
     row = np.concatenate([np.arange(begin, end) for begin, end in stretches])
     score = np.empty((len(queries), len(row)), np.float32)
     done = 0
     for begin, end in stretches:
-        # Asked for single precision, it takes some 20 times as long for the same sums.
-        score[:, done : done + end - begin] = np.asarray(numkong.cdist(rounded, vectors[begin:end], "dot"))
+        for part in pieces(end - begin, _PIECE if len(queries) >= _MANY else end - begin):
+            rows = slice(begin + part.start, begin + part.stop)
+            score[:, done + part.start : done + part.stop] = _products(queries, vectors[rows])
         done += end - begin
     if selection.deleted is not None:
         score[:, selection.deleted[row]] = -np.inf
     kth = len(row) - min(k, selection.live)
     for line in score:
-        # Rounding the query moves both the k-th score and any other.
+        # Rounding the query, or sums, moves both the k-th score and any other.
         least = np.partition(line, kth)[kth] - 2 * ROUNDING
         yield row[line >= least]
+
+
+def _products(queries: Vectors, vectors: Halves) -> npt.NDArray[np.floating]:
+    if len(queries) >= _MANY:
+        return queries @ vectors.astype(np.float32).T
+    import numkong
+
+    # Asked for single precision, it takes some 20 times as long for the same sums.
+    return np.asarray(numkong.cdist(halves(queries), vectors, "dot"))
