@@ -86,6 +86,7 @@ class SentenceTransformerEncoder:
             problem = f"`max_length` must be at least 1, got {max_length}"
             raise PanglotError(problem, field="max_length", hint="use 16 or more")
         self.device = choose_device(device)
+        self._check_backend()
         self.precision: Literal["fp32", "bf16"] = choose_precision(precision, self.device)
         self.batch_tokens = batch_tokens or BATCH_TOKENS.get(self.device.type, BATCH_TOKENS["cpu"])
         self.model, self.folder = open_model(path_or_name, self.device, trust_remote_code=trust_remote_code)
@@ -174,6 +175,9 @@ class SentenceTransformerEncoder:
         """Pickle the way to open the model instead of its weights, for other processes and machines."""
         return _reopened, (type(self), *self._again, self.fingerprint)
 
+    def _check_backend(self) -> None:
+        """Refuse what the backend cannot do, before the model is opened."""
+
     def _prepare(self) -> None:
         """Keep the weights of linear layers in bfloat16, so that autocast does not cast them in every batch.
 
@@ -239,10 +243,12 @@ class OpenVinoEncoder(SentenceTransformerEncoder):
             BERT- or RoBERTa-like with mean or first-token pooling.
     """
 
-    def _prepare(self) -> None:
+    def _check_backend(self) -> None:
         require("this backend", "openvino", extra="openvino", field="backend", otherwise="leave the backend out")
         if self.device.type != "cpu":
             raise PanglotError(f"OpenVINO does not run on {self.device}", field="backend", hint="set the device cpu")
+
+    def _prepare(self) -> None:
         if not self._pooling:
             problem = f"{self.name} is not a BERT- or RoBERTa-like model with mean or first-token pooling"
             raise PanglotError(problem, field="backend", hint="leave the backend out")
