@@ -32,7 +32,7 @@ from panglot.data.letters import commonest_script, letters_in
 #: The smallest probability with which a text decides on its language.
 SURE = 0.9
 # Letters of a text that are looked at, and the least number that can decide. A Chinese character counts as three.
-_LOOKED_AT, _FEWEST = 2000, 24
+LOOKED_AT, _FEWEST = 2000, 24
 # Three letters in a path name a language only with a script or region, because `man`, `bin` and `doc` are folders.
 _CODE = re.compile(r"[a-z]{2}(?:[-_@][A-Za-z]{2,8}){0,2}|[a-z]{3}[-_](?:[A-Z][a-z]{3}|[A-Z]{2})")
 # A file may be called to-do or as-is, and so a region in its name is in capital letters.
@@ -51,6 +51,7 @@ class Choice(NamedTuple):
     language: str  # canonical code
     page: str  # the path without the part that names the language
     note: str = ""  # what was guessed, or overruled, without the file's name
+    confidence: float | None = None  # of the detection, if the text alone decided
 
 
 def is_code(part: str) -> bool:
@@ -151,7 +152,7 @@ def choose(
         note = f"the language was detected: {_said(found)}"
         if possible:
             note = f"{possible[0][1]!r} in the path is not taken for a language{denied}"
-        return Choice(found.language, whole, note)
+        return Choice(found.language, whole, note, found.confidence)
     looks = f" ({_said(found)})" if found else ""
     raise PanglotError(f"the language of this file is unknown{looks}", file=path, field="language", hint=HINT)
 
@@ -208,7 +209,7 @@ def summary(notes: Iterable[tuple[Path, str]]) -> list[str]:
 
 def _sure(text: str) -> Detection | None:
     """Return what a text looks like if it has enough letters, with its probability rounded down to two digits."""
-    some = " ".join(text[: 2 * _LOOKED_AT].split())[:_LOOKED_AT]
+    some = " ".join(text[: 2 * LOOKED_AT].split())[:LOOKED_AT]
     if sum(3 if letter >= "\u3000" else 1 for letter in some if letter.isalpha()) < _FEWEST:
         return None
     found = identify(some)

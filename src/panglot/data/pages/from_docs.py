@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from panglot._environment import require
 from panglot._errors import PanglotError, located
 from panglot.data.convert import Line
 from panglot.data.language import canonical
 from panglot.data.names import summary
-from panglot.data.pages import html, markdown, messages
-from panglot.data.pages.sections import Place, Section, place_of, positions
+from panglot.data.pages import html, markdown, messages, plain
+from panglot.data.pages.sections import DOUBTFUL, Place, Section, place_of, positions
 from panglot.data.sentences import sentence_at
 from panglot.data.tables import DOCUMENT_FIELDS, TABLES, document_rows, ending_of
 from panglot.data.values import as_text
@@ -24,6 +25,7 @@ from panglot.data.values import as_text
 WAYS = ("question", "title", "first-sentence")
 _ASKS = re.compile(r"[?？؟՞;።]\s*$|^¿")
 _GREEK_ASKS = "el"
+_LARGEST = 1 << 28  # bytes of a file in a folder
 _SAMPLE = 50  # rows from which the language of a table is detected
 
 _Times = Counter[tuple[str, str]]
@@ -50,19 +52,45 @@ class Sections(NamedTuple):
 
 def has_pages(path: Path) -> bool:
     """Return whether a path is a page or a folder with pages, by the names of files."""
-    return any(ending_of(each) in _PAGES for each in ([path] if path.is_file() else path.rglob("*")))
+    return any(ending_of(each) in _PAGES for each in (_inside(path, Counter()) if path.is_dir() else [path]))
 
 
 def sections(
-    paths: Iterable[str | Path], *, language: str | None = None, columns: Mapping[str, str] | None = None
+    paths: Iterable[str | Path],
+    *,
+    language: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    lenient: bool = False,
 ) -> Sections:
-    """Return the sections of documents. See :func:`read` for what is read and what the parameters mean."""
+    """Return the sections of documents. See :func:`read` for what is read and what the parameters mean.
+
+    With ``lenient``, files of a folder that cannot be read are left out and counted, and a text decides on its language
+    however doubtful it is.
+    """
     guesses: list[tuple[Path, str]] = []
     left_out = Counter[str]()
+    detected = Counter[str]() if lenient else None
     found: list[Section] = []
-    for path in _files(paths):
-        found += _sections(path, replace(place_of(path, language), notes=guesses, left_out=left_out), columns or {})
-    return Sections(_tied(_once(found)), left_out, summary(guesses))
+    given = [Path(path) for path in paths]
+    with located(field="language"):
+        language = canonical(language) if language else None
+    for path in _files(given, left_out):
+        place = replace(place_of(path, language), notes=guesses, left_out=left_out, detected=detected)
+        try:
+            read_now = enumerate(_sections(path, place, columns or {}), 1)
+            found += [replace(section, file=path, number=number) for number, section in read_now]
+        except PanglotError as error:
+            if not lenient or path in given:
+                raise
+            left_out["files that cannot be read"] += 1
+            guesses.append((path, f"left out: {error.problem}" + (f" ({error.hint})" if error.hint else "")))
+    notes = summary(guesses)
+    if detected:
+        doubtful = detected.pop(DOUBTFUL, 0)
+        languages = ", ".join(f"{code} {number:,}" for code, number in detected.most_common())
+        doubt = f" ({doubtful:,} of them by too little text, or in doubt: see --language)" if doubtful else ""
+        notes.append(f"files that do not state their language, by the language that was detected: {languages}{doubt}")
+    return Sections(_tied(_once(found)), left_out, notes)
 
 
 def read(
@@ -168,21 +196,48 @@ _PAGES: Mapping[str, Callable[[Path, Place], Iterator[Section]]] = {
     "html": html.sections, "htm": html.sections, "xhtml": html.sections,
     "md": markdown.sections, "markdown": markdown.sections,
     "po": messages.po, "xlf": messages.xliff, "xliff": messages.xliff,
+    "txt": plain.text, "text": plain.text, "pdf": plain.pdf,
 }  # fmt: skip
-_KNOWN = "give .html, .md, .po or .xlf, or documents in .csv, .tsv, .jsonl or .parquet"
+_KNOWN = "give .html, .md, .txt, .pdf, .po or .xlf, or documents in .csv, .tsv, .jsonl or .parquet"
 
 
-def _files(paths: Iterable[str | Path]) -> Iterator[Path]:
-    for path in map(Path, paths):
-        if path.is_dir():
-            inside = [file for file in sorted(path.rglob("*")) if ending_of(file) in (*_PAGES, *TABLES)]
-            if not inside:
-                raise PanglotError("the folder has no documents", file=path, hint=_KNOWN)
-            yield from inside
-        elif ending_of(path) in (*_PAGES, *TABLES, "json"):
-            yield path
-        else:
+def _files(paths: Iterable[Path], left_out: Counter[str]) -> Iterator[Path]:
+    for path in paths:
+        inside = _inside(path, left_out) if path.is_dir() else [path]
+        if not inside:
+            reasons = "".join(f", {number:,} {reason}" for reason, number in left_out.items() if number)
+            raise PanglotError(f"the folder has no documents{reasons}", file=path, hint=_KNOWN)
+        if not path.is_dir() and ending_of(path) not in (*_PAGES, *TABLES, "json"):
             raise PanglotError("unknown kind of document", file=path, hint=_KNOWN)
+        if any(ending_of(file) == "pdf" for file in inside):
+            require("reading PDF", "pypdf", extra="pdf", otherwise="leave PDF files out")
+        yield from inside
+
+
+def _inside(folder: Path, left_out: Counter[str]) -> list[Path]:
+    """Return the documents in a folder, sorted. Links to folders, and to files that are there anyway, are left out."""
+    found: list[Path] = []
+    others = Counter[str]()
+    whole = folder.resolve()
+    for root, folders, names in os.walk(folder, onerror=lambda _: left_out.update(["folders that cannot be read"])):
+        left_out["hidden files and folders"] += sum(name.startswith(".") for name in (*folders, *names))
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        left_out["links to folders"] += sum((Path(root) / name).is_symlink() for name in folders)
+        for path in (Path(root) / name for name in names if not name.startswith(".")):
+            if ending_of(path) not in (*_PAGES, *TABLES):
+                others[path.suffix.lower() or "no ending"] += 1
+            elif not path.is_file():
+                left_out["links that lead nowhere, pipes and devices"] += 1
+            elif path.is_symlink() and path.resolve().is_relative_to(whole):
+                left_out["links to files of the folder"] += 1
+            elif path.stat().st_size > _LARGEST:
+                left_out[f"files of more than {_LARGEST >> 20} MiB"] += 1
+            else:
+                found.append(path)
+    if others:
+        kinds = ", ".join(f"{ending} {number:,}" for ending, number in others.most_common(5))
+        left_out[f"files of other kinds ({kinds}{', …' if len(others) > 5 else ''})"] += others.total()
+    return sorted(found)
 
 
 def _sections(path: Path, place: Place, columns: Mapping[str, str]) -> Iterator[Section]:

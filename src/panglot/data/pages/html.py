@@ -10,7 +10,7 @@ from typing import Any
 
 from panglot._errors import PanglotError
 from panglot.data.files import read_bytes
-from panglot.data.pages.sections import Place, Section
+from panglot.data.pages.sections import Outline, Place, Section
 
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
 # Parts that every page has, or that are not text.
@@ -56,10 +56,13 @@ def sections(path: Path, place: Place) -> Iterator[Section]:
     stated = page.read(_decoded(path))
     name, language = place.settle(path, stated, " ".join(f"{part.title} {part.text}" for part in page.parts))
     top = next((_line(part.title) for part in page.parts if part.level == 1), page.title)
+    outline = Outline()
     for part in page.parts:
+        heading = _line(part.title)
+        around = outline.around(part.level, heading)
         if text := lines_of(part.text):
-            title = _line(part.title) or ("" if part.level else page.title)
-            yield Section(name, language, part.anchor, part.level, title, text, top)
+            title = heading or ("" if part.level else page.title)
+            yield Section(name, language, part.anchor, part.level, title, text, top, headings=around, url=page.url)
 
 
 @dataclass
@@ -67,6 +70,7 @@ class Page:
     """Collect the parts of a page from its tree."""
 
     title: str = ""
+    url: str = ""
     parts: list[Part] = field(default_factory=lambda: [Part()])
     _in_heading: bool = False
     _section_id: str = ""
@@ -82,6 +86,7 @@ class Page:
         except etree.ParserError:  # no element at all
             return ""
         self._walk(root)
+        self.url = next(iter(root.xpath("//link[@rel='canonical']/@href")), "").strip()
         places = (root, root.find("body"))
         return next((code for each in places if each is not None if (code := _stated_language(each))), "")
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from panglot.data.files import read_text
 from panglot.data.pages import html
-from panglot.data.pages.sections import Place, Section
+from panglot.data.pages.sections import Outline, Place, Section
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _FRONT = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
-_SETTING = re.compile(r"^(lang|language|title)\s*:\s*[\"']?(.*?)[\"']?\s*$", re.MULTILINE)
+_SETTING = re.compile(r"^(lang|language|title|url|permalink)\s*:\s*[\"']?(.*?)[\"']?\s*$", re.MULTILINE)
 # `## Title {#anchor}` of Pandoc and kramdown is not part of CommonMark.
 _ANCHOR = re.compile(r"\s*\{:?\s*#([\w.:-]+)[^}]*\}\s*$")
 _ENDS_LINE = {"paragraph_close", "tr_close"}
@@ -35,17 +35,20 @@ def sections(path: Path, place: Place) -> Iterator[Section]:
 
     Anchors are explicit ones, ``## Title {#anchor}``. Sections without one are tied by place.
     """
-    text = read_text(path).replace("\r\n", "\n")
-    front = _FRONT.match(text)
+    content = read_text(path).replace("\r\n", "\n")
+    front = _FRONT.match(content)
     settings: dict[str, str] = dict(_SETTING.findall(front[1])) if front else {}
-    parts = _parts(text[front.end() :] if front else text)
+    parts = _parts(content[front.end() :] if front else content)
     stated = settings.get("lang") or settings.get("language") or ""
     page, language = place.settle(path, stated, " ".join(line for each in parts for line in (each.title, *each.lines)))
     top = settings.get("title") or next((part.title for part in parts if part.level == 1), "")
+    outline, url = Outline(), settings.get("url") or settings.get("permalink") or ""
     for part in parts:
+        around = outline.around(part.level, part.title)
         if part.lines:
             title = part.title or ("" if part.level else settings.get("title", ""))
-            yield Section(page, language, part.anchor, part.level, title, "\n".join(part.lines), top)
+            text = "\n".join(part.lines)
+            yield Section(page, language, part.anchor, part.level, title, text, top, headings=around, url=url)
 
 
 def _parts(text: str) -> list[_Part]:

@@ -7,7 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from panglot._errors import PanglotError
 from panglot.data import names
+from panglot.data.language import NO_LANGUAGE, identify
+
+DOUBTFUL = "doubtful"
+"""The key of :attr:`Place.detected` under which doubtful detections are counted, beside languages."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,11 @@ class Section:
     page_title: str
     # Whether it is from a file of translations. Such files hold the source too, so several may hold the same source.
     translated: bool = False
+    file: Path = Path()
+    number: int = 0  # of the section in its file, from 1
+    headings: tuple[str, ...] = ()  # titles of the sections around it, the outermost first
+    leaf: int = 0  # number of the page of a PDF
+    url: str = ""  # address that the page states
 
 
 @dataclass(frozen=True)
@@ -36,13 +46,48 @@ class Place:
     pieces: tuple[tuple[str, str], ...] = ()  # as `names.pieces_of` returns them
     notes: list[tuple[Path, str]] = field(default_factory=list[tuple[Path, str]], compare=False)
     left_out: Counter[str] = field(default_factory=Counter[str], compare=False)  # what readers leave out, by reason
+    # If it is there, a text decides on its language however doubtful it is, and what was detected is counted.
+    detected: Counter[str] | None = field(default=None, compare=False)
 
     def settle(self, path: Path, stated: str = "", text: str = "") -> tuple[str, str]:
         """Return the page's name and its language. ``stated`` is the language that the file itself states."""
-        choice = names.choose(path, text, given=self.given, stated=stated, pieces=self.pieces)
+        try:
+            choice = names.choose(path, text, given=self.given, stated=stated, pieces=self.pieces)
+        except PanglotError as error:
+            if self.detected is None or self.given:
+                raise
+            self.detected[DOUBTFUL] += 1
+            found = identify(text[: names.LOOKED_AT])
+            language = "" if found.language in NO_LANGUAGE else found.language
+            choice = names.Choice(language, self.whole, f"{error.problem}, so it was detected", found.confidence)
+        if self.detected is not None and choice.confidence is not None:
+            self.detected[choice.language or "und"] += 1
+            if not (stated or self.pieces):  # That nothing is stated is not worth a note for each page.
+                choice = choice._replace(note="")
         if choice.note:
             self.notes.append((path, choice.note))
         return choice.page, choice.language
+
+
+class Outline:
+    """Remember the headings of a page as they come.
+
+    >>> outline = Outline()
+    >>> [outline.around(level, title) for level, title in ((1, "Help"), (2, "Print"), (3, "Paper"), (2, "Save"))]
+    [(), ('Help',), ('Help', 'Print'), ('Help',)]
+    """
+
+    def __init__(self) -> None:
+        self._above: list[tuple[int, str]] = []
+
+    def around(self, level: int, title: str) -> tuple[str, ...]:
+        """Return the titles of the sections that a heading is in, the outermost first. Level 0 is no heading."""
+        if level:
+            self._above = [each for each in self._above if each[0] < level]
+        found = tuple(title for _, title in self._above if title)
+        if level:
+            self._above.append((level, title))
+        return found
 
 
 def place_of(path: Path, given: str | None = None) -> Place:

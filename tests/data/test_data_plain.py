@@ -1,0 +1,80 @@
+"""Text files and PDF as sections."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pages_made import pdf, write
+
+from panglot._errors import PanglotError
+from panglot.data.pages import from_docs
+from panglot.data.pages.plain import unwrapped
+
+ARABIC = "اطبع المستند ثم انتظر قليلا حتى يخرج الورق"
+THAI = "คลิกพิมพ์แล้วเลือกเครื่องพิมพ์ที่ต้องการใช้งาน"
+
+
+def test_wrapped_lines_are_joined_and_others_stay() -> None:
+    wrapped = "Puffins nest in burrows that they dig into well-\nknown cliffs, and they come back each spring to\none."
+    assert unwrapped(wrapped) == (
+        "Puffins nest in burrows that they dig into well-known cliffs, and they come back each spring to one."
+    )
+    # A line that had room for the next word was ended on purpose, and so was a short one.
+    assert unwrapped("Roses are red\nViolets are blue") == "Roses are red\nViolets are blue"
+    assert unwrapped("A list of things that fills a whole wide line:\n- one\n- two").count("\n") == 2
+    assert unwrapped("One.\r\n \r\nTwo.") == "One.\nTwo."
+    # No blank where the script has none, and no hyphen in the middle of a printed word.
+    chinese = "要打印文档请单击打印按钮然后选择要使用的打印机之后单击确定开始打印，需要几份请在对话框中填写，"
+    assert unwrapped(f"{chinese}\n然后等待。") == f"{chinese}然后等待。"
+    broken = "To print a long document takes a little while, so docu-\nments wait."
+    assert unwrapped(broken, printed=True).endswith("documents wait.")
+
+
+def test_a_text_file_is_one_section(tmp_path: Path) -> None:
+    write(tmp_path / "de" / "a.txt", "Klicken Sie auf Drucken, um zu drucken.\n\nDann warten Sie.")
+    (group,) = from_docs.sections([tmp_path]).groups.values()
+    (section,) = group
+    assert (section.language, section.title, section.level) == ("de", "", 0)
+    assert section.text == "Klicken Sie auf Drucken, um zu drucken.\nDann warten Sie."
+
+
+def test_a_pdf_has_a_section_per_page_with_text(tmp_path: Path) -> None:
+    pytest.importorskip("pypdf", reason="pip install 'panglot[pdf]'")
+    # A PDF has glyphs in the order in which they stand from left to right.
+    path = pdf(tmp_path / "a.pdf", [THAI, "", ARABIC[::-1]], title="คู่มือ", language="th")
+    found = from_docs.sections([path])
+    sections = [each for members in found.groups.values() for each in members]
+    assert [(each.leaf, each.text) for each in sections] == [(1, THAI), (3, ARABIC)]
+    assert {(each.title, each.language) for each in sections} == {("คู่มือ", "th")}
+    assert found.left_out["pages of PDF without text"] == 1
+
+
+def test_what_a_pdf_says_of_itself_is_not_always_believed(tmp_path: Path) -> None:
+    pytest.importorskip("pypdf", reason="pip install 'panglot[pdf]'")
+    german = "Klicken Sie auf Drucken, wählen Sie einen Drucker und warten Sie auf das Papier."
+    path = pdf(tmp_path / "a.pdf", [german], title="Microsoft Word - brief.docx", language="en-US")
+    (group,) = from_docs.sections([path]).groups.values()
+    assert [(each.title, each.language) for each in group] == [("", "de")]
+
+
+def test_a_pdf_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+    pypdf = pytest.importorskip("pypdf", reason="pip install 'panglot[pdf]'")
+    with pytest.raises(PanglotError, match=r"has no text, so it is a scan.*OCR"):
+        from_docs.sections([pdf(tmp_path / "scan.pdf", ["", ""])])
+    (tmp_path / "bad.pdf").write_bytes(b"not a PDF")
+    with pytest.raises(PanglotError, match="not a readable PDF"):
+        from_docs.sections([tmp_path / "bad.pdf"])
+    writer = pypdf.PdfWriter(clone_from=pdf(tmp_path / "a.pdf", ["Some text that nobody may read."]))
+    writer.encrypt("secret", algorithm="RC4-128")
+    writer.write(tmp_path / "locked.pdf")
+    with pytest.raises(PanglotError, match="needs a password"):
+        from_docs.sections([tmp_path / "locked.pdf"])
+
+
+def test_pdf_without_its_reader_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("panglot._environment.find_spec", lambda _name: None)
+    (tmp_path / "a.pdf").write_bytes(b"%PDF")
+    for path in (tmp_path, tmp_path / "a.pdf"):
+        with pytest.raises(PanglotError, match=r"reading PDF needs pypdf.*\[pdf\]"):
+            from_docs.sections([path], lenient=True)
