@@ -1,4 +1,4 @@
-"""LangChain and LlamaIndex, with the real packages."""
+"""LangChain, LlamaIndex and Haystack, with the real packages."""
 
 from __future__ import annotations
 
@@ -126,3 +126,68 @@ def test_retrievers_carry_all_versions(index: Index) -> None:
     read = nodes[0].node.get_content(MetadataMode.LLM)
     assert "topic3-ja" not in read
     assert "language: sw" in read
+
+
+def test_haystack_finds_documents(index: Index) -> None:
+    pytest.importorskip("haystack", reason="pip install 'panglot[haystack]'")
+    from panglot.search.integrations.haystack import PanglotRetriever
+
+    retriever = PanglotRetriever(index, top_k=4, language="de", mode="centered")
+    found = retriever.run("<de> topic3")["documents"]
+    assert {each.id for each in found} == WANTED
+    assert found[0].content.startswith("<")
+    assert (found[0].meta["group"], found[0].meta["n"]) == ("topic3", 1)
+    assert set(found[0].meta["languages"]) == {found[0].meta["language"]}
+    assert found[0].score >= found[-1].score
+    two = retriever.run("<de> topic3", top_k=2, options={"languages": ["ja", "sw"], "collapse": True})["documents"]
+    assert [each.meta["language"] in ("ja", "sw") for each in two] == [True, True]
+    assert set(two[0].meta["languages"]) == {"ja", "sw"}
+    for wrong, message in (({"nonsense": 1}, "no option `nonsense`"), ({"k": 0}, "`k` must be between 1 and 1000")):
+        with pytest.raises(PanglotError, match=message):
+            retriever.run("x", options=wrong)
+        with pytest.raises(PanglotError, match=message):
+            PanglotRetriever(index, **{"top_k" if name == "k" else name: value for name, value in wrong.items()})
+
+
+def test_haystack_encodes_queries_and_documents_each_in_their_way() -> None:
+    pytest.importorskip("haystack", reason="pip install 'panglot[haystack]'")
+    from haystack import Document
+
+    import panglot
+    from panglot.search.integrations.haystack import PanglotDocumentEmbedder, PanglotTextEmbedder
+
+    encoder = panglot.load("bundled")
+    text = "Click Print."
+    assert PanglotTextEmbedder(encoder).run(text)["embedding"] == encoder.encode([text], "question")[0].tolist()
+    given = [Document(id="1", content=text, meta={"title": "Printing"})]
+    (plain,) = PanglotDocumentEmbedder(encoder).run(given)["documents"]
+    assert plain.embedding == encoder.encode([text], "passage")[0].tolist()
+    assert (plain.id, given[0].embedding) == ("1", None)
+    (titled,) = PanglotDocumentEmbedder(encoder, meta_fields_to_embed=["title"]).run(given)["documents"]
+    assert titled.embedding == encoder.encode([f"Printing\n{text}"], "passage")[0].tolist()
+    assert PanglotDocumentEmbedder(encoder).run([])["documents"] == []
+
+
+def test_haystack_pipelines_are_written_and_read(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("haystack", reason="pip install 'panglot[haystack]'")
+    from haystack import Pipeline
+
+    from panglot.search.integrations import haystack
+
+    pipeline = Pipeline()
+    pipeline.add_component("embedder", haystack.PanglotTextEmbedder("bundled"))
+    pipeline.add_component("documents", haystack.PanglotDocumentEmbedder("bundled", ["title"]))
+    pipeline.add_component("retriever", haystack.PanglotRetriever(index, top_k=3, mode="balanced"))
+    # Haystack makes only components of modules that its user trusts.
+    monkeypatch.setenv("HAYSTACK_DESERIALIZATION_ALLOWLIST", haystack.__name__)
+    again = Pipeline.loads(pipeline.dumps())
+    monkeypatch.setattr(haystack.Index, "open", lambda folder: {index.folder: index}[folder])
+    assert again.get_component("documents").meta_fields_to_embed == ("title",)
+    again.remove_component("documents")
+    again.remove_component("embedder")
+    found = again.run({"retriever": {"query": "<de> topic3"}})["retriever"]["documents"]
+    assert [each.id for each in found] == [
+        hit.document.id for hit in index.search("<de> topic3", k=3, mode="balanced").hits
+    ]
+    with pytest.raises(PanglotError, match="has no name to be written"):
+        haystack.PanglotTextEmbedder(Biased()).to_dict()

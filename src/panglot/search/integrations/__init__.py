@@ -1,1 +1,1 @@
-"""Retrievers for LangChain and LlamaIndex."""
+"""Retrievers and embedders for LangChain, LlamaIndex and Haystack."""

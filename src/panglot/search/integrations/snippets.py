@@ -158,25 +158,9 @@ retriever = PanglotRetriever(OPENED, mode=MODE, k=10)
 nodes = retriever.retrieve("your query")
 """
 
-_HAYSTACK = """from haystack import Document, component
+_HAYSTACK = """import panglot
+from panglot.search.integrations.haystack import PanglotRetriever
 
-import panglot
-
-
-@component
-class PanglotRetriever:
-    def __init__(self, index, mode=MODE, top_k=10):
-        self.index, self.mode, self.top_k = index, mode, top_k
-
-    @component.output_types(documents=list[Document])
-    def run(self, query: str):
-        hits = self.index.search(query, mode=self.mode, k=self.top_k).hits
-        return {"documents": [_document(hit.document, hit.score) for hit in hits]}
-
-
-def _document(found, score):
-    return Document(id=found.id, content=found.text, meta=found.flat_metadata, score=score)
-
-
-documents = PanglotRetriever(OPENED).run("your query")["documents"]
+retriever = PanglotRetriever(OPENED, mode=MODE, top_k=10)
+documents = retriever.run("your query")["documents"]
 """

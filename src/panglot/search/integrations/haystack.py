@@ -1,0 +1,157 @@
+"""An index as a retriever of Haystack, and any model as its embedders (``pip install 'panglot[haystack]'``).
+
+Haystack 3 reads a pipeline from a file with ``allowed_modules=["panglot.search.integrations.haystack"]``, because it
+makes only components of modules that its user trusts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from panglot._environment import install_command
+from panglot._errors import PanglotError
+from panglot.encoders.load import load
+from panglot.encoders.shipped import DEFAULT
+from panglot.search.index import Index
+from panglot.search.request import SearchRequest
+
+try:
+    from haystack import Document, component, default_to_dict
+except ImportError as error:
+    raise PanglotError("Haystack is not installed", field="haystack", hint=install_command("haystack")) from error
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from panglot.encoders.protocol import Encoder
+
+
+class _Embedder:
+    """Open the model at the first use, as components of Haystack do."""
+
+    def __init__(self, model: str | Encoder = DEFAULT) -> None:
+        self.model = model
+        self._encoder: Encoder | None = None if isinstance(model, str) else model
+
+    @property
+    def encoder(self) -> Encoder:
+        if self._encoder is None:
+            self._encoder = load(str(self.model))
+        return self._encoder
+
+    def warm_up(self) -> None:
+        """Open the model."""
+        _ = self.encoder
+
+    def _named(self) -> str:
+        if not isinstance(self.model, str):
+            problem = "an encoder object has no name to be written to a pipeline's file"
+            raise PanglotError(problem, field="model", hint="give the name of a model")
+        return self.model
+
+
+@component
+class PanglotTextEmbedder(_Embedder):
+    """Encode queries: ``PanglotTextEmbedder().run("…")["embedding"]``.
+
+    Args:
+        model: Any model that :func:`panglot.load` opens, such as a folder or
+            ``http://127.0.0.1:8080/v1#panglot-small``.
+    """
+
+    @component.output_types(embedding=list[float], meta=dict[str, Any])
+    def run(self, text: str) -> dict[str, Any]:
+        """Return the vector of a query."""
+        return {"embedding": self.encoder.encode([text], "question")[0].tolist(), "meta": {"model": self.encoder.name}}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a pipeline's file keeps."""
+        return default_to_dict(self, model=self._named())
+
+
+@component
+class PanglotDocumentEmbedder(_Embedder):
+    """Encode documents: ``PanglotDocumentEmbedder().run(documents)["documents"]``.
+
+    Args:
+        model: As for :class:`PanglotTextEmbedder`.
+        meta_fields_to_embed: Fields of ``meta`` that are encoded in front of the content, such as ``["title"]``, which
+            an index of panglot does.
+        embedding_separator: What stands between them.
+    """
+
+    def __init__(
+        self, model: str | Encoder = DEFAULT, meta_fields_to_embed: Sequence[str] = (), embedding_separator: str = "\n"
+    ) -> None:
+        _Embedder.__init__(self, model)  # `component` makes a new class, which `super()` would not know.
+        self.meta_fields_to_embed, self.embedding_separator = tuple(meta_fields_to_embed), embedding_separator
+
+    @component.output_types(documents=list[Document], meta=dict[str, Any])
+    def run(self, documents: list[Document]) -> dict[str, Any]:
+        """Return copies of documents with their vectors."""
+        vectors = self.encoder.encode([self._text(each) for each in documents], "passage").tolist()
+        found = [replace(each, embedding=vector) for each, vector in zip(documents, vectors, strict=True)]
+        return {"documents": found, "meta": {"model": self.encoder.name}}
+
+    def _text(self, document: Document) -> str:
+        fields = [str(value) for name in self.meta_fields_to_embed if (value := document.meta.get(name))]
+        return self.embedding_separator.join([*fields, document.content or ""])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a pipeline's file keeps."""
+        fields, separator = list(self.meta_fields_to_embed), self.embedding_separator
+        return default_to_dict(self, model=self._named(), meta_fields_to_embed=fields, embedding_separator=separator)
+
+
+@component
+class PanglotRetriever:
+    """Retrieve documents of an index: ``PanglotRetriever("index", mode="centered").run("…")["documents"]``.
+
+    Args:
+        index: The index, or its folder, which is opened at the first use.
+        top_k: Number of documents.
+        options: The other options of :class:`panglot.search.request.SearchRequest`, such as ``mode``.
+
+    Raises:
+        PanglotError: An option is unknown or has a wrong value.
+    """
+
+    def __init__(self, index: Index | str | Path, top_k: int = SearchRequest.k, **options: Any) -> None:
+        self.index, self.top_k, self.options = index, top_k, options
+        self._request = SearchRequest.of({"k": top_k, **options})
+        self._opened = index if isinstance(index, Index) else None
+
+    def warm_up(self) -> None:
+        """Open the index and its model."""
+        self._opened = self._opened or Index.open(Path(str(self.index)))
+
+    @component.output_types(documents=list[Document])
+    def run(self, query: str, top_k: int | None = None, options: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the best documents for a query.
+
+        Args:
+            query: In any language.
+            top_k: Number of documents, for this query.
+            options: Options for this query, which win.
+
+        Raises:
+            PanglotError: The query is empty, or an option is unknown or has a wrong value.
+        """
+        self.warm_up()
+        assert self._opened is not None
+        asked = self._request.changed({**({} if top_k is None else {"k": top_k}), **(options or {})})
+        result = self._opened.execute(replace(asked, query=query))
+        return {"documents": [
+            Document(
+                id=hit.document.id, content=hit.document.text, score=hit.score,
+                meta={**hit.document.flat_metadata, **hit.about_versions},
+            )
+            for hit in result.hits
+        ]}  # fmt: skip
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a pipeline's file keeps: the folder of the index and the options."""
+        folder = self.index.folder if isinstance(self.index, Index) else self.index
+        return default_to_dict(self, index=str(folder), top_k=self.top_k, **self.options)
