@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from search_made import Biased, use_memory
 
 from panglot._errors import PanglotError
+from panglot.cli.index import index_command
 from panglot.datasets.registry import read
 from panglot.search.document import Document
 from panglot.search.index import Index
-from panglot.search.ingest.documents import read_documents
-from panglot.search.ingest.sources import find_documents
+from panglot.search.ingest.sources import find_documents, read_passages
 
 
-def found(name: str | Path, **options: object) -> list[Document]:
-    documents = find_documents(name, **options)  # type: ignore[arg-type]
-    return [each for piece in read_documents(documents) for each in piece]
+def found(name: str | Path, **options: Any) -> list[Document]:
+    documents = find_documents(name, **options)
+    progress = options.get("progress", lambda _: None)
+    return [each for piece in read_passages(documents, Biased(), progress=progress) for each in piece]
 
 
 def test_sections_of_pages_are_documents_tied_with_their_translations(tmp_path: Path) -> None:
@@ -25,9 +29,11 @@ def test_sections_of_pages_are_documents_tied_with_their_translations(tmp_path: 
         (tmp_path / code).mkdir()
         (tmp_path / code / "page.md").write_text(f"# Print\n\n{texts[0]}\n\n## Part\n\n{texts[1]}")
     documents = {each.id: each for each in found(tmp_path)}
-    assert list(documents) == [f"{code}:page.md#@{part}" for part in (1, 2) for code in ("de", "en")]
-    first = documents["en:page.md#@1"]
+    assert list(documents) == [f"{code}/page.md#{part}" for part in (1, 2) for code in ("de", "en")]
+    first, second = documents["en/page.md#1"], documents["en/page.md#2"]
     assert (first.title, first.text, first.language, first.group) == ("Print", "Click Print.", "en", "page.md#@1")
+    assert first.metadata == {"path": "en/page.md"}
+    assert second.metadata == {"path": "en/page.md", "headings": "Print"}
 
 
 def test_a_page_alone_in_a_stated_language(tmp_path: Path) -> None:
@@ -45,6 +51,7 @@ def test_a_data_set_gives_its_passages() -> None:
     documents = found("starter")
     assert len(documents) == 576
     assert len({each.group for each in documents}) == 48
+    assert {each.metadata["dataset"] for each in documents} == {"starter"}
     with pytest.raises(PanglotError, match="did you mean starter"):
         find_documents("startr")
 
@@ -82,3 +89,144 @@ def test_a_page_beside_a_data_set_is_not_its_documents(tmp_path: Path) -> None:
 def test_columns_of_what_has_none_are_refused() -> None:
     with pytest.raises(PanglotError, match="starter is not a file of documents"):
         find_documents("starter", columns={"text": "body"})
+
+
+SAID = {
+    "ar": ("الطباعة", "انقر فوق طباعة ثم اختر الطابعة التي تريد استخدامها."),
+    "de": ("Drucken", "Klicken Sie auf Drucken und wählen Sie dann den Drucker aus."),
+    "en": ("Printing", "Click Print, and then choose the printer that you want to use."),
+    "ja": ("印刷", "印刷をクリックしてから、使用するプリンターを選択してください。"),
+    "th": ("การพิมพ์", "คลิกพิมพ์แล้วเลือกเครื่องพิมพ์ที่คุณต้องการใช้งาน"),
+    "zh": ("打印", "请单击“打印”，然后选择您要使用的打印机。"),
+}
+
+
+def make_folder(folder: Path) -> Path:
+    """Write pages of six languages in four formats, with everything that a folder may have beside them."""
+    for code, (title, text) in SAID.items():
+        (folder / code).mkdir(parents=True)
+        (folder / code / "print.md").write_text(f"---\nurl: https://example.org/{code}\n---\n# {title}\n\n{text}\n")
+    html = f'<html lang="ja"><head><link rel="canonical" href="/ja/a"></head><h1>A</h1><p>{SAID["ja"][1]}</p></html>'
+    (folder / "a.htm").write_text(html)
+    (folder / "note.txt").write_text(f"{SAID['th'][1]}\n\n{SAID['th'][1]}")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "x.md").write_text("# Hidden")
+    (folder / "logo.png").write_bytes(b"\x89PNG")
+    (folder / "empty.md").write_text("")
+    (folder / "latin.txt").write_bytes("Grüße aus München".encode("cp1252"))
+    (folder / "loop").symlink_to(folder)
+    (folder / "same.md").symlink_to(folder / "en" / "print.md")
+    (folder / "gone.md").symlink_to(folder / "nothing.md")
+    return folder
+
+
+def test_a_folder_of_pages_in_six_languages(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "docs")
+    (tmp_path / "outside.md").write_text("# Outside\n\nThis page is in another folder.")
+    (folder / "linked.md").symlink_to(tmp_path / "outside.md")
+    said: list[str] = []
+    documents = {each.id: each for each in found(folder, progress=said.append)}
+    assert set(documents) == {*(f"{code}/print.md#1" for code in SAID), "a.htm#1", "note.txt#1", "linked.md#1"}
+    for code, (title, text) in SAID.items():
+        metadata = {"path": f"{code}/print.md", "url": f"https://example.org/{code}"}
+        assert documents[f"{code}/print.md#1"] == Document(
+            f"{code}/print.md#1", text, title, code, "print.md#@1", metadata
+        )
+    assert (documents["a.htm#1"].language, documents["a.htm#1"].metadata["url"]) == ("ja", "/ja/a")
+    assert documents["note.txt#1"].language == "th"
+    assert "9 pages (md 7, htm 1, txt 1)" in said
+    assert "files that do not state their language, by the language that was detected: en 1, th 1" in said
+    assert "empty.md: left out: the file is empty (fetch or write it again)" in said
+    assert any(line.startswith("latin.txt: left out: not UTF-8") and "WINDOWS-1252" in line for line in said)
+    for reason in ("hidden files and folders", "links to folders", "files of other kinds (.png 1)",
+                   "links to files of the folder", "links that lead nowhere, pipes and devices"):  # fmt: skip
+        assert f"left out, {reason}: 1" in said
+    assert "left out, files that cannot be read: 2" in said
+    assert said[-1].startswith("9 pages became 9 passages of at most 256 tokens (")
+
+
+def test_a_language_that_is_doubtful_or_wrong_is_detected_and_said(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("---\nlang: klingonese\n---\n# Hallo\n\nWir drucken das Blatt auf Papier aus.")
+    (tmp_path / "b.md").write_text("# OK\n\nOK OK.")
+    said: list[str] = []
+    documents = {each.id: each.language for each in found(tmp_path, progress=said.append)}
+    assert documents["a.md#1"] == "de"
+    assert any(line.startswith("a.md: unknown language code 'klingonese', so it was detected") for line in said)
+    assert any(line.endswith("(2 of them by too little text, or in doubt: see --language)") for line in said)
+    assert {each.language for each in found(tmp_path, language="nl")} == {"nl"}
+
+
+def test_a_folder_without_a_page_that_can_be_read_says_why(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("")
+    with pytest.raises(PanglotError, match="there is no document"):
+        Index.build(tmp_path, tmp_path / "index", model=Biased())
+    with pytest.raises(PanglotError, match=r"a\.md: .*the file is empty"):
+        found(tmp_path / "a.md")
+
+
+def test_long_pages_and_long_rows_are_cut(tmp_path: Path) -> None:
+    for code in ("de", "en"):
+        (tmp_path / code).mkdir()
+        (tmp_path / code / "a.md").write_text(f"# {SAID[code][0]}\n\n" + (SAID[code][1] + " ") * 40)
+    documents = found(tmp_path, chunk_tokens=64)
+    number = len(documents) // 2
+    assert number > 8
+    assert {each.id for each in documents} == {
+        f"{code}/a.md#1.{place}" for code in ("de", "en") for place in range(1, number + 1)
+    }
+    assert len({each.group for each in documents}) == number
+    assert {each.title for each in documents} == {"Drucken", "Printing"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"id": "7", "text": SAID["th"][1] * 30, "n": 3}))
+    rows = found(tmp_path / "rows.jsonl")
+    assert [each.id for each in rows] == ["7"]
+    rows = found(tmp_path / "rows.jsonl", chunk_tokens=64)
+    assert [each.id for each in rows] == [f"7#{place}" for place in range(1, len(rows) + 1)]
+    assert len(rows) > 4
+    assert all(each.metadata == {"n": 3} and each.language == "th" for each in rows)
+
+
+def test_an_index_of_a_folder_is_updated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_memory(monkeypatch)
+    folder, model = make_folder(tmp_path / "docs"), Biased()
+    index = Index.build(folder, tmp_path / "index", model=model)
+    assert len(index) == 8
+    # The same folder once more changes nothing, and encodes nothing.
+    assert len(Index.build(folder, tmp_path / "index", model=model)) == 8
+    model.seen.clear()
+    assert index.update(find_documents(folder)) == {"added": 0, "changed": 0, "deleted": 0}
+    assert not [text for text in model.seen if "Click" in text]
+    (folder / "de" / "print.md").unlink()
+    (folder / "en" / "print.md").write_text("# Printing\n\nClick the button.\n\n## More\n\nThen wait a little while.")
+    with pytest.raises(PanglotError, match="of other documents"):
+        Index.build(folder, tmp_path / "index", model=model)
+    model.seen.clear()
+    assert index.update(folder) == {"added": 1, "changed": 1, "deleted": 1}
+    assert sorted(text for text in model.seen if "probe" not in text) == [
+        "More\nThen wait a little while.", "Printing\nClick the button.",
+    ]  # fmt: skip
+    stored = {each.id: each for piece in index.documents() for each in piece}
+    expected = {each.id: each for each in found(folder)}
+    assert stored == expected
+    assert len(Index.build(folder, tmp_path / "index", model=model)) == 8
+    # A mistake is found before anything is written.
+    with pytest.raises(PanglotError, match="`text` is missing"):
+        index.update([{"id": "1", "text": "x"}, {"id": "2"}])
+    assert len(index) == 8
+
+
+def test_update_on_the_command_line(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "a.md").write_text(f"# Printing\n\n{SAID['en'][1]}")
+
+    def indexed(*more: str) -> Any:
+        call = [str(folder), "--output", str(tmp_path / "index"), "--model", "bundled", "--json", "-", *more]
+        result = CliRunner().invoke(index_command, call)
+        return json.loads(result.stdout) if not result.exit_code else str(result.exception)
+
+    assert indexed("--update")["added"] == 1
+    (folder / "b.md").write_text(f"# Drucken\n\n{SAID['de'][1]}")
+    assert "of other documents" in indexed()
+    done = indexed("--update")
+    assert (done["added"], done["changed"], done["deleted"], done["documents"]) == (1, 0, 0, 2)
+    assert "leave out --add and --delete" in indexed("--update", "--add")

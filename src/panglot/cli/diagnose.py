@@ -11,6 +11,7 @@ import click
 from panglot.cli.options import (
     COUNT,
     PATH,
+    chunk_option,
     column_option,
     command_line,
     data_dir_option,
@@ -39,6 +40,7 @@ _GROUPS = 50  # Documents, with their translations, whose titles are asked.
 @click.option("--seed", default=0, type=COUNT, help="Seed of the sample of titles and of the intervals.")
 @column_option
 @click.option("--language", metavar="CODE", help="Language of documents that do not name theirs. Detected by default.")
+@chunk_option
 @data_dir_option
 @json_option()
 def diagnose_command(
@@ -100,12 +102,15 @@ def _open(
     from panglot.search.metadata import is_index
 
     if is_index(source):
-        for name in ("columns", "language"):
+        for name, flag in {"columns": "column", "language": "language", "chunk_tokens": "chunk-tokens"}.items():
             if options[name]:
-                problem, hint = "an index has its documents already", f"leave out --{name.removesuffix('s')}"
+                problem, hint = "an index has its documents already", f"leave out --{flag}"
                 raise PanglotError(problem, field=name, hint=hint)
         return Index.open(source, model=model), "DOCUMENTS"
     if is_collection(source):
+        if options["chunk_tokens"]:
+            problem, hint = "documents of a collection have one vector each", "leave out --chunk-tokens"
+            raise PanglotError(problem, field="chunk_tokens", hint=hint)
         if options["language"]:
             problem, hint = "languages of a collection are its own", "name their field with --column language=NAME"
             raise PanglotError(problem, field="language", hint=hint)

@@ -15,6 +15,7 @@ from panglot.cli.options import (
     POSITIVE,
     SectionedCommand,
     add_options,
+    chunk_option,
     column_option,
     data_dir_option,
     deliver_json,
@@ -49,23 +50,25 @@ _TOP = 5
               help="Share of a language's mean that centered and balanced subtract, 0 to 1; by default 1.")  # fmt: skip
 @click.option("--hybrid", is_flag=True, help="Index words now instead of at the first hybrid search.")
 @click.option("--add", is_flag=True, help="Add DOCUMENTS to an index, in place of those with the same ids.")
+@click.option("--update", is_flag=True, help="Make an index hold DOCUMENTS and no others, and encode what is new.")
 @click.option("--delete", metavar="IDS", help="Delete documents by id, such as 17,18; @FILE has one id per line.")
 @click.option("--snapshot", type=PATH, metavar="FOLDER",
               help="Copy the index to a new folder, with hard links where possible.")  # fmt: skip
 @column_option
 @click.option("--language", metavar="CODE", help="Language of documents that do not name theirs. Detected by default.")
+@chunk_option
 @data_dir_option
 @json_option("what was done")
 def index_command(
     documents: str | None, output: Path, model: str | None, backend: str, store: str | None, on: str | None,
-    processes: int | None, center_strength: float | None, *, hybrid: bool, add: bool, delete: str | None,
-    snapshot: Path | None, to_json: str | None, **source: Any,
+    processes: int | None, center_strength: float | None, *, hybrid: bool, add: bool, update: bool,
+    delete: str | None, snapshot: Path | None, to_json: str | None, **source: Any,
 ) -> None:  # fmt: skip
     """Encode DOCUMENTS and write an index to search in.
 
     DOCUMENTS is a file of JSON lines, a JSON array, Parquet, CSV or TSV with `id` and `text`, a folder of pages (HTML,
-    Markdown, PO, XLIFF), a BEIR folder, or a data set as `panglot evaluate` takes it, by path or by name. Optional
-    fields are `title`, `language`, and `group`, which translations share. Other fields are kept.
+    Markdown, text, PDF, PO, XLIFF), a BEIR folder, or a data set as `panglot evaluate` takes it, by path or by name.
+    Optional fields are `title`, `language`, and `group`, which translations share. Other fields are kept.
 
     If the command is stopped, the same command resumes it. If it is finished, the same command changes nothing.
     """
@@ -91,16 +94,22 @@ def index_command(
     progress = progress_to(to_json)
     found = find_documents(documents, progress=progress, **source) if documents is not None else None
     done = {"added": 0, "deleted": 0}
-    if add or delete is not None:
+    if update and (add or delete is not None or found is None):
+        problem, hint = "--update makes an index hold DOCUMENTS and no others", "leave out --add and --delete"
+        raise PanglotError(problem, field="update", hint=hint)
+    if add or delete is not None or (update and metadata.is_index(output)):
         if store or on or backend != "torch" or center_strength is not None:
             hint = "leave --store, --encoder, --processes, --backend and --center-strength out"
             problem = "an existing index keeps its store and strength and is changed in this process"
             raise PanglotError(problem, field="store", hint=hint)
         index = Index.open(output, model=model)
-        ids = set(_ids(delete)) if delete is not None else set[str]()
-        done["deleted"] = index.delete(ids)
-        done["not found"] = len(ids) - done["deleted"]
-        done["added"] = index.add(found) if found is not None else 0
+        if update and found is not None:
+            done = index.update(found, progress=progress)
+        else:
+            ids = set(_ids(delete)) if delete is not None else set[str]()
+            done["deleted"] = index.delete(ids)
+            done["not found"] = len(ids) - done["deleted"]
+            done["added"] = index.add(found) if found is not None else 0
     else:
         assert found is not None
         before = metadata.is_index(output)

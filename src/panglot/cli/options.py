@@ -7,6 +7,7 @@ import functools
 import json
 import logging
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -108,12 +109,22 @@ column_option = click.option(
     "--column", "columns", multiple=True, metavar="FIELD=NAME", callback=lambda _context, _option, value: _pairs(value),
     help="For files of documents: column of the id, text, title, language or group. Repeat for more.",
 )  # fmt: skip
+chunk_option = click.option(
+    "--chunk-tokens", type=int, metavar="N",
+    help="Cut documents with more tokens, title included. By default, pages are cut, at 256 or what the model keeps.",
+)  # fmt: skip
 trust_option = click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model.")
 
 
 def _pairs(texts: Sequence[str]) -> dict[str, str]:
+    """Return the columns by field.
+
+    >>> _pairs(["text=body,id=nr", "group=a,b"])
+    {'text': 'body', 'id': 'nr', 'group': 'a,b'}
+    """
     found: dict[str, str] = {}
-    for text in texts:
+    # A comma before anything but another pair is part of a name.
+    for text in (part for each in texts for part in re.split(r",(?=\w+=)", each)):
         name, mark, value = text.partition("=")
         if not mark:
             raise PanglotError(f"expected FIELD=NAME, got {text!r}", field="column", hint="write text=body")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,16 @@ class Encoder(Protocol):
         vectors use ``ids``.
         """
         ...
+
+
+class Tokens(NamedTuple):
+    """The tokens of a text.
+
+    Encoders that show them have a method ``tokens``, which returns them for a list of passages.
+    """
+
+    total: int  # With those of the prompt, and those that begin and end a text.
+    starts: Sequence[int]  # Where each of the others begins, in characters.
 
 
 class CutTexts:

@@ -18,9 +18,10 @@ from panglot._files import digest
 from panglot._progress import progress
 from panglot.encoders import packed
 from panglot.encoders.open_model import Precision, choose_device, choose_precision, folder_digest, open_model, prompt_of
-from panglot.encoders.protocol import CutTexts, Side, Vectors
+from panglot.encoders.protocol import CutTexts, Side, Tokens, Vectors
 from panglot.encoders.shipped import SHIPPED
 from panglot.encoders.soundness import count_longer, long_text, tried
+from panglot.encoders.tokenizers import tokens_of
 
 if TYPE_CHECKING:
     import torch
@@ -160,14 +161,37 @@ class SentenceTransformerEncoder:
             found.append((max(begin - len(prompt), 0), end - len(prompt)))
         return found
 
+    def tokens(self, texts: Sequence[str]) -> list[Tokens]:
+        """Return the tokens of passages, however many they are."""
+        prompt = self._prompts["passage"]
+        whole = [prompt + text for text in texts]
+        if self._whole is not None:
+            return tokens_of(self._whole, whole, len(prompt))
+        # Other tokenizers do not say where tokens begin. They are taken for equally long.
+        found: Any = self.model.tokenizer(whole) if callable(self.model.tokenizer) else {"input_ids": whole}
+        numbers = map(len, found["input_ids"])
+        return [
+            Tokens(number, [place * len(text) // number for place in range(number)])
+            for text, number in zip(texts, numbers, strict=True)
+        ]
+
     @cached_property
-    def _cutting(self) -> Any:
-        """A copy of the tokenizer, which other threads may use while this one encodes. None if nothing is cut."""
+    def _whole(self) -> Any:
+        """A copy of the tokenizer, which other threads may use while this one encodes. None if it is not a fast one."""
         fast = getattr(self.model.tokenizer, "backend_tokenizer", None)
-        if fast is None or self.max_length is None:
+        if fast is None:
             return None
         copy = type(fast).from_str(fast.to_str())
         copy.no_padding()
+        copy.no_truncation()
+        return copy
+
+    @cached_property
+    def _cutting(self) -> Any:
+        """Another copy, which cuts texts. None if nothing is cut."""
+        if self._whole is None or self.max_length is None:
+            return None
+        copy = type(self._whole).from_str(self._whole.to_str())
         copy.enable_truncation(self.max_length, direction=self.model.tokenizer.truncation_side)
         return copy
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from panglot._errors import PanglotError
 from panglot.data.language import unspaced_letters
 from panglot.encoders.open_model import fetch, refuse_unsafe
+from panglot.encoders.protocol import Tokens
 from panglot.encoders.shipped import SHIPPED, shipped_folder
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ class Counter:
                 lost += sum(_letters(text[start:end]) for start, end in spans)
         return tokens, lost
 
+    def tokens(self, texts: Sequence[str]) -> list[Tokens]:
+        """Return the tokens of texts, with those that begin and end each."""
+        return tokens_of(self._tokenizer, texts)
+
     def price(self, sentences: Sequence[tuple[str, str]]) -> Price | None:
         """Return the price of sentences, each with its English translation. None if there are no sentences."""
         if not sentences:
@@ -68,6 +73,19 @@ class Counter:
         for text, found in zip(new, self._tokenizer.encode_batch(new, add_special_tokens=False), strict=True):
             self._english_counts[text] = len(found.ids)
         return sum(self._english_counts[text] for text in texts)
+
+
+def tokens_of(tokenizer: Any, texts: Sequence[str], prompt: int = 0) -> list[Tokens]:
+    """Return the tokens of texts that begin with a prompt of so many characters, which their places do not count."""
+    found: list[Tokens] = []
+    for each in tokenizer.encode_batch(list(texts)):
+        starts = [
+            max(begin - prompt, 0)
+            for (begin, end), special in zip(each.offsets, each.special_tokens_mask, strict=True)
+            if not special and end > prompt
+        ]
+        found.append(Tokens(len(each.ids), starts))
+    return found
 
 
 def open_counter(model: str | Path) -> Counter:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple, cast
+
+from panglot._files import digest
 
 Scalar = str | int | float | bool
 
@@ -98,6 +101,11 @@ class Document:
         metadata = {name: value for name, value in self.metadata.items() if name in fields}
         texts = {name: getattr(self, name) if name in fields else "" for name in ("text", "title")}
         return replace(self, **texts, metadata=metadata)
+
+
+def document_digest(document: Document) -> str:
+    """Return a digest of all fields of a document."""
+    return digest(json.dumps(asdict(document), sort_keys=True))
 
 
 class ScoredDocument(NamedTuple):

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Self
 
 from panglot._errors import PanglotError
+from panglot._files import lock
 from panglot.debiasing import transform
 from panglot.debiasing.transform import Languages
+from panglot.encoders.protocol import CutTexts
 from panglot.encoders.shipped import DEFAULT
+from panglot.search.document import document_digest
 from panglot.search.metadata import OF_DOCUMENTS, IndexMetadata, check_debiasing, check_model, open_encoder, open_store
 from panglot.search.ranking.lexical import LexicalIndex
 from panglot.search.ranking.reranking import Reranker
@@ -77,9 +81,9 @@ class Index:
         If the folder contains an index that was built from the same documents with the same model, it is opened.
 
         Args:
-            documents: A file of JSON lines, Parquet or CSV, or documents, each a
-                :class:`panglot.search.document.Document` or a mapping with the fields of a file's row. Missing
-                languages are detected.
+            documents: A path or the name of a data set, as :func:`panglot.search.ingest.sources.find_documents` takes
+                them, or what it returns; or documents, each a :class:`panglot.search.document.Document` or a mapping
+                with the fields of a file's row. Missing languages are detected.
             folder: Where to write. It must not contain another index.
             model: What :func:`panglot.load` understands, or an encoder.
             backend: Inference backend while documents are encoded: ``torch`` or ``openvino``.
@@ -240,19 +244,63 @@ class Index:
         Raises:
             PanglotError: The documents cannot be read, or the encoder does not give finite vectors.
         """
-        from panglot.encoders.protocol import CutTexts
-        from panglot.search.ingest.documents import read_documents
         from panglot.search.ingest.shards import columns, vectors_of
+        from panglot.search.ingest.sources import read_passages
 
         number, cuts = 0, CutTexts(self.encoder, "passage")
         with self.store.bulk():
-            for piece in read_documents(documents):
+            for piece in read_passages(documents, self.encoder):
                 ids, texts, languages = columns(piece)
                 cuts.add(texts)
                 self.put(piece, vectors_of(self.encoder, ids, texts, languages))
                 number += len(piece)
         cuts.warn()
         return number
+
+    def update(self, documents: Documents, *, progress: Callable[[str], None] = lambda _: None) -> dict[str, int]:
+        """Make the index hold these documents and no others, and return how many were added, changed and deleted.
+
+        Only new and changed documents are encoded. After a kill, the same call goes on. As for :meth:`add`, the
+        languages' means remain those of the build.
+
+        Raises:
+            PanglotError: The documents cannot be read, which is found before anything is changed, or another process
+                updates the index.
+        """
+        from panglot.search.ingest.build import digest_of, spool, spooled
+        from panglot.search.ingest.shards import columns, vectors_of
+        from panglot.search.ingest.sources import read_passages
+
+        work = self.folder / "update"
+        done = {"added": 0, "changed": 0, "deleted": 0}
+        with lock(work / "lock", wait=False) as alone:
+            if not alone:
+                problem = "another process updates this index"
+                raise PanglotError(problem, file=self.folder, hint="wait until it is finished")
+            passages = read_passages(documents, self.encoder, progress=progress)
+            total, found = digest_of(spool(passages, work / "documents.arrows"))
+            if not total:
+                raise PanglotError("there is no document", field="documents", hint="check the path")
+            gone = {each.id: document_digest(each) for piece in self.documents() for each in piece}
+            cuts = CutTexts(self.encoder, "passage")
+            with self.store.bulk():
+                for piece in spooled(work / "documents.arrows"):
+                    before = {each.id: gone.pop(each.id, "") for each in piece}
+                    new = [each for each in piece if before[each.id] != document_digest(each)]
+                    if new:
+                        ids, texts, languages = columns(new)
+                        cuts.add(texts)
+                        self.put(new, vectors_of(self.encoder, ids, texts, languages))
+                    done["changed"] += sum(bool(before[each.id]) for each in new)
+                    done["added"] += sum(not before[each.id] for each in new)
+            done["deleted"] = self.delete(list(gone)) if gone else 0
+            cuts.warn()
+            # By this digest, building from the same documents is known to be done.
+            replace(IndexMetadata.open(self.folder), digest=found).save(self.folder)
+        shutil.rmtree(work, ignore_errors=True)
+        if any(done.values()) and (unknown := sorted(self.counts().keys() - set(self.stats.languages))):
+            progress(f"languages that have no mean vector yet, so build the index anew soon: {', '.join(unknown)}")
+        return done
 
     def put(self, documents: Sequence[Document], vectors: Vectors) -> None:
         """Add documents whose plain vectors are known, all of them or none, in place of those with the same ids.

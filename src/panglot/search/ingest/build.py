@@ -19,8 +19,8 @@ from panglot._progress import progress as progress_bar
 from panglot.debiasing import transform
 from panglot.debiasing.transform import Debiased, Languages
 from panglot.encoders.protocol import CutTexts
-from panglot.search.ingest.documents import read_documents
 from panglot.search.ingest.encode import encode_documents
+from panglot.search.ingest.sources import read_passages
 from panglot.search.metadata import (
     OF_DOCUMENTS,
     IndexMetadata,
@@ -132,7 +132,7 @@ def _write(
         opened().close()
 
     # All are read and checked before the first is encoded, so that a mistake in the last line comes up at once.
-    total, digest = digest_of(spool(read_documents(documents, progress=report), shards / "documents.arrows"))
+    total, digest = digest_of(spool(read_passages(documents, base, progress=report), shards / "documents.arrows"))
     if not total:
         raise PanglotError("there is no document", field="documents", hint="check the file")
     cuts = CutTexts(base, "passage")
@@ -172,14 +172,14 @@ def _built_before(
     metadata = IndexMetadata.open(folder)
     problem, hint = (
         "the folder contains an index already",
-        "add to it (`panglot index --add`), or choose another --output",
+        "add to it (`panglot index --add`), replace what it holds (`--update`), or choose another --output",
     )
     if metadata.store != store or not metadata.digest:
         raise PanglotError(problem, file=folder, hint=hint)
-    _, digest = digest_of(read_documents(documents))
+    encoder, base, _ = open_encoder(model)
+    _, digest = digest_of(read_passages(documents, base))
     if digest != metadata.digest:
         raise PanglotError(f"{problem}, of other documents", file=folder, hint=hint)
-    encoder, base, _ = open_encoder(model)
     check_model(metadata, base, folder)
     check_debiasing(encoder, folder, exactly=True)
     strength = 1.0 if isinstance(encoder, Debiased) else transform.read(folder)[0].strength

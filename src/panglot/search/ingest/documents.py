@@ -31,8 +31,16 @@ class DocumentFile:
     language: str = ""  # Of rows that name none. Detected by default.
 
 
-Documents = str | Path | DocumentFile | Iterable[Document | Mapping[str, Any]]
-"""A file of documents, or documents or mappings with the fields of a file's row."""
+@dataclass(frozen=True)
+class LongDocuments:
+    """Documents that are cut into passages before they are encoded."""
+
+    documents: DocumentFile | Iterable[Document | Mapping[str, Any]]
+    tokens: int | None = None  # Most tokens of a passage. See panglot.search.ingest.passages.
+
+
+Documents = str | Path | DocumentFile | LongDocuments | Iterable[Document | Mapping[str, Any]]
+"""What ``panglot index`` takes, or documents, or mappings with the fields of a file's row."""
 
 NAMED = DOCUMENT_FIELDS  # Fields of a row that are not metadata.
 
@@ -149,7 +157,11 @@ class IdSet:
         return np.flatnonzero(known).tolist()
 
 
-def read_documents(source: Documents, *, progress: Callable[[str], None] = lambda _: None) -> Iterator[list[Document]]:
+def read_documents(
+    source: str | Path | DocumentFile | Iterable[Document | Mapping[str, Any]],
+    *,
+    progress: Callable[[str], None] = lambda _: None,
+) -> Iterator[list[Document]]:
     """Yield the documents of a file, or of memory, in pieces, in their order.
 
     The name of a file says whether it holds JSON lines, a JSON array, CSV or TSV with a header (these may be gzipped),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
 from panglot.data.files import array_rows
@@ -14,7 +14,12 @@ from panglot.data.language import canonical
 from panglot.data.pages import from_docs
 from panglot.data.tables import TABLES, document_rows, ending_of
 from panglot.datasets import registry
-from panglot.search.ingest.documents import DocumentFile, Documents
+from panglot.search.ingest.documents import DocumentFile, Documents, LongDocuments, read_documents
+from panglot.search.ingest.passages import cut_documents
+
+if TYPE_CHECKING:
+    from panglot.encoders.protocol import Encoder
+    from panglot.search.document import Document
 
 
 def find_documents(
@@ -23,17 +28,21 @@ def find_documents(
     data_dir: str | Path | None = None,
     language: str | None = None,
     columns: Mapping[str, str] | None = None,
+    chunk_tokens: int | None = None,
     progress: Callable[[str], None] = lambda _line: None,
 ) -> Documents:
     """Return the documents of a path, or the passages of a data set, for :meth:`panglot.search.index.Index.build`.
 
     Args:
         name: A file of documents, as :func:`panglot.data.tables.document_rows` reads them; a page or a folder of pages
-            (HTML, Markdown, PO, XLIFF), each section of which becomes a document; a BEIR folder or its corpus; or
-            another data set that :func:`panglot.read` reads, by path or by name.
+            (HTML, Markdown, text, PDF, PO, XLIFF), each section of which becomes one or more documents; a BEIR folder
+            or its corpus; or another data set that :func:`panglot.read` reads, by path or by name.
         data_dir: Folder that holds the known data sets.
         language: Language of texts that do not name theirs, whatever the names of files say.
         columns: For a file of documents: the names of its columns by field.
+        chunk_tokens: The largest number of tokens of a document. Longer ones are cut, as
+            :func:`panglot.search.ingest.passages.cut_documents` says. By default, pages are cut to what suits the
+            encoder, and other documents stay whole.
         progress: Called with a line about what was guessed or left out.
 
     Raises:
@@ -43,18 +52,35 @@ def find_documents(
     code = canonical(language) if language else ""
     corpus = next(iter(sorted(path.glob("corpus.jsonl*"))), None) if path.is_dir() else None
     if corpus is not None or (path.is_file() and ending_of(path) in (*TABLES, "json") and _has_documents(path)):
-        return DocumentFile(corpus or path, columns or {}, code)
+        file = DocumentFile(corpus or path, columns or {}, code)
+        return file if chunk_tokens is None else LongDocuments(file, chunk_tokens)
     if columns:
         problem, hint = f"{name} is not a file of documents, so it has no columns", "leave out --column"
         raise PanglotError(problem, field="column", hint=hint)
     if path.exists() and not _is_data_set(path) and from_docs.has_pages(path):
-        return _sections(path, language, progress)
+        return LongDocuments(_sections(path, language, progress), chunk_tokens)
     collection = registry.read(str(name), data_dir=data_dir, language=language if path.exists() else None)
-    return (
-        {"id": each["id"], "text": each["text"], "language": each["language"], "group": each["group"]}
+    passages = (
+        {**{name: each[name] for name in ("id", "text", "language", "group")}, "dataset": collection.name}
         for batch in collection.passages.to_batches()
         for each in batch.to_pylist()
     )
+    return passages if chunk_tokens is None else LongDocuments(passages, chunk_tokens)
+
+
+def read_passages(
+    documents: Documents, encoder: Encoder, *, progress: Callable[[str], None] = lambda _line: None
+) -> Iterator[list[Document]]:
+    """Yield documents in pieces, as they are indexed: found by name, read, checked, and cut for an encoder.
+
+    Raises:
+        PanglotError: They cannot be found, read or cut.
+    """
+    if isinstance(documents, str | Path):
+        documents = find_documents(documents, progress=progress)
+    if not isinstance(documents, LongDocuments):
+        return read_documents(documents, progress=progress)
+    return cut_documents(read_documents(documents.documents), encoder, documents.tokens, progress)
 
 
 def _is_data_set(path: Path) -> bool:
@@ -72,14 +98,20 @@ def _has_documents(path: Path) -> bool:
 
 
 def _sections(path: Path, language: str | None, progress: Callable[[str], None]) -> Iterator[Mapping[str, Any]]:
-    found = from_docs.sections([path], language=language)
+    found = from_docs.sections([path], language=language, lenient=True)
     left_out = Counter(found.left_out)
-    for group, members in found.groups.items():
-        for each in members:
-            if not each.text.strip():
-                left_out["headings without a text"] += 1
-                continue
-            yield {"id": f"{each.language}:{group}", "text": each.text, "title": each.title or each.page_title,
-                   "language": each.language, "group": group}  # fmt: skip
+    files = {each.file for members in found.groups.values() for each in members}
+    kinds = Counter(ending_of(each) for each in sorted(files))
+    progress(f"{len(files):,} pages ({', '.join(f'{kind} {number:,}' for kind, number in kinds.most_common())})")
     for line in (*found.notes, *(f"left out, {reason}: {number:,}" for reason, number in left_out.items() if number)):
         progress(line)
+    for group, members in found.groups.items():
+        for each in members:
+            name = each.file.relative_to(path).as_posix() if path.is_dir() else each.file.name
+            around = [each.page_title, *each.headings] if each.headings[:1] != (each.page_title,) else each.headings
+            title = each.title or each.page_title
+            yield {
+                "id": f"{name}#{each.number}", "text": each.text, "title": title, "language": each.language,
+                "group": group, "path": name, "url": each.url or None, "page": each.leaf or None,
+                "headings": " › ".join(heading for heading in around if heading and heading != title) or None,
+            }  # fmt: skip
