@@ -171,6 +171,14 @@ def test_fusion_is_the_sum_of_reciprocal_ranks() -> None:
     assert found[0].score == 1 / 63 + 1 / 61
     assert all(each.explanation["dense"] + each.explanation["lexical"] == each.score for each in found)
     assert [each.id for each in fused(given, [])] == list("abcd")
+    # A weight of 0 leaves the order by vectors, 1 puts what has words before what has none.
+    assert [each.id for each in fused(given, ["d", "c"], 0)] == list("abcd")
+    assert [each.id for each in fused(given, ["d", "c"], 1)] == list("dcab")
+    places = [[each.id for each in fused(given, ["d"], weight / 10)].index("d") for weight in range(11)]
+    assert places == sorted(places, reverse=True)
+    assert (places[0], places[-1]) == (3, 0)
+    third = {each.id: each.score for each in fused(given, ["d"], 0.3)}
+    assert third["d"] == pytest.approx(2 * (0.7 / 64 + 0.3 / 61))
 
 
 @pytest.fixture
@@ -191,6 +199,11 @@ def test_an_exact_match_that_vectors_miss_is_found(index: Index) -> None:
         mine = next(hit for hit in answer.hits if hit.document.id == "code")
         assert mine.explanation["lexical"] == 1 / 61
         assert "ja" not in [hit.document.id for hit in answer.hits]
+    light = index.search("<de> topic50 x1047", **asked, hybrid=True, lexical_weight=0)
+    dense = index.search("<de> topic50 x1047", **asked)
+    assert [hit.document.id for hit in light.hits] == [hit.document.id for hit in dense.hits]
+    with pytest.raises(PanglotError, match="`lexical_weight` requires `hybrid`"):
+        index.search("<de> topic50 x1047", **asked, lexical_weight=0.3)
     only = index.search("<de> topic50 x1047", **asked, hybrid=True, languages=("sw",))
     assert {hit.document.language for hit in only.hits} == {"sw"}
     filtered = index.search("<de> topic50 x1047", **asked, hybrid=True, languages=("ja",))

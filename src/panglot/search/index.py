@@ -172,6 +172,7 @@ class Index:
         boost: float = SearchRequest.boost,
         collapse: bool = SearchRequest.collapse,
         hybrid: bool = SearchRequest.hybrid,
+        lexical_weight: float = SearchRequest.lexical_weight,
         highlight: bool = SearchRequest.highlight,
         score_threshold: float | None = SearchRequest.score_threshold,
         fields: str | Sequence[str] | None = None,
@@ -195,6 +196,7 @@ class Index:
                 the version in the first preferred language that there is, else in that of the query, else the best,
                 and lists all versions.
             hybrid: Also rank by matching words and fuse both rankings (``pip install 'panglot[lexical]'``).
+            lexical_weight: With ``hybrid``, the weight of the ranking by words, 0 to 1. That by vectors has the rest.
             highlight: Mark the best sentence of the first 50 results, which encodes all their sentences.
             score_threshold: Leave out results whose score is lower. The score is a cosine, to which modes and the boost
                 add. With ``hybrid``, it is a sum of reciprocal ranks, and with a reranker what that gives.
@@ -216,6 +218,7 @@ class Index:
                 boost,
                 collapse,
                 hybrid,
+                lexical_weight,
                 highlight,
                 score_threshold,
                 fields or (),

@@ -105,6 +105,7 @@ class SearchRequest:
     boost: float = _option(0.05, "Added to the cosine of documents in a preferred language.", 0, 2)
     collapse: bool = _option(default=False, text="Return translations of one document as one result.")
     hybrid: bool = _option(default=False, text="Also rank by matching words (BM25) and fuse both rankings.")
+    lexical_weight: float = _option(0.5, "Weight of the ranking by matching words, beside that by vectors.", 0, 1)
     highlight: bool = _option(default=False, text="Mark the best sentence of the first 50 results.")
     score_threshold: float | None = _option(
         None, "Leave out results whose score is lower. What a score is depends on the mode.", -1000, 1000, type=float
@@ -150,6 +151,9 @@ class SearchRequest:
         if self.offset + self.k > MAX_DEPTH:
             problem = f"`offset` and `k` must be at most {MAX_DEPTH:,} together, got {self.offset + self.k:,}"
             raise PanglotError(problem, field="offset", hint="ask more precisely, or filter by language")
+        if self.lexical_weight != SearchRequest.lexical_weight and not self.hybrid:
+            hint = "add `hybrid`, or leave the weight out"
+            raise PanglotError("`lexical_weight` requires `hybrid`", field="lexical_weight", hint=hint)
         names = _parts(self.fields)
         if self.highlight and names and "text" not in names:
             raise PanglotError("`highlight` requires `text` in `fields`", field="fields", hint="add text")

@@ -174,7 +174,7 @@ class Searcher:
         ranked = adjusted([*found, *more], request)
         matching = set(matches)
         kept = [each for rank, each in enumerate(ranked) if rank < depth or each.id in matching]
-        return fused(kept, [name for name in matches if name in known])
+        return fused(kept, [name for name in matches if name in known], request.lexical_weight)
 
 
 def sentences_of(hits: Sequence[Hit], encoder: Encoder) -> Sentences:

@@ -21,7 +21,7 @@ from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, file_digest, write_json
 from panglot.search.query_language import forms
-from panglot.search.storage.store import by_score, documents_of
+from panglot.search.storage.store import documents_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -202,16 +202,18 @@ def write(folder: Path, documents: Iterable[Sequence[Document]], version: int | 
         write_json(part / HEAD, {"version": version, "languages": places, "files": _checksums(part)})
 
 
-def fused(ranked: Sequence[ScoredDocument], matches: Sequence[str]) -> list[ScoredDocument]:
-    """Return documents by the sum of 1 / (60 + rank) over both rankings (Cormack et al. 2009).
+def fused(ranked: Sequence[ScoredDocument], matches: Sequence[str], weight: float = 0.5) -> list[ScoredDocument]:
+    """Return documents by the weighted sum of 1 / (60 + rank) over both rankings (Cormack et al. 2009).
 
-    ``ranked`` is by vectors and ``matches``, which are among them, by words.
+    ``ranked`` is by vectors and ``matches``, which are among them, by words, which have twice ``weight``. The other
+    has the rest of 2, so that the weights of a half give the plain sum.
     """
     word_rank = {name: rank for rank, name in enumerate(matches, 1)}
     found: list[ScoredDocument] = []
     for rank, each in enumerate(ranked, 1):
-        dense = 1 / (RRF_CONSTANT + rank)
-        lexical = 1 / (RRF_CONSTANT + word_rank[each.id]) if each.id in word_rank else 0.0
+        dense = 2 * (1 - weight) / (RRF_CONSTANT + rank)
+        lexical = 2 * weight / (RRF_CONSTANT + word_rank[each.id]) if each.id in word_rank else 0.0
         explanation = {**each.explanation, "dense": dense, "lexical": lexical}
         found.append(each._replace(score=dense + lexical, explanation=explanation))
-    return by_score(found)
+    # Equal sums are in the order by vectors.
+    return sorted(found, key=lambda each: -each.score)
