@@ -11,6 +11,7 @@ import click
 from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot.cli.options import (
+    COUNT,
     PATH,
     POSITIVE,
     SectionedCommand,
@@ -256,6 +257,8 @@ def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
 @click.option("--writable", is_flag=True, help="Let clients add, replace and delete documents.")
 @click.option("--write-keys", type=PATH,
               help="File of API keys that may write. $PANGLOT_SERVICE_WRITE_KEYS by default.")  # fmt: skip
+@click.option("--key-rate", default=0, show_default=False, type=COUNT, metavar="N",
+              help="Most requests per minute of each key. Further ones get status 429.")  # fmt: skip
 @click.option("--model", help="Model to encode with. By default the model that the index was built with.")
 @click.option("--reranker", metavar="MODEL", help="Cross-encoder that orders the first results again.")
 @click.option("--queue", default=256, type=POSITIVE, help="Most requests in progress. Further ones get status 429.")
@@ -264,7 +267,7 @@ def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
               help="Time limit of a response. A late one gets status 504.")  # fmt: skip
 def serve_command(
     indexes: tuple[str, ...], port: int, host: str, hosts: tuple[str, ...], keys: Path | None,
-    write_keys: Path | None, model: str | None, reranker: str | None, *, writable: bool, **limits: Any,
+    write_keys: Path | None, key_rate: int, model: str | None, reranker: str | None, *, writable: bool, **limits: Any,
 ) -> None:  # fmt: skip
     """Serve the index INDEX: a web page at /, /search, and embeddings and reranking for OpenAI's and other clients.
 
@@ -279,7 +282,7 @@ def serve_command(
     from panglot.service.serve import open_indexes, read_keys, serve
 
     # Wrong settings are refused before the seconds that a model takes to open.
-    access = Access(read_keys(keys), writable, read_keys(write_keys, "PANGLOT_SERVICE_WRITE_KEYS"))
+    access = Access(read_keys(keys), writable, read_keys(write_keys, "PANGLOT_SERVICE_WRITE_KEYS"), key_rate)
     checked = Limits(**limits)
     progress = progress_to(None)
     opened = open_indexes(indexes, model=model, reranker=reranker or "", progress=progress)

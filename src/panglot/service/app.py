@@ -23,7 +23,7 @@ from panglot.service.documents import add_documents
 from panglot.service.embeddings import add_embeddings
 from panglot.service.engine import Engine
 from panglot.service.errors import DOCUMENTED, HANDLERS, Json, RequestError, of_panglot
-from panglot.service.limits import Limits
+from panglot.service.limits import Limits, Rates
 from panglot.service.middleware import NOTES, Access, Guard, Metrics
 from panglot.service.tei import add_tei
 
@@ -212,13 +212,14 @@ def create_app(
     name is accepted.
     """
     limits, metrics, access = limits or Limits(), Metrics(), access or Access()
+    rates = Rates(access.key_rate) if access.key_rate else None
     engines: dict[str, Engine] = {}
     for key, each in index.items() if isinstance(index, Mapping) else [("", index)]:
         engines[key] = Engine(each, limits, metrics, list(engines.values()))
 
     def guarded(app: FastAPI, open_routes: frozenset[str], watched: Sequence[Engine]) -> Guard:
         # Outside of FastAPI, which would read a body before it looks at keys.
-        return Guard(app, limits, metrics, open_routes | add_health(app, watched, metrics), access, hosts)
+        return Guard(app, limits, metrics, open_routes | add_health(app, watched, metrics), access, hosts, rates)
 
     apps: dict[str, Guard] = {}
     for key, engine in engines.items():

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from panglot._errors import PanglotError
 from panglot.service.errors import CLIENT_GONE, RequestError
-from panglot.service.limits import Limits
+from panglot.service.limits import Limits, Rates
 
 _logger = logging.getLogger(__name__)
 
@@ -79,12 +79,15 @@ class Metrics:
         """Show a value that is computed whenever the figures are read."""
         Gauge(f"panglot_{name}", help_text, registry=self.registry).set_function(value)
 
-    def request(self, route: str, status: int, seconds: float) -> None:
-        """Count a request. ``route`` is a route of the service, never text of a client, to bound the labels."""
+    def request(self, route: str, status: int, seconds: float, why: str = "") -> None:
+        """Count a request, and why it failed if its status does not say that.
+
+        ``route`` is a route of the service, never text of a client, to bound the labels.
+        """
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
         if status >= 400:
-            self._rejected.labels(reason(status)).inc()
+            self._rejected.labels(why or reason(status)).inc()
 
     def batch(self, texts: int, seconds: float) -> None:
         """Count a batch."""
@@ -109,23 +112,31 @@ class Access:
         keys: Those with which one may read. If there are none, everybody may.
         writable: Whether anybody may write.
         write_keys: Those with which one may write, and read too. If there are none, everybody may write.
+        key_rate: Requests per minute of each key. 0: any number.
     """
 
     keys: tuple[str, ...] = ()
     writable: bool = False
     write_keys: tuple[str, ...] = ()
+    key_rate: int = 0
 
     def __post_init__(self) -> None:
         """Refuse keys that would not protect what they seem to."""
         if self.write_keys and not self.writable:
             hint = "add --writable, or leave the write keys out"
             raise PanglotError("there are write keys, but nobody may write", field="write-keys", hint=hint)
+        if self.key_rate and not (self.keys or self.write_keys):
+            problem = "requests are counted per key, but there are no keys"
+            raise PanglotError(problem, field="key-rate", hint="name a file of keys with --keys")
         if self.writable and self.keys and not self.write_keys:
             problem = "a service that needs keys to search needs write keys to write"
             raise PanglotError(problem, field="write-keys", hint="name a file of such keys with --write-keys")
 
-    def check(self, authorization: str, *, writes: bool) -> None:
-        """Refuse a request whose ``Authorization`` header does not allow it to read or write."""
+    def check(self, authorization: str, *, writes: bool) -> str:
+        """Refuse a request whose ``Authorization`` header does not allow it to read or write.
+
+        Return its key, or nothing if it has none that is known.
+        """
         if writes and not self.writable:
             hint = "start the service with panglot serve --writable"
             raise RequestError(403, "documents can only be read here", hint=hint, code="read_only")
@@ -139,6 +150,7 @@ class Access:
             hint = "send a key as Authorization: Bearer KEY"
             challenge = {"WWW-Authenticate": 'Bearer realm="panglot"'}
             raise RequestError(401, "a key is required", hint=hint, code="invalid_api_key", headers=challenge)
+        return key if may_write or may_read else ""
 
 
 def path_of(scope: Scope) -> str:
@@ -156,8 +168,9 @@ class Guard:
 
     def __init__(
         self, app: ASGIApp, limits: Limits, metrics: Metrics, open_routes: frozenset[str], access: Access,
-        hosts: tuple[str, ...] = (),
+        hosts: tuple[str, ...] = (), rates: Rates | None = None,
     ) -> None:  # fmt: skip
+        self._rates = rates
         self._app, self._limits, self._metrics = app, limits, metrics
         self._open, self._access, self._hosts = open_routes, access, frozenset(host_name(host) for host in hosts)
 
@@ -168,7 +181,7 @@ class Guard:
                 await self._app(scope, receive, send)
             return
         started = time.monotonic()
-        status = 0
+        status, why = 0, ""
         notes: dict[str, Any] = {}
         head = scope["method"] == "HEAD"
         # Every route that GET has answers HEAD with the same headers.
@@ -190,7 +203,7 @@ class Guard:
             self._check(scope)
             await self._app(scope, await self._read_body(scope, receive), send_with_headers)
         except RequestError as error:
-            status = error.status
+            status, why = error.status, error.code if error.code == "key_rate" else ""
             if status != CLIENT_GONE:
                 await error.response()(scope, receive, send_with_headers)
         except Exception:
@@ -201,7 +214,7 @@ class Guard:
                 await error.response()(scope, receive, send_with_headers)
             status = 500
         finally:
-            self._record(scope, status or CLIENT_GONE, time.monotonic() - started, notes)
+            self._record(scope, status or CLIENT_GONE, time.monotonic() - started, notes, why)
 
     def _check(self, scope: Scope) -> None:
         """Refuse a wrong host, a missing key and a declared size that is too large, before the body is read."""
@@ -215,7 +228,9 @@ class Guard:
             raise RequestError(403, "requests of other web sites are refused", hint=hint, code="cross_site")
         if path not in self._open:
             writes = scope["method"] != "GET" and f"{path}/".startswith(f"{DOCUMENTS}/")
-            self._access.check(headers.get("authorization", ""), writes=writes)
+            key = self._access.check(headers.get("authorization", ""), writes=writes)
+            if key and self._rates:
+                self._rates.take(key, time.monotonic())
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > self._max_bytes(scope):
             raise self._too_large(scope)
@@ -254,10 +269,10 @@ class Guard:
         problem = f"a request to {scope['path']} may have at most {self._max_bytes(scope):,} bytes"
         return RequestError(413, problem, hint="send less at once", code="size")
 
-    def _record(self, scope: Scope, status: int, seconds: float, notes: dict[str, Any]) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float, notes: dict[str, Any], why: str) -> None:
         # Unknown paths count as one route, because a client could make up any number of them.
         route = scope.get("root_path", "") + getattr(scope.get("route"), "path", "other")
-        self._metrics.request(route, status, seconds)
+        self._metrics.request(route, status, seconds, why)
         line = {"route": route, "status": status, "ms": round(1000 * seconds, 1), **notes}
         _logger.info("request", extra={"fields": line})
 
