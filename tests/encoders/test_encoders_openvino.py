@@ -66,7 +66,7 @@ def test_what_it_cannot_run_is_told(tmp_path: Path) -> None:
 
 
 def test_wrong_backend_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(PanglotError, match=r"unknown backend 'onnx'.*use one of torch, openvino"):
+    with pytest.raises(PanglotError, match=r"unknown backend 'onnx'.*use one of auto, torch, openvino"):
         load("bundled", backend="onnx")
     with pytest.raises(PanglotError, match="vectors:x does not run on this machine"):
         load("vectors:x", backend="openvino")

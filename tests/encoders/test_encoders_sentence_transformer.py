@@ -103,7 +103,7 @@ def test_every_pooling_is_that_of_the_model(tmp_path: Path, kind: str, pooling: 
         tmp_path, kind, pooling, dense=dense, query="query: ", passage="passage: ", document="passage: "
     )
     ours = SentenceTransformerEncoder(folder, precision="fp32", batch_tokens=200, device="cpu")
-    assert ours._pooling == (pooling if pooling in ("mean", "cls") else "")
+    assert ours.pooling == (pooling if pooling in ("mean", "cls") else "")
     theirs = SentenceTransformer(str(folder), device="cpu")
     texts = letters(60)
     np.testing.assert_allclose(ours.encode(texts, "question"), theirs.encode_query(texts), atol=2e-6)

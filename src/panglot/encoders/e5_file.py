@@ -21,6 +21,7 @@ _SIZES = ("hidden", "layers", "heads", "ffn", "vocabulary", "positions", "types"
 _BLOCK = np.dtype([("scale", "<f2"), ("nibbles", "u1", (16,))])
 _VALUE, _LEAF = 1 << 31, 1 << 8  # Flags of Darts-clone's units.
 _PAGE = 256
+_MOST_UNITS = 1 << 22  # An offset has 22 bits.
 
 
 @dataclass(frozen=True)
@@ -127,18 +128,18 @@ def _units(root: dict[int, object]) -> np.ndarray[tuple[int], np.dtype[np.uint32
     byte 0 that holds the value.
     """
     units: dict[int, int] = {0: 0}
-    bases: set[int] = {0}
+    taken = np.zeros(_MOST_UNITS, bool)  # The keys of `units`, to try many bases at once.
+    is_base = np.zeros(_MOST_UNITS, bool)
+    taken[0] = is_base[0] = True
     free = 1
     waiting: list[tuple[int, dict[int, object]]] = [(0, root)]
     while waiting:
         at, node = waiting.pop()
-        base = free
-        # Two nodes with the same base would find each other's children.
-        while base in bases or any((base ^ label) in units for label in node):
-            base += 1
-        bases.add(base)
+        base = _first_base(taken, is_base, free, np.array(list(node), np.int64))
+        is_base[base] = True
         units[at] |= (at ^ base) << 10
         for label, child in sorted(node.items()):
+            taken[base ^ label] = True
             if isinstance(child, dict):
                 units[base ^ label] = label
                 waiting.append((base ^ label, child))
@@ -152,3 +153,16 @@ def _units(root: dict[int, object]) -> np.ndarray[tuple[int], np.dtype[np.uint32
     array = np.zeros((max(units) // _PAGE + 1) * _PAGE, np.uint32)
     array[list(units)] = list(units.values())
     return array
+
+
+def _first_base(
+    taken: npt.NDArray[np.bool_], is_base: npt.NDArray[np.bool_], free: int, labels: npt.NDArray[np.int64]
+) -> int:
+    """Return the first base from ``free`` on whose children are free. Two nodes with one base would share children."""
+    begin, count = free, 64
+    while True:
+        bases = np.arange(begin, begin + count)
+        possible = ~is_base[bases] & ~taken[bases ^ labels[:, None]].any(axis=0)
+        if possible.any():
+            return begin + int(possible.argmax())
+        begin, count = begin + count, min(2 * count, 1 << 14)

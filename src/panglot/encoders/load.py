@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from panglot._errors import PanglotError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from panglot.encoders.protocol import Encoder
 
-BACKENDS = ("torch", "openvino")
+BACKENDS = ("auto", "torch", "openvino")
 
 
 def load(model: str | Path, *, backend: str = "torch", **options: Any) -> Encoder:
@@ -29,7 +31,9 @@ def load(model: str | Path, *, backend: str = "torch", **options: Any) -> Encode
     Args:
         model: A name from the table.
         backend: The library that runs the transformer of a model: ``torch``, or ``openvino``, which is somewhat faster
-            on CPUs (``pip install 'panglot[openvino]'``).
+            on CPUs (``pip install 'panglot[openvino]'``). ``auto`` uses numpy until there is much to encode, and does
+            not import torch before, if the model is a supported one and no option but ``name`` is given. See
+            :mod:`panglot.encoders.light`.
         options: Arguments of the encoder's class. Models take ``device``, ``precision``, ``max_length``,
             ``batch_tokens``, ``trust_remote_code`` and ``name``. See :mod:`panglot.encoders.sentence_transformer`,
             :mod:`panglot.encoders.endpoint` and :mod:`panglot.encoders.vectors`.
@@ -42,7 +46,7 @@ def load(model: str | Path, *, backend: str = "torch", **options: Any) -> Encode
         raise PanglotError("no model was named", field="model", hint="name a folder, or bundled")
     if backend not in BACKENDS:
         raise PanglotError(f"unknown backend {backend!r}", field="backend", hint=f"use one of {', '.join(BACKENDS)}")
-    if backend != "torch" and text.startswith(("vectors:", "http://", "https://")):
+    if backend == "openvino" and text.startswith(("vectors:", "http://", "https://")):
         raise PanglotError(f"{text} does not run on this machine", field="backend", hint="leave the backend out")
     if text.startswith("vectors:"):
         from panglot.encoders.vectors import PrecomputedVectors
@@ -55,7 +59,11 @@ def load(model: str | Path, *, backend: str = "torch", **options: Any) -> Encode
     from panglot.encoders.sentence_transformer import OpenVinoEncoder, SentenceTransformerEncoder
     from panglot.encoders.shipped import SHIPPED
 
-    kind = OpenVinoEncoder if backend == "openvino" else SentenceTransformerEncoder
+    kind: Callable[..., Encoder] = OpenVinoEncoder if backend == "openvino" else SentenceTransformerEncoder
+    if backend == "auto" and options.keys() <= {"name"}:
+        from panglot.encoders.light import open_light
+
+        kind = open_light
     if text in SHIPPED:
         return _make(kind, text, options)
     folder = Path(model).expanduser()
@@ -71,7 +79,7 @@ def load(model: str | Path, *, backend: str = "torch", **options: Any) -> Encode
     return _make(kind, model, options)
 
 
-def _make(kind: type[Any], model: str | Path, options: dict[str, Any]) -> Encoder:
+def _make(kind: Callable[..., Encoder], model: str | Path, options: dict[str, Any]) -> Encoder:
     # Without the first parameter, which is the model itself.
     known = list(inspect.signature(kind).parameters)[1:]
     for name in options:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -171,11 +172,21 @@ def fast_bf16(device: torch.device) -> bool:
 
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device.type != "cpu":
-        return False
-    # Torch has no public function for this. A build without the private ones uses float32.
-    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(bool(getattr(torch.cpu, name)()) for name in names if hasattr(torch.cpu, name))
+    return device.type == "cpu" and cpu_precision() == "bf16"
+
+
+def cpu_precision() -> Literal["fp32", "bf16"]:
+    """Return the faster precision of products on this processor, without a question to torch."""
+    import numkong
+
+    # Its name for processors with AVX512_BF16, which those with AMX have too.
+    return "bf16" if numkong.get_capabilities().get("genoa") else "fp32"
+
+
+def may_have_gpu() -> bool:
+    """Whether there is a sign of a GPU that torch could use. Only torch knows for certain."""
+    drivers = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd", "/dev/xpu")
+    return sys.platform != "linux" or any(Path(driver).exists() for driver in drivers)
 
 
 def choose_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:

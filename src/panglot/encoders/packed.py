@@ -42,8 +42,7 @@ def hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]], step: 
     lengths = [len(text) for text in texts]
     total = sum(lengths)
     fill = (0, -total % step)
-    first = _FIRST_POSITION[model.config.model_type]
-    start = int(model.config.pad_token_id) + 1 if first is None else first
+    start = first_position(model.config)
     device = next(model.parameters()).device
     ends = np.concatenate([np.asarray(text, dtype=np.int64) for text in texts])
     places = np.concatenate([np.arange(start, start + n) for n in lengths])
@@ -57,6 +56,12 @@ def hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]], step: 
     finally:
         model.set_attn_implementation(previous)
     return output.last_hidden_state[0, :total]
+
+
+def first_position(config: Any) -> int:
+    """Return the number of a text's first position, given the configuration of a supported transformer."""
+    first = _FIRST_POSITION[config.model_type]
+    return int(config.pad_token_id) + 1 if first is None else first
 
 
 def pooling_of(model: Any) -> Literal["mean", "cls", ""]:

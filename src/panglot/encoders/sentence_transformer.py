@@ -57,6 +57,20 @@ def token_batches(lengths: Sequence[int], budget: int) -> list[npt.NDArray[np.in
     return batches
 
 
+def windows(cutting: Any, prompt: str, texts: Sequence[str]) -> list[tuple[int, int]]:
+    """Return begin and end of what a tokenizer that cuts leaves of each text behind its prompt, in characters."""
+    found: list[tuple[int, int]] = []
+    for text, tokens in zip(texts, cutting.encode_batch([prompt + text for text in texts]), strict=True):
+        if not tokens.overflowing:
+            found.append((0, len(text)))
+            continue
+        special = zip(tokens.offsets, tokens.special_tokens_mask, strict=True)
+        places = [place for place, is_special in special if not is_special and place[1] > len(prompt)]
+        begin, end = (places[0][0], places[-1][1]) if places else (len(prompt), len(prompt))
+        found.append((max(begin - len(prompt), 0), end - len(prompt)))
+    return found
+
+
 class SentenceTransformerEncoder:
     """Encode with a sentence-transformers folder or a model of the hub.
 
@@ -106,8 +120,8 @@ class SentenceTransformerEncoder:
         }  # fmt: skip
         is_folder = Path(source).is_dir() and source not in SHIPPED
         self._again = (str(Path(source).resolve()) if is_folder else source, options)
-        self._prompts = {side: prompt_of(self.model, side) for side in get_args(Side)}
-        self._pooling = packed.pooling_of(self.model)
+        self.prompts = {side: prompt_of(self.model, side) for side in get_args(Side)}
+        self.pooling = packed.pooling_of(self.model)
         #: The sides whose cut texts were warned of. :meth:`encode` warns once, unless its caller counts them.
         self.told: set[Side] = set()
         self._prepare()
@@ -134,7 +148,7 @@ class SentenceTransformerEncoder:
 
     def count_cut(self, texts: Sequence[str], side: Side) -> int:
         """Return how many texts are cut at :attr:`max_length`, with their prompt."""
-        prompt = self._prompts[side]
+        prompt = self.prompts[side]
         return count_longer(self.model.tokenizer, [prompt + text for text in texts], self.max_length)
 
     def _try(self) -> None:
@@ -147,23 +161,13 @@ class SentenceTransformerEncoder:
 
     def window(self, texts: Sequence[str], side: Side) -> list[tuple[int, int]]:
         """Return begin and end of what the model sees of each text, in characters."""
-        cutting, prompt = self._cutting, self._prompts[side]
-        if cutting is None:
+        if self._cutting is None:
             return [(0, len(text)) for text in texts]
-        found: list[tuple[int, int]] = []
-        for text, tokens in zip(texts, cutting.encode_batch([prompt + text for text in texts]), strict=True):
-            if not tokens.overflowing:
-                found.append((0, len(text)))
-                continue
-            special = zip(tokens.offsets, tokens.special_tokens_mask, strict=True)
-            places = [place for place, is_special in special if not is_special and place[1] > len(prompt)]
-            begin, end = (places[0][0], places[-1][1]) if places else (len(prompt), len(prompt))
-            found.append((max(begin - len(prompt), 0), end - len(prompt)))
-        return found
+        return windows(self._cutting, self.prompts[side], texts)
 
     def tokens(self, texts: Sequence[str]) -> list[Tokens]:
         """Return the tokens of passages, however many they are."""
-        prompt = self._prompts["passage"]
+        prompt = self.prompts["passage"]
         whole = [prompt + text for text in texts]
         if self._whole is not None:
             return tokens_of(self._whole, whole, len(prompt))
@@ -197,7 +201,7 @@ class SentenceTransformerEncoder:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the way to open the model instead of its weights, for other processes and machines."""
-        return _reopened, (type(self), *self._again, self.fingerprint)
+        return reopened, (type(self), *self._again, self.fingerprint)
 
     def _check_backend(self) -> None:
         """Refuse what the backend cannot do, before the model is opened."""
@@ -209,7 +213,7 @@ class SentenceTransformerEncoder:
         """
         import torch
 
-        if self._pooling and self.precision == "bf16" and self.device.type == "cpu":
+        if self.pooling and self.precision == "bf16" and self.device.type == "cpu":
             for part in self.model[0].auto_model.modules():
                 if isinstance(part, torch.nn.Linear):
                     part.to(torch.bfloat16)
@@ -217,14 +221,14 @@ class SentenceTransformerEncoder:
     def _chunk(self, texts: list[str], side: Side) -> Iterator[tuple[np.ndarray[Any, Any], torch.Tensor]]:
         tokens = self._tokens(texts, side)
         for batch in token_batches([len(text) for text in tokens], self.batch_tokens):
-            if self._pooling:
+            if self.pooling:
                 yield batch, self._embed([tokens[row] for row in batch])
             else:
                 yield batch, self._theirs([texts[row] for row in batch], side)
 
     def _tokens(self, texts: list[str], side: Side) -> list[np.ndarray[Any, Any]]:
         """Return the token ids of each text with its prompt, cut to the maximum length and not padded."""
-        whole = [self._prompts[side] + text for text in texts]
+        whole = [self.prompts[side] + text for text in texts]
         tokenizer: Any = self.model.tokenizer
         fast = getattr(tokenizer, "backend_tokenizer", None)
         if fast is None:
@@ -242,7 +246,7 @@ class SentenceTransformerEncoder:
 
     def _embed(self, tokens: list[Any]) -> torch.Tensor:
         with self._autocast():
-            return packed.embed(self.model, tokens, self._pooling, STEP)
+            return packed.embed(self.model, tokens, self.pooling, STEP)
 
     def _theirs(self, texts: list[str], side: Side) -> torch.Tensor:
         call = self.model.encode_query if side == "question" else self.model.encode_document
@@ -273,7 +277,7 @@ class OpenVinoEncoder(SentenceTransformerEncoder):
             raise PanglotError(f"OpenVINO does not run on {self.device}", field="backend", hint="set the device cpu")
 
     def _prepare(self) -> None:
-        if not self._pooling:
+        if not self.pooling:
             problem = f"{self.name} is not a BERT- or RoBERTa-like model with mean or first-token pooling"
             raise PanglotError(problem, field="backend", hint="leave the backend out")
         self.fingerprint = digest("openvino", self.fingerprint)
@@ -299,13 +303,14 @@ class OpenVinoEncoder(SentenceTransformerEncoder):
             real[row, : len(text)] = 1
         hidden = torch.from_numpy(self._network({"input_ids": ids, "attention_mask": real})[0])
         weight = torch.from_numpy(real)[:, :, None].float()
-        pooled = (hidden * weight).sum(1) / weight.sum(1) if self._pooling == "mean" else hidden[:, 0]
+        pooled = (hidden * weight).sum(1) / weight.sum(1) if self.pooling == "mean" else hidden[:, 0]
         return packed.after_pooling(self.model, pooled)
 
 
-def _reopened(
+def reopened(
     kind: type[SentenceTransformerEncoder], source: str, options: dict[str, Any], fingerprint: str
 ) -> SentenceTransformerEncoder:
+    """Return the encoder that another process or machine pickled, or report that the model is another one here."""
     found = kind(source, **options)
     if found.fingerprint != fingerprint:
         problem = f"{source} is another model in this process or on this machine"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 from panglot._errors import PanglotError
-from panglot._files import atomic_folder, cache_folder, file_digest, known_digest, lock, write_json
+from panglot._files import atomic_folder, cache_folder, digest_once, file_digest, known_digest, lock, write_json
 
 BUNDLED, SMALL = "bundled", "panglot-small"
 
@@ -54,6 +55,8 @@ def shipped_folder(name: str) -> Path:
                 write_json(part / MANIFEST, {"source": source, "files": digests})
                 for path in _papers(packed):
                     shutil.copyfile(path, part / path.name)
+            for name, known in digests.items():  # So that they are not computed again.
+                digest_once([folder / name], partial(str, known))
     return folder
 
 

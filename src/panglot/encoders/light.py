@@ -1,0 +1,233 @@
+"""Encode with numpy until there is much to encode, because importing torch takes longer than a few queries."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from panglot._errors import PanglotError, first_line
+from panglot._files import cache_folder, digest, write_json
+from panglot._progress import progress
+from panglot.encoders.numpy_transformer import NumpyTransformer
+from panglot.encoders.open_model import cpu_precision, fetch, folder_digest, refuse_unsafe
+from panglot.encoders.packed import first_position
+from panglot.encoders.protocol import CutTexts, Encoder, Side, Vectors
+from panglot.encoders.sentence_transformer import CHUNK, SentenceTransformerEncoder, reopened, token_batches, windows
+from panglot.encoders.shipped import SHIPPED, shipped_folder
+from panglot.encoders.soundness import refuse_unusable
+
+LIMIT = 1 << 15
+"""Tokens that numpy encodes before torch takes over. Torch saves as much time on them as its import takes."""
+
+_BATCH_TOKENS = 1024
+_SAME = {"fp32": 0.99999, "bf16": 0.999}  # Least cosine to torch's vectors.
+_TRIED = "In which language is the answer? Die Antwort steht auf Seite 17. 答えは何語ですか。"
+_FORMAT = 1
+_TINY = 1e-12  # As in torch's normalize.
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What the numbers in a model folder do not say: what torch's libraries made of its configuration."""
+
+    pooling: str  # "mean" or "cls".
+    prompts: Mapping[Side, str]
+    max_length: int
+    truncation_side: str
+    first_position: int
+    heads: int
+    epsilon: float  # Of layer normalisation.
+    part: str = ""  # The folder of the transformer within the model's.
+    tokenizer: str = ""  # As JSON. Empty if it is what tokenizer.json says.
+
+
+def open_light(path_or_name: str | Path, *, name: str | None = None) -> Encoder:
+    """Return a :class:`LightEncoder` of a model that is known to work with it, else torch's encoder.
+
+    Models that come with panglot are known. Another one is opened with torch the first time, compared, and known from
+    then on. For the arguments, see :class:`panglot.encoders.sentence_transformer.SentenceTransformerEncoder`.
+    """
+    if path_or_name in SHIPPED:
+        folder = shipped_folder(str(path_or_name))
+        return LightEncoder(path_or_name, folder, _shipped_spec(folder), name=name)
+    folder = fetch(path_or_name)
+    refuse_unsafe(folder, trust_remote_code=False)
+    refuse_unusable(folder)
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        spec = EncoderSpec(**json.loads(_spec_file(folder).read_text("utf-8")))
+        return LightEncoder(path_or_name, folder, spec, name=name)
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.filterwarnings("always", category=RuntimeWarning)
+        opened = SentenceTransformerEncoder(path_or_name, name=name)
+    for note in notes:
+        warnings.warn_explicit(note.message, note.category, note.filename, note.lineno)
+    # A model of which panglot has something to note stays with torch, whose encoder says it every time.
+    is_noted = any(issubclass(note.category, RuntimeWarning) for note in notes)
+    if not is_noted and (spec := _compared(opened)):
+        with contextlib.suppress(PanglotError):  # Without a cache, torch opens the model the next time too.
+            write_json(_spec_file(folder), asdict(spec))
+    return opened
+
+
+class LightEncoder:
+    """Encode with a BERT- or RoBERTa-like model by numpy. After :data:`LIMIT` tokens, torch takes over.
+
+    Vectors are those of :class:`panglot.encoders.sentence_transformer.SentenceTransformerEncoder` up to rounding, and
+    so is the fingerprint. Weights are mapped into memory, so that only the rows of the words of a text are read.
+    """
+
+    def __init__(
+        self, path_or_name: str | Path, folder: Path, spec: EncoderSpec, *, name: str | None = None
+    ) -> None:  # fmt: skip
+        from tokenizers import Tokenizer
+
+        self.folder, self.max_length, self.pooling = folder, spec.max_length, spec.pooling
+        self.precision = cpu_precision()
+        source = str(path_or_name)
+        self.name = name or (Path(source).name if Path(source).is_dir() else source)
+        self._files = folder_digest(folder)
+        self.fingerprint = digest("sentence-transformers", self._files, self.precision, str(self.max_length))
+        self._spec = spec
+        weights = folder / spec.part / "model.safetensors"
+        self._transformer = NumpyTransformer(weights, spec.heads, spec.first_position, spec.epsilon)
+        self.dimension = self._transformer.dimension
+        tokenizer: Any = Tokenizer
+        found = tokenizer.from_str(spec.tokenizer) if spec.tokenizer else None
+        self._tokenizer = found or tokenizer.from_file(str(folder / spec.part / "tokenizer.json"))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(spec.max_length, direction=spec.truncation_side)
+        #: As in the encoder with torch.
+        self.told: set[Side] = set()
+        is_folder = Path(source).is_dir() and source not in SHIPPED
+        self._source = str(Path(source).resolve()) if is_folder else source
+        self._changing = threading.Lock()
+        self._encoded = 0
+        self._torch: Future[SentenceTransformerEncoder | None] | None = None
+
+    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:  # noqa: ARG002
+        """Return one unit-length row per text, shape ``[texts, dimension]``, float32."""
+        if side not in self.told:
+            cuts = CutTexts(self, side)
+            cuts.add(texts)
+            cuts.warn()
+        vectors = np.empty((len(texts), self.dimension), np.float32)
+        with progress(f"{self.name}: {side}s", len(texts)) as advance:
+            for begin in range(0, len(texts), CHUNK):
+                chunk, rows = texts[begin : begin + CHUNK], vectors[begin : begin + CHUNK]
+                whole = [self._spec.prompts[side] + text for text in chunk]
+                tokens = [found.ids for found in self._tokenizer.encode_batch_fast(whole)]
+                if heavy := self._successor(sum(map(len, tokens))):
+                    rows[:] = heavy.encode(chunk, side)
+                    continue
+                for batch in token_batches([len(text) for text in tokens], _BATCH_TOKENS):
+                    found = self._transformer.embed([tokens[row] for row in batch], self.pooling)
+                    rows[batch] = found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), _TINY)
+                    advance(len(batch))
+        return vectors
+
+    def count_cut(self, texts: Sequence[str], side: Side) -> int:
+        """Return how many texts are cut at :attr:`max_length`, with their prompt."""
+        whole = [self._spec.prompts[side] + text for text in texts]
+        # A token is at least a byte, but for a few that begin and end a text. Most texts need no tokenizer.
+        long = [text for text in whole if len(text.encode("utf-8", "replace")) > self.max_length - 8]
+        return sum(bool(found.overflowing) for found in self._tokenizer.encode_batch(long))
+
+    def window(self, texts: Sequence[str], side: Side) -> list[tuple[int, int]]:
+        """Return begin and end of what the model sees of each text, in characters."""
+        return windows(self._tokenizer, self._spec.prompts[side], texts)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the way to open the model with torch, because other processes are started for heavy work."""
+        options = {"precision": self.precision, "name": self.name}
+        return reopened, (SentenceTransformerEncoder, self._source, options, self.fingerprint)
+
+    def _successor(self, tokens: int) -> SentenceTransformerEncoder | None:
+        """Return the encoder with torch once it is open. A call with much to encode waits for it."""
+        with self._changing:
+            self._encoded += tokens
+            if self._encoded > LIMIT and self._torch is None:
+                pool = ThreadPoolExecutor(1, "panglot-torch")
+                self._torch = pool.submit(self._open_torch)
+                pool.shutdown(wait=False)
+        opening = self._torch
+        return opening.result() if opening and (opening.done() or tokens > LIMIT) else None
+
+    def _open_torch(self) -> SentenceTransformerEncoder | None:
+        try:
+            opened = SentenceTransformerEncoder(self._source, name=self.name)
+            problem = "" if folder_digest(opened.folder) == self._files else "the model has changed"
+        except (PanglotError, ImportError, RuntimeError, OSError) as error:
+            opened, problem = None, first_line(error)
+        if opened is None or problem:
+            warnings.warn(f"{self.name}: torch does not take over: {problem}", RuntimeWarning, stacklevel=2)
+            return None
+        # The cut texts that this encoder was told to leave to its caller stay with it.
+        opened.told = self.told
+        return opened
+
+
+def _shipped_spec(folder: Path) -> EncoderSpec:
+    """Return what is known of a folder that :func:`panglot.encoders.bundled.write_model` wrote."""
+    config, library, length = (
+        json.loads((folder / f"{name}.json").read_text("utf-8"))
+        for name in ("config", "config_sentence_transformers", "sentence_bert_config")
+    )
+    prompts: dict[Side, str] = {"question": library["prompts"]["query"], "passage": library["prompts"]["document"]}
+    heads, epsilon = config["num_attention_heads"], config["layer_norm_eps"]
+    return EncoderSpec("mean", prompts, length["max_seq_length"], "right", 0, heads, epsilon)
+
+
+def _spec_file(folder: Path) -> Path:
+    # Other versions of the libraries may read the same folder in another way.
+    libraries = (f"{name} {version(name)}" for name in ("transformers", "sentence-transformers", "tokenizers"))
+    return cache_folder() / "light" / f"{digest(folder_digest(folder), str(_FORMAT), *libraries)[:32]}.json"
+
+
+def _compared(opened: SentenceTransformerEncoder) -> EncoderSpec | None:
+    """Return the specification of a model if a :class:`LightEncoder` of it gives torch's vectors, else None."""
+    spec = _spec_of(opened)
+    if spec is None:
+        return None
+    try:
+        light = LightEncoder(opened.folder, opened.folder, spec)
+        texts = ["", _TRIED, _TRIED * spec.max_length]
+        light.told.update(spec.prompts)  # One of these texts is cut, which is no news to the user.
+        opened.told.update(spec.prompts)
+        cosines = [(light.encode(texts, side) * opened.encode(texts, side)).sum(axis=1) for side in spec.prompts]
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):  # The weights have another form.
+        return None
+    finally:
+        opened.told.clear()
+    return spec if float(np.min(cosines)) > _SAME[opened.precision] else None
+
+
+def _spec_of(opened: SentenceTransformerEncoder) -> EncoderSpec | None:
+    """Return the specification of an opened model, or None if it is of no supported kind."""
+    model: Any = opened.model
+    modules = list(model)
+    if not opened.pooling or any(type(module).__name__ != "Normalize" for module in modules[2:]):
+        return None
+    config, tokenizer = modules[0].auto_model.config, model.tokenizer
+    fast = tokenizer.backend_tokenizer
+    is_plain = config.hidden_act == "gelu" and getattr(config, "position_embedding_type", "absolute") == "absolute"
+    # Without special tokens, an empty text has no vector.
+    if not is_plain or opened.max_length is None or not fast.num_special_tokens_to_add(False):
+        return None
+    part = json.loads((opened.folder / "modules.json").read_text("utf-8"))[0]["path"]
+    made = json.loads(fast.to_str()) | {"truncation": None, "padding": None}
+    file = opened.folder / part / "tokenizer.json"
+    read = json.loads(file.read_text("utf-8")) | {"truncation": None, "padding": None} if file.is_file() else None
+    return EncoderSpec(
+        opened.pooling, opened.prompts, opened.max_length, tokenizer.truncation_side, first_position(config),
+        config.num_attention_heads, config.layer_norm_eps, part, "" if made == read else json.dumps(made),
+    )  # fmt: skip
