@@ -41,8 +41,8 @@ _TOP = 5
 @click.option(
     "--model", help="As for `panglot evaluate`; by default `panglot-small`, or the model that the index was built with."
 )
-@click.option("--backend", type=click.Choice(["torch", "openvino"]), default="torch",
-              help="Inference backend used while indexing.")  # fmt: skip
+@click.option("--backend", type=click.Choice(["auto", "torch", "openvino"]), default="auto",
+              help="Inference backend used while indexing; auto is numpy for little, else torch.")  # fmt: skip
 @click.option("--store", metavar="WHERE", help="Store of documents, milvus://host:port/NAME; by default the folder.")
 @click.option("--encoder", "on", metavar="WHERE",
               help="Ray cluster that encodes, ray or ray://host:port; by default this process.")  # fmt: skip
@@ -99,7 +99,7 @@ def index_command(
         problem, hint = "--update makes an index hold DOCUMENTS and no others", "leave out --add and --delete"
         raise PanglotError(problem, field="update", hint=hint)
     if add or delete is not None or (update and metadata.is_index(output)):
-        if store or on or backend != "torch" or center_strength is not None:
+        if store or on or backend != "auto" or center_strength is not None:
             hint = "leave --store, --encoder, --processes, --backend and --center-strength out"
             problem = "an existing index keeps its store and strength and is changed in this process"
             raise PanglotError(problem, field="store", hint=hint)

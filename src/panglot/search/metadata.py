@@ -105,11 +105,11 @@ def snapshot(folder: str | Path, target: str | Path) -> None:
         manifest.snapshot(folder / "store", part / "store")
 
 
-def open_encoder(model: str | Path | Encoder, backend: str = "torch") -> tuple[Encoder, Encoder, str]:
+def open_encoder(model: str | Path | Encoder, backend: str = "auto") -> tuple[Encoder, Encoder, str]:
     """Return an encoder, the one behind it that gives plain vectors, and the name by which it opens again."""
     if isinstance(model, str | Path):
         encoder, name = load(model, backend=backend), str(Path(model).resolve() if Path(model).is_dir() else model)
-    elif backend != "torch":
+    elif backend == "openvino":
         problem = "an encoder object has its backend already"
         raise PanglotError(problem, field="backend", hint="load it with this backend")
     else:

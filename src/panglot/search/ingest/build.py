@@ -18,6 +18,8 @@ from panglot._files import explain_write, lock, write_text
 from panglot._progress import progress as progress_bar
 from panglot.debiasing import transform
 from panglot.debiasing.transform import Debiased, Languages
+from panglot.encoders.cache import cached
+from panglot.encoders.open_model import may_have_gpu
 from panglot.encoders.protocol import CutTexts
 from panglot.search.ingest.encode import encode_documents
 from panglot.search.ingest.sources import read_passages
@@ -104,7 +106,8 @@ def build(
         # A build that was killed after its last write leaves its shards.
         shutil.rmtree(folder / "shards", ignore_errors=True)
         return _built_before(documents, folder, model, store, center_strength, report)
-    encoder, base, name = open_encoder(model, backend)
+    # A GPU is worth the import of torch.
+    encoder, base, name = open_encoder(model, "torch" if backend == "auto" and may_have_gpu() else backend)
     if center_strength != 1 and isinstance(encoder, Debiased):
         problem = f"{encoder.name} is debiased already, with strength {encoder.debiasing.strength:g}"
         hint = "leave `center_strength` out, or choose the strength in `panglot debias`"
@@ -142,7 +145,11 @@ def _write(
         languages = (([each.language for each in piece], vectors) for piece, vectors in encoded)
         stats = LanguageStats.of(languages, len(probe))
     cuts.warn()
-    debiasing = encoder.debiasing if isinstance(encoder, Debiased) else stats.centering(query_offset(base), strength)
+    if isinstance(encoder, Debiased):
+        debiasing = encoder.debiasing
+    else:
+        # The texts are the same for every index of a model. Of an encoder object, the fingerprint may say too little.
+        debiasing = stats.centering(query_offset(cached(base) if name else base), strength)
     transform.save(debiasing, folder, {"fitted_on": OF_DOCUMENTS if encoder is base else encoder.name})
     if isinstance(encoder, Debiased):  # It warns of languages that it was not fitted on.
         Languages(debiasing, encoder.name).of([], stats.languages[:-1])
