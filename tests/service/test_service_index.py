@@ -251,3 +251,26 @@ def test_texts_that_the_model_cuts_are_counted_and_refused_if_asked(tmp_path: Pa
         assert (info["model_id"], info["model_type"]) == ("bundled", {"embedding": {"pooling": "mean"}})
         assert (info["max_input_length"], info["model_dtype"]) == (512, "float32")
     index.close()
+
+
+def test_the_first_answers_come_without_torch(tmp_path: Path) -> None:
+    Index.build(DOCUMENTS, tmp_path / "index", model="bundled").close()
+    script = """
+import sys
+sys.path.insert(0, sys.argv[2])
+import httpx
+from service_made import serving
+from panglot.search.index import Index
+
+index = Index.open(sys.argv[1])
+with serving(index) as address:
+    found = httpx.get(f"{address}/search", params={"query": "drucken", "highlight": True}, timeout=60).json()
+    vectors = httpx.post(f"{address}/v1/embeddings", json={"model": "bundled", "input": ["a", "b"]}, timeout=60).json()
+    assert found["hits"][0]["highlight"] and len(vectors["data"]) == 2
+    assert httpx.get(f"{address}/info").json()["model_type"] == {"embedding": {"pooling": "mean"}}
+heavy = {"torch", "transformers", "sentence_transformers"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "index"), str(Path(__file__).parent)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

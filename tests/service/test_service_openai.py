@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import threading
 from collections.abc import Generator
+from types import SimpleNamespace
 from typing import Any, Literal, get_args
 
 import numpy as np
 import openai
+import orjson
 import pytest
 from service_made import Encoder, Index, serving
 
 from panglot.encoders.endpoint import EndpointEncoder
 from panglot.encoders.protocol import Side
+from panglot.service import errors
 from panglot.service.limits import Limits
 from panglot.service.middleware import Access
 
@@ -43,6 +47,20 @@ def test_vectors_are_the_models(client: openai.OpenAI, form: Literal["float", "b
     else:
         rows = [np.asarray(each.embedding, np.float32) for each in found.data]
     assert np.array_equal(np.stack(rows), expected)
+
+
+def test_vectors_are_written_on_a_thread_of_their_own(client: openai.OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[str] = []
+
+    def dumps(row: Any, **options: Any) -> bytes:
+        if isinstance(row, np.ndarray):
+            threads.append(threading.current_thread().name)
+        return orjson.dumps(row, **options)
+
+    monkeypatch.setattr(errors, "orjson", SimpleNamespace(**{**vars(orjson), "dumps": dumps}))
+    client.embeddings.create(input=["a", "b"], model=NAME, encoding_format="float")
+    assert len(threads) == 2
+    assert all(name.startswith("asyncio_") for name in threads)
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, cast
 
 import numpy as np
@@ -12,7 +14,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from panglot.encoders.protocol import Side, Vectors
 from panglot.service.engine import Engine
-from panglot.service.errors import DOCUMENTED, Json, RequestError
+from panglot.service.errors import DOCUMENTED, Json, RequestError, encoded_rows
 from panglot.service.limits import Limits
 from panglot.service.middleware import EMBEDDINGS, NOTES
 
@@ -73,7 +75,7 @@ def add_embeddings(app: FastAPI, engine: Engine) -> None:
             raise RequestError(400, problem, hint="leave dimensions out", field="dimensions", code="invalid")
         work = engine.embed(texts, side, request.scope[NOTES])
         vectors, usage = await engine.outcome(work, request)
-        data = rows(vectors, body.encoding_format or "float")
+        data = await asyncio.to_thread(rows, vectors, body.encoding_format or "float")
         return Json({"object": "list", "data": data, "model": body.model, "usage": usage})
 
     @app.get("/v1/models", responses=DOCUMENTED, summary="Names of the model")
@@ -143,9 +145,11 @@ def texts_of(value: object, limits: Limits, field: str = "input") -> list[str]:
 
 def rows(vectors: Vectors, form: Literal["float", "base64"]) -> list[dict[str, Any]]:
     """Return the vectors as in OpenAI's responses. base64 holds little-endian float32."""
-    # orjson writes contiguous arrays, and writes float32 with the few digits that it needs.
-    plain = np.ascontiguousarray(vectors, "<f4")
-    values = (base64.b64encode(row.tobytes()).decode("ascii") if form == "base64" else row for row in plain)
+    values: Iterable[object] = (
+        (base64.b64encode(row.tobytes()).decode("ascii") for row in np.ascontiguousarray(vectors, "<f4"))
+        if form == "base64"
+        else encoded_rows(vectors)
+    )
     return [{"object": "embedding", "index": index, "embedding": value} for index, value in enumerate(values)]
 
 

@@ -37,6 +37,7 @@ _logger = logging.getLogger(__name__)
 _REQUEST_FIELDS = frozenset(field.name for field in fields(SearchRequest))
 _DOCUMENT_FIELDS = frozenset(field.name for field in fields(Document))
 
+_MANY_HITS = 100  # More become JSON on a thread that ranks.
 _PAIRS = 32  # Pairs of query and text that the cross-encoder scores at a time.
 
 _Result = TypeVar("_Result")
@@ -168,7 +169,9 @@ class Engine:
         for request, vector, result in zip(requests, encoded.vectors, results, strict=True):
             hits = await self._highlighted(result.hits, vector) if request.highlight else result.hits
             seconds = {**result.seconds, "wait": encoded.waited, "encode": encoded.seconds}
-            found.append(replace(result, hits=with_fields(hits, request.fields), seconds=seconds).as_json())
+            whole = replace(result, hits=with_fields(hits, request.fields), seconds=seconds)
+            # Thousands of hits would hold up other requests here.
+            found.append(await self.ranked(whole.as_json) if len(hits) > _MANY_HITS else whole.as_json())
         return found
 
     async def _highlighted(self, hits: Sequence[Hit], query: Vectors) -> tuple[Hit, ...]:

@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, dataclass
 from http import HTTPStatus
 from typing import Any
 
+import numpy as np
 import orjson
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
@@ -17,6 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from panglot._errors import PanglotError
+from panglot.encoders.protocol import Vectors
 
 CLIENT_GONE = 499  # Status, in logs and metrics, of a request whose client left before the response.
 _LONGEST_MESSAGE = 500  # Characters of an error's message.
@@ -31,7 +33,7 @@ _HINTS = {
 
 
 class Json(Response):
-    """Respond with JSON, which may hold numpy arrays of float32.
+    """Respond with JSON, which may hold numpy numbers, and what :func:`encoded_rows` returns.
 
     Documents may hold any text and numbers, but JSON may not. A NaN becomes null and a lone surrogate ``?``.
     """
@@ -45,6 +47,16 @@ class Json(Response):
         except orjson.JSONEncodeError:  # A lone surrogate, or an integer of more than 64 bits.
             text = json.dumps(_finite(content), ensure_ascii=False, separators=(",", ":"))
             return text.encode("utf-8", "replace")
+
+
+def encoded_rows(vectors: Vectors) -> list[orjson.Fragment]:
+    """Return each vector as JSON for :class:`Json`. Call it on a thread of its own.
+
+    orjson lets no other thread run during a call. Thousands of vectors in one call would hold up every other request.
+    """
+    # orjson writes contiguous arrays, and writes float32 with the few digits that it needs.
+    rows = np.ascontiguousarray(vectors, "<f4")
+    return [orjson.Fragment(orjson.dumps(row, option=orjson.OPT_SERIALIZE_NUMPY)) for row in rows]
 
 
 def _finite(value: Any) -> Any:

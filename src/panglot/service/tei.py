@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import Annotated, Any, Literal, cast
 
@@ -13,7 +14,7 @@ from panglot import __version__
 from panglot._environment import cores
 from panglot.service.embeddings import INPUT_TYPES, TEXTS, known_type, texts_of
 from panglot.service.engine import Engine
-from panglot.service.errors import DOCUMENTED, Json, RequestError
+from panglot.service.errors import DOCUMENTED, Json, RequestError, encoded_rows
 from panglot.service.limits import Limits
 from panglot.service.middleware import EMBED, NOTES, RERANK
 
@@ -72,7 +73,7 @@ def add_tei(app: FastAPI, engine: Engine) -> None:
         if body.truncate is False and usage.get("cut_texts"):
             problem = f"inputs: the model cuts {usage['cut_texts']:,} of {len(texts):,} texts"
             raise RequestError(413, problem, hint="shorten them, or leave truncate out", field="inputs", code="size")
-        return Json(list(np.ascontiguousarray(vectors, "<f4")))
+        return Json(await asyncio.to_thread(encoded_rows, vectors))
 
     @app.get("/info", responses=DOCUMENTED, summary="The model and the limits, as TEI describes them")
     async def info() -> Json:
@@ -115,7 +116,8 @@ def ranker_name(engine: Engine) -> str:
 def describe(encoder: Any, limits: Limits) -> dict[str, Any]:
     """Return the fields of TEI's ``/info``. What is not known of an encoder is null, or ``unknown`` for its pooling."""
     modules = list(getattr(encoder, "model", None) or ())
-    pooling = next((each.pooling_mode for each in modules if type(each).__name__ == "Pooling"), "unknown")
+    known = getattr(encoder, "pooling", "") or "unknown"
+    pooling = next((each.pooling_mode for each in modules if type(each).__name__ == "Pooling"), known)
     return {
         "model_id": encoder.name,
         "model_sha": None,
