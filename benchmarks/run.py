@@ -32,6 +32,9 @@ class Benchmark(NamedTuple):
 
 BENCHMARKS = {
     "start": Benchmark(("start.py",), 1, "import time, --help time, wheel size", needs_data=False),
+    "first_answer": Benchmark(
+        ("first_answer.py",), 3, "first answer of a new process: search, serve", needs_data=False
+    ),
     "structure": Benchmark(
         ("structure.py", "--quiet"), 2, "files, lines, files entered, cycles, semicolons", needs_data=False
     ),
