@@ -6,8 +6,10 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from py3langid.langid import LanguageIdentifier
 
 from panglot._errors import PanglotError
+from panglot.data.identifier import identifier
 from panglot.data.language import Detector, canonical, identify, name, script_of
 
 
@@ -169,3 +171,26 @@ def test_any_language_is_identified_with_its_script() -> None:
     assert [identify(text).language for text in (TRADITIONAL, SIMPLIFIED, CYRILLIC)] == ["zh-Hant", "zh", "sr"]
     assert identify("Қандай қилиб ҳужжатни чоп этаман").language == "uz-Cyrl"
     assert identify("123 !") == ("und", 0.0)
+
+
+def test_the_identifier_is_unpacked_once_and_again_if_it_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path))
+    identifier.cache_clear()
+    try:
+        unpacked = identifier()
+        identifier.cache_clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(LanguageIdentifier, "from_model_file", None)
+            mapped = identifier()
+        for text in ("Wie drucke ich eine Tabelle?", "我想打印文件", "x", "", "Как да отпечатам документ?", "\x00ÿ"):
+            assert mapped.rank(text) == unpacked.rank(text)
+        (file,) = tmp_path.glob("*/tk_nextmove.npy")
+        size = file.stat().st_size
+        file.write_bytes(file.read_bytes()[:-1])
+        identifier.cache_clear()
+        assert identifier().rank("print") == unpacked.rank("print")
+        assert file.stat().st_size == size
+    finally:
+        identifier.cache_clear()

@@ -10,6 +10,7 @@ import langcodes
 from langcodes.data_dicts import LIKELY_SUBTAGS
 
 from panglot._errors import PanglotError
+from panglot.data.identifier import identifier
 from panglot.data.letters import LONG_VOWEL, scripts_of
 
 # Codes that langcodes cannot read, or would misread.
@@ -220,17 +221,6 @@ def unspaced_letters() -> Any:
 
     scripts = "".join(rf"\p{{Script={script}}}" for script in sorted(_NO_WORD_BLANKS))
     return regex.compile(rf"[{scripts}{LONG_VOWEL}]")
-
-
-@lru_cache(maxsize=1)
-def identifier() -> Any:
-    """Return py3langid's identifier for all its languages.
-
-    Its module-level identifier is shared, and the user may have restricted it to some languages.
-    """
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
 class Detection(NamedTuple):

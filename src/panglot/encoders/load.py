@@ -33,7 +33,7 @@ def load(model: str | Path, *, backend: str = "torch", **options: Any) -> Encode
         backend: The library that runs the transformer of a model: ``torch``, or ``openvino``, which is somewhat faster
             on CPUs (``pip install 'panglot[openvino]'``). ``auto`` uses numpy until there is much to encode, and does
             not import torch before, if the model is a supported one and no option but ``name`` is given. See
-            :mod:`panglot.encoders.light`.
+            :mod:`panglot.encoders.light.encoder`.
         options: Arguments of the encoder's class. Models take ``device``, ``precision``, ``max_length``,
             ``batch_tokens``, ``trust_remote_code`` and ``name``. See :mod:`panglot.encoders.sentence_transformer`,
             :mod:`panglot.encoders.endpoint` and :mod:`panglot.encoders.vectors`.
@@ -61,7 +61,7 @@ def load(model: str | Path, *, backend: str = "torch", **options: Any) -> Encode
 
     kind: Callable[..., Encoder] = OpenVinoEncoder if backend == "openvino" else SentenceTransformerEncoder
     if backend == "auto" and options.keys() <= {"name"}:
-        from panglot.encoders.light import open_light
+        from panglot.encoders.light.encoder import open_light
 
         kind = open_light
     if text in SHIPPED:

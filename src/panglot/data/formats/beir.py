@@ -16,7 +16,7 @@ from panglot.data.files import RowError, files, numbered_lines, parse_object
 from panglot.data.formats.trec import export_ids, judged_twice, whole_number
 from panglot.data.ingest import Ingested
 from panglot.data.language import canonical
-from panglot.data.values import as_text
+from panglot.data.rows import as_text
 
 _NO_LANGUAGE = "no language"
 

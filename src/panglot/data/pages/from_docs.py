@@ -17,9 +17,9 @@ from panglot.data.language import canonical
 from panglot.data.names import summary
 from panglot.data.pages import html, markdown, messages, plain
 from panglot.data.pages.sections import DOUBTFUL, Place, Section, place_of, positions
+from panglot.data.rows import as_text
 from panglot.data.sentences import sentence_at
 from panglot.data.tables import DOCUMENT_FIELDS, TABLES, document_rows, ending_of
-from panglot.data.values import as_text
 
 #: How a section can become a question and a passage.
 WAYS = ("question", "title", "first-sentence")

@@ -18,7 +18,7 @@ import numpy as np
 from panglot._errors import PanglotError, first_line
 from panglot._files import cache_folder, digest, write_json
 from panglot._progress import progress
-from panglot.encoders.numpy_transformer import NumpyTransformer
+from panglot.encoders.light.transformer import NumpyTransformer
 from panglot.encoders.open_model import cpu_precision, fetch, folder_digest, refuse_unsafe
 from panglot.encoders.packed import first_position
 from panglot.encoders.protocol import CutTexts, Encoder, Side, Vectors
