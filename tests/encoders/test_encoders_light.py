@@ -66,6 +66,7 @@ def test_vectors_of_the_real_models_are_those_of_torch(name: str) -> None:
         np.testing.assert_allclose(np.linalg.norm(ours, axis=1), 1, atol=1e-6)
         assert found.window(REAL, side) == expected.window(REAL, side)
         assert found.count_cut(REAL, side) == expected.count_cut(REAL, side) == 2
+    assert found.tokens(REAL) == expected.tokens(REAL)
     assert found.encode([], "question").shape == (0, 384)
 
 
@@ -74,10 +75,12 @@ def test_vectors_of_the_real_models_are_those_of_torch(name: str) -> None:
 def test_a_model_is_known_from_its_first_opening_on(tmp_path: Path, kind: str, pooling: str) -> None:
     folder = make_model(tmp_path, kind, pooling, query="query : ", passage="passage : ")
     expected, found = load(folder, precision="fp32"), known(folder)
+    assert isinstance(expected, SentenceTransformerEncoder)
     for side in SIDES:
         with pytest.warns(RuntimeWarning, match="1 of 6"):
             found.encode(LETTERS, side)
         np.testing.assert_allclose(found.encode(LETTERS, side), expected.encode(LETTERS, side), atol=2e-6)
+    assert found.tokens(LETTERS) == expected.tokens(LETTERS)
     assert (found.name, found.max_length, found.dimension) == (folder.name, 32, 32)
     assert found.fingerprint == load(folder).fingerprint
 

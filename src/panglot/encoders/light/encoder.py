@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,11 @@ from panglot._progress import progress
 from panglot.encoders.light.transformer import NumpyTransformer
 from panglot.encoders.open_model import cpu_precision, fetch, folder_digest, refuse_unsafe
 from panglot.encoders.packed import first_position
-from panglot.encoders.protocol import CutTexts, Encoder, Side, Vectors
+from panglot.encoders.protocol import CutTexts, Encoder, Side, Tokens, Vectors
 from panglot.encoders.sentence_transformer import CHUNK, SentenceTransformerEncoder, reopened, token_batches, windows
 from panglot.encoders.shipped import SHIPPED, shipped_folder
 from panglot.encoders.soundness import refuse_unusable
+from panglot.encoders.tokenizers import tokens_of
 
 LIMIT = 1 << 15
 """Tokens that numpy encodes before torch takes over. Torch saves as much time on them as its import takes."""
@@ -145,6 +147,18 @@ class LightEncoder:
     def window(self, texts: Sequence[str], side: Side) -> list[tuple[int, int]]:
         """Return begin and end of what the model sees of each text, in characters."""
         return windows(self._tokenizer, self._spec.prompts[side], texts)
+
+    def tokens(self, texts: Sequence[str]) -> list[Tokens]:
+        """Return the tokens of passages, however many they are."""
+        prompt = self._spec.prompts["passage"]
+        return tokens_of(self._whole, [prompt + text for text in texts], len(prompt))
+
+    @cached_property
+    def _whole(self) -> Any:
+        """A copy of the tokenizer that cuts nothing."""
+        copy = type(self._tokenizer).from_str(self._tokenizer.to_str())
+        copy.no_truncation()
+        return copy
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the way to open the model with torch, because other processes are started for heavy work."""
