@@ -86,8 +86,7 @@ class Index:
                 with the fields of a file's row. Missing languages are detected.
             folder: Where to write. It must not contain another index.
             model: What :func:`panglot.load` understands, or an encoder.
-            backend: Inference backend while documents are encoded: ``torch``, ``openvino``, or ``auto``, which is torch
-                too, but numpy while there is little to encode.
+            backend: Inference backend of documents: ``torch``, ``openvino``, or ``auto``: torch, but numpy for a few.
             store: Where documents and vectors are kept: empty for the folder, or ``milvus://host:port/name``.
             on: Where texts are encoded: empty for this process, or ``processes:N``, ``ray`` or ``ray://host:port``.
             center_strength: The share of a language's mean that the modes ``centered`` and ``balanced`` subtract, from
