@@ -74,10 +74,12 @@ def compare_command(
 
 
 @click.command("evaluate", cls=options.SectionedCommand,
-               sections=_SECTIONS | {"queries": "Indexes and runs"})  # fmt: skip
+               sections=_SECTIONS | {"robust": "Measures", "queries": "Indexes and runs"})  # fmt: skip
 @click.argument("model", required=False, metavar="MODEL")
 @click.argument("datasets", nargs=-1, metavar="[DATASET]...")
 @_options
+@click.option("--robust", is_flag=True, help="Ask again with typos, in other case, cut short and in mixed languages.")
+@click.option("--misses", type=PATH, help="Write each question whose first passage is wrong, as JSON lines.")
 @click.option(
     "--queries", type=PATH,
     help="JSON lines of group, language and text that are asked of an index; by default its own titles.",
@@ -88,7 +90,6 @@ def compare_command(
 )  # fmt: skip
 @click.option("--trec-depth", default=100, type=COUNT, help="Number of passages of each ranking in the run; 0 for all.")
 @click.option("--run", "run", type=PATH, help="Measure this run of any system instead of a MODEL: TREC or JSON.")
-@click.option("--misses", type=PATH, help="Write each question whose first passage is wrong, as JSON lines.")
 def evaluate_command(
     model: str | None, datasets: tuple[str, ...], to_json: str | None, report: Path | None, queries: Path | None,
     run: Path | None, misses: Path | None, language: str | None, **settings: Any,
@@ -158,7 +159,9 @@ def _evaluate_run(
         raise PanglotError(problem, field="run", hint="write `panglot evaluate --run FILE DATASET`, without a MODEL")
     if settings["precision"] is not None:
         raise PanglotError("a run has no model to compute", field="precision", hint="leave --precision out")
-    for name in ("trec_run", "trec_depth", "trust_remote_code", "precision"):
+    if settings["robust"]:
+        raise PanglotError("a run has no model to ask again", field="robust", hint="leave --robust out")
+    for name in ("trec_run", "trec_depth", "trust_remote_code", "precision", "robust"):
         del settings[name]
     progress = options.progress_to(to_json)
     found = evaluate_run(run, datasets[0], command=options.command_line(), progress=progress, **settings)

@@ -9,6 +9,30 @@ from typing import Any
 
 # Hiragana uses it too, so that Unicode calls its script "Common".
 LONG_VOWEL = "ー"
+#: Languages in which I is not the capital of i.
+DOTTED = frozenset({"az", "crh", "kk-Latn", "tr", "tt-Latn"})
+
+
+def lower(text: str, language: str) -> str:
+    """Return ``text`` in lower case by the rules of the language.
+
+    >>> lower("ISPARTA İlk", "tr"), lower("ISPARTA", "en")
+    ('ısparta ilk', 'isparta')
+    """
+    if language in DOTTED:
+        text = text.replace("İ", "i").replace("I", "ı")
+    return text.lower()
+
+
+def upper(text: str, language: str) -> str:
+    """Return ``text`` in upper case by the rules of the language.
+
+    >>> upper("ısparta ilk", "tr")
+    'ISPARTA İLK'
+    """
+    if language in DOTTED:
+        text = text.replace("i", "İ").replace("ı", "I")
+    return text.upper()
 
 
 @lru_cache(maxsize=65536)

@@ -108,3 +108,9 @@ class LanguageAware(Encoder, Protocol):
     def over(self, base: Encoder) -> Encoder:
         """Return the same correction of another base, such as the same base with a cache."""
         ...
+
+
+def by_id(encoder: Encoder) -> bool:
+    """Return whether vectors belong to ids, as precomputed ones do. Equal texts may then have different vectors."""
+    # A cache holds its encoder.
+    return any(getattr(each, "by_id", False) for each in (encoder, getattr(encoder, "encoder", None)))

@@ -12,10 +12,11 @@ import numpy as np
 from panglot._environment import provenance
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
-from panglot.encoders.protocol import CutTexts, LanguageAware
+from panglot.encoders.protocol import CutTexts, LanguageAware, by_id
 from panglot.evaluation.bootstrap import PerQuestion
 from panglot.evaluation.figures import SETTINGS, Figures, Measured, Result, measure, measure_ranks
 from panglot.evaluation.measures import DEFAULT, Measure, parse
+from panglot.evaluation.robustness import robustness
 from panglot.evaluation.runs import read_system_run, write_runs
 from panglot.evaluation.scoreboard import scoreboard
 
@@ -69,6 +70,7 @@ def evaluate(
     trec_run: str | Path | None = None,
     trec_depth: int = 100,
     precision: Precision | None = None,
+    robust: bool = False,
     command: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
@@ -94,6 +96,8 @@ def evaluate(
             several collections, a folder.
         trec_depth: Number of passages of each ranking that is written, 0 for all.
         precision: ``fp32`` or ``bf16`` for the products of a model that is given by its name, by default ``auto``.
+        robust: Whether to ask the questions again with typos, in other case, cut short and in mixed languages
+            (:mod:`panglot.evaluation.robustness`).
         command: Command to record in the figures.
         progress: Called with one line of text before each long step.
 
@@ -118,6 +122,14 @@ def evaluate(
         found = measure(questions, passages, collection, measures=chosen, draws=draws, seed=seed)
         if equal := collection.about.get("equal_ids"):
             found.figures["equal_ids"] = int(equal)
+        if robust:
+            measured_again, absent = robustness(
+                model, questions, passages, collection, found.per_question,
+                measure=parse("mAP") if parse("mAP") in chosen else chosen[0], draws=draws, seed=seed,
+                data_dir=data_dir,
+            )  # fmt: skip
+            found.figures["robustness"] = measured_again
+            found.figures["not_measured"] += absent
         if trec_run is not None:
             place = Path(trec_run) / f"{Path(name).name}.run" if len(sets) > 1 else Path(trec_run)
             write_runs(place, questions, passages, collection, trec_depth or None)
@@ -304,9 +316,7 @@ def _encode(encoder: Encoder, collection: Collection, side: Side) -> Vectors:
     table = collection.questions if side == "question" else collection.passages
     columns = [table[name].to_pylist() for name in ("text", "id", "language")]
     aware = isinstance(encoder, LanguageAware)
-    # Precomputed vectors belong to ids, and equal texts may have different vectors there. A cache holds its encoder.
-    by_id = any(getattr(each, "by_id", False) for each in (encoder, getattr(encoder, "encoder", None)))
-    keys = columns[1] if by_id else list(zip(columns[0], columns[2], strict=True)) if aware else columns[0]
+    keys = columns[1] if by_id(encoder) else list(zip(columns[0], columns[2], strict=True)) if aware else columns[0]
     first: dict[Any, int] = {}
     index = [first.setdefault(key, len(first)) for key in keys]
     rows = np.unique(index, return_index=True)[1].tolist()

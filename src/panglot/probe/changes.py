@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import dropwhile
 
 from panglot.data.language import joins_sentences, unspaced_letters
-from panglot.data.letters import letters_in
+from panglot.data.letters import letters_in, lower, upper
 
 #: Polite openings. The question follows unchanged.
 PLEASE = {
@@ -39,9 +39,6 @@ ZERO = {
     "pa": 0x0A66, "ps": 0x06F0, "sa": 0x0966, "ta": 0x0BE6, "te": 0x0C66, "th": 0x0E50, "ur": 0x06F0,
 }  # fmt: skip
 
-#: Languages in which I is not the capital of i.
-DOTTED = frozenset({"az", "crh", "kk-Latn", "tr", "tt-Latn"})
-
 #: Question marks. In other languages, those of OWN_MARKS mean something else.
 MARKS = "?\uff1f\u061f\u2047\u203d"
 OWN_MARKS = {"el": ";\u037e", "hy": "\u055e"}
@@ -50,28 +47,6 @@ OWN_MARKS = {"el": ";\u037e", "hy": "\u055e"}
 def blank(language: str) -> str:
     """Return the separator between two sentences."""
     return "" if joins_sentences(language) else " "
-
-
-def lower(text: str, language: str) -> str:
-    """Return ``text`` in lower case by the rules of the language.
-
-    >>> lower("ISPARTA İlk", "tr"), lower("ISPARTA", "en")
-    ('ısparta ilk', 'isparta')
-    """
-    if language in DOTTED:
-        text = text.replace("İ", "i").replace("I", "ı")
-    return text.lower()
-
-
-def upper(text: str, language: str) -> str:
-    """Return ``text`` in upper case by the rules of the language.
-
-    >>> upper("ısparta ilk", "tr")
-    'ISPARTA İLK'
-    """
-    if language in DOTTED:
-        text = text.replace("i", "İ").replace("ı", "I")
-    return text.upper()
 
 
 # No change reorders words inside a clause or replaces a name by its English spelling: without a parser and a word

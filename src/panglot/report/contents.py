@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from panglot.evaluation.figures import SETTINGS
+from panglot.evaluation.robustness import LABELS
 from panglot.report.by_language import by_language, model_columns
 from panglot.report.labels import (
     SETTING_LABELS,
@@ -32,7 +33,14 @@ def contents(dataset: Dataset, *, compared: bool) -> Iterator[Table | list[str]]
         yield verdicts(dataset)
     if gaps := missing(dataset):
         yield gaps
-    tables = (differences(dataset), retrieval(dataset), by_language(dataset), bias(dataset), geometry(dataset))
+    tables = (
+        differences(dataset),
+        retrieval(dataset),
+        by_language(dataset),
+        bias(dataset),
+        geometry(dataset),
+        robustness(dataset),
+    )
     yield from (table for table in tables if table is not None)
 
 
@@ -242,3 +250,26 @@ def geometry(dataset: Dataset) -> Table | None:
         if any(value is not None for value in values):
             rows.append(Row(label, [figure(value, kind) for value in values], note))
     return Table("Geometry of the embeddings", model_columns(dataset), rows) if rows else None
+
+
+def robustness(dataset: Dataset) -> Table | None:
+    """Return by how much figures change if questions are typed carelessly, cut short, or mix languages."""
+    key = dataset.leading_measure()
+    kinds: dict[str, Kind] = {**dict.fromkeys(SETTINGS, "score"), "rank_distance": "rank"}
+    rows: list[Row] = []
+    for model in dataset.models:
+        for name, label in LABELS.items():
+            path = ("robustness", name)
+            if not (asked := dataset.value(model, *path, "questions")):
+                continue
+            changes = [
+                None if (value := dataset.value(model, *path, each, "difference")) is None
+                else Estimate(value, interval(dataset.figures[model], *path, each, "interval"))
+                for each in kinds
+            ]  # fmt: skip
+            cells = [figure(change, kind, sign=True) for change, kind in zip(changes, kinds.values(), strict=True)]
+            named = label if len(dataset.models) == 1 else f"{model}: {label}"
+            rows.append(Row(named, [figure(asked, "count"), *cells]))
+    headings = ("questions", *(SETTING_LABELS[each] for each in SETTINGS), "Rank distance ↓")
+    title = f"Robustness: change of {key} and rank distance if questions are changed"
+    return Table(title, [Column(each) for each in headings], rows, corner="change") if rows else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -109,7 +110,10 @@ def _dataset(results: Results, dataset: Dataset, place: int) -> Markup:
         tag("p", summary, class_="lead") if summary else None,
         _headline(dataset, compared=results.compared),
         _list(missing, "missing") if missing else None,
-        [part(dataset) for part in (matrices, language_shares, _bias, _geometry, _by_language, _retrieval)],
+        [
+            part(dataset)
+            for part in (matrices, language_shares, _bias, _geometry, _robustness, _by_language, _retrieval)
+        ],
         id=f"data-{place}",
     )
 
@@ -173,6 +177,16 @@ def _geometry(dataset: Dataset) -> Markup:
         "and translations are similar while random pairs are not."
     )
     return section("Geometry of the embeddings", explanation, table_to_html(table, "measures"), distance_maps(dataset))
+
+
+def _robustness(dataset: Dataset) -> Markup:
+    table = contents.robustness(dataset)
+    if table is None:
+        return Markup("")
+    explanation = (
+        "The same questions, changed, on the same passages. Only questions that a change applies to are counted."
+    )
+    return section("Robustness", explanation, table_to_html(replace(table, title=""), "measures"), wide=True)
 
 
 def _by_language(dataset: Dataset) -> Markup:
