@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, cast
 
+import orjson
 from fastapi import FastAPI, Request
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from starlette.requests import ClientDisconnect
 
 from panglot._errors import PanglotError
 from panglot.search.document import Document
 from panglot.search.ingest.documents import read_documents
 from panglot.service.engine import Engine
-from panglot.service.errors import DOCUMENTED, Json, RequestError
+from panglot.service.errors import CLIENT_GONE, DOCUMENTED, Json, RequestError
 from panglot.service.limits import Limits
-from panglot.service.middleware import DOCUMENTS, NOTES
+from panglot.service.middleware import DOCUMENTS, NOTES, STREAM
 
 _ROW = {
     "type": "object",
@@ -22,7 +27,10 @@ _ROW = {
     "additionalProperties": True,
 }
 _ROWS = {"description": "Documents as in a file of JSON lines", "type": "array", "items": _ROW, "minItems": 1}
+_LINES = {"requestBody": {"required": True, "content": {"application/x-ndjson": {"schema": _ROW}}}}
 _MAX_IDS = 10_000
+_NOTES = 20  # In the answer to a stream.
+_PIECE = 1 << 20  # Bytes of lines after which they are written, even if they are few.
 
 
 class DocumentsRequest(BaseModel):
@@ -51,6 +59,10 @@ def add_documents(app: FastAPI, engine: Engine) -> None:
         rows = rows_of(body.documents, engine.limits)
         work = engine.upsert(rows, lambda: documents_of(rows, engine.limits), request.scope[NOTES])
         return Json(await engine.outcome(work, request))
+
+    @app.post(STREAM, responses=DOCUMENTED, openapi_extra=_LINES, summary="Add any number of documents, one per line")
+    async def stream(request: Request) -> Json:
+        return Json(await write_lines(request, engine))
 
     @app.post(f"{DOCUMENTS}/delete", responses=DOCUMENTED, summary="Delete documents by a list of ids")
     async def delete_many(body: IdsRequest, request: Request) -> Json:
@@ -98,3 +110,98 @@ def documents_of(rows: list[dict[str, Any]], limits: Limits) -> tuple[list[Docum
             hint = "cut it into passages"
             raise RequestError(400, f"document {number}, text: {problem}", hint=hint, field="text", code="invalid")
     return documents, notes
+
+
+async def write_lines(request: Request, engine: Engine) -> dict[str, Any]:
+    """Write the documents in the lines of a body of any size, and return how many.
+
+    A piece is read when the one before it is written, so memory is bounded and a fast client is slowed down. If too
+    much waits, this waits too, instead of refusing the rest with status 429.
+    """
+    limits, notes = engine.limits, request.scope[NOTES]
+    done, detected, others = Counter[str](), Counter[str](), dict[str, None]()
+    async for first, rows in _pieces(request, limits):
+
+        def read(rows: list[dict[str, Any]] = rows) -> tuple[list[Document], list[str]]:
+            documents, said = documents_of(rows, limits)
+            languages = [each.language for row, each in zip(rows, documents, strict=True) if not row.get("language")]
+            detected.update(languages)
+            # The last note has the languages of the piece.
+            others.update(dict.fromkeys(said[:-1]))
+            return documents, said
+
+        while True:
+            try:
+                async with asyncio.timeout(limits.seconds):
+                    done.update({**await engine.upsert(rows, read, notes), "notes": 0})
+                break
+            except RequestError as error:
+                if error.code == "queue_full":
+                    await asyncio.sleep(float((error.headers or {}).get("Retry-After", 1)))
+                    continue
+                error.message = f"in the {len(rows):,} documents from line {first:,} on: {error.message}"
+                error.hint = _written_before(done["written"], error.hint)
+                raise
+            except TimeoutError as error:
+                problem = f"writing the documents from line {first:,} on took more than {limits.seconds:g} seconds"
+                raise RequestError(504, problem, hint=_written_before(done["written"], None), code="time") from error
+    notes["texts"] = done["written"]
+    languages = ", ".join(f"{code} {number:,}" for code, number in detected.most_common())
+    found = [f"languages detected: {languages}"] if languages else []
+    # Notes of the pieces say how many of a piece they are about, so there may be many.
+    found += [*others][:_NOTES] + ([f"and {len(others) - _NOTES:,} more notes"] if len(others) > _NOTES else [])
+    return {"written": done["written"], **{name: done[name] for name in done if name != "notes"}, "notes": found}
+
+
+def _written_before(number: int, hint: str | None) -> str:
+    return f"{hint or 'try again'}. The {number:,} documents before these are written"
+
+
+async def _pieces(request: Request, limits: Limits) -> AsyncIterator[tuple[int, list[dict[str, Any]]]]:
+    """Yield the number of the first line and the rows of each piece of a body."""
+    number, first, size, written = 0, 1, 0, 0
+    rows: list[dict[str, Any]] = []
+    async for line in _lines(request, limits):
+        number += 1
+        if line.strip():
+            try:
+                row = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                row = None
+            if not isinstance(row, dict):
+                problem, hint = f"line {number:,} is not a JSON object", "write one document per line"
+                where = written if not rows else written + len(rows)
+                if rows:
+                    yield first, rows
+                raise RequestError(400, problem, hint=_written_before(where, hint), field="documents", code="invalid")
+            rows.append(cast("dict[str, Any]", row))
+            size += len(line)
+        if len(rows) >= limits.documents or size >= _PIECE:
+            yield first, rows
+            written += len(rows)
+            first, size, rows = number + 1, 0, []
+    if rows:
+        yield first, rows
+
+
+async def _lines(request: Request, limits: Limits) -> AsyncIterator[bytes]:
+    """Yield the lines of a body as they arrive."""
+    chunks, rest = request.stream(), b""
+    while True:
+        try:
+            async with asyncio.timeout(limits.seconds):
+                chunk = await anext(chunks, None)
+        except TimeoutError as error:
+            raise RequestError(408, "the request arrived too slowly") from error
+        except ClientDisconnect as error:
+            raise RequestError(CLIENT_GONE, "the client has left") from error
+        if chunk is None:
+            break
+        *lines, rest = (rest + chunk).split(b"\n")
+        if max(map(len, [*lines, rest])) > limits.body:
+            problem = f"a line may have at most {limits.body:,} bytes"
+            raise RequestError(413, problem, hint="write one document per line", code="size")
+        for line in lines:
+            yield line
+    if rest:
+        yield rest

@@ -25,6 +25,8 @@ _logger = logging.getLogger(__name__)
 EMBEDDINGS, EMBED, RERANK = "/v1/embeddings", "/embed", "/rerank"
 DOCUMENTS = "/documents"
 """The route to which documents are written."""
+STREAM = f"{DOCUMENTS}/stream"
+"""The route that reads a body of any size while it arrives."""
 _LARGE = frozenset({EMBEDDINGS, EMBED, RERANK, f"/v1{RERANK}", f"/v2{RERANK}", DOCUMENTS})
 """The routes with large requests."""
 _OTHER_BODY = 256 << 10
@@ -232,11 +234,13 @@ class Guard:
             if key and self._rates:
                 self._rates.take(key, time.monotonic())
         length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self._max_bytes(scope):
+        if path != STREAM and length.isdecimal() and int(length) > self._max_bytes(scope):
             raise self._too_large(scope)
 
     async def _read_body(self, scope: Scope, receive: Receive) -> Receive:
         """Read the body within the limits and return a channel that yields it, then what comes after it."""
+        if path_of(scope) == STREAM and scope["method"] == "POST":
+            return receive
         body = bytearray()
         try:
             async with asyncio.timeout(self._limits.seconds):

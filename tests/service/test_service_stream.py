@@ -1,0 +1,140 @@
+"""Documents are written from a body of any size while it arrives."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+import pytest
+from service_made import Encoder, serving, until
+
+from panglot.search.document import Document
+from panglot.search.index import Index
+from panglot.service.limits import Limits
+from panglot.service.middleware import Access
+
+PLACE = "/documents/stream"
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    encoder = Encoder(fails=False)
+    Index.build([Document("old", "Click Print.", language="en")], tmp_path / "index", model=encoder).close()
+    opened = Index.open(tmp_path / "index", model=encoder)
+    yield opened
+    opened.close()
+
+
+def rows(begin: int, end: int, **more: Any) -> Iterator[bytes]:
+    for number in range(begin, end):
+        yield json.dumps({"id": f"d{number}", "text": f"Document {number}.", "language": "en", **more}).encode() + b"\n"
+
+
+def chunks(lines: Iterable[bytes], size: int = 1000) -> Iterator[bytes]:
+    """Cut the lines anywhere."""
+    rest = b""
+    for line in lines:
+        rest += line
+        while len(rest) >= size:
+            yield rest[:size]
+            rest = rest[size:]
+    yield rest
+
+
+def test_a_body_of_many_pieces_is_written_whatever_its_chunks(index: Index) -> None:
+    limits = Limits(documents=50, body=4_000)
+    with serving(index, limits, access=Access(writable=True)) as url, httpx.Client(base_url=url, timeout=60) as client:
+        for size in (1000, 7):
+            given = b"".join(rows(0, 220)) + b"\n  \n" + b'{"id": "last", "text": "Wie drucke ich die Tabelle?"}'
+            done = client.post(PLACE, content=chunks([given], size))
+            assert (done.status_code, done.json()["written"]) == (200, 221)
+            assert done.json()["notes"] == ["languages detected: de 1"]
+        # The same with a declared length, which is far above what other requests may have.
+        assert len(given) > limits.body
+        assert client.post(PLACE, content=given).json()["written"] == 221
+        assert client.get("/about").json()["documents"] == 222
+        assert client.get("/documents/d219").json()["text"] == "Document 219."
+        assert client.post(PLACE, content=b"").json() == {"written": 0, "notes": []}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message", "written"),
+    [
+        (b"{oops\n", "line 121 is not a JSON object", 120),
+        (b"[1]\n", "line 121 is not a JSON object", 120),
+        (b'{"id": "x"}\n', "from line 101 on: document 21, text", 100),
+        (b'{"id": "d119", "text": "twice"}\n', "from line 101 on", 100),
+        (b'{"id": "x", "text": "' + b"a" * 5_000 + b'"}\n', "a line may have at most 4,000 bytes", None),
+    ],
+)
+def test_a_wrong_line_is_named_and_what_came_before_its_piece_is_written(
+    index: Index, wrong: bytes, message: str, written: int | None
+) -> None:
+    limits = Limits(documents=50, body=4_000)
+    with serving(index, limits, access=Access(writable=True)) as url, httpx.Client(base_url=url, timeout=60) as client:
+        done = client.post(PLACE, content=chunks([*rows(0, 120), wrong, *rows(120, 130)]))
+        assert done.status_code in {400, 413}
+        assert message in done.json()["error"]["message"]
+        if written is not None:
+            assert f"The {written} documents before these are written" in done.json()["error"]["hint"]
+            assert client.get("/about").json()["documents"] == written + 1
+
+
+def test_a_fast_client_is_slowed_down_and_nothing_is_read_ahead(index: Index) -> None:
+    encoder = cast("Encoder", index.encoder)
+    sent = [0]
+
+    def body() -> Iterator[bytes]:
+        for line in rows(0, 4_000, padding="x" * 20_000):
+            sent[0] += len(line)
+            yield line
+
+    with serving(index, access=Access(writable=True)) as url, httpx.Client(base_url=url, timeout=120) as client:
+        encoder.open.clear()
+        answers: list[httpx.Response] = []
+        thread = threading.Thread(target=lambda: answers.append(client.post(PLACE, content=body())))
+        thread.start()
+        # The first piece waits for the model. The rest of 80 MB stays with the client.
+        until(lambda: encoder.entered.is_set())
+        before = -1
+        while sent[0] != before:
+            before = sent[0]
+            time.sleep(1)
+        assert sent[0] < 20_000_000
+        encoder.open.set()
+        thread.join()
+        assert answers[0].json()["written"] == 4_000
+
+
+def test_a_stream_waits_where_other_requests_are_refused(index: Index) -> None:
+    encoder = cast("Encoder", index.encoder)
+    with serving(index, Limits(queue=1), access=Access(writable=True)) as url:
+        with httpx.Client(base_url=url, timeout=60) as client, httpx.Client(base_url=url, timeout=60) as other:
+            encoder.open.clear()
+            encoder.entered.clear()
+            search = threading.Thread(target=lambda: client.get("/search?query=print"))
+            search.start()
+            assert encoder.entered.wait(30)
+            answers: list[httpx.Response] = []
+            stream = threading.Thread(target=lambda: answers.append(other.post(PLACE, content=chunks(rows(0, 3)))))
+            stream.start()
+            time.sleep(0.5)
+            encoder.open.set()
+            search.join()
+            stream.join()
+        assert answers[0].json()["written"] == 3
+
+
+def test_only_who_may_write_may_stream(index: Index) -> None:
+    access = Access(("a key of a reader",), writable=True, write_keys=("a key of a writer",))
+    with serving(index, access=access) as url, httpx.Client(base_url=url, timeout=60) as client:
+        for key, status in (("", 401), ("a key of a reader", 403), ("a key of a writer", 200)):
+            done = client.post(PLACE, content=b"".join(rows(0, 2)), headers={"Authorization": f"Bearer {key}".strip()})
+            assert done.status_code == status
+    with serving(index) as url, httpx.Client(base_url=url, timeout=60) as client:
+        assert client.post(PLACE, content=b"".join(rows(0, 2))).status_code == 403
