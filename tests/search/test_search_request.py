@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from panglot._errors import PanglotError
+from panglot.data import language
 from panglot.search.index import Index
 from panglot.search.query_language import ENOUGH, forms, query_language
 from panglot.search.request import SearchRequest, search_options
@@ -127,3 +128,12 @@ def test_a_language_covers_its_regional_forms_in_the_same_script(code: str, foun
 def test_one_language_is_one() -> None:
     with pytest.raises(PanglotError, match=r"`language` must be one language, got 'de,fr'"):
         SearchRequest("x", language="de,fr").validate()
+
+
+def test_py3langid_is_asked_once_for_each_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind, asked = type(language.identifier()), list[str]()
+    rank = kind.rank
+    monkeypatch.setattr(kind, "rank", lambda self, text: asked.append(text) or rank(self, text))
+    query = "Where are the printers of this house?"
+    assert query_language(query, ["de", "en"]).code == "en"
+    assert asked == [query]

@@ -223,6 +223,12 @@ def unspaced_letters() -> Any:
     return regex.compile(rf"[{scripts}{LONG_VOWEL}]")
 
 
+# The language of a query is looked for twice, among those of the documents and among all.
+@lru_cache(maxsize=4)
+def _probabilities(text: str) -> list[tuple[str, float]]:
+    return identifier().rank(text)
+
+
 class Detection(NamedTuple):
     """A language, and its probability from 0 to 1 according to py3langid."""
 
@@ -266,7 +272,7 @@ class Detector:
             self._written[written] = {label: _in_script(forms, written) for label, forms in self._forms.items()}
         possible = self._written[written]
         found: dict[str, float] = {}
-        for label, probability in self._identifier.rank(text) if written else ():
+        for label, probability in _probabilities(text) if written else ():
             for code in (fitting := possible.get(label, ())):
                 found[code] = found.get(code, 0.0) + float(probability) / len(fitting)
         return sorted((Detection(*item) for item in found.items()), key=lambda each: (-each.confidence, each.language))
