@@ -76,6 +76,15 @@ def test_a_stated_language_is_for_documents_that_name_none(tmp_path: Path, monke
     assert len(Index.build(source, tmp_path / "index", model=Biased())) == 2
 
 
+def test_a_folder_may_hold_one_file_of_documents(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"nr": "1", "text": "Hello.", "n": 3}\n')
+    (document,) = found(tmp_path, columns={"id": "nr"}, language="en")
+    assert (document.id, document.metadata) == ("1", {"n": 3})
+    (tmp_path / "b.jsonl").write_text('{"id": "2", "text": "Hello."}\n')
+    with pytest.raises(PanglotError, match=r"the folder has 2 files of documents.*name one, such as a\.jsonl"):
+        found(tmp_path)
+
+
 def test_a_page_beside_a_data_set_is_not_its_documents(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# About\n\nThese are questions and their answers.")
     (tmp_path / "rows.jsonl").write_text('{"language": "en", "question": "When?", "passage": "Now."}\n')

@@ -50,9 +50,8 @@ def find_documents(
     """
     path = Path(name).expanduser()
     code = canonical(language) if language else ""
-    corpus = next(iter(sorted(path.glob("corpus.jsonl*"))), None) if path.is_dir() else None
-    if corpus is not None or (path.is_file() and ending_of(path) in (*TABLES, "json") and _has_documents(path)):
-        file = DocumentFile(corpus or path, columns or {}, code)
+    if (found := _document_file(path)) is not None:
+        file = DocumentFile(found, columns or {}, code)
         return file if chunk_tokens is None else LongDocuments(file, chunk_tokens)
     if columns:
         problem, hint = f"{name} is not a file of documents, so it has no columns", "leave out --column"
@@ -81,6 +80,21 @@ def read_passages(
     if not isinstance(documents, LongDocuments):
         return read_documents(documents, progress=progress)
     return cut_documents(read_documents(documents.documents), encoder, documents.tokens, progress)
+
+
+def _document_file(path: Path) -> Path | None:
+    """Return the file of documents that a path is or holds, or None if it has other documents."""
+    if path.is_file():
+        return path if ending_of(path) in (*TABLES, "json") and _has_documents(path) else None
+    if not path.is_dir():
+        return None
+    if corpus := sorted(path.glob("corpus.jsonl*")):
+        return corpus[0]
+    files = [] if _is_data_set(path) or from_docs.has_pages(path) else row_files(path)
+    if len(files) > 1:
+        problem = f"the folder has {len(files):,} files of documents"
+        raise PanglotError(problem, file=path, hint=f"name one, such as {files[0].name}, and then --add the others")
+    return next(iter(files), None)
 
 
 def _is_data_set(path: Path) -> bool:
