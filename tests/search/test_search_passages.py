@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import regex
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from search_made import Biased
 
@@ -76,7 +76,11 @@ PART = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
+@example("👩🏽‍🚀" * 40, "en", LEAST, titled=False)
+@example("e\u0301\u0323" * 99, "en", LEAST, titled=True)
+@example("🇩🇪🇹🇭" * 50, "und", LEAST, titled=False)
+@example("กำ\u0e49\u0e48" * 60, "th", LEAST, titled=False)
 @given(
     st.lists(PART, max_size=25).map("".join), st.sampled_from([*TEXTS, "und"]), st.integers(LEAST, 64), st.booleans()
 )
