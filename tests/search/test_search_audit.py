@@ -135,7 +135,7 @@ def test_search_prints_and_gives_json(index: Index) -> None:
     assert "query in de; mode centered" in done.stdout
     assert "1. <" in done.stdout
     assert "25% of documents" in done.stdout
-    assert "**<de> topic3" in done.stdout  # In a pipe nothing is bold.
+    assert "**" not in done.stdout  # The only sentence of a text is not marked.
     options = ("--prefer", "sw,ja", "--boost", "2", "--languages", "sw,de", "--top", "3", "--collapse", "--json", "-")
     found = json.loads(run(search_command, index.folder, "<de> topic3", *options).stdout)
     assert found["mode"] == "preferred"
@@ -152,6 +152,9 @@ def test_search_prints_and_gives_json(index: Index) -> None:
     (second, *_) = json.loads(run(search_command, index.folder, "<de> topic3", *options).stdout)["hits"]
     versions = [{**each, "title": ""} for each in found["hits"][1]["versions"]]
     assert second == {**found["hits"][1], "title": "", "text": "", "versions": versions}
+    index.add([Document("two", "Etwas ganz anderes. Nun topic3 hier.", "", "de")])
+    done = run(search_command, index.folder, "Nun topic3 hier.", "--language", "de", "--highlight")
+    assert "**Nun topic3 hier.**" in done.stdout  # In a pipe nothing is bold.
 
 
 def test_documents_are_added_and_deleted(index: Index, tmp_path: Path) -> None:

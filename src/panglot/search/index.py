@@ -197,7 +197,8 @@ class Index:
                 and lists all versions.
             hybrid: Also rank by matching words and fuse both rankings (``pip install 'panglot[lexical]'``).
             lexical_weight: With ``hybrid``, the weight of the ranking by words, 0 to 1. That by vectors has the rest.
-            highlight: Mark the best sentence of the first 50 results, which encodes all their sentences.
+            highlight: Mark the best sentence of the first 50 results, where one matches. This encodes all their
+                sentences.
             score_threshold: Leave out results whose score is lower. The score is a cosine, to which modes and the boost
                 add. With ``hybrid``, it is a sum of reciprocal ranks, and with a reranker what that gives.
             fields: Return only these of a document's text, title and metadata, and leave the others empty. None: all.

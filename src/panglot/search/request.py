@@ -106,7 +106,7 @@ class SearchRequest:
     collapse: bool = _option(default=False, text="Return translations of one document as one result.")
     hybrid: bool = _option(default=False, text="Also rank by matching words (BM25) and fuse both rankings.")
     lexical_weight: float = _option(0.5, "Weight of the ranking by matching words, beside that by vectors.", 0, 1)
-    highlight: bool = _option(default=False, text="Mark the best sentence of the first 50 results.")
+    highlight: bool = _option(default=False, text="Mark the best sentence of the first 50 results, where one matches.")
     score_threshold: float | None = _option(
         None, "Leave out results whose score is lower. What a score is depends on the mode.", -1000, 1000, type=float
     )
@@ -229,8 +229,8 @@ class Hit:
         explanation: What the score consists of, in the order in which it was applied: ``cosine``, ``language`` (what
             the mode and the boost added), ``dense`` and ``lexical`` (reciprocal ranks), ``reranker``.
         languages: The document's id by its language. If results are collapsed, those of its versions follow.
-        highlight: Begin and end of the best sentence in characters of the text. None if it was not asked for, or if the
-            model saw nothing of the text.
+        highlight: Begin and end of the best sentence in characters of the text. None if it was not asked for, or if no
+            sentence matches the query, or the text has only one.
         matched: The id of the document that score and explanation are of. It differs from the document's own only if
             results are collapsed, and a translation of it ranked higher.
         versions: If results are collapsed and it has a group, the group's best document in each language, by falling

@@ -76,8 +76,8 @@ class Searcher:
             hits = tuple(with_versions(hit, versions.get(hit.document.group, ()), read) for hit in hits)
         if request.highlight:
             sentences = sentences_of(hits, self.encoder)
-            scores = self.encoder.encode(sentences.texts, "passage") @ vector if sentences.texts else vector[:0]
-            hits = highlighted(hits, sentences.best(scores))
+            vectors = self.encoder.encode(sentences.texts, "passage") if sentences.texts else vector[None][:0]
+            hits = highlighted(hits, sentences, vectors, vector, language, self.debiasing)
         hits = with_fields(hits, request.fields)
         seconds = {"search": searched - begin, "rank": perf_counter() - searched}
         pool = {code: count for code, count in counts.items() if not request.languages or code in request.languages}
@@ -182,8 +182,18 @@ def sentences_of(hits: Sequence[Hit], encoder: Encoder) -> Sentences:
     return Sentences.of([hit.document for hit in hits[:_MAX_HIGHLIGHTS]], encoder)
 
 
-def highlighted(hits: Sequence[Hit], spans: Sequence[tuple[int, int] | None]) -> tuple[Hit, ...]:
-    """Return hits with the spans of their best sentences, which are those of the first hits."""
+def highlighted(
+    hits: Sequence[Hit], sentences: Sentences, vectors: Vectors, query: Vectors, language: str, debiasing: Debiasing
+) -> tuple[Hit, ...]:
+    """Return hits with the spans of their best sentences, where one matches the query.
+
+    ``sentences`` are those of the first hits, from :func:`sentences_of`, and ``vectors`` are theirs. Like that of the
+    ``query`` in its ``language``, shape ``[dimension]``, they are plain and are centered here.
+    """
+    pairs = zip(hits, sentences.spans, strict=False)
+    languages = [hit.document.language for hit, found in pairs if len(found) > 1 for _ in found]
+    centered = center(debiasing, vectors, languages, "passage")
+    spans = sentences.best(centered @ center(debiasing, query[None], [language], "question")[0])
     first = [replace(hit, highlight=span) for hit, span in zip(hits, spans, strict=False)]
     return (*first, *hits[len(first) :])
 

@@ -167,23 +167,23 @@ class Engine:
             notes["rank_ms"] = round(1000 * (time.monotonic() - started), 1)
         found: list[dict[str, Any]] = []
         for request, vector, result in zip(requests, encoded.vectors, results, strict=True):
-            hits = await self._highlighted(result.hits, vector) if request.highlight else result.hits
+            hits = await self._highlighted(result, vector) if request.highlight else result.hits
             seconds = {**result.seconds, "wait": encoded.waited, "encode": encoded.seconds}
             whole = replace(result, hits=with_fields(hits, request.fields), seconds=seconds)
             # Thousands of hits would hold up other requests here.
             found.append(await self.ranked(whole.as_json) if len(hits) > _MANY_HITS else whole.as_json())
         return found
 
-    async def _highlighted(self, hits: Sequence[Hit], query: Vectors) -> tuple[Hit, ...]:
+    async def _highlighted(self, result: SearchResult, query: Vectors) -> tuple[Hit, ...]:
         """Return hits with their best sentences, which wait for their turn as the texts of any request do."""
-        sentences = await asyncio.to_thread(sentences_of, hits, self.index.encoder)
-        scores = query[:0]
+        sentences = await asyncio.to_thread(sentences_of, result.hits, self.index.encoder)
+        vectors = query[None][:0]
         if sentences.texts:
             sizes = [estimate_tokens(text) for text in sentences.texts]
             with self.admission.enter(sum(sizes)):
                 encoded = await self._encoded("passage", sentences.texts, sizes, {})
-            scores = encoded.vectors @ query
-        return highlighted(hits, sentences.best(scores))
+            vectors = encoded.vectors
+        return highlighted(result.hits, sentences, vectors, query, result.language, self.index.debiasing)
 
     async def ranked(self, work: Callable[[], _Result]) -> _Result:
         """Return what ``work`` returns, run on one of the threads that rank."""

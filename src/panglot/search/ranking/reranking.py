@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 DEPTH = 50  # Candidates that get a second look even if fewer hits are wanted.
 MAX_SENTENCES = 512  # Of one request for highlights, because each of them is encoded.
 
+MATCH = 0.3
+"""Cosine of query and sentence, both centered, from which on the sentence is marked.
+
+Unrelated texts have a cosine near 0 after centering, whatever the model. Among the first ten pages of the software help
+for the title of one of them, this marks 72 % of the pages with that title and 28 % of the others, and nothing for six
+queries that no page answers (panglot-small, 102 pages in six languages)."""
+
 
 class Reranker:
     """A sentence-transformers ``CrossEncoder``, by folder or hub name, that gives one score per pair.
@@ -115,22 +122,24 @@ class Sentences:
         texts: list[str] = []
         for each, window in zip(documents, _windows(encoder, documents), strict=True):
             sentences = _seen(each, window) if len(texts) < MAX_SENTENCES else []
-            # The only sentence of a text is its best, whatever its vector.
+            # The only sentence of a text is never marked: that would say nothing.
             several = [each.text[begin:end] for begin, end in sentences] if len(sentences) > 1 else []
             fits = len(texts) + len(several) <= MAX_SENTENCES
             found.append(sentences if fits else [])
             texts.extend(several if fits else [])
         return cls(found, texts)
 
-    def best(self, scores: Vectors) -> list[tuple[int, int] | None]:
+    def best(self, scores: Vectors, least: float = MATCH) -> list[tuple[int, int] | None]:
         """Return the span of each document's best sentence, given the scores of :attr:`texts`.
 
-        Of equally good sentences it is the first. A document without spans gets None.
+        Of equally good sentences it is the first. A document gets None if no sentence scores ``least``, or if it has
+        only one.
         """
         best: list[tuple[int, int] | None] = []
         begin = 0
         for found in self.spans:
-            end = begin + (len(found) if len(found) > 1 else 0)
-            best.append(found[int(np.argmax(scores[begin:end])) if end > begin else 0] if found else None)
-            begin = end
+            own = scores[begin : begin + len(found)] if len(found) > 1 else scores[:0]
+            place = int(np.argmax(own)) if len(own) else None
+            best.append(found[place] if place is not None and own[place] >= least else None)
+            begin += len(own)
         return best
