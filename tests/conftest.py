@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,35 @@ def fails(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         assert caught.value.code == 2, message
         assert "Traceback" not in message
         return " ".join(message.split())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core, from PANGLOT_AXE, the Python package that carries it, or npm."""
+    places = [Path(os.environ["PANGLOT_AXE"])] if "PANGLOT_AXE" in os.environ else []
+    if (package := importlib.util.find_spec("axe_playwright_python")) is not None:
+        places.append(Path(str(package.origin)).with_name("axe.min.js"))
+    if npm := shutil.which("npm"):
+        root = subprocess.run([npm, "root", "--global"], capture_output=True, text=True, check=False).stdout.strip()
+        places.append(Path(root) / "axe-core" / "axe.min.js")
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        pytest.skip("no axe-core: pip install axe-playwright-python, or name axe.min.js in PANGLOT_AXE")
+    return found.read_text("utf-8")
+
+
+@pytest.fixture(scope="session")
+def faults(axe: str) -> Callable[[Any], list[str]]:
+    """Return where a page in the browser falls short of level AA of WCAG 2.2, as axe-core sees it."""
+
+    def run(page: Any) -> list[str]:
+        page.evaluate(axe)
+        tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+        result = page.evaluate("tags => axe.run(document, {runOnly: {type: 'tag', values: tags}})", tags)
+        assert result["passes"]
+        return [f"{v['id']}: {node['html'][:160]}" for v in result["violations"] for node in v["nodes"]]
 
     return run
 

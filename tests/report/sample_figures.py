@@ -22,6 +22,12 @@ EASE = {
     "en": 0.05, "de": 0.03, "es": 0.03, "ru": 0.01, "vi": 0.0, "el": -0.01,
     "zh": 0.0, "tr": -0.02, "ar": -0.03, "hi": -0.03, "th": -0.04,
 }  # fmt: skip
+QUESTIONS = {"ar": "متى ولد توماس إديسون؟", "th": "โทมัส เอดิสัน เกิดเมื่อใด", "en": "When was Thomas Edison born?"}
+ANSWERS = [
+    ("ar", "ولد توماس إديسون سنة 1847 في ميلان بولاية أوهايو."),
+    ("th", "โทมัส เอดิสัน เกิดในปี พ.ศ. 2390 ที่เมืองมิลาน รัฐโอไฮโอ"),
+    *((code, "Edison was born in 1847 in Milan, Ohio.") for code in ("en", "de", "es", "ru", "vi", "el", "zh", "tr")),
+]  # fmt: skip
 
 
 def figures(model: str = "bundled", *, seed: int = 0) -> dict[str, Any]:
@@ -108,6 +114,16 @@ def figures(model: str = "bundled", *, seed: int = 0) -> dict[str, Any]:
                     "language_classifier": near(0.99 - (0.566 - multi) / 50, 0.004),
                     "chance": 1 / 11, "translation_cosine": near(0.86 + multi / 12),
                     "random_cosine": near(0.75 - multi / 3),
+                },
+                "examples": {
+                    code: {
+                        "query": query,
+                        "hits": [
+                            {"language": code if place < round(own) else other, "text": text, "relevant": not place}
+                            for place, (other, text) in enumerate(ANSWERS)
+                        ],
+                    }
+                    for code, query in QUESTIONS.items()
                 },
                 "not_measured": [],
                 "seconds": {"encode": 308.1, "measure": 4.2},
@@ -213,3 +229,42 @@ def renamed(comparison: dict[str, Any], old: str, new: str) -> dict[str, Any]:
         return new if value == old else value
 
     return walk(comparison)
+
+
+def diagnosis() -> dict[str, Any]:
+    """What a diagnosis of an index in five languages found: `balanced` helps."""
+    pool = {"en": 300, "de": 100, "ar": 80, "th": 60, "zh": 60}
+    total = sum(pool.values())
+
+    def trial(own: float, *, corrected: bool = False) -> dict[str, Any]:
+        shares = {x: {y: own if x == y else (1 - own) / (len(pool) - 1) for y in pool} for x in pool}
+        preference = {x: shares[x][x] * total / pool[x] for x in pool}
+        within = {"R@1": 0.7, "MRR": 0.8, "by_language": {code: {"MRR": 0.8, "R@1": 0.7} for code in pool}}
+        return {
+            "self_preference@10": sum(preference.values()) / len(pool), "rank_correlation": 0.5,
+            "translation_found@10": 1 - own, "language_share@10": shares,
+            "self_preference@10_by_language": preference, "translation_found@10_by_pair": {},
+            "pool_share": {code: number / total for code, number in pool.items()},
+            "within_language": {**within, "difference": {"MRR": -0.01, "interval": [-0.03, 0.01]}},
+            "own_found@10": 0.9, "corrected": corrected,
+        }  # fmt: skip
+
+    def hits(own: int) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": str(place),
+                "language": "zh" if place < own else code,
+                "title": "",
+                "text": text,
+                "version": not place,
+            }
+            for place, (code, text) in enumerate(ANSWERS)
+        ]
+
+    trials = {"plain": trial(0.8), "centered": trial(0.4), "balanced": trial(0.2), "lsar": trial(0.3, corrected=True)}
+    typical = {"kind": "typical", "query": "爱迪生何时出生？", "language": "zh", "before": hits(8), "after": hits(2)}
+    return {
+        "pool": pool, "queries": 250, "groups": 50, "with_translations": 50, "languages": sorted(pool), "given": False,
+        "not_measured_within": 0, "trials": trials, "not_tried": [], "best": "balanced", "worst": "zh", "fair": True,
+        "examples": [typical, {**typical, "kind": "worse"}],
+    }  # fmt: skip

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import sample_figures
 
 from panglot.report import write_html
+from panglot.report.diagnosis import diagnosis_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,11 +47,14 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     write_html(folder / "one.html", sample_figures.figures(), logs["runs/hybrid"])
     write_html(folder / "many.html", comparison, logs)
     write_html(folder / "not-parallel.html", sample_figures.not_parallel())
+    (folder / "diagnosis.html").write_text(
+        diagnosis_page(sample_figures.diagnosis(), [], "panglot diagnose docs"), "utf-8"
+    )
     write_html(folder / "bad.html", bad, {BAD: logs["runs/mono"], "another": logs["runs/cross"]}, title=BAD)
     return {path.stem: path for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("name", ["one", "many", "not-parallel", "bad"])
+@pytest.mark.parametrize("name", ["one", "many", "not-parallel", "bad", "diagnosis"])
 def test_the_page_opens_in_silence_and_fits(browser: Any, pages: dict[str, Path], name: str) -> None:
     page = browser.new_page(color_scheme="dark")
     heard: list[str] = []
@@ -97,10 +102,60 @@ def test_print_opens_what_is_folded_on_white(browser: Any, pages: dict[str, Path
     page.close()
 
 
+@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
+@pytest.mark.parametrize("name", ["one", "many", "diagnosis"])
+def test_the_report_keeps_to_wcag_aa(
+    browser: Any, pages: dict[str, Path], faults: Callable[[Any], list[str]], name: str, width: int, scheme: str
+) -> None:
+    # The report's own policy runs no script, and the checker is one.
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, bypass_csp=True)
+    page = context.new_page()
+    page.goto(pages[name].as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert faults(page) == []
+    context.close()
+
+
+@pytest.mark.parametrize("name", ["one", "diagnosis"])
+def test_nothing_is_cut_on_a_phone(browser: Any, pages: dict[str, Path], name: str) -> None:
+    page = browser.new_page(viewport={"width": 360, "height": 800})
+    page.goto(pages[name].as_uri())
+    cut = "all => all.filter(e => e.scrollWidth > e.clientWidth).map(e => e.firstChild.className)"
+    assert page.locator(".scroll").count() > 1
+    assert page.locator(".scroll").evaluate_all(cut) == []
+    # What heads a column elsewhere labels each figure here.
+    figure = page.locator(".blocks td[data-label]").first
+    label = "e => getComputedStyle(e, '::before').content"
+    assert figure.evaluate(label) == f'"{figure.get_attribute("data-label")}"'
+    page.close()
+
+
+def test_bands_to_the_same_language_are_as_thick_as_its_share(browser: Any, pages: dict[str, Path]) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(pages["diagnosis"].as_uri())
+    flows = page.locator(".flow")
+    assert flows.count() == 2
+    thick = "all => all.reduce((sum, e) => sum + e.getBBox().height, 0)"
+    ends = "all => all.map(e => Math.round(e.getAttribute('d').match(/[\\d.]+/g)[1]))"
+    found = sample_figures.diagnosis()
+    for place, name in enumerate(["plain", "balanced"]):
+        shares = found["trials"][name]["language_share@10"]
+        own = sum(shares[code][code] for code in shares) / len(shares)
+        bands = flows.nth(place).locator("path.own")
+        assert bands.count() == len(shares)
+        # Where they rise or fall, a band covers more than its thickness.
+        assert 100 * own <= bands.evaluate_all(thick) <= 100 * own + 60
+        assert bands.evaluate_all(ends)[0] == 0
+        assert flows.nth(place).locator("svg").get_attribute("aria-label").startswith(f"{own:.0%} of the first")
+    labels = flows.first.locator(".to span").all_inner_texts()
+    assert [label.split()[0] for label in labels] == list(found["pool"])
+    page.close()
+
+
 def test_a_wide_table_scrolls_in_its_own_container(browser: Any, pages: dict[str, Path]) -> None:
     page = browser.new_page(viewport={"width": 360, "height": 800})
-    page.goto(pages["one"].as_uri())
-    box = page.locator(".scroll:has(.heat)").first
+    page.goto(pages["many"].as_uri())
+    box = page.locator(".scroll:has(.groups:not(.blocks))").first
     assert box.evaluate("e => e.scrollWidth > e.clientWidth")
     box.evaluate("e => e.scrollLeft = 200")
     left = box.evaluate(

@@ -107,6 +107,38 @@ def test_right_to_left_names_have_their_own_direction() -> None:
     assert all(name["dir"] == "auto" for name in names)
 
 
+def test_the_page_begins_with_the_sentence_that_matters_and_a_real_question() -> None:
+    text = to_html(sample_figures.figures())
+    assert "<h1>Questions in Thai: 34% of the first 10 passages are in Thai. It has 7% of the pool.</h1>" in text
+    assert text.index("The first question in Thai") < text.index("Every pair of languages")
+    assert '<bdi lang="th" dir="auto">โทมัส เอดิสัน เกิดเมื่อใด</bdi>' in text
+    # Of several models, the first and the one that prefers the language least.
+    several = to_html(sample_figures.comparison())
+    assert "34% of the first 10 passages are in Thai with bundled, 15% with runs/hybrid. It has" in several
+    shown = re.findall(r"<p><strong><bdi>([^<]*)</bdi></strong>: (\d+) of 10 in Thai", several)
+    assert shown == [("bundled", "7"), ("runs/hybrid", "2")]
+    # A title that is given is the heading.
+    assert "<h1>My title</h1>" in to_html(sample_figures.figures(), title="My title")
+
+
+def test_axes_are_shared_and_begin_at_nothing() -> None:
+    text = to_html(sample_figures.comparison(), {"runs/mono": sample_figures.log_lines()})
+    ends = re.findall(r"<div class=\"axis\"><span>([^<]*)</span><span>([^<]*)</span>", text)
+    assert ends[:4] == [(".00", "1.00")] * 3 + [("0", "1,500")]
+    lowest = re.findall(r"<span class=\"y\" style=\"bottom:0.00%\">([^<]*)<", text)
+    assert lowest
+    assert set(lowest) == {".00"}
+
+
+def test_digests_are_folded_away() -> None:
+    text = to_html(sample_figures.figures())
+    seen, _, folded = text[text.index("How the figures were made") :].partition("<details>")
+    assert "panglot evaluate bundled" in seen
+    for digest in ("9f2c61d0a7b3e845", "1571fc9827503943"):
+        assert digest not in seen
+        assert digest in folded
+
+
 def test_bold_is_only_what_is_best_beyond_chance() -> None:
     text = to_html(sample_figures.comparison())
     bold = set(re.findall(r"<strong(?: title=\"[^\"]*\")?>([.\d,]+)</strong>", text))

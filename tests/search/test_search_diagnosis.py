@@ -167,7 +167,10 @@ def test_examples_are_typical_and_one_is_the_worst(tmp_path: Path) -> None:
     index = built(tmp_path)
     found = diagnosed(index).figures
     typical = [each for each in found["examples"] if each["kind"] == "typical"]
-    assert [each["language"] for each in typical] == list(index.counts())[:4]
+    # The language that is preferred most comes first.
+    preference = found["trials"]["plain"]["self_preference@10_by_language"]
+    assert preference[found["worst"]] == max(preference.values())
+    assert [each["language"] for each in typical] == list(dict.fromkeys([found["worst"], *index.counts()]))[:4]
     for each in typical:
         assert {hit["language"] for hit in each["before"]} == {each["language"]}
         assert len({hit["language"] for hit in each["after"]}) > 1
@@ -300,7 +303,7 @@ def test_the_command_indexes_once_and_writes_the_report(tmp_path: Path, monkeypa
         assert part in done.stdout
     page = (folder / "report.html").read_text("utf-8")
     for part in (
-        "Rankings before and after",
+        "More rankings before and after",
         "LangChain",
         "LlamaIndex",
         "Haystack",

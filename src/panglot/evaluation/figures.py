@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Figures = dict[str, Any]
 SETTINGS = ("monolingual", "crosslingual", "multilingual")
+_EXAMPLES, _SHOWN, _CHARACTERS = 16, 10, 160  # Languages with an example, passages in it, characters of each.
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,8 @@ def measure_ranks(
         figures["multilingual"] |= _language_shares(ranks)
     if figures["crosslingual"] is not None:
         figures["crosslingual"]["matrix"] = _matrices(ranks, measures, per_question)
+    if figures["multilingual"] is not None:
+        figures["examples"] = _examples(ranks, collection)
     figures["geometry"] = None
     figures["not_measured"] = missing
     return Measured(figures, per_question, ranks, collection)
@@ -238,6 +241,33 @@ def _language_shares(ranks: Ranks) -> Figures:
     shares = language_means(bias.head_shares(ranks, 10), ranks.question_language, count)
     pool = {code: number / total for code, number in zip(ranks.languages, ranks.pool.tolist(), strict=True)}
     return {"language_share@10": table(shares, ranks.languages), "pool_share": pool}
+
+
+def _examples(ranks: Ranks, collection: Collection) -> dict[str, Figures]:
+    """Return the first question of each language that has a relevant passage, with the first passages of its ranking.
+
+    The choice does not depend on the model, so that the same questions can be compared. Languages with most passages
+    come first.
+    """
+    texts, passages = collection.questions["text"], collection.passages["text"]
+    found: dict[str, Figures] = {}
+    answered = np.unique(ranks.question)
+    for number in np.argsort(-ranks.pool, kind="stable").tolist():
+        rows = answered[ranks.question_language[answered] == number]
+        if not len(rows) or len(found) == _EXAMPLES:
+            continue
+        relevant = set(ranks.passage[ranks.question == rows[0]].tolist())
+        hits = [
+            {
+                "language": ranks.languages[ranks.passage_language[passage]],
+                "text": passages[passage].as_py()[:_CHARACTERS],
+                "relevant": passage in relevant,
+            }
+            for passage in ranks.top[rows[0], :_SHOWN].tolist()
+            if passage >= 0
+        ]
+        found[ranks.languages[number]] = {"query": texts[int(rows[0])].as_py()[:_CHARACTERS], "hits": hits}
+    return found
 
 
 def _geometry(questions: Vectors, passages: Vectors, ranks: Ranks, seed: int) -> tuple[Figures | None, list[Figures]]:

@@ -6,13 +6,14 @@ from collections.abc import Collection, Iterable, Iterator
 
 from panglot.evaluation.figures import SETTINGS
 from panglot.evaluation.robustness import LABELS
-from panglot.report.by_language import by_language, model_columns
+from panglot.report.by_language import by_language, model_columns, share_key
 from panglot.report.labels import (
     SETTING_LABELS,
     Kind,
     format_interval,
     format_number,
     format_p,
+    language_name,
     measure,
     sanitize,
     short_names,
@@ -26,6 +27,8 @@ def contents(dataset: Dataset, *, compared: bool) -> Iterator[Table | list[str]]
 
     The HTML page arranges the same parts in its own way and adds drawings.
     """
+    if sentence := preference(dataset):
+        yield [sentence]
     yield headline(dataset)
     if sentence := summary(dataset):
         yield [sentence]
@@ -95,6 +98,45 @@ def description(dataset: Dataset) -> str:
     return " · ".join(parts)
 
 
+def before_after(dataset: Dataset) -> tuple[str, dict[str, float]] | None:
+    """Return the language that the first model prefers most for questions in it, and its shares of the first results.
+
+    The shares are by model: the first, and of the others the one with the smallest. A preference is the share divided
+    by that of the pool.
+    """
+    if (key := share_key(dataset)) is None:
+        return None
+    first = dataset.models[0]
+    times: dict[str, float] = {}
+    for code in dataset.languages:
+        share = dataset.value(first, "multilingual", key, code, code)
+        if share is not None and (pool := number(dataset.any, "multilingual", "pool_share", code)):
+            times[code] = share / pool
+    if not times:
+        return None
+    code = max(times, key=lambda code: (times[code], code))
+    found = {model: dataset.value(model, "multilingual", key, code, code) for model in dataset.models}
+    shares = {model: share for model, share in found.items() if share is not None}
+    others = {model: share for model, share in shares.items() if model != first}
+    shown = [first, *([min(others, key=lambda model: others[model])] if others else [])]
+    return code, {model: shares[model] for model in shown}
+
+
+def preference(dataset: Dataset) -> str:
+    """Return in a sentence how much of the first results is in the language that is preferred most."""
+    key = share_key(dataset)
+    if key is None or (found := before_after(dataset)) is None:
+        return ""
+    code, shares = found
+    name, k = language_name(code).english, key.rpartition("@")[2]
+    (first, before), *others = [(model, format_number(share, "percent", digits=2)) for model, share in shares.items()]
+    pool = format_number(number(dataset.any, "multilingual", "pool_share", code), "percent", digits=2)
+    text = f"Questions in {name}: {before} of the first {k} passages are in {name}"
+    if others:
+        text += f" with {sanitize(first)}" + "".join(f", {share} with {sanitize(model)}" for model, share in others)
+    return f"{text}. It has {pool} of the pool."
+
+
 def summary(dataset: Dataset) -> str:
     """Return in a sentence what it costs to put all languages in one pool, or nothing for several models."""
     if len(dataset.models) != 1:
@@ -157,9 +199,10 @@ def headline(dataset: Dataset) -> Table:
 
 
 def panel(dataset: Dataset, comparison: Comparison) -> Table:
-    """Return one comparison, one row per model, on a scale of its own."""
+    """Return one comparison, one row per model."""
     kind, rows = comparison.measure.kind, list[Row]()
-    scale = around(_ends(comparison.estimates.values()), least=0, most=1 if kind == "score" else None)
+    # From 0, and scores to 1, so that panels can be compared and nothing looks larger than it is.
+    scale = Scale(0, 1 if kind == "score" else around([0.0, *_ends(comparison.estimates.values())]).high)
     for place, model in enumerate(dataset.models):
         found = comparison.estimates.get(model)
         title = f"{model}: {format_number(found.value, kind)}" if found else None
@@ -178,8 +221,13 @@ def differences(dataset: Dataset) -> Table | None:
     """Return the differences between pairs of models in the headline's comparisons."""
     short = short_names(dataset.models)
     rows: list[Row] = []
+    reaches: dict[Kind, float] = {}
     for comparison in dataset.headline:
-        reach = max(map(abs, _ends(one.estimate for one in comparison.differences)), default=0.0) or 1.0
+        ends = map(abs, _ends(one.estimate for one in comparison.differences))
+        reaches[comparison.measure.kind] = max(reaches.get(comparison.measure.kind, 0.0), *ends, 0.0)
+    for comparison in dataset.headline:
+        # Differences of one kind share a scale.
+        reach = reaches[comparison.measure.kind] or 1.0
         for place, one in enumerate(comparison.differences):
             value = figure(one.estimate, comparison.measure.kind, sign=True)
             p = one.p if one.p_corrected is None else one.p_corrected

@@ -39,18 +39,19 @@ class Series:
 
 
 def plot(
-    title: str, series: Sequence[Series], *, label: str, x_label: str = "step", names: Sequence[tuple[float, str]] = ()
-) -> Markup:
-    """Return a line plot as wide as its container, with text that keeps its size.
+    title: str, series: Sequence[Series], *, label: str, x_label: str = "step", names: Sequence[tuple[float, str]] = (),
+    top: float | None = None,
+) -> Markup:  # fmt: skip
+    """Return a line plot as wide as its container, with text that keeps its size. Its upright axis begins at 0.
 
     ``label`` says to screen readers what the plot shows, ``x_label`` what x counts. ``names`` are labels (x, text)
-    below the plot instead of numbers.
+    below the plot instead of numbers. The axis reaches ``top`` at least, which makes plots comparable.
     """
     every = [point for one in series for point in one.points]
     heights = [y for _, y in every] + [y for one in series for _, y in one.behind or ()]
     heights += [end for one in series for _, *ends in one.intervals for end in ends]
     across = [x for x, _ in [*every, *names]]
-    x_scale, y_scale = Scale(min(across), max(across)), around(heights)
+    x_scale, y_scale = Scale(min(across), max(across)), around([0.0, *heights, *([] if top is None else [top])])
 
     def at(x: float, y: float) -> tuple[float, float]:
         # Percentages from the upper left, as SVG counts.
@@ -256,7 +257,9 @@ def _plots(panels: Mapping[str, list[Series]], *, legends: bool) -> list[Child]:
             f"{one.name} from {format_number(one.points[0][1])} to {format_number(one.points[-1][1])}" for one in series
         )
         names = legend([(one.number, one.name) for one in series]) if legends and len(series) > 1 else None
-        found.append(tag("div", plot(title, series, label=label), names))
+        # Figures on the dev collection are shares of 1.
+        top = 1.0 if title.startswith("Dev") else None
+        found.append(tag("div", plot(title, series, label=label, top=top), names))
     return found
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from panglot.report.html import page
 from panglot.report.labels import MISSING, format_interval, format_number, language_name
 from panglot.report.markup import Child, Markup, beside, join, legend, section, table_to_html, tag
+from panglot.report.rankings import example, flow
 from panglot.report.tables import Cell, Column, Mark, Row, Scale, Table, Track, figure
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ HEADINGS = {
 def headline(found: _Figures) -> str:
     """Return the sentence that matters most."""
     plain, best = found["trials"]["plain"], found["best"]
-    if (code := _worst(found)) is None:
+    if (code := found["worst"]) is None:
         return "No query is in a language of the documents, so none can be preferred"
     name, before = language_name(code).english, plain[_SHARES][code][code]
     if best is not None:
@@ -52,17 +53,9 @@ def _is_even(plain: _Figures) -> bool:
     return plain[_PREFERENCE] is None or 0.8 <= plain[_PREFERENCE] <= 1.25
 
 
-def _worst(found: _Figures) -> str | None:
-    """Return the language whose own documents are most over-represented, or None."""
-    by_language: Mapping[str, float] = found["trials"]["plain"][f"{_PREFERENCE}_by_language"]
-    shares = found["trials"]["plain"][_SHARES]
-    known = [code for code in by_language if code in shares.get(code, {})]
-    return max(known, key=lambda code: (by_language[code], code), default=None)
-
-
 def _wrong(found: _Figures) -> list[str]:
     plain = found["trials"]["plain"]
-    if (code := _worst(found)) is None:
+    if (code := found["worst"]) is None:
         return ["No query is in a language of the documents, so that no preference can be measured."]
     name, share, pool = language_name(code).english, plain[_SHARES][code][code], plain["pool_share"][code]
     fact = f"{share:.0%} of the first 10 results are in {name}, and {pool:.0%} of the documents."
@@ -79,7 +72,7 @@ def _wrong(found: _Figures) -> list[str]:
 
 
 def _helps(found: _Figures) -> list[str]:
-    plain, best, code = found["trials"]["plain"], found["best"], _worst(found)
+    plain, best, code = found["trials"]["plain"], found["best"], found["worst"]
     training = "Training on your own documents goes further: see `panglot train --recipe own` and the how-to guides."
     if code is None or _is_even(plain):
         return []
@@ -167,11 +160,12 @@ def trials_table(found: _Figures, *, intervals: bool = True) -> Table:
 def diagnosis_page(found: _Figures, snippets: Sequence[Snippet], command: str) -> str:
     """Return the page: the sentence that matters, a real ranking, all figures, and code to paste."""
     said = findings(found)
+    first, *others = [_example(each, found) for each in found["examples"]] or [None]
     parts: list[Child] = [
-        tag("article", tag("p", _about(found), class_="quiet"),
+        tag("article", tag("p", _about(found), class_="quiet"), first,
             [_list(key, said[key]) for key in HEADINGS if said[key]]),
-        section("Rankings before and after", _explained(found), [_example(each, found) for each in found["examples"]],
-                wide=True),
+        section("Where the first 10 come from", _FLOW, _flows(found), wide=True),
+        section("More rankings before and after", _explained(found), others, wide=True),
         section("All that was tried", _READING, table_to_html(trials_table(found)), wide=True),
         section("By language of the query", "The upright line is the language's share of the documents.",
                 table_to_html(_by_language(found), "dots", _keys(found)), wide=True),
@@ -181,6 +175,11 @@ def diagnosis_page(found: _Figures, snippets: Sequence[Snippet], command: str) -
     foot = tag("footer", tag("h2", "How the figures were made"), tag("p", tag("code", command)), class_="about")
     return page(headline(found), parts, foot=foot)
 
+
+_FLOW = (
+    "On the left are the languages of the queries, on the right those of their first 10 results. A band to the same "
+    "language stands out. The documents that queries were taken from and their translations are left aside."
+)
 
 _READING = (
     "Own language: its share of the first 10 divided by its share of the documents; 1 means no preference. "
@@ -202,7 +201,7 @@ def _explained(found: _Figures) -> str:
     text = "Real queries of these documents, each typical of its language: half of its queries change more. "
     if any(each["kind"] == "worse" for each in found["examples"]):
         text += "The last one is the query whose own document loses most. "
-    return text + "Marked results are the document that the query was taken from, and its translations."
+    return text.strip()
 
 
 def _list(key: str, lines: Sequence[str]) -> Markup:
@@ -215,29 +214,18 @@ def _with_code(line: str) -> list[Child]:
     return [tag("code", part) if place % 2 else part for place, part in enumerate(line.split("`"))]
 
 
-def _example(example: _Figures, found: _Figures) -> Markup:
-    code = example["language"]
-    named = language_name(code)
-    title = "Where it costs most" if example["kind"] == "worse" else f"A query in {named.english}"
-    query = tag("p", tag("bdi", example["query"], lang=named.tag, dir="auto"), class_="lead")
-    lists = [_ranking("plain", example["before"], code)]
-    if example["after"] is not None:
-        lists.append(_ranking(found["best"], example["after"], code))
-    return tag("div", tag("h3", title), query, beside(*lists), class_="example")
+def _example(shown: _Figures, found: _Figures) -> Markup:
+    code = shown["language"]
+    heading = "Where it costs most" if shown["kind"] == "worse" else f"A query in {language_name(code).english}"
+    rankings = {"plain": shown["before"]}
+    if shown["after"] is not None:
+        rankings[found["best"]] = shown["after"]
+    return example(heading, shown["query"], code, rankings, "the document of the query, or its translation")
 
 
-def _ranking(name: str, hits: Sequence[_Figures], asked: str) -> Markup:
-    own = sum(each["language"] == asked for each in hits)
-    head = tag("p", tag("strong", name), f": {own} of {len(hits)} in {language_name(asked).english}")
-    return tag("div", head, tag("ol", [_hit(each, asked) for each in hits], class_="ranking"))
-
-
-def _hit(hit: _Figures, asked: str) -> Markup:
-    named = language_name(hit["language"])
-    badge = tag("span", named.code, class_="badge own" if hit["language"] == asked else "badge", title=named.english)
-    text = hit["title"] or hit["text"]
-    mark = tag("span", "✓ ", title="the document of the query, or its translation") if hit["version"] else None
-    return tag("li", badge, mark, tag("bdi", text[:120], lang=named.tag, dir="auto"))
+def _flows(found: _Figures) -> Markup:
+    names = ["plain", *([found["best"]] if found["best"] else [])]
+    return beside(*(flow(tag("strong", name), found["trials"][name][_SHARES], list(found["pool"])) for name in names))
 
 
 def _by_language(found: _Figures) -> Table:

@@ -12,7 +12,7 @@ from panglot.report.by_language import Matrix
 from panglot.report.labels import format_number, language_name
 from panglot.report.markup import Child, Markup, beside, language_heading, scroll, section, swatch, table_to_html, tag
 from panglot.report.results import Dataset, number
-from panglot.report.tables import around
+from panglot.report.tables import Scale, around
 
 Colour = tuple[int, int, int]
 
@@ -24,6 +24,7 @@ _DIVERGING = ["1f5a9c", "4a86bf", "8ab3d9", "c6dbec", "f3f1ee", "f8d9b8", "f0b07
 
 _SCALES = {"s": _CIVIDIS, "d": _DIVERGING}
 STEPS = 41
+_DENSE = 12  # Languages beyond which a phone has no room for figures in cells.
 
 
 def colour(letter: str, share: float) -> Colour:
@@ -138,7 +139,9 @@ def heatmap(
         last = tag("td") if column else None
         foot = tag("tfoot", tag("tr", tag("th", row[0], scope="row"), values, last))
     title = tag("caption", tag("span", caption, class_="pin"))
-    return scroll(tag("table", title, tag("thead", head), tag("tbody", body), foot, class_="heat"))
+    # On a phone, many languages leave room for colours only. Other tables have the figures.
+    look_ = "heat dense" if len(codes) > _DENSE else "heat"
+    return scroll(tag("table", title, tag("thead", head), tag("tbody", body), foot, class_=look_))
 
 
 def scale_legend(letter: str, low: str, high: str, middle: str | None = None) -> Markup:
@@ -169,12 +172,12 @@ def matrices(dataset: Dataset) -> Markup:
     return section("Every pair of languages", explanation, legend, beside(*tables), wide=len(tables) > 1)
 
 
-def _shared_scale(found: Mapping[str, Matrix]) -> tuple[Look, Markup] | None:
-    """Return the look of heat maps that can be compared with each other, and its legend."""
+def _shared_scale(found: Mapping[str, Matrix], *, scores: bool = True) -> tuple[Look, Markup] | None:
+    """Return the look of heat maps that can be compared with each other, and its legend. Scores go from 0 to 1."""
     values = [value for cells in found.values() for row in cells.values() for value in row.values()]
     if not values:
         return None
-    scale = around(values, least=0)
+    scale = Scale(0, 1 if scores else around([0.0, *values]).high)
     write = partial(format_number, digits=2)
     return Look("s", lambda _x, _y, value: scale.share(value), write), scale_legend("s", *map(write, scale.ends))
 
@@ -226,7 +229,7 @@ def _fold(dataset: Dataset, text: str, parts: Sequence[Child]) -> Markup:
 def distance_maps(dataset: Dataset) -> Child:
     """Return the heat maps of the distances between the mean embeddings of languages, if there are any."""
     found = by_language.distances(dataset)
-    if (shared := _shared_scale(found)) is None:
+    if (shared := _shared_scale(found, scores=False)) is None:
         return None
     look, legend = shared
     text = "Distance between the mean embeddings of two languages"

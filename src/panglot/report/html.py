@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from panglot._files import write_text
+from panglot.report import by_language as by_language_figures
 from panglot.report import contents
 from panglot.report.by_language import by_language, distance_by_language, language_figures
 from panglot.report.curves import Lines, training_section
 from panglot.report.heatmap import color_classes, distance_maps, language_shares, matrices
-from panglot.report.labels import MISSING, format_interval, format_number, sanitize
+from panglot.report.labels import MISSING, format_interval, format_number, language_name, sanitize
 from panglot.report.markup import Child, Markup, beside, draw_track, join, legend, section, table_to_html, tag
+from panglot.report.rankings import example, flow
 from panglot.report.results import Comparison, Dataset, Figures, Results, dig, read_results
 from panglot.report.tables import Mark, Scale, Track
 
 __all__ = ["page", "to_html", "write_html"]
+
+_DRAWN = 4  # Models whose flows are drawn.
 
 _Curves = Mapping[str, Lines]
 
@@ -44,9 +48,11 @@ def to_html(figures_or_comparison: Figures, curves: _Curves | Lines | None = Non
         tag("article", tag("header", tag("h2", title)), table_to_html(table), _list(lines, "verdicts"))
         for title, table, lines in contents.scoreboards(results)
     ]
-    main += [_dataset(results, dataset, place) for place, dataset in enumerate(results.datasets)]
+    # The page of one data set begins with the sentence that matters.
+    heading = contents.preference(results.datasets[0]) if title is None and len(results.datasets) == 1 else ""
+    main += [_dataset(results, dataset, place, lead=not heading) for place, dataset in enumerate(results.datasets)]
     main += [training_section(by_model, results.models) if by_model else None, _how_to_read(results)]
-    return page(title or _title(results), main, _navigation(results), _provenance(results))
+    return page(title or _title(results), main, _navigation(results), _provenance(results), heading)
 
 
 def write_html(
@@ -60,14 +66,19 @@ def write_html(
     write_text(path, to_html(figures_or_comparison, curves, title))
 
 
-def page(title: str, sections: Sequence[Child], navigation: Child = None, foot: Child = None) -> str:
-    """Return a page of sections under a title."""
+def page(title: str, sections: Sequence[Child], navigation: Child = None, foot: Child = None, heading: str = "") -> str:
+    """Return a page of sections under a title, or under another heading with the title below it."""
     head = tag("head", tag("meta", charset="utf-8"), tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
                tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
                tag("meta", name="color-scheme", content="light dark"), tag("meta", name="generator", content="panglot"),
                tag("title", title), tag("link", rel="icon", href="data:,"),
                tag("style", Markup(_stylesheet())))  # fmt: skip
-    body = tag("body", tag("header", tag("h1", title), navigation), tag("main", sections), foot)
+    body = tag(
+        "body",
+        tag("header", tag("h1", heading or title), tag("p", title, class_="quiet") if heading else None, navigation),
+        tag("main", sections),
+        foot,
+    )
     return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
 
 
@@ -99,20 +110,31 @@ def _navigation(results: Results) -> Child:
     return tag("nav", tag("ul", [tag("li", link) for link in links]), aria_label="Data sets")
 
 
-def _dataset(results: Results, dataset: Dataset, place: int) -> Markup:
+def _dataset(results: Results, dataset: Dataset, place: int, *, lead: bool) -> Markup:
     # The headline gives these reasons itself.
     known = [comparison.subject for comparison in dataset.headline if not comparison.estimates]
     missing = contents.missing(dataset, known)
-    summary = contents.summary(dataset)
+    sentence, summary = contents.preference(dataset) if lead else "", contents.summary(dataset)
     return tag(
         "article",
         tag("header", tag("h2", tag("bdi", dataset.name)), tag("p", contents.description(dataset), class_="quiet")),
-        tag("p", summary, class_="lead") if summary else None,
+        tag("p", sentence, class_="lead") if sentence else None,
         _headline(dataset, compared=results.compared),
         _list(missing, "missing") if missing else None,
+        tag("p", summary, class_="summary") if summary else None,
+        _example(dataset),
         [
             part(dataset)
-            for part in (matrices, language_shares, _bias, _geometry, _robustness, _by_language, _retrieval)
+            for part in (
+                _flow,
+                matrices,
+                language_shares,
+                _bias,
+                _geometry,
+                _robustness,
+                _by_language,
+                _retrieval,
+            )
         ],
         id=f"data-{place}",
     )
@@ -155,6 +177,37 @@ def _stat(dataset: Dataset, comparison: Comparison) -> Markup:
                tag("dd", format_interval(found.interval, kind), class_="interval"),
                tag("dd", draw_track(track, 16), tag("div", ends, class_="axis", aria_hidden="true"), class_="drawn"),
                tag("dd", comparison.meaning, class_="meaning"))  # fmt: skip
+
+
+def _example(dataset: Dataset) -> Child:
+    """Return one real question of the language that is preferred most, with the first passages by each model."""
+    if (found := contents.before_after(dataset)) is None:
+        return None
+    code, models = found
+    examples = {model: shown for model in models if (shown := dig(dataset.figures[model], "examples", code))}
+    # A question of other data has another text.
+    if len({each["query"] for each in examples.values()}) != 1:
+        return None
+    heading = f"The first question in {language_name(code).english}"
+    query = next(iter(examples.values()))["query"]
+    return example(heading, query, code, {model: each["hits"] for model, each in examples.items()}, "relevant")
+
+
+def _flow(dataset: Dataset) -> Markup:
+    key = by_language_figures.share_key(dataset)
+    found = by_language_figures.shares(dataset, key) if key else {}
+    if not found or key is None:
+        return Markup("")
+    k = key.rpartition("@")[2]
+    text = (
+        f"On the left are the languages of the questions, on the right those of their first {k} passages. "
+        "A band to the same language stands out."
+    )
+    figures = [
+        flow(tag("strong", tag("bdi", model)), cells, dataset.languages)
+        for model, cells in list(found.items())[:_DRAWN]
+    ]
+    return section(f"Where the first {k} come from", text, beside(*figures), wide=len(figures) > 1)
 
 
 def _bias(dataset: Dataset) -> Markup:
@@ -245,11 +298,18 @@ def _provenance(results: Results) -> Markup:
     keys = list(dict.fromkeys(key for found in each.values() for key in found))
     # What all models share is written once.
     shared = [key for key in keys if len({found.get(key) for found in each.values()}) == 1]
-    parts: list[Child] = [tag("dl", [_fact(key, each[results.models[0]][key]) for key in shared], class_="facts")]
+    first = each[results.models[0]]
+    seen = [key for key in ("panglot", "date", "command") if key in shared]
+    folded: list[Child] = [_list_facts(first, [key for key in shared if key not in seen])]
     for model in results.models:
-        if own := [_fact(key, value) for key, value in each[model].items() if key not in shared]:
-            parts += [tag("h3", tag("bdi", model)), tag("dl", own, class_="facts")]
-    return tag("footer", tag("h2", "How the figures were made"), parts, class_="about")
+        if own := [key for key in each[model] if key not in shared]:
+            folded += [tag("h3", tag("bdi", model)), _list_facts(each[model], own)]
+    rest = tag("details", tag("summary", "Settings, machine, versions and digests"), folded)
+    return tag("footer", tag("h2", "How the figures were made"), _list_facts(first, seen), rest, class_="about")
+
+
+def _list_facts(facts: Mapping[str, str], keys: Sequence[str]) -> Child:
+    return tag("dl", [_fact(key, facts[key]) for key in keys], class_="facts") if keys else None
 
 
 def _fact(key: str, value: str) -> Markup:

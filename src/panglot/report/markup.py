@@ -88,6 +88,8 @@ _SHAPES = (
 )
 COLOURS = 8
 
+_FEW, _MANY = 2, 8  # Columns that fit on a phone, and columns of a table that becomes blocks there.
+
 
 def marker(series: int, x: str = "50%", y: str = "50%", title: str | None = None) -> Markup:
     """Return the mark of a series: its shape in its colour, centred at (x, y)."""
@@ -145,7 +147,10 @@ def table_to_html(table: Table, look: str = "", keys: Child = None) -> Markup:
                                  keys, class_="pin"))  # fmt: skip
     head = _head(table, drawn=drawn, legended=legended)
     body = tag("tbody", [_row(row, table.columns, drawn=drawn) for row in table.rows])
-    classes = " ".join(filter(None, ["figures", "tracks" if drawn else "", "groups" if table.groups else "", look]))
+    # On a phone, each row of such a table becomes a block, and its cells need labels.
+    stacked = _FEW < len(table.columns) <= _MANY
+    known = {"tracks": drawn, "groups": bool(table.groups), "blocks": stacked}
+    classes = " ".join(filter(None, ["figures", *(name for name, there in known.items() if there), look]))
     return scroll(tag("table", caption, head, body, _foot(table) if drawn else None, class_=classes))
 
 
@@ -206,7 +211,8 @@ def _row(row: Row, columns: Sequence[Column], *, drawn: bool) -> Markup:
 def _cell(cell: Cell, column: Column) -> Markup:
     value = tag("strong", cell.text, title="significantly best") if cell.best else cell.text
     interval = tag("span", cell.interval, class_="interval") if cell.interval else None
-    return tag("td", value, interval, class_="text" if column.left else None)
+    label = ": ".join(filter(None, (column.group, column.heading)))
+    return tag("td", value, interval, class_="text" if column.left else None, data_label=label or None)
 
 
 def _foot(table: Table) -> Child:

@@ -86,7 +86,7 @@ def diagnose(
         }
     for name, difference in differences(reciprocal, queries, seed).items():
         found[name]["within_language"]["difference"] = difference
-    best = best_trial(found)
+    best, worst = best_trial(found), _worst(found["plain"])
     grouped = sum(len(set(each.versions.values())) > 1 for each in queries)
     return Diagnosis(
         {
@@ -100,8 +100,9 @@ def diagnose(
             "trials": found,
             "not_tried": not_tried,
             "best": best,
+            "worst": worst,
             "fair": best is None or is_fair(found[best]),
-            "examples": _examples(index, queries, lists, best, reciprocal),
+            "examples": _examples(index, queries, lists, best, worst, reciprocal),
         },
         trials[best].debiasing if best else None,
     )
@@ -208,17 +209,26 @@ def best_trial(found: Mapping[str, Figures]) -> str | None:
     return best if more >= _MORE or (is_fair(found[best]) and not is_fair(found[mode])) else mode
 
 
+def _worst(plain: Figures) -> str | None:
+    """Return the language whose own documents are most over-represented, or None."""
+    by_language: Mapping[str, float] = plain[f"self_preference@{CUT}_by_language"]
+    shares = plain[f"language_share@{CUT}"]
+    known = [code for code in by_language if code in shares.get(code, {})]
+    return max(known, key=lambda code: (by_language[code], code), default=None)
+
+
 def _examples(
     index: Index,
     queries: Sequence[AuditQuery],
     lists: Mapping[str, Sequence[Sequence[ScoredDocument]]],
     best: str | None,
+    worst: str | None,
     reciprocal: Mapping[str, Doubles],
 ) -> list[Figures]:
     """Return typical queries with their rankings before and after, and the one whose own document loses most.
 
-    Typical is the query whose share of its own language falls by the median of its language's queries. Languages with
-    more documents come first.
+    Typical is the query whose share of its own language falls by the median of its language's queries. The language
+    that is preferred most comes first, then those with more documents.
     """
     before, after = lists["plain"], lists[best or "plain"]
 
@@ -230,7 +240,8 @@ def _examples(
     for row, query in enumerate(queries):
         rows.setdefault(query.language, []).append(row)
     chosen: list[tuple[str, int]] = []
-    for code in [code for code in index.counts() if code in rows][:_LANGUAGES]:
+    codes = dict.fromkeys([*([worst] if worst else []), *index.counts()])
+    for code in [code for code in codes if code in rows][:_LANGUAGES]:
         ordered = sorted(rows[code], key=lambda row: (share(after[row], code) - share(before[row], code), row))
         chosen.append(("typical", ordered[len(ordered) // 2]))
     if best is not None:
