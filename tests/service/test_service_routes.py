@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from service_made import Index, lines, serving, until
 
 from panglot.search.document import Document
-from panglot.search.ranking.reranking import MAX_SENTENCES, Sentences
+from panglot.search.ranking.reranking import MATCH, MAX_SENTENCES, Sentences
 from panglot.service.app import add_page
 from panglot.service.limits import Limits
 from panglot.service.middleware import Access
@@ -58,7 +58,7 @@ def test_an_answer_has_the_form_that_the_page_reads(client: httpx.Client) -> Non
         "id", "rank", "score", "title", "text", "language", "languages", "metadata", "explanation", "highlight",
         "matched", "versions",
     ]  # fmt: skip
-    assert (first["id"], first["rank"], first["languages"], first["highlight"]) == ("en-1", 1, {"en": "en-1"}, [0, 31])
+    assert (first["id"], first["rank"], first["languages"], first["highlight"]) == ("en-1", 1, {"en": "en-1"}, None)
     assert first["explanation"] == {"cosine": first["score"]}
 
 
@@ -190,6 +190,11 @@ def test_about_tells_model_languages_and_modes(client: httpx.Client) -> None:
     assert [languages[code]["direction"] for code in ("ar", "de")] == ["rtl", "ltr"]
     assert sum(each["share"] for each in languages.values()) == 1
     assert [mode["name"] for mode in found["modes"]] == ["plain", "centered", "balanced", "preferred"]
+    # One in each language, of another group than the others, so that there is none in English.
+    assert found["examples"] == [
+        {"query": "انقر فوق حفظ لحفظ الملف.", "language": "ar"},
+        {"query": "Klicken Sie auf Drucken, um die Tabelle zu drucken.", "language": "de"},
+    ]
 
 
 def test_a_fault_tells_nothing_of_the_inside(client: httpx.Client) -> None:
@@ -351,13 +356,13 @@ def test_several_searches_give_what_each_gives_alone_and_are_encoded_together() 
     index = Index()
     searches = [
         {"query": "drucken", "k": 2},
-        {"query": "save", "languages": ["de", "en"], "highlight": True},
+        {"query": "drucken, um die Tabelle", "languages": ["de", "en"], "highlight": True},
         {"query": "print", "languages": ["en"], "fields": ["title"]},
     ]
     with serving(index) as url, httpx.Client(base_url=url, timeout=60) as client:
         found = client.post("/search/batch", json={"searches": searches})
         assert found.status_code == 200
-        assert index.encoder.batches[0] == ["drucken", "save", "print"]
+        assert index.encoder.batches[0] == [each["query"] for each in searches]
         alone = [client.post("/search", json=each).json() for each in searches]
         assert [{**each, "seconds": 0} for each in found.json()["results"]] == [
             {**each, "seconds": 0} for each in alone
@@ -404,7 +409,10 @@ def test_sentences_of_highlights_are_limited_in_number() -> None:
     assert [len(found) for found in sentences.spans] == [300, 1, 0, 1, 0]
     scores = np.zeros(300, np.float32)
     scores[7] = 1
-    assert sentences.best(scores) == [sentences.spans[0][7], (0, 14), None, (0, 14), None]
+    # The only sentence of a text is not marked, nor is one that does not match.
+    assert sentences.best(scores) == [sentences.spans[0][7], None, None, None, None]
+    scores[7] = MATCH - 0.01
+    assert sentences.best(scores) == [None] * 5
 
 
 def test_without_a_key_only_health_and_the_page_answer() -> None:

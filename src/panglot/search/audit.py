@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from panglot.search.index import Index
 
 __all__ = [
-    "CUT", "DEPTH", "ENOUGH", "FAIR", "AuditQuery", "Figures", "Ranking", "advice", "audit_bias", "best_of", "figures",
-    "is_fair", "rank_others", "read_queries", "sample_queries",
+    "CUT", "DEPTH", "ENOUGH", "FAIR", "AuditQuery", "Figures", "Ranking", "advice", "audit_bias", "best_of",
+    "example_queries", "figures", "is_fair", "rank_others", "read_queries", "sample_queries",
 ]  # fmt: skip
 
 DEPTH = 100  # Ranks that are looked at.
@@ -281,6 +281,31 @@ def sample_queries(documents: Iterable[Sequence[Document]], number: int = 50, se
     if not queries:
         raise PanglotError("no document has a title or a sentence to ask", hint="give queries with `--queries`")
     return queries
+
+
+def example_queries(index: Index, number: int = 6) -> list[tuple[str, str]]:
+    """Return queries that an index can answer, with their languages: one in each of its largest languages.
+
+    They are titles or first sentences of documents near the mean of their language, each of another group if possible.
+    """
+    shortest, longest, near = 12, 90, 20
+    found: list[tuple[str, str]] = []
+    used: set[str] = set()
+    for code in list(index.counts())[:number]:
+        known = index.stats.languages.index(code) if code in index.stats.languages else -1
+        mean = index.stats.means[known][None]
+        query = (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
+        (ranked,) = index.store.search("plain", query, near, languages=(code,))
+        texts = [
+            (_query_text(each), each.group)
+            for each in index.store.get([each.id for each in ranked])
+            if each is not None and not (each.group and each.group in used)
+        ]
+        text, group = next((pair for pair in texts if shortest <= len(pair[0]) <= longest), ("", ""))
+        if text:
+            used.add(group)
+            found.append((text, code))
+    return found
 
 
 def read_queries(path: Path) -> list[AuditQuery]:

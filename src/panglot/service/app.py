@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from panglot import __version__
 from panglot._errors import PanglotError
 from panglot.data.language import is_right_to_left, name, script_of
+from panglot.search.audit import example_queries
 from panglot.search.ranking.modes import MODES
 from panglot.search.request import MAX_CODE_LENGTH, MAX_DEPTH, Option, SearchRequest, search_options
 from panglot.service.documents import add_documents
@@ -32,7 +34,13 @@ if TYPE_CHECKING:
 
 _FOLDER = Path(__file__).parent / "page"
 _MAX_SEARCHES = 100  # In one request.
-_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+}
 
 
 def _split(codes: Any) -> Any:
@@ -110,15 +118,24 @@ def add_search(app: FastAPI, engine: Engine) -> None:
             raise RequestError(400, problem, hint="ask for fewer results", field="searches", code="invalid")
         return Json({"results": await engine.outcome(engine.search(searches, request.scope[NOTES]), request)})
 
-    @app.get("/about", responses=DOCUMENTED, summary="The model, languages and modes")
+    @functools.lru_cache(maxsize=1)
+    def examples(_counts: tuple[tuple[str, int], ...]) -> list[tuple[str, str]]:
+        return example_queries(engine.index)
+
+    def description() -> dict[str, Any]:
+        counts = engine.index.counts()
+        return describe(engine.index.encoder.name, counts, examples(tuple(counts.items())))
+
+    @app.get("/about", responses=DOCUMENTED, summary="The model, languages, modes and example queries")
     async def about(request: Request) -> Json:
-        index = engine.index
-        work = engine.ranked(lambda: describe(index.encoder.name, index.counts()))
-        return Json(await engine.outcome(work, request))
+        return Json(await engine.outcome(engine.ranked(description), request))
 
 
-def describe(model: str, counts: dict[str, int]) -> dict[str, Any]:
-    """Return the response of ``/about``, with the languages with most documents first."""
+def describe(model: str, counts: dict[str, int], examples: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Return the response of ``/about``, with the languages with most documents first.
+
+    ``examples`` are queries with their languages.
+    """
     total = sum(counts.values())
     return {
         "panglot": __version__,
@@ -129,6 +146,7 @@ def describe(model: str, counts: dict[str, int]) -> dict[str, Any]:
             for code, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
         ],
         "modes": [{"name": key, "about": mode.summary} for key, mode in MODES.items()],
+        "examples": [{"query": query, "language": code} for query, code in examples],
     }
 
 

@@ -48,12 +48,12 @@ def documents() -> list[dict[str, Any]]:
             "title": f"{read['titles'][code]} {article}",
             "text": text,
             "language": code,
-            "metadata": {"article": int(article), "source": "UDHR"},
+            "metadata": {"article": int(article), "url": f"https://example.org/{article}-{code}"},
         }
         for article, texts in read["articles"].items()
         for code, text in texts.items()
     ]
     for name, (title, text) in HARM.items():
-        fields = {"note": text[:60], SCRIPT: 1}
+        fields = {"note": text[:60], SCRIPT: 1, "url": "javascript:window.hit=1"}
         made.append({"id": name, "group": "", "title": title, "text": text, "language": "en", "metadata": fields})
     return made

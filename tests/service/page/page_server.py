@@ -62,6 +62,9 @@ class Search:
                 for code, count in counts.items()
             ],
             "modes": [{"name": name, "about": about} for name, about in MODES.items()],
+            "examples": [
+                {"query": d["title"], "language": d["language"]} for d in self.documents if d["group"] == "26"
+            ][:6],
         }
 
     def answer(self, wish: dict[str, Any]) -> dict[str, Any]:
@@ -78,9 +81,6 @@ class Search:
             group = document["group"]
             if wish["collapse"] and group in groups:
                 groups[group]["languages"][document["language"]] = document["id"]
-                url = "javascript:alert(1)" if document["language"] == "ar" else "https://example.org/" + document["id"]
-                version = {"language": document["language"], "metadata": {"url": url}}
-                groups[group].setdefault("versions", []).append(version)
                 continue
             hit = {name: document[name] for name in ("id", "title", "text", "language", "metadata")}
             hit |= {"languages": {document["language"]: document["id"]}, "explanation": why, "score": sum(why.values())}
@@ -137,7 +137,7 @@ def application(search: Search) -> FastAPI:
 
     @app.middleware("http")
     async def _guard(request: Request, call_next: Any) -> Response:
-        asks = search.key and request.url.path in {"/about", "/search"}
+        asks = search.key and request.url.path.startswith(("/about", "/search", "/documents"))
         if asks and request.headers.get("Authorization") != f"Bearer {search.key}":
             response: Response = problem(401, "A key is needed.", "Ask whoever runs the service for one.")
         else:
@@ -157,6 +157,13 @@ def application(search: Search) -> FastAPI:
         if search.fails:
             return problem(*search.fails)
         return JSONResponse(search.answer(wish))
+
+    @app.get("/documents/{name}")
+    def _document(name: str) -> Response:
+        found = next((d for d in search.documents if d["id"] == name), None)
+        if found is None:
+            return problem(404, "there is no document with this id")
+        return JSONResponse({**{key: found[key] for key in ("id", "text", "title", "language")}, **found["metadata"]})
 
     app.mount("/", StaticFiles(directory=Path(str(files("panglot.service") / "page")), html=True))
     return app

@@ -1,4 +1,6 @@
-// The two calls to the service, and their errors.
+// The calls to the service, and their errors.
+
+import { say } from "./words.js";
 
 const KEY = "panglot-key";
 
@@ -30,10 +32,15 @@ export const search = (request, signal) => call("search", {
   method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(request), signal,
 });
 
+/** Return a document as a hit is, without rank. */
+export async function fetchDocument(id) {
+  const { id: name, text, title, language, group, ...metadata } = await call(`documents/${encodeURIComponent(id)}`);
+  return { id: name, text, title, language, group, metadata };
+}
+
 async function call(path, { headers, ...rest } = {}) {
   const key = savedKey;
-  const wrong = () => new Failure(401, key ? "The service does not accept this key." : "The service requires a key.",
-    "Ask its operator for one.");
+  const wrong = () => new Failure(401, say(key ? "key_wrong" : "key_needed"), say("key_hint"));
   if (/[^ -~]/.test(key)) throw wrong(); // Headers hold ASCII only.
   let response;
   try {
@@ -41,17 +48,16 @@ async function call(path, { headers, ...rest } = {}) {
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw navigator.onLine
-      ? new Failure(0, "The service does not answer.", "Check that it is running, then try again.")
-      : new Failure(0, "This device is offline.", "Connect it, then try again.");
+      ? new Failure(0, say("silent"), say("silent_hint"))
+      : new Failure(0, say("offline"), say("offline_hint"));
   }
   if (response.ok) return response.json();
   const { error = {} } = await response.json().catch(() => ({}));
   if (response.status === 429) {
     const seconds = Number(response.headers.get("Retry-After"));
-    const wait = seconds > 0 ? `Try again in ${seconds} s.` : "Try again in a moment.";
-    throw new Failure(429, "There are too many requests.", wait);
+    throw new Failure(429, say("busy"), seconds > 0 ? say("busy_seconds", { n: seconds }) : say("busy_hint"));
   }
   if (response.status === 401) throw wrong();
-  const message = error.message ?? `The service returned status ${response.status}.`;
+  const message = error.message ?? say("status", { n: response.status });
   throw new Failure(response.status, message, error.hint);
 }

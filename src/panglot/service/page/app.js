@@ -1,22 +1,25 @@
 // The page: options in the address and in the form, results in columns.
 
-import { about as askAbout, Failure, search, setKey } from "./api.js";
-import { Column } from "./column.js";
-import { element, plural } from "./dom.js";
+import { about as askAbout, Failure, fetchDocument, search, setKey } from "./api.js";
+import { Column, modeName, Tabs } from "./column.js";
+import { element } from "./dom.js";
 import { moves } from "./hit.js";
 import { listen } from "./keys.js";
-import { isPreferred, ofBrowser, read, write } from "./options.js";
+import { interfaceOf, isPreferred, ofBrowser, read, usual, write } from "./options.js";
 import { chip, colours, fillChip } from "./shares.js";
+import { INTERFACES, languageName, number, ofBrowser as interfaceOfBrowser, say, speak } from "./words.js";
 
 const roomy = matchMedia("(min-width: 60rem)");
+const phone = matchMedia("(max-width: 44rem)");
 const $ = (id) => document.getElementById(id);
 
-let about, options, columns, chips, pending;
+let about, options, columns, chips, tabs, pending;
 let answers = [];
 let early = false; // Whether a question was submitted before the contents of the index were known.
 
 const byCode = (code) => about.languages.find((one) => one.code === code);
-const language = (code) => byCode(code) ?? { code, name: code || "unknown language", direction: "auto" };
+const language = (code) => byCode(code)
+  ?? { code, name: code ? languageName(code, code) : say("unknown_language"), direction: "auto" };
 const modes = () => [options.mode, ...(options.beside ? [options.beside] : [])];
 
 $("form").addEventListener("submit", (event) => {
@@ -27,22 +30,26 @@ $("form").addEventListener("submit", (event) => {
 start();
 
 async function start() {
-  $("status").textContent = "Loading…";
   try {
+    await speak(interfaceOf(location.search) || interfaceOfBrowser());
+    $("status").textContent = say("loading");
     about = await askAbout();
   } catch (failure) {
     return showFailure(failure, start);
   }
   showFailure(null);
+  for (const one of about.languages) one.name = languageName(one.code, one.name);
   options = readAddress();
   const typed = $("question").value;
   if (early) options.question = typed.trim();
   const { documents, languages, model } = about;
-  $("about").textContent = `${plural(documents, "document")} in ${plural(languages.length, "language")} · ${model}`;
+  $("about").textContent =
+    [say("documents", { n: number(documents) }), say("languages_in", { n: number(languages.length) }), model].join(" · ");
   for (const select of [$("language"), $("add-preferred")])
     select.append(...languages.map(({ code, name }) => element("option", { value: code }, `${name} (${code})`)));
-  columns = ["mode", "beside"].map((which, at) => new Column(at + 1, about.modes, (mode) => change({ [which]: mode })));
+  columns = ["mode", "beside"].map((which) => new Column(which, about.modes, (mode) => change({ [which]: mode })));
   $("columns").replaceChildren(...columns.map(({ shown }) => shown));
+  tabs = new Tabs($("tabs"), columns);
   chips = new Map(languages.map((one) => [one.code, chip(one, press)]));
   $("chips").replaceChildren(...chips.values());
   wire();
@@ -52,6 +59,12 @@ async function start() {
 }
 
 function wire() {
+  $("ui").append(...Object.entries(INTERFACES).map(([code, name]) => element("option", { value: code, lang: code }, name)));
+  $("ui").value = document.documentElement.lang;
+  // The page is loaded again, because all of its texts change.
+  $("ui").addEventListener("change", () => {
+    location.search = write({ ...options, ui: $("ui").value }, about);
+  });
   $("beside").addEventListener("change", () => change($("beside").checked ? pair() : { beside: "" }));
   $("collapse").addEventListener("change", () => change({ collapse: $("collapse").checked }));
   $("language").addEventListener("change", () => change({ language: $("language").value }));
@@ -77,6 +90,14 @@ function wire() {
     run();
   });
   roomy.addEventListener("change", renderChips);
+  const fold = () => {
+    $("options").open = !phone.matches;
+    // Columns that scroll can be scrolled by keys.
+    if (phone.matches) $("columns").tabIndex = 0;
+    else $("columns").removeAttribute("tabindex");
+  };
+  phone.addEventListener("change", fold);
+  fold();
   listen($("question"), () => $("slash").checked,
     () => columns.slice(0, modes().length).map(({ cards }) => cards.map(({ shown }) => shown)));
 }
@@ -91,7 +112,7 @@ function readAddress() {
 /** Return the two modes of a new comparison, the plain one on the left. */
 function pair() {
   const [first, second = first] = about.modes.map(({ name }) => name);
-  return { mode: first, beside: options.mode === first ? second : options.mode };
+  return { mode: first, beside: options.mode === first ? usual(about).beside || second : options.mode };
 }
 
 const press = (code) => change({
@@ -101,7 +122,7 @@ const press = (code) => change({
 
 /** Set new options in the address and in the form, and search if there is a question. */
 function change(some = {}) {
-  options = { ...options, question: $("question").value.trim(), unknown: [], ...some };
+  options = { ...options, question: $("question").value.trim(), document: "", unknown: [], ...some };
   if (isPreferred(options) && !options.preferred.length && !("preferred" in some)) options.preferred = ofBrowser(about);
   const query = write(options, about);
   if (query !== location.search.slice(1)) history.pushState(null, "", query ? `?${query}` : location.pathname);
@@ -113,7 +134,11 @@ async function run() {
   pending?.abort();
   const mine = pending = new AbortController();
   busy(Boolean(options.question));
-  if (!options.question) return show([]);
+  if (!options.question) {
+    show([]);
+    if (options.document) showDocument(options.document);
+    return;
+  }
   const { question, language, languages, preferred, boost, collapse, k } = options;
   try {
     // With no language preferred, the mode `preferred` is the plain one.
@@ -137,27 +162,31 @@ async function run() {
 function busy(now) {
   document.body.classList.toggle("busy", now);
   $("columns").setAttribute("aria-busy", now);
-  if (now) $("status").textContent = "Searching…";
+  if (now) $("status").textContent = say("searching");
 }
 
 /** Show the options in the form. */
 function render() {
   $("question").value = options.question;
-  document.title = options.question ? `${options.question} · panglot` : "panglot: search in any language";
+  document.title = options.question ? `${options.question} · panglot` : `panglot: ${say("title")}`;
   $("beside").checked = Boolean(options.beside);
   $("beside").disabled = about.modes.length < 2;
   $("collapse").checked = options.collapse;
   take($("language"), options.language);
   take($("k"), String(options.k));
   $("columns").classList.toggle("two", Boolean(options.beside));
+  $("columns").hidden = !options.question && !options.document;
+  $("tabs").hidden = !options.beside || !options.question;
   columns[0].choose(options.mode);
   columns[1].choose(options.beside || options.mode);
-  columns[1].shown.hidden = !options.beside;
+  columns[1].shown.hidden = !options.beside || !options.question;
+  tabs.name();
+  renderExamples();
   $("preferred").hidden = !isPreferred(options);
   $("boost").value = options.boost;
   $("boost-shown").textContent = options.boost.toFixed(2);
   $("read").replaceChildren(...options.preferred.map((code) => element("li", {}, element("button", {
-    type: "button", class: "tag", "aria-label": `Remove ${language(code).name}`,
+    type: "button", class: "tag", "aria-label": say("remove", { name: language(code).name }),
     click: () => {
       change({ preferred: options.preferred.filter((one) => one !== code) });
       $("add-preferred").focus();
@@ -187,7 +216,7 @@ function renderChips() {
     });
   }
   $("all").hidden = on.size === about.languages.length;
-  $("all").textContent = all ? "Fewer languages" : `All ${about.languages.length} languages`;
+  $("all").textContent = all ? say("fewer") : say("all", { n: number(about.languages.length) });
   $("clear").hidden = !options.languages.length;
 }
 
@@ -196,8 +225,8 @@ function few() {
   const hits = (code) => answers.reduce((sum, { shares }) => sum + (shares[code]?.hits ?? 0), 0);
   const codes = about.languages.map(({ code }) => code);
   const ranked = [...codes].sort((a, b) => hits(b) - hits(a));
-  const room = roomy.matches ? Math.max(12, codes.filter((code) => hits(code) > 0).length) : 4;
-  const asked = codes.filter((code) => code === answers[0]?.language);
+  const room = roomy.matches ? Math.max(12, codes.filter((code) => hits(code) > 0).length) : phone.matches ? 0 : 4;
+  const asked = codes.filter((code) => !phone.matches && code === answers[0]?.language);
   const focused = codes.filter((code) => chips.get(code).contains(document.activeElement));
   return new Set([...options.languages, ...asked, ...focused, ...ranked.slice(0, room)]);
 }
@@ -206,27 +235,60 @@ function few() {
 function show(got) {
   answers = got;
   showFailure(null);
-  const context = { language, colour: colours(answers) };
+  const context = surroundings();
   columns.forEach((column, at) => {
     const other = answers[1 - at];
     if (!answers[at]) column.clear();
-    else column.fill(answers[at], other && moves(answers[at].hits, other.hits, at === 1, other.mode), context);
+    else column.fill(answers[at], other && moves(answers[at].hits, other.hits, at === 1, modeName(other.mode)), context);
   });
   renderChips();
-  const ready = "Type a question and press Enter. Results may be in any language.";
   const { unknown } = options;
-  const lost = unknown.length ? `Not in this index and ignored: ${unknown.join(", ")}` : "";
-  $("status").textContent = [options.question ? said() : ready, lost].filter(Boolean).join(" · ");
+  const lost = unknown.length ? say("ignored", { list: unknown.join(", ") }) : "";
+  const shown = options.question ? said() : options.document ? "" : say("ready");
+  $("status").textContent = [shown, lost].filter(Boolean).join(" · ");
+}
+
+/** What cards need to know besides their hits. */
+function surroundings() {
+  const address = (id) => `?${write({ ...options, question: "", document: id }, about)}`;
+  const fetched = (id) => fetchDocument(id).catch((failure) => {
+    showFailure(failure, () => {});
+    return null;
+  });
+  return { language, colour: colours(answers), address, fetched };
+}
+
+async function showDocument(id) {
+  const found = await surroundings().fetched(id);
+  if (found && id === options.document && !options.question) columns[0].alone(found, surroundings());
+}
+
+/** Offer questions of the index until there is one. Each is a link to its search. */
+function renderExamples() {
+  const { examples = [] } = about;
+  $("examples").hidden = Boolean(options.question || options.document || !examples.length);
+  $("examples").querySelector("ul").replaceChildren(...examples.map(({ query, language: code }) => {
+    const { name, direction } = language(code);
+    const link = element("a", { href: `?${write({ ...options, question: query }, about)}`, lang: code, dir: direction,
+      click: (event) => {
+        if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+        event.preventDefault();
+        change({ question: query });
+      } }, query);
+    return element("li", {}, link, " ", element("span", { class: "quiet" }, name));
+  }));
 }
 
 function said() {
   if (!answers.length) return "";
   const [{ language: code, detected, seconds }] = answers;
-  const found = answers.every(({ hits }) => !hits.length) ? "Nothing found"
-    : plural(answers.map(({ hits }) => hits.length).join(" and "), "result");
+  const numbers = answers.map(({ hits }) => number(hits.length));
+  const found = answers.every(({ hits }) => !hits.length) ? say("nothing")
+    : say("found", { n: numbers.length > 1 ? say("and", { a: numbers[0], b: numbers[1] }) : numbers[0] });
   const took = Object.values(seconds ?? {}).reduce((sum, one) => sum + one, 0);
-  const asked = code ? `question in ${language(code).name}${detected ? " (detected)" : ""}` : "";
-  return [found, asked, `${took.toFixed(2)} s`].filter(Boolean).join(" · ");
+  const asked = code ? say(detected ? "detected" : "question_in", { name: language(code).name }) : "";
+  return [found, asked, say("seconds", { n: number(took, { minimumFractionDigits: 2, maximumFractionDigits: 2 }) })]
+    .filter(Boolean).join(" · ");
 }
 
 /** Show an error and offer to try again. null removes it. */
@@ -245,7 +307,7 @@ function showFailure(failure, again) {
       again();
     },
   }, element("p", {}, element("strong", {}, message), hint ? ` ${hint}` : ""),
-  status === 401 ? element("p", {}, element("label", { for: "key" }, "Key "), key) : null,
-  element("button", {}, "Try again")));
+  status === 401 ? element("p", {}, element("label", { for: "key" }, say("key"), " "), key) : null,
+  element("button", {}, say("again"))));
   if (status === 401) key.focus();
 }

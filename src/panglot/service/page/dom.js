@@ -12,12 +12,8 @@ export function element(name, properties = {}, ...children) {
   return made;
 }
 
-/** The page's own English inside text that runs in another language or direction. */
-export const english = (name, properties, ...children) =>
-  element(name, { lang: "en", dir: "ltr", ...properties }, ...children);
-
-/** A share of 1 as a percentage. */
-export const percent = (share) =>
-  share.toLocaleString("en", { style: "percent", maximumFractionDigits: share > 0 && share < 0.0995 ? 1 : 0 });
-
-export const plural = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
+/** The page's own words inside text that runs in another language or direction. */
+export const own = (name, properties, ...children) => {
+  const { lang, dir } = document.documentElement;
+  return element(name, { lang, dir, ...properties }, ...children);
+};

@@ -1,56 +1,68 @@
-// One result. Its card has the direction of its language. The page's own words in it stay English.
+// One result. Its card has the direction of its language. The page's own words in it keep theirs.
 
-import { element, english } from "./dom.js";
+import { element, own } from "./dom.js";
 import { parts } from "./text.js";
-
-const MEANING = {
-  cosine: "similarity of the question’s and the document’s vectors",
-  language: "added by this ranking for the language",
-  dense: "from the rank by vectors",
-  lexical: "from the rank by shared words",
-  reranker: "score of the cross-encoder",
-};
+import { knows, number, say } from "./words.js";
 
 // A document is shown from its best sentence on if more than this many characters come before it.
 const LEAD = 140;
 
-/** Return the card of a result. The context has language(code) → {name, direction}, colour(code), and move or null. */
-export function card(hit, { language, colour, move }) {
-  const { name, direction } = language(hit.language);
+/**
+ * Return the card of a result. The context has language(code) → {name, direction}, colour(code), address(id) of a
+ * document, fetched(id) → a promise of it or null, and move or null. A document by itself has no rank.
+ */
+export function card(hit, context) {
+  const { language, colour, move } = context;
+  const title = element("h3");
   const text = element("p", { class: "text" });
-  const why = reasons(hit, language);
-  const more = english("button", { type: "button", class: "link more", hidden: true, click: () => {
+  const why = reasons(hit, context);
+  const more = own("button", { type: "button", class: "link more", hidden: true, click: () => {
     open(true, !why.hidden);
     shown.focus();
-  } }, "Whole document");
-  const score = english("button", { type: "button", class: "link score", "aria-expanded": "false",
-    click: () => open(isOpen(), why.hidden) },
-  element("span", { class: "unseen" }, "Score "), hit.score.toFixed(3), " why");
-  const shown = element("article", { class: "hit", tabindex: 0, lang: hit.language || null, dir: direction,
-    "aria-label": `${hit.rank}, ${name}: ${hit.title || hit.text.slice(0, 60)}`,
+  } }, say("whole"));
+  const reason = own("button", { type: "button", class: "link score", "aria-expanded": "false",
+    click: () => open(isOpen(), why.hidden) }, say("why"));
+  const label = own("span", { class: "language" });
+  const shown = element("article", { class: "hit", tabindex: 0,
     keydown: (event) => { if (event.key === "Enter" && event.target === shown) open(why.hidden, why.hidden); } },
     element("header", {},
-      element("span", {}, element("span", { class: "rank", lang: "en" }, String(hit.rank)), " ",
-        english("span", { class: "language" }, element("span", { class: "swatch", "data-colour": colour(hit.language) }),
-          " ", element("bdi", {}, name), " ", element("span", { class: "code" }, hit.language))),
-      move && english("span", { class: `move ${move.kind}`, title: move.said },
+      element("span", {}, hit.rank ? element("span", { class: "rank" }, String(hit.rank)) : null, " ", label),
+      move && own("span", { class: `move ${move.kind}`, title: move.said },
         element("span", { "aria-hidden": "true" }, move.mark), element("span", { class: "unseen" }, move.said)),
-      element("span", { class: "end" }, score)),
-    why, hit.title ? element("h3", {}, hit.title) : null, text, more, others(hit, language));
+      element("span", { class: "end" }, reason)),
+    why, title, text, more, versions(hit, context, (found) => fill(found, [found.text, "", ""])));
 
-  const [before, marked, after] = parts(hit.text, hit.highlight);
-  const late = before.length > LEAD;
-  write(late);
+  let before, marked, after, late;
+  fill(hit, parts(hit.text, hit.highlight));
+
+  /** Show the hit, or another version of it, as [before, marked, after]. */
+  function fill(version, pieces) {
+    const { name, direction } = language(version.language);
+    [before, marked, after] = pieces;
+    late = Boolean(marked) && before.length > LEAD;
+    shown.lang = version.language;
+    shown.dir = direction;
+    shown.setAttribute("aria-label",
+      [hit.rank, name].filter(Boolean).join(", ") + `: ${version.title || version.text.slice(0, 60)}`);
+    label.replaceChildren(element("span", { class: "swatch", "data-colour": colour(version.language) }), " ",
+      element("bdi", {}, name), " ", element("span", { class: "code" }, version.language));
+    const web = webAddress(version.metadata?.url);
+    const heading = version.title || web;
+    title.replaceChildren(web ? element("a", { href: web, rel: "noreferrer" }, heading) : heading ?? "");
+    title.hidden = !heading;
+    write(late && !isOpen());
+    offer(isCut());
+  }
   function isOpen() {
     return shown.classList.contains("open");
   }
   function write(short) {
     text.replaceChildren(short ? "… " : before, marked ? element("mark", {}, marked) : "", after);
   }
-  function open(whole, reason) {
+  function open(whole, reasoned) {
     shown.classList.toggle("open", whole);
-    why.hidden = !reason;
-    score.setAttribute("aria-expanded", reason);
+    why.hidden = !reasoned;
+    reason.setAttribute("aria-expanded", reasoned);
     write(late && !whole);
     offer(isCut());
   }
@@ -63,10 +75,14 @@ export function card(hit, { language, colour, move }) {
   return { shown, isCut, offer };
 }
 
-function reasons(hit, language) {
-  const rows = Object.entries(hit.explanation).map(([term, value]) => row(term, value.toFixed(3), MEANING[term]));
-  const fields = Object.entries(hit.metadata ?? {}).map(([field, value]) => row(field, String(value)));
-  return english("dl", { class: "why", hidden: true }, ...rows, ...fields, row("id", hit.id));
+function reasons(hit, { address }) {
+  const meaning = (term) => (knows(`${term}_about`) ? say(`${term}_about`) : null);
+  const rows = hit.rank ? [row(say("score"), number(hit.score, { minimumFractionDigits: 3 }), say("score_about"))] : [];
+  const terms = Object.entries(hit.explanation ?? {});
+  rows.push(...terms.map(([term, value]) => row(term, number(value, { minimumFractionDigits: 3 }), meaning(term))));
+  rows.push(...Object.entries(hit.metadata ?? {}).map(([field, value]) => row(field, String(value))));
+  const link = element("a", { href: address(hit.id) }, element("bdi", {}, hit.id));
+  return own("dl", { class: "why", hidden: true }, ...rows, row("id", link));
 }
 
 function row(term, value, meaning) {
@@ -74,19 +90,28 @@ function row(term, value, meaning) {
     element("dd", {}, element("bdi", {}, value), meaning ? element("span", { class: "quiet" }, ` ${meaning}`) : null));
 }
 
-function others(hit, language) {
-  const codes = Object.keys(hit.languages ?? {}).filter((code) => code !== hit.language);
-  if (!codes.length) return null;
-  const links = new Map((hit.versions ?? []).map((version) => [version.language, link(version.metadata?.url)]));
-  const names = codes.map((code) => {
-    const { name } = language(code);
-    return links.get(code) ? element("a", { href: links.get(code), hreflang: code, rel: "noreferrer" }, name) : name;
-  });
-  return english("p", { class: "others quiet" }, "Also in ", ...names.flatMap((name, at) => (at ? [", ", name] : [name])));
+/** Return links to the versions of a hit, which show them in its place. Each is also the address of the document. */
+function versions(hit, { language, address, fetched }, fill) {
+  const known = Object.entries(hit.languages ?? {});
+  if (known.length < 2) return null;
+  known.sort(([one], [other]) => language(one).name.localeCompare(language(other).name));
+  const links = known.map(([code, id]) => element("a", {
+    href: address(id), "aria-current": id === hit.id && "true", click: async (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      const link = event.currentTarget;
+      const found = await fetched(id);
+      if (!found) return;
+      for (const other of links) other.removeAttribute("aria-current");
+      link.setAttribute("aria-current", "true");
+      fill(found);
+    },
+  }, element("bdi", {}, language(code).name)));
+  return own("p", { class: "versions quiet" }, say("versions"), ...links.flatMap((link) => [" ", link]));
 }
 
 /** Return an address that a document names if it is one of the web, so that a click never runs a script. */
-function link(address) {
+function webAddress(address) {
   return typeof address === "string" && /^https?:\/\//i.test(address) ? address : null;
 }
 
@@ -97,12 +122,13 @@ export function moves(hits, other, right, mode) {
   for (const hit of other) for (const id of ids(hit)) rank.set(id, hit.rank);
   return hits.map((hit) => {
     const was = ids(hit).map((id) => rank.get(id)).find(Boolean);
-    if (was === undefined)
-      return right ? { kind: "comes", mark: "new", said: `Not among the results of ${mode}` }
-        : { kind: "leaves", mark: "leaves", said: `Not among the results of ${mode}` };
+    if (was === undefined) {
+      const kind = right ? "comes" : "leaves";
+      return { kind, mark: say(right ? "new" : "leaves"), said: say("absent", { mode }) };
+    }
     if (!right || was === hit.rank) return null;
     const by = Math.abs(was - hit.rank);
-    return was > hit.rank ? { kind: "up", mark: `↑ ${by}`, said: `Up from place ${was} in ${mode}` }
-      : { kind: "down", mark: `↓ ${by}`, said: `Down from place ${was} in ${mode}` };
+    const kind = was > hit.rank ? "up" : "down";
+    return { kind, mark: `${kind === "up" ? "↑" : "↓"} ${by}`, said: say(kind, { n: was, mode }) };
   });
 }

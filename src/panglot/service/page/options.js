@@ -1,9 +1,23 @@
 // The options of a search in the address of the page.
 
+import { INTERFACES } from "./words.js";
+
 export const DEFAULTS = Object.freeze({
-  question: "", language: "", languages: [], mode: "", beside: "", preferred: [], boost: 0.05, collapse: false, k: 10,
-  unknown: [],
+  question: "", document: "", language: "", languages: [], mode: "", beside: "", preferred: [], boost: 0.05,
+  collapse: false, k: 10, ui: "", unknown: [],
 });
+
+/** Return the rankings of an address that names none: balanced beside plain, if the index has several languages. */
+export function usual(about) {
+  const modes = about.modes.map(({ name }) => name);
+  return { mode: modes[0], beside: about.languages.length > 1 && modes.includes("balanced") ? "balanced" : "" };
+}
+
+/** Return the language of the page that a query string names, or nothing. */
+export function interfaceOf(query) {
+  const code = new URLSearchParams(query).get("ui");
+  return Object.hasOwn(INTERFACES, code ?? "") ? code : "";
+}
 
 /** Return the options in a query string. Languages and modes that the index lacks are ignored and listed in `unknown`. */
 export function read(query, about) {
@@ -21,16 +35,20 @@ export function read(query, about) {
     const value = Number.parseFloat(given.get(name));
     return Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : DEFAULTS[name];
   };
+  const languages = list("languages");
+  const named = given.has("mode") || given.has("beside");
+  const shown = named ? { mode: mode("mode") || modes[0], beside: mode("beside") } : usual(about);
   return {
+    ...shown,
     question: (given.get("q") ?? "").trim(),
+    document: given.get("document") ?? "",
     language: given.get("language") ?? "",
-    languages: list("languages"),
-    mode: mode("mode") || modes[0],
-    beside: mode("beside"),
+    languages,
     preferred: list("preferred"),
     boost: number("boost", 0, 0.3),
     collapse: given.get("collapse") === "1",
     k: Math.round(number("k", 1, 1000)),
+    ui: interfaceOf(query),
     unknown,
   };
 }
@@ -40,8 +58,12 @@ export function write(options, about) {
   const wanted = new URLSearchParams();
   const put = (name, value, usual) => { if (String(value) !== String(usual)) wanted.set(name, value); };
   put("q", options.question, "");
-  put("mode", options.mode, about.modes[0].name);
-  put("beside", options.beside, "");
+  put("document", options.question ? "" : options.document, "");
+  const { mode, beside } = usual(about);
+  if (options.mode !== mode || options.beside !== beside) {
+    put("mode", options.mode, "");
+    put("beside", options.beside, "");
+  }
   put("languages", options.languages, "");
   put("language", options.language, "");
   if (isPreferred(options)) {
@@ -50,6 +72,7 @@ export function write(options, about) {
   }
   put("collapse", options.collapse ? 1 : 0, 0);
   put("k", options.k, DEFAULTS.k);
+  put("ui", options.ui, "");
   return wanted.toString();
 }
 

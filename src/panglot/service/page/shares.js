@@ -1,6 +1,7 @@
 // The languages of results and index: colours, the bars above a column, the chips.
 
-import { element, percent } from "./dom.js";
+import { element } from "./dom.js";
+import { number, percent, say } from "./words.js";
 
 const COLOURS = 7;
 
@@ -48,13 +49,12 @@ export function bars(answer, name, colour) {
       element("span", { class: "drawn" }, ...drawn));
   };
   const many = codes.filter((code) => shares[code].hits > 0).length;
-  const own = shares[language];
-  const said = [own
-    ? `${name(language)}, the question’s language: ${percent(own.hits)} of the results, ${percent(own.pool)} of the index.`
-    : language && `${name(language)}, the question’s language, is not among those searched.`,
-  many === 1 ? "All in one language." : `Results in ${many} languages.`].filter(Boolean).join(" ");
+  const asked = shares[language];
+  const values = { name: name(language), hits: percent(asked?.hits ?? 0), pool: percent(asked?.pool ?? 0) };
+  const said = [language && say(asked ? "own_share" : "own_absent", values),
+    many === 1 ? say("one_language") : say("many_languages", { n: number(many) })].filter(Boolean).join(" ");
   return element("div", { class: "bars" },
-    element("div", { "aria-hidden": "true" }, bar("hits", "results"), bar("pool", "index")),
+    element("div", { "aria-hidden": "true" }, bar("hits", say("results")), bar("pool", say("index"))),
     element("p", { class: "said quiet" }, said));
 }
 
@@ -63,8 +63,8 @@ export function chip({ code, name }, press) {
   const shown = element("button", { type: "button", class: "chip", "aria-pressed": "false", click: () => press(code) },
     element("span", { class: "swatch" }),
     element("span", { class: "name" }, element("bdi", {}, name), " ", element("span", { class: "code" }, code)),
-    element("span", { class: "hits" }, element("span", { class: "unseen" }, "results "), element("span")),
-    element("span", { class: "pool" }, element("span", { class: "unseen" }, "index "), element("span")),
+    element("span", { class: "hits" }, element("span", { class: "unseen" }, `${say("results")} `), element("span")),
+    element("span", { class: "pool" }, element("span", { class: "unseen" }, `${say("index")} `), element("span")),
     element("span", { class: "meter" }, element("span", { class: "fill" }), element("span", { class: "fill other" }),
       element("span", { class: "tick" })));
   return element("li", {}, shown);
@@ -75,17 +75,17 @@ export function fillChip(item, { hits, pool, pressed, colour }) {
   const shown = item.firstChild;
   const [fill, other, tick] = shown.querySelector(".meter").children;
   const none = !hits.some((share) => share > 0);
-  const change = (none ? hits.slice(0, 1) : hits).map(percent).join(" → ").replace("% →", " →");
+  const change = (none ? hits.slice(0, 1) : hits).map(percent).join(" → ");
   shown.setAttribute("aria-pressed", pressed);
   shown.querySelector(".swatch").dataset.colour = colour;
   for (const [which, text] of [["hits", change], ["pool", pool === null ? "" : percent(pool)]]) {
     shown.querySelector(`.${which}`).hidden = !text;
     shown.querySelector(`.${which}`).lastChild.textContent = text;
   }
-  fill.style.inlineSize = percent(hits[0] ?? 0);
-  other.style.inlineSize = percent(hits[1] ?? 0);
+  fill.style.inlineSize = `${100 * (hits[0] ?? 0)}%`;
+  other.style.inlineSize = `${100 * (hits[1] ?? 0)}%`;
   tick.hidden = pool === null;
-  tick.style.insetInlineStart = percent(pool ?? 0);
+  tick.style.insetInlineStart = `${100 * (pool ?? 0)}%`;
   shown.classList.toggle("two", hits.length > 1);
   shown.classList.toggle("none", none);
 }

@@ -10,9 +10,13 @@ export function unit(text, point) {
   return at;
 }
 
-/** Return a text as [before, marked, after]. `highlight` is begin and end in code points, or null. */
+/**
+ * Return a text as [before, marked, after]. `highlight` is begin and end in code points, or null. Nothing is marked if
+ * that is all of the text, because it would say nothing.
+ */
 export function parts(text, highlight) {
   if (!highlight) return [text, "", ""];
   const [begin, end] = highlight.map((point) => unit(text, point));
-  return [text.slice(0, begin), text.slice(begin, end), text.slice(end)];
+  const found = [text.slice(0, begin), text.slice(begin, end), text.slice(end)];
+  return found[0].trim() || found[2].trim() ? found : [text, "", ""];
 }
