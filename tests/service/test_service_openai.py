@@ -9,15 +9,18 @@ from collections.abc import Generator
 from types import SimpleNamespace
 from typing import Any, Literal, get_args
 
+import httpx
 import numpy as np
 import openai
 import orjson
 import pytest
 from service_made import Encoder, Index, serving
 
+import panglot
 from panglot.encoders.endpoint import EndpointEncoder
 from panglot.encoders.protocol import Side
 from panglot.service import errors
+from panglot.service.embeddings import shorter_dimensions
 from panglot.service.limits import Limits
 from panglot.service.middleware import Access
 
@@ -177,3 +180,34 @@ def test_langchain_and_llamaindex_get_both_sides() -> None:
             assert np.allclose(embedding.get_text_embedding("another"), passages[1], atol=1e-6)
             assert np.allclose(embedding.get_query_embedding("a text"), question, atol=1e-6)
             assert np.allclose(asyncio.run(embedding.aget_query_embedding("a text")), question, atol=1e-6)
+
+
+@pytest.mark.parametrize("declared", [{"matryoshka_dimensions": [4, 8]}, {"is_matryoshka": True}])
+def test_vectors_are_cut_only_where_the_model_declares_it(declared: dict[str, Any]) -> None:
+    index = Index()
+    config = SimpleNamespace(**declared)
+    index.encoder.model = [SimpleNamespace(auto_model=SimpleNamespace(config=config))]  # type: ignore[attr-defined]
+    whole = Encoder().encode(["one text", "another"], "passage")
+    cut = whole[:, :8] / np.linalg.norm(whole[:, :8], axis=1, keepdims=True)
+    with serving(index) as url, httpx.Client(base_url=url, timeout=60) as client:
+        body = {"input": ["one text", "another"], "model": NAME, "dimensions": 8}
+        found = client.post("/v1/embeddings", json=body).json()["data"]
+        np.testing.assert_allclose([each["embedding"] for each in found], cut, atol=1e-6)
+        found = client.post("/embed", json={"inputs": body["input"], "dimensions": 8}).json()
+        np.testing.assert_allclose(found, cut, atol=1e-6)
+        wrong = [(17, "16 numbers, not 17")]
+        if "matryoshka_dimensions" in declared:
+            wrong.append((5, "vectors have 4, 8 or 16 numbers, not 5"))
+        for dimensions, message in wrong:
+            done = client.post("/v1/embeddings", json={**body, "dimensions": dimensions})
+            assert (done.status_code, message in done.json()["error"]["message"]) == (400, True)
+        described = client.get("/openapi.json").json()["components"]["schemas"]["EmbeddingsRequest"]["properties"]
+        assert described["dimensions"]["enum"][-2:] == [16, None]
+
+
+@pytest.mark.slow
+def test_a_real_configuration_declares_its_dimensions() -> None:
+    encoder = panglot.load("bundled")
+    assert list(shorter_dimensions(encoder, 384)) == []
+    encoder.model[0].auto_model.config.matryoshka_dimensions = [128, 384]  # type: ignore[attr-defined]
+    assert list(shorter_dimensions(encoder, 384)) == [128]

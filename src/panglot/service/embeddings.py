@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, cast
 
 import numpy as np
@@ -50,7 +50,7 @@ class EmbeddingsRequest(BaseModel):
     model: str = Field(max_length=1_000, description="NAME, NAME:query or NAME:document, as in /v1/models")
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="The model's own dimension, as vectors are not shortened"
+        None, description="The model's own dimension, or one to which it declares that its vectors may be cut"
     )
     input_type: Annotated[str | None, BeforeValidator(known_type)] = Field(
         None,
@@ -70,11 +70,10 @@ def add_embeddings(app: FastAPI, engine: Engine) -> None:
     async def embeddings(body: EmbeddingsRequest, request: Request) -> Json:
         side = side_of(body.model, name, body.input_type)
         texts = texts_of(body.input, engine.limits)
-        if body.dimensions not in (None, dimension):
-            problem = f"dimensions: vectors of {name} have {dimension} numbers and are not shortened"
-            raise RequestError(400, problem, hint="leave dimensions out", field="dimensions", code="invalid")
+        check_dimensions(body.dimensions, engine.index.encoder, dimension)
         work = engine.embed(texts, side, request.scope[NOTES])
         vectors, usage = await engine.outcome(work, request)
+        vectors = shortened(vectors, body.dimensions)
         data = await asyncio.to_thread(rows, vectors, body.encoding_format or "float")
         return Json({"object": "list", "data": data, "model": body.model, "usage": usage})
 
@@ -92,11 +91,46 @@ def add_embeddings(app: FastAPI, engine: Engine) -> None:
         page = FastAPI.openapi(app)
         properties = page["components"]["schemas"][EmbeddingsRequest.__name__]["properties"]
         properties["model"]["enum"] = names
-        properties["dimensions"]["enum"] = [dimension, None]
+        declared = shorter_dimensions(engine.index.encoder, dimension)
+        properties["dimensions"]["enum"] = [*sorted({*declared, dimension}), None]
         page["paths"]["/v1/models/{model}"]["get"]["parameters"][0]["schema"]["enum"] = names
         return page
 
     app.openapi = describe
+
+
+def shorter_dimensions(encoder: object, dimension: int) -> Sequence[int]:
+    """Return the dimensions to which the vectors of a model may be cut, as the configuration of the model declares.
+
+    Models that were trained so (Matryoshka representation learning, Kusupati et al. 2022) list them as
+    ``matryoshka_dimensions``, or have ``is_matryoshka`` for any.
+    """
+    first = next(iter(getattr(encoder, "model", None) or ()), None)
+    config = getattr(getattr(first, "auto_model", None), "config", None)
+    listed: Sequence[int] = getattr(config, "matryoshka_dimensions", None) or ()
+    if not listed and getattr(config, "is_matryoshka", False):
+        return range(1, dimension)
+    return [each for each in listed if each < dimension]
+
+
+def check_dimensions(asked: int | None, encoder: object, dimension: int) -> None:
+    """Refuse dimensions that a model does not declare with status 400."""
+    shorter = shorter_dimensions(encoder, dimension)
+    if asked in (None, dimension) or asked in shorter:
+        return
+    problem, hint = f"dimensions: vectors have {dimension} numbers and are not shortened", "leave dimensions out"
+    if shorter:
+        known = f"1 to {dimension}" if isinstance(shorter, range) else f"{', '.join(map(str, shorter))} or {dimension}"
+        problem, hint = f"dimensions: vectors have {known} numbers, not {asked:,}", "choose one of these"
+    raise RequestError(400, problem, hint=hint, field="dimensions", code="invalid")
+
+
+def shortened(vectors: Vectors, dimensions: int | None) -> Vectors:
+    """Return the first numbers of vectors, again of unit length."""
+    if dimensions in (None, vectors.shape[1]):
+        return vectors
+    first = vectors[:, :dimensions]
+    return (first / np.maximum(np.linalg.norm(first, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
 def side_of(requested: str, model: str, input_type: str | None) -> Side:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from panglot import __version__
 from panglot._environment import cores
-from panglot.service.embeddings import INPUT_TYPES, TEXTS, known_type, texts_of
+from panglot.service.embeddings import INPUT_TYPES, TEXTS, check_dimensions, known_type, shortened, texts_of
 from panglot.service.engine import Engine
 from panglot.service.errors import DOCUMENTED, Json, RequestError, encoded_rows
 from panglot.service.limits import Limits
@@ -37,7 +37,7 @@ class EmbedRequest(BaseModel):
     truncate: bool | None = Field(None, description="false: refuse texts that the model cuts, instead of cutting them")
     truncation_direction: _Direction = "right"
     normalize: Literal[True] = Field(True, description="Vectors have unit length")
-    dimensions: Annotated[int, Field(ge=1)] | None = Field(None, description="The model's own dimension")
+    dimensions: Annotated[int, Field(ge=1)] | None = Field(None, description="As in /v1/embeddings")
 
 
 class RerankRequest(BaseModel):
@@ -65,15 +65,13 @@ def add_tei(app: FastAPI, engine: Engine) -> None:
     async def embed(body: EmbedRequest, request: Request) -> Json:
         texts = texts_of(body.inputs, engine.limits, "inputs")
         dimension = engine.index.store.dimension
-        if body.dimensions not in (None, dimension):
-            problem = f"dimensions: vectors have {dimension} numbers and are not shortened"
-            raise RequestError(400, problem, hint="leave dimensions out", field="dimensions", code="invalid")
+        check_dimensions(body.dimensions, engine.index.encoder, dimension)
         side = INPUT_TYPES[body.prompt_name or "document"]
         vectors, usage = await engine.outcome(engine.embed(texts, side, request.scope[NOTES]), request)
         if body.truncate is False and usage.get("cut_texts"):
             problem = f"inputs: the model cuts {usage['cut_texts']:,} of {len(texts):,} texts"
             raise RequestError(413, problem, hint="shorten them, or leave truncate out", field="inputs", code="size")
-        return Json(await asyncio.to_thread(encoded_rows, vectors))
+        return Json(await asyncio.to_thread(encoded_rows, shortened(vectors, body.dimensions)))
 
     @app.get("/info", responses=DOCUMENTED, summary="The model and the limits, as TEI describes them")
     async def info() -> Json:
