@@ -182,7 +182,8 @@ def test_haystack_pipelines_are_written_and_read(index: Index, monkeypatch: pyte
     monkeypatch.setenv("HAYSTACK_DESERIALIZATION_ALLOWLIST", haystack.__name__)
     again = Pipeline.loads(pipeline.dumps())
     monkeypatch.setattr(haystack.Index, "open", lambda folder: {index.folder: index}[folder])
-    assert again.get_component("documents").meta_fields_to_embed == ("title",)
+    embedder: Any = again.get_component("documents")
+    assert embedder.meta_fields_to_embed == ("title",)
     again.remove_component("documents")
     again.remove_component("embedder")
     found = again.run({"retriever": {"query": "<de> topic3"}})["retriever"]["documents"]
