@@ -115,6 +115,14 @@ def test_other_models_stay_with_torch(tmp_path: Path, pooling: str, dense: bool)
         assert isinstance(load(folder, backend="auto"), SentenceTransformerEncoder)
 
 
+def test_a_model_whose_vectors_may_be_cut_stays_with_torch(tmp_path: Path) -> None:
+    folder = make_model(tmp_path)
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | {"matryoshka_dimensions": [8, 32]}), "utf-8")
+    for _ in range(2):
+        assert isinstance(load(folder, backend="auto"), SentenceTransformerEncoder)
+
+
 def test_a_model_that_comes_out_otherwise_stays_with_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NumpyTransformer, "embed", lambda *_: np.eye(3, 32, dtype=np.float32))
     folder = make_model(tmp_path)

@@ -234,6 +234,8 @@ def _spec_of(opened: SentenceTransformerEncoder) -> EncoderSpec | None:
     config, tokenizer = modules[0].auto_model.config, model.tokenizer
     fast = tokenizer.backend_tokenizer
     is_plain = config.hidden_act == "gelu" and getattr(config, "position_embedding_type", "absolute") == "absolute"
+    # The service reads from torch's model to which lengths its vectors may be cut.
+    is_plain = is_plain and not any(getattr(config, name, None) for name in ("matryoshka_dimensions", "is_matryoshka"))
     # Without special tokens, an empty text has no vector.
     if not is_plain or opened.max_length is None or not fast.num_special_tokens_to_add(False):
         return None
