@@ -8,8 +8,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from search_store_model import holds
 
-from panglot.search.document import Document, ScoredDocument
+from panglot.search.document import Document, ScoredDocument, kinds_of
 from panglot.search.storage.store import scores
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pytest
 
     from panglot.encoders.protocol import Encoder, Side, Vectors
+    from panglot.search.filters import Filter
 
 LANGUAGES = ("de", "en", "ja", "sw")
 TOPICS = tuple(f"topic{number}" for number in range(30))
@@ -78,10 +80,13 @@ class MemoryStore:
         return sum(self._rows.pop(name, None) is not None for name in set(ids))
 
     def search(
-        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None
-    ) -> list[list[ScoredDocument]]:
+        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None,
+        where: Filter | None = None,
+    ) -> list[list[ScoredDocument]]:  # fmt: skip
         self.searches += 1
+        bound = where and where.bound(self.kinds())
         rows = [row for row in self._rows.values() if languages is None or row[0].language in languages]
+        rows = [row for row in rows if bound is None or holds(bound, row[0])]
         answers: list[list[ScoredDocument]] = []
         for query in queries:
             found = [
@@ -90,6 +95,13 @@ class MemoryStore:
             ]
             answers.append(sorted(found, key=lambda each: (-each.score, each.id))[:k])
         return answers
+
+    def matching(self, ids: Sequence[str], where: Filter) -> set[str]:
+        bound = where.bound(self.kinds())
+        return {each for each in ids if each in self._rows and holds(bound, self._rows[each][0])}
+
+    def kinds(self) -> dict[str, str]:
+        return kinds_of((row[0] for row in self._rows.values()), {})
 
     def get(self, ids: Sequence[str]) -> list[Document | None]:
         return [self._rows[name][0] if name in self._rows else None for name in ids]

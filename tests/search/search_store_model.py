@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from operator import eq, ge, gt, le, lt
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from panglot.encoders.protocol import Vectors
 from panglot.search.document import Document, ScoredDocument
+from panglot.search.filters import OWN_FIELDS, Condition, Filter, Group
 from panglot.search.storage.store import Store
 
 VECTOR_FIELDS = ("plain", "centered")
@@ -18,6 +21,7 @@ DIMENSION = 8
 ODD_IDS = ('a"b', "a'b\\", "\\n", "a\nb", '" or true or "', "é日本𝄞", "%_{x}", "x\x00y", "#" * 300)
 IDS = (*(f"d{number}" for number in range(16)), *ODD_IDS)
 GROUPS = ("", "g1", "g'2", 'g"3\\', "g\n4\x00\x7f", "日本𝄞\u2028", '" or true or "')
+TEXTS = ("ß", "", "a", "b", 'a"b', "a\\", "a\nb\r\t", '" or true or "', "é日本𝄞", "\x00\x1f", "2024-01-05", "%_")
 LANGUAGES = ("de", "en", "ja", "zh-Hant", "", '" or code != "')
 
 
@@ -38,14 +42,14 @@ class Model:
         return sum(self.documents.pop(each, None) is not None for each in set(ids))
 
     def search(
-        self, vector_field: str, query: Vectors, k: int, languages: Collection[str] | None
+        self, vector_field: str, query: Vectors, k: int, languages: Collection[str] | None, where: Filter | None = None
     ) -> list[ScoredDocument]:
         found = [
             ScoredDocument(
                 document.id, score(self.kept[vector_field][document.id], query), document.language, document.group
             )
             for document in self.documents.values()
-            if languages is None or document.language in languages
+            if (languages is None or document.language in languages) and (where is None or holds(where, document))
         ]
         return sorted(found, key=lambda hit: (-hit.score, hit.id))[:k]
 
@@ -56,6 +60,29 @@ class Model:
 
 def score(vector: Vectors, query: Vectors) -> float:
     return math.fsum(float(a) * float(b) for a, b in zip(vector, query, strict=True))
+
+
+def holds(where: Filter, document: Document) -> bool:
+    """Return whether a document passes a filter, one value after the other."""
+    if isinstance(where, Group):
+        found = [holds(each, document) for each in where.parts]
+        return {"and": all(found), "or": any(found), "not": not found[0]}[where.operator]
+    assert isinstance(where, Condition)
+    value: Any = {**document.metadata, **{name: getattr(document, name) or None for name in OWN_FIELDS}}.get(
+        where.field
+    )
+    if value is None or where.operator == "exists":
+        return value is not None
+    compared: dict[str, Any] = {
+        "=": eq,
+        "contains": eq,
+        "<": lt,
+        "<=": le,
+        ">": gt,
+        ">=": ge,
+        "in": lambda one, many: one in many,
+    }
+    return any(compared[where.operator](each, where.value) for each in (value if isinstance(value, list) else [value]))
 
 
 def unit(vectors: np.ndarray) -> Vectors:
@@ -81,11 +108,49 @@ class Dice:
                 dice.choice(["", "A title"]),
                 dice.choice(LANGUAGES),
                 dice.choice(GROUPS),
-                dice.choice([{}, {"page": 3, "ok": True, "none": None, "ü": "ß", "x": 0.1}]),
+                self.metadata(),
             )
             for name in dice.sample(IDS, dice.randint(1, most))
         ]
         return found, {vector_field: self.vectors(len(found)) for vector_field in VECTOR_FIELDS}
+
+    def metadata(self) -> dict[str, Any]:
+        """Return fields, some of them missing, whose kinds may widen as documents are added."""
+        dice = self.random
+        made: dict[str, Any] = {
+            "page": dice.choice([3, -1, 0, 1 << 62, (1 << 62) + 1, -(1 << 63)]),
+            "ok": dice.random() < 0.5,
+            "ü": dice.choice(TEXTS),
+            "x": dice.choice([0.1, 2, -0.5, 1e300, 1e-7]),
+            "tags": dice.choice([[], ["a", "b"], [dice.choice(TEXTS)], dice.choice(TEXTS)]),
+            "years": dice.choice([[], [2024], [2023, 2025], [2.5]]),
+            "none": None,
+        }
+        return {name: value for name, value in made.items() if dice.random() < 0.6}
+
+    def filter(self, kinds: Mapping[str, str], depth: int = 2) -> Filter:
+        """Return conditions on fields of these kinds."""
+        dice = self.random
+        if depth and dice.random() < 0.6:
+            operator: Any = dice.choice(["and", "or", "not"])
+            parts = [self.filter(kinds, depth - 1) for _ in range(1 if operator == "not" else dice.randint(2, 3))]
+            return Group(operator, tuple(parts))
+        name = dice.choice([*kinds, *OWN_FIELDS])
+        kind = {**kinds, **OWN_FIELDS}[name]
+        single = kind.removeprefix("list of ")
+        ordered = [] if single == "bool" or kind != single else ["<", "<=", ">", ">="]
+        chosen: Any = dice.choice(["=", "in", "exists", *ordered, *(["contains"] if kind != single else [])])
+        if chosen == "exists":
+            return Condition(name, chosen)
+        values: list[Any] = {
+            "bool": [True, False],
+            "text": [*TEXTS, *LANGUAGES, "g1", "A title", "d3"],
+        }.get(single, [3, -1, 0, 2.5, -0.5, 0.1, 2024, 1 << 62, (1 << 62) + 1, 1e300, 1e-7])
+        if single == "int":
+            values.remove(1e300)
+        if chosen == "in":
+            return Condition(name, chosen, tuple(dice.choices(values, k=dice.randint(0, 3))))
+        return Condition(name, chosen, dice.choice(values))
 
     def ids(self, most: int) -> list[str]:
         return self.random.choices([*IDS, "nobody"], k=self.random.randint(0, most))
@@ -116,10 +181,16 @@ def agree(store: Store, model: Model, dice: Dice, searches: int = 4) -> None:
             dice.languages(),
         )
         queries = dice.vectors(dice.random.randint(0, 3))
-        found = store.search(vector_field, queries, k, languages=languages)
+        where = dice.filter(store.kinds()) if dice.random.random() < 0.7 else None
+        found = store.search(vector_field, queries, k, languages=languages, where=where)
+        if where is not None:
+            asked = dice.ids(6)
+            assert store.matching(asked, where) == {
+                each for each in asked if each in model.documents and holds(where, model.documents[each])
+            }
         assert len(found) == len(queries)
         for query, hits in zip(queries, found, strict=True):
-            wanted = model.search(vector_field, query, k, languages)
+            wanted = model.search(vector_field, query, k, languages, where)
             assert [(hit.id, hit.language, hit.group) for hit in hits] == [(h.id, h.language, h.group) for h in wanted]
             assert np.allclose([hit.score for hit in hits], [hit.score for hit in wanted], rtol=0, atol=1e-7)
 

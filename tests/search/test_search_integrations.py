@@ -10,6 +10,7 @@ import pytest
 from search_made import Biased, documents, use_memory
 
 from panglot._errors import PanglotError
+from panglot.search.document import Document
 from panglot.search.index import Index
 
 OPTIONS: dict[str, Any] = {"k": 4, "language": "de", "mode": "centered"}
@@ -54,9 +55,17 @@ def test_langchain_passes_arguments_of_a_call_on_or_refuses_them(index: Index) -
         assert len(found) == 2
         assert set(found) <= {f"topic{number}-{code}" for number in range(30) for code in ("ja", "sw")}
     assert all(len(found) == 4 for found in called())
+    for where in ({"filter": {"group": {"$in": ["topic7", "topic9"]}}}, {"where": 'group in ("topic7", "topic9")'}):
+        for found in called(**where):
+            assert len(found) == 4
+            assert {str(each).partition("-")[0] for each in found} <= {"topic7", "topic9"}
+    filtered = PanglotRetriever(index, **OPTIONS, filter={"language": "ja", "n": {"$gte": 1}})
+    assert {each.metadata["language"] for each in filtered.invoke("<de> topic3")} == {"ja"}
     wrong: tuple[tuple[dict[str, Any], str], ...] = (
         ({"nonsense": 1}, "no option `nonsense`. Fix: use one of k, offset, language"),
-        ({"filter": {"language": "de"}}, "no option `filter`. Fix: filter by `languages`"),
+        ({"filter": {"language": {"$eqq": "de"}}}, "`$eqq` of `language` is not an operator"),
+        ({"filter": "n = 1", "where": "n = 1"}, "`where` and `filter` are one option"),
+        ({"metadata_filter": {}}, "no option `metadata_filter`. Fix: use `where`"),
         ({"search_kwargs": {"k": 3}}, "no option `search_kwargs`"),
         ({"k": 0}, "`k` must be between 1 and 1000, got 0"),
         ({"languages": ["nonsense"]}, "unknown language code"),
@@ -88,8 +97,8 @@ def test_llamaindex_refuses_what_it_would_drop(index: Index) -> None:
 
     from panglot.search.integrations.llamaindex import PanglotRetriever
 
-    with pytest.raises(PanglotError, match=r"no option `filters`.*filter by `languages`"):
-        PanglotRetriever(index, filters=None)
+    with pytest.raises(PanglotError, match=r"`filters` must be MetadataFilters of LlamaIndex, got dict"):
+        PanglotRetriever(index, filters={"n": 1})
     with pytest.raises(PanglotError, match=r"no option `similarity_top_k`.*use one of k, offset, language"):
         PanglotRetriever(index, similarity_top_k=3)
     retriever = PanglotRetriever(index, **OPTIONS, verbose=True)
@@ -192,3 +201,34 @@ def test_haystack_pipelines_are_written_and_read(index: Index, monkeypatch: pyte
     ]
     with pytest.raises(PanglotError, match="has no name to be written"):
         haystack.PanglotTextEmbedder(Biased()).to_dict()
+
+
+def test_llamaindex_filters_by_metadata(index: Index) -> None:
+    pytest.importorskip("llama_index.core", reason="pip install 'panglot[llama-index]'")
+    from llama_index.core.vector_stores.types import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
+
+    from panglot.search.integrations.llamaindex import PanglotRetriever
+
+    fields: list[dict[str, Any]] = [{"row": row, "tags": ["a", "b"][: row % 3]} for row in range(9)]
+    index.add([Document(f"{row}", f"<de> topic{row}", language="de", metadata=each) for row, each in enumerate(fields)])
+
+    def found(*filters: Any, condition: Any = FilterCondition.AND, **options: Any) -> set[str]:
+        given = MetadataFilters(filters=list(filters), condition=condition)
+        return {each.node.node_id for each in PanglotRetriever(index, k=20, filters=given, **options).retrieve("topic")}
+
+    def one(key: str, operator: str, value: Any) -> MetadataFilter:
+        return MetadataFilter(key=key, operator=FilterOperator(operator), value=value)
+
+    assert found(one("row", ">=", 3), one("row", "<", 5), one("row", "!=", 3)) == {"4"}
+    assert found(one("row", "<=", 0), one("row", ">", 7), condition=FilterCondition.OR) == {"0", "8"}
+    assert found(one("tags", "contains", "b"), one("row", "in", [2, 4, 5])) == {"2", "5"}
+    assert found(one("tags", "all", ["a", "b"]), one("row", "nin", [2, 5])) == {"8"}
+    assert found(one("tags", "any", ["b"]), one("row", "==", 5)) == {"5"}
+    assert found(one("row", "is_empty", None), one("group", "==", "topic3")) == WANTED
+    inner = MetadataFilters(filters=[one("row", ">", 1), one("row", "is_empty", None)], condition=FilterCondition.OR)
+    assert found(inner, condition=FilterCondition.NOT) == {"0", "1"}
+    assert len(found()) == 20
+    with pytest.raises(PanglotError, match="panglot has no filter `text_match`"):
+        found(one("row", "text_match", "x"))
+    with pytest.raises(PanglotError, match="`where` and `filters` are one option"):
+        found(where="row = 1")

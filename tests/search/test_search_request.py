@@ -38,6 +38,9 @@ from panglot.search.request import SearchRequest, search_options
         ("score_threshold", float("nan")),
         ("score_threshold", "0.5"),
         ("fields", 5),
+        ("where", "year >="),
+        ("where", ["year"]),
+        ("where", "a = 1 and " * 1001 + "a = 1"),
         ("fields", ("x",) * 501),
     ],
 )

@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 import panglot
+from panglot._errors import PanglotError
 from panglot.cli.evaluate import evaluate_command
 from panglot.cli.index import index_command, search_command
 from panglot.search.ranking.modes import Mode
@@ -110,6 +111,25 @@ def test_the_command_gives_what_the_library_gives(folder: Path) -> None:
     assert [hit["id"] for hit in told["hits"]] == [hit.document.id for hit in answer.hits]
     assert [hit["score"] for hit in told["hits"]] == pytest.approx([hit.score for hit in answer.hits], abs=1e-5)
     index.close()
+
+
+def test_the_command_filters_and_shows_what_is_wrong(folder: Path) -> None:
+    index = panglot.Index.open(folder)
+    (group, other, *_) = sorted({each.group for piece in index.documents() for each in piece})
+    wanted = {each.id for piece in index.documents() for each in piece if each.group == group and each.language != "de"}
+    index.close()
+    where = f'source = "starter" and group in ["{group}"] and not language = "de"'
+    done = run(search_command, folder, "water", "--where", where, "--json", "-")
+    assert {hit["id"] for hit in json.loads(done.stdout)["hits"]} == wanted
+    where = f'{{"group": "{other}", "source": {{"$ne": "starter"}}}}'
+    assert (
+        "No document that passes the filter was found." in run(search_command, folder, "water", "--where", where).stdout
+    )
+    with pytest.raises(PanglotError, match=r"no field `sorce`\. Fix: write `source`"):
+        run(search_command, folder, "water", "--where", "sorce = 'x'")
+    # What is wrong with the text is said before the index is opened.
+    with pytest.raises(PanglotError, match="expected a value at character 9"):
+        run(search_command, folder / "nowhere", "water", "--where", "source =")
 
 
 def test_the_judgement_sees_the_bias_and_the_remedy(folder: Path) -> None:

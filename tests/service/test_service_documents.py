@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import random
 import shutil
@@ -158,6 +159,46 @@ def test_nobody_may_write_unless_it_is_allowed(index: Index) -> None:
             assert (response.status_code, error(response)["code"]) == (403, "read_only")
             assert "--writable" in error(response)["hint"]
         assert client.get("/documents/en-1").json()["title"] == "Printing"
+
+
+def test_a_search_is_filtered_by_json_or_text(client: httpx.Client) -> None:
+    rows = [row(f"{n}", f"print sheet {n}", language="en", year=2020 + n, tags=["a", "b"][: n % 3]) for n in range(9)]
+    assert put(client, *rows).status_code == 200
+
+    def found(response: httpx.Response) -> set[str]:
+        return {hit["id"] for hit in response.json()["hits"]}
+
+    text, form = "year >= 2024 and tags contains 'b'", {"year": {"$gte": 2024}, "tags": {"$contains": "b"}}
+    assert found(client.post("/search", json={"query": "print", "where": form})) == {"5", "8"}
+    assert found(client.post("/search", json={"query": "print", "where": text})) == {"5", "8"}
+    assert found(client.get("/search", params={"query": "print", "where": text})) == {"5", "8"}
+    assert found(client.get("/search", params={"query": "print", "where": json.dumps(form)})) == {"5", "8"}
+    for empty in (None, "", {}):
+        assert len(found(client.post("/search", json={"query": "print", "where": empty}))) == 10
+    wrong: tuple[tuple[Any, str], ...] = (
+        ("year >", "expected a value at character 7"),
+        ({"yaer": 1}, "no field `yaer`"),
+        ({"year": "2024"}, "`year` is an int"),
+        ({"year": {"$above": 1}}, "`$above` of `year` is not an operator"),
+        (["year"], "a filter must be a text or an object"),
+        ("x" * 10_001, "at most 10,000 characters"),
+    )
+    for where, message in wrong:
+        for place, response in (
+            ("", client.post("/search", json={"query": "print", "where": where})),
+            ("searches.0.", client.post("/search/batch", json={"searches": [{"query": "print", "where": where}]})),
+        ):
+            assert response.status_code == 400
+            assert message in error(response)["message"]
+            assert error(response)["param"] == f"{place}where"
+            assert error(response)["hint"]
+    refused = put(client, row("x", "print", year="soon"))
+    assert refused.status_code == 400
+    assert "`year` of 'x' must be int as in the index, got text" in error(refused)["message"]
+    (schema,) = client.get("/openapi.json").json()["components"]["schemas"]["SearchBody"]["properties"]["where"][
+        "anyOf"
+    ][1:2]
+    assert schema["type"] == "object"
 
 
 def test_a_key_to_search_is_no_key_to_write(index: Index) -> None:

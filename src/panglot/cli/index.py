@@ -24,6 +24,7 @@ from panglot.cli.options import (
     progress_to,
     split,
 )
+from panglot.search.filters import Filter
 from panglot.search.request import Hit, Option, SearchRequest, SearchResult, Version, search_options
 
 _FLAGS = {"k": "--top", "preferred_languages": "--prefer"}
@@ -151,6 +152,8 @@ def _search_option(option: Option) -> Callable[[Any], Any]:
     if option.choices:
         text = f"{option.help} By default `plain`, or `preferred` if --prefer is given."
         return click.option(*flags, type=click.Choice(list(option.choices)), help=text)
+    if option.type is Filter:
+        return click.option(*flags, metavar="FILTER", help=option.help)
     if option.type in (str, tuple):
         return click.option(*flags, default="", show_default=False, metavar=_METAVARS[option.name], help=option.help)
     if option.default is None:
@@ -181,11 +184,12 @@ def search_command(
     opened = Index.open(index, model=model, reranker=reranker or "")
     result = opened.execute(request)
     languages = ", ".join(opened.counts())
+    filtered = " that passes the filter" if request.where else ""
     opened.close()
     if deliver_json(result.as_json(), to_json):
         _print(result)
         if not result.hits:
-            click.echo(f"No document was found. The documents are in {languages}.")
+            click.echo(f"No document{filtered} was found. The documents are in {languages}.")
 
 
 def _print(result: SearchResult) -> None:

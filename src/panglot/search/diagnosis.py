@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from panglot.debiasing.transform import Debiasing, Method
     from panglot.encoders.protocol import Vectors
+    from panglot.search.filters import Filter
     from panglot.search.index import Index
     from panglot.search.storage.store import Doubles
 
@@ -167,10 +168,11 @@ class _InMemory:
     vectors: Vectors
 
     def search(
-        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None
-    ) -> list[list[ScoredDocument]]:
+        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None,
+        where: Filter | None = None,
+    ) -> list[list[ScoredDocument]]:  # fmt: skip
         """Return for each query the ``k`` nearest documents, best first."""
-        del vector_field
+        del vector_field, where  # A diagnosis has no filter.
         among = [languages is None or each.language in languages for each in self.documents]
         rows = np.flatnonzero(among)
         vectors = self.vectors if languages is None else self.vectors[rows]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple, cast
 
+from panglot._errors import PanglotError
 from panglot._files import digest
 
 Scalar = str | int | float | bool
@@ -106,6 +107,37 @@ class Document:
 def document_digest(document: Document) -> str:
     """Return a digest of all fields of a document."""
     return digest(json.dumps(asdict(document), sort_keys=True))
+
+
+def kinds_of(documents: Iterable[Document], known: Mapping[str, str]) -> dict[str, str]:
+    """Return the kinds of the fields of metadata after documents were added to those whose kinds are ``known``."""
+    found = dict(known)
+    for each in documents:
+        for name, value in each.metadata.items():
+            if value is not None:
+                kind = kind_of(value)
+                found[name] = join_kinds(found.get(name, kind), kind)
+    return found
+
+
+def check_kinds(documents: Sequence[Document], known: Mapping[str, str]) -> None:
+    """Raise a :class:`PanglotError` if metadata do not fit the kinds of the fields of an index.
+
+    >>> check_kinds([Document("1", "x", metadata={"year": "soon"})], {"year": "int"})
+    Traceback (most recent call last):
+    panglot._errors.PanglotError: field "metadata": `year` of '1' must be int as in the index, got text. Fix: change...
+    """
+    for each in documents:
+        for name, value in each.metadata.items():
+            kind = known.get(name, MIXED)
+            if value is None or kind == MIXED:
+                continue
+            joined = join_kinds(kind, kind_of(value))
+            if joined == MIXED or (joined.startswith(LIST) and not kind.startswith(LIST)):
+                problem = (
+                    f"`{name}` of {each.id!r} must be {kind.strip()} as in the index, got {kind_of(value).strip()}"
+                )
+                raise PanglotError(problem, field="metadata", hint="change it, or index it under another name")
 
 
 class ScoredDocument(NamedTuple):

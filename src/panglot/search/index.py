@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from panglot._errors import PanglotError
 from panglot._files import lock
@@ -14,7 +14,7 @@ from panglot.debiasing import transform
 from panglot.debiasing.transform import Languages
 from panglot.encoders.protocol import CutTexts
 from panglot.encoders.shipped import DEFAULT
-from panglot.search.document import document_digest
+from panglot.search.document import check_kinds, document_digest
 from panglot.search.metadata import OF_DOCUMENTS, IndexMetadata, check_debiasing, check_model, open_encoder, open_store
 from panglot.search.ranking.lexical import LexicalIndex
 from panglot.search.ranking.reranking import Reranker
@@ -24,10 +24,11 @@ from panglot.search.searcher import Searcher
 from panglot.search.storage.store import documents_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from panglot.encoders.protocol import Encoder, Side, Vectors
     from panglot.search.document import Document
+    from panglot.search.filters import Filter
     from panglot.search.ingest.documents import Documents
     from panglot.search.ranking.modes import Mode
     from panglot.search.request import SearchResult
@@ -167,6 +168,7 @@ class Index:
         language: str = SearchRequest.language,
         default_language: str = SearchRequest.default_language,
         languages: str | Sequence[str] | None = None,
+        where: str | Mapping[str, Any] | Filter | None = SearchRequest.where,
         mode: Mode = SearchRequest.mode,
         preferred_languages: str | Sequence[str] | None = None,
         boost: float = SearchRequest.boost,
@@ -189,6 +191,8 @@ class Index:
                 nothing that depends on it is used.
             languages: Return only documents in these, such as ``"de,fr"`` or ``["de", "fr"]``. A language stands for
                 its regional forms too. None: in all.
+            where: Return only documents whose metadata pass this filter, such as ``product = "calc" and year >= 2024``
+                or ``{"product": "calc", "year": {"$gte": 2024}}``. See :mod:`panglot.search.filter_syntax`.
             mode: How languages are weighed. See :mod:`panglot.search.ranking.modes`.
             preferred_languages: Those whose documents get the boost, in any mode. Collapsed results show them first.
             boost: What is added to the cosine of documents in a preferred language, 0 to 2.
@@ -206,25 +210,11 @@ class Index:
         Raises:
             PanglotError: The query is empty, or an option is wrong.
         """
-        return self.execute(
-            SearchRequest(
-                query,
-                k,
-                offset,
-                language,
-                default_language,
-                languages or (),
-                mode,
-                preferred_languages or (),
-                boost,
-                collapse,
-                hybrid,
-                lexical_weight,
-                highlight,
-                score_threshold,
-                fields or (),
-            )
-        )
+        request = SearchRequest(
+            query, k, offset, language, default_language, languages or (), where, mode, preferred_languages or (),
+            boost, collapse, hybrid, lexical_weight, highlight, score_threshold, fields or (),
+        )  # fmt: skip
+        return self.execute(request)
 
     def execute(self, request: SearchRequest) -> SearchResult:
         """Return the best documents for a request.
@@ -316,8 +306,10 @@ class Index:
             vectors: What ``encoder`` gives for their titles and texts, shape ``[documents, dimension]``.
 
         Raises:
-            PanglotError: An id occurs twice, a shape is wrong or a number is not finite.
+            PanglotError: An id occurs twice, a shape is wrong or a number is not finite, or a field of metadata has
+                another kind than in the index, so that filters could no longer compare it.
         """
+        check_kinds(documents, self.store.kinds())
         languages = [each.language for each in documents]
         centered = center(self.debiasing, vectors, languages, "passage")
         self.store.upsert(documents, {"plain": vectors, "centered": centered})

@@ -14,12 +14,15 @@ from typing import Any, cast
 from panglot._errors import PanglotError, located
 from panglot.data.language import canonical
 from panglot.search.document import Document
+from panglot.search.filter_syntax import parse_filter
+from panglot.search.filters import Filter
 from panglot.search.query_language import Source
 from panglot.search.ranking.modes import MODES, Mode
 
 __all__ = [
     "MAX_CODE_LENGTH",
     "MAX_DEPTH",
+    "MAX_FILTER_LENGTH",
     "Hit",
     "Option",
     "SearchRequest",
@@ -30,6 +33,7 @@ __all__ = [
 ]
 
 MAX_CODE_LENGTH = 64  # Characters of a language code.
+MAX_FILTER_LENGTH = 10_000  # Characters of a filter as text.
 MAX_DEPTH = 10_000  # Results that can be reached by paging.
 
 
@@ -38,7 +42,7 @@ class Option:
     """One option of a search."""
 
     name: str  # In SearchRequest, in JSON and in addresses.
-    type: type  # A list of language codes or names is a tuple.
+    type: type  # A list of language codes or names is a tuple, and a filter a Filter.
     default: Any  # None: the option is not used.
     help: str  # One line for people.
     minimum: float | None = None  # Of a number, or of the number of characters.
@@ -54,6 +58,11 @@ class Option:
         panglot._errors.PanglotError: field "k": `k` must be between 1 and 1000, got 5000. Fix: choose a value in range
         """
         if value is None and self.default is None:
+            return
+        if self.type is Filter:
+            if isinstance(value, str) and len(value) > MAX_FILTER_LENGTH:
+                self._refuse(f"must have at most {MAX_FILTER_LENGTH:,} characters, got {len(value):,}", "shorten it")
+            parse_filter(value)
             return
         kinds = {float: (int, float), tuple: (str, tuple, list)}.get(self.type, (self.type,))
         if not isinstance(value, kinds) or (isinstance(value, bool) and self.type is not bool):
@@ -98,6 +107,9 @@ class SearchRequest:
         "", "Language of a query that is not given and detected with too little confidence.", None, MAX_CODE_LENGTH
     )
     languages: Sequence[str] = _option((), "Return only documents in these languages.", None, 500)
+    where: str | Mapping[str, Any] | Filter | None = _option(  # noqa: RUF009
+        None, "Return only documents whose metadata pass this filter, such as: year >= 2024", type=Filter
+    )
     mode: Mode = _option("plain", "How languages are weighed.")  # noqa: RUF009
     preferred_languages: Sequence[str] = _option(
         (), "Languages whose documents get the boost, in any mode. Collapsed results show them first.", None, 500
@@ -127,17 +139,18 @@ class SearchRequest:
         known = [option.name for option in search_options()[1:]]
         for name in options:
             if name not in known:
-                hint = "filter by `languages`" if "filter" in name else f"use one of {', '.join(known)}{otherwise}"
+                hint = "use `where`" if "filter" in name else f"use one of {', '.join(known)}{otherwise}"
                 raise PanglotError(f"a search has no option `{name}`", field=name, hint=hint)
         made = replace(self, **options)
         replace(made, query=made.query or "any").validate()
         return made
 
     def validate(self) -> SearchRequest:
-        """Return the same request with canonical language codes.
+        """Return the same request with canonical language codes, and with the filter read.
 
         Raises:
-            PanglotError: A value is out of its range, a language does not exist, or the mode lacks what it needs.
+            PanglotError: A value is out of its range, a language does not exist, the filter cannot be read, or the mode
+                lacks what it needs.
 
         >>> SearchRequest("Drucken", languages=("deu", "de", "zh_TW")).validate().languages
         ('de', 'zh-Hant')
@@ -159,7 +172,7 @@ class SearchRequest:
             raise PanglotError("`highlight` requires `text` in `fields`", field="fields", hint="add text")
         lists = {name: _codes(getattr(self, name), name) for name in ("languages", "preferred_languages")}
         single = {name: _code(getattr(self, name), name) for name in ("language", "default_language")}
-        return replace(self, **lists, **single, fields=names)
+        return replace(self, **lists, **single, fields=names, where=parse_filter(self.where))
 
 
 @cache

@@ -7,6 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from panglot.search.document import ScoredDocument
+from panglot.search.filter_syntax import parse_filter
 from panglot.search.query_language import forms, query_language
 from panglot.search.ranking.lexical import fused
 from panglot.search.ranking.modes import MODES, adjusted, find_candidates
@@ -137,6 +138,9 @@ class Searcher:
             for each in self.store.in_groups({each.group for each in ranked if each.group})
             if not request.languages or each.language in request.languages
         }
+        if where := parse_filter(request.where):
+            allowed = self.store.matching(list(members), where)
+            members = {name: each for name, each in members.items() if name in allowed}
         query = self.query_vectors(vector[None], [language], request)[0]
         known = {each.id for each in candidates}
         missing = [name for name in members if name not in known]
@@ -159,7 +163,8 @@ class Searcher:
         self, request: SearchRequest, vector: Vectors, language: str, found: Sequence[ScoredDocument], depth: int
     ) -> list[ScoredDocument]:
         """Return the first ``depth`` candidates and the documents that share words with the query, fused."""
-        matches = self.lexical.search(request.query, language, DEPTH, request.languages)
+        where = parse_filter(request.where)
+        matches = self.lexical.search(request.query, language, DEPTH, request.languages, where)
         known = {each.id for each in found}
         missing = [name for name in matches if name not in known]
         # Matches that the vectors did not find need their cosines too, for the mode ranks all of them.

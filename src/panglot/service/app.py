@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request, Response
 from prometheus_client import generate_latest
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, create_model
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -19,8 +19,9 @@ from panglot import __version__
 from panglot._errors import PanglotError
 from panglot.data.language import is_right_to_left, name, script_of
 from panglot.search.audit import example_queries
+from panglot.search.filters import Filter
 from panglot.search.ranking.modes import MODES
-from panglot.search.request import MAX_CODE_LENGTH, MAX_DEPTH, Option, SearchRequest, search_options
+from panglot.search.request import MAX_CODE_LENGTH, MAX_DEPTH, MAX_FILTER_LENGTH, Option, SearchRequest, search_options
 from panglot.service.documents import add_documents
 from panglot.service.embeddings import add_embeddings
 from panglot.service.engine import Engine
@@ -33,6 +34,13 @@ if TYPE_CHECKING:
     from panglot.search.index import Index
 
 _FOLDER = Path(__file__).parent / "page"
+_FILTER = {
+    "anyOf": [
+        {"type": "string", "maxLength": MAX_FILTER_LENGTH},
+        {"type": "object", "additionalProperties": True},
+        {"type": "null"},
+    ]
+}
 _MAX_SEARCHES = 100  # In one request.
 _TYPES = {
     ".html": "text/html",
@@ -55,6 +63,9 @@ def _schema(option: Option) -> tuple[Any, Any]:
     """Return the type and the field of an option of a search, as pydantic takes them."""
     if option.choices:
         return Literal[tuple(option.choices)], Field(option.default, description=option.help)
+    if option.type is Filter:
+        # `SearchRequest` reads it, and says where it is wrong.
+        return Annotated[Any, WithJsonSchema(_FILTER)], Field(option.default, description=option.help)
     low, high = option.minimum, option.maximum
     if option.type in (int, float):
         kind: Any = Annotated[float, Field(allow_inf_nan=False)] if option.type is float else int
@@ -116,7 +127,8 @@ def add_search(app: FastAPI, engine: Engine) -> None:
         if (depth := sum(each.k for each in searches)) > MAX_DEPTH:
             problem = f"searches: `k` must be at most {MAX_DEPTH:,} in total, got {depth:,}"
             raise RequestError(400, problem, hint="ask for fewer results", field="searches", code="invalid")
-        return Json({"results": await engine.outcome(engine.search(searches, request.scope[NOTES]), request)})
+        work = engine.search(searches, request.scope[NOTES], several=True)
+        return Json({"results": await engine.outcome(work, request)})
 
     @functools.lru_cache(maxsize=1)
     def examples(_counts: tuple[tuple[str, int], ...]) -> list[tuple[str, str]]:

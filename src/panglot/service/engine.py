@@ -152,8 +152,13 @@ class Engine:
         windows = await asyncio.to_thread(encoder.window, texts, side)
         return {"cut_texts": sum(end - begin < len(text) for (begin, end), text in zip(windows, texts, strict=True))}
 
-    async def search(self, requests: Sequence[SearchRequest], notes: dict[str, Any]) -> list[dict[str, Any]]:
-        """Return the results of requests as JSON. Their queries are encoded together."""
+    async def search(
+        self, requests: Sequence[SearchRequest], notes: dict[str, Any], *, several: bool = False
+    ) -> list[dict[str, Any]]:
+        """Return the results of requests as JSON. Their queries are encoded together.
+
+        With ``several``, errors name the search by its number.
+        """
         queries = [request.query for request in requests]
         sizes = [estimate_tokens(query) for query in queries]
         with self.admission.enter(sum(sizes)):
@@ -161,9 +166,11 @@ class Engine:
             started = time.monotonic()
             results: list[SearchResult] = []
             # One after the other, so that many searches of one client do not take all threads.
-            for request, vector in zip(requests, encoded.vectors, strict=True):
-                plain = replace(request, highlight=False, fields=())
-                results.append(await self.ranked(functools.partial(self.index.searcher.search, plain, vector)))
+            for number, (request, vector) in enumerate(zip(requests, encoded.vectors, strict=True)):
+                work = functools.partial(
+                    self.index.searcher.search, replace(request, highlight=False, fields=()), vector
+                )
+                results.append(await self.ranked(work, f"searches.{number}." if several else ""))
             notes["rank_ms"] = round(1000 * (time.monotonic() - started), 1)
         found: list[dict[str, Any]] = []
         for request, vector, result in zip(requests, encoded.vectors, results, strict=True):
@@ -185,13 +192,16 @@ class Engine:
             vectors = encoded.vectors
         return highlighted(result.hits, sentences, vectors, query, result.language, self.index.debiasing)
 
-    async def ranked(self, work: Callable[[], _Result]) -> _Result:
-        """Return what ``work`` returns, run on one of the threads that rank."""
+    async def ranked(self, work: Callable[[], _Result], place: str = "") -> _Result:
+        """Return what ``work`` returns, run on one of the threads that rank.
+
+        ``place`` is put before the name of a field that is wrong.
+        """
         try:
             return await asyncio.get_running_loop().run_in_executor(self._ranker, work)
         except PanglotError as error:
             if error.field in _REQUEST_FIELDS:
-                raise of_panglot(error) from error
+                raise of_panglot(error, place) from error
             raise
 
     async def outcome(self, work: Coroutine[object, object, _Result], request: Request) -> _Result:

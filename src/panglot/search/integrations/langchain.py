@@ -56,8 +56,8 @@ class PanglotRetriever(BaseRetriever):
     Args:
         index: Where to search.
         options: The options of :class:`panglot.search.request.SearchRequest`, such as ``k`` and ``mode``, for all
-            queries, and the fields of ``BaseRetriever``, such as ``tags``. Arguments of ``invoke`` and ``ainvoke`` are
-            options of one query, and win.
+            queries, and the fields of ``BaseRetriever``, such as ``tags``. ``where`` may be called ``filter``, as other
+            stores call it. Arguments of ``invoke`` and ``ainvoke`` are options of one query, and win.
 
     Raises:
         PanglotError: An option is unknown or has a wrong value.
@@ -69,7 +69,7 @@ class PanglotRetriever(BaseRetriever):
     def __init__(self, index: Index, **options: Any) -> None:
         # The library's own fields, such as tags, metadata and name.
         fields: dict[str, Any] = {name: options.pop(name) for name in _FIELDS if name in options}
-        fields |= {"index": index, "request": SearchRequest.of(options, f", {', '.join(_FIELDS)}")}
+        fields |= {"index": index, "request": SearchRequest.of(_named(options), f", {', '.join(_FIELDS)}")}
         super().__init__(**fields)
 
     # The library passes arguments of `invoke` on only to a method with parameters for them. Without, it drops them.
@@ -83,7 +83,7 @@ class PanglotRetriever(BaseRetriever):
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **options: Any
     ) -> list[Document]:
         del run_manager
-        result = self.index.execute(replace(self.request.changed(options), query=query))
+        result = self.index.execute(replace(self.request.changed(_named(options)), query=query))
         return [
             Document(
                 page_content=hit.document.text,
@@ -92,3 +92,10 @@ class PanglotRetriever(BaseRetriever):
             )
             for hit in result.hits
         ]
+
+
+def _named(options: dict[str, Any]) -> dict[str, Any]:
+    """Return options with LangChain's ``filter`` under its name here."""
+    if "filter" in options and "where" in options:
+        raise PanglotError("`where` and `filter` are one option", field="filter", hint="give one of them")
+    return {"where" if name == "filter" else name: value for name, value in options.items()}

@@ -20,6 +20,7 @@ try:
     from llama_index.core.base.embeddings.base import BaseEmbedding
     from llama_index.core.retrievers import BaseRetriever
     from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+    from llama_index.core.vector_stores.types import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
 except ImportError as error:
     raise PanglotError(
         "LlamaIndex is not installed", field="llama-index", hint=install_command("llama-index")
@@ -66,8 +67,9 @@ class PanglotRetriever(BaseRetriever):
 
     Args:
         index: Where to search.
-        options: The options of :class:`panglot.search.request.SearchRequest`, such as ``k`` and ``mode``, and the
-            parameters of ``BaseRetriever``, such as ``callback_manager``.
+        options: The options of :class:`panglot.search.request.SearchRequest`, such as ``k`` and ``mode``, the
+            parameters of ``BaseRetriever``, such as ``callback_manager``, and ``filters``, LlamaIndex's
+            ``MetadataFilters``, instead of ``where``.
 
     Raises:
         PanglotError: An option is unknown or has a wrong value. While retrieving: the query has texts or a vector to be
@@ -76,6 +78,10 @@ class PanglotRetriever(BaseRetriever):
 
     def __init__(self, index: Index, **options: Any) -> None:
         fields = {name: options.pop(name) for name in _FIELDS if name in options}
+        if (filters := options.pop("filters", None)) is not None:
+            if options.get("where"):
+                raise PanglotError("`where` and `filters` are one option", field="filters", hint="give one of them")
+            options["where"] = _filter(filters)
         self._index, self._request = index, SearchRequest.of(options, f", {', '.join(_FIELDS)}")
         super().__init__(**fields)
 
@@ -97,3 +103,31 @@ class PanglotRetriever(BaseRetriever):
             )  # fmt: skip
             nodes.append(NodeWithScore(node=node, score=hit.score))
         return nodes
+
+
+_OPERATORS = {
+    FilterOperator.EQ: "$eq", FilterOperator.NE: "$ne", FilterOperator.GT: "$gt", FilterOperator.GTE: "$gte",
+    FilterOperator.LT: "$lt", FilterOperator.LTE: "$lte", FilterOperator.IN: "$in", FilterOperator.NIN: "$nin",
+    FilterOperator.ANY: "$in", FilterOperator.CONTAINS: "$contains",
+}  # fmt: skip
+
+
+def _filter(filters: Any) -> dict[str, Any]:
+    """Return LlamaIndex's filters in the form that :mod:`panglot.search.filter_syntax` reads."""
+    if isinstance(filters, MetadataFilters):
+        parts = [_filter(each) for each in filters.filters]
+        joined = {FilterCondition.AND: "$and", FilterCondition.OR: "$or", FilterCondition.NOT: "$nor"}
+        return {joined[filters.condition or FilterCondition.AND]: parts} if parts else {}
+    if not isinstance(filters, MetadataFilter):
+        problem = f"`filters` must be MetadataFilters of LlamaIndex, got {type(filters).__name__}"
+        raise PanglotError(problem, field="filters", hint="give other filters as `where`")
+    name, operator, value = filters.key, filters.operator, filters.value
+    if operator in _OPERATORS:
+        return {name: {_OPERATORS[operator]: value}}
+    if operator == FilterOperator.IS_EMPTY:
+        return {name: {"$exists": False}}
+    if operator == FilterOperator.ALL:
+        values = value if isinstance(value, list) else [value]
+        return {"$and": [{name: {"$contains": each}} for each in values]}
+    problem = f"panglot has no filter `{operator.value}`"
+    raise PanglotError(problem, field="filters", hint="use == or in, or `hybrid` to search for words")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from panglot.search.document import Document, ScoredDocument
+    from panglot.search.filters import Filter
     from panglot.search.storage.store import Store
 
 HEAD = "lexical.json"
@@ -61,18 +62,31 @@ class LexicalIndex:
         self._opening = threading.Lock()
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
-    def search(self, query: str, language: str, k: int, languages: Collection[str] = ()) -> list[str]:
+    def search(
+        self, query: str, language: str, k: int, languages: Collection[str] = (), where: Filter | None = None
+    ) -> list[str]:
         """Return the ids of at most ``k`` documents that share a word with the query, by BM25, best first.
 
-        Documents in ``languages`` are searched. If there are none, those in the language of the query and its regional
-        forms are. If none of these has a word of the query, which may be a code or a name, or if the language is
-        unknown, documents in all languages are searched. Equal scores are in the order of the documents.
+        Documents that ``where`` allows in ``languages`` are searched. If there are no languages, those in the language
+        of the query and its regional forms are. If none of these has a word of the query, which may be a code or a
+        name, or if the language is unknown, documents in all languages are searched. Equal scores are in the order of
+        the documents.
         """
         parts = self.open()
+
+        def matching(codes: Iterable[str], count: int = k) -> list[str]:
+            found = _matching(parts, query, codes, count)
+            if where is None or not found:
+                return found
+            allowed = self._store.matching(found, where)
+            kept = [name for name in found if name in allowed]
+            # The filter comes before the cut, so that more are looked at until enough are allowed.
+            return kept[:k] if len(kept) >= k or len(found) < count else matching(codes, 4 * count)
+
         if languages:
-            return _matching(parts, query, [code for code in parts if code in languages], k)
-        own = _matching(parts, query, forms(language, parts), k) if language else []
-        return own or _matching(parts, query, parts, k)
+            return matching([code for code in parts if code in languages])
+        own = matching(forms(language, parts)) if language else []
+        return own or matching(list(parts))
 
     def open(self) -> _Parts:
         """Return for each language its BM25 model and ids. Both are made now if they are missing, stale or damaged."""

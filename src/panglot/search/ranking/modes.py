@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
+from panglot.search.filter_syntax import parse_filter
 from panglot.search.storage.store import by_score
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from panglot.encoders.protocol import Vectors
     from panglot.search.document import ScoredDocument
+    from panglot.search.filters import Filter
     from panglot.search.request import SearchRequest
     from panglot.search.storage.store import Doubles
 
@@ -131,8 +133,9 @@ class Searchable(Protocol):
     """What ranking needs of a :class:`panglot.search.storage.store.Store`."""
 
     def search(
-        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None
-    ) -> list[list[ScoredDocument]]:
+        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None,
+        where: Filter | None = None,
+    ) -> list[list[ScoredDocument]]:  # fmt: skip
         """Return for each query the ``k`` nearest documents, best first."""
         ...
 
@@ -149,7 +152,8 @@ def find_candidates(
     mode = MODES[request.mode]
     found: list[dict[str, ScoredDocument]] = [{} for _ in vectors]
     for pool in mode.pools(request, languages):
-        lists = store.search(vector_field or mode.vector_field, vectors, max(depth, HEAD), languages=pool)
+        field, count = vector_field or mode.vector_field, max(depth, HEAD)
+        lists = store.search(field, vectors, count, languages=pool, where=parse_filter(request.where))
         for known, row in zip(found, lists, strict=True):
             known.update((each.id, each) for each in row)
     return [adjusted(list(known.values()), request) for known in found]

@@ -9,6 +9,7 @@ import threading
 import uuid
 import warnings
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import explain_write, lock
-from panglot.search.storage import graph, manifest
+from panglot.search.storage import columns, graph, manifest
 from panglot.search.storage.manifest import HINT, NAME, SEGMENTS, Manifest, SegmentMetadata
 from panglot.search.storage.segments import (
     Piece,
@@ -43,9 +44,9 @@ if TYPE_CHECKING:
 
     from panglot.encoders.protocol import Vectors
     from panglot.search.document import Document, ScoredDocument
+    from panglot.search.filters import Filter
 
 RESERVE = "reserve"
-_RESERVED = 1 << 18  # Bytes that a deletion gives back to a full disk, because it must write what is deleted.
 
 
 class EmbeddedStore:
@@ -84,7 +85,7 @@ class EmbeddedStore:
         with lock(folder / "lock"):
             if not (folder / NAME).exists():
                 with explain_write(folder):
-                    _make_reserve(folder / RESERVE)
+                    manifest.make_reserve(folder / RESERVE)
                 Manifest(1, tuple(vector_fields), dimension, build=build).write(folder)
         return cls(folder)
 
@@ -115,7 +116,7 @@ class EmbeddedStore:
             return self._delete(ids)
         finally:
             with contextlib.suppress(OSError):
-                _make_reserve(reserve)
+                manifest.make_reserve(reserve)
 
     def _delete(self, ids: Collection[str]) -> int:
         with self._writing() as now:
@@ -160,11 +161,14 @@ class EmbeddedStore:
             return self._now is not before
 
     def search(
-        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None
-    ) -> list[list[ScoredDocument]]:
+        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None,
+        where: Filter | None = None,
+    ) -> list[list[ScoredDocument]]:  # fmt: skip
         """See :meth:`~panglot.search.storage.store.Store.search`."""
         check_queries(vector_field, queries, k, self.vector_fields, self.dimension)
-        found = [segment.search(vector_field, queries, k, languages) for segment in self._current().segments]
+        now = self._current()
+        bound = where and where.bound(now.kinds)
+        found = [segment.search(vector_field, queries, k, languages, bound) for segment in now.segments]
         return [by_score(hit for lists in found for hit in lists[at])[:k] for at in range(len(queries))]
 
     def get(self, ids: Sequence[str]) -> list[Document | None]:
@@ -188,6 +192,16 @@ class EmbeddedStore:
     def counts(self) -> dict[str, int]:
         """See :meth:`~panglot.search.storage.store.Store.counts`."""
         return by_size(segment.counts() for segment in self._current().segments)
+
+    def kinds(self) -> dict[str, str]:
+        """See :meth:`~panglot.search.storage.store.Store.kinds`."""
+        return dict(self._current().kinds)
+
+    def matching(self, ids: Sequence[str], where: Filter) -> set[str]:
+        """See :meth:`~panglot.search.storage.store.Store.matching`."""
+        bound = where.bound(self._current().kinds)
+        found = zip(ids, self._places(ids), strict=True)
+        return {name for name, (segment, row) in found if segment and segment.texts.metadata.allows(bound, row)}
 
     def ids(self) -> Iterator[list[str]]:
         """See :meth:`~panglot.search.storage.store.Store.ids`."""
@@ -310,6 +324,11 @@ class _Version:
     manifest: Manifest
     segments: tuple[Segment, ...]
 
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """The kind of each field of metadata."""
+        return columns.join(segment.texts.metadata for segment in self.segments)
+
 
 def _open(folder: Path, known: _Version | None) -> _Version:
     """Return the newest version, or ``known`` if that is it."""
@@ -338,12 +357,3 @@ def _read(folder: Path, known: _Version | None) -> Manifest:
     if known and (found.build != known.manifest.build or found.version < known.manifest.version):
         raise PanglotError(REPLACED, file=folder, hint="open the index again")
     return found
-
-
-def _make_reserve(path: Path) -> None:
-    if not path.exists():
-        try:
-            path.write_bytes(bytes(_RESERVED))
-        except OSError:
-            path.unlink(missing_ok=True)
-            raise

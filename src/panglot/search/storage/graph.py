@@ -21,10 +21,11 @@ import numpy.typing as npt
 
 from panglot._files import in_large_pages
 from panglot._progress import progress
-from panglot.search.storage.store import ROUNDING, Bools, Doubles, Halves, Ints, halves, pieces, scores
+from panglot.search.storage.columns import Selection, Span
+from panglot.search.storage.store import ROUNDING, Doubles, Halves, Ints, halves, pieces, scores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from panglot.encoders.protocol import Vectors
@@ -200,6 +201,7 @@ class Graph:
 
 
 _SCORES = 1 << 22  # In memory at a time, 16 MB.
+_SPARSE = 3  # Copying a row out of the others takes as long as comparing about two more.
 _MANY = 16  # So many queries make up for the conversion that a product of matrices needs.
 
 
@@ -211,44 +213,6 @@ class Table(NamedTuple):
     own_graphs: Mapping[str, Graph]  # By language. Their rows are numbered from the first of the language.
 
 
-class Span(NamedTuple):
-    """The rows of one language."""
-
-    language: str
-    begin: int
-    end: int
-    live: int  # Number of rows that are not deleted.
-
-
-class Selection(NamedTuple):
-    """The rows that may be found."""
-
-    spans: Sequence[Span]  # In order.
-    deleted: Bools | None  # None if no row is deleted.
-
-    @property
-    def live(self) -> int:
-        """Number of rows that may be found."""
-        return sum(span.live for span in self.spans)
-
-    def among(self, rows: Ints) -> Ints:
-        """Return those of ``rows`` that may be found."""
-        begins, ends = np.array([(span.begin, span.end) for span in self.spans], np.int64).T
-        at = np.searchsorted(begins, rows, "right") - 1
-        inside = (at >= 0) & (rows < ends[at])
-        if self.deleted is not None:
-            inside &= ~self.deleted[rows]
-        return rows[inside]
-
-    def stretches(self) -> list[tuple[int, int]]:
-        """Return begin and end of the stretches that adjacent spans make up, so that each is scanned at once."""
-        found: list[tuple[int, int]] = []
-        for _, begin, end, _ in self.spans:
-            adjacent = found and found[-1][1] == begin
-            found.append((found.pop()[0] if adjacent else begin, end))
-        return found
-
-
 def nearest(table: Table, queries: Vectors, k: int, selection: Selection) -> Iterator[tuple[Doubles, Ints]]:
     """Yield for each query scores and rows, in any order, among which the ``k`` best selected rows are.
 
@@ -256,7 +220,7 @@ def nearest(table: Table, queries: Vectors, k: int, selection: Selection) -> Ite
     """
     # A scan of several queries reads the vectors once.
     for part in pieces(len(queries), max(1, _SCORES // len(table.vectors))):
-        walked = [_walks(table, query, k, selection) for query in queries[part]]
+        walked = [None if selection.exact else _walks(table, query, k, selection) for query in queries[part]]
         missed = [at for at, found in enumerate(walked) if found is None]
         scanned = iter(_scan(table.vectors, queries[part][missed], k, selection) if missed else ())
         for query, found in zip(queries[part], walked, strict=True):
@@ -331,15 +295,21 @@ def _scan(vectors: Halves, queries: Vectors, k: int, selection: Selection) -> It
     """Yield for each query the rows that may be among the ``k`` best."""
     stretches = selection.stretches()
     row = np.concatenate([np.arange(begin, end) for begin, end in stretches])
+    excluded = selection.excluded
+    if sparse := excluded is not None and selection.live * _SPARSE < len(row):
+        row = row[~excluded[row]]
     score = np.empty((len(queries), len(row)), np.float32)
+    if sparse:
+        for part in pieces(len(row), _PIECE):
+            score[:, part] = _products(queries, vectors[row[part]])
     done = 0
-    for begin, end in stretches:
+    for begin, end in () if sparse else stretches:
         for part in pieces(end - begin, _PIECE if len(queries) >= _MANY else end - begin):
             rows = slice(begin + part.start, begin + part.stop)
             score[:, done + part.start : done + part.stop] = _products(queries, vectors[rows])
         done += end - begin
-    if selection.deleted is not None:
-        score[:, selection.deleted[row]] = -np.inf
+    if excluded is not None and not sparse:
+        score[:, excluded[row]] = -np.inf
     kth = len(row) - min(k, selection.live)
     for line in score:
         # Rounding the query, or sums, moves both the k-th score and any other.

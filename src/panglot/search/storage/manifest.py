@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 NAME = "current.json"
 SEGMENTS = "segments"
+_RESERVED = 1 << 18
 READ = 1 << 28
 """Bytes of a segment that are read to check it when it is opened. A store of any size thus opens in a few seconds."""
 HINT = "restore the folder from a copy, or build the index again"
@@ -170,3 +171,13 @@ def _segment(values: dict[str, Any]) -> SegmentMetadata:
 
 def _digest(values: Mapping[str, Any]) -> str:
     return digest(json.dumps(values, sort_keys=True, ensure_ascii=True))
+
+
+def make_reserve(path: Path) -> None:
+    """Write bytes that a deletion can give back to a full disk, because it must write what is deleted."""
+    if not path.exists():
+        try:
+            path.write_bytes(bytes(_RESERVED))
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise

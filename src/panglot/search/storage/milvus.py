@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 
     from panglot.encoders.protocol import Vectors
     from panglot.search.document import Document
+    from panglot.search.filters import Filter
 
-_FORMAT = 1
+_FORMAT = 2  # The first has no metadata by which documents could be filtered.
 _SLACK = 1e-5  # Milvus adds in single precision.
-_FRESH = 5.0  # Seconds. Counting takes one request per language.
 
 
 class MilvusStore:
@@ -52,8 +52,7 @@ class MilvusStore:
 
     Vectors are rounded to half precision as in the embedded store, and scores are computed from them here, so that
     both stores give the same answers. The first call sees all that was written before. Later calls see what this
-    store wrote, and others' writes after a moment. :meth:`panglot.search.storage.milvus_client.Address.parse`
-    describes ``where``.
+    store wrote, and others' writes later. ``where`` is as :class:`panglot.search.storage.milvus_client.Address` says.
 
     Raises:
         PanglotError: A package is missing, the server does not answer, there is no such store, or it has another shape.
@@ -70,18 +69,19 @@ class MilvusStore:
         self._about = f"{self._address.name}_about"
         self._main = self._collection(self.vector_fields[0])
         self._client: Any = client.connect(self._address)
-        self._read: set[str] = set()
+        self._read, self._format = set[str](), _FORMAT
         self._counted: tuple[float, dict[str, int]] | None = None
+        self._kinds = client.FieldKinds(lambda expression: self._query(self._about, expression, ("value",)), self._note)
         with explained(self._address):
             if not self._known():
                 if not create:
                     raise PanglotError("no such store", file=where, field="store", hint="build the index first")
-                self._create()
+                client.create_store(self._client, self._address, map(self._collection, self.vector_fields), dimension)
+                self._describe()
             for collection in (self._about, *map(self._collection, self.vector_fields)):
                 self._client.load_collection(collection)
-            if self._address.index == "FLAT" and self._address.is_lite:
-                for vector_field in self.vector_fields:
-                    client.make_flat(self._client, self._collection(vector_field))
+            for vector_field in self.vector_fields if self._address.index == "FLAT" and self._address.is_lite else ():
+                client.make_flat(self._client, self._collection(vector_field))
             self._check_build(create=create)
 
     def upsert(self, documents: Sequence[Document], vectors: Mapping[str, Vectors]) -> None:
@@ -89,18 +89,16 @@ class MilvusStore:
         checked = check_documents(documents, vectors, self.vector_fields, self.dimension)
         self._counted = None
         stamp = uuid.uuid4().hex
-        rows = [client.row(document, stamp) for document in documents]
+        rows = [client.row(document, stamp, metadata=self._format > 1) for document in documents]
         floats = {field: each.astype(np.float32) for field, each in checked.items()}
         with explained(self._address):
             before = self._stamps([row["key"] for row in rows])
             languages = sorted({document.language for document in documents})
             self._note({f"language/{client.code(each)}": each for each in languages})
+            self._kinds.add(documents)
             for vector_field in self.vector_fields[1:]:
-                placed = [
-                    {"key": row["key"] + stamp, "document": row["key"], "code": row["code"], "vector": vector}
-                    for row, vector in zip(rows, floats[vector_field], strict=True)
-                ]
-                self._put(self._collection(vector_field), placed)
+                pairs = zip(rows, floats[vector_field], strict=True)
+                self._put(self._collection(vector_field), [client.joined(row, stamp, each) for row, each in pairs])
             main = [{**row, "vector": vector} for row, vector in zip(rows, floats[self.vector_fields[0]], strict=True)]
             self._put(self._main, main)
             self._drop_vectors(before)
@@ -125,18 +123,21 @@ class MilvusStore:
                 self._client.flush(self._collection(vector_field))
 
     def search(
-        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None
-    ) -> list[list[ScoredDocument]]:
+        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None,
+        where: Filter | None = None,
+    ) -> list[list[ScoredDocument]]:  # fmt: skip
         """See :meth:`~panglot.search.storage.store.Store.search`."""
         check_queries(vector_field, queries, k, self.vector_fields, self.dimension)
+        pool = client.Pool(
+            None if languages is None else sorted(set(languages)), self._expression(where) if where else ""
+        )
         if languages is not None and not languages:
             return [[] for _ in queries]
-        chosen = None if languages is None else sorted(set(languages))
         count = min(candidates(k), client.MOST)
         found: list[list[ScoredDocument]] = []
         with explained(self._address):
             for part in pieces(len(queries), max(1, 4096 // count)):
-                found += self._found(vector_field, queries[part], k, chosen, count)
+                found += self._found(vector_field, queries[part], k, pool, count)
         return found
 
     def get(self, ids: Sequence[str]) -> list[Document | None]:
@@ -174,7 +175,7 @@ class MilvusStore:
     def counts(self) -> dict[str, int]:
         """See :meth:`~panglot.search.storage.store.Store.counts`."""
         now = time.monotonic()
-        if self._counted is None or now - self._counted[0] > _FRESH:
+        if self._counted is None or now - self._counted[0] > client.FRESH:
             self.refresh()
             with explained(self._address):
                 known = self._query(self._about, 'key >= "language/"', ("value",))
@@ -182,6 +183,18 @@ class MilvusStore:
                 counts = {each: self._count(among("code", [client.code(each)])) for each in languages}
             self._counted = now, by_size([{language: count for language, count in counts.items() if count}])
         return dict(self._counted[1])
+
+    def matching(self, ids: Sequence[str], where: Filter) -> set[str]:
+        """See :meth:`~panglot.search.storage.store.Store.matching`."""
+        names, expression = {client.key(each): each for each in ids}, self._expression(where)
+        with explained(self._address):
+            parts = (f"{among('key', part)} and {expression}" for part in client.lists(list(names)))
+            return {names[row["key"]] for part in parts for row in self._query(self._main, part, ("key",))}
+
+    def kinds(self) -> dict[str, str]:
+        """See :meth:`~panglot.search.storage.store.Store.kinds`."""
+        with explained(self._address):
+            return self._kinds.get()
 
     def ids(self) -> Iterator[list[str]]:
         """See :meth:`~panglot.search.storage.store.Store.ids`."""
@@ -211,7 +224,8 @@ class MilvusStore:
         self._client.load_collection(self._about)
         for row in self._query(self._about, among("key", ["store"]), ("value",)):
             about = json.loads(row["value"])
-            check_same("format", about["format"], _FORMAT, self._address.uri)
+            self._format = about["format"]
+            check_same("format", self._format, min(self._format, _FORMAT), self._address.uri)
             check_same("vector_fields", tuple(about["spaces"]), self.vector_fields, self._address.uri)
             check_same("dimension", about["dimension"], self.dimension, self._address.uri)
             return True
@@ -237,18 +251,11 @@ class MilvusStore:
         self._describe()
 
     def _describe(self) -> None:
-        about = {"format": _FORMAT, "spaces": self.vector_fields, "dimension": self.dimension, "build": self.build}
+        about = {"format": self._format, "spaces": self.vector_fields, "dimension": self.dimension, "build": self.build}
         self._note({"store": json.dumps(about)})
 
-    def _create(self) -> None:
-        index, longest = self._address.index, client.LONGEST
-        client.create(self._client, self._about, {"value": longest}, 2, "FLAT")
-        shown = {**dict.fromkeys(COLUMNS, longest), "code": 128, "stamp": 64}
-        client.create(self._client, self._main, shown, self.dimension, index)
-        for vector_field in self.vector_fields[1:]:
-            joined = {"document": 64, "code": 128}
-            client.create(self._client, self._collection(vector_field), joined, self.dimension, index)
-        self._describe()
+    def _expression(self, where: Filter | None) -> str:
+        return client.bound_expression(where, self.kinds(), filterable=self._format > 1) if where else ""
 
     def _note(self, values: Mapping[str, str]) -> None:
         """Write values by key into the collection that describes the store."""
@@ -292,17 +299,15 @@ class MilvusStore:
     def _stamps(self, keys: Sequence[str]) -> dict[str, str]:
         return {key: row["stamp"] for key, row in self._rows(self._main, keys, ("stamp",)).items()}
 
-    def _found(
-        self, name: str, queries: Vectors, k: int, languages: Sequence[str] | None, count: int
-    ) -> list[list[ScoredDocument]]:
+    def _found(self, name: str, queries: Vectors, k: int, pool: client.Pool, count: int) -> list[list[ScoredDocument]]:
         """Return the ``k`` best, asking for more candidates than ``count`` if these may not contain them."""
         return [
-            hits if sure else self._found(name, queries[at : at + 1], k, languages, min(4 * count, client.MOST))[0]
-            for at, (sure, hits) in enumerate(self._near(name, queries, k, languages, count))
+            hits if sure else self._found(name, queries[at : at + 1], k, pool, min(4 * count, client.MOST))[0]
+            for at, (sure, hits) in enumerate(self._near(name, queries, k, pool, count))
         ]
 
     def _near(
-        self, vector_field: str, queries: Vectors, k: int, languages: Sequence[str] | None, count: int
+        self, vector_field: str, queries: Vectors, k: int, pool: client.Pool, count: int
     ) -> list[tuple[bool, list[ScoredDocument]]]:
         """Return for each query the ``k`` best of ``count`` candidates, and whether no other can be among them."""
         fields = ["key", "vector", *(("id", "language", "group") if vector_field == self.vector_fields[0] else
@@ -310,7 +315,7 @@ class MilvusStore:
         lists: list[list[dict[str, Any]]] = self._client.search(
             self._collection(vector_field),
             data=list(queries),
-            filter=client.filter_of(languages),
+            filter=pool.expression,
             limit=count,
             output_fields=fields,
             search_params={"metric_type": "IP", "params": {"ef": max(128, count)}},
@@ -318,9 +323,9 @@ class MilvusStore:
         )
         entities = [[hit["entity"] for hit in hits] for hits in lists]
         # A graph may lose its way among rows that a filter excludes, and then returns fewer than there are.
-        short = [len(hits) < count and len(hits) < self._expected(languages) for hits in lists]
+        short = [len(hits) < count and len(hits) < self._expected(pool) for hits in lists]
         if any(short):
-            every = self._scan(vector_field, languages, fields)
+            every = self._scan(vector_field, pool, fields)
             entities = [every if lost else each for lost, each in zip(short, entities, strict=True)]
         found: list[tuple[bool, list[ScoredDocument]]] = []
         for query, hits, rows, lost in zip(queries, lists, self._documents(vector_field, entities), short, strict=True):
@@ -338,22 +343,18 @@ class MilvusStore:
         names = [each["document"] for entities in lists for each in entities]
         known = self._rows(self._main, names, ("id", "language", "group", "stamp"))
         return [
-            [{**known[each["document"]], **each} for each in entities if _belongs(each, known)] for entities in lists
+            [{**known[each["document"]], **each} for each in entities if client.belongs(each, known)]
+            for entities in lists
         ]
 
-    def _expected(self, languages: Sequence[str] | None) -> int:
-        """Return how many documents there are in some languages, or in all."""
-        return sum(number for code, number in self.counts().items() if languages is None or code in languages)
+    def _expected(self, pool: client.Pool) -> int:
+        """Return how many documents may be found."""
+        if pool.where:
+            return self._count(pool.expression)
+        return sum(n for code, n in self.counts().items() if pool.languages is None or code in pool.languages)
 
-    def _scan(self, vector_field: str, languages: Sequence[str] | None, fields: Sequence[str]) -> list[dict[str, Any]]:
-        """Return all rows in some languages, or in all."""
-        collection, filter_ = self._collection(vector_field), client.filter_of(languages)
-        parts = client.ranges(self._expected(languages))
-        expressions = (f"({filter_}) and ({part})" if filter_ else part for part in parts)
+    def _scan(self, vector_field: str, pool: client.Pool, fields: Sequence[str]) -> list[dict[str, Any]]:
+        """Return all rows of documents that may be found."""
+        collection, chosen = self._collection(vector_field), pool.expression
+        expressions = (f"({chosen}) and ({part})" if chosen else part for part in client.ranges(self._expected(pool)))
         return [row for expression in expressions for row in self._query(collection, expression, fields)]
-
-
-def _belongs(entity: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Return whether a row of a further vector field is the one that its document names."""
-    document = known.get(entity["document"])
-    return document is not None and entity["key"] == entity["document"] + document["stamp"]

@@ -7,20 +7,26 @@ import hashlib
 import json
 import logging
 import re
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
 from panglot._environment import require
 from panglot._errors import PanglotError
-from panglot.search.storage.store import as_row, pieces
+from panglot.search.document import LIST, kinds_of
+from panglot.search.filters import OWN_FIELDS, Condition, Group
+from panglot.search.storage.store import COLUMNS, as_row, pieces
 
 if TYPE_CHECKING:
+    from panglot.encoders.protocol import Vectors
     from panglot.search.document import Document
+    from panglot.search.filters import Filter
 
 LONGEST = 65_535  # Bytes of a text that Milvus accepts.
 MOST = 16_384  # Rows that Milvus returns at most.
+FRESH = 5.0  # Seconds for which counts and kinds are kept, because they take requests of their own.
 
 _REQUEST = 32 << 20  # Servers refuse requests of 64 MB.
 _LISTED = 1000  # Keys in one expression.
@@ -97,14 +103,18 @@ def explained(address: Address) -> Generator[None]:
         ) from error
 
 
-def create(client: Any, name: str, texts: Mapping[str, int], dimension: int, index: str) -> None:
-    """Make a collection with a ``key``, texts of limited length and a ``vector``, and load it."""
+def create(
+    client: Any, name: str, texts: Mapping[str, int], dimension: int, index: str, *, metadata: bool = False
+) -> None:
+    """Make a collection with a ``key``, texts of limited length, a ``vector`` and perhaps ``metadata``, and load it."""
     from pymilvus import DataType
 
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("key", DataType.VARCHAR, is_primary=True, max_length=128)
     for text, longest in texts.items():
         schema.add_field(text, DataType.VARCHAR, max_length=longest)
+    if metadata:
+        schema.add_field("metadata", DataType.JSON)
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
     params = client.prepare_index_params()
     # The graph of the embedded store has the same size.
@@ -114,6 +124,15 @@ def create(client: Any, name: str, texts: Mapping[str, int], dimension: int, ind
     if client.has_collection(name):
         client.drop_collection(name)
     client.create_collection(name, schema=schema, index_params=params, consistency_level="Strong")
+
+
+def create_store(client: Any, address: Address, collections: Iterable[str], dimension: int) -> None:
+    """Make the collections of a store: what describes it, and one per vector field, the documents in the first."""
+    create(client, f"{address.name}_about", {"value": LONGEST}, 2, "FLAT")
+    shown = {**dict.fromkeys(COLUMNS, LONGEST), "code": 128, "stamp": 64}
+    for place, name in enumerate(collections):
+        texts = {"document": 64, "code": 128} if place else shown
+        create(client, name, texts, dimension, address.index, metadata=True)
 
 
 def make_flat(client: Any, name: str) -> None:
@@ -157,15 +176,86 @@ def in_texts(field: str, values: Iterable[str]) -> str:
     >>> print(in_texts("group", ['7"', "表\\n"]))
     group in ["7\"", "表\\n"]
     """
-    # A server and milvus-lite read these escapes and no others in common, and every other character as it is.
-    escapes = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\r": r"\r"}
-    texts = [f'"{value.translate(str.maketrans(escapes))}"' for value in values]
-    return f"{field} in [{', '.join(texts)}]"
+    return f"{field} in [{', '.join(map(_literal, values))}]"
 
 
-def filter_of(languages: Iterable[str] | None) -> str:
-    """Return the expression for rows in some languages. It is empty if all are wanted."""
-    return "" if languages is None else among("code", sorted({code(each) for each in languages}))
+class Pool(NamedTuple):
+    """The documents that may be found."""
+
+    languages: Sequence[str] | None  # None: in any language.
+    where: str  # What metadata must be, as an expression. Empty if they may be anything.
+
+    @property
+    def expression(self) -> str:
+        """The expression for its rows. It is empty if all are wanted."""
+        chosen = self.languages
+        within = "" if chosen is None else among("code", sorted({code(each) for each in chosen}))
+        return " and ".join(part for part in (within, self.where) if part)
+
+
+def fields_of(document: Document) -> dict[str, Any]:
+    """Return by name in expressions what a document can be filtered by."""
+    own = {name: value for name in OWN_FIELDS if (value := getattr(document, name))}
+    return {_safe(name): value for name, value in {**document.metadata, **own}.items() if value is not None}
+
+
+def _safe(name: str) -> str:
+    """Return the name of a field as expressions have it, so that no name is ever part of one."""
+    return name if re.fullmatch("[A-Za-z][A-Za-z0-9_]{0,63}", name) else f"_{key(name)}"
+
+
+def bound_expression(where: Filter, kinds: Mapping[str, str], *, filterable: bool) -> str:
+    """Return a filter as an expression of Milvus, unless the store was made without metadata to filter by."""
+    if not filterable:
+        hint = "build the index again in another store"
+        raise PanglotError("the store was made before documents could be filtered", field="where", hint=hint)
+    return expression(where.bound(kinds), kinds)
+
+
+def expression(where: Filter, kinds: Mapping[str, str]) -> str:
+    """Return a bound filter as an expression of Milvus, given the kinds of the fields.
+
+    >>> from panglot.search.filters import Condition, Group
+    >>> expression(Group("not", (Condition("year", ">=", 2024),)), {"year": "int"})
+    '(not ((exists metadata["year"]) and (metadata["year"] >= 2024)))'
+    """
+    if isinstance(where, Group):
+        parts = [expression(each, kinds) for each in where.parts]
+        return f"(not {parts[0]})" if where.operator == "not" else f"({f' {where.operator} '.join(parts)})"
+    assert isinstance(where, Condition)
+    value = where.value
+    name = f'metadata["{_safe(where.field)}"]'
+    if where.operator == "exists":
+        return f"(exists {name})"
+    if where.operator in ("=", "in"):
+        values = [_literal(each) for each in (value if isinstance(value, tuple) else (value,))]
+        # milvus-lite knows no `in` for fields in JSON, and both know no empty list.
+        holds = [f"{name} == {each}" for each in values] or ['key == ""']
+        # Some documents may have a value without a list.
+        if kinds.get(where.field, "").startswith(LIST) and values:
+            holds.append(f"json_contains_any({name}, [{', '.join(values)}])")
+    else:
+        holds = [f"{name} {where.operator} {_literal(value)}"]
+    # Versions differ in what they make of a field that is missing.
+    return f"((exists {name}) and {_either(holds)})"
+
+
+def _either(parts: Sequence[str]) -> str:
+    """Return parts joined by ``or``, two and two, because a long chain is nested too deeply for milvus-lite."""
+    if len(parts) == 1:
+        return f"({parts[0]})"
+    middle = len(parts) // 2
+    return f"({_either(parts[:middle])} or {_either(parts[middle:])})"
+
+
+# A server and milvus-lite read these escapes and no others in common, and every other character as it is.
+_ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, str):
+        return f'"{value.translate(_ESCAPES)}"'
+    return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
 def lists(values: Sequence[str]) -> Iterator[Sequence[str]]:
@@ -178,7 +268,7 @@ def requests(rows: Sequence[Mapping[str, Any]], dimension: int) -> Iterator[Sequ
     """Yield rows in lists that are small enough for a request."""
     begin = size = 0
     for at, row in enumerate(rows):
-        more = 4 * dimension + sum(4 * len(value) for value in row.values() if isinstance(value, str))
+        more = 4 * dimension + sum(4 * len(str(value)) for value in row.values() if isinstance(value, str | dict))
         if at > begin and size + more > _REQUEST:
             yield rows[begin:at]
             begin, size = at, 0
@@ -202,11 +292,54 @@ def ranges(count: int) -> Iterator[str]:
         yield f'key >= "{edge}"' + (f' and key < "{edges[at + 1]}"' if at + 1 < len(edges) else "")
 
 
-def row(document: Document, stamp: str) -> dict[str, str]:
+def row(document: Document, stamp: str, *, metadata: bool) -> dict[str, Any]:
     """Return a document as a row of the main collection, without its vector."""
     found = as_row(document)
-    for name, value in found.items():
+    fields = fields_of(document) if metadata else {}
+    for name, value in {**found, "metadata": json.dumps(fields, ensure_ascii=False)}.items():
         if len(value.encode()) > LONGEST:
             problem = f"{document.id[:100]!r} is too long for Milvus: more than {LONGEST} bytes"
             raise PanglotError(problem, field=name, hint="cut it into passages, or use the embedded store")
-    return {**found, "key": key(document.id), "code": code(document.language), "stamp": stamp}
+    more = {"metadata": fields} if metadata else {}
+    return {**found, **more, "key": key(document.id), "code": code(document.language), "stamp": stamp}
+
+
+def joined(row: Mapping[str, Any], stamp: str, vector: Vectors) -> dict[str, Any]:
+    """Return the row of a further vector field that belongs to a row of the main collection."""
+    same = {name: row[name] for name in ("code", "metadata") if name in row}
+    return {"key": row["key"] + stamp, "document": row["key"], "vector": vector, **same}
+
+
+def belongs(entity: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Return whether a row of a further vector field is the one that its document names."""
+    document = known.get(entity["document"])
+    return document is not None and entity["key"] == entity["document"] + document["stamp"]
+
+
+class FieldKinds:
+    """The kinds of the fields of metadata, in the collection that describes a store.
+
+    Args:
+        read: Returns the rows of that collection for an expression.
+        write: Writes values by key into it.
+    """
+
+    def __init__(self, read: Callable[[str], list[dict[str, Any]]], write: Callable[[Mapping[str, str]], None]) -> None:
+        self._read, self._write = read, write
+        self._known: tuple[float, dict[str, str]] = 0.0, {}
+
+    def get(self) -> dict[str, str]:
+        """Return the kind of each field, as it was a moment ago."""
+        now = time.monotonic()
+        if not self._known[0] or now - self._known[0] > FRESH:
+            rows = self._read('key >= "field/" and key < "field0"')
+            self._known = now, dict(json.loads(row["value"]) for row in rows)
+        return dict(self._known[1])
+
+    def add(self, documents: Sequence[Document]) -> None:
+        """Write the kinds of fields that documents add or widen."""
+        known = self.get()
+        found = kinds_of(documents, known)
+        new = {name: kind for name, kind in found.items() if known.get(name) != kind}
+        self._write({f"field/{key(name)}": json.dumps([name, kind]) for name, kind in new.items()})
+        self._known = time.monotonic(), found

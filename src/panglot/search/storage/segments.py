@@ -18,8 +18,9 @@ import pyarrow as pa
 from pyarrow.compute import SetLookupOptions, call_function
 
 from panglot.search.document import Document, ScoredDocument
-from panglot.search.storage import graph, manifest
-from panglot.search.storage.graph import Graph, Selection, Span, Table, nearest
+from panglot.search.storage import columns, graph, manifest
+from panglot.search.storage.columns import Selection, Span
+from panglot.search.storage.graph import Graph, Table, nearest
 from panglot.search.storage.manifest import SegmentMetadata
 from panglot.search.storage.store import COLUMNS, Bools, Halves, Ints, as_document, as_row, first, pieces
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from panglot.encoders.protocol import Vectors
+    from panglot.search.filters import Filter
 
 Keys = npt.NDArray[np.uint64]
 
@@ -57,6 +59,7 @@ class Texts:
         # Looking a column up takes longer than reading a cell of it.
         self._columns = {name: self._table[name] for name in COLUMNS}
         self._keys = keys
+        self.metadata = columns.Columns(path.with_name(columns.NAME), self._columns, len(self))
 
     def __len__(self) -> int:
         return self._table.num_rows
@@ -118,6 +121,7 @@ def write_segment(
     folder.mkdir(parents=True)
     keys: list[Keys] = []
     languages = Counter[str]()
+    metadata = columns.ColumnBuilder()
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(pa.OSFile(str(folder / "documents.arrow"), "wb"))
         writer = stack.enter_context(pa.ipc.new_file(file, SCHEMA))
@@ -132,9 +136,11 @@ def write_segment(
                 table.write(np.ascontiguousarray(vectors[name]).data)
             keys.append(keys_of(batch.column("id").to_pylist()))
             languages.update(batch.column("language").to_pylist())
+            metadata.add(batch.column("fields"))
     key = np.concatenate(keys)
     order = np.argsort(key, kind="stable")
     np.save(folder / "keys.npy", np.stack([key[order], order.astype(np.uint64)]))
+    metadata.write(folder / columns.NAME)
     counts = tuple(sorted(languages.items()))
     built: dict[str, tuple[float, int]] = {}
     own: dict[str, dict[str, int]] = {}
@@ -256,11 +262,16 @@ class Segment:
         return [self.texts.document(row) for row in live.tolist()]
 
     def search(
-        self, vector_field: str, queries: Vectors, k: int, languages: Collection[str] | None
+        self, vector_field: str, queries: Vectors, k: int, languages: Collection[str] | None, where: Filter | None
     ) -> list[list[ScoredDocument]]:
-        """Return for each query the ``k`` nearest live rows in some languages, or in any."""
+        """Return for each query the ``k`` nearest live rows that a bound filter allows, in some languages or in any."""
         spans = [span for span in self.spans if languages is None or span.language in languages]
-        selection = Selection(spans, self.deleted)
+        excluded = self.deleted
+        if where is not None and spans:
+            excluded = ~self.texts.metadata.allowed(where) | (False if excluded is None else excluded)
+            live = [int(np.count_nonzero(~excluded[span.begin : span.end])) for span in spans]
+            spans = [span._replace(live=number) for span, number in zip(spans, live, strict=True) if number]
+        selection = Selection(spans, excluded, exact=where is not None)
         if not selection.live:
             return [[] for _ in queries]
         return [

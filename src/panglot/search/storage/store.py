@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from panglot.encoders.protocol import Encoder, Vectors
     from panglot.search.document import ScoredDocument
+    from panglot.search.filters import Filter
 
 Halves = npt.NDArray[np.float16]
 Bools = npt.NDArray[np.bool_]
@@ -63,15 +64,30 @@ class Store(Protocol):
         ...
 
     def search(
-        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None
-    ) -> list[list[ScoredDocument]]:
+        self, vector_field: str, queries: Vectors, k: int, *, languages: Collection[str] | None = None,
+        where: Filter | None = None,
+    ) -> list[list[ScoredDocument]]:  # fmt: skip
         """Return for each query the ``k`` nearest documents, best first, equal scores by rising id.
 
-        Queries are unit-length rows. Only documents in ``languages`` are found, or in any if that is None.
+        Queries are unit-length rows. Only documents in ``languages`` are found, or in any if that is None, and only
+        those that the filter ``where`` allows.
 
         Raises:
-            PanglotError: There is no such vector field, or the vectors have another length.
+            PanglotError: There is no such vector field, or the vectors have another length, or the filter does not fit
+                the metadata.
         """
+        ...
+
+    def matching(self, ids: Sequence[str], where: Filter) -> set[str]:
+        """Return those of some ids whose documents are there and a filter allows.
+
+        Raises:
+            PanglotError: The filter does not fit the metadata.
+        """
+        ...
+
+    def kinds(self) -> dict[str, str]:
+        """Return the fields of metadata with their kinds. See :func:`panglot.search.document.kind_of`."""
         ...
 
     def get(self, ids: Sequence[str]) -> list[Document | None]:

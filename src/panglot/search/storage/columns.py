@@ -1,0 +1,254 @@
+"""Which rows of a segment may be found: by language, and by its metadata in typed Arrow columns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from panglot.search.document import LIST, MIXED, join_kinds, kind_of
+from panglot.search.filters import OWN_FIELDS, Condition, Filter, Group
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from panglot.search.storage.store import Bools, Ints
+
+NAME = "metadata.arrow"
+
+_BATCH = 1 << 16  # Rows of one record batch. Small ones take time to compute over.
+_MASKS = 32  # Filters whose rows are kept, a bit per row. A mode may search once per language.
+
+# Typing stubs of pyarrow do not know most of its functions.
+_compute: Any = pc
+
+_TYPES = {"text": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
+
+
+def _type(kind: str) -> Any:
+    """Return the Arrow type of a kind. A column of nulls is one of mixed kinds."""
+    if kind.startswith(LIST):
+        return pa.list_(_TYPES.get(kind.removeprefix(LIST), pa.null()))
+    return _TYPES.get(kind, pa.null())
+
+
+def _kind(type_: Any) -> str:
+    if pa.types.is_list(type_):
+        return LIST + next((name for name, each in _TYPES.items() if each == type_.value_type), "")
+    return next((name for name, each in _TYPES.items() if each == type_), MIXED)
+
+
+class Span(NamedTuple):
+    """The rows of one language."""
+
+    language: str
+    begin: int
+    end: int
+    live: int  # Number of rows that may be found.
+
+
+class Selection(NamedTuple):
+    """The rows that may be found."""
+
+    spans: Sequence[Span]  # In order.
+    excluded: Bools | None  # Rows that are deleted, or that a filter excludes. None if there are none.
+    exact: bool = False  # Whether all others must be compared.
+
+    @property
+    def live(self) -> int:
+        """Number of rows that may be found."""
+        return sum(span.live for span in self.spans)
+
+    def among(self, rows: Ints) -> Ints:
+        """Return those of ``rows`` that may be found."""
+        begins, ends = np.array([(span.begin, span.end) for span in self.spans], np.int64).T
+        at = np.searchsorted(begins, rows, "right") - 1
+        inside = (at >= 0) & (rows < ends[at])
+        if self.excluded is not None:
+            inside &= ~self.excluded[rows]
+        return rows[inside]
+
+    def stretches(self) -> list[tuple[int, int]]:
+        """Return begin and end of the stretches that adjacent spans make up, so that each is scanned at once."""
+        found: list[tuple[int, int]] = []
+        for _, begin, end, _ in self.spans:
+            adjacent = found and found[-1][1] == begin
+            found.append((found.pop()[0] if adjacent else begin, end))
+        return found
+
+
+class ColumnBuilder:
+    """Make columns of rows of metadata in JSON, with memory for the columns alone."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._parts: dict[str, list[tuple[int, str, Any]]] = {}  # By field: first row, kind and values.
+
+    def add(self, rows: Any) -> None:
+        """Add rows, an Arrow array of texts as :func:`panglot.search.storage.store.as_row` makes them."""
+        found: list[dict[str, Any]] = [json.loads(text) if text else {} for text in rows.to_pylist()]
+        for name in dict.fromkeys(name for row in found for name in row):
+            values = [row.get(name) for row in found]
+            kinds = {kind_of(value) for value in values if value is not None}
+            if kinds:
+                kind = kinds.pop()
+                for each in kinds:
+                    kind = join_kinds(kind, each)
+                self._parts.setdefault(name, []).append((self._rows, kind, _array(values, kind)))
+        self._rows += len(found)
+
+    def table(self) -> Any:
+        """Return the columns of all rows, or None if no row has metadata."""
+        columns: dict[str, Any] = {}
+        for name, parts in self._parts.items():
+            kind = parts[0][1]
+            for _, each, _ in parts:
+                kind = join_kinds(kind, each)
+            arrays: list[Any] = []
+            end = 0
+            for begin, each, array in parts:
+                arrays += [pa.nulls(begin - end, _type(kind)), _widened(array, each, kind)]
+                end = begin + len(array)
+            columns[name] = pa.chunked_array([*arrays, pa.nulls(self._rows - end, _type(kind))], _type(kind))
+        return pa.table(columns).combine_chunks() if columns else None
+
+    def write(self, path: Path) -> None:
+        """Write the columns to a file, if any row has metadata."""
+        table = self.table()
+        if table is not None:
+            with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+                writer.write_table(table, max_chunksize=_BATCH)
+
+
+def _array(values: list[Any], kind: str) -> Any:
+    if kind == MIXED:
+        return pa.nulls(len(values))
+    if kind.startswith(LIST):
+        values = [value if value is None or isinstance(value, list) else [value] for value in values]
+    if kind.removeprefix(LIST) == "float":
+        # Arrow refuses integers of more than 53 bits, which Python rounds.
+        values = [[float(each) for each in value] if isinstance(value, list) else value and float(value)
+                  for value in values]  # fmt: skip
+    return pa.array(values, _type(kind))
+
+
+def _widened(array: Any, kind: str, wide: str) -> Any:
+    """Return an array of one kind as one of a wider kind."""
+    if kind == wide:
+        return array
+    if wide == MIXED:
+        return pa.nulls(len(array))
+    if wide.startswith(LIST) and not kind.startswith(LIST):
+        offsets = np.concatenate([[0], np.cumsum(np.asarray(array.is_valid()))]).astype(np.int32)
+        array = pa.ListArray.from_arrays(pa.array(offsets), array.drop_null(), mask=array.is_null())
+    return array.cast(_type(wide), safe=False)
+
+
+class Columns:
+    """The columns of a segment: those of its file, or made of its JSON if an older panglot wrote it.
+
+    Args:
+        path: The file.
+        texts: Columns of the documents by name.
+        rows: Number of documents.
+    """
+
+    def __init__(self, path: Path, texts: Mapping[str, Any], rows: int) -> None:
+        self._path, self._texts, self._rows = path, texts, rows
+        self._packed: Callable[[Filter], Any] = lru_cache(_MASKS)(lambda where: np.packbits(self._mask(where)))
+
+    @cached_property
+    def _table(self) -> Any:
+        if self._path.exists():
+            return pa.ipc.open_file(pa.memory_map(str(self._path))).read_all()
+        builder = ColumnBuilder()
+        for chunk in self._texts["fields"].chunks:
+            builder.add(chunk)
+        return builder.table()
+
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """The kind of each field of metadata."""
+        return {} if self._table is None else {each.name: _kind(each.type) for each in self._table.schema}
+
+    def allowed(self, where: Filter) -> Bools:
+        """Return which rows a bound filter allows, shape ``[rows]``."""
+        return np.unpackbits(self._packed(where), count=self._rows).view(np.bool_)
+
+    def allows(self, where: Filter, row: int) -> bool:
+        """Return whether a bound filter allows a row."""
+        return bool(self._packed(where)[row >> 3] >> (7 - (row & 7)) & 1)
+
+    def _mask(self, where: Filter) -> Bools:
+        if isinstance(where, Group):
+            masks = [self._mask(each) for each in where.parts]
+            if where.operator == "not":
+                return ~masks[0]
+            return (np.logical_and if where.operator == "and" else np.logical_or).reduce(masks)
+        assert isinstance(where, Condition)
+        return self._holds(where)
+
+    def _column(self, name: str) -> Any:
+        if name in OWN_FIELDS:
+            return self._texts[name]
+        return self._table[name] if name in self.kinds else None
+
+    def _holds(self, condition: Condition) -> Bools:
+        column = self._column(condition.field)
+        found = np.zeros(self._rows, np.bool_)
+        for begin, chunk in _chunks(column):
+            part = found[begin : begin + len(chunk)]
+            if condition.operator == "exists":
+                part[:] = _present(condition.field, chunk)
+            elif pa.types.is_list(chunk.type):
+                # The values of all lists lie behind one another.
+                parents = np.asarray(_compute.list_parent_indices(chunk))
+                part[parents[_compared(chunk.flatten(), condition)]] = True
+            else:
+                part[:] = _compared(chunk, condition)
+                if condition.field in OWN_FIELDS:
+                    part &= _present(condition.field, chunk)
+        return found
+
+
+def _chunks(column: Any) -> Iterator[tuple[int, Any]]:
+    begin = 0
+    for chunk in column.chunks if column is not None else ():
+        yield begin, chunk
+        begin += len(chunk)
+
+
+def _present(field: str, chunk: Any) -> Bools:
+    if field in OWN_FIELDS:
+        return np.asarray(_compute.not_equal(chunk, ""))
+    return np.asarray(chunk.is_valid())
+
+
+def _compared(chunk: Any, condition: Condition) -> Bools:
+    """Return for which values of an array a condition holds. It holds for none that is missing."""
+    value: Any = condition.value
+    kinds = {kind_of(each) for each in (value if isinstance(value, tuple) else (value,))}
+    if not kinds or pa.types.is_null(chunk.type):
+        return np.zeros(len(chunk), np.bool_)
+    # In other segments, the field may have fractions.
+    kind = _TYPES[kinds.pop()]
+    chunk = chunk if chunk.type == kind else chunk.cast(kind, safe=False)
+    if isinstance(value, tuple):
+        return np.asarray(_compute.is_in(chunk, value_set=pa.array(value, kind)))
+    operators = {"=": "equal", "<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal"}
+    return np.asarray(getattr(_compute, operators[condition.operator])(chunk, pa.scalar(value, kind)).fill_null(False))
+
+
+def join(several: Iterable[Columns]) -> dict[str, str]:
+    """Return the kind of each field over several segments."""
+    found: dict[str, str] = {}
+    for columns in several:
+        for name, kind in columns.kinds.items():
+            found[name] = join_kinds(found.get(name, kind), kind)
+    return found

@@ -1,0 +1,409 @@
+"""Filters on metadata: how they are read, which documents pass them, and that every search keeps to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from search_made import Biased, documents
+from search_store_model import holds, unit
+
+from panglot._errors import PanglotError
+from panglot.search.document import MIXED, Document, kinds_of
+from panglot.search.filter_syntax import parse_filter
+from panglot.search.filters import OWN_FIELDS, Condition, Filter, Group
+from panglot.search.index import Index
+from panglot.search.ranking.modes import MODES
+from panglot.search.storage import columns, graph, milvus
+from panglot.search.storage import milvus_client as client
+from panglot.search.storage.embedded import EmbeddedStore
+
+
+@pytest.mark.parametrize(
+    ("text", "as_json", "meaning"),
+    [
+        ("year>=2024", {"year": {"$gte": 2024}}, "year >= 2024"),
+        ("a = 1 AND b == 2 and c <> 'x'", {"a": 1, "b": {"$eq": 2}, "c": {"$ne": "x"}},
+         'a = 1 and b = 2 and not c = "x"'),
+        ("a = 1 or b = 2 and c = 3", {"$or": [{"a": 1}, {"$and": [{"b": 2}, {"c": 3}]}]}, "a = 1 or (b = 2 and c = 3)"),
+        ("NOT (a = 1 or b = true)", {"$nor": [{"a": 1}, {"b": True}]}, "not (a = 1 or b = true)"),
+        ("not a < -1.5", {"$not": {"a": {"$lt": -1.5}}}, "not a < -1.5"),
+        ("not a < .5e3", {"a": {"$not": {"$lt": 500.0}}}, "not a < 500.0"),
+        ("a in ('x', \"it's\")", {"a": {"$in": ["x", "it's"]}}, 'a in ["x", "it\'s"]'),
+        ("a not in []", {"a": {"$nin": []}}, "not a in []"),
+        ("tags contains 'a'", {"tags": {"$contains": "a"}}, 'tags contains "a"'),
+        ("tags not contains 'a'", {"tags": {"$not_contains": "a"}}, 'not tags contains "a"'),
+        ("a is not null", {"a": {"$exists": True}}, "a is not null"),
+        ("a IS NULL", {"a": None}, "not a is not null"),
+        ("a <= 2 and a > 1", {"a": {"$lte": 2, "$gt": 1}}, "a <= 2 and a > 1"),
+        ("doc-type.वर्ष:a = 'é'", {"doc-type.वर्ष:a": "é"}, 'doc-type.वर्ष:a = "é"'),
+        ("`two words` = \"say \"\"x\"\"\"", {"two words": 'say "x"'}, '`two words` = "say ""x"""'),
+        ("`in` = 1 and `2024` = 2", {"in": 1, "2024": 2}, "`in` = 1 and `2024` = 2"),
+    ],
+)  # fmt: skip
+def test_text_and_json_mean_the_same(text: str, as_json: dict[str, Any], meaning: str) -> None:
+    assert str(parse_filter(text)) == str(parse_filter(as_json)) == str(parse_filter(json.dumps(as_json))) == meaning
+
+
+def test_nothing_is_no_filter() -> None:
+    assert [parse_filter(empty) for empty in ("", " ", None, {}, "{}")] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("year >=", r"expected a value at character 8, got the end. Fix: correct it there:\n  year >=\n         \^"),
+        ("year >= or a = 1", r"expected a value at character 9, got `or`"),
+        ("日本 = 'x' y", r"expected `and`, `or` or the end at character 10, got `y`.*\n {13}\^"),
+        ("product = calc", r"expected a value .* got `calc`. Fix: write texts and dates in quotes"),
+        ("day > 2024-01-05", r"got `2024-01-05`. Fix: write texts and dates in quotes"),
+        ("a = null", r"use `is null`"),
+        ("a = 'x", r"got `'`. Fix: close the quotation mark"),
+        ("(a = 1", r"expected `\)` at character 7, got the end"),
+        ("a in [1 2]", r"expected `,` at character 9, got `2`"),
+        ("a ! 1", r"expected `=`, `!=`.* got `!`"),
+        ("a not = 1", r"expected `in` or `contains` at character 7, got `=`"),
+        ("and", r"expected the name of a field at character 1, got `and`"),
+        ("a = 99999999999999999999", r"expected a number of at most 64 bits"),
+        ("a = 1e999", r"expected a number of at most 64 bits"),
+        ("not " * 60 + "a = 1", r"nested more than 50 times"),
+        ("(" * 10_000, r"nested more than 50 times"),
+        (" or ".join(["a = 1"] * 1001), r"at most 1,000 conditions, got 1,002"),
+        ({"a": {"$in": [1] * 1001}}, r"at most 1,000 values, got 1,001"),
+        ('{"a": ', r"not JSON"),
+        ({"a": {"$gtt": 1}}, r"`\$gtt` of `a` is not an operator. Fix: write \$gt, or another of \$eq"),
+        ({"$xor": [{"a": 1}]}, r"`\$xor` does not join conditions"),
+        ({"$and": {"a": 1}}, r"`\$and` must have a list of objects, got \{'a': 1\}"),
+        ({"$or": [1]}, r"expected an object with a condition, got 1"),
+        ({"a": [1]}, r"`\$eq` of `a` must have a text, a number or a truth value, got \[1\]. Fix: use `\$in`"),
+        ({"a": {"$in": 1}}, r"`\$in` of `a` must have a list, got 1"),
+        ({"a": {"$exists": 1}}, r"must be true or false, got 1"),
+        ({"a": {}}, r"`a` has no operator"),
+        ({"a": {"$gt": None}}, r"got null"),
+        (["a"], r"a filter must be a text or an object, got list"),
+    ],
+)
+def test_what_cannot_be_read_is_shown_with_its_place(wrong: object, message: str) -> None:
+    with pytest.raises(PanglotError, match=f"(?s){message}") as caught:
+        parse_filter(wrong)
+    assert caught.value.field == "where"
+    assert caught.value.hint
+
+
+SCALARS: Any = (
+    st.booleans()
+    | st.text(st.characters(exclude_categories=["Cs"]), max_size=4)
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
+NAMES = st.sampled_from(["a", "b", "c", "or", "two words", "1", "-5", "a`b", "x=y", "é日本"])
+CONDITIONS = st.one_of(
+    st.builds(Condition, NAMES, st.sampled_from(["=", "<", "<=", ">", ">=", "contains"]), SCALARS),
+    st.builds(Condition, NAMES, st.just("in"), st.lists(SCALARS, max_size=3).map(tuple)),
+    st.builds(Condition, NAMES, st.just("exists")),
+)
+
+
+def grouped(parts: Any) -> Any:
+    several = st.builds(Group, st.sampled_from(["and", "or"]), st.lists(parts, min_size=2, max_size=3).map(tuple))
+    return several | st.builds(Group, st.just("not"), st.tuples(parts))
+
+
+FILTERS: Any = st.recursive(CONDITIONS, grouped, max_leaves=6)
+
+
+def as_json(where: Filter) -> dict[str, Any]:
+    if isinstance(where, Group):
+        parts = [as_json(each) for each in where.parts]
+        return {"$not": parts[0]} if where.operator == "not" else {f"${where.operator}": parts}
+    assert isinstance(where, Condition)
+    names = {"=": "$eq", "<": "$lt", "<=": "$lte", ">": "$gt", ">=": "$gte"}
+    value = True if where.operator == "exists" else where.value
+    return {where.field: {names.get(where.operator, f"${where.operator}"): value}}
+
+
+@given(FILTERS)
+def test_a_filter_is_read_as_it_was_written(where: Filter) -> None:
+    assert parse_filter(str(where)) == where
+    assert parse_filter(json.dumps(as_json(where))) == where
+
+
+@given(st.text(max_size=30) | st.text("abc=<>!()[],'\"` notinrd1.", max_size=30))
+def test_any_text_is_a_filter_or_an_error_that_names_its_field(text: str) -> None:
+    def read() -> object:
+        try:
+            return parse_filter(text)
+        except PanglotError as error:
+            return error.field
+
+    found = read()
+    assert found is None or found == "where" or isinstance(found, Filter)
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.sampled_from(["", "a", "b", "é"]),
+    st.sampled_from([0, 1, -3, 2**62, 2**62 + 1]),
+    st.sampled_from([0.5, 1.0, -3.0]),
+    st.booleans(),
+    st.sampled_from([[], ["a"], ["a", "b"], [1], [1, -3], [0.5, 1], [True]]),
+)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_rows_pass_filters_as_one_by_one(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """Fields of all kinds, missing, widened within a segment and between segments, or of kinds that do not mix."""
+    fields = data.draw(st.lists(st.fixed_dictionaries({}, optional=dict.fromkeys("abc", VALUES)), min_size=1))
+    made = [Document(f"{row}", "x", group="g" * (row % 2), metadata=each) for row, each in enumerate(fields)]
+    store = EmbeddedStore.create(tmp_path_factory.mktemp("rows"), vector_fields=("plain",), dimension=2)
+    size = data.draw(st.integers(1, len(made)))
+    for begin in range(0, len(made), size):
+        part = made[begin : begin + size]
+        store.upsert(part, {"plain": np.tile(np.array([1, 0], np.float32), (len(part), 1))})
+    kinds = store.kinds()
+    assert kinds == kinds_of(made, {})
+    names = [name for name, kind in kinds.items() if kind != MIXED] + ["group"]
+    values: dict[str, Any] = {"text": st.sampled_from(["", "a", "b", "é"]), "bool": st.booleans()}
+    numbers: Any = st.sampled_from([0, 1, -3, 2**62, 2**62 + 1, 0.5, 1.0, -2.5])
+
+    def condition(name: str) -> Any:
+        single = {**kinds, **OWN_FIELDS}[name].removeprefix("list of ")
+        value = values.get(single, numbers)
+        operators = (
+            ["="] if single in ("bool", "") or single != {**kinds, **OWN_FIELDS}[name] else ["=", "<", "<=", ">", ">="]
+        )
+        return st.one_of(
+            st.builds(Condition, st.just(name), st.sampled_from(operators), value),
+            st.builds(Condition, st.just(name), st.just("in"), st.lists(value, max_size=3).map(tuple)),
+            st.builds(Condition, st.just(name), st.just("exists")),
+        )  # fmt: skip
+
+    where: Filter = data.draw(st.recursive(st.sampled_from(names).flatmap(condition), grouped, max_leaves=5))
+    assert store.matching([each.id for each in made], where) == {each.id for each in made if holds(where, each)}
+    for name, kind in kinds.items():
+        if kind == MIXED:
+            with pytest.raises(PanglotError, match="values of several kinds"):
+                store.matching(["0"], Condition(name, "=", 1))
+    store.close()
+
+
+KINDS = {
+    "product": "text",
+    "year": "int",
+    "price": "float",
+    "draft": "bool",
+    "tags": "list of text",
+    "none": "list of ",
+}
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("yaer > 1", "no field `yaer`. Fix: write `year`, or another of `draft` \\(bool\\).*`year` \\(int\\).*`group`"),
+        ("yaer is null", "no field `yaer`"),
+        (
+            'year >= "2024"',
+            "`year` is an int, expected an int after `>=`, got text. Fix: write a number without quotes",
+        ),
+        ("product = 7", '`product` is text, expected text after `=`, got an int. Fix: write it in quotes: "7"'),
+        ("product in ['a', true]", "expected text after `in`, got a bool"),
+        ("draft = 1", "`draft` is a bool, expected a bool after `=`, got an int. Fix: write true or false"),
+        ("draft > true", "`draft` is a bool, which `>` cannot compare"),
+        ("tags > 'a'", "`tags` is a list of text, which `>` cannot compare. Fix: use `contains`"),
+        ("tags contains 1", "`tags` is a list of text, expected text after `contains`, got an int"),
+        ("product contains 'c'", "`contains` asks for a value of a list, but `product` is text"),
+        ("year > 1e30", "has more than 64 bits"),
+        ({"year": 2**70}, "has more than 64 bits"),
+    ],
+)
+def test_a_filter_that_does_not_fit_the_documents_is_refused(where: Any, message: str) -> None:
+    read = parse_filter(where)
+    assert read
+    with pytest.raises(PanglotError, match=message) as caught:
+        read.bound(KINDS)
+    assert caught.value.field == "where"
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("where", "bound"),
+    [
+        ("year >= 2023.5", "year >= 2024"),
+        ("year > 2023.5", "year > 2023"),
+        ("year <= 2023.5", "year <= 2023"),
+        ("year < 2023.5", "year < 2024"),
+        ("year = 2023.5", "year in []"),
+        ("year = 2023.0", "year = 2023"),
+        ("year in [1.5, 2.0]", "year in [2]"),
+        ("price = 2", "price = 2.0"),
+        ("none = 'x'", "none in []"),
+    ],
+)
+def test_numbers_are_compared_as_the_field_has_them(where: str, bound: str) -> None:
+    read = parse_filter(where)
+    assert read
+    assert str(read.bound(KINDS)) == bound
+    assert read.bound(KINDS).bound(KINDS) == read.bound(KINDS)
+
+
+def with_fields(number: int, each: Document) -> Document:
+    tags = ["even"] if number // 4 % 2 == 0 else ["odd", "third"][: 1 + (number % 3 == 0)]
+    fields = {"number": number, "tags": tags, **({"product": "calc"} if number % 5 == 0 else {})}
+    return Document(each.id, each.text, each.title, each.language, each.group, fields)
+
+
+@pytest.fixture(scope="module", params=["folder", "lite"])
+def indexes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Index]]:
+    """A function that opens an index of documents with metadata."""
+    home = tmp_path_factory.mktemp(request.param)
+    if request.param == "lite":
+        pytest.importorskip("pymilvus")
+        pytest.importorskip("milvus_lite")
+    opened: list[Index] = []
+
+    def make(name: str) -> Index:
+        store = f"milvus:{home}/lite.db/{name}" if request.param == "lite" else ""
+        made = [with_fields(number, each) for number, each in enumerate(documents())]
+        opened.append(Index.build(made, home / name, model=Biased(), store=store))
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        each.close()
+
+
+def test_a_filtered_search_is_a_search_without_the_others(indexes: Callable[[str], Index]) -> None:
+    """In all modes, and with all options, hits are those of an index from which the other documents were deleted."""
+    full = indexes("full")
+    where = 'tags contains "odd" and (number >= 30.5 or product = "calc") and not language = "sw"'
+    allowed = full.store.matching([each.id for piece in full.documents() for each in piece], parse_filter(where))  # type: ignore[arg-type]
+    assert 20 < len(allowed) < 60
+    rest = indexes("rest")
+    rest.delete([each.id for piece in rest.documents() for each in piece if each.id not in allowed])
+    for mode in MODES:
+        for options in (
+            {}, {"k": 100}, {"languages": "de,ja"}, {"collapse": True, "k": 7}, {"offset": 5},
+            {"preferred_languages": "ja", "boost": 0.3}, {"score_threshold": 0.1}, {"languages": "sw"},
+        ):  # fmt: skip
+            asked: dict[str, Any] = {"language": "de", "mode": mode, "preferred_languages": "ja", **options}
+            found = full.search("<de> topic7", where=where, **asked).hits
+            assert found == rest.search("<de> topic7", **asked).hits
+            assert {version for hit in found for version in hit.languages.values()} <= allowed
+            assert found or options.get("languages") == "sw" or "score_threshold" in options
+    form = {"$and": [{"tags": {"$contains": "odd"}}, {"$or": [{"number": {"$gte": 30.5}}, {"product": "calc"}]}],
+            "language": {"$ne": "sw"}}  # fmt: skip
+    assert full.search("<de> topic7", where=form).hits == full.search("<de> topic7", where=where).hits
+
+
+def test_matching_words_are_filtered_before_they_are_cut(indexes: Callable[[str], Index]) -> None:
+    pytest.importorskip("bm25s", reason="pip install 'panglot[lexical]'")
+    pytest.importorskip("icu4py", reason="pip install 'panglot[lexical]'")
+    index = indexes("words")
+    common = [Document(f"w{row:03}", "printer " * (1 + row % 7), language="en", metadata={"number": row + 1000})
+              for row in range(400)]  # fmt: skip
+    index.add(common)
+    for mode in ("plain", "balanced"):
+        hits = index.search("printer", language="en", mode=mode, hybrid=True, where="number in [1063, 1070, 7]").hits
+        assert {hit.document.id for hit in hits} == {"w063", "w070", "topic1-sw"}
+        assert sorted(hit.document.id for hit in hits if hit.explanation["lexical"]) == ["w063", "w070"]
+    # No allowed document in the language of the query has the word, as if there were no others.
+    assert index.lexical.search("topic1", "en", 9, where=parse_filter('language = "sw"')) == ["topic1-sw"]
+
+
+def test_no_graph_is_walked_with_a_filter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "MIN_ROWS", 100)
+    monkeypatch.setattr(graph, "VISITS", 0)
+    monkeypatch.setattr(columns, "_BATCH", 128)
+    random = np.random.default_rng(0)
+    vectors = unit(random.normal(size=(1200, 8)))
+    store = EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=8)
+    made = [Document(f"{row:04}", "x", language=("de", "en")[row % 2], metadata={"n": row}) for row in range(1200)]
+    with store.bulk():
+        for begin in range(0, 1200, 300):
+            store.upsert(made[begin : begin + 300], {"plain": vectors[begin : begin + 300]})
+    store.delete([f"{row:04}" for row in range(0, 1200, 7)])
+    query = unit(random.normal(size=(1, 8)))
+    with monkeypatch.context() as patch:
+        patch.setattr(graph.Graph, "near", lambda *_: pytest.fail("walked"))
+        with pytest.raises(pytest.fail.Exception, match="walked"):
+            store.search("plain", query, 10)
+        for least in (0, 5, 600, 1000, 1150, 1195, 1199, 1200):
+            for languages in (None, ("de",)):
+                where = Condition("n", ">=", least)
+                (found,) = store.search("plain", query, 10, languages=languages, where=where)
+                allowed = [row for row in range(least, 1200) if row % 7 and (languages is None or row % 2 == 0)]
+                cosines = vectors[allowed].astype(np.float16).astype(np.float64) @ query[0]
+                assert [hit.id for hit in found] == [f"{allowed[at]:04}" for at in np.argsort(-cosines)[:10]]
+    store.close()
+
+
+def test_an_index_without_columns_is_filtered_by_its_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = [with_fields(number, each) for number, each in enumerate(documents())]
+    with monkeypatch.context() as patch:
+        patch.setattr(columns.ColumnBuilder, "write", lambda *_: None)
+        Index.build(made, tmp_path / "old", model=Biased()).close()
+    old, new = Index.open(tmp_path / "old", model=Biased()), Index.build(made, tmp_path / "new", model=Biased())
+    assert not list((tmp_path / "old").rglob(columns.NAME))
+    assert len(list((tmp_path / "new").rglob(columns.NAME))) == 1
+    where = 'number < 40 and tags contains "third" or product = "calc"'
+    assert old.store.kinds() == new.store.kinds()
+    assert old.search("<de> topic7", where=where).hits == new.search("<de> topic7", where=where).hits != ()
+    for each in (old, new):
+        each.close()
+
+
+def test_a_store_of_milvus_without_metadata_is_searched_but_not_filtered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pymilvus")
+    pytest.importorskip("milvus_lite")
+    make = client.create
+    with monkeypatch.context() as patch:
+        patch.setattr(milvus, "_FORMAT", 1)
+        patch.setattr(client, "create", lambda *given, **_: make(*given))
+        Index.build(documents(), tmp_path / "old", model=Biased(), store=f"milvus:{tmp_path}/lite.db/old").close()
+    old = Index.open(tmp_path / "old", model=Biased())
+    old.add([Document("new", "<de> topic7", language="de", metadata={"n": 2})])
+    assert "new" in {hit.document.id for hit in old.search("<de> topic7", language="de").hits}
+    with pytest.raises(PanglotError, match=r"made before documents could be filtered.*build the index again"):
+        old.search("<de> topic7", where="n = 1")
+    old.close()
+
+
+def test_documents_of_another_kind_are_refused_and_a_field_of_several_kinds_is_said(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"id": "1", "text": "a", "language": "en", "year": 2024, "tags": ["x"], "version": "7"},
+        {"id": "2", "text": "b", "language": "en", "year": 2025, "version": 7},
+    ]
+    said: list[str] = []
+    index = Index.build(rows, tmp_path / "index", model=Biased(), progress=said.append)
+    assert "field version: text in 1 documents, int in 1; it cannot be filtered by" in said
+    with pytest.raises(PanglotError, match="the field `version` has values of several kinds"):
+        index.search("a", where="version = 7")
+    more = {"id": "3", "text": "c", "language": "en"}
+    for wrong, kinds in (({"year": "soon"}, "int as in the index, got text"), ({"tags": 1}, "got int"),
+                         ({"year": [2024]}, "got list of int"), ({"tags": [True]}, "got list of bool")):  # fmt: skip
+        with pytest.raises(PanglotError, match=kinds):
+            index.add([{**more, **wrong}])
+    index.add([{**more, "year": 2024.5, "tags": "x", "version": True, "new": "y"}])
+    assert index.store.kinds() == {
+        "year": "float", "tags": "list of text", "version": MIXED, "new": "text",
+    }  # fmt: skip
+
+    def found(where: str) -> set[str]:
+        return {hit.document.id for hit in index.search("a", language="en", where=where).hits}
+
+    assert found("year > 2024") == {"2", "3"}
+    assert found("tags = 'x'") == {"1", "3"}
+    assert found("new is null") == {"1", "2"}
+    index.close()
