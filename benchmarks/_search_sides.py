@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import mmap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +17,8 @@ Vectors = npt.NDArray[np.float32]
 K = 10
 PIECE = 10_000
 LINKS, BUILD, SEARCH, WIDE = 16, 128, 64, 256
+SHARES = (0.5, 0.1, 0.01, 0.001)
+"""Shares of the documents that filters by metadata allow."""
 LANGUAGES = ("ar", "de", "en", "es", "hi", "ja", "ru", "zh")
 
 
@@ -42,6 +46,11 @@ def language(row: int) -> str:
     return LANGUAGES[row * 2_654_435_761 % 2**32 // 7 % len(LANGUAGES)]
 
 
+def bucket(row: int) -> int:
+    """Return a number from 0 to 999 that the document of a row has in its metadata."""
+    return row * 2_246_822_519 % 2**32 // 11 % 1000
+
+
 class Panglot:
     """Panglot's embedded store of documents, vectors and graphs. Keeps the seconds that each piece took to store."""
 
@@ -53,7 +62,10 @@ class Panglot:
         self.piece_seconds: list[float] = []
         with store.bulk():
             for rows, piece in cut(vectors):
-                documents = [Document(str(row), f"Text {row}.", language=language(row)) for row in rows]
+                documents = [
+                    Document(str(row), f"Text {row}.", language=language(row), metadata={"bucket": bucket(row)})
+                    for row in rows
+                ]
                 begin = time.perf_counter()
                 store.upsert(documents, {"plain": piece})
                 self.piece_seconds.append(time.perf_counter() - begin)
@@ -86,6 +98,19 @@ class PanglotBalanced(Panglot):
         request = SearchRequest("a query", mode="balanced")
         found = find_candidates(self.store, query[None], request, K, LANGUAGES, "plain")[0]
         return [int(hit.id) for hit in found[:K]]
+
+
+class PanglotWhere(Panglot):
+    """Panglot's store with a filter by metadata that no query before had, so that none finds its rows remembered."""
+
+    def __init__(self, share: float) -> None:
+        self.below, self.number = round(1000 * share), itertools.count(1)
+
+    def search(self, query: Vectors) -> list[int]:
+        from panglot.search.filter_syntax import parse_filter
+
+        where = parse_filter(f"bucket < {self.below} and bucket != {-next(self.number)}")
+        return [int(hit.id) for hit in self.store.search("plain", query[None], K, where=where)[0]]
 
 
 class FaissHnsw:
@@ -133,6 +158,24 @@ class FaissExact(FaissHnsw):
         faiss.write_index(index, str(folder / "index.faiss"))
 
 
+class FaissWhere(FaissExact):
+    """Faiss's flat index with a selection of rows that is made beforehand."""
+
+    def __init__(self, share: float) -> None:
+        self.below = round(1000 * share)
+
+    def open(self, folder: Path, vectors: Vectors) -> None:
+        import faiss
+
+        super().open(folder, vectors)
+        allowed = np.array([bucket(row) < self.below for row in range(len(vectors))])
+        selector: Any = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+        self.parameters: Any = faiss.SearchParameters(sel=selector)
+
+    def search(self, query: Vectors) -> list[int]:
+        return self.index.search(query[None], K, params=self.parameters)[1][0].tolist()
+
+
 class MilvusLite:
     """Milvus Lite's documents, vectors and graph, through the Milvus client."""
 
@@ -175,13 +218,15 @@ class LanceDb:
         import pyarrow as pa
 
         kind = pa.list_(pa.float32(), vectors.shape[1])
-        schema = pa.schema([("id", pa.int64()), ("text", pa.string()), ("language", pa.string()), ("vector", kind)])
+        others = [("text", pa.string()), ("language", pa.string()), ("bucket", pa.int64())]
+        schema = pa.schema([("id", pa.int64()), *others, ("vector", kind)])
         table: Any = lancedb.connect(folder).create_table("help", schema=schema)
         for rows, piece in cut(vectors):
             flat = pa.FixedSizeListArray.from_arrays(pa.array(piece.reshape(-1)), vectors.shape[1])
             texts = pa.array([f"Text {row}." for row in rows])
             languages = pa.array([language(row) for row in rows])
-            table.add(pa.table([pa.array(rows, pa.int64()), texts, languages, flat], schema=schema))
+            buckets = pa.array([bucket(row) for row in rows], pa.int64())
+            table.add(pa.table([pa.array(rows, pa.int64()), texts, languages, buckets, flat], schema=schema))
         table.create_index(metric="dot", index_type="IVF_HNSW_SQ", m=LINKS, ef_construction=BUILD)
         table.optimize()
 
@@ -192,11 +237,26 @@ class LanceDb:
         self.table: Any = lancedb.connect(folder).open_table("help")
 
     def search(self, query: Vectors) -> list[int]:
-        search = self.table.search(query).distance_type("dot").ef(SEARCH).nprobes(20).refine_factor(5)
+        return self.rows(self.prepared(query))
+
+    def prepared(self, query: Vectors) -> Any:
+        return self.table.search(query).distance_type("dot").ef(SEARCH).nprobes(20).refine_factor(5)
+
+    def rows(self, search: Any) -> list[int]:
         return search.limit(K).select(["id", "_distance"]).to_arrow()["id"].to_pylist()
 
 
-SIDES: dict[str, tuple[str, type[Side]]] = {
+class LanceDbWhere(LanceDb):
+    """The same with a filter by metadata before the search."""
+
+    def __init__(self, share: float) -> None:
+        self.below = round(1000 * share)
+
+    def search(self, query: Vectors) -> list[int]:
+        return self.rows(self.prepared(query).where(f"bucket < {self.below}", prefilter=True))
+
+
+SIDES: dict[str, tuple[str, Callable[[], Side]]] = {
     "panglot": ("panglot", Panglot),
     "panglot, one language of eight": ("panglot", PanglotFiltered),
     "panglot, balanced over eight languages": ("panglot", PanglotBalanced),
@@ -205,5 +265,15 @@ SIDES: dict[str, tuple[str, type[Side]]] = {
     "faiss exact": ("faiss exact", FaissExact),
     "milvus-lite": ("milvus-lite", MilvusLite),
     "LanceDB": ("LanceDB", LanceDb),
+    **{f"panglot, filter {share:g}": ("panglot", partial(PanglotWhere, share)) for share in SHARES},
+    **{f"faiss exact, filter {share:g}": ("faiss exact", partial(FaissWhere, share)) for share in SHARES},
+    **{f"LanceDB, filter {share:g}": ("LanceDB", partial(LanceDbWhere, share)) for share in SHARES},
 }
-"""Each side by name: the name of its index, which several sides may share, and its class."""
+"""Each side by name: the name of its index, which several sides may share, and what makes it."""
+
+
+def pool(name: str, rows: range) -> list[bool]:
+    """Return which rows are in a pool: all if it has no name, those of a language, or a share of them."""
+    if name in ("", *LANGUAGES):
+        return [not name or language(row) == name for row in rows]
+    return [bucket(row) < round(1000 * float(name)) for row in rows]

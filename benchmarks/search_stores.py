@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from _common import add_hidden, answer, child, figures_table, folder_bytes, make_parser, peak_mib, record, unit
-from _search_sides import LANGUAGES, PIECE, SIDES, K, Vectors, language
+from _search_sides import LANGUAGES, PIECE, SIDES, K, Vectors, pool
 from panglot.search.ranking.modes import HEAD, SHARE
 
 QUERIES = 1000
@@ -68,13 +68,13 @@ def make_queries(base: Vectors) -> Vectors:
     return unit(mixtures(base, QUERIES, random) + noise / 5)
 
 
-def nearest(vectors: Vectors, queries: Vectors, code: str) -> list[list[int]]:
-    """Return the ten best rows of each query by brute force, in one language, or in all if ``code`` is empty."""
+def nearest(vectors: Vectors, queries: Vectors, among: str) -> list[list[int]]:
+    """Return the ten best rows of each query by brute force, in a pool."""
     best = np.full((len(queries), K), -np.inf, np.float32)
     rows = np.full((len(queries), K), -1)
     for begin in range(0, len(vectors), PIECE):
-        part = np.arange(begin, min(begin + PIECE, len(vectors)))
-        part = part[[not code or language(int(row)) == code for row in part]]
+        numbers = range(begin, min(begin + PIECE, len(vectors)))
+        part = np.array(numbers)[pool(among, numbers)]
         scores = np.hstack([best, queries @ vectors[part].T])
         order = np.argsort(-scores, axis=1)[:, :K]
         rows = np.take_along_axis(np.hstack([rows, np.broadcast_to(part, (len(queries), len(part)))]), order, 1)
@@ -91,6 +91,13 @@ def nearest_balanced(vectors: Vectors, queries: Vectors) -> list[list[int]]:
         balanced = (scores - SHARE * scores[:, :HEAD].mean(axis=1, keepdims=True)).ravel()
         found.append(own[np.argsort(-balanced)[:K]].tolist())
     return found
+
+
+def pool_of(name: str) -> str:
+    """Return which documents a side finds: all, those of a language, a share of them, or by the mode balanced."""
+    if "filter" in name:
+        return name.rpartition(" ")[2]
+    return "balanced" if "balanced" in name else "de" if "language" in name else ""
 
 
 def build(name: str, folder: Path, vectors: Vectors) -> dict[str, Any]:
@@ -189,9 +196,11 @@ def compare(work: Path, options: argparse.Namespace) -> tuple[dict[str, Any], di
     base = passage_vectors(options.on, options.data_dir)
     vectors, queries = write_vectors(work / "vectors.npy", base, options.vectors), make_queries(base)
     np.save(work / "queries.npy", queries)
-    truth: dict[str, list[list[int]]] = {code: nearest(vectors, queries, code) for code in ("", "de")}
-    if any("balanced" in name for name in options.only or SIDES):
-        truth["balanced"] = nearest_balanced(vectors, queries)
+    of = {name: pool_of(name) for name in options.only or SIDES}
+    truth: dict[str, list[list[int]]] = {
+        each: nearest_balanced(vectors, queries) if each == "balanced" else nearest(vectors, queries, each)
+        for each in set(of.values())
+    }
     built: dict[str, dict[str, Any]] = {}
     sides: dict[str, Any] = {}
     for name in options.only or SIDES:
@@ -200,8 +209,7 @@ def compare(work: Path, options: argparse.Namespace) -> tuple[dict[str, Any], di
         if index not in built:
             built[index] = child(**same, stage="build")
         figures = child(**same, stage="search")
-        of = "balanced" if "balanced" in name else "de" if "language" in name else ""
-        pairs = zip(figures.pop("found"), truth[of], strict=True)
+        pairs = zip(figures.pop("found"), truth[of[name]], strict=True)
         recall = float(np.mean([len({*found} & {*right}) / K for found, right in pairs]))
         sides[name] = {**built[index], **figures, "recall@10": recall}
         print(f"{name}: recall@10 {recall:.4f}, p50 {figures['p50_ms']:.2f} ms", flush=True)
