@@ -294,10 +294,12 @@ def _scored(vectors: Halves, rows: Ints, query: npt.NDArray[np.float32]) -> tupl
 def _scan(vectors: Halves, queries: Vectors, k: int, selection: Selection) -> Iterator[Ints]:
     """Yield for each query the rows that may be among the ``k`` best."""
     stretches = selection.stretches()
-    row = np.concatenate([np.arange(begin, end) for begin, end in stretches])
     excluded = selection.excluded
-    if sparse := excluded is not None and selection.live * _SPARSE < len(row):
-        row = row[~excluded[row]]
+    if excluded is not None and selection.live * _SPARSE < sum(end - begin for begin, end in stretches):
+        sparse, found = True, [begin + np.flatnonzero(~excluded[begin:end]) for begin, end in stretches]
+    else:
+        sparse, found = False, [np.arange(begin, end) for begin, end in stretches]
+    row = np.concatenate(found)
     score = np.empty((len(queries), len(row)), np.float32)
     if sparse:
         for part in pieces(len(row), _PIECE):
