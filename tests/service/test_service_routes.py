@@ -287,7 +287,8 @@ def test_every_answer_has_the_safe_headers(client: httpx.Client) -> None:
 def test_the_openapi_page_describes_every_route_and_its_errors(client: httpx.Client) -> None:
     described = client.get("/openapi.json").json()
     assert set(described["paths"]) == {
-        "/search", "/search/batch", "/about", "/documents", "/documents/{id}", "/documents/delete", "/v1/embeddings",
+        "/search", "/search/batch", "/about", "/documents", "/documents/{id}", "/documents/delete",
+        "/documents/stream", "/v1/embeddings",
         "/embed", "/info", "/rerank", "/v1/rerank", "/v2/rerank", "/v1/models", "/v1/models/{model}", "/health",
         "/live", "/ready", "/metrics",
     }  # fmt: skip
