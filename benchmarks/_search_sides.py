@@ -7,6 +7,7 @@ import mmap
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -165,12 +166,12 @@ class FaissWhere(FaissExact):
         self.below = round(1000 * share)
 
     def open(self, folder: Path, vectors: Vectors) -> None:
-        import faiss
+        faiss: Any = import_module("faiss")  # Its types know neither of the two classes.
 
         super().open(folder, vectors)
         allowed = np.array([bucket(row) < self.below for row in range(len(vectors))])
-        selector: Any = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
-        self.parameters: Any = faiss.SearchParameters(sel=selector)
+        selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little"))
+        self.parameters = faiss.SearchParameters(sel=selector)
 
     def search(self, query: Vectors) -> list[int]:
         return self.index.search(query[None], K, params=self.parameters)[1][0].tolist()

@@ -1,14 +1,14 @@
 """Read filters on the metadata of documents from text or JSON.
 
-=================================== ==========================================================
-text                                JSON
-=================================== ==========================================================
-``product = "calc"``                ``{"product": "calc"}`` or ``{"product": {"$eq": "calc"}}``
+===================================== ==========================================================
+text                                  JSON
+===================================== ==========================================================
+``product = "calc"``                  ``{"product": "calc"}`` or ``{"product": {"$eq": "calc"}}``
 ``year >= 2024 and not draft = true`` ``{"year": {"$gte": 2024}, "$not": {"draft": true}}``
-``a = 1 or b in [2, 3]``            ``{"$or": [{"a": 1}, {"b": {"$in": [2, 3]}}]}``
-``tags contains "pdf"``             ``{"tags": {"$contains": "pdf"}}``
-``group is not null``               ``{"group": {"$exists": true}}``
-=================================== ==========================================================
+``a = 1 or b in [2, 3]``              ``{"$or": [{"a": 1}, {"b": {"$in": [2, 3]}}]}``
+``tags contains "pdf"``               ``{"tags": {"$contains": "pdf"}}``
+``group is not null``                 ``{"group": {"$exists": true}}``
+===================================== ==========================================================
 
 A condition on a field that a document lacks is false. ``!=`` and ``not in`` are the opposite of ``=`` and ``in``, so
 that they hold for it. A condition on a list holds if it holds for one of its values.

@@ -138,7 +138,7 @@ class LightEncoder:
         return vectors
 
     def count_cut(self, texts: Sequence[str], side: Side) -> int:
-        """Return how many texts are cut at :attr:`max_length`, with their prompt."""
+        """Return how many texts are cut at ``max_length``, with their prompt."""
         whole = [self._spec.prompts[side] + text for text in texts]
         # A token is at least a byte, but for a few that begin and end a text. Most texts need no tokenizer.
         long = [text for text in whole if len(text.encode("utf-8", "replace")) > self.max_length - 8]
