@@ -71,6 +71,20 @@ def windows(cutting: Any, prompt: str, texts: Sequence[str]) -> list[tuple[int, 
     return found
 
 
+def fingerprint_of(files: str, precision: str, max_length: int | None) -> str:
+    """Return the fingerprint of a model, by the digest of its folder. Encoders with and without torch share it."""
+    return digest("sentence-transformers", files, precision, str(max_length))
+
+
+def source_of(path_or_name: str | Path, name: str | None) -> tuple[str, str]:
+    """Return where other processes find a model, and its name: by default that of its folder."""
+    source = str(path_or_name)
+    folder = Path(source)
+    if source in SHIPPED or not folder.is_dir():
+        return source, name or source
+    return str(folder.resolve()), name or folder.name
+
+
 class SentenceTransformerEncoder:
     """Encode with a sentence-transformers folder or a model of the hub.
 
@@ -109,17 +123,15 @@ class SentenceTransformerEncoder:
             self.model.max_seq_length = min(max_length, self.model.max_seq_length or max_length)
         self.max_length: int | None = self.model.max_seq_length
         self.dimension = int(self.model.get_embedding_dimension())
-        source = str(path_or_name)
-        self.name = name or (Path(source).name if Path(source).is_dir() else source)
+        source, self.name = source_of(path_or_name, name)
         files = folder_digest(self.folder)
-        self.fingerprint = digest("sentence-transformers", files, self.precision, str(self.max_length))
+        self.fingerprint = fingerprint_of(files, self.precision, self.max_length)
         # How other processes and machines open the same model.
         options = {
             "device": device, "precision": self.precision, "max_length": self.max_length, "batch_tokens": batch_tokens,
             "trust_remote_code": trust_remote_code, "name": self.name,
         }  # fmt: skip
-        is_folder = Path(source).is_dir() and source not in SHIPPED
-        self._again = (str(Path(source).resolve()) if is_folder else source, options)
+        self._again = (source, options)
         self.prompts = {side: prompt_of(self.model, side) for side in get_args(Side)}
         self.pooling = packed.pooling_of(self.model)
         #: The sides whose cut texts were warned of. :meth:`encode` warns once, unless its caller counts them.

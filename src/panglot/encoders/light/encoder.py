@@ -23,7 +23,15 @@ from panglot.encoders.light.transformer import NumpyTransformer
 from panglot.encoders.open_model import cpu_precision, fetch, folder_digest, refuse_unsafe
 from panglot.encoders.packed import first_position
 from panglot.encoders.protocol import CutTexts, Encoder, Side, Tokens, Vectors
-from panglot.encoders.sentence_transformer import CHUNK, SentenceTransformerEncoder, reopened, token_batches, windows
+from panglot.encoders.sentence_transformer import (
+    CHUNK,
+    SentenceTransformerEncoder,
+    fingerprint_of,
+    reopened,
+    source_of,
+    token_batches,
+    windows,
+)
 from panglot.encoders.shipped import SHIPPED, shipped_folder
 from panglot.encoders.soundness import refuse_unusable
 from panglot.encoders.tokenizers import tokens_of
@@ -95,10 +103,9 @@ class LightEncoder:
 
         self.folder, self.max_length, self.pooling = folder, spec.max_length, spec.pooling
         self.precision = cpu_precision()
-        source = str(path_or_name)
-        self.name = name or (Path(source).name if Path(source).is_dir() else source)
+        self._source, self.name = source_of(path_or_name, name)
         self._files = folder_digest(folder)
-        self.fingerprint = digest("sentence-transformers", self._files, self.precision, str(self.max_length))
+        self.fingerprint = fingerprint_of(self._files, self.precision, self.max_length)
         self._spec = spec
         weights = folder / spec.part / "model.safetensors"
         self._transformer = NumpyTransformer(weights, spec.heads, spec.first_position, spec.epsilon)
@@ -110,8 +117,6 @@ class LightEncoder:
         self._tokenizer.enable_truncation(spec.max_length, direction=spec.truncation_side)
         #: As in the encoder with torch.
         self.told: set[Side] = set()
-        is_folder = Path(source).is_dir() and source not in SHIPPED
-        self._source = str(Path(source).resolve()) if is_folder else source
         self._changing = threading.Lock()
         self._encoded = 0
         self._torch: Future[SentenceTransformerEncoder | None] | None = None
@@ -215,7 +220,7 @@ def _compared(opened: SentenceTransformerEncoder) -> EncoderSpec | None:
     try:
         light = LightEncoder(opened.folder, opened.folder, spec)
         texts = ["", _TRIED, _TRIED * spec.max_length]
-        light.told.update(spec.prompts)  # One of these texts is cut, which is no news to the user.
+        light.told.update(spec.prompts)  # One of these texts is cut on purpose.
         opened.told.update(spec.prompts)
         cosines = [(light.encode(texts, side) * opened.encode(texts, side)).sum(axis=1) for side in spec.prompts]
     except (OSError, ValueError, KeyError, TypeError, StopIteration):  # The weights have another form.
