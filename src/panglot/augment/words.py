@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Iterator
 from itertools import pairwise
 
+from panglot.data.letters import has_dotted_capital
+
 #: Maximum number of words in an entry.
 LONGEST = 3
 
@@ -15,8 +17,6 @@ _LETTER = r"(?:[^\W\d_]|[\u0300-\u036f])"
 _WORD = re.compile(rf"(?<!\w){_LETTER}+(?:['’]{_LETTER}+)*(?!\w)")
 # Shorter stems match too much: "as" is not the plural of "a".
 _SHORTEST_STEM = 3
-# Languages in which the capital of i is İ.
-_DOTTED = {"az", "crh", "tr"}
 
 
 def words(text: str) -> list[tuple[int, int]]:
@@ -91,7 +91,7 @@ def cased(target: str, source: str, entry: str, language: str) -> str:
     """
     if source == entry:
         return target
-    dotted = language.partition("-")[0] in _DOTTED
+    dotted = has_dotted_capital(language)
     letters = [letter for letter in source if letter.isalpha()]
     if len(letters) > 1 and all(letter.isupper() for letter in letters):
         return "".join(_capital(letter, dotted=dotted) for letter in target)

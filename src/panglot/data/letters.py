@@ -9,8 +9,16 @@ from typing import Any
 
 # Hiragana uses it too, so that Unicode calls its script "Common".
 LONG_VOWEL = "ー"
-#: Languages in which I is not the capital of i.
-DOTTED = frozenset({"az", "crh", "kk-Latn", "tr", "tt-Latn"})
+_DOTTED = frozenset({"az", "crh", "kk-Latn", "tr", "tt-Latn"})
+
+
+def has_dotted_capital(language: str) -> bool:
+    """Return whether the capital of i is İ, and not I, in a language.
+
+    >>> [has_dotted_capital(code) for code in ("tr", "tr-CY", "az-Latn", "kk-Latn", "kk", "en")]
+    [True, True, True, True, False, False]
+    """
+    return language in _DOTTED or language.partition("-")[0] in _DOTTED
 
 
 def lower(text: str, language: str) -> str:
@@ -19,7 +27,7 @@ def lower(text: str, language: str) -> str:
     >>> lower("ISPARTA İlk", "tr"), lower("ISPARTA", "en")
     ('ısparta ilk', 'isparta')
     """
-    if language in DOTTED:
+    if has_dotted_capital(language):
         text = text.replace("İ", "i").replace("I", "ı")
     return text.lower()
 
@@ -30,7 +38,7 @@ def upper(text: str, language: str) -> str:
     >>> upper("ısparta ilk", "tr")
     'ISPARTA İLK'
     """
-    if language in DOTTED:
+    if has_dotted_capital(language):
         text = text.replace("i", "İ").replace("ı", "I")
     return text.upper()
 
