@@ -71,7 +71,8 @@ def add_verbosity(command: click.Command) -> click.Command:
 def _be_quiet(context: click.Context, _option: click.Parameter, value: bool) -> None:
     if value:
         # Errors are shown after the command, when standard error is back.
-        context.with_resource(contextlib.redirect_stderr(context.with_resource(open(os.devnull, "w"))))  # noqa: PTH123, SIM115
+        nowhere = context.with_resource(Path(os.devnull).open("w"))  # noqa: SIM115  (the context closes it)
+        context.with_resource(contextlib.redirect_stderr(nowhere))
 
 
 def _be_verbose(_context: click.Context, _option: click.Parameter, value: bool) -> None:

@@ -70,7 +70,8 @@ def plan(study: Study, pilot: Results) -> dict[str, Any]:
 def detectable(study: Study, pilot: Results) -> list[Detectable]:
     """Return what the study can detect, for each test and figure that the pilot has too."""
     shares = {test.on: test.share for test in study.tests}
-    seeds = sum(1 for seed in study.seeds if all(_has(study, name, seed) for name in (study.focus, study.rival)))
+    seeds = len({cell.seed for cell in study.cells() if cell.strategy == study.focus}
+                & {cell.seed for cell in study.cells() if cell.strategy == study.rival})  # fmt: skip
     sizes, shared = _paired(pilot)
     keys = [key for key in pilot.measured() if key[0] in shares and key[1] in FIXED and not is_distance(key[2])]
     comparisons = len(keys) * len(study.sizes)
@@ -137,11 +138,6 @@ def hours(study: Study, pilot: Results) -> float:
     trained = [*study.trials(), *study.cells()[1:]]
     training = sum(pairs * fmean(speeds.get(cell.strategy, [typical])) for cell in trained)
     return (training + measuring * len(study.cells())) / 3600
-
-
-def _has(study: Study, name: str, seed: int) -> bool:
-    own = study.strategy(name).seeds
-    return not own or seed in own
 
 
 def _paired(pilot: Results) -> tuple[list[int], tuple[int, ...]]:

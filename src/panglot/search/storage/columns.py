@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, reduce
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -97,9 +97,7 @@ class ColumnBuilder:
             values = [row.get(name) for row in found]
             kinds = {kind_of(value) for value in values if value is not None}
             if kinds:
-                kind = kinds.pop()
-                for each in kinds:
-                    kind = join_kinds(kind, each)
+                kind = reduce(join_kinds, kinds)
                 self._parts.setdefault(name, []).append((self._rows, kind, _array(values, kind)))
         self._rows += len(found)
 
@@ -107,9 +105,7 @@ class ColumnBuilder:
         """Return the columns of all rows, or None if no row has metadata."""
         columns: dict[str, Any] = {}
         for name, parts in self._parts.items():
-            kind = parts[0][1]
-            for _, each, _ in parts:
-                kind = join_kinds(kind, each)
+            kind = reduce(join_kinds, (each for _, each, _ in parts))
             arrays: list[Any] = []
             end = 0
             for begin, each, array in parts:
