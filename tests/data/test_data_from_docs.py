@@ -9,7 +9,7 @@ from pages_made import write
 
 from panglot._errors import PanglotError
 from panglot.data.convert import write_rows
-from panglot.data.pages import from_docs
+from panglot.data.pages import from_docs, html
 from panglot.data.pages.sections import place_of
 from panglot.datasets.registry import read
 
@@ -239,6 +239,17 @@ def test_html_without_end_tags_is_read_as_browsers_read_it(tmp_path: Path) -> No
     (row,) = from_docs.read([write(tmp_path / "page.html", page)], ways=["title"], shortest=20).rows
     assert row.question == "Bread"
     assert row.passage == "Mix flour and water, then wait.\nBake it\nfor an hour at least\nLet it cool."
+
+
+@pytest.mark.parametrize(("tag", "mark"), [("main", "main"), ("div", 'div role="main"')])
+def test_what_is_outside_of_the_main_part_of_a_page_is_left_out(tmp_path: Path, tag: str, mark: str) -> None:
+    page = f"""<html lang="en"><title>Bread – Site</title><body><div>We use cookies.</div><{mark}><p>All about bread.
+    <header><h1>Bread</h1></header><p>Mix flour and water.</{tag}><div>Read more</div></body></html>"""
+    place = place_of(write(tmp_path / "page.html", page))
+    found = [(each.title, each.text) for each in html.sections(tmp_path / "page.html", place)]
+    assert found == [("Bread – Site", "All about bread."), ("Bread", "Mix flour and water.")]
+    hidden = write(tmp_path / "page.html", page.replace(f"<{mark}>", f"<{mark} hidden>"))
+    assert [each.text for each in html.sections(hidden, place)] == ["We use cookies.\nRead more"]
 
 
 def test_markdown_of_every_kind(tmp_path: Path) -> None:

@@ -122,8 +122,17 @@ def choose(
     if given or stated:
         with located(file=None if given else path, field="language"):
             language = canonical(given or stated)
+        note = ""
+        if not given and (found := _sure(text)) and contradicts(text, language, found):
+            # Templates state one language for the pages of all. If path and text agree, they are right.
+            looks = f"it states {language}, but the text looks like {name(found.language)}"
+            agreed = next((canonical(code) for _, code in pieces if _base(code) == _base(found.language)), "")
+            note = f"{looks}, as its path says" if agreed and found.confidence >= SURE else looks
+            language = agreed if agreed and found.confidence >= SURE else language
         # If the file is in another language than a piece of its path, that piece is part of a name: de/import_ms.html.
-        page = next((page for page, code in pieces if _base(canonical(code)) == _base(language)), whole)
+        page = _without(whole, pieces, language)
+        if note:
+            return Choice(language, page, note)
         others = [stated] if given and stated else [code for _, code in pieces[:1]] if given else []
         overruled = next((code for code in others if _base(canonical_or_none(code) or code) != _base(language)), "")
         return Choice(language, page, f"`--language {given}` overrules {overruled!r}" if overruled else "")
@@ -141,12 +150,12 @@ def choose(
         problem = f"the path names several languages ({', '.join(dict.fromkeys(code for _, code in left))})"
         raise PanglotError(problem, file=path, field="language", hint=HINT)
     if left:
-        page, language = left[0]
+        language = left[0][1]
         ignored = [code for _, code in possible if _base(code) != _base(language)]
         note = f"{ignored[0]!r} in the path is not taken for a language" if ignored else ""
         if language in doubted and found:
             note = f"{language} by its name, but {_said(found)}"
-        return Choice(language, page, note)
+        return Choice(language, _without(whole, pieces, language), note)
     denied = f", since {_said(found)}" if found else ""
     if found and found.confidence >= SURE:
         note = f"the language was detected: {_said(found)}"
@@ -155,6 +164,19 @@ def choose(
         return Choice(found.language, whole, note, found.confidence)
     looks = f" ({_said(found)})" if found else ""
     raise PanglotError(f"the language of this file is unknown{looks}", file=path, field="language", hint=HINT)
+
+
+def _without(page: str, pieces: Sequence[tuple[str, str]], language: str) -> str:
+    """Return the name of a page without all pieces that name its language, as in ``de/manual_de.pdf``.
+
+    A file that is called by a code in a folder of the same code, such as ``it/it.md``, keeps its name.
+    """
+    first = [rest for rest, code in pieces if _base(canonical(code)) == _base(language)]
+    named = [rest for rest in first if not Path(rest).name.startswith(".")]
+    if not named:
+        return next(iter(first), page)
+    others = [each for each in pieces_of(Path(named[0])) if not Path(each[0]).name.startswith(".")]
+    return _without(named[0], others, language)
 
 
 def contradicts(text: str, code: str, found: Detection | None = None) -> bool:

@@ -50,7 +50,8 @@ def sections(path: Path, place: Place) -> Iterator[Section]:
     """Yield a page's sections.
 
     ``<html lang>`` names the language. The ``id`` of a heading or of its section is the anchor. Navigation, scripts,
-    page headers and hidden parts are left out. Text is decoded as the page declares, by default as UTF-8.
+    page headers and hidden parts are left out, and so is what is outside of ``<main>``. Text is decoded as the page
+    declares, by default as UTF-8.
     """
     page = Page()
     stated = page.read(_decoded(path))
@@ -85,7 +86,10 @@ class Page:
             root: Any = html.document_fromstring(text.encode(), parser=html.HTMLParser(encoding="utf-8"))
         except etree.ParserError:  # no element at all
             return ""
-        self._walk(root)
+        # Where a page says which part is its own, the rest is on every page: banners, menus and links.
+        for each in _main_parts(root) or [root]:
+            self._walk(each, inside=each is not root)
+        self.title = self.title or _line(root.findtext("head/title") or "")
         self.url = next(iter(root.xpath("//link[@rel='canonical']/@href")), "").strip()
         places = (root, root.find("body"))
         return next((code for each in places if each is not None if (code := _stated_language(each))), "")
@@ -138,6 +142,14 @@ class Page:
 
 def _stated_language(element: Any) -> str:
     return element.get("lang") or element.get("xml:lang") or ""
+
+
+def _main_parts(root: Any) -> list[Any]:
+    """Return the parts of a page that ``<main>`` or ``role="main"`` marks, if they can be seen and have a text."""
+    mark = "self::main or @role='main'"
+    found = root.xpath(f"//*[{mark}][not(ancestor::*[{mark}])]")
+    seen = [each for each in found if not any(map(_is_hidden, (each, *each.iterancestors())))]
+    return [each for each in seen if each.text_content().strip()]
 
 
 def _is_hidden(element: Any) -> bool:
