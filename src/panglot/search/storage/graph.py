@@ -41,7 +41,7 @@ VISITS = 40
 
 Measured were 25 to 65, over 60,000 and 125,000 rows."""
 
-WIDTHS = (128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
+WIDTHS = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
 """Numbers of candidates that a search for ten may look at."""
 
 RECALL = 0.993
