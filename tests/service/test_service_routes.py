@@ -197,6 +197,16 @@ def test_about_tells_model_languages_and_modes(client: httpx.Client) -> None:
     ]
 
 
+def test_a_search_without_a_mode_has_that_of_the_service(index: Index) -> None:
+    with serving(index, mode="balanced") as url, httpx.Client(base_url=url, timeout=60) as client:
+        assert client.get("/about").json()["default_mode"] == "balanced"
+        asked: list[dict[str, Any]] = [{"query": "a"}, {"query": "a", "mode": "plain"}]
+        found = [client.post("/search", json=body).json()["mode"] for body in asked]
+        several = client.post("/search/batch", json={"searches": asked}).json()["results"]
+        assert found == [each["mode"] for each in several] == ["balanced", "plain"]
+        assert client.get("/search?query=a").json()["mode"] == "balanced"
+
+
 def test_a_fault_tells_nothing_of_the_inside(client: httpx.Client) -> None:
     with lines() as kept:
         response = client.post("/search", json={"query": "broken secret"})

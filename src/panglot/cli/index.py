@@ -25,6 +25,7 @@ from panglot.cli.options import (
     split,
 )
 from panglot.search.filters import Filter
+from panglot.search.ranking.modes import MODES, Mode
 from panglot.search.request import Hit, Option, SearchRequest, SearchResult, Version, search_options
 
 _FLAGS = {"k": "--top", "preferred_languages": "--prefer"}
@@ -250,7 +251,7 @@ def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
 
 
 @click.command("serve", cls=SectionedCommand, sections={
-    "port": "Address", "keys": "Access", "model": "Models", "queue": "Limits",
+    "port": "Address", "keys": "Access", "mode": "Ranking", "model": "Models", "queue": "Limits",
 })  # fmt: skip
 @click.argument("indexes", nargs=-1, required=True, metavar="INDEX")
 @click.option("--port", default=8080, type=click.IntRange(0, 65535), help="Port. 0 takes any.")
@@ -263,6 +264,8 @@ def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
               help="File of API keys that may write. $PANGLOT_SERVICE_WRITE_KEYS by default.")  # fmt: skip
 @click.option("--key-rate", default=0, show_default=False, type=COUNT, metavar="N",
               help="Most requests per minute of each key. Further ones get status 429.")  # fmt: skip
+@click.option("--mode", type=click.Choice([name for name, mode in MODES.items() if not mode.requires]),
+              default="plain", help="Ranking mode of searches that name none.")  # fmt: skip
 @click.option("--model", help="Model to encode with. By default the model that the index was built with.")
 @click.option("--reranker", metavar="MODEL", help="Cross-encoder that orders the first results again.")
 @click.option("--queue", default=256, type=POSITIVE, help="Most requests in progress. Further ones get status 429.")
@@ -271,7 +274,8 @@ def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
               help="Time limit of a response. A late one gets status 504.")  # fmt: skip
 def serve_command(
     indexes: tuple[str, ...], port: int, host: str, hosts: tuple[str, ...], keys: Path | None,
-    write_keys: Path | None, key_rate: int, model: str | None, reranker: str | None, *, writable: bool, **limits: Any,
+    write_keys: Path | None, key_rate: int, mode: Mode, model: str | None, reranker: str | None, *, writable: bool,
+    **limits: Any,
 ) -> None:  # fmt: skip
     """Serve the index INDEX: a web page at /, /search, and embeddings and reranking for OpenAI's and other clients.
 
@@ -291,7 +295,7 @@ def serve_command(
     progress = progress_to(None)
     opened = open_indexes(indexes, model=model, reranker=reranker or "", progress=progress)
     try:
-        serve(opened, checked, host=host, port=port, access=access, hosts=hosts, progress=progress)
+        serve(opened, checked, host=host, port=port, access=access, hosts=hosts, mode=mode, progress=progress)
     finally:
         for each in [opened] if isinstance(opened, Index) else opened.values():
             each.close()

@@ -20,7 +20,7 @@ from panglot._errors import PanglotError
 from panglot.data.language import is_right_to_left, name, script_of
 from panglot.search.audit import example_queries
 from panglot.search.filters import Filter
-from panglot.search.ranking.modes import MODES
+from panglot.search.ranking.modes import MODES, Mode
 from panglot.search.request import MAX_CODE_LENGTH, MAX_DEPTH, MAX_FILTER_LENGTH, Option, SearchRequest, search_options
 from panglot.service.documents import add_documents
 from panglot.service.embeddings import add_embeddings
@@ -98,19 +98,25 @@ class BatchBody(BaseModel):
     searches: list[SearchBody] = Field(min_length=1, max_length=_MAX_SEARCHES)
 
 
-def request_of(body: SearchBody, place: str = "") -> SearchRequest:
-    """Return what a body asks for, or refuse it with status 400. ``place`` comes before the name of the wrong field."""
+def request_of(body: SearchBody, mode: Mode, place: str = "") -> SearchRequest:
+    """Return what a body asks for, or refuse it with status 400. ``place`` comes before the name of the wrong field.
+
+    ``mode`` is that of a body that names none.
+    """
+    values = body.model_dump()
+    if "mode" not in body.model_fields_set:
+        values["mode"] = mode
     try:
-        return SearchRequest(**body.model_dump()).validate()
+        return SearchRequest(**values).validate()
     except PanglotError as error:
         raise of_panglot(error, place) from error
 
 
-def add_search(app: FastAPI, engine: Engine) -> None:
-    """Add the routes ``/search``, ``/search/batch`` and ``/about``."""
+def add_search(app: FastAPI, engine: Engine, mode: Mode) -> None:
+    """Add the routes ``/search``, ``/search/batch`` and ``/about``. ``mode`` is that of requests that name none."""
 
     async def respond(body: SearchBody, request: Request) -> Json:
-        work = engine.search([request_of(body)], request.scope[NOTES])
+        work = engine.search([request_of(body, mode)], request.scope[NOTES])
         return Json((await engine.outcome(work, request))[0])
 
     @app.post("/search", responses=DOCUMENTED, summary="Search the index")
@@ -123,7 +129,7 @@ def add_search(app: FastAPI, engine: Engine) -> None:
 
     @app.post("/search/batch", responses=DOCUMENTED, summary="Search the index for several queries at once")
     async def search_batch(body: BatchBody, request: Request) -> Json:
-        searches = [request_of(each, f"searches.{number}.") for number, each in enumerate(body.searches)]
+        searches = [request_of(each, mode, f"searches.{number}.") for number, each in enumerate(body.searches)]
         if (depth := sum(each.k for each in searches)) > MAX_DEPTH:
             problem = f"searches: `k` must be at most {MAX_DEPTH:,} in total, got {depth:,}"
             raise RequestError(400, problem, hint="ask for fewer results", field="searches", code="invalid")
@@ -136,17 +142,19 @@ def add_search(app: FastAPI, engine: Engine) -> None:
 
     def description() -> dict[str, Any]:
         counts = engine.index.counts()
-        return describe(engine.index.encoder.name, counts, examples(tuple(counts.items())))
+        return describe(engine.index.encoder.name, counts, examples(tuple(counts.items())), mode)
 
     @app.get("/about", responses=DOCUMENTED, summary="The model, languages, modes and example queries")
     async def about(request: Request) -> Json:
         return Json(await engine.outcome(engine.ranked(description), request))
 
 
-def describe(model: str, counts: dict[str, int], examples: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def describe(
+    model: str, counts: dict[str, int], examples: Sequence[tuple[str, str]], mode: Mode = "plain"
+) -> dict[str, Any]:
     """Return the response of ``/about``, with the languages with most documents first.
 
-    ``examples`` are queries with their languages.
+    ``examples`` are queries with their languages. ``mode`` is that of requests that name none.
     """
     total = sum(counts.values())
     return {
@@ -157,7 +165,8 @@ def describe(model: str, counts: dict[str, int], examples: Sequence[tuple[str, s
             {"code": code, "name": name(code), "direction": _direction(code), "documents": n, "share": n / total}
             for code, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
         ],
-        "modes": [{"name": key, "about": mode.summary} for key, mode in MODES.items()],
+        "modes": [{"name": key, "about": each.summary} for key, each in MODES.items()],
+        "default_mode": mode,
         "examples": [{"query": query, "language": code} for query, code in examples],
     }
 
@@ -233,13 +242,13 @@ def _application(engines: Sequence[Engine] = ()) -> FastAPI:
 
 def create_app(
     index: Index | Mapping[str, Index], limits: Limits | None = None, *, access: Access | None = None,
-    hosts: tuple[str, ...] = (),
+    hosts: tuple[str, ...] = (), mode: Mode = "plain",
 ) -> ASGIApp:  # fmt: skip
     """Return the service of an open index, which stays open when the service stops. Any ASGI server can run it.
 
     Of several indexes by name, each has the routes of one below ``/indexes/NAME``. Without ``access``, everybody may
     read and nobody may write. ``hosts`` are the names under which the service may be called. If there are none, any
-    name is accepted.
+    name is accepted. ``mode`` is that of searches that name none.
     """
     limits, metrics, access = limits or Limits(), Metrics(), access or Access()
     rates = Rates(access.key_rate) if access.key_rate else None
@@ -254,7 +263,7 @@ def create_app(
     apps: dict[str, Guard] = {}
     for key, engine in engines.items():
         app = _application([] if key else [engine])
-        add_search(app, engine)
+        add_search(app, engine, mode)
         add_documents(app, engine)
         add_embeddings(app, engine)
         add_tei(app, engine)

@@ -24,6 +24,7 @@ from panglot.service.middleware import Access
 
 if TYPE_CHECKING:
     from panglot.search.index import Index
+    from panglot.search.ranking.modes import Mode
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _NAME = r"[A-Za-z0-9_-]{1,64}="
@@ -33,13 +34,15 @@ _SHORTEST_KEY = 16
 
 def serve(
     index: Index | Mapping[str, Index], limits: Limits, *, host: str = "127.0.0.1", port: int = 8080,
-    access: Access | None = None, hosts: tuple[str, ...] = (), progress: Callable[[str], None] = lambda _line: None,
+    access: Access | None = None, hosts: tuple[str, ...] = (), mode: Mode = "plain",
+    progress: Callable[[str], None] = lambda _line: None,
 ) -> None:  # fmt: skip
     """Serve an index, or several by name, until SIGTERM or SIGINT, then finish the requests in progress and return.
 
     A second SIGINT ends the process at once. Clients then find the connection closed. The index is not damaged, and
     what was acknowledged is written. Port 0 takes any free port. Without ``access``, everybody may read and nobody may
     write. ``hosts`` are further host names under which a service may be called that listens on this machine only.
+    ``mode`` is that of searches that name none.
     """
     import uvicorn
 
@@ -54,7 +57,8 @@ def serve(
             progress(f"warning: anybody who reaches {host} may search and encode. Set keys with --keys")
         if not local and access.writable and not access.write_keys:
             progress(f"warning: anybody who reaches {host} may write and delete. Set keys with --write-keys")
-        app = create_app(index, limits, access=access, hosts=(*_LOOPBACK, shown, *hosts) if local else hosts)
+        names = (*_LOOPBACK, shown, *hosts) if local else hosts
+        app = create_app(index, limits, access=access, hosts=names, mode=mode)
         start_logging()
         # uvicorn raises the signal again after it has stopped, when SIGTERM has been dealt with.
         signal.signal(signal.SIGTERM, lambda _number, _frame: None)
