@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sample_figures
 
 from panglot.report import write_html
 from panglot.report.diagnosis import diagnosis_page
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from panglot.search.integrations.snippets import snippets
 
 sync_api = pytest.importorskip("playwright.sync_api")
 
@@ -47,9 +46,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     write_html(folder / "one.html", sample_figures.figures(), logs["runs/hybrid"])
     write_html(folder / "many.html", comparison, logs)
     write_html(folder / "not-parallel.html", sample_figures.not_parallel())
-    (folder / "diagnosis.html").write_text(
-        diagnosis_page(sample_figures.diagnosis(), [], "panglot diagnose docs"), "utf-8"
+    code = snippets(
+        "lsar", Path("index"), Path("docs-diagnosis"), documents="docs", model="m", output=Path("corrected")
     )
+    found = diagnosis_page(sample_figures.diagnosis(), code, "panglot diagnose docs")
+    (folder / "diagnosis.html").write_text(found, "utf-8")
     write_html(folder / "bad.html", bad, {BAD: logs["runs/mono"], "another": logs["runs/cross"]}, title=BAD)
     return {path.stem: path for path in folder.iterdir()}
 

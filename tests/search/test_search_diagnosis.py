@@ -271,9 +271,13 @@ def test_a_correction_at_indexing_names_the_commands(tmp_path: Path) -> None:
         "centered, half", index.folder, tmp_path, documents="my docs.jsonl", model="m", output=tmp_path / "x"
     )
     assert "panglot index 'my docs.jsonl'" in made[0].code
+    assert f"panglot serve {tmp_path / 'x'} --mode centered   #" in made[0].code
     assert "--model m --center-strength .5" in made[0].code
     assert "--mode centered" in made[0].code
     assert str(tmp_path / "x") in next(each.code for each in made if each.title == "LangChain")
+    for model, named in (("panglot-small", False), ("bundled", True)):
+        made = snippets("balanced, half", index.folder, tmp_path, documents="d", model=model, output=tmp_path / "x")
+        assert ("--model" in made[0].code) == named
 
 
 @pytest.fixture

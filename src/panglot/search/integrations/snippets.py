@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from panglot.encoders.shipped import DEFAULT
 from panglot.search.ranking.modes import HEAD, MODES
 
 __all__ = ["Snippet", "snippets"]
@@ -37,13 +38,14 @@ def snippets(best: str, index: Path, folder: Path, *, documents: str, model: str
     mode = name if name in MODES else "plain"
     target = output if half or name not in MODES else index
     search = f"panglot search {_quoted(target)} 'your query' --mode {mode}\n"
-    search += f'panglot serve {_quoted(target)}   # a web page, and POST /search with {{"mode": "{mode}"}}\n'
+    served = "" if mode == "plain" else f" --mode {mode}"
+    search += f"panglot serve {_quoted(target)}{served}   # a web page, and POST /search\n"
     opened = f"panglot.Index.open({_text(target)})"
     if name not in MODES:
         values = {"MODEL": _text(model), "FOLDER": _text(folder), "DOCUMENTS": _text(documents), "INDEX": _text(target)}
         first, opened = Snippet("panglot", "python", _filled(_DEBIASED, values), _NEW_INDEX), "index"
     elif half:
-        chosen = "" if model == "bundled" else f" --model {shlex.quote(model)}"
+        chosen = "" if model == DEFAULT else f" --model {shlex.quote(model)}"
         build = f"panglot index {shlex.quote(documents)} --output {_quoted(target)}{chosen} --center-strength .5\n"
         first = Snippet("panglot", "sh", build + search, _NEW_INDEX)
     else:
