@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -229,6 +230,39 @@ def test_the_command_serves_the_bundled_model_until_sigterm(tmp_path: Path) -> N
             assert "打印" not in out
         finally:
             process.kill()
+
+
+def test_the_examples_in_the_description_are_valid_requests(tmp_path: Path) -> None:
+    Index.build(DOCUMENTS, tmp_path / "index", model="bundled").close()
+    index = Index.open(tmp_path / "index")
+    with serving(index, access=Access(writable=True)) as url, httpx.Client(base_url=url, timeout=120) as client:
+        described = client.get("/openapi.json").json()
+        schemas, sent = described["components"]["schemas"], list[tuple[str, str]]()
+        # What is fetched must have been written, and not yet deleted.
+        order = ["put", "post", "get", "delete"]
+        routes = [(method, path) for path, found in described["paths"].items() for method in found]
+        for method, path in sorted(routes, key=lambda route: ("/delete" in route[1], order.index(route[0]))):
+            operation, place, query = described["paths"][path][method], path, dict[str, str]()
+            for each in operation.get("parameters", []):
+                value = each["schema"].get("examples", each["schema"].get("enum", [None]))[0]
+                if each["in"] == "path":
+                    place = place.replace(f"{{{each['name']}}}", quote(value, safe=""))
+                elif each["required"]:
+                    query[each["name"]] = value
+            headers, bodies = dict[str, str](), [b""]
+            if "requestBody" in operation:
+                ((headers["Content-Type"], form),) = operation["requestBody"]["content"].items()
+                name = form["schema"].get("$ref", "").rpartition("/")[2]
+                examples = [form["example"]] if "example" in form else schemas[name]["examples"]
+                bodies = [each.encode() if isinstance(each, str) else json.dumps(each).encode() for each in examples]
+            for body in bodies:
+                answer = client.request(method, place, params=query, content=body, headers=headers)
+                assert answer.status_code == 200, (method, path, answer.text)
+                sent.append((method, path))
+        assert set(sent) == set(routes)
+        assert len(sent) == len(routes) + 4  # Of searches and of each of three routes that rerank, there are two.
+        assert client.get("/about").json()["documents"] == len(DOCUMENTS)
+    index.close()
 
 
 def test_texts_that_the_model_cuts_are_counted_and_refused_if_asked(tmp_path: Path) -> None:

@@ -60,6 +60,8 @@ def test_each_index_has_the_routes_of_one(opened: dict[str, Index]) -> None:
             assert "/search" in described["paths"]
         for path in ("/search?query=x", "/", "/indexes/none/search?query=x", "/indexes/help/indexes/law/about"):
             assert client.get(path).status_code == 404
+        assert "docs.js" in client.get("/docs").text
+        assert "docs.js" in client.get("/indexes/help/docs").text
         assert client.get("/ready").json() == {"status": "ok"}
         figures = client.get("/metrics").text
         assert 'panglot_requests_total{route="/indexes/law/search",status="200"} 2.0' in figures

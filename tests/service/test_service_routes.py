@@ -268,7 +268,8 @@ def test_figures_are_prometheus_and_count(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     "path",
     ["/../../etc/passwd", "/..%2f..%2fetc/passwd", "/%2e%2e/app.py", "//etc/passwd", "/page/index.html", "/app.py",
-     "/v1/models/../../../etc/passwd", "/v1/models/%2fetc%2fpasswd", "/index.html", "/%00", "/docs", "/static/a.js"],
+     "/v1/models/../../../etc/passwd", "/v1/models/%2fetc%2fpasswd", "/index.html", "/%00", "/docs.html",
+     "/static/a.js"],
 )  # fmt: skip
 def test_a_path_never_reaches_the_files(client: httpx.Client, path: str) -> None:
     import http.client
@@ -317,15 +318,17 @@ def test_only_threads_that_rank_touch_the_index_and_one_looks_again_after_an_err
 
 def test_a_page_is_files_under_fixed_routes(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<p>")
+    (tmp_path / "docs.html").write_text("<p>")
     (tmp_path / "app.js").write_text("1")
     (tmp_path / "secret.txt").write_text("no")
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    assert add_page(app, tmp_path) == {"/", "/app.js"}
+    assert add_page(app, tmp_path) == {"/", "/docs", "/app.js"}
+    assert add_page(app, tmp_path, search=False) == {"/docs", "/app.js"}
     assert not app.openapi()["paths"]
 
 
-@pytest.mark.parametrize("path", ["/", "/app.js", "/health", "/live", "/ready", "/about", "/metrics", "/v1/models",
-    "/openapi.json", "/search?query=print", "/search", "/nothing"])  # fmt: skip
+@pytest.mark.parametrize("path", ["/", "/docs", "/app.js", "/health", "/live", "/ready", "/about", "/metrics",
+    "/v1/models", "/openapi.json", "/search?query=print", "/search", "/nothing"])  # fmt: skip
 def test_head_answers_as_get_without_the_content(client: httpx.Client, path: str) -> None:
     whole, head = client.get(path), client.head(path)
     assert (head.status_code, head.content) == (whole.status_code, b"")
@@ -428,7 +431,7 @@ def test_sentences_of_highlights_are_limited_in_number() -> None:
 
 def test_without_a_key_only_health_and_the_page_answer() -> None:
     with serving(Index(), access=Access(KEYS)) as url, httpx.Client(base_url=url, timeout=60) as client:
-        for path in ("/health", "/live", "/ready"):
+        for path in ("/health", "/live", "/ready", "/", "/docs", "/docs.js"):
             assert client.get(path).status_code == 200
         for path in ("/about", "/metrics", "/openapi.json", "/v1/models", "/search?query=a"):
             for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {KEYS[0]}"}):

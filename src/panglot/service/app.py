@@ -1,4 +1,4 @@
-"""Make the service an ASGI application, with the routes ``/search``, ``/about`` and the web page."""
+"""Make the service an ASGI application, with the routes ``/search``, ``/about`` and the web pages."""
 
 from __future__ import annotations
 
@@ -42,6 +42,11 @@ _FILTER = {
     ]
 }
 _MAX_SEARCHES = 100  # In one request.
+_SEARCHES: tuple[dict[str, Any], ...] = (
+    {"query": "How do I print only a part of the sheet?", "k": 3},
+    {"query": "Wie drucke ich nur einen Teil der Tabelle?", "mode": "balanced", "collapse": True, "highlight": True},
+)
+"""Examples for the page of the routes."""
 _TYPES = {
     ".html": "text/html",
     ".css": "text/css",
@@ -76,7 +81,8 @@ def _schema(option: Option) -> tuple[Any, Any]:
     default = ... if shortest else [] if option.type is tuple else option.default
     items = Annotated[list[Annotated[str, Field(max_length=MAX_CODE_LENGTH)]], BeforeValidator(_split)]
     kind = items if option.type is tuple else option.type
-    return kind, Field(default, description=option.help, min_length=shortest, max_length=longest)
+    examples = [_SEARCHES[0]["query"]] if shortest else None
+    return kind, Field(default, description=option.help, examples=examples, min_length=shortest, max_length=longest)
 
 
 if TYPE_CHECKING:
@@ -85,7 +91,7 @@ else:
     # The schema of the route is made from the options of a search, so that it cannot differ from them.
     SearchBody = create_model(
         "SearchBody",
-        __config__=ConfigDict(extra="forbid"),
+        __config__=ConfigDict(extra="forbid", json_schema_extra={"examples": [*_SEARCHES]}),
         **{option.name: _schema(option) for option in search_options()},
     )
 
@@ -93,7 +99,7 @@ else:
 class BatchBody(BaseModel):
     """Several searches, each as for ``/search``."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"searches": [*_SEARCHES]}]})
 
     searches: list[SearchBody] = Field(min_length=1, max_length=_MAX_SEARCHES)
 
@@ -175,15 +181,16 @@ def _direction(code: str) -> str:
     return "rtl" if is_right_to_left(script_of(code)) else "ltr"
 
 
-def add_page(app: FastAPI, folder: Path = _FOLDER) -> frozenset[str]:
-    """Add a route for each file of the page, ``/`` for ``index.html``, and return the routes.
+def add_page(app: FastAPI, folder: Path = _FOLDER, *, search: bool = True) -> frozenset[str]:
+    """Add a route for each file of the pages, ``/`` for ``index.html``, ``/docs`` for ``docs.html``, and return them.
 
-    The files are read now, so that no path of a request ever reaches the file system.
+    Without ``search``, there is no ``/``. The files are read now, so that no path of a request ever reaches the file
+    system.
     """
     routes: set[str] = set()
     for file in sorted(folder.glob("*")):
-        if file.suffix in _TYPES:
-            route = "/" if file.name == "index.html" else f"/{file.name}"
+        if file.suffix in _TYPES and (search or file.name != "index.html"):
+            route = "/" if file.name == "index.html" else f"/{file.name.removesuffix('.html')}"
             serve = _serve(file.read_bytes(), f"{_TYPES[file.suffix]}; charset=utf-8")
             app.add_api_route(route, serve, include_in_schema=False)
             routes.add(route)
@@ -233,7 +240,7 @@ def _application(engines: Sequence[Engine] = ()) -> FastAPI:
             for engine in engines:
                 await engine.close()
 
-    # FastAPI's own documentation pages load scripts from other hosts. /openapi.json is enough for tools.
+    # FastAPI's own documentation pages load scripts from other hosts.
     return FastAPI(
         title="panglot", version=__version__, summary="Search in any language, and embeddings",
         docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=lifespan, exception_handlers=HANDLERS,
@@ -281,7 +288,7 @@ def create_app(
         first = next(iter(engines.values()))
         return Json({"indexes": await first.outcome(first.ranked(describe_all), request)})
 
-    return Dispatcher(guarded(root, frozenset(), [*engines.values()]), apps)
+    return Dispatcher(guarded(root, add_page(root, search=False), [*engines.values()]), apps)
 
 
 class Dispatcher:

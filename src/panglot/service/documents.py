@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, cast
 
 import orjson
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 from starlette.requests import ClientDisconnect
 
@@ -27,7 +28,13 @@ _ROW = {
     "additionalProperties": True,
 }
 _ROWS = {"description": "Documents as in a file of JSON lines", "type": "array", "items": _ROW, "minItems": 1}
-_LINES = {"requestBody": {"required": True, "content": {"application/x-ndjson": {"schema": _ROW}}}}
+_EXAMPLES: list[Any] = [
+    {"id": "garten#1", "text": "Im Sommer den Garten gießen.", "language": "de", "group": "1", "page": 3},
+    {"id": "garden#1", "text": "Water the garden in summer.", "group": "1", "page": 3},
+]
+_STREAMED = {"schema": _ROW, "example": "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in _EXAMPLES)}
+_LINES = {"requestBody": {"required": True, "content": {"application/x-ndjson": _STREAMED}}}
+_Id = Annotated[str, Path(description="Id of a document", examples=[_EXAMPLES[0]["id"]])]
 _MAX_IDS = 10_000
 _NOTES = 20  # In the answer to a stream.
 _PIECE = 1 << 20  # Bytes of lines after which they are written, even if they are few.
@@ -36,7 +43,7 @@ _PIECE = 1 << 20  # Bytes of lines after which they are written, even if they ar
 class DocumentsRequest(BaseModel):
     """Documents to write."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"documents": _EXAMPLES}]})
 
     # pydantic would report an error for each of hundreds of rows. `documents_of` reports the first.
     documents: Annotated[Any, WithJsonSchema(_ROWS)]
@@ -45,7 +52,9 @@ class DocumentsRequest(BaseModel):
 class IdsRequest(BaseModel):
     """Documents to delete."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"ids": [row["id"] for row in _EXAMPLES]}]}
+    )
 
     ids: list[str] = Field(description="Ids of documents", min_length=1, max_length=_MAX_IDS)
 
@@ -69,11 +78,11 @@ def add_documents(app: FastAPI, engine: Engine) -> None:
         return Json(await engine.outcome(engine.delete(body.ids, request.scope[NOTES]), request))
 
     @app.delete(f"{DOCUMENTS}/{{id:path}}", responses=DOCUMENTED, summary="Delete a document")
-    async def delete(id: str, request: Request) -> Json:  # noqa: A002
+    async def delete(id: _Id, request: Request) -> Json:  # noqa: A002
         return Json(await engine.outcome(engine.delete([id], request.scope[NOTES]), request))
 
     @app.get(f"{DOCUMENTS}/{{id:path}}", responses=DOCUMENTED, summary="A document")
-    async def fetch(id: str, request: Request) -> Json:  # noqa: A002
+    async def fetch(id: _Id, request: Request) -> Json:  # noqa: A002
         (found,) = await engine.outcome(engine.ranked(lambda: engine.index.store.get([id])), request)
         if found is None:
             hint = "in an address, write / as %2F and # as %23"

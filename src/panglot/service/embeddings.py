@@ -87,9 +87,11 @@ def add_embeddings(app: FastAPI, engine: Engine) -> None:
         return Json(_card(model))
 
     def describe() -> dict[str, Any]:
-        """Return the OpenAPI description with the names of the model and the dimension of its vectors."""
+        """Return the OpenAPI description with an example, the names of the model and the dimension of its vectors."""
         page = FastAPI.openapi(app)
-        properties = page["components"]["schemas"][EmbeddingsRequest.__name__]["properties"]
+        schema = page["components"]["schemas"][EmbeddingsRequest.__name__]
+        schema["examples"] = [{"model": names[-1], "input": ["How do I print only a part of the sheet?"]}]
+        properties = schema["properties"]
         properties["model"]["enum"] = names
         declared = shorter_dimensions(engine.index.encoder, dimension)
         properties["dimensions"]["enum"] = [*sorted({*declared, dimension}), None]

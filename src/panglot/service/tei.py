@@ -21,6 +21,9 @@ from panglot.service.middleware import EMBED, NOTES, RERANK
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 _DOCUMENT = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}}
 _DOCUMENTS = {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string", "minLength": 1}, _DOCUMENT]}}
+_QUERY, _TEXTS = "How do I print?", ["Choose Save to keep the file.", "Klicken Sie auf Drucken."]
+_EMBED: dict[str, Any] = {"inputs": _TEXTS, "prompt_name": "document"}
+_RERANK: list[Any] = [{"query": _QUERY, "texts": _TEXTS}, {"query": _QUERY, "documents": _TEXTS, "top_n": 1}]
 _Direction = Literal["right", "Right"]
 """The end of a text at which it is cut. What TEI calls left is refused."""
 
@@ -28,7 +31,7 @@ _Direction = Literal["right", "Right"]
 class EmbedRequest(BaseModel):
     """Texts to encode, as TEI has them."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EMBED]})
 
     inputs: Annotated[Any, WithJsonSchema(TEXTS)]
     prompt_name: Annotated[str | None, BeforeValidator(known_type)] = Field(
@@ -43,7 +46,7 @@ class EmbedRequest(BaseModel):
 class RerankRequest(BaseModel):
     """A query and texts to order: ``texts`` as TEI has them, or ``documents`` as Cohere has them."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": _RERANK})
 
     query: str = Field(min_length=1, max_length=10_000)
     texts: Annotated[Any, WithJsonSchema({"type": "array", "items": {"type": "string"}})] = None

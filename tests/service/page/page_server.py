@@ -21,6 +21,8 @@ from page_documents import LANGUAGES, RIGHT_TO_LEFT
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from starlette.types import ASGIApp
+
 POLICY = "default-src 'self'"
 MODES = {
     "plain": "The pool as it is: the cosine alone.",
@@ -176,10 +178,11 @@ def problem(status: int, message: str, hint: str = "Ask less.") -> Response:
 
 
 @contextmanager
-def serving(search: Search) -> Generator[str]:
+def serving(served: Search | ASGIApp) -> Generator[str]:
     """Serve on a free port of the loopback; yields the address."""
     listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(application(search), log_level="error", lifespan="off"))
+    app = application(served) if isinstance(served, Search) else served
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     while not server.started and thread.is_alive():

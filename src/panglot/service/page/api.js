@@ -24,6 +24,9 @@ export function setKey(key) {
   } catch { /* As above. */ }
 }
 
+/** Return the header with the key, if there is one. */
+export const authorization = () => (savedKey ? { Authorization: `Bearer ${savedKey}` } : {});
+
 /** Return the contents of the index. */
 export const about = () => call("about");
 
@@ -39,12 +42,11 @@ export async function fetchDocument(id) {
 }
 
 async function call(path, { headers, ...rest } = {}) {
-  const key = savedKey;
-  const wrong = () => new Failure(401, say(key ? "key_wrong" : "key_needed"), say("key_hint"));
-  if (/[^ -~]/.test(key)) throw wrong(); // Headers hold ASCII only.
+  const wrong = () => new Failure(401, say(savedKey ? "key_wrong" : "key_needed"), say("key_hint"));
+  if (/[^ -~]/.test(savedKey)) throw wrong(); // Headers hold ASCII only.
   let response;
   try {
-    response = await fetch(path, { ...rest, headers: { ...headers, ...(key && { Authorization: `Bearer ${key}` }) } });
+    response = await fetch(path, { ...rest, headers: { ...headers, ...authorization() } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw navigator.onLine
