@@ -30,8 +30,7 @@ from panglot.evaluation.evaluate import encode
 from panglot.evaluation.figures import SETTINGS, measure
 from panglot.evaluation.measures import parse
 from panglot.search.query_language import query_language
-from panglot.search.ranking.modes import HEAD, SHARE, head_mean
-from panglot.search.ranking.stats import Doubles, LanguageStats, center, query_offset
+from panglot.search.ranking.modes import HEAD, SHARE, Doubles, LanguageStats, center, head_mean, query_offset
 
 Bools = npt.NDArray[np.bool_]
 GRID = [(head, share) for head in (1, 3, 5, 10) for share in (0.3, 0.5, 0.7, 1.0) if (head, share) != (HEAD, SHARE)]

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from panglot.evaluation.mteb_model import mteb_model
     from panglot.mining.mine import mine
     from panglot.search.index import Index
-    from panglot.training.averaging import average
     from panglot.training.loop import train
+    from panglot.training.selection import average
     from panglot.training.settings import Settings
 
 __version__ = "0.1.0"
@@ -47,7 +47,7 @@ _HOMES = {
     "Evaluation": "evaluation.evaluate",
     "Index": "search.index",
     "Settings": "training.settings",
-    "average": "training.averaging",
+    "average": "training.selection",
     "compare": "evaluation.compare",
     "debias": "debiasing.debias",
     "evaluate": "evaluation.evaluate",

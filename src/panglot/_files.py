@@ -1,4 +1,4 @@
-"""Write files atomically, lock and digest them, and find the cache folder."""
+"""Write files atomically, lock and digest them, find the cache folder, and read TOML with checks of its values."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import hashlib
 import json
 import mmap
 import os
+import re
 import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Generator, Sequence
+import tomllib
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from panglot._environment import free_memory
 from panglot._errors import PanglotError
@@ -224,3 +227,75 @@ def in_large_pages(path: Path) -> mmap.mmap | None:
     memory.madvise(mmap.MADV_HUGEPAGE)
     with path.open("rb") as file:
         return memory if file.readinto(memory) == size else None
+
+
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """Return the content of a TOML file. ``what`` names the kind of file in errors."""
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise PanglotError(f"there is no such {what}", file=path, hint="check the path") from error
+    except OSError as error:
+        problem = f"cannot read the {what}: {error.strerror or error}"
+        raise PanglotError(problem, file=path, hint="name a file that can be read") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PanglotError(f"this is not TOML: {error}", file=path, hint="write `name = value` lines") from error
+
+
+def packaged(name: str | Path, what: str) -> Path:
+    """Return the path of a TOML file: one of panglot's own by its bare name, any other as it is.
+
+    ``what`` is the kind of file, such as ``recipe``, and its folder in the package is called ``recipes``.
+    """
+    if not re.fullmatch(r"[\w-]+", str(name)):
+        return Path(name)
+    folder = Path(__file__).parent / f"{what}s"
+    if not (found := folder / f"{name}.toml").is_file():
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.toml")))
+        hint = f"choose {known}, or write the path of a file as ./{name}.toml"
+        raise PanglotError(f"there is no {what} {str(name)!r}", field=what, hint=hint)
+    return found
+
+
+def integer(value: Any, field: str, least: int = 0) -> int:
+    """Return a whole number of ``least`` or more, or refuse the value of ``field``."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise unexpected(value, f"a whole number of {least} or more", field)
+    return value
+
+
+def integers(values: Any, field: str) -> tuple[int, ...]:
+    """Return whole numbers of 0 or more, or refuse the value of ``field``."""
+    return tuple(integer(value, field) for value in values)
+
+
+def number(value: Any, field: str) -> float:
+    """Return a number, or refuse the value of ``field``."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise unexpected(value, "a number", field)
+    return float(value)
+
+
+def strings(value: Any, field: str) -> tuple[str, ...]:
+    """Return a list of strings, or refuse the value of ``field``."""
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise unexpected(value, "a list of strings", field)
+    return tuple(value)
+
+
+def check_names(values: object, known: set[str], field: str) -> None:
+    """Refuse a table that has a name which is not ``known``, and a value that is not a table."""
+    if not isinstance(values, Mapping):
+        raise unexpected(values, "a table of `name = value` lines", field)
+    if odd := sorted(set(values) - known):
+        raise unknown(f"{odd[0]!r} is unknown", sorted(known), field)
+
+
+def unknown(problem: str, choices: Iterable[str], field: str) -> PanglotError:
+    """Return the error of a name that is none of the ``choices``."""
+    return PanglotError(problem, field=field or None, hint=f"choose among {', '.join(choices)}")
+
+
+def unexpected(value: object, expected: str, field: str) -> PanglotError:
+    """Return the error of a value that is not what was ``expected``."""
+    return PanglotError(f"{expected} is expected, got {value!r}", field=field, hint=f"write {expected}")

@@ -56,7 +56,7 @@ def _bar(label: str, total: int | None, unit: str) -> Generator[Callable[[int], 
         # Short work shows no bar, which would only flicker.
         if seconds > PATIENCE:
             bar.start()
-            bar.update(task, advance=0, completed=finished, rate=_rate(finished, seconds, unit))
+            bar.update(task, advance=0, completed=finished, rate=f"{finished / seconds:.0f} {unit}/s")
 
     try:
         yield advance
@@ -76,31 +76,9 @@ def _lines(label: str, total: int | None, unit: str) -> Generator[Callable[[int]
         if now - printed > PAUSE:
             printed = now
             of = f" of {total:,}" if total else ""
-            left = f", {_time_left(total - finished, finished / (now - started))} left" if total and finished else ""
-            rate = _rate(finished, now - started, unit)
-            print(f"{label}: {finished:,}{of} {unit}, {rate}{left}", file=sys.stderr)
+            print(f"{label}: {finished:,}{of} {unit}, {finished / (now - started):.0f} {unit}/s", file=sys.stderr)
 
     yield advance
-
-
-def _rate(finished: int, seconds: float, unit: str) -> str:
-    """Return a rate, with a digit behind the point if it is small.
-
-    >>> _rate(297, 400.0, "documents"), _rate(1000, 40.0, "texts")
-    ('0.7 documents/s', '25 texts/s')
-    """
-    rate = finished / seconds
-    return f"{rate:.{0 if rate >= 10 else 1}f} {unit}/s"
-
-
-def _time_left(remaining: int, rate: float) -> str:
-    """Return how long the rest takes.
-
-    >>> _time_left(2000, 0.7), _time_left(90, 2.0)
-    ('48 min', '45 s')
-    """
-    seconds = max(remaining, 0) / rate
-    return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
 
 
 def be_quiet() -> None:

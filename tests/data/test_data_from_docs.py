@@ -246,10 +246,10 @@ def test_what_is_outside_of_the_main_part_of_a_page_is_left_out(tmp_path: Path, 
     page = f"""<html lang="en"><title>Bread – Site</title><body><div>We use cookies.</div><{mark}><p>All about bread.
     <header><h1>Bread</h1></header><p>Mix flour and water.</{tag}><div>Read more</div></body></html>"""
     place = place_of(write(tmp_path / "page.html", page))
-    found = [(each.title, each.text) for each in html.sections(tmp_path / "page.html", place)]
+    found = [(each.title, each.text) for each in html.html_sections(tmp_path / "page.html", place)]
     assert found == [("Bread – Site", "All about bread."), ("Bread", "Mix flour and water.")]
     hidden = write(tmp_path / "page.html", page.replace(f"<{mark}>", f"<{mark} hidden>"))
-    assert [each.text for each in html.sections(hidden, place)] == ["We use cookies.\nRead more"]
+    assert [each.text for each in html.html_sections(hidden, place)] == ["We use cookies.\nRead more"]
 
 
 def test_markdown_of_every_kind(tmp_path: Path) -> None:

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from py3langid.langid import LanguageIdentifier
 
 from panglot._errors import PanglotError
-from panglot.data.identifier import identifier
-from panglot.data.language import Detector, canonical, identify, name, script_of
+from panglot.data.language import Detector, canonical, identifier, identify, name, script_of
 
 
 @pytest.mark.parametrize(

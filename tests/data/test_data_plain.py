@@ -9,7 +9,7 @@ from pages_made import pdf, write
 
 from panglot._errors import PanglotError
 from panglot.data.pages import from_docs
-from panglot.data.pages.plain import unwrapped
+from panglot.data.pages.sections import unwrapped
 
 ARABIC = "اطبع المستند ثم انتظر قليلا حتى يخرج الورق"
 THAI = "คลิกพิมพ์แล้วเลือกเครื่องพิมพ์ที่ต้องการใช้งาน"

@@ -11,7 +11,7 @@ import pytest
 import regex
 
 from panglot.data import language as scripts
-from panglot.data.letters import script_of_letter
+from panglot.data.letters import is_right_to_left, script_of_letter, unspaced_letters
 from panglot.datasets.languages import known_languages
 
 SOURCE = Path(__file__).parents[2] / "src" / "panglot"
@@ -33,11 +33,11 @@ def letters() -> dict[str, list[str]]:
 def test_directions_are_unicodes(letters: dict[str, list[str]]) -> None:
     for script, some in letters.items():
         rtl = sum(unicodedata.bidirectional(letter) in ("R", "AL") for letter in some)
-        assert scripts.is_right_to_left(script) == (2 * rtl > len(some)), script
+        assert is_right_to_left(script) == (2 * rtl > len(some)), script
 
 
 def test_scripts_that_need_a_dictionary_for_words_have_no_blanks(letters: dict[str, list[str]]) -> None:
-    pattern, needs_dictionary = scripts.unspaced_letters(), regex.compile(r"\p{Line_Break=SA}")
+    pattern, needs_dictionary = unspaced_letters(), regex.compile(r"\p{Line_Break=SA}")
     for script, some in letters.items():
         unspaced = sum(bool(pattern.match(letter)) for letter in some)
         # All letters of a script or none, except the sign of long vowels.
@@ -87,12 +87,13 @@ def _tables(path: Path) -> list[str]:
 
 
 #: Sets that look alike and are about something else.
-# Numbers by ten thousands, marks that are often not written, languages in characters that Japanese has too.
-OTHERS = {"quality.py": 2, "query_language.py": 1}
+# Numbers by ten thousands, marks that are often not written, languages in characters that Japanese has too, languages
+# that are mistaken for one another.
+OTHERS = {"quality.py": 2, "query_language.py": 1, "language.py": 1}
 
 
 def test_there_is_no_second_table() -> None:
     for path in SOURCE.rglob("*.py"):
-        if path.relative_to(SOURCE).as_posix() != "data/language.py":
+        if path.relative_to(SOURCE).as_posix() != "data/letters.py":
             found = _tables(path)
             assert len(found) <= OTHERS.get(path.name, 0), found

@@ -16,8 +16,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from panglot._errors import PanglotError
 from panglot.cli.languages import languages_command, profiles, to_markdown
-from panglot.data.language import canonical, is_right_to_left, script_of
-from panglot.data.letters import commonest_script
+from panglot.data.language import canonical, script_of
+from panglot.data.letters import commonest_script, is_right_to_left
 from panglot.datasets.languages import facts, family, known_languages
 from panglot.datasets.registry import CARDS
 from panglot.datasets.translations import SETS, parallel_texts

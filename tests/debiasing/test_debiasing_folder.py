@@ -22,7 +22,7 @@ from panglot.debiasing import transform
 from panglot.debiasing.debias import BROAD, debias, open_sets, sample
 from panglot.debiasing.fit import fit
 from panglot.debiasing.transform import METHODS, Debiased
-from panglot.encoders.portable import make_portable
+from panglot.encoders.publish import make_portable
 from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
 
 Run = Callable[..., str]

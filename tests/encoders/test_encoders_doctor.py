@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from panglot._errors import PanglotError
-from panglot.cli.doctor import cache_sizes, doctor
+from panglot.cli.languages import cache_sizes, doctor
 from panglot.encoders import shipped
 
 

@@ -18,12 +18,12 @@ from sentence_transformers import SentenceTransformer
 
 import panglot
 from panglot._errors import PanglotError
-from panglot.cli.doctor import doctor
-from panglot.encoders import bundled, shipped
-from panglot.encoders.card import origin_of
-from panglot.encoders.e5_file import E5File
+from panglot.cli.languages import doctor
+from panglot.encoders import shipped
+from panglot.encoders.publish import origin_of
 from panglot.encoders.shipped import BUNDLED, SHIPPED, SMALL, shipped_folder
 from panglot.encoders.tokenizers import open_counter
+from panglot.encoders.weight_files import E5File
 
 TEXTS = ["wo ist der bahnhof?", "the river flows.", "中文", "a"]
 
@@ -44,13 +44,13 @@ def package(start: E5File) -> Path:
 def written(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The folders that models were written to."""
     folders: list[Path] = []
-    real = bundled.write_model
+    real = shipped.write_model
 
     def write(e5: E5File, weights: Mapping[str, Any], folder: Path) -> None:
         folders.append(folder)
         real(e5, weights, folder)
 
-    monkeypatch.setattr(bundled, "write_model", write)
+    monkeypatch.setattr(shipped, "write_model", write)
     return folders
 
 
@@ -106,7 +106,7 @@ def test_nothing_is_believed_after_a_kill_half_way(monkeypatch: pytest.MonkeyPat
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(bundled, "write_model", dies)
+        patch.setattr(shipped, "write_model", dies)
         with pytest.raises(KeyboardInterrupt):
             shipped_folder(name)
     assert SentenceTransformer(str(shipped_folder(name)), device="cpu").encode_query(TEXTS).shape == (4, 32)

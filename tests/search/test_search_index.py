@@ -20,7 +20,7 @@ from panglot.debiasing.transform import Debiased, Debiasing
 from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.search.metadata import NAME, is_index
-from panglot.search.ranking.stats import LanguageStats, center
+from panglot.search.ranking.modes import LanguageStats, center
 from panglot.search.request import MODES, SearchRequest
 
 

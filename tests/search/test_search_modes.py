@@ -13,8 +13,16 @@ from search_made import DIMENSION, LANGUAGES, Biased, MemoryStore, documents
 
 from panglot.encoders.protocol import Side, Vectors
 from panglot.search.document import ScoredDocument
-from panglot.search.ranking.modes import MODES, VECTOR_FIELDS, find_candidates
-from panglot.search.ranking.stats import EVERY, FEW, LanguageStats, center, query_offset
+from panglot.search.ranking.modes import (
+    EVERY,
+    FEW,
+    MODES,
+    VECTOR_FIELDS,
+    LanguageStats,
+    center,
+    find_candidates,
+    query_offset,
+)
 from panglot.search.request import SearchRequest, language_shares
 from panglot.search.storage.store import by_score
 

@@ -17,7 +17,7 @@ import uvicorn
 
 from panglot.encoders.protocol import Side, Vectors
 from panglot.search.document import Document, ScoredDocument
-from panglot.search.ranking.stats import LanguageStats
+from panglot.search.ranking.modes import LanguageStats
 from panglot.search.request import Hit, SearchRequest, SearchResult
 from panglot.search.storage.store import Store
 from panglot.service.app import create_app

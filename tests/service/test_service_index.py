@@ -23,7 +23,7 @@ from panglot.debiasing.transform import Debiased, Debiasing
 from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.search.metadata import snapshot
-from panglot.search.ranking.stats import LanguageStats
+from panglot.search.ranking.modes import LanguageStats
 from panglot.service.engine import Engine
 from panglot.service.limits import Limits
 from panglot.service.middleware import Access, Metrics

@@ -17,8 +17,8 @@ import panglot
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
 from panglot.evaluation.bootstrap import PerQuestion
-from panglot.training.averaging import average, choose_share, mix
 from panglot.training.loop import fit
+from panglot.training.selection import average, choose_share, mix
 from panglot.training.settings import Settings
 
 

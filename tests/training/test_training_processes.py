@@ -20,7 +20,7 @@ import json, sys
 from pathlib import Path
 import torch
 from panglot.training import aggregation, loop
-from panglot.training.dev import DevEvaluator
+from panglot.training.selection import DevEvaluator
 from panglot.training.settings import Settings
 
 rank = int(__import__("os").environ["RANK"])

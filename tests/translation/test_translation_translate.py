@@ -18,10 +18,10 @@ from translation_parts import collection, made_apertium, seen
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
 from panglot.translation import routes
+from panglot.translation.engines import Direction, Store, read_origins
 from panglot.translation.quality import NO_LIMITS
 from panglot.translation.routes import head, plan
 from panglot.translation.sentences import MAX_FAILURES, cut, join
-from panglot.translation.store import Direction, Store, read_origins
 from panglot.translation.translate import Translated, translate
 
 #: The slow test of the command has more.

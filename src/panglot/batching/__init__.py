@@ -1,8 +1,7 @@
 """Rows in, batches out: pure functions on arrays, without torch."""
 
-from panglot.batching.batch import Batch
 from panglot.batching.plan import Plan
-from panglot.batching.policy import Policy
+from panglot.batching.policy import Batch, Policy
 from panglot.batching.steps import Description, Steps, describe, make_batch_sampler
 from panglot.batching.table import TrainingTable
 

@@ -10,10 +10,9 @@ from typing import get_args
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot.batching.batch import Batch
 from panglot.batching.draws import Draws, uniforms
 from panglot.batching.plan import Plan
-from panglot.batching.policy import DISTILL, Batches, Objective, Policy, eligible_rows, pair_counts, shares
+from panglot.batching.policy import DISTILL, Batch, Batches, Objective, Policy, eligible_rows, pair_counts, shares
 from panglot.batching.table import TrainingTable
 from panglot.data.collection import Ints
 

@@ -9,9 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot.batching.batch import Batch, Bools
 from panglot.batching.draws import Draws, permutation, random_bits, stable_order, uniforms
-from panglot.batching.policy import DISTILL, Floats, Objective, Policy, Stream, english_of, streams
+from panglot.batching.policy import DISTILL, Batch, Bools, Floats, Objective, Policy, Stream, english_of, streams
 from panglot.batching.table import TrainingTable
 from panglot.data.collection import Ints
 from panglot.data.columns import Ints32

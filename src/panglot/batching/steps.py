@@ -13,9 +13,8 @@ import pyarrow as pa
 
 from panglot._environment import require
 from panglot._errors import PanglotError
-from panglot.batching.batch import Batch
 from panglot.batching.plan import Plan
-from panglot.batching.policy import Policy
+from panglot.batching.policy import Batch, Policy
 from panglot.batching.table import TrainingTable
 from panglot.data.collection import Collection, Ints
 from panglot.data.columns import take

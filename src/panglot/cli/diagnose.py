@@ -1,4 +1,4 @@
-"""``panglot diagnose``: measure the language bias of documents or an index, try what reduces it, and write a page."""
+"""``panglot diagnose`` and ``panglot debias``: measure the language bias of a search, and reduce that of a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from panglot.cli.options import (
     command_line,
     data_dir_option,
     deliver_json,
+    in_language,
     json_option,
+    language_option,
+    list_option,
     progress_to,
 )
 
@@ -148,3 +151,54 @@ def _print(found: dict[str, Any], folder: Path) -> None:
     others = [each["title"] for each in found["code"][1:]]
     more = f", with code for {', '.join(others)}" if others else ""
     click.echo(f"Rankings before and after{more}: {folder / 'report.html'}")
+
+
+@click.command("debias")
+@click.argument("model")
+@click.option(
+    "--on", multiple=True, metavar="SET",
+    help="Data set to fit on, as NAME[:PART][@CANDIDATES] or a path. Repeat the option for more. By default "
+    "starter:train, ntrex-128:train@passage and libreoffice-help:train, as far as they are there.",
+)  # fmt: skip
+@click.option(
+    "--method", type=click.Choice(["center", "shift", "lir", "lsar", "leace"]), default="center",
+    help="Method of debiasing.",
+)  # fmt: skip
+@click.option("--strength", type=float, default=1.0, help="Share of the correction to apply, from 0 to 1.")
+@click.option(
+    "--whiten", type=float, metavar="SHRINKAGE",
+    help="Whiten what the method leaves, within groups of translations, with a shrinkage from 0 to 1, such as .8.",
+)  # fmt: skip
+@click.option("--output", type=PATH, required=True, help="Folder to write.")
+@click.option("--rank", type=int, help="Number of directions to remove, for lir (1) and lsar (languages less one).")
+@list_option("--languages", metavar="CODES", help="Languages to fit on, such as en,de,zh. All by default.")
+@click.option("--texts", default=200, help="Most texts per side and language.")
+@click.option("--pivot", metavar="CODE", help="Language whose vectors shift does not change. English by default.")
+@click.option("--seed", type=COUNT, default=0, help="Seed of the sample of texts.")
+@language_option
+@data_dir_option
+@json_option("settings and figures")
+def debias_command(model: str, on: tuple[str, ...], to_json: str | None, language: str | None, **options: Any) -> None:
+    """Make MODEL's vectors similar across languages without training, and write both as a folder.
+
+    center subtracts the mean of a text's language. shift subtracts a mean that is measured on translations, from
+    passages only. lir removes the leading directions of each language. lsar removes those in which languages differ.
+    leace erases the language with the smallest change of the vectors. lsar, leace and `--strength 0 --whiten .8` need
+    no language, so plain sentence-transformers applies them.
+    """
+    import json
+
+    from panglot.debiasing.debias import debias
+    from panglot.debiasing.transform import HEAD
+
+    folder = debias(model, in_language(on, language) or None, progress=progress_to(to_json), **options)
+    head: dict[str, Any] = {"folder": str(folder), **json.loads((folder / HEAD).read_text("utf-8"))}
+    if not deliver_json(head, to_json):
+        return
+    click.echo(f"fitted on {', '.join(each['name'] for each in head['on'])}")
+    others = [(f" of {name}", distance) for name, distance in head["on_other_text"].items()]
+    for where, distance in [("", head["distance_between_languages"]), *others]:
+        for side, before in distance["before"].items():
+            after = distance["after"][side]
+            click.echo(f"mean distance between languages, {side}s{where}: {before:.3f} before, {after:.3f} after")
+    click.echo(f"wrote {folder}. Next: panglot compare {model} {folder} --test DATASET")

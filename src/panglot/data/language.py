@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Iterable
 from functools import cache, lru_cache
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import langcodes
+import numpy as np
 from langcodes.data_dicts import LIKELY_SUBTAGS
 
 from panglot._errors import PanglotError
-from panglot.data.identifier import identifier
-from panglot.data.letters import LONG_VOWEL, scripts_of
+from panglot._files import atomic_folder, cache_folder, write_json
+from panglot.data.letters import NO_SENTENCE_BLANKS, NO_SENTENCE_ENDS, NO_WORD_BLANKS, members, scripts_of
 
 # Codes that langcodes cannot read, or would misread.
 _SPECIAL = {
@@ -119,36 +124,6 @@ def _likely_script(language: str | None, territory: str | None = None) -> str:
     return (langcodes.Language.get(likely).script if likely else "") or ""
 
 
-# Scripts by ISO 15924 code. Nowhere else in panglot is there another list of these properties (a test checks it).
-_RIGHT_TO_LEFT = frozenset({
-    "Adlm", "Arab", "Aran", "Armi", "Avst", "Chrs", "Cprt", "Elym", "Gara", "Hatr", "Hebr", "Hung", "Khar", "Lydi",
-    "Mand", "Mani", "Mend", "Merc", "Mero", "Narb", "Nbat", "Nkoo", "Orkh", "Ougr", "Palm", "Phli", "Phlp", "Phnx",
-    "Prti", "Rohg", "Samr", "Sarb", "Sogd", "Sogo", "Syrc", "Thaa", "Yezi",
-})  # fmt: skip
-#: No blank between words. Unicode gives the letters of most of them the line break class SA ("complex context").
-_NO_WORD_BLANKS = frozenset({
-    "Ahom", "Bopo", "Hani", "Hira", "Kana", "Khmr", "Lana", "Laoo", "Mymr", "Tale", "Talu", "Tavt", "Thai", "Tibt",
-})  # fmt: skip
-#: No blank between sentences either.
-_NO_SENTENCE_BLANKS = frozenset({"Bopo", "Hani", "Hira", "Kana"})
-#: No sign at the end of a sentence, only a blank.
-_NO_SENTENCE_ENDS = frozenset({"Khmr", "Lana", "Laoo", "Mymr", "Tale", "Talu", "Tavt", "Thai"})
-#: Codes for several scripts at once, or for one style of a script.
-_MEMBERS = {
-    "Aran": ("Arab",), "Hans": ("Hani",), "Hant": ("Hani",), "Hrkt": ("Hira", "Kana"),
-    "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani"),
-}  # fmt: skip
-
-
-def members(script: str) -> tuple[str, ...]:
-    """Return the scripts that a code covers.
-
-    >>> members("Jpan"), members("Latn")
-    (('Hani', 'Hira', 'Kana'), ('Latn',))
-    """
-    return _MEMBERS.get(script, (script,))
-
-
 def near(language: str, languages: Iterable[str]) -> list[str]:
     """Return a language if it is among some, else its forms that are.
 
@@ -174,22 +149,13 @@ def script_of(code: str) -> str:
     return tag.script or _likely_script(tag.language, tag.territory)
 
 
-def is_right_to_left(script: str) -> bool:
-    """Return whether a script runs from right to left.
-
-    >>> [is_right_to_left(script_of(code)) for code in ("he", "az", "az-Arab", "")]
-    [True, False, True, False]
-    """
-    return script in _RIGHT_TO_LEFT
-
-
 def joins_words(code: str) -> bool:
     """Return whether a language is written without blanks between words.
 
     >>> [joins_words(code) for code in ("th", "zh-Hant", "bo", "ko", "vi")]
     [True, True, True, False, False]
     """
-    return members(script_of(code))[0] in _NO_WORD_BLANKS
+    return members(script_of(code))[0] in NO_WORD_BLANKS
 
 
 def joins_sentences(code: str) -> bool:
@@ -198,7 +164,7 @@ def joins_sentences(code: str) -> bool:
     >>> [joins_sentences(code) for code in ("ja", "yue", "zh-Latn", "th")]
     [True, True, False, False]
     """
-    return members(script_of(code))[0] in _NO_SENTENCE_BLANKS
+    return members(script_of(code))[0] in NO_SENTENCE_BLANKS
 
 
 def has_sentence_ends(code: str) -> bool:
@@ -207,20 +173,47 @@ def has_sentence_ends(code: str) -> bool:
     >>> [has_sentence_ends(code) for code in ("th", "shn", "zh", "en")]
     [False, False, True, True]
     """
-    return members(script_of(code))[0] not in _NO_SENTENCE_ENDS
+    return members(script_of(code))[0] not in NO_SENTENCE_ENDS
 
 
-@cache
-def unspaced_letters() -> Any:
-    """Return the compiled pattern of one letter of a script without blanks between words.
+_ARRAYS = ("nb_ptc", "nb_pc", "tk_nextmove", "tk_row", "tk_output")
 
-    >>> unspaced_letters().findall("Who? 谁 ใคร")
-    ['谁', 'ใ', 'ค', 'ร']
+
+@lru_cache(maxsize=1)
+def identifier() -> Any:
+    """Return py3langid's identifier for all its languages, which the first call unpacks into the cache folder.
+
+    py3langid's module-level identifier is shared, and the user may have restricted it to some languages.
     """
-    import regex
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    scripts = "".join(rf"\p{{Script={script}}}" for script in sorted(_NO_WORD_BLANKS))
-    return regex.compile(rf"[{scripts}{LONG_VOWEL}]")
+    folder = cache_folder() / f"py3langid-{version('py3langid')}"
+    with contextlib.suppress(OSError, ValueError, TypeError):
+        return _mapped(folder)
+    made = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    # Without a cache, it is unpacked the next time too. Another version may keep other things, and is then not cached.
+    with contextlib.suppress(PanglotError, AttributeError, TypeError, ValueError):
+        _save(made, folder)
+    return made
+
+
+def _save(made: Any, folder: Path) -> None:
+    with atomic_folder(folder) as part:
+        for name in _ARRAYS:
+            np.save(part / f"{name}.npy", np.asarray(getattr(made, name)), allow_pickle=False)
+        write_json(part / "classes.json", list(made.nb_classes))
+
+
+def _mapped(folder: Path) -> Any:
+    """Return the identifier that was saved. Its arrays are mapped into memory, and read where a text leads to."""
+    from py3langid.langid import LanguageIdentifier
+
+    classes = json.loads((folder / "classes.json").read_text("utf-8"))
+    table, prior, moves, rows, output = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS)
+    # A view gives Python's numbers, as the arrays of py3langid do, and does so faster than numpy.
+    return LanguageIdentifier(
+        table, np.asarray(prior), classes, memoryview(moves), output.tolist(), norm_probs=True, tk_row=rows.tolist()
+    )
 
 
 # The language of a query is looked for twice, among those of the documents and among all.

@@ -1,4 +1,4 @@
-"""Scripts of letters and texts."""
+"""Scripts: those of letters and texts, and how they are written."""
 
 from __future__ import annotations
 
@@ -10,6 +10,25 @@ from typing import Any
 # Hiragana uses it too, so that Unicode calls its script "Common".
 LONG_VOWEL = "ー"
 _DOTTED = frozenset({"az", "crh", "kk-Latn", "tr", "tt-Latn"})
+# Scripts by ISO 15924 code. Nowhere else in panglot is there another list of these properties (a test checks it).
+_RIGHT_TO_LEFT = frozenset({
+    "Adlm", "Arab", "Aran", "Armi", "Avst", "Chrs", "Cprt", "Elym", "Gara", "Hatr", "Hebr", "Hung", "Khar", "Lydi",
+    "Mand", "Mani", "Mend", "Merc", "Mero", "Narb", "Nbat", "Nkoo", "Orkh", "Ougr", "Palm", "Phli", "Phlp", "Phnx",
+    "Prti", "Rohg", "Samr", "Sarb", "Sogd", "Sogo", "Syrc", "Thaa", "Yezi",
+})  # fmt: skip
+#: No blank between words. Unicode gives the letters of most of them the line break class SA ("complex context").
+NO_WORD_BLANKS = frozenset({
+    "Ahom", "Bopo", "Hani", "Hira", "Kana", "Khmr", "Lana", "Laoo", "Mymr", "Tale", "Talu", "Tavt", "Thai", "Tibt",
+})  # fmt: skip
+#: No blank between sentences either.
+NO_SENTENCE_BLANKS = frozenset({"Bopo", "Hani", "Hira", "Kana"})
+#: No sign at the end of a sentence, only a blank.
+NO_SENTENCE_ENDS = frozenset({"Khmr", "Lana", "Laoo", "Mymr", "Tale", "Talu", "Tavt", "Thai"})
+#: Codes for several scripts at once, or for one style of a script.
+_MEMBERS = {
+    "Aran": ("Arab",), "Hans": ("Hani",), "Hant": ("Hani",), "Hrkt": ("Hira", "Kana"),
+    "Jpan": ("Hani", "Hira", "Kana"), "Kore": ("Hang", "Hani"),
+}  # fmt: skip
 
 
 def has_dotted_capital(language: str) -> bool:
@@ -119,3 +138,34 @@ def _encodes(letter: str, codec: str) -> bool:
         return len(letter.encode(codec)) > 1
     except UnicodeEncodeError:
         return False
+
+
+def members(script: str) -> tuple[str, ...]:
+    """Return the scripts that a code covers.
+
+    >>> members("Jpan"), members("Latn")
+    (('Hani', 'Hira', 'Kana'), ('Latn',))
+    """
+    return _MEMBERS.get(script, (script,))
+
+
+def is_right_to_left(script: str) -> bool:
+    """Return whether a script runs from right to left.
+
+    >>> [is_right_to_left(script) for script in ("Hebr", "Latn", "Arab", "")]
+    [True, False, True, False]
+    """
+    return script in _RIGHT_TO_LEFT
+
+
+@cache
+def unspaced_letters() -> Any:
+    """Return the compiled pattern of one letter of a script without blanks between words.
+
+    >>> unspaced_letters().findall("Who? 谁 ใคร")
+    ['谁', 'ใ', 'ค', 'ร']
+    """
+    import regex
+
+    scripts = "".join(rf"\p{{Script={script}}}" for script in sorted(NO_WORD_BLANKS))
+    return regex.compile(rf"[{scripts}{LONG_VOWEL}]")

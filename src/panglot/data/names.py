@@ -22,12 +22,11 @@ from panglot.data.language import (
     canonical_or_none,
     detectable,
     identify,
-    members,
     mistaken_for,
     name,
     script_of,
 )
-from panglot.data.letters import commonest_script, letters_in
+from panglot.data.letters import commonest_script, letters_in, members
 
 #: The smallest probability with which a text decides on its language.
 SURE = 0.9

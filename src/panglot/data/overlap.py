@@ -16,7 +16,7 @@ import pyarrow as pa
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
 from panglot.data.columns import Bools, Ints, Ints32, Keys, concatenated, first_of, keys, ranks, walk
-from panglot.data.language import unspaced_letters
+from panglot.data.letters import unspaced_letters
 
 THRESHOLD = 0.5  # the smallest share of n-grams that counts, by default
 WORDS, LETTERS = 8, 24

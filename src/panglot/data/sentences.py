@@ -9,7 +9,8 @@ from functools import cached_property, lru_cache
 from itertools import accumulate
 from math import ceil
 
-from panglot.data.language import has_sentence_ends, unspaced_letters
+from panglot.data.language import has_sentence_ends
+from panglot.data.letters import unspaced_letters
 
 # A blank in Thai may follow any phrase. Shorter pieces would be fragments that answer nothing.
 _SHORTEST = 60

@@ -18,8 +18,8 @@ from panglot.data.names import contradicts
 from panglot.data.overlap import Texts, find_shared, hash_texts
 from panglot.data.transform import Overlap, removal_mask
 from panglot.datasets import registry
-from panglot.datasets.flores import is_mojibake
 from panglot.datasets.registry import CARDS
+from panglot.datasets.translations import is_mojibake
 
 _NO_QUESTION = RowError(1, "question", "no row with a question can be used", "add a question, or mend the rows")
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import langcodes
 
-from panglot.data.language import canonical, is_right_to_left, members, name, script_of
-from panglot.data.letters import commonest_script
+from panglot.data.language import canonical, name, script_of
+from panglot.data.letters import commonest_script, is_right_to_left, members
 from panglot.datasets.registry import CARDS
 
 __all__ = ["LanguageFacts", "facts", "family", "known_languages"]

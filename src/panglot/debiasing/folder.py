@@ -15,10 +15,9 @@ from panglot._errors import PanglotError
 from panglot._files import atomic_folder, shareable, write_json, write_text
 from panglot.debiasing import transform
 from panglot.debiasing.transform import Debiasing
-from panglot.encoders.card import metadata as card_metadata
-from panglot.encoders.card import origin_of
 from panglot.encoders.open_model import folder_digest, model_files
-from panglot.encoders.portable import make_portable
+from panglot.encoders.publish import make_portable, origin_of
+from panglot.encoders.publish import metadata as card_metadata
 
 #: The subfolder of the model as it was.
 MODEL = "model"

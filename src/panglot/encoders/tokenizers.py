@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
-from panglot.data.language import unspaced_letters
+from panglot.data.letters import unspaced_letters
 from panglot.encoders.open_model import fetch, refuse_unsafe
 from panglot.encoders.protocol import Tokens
 from panglot.encoders.shipped import SHIPPED, shipped_folder

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import dropwhile
 
-from panglot.data.language import joins_sentences, unspaced_letters
-from panglot.data.letters import letters_in, lower, upper
+from panglot.data.language import joins_sentences
+from panglot.data.letters import letters_in, lower, unspaced_letters, upper
 
 #: Polite openings. The question follows unchanged.
 PLEASE = {

@@ -17,8 +17,7 @@ from panglot.debiasing.fit import FEWEST, Sample, fit
 from panglot.search.audit import CUT, DEPTH, AuditQuery, Figures, best_of, figures, is_fair, rank_others
 from panglot.search.document import ScoredDocument
 from panglot.search.known_items import Trial, differences, own_ranks, share_within, targets_of, within_language
-from panglot.search.ranking.modes import MODES, Mode, find_candidates
-from panglot.search.ranking.stats import center
+from panglot.search.ranking.modes import MODES, Mode, center, find_candidates
 from panglot.search.request import SearchRequest
 from panglot.search.storage.store import first
 

@@ -17,8 +17,8 @@ from panglot.encoders.shipped import DEFAULT
 from panglot.search.document import check_kinds, document_digest
 from panglot.search.metadata import OF_DOCUMENTS, IndexMetadata, check_debiasing, check_model, open_encoder, open_store
 from panglot.search.ranking.lexical import LexicalIndex
+from panglot.search.ranking.modes import LanguageStats, center
 from panglot.search.ranking.reranking import Reranker
-from panglot.search.ranking.stats import LanguageStats, center
 from panglot.search.request import SearchRequest
 from panglot.search.searcher import Searcher
 from panglot.search.storage.store import documents_of

@@ -14,8 +14,7 @@ import numpy as np
 from panglot.encoders.cache import cached
 from panglot.evaluation.bootstrap import Sums, draw, interval
 from panglot.search.audit import AuditQuery, Figures
-from panglot.search.ranking.modes import Mode, Searchable
-from panglot.search.ranking.stats import center
+from panglot.search.ranking.modes import Mode, Searchable, center
 
 if TYPE_CHECKING:
     from panglot.debiasing.transform import Debiasing

@@ -10,9 +10,8 @@ from panglot.search.document import ScoredDocument
 from panglot.search.filter_syntax import parse_filter
 from panglot.search.query_language import forms, query_language
 from panglot.search.ranking.lexical import fused
-from panglot.search.ranking.modes import MODES, adjusted, find_candidates
+from panglot.search.ranking.modes import MODES, adjusted, center, find_candidates
 from panglot.search.ranking.reranking import DEPTH, Sentences, reranked
-from panglot.search.ranking.stats import center
 from panglot.search.request import MAX_DEPTH, Hit, SearchResult, Version, language_shares
 from panglot.search.storage.store import by_score, scores
 

@@ -17,7 +17,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from panglot import __version__
 from panglot._errors import PanglotError
-from panglot.data.language import is_right_to_left, name, script_of
+from panglot.data.language import name, script_of
+from panglot.data.letters import is_right_to_left
 from panglot.search.audit import example_queries
 from panglot.search.filters import Filter
 from panglot.search.ranking.modes import MODES, Mode

@@ -22,10 +22,9 @@ from panglot.search.document import Document
 from panglot.search.request import Hit, SearchRequest, SearchResult
 from panglot.search.searcher import highlighted, sentences_of, with_fields
 from panglot.search.storage.store import Doubles, pieces
-from panglot.service.batcher import Batcher, Encoded, EncodingError, StoppedError
+from panglot.service.batcher import Batcher, Encoded, EncodingError, StoppedError, Writer
 from panglot.service.errors import CLIENT_GONE, RequestError, of_panglot
 from panglot.service.limits import Admission, Limits, estimate_tokens
-from panglot.service.writer import Writer
 
 if TYPE_CHECKING:
     from panglot.search.index import Index

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from panglot._errors import PanglotError, located
-from panglot._toml import check_names, integer, integers, number, read_toml, strings, unexpected, unknown
+from panglot._files import check_names, integer, integers, number, read_toml, strings, unexpected, unknown
 from panglot.evaluation.figures import SETTINGS
 from panglot.training.settings import Settings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from panglot._environment import machine, versions
 from panglot._files import shareable
 from panglot.augment.lexicons import KNOWN
-from panglot.encoders.card import metadata, origin_of
+from panglot.encoders.publish import metadata, origin_of
 from panglot.training.data import TrainingData, describe_nearest
 from panglot.training.run import Progress
 from panglot.training.settings import Settings

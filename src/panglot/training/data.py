@@ -12,8 +12,7 @@ import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot.augment.codeswitch import Switched, reachable
-from panglot.batching.batch import Batch, Bools
-from panglot.batching.policy import DISTILL, is_english
+from panglot.batching.policy import DISTILL, Batch, Bools, is_english
 from panglot.batching.table import TrainingTable
 from panglot.data.collection import Collection, Ints
 from panglot.data.columns import Ints32, number_values, take, walk

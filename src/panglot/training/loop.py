@@ -19,11 +19,11 @@ from panglot.batching.objectives import Mixture
 from panglot.encoders.open_model import open_model
 from panglot.encoders.soundness import stored_dtype
 from panglot.training import data
-from panglot.training.dev import DevEvaluator, LiveEncoder
 from panglot.training.gradient import Processes, StepGradient, StepResult, make_plan
 from panglot.training.memory import MemoryPlan
 from panglot.training.model import TrainableEncoder, save_model
 from panglot.training.run import Checkpoint, Log, Progress, Run, load_checkpoint
+from panglot.training.selection import DevEvaluator, LiveEncoder
 from panglot.training.settings import Settings
 
 if TYPE_CHECKING:
@@ -269,7 +269,7 @@ def _load_final_weights(
     if not start:
         return
     from panglot.datasets.suite import read_suite
-    from panglot.training.averaging import choose_share, measure_forms, mix, refusal
+    from panglot.training.selection import choose_share, measure_forms, mix, refusal
 
     states = [start, {name: tensor.clone() for name, tensor in state.encoder.state().items()}]
     share = settings.average

@@ -15,8 +15,8 @@ from panglot._files import explain_write
 from panglot.data.collection import Ints
 from panglot.encoders import packed
 from panglot.encoders.open_model import choose_precision, prompt_of
-from panglot.encoders.portable import make_portable
 from panglot.encoders.protocol import Side
+from panglot.encoders.publish import make_portable
 from panglot.encoders.soundness import count_longer, long_text, tried
 from panglot.training.card import model_card
 from panglot.training.data import TrainingData

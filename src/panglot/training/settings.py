@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from panglot._errors import PanglotError, located
-from panglot._files import shareable
-from panglot._toml import packaged, read_toml
+from panglot._files import packaged, read_toml, shareable
 from panglot.augment.codeswitch import CodeSwitch
 from panglot.batching.policy import Batches, CrossKind, LanguageSampling, Policy
 from panglot.encoders.open_model import Precision

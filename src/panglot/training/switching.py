@@ -14,8 +14,7 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot.augment.codeswitch import CodeSwitch, Switched, coverage, english_texts, switch
 from panglot.augment.lexicons import Lexicon, read
-from panglot.batching.batch import Batch, Bools
-from panglot.batching.policy import is_english
+from panglot.batching.policy import Batch, Bools, is_english
 from panglot.batching.table import TrainingTable
 from panglot.data.collection import Collection
 from panglot.training.settings import Settings

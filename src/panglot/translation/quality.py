@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from panglot.data.identifier import identifier
-from panglot.data.language import canonical_or_none, members, mistaken_for, script_of, unspaced_letters
-from panglot.data.letters import letters_in, script_of_letter
+from panglot.data.language import canonical_or_none, identifier, mistaken_for, script_of
+from panglot.data.letters import letters_in, members, script_of_letter, unspaced_letters
 
 #: The reasons that :func:`filter_reasons` gives, and those of :func:`panglot.translation.translate.translate`.
 REASONS = ("not translated", "language", "script", "length", "copied", "numbers", "names", "repeated", "similarity")

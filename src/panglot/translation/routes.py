@@ -14,8 +14,7 @@ from panglot._environment import install_command
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
 from panglot.data.language import canonical
-from panglot.translation.engines import Engine
-from panglot.translation.store import Direction
+from panglot.translation.engines import Direction, Engine
 
 #: What ``--engine`` takes.
 KINDS = ("apertium", "bergamot", "ctranslate2=FOLDER", "libretranslate=URL", "chat=URL#MODEL")

@@ -12,10 +12,9 @@ from typing import NamedTuple
 from panglot._errors import PanglotError
 from panglot.data.language import joins_sentences
 from panglot.data.sentences import spans
-from panglot.translation.engines import EngineError, check_answer
+from panglot.translation.engines import Direction, EngineError, Store, check_answer
 from panglot.translation.quality import language_of_answers
 from panglot.translation.routes import Route, Step
-from panglot.translation.store import Direction, Store
 
 #: Maximum length of a sentence in characters. Engines cut off the rest of longer ones, or take minutes for it.
 MAX_SENTENCE = 600

@@ -15,11 +15,10 @@ import numpy.typing as npt
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, write_json
 from panglot.data.collection import Collection, Text
-from panglot.translation.engines import Engine
+from panglot.translation.engines import ORIGINS_FILE, Engine, Origin, Store, write_origins
 from panglot.translation.quality import Thresholds, filter_reasons
 from panglot.translation.routes import Job, Route, Side, plan
 from panglot.translation.sentences import SentenceCounts, translate_texts
-from panglot.translation.store import ORIGINS_FILE, Origin, Store, write_origins
 
 #: Number of texts that are cut, translated and filtered at once.
 CHUNK = 10_000

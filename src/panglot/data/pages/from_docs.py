@@ -15,8 +15,8 @@ from panglot._errors import PanglotError, located
 from panglot.data.convert import Line
 from panglot.data.language import canonical
 from panglot.data.names import summary
-from panglot.data.pages import html, markdown, messages, plain
-from panglot.data.pages.sections import DOUBTFUL, Place, Section, place_of, positions
+from panglot.data.pages import html, messages
+from panglot.data.pages.sections import DOUBTFUL, Place, Section, pdf_sections, place_of, positions, text_section
 from panglot.data.rows import as_text
 from panglot.data.sentences import sentence_at
 from panglot.data.tables import DOCUMENT_FIELDS, TABLES, document_rows, ending_of
@@ -193,10 +193,10 @@ _WAYS: Mapping[str, Callable[..., tuple[str, str] | None]] = dict(
     zip(WAYS, (_question, _title, _first_sentence), strict=True)
 )
 _PAGES: Mapping[str, Callable[[Path, Place], Iterator[Section]]] = {
-    "html": html.sections, "htm": html.sections, "xhtml": html.sections,
-    "md": markdown.sections, "markdown": markdown.sections,
+    "html": html.html_sections, "htm": html.html_sections, "xhtml": html.html_sections,
+    "md": html.markdown_sections, "markdown": html.markdown_sections,
     "po": messages.po, "xlf": messages.xliff, "xliff": messages.xliff,
-    "txt": plain.text, "text": plain.text, "pdf": plain.pdf,
+    "txt": text_section, "text": text_section, "pdf": pdf_sections,
 }  # fmt: skip
 _KNOWN = "give .html, .md, .txt, .pdf, .po or .xlf, or documents in .csv, .tsv, .jsonl or .parquet"
 

@@ -33,8 +33,7 @@ from panglot.search.metadata import (
     open_store,
     probed,
 )
-from panglot.search.ranking.modes import VECTOR_FIELDS
-from panglot.search.ranking.stats import LanguageStats, center, query_offset
+from panglot.search.ranking.modes import VECTOR_FIELDS, LanguageStats, center, query_offset
 from panglot.search.storage.segments import SCHEMA, as_batch
 from panglot.search.storage.store import as_document
 

@@ -50,20 +50,12 @@ def snippets(best: str, index: Path, folder: Path, *, documents: str, model: str
         first = Snippet("panglot", "sh", build + search, _NEW_INDEX)
     else:
         first = Snippet("panglot", "sh", search)
-    # Only this code knows how to make the corrected model, so that the command cannot serve its index.
-    service = [] if name in MODES else [Snippet("panglot: the service", "python", _SERVICE, _AGAIN)]
     frameworks = {"LangChain": _LANGCHAIN, "LlamaIndex": _LLAMA_INDEX, "Haystack": _HAYSTACK}
     filled = {title: _filled(code, {"OPENED": opened, "MODE": _text(mode)}) for title, code in frameworks.items()}
-    return [
-        first,
-        *service,
-        *_own_store(name, folder),
-        *(Snippet(title, "python", code) for title, code in filled.items()),
-    ]
+    return [first, *_own_store(name, folder), *(Snippet(title, "python", code) for title, code in filled.items())]
 
 
 _NEW_INDEX = "This correction is made when documents are indexed, so it needs another index."
-_AGAIN = "Put it behind the code above. If you run both again, the index is opened and not built again."
 
 
 def _filled(template: str, values: Mapping[str, str]) -> str:
@@ -104,12 +96,6 @@ from panglot.search.ingest.sources import find_documents
 model = Debiased(panglot.load(MODEL), read(Path(FOLDER))[0])
 index = panglot.Index.build(find_documents(DOCUMENTS), INDEX, model=model)
 hits = index.search("your query").hits
-"""
-
-_SERVICE = """from panglot.service.limits import Limits
-from panglot.service.serve import serve
-
-serve(index, Limits(), port=8080)  # a web page, and POST /search
 """
 
 _IMPORTS = """import json

@@ -19,7 +19,7 @@ import numpy as np
 from panglot._errors import PanglotError, first_line
 from panglot._files import cache_folder, digest, write_json
 from panglot._progress import progress
-from panglot.encoders.light.transformer import NumpyTransformer
+from panglot.encoders.light_transformer import NumpyTransformer
 from panglot.encoders.open_model import cpu_precision, fetch, folder_digest, refuse_unsafe
 from panglot.encoders.packed import first_position
 from panglot.encoders.protocol import CutTexts, Encoder, Side, Tokens, Vectors
@@ -196,7 +196,7 @@ class LightEncoder:
 
 
 def _shipped_spec(folder: Path) -> EncoderSpec:
-    """Return what is known of a folder that :func:`panglot.encoders.bundled.write_model` wrote."""
+    """Return what is known of a folder that :func:`panglot.encoders.shipped.write_model` wrote."""
     config, library, length = (
         json.loads((folder / f"{name}.json").read_text("utf-8"))
         for name in ("config", "config_sentence_transformers", "sentence_bert_config")
