@@ -57,6 +57,20 @@ def test_without_groups_documents_ask_and_without_titles_first_sentences() -> No
     assert all(each.versions == {each.group[1:]: "de"} for each in queries)
 
 
+def test_passages_of_one_section_are_versions_of_one_document() -> None:
+    given = [
+        Document(f"{code}/a.md#1.{part}", f"text {part}", title, code, f"a.md#@1#{part}/2")
+        for code, title in (("de", "Titel"), ("en", "Title")) for part in (1, 2)
+    ]  # fmt: skip
+    given += [Document(f"{code}/b.md#1", "text", f"other {code}", code, "b.md#@1") for code in ("de", "en")]
+    queries = sample_queries(iter([given]), 4)
+    asked = {each.text: each for each in queries}
+    assert sorted(asked) == ["Titel", "Title", "other de", "other en"]
+    assert len(queries) == 4, "a title is asked once"
+    assert asked["Titel"].source == "de/a.md#1.1"
+    assert asked["Titel"].versions == {each.id: each.language for each in given[:4]}
+
+
 def test_a_bias_is_told_and_so_is_what_helps(index: Index) -> None:
     found = audit_bias(index, sample_queries(index.documents(), 10))
     plain, centered, balanced = (found["modes"][mode] for mode in ("plain", "centered", "balanced"))

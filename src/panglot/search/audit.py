@@ -8,6 +8,7 @@ its own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,8 @@ DEPTH = 100  # Ranks that are looked at.
 CUT = 10  # Hits of which shares are taken.
 FAIR = 1.25  # A self-preference between the inverse of this and this counts as fair.
 ENOUGH = 0.8  # If a mode is fair and finds this share of the translations, training is not recommended.
+
+_PART = re.compile(r"#\d+/\d+$")  # What `cut_documents` adds to the group of a section for each of its passages.
 
 Figures = dict[str, Any]
 
@@ -247,8 +250,9 @@ def _mean(values: npt.NDArray[np.float64]) -> float | None:
 def sample_queries(documents: Iterable[Sequence[Document]], number: int = 50, seed: int = 0) -> list[AuditQuery]:
     """Return the titles of some documents as queries, in each language of their group.
 
-    For a document without a title, its first sentence is taken. If no group has two languages or more, documents of
-    each language are sampled instead of groups.
+    For a document without a title, its first sentence is taken. The passages of a section that was cut all have its
+    title, so they count as one document, of which one passage is looked for. If no group has two languages or more,
+    documents of each language are sampled instead of groups.
 
     Args:
         documents: All documents, in pieces.
@@ -261,7 +265,7 @@ def sample_queries(documents: Iterable[Sequence[Document]], number: int = 50, se
     groups: dict[str, list[tuple[str, str, str]]] = {}
     for piece in documents:
         for each in piece:
-            key = f"g{each.group}" if each.group else f"d{each.id}"
+            key = f"g{_PART.sub('', each.group)}" if each.group else f"d{each.id}"
             groups.setdefault(key, []).append((each.id, each.language, _query_text(each)))
     parallel = [key for key, found in groups.items() if len({code for _, code, text in found if text}) > 1]
     pools = {"": parallel} if parallel else {}
