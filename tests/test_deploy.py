@@ -149,12 +149,21 @@ def test_the_systemd_unit_is_one(tmp_path: Path) -> None:
     assert (done.returncode, [line for line in done.stderr.splitlines() if "panglot" in line]) == (0, [])
 
 
+def readable_python(root: Path) -> dict[str, str]:
+    """Return the variables that find a Python that the image's user may run: this one, or a copy if it is in /root."""
+    prefix = Path(sys.base_prefix)
+    if not all(parent.stat().st_mode & 0o005 == 0o005 for parent in (prefix, *prefix.parents)):
+        left_out = shutil.ignore_patterns("site-packages", "test", "__pycache__", "*.a")
+        prefix = shutil.copytree(prefix, root / "python", symlinks=True, ignore=left_out)
+    return {"PATH": f"{prefix}/bin:{os.environ['PATH']}", "LD_LIBRARY_PATH": f"{prefix}/lib"}
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """Carry out the steps of the Dockerfile below a folder instead of /, and return it with the image's environment."""
     root = tmp_path_factory.mktemp("image")
     root.chmod(0o755)
-    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(root)}
+    environment = {**readable_python(root), "HOME": str(root)}
     environment |= {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
     # Where the index of CPU builds cannot be reached, the build of torch is the one that pip finds elsewhere.
     environment["PIP_RETRIES"] = "0"
@@ -186,7 +195,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str
 
 @pytest.fixture
 def served(built: tuple[Path, dict[str, str]], tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Any]]:
-    """Index two documents and serve them, as the image's user if this is root and that user may run Python."""
+    """Index two documents and serve them, as the image's user if this is root."""
     root, environment = built
     data = root / "data"
     data.mkdir(exist_ok=True)
@@ -202,18 +211,16 @@ def served(built: tuple[Path, dict[str, str]], tmp_path: Path) -> Iterator[tuple
         for parent in (tmp_path, *root.parents):
             if parent.is_relative_to(Path("/tmp")) and parent != Path("/tmp"):
                 parent.chmod(0o755)
-        user = ["setpriv", f"--reuid={image['USER']}", "--clear-groups"]
+        user = ["setpriv", f"--reuid={image['USER']}", f"--regid={image['USER']}", "--clear-groups"]
     environment = {**environment, "HOME": str(data)}
     program = str(root / "opt/panglot/bin/panglot")
-    # A Python below /root can be run by root alone.
-    if user and subprocess.run([*user, program, "--version"], env=environment, check=False).returncode:
-        user = []
 
     def command(words: list[str]) -> list[str]:
         return [*user, program, *(re.sub(r"^/data\b", str(data), word) for word in words)]
 
     made = command(["index", "/data/documents.jsonl", "--output", "/data/index"])
     subprocess.run(made, cwd=data, env=environment, check=True)
+    assert (data / "index").stat().st_uid == (int(image["USER"]) if user else os.geteuid())
     words = json.loads(image["CMD"])
     process = subprocess.Popen(command(words), cwd=data, env=environment, text=True, stderr=subprocess.PIPE)
     yield process, environment
