@@ -11,7 +11,8 @@ import sample_figures
 from rich.cells import cell_len
 from rich.console import Console
 
-from panglot.report import print_report, to_markdown
+from panglot.report import print_report, print_table, to_markdown
+from panglot.report.diagnosis import trials_table
 
 NASTY = "[bold]a|b[/bold] <script>x</script>\x1b[31m*c*_d_`e`"
 
@@ -28,6 +29,14 @@ def test_eighty_columns_are_enough(make: Any) -> None:
     text = printed(make())
     assert max(cell_len(line) for line in text.splitlines()) <= 80
     assert "…" not in text
+
+
+def test_no_heading_is_broken_inside_of_a_word() -> None:
+    out = io.StringIO()
+    print_table(trials_table(sample_figures.diagnosis(), intervals=False), Console(file=out, width=80))
+    lines = out.getvalue().splitlines()
+    assert max(map(cell_len, lines)) <= 80
+    assert {"translations", "ranking", "language", "change"} <= set(" ".join(lines[:5]).split())
 
 
 def test_the_headline_stands_with_its_intervals() -> None:

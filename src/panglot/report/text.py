@@ -156,7 +156,11 @@ def _rich(table: Table) -> RichTable:
     fixed = not any(row.note for row in table.rows) and max((len(row.name) for row in table.rows), default=0) < 30
     found.add_column(table.corner, no_wrap=fixed, overflow="fold")
     for column, heading in zip(table.columns, headings, strict=True):
-        found.add_column(_lines(heading), justify="left" if column.left else "right", overflow="fold")
+        # Headings break between words alone.
+        widest = max(map(len, heading.split()), default=0)
+        found.add_column(
+            _lines(heading), justify="left" if column.left else "right", overflow="fold", min_width=min(widest, 16)
+        )
     # Beside explanations there is no room for the intervals of several models.
     intervals = len(table.columns) == 1 or not any(row.note for row in table.rows)
     for row, after in zip(table.rows, [*table.rows[1:], None], strict=True):
