@@ -24,12 +24,11 @@ from panglot.search.filters import Filter
 from panglot.search.ranking.modes import MODES, Mode
 from panglot.search.request import MAX_CODE_LENGTH, MAX_DEPTH, MAX_FILTER_LENGTH, Option, SearchRequest, search_options
 from panglot.service.documents import add_documents
-from panglot.service.embeddings import add_embeddings
+from panglot.service.embeddings import add_embeddings, add_tei
 from panglot.service.engine import Engine
 from panglot.service.errors import DOCUMENTED, HANDLERS, Json, RequestError, of_panglot
 from panglot.service.limits import Limits, Rates
 from panglot.service.middleware import NOTES, Access, Guard, Metrics
-from panglot.service.tei import add_tei
 
 if TYPE_CHECKING:
     from panglot.search.index import Index
