@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ir_measures
 import numpy as np
@@ -17,10 +17,18 @@ from panglot._errors import PanglotError
 from panglot.cli.evaluate import evaluate_command
 from panglot.data.collection import Collection, Text
 from panglot.data.formats.trec import read_qrels, read_run, write_qrels, write_run
+from panglot.encoders.open_model import Reranker
+from panglot.evaluation.compare import compare
 from panglot.evaluation.evaluate import evaluate, evaluate_run
-from panglot.evaluation.ranks import trec_qrels, trec_run
+from panglot.evaluation.ranks import rank, trec_qrels, trec_run
+from panglot.evaluation.runs import rerank
 
 from .made import Table, parallel
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from panglot.evaluation.exact_scores import Doubles
 
 MEASURES = ("mAP", "MRR", "R@1", "R@10", "P@5", "Success@3", "nDCG@10", "nDCG")
 THEIRS = ("AP", "RR", "R@1", "R@10", "P@5", "Success@3", "nDCG@10", "nDCG")
@@ -195,3 +203,108 @@ def test_the_command_measures_a_run(tmp_path: Path) -> None:
     both = CliRunner().invoke(evaluate_command, ["bundled", *arguments])
     assert isinstance(both.exception, PanglotError)
     assert CliRunner().invoke(evaluate_command, []).exit_code == 2
+
+
+class Prefers:
+    """A cross-encoder for which a passage in the question's language is better than any other."""
+
+    name = fingerprint = "prefers"
+
+    def scores(self, query: str, documents: Sequence[str]) -> Doubles:
+        return np.array([float(query.rsplit(maxsplit=1)[-1] == each.split()[-1]) for each in documents])
+
+
+@pytest.mark.parametrize("depth", [3, 12, 60])
+def test_a_cross_encoder_reorders_the_first_of_each_pool(depth: int, cross_encoder: Path) -> None:
+    """Rank every pool in the plainest way, reorder its first passages, and find the relevant ones there."""
+    questions, passages, collection = parallel(groups=6)
+    scorer = Reranker(cross_encoder)
+    before = rank(questions, passages, collection)
+    after, pairs = rerank(before, questions, passages, collection, scorer, depth)
+    texts, ids = collection.passages["text"].to_pylist(), collection.passages["id"].to_pylist()
+    asked, language = collection.questions["text"].to_pylist(), collection.passage_language
+    products = (questions.astype(np.float64) @ passages.astype(np.float64).T).astype(np.float32)
+    scores = [scorer.scores(question, texts) for question in asked]
+
+    def reordered(row: int, pool: Sequence[int]) -> list[int]:
+        order = sorted(pool, key=lambda each: (-products[row, each], ids[each]))
+        return sorted(order[:depth], key=lambda each: -scores[row][each]) + order[depth:]
+
+    for pair, (row, passage) in enumerate(zip(after.question.tolist(), after.passage.tolist(), strict=True)):
+        own = np.flatnonzero(language == language[passage]).tolist()
+        assert after.rank_in_language[pair] == reordered(row, own).index(passage) + 1
+        assert after.rank_in_pool[pair] == reordered(row, range(len(texts))).index(passage) + 1
+    for row in range(len(asked)):
+        assert after.top[row, :depth].tolist() == reordered(row, range(len(texts)))[:depth]
+    assert (after.rank_in_pool != before.rank_in_pool).any()
+    # A pool of one language is scored only if a relevant passage is among its first.
+    assert len(asked) * depth <= pairs <= len(asked) * len(texts)
+
+
+def test_equal_scores_of_a_cross_encoder_change_nothing() -> None:
+    questions, passages, collection = parallel(groups=6)
+    before = rank(questions, passages, collection)
+    same = Prefers()
+    same.scores = lambda _query, documents: np.zeros(len(documents))  # type: ignore[method-assign]
+    after, _ = rerank(before, questions, passages, collection, same)
+    for name in ("rank_in_pool", "rank_in_language", "top"):
+        np.testing.assert_array_equal(getattr(after, name), getattr(before, name))
+    same.scores = lambda _query, documents: np.full(len(documents), np.nan)  # type: ignore[method-assign]
+    with pytest.raises(PanglotError, match="not a finite number"):
+        rerank(before, questions, passages, collection, same)
+
+
+def test_the_preference_of_a_cross_encoder_is_seen_beside_that_of_the_model() -> None:
+    questions, passages, collection = parallel(groups=20)
+    encoder = Table("model", questions, passages, collection)
+    found = compare([encoder], test=collection, reranker=Prefers(), draws=50, permutations=200)
+    assert found.figures["models"] == ["model", "model + prefers"]
+    evaluations = found.figures["evaluations"]
+    before, after = (evaluations[name]["datasets"]["made"] for name in found.figures["models"])
+    assert before == evaluate(encoder, collection, draws=50).figures["datasets"]["made"] | {
+        "seconds": before["seconds"]
+    }
+    assert after["multilingual"]["self_preference@10"] == 3  # all of the first ten, and a third of the pool
+    assert before["multilingual"]["self_preference@10"] < 2
+    assert after["multilingual"]["rank_distance"] > before["multilingual"]["rank_distance"]
+    # Within a language, its scores are equal.
+    assert after["monolingual"] == before["monolingual"]
+    change = found.figures["datasets"]["made"]["multilingual.self_preference@10"]["differences"][0]
+    assert change["interval"][0] <= change["difference"] <= change["interval"][1] < 0
+    assert after["reranked"]["depth"] == 50
+    assert after["geometry"] is None
+    assert {"what": "geometry", "why": "a cross-encoder has no vectors"} in after["not_measured"]
+
+
+def test_the_command_measures_a_cross_encoder(tmp_path: Path, cross_encoder: Path) -> None:
+    questions, passages, collection = parallel(groups=8)
+    collection.save(tmp_path / "made")
+    asked, given = (np.array(table["id"].to_pylist()) for table in (collection.questions, collection.passages))
+    np.savez(tmp_path / "v.npz", questions=questions, passages=passages, question_ids=asked, passage_ids=given)
+    arguments = [f"vectors:{tmp_path / 'v.npz'}", str(tmp_path / "made"), "--draws", "20"]
+    arguments += ["--reranker", str(cross_encoder)]
+    files = {name: str(tmp_path / name) for name in ("f.json", "f.html", "misses.jsonl")}
+    more = [
+        "--rerank-depth",
+        "5",
+        "--json",
+        files["f.json"],
+        "--report",
+        files["f.html"],
+        "--misses",
+        files["misses.jsonl"],
+    ]
+    done = CliRunner().invoke(evaluate_command, arguments + more, catch_exceptions=False)
+    assert done.exit_code == 0
+    figures = json.loads(Path(files["f.json"]).read_text("utf-8"))
+    second = figures["models"][1]
+    assert second == f"{figures['models'][0]} + {cross_encoder.name}"
+    assert figures["settings"]["rerank_depth"] == 5
+    after = figures["evaluations"][second]["datasets"]["made"]
+    assert after["reranked"] == {"depth": 5, "pairs": after["reranked"]["pairs"]}
+    wrong = 1 - after["multilingual"]["R@1"] * 3  # each question has three relevant passages
+    assert len(Path(files["misses.jsonl"]).read_text("utf-8").splitlines()) == round(wrong * 24)
+    assert cross_encoder.name in Path(files["f.html"]).read_text("utf-8")
+    for option in (["--robust"], ["--trec-run", str(tmp_path / "x.run")]):
+        with pytest.raises(PanglotError, match="of the model alone"):
+            CliRunner().invoke(evaluate_command, arguments + option, catch_exceptions=False)

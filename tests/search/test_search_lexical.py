@@ -15,11 +15,12 @@ from search_made import Biased, MemoryStore, documents, use_memory
 
 from panglot import _environment
 from panglot._errors import PanglotError
+from panglot.encoders.open_model import Reranker
 from panglot.search.document import Document, ScoredDocument
 from panglot.search.index import Index
 from panglot.search.ranking import lexical
 from panglot.search.ranking.lexical import LexicalIndex, fused, words, write
-from panglot.search.ranking.reranking import Reranker, reranked
+from panglot.search.ranking.reranking import reranked
 
 pytest.importorskip("bm25s", reason="pip install 'panglot[lexical]'")
 pytest.importorskip("icu4py", reason="pip install 'panglot[lexical]'")

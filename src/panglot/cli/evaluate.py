@@ -30,6 +30,8 @@ _options = options.add_options([
         "--draws", default=1000, type=COUNT, help="Number of bootstrap draws for the intervals; 0 for no intervals."
     ),
     click.option("--seed", default=0, type=COUNT, help="Seed of the draws."),
+    click.option("--reranker", metavar="MODEL", help="Measure too what this cross-encoder makes of the first results."),
+    click.option("--rerank-depth", default=50, type=POSITIVE, help="Passages of each ranking that it reorders."),
     options.trust_option,
     click.option("--precision", type=click.Choice(["fp32", "bf16"]),
                  help="Precision of the models' products. By default bf16 where it is faster."),
@@ -37,7 +39,13 @@ _options = options.add_options([
     click.option("--report", type=PATH, help="Write a report: .html, or .md for Markdown."),
 ])  # fmt: skip
 
-_SECTIONS = {"data_dir": "Data", "measures": "Measures", "trust_remote_code": "Model", "to_json": "Output"}
+_SECTIONS = {
+    "data_dir": "Data",
+    "measures": "Measures",
+    "reranker": "Re-ranking",
+    "trust_remote_code": "Model",
+    "to_json": "Output",
+}
 
 
 @click.command("compare", cls=options.SectionedCommand,
@@ -112,12 +120,33 @@ def evaluate_command(
             raise PanglotError(problem, field="misses", hint="name a data set (`panglot data list`), or leave it out")
         _audit_index(Path(model), queries, languages=settings["languages"], seed=settings["seed"], to_json=to_json)
         return
+    named, progress = options.in_language(datasets, language), options.progress_to(to_json)
+    if settings["reranker"] is not None:
+        _evaluate_reranked(model, named, to_json, report, misses, progress=progress, **settings)
+        return
     from panglot.evaluation.evaluate import evaluate
 
-    named, progress = options.in_language(datasets, language), options.progress_to(to_json)
     found = evaluate(model, named, command=options.command_line(), progress=progress, **settings)
     _deliver(found.figures, to_json, report, [model])
     _write_misses(found, misses)
+
+
+def _evaluate_reranked(
+    model: str, datasets: Sequence[str], to_json: str | None, report: Path | None, misses: Path | None, **settings: Any
+) -> None:
+    """Measure a model and what a cross-encoder makes of its ranking, and write the misses of the latter."""
+    from panglot.evaluation.compare import compare
+
+    if settings.pop("robust"):
+        problem = "questions are asked again of the model alone"
+        raise PanglotError(problem, field="robust", hint="leave --robust out, or measure without --reranker")
+    if settings.pop("trec_run") is not None:
+        problem = "a run has the ranking of the model alone"
+        raise PanglotError(problem, field="trec_run", hint="leave --trec-run out, or measure without --reranker")
+    del settings["trec_depth"]
+    found = compare([model], test=datasets, command=options.command_line(), **settings)
+    _deliver(found.figures, to_json, report, [model])
+    _write_misses(list(found.evaluations.values())[-1], misses)
 
 
 def _write_misses(found: Evaluation, path: Path | None) -> None:
@@ -161,7 +190,10 @@ def _evaluate_run(
         raise PanglotError("a run has no model to compute", field="precision", hint="leave --precision out")
     if settings["robust"]:
         raise PanglotError("a run has no model to ask again", field="robust", hint="leave --robust out")
-    for name in ("trec_run", "trec_depth", "trust_remote_code", "precision", "robust"):
+    if settings["reranker"] is not None:
+        problem = "a run is measured as it is"
+        raise PanglotError(problem, field="reranker", hint="write what the re-ranker makes of it as a run of its own")
+    for name in ("trec_run", "trec_depth", "trust_remote_code", "precision", "robust", "reranker", "rerank_depth"):
         del settings[name]
     progress = options.progress_to(to_json)
     found = evaluate_run(run, datasets[0], command=options.command_line(), progress=progress, **settings)

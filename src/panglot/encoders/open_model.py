@@ -1,14 +1,17 @@
-"""Open a model safely, without pickles and foreign code, and choose its device and precision."""
+"""Open an encoder safely, without pickles and foreign code, or a cross-encoder, and choose device and precision."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import sys
+import threading
 from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from panglot._errors import PanglotError, first_line
 from panglot._files import digest, known_digest
@@ -16,6 +19,9 @@ from panglot.encoders.shipped import SHIPPED, shipped_folder
 from panglot.encoders.soundness import check_declared, complete_weights, refuse_unusable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
     import torch
 
     from panglot.encoders.protocol import Side
@@ -61,6 +67,54 @@ def open_model(name: str | Path, device: torch.device, *, trust_remote_code: boo
         raise PanglotError(problem, file=folder, hint=hint) from error
     check_declared(model, folder)
     return model.eval(), folder
+
+
+class Reranker:
+    """A sentence-transformers ``CrossEncoder``, by folder or hub name, that gives one score per pair.
+
+    Attributes:
+        name: The name of the hub or of the folder.
+    """
+
+    def __init__(self, model: str | Path) -> None:
+        from sentence_transformers import CrossEncoder
+
+        self.name = Path(model).name if Path(model).is_dir() else str(model)
+        self._folder = fetch(model)
+        try:
+            self._model: Any = CrossEncoder(str(self._folder))
+        except (OSError, ValueError, KeyError) as error:
+            problem = f"not a cross-encoder: {first_line(error)}"
+            raise PanglotError(problem, field="reranker", hint="name the folder or hub name of one") from error
+        # A fast tokenizer raises "Already borrowed" when several threads use it.
+        self._predicting = threading.Lock()
+        if self._model.num_labels != 1:
+            problem = f"a reranker must give one score per pair, this gives {self._model.num_labels}"
+            hint = "choose a model that was trained to rank"
+            raise PanglotError(problem, file=str(model), field="reranker", hint=hint)
+
+    def scores(
+        self, query: str, documents: Sequence[str], *, logits: bool = False
+    ) -> npt.NDArray[np.float64]:  # fmt: skip
+        """Return how well each document answers the query, higher is better, shape ``[documents]``.
+
+        With ``logits``, they are what the model gives before the activation that its configuration names.
+        """
+        if not documents:
+            return np.zeros(0)
+        pairs = [(query, document) for document in documents]
+        options: dict[str, Any] = {}
+        if logits:
+            from torch import nn
+
+            options["activation_fn"] = nn.Identity()
+        with self._predicting:
+            return np.asarray(self._model.predict(pairs, show_progress_bar=False, **options), np.float64)
+
+    @property
+    def fingerprint(self) -> str:
+        """One digest of the files that its scores depend on."""
+        return folder_digest(self._folder)
 
 
 def prompt_of(model: Any, side: Side) -> str:

@@ -11,8 +11,10 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot.evaluation.bias import LOWER_IS_BETTER, NEITHER_IS_BETTER
 from panglot.evaluation.bootstrap import PerQuestion, Sums, draw, holm, interval, randomisation
-from panglot.evaluation.evaluate import Evaluation, Sets, evaluate, open_encoder, open_sets, suites
+from panglot.evaluation.evaluate import Evaluation, Sets, evaluate, open_encoder, open_sets
 from panglot.evaluation.figures import Figures, Result, plain
+from panglot.evaluation.runs import open_reranker
+from panglot.evaluation.scoreboard import suites
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder
     from panglot.evaluation.exact_scores import Doubles
     from panglot.evaluation.measures import Measure
+    from panglot.evaluation.runs import Scorer
 
 # The corrected p below which a difference makes a model the best.
 _SIGNIFICANT = 0.05
@@ -53,6 +56,8 @@ def compare(
     seed: int = 0,
     trust_remote_code: bool = False,
     precision: Precision | None = None,
+    reranker: Scorer | str | Path | None = None,
+    rerank_depth: int = 50,
     command: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Comparison:
@@ -63,15 +68,17 @@ def compare(
     figure if it is better than every other one with a corrected p < .05.
 
     ``models`` are two or more encoders and ``test`` is one or more collections, as for :func:`evaluate`, which explains
-    the other arguments too. ``permutations`` is the number of random sign patterns of the test. ``seed`` seeds draws
+    the other arguments too. With a ``reranker``, each model is followed by what the cross-encoder makes of its ranking,
+    and one model is enough. ``permutations`` is the number of random sign patterns of the test. ``seed`` seeds draws
     and patterns.
 
     Raises:
         PanglotError: There are fewer than two models, two have one name, or :func:`evaluate` fails.
     """
-    if len(models) < 2:
+    if len(models) < (2 if reranker is None else 1):
         raise PanglotError(f"expected two or more models, got {len(models)}", field="models", hint="name another model")
     sets = open_sets(test, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
+    scorer = open_reranker(reranker, rerank_depth)
     evaluations: dict[str, Evaluation] = {}
     for given in models:
         encoder = open_encoder(given, trust_remote_code=trust_remote_code, precision=precision)
@@ -81,7 +88,10 @@ def compare(
         evaluations[name] = evaluate(
             encoder, list(sets.values()), candidates=candidates, context=context, languages=languages,
             measures=measures, draws=draws, seed=seed, command=command, progress=progress, precision=precision,
+            reranker=scorer, rerank_depth=rerank_depth,
         )  # fmt: skip
+        if (again := evaluations[name].reranked) is not None:
+            evaluations[again.figures["model"]["name"]] = again
     first = next(iter(evaluations.values()))
     figures: Figures = {
         "panglot": first.figures["panglot"],

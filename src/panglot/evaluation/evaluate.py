@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,20 +11,22 @@ import numpy as np
 
 from panglot._environment import provenance
 from panglot._errors import PanglotError
+from panglot._files import digest
 from panglot.data.collection import Collection
 from panglot.encoders.protocol import CutTexts, LanguageAware, by_id
 from panglot.evaluation.bootstrap import PerQuestion
 from panglot.evaluation.figures import SETTINGS, Figures, Measured, Result, measure, measure_ranks
 from panglot.evaluation.measures import DEFAULT, Measure, parse
 from panglot.evaluation.robustness import robustness
-from panglot.evaluation.runs import read_system_run, write_runs
-from panglot.evaluation.scoreboard import scoreboard
+from panglot.evaluation.runs import open_reranker, read_system_run, rerank, write_runs
+from panglot.evaluation.scoreboard import suites
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from panglot.encoders.open_model import Precision
     from panglot.encoders.protocol import Encoder, Side, Vectors
+    from panglot.evaluation.runs import Scorer
 
 Sets = str | Path | Collection
 
@@ -36,9 +38,11 @@ class Evaluation(Result):
     Attributes:
         figures: The dictionary of figures (``docs/architecture.md``), ready for JSON.
         measured: Ranks and values behind the figures, by the name of the data set.
+        reranked: The same of the ranking that a cross-encoder reordered, if one was named.
     """
 
     measured: Mapping[str, Measured]
+    reranked: Evaluation | None = None
 
     @property
     def per_question(self) -> dict[str, PerQuestion]:
@@ -71,6 +75,8 @@ def evaluate(
     trec_depth: int = 100,
     precision: Precision | None = None,
     robust: bool = False,
+    reranker: Scorer | str | Path | None = None,
+    rerank_depth: int = 50,
     command: str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Evaluation:
@@ -98,6 +104,9 @@ def evaluate(
         precision: ``fp32`` or ``bf16`` for the products of a model that is given by its name, by default ``auto``.
         robust: Whether to ask the questions again with typos, in other case, cut short and in mixed languages
             (:mod:`panglot.evaluation.robustness`).
+        reranker: A cross-encoder, or its folder or hub name. What it makes of the first ``rerank_depth`` passages of
+            each pool is measured too, as :attr:`Evaluation.reranked`. :func:`panglot.compare` tests the differences.
+        rerank_depth: Passages of each ranking that the cross-encoder reorders.
         command: Command to record in the figures.
         progress: Called with one line of text before each long step.
 
@@ -108,7 +117,9 @@ def evaluate(
     chosen = _chosen(measures, draws)
     sets = open_sets(collections, data_dir=data_dir, candidates=candidates, context=context, languages=languages)
     model = open_encoder(encoder, trust_remote_code=trust_remote_code, precision=precision)
+    scorer = open_reranker(reranker, rerank_depth)
     measured: dict[str, Measured] = {}
+    reordered: dict[str, Measured] = {}
     dimension = 0
     for name, collection in sets.items():
         if progress is not None:
@@ -123,12 +134,11 @@ def evaluate(
         if equal := collection.about.get("equal_ids"):
             found.figures["equal_ids"] = int(equal)
         if robust:
-            measured_again, absent = robustness(
+            found.figures["robustness"], absent = robustness(
                 model, questions, passages, collection, found.per_question,
                 measure=parse("mAP") if parse("mAP") in chosen else chosen[0], draws=draws, seed=seed,
                 data_dir=data_dir,
             )  # fmt: skip
-            found.figures["robustness"] = measured_again
             found.figures["not_measured"] += absent
         if trec_run is not None:
             place = Path(trec_run) / f"{Path(name).name}.run" if len(sets) > 1 else Path(trec_run)
@@ -137,10 +147,25 @@ def evaluate(
         found.figures["seconds"] = {what: round(value, 3) for what, value in seconds.items()}
         measured[name] = found
         dimension = passages.shape[1]
+        if scorer is not None:
+            start = time.perf_counter()
+            ranks, pairs = rerank(found.ranks, questions, passages, collection, scorer, rerank_depth)
+            reordered[name] = measure_ranks(ranks, collection, measures=chosen, draws=draws, seed=seed)
+            reordered[name].figures["not_measured"].append(
+                {"what": "geometry", "why": "a cross-encoder has no vectors"}
+            )
+            reordered[name].figures["reranked"] = {"depth": rerank_depth, "pairs": pairs}
+            reordered[name].figures["seconds"] = {"rerank": round(time.perf_counter() - start, 3)}
     about = {"name": model.name, "fingerprint": model.fingerprint, "dimension": dimension}
     settings = {"candidates": candidates, "context": context, "languages": list(languages) if languages else None}
     settings |= {"precision": precision, "draws": draws, "seed": seed, "measures": [str(each) for each in chosen]}
-    return _evaluation(measured, about, settings, command, begin)
+    again = None
+    if scorer is not None:
+        settings |= {"reranker": scorer.name, "rerank_depth": rerank_depth}
+        name = f"{model.name} + {scorer.name}"
+        both = {"name": name, "fingerprint": digest(model.fingerprint, scorer.fingerprint), "dimension": None}
+        again = _evaluation(reordered, both, dict(settings), command, begin)
+    return replace(_evaluation(measured, about, settings, command, begin), reranked=again)
 
 
 def evaluate_run(
@@ -212,24 +237,6 @@ def _evaluation(
     found = Evaluation(figures, measured)
     figures |= suites({model["name"]: found}, settings)
     return found
-
-
-def suites(evaluations: Mapping[str, Evaluation], settings: Figures) -> Figures:
-    """Return ``{"suites": {file: scoreboard}}`` of the suites that models were measured on, or nothing without one."""
-    forms: dict[str, list[str]] = {}
-    for name, found in next(iter(evaluations.values())).measured.items():
-        if suite := found.collection.about.get("suite"):
-            forms.setdefault(suite, []).append(name)
-    names = settings["measures"]
-    measure = "mAP" if "mAP" in names else names[0]
-    boards = {
-        suite: scoreboard(
-            {model: {form: each.per_question[form] for form in own} for model, each in evaluations.items()},
-            measure, settings["draws"], settings["seed"],
-        )
-        for suite, own in forms.items()
-    }  # fmt: skip
-    return {"suites": boards} if boards else {}
 
 
 def _equal_ids(collection: Collection) -> str:

@@ -1,18 +1,19 @@
-"""Rankings as runs: those of a model for other tools, and those of any other system to be measured here."""
+"""Rankings beside those of vectors: runs for other tools, runs of any system, and what a cross-encoder reorders."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import known_digest
+from panglot._progress import progress
 from panglot.data.files import plain_name, read_text
 from panglot.data.formats.trec import Run, export_ids, read_ranked, write_qrels, write_run
 from panglot.evaluation.ranks import UNLISTED, Ranks, group_numbers, rank, relevant_pairs, trec_qrels, trec_run
@@ -20,6 +21,7 @@ from panglot.evaluation.ranks import UNLISTED, Ranks, group_numbers, rank, relev
 if TYPE_CHECKING:
     from panglot.data.collection import Collection
     from panglot.encoders.protocol import Vectors
+    from panglot.evaluation.exact_scores import Doubles
 
 _JSON_HINT = 'write {"question id": {"passage id": score}}, or lines `question Q0 passage rank score name`'
 
@@ -230,3 +232,103 @@ def _ranks_of(lists: list[list[int]], scored: Mapping[tuple[int, int], float], c
         pool=np.bincount(language, minlength=len(collection.languages)), question=question, passage=passage,
         relevance=relevance, rank_in_language=in_language, rank_in_pool=in_pool, top=top, top_scores=scores,
     )  # fmt: skip
+
+
+class Scorer(Protocol):
+    """What reorders passages, such as :class:`panglot.encoders.open_model.Reranker`."""
+
+    @property
+    def name(self) -> str:
+        """Its name, for reports."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """What differs if its scores do."""
+        ...
+
+    def scores(self, query: str, documents: Sequence[str]) -> Doubles:
+        """Return how well each document answers the query, higher is better, shape ``[documents]``."""
+        ...
+
+
+def open_reranker(reranker: Scorer | str | Path | None, depth: int) -> Scorer | None:
+    """Return a cross-encoder, and read one that is given by name or path."""
+    if depth < 1:
+        raise PanglotError(f"must be at least 1, got {depth}", field="rerank_depth")
+    if not isinstance(reranker, str | Path):
+        return reranker
+    from panglot.encoders.open_model import Reranker  # Measuring vectors needs no models.
+
+    return Reranker(reranker)
+
+
+def rerank(
+    ranks: Ranks, questions: Vectors, passages: Vectors, collection: Collection, scorer: Scorer, depth: int = 50
+) -> tuple[Ranks, int]:  # fmt: skip
+    """Return the ranks after a cross-encoder reorders the first ``depth`` of each pool, and the pairs that it scored.
+
+    The pools are that of each language and that of all. Passages after the first ``depth`` keep their ranks, and equal
+    scores keep their order. A pool of one language is reordered only for questions that have a relevant passage among
+    its first ``depth``, because no figure of the others can change.
+
+    Args:
+        ranks: The ranks by the vectors.
+        questions: One row per question, shape ``[questions, dimension]``.
+        passages: One row per passage, shape ``[passages, dimension]``.
+        collection: What was ranked.
+        scorer: The cross-encoder.
+        depth: Passages of each pool that it scores.
+
+    Raises:
+        PanglotError: A score is not a finite number.
+    """
+    head = rank(questions, passages, collection, depth=max(depth, 100)) if depth > ranks.top.shape[1] else ranks
+    top, top_scores = head.top.copy(), head.top_scores.copy()
+    language = ranks.passage_language[ranks.passage]
+    heads = [top[:, :depth].astype(np.int64)]
+    for number in range(len(ranks.languages)):
+        kept = np.flatnonzero(ranks.passage_language == number)
+        first = np.full((len(questions), min(depth, len(kept))), -1, np.int64)
+        asked = np.unique(ranks.question[(language == number) & (ranks.rank_in_language <= depth)])
+        if len(asked):
+            marks = np.zeros(len(questions), bool), np.zeros(len(passages), bool)
+            marks[0][asked], marks[1][kept] = True, True
+            part = collection.keep(*marks)
+            first[asked] = kept[rank(questions[asked], passages[kept], part, depth=first.shape[1]).top]
+        heads.append(first)
+    rank_in_pool, rank_in_language = ranks.rank_in_pool.copy(), ranks.rank_in_language.copy()
+    starts = np.searchsorted(ranks.question, np.arange(len(questions) + 1)).tolist()
+    texts, pairs = collection.passages["text"], 0
+    with progress(f"{scorer.name}: reordering", len(questions), "questions") as advance:
+        for row, question in enumerate(collection.questions["text"].to_pylist()):
+            rows = np.unique(np.concatenate([each[row] for each in heads]))
+            rows = rows[rows >= 0]
+            scores, scored = _scores(scorer, question, texts.take(rows).to_pylist())
+            pairs += scored
+            places: list[dict[int, int]] = []
+            for number, each in enumerate(heads):
+                listed = each[row][each[row] >= 0]
+                own = scores[np.searchsorted(rows, listed)]
+                order = np.argsort(-own, kind="stable")
+                places.append({passage: place for place, passage in enumerate(listed[order].tolist(), 1)})
+                if number == 0:
+                    top[row, : len(listed)], top_scores[row, : len(listed)] = listed[order], own[order]
+            for pair in range(starts[row], starts[row + 1]):
+                passage = int(ranks.passage[pair])
+                rank_in_pool[pair] = places[0].get(passage, int(rank_in_pool[pair]))
+                rank_in_language[pair] = places[1 + language[pair]].get(passage, int(rank_in_language[pair]))
+            advance(1)
+    made = {"rank_in_pool": rank_in_pool, "rank_in_language": rank_in_language, "top": top, "top_scores": top_scores}
+    return replace(ranks, **made), pairs
+
+
+def _scores(scorer: Scorer, question: str, texts: Sequence[str]) -> tuple[Doubles, int]:
+    """Return one score per text, and how many distinct texts were scored."""
+    first: dict[str, int] = {}
+    index = [first.setdefault(text, len(first)) for text in texts]
+    found = np.asarray(scorer.scores(question, list(first)), np.float64)
+    if not np.isfinite(found).all():
+        problem = f"{scorer.name} gives {question!r} and a passage a score that is not a finite number"
+        raise PanglotError(problem, field="reranker", hint="choose another cross-encoder")
+    return found[index], len(first)

@@ -12,6 +12,7 @@ from panglot.evaluation.figures import SETTINGS, Figures, plain
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from panglot.evaluation.evaluate import Evaluation
     from panglot.evaluation.exact_scores import Doubles
 
 MONOLINGUAL, CROSSLINGUAL = SETTINGS[:2]
@@ -89,3 +90,21 @@ def _difference(values: Doubles, name: str) -> Figures:
 def _ends(values: Doubles) -> list[float] | None:
     ends = interval(values[1:])
     return list(ends) if ends else None
+
+
+def suites(evaluations: Mapping[str, Evaluation], settings: Figures) -> Figures:
+    """Return ``{"suites": {file: scoreboard}}`` of the suites that models were measured on, or nothing without one."""
+    forms: dict[str, list[str]] = {}
+    for name, found in next(iter(evaluations.values())).measured.items():
+        if suite := found.collection.about.get("suite"):
+            forms.setdefault(suite, []).append(name)
+    names = settings["measures"]
+    measure = "mAP" if "mAP" in names else names[0]
+    boards = {
+        suite: scoreboard(
+            {model: {form: each.per_question[form] for form in own} for model, each in evaluations.items()},
+            measure, settings["draws"], settings["seed"],
+        )
+        for suite, own in forms.items()
+    }  # fmt: skip
+    return {"suites": boards} if boards else {}

@@ -12,13 +12,13 @@ from panglot._errors import PanglotError
 from panglot._files import lock
 from panglot.debiasing import transform
 from panglot.debiasing.transform import Languages
+from panglot.encoders.open_model import Reranker
 from panglot.encoders.protocol import CutTexts
 from panglot.encoders.shipped import DEFAULT
 from panglot.search.document import check_kinds, document_digest
 from panglot.search.metadata import OF_DOCUMENTS, IndexMetadata, check_debiasing, check_model, open_encoder, open_store
 from panglot.search.ranking.lexical import LexicalIndex
 from panglot.search.ranking.modes import LanguageStats, center
-from panglot.search.ranking.reranking import Reranker
 from panglot.search.request import SearchRequest
 from panglot.search.searcher import Searcher
 from panglot.search.storage.store import documents_of

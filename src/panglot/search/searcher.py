@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from panglot.debiasing.transform import Debiasing
+    from panglot.encoders.open_model import Reranker
     from panglot.encoders.protocol import Encoder, Vectors
     from panglot.search.ranking.lexical import LexicalIndex
-    from panglot.search.ranking.reranking import Reranker
     from panglot.search.request import SearchRequest
     from panglot.search.storage.store import Store
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from panglot._errors import PanglotError, first_line
 from panglot.data.sentences import spans
-from panglot.encoders.open_model import fetch
 from panglot.encoders.protocol import Windowed
 
 if TYPE_CHECKING:
@@ -31,49 +27,6 @@ MATCH = 0.3
 Unrelated texts have a cosine near 0 after centering, whatever the model. Among the first ten pages of the software help
 for the title of one of them, this marks 72 % of the pages with that title and 28 % of the others, and nothing for six
 queries that no page answers (panglot-small, 102 pages in six languages)."""
-
-
-class Reranker:
-    """A sentence-transformers ``CrossEncoder``, by folder or hub name, that gives one score per pair.
-
-    Attributes:
-        name: The name of the hub or of the folder.
-    """
-
-    def __init__(self, model: str) -> None:
-        from sentence_transformers import CrossEncoder
-
-        self.name = Path(model).name if Path(model).is_dir() else model
-        folder = str(fetch(model))
-        try:
-            self._model: Any = CrossEncoder(folder)
-        except (OSError, ValueError, KeyError) as error:
-            problem = f"not a cross-encoder: {first_line(error)}"
-            raise PanglotError(problem, field="reranker", hint="name the folder or hub name of one") from error
-        # A fast tokenizer raises "Already borrowed" when several threads use it.
-        self._predicting = threading.Lock()
-        if self._model.num_labels != 1:
-            problem = f"a reranker must give one score per pair, this gives {self._model.num_labels}"
-            hint = "choose a model that was trained to rank"
-            raise PanglotError(problem, file=model, field="reranker", hint=hint)
-
-    def scores(
-        self, query: str, documents: Sequence[str], *, logits: bool = False
-    ) -> npt.NDArray[np.float64]:  # fmt: skip
-        """Return how well each document answers the query, higher is better, shape ``[documents]``.
-
-        With ``logits``, they are what the model gives before the activation that its configuration names.
-        """
-        if not documents:
-            return np.zeros(0)
-        pairs = [(query, document) for document in documents]
-        options: dict[str, Any] = {}
-        if logits:
-            from torch import nn
-
-            options["activation_fn"] = nn.Identity()
-        with self._predicting:
-            return np.asarray(self._model.predict(pairs, show_progress_bar=False, **options), np.float64)
 
 
 def reranked(ranked: Sequence[ScoredDocument], scores: npt.NDArray[np.float64]) -> list[ScoredDocument]:
