@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from search_made import Biased, documents, use_memory
 
@@ -56,9 +60,13 @@ def test_langchain_passes_arguments_of_a_call_on_or_refuses_them(index: Index) -
         assert set(found) <= {f"topic{number}-{code}" for number in range(30) for code in ("ja", "sw")}
     assert all(len(found) == 4 for found in called())
     for where in ({"filter": {"group": {"$in": ["topic7", "topic9"]}}}, {"where": 'group in ("topic7", "topic9")'}):
-        for found in called(**where):
-            assert len(found) == 4
-            assert {str(each).partition("-")[0] for each in found} <= {"topic7", "topic9"}
+        # The ranking of all documents, without the others.
+        wide: dict[str, Any] = OPTIONS | {"k": 120}
+        every = [hit.document for hit in index.search("<de> topic3", **wide).hits]
+        allowed = [each.id for each in every if each.group in ("topic7", "topic9")]
+        assert len(allowed) == 8
+        assert called(**where) == [allowed[:4]] * 4
+        assert called(**where, k=9) == [allowed] * 4
     filtered = PanglotRetriever(index, **OPTIONS, filter={"language": "ja", "n": {"$gte": 1}})
     assert {each.metadata["language"] for each in filtered.invoke("<de> topic3")} == {"ja"}
     wrong: tuple[tuple[dict[str, Any], str], ...] = (
@@ -152,10 +160,126 @@ def test_haystack_finds_documents(index: Index) -> None:
     assert [each.meta["language"] in ("ja", "sw") for each in two] == [True, True]
     assert set(two[0].meta["languages"]) == {"ja", "sw"}
     for wrong, message in (({"nonsense": 1}, "no option `nonsense`"), ({"k": 0}, "`k` must be between 1 and 1000")):
+        named: dict[str, Any] = {"top_k" if name == "k" else name: value for name, value in wrong.items()}
         with pytest.raises(PanglotError, match=message):
             retriever.run("x", options=wrong)
         with pytest.raises(PanglotError, match=message):
-            PanglotRetriever(index, **{"top_k" if name == "k" else name: value for name, value in wrong.items()})
+            PanglotRetriever(index, **named)
+
+
+HAYSTACK: tuple[dict[str, Any], ...] = (
+    {"field": "meta.row", "operator": "==", "value": 3},
+    {"field": "meta.row", "operator": "!=", "value": 3},
+    {"field": "meta.row", "operator": ">", "value": 4.5},
+    {"field": "meta.row", "operator": ">=", "value": 4},
+    {"field": "meta.row", "operator": "<", "value": 4},
+    {"field": "meta.row", "operator": "<=", "value": 4},
+    {"field": "meta.row", "operator": "in", "value": [1, 5, 90]},
+    {"field": "meta.kind", "operator": "not in", "value": ["even"]},
+    {"field": "meta.row", "operator": "==", "value": None},
+    {"field": "meta.row", "operator": "!=", "value": None},
+    {"field": "kind", "operator": "==", "value": "odd"},
+    {"field": "id", "operator": "in", "value": ["topic3-de", "2"]},
+    {"field": "meta.language", "operator": "==", "value": "sw"},
+    {"field": "meta.day", "operator": ">=", "value": "2024-01-05"},
+    {"operator": "AND", "conditions": [
+        {"field": "meta.row", "operator": ">", "value": 1},
+        {"operator": "OR", "conditions": [{"field": "meta.kind", "operator": "==", "value": "odd"},
+                                          {"field": "meta.row", "operator": "==", "value": 6}]}]},
+    {"operator": "NOT", "conditions": [{"field": "meta.row", "operator": ">", "value": 1},
+                                       {"field": "meta.kind", "operator": "==", "value": "odd"}]},
+)  # fmt: skip
+
+
+def test_haystack_filters_as_its_own_store_does(index: Index) -> None:
+    pytest.importorskip("haystack", reason="pip install 'panglot[haystack]'")
+    from haystack.document_stores.in_memory import InMemoryDocumentStore
+
+    from panglot.search.integrations.haystack import PanglotRetriever
+
+    index.add([
+        Document(f"{row}", f"<de> topic{row}", language="de",
+                 metadata={"row": row, "kind": ("even", "odd")[row % 2], "day": f"2024-01-0{row + 1}"})
+        for row in range(9)
+    ])  # fmt: skip
+    store = InMemoryDocumentStore()
+    store.write_documents(PanglotRetriever(index, top_k=200).run("topic")["documents"])
+    assert store.count_documents() == 129
+    plain = PanglotRetriever(index, top_k=200)
+    for filters in HAYSTACK:
+        expected = {each.id for each in store.filter_documents(filters)}
+        assert 0 < len(expected) < 129
+        at_run = plain.run("topic", filters=filters)["documents"]
+        assert {each.id for each in at_run} == expected, filters
+        assert [each.id for each in PanglotRetriever(index, filters, top_k=200).run("topic")["documents"]] == [
+            each.id for each in at_run
+        ]
+
+
+def test_haystack_filters_of_a_call_replace_or_merge(index: Index) -> None:
+    pytest.importorskip("haystack", reason="pip install 'panglot[haystack]'")
+    from panglot.search.integrations.haystack import PanglotRetriever
+
+    group, language = ({"field": f"meta.{name}", "operator": "==", "value": value}
+                       for name, value in (("group", "topic3"), ("language", "sw")))  # fmt: skip
+
+    def found(retriever: PanglotRetriever, **options: Any) -> set[str]:
+        return {each.id for each in retriever.run("topic", **options)["documents"]}
+
+    replace = PanglotRetriever(index, filters=group, top_k=50)
+    assert found(replace) == WANTED
+    assert len(found(replace, filters=language)) == 30
+    assert found(replace, filters={}) == WANTED
+    merge = PanglotRetriever(index, filters=group, top_k=50, filter_policy="merge")
+    assert found(merge, filters=language) == {"topic3-sw"}
+    again = PanglotRetriever(**merge.to_dict()["init_parameters"] | {"index": index})
+    assert found(again, filters=language) == {"topic3-sw"}
+    wrong: tuple[tuple[Any, str], ...] = (
+        ({"n": 1}, "this is not a filter of Haystack"),
+        ({"field": "meta.n", "operator": "like", "value": 1}, "no filter `like`, which is asked for `meta.n`"),
+        ({"field": "content", "operator": "==", "value": "x"}, "no filter on `content`"),
+        ({"field": "meta.n", "operator": "==", "value": [1]}, r"no filter `meta.n == \[1\]`"),
+        ({"field": "meta.n", "operator": "in", "value": 1}, "no filter `meta.n in 1`"),
+        ({"field": "meta.n", "operator": "in", "value": [None]}, r"no filter `meta.n in \[None\]`"),
+        ({"field": "meta.n", "operator": ">", "value": None}, "no filter `meta.n > None`"),
+        ({"field": "meta.n", "operator": ">"}, "on `meta.n` has no `value`"),
+        ({"field": "meta.m", "operator": "==", "value": 1}, "no field `m`"),
+        ({"operator": "XOR", "conditions": [group]}, "`XOR` does not join conditions"),
+        ({"operator": "AND", "conditions": []}, "`conditions` of `AND` must be a list"),
+    )
+    for filters, message in wrong:
+        with pytest.raises(PanglotError, match=message):
+            replace.run("topic", filters=filters)
+    with pytest.raises(PanglotError, match="`where` and `filters` are one option"):
+        replace.run("topic", filters=language, options={"where": "n = 1"})
+    with pytest.raises(PanglotError, match="must be replace or merge, got 'both'"):
+        PanglotRetriever(index, filter_policy="both")
+
+
+_EMBED = """
+import sys, json
+from panglot.search.integrations.{module} import {name}
+print(json.dumps([{call}, "torch" in sys.modules, "transformers" in sys.modules]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "call"),
+    [
+        ("langchain", "PanglotEmbeddings", '{name}("bundled").embed_query("Click Print.")'),
+        ("llamaindex", "PanglotEmbedding", '{name}("bundled").get_query_embedding("Click Print.")'),
+    ],
+)
+def test_embeddings_of_a_few_texts_come_without_torch(module: str, name: str, call: str) -> None:
+    package = {"langchain": "langchain_core", "llamaindex": "llama_index.core"}[module]
+    pytest.importorskip(package, reason=f"pip install 'panglot[{module}]'")
+    import panglot
+
+    code = _EMBED.format(module=module, name=name, call=call.format(name=name))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    vector, *heavy = json.loads(done.stdout)
+    np.testing.assert_allclose(vector, panglot.load("bundled").encode(["Click Print."], "question")[0], atol=1e-5)
+    assert heavy == [False, False]
 
 
 def test_haystack_encodes_queries_and_documents_each_in_their_way() -> None:

@@ -19,6 +19,7 @@ from panglot.search.request import SearchRequest
 
 try:
     from haystack import Document, component, default_to_dict
+    from haystack.document_stores.types import FilterPolicy, apply_filter_policy
 except ImportError as error:
     raise PanglotError("Haystack is not installed", field="haystack", hint=install_command("haystack")) from error
 
@@ -38,7 +39,7 @@ class _Embedder:
     @property
     def encoder(self) -> Encoder:
         if self._encoder is None:
-            self._encoder = load(str(self.model))
+            self._encoder = load(str(self.model), backend="auto")
         return self._encoder
 
     def warm_up(self) -> None:
@@ -111,16 +112,27 @@ class PanglotRetriever:
 
     Args:
         index: The index, or its folder, which is opened at the first use.
+        filters: Conditions on the metadata in Haystack's form, such as
+            ``{"field": "meta.year", "operator": ">=", "value": 2024}``, instead of ``where``.
         top_k: Number of documents.
+        filter_policy: Whether filters of :meth:`run` ``replace`` these, or ``merge`` with them.
         options: The other options of :class:`panglot.search.request.SearchRequest`, such as ``mode``.
 
     Raises:
-        PanglotError: An option is unknown or has a wrong value.
+        PanglotError: An option is unknown or has a wrong value, or a filter has no counterpart in panglot.
     """
 
-    def __init__(self, index: Index | str | Path, top_k: int = SearchRequest.k, **options: Any) -> None:
-        self.index, self.top_k, self.options = index, top_k, options
-        self._request = SearchRequest.of({"k": top_k, **options})
+    def __init__(
+        self, index: Index | str | Path, filters: dict[str, Any] | None = None, top_k: int = SearchRequest.k,
+        filter_policy: FilterPolicy | str = FilterPolicy.REPLACE, **options: Any,
+    ) -> None:  # fmt: skip
+        self.index, self.filters, self.top_k, self.options = index, filters, top_k, options
+        try:
+            self.filter_policy = FilterPolicy.from_str(str(filter_policy))
+        except ValueError as error:
+            problem = f"`filter_policy` must be replace or merge, got {filter_policy!r}"
+            raise PanglotError(problem, field="filter_policy", hint="use one of the two") from error
+        self._request = SearchRequest.of({"k": top_k, **_with_filters(options, filters)})
         self._opened = index if isinstance(index, Index) else None
 
     def warm_up(self) -> None:
@@ -128,20 +140,26 @@ class PanglotRetriever:
         self._opened = self._opened or Index.open(Path(str(self.index)))
 
     @component.output_types(documents=list[Document])
-    def run(self, query: str, top_k: int | None = None, options: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(
+        self, query: str, filters: dict[str, Any] | None = None, top_k: int | None = None,
+        options: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:  # fmt: skip
         """Return the best documents for a query.
 
         Args:
             query: In any language.
+            filters: Filters for this query, which replace the others or merge with them, as ``filter_policy`` says.
             top_k: Number of documents, for this query.
             options: Options for this query, which win.
 
         Raises:
-            PanglotError: The query is empty, or an option is unknown or has a wrong value.
+            PanglotError: The query is empty, an option is unknown or has a wrong value, or a filter has no counterpart.
         """
         self.warm_up()
         assert self._opened is not None
-        asked = self._request.changed({**({} if top_k is None else {"k": top_k}), **(options or {})})
+        merged = apply_filter_policy(self.filter_policy, self.filters, filters) if filters else None
+        changes = _with_filters(options or {}, merged)
+        asked = self._request.changed({**({} if top_k is None else {"k": top_k}), **changes})
         result = self._opened.execute(replace(asked, query=query))
         return {"documents": [
             Document(
@@ -154,4 +172,62 @@ class PanglotRetriever:
     def to_dict(self) -> dict[str, Any]:
         """Return what a pipeline's file keeps: the folder of the index and the options."""
         folder = self.index.folder if isinstance(self.index, Index) else self.index
-        return default_to_dict(self, index=str(folder), top_k=self.top_k, **self.options)
+        return default_to_dict(
+            self, index=str(folder), filters=self.filters, top_k=self.top_k, filter_policy=self.filter_policy.value,
+            **self.options,
+        )  # fmt: skip
+
+
+_COMPARISONS = {
+    "==": "$eq", "!=": "$ne", ">": "$gt", ">=": "$gte", "<": "$lt", "<=": "$lte", "in": "$in", "not in": "$nin",
+}  # fmt: skip
+_GROUPS = {"AND": "$and", "OR": "$or", "NOT": "$and"}
+# Fields of Haystack's documents on which an index of panglot has no condition.
+_NOT_META = {"content", "blob", "score", "embedding", "sparse_embedding"}
+
+
+def _with_filters(options: dict[str, Any], filters: dict[str, Any] | None) -> dict[str, Any]:
+    """Return options with Haystack's filters under their name here."""
+    if not filters:
+        return options
+    if options.get("where"):
+        raise PanglotError("`where` and `filters` are one option", field="filters", hint="give one of them")
+    return {**options, "where": _filter(filters)}
+
+
+def _filter(filters: Any) -> dict[str, Any]:
+    """Return Haystack's filters in the form that :mod:`panglot.search.filter_syntax` reads."""
+    if not isinstance(filters, dict) or "operator" not in filters or not filters.keys() & {"field", "conditions"}:
+        hint = 'write {"field": "meta.year", "operator": ">=", "value": 2024}, or give other filters as `where`'
+        raise PanglotError(f"this is not a filter of Haystack: {filters!r}", field="filters", hint=hint)
+    operator = filters["operator"]
+    if "field" not in filters:
+        if operator not in _GROUPS:
+            problem = f"`{operator}` does not join conditions"
+            raise PanglotError(problem, field="filters", hint=f"use one of {', '.join(_GROUPS)}")
+        parts = filters["conditions"]
+        if not isinstance(parts, list) or not parts:
+            problem = f"`conditions` of `{operator}` must be a list of filters, got {parts!r}"
+            raise PanglotError(problem, field="filters", hint="write one filter or more")
+        joined: dict[str, Any] = {_GROUPS[operator]: [_filter(each) for each in parts]}
+        return {"$not": joined} if operator == "NOT" else joined
+    field = str(filters["field"])
+    if field in _NOT_META:
+        problem = f"panglot has no filter on `{field}`"
+        raise PanglotError(problem, field="filters", hint="use a field of the metadata, such as meta.year, or `id`")
+    if operator not in _COMPARISONS:
+        problem = f"panglot has no filter `{operator}`, which is asked for `{field}`"
+        raise PanglotError(problem, field="filters", hint=f"use one of {', '.join(_COMPARISONS)}")
+    if "value" not in filters:
+        raise PanglotError(f"the filter on `{field}` has no `value`", field="filters", hint="add it")
+    value = filters["value"]
+    several = isinstance(value, list) and all(isinstance(each, str | int | float) for each in value)
+    one = isinstance(value, str | int | float) or (value is None and operator in ("==", "!="))
+    if not (several if operator in ("in", "not in") else one):
+        problem = f"panglot has no filter `{field} {operator} {value!r}`"
+        hint = "write a list of texts, numbers or truth values" if "in" in operator else "compare with one value"
+        raise PanglotError(problem, field="filters", hint=hint)
+    name = field.removeprefix("meta.")
+    if value is None:
+        return {name: {"$exists": operator == "!="}}
+    return {name: {_COMPARISONS[operator]: value}}

@@ -39,7 +39,7 @@ class PanglotEmbeddings(Embeddings):
     """
 
     def __init__(self, model: str | Encoder = DEFAULT) -> None:
-        self.encoder = load(model) if isinstance(model, str) else model
+        self.encoder = load(model, backend="auto") if isinstance(model, str) else model
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Return one vector per document."""

@@ -45,7 +45,7 @@ class PanglotEmbedding(BaseEmbedding):
     _encoder: Encoder = PrivateAttr()
 
     def __init__(self, model: str | Encoder = DEFAULT, **options: Any) -> None:
-        encoder = load(model) if isinstance(model, str) else model
+        encoder = load(model, backend="auto") if isinstance(model, str) else model
         super().__init__(model_name=encoder.name, **options)
         self._encoder = encoder
 
