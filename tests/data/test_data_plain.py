@@ -8,8 +8,8 @@ import pytest
 from pages_made import pdf, write
 
 from panglot._errors import PanglotError
-from panglot.data.pages import from_docs
-from panglot.data.pages.sections import unwrapped
+from panglot.data.pages import from_docs, restructured
+from panglot.data.pages.sections import place_of, unwrapped
 
 ARABIC = "اطبع المستند ثم انتظر قليلا حتى يخرج الورق"
 THAI = "คลิกพิมพ์แล้วเลือกเครื่องพิมพ์ที่ต้องการใช้งาน"
@@ -78,3 +78,113 @@ def test_pdf_without_its_reader_names_the_extra(tmp_path: Path, monkeypatch: pyt
     for path in (tmp_path, tmp_path / "a.pdf"):
         with pytest.raises(PanglotError, match=r"reading PDF needs pypdf.*\[pdf\]"):
             from_docs.sections([path], lenient=True)
+
+
+RST = """\
+:lang: en
+:url: https://example.org/print
+
+.. contents::
+
+.. _printing:
+
+Printing :index:`pages`
+=======================
+
+Some *text* with ``code``, :ref:`a link <target>`, :class:`~package.mod.Printer` and `a page <https://x.org>`_. [1]_
+
+.. toctree::
+   :maxdepth: 2
+
+   one
+
+.. note:: Paper must be dry.
+
+.. versionadded:: 3.2 The *tray* parameter.
+
+.. deprecated:: 4.0
+
+.. py:function:: print_it(what, *, copies=1)
+   :noindex:
+
+   Print it.
+
+   :param what: The document.
+
+.. code-block:: python
+
+   print(1)
+
+Trays
+-----
+
+.. table:: All trays
+
+   =====  ====
+   Name   Size
+   =====  ====
+   upper  A4
+   =====  ====
+
+* first item
+* second item
+  that goes on
+
+.. include:: secret.txt
+.. figure:: tray.png
+   :alt: picture
+
+   The caption.
+
+.. [1] A footnote.
+
+|unknown| :math:`x`
+
+.. seealso::
+
+   The :doc:`manual`.
+
+=====  =====
+no table
+=====
+"""
+
+
+def test_restructuredtext_has_a_section_per_heading(tmp_path: Path) -> None:
+    pytest.importorskip("docutils", reason="pip install 'panglot[rst]'")
+    write(tmp_path / "secret.txt", "secret")
+    first = place_of(write(tmp_path / "en" / "print.rst", RST))
+    found = list(restructured.sections(tmp_path / "en" / "print.rst", first))
+    assert [(each.level, each.anchor, each.title, each.headings) for each in found] == [
+        (1, "printing", "Printing pages", ()), (2, "", "Trays", ("Printing pages",)),
+    ]  # fmt: skip
+    assert {(each.language, each.url, each.page_title) for each in found} == {
+        ("en", "https://example.org/print", "Printing pages")
+    }
+    assert found[0].text.splitlines() == [
+        "Some text with code, a link, Printer and a page.", "Paper must be dry.", "3.2 The tray parameter.",
+        "Print it.", "param what The document.",
+    ]  # fmt: skip
+    assert found[1].text.splitlines() == [
+        "All trays", "Name Size", "upper A4", "first item", "second item that goes on", "The caption.", "A footnote.",
+        "|unknown| x", "The manual.",
+    ]  # fmt: skip
+    assert first.left_out == {
+        "directives of reStructuredText that are no text, or unknown": 2,  # toctree, include
+        "blocks of reStructuredText with an error": 1,
+    }
+
+
+def test_restructuredtext_is_read_from_a_folder_and_tied_by_targets(tmp_path: Path) -> None:
+    pytest.importorskip("docutils", reason="pip install 'panglot[rst]'")
+    write(tmp_path / "en" / "a.rst", "A\n=\n\nOne.\n\n.. _save:\n\nSave it\n=======\n\nPress the button.\n")
+    write(tmp_path / "de" / "a.rst", ".. _save:\n\nSpeichern\n=========\n\nDrücken Sie den Knopf.\n")
+    found = from_docs.sections([tmp_path]).groups
+    assert sorted(each.language for each in found["a.rst#save"]) == ["de", "en"]
+
+
+def test_restructuredtext_without_its_reader_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path / "a.rst", "A\n=\n\nOne.\n")
+    monkeypatch.setattr("panglot._environment.find_spec", lambda name: None if name == "docutils" else object())
+    with pytest.raises(PanglotError, match=r"reading reStructuredText needs docutils.*\[rst\].*leave .rst files out"):
+        from_docs.sections([tmp_path])

@@ -15,7 +15,7 @@ from panglot._errors import PanglotError, located
 from panglot.data.convert import Line
 from panglot.data.language import canonical
 from panglot.data.names import summary
-from panglot.data.pages import html, messages
+from panglot.data.pages import html, messages, restructured
 from panglot.data.pages.sections import DOUBTFUL, Place, Section, pdf_sections, place_of, positions, text_section
 from panglot.data.rows import as_text
 from panglot.data.sentences import sentence_at
@@ -101,9 +101,10 @@ def read(
     shortest: int = 40,
     columns: Mapping[str, str] | None = None,
 ) -> Made:
-    """Read HTML, Markdown, PO and XLIFF files and files of documents, or all of them in folders, and return rows.
+    """Read pages and files of documents, or all of them in folders, and return rows.
 
-    Files of documents are CSV, TSV, JSON lines and Parquet with the fields that ``panglot index`` takes too. A row is a
+    Pages are HTML, Markdown, reStructuredText, text, PDF, PO and XLIFF. Files of documents are CSV, TSV, JSON lines and
+    Parquet with the fields that ``panglot index`` takes too. A row is a
     section, and rows with the same ``group`` are its versions.
 
     A section is a heading with the text up to the next one. It becomes one row by the first of ``ways`` that fits, and
@@ -194,11 +195,11 @@ _WAYS: Mapping[str, Callable[..., tuple[str, str] | None]] = dict(
 )
 _PAGES: Mapping[str, Callable[[Path, Place], Iterator[Section]]] = {
     "html": html.html_sections, "htm": html.html_sections, "xhtml": html.html_sections,
-    "md": html.markdown_sections, "markdown": html.markdown_sections,
+    "md": html.markdown_sections, "markdown": html.markdown_sections, "rst": restructured.sections,
     "po": messages.po, "xlf": messages.xliff, "xliff": messages.xliff,
     "txt": text_section, "text": text_section, "pdf": pdf_sections,
 }  # fmt: skip
-_KNOWN = "give .html, .md, .txt, .pdf, .po or .xlf, or documents in .csv, .tsv, .jsonl or .parquet"
+_KNOWN = "give .html, .md, .rst, .txt, .pdf, .po or .xlf, or documents in .csv, .tsv, .jsonl or .parquet"
 
 
 def _files(paths: Iterable[Path], left_out: Counter[str]) -> Iterator[Path]:
@@ -209,8 +210,11 @@ def _files(paths: Iterable[Path], left_out: Counter[str]) -> Iterator[Path]:
             raise PanglotError(f"the folder has no documents{reasons}", file=path, hint=_KNOWN)
         if not path.is_dir() and ending_of(path) not in (*_PAGES, *TABLES, "json"):
             raise PanglotError("unknown kind of document", file=path, hint=_KNOWN)
-        if any(ending_of(file) == "pdf" for file in inside):
+        endings = set(map(ending_of, inside))
+        if "pdf" in endings:
             require("reading PDF", "pypdf", extra="pdf", otherwise="leave PDF files out")
+        if "rst" in endings:
+            require("reading reStructuredText", "docutils", extra="rst", otherwise="leave .rst files out")
         yield from inside
 
 
