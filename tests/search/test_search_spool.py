@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from panglot.encoders.protocol import Side, Vectors
 from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.search.ingest.build import digest_of, spool, spooled
+from panglot.search.metadata import IndexMetadata
 
 
 def test_what_is_kept_comes_again_in_its_pieces(tmp_path: Path) -> None:
@@ -58,6 +59,24 @@ def test_a_finished_build_is_repeated_for_nothing(tmp_path: Path, monkeypatch: p
         Index.build(documents()[1:], folder, model=model)
     with pytest.raises(PanglotError, match="is not a copy of it"):
         Index.build(documents(), folder, model=Opposite())
+
+
+def test_an_index_that_was_changed_is_not_taken_for_the_one_that_was_built(tmp_path: Path) -> None:
+    folder, model = tmp_path / "index", Biased()
+    changes: tuple[Callable[[Index], object], ...] = (
+        lambda index: index.add([Document("new", "<de> more", language="de")]),
+        lambda index: index.delete(["topic3-de"]),
+    )
+    index = Index.build(documents(), folder, model=model)
+    index.delete(["nothing"])
+    assert IndexMetadata.open(folder).digest
+    for change in changes:
+        change(index)
+        with pytest.raises(PanglotError, match=r"an index already\. Fix: add to it"):
+            Index.build(documents(), folder, model=model)
+        # Now it holds them again, and that is known.
+        index.update(documents())
+        assert len(Index.build(documents(), folder, model=model)) == 120
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:

@@ -312,6 +312,7 @@ class Index:
         check_kinds(documents, self.store.kinds())
         languages = [each.language for each in documents]
         centered = center(self.debiasing, vectors, languages, "passage")
+        IndexMetadata.forget_documents(self._place, self.store.build)
         self.store.upsert(documents, {"plain": vectors, "centered": centered})
         self.lexical.remove()
         if self.debiased:
@@ -324,6 +325,7 @@ class Index:
         if any(self.store.get(names)):
             # On a full disk, the words may take the space that the deletion needs.
             self.lexical.remove()
+            IndexMetadata.forget_documents(self._place, self.store.build)
         return self.store.delete(names)
 
     def refresh(self) -> bool:

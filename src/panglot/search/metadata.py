@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,7 @@ class IndexMetadata:
     store: str  # Address of the store. Empty if it is in the folder.
     documents: int  # How many there were when the index was built.
     build: str = ""  # Differs in each index that is built. Empty in those of the first version.
-    digest: str = ""  # Of the documents that it was built from. Empty in those of the first version.
+    digest: str = ""  # Of the documents that it holds. Empty after a change, and in indexes of the first version.
     panglot: str = __version__
     format: int = FORMAT
 
@@ -76,6 +77,14 @@ class IndexMetadata:
             problem = f"written by panglot {metadata.panglot} in another format"
             raise PanglotError(problem, file=path, hint="build the index again")
         return metadata
+
+    @classmethod
+    def forget_documents(cls, folder: Path, build: str) -> None:
+        """Note, before documents of an index change, that it no longer holds those of its digest."""
+        with contextlib.suppress(PanglotError):  # Without readable metadata, there is nothing to forget.
+            metadata = cls.open(folder)
+            if metadata.digest and metadata.build == build:
+                replace(metadata, digest="").save(folder)
 
 
 def is_index(folder: str | Path) -> bool:
