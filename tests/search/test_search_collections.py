@@ -30,7 +30,7 @@ def payloads() -> list[dict[str, Any]]:
 
 def check(address: str, **options: Any) -> list[dict[str, Any]]:
     """Read a collection, compare it with what was written, and return its rows in the order of GIVEN."""
-    said: list[str] = []
+    said: list[str] = options.pop("said", [])
     rows, found = read_collection(address, progress=said.append, **options)
     place = {(row["title"], row["language"]): at for at, row in enumerate(rows)}
     order = [place[each.title, each.language] for each in GIVEN]
@@ -60,7 +60,10 @@ def qdrant(tmp_path: Path) -> str:
         models.PointStruct(
             id=at,
             vector={"dense": vector, "other": vector[::-1]},
-            payload={"page_content": fields["text"], "metadata": {**fields, "text": None}},
+            payload={
+                "page_content": fields["text"],
+                "metadata": {**fields, "text": None, "row": [1, 2.5], "several": [1, "a"], "tree": {"a": 1}},
+            },
         )
         for at, (vector, fields) in enumerate(both)
     ]
@@ -72,8 +75,12 @@ def qdrant(tmp_path: Path) -> str:
 def test_a_folder_of_qdrant_is_read(qdrant: str) -> None:
     rows = check(f"{qdrant}/help")
     assert (rows[0]["id"], rows[0]["n"]) == ("0", 1)
-    assert "tags" not in rows[0]
-    check(f"{qdrant}/named?vector=dense")
+    assert rows[0]["tags"] == ["a"]
+    said: list[str] = []
+    rows = check(f"{qdrant}/named?vector=dense", said=said)
+    assert (rows[0]["tags"], rows[0]["row"]) == (["a"], [1, 2.5])
+    kinds = "that is not a text, number, truth value or list of one of these: 120"
+    assert said == [f"left out, field {name} {kinds}" for name in ("several", "tree")]
     with pytest.raises(PanglotError, match=r"vectors dense, other\. Fix: name one"):
         read_collection(f"{qdrant}/named")
     with pytest.raises(PanglotError, match="nothing: cannot be read"):
@@ -94,14 +101,16 @@ def test_a_file_of_milvus_lite_is_read(tmp_path: Path) -> None:
     ]
     client.insert("help", rows)
     client.close()
-    assert check(f"milvus:{tmp_path / 'help.db'}/help")[0]["id"] == "0"
+    row = check(f"milvus:{tmp_path / 'help.db'}/help")[0]
+    assert (row["id"], row["tags"]) == ("0", ["a"])
 
 
 def test_a_table_of_lancedb_is_read(tmp_path: Path) -> None:
     table_of = pytest.importorskip("lancedb").connect(tmp_path / "lance").create_table
     rows = [{"id": each.id, "vector": v, **f} for each, v, f in zip(GIVEN, vectors(), payloads(), strict=True)]
     table_of("help", rows)
-    assert check(f"lancedb:{tmp_path / 'lance'}/help")[0]["id"] == GIVEN[0].id
+    row = check(f"lancedb:{tmp_path / 'lance'}/help")[0]
+    assert (row["id"], row["tags"]) == (GIVEN[0].id, ["a"])
 
 
 @pytest.fixture
@@ -119,14 +128,17 @@ def test_a_table_of_postgres_is_read(database: Any) -> None:
         connection.execute("CREATE EXTENSION vector")
         size = vectors().shape[1]
         names = ", ".join(f'"{name}" text' for name in FIELDS)
-        connection.execute(f"CREATE TABLE help (id int, {names}, embedding vector({size}), half halfvec({size}))")
+        pair = f"embedding vector({size}), half halfvec({size})"
+        connection.execute(f"CREATE TABLE help (id int, {names}, tags text[] DEFAULT '{{a}}', {pair})")
         with connection.cursor() as cursor:
             for at, (each, vector) in enumerate(zip(GIVEN, vectors().tolist(), strict=True)):
                 values = (at, *(getattr(each, name) for name in FIELDS), str(vector), str(vector))
-                cursor.execute("INSERT INTO help VALUES (%s, %s, %s, %s, %s, %s, %s)", values)
+                columns = 'id, "text", title, "language", "group", embedding, half'
+                cursor.execute(f"INSERT INTO help ({columns}) VALUES (%s, %s, %s, %s, %s, %s, %s)", values)
     uri = database.get_uri()
     mark = "&" if "?" in uri else "?"
-    assert check(f"{uri}{mark}table=help&vector=embedding")[3]["id"] == "3"
+    row = check(f"{uri}{mark}table=help&vector=embedding")[3]
+    assert (row["id"], row["tags"]) == ("3", ["a"])
     check(f"{uri}{mark}table=public.help&vector=half")
     with pytest.raises(PanglotError, match="vectors embedding, half"):
         read_collection(f"{uri}{mark}table=help")

@@ -17,6 +17,7 @@ from panglot._environment import require
 from panglot._errors import PanglotError, first_line
 from panglot._files import digest
 from panglot.encoders.protocol import Encoder, Side, Vectors
+from panglot.search.document import MIXED, kind_of
 from panglot.search.metadata import IndexMetadata, is_index
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = ["SCHEMES", "StoredVectors", "index_collection", "is_collection", "rea
 SCHEMES = ("qdrant:", "milvus:", "lancedb:", "postgresql:")
 _TEXTS = ("text", "page_content", "content", "document")  # What panglot, LangChain, Haystack and Chroma call it.
 _NESTED = ("metadata", "meta")  # Where LangChain and Haystack put further fields.
+_OWN = {"id", "text", "title", "language", "group"}  # Fields of which a document has one.
 _PIECE = 1000
 _CHECKED, _ALIKE = 16, 0.8  # Texts that are encoded to check the model, and the least median cosine to their vectors.
 
@@ -122,7 +124,7 @@ def read_collection(
     if not rows:
         raise PanglotError("the collection has no document with a vector", file=address, hint="check its name")
     for name, number in dropped.items():
-        progress(f"left out, field {name} that is not a text, number or truth value: {number:,}")
+        progress(f"left out, field {name} that is not a text, number, truth value or list of one of these: {number:,}")
     return rows, _unit(vectors, [str(row["id"]) for row in rows], address)
 
 
@@ -142,6 +144,8 @@ def _fields(row: _Row, columns: Mapping[str, str], dropped: Counter[str], addres
     for name, value in {"id": row.id, **flat, **named}.items():
         if value is None or isinstance(value, str | int | float | bool):
             found[name] = value
+        elif isinstance(value, Sequence) and name not in _OWN and kind_of(list(value)) != MIXED:
+            found[name] = list(value)
         else:
             dropped[name] += 1
     return found
