@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from search_made import LANGUAGES, Biased, documents, use_memory
@@ -47,6 +49,45 @@ def test_questions_are_the_titles_of_groups_in_every_language(index: Index) -> N
         topic = each.group.removeprefix("g")
         assert each.text == f"<{each.language}> {topic}"
         assert each.versions == {f"{topic}-{code}": code for code in LANGUAGES}
+
+
+def test_what_a_cross_encoder_makes_of_each_mode_is_measured_too(
+    index: Index, cross_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries = sample_queries(index.documents(), 2)
+    asked = tmp_path / "queries.jsonl"
+    given = [{"group": each.group, "language": each.language, "text": each.text} for each in queries]
+    asked.write_text("".join(f"{json.dumps(each)}\n" for each in given), "utf-8")
+    arguments = [str(index.folder), "--queries", str(asked), "--reranker", str(cross_encoder), "--json", "-"]
+    done = CliRunner().invoke(evaluate_command, arguments, catch_exceptions=False)
+    modes = json.loads(done.stdout)["modes"]
+    name = cross_encoder.name
+    assert list(modes) == [f"{mode}{more}" for mode in ("plain", "centered", "balanced") for more in ("", f" + {name}")]
+    again = Index.open(index.folder, model=Biased(), reranker=str(cross_encoder))
+    for mode in ("plain", "centered"):
+        shares = modes[f"{mode} + {name}"]["language_share@10"]
+        assert shares != modes[mode]["language_share@10"]
+        for code in LANGUAGES:
+            first = [
+                hit.document.language
+                for each in queries if each.language == code
+                for hit in again.search(each.text, k=10, language=code, mode=mode).hits
+            ]  # fmt: skip
+            assert shares[code] == {other: pytest.approx(first.count(other) / len(first)) for other in LANGUAGES}
+    monkeypatch.setattr(module, "Reranker", lambda _name: Prefers())
+    arguments[-3] = "prefers"
+    done = CliRunner().invoke(evaluate_command, [*arguments, "--rerank-depth", "120"], catch_exceptions=False)
+    for mode, found in json.loads(done.stdout)["modes"].items():
+        assert (found["self_preference@10"] == pytest.approx(4.0)) == ("prefers" in mode)
+
+
+class Prefers:
+    """A cross-encoder for which only documents in the query's language are good."""
+
+    name = "prefers"
+
+    def scores(self, query: str, documents: Sequence[str]) -> Any:
+        return np.array([float(query.split(maxsplit=1)[0] == each.split()[0]) for each in documents])
 
 
 def test_without_groups_documents_ask_and_without_titles_first_sentences() -> None:

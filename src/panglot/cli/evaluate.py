@@ -118,7 +118,8 @@ def evaluate_command(
         if misses is not None:
             problem = "an index has no judgements, so nothing in it is a miss"
             raise PanglotError(problem, field="misses", hint="name a data set (`panglot data list`), or leave it out")
-        _audit_index(Path(model), queries, languages=settings["languages"], seed=settings["seed"], to_json=to_json)
+        names = ("languages", "seed", "reranker", "rerank_depth")
+        _audit_index(Path(model), queries, to_json=to_json, **{name: settings[name] for name in names})
         return
     named, progress = options.in_language(datasets, language), options.progress_to(to_json)
     if settings["reranker"] is not None:
@@ -202,8 +203,9 @@ def _evaluate_run(
 
 
 def _audit_index(
-    folder: Path, path: Path | None, *, languages: Sequence[str] | None, seed: int, to_json: str | None
-) -> None:
+    folder: Path, path: Path | None, *, languages: Sequence[str] | None, seed: int, reranker: str | None,
+    rerank_depth: int, to_json: str | None,
+) -> None:  # fmt: skip
     """Measure the bias of an index, print it, and write JSON if asked."""
     from panglot.data.language import canonical
     from panglot.search.audit import audit_bias, read_queries, sample_queries
@@ -215,7 +217,7 @@ def _audit_index(
         hint = "name a data set (`panglot data list`), or an index that `panglot index` wrote"
         problem = "no data set is named, and this is not an index"
         raise PanglotError(problem, file=folder, field="datasets", hint=hint)
-    index = Index.open(folder)
+    index = Index.open(folder, reranker=reranker or "")
     queries = read_queries(path) if path is not None else sample_queries(index.documents(), seed=seed)
     if languages:
         known = {each.language for each in queries}
@@ -224,7 +226,7 @@ def _audit_index(
         if not queries:
             hint = f"name some of {', '.join(sorted(known))}"
             raise PanglotError("there is no query in these languages", field="languages", hint=hint)
-    audit = audit_bias(index, queries, progress=options.progress_to(to_json))
+    audit = audit_bias(index, queries, rerank_depth=rerank_depth, progress=options.progress_to(to_json))
     found = {"command": options.command_line(), "index": str(folder), "seed": seed, **audit}
     index.close()
     if options.deliver_json(found, to_json):

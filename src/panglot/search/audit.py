@@ -24,6 +24,8 @@ from panglot.evaluation.bias import rank_correlation
 from panglot.evaluation.bootstrap import language_means
 from panglot.evaluation.ranks import Ranks
 from panglot.search.ranking.modes import MODES, Mode
+from panglot.search.ranking.reranking import DEPTH as RERANKED
+from panglot.search.ranking.reranking import reranked
 from panglot.search.request import SearchRequest
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from panglot.encoders.open_model import Reranker
     from panglot.search.document import Document, ScoredDocument
     from panglot.search.index import Index
 
@@ -75,6 +78,7 @@ def audit_bias(
     queries: Sequence[AuditQuery],
     modes: Sequence[Mode] = tuple(name for name, mode in MODES.items() if not mode.requires),
     *,
+    rerank_depth: int = RERANKED,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Figures:
     """Return the language bias of an index by ranking mode, and advice.
@@ -82,7 +86,9 @@ def audit_bias(
     Args:
         index: The index.
         queries: For example from :func:`sample_queries`.
-        modes: The ranking modes, ``plain`` among them. By default all that need no further options.
+        modes: The ranking modes, ``plain`` among them. By default all that need no further options. If the index was
+            opened with a reranker, what that makes of each mode follows it under ``MODE + RERANKER``.
+        rerank_depth: Number of first results that a reranker orders.
         progress: Called with a line for people before each long step.
 
     Returns:
@@ -94,19 +100,40 @@ def audit_bias(
     # The versions of a query are dropped from its ranking, and DEPTH others must remain.
     depth = DEPTH + max((len(each.versions) for each in queries), default=0) + 1
     found: dict[str, Figures] = {}
+    reranker, known = index.searcher.reranker, [dict[str, float]() for _ in queries]
     for mode in modes:
         lists = index.searcher.candidates(
             vectors, [each.language for each in queries], SearchRequest(mode=mode), depth, tuple(counts)
         )
-        rankings = [rank_others(ranked[:depth], query) for ranked, query in zip(lists, queries, strict=True)]
-        found[mode] = figures(queries, rankings, counts)
+        ways: dict[str, Sequence[Sequence[ScoredDocument]]] = {mode: lists}
+        if reranker is not None:
+            progress(f"{reranker.name} on the first {rerank_depth} of {mode}")
+            parts = zip(lists, queries, known, strict=True)
+            ways[f"{mode} + {reranker.name}"] = [
+                [*_reranked(index, reranker, query, ranked[:rerank_depth], scores), *ranked[rerank_depth:]]
+                for ranked, query, scores in parts
+            ]
+        for name, each in ways.items():
+            rankings = [rank_others(ranked[:depth], query) for ranked, query in zip(each, queries, strict=True)]
+            found[name] = figures(queries, rankings, counts)
     return {
         "queries": len(queries),
         "languages": sorted({each.language for each in queries}),
         "pool": counts,
         "modes": found,
-        "advice": advice(found),
+        "advice": advice({mode: found[mode] for mode in modes}),
     }
+
+
+def _reranked(
+    index: Index, reranker: Reranker, query: AuditQuery, ranked: Sequence[ScoredDocument], known: dict[str, float]
+) -> list[ScoredDocument]:
+    """Order documents by a cross-encoder. ``known`` has the scores that earlier modes needed, and gets the new ones."""
+    new = [each for each in index.store.get([each.id for each in ranked if each.id not in known]) if each is not None]
+    scores = reranker.scores(query.text, [each.full_text for each in new]).tolist()
+    known.update({each.id: score for each, score in zip(new, scores, strict=True)})
+    there = [each for each in ranked if each.id in known]
+    return reranked(there, np.array([known[each.id] for each in there]))
 
 
 def rank_others(ranked: Sequence[ScoredDocument], query: AuditQuery) -> Ranking:
