@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
 from panglot.report import heatmap, to_html, write_html
+from panglot.report.rankings import example
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -240,6 +241,16 @@ def test_a_page_of_a_hundred_languages_stays_small() -> None:
         "geometry": {"mean_distance": cells},
     }
     assert len(to_html(figures)) < 3_000_000
+
+
+def test_results_that_share_a_title_show_their_text() -> None:
+    hits = [
+        {"language": "de", "title": title, "text": text}
+        for title, text in (("Drucken", "Der Anfang."), ("Drucken", "Das Ende."), ("Sichern", "Alles."), ("", "Ohne."))
+    ]
+    page = str(example("A query", "drucken", "de", {"plain": hits}, "right"))
+    shown = re.findall(r"<bdi[^>]*>([^<]*)</bdi></li>", page)
+    assert shown == ["Drucken: Der Anfang.", "Drucken: Das Ende.", "Sichern", "Ohne."]
 
 
 def test_writing_is_whole_or_not_at_all(tmp_path: Path) -> None:

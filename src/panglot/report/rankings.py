@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,13 +42,17 @@ def _is_good(hit: Mapping[str, Any]) -> bool:
 def _ranking(name: str, hits: Sequence[Mapping[str, Any]], asked: str) -> Markup:
     own = sum(each["language"] == asked for each in hits)
     head = tag("p", tag("strong", tag("bdi", name)), f": {own} of {len(hits)} in {language_name(asked).english}")
-    return tag("div", head, tag("ol", [_hit(each, asked) for each in hits], class_="ranking"))
+    # Passages of one section have one title, which would look like one result many times.
+    titles = Counter(each.get("title") for each in hits)
+    shown = [_hit(each, asked, whole=titles[each.get("title")] > 1) for each in hits]
+    return tag("div", head, tag("ol", shown, class_="ranking"))
 
 
-def _hit(hit: Mapping[str, Any], asked: str) -> Markup:
+def _hit(hit: Mapping[str, Any], asked: str, *, whole: bool) -> Markup:
     named = language_name(hit["language"])
     badge = tag("span", named.code, class_="badge own" if hit["language"] == asked else "badge", title=named.english)
-    text = hit.get("title") or hit["text"]
+    title, start = hit.get("title") or "", hit["text"]
+    text = f"{title[:60]}: {start}" if title and whole else title or start
     mark = tag("span", "✓ ") if _is_good(hit) else None
     return tag("li", badge, mark, tag("bdi", text[:120], lang=named.tag, dir="auto"))
 
