@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ import httpx
 import pytest
 from service_made import Encoder, serving, until
 
+from panglot.encoders.protocol import Side, Vectors
 from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.service.limits import Limits
@@ -67,8 +68,8 @@ def test_a_body_of_many_pieces_is_written_whatever_its_chunks(index: Index) -> N
     [
         (b"{oops\n", "line 121 is not a JSON object", 120),
         (b"[1]\n", "line 121 is not a JSON object", 120),
-        (b'{"id": "x"}\n', "from line 101 on: document 21, text", 100),
-        (b'{"id": "d119", "text": "twice"}\n', "from line 101 on", 100),
+        (b'{"id": "x"}\n', "from line 83 on: document 39, text", 82),
+        (b'{"id": "d119", "text": "twice"}\n', "from line 83 on", 82),
         (b'{"id": "x", "text": "' + b"a" * 5_000 + b'"}\n', "a line may have at most 4,000 bytes", None),
     ],
 )
@@ -109,6 +110,22 @@ def test_a_fast_client_is_slowed_down_and_nothing_is_read_ahead(index: Index) ->
         encoder.open.set()
         thread.join()
         assert answers[0].json()["written"] == 4_000
+
+
+def test_a_slow_machine_writes_a_stream_in_smaller_pieces(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = cast("Encoder", index.encoder)
+    encode = encoder.encode
+
+    def slowly(texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
+        time.sleep(0.02 * len(texts))
+        return encode(texts, side, ids=ids)
+
+    monkeypatch.setattr(encoder, "encode", slowly)
+    # 400 documents in one piece would take 8 seconds.
+    limits = Limits(documents=400, seconds=4)
+    with serving(index, limits, access=Access(writable=True)) as url, httpx.Client(base_url=url, timeout=60) as client:
+        done = client.post(PLACE, content=chunks(rows(0, 400)))
+        assert (done.status_code, done.json()["written"]) == (200, 400)
 
 
 def test_a_stream_waits_where_other_requests_are_refused(index: Index) -> None:

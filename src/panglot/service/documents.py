@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, cast
@@ -37,6 +38,7 @@ _LINES = {"requestBody": {"required": True, "content": {"application/x-ndjson": 
 _Id = Annotated[str, Path(description="Id of a document", examples=[_EXAMPLES[0]["id"]])]
 _MAX_IDS = 10_000
 _NOTES = 20  # In the answer to a stream.
+_FIRST_PIECE = 32  # Documents of a stream that are written together at first.
 _PIECE = 1 << 20  # Bytes of lines after which they are written, even if they are few.
 
 
@@ -167,8 +169,12 @@ def _written_before(number: int, hint: str | None) -> str:
 
 
 async def _pieces(request: Request, limits: Limits) -> AsyncIterator[tuple[int, list[dict[str, Any]]]]:
-    """Yield the number of the first line and the rows of each piece of a body."""
+    """Yield the number of the first line and the rows of each piece of a body.
+
+    Pieces grow while writing them takes a small part of the time that it may take, so that a slow machine writes too.
+    """
     number, first, size, written = 0, 1, 0, 0
+    most = min(_FIRST_PIECE, limits.documents)
     rows: list[dict[str, Any]] = []
     async for line in _lines(request, limits):
         number += 1
@@ -185,8 +191,11 @@ async def _pieces(request: Request, limits: Limits) -> AsyncIterator[tuple[int, 
                 raise RequestError(400, problem, hint=_written_before(where, hint), field="documents", code="invalid")
             rows.append(cast("dict[str, Any]", row))
             size += len(line)
-        if len(rows) >= limits.documents or size >= _PIECE:
+        if len(rows) >= most or size >= _PIECE:
+            begin = time.monotonic()
             yield first, rows
+            fast = time.monotonic() - begin < limits.seconds / 10
+            most = min(2 * most, limits.documents) if fast else max(most // 2, 1)
             written += len(rows)
             first, size, rows = number + 1, 0, []
     if rows:
