@@ -147,7 +147,7 @@ def test_the_command_asks_again(tmp_path: Path) -> None:
     run.write_text(json.dumps({"q0-en": {"p0-en": 1.0}}), "utf-8")
     for arguments, problem in (
         ([f"vectors:{tmp_path / 'v.npz'}", str(tmp_path / "made")], "none of changed ones"),
-        (["--run", str(run), str(tmp_path / "made")], "a run has no model to ask again"),
+        (["--run", str(run), str(tmp_path / "made")], "--robust does nothing for a run"),
     ):
         done = CliRunner().invoke(evaluate_command, [*arguments, "--robust", "--draws", "0"])
         assert isinstance(done.exception, PanglotError)

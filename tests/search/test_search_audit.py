@@ -185,6 +185,23 @@ def test_evaluate_judges_an_index(index: Index, tmp_path: Path) -> None:
         run(evaluate_command, "bundled")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (("--report", "page.html"), "report"),
+        (("--misses", "misses.jsonl"), "misses"),
+        (("--trec-run", "a.run"), "trec_run"),
+        (("--measures", "mAP"), "measures"),
+        (("--robust",), "robust"),
+        (("starter:dev", "--queries", "questions.jsonl"), "queries"),
+    ],
+)
+def test_evaluate_refuses_what_it_would_ignore(index: Index, arguments: tuple[str, ...], name: str) -> None:
+    with pytest.raises(PanglotError) as error:
+        run(evaluate_command, index.folder, *arguments)
+    assert error.value.field == name
+
+
 def test_search_prints_and_gives_json(index: Index) -> None:
     done = run(search_command, index.folder, "<de> topic3", "--language", "de", "--mode", "centered", "--highlight")
     assert "query in de; mode centered" in done.stdout

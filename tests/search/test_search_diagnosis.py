@@ -75,6 +75,12 @@ def test_a_biased_index_is_diagnosed_and_a_mode_is_recommended(tmp_path: Path) -
         assert figures.items() <= found["trials"][mode].items()
 
 
+def test_a_stray_document_of_another_language_stops_no_correction(tmp_path: Path) -> None:
+    stray = Document("todo", "<gl> fix", language="gl")
+    found = diagnosed(built(tmp_path, documents=[*documents(), stray])).figures
+    assert (list(found["trials"]), found["not_tried"]) == (TRIALS, [])
+
+
 def test_the_cost_is_the_rank_of_the_own_document_without_title_and_query(tmp_path: Path) -> None:
     index = built(tmp_path)
     encoder, rank, pooled = Biased(), dict[str, list[int]](), list[int]()

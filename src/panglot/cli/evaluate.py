@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from panglot._errors import PanglotError
 from panglot.cli import options
 from panglot.cli.options import COUNT, PATH, POSITIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from panglot.evaluation.evaluate import Evaluation
     from panglot.report.labels import Kind
@@ -115,12 +116,17 @@ def evaluate_command(
         _evaluate_run(run, options.in_language((model, *datasets), language), to_json, report, misses, **settings)
         return
     if not datasets:
-        if misses is not None:
-            problem = "an index has no judgements, so nothing in it is a miss"
-            raise PanglotError(problem, field="misses", hint="name a data set (`panglot data list`), or leave it out")
+        _refuse_others(
+            {"data_dir", "languages", "seed", "reranker", "rerank_depth", "to_json", "queries"},
+            "does nothing for an index, whose bias is measured without judgements",
+            "name a data set (`panglot data list`), or leave it out; `panglot diagnose INDEX` writes a report",
+        )
         names = ("languages", "seed", "reranker", "rerank_depth")
         _audit_index(Path(model), queries, to_json=to_json, **{name: settings[name] for name in names})
         return
+    if queries is not None:
+        problem = f"a data set has queries of its own, got {' '.join(datasets)} too"
+        raise PanglotError(problem, field="queries", hint="leave --queries out, or name an index and no data set")
     named, progress = options.in_language(datasets, language), options.progress_to(to_json)
     if settings["reranker"] is not None:
         _evaluate_reranked(model, named, to_json, report, misses, progress=progress, **settings)
@@ -130,6 +136,19 @@ def evaluate_command(
     found = evaluate(model, named, command=options.command_line(), progress=progress, **settings)
     _deliver(found.figures, to_json, report, [model])
     _write_misses(found, misses)
+
+
+def _refuse_others(used: Collection[str], problem: str, hint: str) -> None:
+    """Refuse an option on the command line that is not among those ``used``, rather than ignore it."""
+    context = click.get_current_context()
+    for each in context.command.params:
+        name = each.name or ""
+        if (
+            isinstance(each, click.Option)
+            and name not in used
+            and (context.get_parameter_source(name) is ParameterSource.COMMANDLINE)
+        ):
+            raise PanglotError(f"{each.opts[0]} {problem}", field=name, hint=hint)
 
 
 def _evaluate_reranked(
@@ -184,16 +203,15 @@ def _evaluate_run(
 ) -> None:
     from panglot.evaluation.evaluate import evaluate_run
 
-    if len(datasets) > 1 or settings["trec_run"] is not None:
-        problem = f"a run is measured on one data set and written to no other run, got {' '.join(datasets)}"
+    if len(datasets) > 1:
+        problem = f"a run is measured on one data set, got {' '.join(datasets)}"
         raise PanglotError(problem, field="run", hint="write `panglot evaluate --run FILE DATASET`, without a MODEL")
-    if settings["precision"] is not None:
-        raise PanglotError("a run has no model to compute", field="precision", hint="leave --precision out")
-    if settings["robust"]:
-        raise PanglotError("a run has no model to ask again", field="robust", hint="leave --robust out")
-    if settings["reranker"] is not None:
-        problem = "a run is measured as it is"
-        raise PanglotError(problem, field="reranker", hint="write what the re-ranker makes of it as a run of its own")
+    _refuse_others(
+        {"data_dir", "candidates", "context", "language", "languages", "measures", "draws", "seed", "to_json",
+         "report", "misses", "run"},
+        "does nothing for a run, which is measured as it is, without a model",
+        "leave it out",
+    )  # fmt: skip
     for name in ("trec_run", "trec_depth", "trust_remote_code", "precision", "robust", "reranker", "rerank_depth"):
         del settings[name]
     progress = options.progress_to(to_json)

@@ -132,7 +132,9 @@ def _trials(index: Index, progress: Callable[[str], None]) -> tuple[dict[str, Tr
     corrections: dict[str, tuple[Mode, Debiasing]] = {
         f"{mode}, half": (mode, half) for mode in ("centered", "balanced")
     }
-    by_language = {code: [row for row, each in enumerate(documents) if each.language == code] for code in counts}
+    # One stray document of another language must not stop a correction for all.
+    enough = [code for code, number in counts.items() if number >= FEWEST]
+    by_language = {code: [row for row, each in enumerate(documents) if each.language == code] for code in enough}
     samples = {
         code: Sample(vectors[rows], tuple(documents[row].group for row in rows)) for code, rows in by_language.items()
     }
