@@ -170,7 +170,7 @@ def test_restructuredtext_has_a_section_per_heading(tmp_path: Path) -> None:
         "|unknown| x", "The manual.",
     ]  # fmt: skip
     assert first.left_out == {
-        "directives of reStructuredText that are no text, or unknown": 2,  # toctree, include
+        "directives of reStructuredText without text, or unknown": 2,  # toctree, include
         "blocks of reStructuredText with an error": 1,
     }
 

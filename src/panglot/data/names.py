@@ -126,8 +126,8 @@ def choose(
             # Templates state one language for the pages of all. If path and text agree, they are right.
             looks = f"it states {language}, but the text looks like {name(found.language)}"
             agreed = next((canonical(code) for _, code in pieces if _base(code) == _base(found.language)), "")
-            note = f"{looks}, as its path says" if agreed and found.confidence >= SURE else looks
-            language = agreed if agreed and found.confidence >= SURE else language
+            is_agreed = bool(agreed) and found.confidence >= SURE
+            language, note = (agreed, f"{looks}, as its path says") if is_agreed else (language, looks)
         # If the file is in another language than a piece of its path, that piece is part of a name: de/import_ms.html.
         page = _without(whole, pieces, language)
         if note:

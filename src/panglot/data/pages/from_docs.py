@@ -104,8 +104,8 @@ def read(
     """Read pages and files of documents, or all of them in folders, and return rows.
 
     Pages are HTML, Markdown, reStructuredText, text, PDF, PO and XLIFF. Files of documents are CSV, TSV, JSON lines and
-    Parquet with the fields that ``panglot index`` takes too. A row is a
-    section, and rows with the same ``group`` are its versions.
+    Parquet with the fields that ``panglot index`` takes too. A row is a section, and rows with the same ``group`` are
+    its versions.
 
     A section is a heading with the text up to the next one. It becomes one row by the first of ``ways`` that fits, and
     the same way is used in all its languages:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
 from panglot.data.files import read_bytes, read_text
-from panglot.data.pages.sections import Outline, Place, Section
+from panglot.data.pages.sections import Outline, Place, Section, TextPart, sections_of
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -189,14 +189,6 @@ _ANCHOR = re.compile(r"\s*\{:?\s*#([\w.:-]+)[^}]*\}\s*$")
 _ENDS_LINE = {"paragraph_close", "tr_close"}
 
 
-@dataclass
-class _Part:
-    level: int = 0
-    anchor: str = ""
-    title: str = ""
-    lines: list[str] = field(default_factory=list[str])
-
-
 def markdown_sections(path: Path, place: Place) -> Iterator[Section]:
     """Yield a file's sections, without code and markup. ``lang`` of the front matter names the language.
 
@@ -207,25 +199,17 @@ def markdown_sections(path: Path, place: Place) -> Iterator[Section]:
     settings: dict[str, str] = dict(_SETTING.findall(front[1])) if front else {}
     parts = _parts(content[front.end() :] if front else content)
     stated = settings.get("lang") or settings.get("language") or ""
-    page, language = place.settle(path, stated, " ".join(line for each in parts for line in (each.title, *each.lines)))
-    top = settings.get("title") or next((part.title for part in parts if part.level == 1), "")
-    outline, url = Outline(), settings.get("url") or settings.get("permalink") or ""
-    for part in parts:
-        around = outline.around(part.level, part.title)
-        if part.lines:
-            title = part.title or ("" if part.level else settings.get("title", ""))
-            text = "\n".join(part.lines)
-            yield Section(page, language, part.anchor, part.level, title, text, top, headings=around, url=url)
+    yield from sections_of(parts, settings | {"lang": stated}, path, place)
 
 
-def _parts(text: str) -> list[_Part]:
+def _parts(text: str) -> list[TextPart]:
     from markdown_it import MarkdownIt
 
-    parts = [_Part()]
+    parts = [TextPart()]
     line, heading = "", False
     for token in MarkdownIt("commonmark").enable("table").parse(text):
         if token.type == "heading_open":
-            parts.append(_Part(level=int(token.tag[1:])))
+            parts.append(TextPart(level=int(token.tag[1:])))
             heading = True
         elif token.type == "inline" and heading:
             title = _plain(token.children or ())
@@ -244,11 +228,11 @@ def _parts(text: str) -> list[_Part]:
     return parts
 
 
-def _add_html(part: _Part, content: str) -> list[_Part]:
+def _add_html(part: TextPart, content: str) -> list[TextPart]:
     """Add the text of a block of HTML to a part, and return the parts that its headings begin."""
     page = Page()
     page.read(content)
-    found = [_Part(each.level, each.anchor, " ".join(each.title.split())) for each in page.parts]
+    found = [TextPart(each.level, each.anchor, " ".join(each.title.split())) for each in page.parts]
     for one, each in zip(found, page.parts, strict=True):
         one.lines += lines_of(each.text).splitlines()
     part.lines += found[0].lines

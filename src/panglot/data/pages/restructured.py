@@ -5,14 +5,13 @@ from __future__ import annotations
 import io
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from panglot._errors import PanglotError, first_line
 from panglot.data.files import read_text
-from panglot.data.pages.sections import Outline, Place, Section
+from panglot.data.pages.sections import Place, Section, TextPart, sections_of
 
 _DIRECTIVE = re.compile(r"\.\. +(?:[\w-]+:)?([\w-]+)::[ \t]*(.*)")
 # Directives of Sphinx and its extensions that docutils does not know, and whose content is prose. The argument of those
@@ -23,14 +22,6 @@ _PROSE = _NOTES | {
     "envvar", "exception", "function", "glossary", "grid", "grid-item", "grid-item-card", "method", "object", "only",
     "option", "property", "setting", "staticmethod", "tab", "tab-item", "tab-set", "tabs",
 }  # fmt: skip
-
-
-@dataclass
-class _Part:
-    level: int = 0
-    anchor: str = ""
-    title: str = ""
-    lines: list[str] = field(default_factory=list[str])
 
 
 def sections(path: Path, place: Place) -> Iterator[Section]:
@@ -45,7 +36,7 @@ def sections(path: Path, place: Place) -> Iterator[Section]:
     """
     from docutils import nodes
 
-    parts = [_Part()]
+    parts = [TextPart()]
     try:
         tree = _parsed(read_text(path))
         _walk(tree, parts, 0, place)
@@ -57,7 +48,7 @@ def sections(path: Path, place: Place) -> Iterator[Section]:
     docinfo = next(iter(tree.findall(nodes.docinfo)), None)
     fields = docinfo.findall(nodes.field) if docinfo is not None else ()
     about = {each[0].astext().lower(): each[1].astext().strip() for each in fields}
-    yield from _yielded(parts, {"lang": about.get("language", "")} | about | {"title": ""}, path, place)
+    yield from sections_of(parts, {"lang": about.get("language", "")} | about | {"title": ""}, path, place)
 
 
 def _parsed(text: str) -> Any:
@@ -87,7 +78,7 @@ def _parsed(text: str) -> Any:
     return publish_doctree(text, parser=Parser(inliner=inliner), settings_overrides=settings)
 
 
-def _walk(node: Any, parts: list[_Part], level: int, place: Place) -> None:
+def _walk(node: Any, parts: list[TextPart], level: int, place: Place) -> None:
     """Add the text below a node of docutils to the last part, and a part per section."""
     from docutils import nodes
 
@@ -98,12 +89,12 @@ def _walk(node: Any, parts: list[_Part], level: int, place: Place) -> None:
             if "system-messages" not in child["classes"]:
                 title = _inline(child[0])
                 named = [name for name in child["names"] if name != nodes.fully_normalize_name(title)]
-                parts.append(_Part(level + 1, named[0] if named else "", title))
+                parts.append(TextPart(level + 1, named[0] if named else "", title))
             _walk(child, parts, level + 1, place)
         elif _is_silent(child, node):
             continue
         elif isinstance(child, nodes.row | nodes.field | nodes.option_list_item):
-            inner = [_Part()]
+            inner = [TextPart()]
             _walk(child, inner, level, place)
             parts[-1].lines += [" ".join(inner[0].lines)] if inner[0].lines else []
         elif isinstance(child, nodes.TextElement):
@@ -114,7 +105,7 @@ def _walk(node: Any, parts: list[_Part], level: int, place: Place) -> None:
 
 
 def _is_silent(node: Any, parent: Any) -> bool:
-    """Return whether a node is no text, or a heading that its section has."""
+    """Return whether a node has no text to read, or is a heading that its section has."""
     from docutils import nodes
 
     if isinstance(node, nodes.title):
@@ -133,7 +124,7 @@ def _inline(node: Any) -> str:
     return "" if isinstance(node, dropped) else "".join(map(_inline, node.children))
 
 
-def _add_unknown(message: Any, parts: list[_Part], level: int, place: Place) -> None:
+def _add_unknown(message: Any, parts: list[TextPart], level: int, place: Place) -> None:
     """Add the prose of a directive that docutils did not read, or count it."""
     from docutils import nodes
 
@@ -143,25 +134,11 @@ def _add_unknown(message: Any, parts: list[_Part], level: int, place: Place) -> 
         if directive is None:
             place.left_out["blocks of reStructuredText with an error"] += message["level"] > 2
         elif directive[1] not in _PROSE:
-            place.left_out["directives of reStructuredText that are no text, or unknown"] += 1
+            place.left_out["directives of reStructuredText without text, or unknown"] += 1
         else:
             # Options follow the first line. More signatures of a function may be there too.
             body = re.sub(r"\A(?:[ \t]+\S.*\n?)*?(?=[ \t]*\n|\Z)", "", rest) if directive[1] not in _NOTES else rest
             argument = directive[2] if directive[1] in _NOTES and re.search(r"[^\W\d]", directive[2]) else ""
-            inner = [_Part()]
+            inner = [TextPart()]
             _walk(_parsed(f"{argument}\n{textwrap.dedent(body)}"), inner, level, place)
             parts[-1].lines += [line for each in inner for line in ([each.title] if each.title else []) + each.lines]
-
-
-def _yielded(parts: Sequence[_Part], about: Mapping[str, str], path: Path, place: Place) -> Iterator[Section]:
-    """Yield the parts that have text, given what the file says ``about`` itself: ``lang``, ``title`` and ``url``."""
-    whole = " ".join(line for each in parts for line in (each.title, *each.lines))
-    page, language = place.settle(path, about.get("lang", ""), whole)
-    top = about.get("title") or next((part.title for part in parts if part.level == 1), "")
-    outline, url = Outline(), about.get("url") or about.get("permalink") or ""
-    for part in parts:
-        around = outline.around(part.level, part.title)
-        if part.lines:
-            title = part.title or ("" if part.level else about.get("title", ""))
-            text = "\n".join(part.lines)
-            yield Section(page, language, part.anchor, part.level, title, text, top, headings=around, url=url)

@@ -99,6 +99,30 @@ class Outline:
         return found
 
 
+@dataclass
+class TextPart:
+    """A heading of a file of text with markup, and the lines up to the next one."""
+
+    level: int = 0
+    anchor: str = ""
+    title: str = ""
+    lines: list[str] = field(default_factory=list[str])
+
+
+def sections_of(parts: Sequence[TextPart], about: Mapping[str, str], path: Path, place: Place) -> Iterator[Section]:
+    """Yield the parts that have text, given what the file says ``about`` itself: ``lang``, ``title`` and ``url``."""
+    whole = " ".join(line for each in parts for line in (each.title, *each.lines))
+    page, language = place.settle(path, about.get("lang", ""), whole)
+    top = about.get("title") or next((part.title for part in parts if part.level == 1), "")
+    outline, url = Outline(), about.get("url") or about.get("permalink") or ""
+    for part in parts:
+        around = outline.around(part.level, part.title)
+        if part.lines:
+            title = part.title or ("" if part.level else about.get("title", ""))
+            text = "\n".join(part.lines)
+            yield Section(page, language, part.anchor, part.level, title, text, top, headings=around, url=url)
+
+
 def place_of(path: Path, given: str | None = None) -> Place:
     """Find the language in a path: the part of the file's name or the last folder that is a code.
 
