@@ -305,6 +305,6 @@ def test_the_command_measures_a_cross_encoder(tmp_path: Path, cross_encoder: Pat
     wrong = 1 - after["multilingual"]["R@1"] * 3  # each question has three relevant passages
     assert len(Path(files["misses.jsonl"]).read_text("utf-8").splitlines()) == round(wrong * 24)
     assert cross_encoder.name in Path(files["f.html"]).read_text("utf-8")
-    for option in (["--robust"], ["--trec-run", str(tmp_path / "x.run")]):
+    for option in (["--robust"], ["--trec-depth", "5"], ["--trec-run", str(tmp_path / "x.run")]):
         with pytest.raises(PanglotError, match="of the model alone"):
             CliRunner().invoke(evaluate_command, arguments + option, catch_exceptions=False)

@@ -116,8 +116,8 @@ def evaluate_command(
         _evaluate_run(run, options.in_language((model, *datasets), language), to_json, report, misses, **settings)
         return
     if not datasets:
-        _refuse_others(
-            {"data_dir", "languages", "seed", "reranker", "rerank_depth", "to_json", "queries"},
+        _refuse(
+            _others("data_dir", "languages", "seed", "reranker", "rerank_depth", "to_json", "queries"),
             "does nothing for an index, whose bias is measured without judgements",
             "name a data set (`panglot data list`), or leave it out; `panglot diagnose INDEX` writes a report",
         )
@@ -138,17 +138,18 @@ def evaluate_command(
     _write_misses(found, misses)
 
 
-def _refuse_others(used: Collection[str], problem: str, hint: str) -> None:
-    """Refuse an option on the command line that is not among those ``used``, rather than ignore it."""
+def _refuse(names: Collection[str], problem: str, hint: str) -> None:
+    """Refuse options of these names on the command line, rather than ignore them."""
     context = click.get_current_context()
     for each in context.command.params:
-        name = each.name or ""
-        if (
-            isinstance(each, click.Option)
-            and name not in used
-            and (context.get_parameter_source(name) is ParameterSource.COMMANDLINE)
-        ):
-            raise PanglotError(f"{each.opts[0]} {problem}", field=name, hint=hint)
+        if each.name in names and context.get_parameter_source(each.name) is ParameterSource.COMMANDLINE:
+            raise PanglotError(f"{each.opts[0]} {problem}", field=each.name, hint=hint)
+
+
+def _others(*used: str) -> set[str]:
+    """Return the names of all options but those ``used``."""
+    parameters = click.get_current_context().command.params
+    return {str(each.name) for each in parameters if isinstance(each, click.Option)} - {*used}
 
 
 def _evaluate_reranked(
@@ -157,13 +158,10 @@ def _evaluate_reranked(
     """Measure a model and what a cross-encoder makes of its ranking, and write the misses of the latter."""
     from panglot.evaluation.compare import compare
 
-    if settings.pop("robust"):
-        problem = "questions are asked again of the model alone"
-        raise PanglotError(problem, field="robust", hint="leave --robust out, or measure without --reranker")
-    if settings.pop("trec_run") is not None:
-        problem = "a run has the ranking of the model alone"
-        raise PanglotError(problem, field="trec_run", hint="leave --trec-run out, or measure without --reranker")
-    del settings["trec_depth"]
+    alone = ("robust", "trec_run", "trec_depth")
+    _refuse(alone, "would be of the model alone", "leave it out, or measure without --reranker")
+    for name in alone:
+        del settings[name]
     found = compare([model], test=datasets, command=options.command_line(), **settings)
     _deliver(found.figures, to_json, report, [model])
     _write_misses(list(found.evaluations.values())[-1], misses)
@@ -206,9 +204,9 @@ def _evaluate_run(
     if len(datasets) > 1:
         problem = f"a run is measured on one data set, got {' '.join(datasets)}"
         raise PanglotError(problem, field="run", hint="write `panglot evaluate --run FILE DATASET`, without a MODEL")
-    _refuse_others(
-        {"data_dir", "candidates", "context", "language", "languages", "measures", "draws", "seed", "to_json",
-         "report", "misses", "run"},
+    _refuse(
+        _others("data_dir", "candidates", "context", "language", "languages", "measures", "draws", "seed", "to_json",
+                "report", "misses", "run"),
         "does nothing for a run, which is measured as it is, without a model",
         "leave it out",
     )  # fmt: skip

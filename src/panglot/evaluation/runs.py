@@ -255,7 +255,8 @@ class Scorer(Protocol):
 def open_reranker(reranker: Scorer | str | Path | None, depth: int) -> Scorer | None:
     """Return a cross-encoder, and read one that is given by name or path."""
     if depth < 1:
-        raise PanglotError(f"must be at least 1, got {depth}", field="rerank_depth")
+        problem = f"`rerank_depth` must be at least 1, got {depth}"
+        raise PanglotError(problem, field="rerank_depth", hint="ask for at least 1")
     if not isinstance(reranker, str | Path):
         return reranker
     from panglot.encoders.open_model import Reranker  # Measuring vectors needs no models.

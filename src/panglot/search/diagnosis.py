@@ -123,7 +123,9 @@ def _trials(index: Index, progress: Callable[[str], None]) -> tuple[dict[str, Tr
         return trials, [{"what": what, "why": "the index's model is debiased already"}]
     if sum(counts.values()) * index.stats.means.shape[1] > _MOST:
         return trials, [{"what": what, "why": "the vectors would take more than 1 GiB of memory"}]
-    if sum(number >= FEWEST for number in counts.values()) < 2:
+    # One stray document of another language must not stop a correction for all.
+    enough = [code for code, number in counts.items() if number >= FEWEST]
+    if len(enough) < 2:
         return trials, [{"what": what, "why": f"fewer than two languages have {FEWEST} documents"}]
     progress("fitting corrections on the vectors of the documents")
     documents, vectors = _all(index)
@@ -132,8 +134,6 @@ def _trials(index: Index, progress: Callable[[str], None]) -> tuple[dict[str, Tr
     corrections: dict[str, tuple[Mode, Debiasing]] = {
         f"{mode}, half": (mode, half) for mode in ("centered", "balanced")
     }
-    # One stray document of another language must not stop a correction for all.
-    enough = [code for code, number in counts.items() if number >= FEWEST]
     by_language = {code: [row for row, each in enumerate(documents) if each.language == code] for code in enough}
     samples = {
         code: Sample(vectors[rows], tuple(documents[row].group for row in rows)) for code, rows in by_language.items()
