@@ -14,10 +14,12 @@ import numpy as np
 from panglot.encoders.protocol import Vectors
 from panglot.search.document import Document, ScoredDocument
 from panglot.search.filters import OWN_FIELDS, Condition, Filter, Group
+from panglot.search.storage.embedded import EmbeddedStore
 from panglot.search.storage.store import Store
 
 VECTOR_FIELDS = ("plain", "centered")
 DIMENSION = 8
+WIDE = 384  # Numbers of the vectors that `clusters` makes.
 ODD_IDS = ('a"b', "a'b\\", "\\n", "a\nb", '" or true or "', "é日本𝄞", "%_{x}", "x\x00y", "#" * 300)
 IDS = (*(f"d{number}" for number in range(16)), *ODD_IDS)
 GROUPS = ("", "g1", "g'2", 'g"3\\', "g\n4\x00\x7f", "日本𝄞\u2028", '" or true or "')
@@ -218,3 +220,24 @@ def play(opened: Callable[[], Store], seed: int, steps: int, most: int = 6) -> M
 def files(folder: Path) -> list[Path]:
     """Return the files of a store in a folder."""
     return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "lock")
+
+
+def clusters(count: int, seed: int = 0) -> Vectors:
+    """Vectors as encoders make them: many small clusters, all to one side."""
+    dice = np.random.default_rng(seed)
+    centres = dice.normal(size=(count // 20, WIDE))
+    return unit(
+        centres[dice.integers(0, len(centres), count)] + dice.normal(size=(count, WIDE)) + 1.5 * dice.normal(size=WIDE)
+    )
+
+
+def filled(folder: Path, vectors: Vectors, languages: tuple[str, ...] = ("de", "en", "ja")) -> EmbeddedStore:
+    """Return a store of these vectors, written in bulk."""
+    store = EmbeddedStore.create(folder, vector_fields=("plain",), dimension=vectors.shape[1])
+    documents = [
+        Document(f"{row:05}", f"text {row}", language=languages[row % len(languages)]) for row in range(len(vectors))
+    ]
+    with store.bulk():
+        for begin in range(0, len(vectors), 1000):
+            store.upsert(documents[begin : begin + 1000], {"plain": vectors[begin : begin + 1000]})
+    return store

@@ -33,13 +33,13 @@ def address(service: Search) -> Iterator[str]:
 
 
 @pytest.fixture
-def visit(browser: Any, address: str) -> Iterator[Visit]:
-    """Open the page. At the end, no script may have run, no error appeared, and no other host been contacted."""
+def new_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
+    """Return a new page. At the end, no script may have run, no error appeared, and no other host been contacted."""
     contexts: list[Any] = []
     heard: list[str] = []
 
-    def opened(query: str = "", width: int = 1280, locale: str = "en-US", **settings: Any) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": 800}, locale=locale, **settings)
+    def opened(width: int, **settings: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": 800}, **settings)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(60_000)
@@ -47,10 +47,6 @@ def visit(browser: Any, address: str) -> Iterator[Visit]:
         page.on("pageerror", lambda error: heard.append(str(error)))
         page.on("dialog", lambda dialog: heard.append(dialog.message))
         page.on("request", lambda request: None if request.url.startswith(address) else heard.append(request.url))
-        page.goto(address + query)
-        page.locator("#chips button, .error").first.wait_for(state="attached")
-        if "q=" in query:
-            page.locator("#columns[aria-busy=false] .hit").first.wait_for(state="attached")
         return page
 
     yield opened
@@ -60,3 +56,18 @@ def visit(browser: Any, address: str) -> Iterator[Visit]:
         context.close()
     # The browser itself logs a status other than 200.
     assert [text for text in heard if not text.startswith("Failed to load resource")] == []
+
+
+@pytest.fixture
+def visit(new_page: Callable[..., Any], address: str) -> Visit:
+    """Open the page."""
+
+    def opened(query: str = "", width: int = 1280, locale: str = "en-US", **settings: Any) -> Any:
+        page = new_page(width, locale=locale, **settings)
+        page.goto(address + query)
+        page.locator("#chips button, .error").first.wait_for(state="attached")
+        if "q=" in query:
+            page.locator("#columns[aria-busy=false] .hit").first.wait_for(state="attached")
+        return page
+
+    return opened
