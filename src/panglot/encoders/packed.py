@@ -9,7 +9,8 @@ slower in bfloat16.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,24 +25,29 @@ _FIRST_POSITION: dict[str, int | None] = {"bert": 0, "roberta": None, "xlm-rober
 
 _NAME = "panglot_packed"
 
+# The row, and a text in attention, are filled up to multiples of so many tokens, because kernels and the allocator keep
+# memory for every new length.
+STEP = 64
+_ATTENDED_STEP = 8
+
 # The most attention scores per head at a time on a CPU. The scores of a dozen heads then stay within the caches, which
 # makes long texts three to six times faster than in one product.
 _CPU_SCORES = 2**17
 
 
-def hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]], step: int = 1) -> Tensor:
+def hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> Tensor:
     """Return the last hidden state of every token of every text, shape ``[tokens, hidden]``, texts end to end.
 
     ``texts`` are token ids with special tokens and without padding. The result equals that of the padded computation
-    up to rounding. Gradients flow. The long row is filled up to a multiple of ``step`` tokens, because kernels and the
-    allocator keep memory for every new length.
+    up to rounding. Gradients flow.
     """
     import torch
 
     _register()
     lengths = [len(text) for text in texts]
     total = sum(lengths)
-    fill = (0, -total % step)
+    # At least one token more than the texts have, from which attention reads its padding.
+    fill = (0, filled(total) - total)
     start = first_position(model.config)
     device = next(model.parameters()).device
     ends = np.concatenate([np.asarray(text, dtype=np.int64) for text in texts])
@@ -50,12 +56,22 @@ def hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]], step: 
     previous = model.config._attn_implementation or "eager"
     model.set_attn_implementation(_NAME)
     try:
-        layout = _layout(lengths, fill[1], min(step, 8), device)
+        layout = _layout(lengths, fill[1], model.config.num_attention_heads, device)
         types = torch.zeros_like(ids)[None]
         output = model(input_ids=ids[None], position_ids=positions[None], token_type_ids=types, layout=layout)
     finally:
         model.set_attn_implementation(previous)
     return output.last_hidden_state[0, :total]
+
+
+def filled(tokens: int) -> int:
+    """Return the length of the long row of so many tokens."""
+    return tokens + STEP - tokens % STEP
+
+
+def attended(length: Any) -> Any:
+    """Return to how many tokens attention pads a group whose longest text has ``length``, an integer or an array."""
+    return length + -length % _ATTENDED_STEP
 
 
 def first_position(config: Any) -> int:
@@ -84,14 +100,14 @@ def pooling_of(model: Any) -> Literal["mean", "cls", ""]:
     return mode if mode in ("mean", "cls") else ""
 
 
-def embed(model: Any, texts: Sequence[Sequence[int]], pooling: str, step: int = 1) -> Tensor:
+def embed(model: Any, texts: Sequence[Sequence[int]], pooling: str) -> Tensor:
     """Return a sentence-transformers model's vectors of texts, shape ``[texts, d]``, not normalised.
 
-    ``pooling`` is what :func:`pooling_of` returns. For ``texts`` and ``step``, see :func:`hidden_states`.
+    ``pooling`` is what :func:`pooling_of` returns. For ``texts``, see :func:`hidden_states`.
     """
     import torch
 
-    hidden = hidden_states(model[0].auto_model, texts, step)
+    hidden = hidden_states(model[0].auto_model, texts)
     lengths = [len(text) for text in texts]
     if pooling == "mean":
         counts = torch.tensor(lengths, device=hidden.device)
@@ -113,26 +129,34 @@ def after_pooling(model: Any, pooled: Tensor) -> Tensor:
 class _Group(NamedTuple):
     """Texts of similar length, padded to the longest."""
 
-    tokens: Tensor  # Numbers of the tokens in the long row, [texts, longest].
-    real: Tensor  # Whether they are tokens and not padding, [texts, longest].
-    places: Tensor  # Where the tokens are in the flattened group.
+    begin: int  # Of the group's first row among all rows of heads.
+    texts: int
+    length: int
+    bias: Tensor | None  # 0 for tokens and -inf for padding, [texts, 1, 1, length]. None if there is no padding.
 
 
 class _Layout(NamedTuple):
-    """The texts of a batch in groups, and the way back to the long row."""
+    """The texts of a batch in groups, the way from the long row to their heads, and the way back.
+
+    A row is what one head has of one token. Those of the long row are numbered token by token, those of a group text by
+    text, head by head, token by token, as matrix products want them. Padding is read from the filling, which is no
+    text's token, so that no gradient reaches it and none comes from it.
+    """
 
     groups: list[_Group]
-    back: Tensor  # For each place of the long row, its place in the groups end to end. 0 for the filling, never read.
+    there: Tensor  # For each row of the groups, its row of the long row.
+    back: Tensor  # For each row of the long row, its row of the groups. For the filling, the one behind the last.
 
 
-def _layout(lengths: Sequence[int], fill: int, step: int, device: torch.device) -> _Layout:
+def _layout(lengths: Sequence[int], fill: int, heads: int, device: torch.device) -> _Layout:
     import torch
 
     most = math.inf if device.type == "cuda" else _CPU_SCORES
     order = np.argsort(lengths, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    starts, total = np.concatenate([[0], np.cumsum(lengths)[:-1]]), sum(lengths)
     groups: list[_Group] = []
-    begin = 0
+    tokens: list[np.ndarray[Any, Any]] = []
+    begin = rows = 0
     while begin < len(order):
         shortest, end = lengths[order[begin]], begin + 1
         while end < len(order):
@@ -143,14 +167,19 @@ def _layout(lengths: Sequence[int], fill: int, step: int, device: torch.device) 
             end += 1
         members = order[begin:end]
         size = np.asarray([lengths[m] for m in members])
-        offset = np.arange(size.max() + -size.max() % step)
+        offset = np.arange(attended(size.max()))
         real = offset[None] < size[:, None]
-        index = starts[members][:, None] + np.minimum(offset[None], size[:, None] - 1)
-        arrays = (index, real, np.flatnonzero(real))
-        groups.append(_Group(*(torch.from_numpy(array).to(device) for array in arrays)))
+        index = np.where(real, starts[members][:, None] + offset[None], total)
+        tokens.append((index[:, None, :] * heads + np.arange(heads)[None, :, None]).ravel())
+        bias = None if real.all() else torch.from_numpy(np.where(real, 0, -np.inf).astype(np.float32)[:, None, None])
+        groups.append(_Group(rows, len(members), len(offset), None if bias is None else bias.to(device)))
+        rows += tokens[-1].size
         begin = end
-    tokens = torch.cat([group.tokens[group.real] for group in groups])
-    return _Layout(groups, torch.nn.functional.pad(torch.argsort(tokens), (0, fill)))
+    there = np.concatenate(tokens)
+    back = np.full((total + fill) * heads, rows)
+    places = np.flatnonzero(there < total * heads)
+    back[there[places]] = places
+    return _Layout(groups, torch.from_numpy(there).to(device), torch.from_numpy(back).to(device))
 
 
 def _attention(
@@ -162,21 +191,81 @@ def _attention(
     import torch
     from torch.nn import functional
 
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    _, heads, tokens, size = query.shape
+    scale = size**-0.5 if scaling is None else scaling
     rate = dropout if module.training else 0.0
-    q, k, v = (states[0].transpose(0, 1) for states in (query, key, value))
-    parts: list[Tensor] = []
-    for group in layout.groups:
-        a, b, c = (states[group.tokens].transpose(1, 2) for states in (q, k, v))
-        mask = group.real[:, None, None, :]
-        if q.is_cuda:
+    q, k, v = (states[0].transpose(0, 1).reshape(-1, size) for states in (query, key, value))
+    if q.is_cuda or rate:
+        parts: list[Tensor] = []
+        q, k, v = (states.index_select(0, layout.there) for states in (q, k, v))
+        for group in layout.groups:
+            a, b, c = (_heads(states, group, heads).unflatten(0, (-1, heads)) for states in (q, k, v))
+            mask = None if group.bias is None else group.bias.to(a.dtype)
             mixed = functional.scaled_dot_product_attention(a, b, c, attn_mask=mask, dropout_p=rate, scale=scale)
-        else:
-            bias = torch.zeros(mask.shape, device=mask.device).masked_fill_(~mask, float("-inf"))
-            weights = torch.softmax(torch.add(bias, a @ b.transpose(-1, -2), alpha=scale), -1).to(c.dtype)
-            mixed = functional.dropout(weights, rate) @ c
-        parts.append(mixed.transpose(1, 2).flatten(0, 1)[group.places])
-    return torch.cat(parts)[layout.back][None], None
+            parts.append(mixed.reshape(-1, size))
+        rows = torch.cat([*parts, q.new_zeros(1, size)]).index_select(0, layout.back)
+    else:
+        rows = _cpu_attention()(q, k, v, layout, heads, scale)
+    return rows.view(1, tokens, heads, size), None
+
+
+def _heads(rows: Tensor, group: _Group, heads: int) -> Tensor:
+    """Return a group's part of rows, shape ``[texts · heads, length, size]``, as a view."""
+    count = group.texts * heads
+    return rows[group.begin : group.begin + count * group.length].view(count, group.length, -1)
+
+
+@cache
+def _cpu_attention() -> Callable[..., Tensor]:
+    """Return attention with a backward pass of its own.
+
+    Torch's would add up the gradients of gathered rows one by one, although each row is gathered once, and would keep
+    the weights of attention in float32.
+    """
+    import torch
+
+    class Attention(torch.autograd.Function):
+        @staticmethod
+        def forward(
+            ctx: Any, q: Tensor, k: Tensor, v: Tensor, layout: _Layout, heads: int, scale: float
+        ) -> Tensor:  # fmt: skip
+            q, k, v = (states.index_select(0, layout.there) for states in (q, k, v))
+            nothing, mixed, kept = q.new_empty(1, 1, 1), _room(q), list[Any]()
+            with torch.autocast("cpu", enabled=False):
+                for group in layout.groups:
+                    a, b, c, into = (_heads(states, group, heads) for states in (q, k, v, mixed))
+                    scores = torch.baddbmm(nothing, a, b.mT, beta=0, alpha=scale)
+                    if group.bias is not None:
+                        scores.unflatten(0, (-1, heads)).add_(group.bias.to(scores.dtype))
+                    kept.append(torch.softmax(scores, -1))
+                    torch.bmm(kept[-1], c, out=into)
+            ctx.save_for_backward(q, k, v, *kept)
+            ctx.rest = layout, heads, scale
+            return mixed.index_select(0, layout.back)
+
+        @staticmethod
+        def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+            q, k, v, *kept = ctx.saved_tensors
+            layout, heads, scale = ctx.rest
+            down = gradients[0].reshape(-1, q.shape[1]).index_select(0, layout.there)
+            found = [_room(states) for states in (q, k, v)]
+            with torch.autocast("cpu", enabled=False):
+                for group, weights in zip(layout.groups, kept, strict=True):
+                    a, b, c, d, da, db, dc = (_heads(rows, group, heads) for rows in (q, k, v, down, *found))
+                    torch.bmm(weights.mT, d, out=dc)
+                    scores = torch._softmax_backward_data(torch.bmm(d, c.mT), weights, -1, weights.dtype)
+                    da.baddbmm_(scores, b, beta=0, alpha=scale)
+                    db.baddbmm_(scores.mT, a, beta=0, alpha=scale)
+            return (*(rows.index_select(0, layout.back) for rows in found), None, None, None)
+
+    return Attention.apply
+
+
+def _room(rows: Tensor) -> Tensor:
+    """Return room for as many rows, and behind them one of zeros, which the filling reads."""
+    found = rows.new_empty(len(rows) + 1, rows.shape[1])
+    found[-1] = 0
+    return found
 
 
 def _register() -> None:

@@ -32,8 +32,7 @@ CHUNK = 32_768  # Texts that are tokenized and sorted at a time.
 BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 """Tokens per batch. On two CPU cores, speed is flat from 1,024 to 8,192 and falls when a batch exceeds the caches."""
 
-# Batches are filled or padded to a multiple of so many tokens, because kernels keep memory for every new shape.
-STEP = 64
+# Texts are padded to a multiple of so many tokens, because kernels keep memory for every new shape.
 _OPENVINO_STEP = 8
 
 
@@ -258,7 +257,7 @@ class SentenceTransformerEncoder:
 
     def _embed(self, tokens: list[Any]) -> torch.Tensor:
         with self._autocast():
-            return packed.embed(self.model, tokens, self.pooling, STEP)
+            return packed.embed(self.model, tokens, self.pooling)
 
     def _theirs(self, texts: list[str], side: Side) -> torch.Tensor:
         call = self.model.encode_query if side == "question" else self.model.encode_document

@@ -241,8 +241,9 @@ def _training(folder: Path) -> dict[str, Any]:
     for line in lines:
         for kind, codes in line.get("met", {}).items():
             met.setdefault(kind, set()).update(codes)
+    head = json.loads((folder / "run.json").read_text("utf-8"))
     found: dict[str, Any] = {"steps": last["step"], "pairs": last["pairs"], "seconds": last["seconds"],
-                             "data": json.loads((folder / "run.json").read_text("utf-8"))["data"],
+                             "data": head["data"], "precision": head.get("precision", ""),
                              "languages_met": {kind: len(codes) for kind, codes in sorted(met.items())}}  # fmt: skip
     for key in ("conflicts", "cosine"):
         if values := [line[key] for line in lines if key in line]:

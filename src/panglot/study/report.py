@@ -249,11 +249,13 @@ def _foot(results: Results, status: Status) -> str:
     dates = sorted({about["figures"]["date"] for about in results.about.values()})
     places = [about["figures"]["machine"] for about in results.about.values()]
     machines = sorted({f"{place['cores']} cores of {place['processor']}" for place in places})
+    trained = [(about.get("training") or {}).get("precision") for about in results.about.values()]
+    used = " and ".join(sorted({each for each in trained if each}))
     left = [f"failed: {', '.join(cell.name for cell in status.failed)}"] if status.failed else []
     if open_cells := [cell.name for cell in (*status.missing, *status.elsewhere)]:
         left.append(f"not done: {', '.join(open_cells)}")
     days = " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else ""
-    when = f"Measured {days} on {'; '.join(machines)}. " if dates else ""
+    when = f"Measured {days} on {'; '.join(machines)}{used and f', trained in {used}'}. " if dates else ""
     return when + (f"What is missing: {'; '.join(left)}." if left else "All cells are done.")
 
 

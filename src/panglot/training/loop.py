@@ -112,7 +112,8 @@ def fit(settings: Settings, *, progress: bool | None = None) -> Path:
     own = run.memory or MemoryPlan.measured(settings, encoder, objectives)
     memory = MemoryPlan.from_numbers(processes.broadcast(own.numbers(), device))
     if first:
-        run.start(training_data, processes.count, memory, plan.carried_over)
+        precision = "bf16" if encoder.autocast else "fp32"
+        run.start(training_data, processes.count, memory, plan.carried_over, precision)
         notes = [*training_data.warnings, *plan.warnings, *encoder.notes(settings), *training_data.cut_notes(encoder)]
         sys.stderr.writelines(f"note: {note}\n" for note in notes)
     averaged = settings.average < 1 or settings.suite is not None

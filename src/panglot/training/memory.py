@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from panglot._environment import free_memory
+from panglot.encoders import packed
 from panglot.training.aggregation import held_bytes
 from panglot.training.settings import Settings
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 _MIB = 2**20
 #: The default budget is this share of the memory that is available when the run starts.
 SHARE = 0.5
-# The longest text whose activations are counted, in tokens. Those of longer ones follow from the polynomial.
+# The longest text whose activations are counted, in tokens. Those of longer ones follow from the numbers found.
 _PROBED = 256
 # What the allocator and temporary results add to the activations, measured by benchmarks/training_memory.py.
 _SLACK = 1.15
@@ -34,8 +35,9 @@ class MemoryPlan:
 
     A run records it when it starts, so that each batch is computed in the same way after a restart. ``budget`` is in
     MiB. A step takes ``fixed`` bytes for gradients and the optimizer's moments. Each chunk adds ``per_chunk`` bytes,
-    and each of its texts of n tokens adds ``per_token`` · n + ``per_square`` · n². With ``padded``, n is the length of
-    the chunk's longest text.
+    and each of its texts of n tokens adds ``per_token`` · n + ``per_attended`` · n + ``per_square`` · n². With
+    ``padded``, n is the length of the chunk's longest text. Without, only attention pads (the last two), and the chunk
+    is filled up (the first), as :mod:`panglot.encoders.packed` says.
 
     ``cache_tokens`` is the limit of a run that an earlier version started, in tokens of all processes.
     """
@@ -44,6 +46,7 @@ class MemoryPlan:
     fixed: float = 0.0
     per_chunk: float = 0.0
     per_token: float = 0.0
+    per_attended: float = 0.0
     per_square: float = 0.0
     padded: bool = False
     cache_tokens: int | None = None
@@ -55,7 +58,7 @@ class MemoryPlan:
         size = sum(parameter.numel() for parameter in encoder.trained.values())
         # Gradients and two moments of AdamW, in float32.
         fixed = 12.0 * size + held_bytes(settings.mixing, objectives, size)
-        return cls(round(budget), fixed, *_activations(encoder), padded=not encoder.is_packed)
+        return cls(round(budget), fixed, **_activations(encoder), padded=not encoder.is_packed)
 
     @classmethod
     def recorded(cls, head: Mapping[str, Any]) -> MemoryPlan:
@@ -75,9 +78,8 @@ class MemoryPlan:
     @classmethod
     def from_numbers(cls, numbers: np.ndarray[Any, Any]) -> MemoryPlan:
         """Return the plan that :meth:`numbers` came from."""
-        budget, fixed, chunk, token, square, padded, cache_tokens = numbers.tolist()
-        limit = None if cache_tokens < 0 else int(cache_tokens)
-        return cls(budget, fixed, chunk, token, square, padded=bool(padded), cache_tokens=limit)
+        *sizes, padded, cache_tokens = numbers.tolist()
+        return cls(*sizes, padded=bool(padded), cache_tokens=None if cache_tokens < 0 else int(cache_tokens))
 
     def excess(self, shares: Sequence[Sequence[int]], chunk_tokens: int) -> str:
         """Return why a batch must not keep its activations, or an empty text if it may.
@@ -97,14 +99,18 @@ class MemoryPlan:
 
     def needed(self, chunks: Sequence[Sequence[int]]) -> float:
         """Return the MiB that a step needs if it keeps the activations of texts of these lengths, chunk by chunk."""
-        each = [self._activations(np.asarray(lengths, np.float64)) for lengths in chunks]
+        each = [self._activations(np.asarray(lengths, np.int64)) for lengths in chunks]
         return (self.fixed + _SLACK * sum(each)) / _MIB
 
     def _activations(self, lengths: np.ndarray[Any, Any]) -> float:
-        longest = np.full_like(lengths, lengths.max())
-        # Packed texts are padded for attention only, in groups of similar length.
-        n, attended = (longest, longest) if self.padded else (lengths, np.minimum(longest, 1.25 * lengths + 2))
-        return self.per_chunk + float((self.per_token * n + self.per_square * n * attended).sum())
+        if self.padded:
+            attended = np.full_like(lengths, lengths.max())
+            tokens = int(attended.sum())
+        else:  # in groups of similar length
+            attended = packed.attended(np.minimum(lengths.max(), lengths + lengths // 4 + 2))
+            tokens = packed.filled(int(lengths.sum()))
+        whole = self.per_token * tokens + self.per_attended * int(attended.sum())
+        return self.per_chunk + whole + self.per_square * int(attended @ attended)
 
 
 def chunks_of(lengths: Sequence[int], most: int) -> list[np.ndarray]:
@@ -132,18 +138,22 @@ def available_memory(device: Any) -> int:
     return free_memory() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def _activations(encoder: TrainableEncoder) -> tuple[float, float, float]:
+def _activations(encoder: TrainableEncoder) -> dict[str, float]:
     """Return the bytes of activations per chunk, token and squared token, counted in the model itself.
 
-    Texts of three lengths go through it, and a polynomial through their bytes. Its constant is what a chunk needs
-    whatever its length, such as the weights as bfloat16.
+    Chunks of few and of many texts, short and long ones, go through it. ``per_chunk`` is what a chunk needs whatever
+    its length, such as the weights as bfloat16.
     """
+    names = ("per_chunk", "per_token", "per_attended", "per_square")
     text = encoder.tokenize(["a b c " * _PROBED], "passage")[0]
-    longest = min(len(text), _PROBED)
-    lengths = sorted({max(2, longest // 4), max(3, longest // 2), max(4, longest)})
-    found = [_saved_bytes(encoder, lambda n=n: encoder.embed([list(text[:n])])) for n in lengths]
-    square, token, chunk = np.linalg.solve(np.vander(np.asarray(lengths, np.float64), 3), np.asarray(found, np.float64))
-    return float(chunk), float(token), float(square)
+    long = min(len(text), _PROBED)
+    chunks = [np.full(math.ceil(tokens / n), n) for n in (max(2, long // 4), long) for tokens in (1, 3 * _PROBED)]
+    found = [_saved_bytes(encoder, lambda chunk=chunk: encoder.embed([text[:n] for n in chunk])) for chunk in chunks]
+    plan = MemoryPlan(0, padded=not encoder.is_packed)
+    parts = [[replace(plan, **{name: 1.0})._activations(chunk) for name in names] for chunk in chunks]
+    # Texts of a few tokens are padded alike, and a padded model's numbers per token are one. Either share will do.
+    numbers, *_ = np.linalg.lstsq(np.asarray(parts), np.asarray(found, np.float64))
+    return dict(zip(names, numbers.tolist(), strict=True))
 
 
 def _saved_bytes(encoder: TrainableEncoder, forward: Callable[[], Tensor]) -> int:

@@ -109,10 +109,14 @@ class Run:
                 raise PanglotError(problem, file=self.folder, hint=hint)
         return (self.folder / "modules.json").exists()
 
-    def start(self, data: TrainingData, processes: int, memory: MemoryPlan, carried_over: Sequence[str] = ()) -> None:
+    def start(
+        self, data: TrainingData, processes: int, memory: MemoryPlan, carried_over: Sequence[str] = (),
+        precision: str = "",
+    ) -> None:  # fmt: skip
         """Record settings and data of the run, or check that the data have not changed since it started.
 
-        ``carried_over`` are the sources whose batches an older version of panglot dealt otherwise.
+        ``precision`` is what the setting of this name means on this machine. ``carried_over`` are the sources whose
+        batches an older version of panglot dealt otherwise.
         """
         if self._file.exists():
             before = self._head()["data"]
@@ -137,7 +141,7 @@ class Run:
             "compared": [*map(shareable, data.compared)], "left_out": data.left_out,
             "rows": {source.name: source.rows for source in data.sources},
             "plan": _PLAN, "memory": memory.to_dict(), "processes": processes,
-            "versions": versions(), "machine": machine(),
+            "versions": versions(), "machine": machine(), "precision": precision,
         }  # fmt: skip
         # Written last: a folder without it has not started.
         write_json(self._file, head)
