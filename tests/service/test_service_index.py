@@ -20,6 +20,7 @@ from service_made import Encoder, serving, until
 
 from panglot._errors import PanglotError
 from panglot.debiasing.transform import Debiased, Debiasing
+from panglot.encoders.open_model import cpu_precision
 from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.search.metadata import snapshot
@@ -283,7 +284,8 @@ def test_texts_that_the_model_cuts_are_counted_and_refused_if_asked(tmp_path: Pa
         assert "1 of 3" in refused.json()["error"]["message"]
         info = client.get("/info").json()
         assert (info["model_id"], info["model_type"]) == ("bundled", {"embedding": {"pooling": "mean"}})
-        assert (info["max_input_length"], info["model_dtype"]) == (512, "float32")
+        dtype = {"fp32": "float32", "bf16": "bfloat16"}[cpu_precision()]
+        assert (info["max_input_length"], info["model_dtype"]) == (512, dtype)
     index.close()
 
 
