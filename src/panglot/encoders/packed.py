@@ -25,10 +25,8 @@ _FIRST_POSITION: dict[str, int | None] = {"bert": 0, "roberta": None, "xlm-rober
 
 _NAME = "panglot_packed"
 
-# The row, and a text in attention, are filled up to multiples of so many tokens, because kernels and the allocator keep
-# memory for every new length.
+# The row is filled up to a multiple of so many tokens, because kernels and the allocator keep memory for every length.
 STEP = 64
-_ATTENDED_STEP = 8
 
 # The most attention scores per head at a time on a CPU. The scores of a dozen heads then stay within the caches, which
 # makes long texts three to six times faster than in one product.
@@ -71,7 +69,8 @@ def filled(tokens: int) -> int:
 
 def attended(length: Any) -> Any:
     """Return to how many tokens attention pads a group whose longest text has ``length``, an integer or an array."""
-    return length + -length % _ATTENDED_STEP
+    # Softmax of half precision takes several times as long if a row does not fill a processor's registers.
+    return length + -length % np.where(np.asarray(length) <= 64, 32, 8)
 
 
 def first_position(config: Any) -> int:
@@ -130,9 +129,8 @@ class _Group(NamedTuple):
     """Texts of similar length, padded to the longest."""
 
     begin: int  # Of the group's first row among all rows of heads.
-    texts: int
-    length: int
-    bias: Tensor | None  # 0 for tokens and -inf for padding, [texts, 1, 1, length]. None if there is no padding.
+    lengths: list[int]
+    padded: int  # The length of each text with its padding.
 
 
 class _Layout(NamedTuple):
@@ -167,12 +165,11 @@ def _layout(lengths: Sequence[int], fill: int, heads: int, device: torch.device)
             end += 1
         members = order[begin:end]
         size = np.asarray([lengths[m] for m in members])
-        offset = np.arange(attended(size.max()))
+        offset = np.arange(int(attended(size.max())))
         real = offset[None] < size[:, None]
         index = np.where(real, starts[members][:, None] + offset[None], total)
         tokens.append((index[:, None, :] * heads + np.arange(heads)[None, :, None]).ravel())
-        bias = None if real.all() else torch.from_numpy(np.where(real, 0, -np.inf).astype(np.float32)[:, None, None])
-        groups.append(_Group(rows, len(members), len(offset), None if bias is None else bias.to(device)))
+        groups.append(_Group(rows, size.tolist(), len(offset)))
         rows += tokens[-1].size
         begin = end
     there = np.concatenate(tokens)
@@ -200,7 +197,8 @@ def _attention(
         q, k, v = (states.index_select(0, layout.there) for states in (q, k, v))
         for group in layout.groups:
             a, b, c = (_heads(states, group, heads).unflatten(0, (-1, heads)) for states in (q, k, v))
-            mask = None if group.bias is None else group.bias.to(a.dtype)
+            real = torch.arange(group.padded, device=q.device) < torch.tensor(group.lengths, device=q.device)[:, None]
+            mask = real[:, None, None]
             mixed = functional.scaled_dot_product_attention(a, b, c, attn_mask=mask, dropout_p=rate, scale=scale)
             parts.append(mixed.reshape(-1, size))
         rows = torch.cat([*parts, q.new_zeros(1, size)]).index_select(0, layout.back)
@@ -211,8 +209,8 @@ def _attention(
 
 def _heads(rows: Tensor, group: _Group, heads: int) -> Tensor:
     """Return a group's part of rows, shape ``[texts · heads, length, size]``, as a view."""
-    count = group.texts * heads
-    return rows[group.begin : group.begin + count * group.length].view(count, group.length, -1)
+    count = len(group.lengths) * heads
+    return rows[group.begin : group.begin + count * group.padded].view(count, group.padded, -1)
 
 
 @cache
@@ -235,8 +233,9 @@ def _cpu_attention() -> Callable[..., Tensor]:
                 for group in layout.groups:
                     a, b, c, into = (_heads(states, group, heads) for states in (q, k, v, mixed))
                     scores = torch.baddbmm(nothing, a, b.mT, beta=0, alpha=scale)
-                    if group.bias is not None:
-                        scores.unflatten(0, (-1, heads)).add_(group.bias.to(scores.dtype))
+                    for text, length in enumerate(group.lengths):
+                        if length < group.padded:  # Less work than to add a mask.
+                            scores[text * heads : (text + 1) * heads, :, length:] = -math.inf
                     kept.append(torch.softmax(scores, -1))
                     torch.bmm(kept[-1], c, out=into)
             ctx.save_for_backward(q, k, v, *kept)
