@@ -205,6 +205,16 @@ def test_a_search_without_a_mode_has_that_of_the_service(index: Index) -> None:
         several = client.post("/search/batch", json={"searches": asked}).json()["results"]
         assert found == [each["mode"] for each in several] == ["balanced", "plain"]
         assert client.get("/search?query=a").json()["mode"] == "balanced"
+        # The description of the routes says so too, of this service alone.
+        described = client.get("/openapi.json").json()
+        (by_address,) = (
+            each["schema"] for each in described["paths"]["/search"]["get"]["parameters"] if each["name"] == "mode"
+        )
+        body = described["components"]["schemas"]["SearchBody"]["properties"]["mode"]
+        assert [by_address["default"], body["default"]] == ["balanced", "balanced"]
+    with serving(index) as url:
+        described = httpx.get(f"{url}/openapi.json").json()
+        assert described["components"]["schemas"]["SearchBody"]["properties"]["mode"]["default"] == "plain"
 
 
 def test_a_fault_tells_nothing_of_the_inside(client: httpx.Client) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import functools
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from fastapi import FastAPI, Query, Request, Response
 from prometheus_client import generate_latest
@@ -41,6 +41,7 @@ _FILTER = {
         {"type": "null"},
     ]
 }
+_Route = TypeVar("_Route", bound=Callable[..., Any])
 _MAX_SEARCHES = 100  # In one request.
 _SEARCHES: tuple[dict[str, Any], ...] = (
     {"query": "How do I print only a part of the sheet?", "k": 3},
@@ -64,10 +65,10 @@ def _split(codes: Any) -> Any:
     return [code.strip() for part in parts for code in part.split(",") if code.strip()]
 
 
-def _schema(option: Option) -> tuple[Any, Any]:
+def _schema(option: Option, mode: Mode) -> tuple[Any, Any]:
     """Return the type and the field of an option of a search, as pydantic takes them."""
-    if option.choices:
-        return Literal[tuple(option.choices)], Field(option.default, description=option.help)
+    if option.choices:  # Only the mode has them.
+        return Literal[tuple(option.choices)], Field(mode, description=option.help)
     if option.type is Filter:
         # `SearchRequest` reads it, and says where it is wrong.
         return Annotated[Any, WithJsonSchema(_FILTER)], Field(option.default, description=option.help)
@@ -85,57 +86,64 @@ def _schema(option: Option) -> tuple[Any, Any]:
     return kind, Field(default, description=option.help, examples=examples, min_length=shortest, max_length=longest)
 
 
-if TYPE_CHECKING:
-    SearchBody = BaseModel
-else:
-    # The schema of the route is made from the options of a search, so that it cannot differ from them.
-    SearchBody = create_model(
-        "SearchBody",
-        __config__=ConfigDict(extra="forbid", json_schema_extra={"examples": [*_SEARCHES]}),
-        **{option.name: _schema(option) for option in search_options()},
-    )
-
-
-class BatchBody(BaseModel):
-    """Several searches, each as for ``/search``."""
-
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"searches": [*_SEARCHES]}]})
-
-    searches: list[SearchBody] = Field(min_length=1, max_length=_MAX_SEARCHES)
-
-
-def request_of(body: SearchBody, mode: Mode, place: str = "") -> SearchRequest:
-    """Return what a body asks for, or refuse it with status 400. ``place`` comes before the name of the wrong field.
+def search_body(mode: Mode) -> type[BaseModel]:
+    """Return what a route takes for one search, with a schema made from the options of a search, so that they agree.
 
     ``mode`` is that of a body that names none.
     """
-    values = body.model_dump()
-    if "mode" not in body.model_fields_set:
-        values["mode"] = mode
+    config = ConfigDict(extra="forbid", json_schema_extra={"examples": [*_SEARCHES]})
+    fields: dict[str, Any] = {option.name: _schema(option, mode) for option in search_options()}
+    return create_model("SearchBody", __config__=config, **fields)
+
+
+def batch_body(search: type[BaseModel]) -> type[BaseModel]:
+    """Return what a route takes for several searches."""
+    config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"searches": [*_SEARCHES]}]})
+    searches: Any = (list[search], Field(min_length=1, max_length=_MAX_SEARCHES))
+    about = "Several searches, each as for `/search`."
+    return create_model("BatchBody", __config__=config, __doc__=about, searches=searches)
+
+
+def request_of(body: BaseModel, place: str = "") -> SearchRequest:
+    """Return what a body asks for, or refuse it with status 400. ``place`` comes before the name of the wrong field."""
     try:
-        return SearchRequest(**values).validate()
+        return SearchRequest(**body.model_dump()).validate()
     except PanglotError as error:
         raise of_panglot(error, place) from error
 
 
+def _taking(body: Any) -> Callable[[_Route], _Route]:
+    """Return a decorator that names the type of a route's ``body``, which is not known before the service is made."""
+
+    def decorate(route: _Route) -> _Route:
+        route.__annotations__["body"] = body
+        return route
+
+    return decorate
+
+
 def add_search(app: FastAPI, engine: Engine, mode: Mode) -> None:
     """Add the routes ``/search``, ``/search/batch`` and ``/about``. ``mode`` is that of requests that name none."""
+    search_type = search_body(mode)
 
-    async def respond(body: SearchBody, request: Request) -> Json:
-        work = engine.search([request_of(body, mode)], request.scope[NOTES])
+    async def respond(body: BaseModel, request: Request) -> Json:
+        work = engine.search([request_of(body)], request.scope[NOTES])
         return Json((await engine.outcome(work, request))[0])
 
     @app.post("/search", responses=DOCUMENTED, summary="Search the index")
-    async def search(body: SearchBody, request: Request) -> Json:
+    @_taking(search_type)
+    async def search(body: BaseModel, request: Request) -> Json:
         return await respond(body, request)
 
     @app.get("/search", responses=DOCUMENTED, summary="Search the index by address")
-    async def search_by_address(body: Annotated[SearchBody, Query()], request: Request) -> Json:
+    @_taking(Annotated[search_type, Query()])
+    async def search_by_address(body: BaseModel, request: Request) -> Json:
         return await respond(body, request)
 
     @app.post("/search/batch", responses=DOCUMENTED, summary="Search the index for several queries at once")
-    async def search_batch(body: BatchBody, request: Request) -> Json:
-        searches = [request_of(each, mode, f"searches.{number}.") for number, each in enumerate(body.searches)]
+    @_taking(batch_body(search_type))
+    async def search_batch(body: Any, request: Request) -> Json:
+        searches = [request_of(each, f"searches.{number}.") for number, each in enumerate(body.searches)]
         if (depth := sum(each.k for each in searches)) > MAX_DEPTH:
             problem = f"searches: `k` must be at most {MAX_DEPTH:,} in total, got {depth:,}"
             raise RequestError(400, problem, hint="ask for fewer results", field="searches", code="invalid")

@@ -41,6 +41,7 @@ class Search:
     asked: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     fails: tuple[int, str] | None = None
     key: str = ""
+    mode: str = "plain"
     wait: float = 0.0
 
     def counts(self, languages: list[str]) -> dict[str, int]:
@@ -64,6 +65,7 @@ class Search:
                 for code, count in counts.items()
             ],
             "modes": [{"name": name, "about": about} for name, about in MODES.items()],
+            "default_mode": self.mode,
             "examples": [
                 {"query": d["title"], "language": d["language"]} for d in self.documents if d["group"] == "26"
             ][:6],

@@ -92,6 +92,23 @@ def test_the_first_visit_offers_questions_that_are_links(visit: Visit, service: 
     page.locator("#examples").wait_for()
 
 
+@pytest.mark.parametrize(
+    ("languages", "mode", "shown"),
+    [
+        (None, "centered", ["plain", "centered"]),
+        (None, "plain", ["plain", "balanced"]),
+        (["de"], "centered", ["centered"]),
+    ],
+)
+def test_the_first_rankings_are_those_of_the_service(
+    visit: Visit, service: Search, languages: list[str] | None, mode: str, shown: list[str]
+) -> None:
+    service.mode = mode
+    service.documents = [each for each in service.documents if languages is None or each["language"] in languages]
+    visit("?q=Artikel 26")
+    assert sorted(each["mode"] for each in service.asked) == sorted(shown)
+
+
 def test_what_does_not_match_is_not_marked(visit: Visit, service: Search) -> None:
     for document in service.documents:
         document["text"] = "Rights of all. The rest." if document["id"] == "26-en" else "Rights of all."

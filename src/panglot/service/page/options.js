@@ -7,10 +7,10 @@ export const DEFAULTS = Object.freeze({
   collapse: false, k: 10, ui: "", unknown: [],
 });
 
-/** Return the rankings of an address that names none: balanced beside plain, if the index has several languages. */
-export function usual(about) {
-  const modes = about.modes.map(({ name }) => name);
-  return { mode: modes[0], beside: about.languages.length > 1 && modes.includes("balanced") ? "balanced" : "" };
+/** Return the rankings of an address that names none: that of the service, or else balanced, beside plain. */
+export function usual({ modes, languages, default_mode: own }) {
+  if (languages.length < 2) return { mode: own, beside: "" };
+  return { mode: modes[0].name, beside: own === modes[0].name ? "balanced" : own };
 }
 
 /** Return the language of the page that a query string names, or nothing. */
@@ -37,7 +37,8 @@ export function read(query, about) {
   };
   const languages = list("languages");
   const named = given.has("mode") || given.has("beside");
-  const shown = named ? { mode: mode("mode") || modes[0], beside: mode("beside") } : usual(about);
+  const fallback = given.has("beside") ? modes[0] : about.default_mode;
+  const shown = named ? { mode: mode("mode") || fallback, beside: mode("beside") } : usual(about);
   return {
     ...shown,
     question: (given.get("q") ?? "").trim(),
