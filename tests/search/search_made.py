@@ -157,7 +157,7 @@ def use_memory(patch: pytest.MonkeyPatch) -> dict[str, MemoryStore]:
             ids = [each.id for each in piece]
             yield list(piece), encoder.encode([each.full_text for each in piece], "passage", ids=ids)
 
-    for module in ("index", "ingest.build"):
+    for module in ("ingest.build", "metadata"):
         patch.setattr(f"panglot.search.{module}.open_store", open_store)
     patch.setattr("panglot.search.ingest.build.encode_documents", encode_documents)
     return stores

@@ -160,7 +160,7 @@ def test_another_model_is_refused() -> None:
 
 def test_a_collection_is_diagnosed_as_it_is(qdrant: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_memory(monkeypatch)
-    monkeypatch.setattr("panglot.encoders.load.load", lambda _: Biased())
+    monkeypatch.setattr("panglot.search.metadata.load", lambda *_, **_options: Biased())
     monkeypatch.chdir(tmp_path)
 
     def figures(*more: str) -> Any:
@@ -174,3 +174,7 @@ def test_a_collection_is_diagnosed_as_it_is(qdrant: str, tmp_path: Path, monkeyp
     assert figures()["trials"] == found["trials"]
     head = json.loads((tmp_path / "help-diagnosis" / "index" / "index.json").read_text("utf-8"))
     assert head["model"] == "panglot-small"
+    # A folder is named so that the index opens from anywhere.
+    (tmp_path / "model").mkdir()
+    figures("--model", "model", "--output", "other")
+    assert json.loads(Path("other/index/index.json").read_text("utf-8"))["model"] == str((tmp_path / "model").resolve())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from search_made import LANGUAGES, TOPICS, Biased, use_memory
 
 from panglot._errors import PanglotError
 from panglot.cli.diagnose import diagnose_command
+from panglot.cli.index import index_command
 from panglot.debiasing import transform
 from panglot.report.diagnosis import diagnosis_page, findings, headline
 from panglot.search.audit import AuditQuery, audit_bias, sample_queries
@@ -205,9 +207,7 @@ def test_it_says_what_it_does_not_show(tmp_path: Path) -> None:
 
 def pieces(index: Index, tmp_path: Path, best: str) -> dict[str, Snippet]:
     transform.save(index.debiasing, tmp_path, {})
-    made = snippets(
-        best, index.folder, tmp_path, documents="docs.jsonl", model="bundled", output=tmp_path / "corrected"
-    )
+    made = snippets(best, index.folder, tmp_path, model="bundled", strength=1.0, output=tmp_path / "corrected")
     return {each.title: each for each in made}
 
 
@@ -244,7 +244,7 @@ def test_the_code_of_a_linear_correction_is_the_correction(tmp_path: Path, metho
     }
     debiasing = fit({"passage": by_language}, method)
     transform.save(debiasing, tmp_path, {})
-    made = snippets(method, index.folder, tmp_path, documents="d.jsonl", model="bundled", output=tmp_path / "x")
+    made = snippets(method, index.folder, tmp_path, model="bundled", strength=1.0, output=tmp_path / "x")
     debias = run(next(each for each in made if each.title == "Your own vector store"))["debias"]
     vector = index.encode(["<de> topic3"])
     assert debias(vector[0]) == pytest.approx(debiasing.apply(vector, ["de"], "question")[0], abs=1e-5)
@@ -272,18 +272,59 @@ def test_the_code_for_a_framework_runs(
 
 
 def test_a_correction_at_indexing_names_the_commands(tmp_path: Path) -> None:
-    index = built(tmp_path)
-    made = snippets(
-        "centered, half", index.folder, tmp_path, documents="my docs.jsonl", model="m", output=tmp_path / "x"
-    )
-    assert "panglot index 'my docs.jsonl'" in made[0].code
-    assert f"panglot serve {tmp_path / 'x'} --mode centered   #" in made[0].code
-    assert "--model m --center-strength .5" in made[0].code
-    assert "--mode centered" in made[0].code
+    place = tmp_path / 'MODE "INDEX" of it\'s'
+    index = built(tmp_path, name=place.name)
+    options: Any = {"output": tmp_path / "x", "strength": 0.25}
+    made = snippets("centered, half", index.folder, tmp_path, model="m", **options)
+    indexed, searched, served = (shlex.split(line, comments=True) for line in made[0].code.splitlines())
+    assert indexed == [
+        *("panglot", "index", str(place), "--output", str(tmp_path / "x")),
+        *("--model", "m", "--center-strength", "0.25"),
+    ]
+    assert searched == ["panglot", "search", str(tmp_path / "x"), "your query", "--mode", "centered"]
+    assert served == ["panglot", "serve", str(tmp_path / "x"), "--mode", "centered"]
     assert str(tmp_path / "x") in next(each.code for each in made if each.title == "LangChain")
     for model, named in (("panglot-small", False), ("bundled", True)):
-        made = snippets("balanced, half", index.folder, tmp_path, documents="d", model=model, output=tmp_path / "x")
+        made = snippets("balanced, half", index.folder, tmp_path, model=model, **options)
         assert ("--model" in made[0].code) == named
+    # A path may hold what templates have in it.
+    for best in ("balanced", "leace"):
+        for each in snippets(best, place, place, model="INDEX", moved="it's MODEL", **options):
+            if each.language == "python":
+                compile(each.code, each.title, "exec")
+                if "Index.open" in each.code:
+                    assert f'panglot.Index.open({json.dumps(str(place))}, model="it\'s MODEL")' in each.code
+            elif best == "balanced":
+                assert all(shlex.split(line, comments=True)[-2:] == ["--model", "it's MODEL"]
+                           for line in each.code.splitlines())  # fmt: skip
+
+
+@pytest.mark.parametrize("best", ["balanced, half", "leace"])
+@pytest.mark.usefixtures("bundled")
+def test_the_index_that_is_pasted_has_the_documents_as_they_were_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, best: str
+) -> None:
+    import panglot
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("panglot.search.diagnosis.best_trial", lambda _: best)
+    monkeypatch.setattr(panglot, "load", lambda _: Biased())
+    rows = ({"nr": d.id, "body": d.text, "lang": d.language if d.language != "sw" else ""} for d in documents())
+    Path("my docs.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    given = ("--column", "id=nr,text=body,language=lang", "--language", "sw", "--output", "d")
+    code = json.loads(called("my docs.jsonl", *given, "--json", "-").stdout)["code"][0]
+    if code["language"] == "sh":
+        command = shlex.split(code["code"].splitlines()[0], comments=True)
+        assert CliRunner().invoke(index_command, command[2:], catch_exceptions=False).exit_code == 0
+        assert "built from these documents already" in CliRunner().invoke(index_command, command[2:]).stderr
+    else:
+        run(Snippet(**code))
+    first, second = (Index.open(f"d/{name}", model=Biased()) for name in ("index", "corrected"))
+    both = [{each.id: each for piece in index.documents() for each in piece} for index in (first, second)]
+    assert both[0] == both[1]
+    assert {each.language for each in both[0].values()} == {*LANGUAGES}
+    if code["language"] == "sh":
+        assert second.debiasing.strength == first.debiasing.strength / 2
 
 
 @pytest.fixture

@@ -47,6 +47,24 @@ def test_a_beir_folder_gives_its_corpus(tmp_path: Path) -> None:
     assert found(tmp_path, language="en") == [Document("d1", "x y", "T", "en")]
 
 
+def test_an_index_gives_its_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_memory(monkeypatch)
+    given = [Document("1", "x y", "T", "sw", "g", {"n": 1, "tags": ["a"]}), Document("2", "One two.", "", "en")]
+    Index.build(given, tmp_path / "index", model=Biased()).close()
+    assert found(tmp_path / "index") == given
+    assert [each.id for each in found(tmp_path / "index", chunk_tokens=32)] == ["1", "2"]
+    with pytest.raises(PanglotError, match="an index has its documents already"):
+        find_documents(tmp_path / "index", language="de")
+    # Programs that make sites write a file of this name.
+    page = tmp_path / "site" / "page.md"
+    page.parent.mkdir()
+    page.write_text("# Print\n\nClick Print.")
+    (page.parent / "index.json").write_text('[{"title": "Print", "permalink": "/print/"}]')
+    assert [each.title for each in found(page.parent)] == ["Print"]
+    with pytest.raises(PanglotError, match="damaged"):
+        Index.build(given, page.parent, model=Biased())
+
+
 def test_a_data_set_gives_its_passages() -> None:
     documents = found("starter")
     assert len(documents) == 576

@@ -68,24 +68,28 @@ def diagnose_command(
     from panglot.search.diagnosis import diagnose
     from panglot.search.ingest.collections import without_password
     from panglot.search.integrations.snippets import snippets
-    from panglot.search.metadata import IndexMetadata
+    from panglot.search.metadata import IndexMetadata, is_index
 
     progress = progress_to(to_json)
     # A mistake in the queries must not come up after the documents were encoded.
     given = read_queries(queries) if queries is not None else None
     folder = output or Path(f"{_short_name(source)}-diagnosis")
-    index, documents = _open(source, folder, model, progress, options)
+    index = _open(source, folder, model, progress, options)
     asked = given or sample_queries(index.documents(), _GROUPS, seed)
     found = diagnose(index, asked, seed=seed, progress=progress)
     command = without_password(command_line())
     figures: dict[str, Any] = {"command": command, "index": str(index.folder), "seed": seed, **found.figures}
-    name = model or IndexMetadata.open(index.folder).model or "the model"
+    named = IndexMetadata.open(index.folder).model
+    moved = model if model and is_index(source) and model != named else ""
     code: list[Snippet] = []
     if best := figures["best"]:
         if found.debiasing is not None:
             folder.mkdir(parents=True, exist_ok=True)
             transform.save(found.debiasing, folder, {"fitted_on": "the documents", "trial": best})
-        code = snippets(best, index.folder, folder, documents=documents, model=name, output=folder / "corrected")
+        code = snippets(
+            best, index.folder, folder, model=moved or named, moved=moved, output=folder / "corrected",
+            strength=found.debiasing.strength if found.debiasing else 1.0,
+        )  # fmt: skip
     figures["code"] = [each._asdict() for each in code]
     write_text(folder / "report.html", diagnosis_page(figures, code, command))
     index.close()
@@ -95,8 +99,8 @@ def diagnose_command(
 
 def _open(
     source: str, folder: Path, model: str | None, progress: Callable[[str], None], options: dict[str, Any]
-) -> tuple[Index, str]:
-    """Return an index, which is built if documents are named, and the name of the documents."""
+) -> Index:
+    """Return an index, which is built if documents are named."""
     from panglot._errors import PanglotError
     from panglot.encoders.shipped import DEFAULT
     from panglot.search.index import Index
@@ -109,7 +113,7 @@ def _open(
             if options[name]:
                 problem, hint = "an index has its documents already", f"leave out --{flag}"
                 raise PanglotError(problem, field=name, hint=hint)
-        return Index.open(source, model=model), "DOCUMENTS"
+        return Index.open(source, model=model)
     if is_collection(source):
         if options["chunk_tokens"]:
             problem, hint = "documents of a collection have one vector each", "leave out --chunk-tokens"
@@ -118,9 +122,9 @@ def _open(
             problem, hint = "languages of a collection are its own", "name their field with --column language=NAME"
             raise PanglotError(problem, field="language", hint=hint)
         columns = options["columns"]
-        return index_collection(source, folder / "index", model or DEFAULT, columns, progress=progress), "DOCUMENTS"
+        return index_collection(source, folder / "index", model or DEFAULT, columns, progress=progress)
     documents = find_documents(source, progress=progress, **options)
-    return Index.build(documents, folder / "index", model=model or DEFAULT, progress=progress), source
+    return Index.build(documents, folder / "index", model=model or DEFAULT, progress=progress)
 
 
 def _short_name(source: str) -> str:

@@ -70,8 +70,8 @@ def index_command(
     """Encode DOCUMENTS and write an index to search in.
 
     DOCUMENTS is a file of JSON lines, a JSON array, Parquet, CSV or TSV with `id` and `text`, a folder of pages (HTML,
-    Markdown, text, PDF, PO, XLIFF), a BEIR folder, or a data set as `panglot evaluate` takes it, by path or by name.
-    Optional fields are `title`, `language`, and `group`, which translations share. Other fields are kept.
+    Markdown, text, PDF, PO, XLIFF), an index, a BEIR folder, or a data set as `panglot evaluate` takes it, by path or
+    by name. Optional fields are `title`, `language`, and `group`, which translations share. Other fields are kept.
 
     If the command is stopped, the same command resumes it. If it is finished, the same command changes nothing.
     """

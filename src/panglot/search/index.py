@@ -16,7 +16,7 @@ from panglot.encoders.open_model import Reranker
 from panglot.encoders.protocol import CutTexts
 from panglot.encoders.shipped import DEFAULT
 from panglot.search.document import check_kinds, document_digest
-from panglot.search.metadata import OF_DOCUMENTS, IndexMetadata, check_debiasing, check_model, open_encoder, open_store
+from panglot.search.metadata import OF_DOCUMENTS, IndexMetadata, check_debiasing, check_model, open_encoder
 from panglot.search.ranking.lexical import LexicalIndex
 from panglot.search.ranking.modes import LanguageStats, center
 from panglot.search.request import SearchRequest
@@ -125,10 +125,7 @@ class Index:
             problem = f"the index was built with an encoder object ({metadata.name}), which has no name to open it by"
             raise PanglotError(problem, file=folder, field="model", hint="pass that encoder as `model`")
         # The store opens in milliseconds, so that its errors come before the seconds that a model takes.
-        store = open_store(
-            metadata.store, place / "store", vector_fields=metadata.vector_fields, dimension=metadata.dimension,
-            build=metadata.build,
-        )  # fmt: skip
+        store = metadata.open_store(place)
         whole, encoder, _ = open_encoder(model if model is not None else metadata.model)
         check_model(metadata, encoder, folder)
         check_debiasing(whole, folder)

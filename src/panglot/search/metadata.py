@@ -78,6 +78,11 @@ class IndexMetadata:
             raise PanglotError(problem, file=path, hint="build the index again")
         return metadata
 
+    def open_store(self, folder: Path) -> Store:
+        """Open the store of the index in a folder."""
+        fields, place = self.vector_fields, folder / "store"
+        return open_store(self.store, place, vector_fields=fields, dimension=self.dimension, build=self.build)
+
     @classmethod
     def forget_documents(cls, folder: Path, build: str) -> None:
         """Note, before documents of an index change, that it no longer holds those of its digest."""
@@ -88,8 +93,12 @@ class IndexMetadata:
 
 
 def is_index(folder: str | Path) -> bool:
-    """Return whether a folder contains a complete index."""
-    return (Path(folder) / NAME).is_file()
+    """Return whether a folder contains a complete index, perhaps with a file missing.
+
+    Other programs write an index.json too, such as Hugo for the search of a site.
+    """
+    folder = Path(folder)
+    return (folder / NAME).is_file() and any((folder / name).exists() for name in ("store", transform.HEAD))
 
 
 def snapshot(folder: str | Path, target: str | Path) -> None:

@@ -24,6 +24,7 @@ from panglot.encoders.protocol import CutTexts
 from panglot.search.ingest.encode import encode_documents
 from panglot.search.ingest.sources import read_passages
 from panglot.search.metadata import (
+    NAME,
     OF_DOCUMENTS,
     IndexMetadata,
     check_debiasing,
@@ -101,7 +102,7 @@ def build(
     if not 0 <= center_strength <= 1:  # NaN is refused too, because its comparisons are false.
         problem = f"`center_strength` must be between 0 and 1, got {center_strength:g}"
         raise PanglotError(problem, field="center_strength", hint="choose a value in range")
-    if is_index(folder):
+    if (folder / NAME).is_file():  # Also one of another program must not be overwritten.
         # A build that was killed after its last write leaves its shards.
         shutil.rmtree(folder / "shards", ignore_errors=True)
         return _built_before(documents, folder, model, store, center_strength, report)

@@ -18,7 +18,7 @@ from panglot._errors import PanglotError, first_line
 from panglot._files import digest
 from panglot.encoders.protocol import Encoder, Side, Vectors
 from panglot.search.document import MIXED, kind_of
-from panglot.search.metadata import IndexMetadata, is_index
+from panglot.search.metadata import IndexMetadata, is_index, open_encoder
 
 if TYPE_CHECKING:
     from panglot.search.document import Value
@@ -66,17 +66,17 @@ def index_collection(
     Raises:
         PanglotError: The collection cannot be read, ``model`` gives other vectors, or the folder has another index.
     """
-    from panglot.encoders.load import load
     from panglot.search.index import Index
 
     rows, vectors = read_collection(address, columns, progress=progress)
-    encoder = StoredVectors.of(load(model), rows, vectors, without_password(address))
+    base, _, name = open_encoder(model, "torch")
+    encoder = StoredVectors.of(base, rows, vectors, without_password(address))
     if is_index(folder) and IndexMetadata.open(folder).fingerprint != encoder.fingerprint:
         hint = "remove the folder, or choose another --output"
         raise PanglotError("the folder has an index of other vectors", file=folder, field="output", hint=hint)
     index = Index.build(rows, folder, model=encoder, progress=progress)
     # The model alone opens the index later, because it gives the vectors of queries.
-    replace(IndexMetadata.open(folder), model=model).save(folder)
+    replace(IndexMetadata.open(folder), model=name).save(folder)
     return index
 
 

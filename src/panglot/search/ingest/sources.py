@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from panglot.data.tables import TABLES, document_rows, ending_of
 from panglot.datasets import registry
 from panglot.search.ingest.documents import DocumentFile, Documents, LongDocuments, read_documents
 from panglot.search.ingest.passages import cut_documents
+from panglot.search.metadata import IndexMetadata, is_index
+from panglot.search.storage.store import documents_of
 
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder
@@ -35,8 +38,8 @@ def find_documents(
 
     Args:
         name: A file of documents, as :func:`panglot.data.tables.document_rows` reads them; a page or a folder of pages
-            (HTML, Markdown, text, PDF, PO, XLIFF), each section of which becomes one or more documents; a BEIR folder
-            or its corpus; or another data set that :func:`panglot.read` reads, by path or by name.
+            (HTML, Markdown, text, PDF, PO, XLIFF), each section of which becomes one or more documents; an index; a
+            BEIR folder or its corpus; or another data set that :func:`panglot.read` reads, by path or by name.
         data_dir: Folder that holds the known data sets.
         language: Language of texts that do not name theirs, whatever the names of files say.
         columns: For a file of documents: the names of its columns by field.
@@ -50,6 +53,12 @@ def find_documents(
     """
     path = Path(name).expanduser()
     code = canonical(language) if language else ""
+    if is_index(path):
+        if columns or language:
+            hint = f"leave out --{'column' if columns else 'language'}"
+            raise PanglotError("an index has its documents already", file=path, field="documents", hint=hint)
+        indexed = _documents_of_index(path)
+        return indexed if chunk_tokens is None else LongDocuments(indexed, chunk_tokens)
     if (found := _document_file(path)) is not None:
         file = DocumentFile(found, columns or {}, code)
         return file if chunk_tokens is None else LongDocuments(file, chunk_tokens)
@@ -80,6 +89,12 @@ def read_passages(
     if not isinstance(documents, LongDocuments):
         return read_documents(documents, progress=progress)
     return cut_documents(read_documents(documents.documents), encoder, documents.tokens, progress)
+
+
+def _documents_of_index(folder: Path) -> Iterator[Document]:
+    with closing(IndexMetadata.open(folder).open_store(folder)) as store:
+        for piece in documents_of(store):
+            yield from piece
 
 
 def _document_file(path: Path) -> Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,30 +24,34 @@ class Snippet(NamedTuple):
     note: str = ""
 
 
-def snippets(best: str, index: Path, folder: Path, *, documents: str, model: str, output: Path) -> list[Snippet]:
+def snippets(
+    best: str, index: Path, folder: Path, *, model: str, strength: float, output: Path, moved: str = ""
+) -> list[Snippet]:
     """Return code that ranks as the trial ``best`` of :func:`panglot.search.diagnosis.diagnose` does.
 
     Args:
         best: The name of the trial.
         index: The index that was diagnosed.
         folder: Where ``debiasing.json`` and ``debiasing.safetensors`` of that trial are.
-        documents: What the user named, in case another index must be built.
         model: The model of the index.
-        output: Where another index would be.
+        strength: Of that trial, if it is a centering.
+        output: Where another index would be. It is built from the documents of the first, as they were read and cut.
+        moved: The model with which the index opens, if it no longer opens with the one that it names.
     """
     name, _, half = best.partition(", ")
     mode = name if name in MODES else "plain"
     target = output if half or name not in MODES else index
-    search = f"panglot search {_quoted(target)} 'your query' --mode {mode}\n"
+    with_model = f" --model {shlex.quote(moved)}" if moved and target == index else ""
+    search = f"panglot search {_quoted(target)} 'your query' --mode {mode}{with_model}\n"
     served = "" if mode == "plain" else f" --mode {mode}"
-    search += f"panglot serve {_quoted(target)}{served}   # a web page, and POST /search\n"
-    opened = f"panglot.Index.open({_text(target)})"
+    search += f"panglot serve {_quoted(target)}{served}{with_model}   # a web page, and POST /search\n"
+    opened = f"panglot.Index.open({_text(target)}{f', model={_text(moved)}' if with_model else ''})"
     if name not in MODES:
-        values = {"MODEL": _text(model), "FOLDER": _text(folder), "DOCUMENTS": _text(documents), "INDEX": _text(target)}
+        values = {"MODEL": _text(model), "FOLDER": _text(folder), "INDEX": _text(index), "OUTPUT": _text(target)}
         first, opened = Snippet("panglot", "python", _filled(_DEBIASED, values), _NEW_INDEX), "index"
     elif half:
         chosen = "" if model == DEFAULT else f" --model {shlex.quote(model)}"
-        build = f"panglot index {shlex.quote(documents)} --output {_quoted(target)}{chosen} --center-strength .5\n"
+        build = f"panglot index {_quoted(index)} --output {_quoted(target)}{chosen} --center-strength {strength:g}\n"
         first = Snippet("panglot", "sh", build + search, _NEW_INDEX)
     else:
         first = Snippet("panglot", "sh", search)
@@ -55,13 +60,14 @@ def snippets(best: str, index: Path, folder: Path, *, documents: str, model: str
     return [first, *_own_store(name, folder), *(Snippet(title, "python", code) for title, code in filled.items())]
 
 
-_NEW_INDEX = "This correction is made when documents are indexed, so it needs another index."
+_NEW_INDEX = (
+    "This correction is made when documents are indexed, so it needs another index. It takes the documents of this one."
+)
 
 
 def _filled(template: str, values: Mapping[str, str]) -> str:
-    for name, value in values.items():
-        template = template.replace(name, value)
-    return template
+    """Return a template with values in place of their names. A name within a value, such as a path, stays."""
+    return re.sub("|".join(rf"\b{name}\b" for name in values), lambda match: values[match[0]], template)
 
 
 def _text(value: object) -> str:
@@ -91,10 +97,9 @@ _DEBIASED = """from pathlib import Path
 
 import panglot
 from panglot.debiasing.transform import Debiased, read
-from panglot.search.ingest.sources import find_documents
 
 model = Debiased(panglot.load(MODEL), read(Path(FOLDER))[0])
-index = panglot.Index.build(find_documents(DOCUMENTS), INDEX, model=model)
+index = panglot.Index.build(INDEX, OUTPUT, model=model)
 hits = index.search("your query").hits
 """
 
