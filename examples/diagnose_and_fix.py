@@ -4,7 +4,8 @@ import sys
 import tempfile
 
 import panglot
-from panglot.search.audit import audit_bias, sample_queries
+from panglot.search.audit import audit_bias
+from panglot.search.queries import sample_queries
 
 MODEL = sys.argv[1] if len(sys.argv) > 1 else "bundled"
 

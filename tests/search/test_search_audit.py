@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,10 @@ from panglot.search.audit import (
     audit_bias,
     figures,
     rank_others,
-    read_queries,
-    sample_queries,
 )
 from panglot.search.document import Document, ScoredDocument
 from panglot.search.index import Index
+from panglot.search.queries import read_queries, sample_queries
 
 
 @pytest.fixture
@@ -96,6 +96,24 @@ def test_without_groups_documents_ask_and_without_titles_first_sentences() -> No
     assert len(queries) == 4
     assert all(each.text.startswith("Satz Nummer") and each.text.endswith(".") for each in queries)
     assert all(each.versions == {each.group[1:]: "de"} for each in queries)
+
+
+def test_a_language_that_few_groups_have_is_asked_too() -> None:
+    given = [
+        Document(f"{n}-{code}", "x", f"title {n} {code}", code, str(n)) for n in range(90) for code in ("en", "de")
+    ]
+    given += [Document(f"es-{n}", "x", f"título {n}", "es") for n in range(200)]
+    given += [Document(f"{n}-fr", "x", f"titre {n}", "fr", str(n)) for n in range(70, 76)]
+    given.append(Document("only", "x", "ainoa", "fi"))
+    queries = sample_queries(iter([given]), 50)
+    times = Counter(each.language for each in queries)
+    assert (times["es"], times["fr"], times["fi"]) == (10, 6, 1)
+    assert 50 <= times["en"] == times["de"] <= 56
+    assert queries == sample_queries(iter([given]), 50)
+    # Where the groups have enough of each language, there are no more.
+    parallel = sample_queries(iter([[each for each in given if each.language in {"en", "de"}]]), 50)
+    assert len(parallel) == 100
+    assert [each.group for each in parallel[::2]] == [*dict.fromkeys(each.group for each in queries)][:50]
 
 
 def test_passages_of_one_section_are_versions_of_one_document() -> None:

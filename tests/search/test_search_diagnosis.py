@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from panglot.cli.diagnose import diagnose_command
 from panglot.cli.index import index_command
 from panglot.debiasing import transform
 from panglot.report.diagnosis import diagnosis_page, findings, headline
-from panglot.search.audit import AuditQuery, audit_bias, sample_queries
+from panglot.search.audit import AuditQuery, audit_bias
 from panglot.search.diagnosis import Diagnosis, best_trial, diagnose
 from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.search.integrations.snippets import Snippet, snippets
+from panglot.search.queries import sample_queries
 
 TRIALS = ["plain", "centered", "balanced", "centered, half", "balanced, half", "lsar", "leace"]
 
@@ -178,7 +180,8 @@ def test_examples_are_typical_and_one_is_the_worst(tmp_path: Path) -> None:
     # The language that is preferred most comes first.
     preference = found["trials"]["plain"]["self_preference@10_by_language"]
     assert preference[found["worst"]] == max(preference.values())
-    assert [each["language"] for each in typical] == list(dict.fromkeys([found["worst"], *index.counts()]))[:4]
+    # Each language has its turn.
+    assert [each["language"] for each in typical] == list(dict.fromkeys([found["worst"], *index.counts()]))
     for each in typical:
         assert {hit["language"] for hit in each["before"]} == {each["language"]}
         assert len({hit["language"] for hit in each["after"]}) > 1
@@ -186,6 +189,15 @@ def test_examples_are_typical_and_one_is_the_worst(tmp_path: Path) -> None:
     topics = [each["query"].split()[1] for each in typical]
     assert all(hit["id"].startswith(f"{topic}-") for each, topic in zip(typical, topics, strict=True)
                for hit in each["after"] if hit["version"])  # fmt: skip
+
+
+def test_a_language_without_translations_is_asked_and_shown(tmp_path: Path) -> None:
+    given = [each if each.language != "sw" else replace(each, group="") for each in documents()]
+    found = diagnosed(built(tmp_path, documents=given)).figures
+    assert found["languages"] == sorted(LANGUAGES)
+    assert "sw" in {each["language"] for each in found["examples"]}
+    assert found["untranslated"] == ["sw"]
+    assert "a translation (`group`): Swahili." in " ".join(findings(found)["limits"])
 
 
 def test_it_says_what_it_does_not_show(tmp_path: Path) -> None:

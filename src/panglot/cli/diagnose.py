@@ -64,11 +64,11 @@ def diagnose_command(
     from panglot._files import write_text
     from panglot.debiasing import transform
     from panglot.report.diagnosis import diagnosis_page
-    from panglot.search.audit import read_queries, sample_queries
     from panglot.search.diagnosis import diagnose
     from panglot.search.ingest.collections import without_password
     from panglot.search.integrations.snippets import snippets
     from panglot.search.metadata import IndexMetadata, is_index
+    from panglot.search.queries import read_queries, sample_queries
 
     progress = progress_to(to_json)
     # A mistake in the queries must not come up after the documents were encoded.

@@ -224,9 +224,10 @@ def _audit_index(
 ) -> None:  # fmt: skip
     """Measure the bias of an index, print it, and write JSON if asked."""
     from panglot.data.language import canonical
-    from panglot.search.audit import audit_bias, read_queries, sample_queries
+    from panglot.search.audit import audit_bias
     from panglot.search.index import Index
     from panglot.search.metadata import is_index
+    from panglot.search.queries import read_queries, sample_queries
     from panglot.search.query_language import forms
 
     if not is_index(folder):

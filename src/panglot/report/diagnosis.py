@@ -121,6 +121,12 @@ def _limits(found: _Figures) -> list[str]:
             "The documents do not say which of them are translations of each other (`group`). A topic that only one "
             "language has looks like a preference for that language, and nobody knows whether translations are found."
         )
+    elif not found["given"] and (alone := found["untranslated"]):
+        names = ", ".join(language_name(code).english for code in alone)
+        lines.append(
+            f"No query in these languages is from a document with a translation (`group`): {names}. What only they "
+            "write about looks like a preference for them."
+        )
     if found["groups"] < _FEW:
         lines.append(f"{found['groups']} different queries are few. Figures from {_FEW} or more vary less.")
     if not found["given"]:

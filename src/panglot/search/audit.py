@@ -8,17 +8,12 @@ its own.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from panglot._errors import PanglotError, located
-from panglot.data.files import objects
-from panglot.data.language import canonical
-from panglot.data.sentences import spans
 from panglot.evaluation import bias
 from panglot.evaluation.bias import rank_correlation
 from panglot.evaluation.bootstrap import language_means
@@ -30,25 +25,22 @@ from panglot.search.request import SearchRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     import numpy.typing as npt
 
     from panglot.encoders.open_model import Reranker
-    from panglot.search.document import Document, ScoredDocument
+    from panglot.search.document import ScoredDocument
     from panglot.search.index import Index
 
 __all__ = [
     "CUT", "DEPTH", "ENOUGH", "FAIR", "AuditQuery", "Figures", "Ranking", "advice", "audit_bias", "best_of",
-    "example_queries", "figures", "is_fair", "rank_others", "read_queries", "sample_queries",
+    "figures", "is_fair", "rank_others",
 ]  # fmt: skip
 
 DEPTH = 100  # Ranks that are looked at.
 CUT = 10  # Hits of which shares are taken.
 FAIR = 1.25  # A self-preference between the inverse of this and this counts as fair.
 ENOUGH = 0.8  # If a mode is fair and finds this share of the translations, training is not recommended.
-
-_PART = re.compile(r"#\d+/\d+$")  # What `cut_documents` adds to the group of a section for each of its passages.
 
 Figures = dict[str, Any]
 
@@ -85,7 +77,7 @@ def audit_bias(
 
     Args:
         index: The index.
-        queries: For example from :func:`sample_queries`.
+        queries: For example from :func:`panglot.search.queries.sample_queries`.
         modes: The ranking modes, ``plain`` among them. By default all that need no further options. If the index was
             opened with a reranker, what that makes of each mode follows it under ``MODE + RERANKER``.
         rerank_depth: Number of first results that a reranker orders.
@@ -272,89 +264,3 @@ def _unfairness(found: Figures) -> float:
 def _mean(values: npt.NDArray[np.float64]) -> float | None:
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else None
-
-
-def sample_queries(documents: Iterable[Sequence[Document]], number: int = 50, seed: int = 0) -> list[AuditQuery]:
-    """Return the titles of some documents as queries, in each language of their group.
-
-    For a document without a title, its first sentence is taken. The passages of a section that was cut all have its
-    title, so they count as one document, of which one passage is looked for. If no group has two languages or more,
-    documents of each language are sampled instead of groups.
-
-    Args:
-        documents: All documents, in pieces.
-        number: The largest number of groups, or of documents per language.
-        seed: Of the sample.
-
-    Raises:
-        PanglotError: No document has a title or a sentence.
-    """
-    groups: dict[str, list[tuple[str, str, str]]] = {}
-    for piece in documents:
-        for each in piece:
-            key = f"g{_PART.sub('', each.group)}" if each.group else f"d{each.id}"
-            groups.setdefault(key, []).append((each.id, each.language, _query_text(each)))
-    parallel = [key for key, found in groups.items() if len({code for _, code, text in found if text}) > 1]
-    pools = {"": parallel} if parallel else {}
-    for key, found in groups.items():
-        if not parallel and found[0][2]:
-            pools.setdefault(found[0][1], []).append(key)
-    generator = np.random.default_rng(seed)
-    queries: list[AuditQuery] = []
-    for _, keys in sorted(pools.items()):
-        for row in sorted(generator.permutation(len(keys))[:number].tolist()):
-            versions = {name: code for name, code, _ in groups[keys[row]]}
-            # Of two versions in one language, the first is asked.
-            asked = {code: (text, name) for name, code, text in reversed(groups[keys[row]]) if text}
-            queries += [
-                AuditQuery(keys[row], code, text, versions, name) for code, (text, name) in sorted(asked.items())
-            ]
-    if not queries:
-        raise PanglotError("no document has a title or a sentence to ask", hint="give queries with `--queries`")
-    return queries
-
-
-def example_queries(index: Index, number: int = 6) -> list[tuple[str, str]]:
-    """Return queries that an index can answer, with their languages: one in each of its largest languages.
-
-    They are titles or first sentences of documents near the mean of their language, each of another group if possible.
-    """
-    shortest, longest, near = 12, 90, 20
-    found: list[tuple[str, str]] = []
-    used: set[str] = set()
-    for code in list(index.counts())[:number]:
-        known = index.stats.languages.index(code) if code in index.stats.languages else -1
-        mean = index.stats.means[known][None]
-        query = (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
-        (ranked,) = index.store.search("plain", query, near, languages=(code,))
-        texts = [
-            (_query_text(each), each.group)
-            for each in index.store.get([each.id for each in ranked])
-            if each is not None and not (each.group and each.group in used)
-        ]
-        text, group = next((pair for pair in texts if shortest <= len(pair[0]) <= longest), ("", ""))
-        if text:
-            used.add(group)
-            found.append((text, code))
-    return found
-
-
-def read_queries(path: Path) -> list[AuditQuery]:
-    """Read JSON lines of ``group, language, text``. The same query in several languages shares its group."""
-    found: list[AuditQuery] = []
-    for line, row in objects(path):
-        for name in ("group", "language", "text"):
-            if not str(row.get(name) or "").strip():
-                raise PanglotError(f"`{name}` is missing or empty", file=path, line=line, field=name, hint="add it")
-        with located(file=path, line=line, field="language"):
-            found.append(AuditQuery(str(row["group"]), canonical(str(row["language"])), str(row["text"]), {}))
-    if not found:
-        raise PanglotError("the file has no query", file=path, hint='write lines of {"group", "language", "text"}')
-    return found
-
-
-def _query_text(document: Document) -> str:
-    """Return the title or first sentence of a document. It is empty if it has less than two letters or digits."""
-    found = spans(document.text, document.language or "en")
-    text = document.title.strip() or (document.text[slice(*found[0])] if found else "")
-    return text if sum(letter.isalnum() for letter in text) > 1 else ""

@@ -1,7 +1,7 @@
 """Diagnose an index without labels: its language bias, what reduces it, and what that costs within a language.
 
 Every ranking mode is tried, and so are corrections that are fitted on the documents' own vectors. The queries are those
-of :mod:`panglot.search.audit`. The cost is measured by :mod:`panglot.search.known_items`.
+of :mod:`panglot.search.queries`. The cost is measured by :mod:`panglot.search.known_items`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["HALF", "Diagnosis", "best_trial", "diagnose"]
 HALF = 0.5  # The strength of centering that is tried besides the index's own.
 _LINEAR: tuple[Method, ...] = ("lsar", "leace")  # Corrections that need no language of a text.
 _MOST = 1 << 28  # Numbers of all vectors up to which corrections are tried. They are held in memory, 4 bytes each.
-_SHOWN, _LANGUAGES, _CHARACTERS = 10, 4, 240  # Results of an example, examples at most, characters of a text in them.
+_SHOWN, _LANGUAGES, _CHARACTERS = 10, 12, 240  # Results of an example, examples at most, characters of a text.
 _MORE, _TOLERATED = 0.05, 0.01  # What a correction must find more than a mode, and what it may lose in MRR.
 
 
@@ -54,7 +54,7 @@ def diagnose(
 
     Args:
         index: The index.
-        queries: From :func:`panglot.search.audit.sample_queries` or :func:`panglot.search.audit.read_queries`.
+        queries: From :func:`panglot.search.queries.sample_queries` or :func:`panglot.search.queries.read_queries`.
         seed: Of the bootstrap draws for the intervals.
         progress: Called with a line for people before each long step.
     """
@@ -87,14 +87,14 @@ def diagnose(
     for name, difference in differences(reciprocal, queries, seed).items():
         found[name]["within_language"]["difference"] = difference
     best, worst = best_trial(found), _worst(found["plain"])
-    grouped = sum(len(set(each.versions.values())) > 1 for each in queries)
     return Diagnosis(
         {
             "pool": counts,
             "queries": len(queries),
             "groups": len({each.group for each in queries}),
-            "with_translations": grouped,
+            "with_translations": sum(map(_is_translated, queries)),
             "languages": sorted(set(codes)),
+            "untranslated": sorted(set(codes) - {each.language for each in queries if _is_translated(each)}),
             "given": not any(each.source for each in queries),
             "not_measured_within": sum(target is None for target in targets),
             "trials": found,
@@ -106,6 +106,10 @@ def diagnose(
         },
         trials[best].debiasing if best else None,
     )
+
+
+def _is_translated(query: AuditQuery) -> bool:
+    return len({query.language, *query.versions.values()}) > 1
 
 
 def _trials(index: Index, progress: Callable[[str], None]) -> tuple[dict[str, Trial], list[dict[str, str]]]:
@@ -230,8 +234,8 @@ def _examples(
 ) -> list[Figures]:
     """Return typical queries with their rankings before and after, and the one whose own document loses most.
 
-    Typical is the query whose share of its own language falls by the median of its language's queries. The language
-    that is preferred most comes first, then those with more documents.
+    Each language has one typical query: its share of its own language falls by the median of its language's queries.
+    The language that is preferred most comes first, then those with more documents, up to twelve.
     """
     before, after = lists["plain"], lists[best or "plain"]
 
