@@ -35,6 +35,15 @@ TONGAN = "Ko e hā e me'a 'oku ke fiema'u ke fai 'i he 'aho ni? 'Oku ou fie 'alu
         ("squad-it.json", ITALIAN, "it", "squad.json"),
         ("to/page.md", TONGAN, "to", "page.md"),  # no detector knows it, but it is surely not English
         ("page.md", GERMAN, "de", "page.md"),
+        # A region or script belongs to the code.
+        ("page-pt-BR.md", "Curto", "pt-BR", "page.md"),
+        ("page_pt_BR.md", "Curto", "pt-BR", "page.md"),
+        ("page-zh-Hant.md", "短", "zh-Hant", "page.md"),
+        ("help/printing-over-en-gb.md", ENGLISH, "en-GB", "help/printing-over.md"),
+        ("guide-de-at.md", GERMAN, "de-AT", "guide.md"),
+        ("log-in-us.md", ENGLISH, "en", "log-in-us.md"),
+        ("how-to-do.md", ENGLISH, "en", "how-to-do.md"),
+        ("to-us-it.md", ITALIAN, "it", "to-us.md"),
         # A path may say it twice.
         ("de/manual_de.pdf", GERMAN, "de", "manual.pdf"),
         ("help/de/x/manual.de-AT.md", GERMAN, "de-AT", "help/x/manual.md"),
@@ -64,7 +73,7 @@ def test_path_and_text_together_overrule_what_a_template_states() -> None:
     assert choose(Path("site/de/page.html"), GERMAN, given="en", stated="de").language == "en", "the user is right"
 
 
-@pytest.mark.parametrize("path", ["how-to.md", "page.md", "en/cs/page.md", "qa-to-do.json"])
+@pytest.mark.parametrize("path", ["how-to.md", "page.md", "en/cs/page.md", "qa-to-do.json", "how-to-do.md"])
 def test_what_cannot_be_told_is_an_error_that_names_the_option(path: str) -> None:
     with pytest.raises(PanglotError, match="--language en"):
         choose(Path(path), "Short")

@@ -36,6 +36,7 @@ LOOKED_AT, _FEWEST = 2000, 24
 _CODE = re.compile(r"[a-z]{2}(?:[-_@][A-Za-z]{2,8}){0,2}|[a-z]{3}[-_](?:[A-Z][a-z]{3}|[A-Z]{2})")
 # A file may be called to-do or as-is, and so a region in its name is in capital letters.
 _SMALL_REGION = re.compile(r"[a-z]{2}[-_][a-z]{2}")
+_REGION_ENDS = re.compile(r"(.+?)[-_]([a-z]{2,3}[-_](?:[A-Z][a-z]{3}|[A-Z]{2}|[a-z]{2}))")
 # Codes that are English words or subjects. Behind a hyphen in a file's name they need a text that confirms them.
 _WORDS = frozenset({
     "am", "as", "be", "bi", "cv", "he", "ho", "id", "ie", "io", "is", "it", "km", "la", "ml", "my", "no", "oc", "or",
@@ -81,6 +82,10 @@ def pieces_of(path: Path) -> list[tuple[str, str]]:
     folder = path.parent.parts
     found: list[tuple[str, str]] = []
     small = _SMALL_REGION.fullmatch(stem)
+    ends = _REGION_ENDS.fullmatch(stem)
+    # The end of how-to-do is no language.
+    if ends and is_code(ends[2]) and (ends[2][3:4].isupper() or _base(canonical(ends[2])) not in _WORDS):
+        found.append((Path(*folder, ends[1] + dot + ending).as_posix(), ends[2]))
     for mark in (".", "_", "-"):
         base, there, code = stem.rpartition(mark)
         # Of pt-BR, BR is no name of its own.
@@ -201,7 +206,12 @@ def contradicts(text: str, code: str, found: Detection | None = None) -> bool:
 
 
 def _may_be_word(path: Path, code: str) -> bool:
-    """Return whether a code in a path may be a word: a folder, or the end of a file's name, of two letters."""
+    """Return whether a code in a path may be a word: a folder, or the end of a file's name, of two letters.
+
+    With a region in small letters, only the end of a name may be words: ``log-in-us.md``.
+    """
+    if _SMALL_REGION.fullmatch(code):
+        return _ends_name(path, code)
     name_of_file = path.name.removesuffix(".gz")
     return len(code) == 2 and f".{code}." not in name_of_file and not name_of_file.startswith(f"{code}.")
 
