@@ -36,6 +36,20 @@ def test_sections_of_pages_are_documents_tied_with_their_translations(tmp_path: 
     assert second.metadata == {"path": "en/page.md", "headings": "Print"}
 
 
+def test_pages_without_a_version_are_counted(tmp_path: Path) -> None:
+    for name, text in (("en/a", "Click Print to print."), ("de/a", "Klicken Sie auf Drucken."), ("de/b", "Speichern.")):
+        path = tmp_path / f"{name}.md"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"---\nlang: {name[:2]}\n---\n# T\n\n{text}")
+    lines: list[str] = []
+    found(tmp_path, progress=lines.append)
+    (line,) = (each for each in lines if "no version" in each)
+    assert line.startswith("1 of 3 pages have no version in another language")
+    lines.clear()
+    found(tmp_path / "de", progress=lines.append)
+    assert not [each for each in lines if "no version" in each]
+
+
 def test_a_page_alone_in_a_stated_language(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     path.write_text("# OK\n\nOK OK.")

@@ -17,6 +17,7 @@ from panglot.data.language import canonical
 from panglot.data.names import summary
 from panglot.data.pages import html, messages, restructured
 from panglot.data.pages.sections import DOUBTFUL, Place, Section, pdf_sections, place_of, positions, text_section
+from panglot.data.pages.versions import join_declared
 from panglot.data.rows import as_text
 from panglot.data.sentences import sentence_at
 from panglot.data.tables import DOCUMENT_FIELDS, TABLES, document_rows, ending_of
@@ -90,6 +91,10 @@ def sections(
         languages = ", ".join(f"{code} {number:,}" for code, number in detected.most_common())
         doubt = f" ({doubtful:,} of them by too little text, or in doubt: see --language)" if doubtful else ""
         notes.append(f"files that do not state their language, by the language that was detected: {languages}{doubt}")
+    found, refused = join_declared(found, given)
+    if refused:
+        problem = "pages that declare versions of which two are in one language, so that the declaration is ignored"
+        notes.append(f"{problem}: {refused:,}")
     return Sections(_tied(_once(found)), left_out, notes)
 
 
@@ -117,8 +122,9 @@ def read(
     There is one row per section. Two would have nearly the same passage, and be each other's wrong answers.
 
     Versions of a page are tied by the path without its language (``en/page.html`` and ``de/page.html``,
-    ``page.de.md``). Their sections are tied by anchor, or by place if both versions have headings of the same levels.
-    Versions that differ stay apart. PO and XLIFF files are parallel by themselves.
+    ``page.de.md``), or by what they declare: ``group`` or ``translationKey`` of the front matter, or links to each
+    other (``<link rel="alternate" hreflang>``). Their sections are tied by anchor, or by place if both versions have
+    headings of the same levels. Versions that differ stay apart. PO and XLIFF files are parallel by themselves.
 
     Args:
         paths: Files and folders.

@@ -66,7 +66,8 @@ def html_sections(path: Path, place: Place) -> Iterator[Section]:
         around = outline.around(part.level, heading)
         if text := lines_of(part.text):
             title = heading or ("" if part.level else page.title)
-            yield Section(name, language, part.anchor, part.level, title, text, top, headings=around, url=page.url)
+            yield Section(name, language, part.anchor, part.level, title, text, top, headings=around, url=page.url,
+                          alternates=page.alternates)  # fmt: skip
 
 
 @dataclass
@@ -75,6 +76,7 @@ class Page:
 
     title: str = ""
     url: str = ""
+    alternates: tuple[str, ...] = ()  # links to versions in other languages
     parts: list[Part] = field(default_factory=lambda: [Part()])
     _in_heading: bool = False
     _section_id: str = ""
@@ -94,6 +96,7 @@ class Page:
             self._walk(each, inside=each is not root)
         self.title = self.title or _line(root.findtext("head/title") or "")
         self.url = next(iter(root.xpath("//link[@rel='canonical']/@href")), "").strip()
+        self.alternates = tuple(map(str, root.xpath("//link[@rel='alternate' and @hreflang]/@href")))
         places = (root, root.find("body"))
         return next((code for each in places if each is not None if (code := _stated_language(each))), "")
 
@@ -183,7 +186,9 @@ def _decoded(path: Path) -> str:
 
 
 _FRONT = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
-_SETTING = re.compile(r"^(lang|language|title|url|permalink)\s*:\s*[\"']?(.*?)[\"']?\s*$", re.MULTILINE)
+_SETTING = re.compile(
+    r"^(lang|language|title|url|permalink|group|translationKey)\s*:\s*[\"']?(.*?)[\"']?\s*$", re.MULTILINE
+)
 # `## Title {#anchor}` of Pandoc and kramdown is not part of CommonMark.
 _ANCHOR = re.compile(r"\s*\{:?\s*#([\w.:-]+)[^}]*\}\s*$")
 _ENDS_LINE = {"paragraph_close", "tr_close"}

@@ -42,6 +42,8 @@ class Section:
     headings: tuple[str, ...] = ()  # titles of the sections around it, the outermost first
     leaf: int = 0  # number of the page of a PDF
     url: str = ""  # address that the page states
+    group: str = ""  # what the page says that its versions share
+    alternates: tuple[str, ...] = ()  # links of the page to its versions
 
 
 @dataclass(frozen=True)
@@ -110,17 +112,23 @@ class TextPart:
 
 
 def sections_of(parts: Sequence[TextPart], about: Mapping[str, str], path: Path, place: Place) -> Iterator[Section]:
-    """Yield the parts that have text, given what the file says ``about`` itself: ``lang``, ``title`` and ``url``."""
+    """Yield the parts that have text, given what the file says ``about`` itself.
+
+    That is ``lang``, ``title``, ``url``, and ``group``, which Hugo calls ``translationKey``.
+    """
     whole = " ".join(line for each in parts for line in (each.title, *each.lines))
     page, language = place.settle(path, about.get("lang", ""), whole)
     top = about.get("title") or next((part.title for part in parts if part.level == 1), "")
     outline, url = Outline(), about.get("url") or about.get("permalink") or ""
+    group = about.get("group") or about.get("translationKey") or about.get("translationkey") or ""
     for part in parts:
         around = outline.around(part.level, part.title)
         if part.lines:
             title = part.title or ("" if part.level else about.get("title", ""))
             text = "\n".join(part.lines)
-            yield Section(page, language, part.anchor, part.level, title, text, top, headings=around, url=url)
+            yield Section(
+                page, language, part.anchor, part.level, title, text, top, headings=around, url=url, group=group
+            )
 
 
 def place_of(path: Path, given: str | None = None) -> Place:

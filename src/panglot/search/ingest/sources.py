@@ -134,6 +134,13 @@ def _sections(path: Path, language: str | None, progress: Callable[[str], None])
     progress(f"{len(files):,} pages ({', '.join(f'{kind} {number:,}' for kind, number in kinds.most_common())})")
     for line in (*found.notes, *(f"left out, {reason}: {number:,}" for reason, number in left_out.items() if number)):
         progress(line)
+    tied = {each.file for members in found.groups.values() if len(members) > 1 for each in members}
+    languages = {each.language for members in found.groups.values() for each in members}
+    if len(languages) > 1 and len(tied) < len(files):
+        hint = "give the versions of a page the same `group` in their front matter, or link them by hreflang"
+        progress(
+            f"{len(files - tied):,} of {len(files):,} pages have no version in another language. If they do, {hint}"
+        )
     for group, members in found.groups.items():
         for each in members:
             name = each.file.relative_to(path).as_posix() if path.is_dir() else each.file.name

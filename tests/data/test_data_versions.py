@@ -1,0 +1,73 @@
+"""Pages with names of their own that declare to be versions of each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pages_made import write
+
+from panglot.data.pages import from_docs
+
+EN = "Puffins nest in burrows that they dig into grassy cliffs."
+DE = "Papageitaucher brüten in Höhlen, die sie in grasige Klippen graben."
+FR = "Les macareux nichent dans des terriers creusés dans les falaises."
+
+
+def page(path: Path, language: str, text: str, links: dict[str, str], url: str = "") -> Path:
+    head = "".join(f'<link rel="alternate" hreflang="{code}" href="{link}">' for code, link in links.items())
+    head += f'<link rel="canonical" href="{url}">' if url else ""
+    return write(path, f'<html lang="{language}"><head>{head}</head><body><h1>T</h1><p>{text}</p></body></html>')
+
+
+def tied(folder: Path) -> set[frozenset[str]]:
+    groups = from_docs.sections([folder], lenient=True).groups.values()
+    return {frozenset(each.file.relative_to(folder).as_posix() for each in group) for group in groups}
+
+
+def test_pages_that_link_each_other_are_versions(tmp_path: Path) -> None:
+    links = {"en": "guide-en.html", "de": "leitfaden%20-de.html"}
+    page(tmp_path / "guide-en.html", "en", EN, links)
+    page(tmp_path / "leitfaden -de.html", "de", DE, links)
+    page(tmp_path / "other-de.html", "de", DE, {})
+    assert tied(tmp_path) == {frozenset({"guide-en.html", "leitfaden -de.html"}), frozenset({"other-de.html"})}
+
+
+def test_links_may_be_addresses_or_begin_at_the_root(tmp_path: Path) -> None:
+    links = {"en": "https://example.org/docs/guide/", "de": "https://example.org/docs/leitfaden/", "fr": "/fr/notice"}
+    page(tmp_path / "guide.html", "en", EN, links, "https://example.org/docs/guide")
+    page(tmp_path / "leitfaden.html", "de", DE, links, "https://example.org/docs/leitfaden#top")
+    page(tmp_path / "fr" / "notice" / "index.html", "fr", FR, links)
+    assert tied(tmp_path) == {frozenset({"guide.html", "leitfaden.html", "fr/notice/index.html"})}
+
+
+def test_a_template_that_links_every_page_to_the_start_pages_ties_these_alone(tmp_path: Path) -> None:
+    links = {"en": "/en/start.html", "de": "/de/anfang.html"}
+    for name, code, text in (
+        ("en/start", "en", EN),
+        ("en/one", "en", EN),
+        ("de/anfang", "de", DE),
+        ("de/zwei", "de", DE),
+    ):
+        page(tmp_path / f"{name}.html", code, text, links)
+    assert tied(tmp_path) == {
+        frozenset({"en/start.html", "de/anfang.html"}), frozenset({"en/one.html"}), frozenset({"de/zwei.html"}),
+    }  # fmt: skip
+
+
+def test_front_matter_names_what_versions_share(tmp_path: Path) -> None:
+    write(tmp_path / "guide.md", f"---\nlang: en\ngroup: print\n---\n# Print\n\n{EN}\n\n## More\n\n{EN}")
+    write(tmp_path / "leitfaden.md", f"---\nlang: de\ntranslationKey: print\n---\n# Drucken\n\n{DE}\n\n## Mehr\n\n{DE}")
+    write(tmp_path / "notice.rst", f":lang: fr\n:group: print\n\nImprimer\n========\n\n{FR}\n")
+    found = from_docs.sections([tmp_path], lenient=True)
+    assert {name: [each.file.name for each in group] for name, group in found.groups.items()} == {
+        "guide.md#@1": ["guide.md", "leitfaden.md"], "guide.md#@2": ["guide.md", "leitfaden.md"],
+        "guide.md#@1.1": ["notice.rst"],
+    }  # fmt: skip
+
+
+def test_a_group_with_two_pages_in_one_language_is_not_one(tmp_path: Path) -> None:
+    for name, code, text in (("en/a", "en", EN), ("de/a", "de", DE), ("en/b", "en", EN)):
+        write(tmp_path / f"{name}.md", f"---\ngroup: tutorials\n---\n# T {code}\n\n{text}")
+    assert tied(tmp_path) == {frozenset({"en/a.md", "de/a.md"}), frozenset({"en/b.md"})}
+    (note,) = (each for each in from_docs.sections([tmp_path], lenient=True).notes if "declare versions" in each)
+    assert note.endswith(": 2")
