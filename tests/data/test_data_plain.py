@@ -188,3 +188,23 @@ def test_restructuredtext_without_its_reader_names_the_extra(tmp_path: Path, mon
     monkeypatch.setattr("panglot._environment.find_spec", lambda name: None if name == "docutils" else object())
     with pytest.raises(PanglotError, match=r"reading reStructuredText needs docutils.*\[rst\].*leave .rst files out"):
         from_docs.sections([tmp_path])
+
+
+@pytest.mark.parametrize("text", [
+    "בחרו את התאים שברצונכם להדפיס, ואז לחצו על הדפסה. הגיליון נשמר עם כל הנתונים שנכתבו בדפים האחרונים.",
+    "حدد الخلايا التي تريد طباعتها ثم انقر فوق طباعة. يتم حفظ الورقة مع كل البيانات المكتوبة في الصفحة الأخيرة.",
+    "وہ خلیے منتخب کریں جنہیں آپ چھاپنا چاہتے ہیں، پھر چھاپیں پر کلک کریں۔ صفحے محفوظ ہو جاتے ہیں۔",
+])  # fmt: skip
+def test_a_pdf_in_reverse_order_is_noted(tmp_path: Path, text: str) -> None:
+    pytest.importorskip("pypdf", reason="pip install 'panglot[pdf]'")
+    # pypdf takes it that letters are drawn from left to right, and turns those of this file around.
+    (note,) = _order_notes(pdf(tmp_path / "a.pdf", [text]))
+    assert note.startswith("a.pdf: the letters of its words are in reverse order. To mend it, ")
+    assert _order_notes(pdf(tmp_path / "b.pdf", [text[::-1].lstrip(".۔")])) == []
+    # The full stop of Urdu is a letter from right to left too, so it stays at the end.
+    notes = _order_notes(pdf(tmp_path / "c.pdf", [text[::-1]] * 3))
+    assert ["full stops begin its lines" in each for each in notes] == [True] * (text[-1] == ".")
+
+
+def _order_notes(path: Path) -> list[str]:
+    return [each for each in from_docs.sections([path], lenient=True).notes if "reverse order" in each]

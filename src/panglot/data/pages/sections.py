@@ -175,6 +175,12 @@ _ITEM = re.compile(r"(?:[-*+•‣▪◦·–—]|\(?(?:\d{1,3}|[A-Za-z])[.)])\s
 _FORMS = re.compile("[\ufb00-\ufb06\ufb13-\ufb17\ufb50-\ufdfb\ufe70-\ufefc]+")
 # What a PDF gives for glyphs without a character: control characters, halves of surrogate pairs, non-characters.
 _NO_LETTER = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffd-\uffff]")
+_RIGHT_TO_LEFT = re.compile("[\u05d0-\u05ea\u0620-\u064a\u066e-\u06d3\u06fa-\u06ff\u0750-\u077f]+")
+_BEGINS_WITH_STOP = re.compile(rf"^[.!?؟۔]\s*{_RIGHT_TO_LEFT.pattern}")
+_ENDS_WITH_STOP = re.compile(rf"{_RIGHT_TO_LEFT.pattern}[.!?؟۔]$")
+# Letters that stand only at the end of a word in Hebrew, Arabic, Persian or Urdu, or hardly ever there.
+_LAST, _FIRST = frozenset("ךםןףץةىےں"), frozenset("إآ")
+_FEWEST, _SHARE = 3, 0.05  # Words or lines that show the order, and the least share of words.
 # Programs write the name of a file where the title of the document belongs.
 _FILE_NAME = re.compile(r"(?i)^microsoft \w+ - |\.(?:docx?|odt|pptx?|xlsx?|indd|tex|dvi|pdf|html?)$|^untitled|^\W*$")
 
@@ -213,28 +219,52 @@ def _read_pdf(path: Path, place: Place) -> tuple[str, str, list[str]]:
 
     # What it notes of small faults is of no use to the reader of a page.
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)
-    raw = read_bytes(path)
+    content = read_bytes(path)
     locked = False
     try:
-        reader = pypdf.PdfReader(io.BytesIO(raw))
+        reader = pypdf.PdfReader(io.BytesIO(content))
         locked = reader.is_encrypted and not reader.decrypt("")
         about: Any = reader.metadata
         title = " ".join(str((about and about.title) or "").split())
         catalog: Any = reader.trailer["/Root"]
         stated = canonical_or_none(str(catalog.get("/Lang") or "")) or ""
-        pages = [_page_text(each.extract_text() or "", place) for each in reader.pages]
+        raw_pages = [each.extract_text() or "" for each in reader.pages]
     except Exception as error:  # pypdf raises errors of all kinds for damaged files.
         problem = "the PDF needs a password" if locked else f"not a readable PDF: {first_line(error)}"
         hint = "save it without one" if locked else "save or fetch it again"
         raise PanglotError(problem, file=path, hint=hint) from error
-    return "" if _FILE_NAME.search(title) else title, stated, pages
+    pages = [_page_text(each, place) for each in raw_pages]
+    if problem := visual_order("\n".join(pages)):
+        hint = "extract the text with another program, such as pdftotext, or index what the PDF was made from"
+        place.notes.append((path, f"{problem}. To mend it, {hint}"))
+    return "" if _FILE_NAME.search(title) else title, stated, [unwrapped(each, printed=True) for each in pages]
 
 
 def _page_text(raw: str, place: Place) -> str:
     found, lost = _NO_LETTER.subn("", raw.replace("\r\n", "\n"))
     place.left_out["glyphs of PDF that stand for no character"] += lost
-    found = _FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), found)
-    return unwrapped(found, printed=True)
+    return _FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), found)
+
+
+def visual_order(text: str) -> str:
+    """Return what a text in Hebrew or Arabic letters seems to have in the order in which it is seen, or "".
+
+    PDF files draw glyphs at places and do not say in which order they are read. Letters are in reverse order if words
+    begin with letters that only end words, or end with the Arabic article. Words may be if full stops begin lines.
+
+    >>> [visual_order(text) for text in ("בוחרים תאים ועמודים.", "םירחוב םיאתו םידומע .")]
+    ['', 'the letters of its words are in reverse order']
+    """
+    plain = "".join(letter for letter in text if unicodedata.category(letter) != "Mn")
+    words = [word for word in _RIGHT_TO_LEFT.findall(plain) if len(word) > 3]
+    ahead = sum(word[-1] in _LAST or word[0] in _FIRST or word.startswith("ال") for word in words)
+    back = sum(word[0] in _LAST or word[-1] in _FIRST or word.endswith("لا") for word in words)
+    if back >= _FEWEST and back > 3 * ahead and back > _SHARE * len(words):
+        return "the letters of its words are in reverse order"
+    lines = [line.strip() for line in plain.splitlines()]
+    first, last = (sum(map(bool, map(part.search, lines))) for part in (_BEGINS_WITH_STOP, _ENDS_WITH_STOP))
+    moved = first >= _FEWEST and first > 3 * last
+    return "full stops begin its lines, so the words may be in reverse order" if moved else ""
 
 
 def unwrapped(text: str, *, printed: bool = False) -> str:
