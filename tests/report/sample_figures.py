@@ -265,6 +265,7 @@ def diagnosis() -> dict[str, Any]:
     typical = {"kind": "typical", "query": "爱迪生何时出生？", "language": "zh", "before": hits(8), "after": hits(2)}
     return {
         "pool": pool, "queries": 250, "groups": 50, "with_translations": 50, "languages": sorted(pool), "given": False,
+        "untranslated": [],
         "not_measured_within": 0, "trials": trials, "not_tried": [], "best": "balanced", "worst": "zh", "fair": True,
         "examples": [typical, {**typical, "kind": "worse"}],
     }  # fmt: skip

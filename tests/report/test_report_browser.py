@@ -46,9 +46,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     write_html(folder / "one.html", sample_figures.figures(), logs["runs/hybrid"])
     write_html(folder / "many.html", comparison, logs)
     write_html(folder / "not-parallel.html", sample_figures.not_parallel())
-    code = snippets(
-        "lsar", Path("index"), Path("docs-diagnosis"), documents="docs", model="m", output=Path("corrected")
-    )
+    code = snippets("lsar", Path("index"), Path("docs-diagnosis"), model="m", strength=1.0, output=Path("corrected"))
     found = diagnosis_page(sample_figures.diagnosis(), code, "panglot diagnose docs")
     (folder / "diagnosis.html").write_text(found, "utf-8")
     write_html(folder / "bad.html", bad, {BAD: logs["runs/mono"], "another": logs["runs/cross"]}, title=BAD)
