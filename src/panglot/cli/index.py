@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,8 @@ def index_command(
         more = f" and {len(counts) - 8} more" if len(counts) > 8 else ""
         changes = ", ".join(f"{number:,} {what}" for what, number in done.items() if number) or "nothing changed"
         click.echo(f"{output}: {total:,} documents ({most}{more}); {changes}")
-        click.echo(f'Next: panglot search {output} "…", or panglot evaluate {output}')
+        quoted = shlex.quote(str(output))
+        click.echo(f'Next: panglot search {quoted} "…", or panglot evaluate {quoted}')
 
 
 def _ids(names: str) -> list[str]:
