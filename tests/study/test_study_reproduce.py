@@ -21,8 +21,8 @@ def test_the_packaged_figures_stand_in_the_results() -> None:
     text = (ROOT / "docs" / "results.md").read_text("utf-8").replace(",", "")
     for run in documented_runs():
         for figure in run.figures:
-            whole = figure.path.endswith("rank_distance")
-            shown = f"{figure.value:.0f}" if whole else f"{figure.value:.4f}".lstrip("0")
+            shown = f"{figure.value:.4f}".lstrip("0") if figure.path.endswith("mAP") else f"{figure.value:g}"
+            shown = shown.removeprefix("0")
             assert shown in text, f"{run.name}: {figure.path} {shown}"
 
 
