@@ -23,6 +23,9 @@ def put(study: design.Study, values: dict[str, list[float]], keys: Sequence[str]
         for key in keys:
             arrays |= {f"{key}|total": np.array([each]).T, f"{key}|number": np.ones((len(each), 1), np.uint16)}
         np.savez_compressed(folder / "sums.npz", **arrays)
-        settings = {"monolingual": {}, "crosslingual": None, "multilingual": {}}
-        about = {"figures": {"datasets": {"starter:test": settings}}}
+        measured = {"monolingual": {}, "crosslingual": None, "multilingual": {}, "languages": ["de", "en"]}
+        measured |= {"questions": len(each), "passages": len(each)}
+        machine = {"cores": 1, "processor": "a processor"}
+        about = {"figures": {"datasets": {"starter:test": measured}, "date": "2026-11-29", "machine": machine},
+                 "training": {"pairs": 32, "steps": 1, "seconds": 1.0}}  # fmt: skip
         (folder / "cell.json").write_text(json.dumps(about), "utf-8")

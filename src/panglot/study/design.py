@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,23 @@ class Rates:
 
 
 @dataclass(frozen=True)
+class Endpoint:
+    """A question that the study is to answer: how focus and rival differ in a figure.
+
+    The difference is a mean over the tests ``on``, in the slice ``part`` of their languages (``all``, ``never``, or a
+    name of ``asked_in``). ``contrast`` is ``mean``, over all numbers of languages, or ``slope``, the difference at the
+    largest less that at the smallest. Those that are not ``primary`` have no part in the verdict.
+    """
+
+    name: str
+    on: tuple[str, ...]
+    figure: str = "crosslingual.mAP"
+    part: str = "all"
+    contrast: str = "mean"
+    primary: bool = True
+
+
+@dataclass(frozen=True)
 class Cell:
     """One model: the untouched start, a strategy at a number of languages with a seed, or a trial of a learning rate.
 
@@ -100,7 +118,8 @@ class Study:
     """A study, as its TOML file describes it.
 
     ``sizes`` ascend, with 0 for all languages at the end. Without ``rates``, the settings have the learning rates.
-    The answer is about the strategy ``focus``, which is compared with the ``rival``.
+    The answer is about the strategy ``focus``, which is compared with the ``rival`` at the ``endpoints``. Two
+    strategies are equivalent if they differ by less than the ``margin``. Further pairs to compare are ``beside``.
     """
 
     file: Path
@@ -114,6 +133,9 @@ class Study:
     rates: Rates | None
     focus: str
     rival: str
+    endpoints: tuple[Endpoint, ...] = ()
+    margin: float = 0.01
+    beside: tuple[tuple[str, str], ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -176,13 +198,27 @@ def _study(whole: dict[str, Any], file: Path) -> Study:
         integers(whole["seeds"], "seeds"), tuple(_test(values) for values in whole["tests"]),
         _rates(whole["rates"]) if "rates" in whole else None,
         focus=str(whole.get("focus", names[0])), rival=str(whole.get("rival", names[-1])),
+        endpoints=tuple(_endpoint(name, dict(values)) for name, values in whole.get("endpoints", {}).items()),
+        margin=number(whole.get("margin", 0.01), "margin"), beside=tuple(map(_pair, whole.get("beside", []))),
     )  # fmt: skip
     named = [test.on for test in study.tests]
     if twice := [name for name in named if named.count(name) > 1]:
         raise PanglotError(f"{twice[0]!r} is listed twice", field="tests", hint="list each test set once")
-    for role in ("focus", "rival"):
-        if getattr(study, role) not in names:
-            raise unknown(f"there is no strategy {getattr(study, role)!r}", names, role)
+    for role, name in [
+        ("focus", study.focus),
+        ("rival", study.rival),
+        *(("beside", each) for each in chain(*study.beside)),
+    ]:
+        if name not in names:
+            raise unknown(f"there is no strategy {name!r}", names, role)
+    for endpoint in study.endpoints:
+        place = f"endpoints.{endpoint.name}"
+        parts = {"all", "never", *(name for test in study.tests for name in test.asked_in if test.on in endpoint.on)}
+        named_here = [("on", each, named) for each in endpoint.on]
+        named_here += [("part", endpoint.part, [*parts]), ("contrast", endpoint.contrast, ["mean", "slope"])]
+        for name, value, known in named_here:
+            if value not in known:
+                raise unknown(f"there is no {value!r} here", known, f"{place}.{name}")
     for strategy in strategies:
         place = f"strategies.{strategy.name}"
         if strategy.rates_of and strategy.rates_of not in names:
@@ -201,6 +237,28 @@ def _strategy(name: str, values: dict[str, Any]) -> Strategy:
     smallest = integer(values.pop("smallest", 1), f"strategies.{name}.smallest")
     seeds = integers(values.pop("seeds", []), f"strategies.{name}.seeds")
     return Strategy(name, values, smallest, seeds, str(values.pop("rates_of", "")))
+
+
+def _endpoint(name: str, values: dict[str, Any]) -> Endpoint:
+    place = f"endpoints.{name}"
+    check_names(values, {f.name for f in fields(Endpoint)} - {"name"}, place)
+    if not values.get("on"):
+        raise PanglotError("is missing", field=f"{place}.on", hint="name a test set of the study, or list some")
+    given = values.pop("on")
+    found = Endpoint(name, (given,) if isinstance(given, str) else strings(given, f"{place}.on"), **values)
+    figures = [f"{setting}.mAP" for setting in SETTINGS]
+    if found.figure not in figures:
+        raise unknown(f"{found.figure!r} is not a figure of endpoints", figures, f"{place}.figure")
+    if not isinstance(found.primary, bool):
+        raise unexpected(found.primary, "true or false", f"{place}.primary")
+    return found
+
+
+def _pair(values: Any) -> tuple[str, str]:
+    names = strings(values, "beside")
+    if len(names) != 2:
+        raise unexpected(values, "a list of two strategies", "beside")
+    return names[0], names[1]
 
 
 def _check_free(settings: Mapping[str, Any], reserved: Sequence[str], field: str) -> None:

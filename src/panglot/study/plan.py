@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import fmean
 from typing import Any
@@ -11,10 +10,8 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot.study.design import START, Study
-from panglot.study.results import FIXED, SIGNIFICANCE, Results, SeedFigures, gap, is_distance, size_key
-
-#: Probability of finding a difference that is as large as the table says.
-POWER = 0.8
+from panglot.study.endpoints import POWER
+from panglot.study.results import FIXED, SIGNIFICANCE, Results, SeedFigures, combined, gap, is_distance, size_key
 
 
 @dataclass(frozen=True)
@@ -88,8 +85,8 @@ def detectable(study: Study, pilot: Results) -> list[Detectable]:
         contrasts = {size_key(size): gap for size, gap in gaps.items()}
         if len(gaps) > 1:
             whole = list(gaps.values())
-            contrasts["mean"] = _combined(whole, [1 / len(whole)] * len(whole))
-            contrasts["slope"] = _combined([whole[0], whole[-1]], [-1, 1])
+            contrasts["mean"] = combined(whole, [1 / len(whole)] * len(whole))
+            contrasts["slope"] = combined([whole[0], whole[-1]], [-1, 1])
         for contrast, each in contrasts.items():
             both = (smallest_difference(each, seeds, each.groups * share, SIGNIFICANCE / n) for n in (1, comparisons))
             found.append(Detectable(test, part, figure, contrast, seeds, *both))
@@ -148,10 +145,3 @@ def _paired(pilot: Results) -> tuple[list[int], tuple[int, ...]]:
     }
     sizes = [size for size, each in seeds.items() if len(each) > 1]
     return sizes, tuple(sorted(set[int].intersection(*(seeds[size] for size in sizes)))) if sizes else ()
-
-
-def _combined(gaps: Sequence[SeedFigures], weights: Sequence[float]) -> SeedFigures:
-    """Return a weighted sum over sizes. Seeds and groups are the same at every size, so they stay paired."""
-    values = np.tensordot(weights, np.stack([each.values for each in gaps]), 1)
-    draws = np.tensordot(weights, np.stack([each.draws for each in gaps]), 1)
-    return SeedFigures(values, draws, gaps[0].groups)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from itertools import groupby, product
 from pathlib import Path
 from statistics import mean
@@ -13,10 +14,11 @@ from panglot.report.curves import Series, plot
 from panglot.report.html import page
 from panglot.report.labels import MISSING, format_p
 from panglot.report.markup import Child, Markup, legend, table_to_html, tag
-from panglot.report.tables import Cell, Table, simple_table
+from panglot.report.tables import Cell, Column, Mark, Row, Table, Track, around, simple_table
 from panglot.report.text import escape_markdown as escaped
 from panglot.report.text import table_to_markdown
 from panglot.study.design import EACH, START, Study
+from panglot.study.endpoints import Finding, primary, secondary
 from panglot.study.results import (
     DRAWS,
     FIGURES,
@@ -42,15 +44,25 @@ def write(study: Study, folder: Path) -> str:
     text = to_markdown(results, status)
     write_text(folder / "report.md", text)
     write_text(folder / "report.html", to_html(results, status))
-    write_json(folder / "report.json", {"status": str(status), "rates": _rates(study), **as_dict(results)})
+    write_json(
+        folder / "report.json",
+        {
+            "status": str(status),
+            "rates": _rates(study),
+            **as_dict(results),
+            "endpoints": [
+                {**asdict(each), "verdict": each.verdict} for each in (*primary(results), *secondary(results))
+            ],
+        },
+    )
     return text
 
 
 def to_markdown(results: Results, status: Status) -> str:
     """Return the report as Markdown."""
-    found = answer(results)
-    blocks = [f"# Study {escaped(results.study.file.stem)}", _head(results, status), "## Answer"]
-    blocks += [escaped(found[0]), table_to_markdown(found[1])] if found else [_UNKNOWN]
+    blocks = [f"# Study {escaped(results.study.file.stem)}", _head(results, status)]
+    for heading, text, table in answers(results):
+        blocks += [f"## {heading}", escaped(text), *([table_to_markdown(table)] if table else [])]
     for test, parts in _measured(results):
         blocks += [f"## {escaped(test)}", _about(results, test)]
         for part, figures in parts:
@@ -63,10 +75,9 @@ def to_markdown(results: Results, status: Status) -> str:
 
 def to_html(results: Results, status: Status) -> str:
     """Return the report as one self-contained page, with curves in place of the tables of values."""
-    found = answer(results)
-    says = [tag("p", found[0]), table_to_html(found[1])] if found else tag("p", _UNKNOWN)
     sections: list[Child] = [
-        [tag("h2", "Answer"), says],
+        *([tag("h2", heading), tag("p", text), table_to_html(table) if table else None]
+          for heading, text, table in answers(results)),
         [tag("p", "The curves are by number of training languages. Bars are 95 % intervals."),
          legend(list(enumerate(results.study.names)))],
     ]  # fmt: skip
@@ -107,25 +118,92 @@ def _plot(results: Results, test: str, part: str, figure: str) -> Markup | None:
     return plot(title, series, label=f"{title}, by number of training languages", names=steps)
 
 
-def answer(results: Results) -> tuple[str, Table] | None:
-    """Return a summary of all comparisons and their table, or None if there are none.
+def answers(results: Results) -> list[tuple[str, str, Table | None]]:
+    """Return headings, texts and tables: the primary endpoints, the secondary ones, and all comparisons."""
+    study, every = results.study, comparisons(results)
+    found: list[tuple[str, str, Table | None]] = []
+    if study.endpoints:
+        first, others = primary(results), secondary(results)
+        unit = f"{study.focus} − {study.rival}, points"
+        found.append(("Answer", _in_words(study, first), _forest(first, unit) if first else None))
+        if others:
+            text = "These are no part of the answer. Their p-values are not corrected."
+            found.append(("Secondary endpoints", text, _forest(others, "difference, points")))
+    heading = "All comparisons" if study.endpoints else "Answer"
+    text, table = (_summary(study, every), _comparisons(results, every)) if every else (_UNKNOWN, None)
+    return [*found, (heading, text, table)]
+
+
+def _in_words(study: Study, found: Sequence[Finding]) -> str:
+    """Return the answer in a sentence per endpoint, and how it was tested."""
+    if not found:
+        return "No endpoint has all of its cells yet."
+    margin = f"{100 * study.margin:g} point{'' if study.margin == 0.01 else 's'}"
+    says = [f"{_sentence(each, margin)}." for each in found]
+    seeds = sorted({each.difference.seeds for each in found})
+    least = [f"{100 * each.detectable:.2f} ({each.endpoint.name})" for each in found if each.detectable]
+    says.append(
+        f"Each difference is a mean over {' to '.join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))} seeds, paired by"
+        f" seed and question. Its variance is that over seeds plus that over draws of question groups, with the degrees"
+        f" of freedom of Welch and Satterthwaite. Equivalence within {margin} is shown by two one-sided tests. Both"
+        " kinds of p-values are corrected after Holm for the primary endpoints. Brackets are 95 % intervals without"
+        " correction."
+    )
+    if least:
+        says.append(f"With a probability of 80 %, differences of this many points would be found: {', '.join(least)}.")
+    return " ".join(says)
+
+
+def _sentence(found: Finding, margin: str) -> str:
+    low, high = found.difference.interval or (0.0, 0.0)
+    size = f"({100 * found.difference.value:+.2f} points [{100 * low:+.2f}, {100 * high:+.2f}])"
+    less = f", by less than {margin}" if found.is_equivalent else ""
+    says = {"better": f"is better than {found.other}{less}", "worse": f"is worse than {found.other}{less}",
+            "equivalent": f"and {found.other} are equivalent within {margin}",
+            "undecided": f"and {found.other} are neither shown to differ nor shown to be equivalent"}  # fmt: skip
+    return f"{found.endpoint.name}: {found.one} {says[found.verdict]} {size}"
+
+
+def _forest(found: Sequence[Finding], heading: str) -> Table:
+    """Return the table of findings, which in HTML is a forest plot too."""
+    ends = [100 * end for each in found for end in each.difference.interval or (each.difference.value,)]
+    margins = tuple(sign * 100 * found[0].margin for sign in (-1, 1))
+    scale = around([*ends, *margins, 0.0])
+    rows: list[Row] = []
+    for each in found:
+        value, interval = each.difference.value, each.difference.interval
+        mark = Mark(0, 100 * value, interval and (100 * interval[0], 100 * interval[1]))
+        cells = [Cell(f"{each.one} − {each.other}"), Cell(each.endpoint.contrast), _cell(each.difference, "+.2f", 100),
+                 Cell(format_p(each.p)), Cell(format_p(each.p_equivalence)),
+                 Cell(f"{100 * each.detectable:.2f}" if each.detectable else MISSING), Cell(each.verdict)]  # fmt: skip
+        rows.append(Row(each.endpoint.name, cells, track=Track(scale, (mark,), notch=0.0, rules=margins)))
+    heads = ["compared", "contrast", heading, "p", "p of equivalence", "detectable", "verdict"]
+    columns = [Column(head, left=head in {"compared", "contrast", "verdict"}) for head in heads]
+    return Table("Endpoints", columns, rows, corner="endpoint", axis=(scale, "score"))
+
+
+def _comparisons(results: Results, every: Sequence[Comparison]) -> Table:
+    """Return the table of all comparisons, which in HTML is a forest plot too.
 
     A difference is significant if p, after Holm's correction for all comparisons, is below .05.
     """
-    study, every = results.study, comparisons(results)
-    if not every:
-        return None
-    rows: list[list[str | Cell]] = []
-    for comparison in every:
-        test, part, figure = comparison.key.split("|")
-        rows.append([test, FIGURES[figure], PARTS[part], _languages(comparison.size),
-                     _cell(results.retention(study.focus, comparison.size, comparison.key), ".1f", 100),
-                     _cell(comparison.gap, "+.1f", 100), format_p(comparison.corrected),
-                     {1: study.focus, -1: study.rival, 0: MISSING}[comparison.sign]])  # fmt: skip
-    kept_heading, gap_heading = f"{study.focus} keeps, %", f"more than {study.rival}, points"
-    head = ["test", "figure", "measured on", "trained on", kept_heading, gap_heading, "p", "significantly more"]
+    study = results.study
+    scale = around([0.0, *(100 * end for each in every for end in each.gap.interval or ())])
+    rows: list[Row] = []
+    for each in every:
+        test, part, figure = each.key.split("|")
+        interval = each.gap.interval
+        mark = Mark(0, 100 * each.gap.value, interval and (100 * interval[0], 100 * interval[1]))
+        cells = [Cell(FIGURES[figure]), Cell(PARTS[part]), Cell(_languages(each.size)),
+                 _cell(results.retention(study.focus, each.size, each.key), ".1f", 100),
+                 _cell(each.gap, "+.1f", 100), Cell(format_p(each.corrected)),
+                 Cell({1: study.focus, -1: study.rival, 0: MISSING}[each.sign])]  # fmt: skip
+        rows.append(Row(test, cells, track=Track(scale, (mark,), notch=0.0)))
+    heads = ["figure", "measured on", "trained on", f"{study.focus} keeps, %", f"more than {study.rival}, points", "p",
+             "significantly more"]  # fmt: skip
+    columns = [Column(head, left=place in {0, 1, 2, 6}) for place, head in enumerate(heads)]
     title = f"Share of the start's value that {study.focus} keeps, compared with {study.rival}"
-    return _summary(study, every), simple_table(head, rows, title=title, left=[1, 2, 3, 7])
+    return Table(title, columns, rows, corner="test", axis=(scale, "score"))
 
 
 def _summary(study: Study, every: Sequence[Comparison]) -> str:

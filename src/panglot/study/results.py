@@ -274,17 +274,48 @@ def difference(results: Results, one: str, other: str, size: int, key: str) -> t
     return None if found is None else t_test(found)
 
 
-def gap(results: Results, one: str, other: str, size: int, key: str, seeds: tuple[int, ...]) -> SeedFigures | None:
-    """Return how much more of the start's value one strategy keeps than another, or None if a cell is missing."""
-    one_each, other_each, start = (results.each(name, size, key, seeds) for name in (one, other, START))
-    if one_each is None or other_each is None or start is None or not start.values[0]:
+def gap(
+    results: Results, one: str, other: str, size: int, key: str, seeds: tuple[int, ...], *, of_start: bool = True
+) -> SeedFigures | None:  # fmt: skip
+    """Return how much more of the start's value one strategy keeps than another, or None if a cell is missing.
+
+    Without ``of_start``, return how much larger its figure is.
+    """
+    one_each, other_each = (results.each(name, size, key, seeds) for name in (one, other))
+    if one_each is None or other_each is None or len(one_each.values) != len(other_each.values):
         return None
-    if len(one_each.values) != len(other_each.values):  # a cell does not have this figure
+    found = SeedFigures(one_each.values - other_each.values, one_each.draws - other_each.draws, one_each.groups)
+    if not of_start:
+        return found
+    start = results.each(START, size, key)
+    if start is None or not start.values[0]:
         return None
-    values = (one_each.values - other_each.values) / start.values[0]
     with np.errstate(divide="ignore", invalid="ignore"):
-        drawn = (one_each.draws - other_each.draws) / start.draws[0]
-    return SeedFigures(values, drawn, start.groups)
+        return SeedFigures(found.values / start.values[0], found.draws / start.draws[0], start.groups)
+
+
+def combined(gaps: Sequence[SeedFigures], weights: Sequence[float]) -> SeedFigures:
+    """Return a weighted sum, such as one over sizes. Seeds and groups are the same in all, so they stay paired."""
+    values = np.tensordot(weights, np.stack([each.values for each in gaps]), 1)
+    draws = np.tensordot(weights, np.stack([each.draws for each in gaps]), 1)
+    return SeedFigures(values, draws, min(each.groups for each in gaps))
+
+
+def spread(gap: SeedFigures) -> tuple[float, float]:
+    """Return the standard error of a mean difference and its degrees of freedom (Welch and Satterthwaite).
+
+    The variance is that over draws of question groups plus that over seeds. With one seed, only the first counts.
+    """
+    over_groups = gap.draws.mean(axis=0)
+    known, seeds = over_groups[np.isfinite(over_groups)], len(gap.values)
+    parts = [
+        float(known.var(ddof=1)) if len(known) > 1 else 0.0,
+        float(gap.values.var(ddof=1)) / seeds if seeds > 1 else 0.0,
+    ]
+    whole = sum(parts)
+    if whole < 1e-24:
+        return 0.0, 1.0
+    return whole**0.5, whole**2 / (parts[0] ** 2 / max(1, gap.groups - 1) + parts[1] ** 2 / max(1, seeds - 1))
 
 
 def t_test(gap: SeedFigures) -> tuple[Estimate, float | None]:
@@ -298,15 +329,11 @@ def t_test(gap: SeedFigures) -> tuple[Estimate, float | None]:
     from scipy import stats
 
     seeds, value = len(gap.values), float(gap.values.mean())
-    over_groups = gap.draws.mean(axis=0)
     if seeds < 2:
-        return Estimate(value, interval(over_groups), seeds), None
-    known = over_groups[np.isfinite(over_groups)]
-    parts = [float(known.var(ddof=1)) if len(known) > 1 else 0.0, float(gap.values.var(ddof=1)) / seeds]
-    whole = sum(parts)
-    if whole < 1e-24:
+        return Estimate(value, interval(gap.draws.mean(axis=0)), seeds), None
+    error, freedom = spread(gap)
+    if not error:
         return Estimate(value, (value, value), seeds), 1.0 if abs(value) < 1e-12 else 0.0
-    freedom = whole**2 / (parts[0] ** 2 / max(1, gap.groups - 1) + parts[1] ** 2 / (seeds - 1))
-    reach = float(stats.t.ppf(0.975, freedom)) * whole**0.5
-    p = 2 * float(stats.t.sf(abs(value) / whole**0.5, freedom))
+    reach = float(stats.t.ppf(0.975, freedom)) * error
+    p = 2 * float(stats.t.sf(abs(value) / error, freedom))
     return Estimate(value, (value - reach, value + reach), seeds), p

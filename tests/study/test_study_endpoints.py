@@ -1,0 +1,156 @@
+"""What a study was designed to find out, on cells whose differences are known."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from study_made import put
+
+from panglot._errors import PanglotError
+from panglot.evaluation.bootstrap import holm
+from panglot.study import design, report
+from panglot.study.design import Study
+from panglot.study.endpoints import contrast, primary, secondary
+from panglot.study.results import Results, t_test
+from panglot.study.worker import status_of
+
+TEXT = """
+output = "{folder}/out"
+on = ["{folder}/train.jsonl"]
+sizes = [4, "all"]
+seeds = [0, 1, 2, 3, 4]
+focus = "hybrid"
+rival = "mean"
+beside = [["cross", "mean"]]
+[strategies.hybrid]
+[strategies.mean]
+mixing = "mean"
+[strategies.cross]
+smallest = 5
+[[tests]]
+on = "starter:test"
+[tests.asked_in]
+rare = ["is"]
+[endpoints.whole]
+on = "starter:test"
+figure = "monolingual.mAP"
+[endpoints.slope]
+on = "starter:test"
+figure = "monolingual.mAP"
+contrast = "slope"
+[endpoints.pool]
+on = "starter:test"
+figure = "multilingual.mAP"
+primary = false
+"""
+KEYS = tuple(f"starter:test|all|{setting}.mAP" for setting in ("monolingual", "multilingual"))
+GROUPS = 200
+
+
+def made(folder: Path, change: tuple[str, str] = ("", "")) -> Study:
+    (folder / "study.toml").write_text(TEXT.format(folder=folder).replace(*change, 1), "utf-8")
+    return design.read(folder / "study.toml")
+
+
+def cells(study: Study, more: dict[str, float], noise: float, seeds: int = 5) -> Results:
+    """Write cells whose values are ``more`` than those of mean mixing, plus noise of seeds and groups."""
+    rng = np.random.default_rng(0)
+    base = rng.uniform(0.3, 0.7, GROUPS)
+    values = {"start": base.tolist()}
+    for seed in range(seeds):
+        for name, size in (("hybrid", "4"), ("hybrid", "all"), ("mean", "4"), ("mean", "all"), ("cross", "all")):
+            shift = more.get(f"{name}-{size}", 0.0) + noise * rng.normal()
+            values[f"{name}-{size}-{seed}"] = (base + shift + 0.01 * rng.normal(size=GROUPS)).tolist()
+    put(study, values, KEYS)
+    return Results(study)
+
+
+@pytest.mark.parametrize(
+    ("more", "noise", "verdicts"),
+    [
+        ({"hybrid-4": 0.03, "hybrid-all": 0.03}, 0.001, {"whole": "better", "slope": "equivalent"}),
+        ({"hybrid-4": 0.0, "hybrid-all": -0.04}, 0.001, {"whole": "worse", "slope": "worse"}),
+        ({}, 0.001, {"whole": "equivalent", "slope": "equivalent"}),
+        ({}, 0.03, {"whole": "undecided", "slope": "undecided"}),
+    ],
+)
+def test_an_endpoint_is_better_worse_equivalent_or_undecided(
+    tmp_path: Path, more: dict[str, float], noise: float, verdicts: dict[str, str]
+) -> None:
+    found = primary(cells(made(tmp_path), more, noise))
+    assert {each.endpoint.name: each.verdict for each in found} == verdicts
+    whole = found[0].difference
+    assert whole.seeds == 5
+    assert whole.value == pytest.approx((more.get("hybrid-4", 0) + more.get("hybrid-all", 0)) / 2, abs=2 * noise)
+    assert found[0].detectable is not None
+    assert found[0].detectable < 4 * noise + 0.002
+
+
+def test_a_small_difference_may_be_significant_and_equivalent(tmp_path: Path) -> None:
+    found = primary(cells(made(tmp_path), {"hybrid-4": 0.004, "hybrid-all": 0.004}, 0.0003))[0]
+    assert (found.verdict, found.is_equivalent) == ("better", True)
+    # It is not equivalent within a margin that is smaller than itself.
+    (tmp_path / "other").mkdir()
+    strict = made(tmp_path / "other", ("[strategies.hybrid]", "margin = 0.003\n[strategies.hybrid]"))
+    again = primary(cells(strict, {"hybrid-4": 0.004, "hybrid-all": 0.004}, 0.0003))[0]
+    assert (again.verdict, again.is_equivalent) == ("better", False)
+
+
+def test_p_values_are_corrected_for_every_primary_endpoint(tmp_path: Path) -> None:
+    results = cells(made(tmp_path), {"hybrid-4": 0.01}, 0.004)
+    found = primary(results)
+    each = [t_test(gap)[1] for one in found if (gap := contrast(results, "hybrid", "mean", one.endpoint))]
+    alone = [p for p in each if p is not None]
+    assert [one.p for one in found] == pytest.approx(holm(alone))
+    assert min(one.p or 0 for one in found) == pytest.approx(2 * min(alone))
+
+
+def test_other_endpoints_and_pairs_are_secondary_and_uncorrected(tmp_path: Path) -> None:
+    found = secondary(cells(made(tmp_path), {"cross-all": 0.02}, 0.001))
+    named = [(each.one, each.other, each.endpoint.name) for each in found]
+    # cross is trained at one size only, so it has no slope.
+    assert named == [("hybrid", "mean", "pool"), ("cross", "mean", "whole"), ("cross", "mean", "pool")]
+    assert found[1].verdict == "better"
+
+
+def test_an_endpoint_without_its_cells_is_left_out_and_one_seed_decides_nothing(tmp_path: Path) -> None:
+    study = made(tmp_path)
+    assert primary(Results(study)) == []
+    one, _ = primary(cells(study, {"hybrid-all": 0.5}, 0.0, seeds=1))
+    assert (one.p, one.verdict, one.detectable) == (None, "undecided", None)
+
+
+def test_the_report_says_the_answer_in_words_in_a_table_and_as_a_forest_plot(tmp_path: Path) -> None:
+    study = made(tmp_path)
+    cells(study, {"hybrid-4": 0.03, "hybrid-all": 0.03}, 0.001)
+    text = report.write(study, tmp_path / "report")
+    assert "whole: hybrid is better than mean (+" in text
+    assert "slope: hybrid and mean are equivalent within 1 point" in text
+    assert "corrected after Holm for the primary endpoints" in text
+    assert text.index("## Answer") < text.index("## Secondary endpoints") < text.index("## All comparisons")
+    assert 'class="whisker' in (tmp_path / "report" / "report.html").read_text("utf-8")
+    kept = json.loads((tmp_path / "report" / "report.json").read_text("utf-8"))["endpoints"]
+    assert [each["verdict"] for each in kept][:2] == ["better", "equivalent"]
+    assert status_of(study).done
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (('[endpoints.whole]\non = "starter:test"', '[endpoints.whole]\non = "mlqa"'), "endpoints.whole.on"),
+        (('contrast = "slope"', 'contrast = "slop"'), "endpoints.slope.contrast"),
+        (('contrast = "slope"', 'part = "common"'), "endpoints.slope.part"),
+        (('"multilingual.mAP"', '"multilingual.rank_distance"'), "endpoints.pool.figure"),
+        (("primary = false", "primary = 0"), "endpoints.pool.primary"),
+        (('beside = [["cross", "mean"]]', 'beside = [["cross"]]'), "beside"),
+        (('beside = [["cross", "mean"]]', 'beside = [["cross", "men"]]'), "beside"),
+    ],
+)
+def test_an_endpoint_that_the_study_cannot_have_is_refused(tmp_path: Path, change: tuple[str, str], field: str) -> None:
+    with pytest.raises(PanglotError) as caught:
+        made(tmp_path, change)
+    assert caught.value.field == field
+    assert caught.value.hint
