@@ -307,9 +307,9 @@ def test_the_answer_is_corrected_for_all_that_it_compares(
     # A difference that is significant in one test alone is not among six.
     assert [each.sign for each in found[:3]] == [1, 0, 0]
     assert p[1] < 0.05 <= found[1].corrected  # type: ignore[operator]
-    found_answer = report.answer(results)
-    assert found_answer is not None
-    summary, table = found_answer
+    ((heading, summary, table),) = report.answers(results)
+    assert heading == "Answer"
+    assert table is not None
     assert "hybrid keeps more in 2 and less in 0 of 6 comparisons, and 4 differences are not significant" in summary
     assert "3 seeds" in summary
     assert [row.name for row in table.rows] == ["starter:test"] * 6
