@@ -10,6 +10,7 @@ import pytest
 from panglot._errors import PanglotError
 from panglot.data.names import choose, is_code
 from panglot.data.pages import from_docs
+from panglot.data.pages.from_docs import sections
 from panglot.datasets.registry import read
 
 ENGLISH = "Puffins nest in burrows that they dig into grassy cliffs, and otters crack shells with a stone."
@@ -117,3 +118,19 @@ def test_two_languages_in_small_letters_are_no_region() -> None:
     assert [is_code(part) for part in ("pt-br", "zh-cn", "zh-tw", "en-gb", "es-mx", "de-at", "fr-be", "pt-pt")] == [
         True
     ] * 8
+
+
+def test_folders_above_the_documents_do_not_part_their_versions(tmp_path: Path) -> None:
+    docs = tmp_path / "it" / "docs"
+    texts = {"de": "Um eine Tabelle zu drucken, wählen Sie im Menü den Eintrag Drucken.",
+             "it": "Per stampare una tabella, scegliete nel menu la voce Stampa e confermate."}  # fmt: skip
+    for code, text in texts.items():
+        (docs / code).mkdir(parents=True)
+        (docs / code / "print.md").write_text(f"# P\n\n{text}\n", "utf-8")
+    for given in ([docs], [docs / "de", docs / "it"], [docs / code / "print.md" for code in texts]):
+        (versions,) = sections(given).groups.values()
+        assert sorted(each.language for each in versions) == ["de", "it"]
+    # Alone, a folder says the language of its pages although it is above them.
+    (docs / "de" / "print.md").write_text("# P\n\nA4\n", "utf-8")
+    ((one,),) = sections([docs / "de"]).groups.values()
+    assert one.language == "de"

@@ -70,14 +70,19 @@ def is_code(part: str) -> bool:
     return not _SMALL_REGION.fullmatch(part) or other == language or likely != other
 
 
-def pieces_of(path: Path) -> list[tuple[str, str]]:
+def pieces_of(path: Path, root: Path | None = None) -> list[tuple[str, str]]:
     """Return the parts of a path that may name a language: the path without each, and the code, the nearest first.
 
     These are the last part of the file's name behind a dot, underscore or hyphen, the whole name, and the folders.
+    Folders down to the ``root`` of all documents do not tell versions apart: somebody's home may be ``/home/it``. They
+    count only if no other part names a language, and stay in the path.
 
     >>> pieces_of(Path("help/de/page.pt-BR.html"))
     [('help/de/page.html', 'pt-BR'), ('help/page.pt-BR.html', 'de')]
+    >>> pieces_of(Path("/home/it/docs/de/page.md"), Path("/home/it/docs")), pieces_of(Path("de/page.md"), Path("de"))
+    ([('/home/it/docs/page.md', 'de')], [('de/page.md', 'de')])
     """
+    above = len(root.parts) if root else 0
     stem, dot, ending = path.name.removesuffix(".gz").rpartition(".")
     folder = path.parent.parts
     found: list[tuple[str, str]] = []
@@ -100,15 +105,16 @@ def pieces_of(path: Path) -> list[tuple[str, str]]:
     if is_code(stem) and not small:
         found = [(Path(*folder, dot + ending).as_posix(), stem)]
     for number in range(len(folder) - 1, -1, -1):
-        if is_code(folder[number]):
-            rest = (*folder[:number], *folder[number + 1 :], stem + dot + ending)
-            found.append((Path(*rest).as_posix(), folder[number]))
+        if is_code(folder[number]) and not (found and number < above):
+            rest = folder if number < above else (*folder[:number], *folder[number + 1 :])
+            found.append((Path(*rest, stem + dot + ending).as_posix(), folder[number]))
     return found
 
 
 def choose(
-    path: Path, text: str, *, given: str = "", stated: str = "", pieces: Sequence[tuple[str, str]] | None = None
-) -> Choice:
+    path: Path, text: str, *, given: str = "", stated: str = "", pieces: Sequence[tuple[str, str]] | None = None,
+    root: Path | None = None,
+) -> Choice:  # fmt: skip
     """Return the language of a file.
 
     Args:
@@ -117,11 +123,12 @@ def choose(
         given: What the user says.
         stated: What the file states.
         pieces: What the path says, by default :func:`pieces_of`.
+        root: The folder that all documents are in.
 
     Raises:
         PanglotError: The language is not known, or what was said is no language.
     """
-    pieces = pieces_of(path) if pieces is None else pieces
+    pieces = pieces_of(path, root) if pieces is None else pieces
     whole = path.as_posix().removesuffix(".gz").removeprefix("./")
     if given or stated:
         with located(file=None if given else path, field="language"):
@@ -134,7 +141,7 @@ def choose(
             is_agreed = bool(agreed) and found.confidence >= SURE
             language, note = (agreed, f"{looks}, as its path says") if is_agreed else (language, looks)
         # If the file is in another language than a piece of its path, that piece is part of a name: de/import_ms.html.
-        page = _without(whole, pieces, language)
+        page = _without(whole, pieces, language, root)
         if note:
             return Choice(language, page, note)
         others = [stated] if given and stated else [code for _, code in pieces[:1]] if given else []
@@ -159,7 +166,7 @@ def choose(
         note = f"{ignored[0]!r} in the path is not taken for a language" if ignored else ""
         if language in doubted and found:
             note = f"{language} by its name, but {_said(found)}"
-        return Choice(language, _without(whole, pieces, language), note)
+        return Choice(language, _without(whole, pieces, language, root), note)
     denied = f", since {_said(found)}" if found else ""
     if found and found.confidence >= SURE:
         note = f"the language was detected: {_said(found)}"
@@ -170,17 +177,17 @@ def choose(
     raise PanglotError(f"the language of this file is unknown{looks}", file=path, field="language", hint=HINT)
 
 
-def _without(page: str, pieces: Sequence[tuple[str, str]], language: str) -> str:
+def _without(page: str, pieces: Sequence[tuple[str, str]], language: str, root: Path | None) -> str:
     """Return the name of a page without all pieces that name its language, as in ``de/manual_de.pdf``.
 
     A file that is called by a code in a folder of the same code, such as ``it/it.md``, keeps its name.
     """
     first = [rest for rest, code in pieces if _base(canonical(code)) == _base(language)]
     named = [rest for rest in first if not Path(rest).name.startswith(".")]
-    if not named:
+    if not named or named[0] == page:
         return next(iter(first), page)
-    others = [each for each in pieces_of(Path(named[0])) if not Path(each[0]).name.startswith(".")]
-    return _without(named[0], others, language)
+    others = [each for each in pieces_of(Path(named[0]), root) if not Path(each[0]).name.startswith(".")]
+    return _without(named[0], others, language, root)
 
 
 def contradicts(text: str, code: str, found: Detection | None = None) -> bool:

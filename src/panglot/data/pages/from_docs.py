@@ -75,8 +75,12 @@ def sections(
     given = [Path(path) for path in paths]
     with located(field="language"):
         language = canonical(language) if language else None
+    folders = [path if path.is_dir() else path.parent for path in given]
+    # Relative and absolute paths have no folder in common, and neither have two drives.
+    alike = len({(path.is_absolute(), path.drive) for path in folders}) == 1
+    root = Path(os.path.commonpath(folders)) if alike else None
     for path in _files(given, left_out):
-        place = replace(place_of(path, language), notes=guesses, left_out=left_out, detected=detected)
+        place = replace(place_of(path, language, root), notes=guesses, left_out=left_out, detected=detected)
         try:
             read_now = enumerate(_sections(path, place, columns or {}), 1)
             found += [replace(section, file=path, number=number) for number, section in read_now]

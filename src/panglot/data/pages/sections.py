@@ -55,6 +55,7 @@ class Place:
     whole: str  # the path with that piece
     given: str  # the language that the user gave, or ""
     pieces: tuple[tuple[str, str], ...] = ()  # as `names.pieces_of` returns them
+    root: Path | None = None  # the folder that all documents are in
     notes: list[tuple[Path, str]] = field(default_factory=list[tuple[Path, str]], compare=False)
     left_out: Counter[str] = field(default_factory=Counter[str], compare=False)  # what readers leave out, by reason
     # If it is there, a text decides on its language however doubtful it is, and what was detected is counted.
@@ -63,7 +64,7 @@ class Place:
     def settle(self, path: Path, stated: str = "", text: str = "") -> tuple[str, str]:
         """Return the page's name and its language. ``stated`` is the language that the file itself states."""
         try:
-            choice = names.choose(path, text, given=self.given, stated=stated, pieces=self.pieces)
+            choice = names.choose(path, text, given=self.given, stated=stated, pieces=self.pieces, root=self.root)
         except PanglotError as error:
             if self.detected is None or self.given:
                 raise
@@ -131,16 +132,16 @@ def sections_of(parts: Sequence[TextPart], about: Mapping[str, str], path: Path,
             )
 
 
-def place_of(path: Path, given: str | None = None) -> Place:
+def place_of(path: Path, given: str | None = None, root: Path | None = None) -> Place:
     """Find the language in a path: the part of the file's name or the last folder that is a code.
 
     >>> place_of(Path("help/de/page.html")).page, place_of(Path("help/page.pt-BR.md")).path_language
     ('help/page.html', 'pt-BR')
     """
     whole = path.as_posix().removesuffix(".gz").removeprefix("./")
-    pieces = names.pieces_of(path)
+    pieces = names.pieces_of(path, root)
     page, code = pieces[0] if pieces else (whole, "")
-    return Place(page, code, whole, given or "", tuple(pieces))
+    return Place(page, code, whole, given or "", tuple(pieces), root)
 
 
 def positions(versions: Mapping[str, Sequence[Section]]) -> dict[str, list[Section]]:
