@@ -188,7 +188,7 @@ def _attention(
     import torch
     from torch.nn import functional
 
-    _, heads, tokens, size = query.shape
+    heads, tokens, size = query.shape[1:]
     scale = size**-0.5 if scaling is None else scaling
     rate = dropout if module.training else 0.0
     q, k, v = (states[0].transpose(0, 1).reshape(-1, size) for states in (query, key, value))
@@ -252,7 +252,7 @@ def _cpu_attention() -> Callable[..., Tensor]:
                 for group, weights in zip(layout.groups, kept, strict=True):
                     a, b, c, d, da, db, dc = (_heads(rows, group, heads) for rows in (q, k, v, down, *found))
                     torch.bmm(weights.mT, d, out=dc)
-                    scores = torch._softmax_backward_data(torch.bmm(d, c.mT), weights, -1, weights.dtype)
+                    scores = torch.ops.aten._softmax_backward_data(torch.bmm(d, c.mT), weights, -1, weights.dtype)
                     da.baddbmm_(scores, b, beta=0, alpha=scale)
                     db.baddbmm_(scores.mT, a, beta=0, alpha=scale)
             return (*(rows.index_select(0, layout.back) for rows in found), None, None, None)

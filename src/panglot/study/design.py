@@ -244,13 +244,13 @@ def _endpoint(name: str, values: dict[str, Any]) -> Endpoint:
     check_names(values, {f.name for f in fields(Endpoint)} - {"name"}, place)
     if not values.get("on"):
         raise PanglotError("is missing", field=f"{place}.on", hint="name a test set of the study, or list some")
+    if not isinstance(values.get("primary", True), bool):
+        raise unexpected(values["primary"], "true or false", f"{place}.primary")
     given = values.pop("on")
     found = Endpoint(name, (given,) if isinstance(given, str) else strings(given, f"{place}.on"), **values)
     figures = [f"{setting}.mAP" for setting in SETTINGS]
     if found.figure not in figures:
         raise unknown(f"{found.figure!r} is not a figure of endpoints", figures, f"{place}.figure")
-    if not isinstance(found.primary, bool):
-        raise unexpected(found.primary, "true or false", f"{place}.primary")
     return found
 
 

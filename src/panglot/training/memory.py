@@ -58,7 +58,7 @@ class MemoryPlan:
         size = sum(parameter.numel() for parameter in encoder.trained.values())
         # Gradients and two moments of AdamW, in float32.
         fixed = 12.0 * size + held_bytes(settings.mixing, objectives, size)
-        return cls(round(budget), fixed, **_activations(encoder), padded=not encoder.is_packed)
+        return cls(round(budget), fixed, *_activations(encoder), padded=not encoder.is_packed)
 
     @classmethod
     def recorded(cls, head: Mapping[str, Any]) -> MemoryPlan:
@@ -138,10 +138,10 @@ def available_memory(device: Any) -> int:
     return free_memory() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
-def _activations(encoder: TrainableEncoder) -> dict[str, float]:
-    """Return the bytes of activations per chunk, token and squared token, counted in the model itself.
+def _activations(encoder: TrainableEncoder) -> tuple[float, float, float, float]:
+    """Return ``per_chunk``, ``per_token``, ``per_attended`` and ``per_square``, in bytes, counted in the model itself.
 
-    Chunks of few and of many texts, short and long ones, go through it. ``per_chunk`` is what a chunk needs whatever
+    Chunks of few and of many texts, short and long ones, go through it. The first number is what a chunk needs whatever
     its length, such as the weights as bfloat16.
     """
     names = ("per_chunk", "per_token", "per_attended", "per_square")
@@ -153,7 +153,8 @@ def _activations(encoder: TrainableEncoder) -> dict[str, float]:
     parts = [[replace(plan, **{name: 1.0})._activations(chunk) for name in names] for chunk in chunks]
     # Texts of a few tokens are padded alike, and a padded model's numbers per token are one. Either share will do.
     numbers, *_ = np.linalg.lstsq(np.asarray(parts), np.asarray(found, np.float64))
-    return dict(zip(names, numbers.tolist(), strict=True))
+    chunk, token, attended, square = numbers.tolist()
+    return chunk, token, attended, square
 
 
 def _saved_bytes(encoder: TrainableEncoder, forward: Callable[[], Tensor]) -> int:
