@@ -143,7 +143,22 @@ def test_an_option_of_torch_means_torch(tmp_path: Path) -> None:
     folder = make_model(tmp_path)
     known(folder)
     assert isinstance(load(folder, backend="auto", max_length=8), SentenceTransformerEncoder)
+    assert isinstance(load(folder, backend="auto", precision="bf16"), SentenceTransformerEncoder)
     assert load(folder, backend="auto", name="other").name == "other"
+
+
+def test_fp32_stays_fp32_when_torch_takes_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_model(tmp_path)
+    known(folder)
+    found, expected = load(folder, backend="auto", precision="fp32"), load(folder, precision="fp32")
+    assert isinstance(found, LightEncoder)
+    assert found.fingerprint == expected.fingerprint
+    monkeypatch.setattr(light, "LIMIT", 10)
+    np.testing.assert_allclose(found.encode(LETTERS, "passage"), expected.encode(LETTERS, "passage"), atol=1e-6)
+    assert found._torch is not None
+    successor = found._torch.result()
+    assert successor is not None
+    assert successor.fingerprint == expected.fingerprint
 
 
 def test_changed_weights_are_another_model(tmp_path: Path) -> None:

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from importlib import util
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from encoders_made import make_model
+from safetensors.torch import load_file, save_file
 
 from panglot import _environment
 from panglot._errors import PanglotError
+from panglot.cli.index import index_command
+from panglot.encoders.light import LightEncoder
 from panglot.encoders.load import load
-from panglot.encoders.sentence_transformer import OpenVinoEncoder
+from panglot.encoders.openvino import OpenVinoEncoder
+from panglot.evaluation.evaluate import open_encoder
 from panglot.search.index import Index
+from panglot.search.metadata import snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 TEXTS = ["a b c", "", "d e f g h i j a b c d e", "j", "word " * 60]
+
+REAL = [
+    "Um die Seite zu drucken, wählen Sie Datei – Drucken.",
+    "Guarda il file con un altro nome prima di chiuderlo.",
+    "余白の幅はページの書式で変更できます。",
+    "Удалённую строку можно вернуть командой «Отменить».",
+]
+ASKED = ["How do I print?", "How to save a file?", "Where do I set margins?", "How to undo a deletion?"]
 
 needs = pytest.mark.skipif(util.find_spec("openvino") is None, reason="openvino is not installed")
 
@@ -58,11 +73,83 @@ def test_an_index_that_it_made_is_opened_by_torch(tmp_path: Path) -> None:
 
 @pytest.mark.openvino
 @needs
+def test_a_channel_of_zeros_stays_zero_in_int8(tmp_path: Path) -> None:
+    folder = make_model(tmp_path)
+    file = folder / "model.safetensors"
+    weights = load_file(file)
+    for name in weights:
+        if name.endswith("intermediate.dense.weight"):
+            weights[name][3] = 0
+    save_file(weights, file, metadata={"format": "pt"})
+    found, expected = load(folder, backend="auto", precision="int8"), load(folder, precision="fp32")
+    for encoder in (found, expected):
+        encoder.told.update(("question", "passage"))  # type: ignore[attr-defined]
+    ours, theirs = (each.encode(TEXTS, "passage") for each in (found, expected))
+    assert (ours * theirs).sum(axis=1).min() > 0.999
+    assert np.abs(ours - theirs).max() > 1e-4  # Otherwise nothing would be rounded.
+    with pytest.raises(PanglotError, match=r"is not a BERT.*use fp32 or bf16"):
+        load(make_model(tmp_path / "max", pooling="max"), backend="auto", precision="int8")
+
+
+@pytest.mark.openvino
+@needs
+def test_an_int8_index_of_the_real_model_is_searched_with_the_default_encoder(tmp_path: Path) -> None:
+    """Documents in int8, queries in numpy, through build, search, addition and another index in the same place."""
+
+    def run(*options: str) -> str:
+        arguments = [str(path), "--output", str(tmp_path / "index"), "--model", "bundled", *options]
+        done = CliRunner().invoke(index_command, [*arguments, "--precision", "int8"], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    path, served, names = tmp_path / "docs.jsonl", tmp_path / "served", [str(row) for row in range(len(REAL))]
+    rows = [json.dumps({"id": name, "text": text}) for name, text in zip(names, REAL, strict=True)]
+    path.write_text("\n".join(rows), "utf-8")
+    run()
+    assert "nothing changed" in run()
+    served.symlink_to(tmp_path / "index")
+    index, exact = Index.open(served), load("bundled", precision="fp32")
+    assert isinstance(index.encoder, LightEncoder)
+    stored, expected = index.store.vectors("plain", names), exact.encode(REAL, "passage")
+    assert (stored * expected).sum(axis=1).min() > 0.999
+    assert np.abs(stored - expected).max() > 1e-3  # More than the rounding of the store.
+    for name, question in zip(names, ASKED, strict=True):
+        assert index.search(question, k=1, language="en").hits[0].document.id == name
+    # Whoever serves it goes on with another one that was built in the same way.
+    snapshot(tmp_path / "index", tmp_path / "copy")
+    path.write_text(json.dumps({"id": "new", "text": REAL[0], "language": "de"}), "utf-8")
+    run("--add")
+    index.refresh()
+    np.testing.assert_array_equal(index.store.vectors("plain", ["new"]), stored[:1])
+    (tmp_path / "link").symlink_to(tmp_path / "copy")
+    (tmp_path / "link").replace(served)
+    successor = index.successor()
+    assert successor is not None
+    assert successor.encoder is index.encoder
+    assert (len(index), len(successor)) == (5, 4)
+    for each in (index, successor):
+        each.close()
+
+
+@pytest.mark.openvino
+@needs
 def test_what_it_cannot_run_is_told(tmp_path: Path) -> None:
     with pytest.raises(PanglotError, match="not a BERT- or RoBERTa-like model with mean or first-token pooling"):
         load(make_model(tmp_path, pooling="max"), backend="openvino")
     with pytest.raises(PanglotError, match="OpenVINO does not run on meta"):
         load(tmp_path / "model", backend="openvino", device="meta")
+
+
+def test_int8_without_openvino_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(_environment, "find_spec", lambda _name: None)
+    folder = make_model(tmp_path)
+    for open_it in (
+        lambda: load(folder, backend="auto", precision="int8"),
+        lambda: open_encoder(folder, precision="int8"),
+        lambda: Index.build([{"id": "1", "text": "a"}], tmp_path / "index", model=folder, precision="int8"),
+    ):
+        with pytest.raises(PanglotError, match=r"int8 needs openvino.*\[openvino\]', or use fp32 or bf16"):
+            open_it()
 
 
 def test_wrong_backend_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -230,8 +230,10 @@ def test_a_name_that_the_hub_does_not_give(monkeypatch: pytest.MonkeyPatch) -> N
 def test_unknown_options_are_told() -> None:
     with pytest.raises(PanglotError, match=r"no option `presicion`.*precision"):
         load("bundled", presicion="fp32")
-    with pytest.raises(PanglotError, match="unknown precision"):
-        choose_precision("int8", torch.device("cpu"))  # type: ignore[arg-type]
+    with pytest.raises(PanglotError, match=r"unknown precision 'int4'.*use one of auto, fp32, bf16, int8"):
+        choose_precision("int4", torch.device("cpu"))  # type: ignore[arg-type]
+    with pytest.raises(PanglotError, match=r"torch does not run models in int8.*use the backend openvino"):
+        load("bundled", precision="int8")
     with pytest.raises(PanglotError, match="there is no device"):
         choose_device("cuda:99")
     with pytest.raises(PanglotError, match="there is no device"):

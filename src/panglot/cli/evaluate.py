@@ -34,8 +34,7 @@ _options = options.add_options([
     click.option("--reranker", metavar="MODEL", help="Measure too what this cross-encoder makes of the first results."),
     click.option("--rerank-depth", default=50, type=POSITIVE, help="Passages of each ranking that it reorders."),
     options.trust_option,
-    click.option("--precision", type=click.Choice(["fp32", "bf16"]),
-                 help="Precision of the models' products. By default bf16 where it is faster."),
+    options.precision_option,
     options.json_option(),
     click.option("--report", type=PATH, help="Write a report: .html, or .md for Markdown."),
 ])  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,12 +22,16 @@ from panglot.cli.options import (
     data_dir_option,
     deliver_json,
     json_option,
+    precision_option,
     progress_to,
     split,
 )
 from panglot.search.filters import Filter
 from panglot.search.ranking.modes import MODES, Mode
 from panglot.search.request import Hit, Option, SearchRequest, SearchResult, Version, search_options
+
+if TYPE_CHECKING:
+    from panglot.encoders.open_model import Precision
 
 _FLAGS = {"k": "--top", "preferred_languages": "--prefer"}
 _METAVARS = {"language": "CODE", "default_language": "CODE", "languages": "CODES", "preferred_languages": "CODES",
@@ -46,6 +50,7 @@ _TOP = 5
 )
 @click.option("--backend", type=click.Choice(["auto", "torch", "openvino"]), default="auto",
               help="Inference backend used while indexing; auto is numpy for little, else torch.")  # fmt: skip
+@precision_option
 @click.option("--store", metavar="WHERE", help="Store of documents, milvus://host:port/NAME; by default the folder.")
 @click.option("--encoder", "on", metavar="WHERE",
               help="Ray cluster that encodes, ray or ray://host:port; by default this process.")  # fmt: skip
@@ -64,8 +69,8 @@ _TOP = 5
 @data_dir_option
 @json_option("what was done")
 def index_command(
-    documents: str | None, output: Path, model: str | None, backend: str, store: str | None, on: str | None,
-    processes: int | None, center_strength: float | None, *, hybrid: bool, add: bool, update: bool,
+    documents: str | None, output: Path, model: str | None, backend: str, precision: Precision, store: str | None,
+    on: str | None, processes: int | None, center_strength: float | None, *, hybrid: bool, add: bool, update: bool,
     delete: str | None, snapshot: Path | None, to_json: str | None, **source: Any,
 ) -> None:  # fmt: skip
     """Encode DOCUMENTS and write an index to search in.
@@ -106,7 +111,7 @@ def index_command(
             hint = "leave --store, --encoder, --processes, --backend and --center-strength out"
             problem = "an existing index keeps its store and strength and is changed in this process"
             raise PanglotError(problem, field="store", hint=hint)
-        index = Index.open(output, model=model)
+        index = Index.open(output, model=model, precision=precision)
         if update and found is not None:
             done = index.update(found, progress=progress)
         else:
@@ -118,8 +123,8 @@ def index_command(
         assert found is not None
         before = metadata.is_index(output)
         index = Index.build(
-            found, output, model=model or DEFAULT, backend=backend, store=store or "", on=on, progress=progress,
-            center_strength=1.0 if center_strength is None else center_strength,
+            found, output, model=model or DEFAULT, backend=backend, precision=precision, store=store or "", on=on,
+            center_strength=1.0 if center_strength is None else center_strength, progress=progress,
         )  # fmt: skip
         done["added"] = 0 if before else len(index)
     if hybrid:
@@ -269,6 +274,7 @@ def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
 @click.option("--mode", type=click.Choice([name for name, mode in MODES.items() if not mode.requires]),
               default="plain", help="Ranking mode of searches that name none.")  # fmt: skip
 @click.option("--model", help="Model to encode with. By default the model that the index was built with.")
+@precision_option
 @click.option("--reranker", metavar="MODEL", help="Cross-encoder that orders the first results again.")
 @click.option("--queue", default=256, type=POSITIVE, help="Most requests in progress. Further ones get status 429.")
 @click.option("--batch-tokens", default=2048, type=POSITIVE, help="Most tokens encoded together.")
@@ -276,8 +282,8 @@ def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
               help="Time limit of a response. A late one gets status 504.")  # fmt: skip
 def serve_command(
     indexes: tuple[str, ...], port: int, host: str, hosts: tuple[str, ...], keys: Path | None,
-    write_keys: Path | None, key_rate: int, mode: Mode, model: str | None, reranker: str | None, *, writable: bool,
-    **limits: Any,
+    write_keys: Path | None, key_rate: int, mode: Mode, model: str | None, precision: Precision, reranker: str | None,
+    *, writable: bool, **limits: Any,
 ) -> None:  # fmt: skip
     """Serve the index INDEX: a web page at /, /search, and embeddings and reranking for OpenAI's and other clients.
 
@@ -295,7 +301,7 @@ def serve_command(
     access = Access(read_keys(keys), writable, read_keys(write_keys, "PANGLOT_SERVICE_WRITE_KEYS"), key_rate)
     checked = Limits(**limits)
     progress = progress_to(None)
-    opened = open_indexes(indexes, model=model, reranker=reranker or "", progress=progress)
+    opened = open_indexes(indexes, model=model, precision=precision, reranker=reranker or "", progress=progress)
     try:
         serve(opened, checked, host=host, port=port, access=access, hosts=hosts, mode=mode, progress=progress)
     finally:

@@ -114,6 +114,10 @@ chunk_option = click.option(
     "--chunk-tokens", type=int, metavar="N",
     help="Cut documents with more tokens, title included. By default, pages are cut, at 256 or what the model keeps.",
 )  # fmt: skip
+precision_option = click.option(
+    "--precision", type=click.Choice(["auto", "fp32", "bf16", "int8"]), default="auto",
+    help="Precision of the model's products; auto is bf16 where it is faster, else fp32; int8 needs OpenVINO.",
+)  # fmt: skip
 trust_option = click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model.")
 
 

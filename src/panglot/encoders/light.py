@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -61,7 +61,9 @@ class EncoderSpec:
     tokenizer: str = ""  # As JSON. Empty if it is what tokenizer.json says.
 
 
-def open_light(path_or_name: str | Path, *, name: str | None = None) -> Encoder:
+def open_light(
+    path_or_name: str | Path, *, name: str | None = None, precision: Literal["auto", "fp32"] = "auto"
+) -> Encoder:  # fmt: skip
     """Return a :class:`LightEncoder` of a model that is known to work with it, else torch's encoder.
 
     Models that come with panglot are known. Another one is opened with torch the first time, compared, and known from
@@ -69,16 +71,16 @@ def open_light(path_or_name: str | Path, *, name: str | None = None) -> Encoder:
     """
     if path_or_name in SHIPPED:
         folder = shipped_folder(str(path_or_name))
-        return LightEncoder(path_or_name, folder, _shipped_spec(folder), name=name)
+        return LightEncoder(path_or_name, folder, _shipped_spec(folder), name=name, precision=precision)
     folder = fetch(path_or_name)
     refuse_unsafe(folder, trust_remote_code=False)
     refuse_unusable(folder)
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         spec = EncoderSpec(**json.loads(_spec_file(folder).read_text("utf-8")))
-        return LightEncoder(path_or_name, folder, spec, name=name)
+        return LightEncoder(path_or_name, folder, spec, name=name, precision=precision)
     with warnings.catch_warnings(record=True) as notes:
         warnings.filterwarnings("always", category=RuntimeWarning)
-        opened = SentenceTransformerEncoder(path_or_name, name=name)
+        opened = SentenceTransformerEncoder(path_or_name, name=name, precision=precision)
     for note in notes:
         warnings.warn_explicit(note.message, note.category, note.filename, note.lineno)
     # A model of which panglot has something to note stays with torch, whose encoder says it every time.
@@ -94,15 +96,19 @@ class LightEncoder:
 
     Vectors are those of :class:`panglot.encoders.sentence_transformer.SentenceTransformerEncoder` up to rounding, and
     so is the fingerprint. Weights are mapped into memory, so that only the rows of the words of a text are read.
+
+    numpy computes in float32. ``precision`` is that of torch when it takes over, so it is part of the fingerprint.
     """
 
     def __init__(
-        self, path_or_name: str | Path, folder: Path, spec: EncoderSpec, *, name: str | None = None
+        self, path_or_name: str | Path, folder: Path, spec: EncoderSpec, *, name: str | None = None,
+        precision: Literal["auto", "fp32"] = "auto",
     ) -> None:  # fmt: skip
         from tokenizers import Tokenizer
 
         self.folder, self.max_length, self.pooling = folder, spec.max_length, spec.pooling
-        self.precision = cpu_precision()
+        self._asked: Literal["auto", "fp32"] = precision
+        self.precision = cpu_precision() if precision == "auto" else precision
         self._source, self.name = source_of(path_or_name, name)
         self._files = folder_digest(folder)
         self.fingerprint = fingerprint_of(self._files, self.precision, self.max_length)
@@ -183,7 +189,7 @@ class LightEncoder:
 
     def _open_torch(self) -> SentenceTransformerEncoder | None:
         try:
-            opened = SentenceTransformerEncoder(self._source, name=self.name)
+            opened = SentenceTransformerEncoder(self._source, name=self.name, precision=self._asked)
             problem = "" if folder_digest(opened.folder) == self._files else "the model has changed"
         except (PanglotError, ImportError, RuntimeError, OSError) as error:
             opened, problem = None, first_line(error)

@@ -35,8 +35,8 @@ def load(model: str | Path, *, backend: str = "torch", **options: Any) -> Encode
         model: A name from the table.
         backend: The library that runs the transformer of a model: ``torch``, or ``openvino``, which is somewhat faster
             on CPUs (``pip install 'panglot[openvino]'``). ``auto`` uses numpy until there is much to encode, and does
-            not import torch before, if the model is a supported one and no option but ``name`` is given. See
-            :mod:`panglot.encoders.light`.
+            not import torch before, if the model is a supported one and no option is given but ``name`` and a
+            ``precision`` of ``auto`` or ``fp32``. See :mod:`panglot.encoders.light`. For ``int8``, it is ``openvino``.
         options: Arguments of the encoder's class. Models take ``device``, ``precision``, ``max_length``,
             ``batch_tokens``, ``trust_remote_code`` and ``name``. See :mod:`panglot.encoders.sentence_transformer`,
             :mod:`panglot.encoders.endpoint` and :class:`PrecomputedVectors`.
@@ -57,11 +57,15 @@ def load(model: str | Path, *, backend: str = "torch", **options: Any) -> Encode
         from panglot.encoders.endpoint import EndpointEncoder
 
         return _make(EndpointEncoder, text, options)
-    from panglot.encoders.sentence_transformer import OpenVinoEncoder, SentenceTransformerEncoder
+    from panglot.encoders.openvino import OpenVinoEncoder
+    from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
     from panglot.encoders.shipped import SHIPPED
 
+    precision = options.get("precision", "auto")
+    if backend == "auto" and precision == "int8":
+        backend = "openvino"
     kind: Callable[..., Encoder] = OpenVinoEncoder if backend == "openvino" else SentenceTransformerEncoder
-    if backend == "auto" and options.keys() <= {"name"}:
+    if backend == "auto" and options.keys() <= {"name", "precision"} and precision in ("auto", "fp32"):
         from panglot.encoders.light import open_light
 
         kind = open_light

@@ -9,7 +9,7 @@ import threading
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from panglot.encoders.protocol import Side
 
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16", "int8"]
 
 _PROMPTS: dict[Side, tuple[str, ...]] = {"question": ("query",), "passage": ("document", "passage", "corpus")}
 """Names of prompts in the order in which ``encode_query`` and ``encode_document`` look for them."""
@@ -243,10 +243,11 @@ def may_have_gpu() -> bool:
     return sys.platform != "linux" or any(Path(driver).exists() for driver in drivers)
 
 
-def choose_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
-    """Return ``bf16`` if it was asked for or if ``auto`` finds it faster, else ``fp32``."""
-    if precision not in ("auto", "fp32", "bf16"):
-        raise PanglotError(f"unknown precision {precision!r}", field="precision", hint="use auto, fp32 or bf16")
+def choose_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16", "int8"]:
+    """Return the precision asked for. ``auto`` is ``bf16`` if that is faster there, else ``fp32``."""
+    if precision not in (known := get_args(Precision)):
+        hint = f"use one of {', '.join(known)}"
+        raise PanglotError(f"unknown precision {precision!r}", field="precision", hint=hint)
     if precision == "auto":
         return "bf16" if fast_bf16(device) else "fp32"
     return precision

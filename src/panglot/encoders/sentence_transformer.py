@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot._files import digest
 from panglot._progress import progress
@@ -31,9 +29,6 @@ CHUNK = 32_768  # Texts that are tokenized and sorted at a time.
 
 BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 """Tokens per batch. On two CPU cores, speed is flat from 1,024 to 8,192 and falls when a batch exceeds the caches."""
-
-# Texts are padded to a multiple of so many tokens, because kernels keep memory for every new shape.
-_OPENVINO_STEP = 8
 
 
 def token_batches(lengths: Sequence[int], budget: int) -> list[npt.NDArray[np.int64]]:
@@ -95,7 +90,7 @@ class SentenceTransformerEncoder:
         path_or_name: The folder, or ``owner/model`` on the hub.
         device: A device of torch. By default a GPU if there is one.
         precision: The precision of products. ``auto`` is ``bf16`` if the processor has it (cosine to ``fp32`` above
-            .9999), else ``fp32``. The returned vectors are always float32.
+            .9999), else ``fp32``. ``int8`` is for OpenVINO. The returned vectors are always float32.
         max_length: The number of tokens to which texts are cut. By default the model's own.
         batch_tokens: The number of tokens per batch.
         trust_remote_code: Whether Python code that comes with the model may run.
@@ -114,8 +109,8 @@ class SentenceTransformerEncoder:
             problem = f"`max_length` must be at least 1, got {max_length}"
             raise PanglotError(problem, field="max_length", hint="use 16 or more")
         self.device = choose_device(device)
-        self._check_backend()
-        self.precision: Literal["fp32", "bf16"] = choose_precision(precision, self.device)
+        self._check_backend(precision)
+        self.precision = choose_precision(precision, self.device)
         self.batch_tokens = batch_tokens or BATCH_TOKENS.get(self.device.type, BATCH_TOKENS["cpu"])
         self.model, self.folder = open_model(path_or_name, self.device, trust_remote_code=trust_remote_code)
         if max_length is not None:
@@ -214,8 +209,11 @@ class SentenceTransformerEncoder:
         """Pickle the way to open the model instead of its weights, for other processes and machines."""
         return reopened, (type(self), *self._again, self.fingerprint)
 
-    def _check_backend(self) -> None:
+    def _check_backend(self, precision: Precision) -> None:
         """Refuse what the backend cannot do, before the model is opened."""
+        if precision == "int8":
+            hint = "use the backend openvino (pip install 'panglot[openvino]'), or fp32 or bf16"
+            raise PanglotError("torch does not run models in int8", field="precision", hint=hint)
 
     def _prepare(self) -> None:
         """Keep the weights of linear layers in bfloat16, so that autocast does not cast them in every batch.
@@ -269,53 +267,6 @@ class SentenceTransformerEncoder:
 
         bf16 = self.precision == "bf16"
         return torch.autocast(self.device.type, torch.bfloat16) if bf16 else contextlib.nullcontext()
-
-
-class OpenVinoEncoder(SentenceTransformerEncoder):
-    """Encode with a sentence-transformers model whose transformer runs in OpenVINO.
-
-    On CPUs with bfloat16, it is somewhat faster than torch, at the same accuracy. Opening takes some seconds longer,
-    because the model is converted. Needs ``pip install 'panglot[openvino]'``.
-
-    Raises:
-        PanglotError: As for the base class, or OpenVINO is not installed, the device is not a CPU, or the model is not
-            BERT- or RoBERTa-like with mean or first-token pooling.
-    """
-
-    def _check_backend(self) -> None:
-        require("this backend", "openvino", extra="openvino", field="backend", otherwise="leave the backend out")
-        if self.device.type != "cpu":
-            raise PanglotError(f"OpenVINO does not run on {self.device}", field="backend", hint="set the device cpu")
-
-    def _prepare(self) -> None:
-        if not self.pooling:
-            problem = f"{self.name} is not a BERT- or RoBERTa-like model with mean or first-token pooling"
-            raise PanglotError(problem, field="backend", hint="leave the backend out")
-        self.fingerprint = digest("openvino", self.fingerprint)
-        import torch
-
-        openvino: Any = import_module("openvino")
-        network: Any = self.model[0].auto_model
-        ones = torch.ones((2, _OPENVINO_STEP), dtype=torch.int64)
-        converted = openvino.convert_model(network, example_input={"input_ids": ones, "attention_mask": ones})
-        precision = "bf16" if self.precision == "bf16" else "f32"
-        hints = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-        self._network: Any = openvino.compile_model(converted, "CPU", hints)
-        self._padding = int(network.config.pad_token_id or 0)
-
-    def _embed(self, tokens: list[Any]) -> torch.Tensor:
-        import torch
-
-        longest = max(map(len, tokens))
-        shape = len(tokens), longest + -longest % _OPENVINO_STEP
-        ids, real = np.full(shape, self._padding, np.int64), np.zeros(shape, np.int64)
-        for row, text in enumerate(tokens):
-            ids[row, : len(text)] = text
-            real[row, : len(text)] = 1
-        hidden = torch.from_numpy(self._network({"input_ids": ids, "attention_mask": real})[0])
-        weight = torch.from_numpy(real)[:, :, None].float()
-        pooled = (hidden * weight).sum(1) / weight.sum(1) if self.pooling == "mean" else hidden[:, 0]
-        return packed.after_pooling(self.model, pooled)
 
 
 def reopened(

@@ -55,7 +55,7 @@ def compare(
     permutations: int = 10_000,
     seed: int = 0,
     trust_remote_code: bool = False,
-    precision: Precision | None = None,
+    precision: Precision = "auto",
     reranker: Scorer | str | Path | None = None,
     rerank_depth: int = 50,
     command: str | None = None,

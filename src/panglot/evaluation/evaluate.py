@@ -73,7 +73,7 @@ def evaluate(
     trust_remote_code: bool = False,
     trec_run: str | Path | None = None,
     trec_depth: int = 100,
-    precision: Precision | None = None,
+    precision: Precision = "auto",
     robust: bool = False,
     reranker: Scorer | str | Path | None = None,
     rerank_depth: int = 50,
@@ -101,7 +101,8 @@ def evaluate(
         trec_run: Where to write the rankings for other tools, as :func:`panglot.evaluation.runs.write_runs` does. For
             several collections, a folder.
         trec_depth: Number of passages of each ranking that is written, 0 for all.
-        precision: ``fp32`` or ``bf16`` for the products of a model that is given by its name, by default ``auto``.
+        precision: Precision of the products of a model that is given by its name: ``fp32``, ``bf16``, ``int8``, which
+            needs OpenVINO, or ``auto``: bf16 if it is faster, else fp32.
         robust: Whether to ask the questions again with typos, in other case, cut short and in mixed languages
             (:mod:`panglot.evaluation.robustness`).
         reranker: A cross-encoder, or its folder or hub name. What it makes of the first ``rerank_depth`` passages of
@@ -288,13 +289,13 @@ def open_sets(
 
 
 def open_encoder(
-    encoder: Encoder | str | Path, *, trust_remote_code: bool = False, precision: Precision | None = None
+    encoder: Encoder | str | Path, *, trust_remote_code: bool = False, precision: Precision = "auto"
 ) -> Encoder:  # fmt: skip
     """Return an encoder. Names and paths are loaded, with the cache of vectors in between."""
     if not isinstance(encoder, str | Path):
         # A cache holds its encoder.
         own = getattr(getattr(encoder, "encoder", encoder), "precision", None)
-        if precision not in (None, own):
+        if precision not in ("auto", own):
             problem = f"{precision} was asked for, but {encoder.name} is loaded already" + (
                 f" with {own}" if own else ""
             )
@@ -303,10 +304,10 @@ def open_encoder(
     from panglot.encoders.cache import cached
     from panglot.encoders.load import load
 
-    # Encoders without remote code do not know the option, so it is passed only if set.
+    # Encoders without remote code or products do not know the options, so they are passed only if set.
     options: dict[str, Any] = {"trust_remote_code": True} if trust_remote_code else {}
-    if precision is not None:
-        options["precision"] = precision
+    if precision != "auto":
+        options |= {"precision": precision, "backend": "auto" if precision == "int8" else "torch"}
     return cached(load(encoder, **options))
 
 

@@ -26,6 +26,7 @@ from panglot.search.storage.store import documents_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from panglot.encoders.open_model import Precision
     from panglot.encoders.protocol import Encoder, Side, Vectors
     from panglot.search.document import Document
     from panglot.search.filters import Filter
@@ -58,6 +59,7 @@ class Index:
         self.stats = LanguageStats.open(folder)
         self.debiasing, head = transform.read(folder, hint="build the index again")
         self.debiased = head.get("fitted_on", OF_DOCUMENTS) != OF_DOCUMENTS
+        self._built_with = IndexMetadata.open(folder).fingerprint  # The encoder's, or that of another precision.
         self._languages = Languages(self.debiasing, encoder.name)
         # Another index may be put in its place, by a rename or a symbolic link, while this one still answers.
         self._place = folder.resolve()
@@ -72,6 +74,7 @@ class Index:
         *,
         model: str | Path | Encoder = DEFAULT,
         backend: str = "auto",
+        precision: Precision = "auto",
         store: str = "",
         on: str = "",
         center_strength: float = 1.0,
@@ -88,6 +91,7 @@ class Index:
             folder: Where to write. It must not contain another index.
             model: What :func:`panglot.load` understands, or an encoder.
             backend: Inference backend of documents: ``torch``, ``openvino``, or ``auto``: torch, but numpy for a few.
+            precision: ``fp32``, ``bf16``, ``int8`` (which needs OpenVINO), or ``auto``: bf16 if faster, else fp32.
             store: Where documents and vectors are kept: empty for the folder, or ``milvus://host:port/name``.
             on: Where texts are encoded: empty for this process, or ``processes:N``, ``ray`` or ``ray://host:port``.
             center_strength: The share of a language's mean that the modes ``centered`` and ``balanced`` subtract, from
@@ -100,33 +104,35 @@ class Index:
         from panglot.search.ingest.build import build
 
         encoder = build(
-            documents, Path(folder), model=model, backend=backend, store=store, on=on, center_strength=center_strength,
-            progress=progress,
+            documents, Path(folder), model=model, backend=backend, precision=precision, store=store, on=on,
+            center_strength=center_strength, progress=progress,
         )  # fmt: skip
         return cls.open(folder, model=encoder)
 
     @classmethod
-    def open(cls, folder: str | Path, *, model: str | Path | Encoder | None = None, reranker: str = "") -> Self:
+    def open(
+        cls, folder: str | Path, *, model: str | Path | Encoder | None = None, reranker: str = "",
+        precision: Precision = "auto",
+    ) -> Self:  # fmt: skip
         """Open an index.
 
         Args:
             folder: Where it is.
             model: The model it was built with, if that has moved or was given as an object.
-            reranker: Folder or hub name of a sentence-transformers ``CrossEncoder``, which orders the first 50
-                candidates anew.
+            reranker: Folder or hub name of a ``CrossEncoder``, which orders the first 50 candidates anew.
+            precision: As for :meth:`build`, while queries and new documents are encoded.
 
         Raises:
             PanglotError: There is no index, or the model is another one.
         """
-        folder = Path(folder)
-        place = folder.resolve()
+        folder, place = Path(folder), Path(folder).resolve()
         metadata = IndexMetadata.open(place)
         if model is None and not metadata.model:
             problem = f"the index was built with an encoder object ({metadata.name}), which has no name to open it by"
             raise PanglotError(problem, file=folder, field="model", hint="pass that encoder as `model`")
         # The store opens in milliseconds, so that its errors come before the seconds that a model takes.
         store = metadata.open_store(place)
-        whole, encoder, _ = open_encoder(model if model is not None else metadata.model)
+        whole, encoder, _ = open_encoder(model if model is not None else metadata.model, precision=precision)
         check_model(metadata, encoder, folder)
         check_debiasing(whole, folder)
         return cls(folder, encoder, store, Reranker(reranker) if reranker else None)
@@ -340,15 +346,13 @@ class Index:
         Raises:
             PanglotError: What is there cannot be opened, or was built with another model.
         """
-        metadata = IndexMetadata.open(self.folder)
-        if metadata.build == self.store.build and self.folder.resolve() == self._place:
+        metadata, place = IndexMetadata.open(self.folder), self.folder.resolve()
+        if metadata.build == self.store.build and place == self._place:
             return None
-        if metadata.fingerprint != self.encoder.fingerprint:
+        if metadata.fingerprint not in (self._built_with, self.encoder.fingerprint):
             problem = f"the index in its place was built with another model, {metadata.name}"
             raise PanglotError(problem, file=self.folder, field="model", hint="open it anew, with its own model")
-        found = type(self).open(self.folder, model=self.encoder)
-        found.searcher = replace(found.searcher, reranker=self.searcher.reranker)
-        return found
+        return type(self)(self.folder, self.encoder, metadata.open_store(place), self.searcher.reranker)
 
     def close(self) -> None:
         """Let go of files and connections."""

@@ -24,6 +24,7 @@ from panglot.search.storage.store import check_build, check_encoded, check_same
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from panglot.encoders.open_model import Precision
     from panglot.encoders.protocol import Encoder, Vectors
     from panglot.search.storage.store import Store
 
@@ -32,7 +33,7 @@ OF_DOCUMENTS = "the documents"
 """What ``debiasing.json`` says that centering was fitted on, unless the model brought its own debiasing."""
 
 PROBE = "In which language is the answer?"
-ALIKE = 0.99  # Cosine of the probe's vectors above which two models are one. bfloat16 and float32 give .9999.
+ALIKE = 0.99  # Cosine of the probe's vectors above which two models are one. bf16 and fp32 give .9999, int8 .9997.
 
 
 @dataclass(frozen=True)
@@ -123,13 +124,19 @@ def snapshot(folder: str | Path, target: str | Path) -> None:
         manifest.snapshot(folder / "store", part / "store")
 
 
-def open_encoder(model: str | Path | Encoder, backend: str = "auto") -> tuple[Encoder, Encoder, str]:
+def open_encoder(
+    model: str | Path | Encoder, *, backend: str = "auto", precision: Precision = "auto"
+) -> tuple[Encoder, Encoder, str]:
     """Return an encoder, the one behind it that gives plain vectors, and the name by which it opens again."""
     if isinstance(model, str | Path):
-        encoder, name = load(model, backend=backend), str(Path(model).resolve() if Path(model).is_dir() else model)
-    elif backend == "openvino":
-        problem = "an encoder object has its backend already"
-        raise PanglotError(problem, field="backend", hint="load it with this backend")
+        # Endpoints and vectors have no such option.
+        options: dict[str, Any] = {} if precision == "auto" else {"precision": precision}
+        encoder = load(model, backend=backend, **options)
+        name = str(Path(model).resolve() if Path(model).is_dir() else model)
+    elif backend == "openvino" or precision != "auto":
+        field = "backend" if backend == "openvino" else "precision"
+        problem = f"an encoder object has its {field} already"
+        raise PanglotError(problem, field=field, hint=f"load it with this {field}")
     else:
         encoder, name = model, ""
     return encoder, encoder.base if isinstance(encoder, LanguageAware) else encoder, name

@@ -200,7 +200,7 @@ def _card(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "panglot"}
 
 
-_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
+_DTYPES = {"fp32": "float32", "bf16": "bfloat16", "int8": "int8"}
 _DOCUMENT = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}}
 _DOCUMENTS = {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string", "minLength": 1}, _DOCUMENT]}}
 _QUERY, _TEXTS = "How do I print?", ["Choose Save to keep the file.", "Klicken Sie auf Drucken."]

@@ -23,6 +23,7 @@ from panglot.service.limits import Limits
 from panglot.service.middleware import Access
 
 if TYPE_CHECKING:
+    from panglot.encoders.open_model import Precision
     from panglot.search.index import Index
     from panglot.search.ranking.modes import Mode
 
@@ -78,7 +79,7 @@ def serve(
 
 
 def open_indexes(
-    places: Sequence[str], *, model: str | None = None, reranker: str = "",
+    places: Sequence[str], *, model: str | None = None, precision: Precision = "auto", reranker: str = "",
     progress: Callable[[str], None] = lambda _line: None,
 ) -> Index | dict[str, Index]:  # fmt: skip
     """Open the index in a folder, or several that are written as NAME=FOLDER. Those with the same model share it.
@@ -91,7 +92,7 @@ def open_indexes(
 
     if len(places) == 1 and (Path(places[0]).exists() or not re.match(_NAME, places[0])):
         progress(f"opening {places[0]} and its model")
-        return Index.open(places[0], model=model, reranker=reranker)
+        return Index.open(places[0], model=model, precision=precision, reranker=reranker)
     folders: dict[str, Path] = {}
     for place in places:
         name = (re.match(_NAME, place) or [""])[0]
@@ -104,11 +105,13 @@ def open_indexes(
     opened: dict[str, Index] = {}
     for name, folder in folders.items():
         progress(f"opening {folder} as {name}")
-        known = (each for each in opened.values() if each.encoder.fingerprint == heads[name].fingerprint)
+        model_of = heads[name].fingerprint
+        known = (each for at, each in opened.items() if model_of in (each.encoder.fingerprint, heads[at].fingerprint))
         if (same := next(known, None)) is not None:
             opened[name] = Index.open(folder, model=same.encoder)
         else:
-            opened[name] = Index.open(folder, model=model, reranker="" if opened else reranker)
+            cross_encoder = "" if opened else reranker
+            opened[name] = Index.open(folder, model=model, precision=precision, reranker=cross_encoder)
         # One cross-encoder serves all.
         first = next(iter(opened.values())).searcher.reranker
         opened[name].searcher = replace(opened[name].searcher, reranker=first)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from panglot.encoders.open_model import Precision
     from panglot.encoders.protocol import Encoder
     from panglot.search.document import Document
     from panglot.search.ingest.documents import Documents
@@ -92,6 +93,7 @@ def build(
     *,
     model: str | Path | Encoder,
     backend: str,
+    precision: Precision,
     store: str,
     on: str,
     center_strength: float,
@@ -106,8 +108,9 @@ def build(
         # A build that was killed after its last write leaves its shards.
         shutil.rmtree(folder / "shards", ignore_errors=True)
         return _built_before(documents, folder, model, store, center_strength, report)
-    # A GPU is worth the import of torch.
-    encoder, base, name = open_encoder(model, "torch" if backend == "auto" and may_have_gpu() else backend)
+    if backend == "auto" and precision != "int8" and may_have_gpu():  # A GPU is worth the import of torch.
+        backend = "torch"
+    encoder, base, name = open_encoder(model, backend=backend, precision=precision)
     if center_strength != 1 and isinstance(encoder, Debiased):
         problem = f"{encoder.name} is debiased already, with strength {encoder.debiasing.strength:g}"
         hint = "leave `center_strength` out, or choose the strength in `panglot debias`"
