@@ -115,14 +115,19 @@ def test_the_names_of_indexes_are_checked(tmp_path: Path, opened: dict[str, Inde
     opening = Index.open
     models: list[Any] = []
 
-    def open_with(folder: Any, *, model: Any = None, reranker: str = "") -> Index:
-        models.append(model)
+    def open_with(folder: Any, *, model: Any = None, precision: Any = "auto", reranker: str = "") -> Index:
+        models.append((model, precision))
         return opening(folder, model=model or encoder, reranker=reranker)
 
     monkeypatch.setattr(Index, "open", open_with)
     found = open_indexes([f"help={tmp_path / 'help'}", f"law={tmp_path / 'law'}"])
     assert isinstance(found, dict)
-    assert models == [None, encoder]
+    assert models == [(None, "auto"), (encoder, "auto")]
+    # Both were built in one precision, and are served in another one.
+    models.clear()
+    encoder.fingerprint = "int8"  # type: ignore[attr-defined]
+    open_indexes([f"help={tmp_path / 'help'}", f"law={tmp_path / 'law'}"], precision="int8")
+    assert models == [(None, "int8"), (encoder, "auto")]
     assert {name: len(each) for name, each in found.items()} == {"help": 2, "law": 1}
     assert isinstance(open_indexes([str(tmp_path / "help")]), Index)
     for wrong, message in (
