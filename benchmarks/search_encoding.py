@@ -10,7 +10,8 @@ and repeat has its own process, and the sides take turns. Loading the model and 
 timed. Sentence-transformers has its default settings (float32, batch 32), and both sides have the same weights and
 prompts. Panglot reads a file of JSON lines, encodes with its defaults, writes shards and reads their documents back.
 With several processes, their start is timed too. ``openvino`` is panglot with that backend, and a precision behind a
-name is that of the products. Beside other work, compare texts per processor second. The generated rows are the same
+name is that of the products. ``panglot-numpy`` is what encodes queries and the first 32,768 tokens. Beside other work,
+compare texts per processor second. A query's milliseconds are the processor's too. The generated rows are the same
 passages under new ids. Their vectors are random unit vectors of 384 numbers, which take no time.
 """
 
@@ -22,7 +23,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,13 +49,14 @@ if TYPE_CHECKING:
 BASE = "sentence-transformers"
 OPTIONS: dict[str, dict[str, Any]] = {
     "panglot": {"backend": "torch"},
+    "panglot-numpy": {"backend": "auto"},
     "panglot-fp32": {"backend": "torch", "precision": "fp32"},
     "openvino": {"backend": "openvino"},
     "openvino-fp32": {"backend": "openvino", "precision": "fp32"},
     "openvino-int8": {"backend": "openvino", "precision": "int8"},
 }
 """How each other side loads the model."""
-DIMENSION = 384
+DIMENSION, QUERIES = 384, 20
 WARM = ["How to print?"] * 8
 
 
@@ -110,46 +112,48 @@ def run_side(options: argparse.Namespace) -> dict[str, Any]:
         generated = ({**row, "id": str(number)} for number, row in enumerate(islice(cycle(passages), options.made)))
         write(path, generated if options.made else passages[: options.texts])
         return {}
-    work = _baseline_work(path, options.model) if side == BASE else _panglot_work(path, side, options)
-    before, begin, begun = peak_mib(), time.perf_counter(), sum(os.times()[:4])
-    count = work()
-    return {
-        "seconds": time.perf_counter() - begin,
-        "processor_seconds": sum(os.times()[:4]) - begun,  # Of other processes too, once they have ended.
-        "texts": count,
-        "peak_mib": peak_mib(),
-        "peak_mib_before": before,
-    }
+    encoder = StandIn() if side == "stand-in" else _encoder(side, options.model)
+    if not side.startswith("processes"):
+        encoder.encode(WARM, "passage")
+    before, begin, begun = peak_mib(), time.perf_counter(), _processor_seconds()
+    count = _encode_file(path, encoder, side, options.folder)
+    found = {"seconds": time.perf_counter() - begin, "processor_seconds": _processor_seconds() - begun, "texts": count}
+    peak = peak_mib()
+    return {**found, "query_ms": 1000 * _query_seconds(encoder), "peak_mib": peak, "peak_mib_before": before}
 
 
-def _baseline_work(path: Path, model: str) -> Callable[[], int]:
-    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-    texts = [f"{row['title']}\n{row['text']}" for row in rows]
-    baseline = Baseline(model)
-    baseline.encode(WARM, "passage")
-    return lambda: len(baseline.encode(texts, "passage"))
-
-
-def _panglot_work(path: Path, side: str, options: argparse.Namespace) -> Callable[[], int]:
+def _encode_file(path: Path, encoder: Encoder, side: str, folder: Path) -> int:
+    """Encode the documents in a file and return their number."""
+    if side == BASE:
+        rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        return len(encoder.encode([f"{row['title']}\n{row['text']}" for row in rows], "passage"))
     from panglot.search.ingest.documents import read_documents
     from panglot.search.ingest.encode import encode_documents
 
-    encoder = StandIn() if side == "stand-in" else _encoder(side, options.model)
     on = side if side.startswith("processes") else ""
-    if not on:
-        encoder.encode(WARM, "passage")
+    with tempfile.TemporaryDirectory(dir=folder) as shards:
+        return sum(len(part) for part, _ in encode_documents(read_documents(path), encoder, shards, on=on))
 
-    def work() -> int:
-        with tempfile.TemporaryDirectory(dir=options.folder) as shards:
-            return sum(len(part) for part, _ in encode_documents(read_documents(path), encoder, shards, on=on))
 
-    return work
+def _query_seconds(encoder: Encoder) -> float:
+    """Return the median processor seconds of one query."""
+    seconds: list[float] = []
+    for _ in range(QUERIES):
+        begin = time.process_time()
+        encoder.encode(WARM[:1], "question")
+        seconds.append(time.process_time() - begin)
+    return statistics.median(seconds)
+
+
+def _processor_seconds() -> float:
+    """Return the processor seconds of this process and of those that it started and that have ended."""
+    return sum(os.times()[:4])
 
 
 def _encoder(side: str, model: str) -> Encoder:
     from panglot.encoders.load import load
 
-    return Baseline(model) if side == BASE else load(model, **OPTIONS[side])
+    return Baseline(model) if side == BASE else load(model, **OPTIONS.get(side, OPTIONS["panglot"]))
 
 
 def speed(options: argparse.Namespace) -> dict[str, Any]:
@@ -165,6 +169,7 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
         side: {
             "texts_per_second": statistics.median(run["texts"] / run["seconds"] for run in each),
             "texts_per_processor_second": statistics.median(run["texts"] / run["processor_seconds"] for run in each),
+            "query_ms": statistics.median(run["query_ms"] for run in each),
             "ratio": statistics.median(
                 base["seconds"] / run["seconds"] for base, run in zip(runs[sides[0]], each, strict=True)
             ),
@@ -212,7 +217,8 @@ def main() -> None:
         found["sides"] = speed(options)
         columns = {
             "texts/s": "{texts_per_second:.1f}", "ratio": "{ratio:.2f}",
-            "texts/processor s": "{texts_per_processor_second:.1f}", "peak MiB": "{peak_mib:,.0f}",
+            "texts/processor s": "{texts_per_processor_second:.1f}", "ms/query": "{query_ms:.1f}",
+            "peak MiB": "{peak_mib:,.0f}",
         }  # fmt: skip
         print(figures_table("encoder", columns, found["sides"]))
     if options.quality:
