@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from encoders_made import make_model
 from safetensors.torch import load_file, save_file
@@ -18,7 +19,7 @@ from panglot._errors import PanglotError
 from panglot.cli.index import index_command
 from panglot.encoders.light import LightEncoder
 from panglot.encoders.load import load
-from panglot.encoders.openvino import OpenVinoEncoder
+from panglot.encoders.openvino import OpenVinoEncoder, quantize
 from panglot.evaluation.evaluate import open_encoder
 from panglot.search.index import Index
 from panglot.search.metadata import snapshot
@@ -89,6 +90,25 @@ def test_a_channel_of_zeros_stays_zero_in_int8(tmp_path: Path) -> None:
     assert np.abs(ours - theirs).max() > 1e-5  # Otherwise nothing would be rounded.
     with pytest.raises(PanglotError, match=r"is not a BERT.*use fp32 or bf16"):
         load(make_model(tmp_path / "max", pooling="max"), backend="auto", precision="int8")
+
+
+@pytest.mark.openvino
+@needs
+def test_all_linear_layers_but_the_values_of_attention_are_integers(tmp_path: Path) -> None:
+    import openvino
+
+    model = load(make_model(tmp_path), precision="fp32").model[0].auto_model  # type: ignore[attr-defined]
+    ones = torch.ones((2, 8), dtype=torch.int64)
+    network = openvino.convert_model(model, example_input={"input_ids": ones, "attention_mask": ones})
+    quantize(network)
+    kinds = {"query": 0, "key": 0, "value": 0, "output": 0, "intermediate": 0, "pooler": 0}
+    for node in network.get_ordered_ops():
+        name = node.get_friendly_name()
+        if node.get_type_name() == "MatMul" and node.input_value(1).get_node().get_type_name() == "Multiply":
+            kinds[next(each for each in kinds if each in name)] += 1
+    layers = len(model.encoder.layer)
+    wanted = {"query": layers, "key": layers, "value": 0, "output": 2 * layers, "intermediate": layers}
+    assert {name: kinds[name] for name in wanted} == wanted
 
 
 @pytest.mark.openvino

@@ -58,7 +58,8 @@ class OpenVinoEncoder(SentenceTransformerEncoder):
         if not self.pooling:
             problem = f"{self.name} is not a BERT- or RoBERTa-like model with mean or first-token pooling"
             raise PanglotError(problem, field=self._field, hint=self._instead)
-        self.fingerprint = digest("openvino", self.fingerprint)
+        scheme = [f"groups of {_GROUP}", "values whole"] if self.precision == "int8" else []
+        self.fingerprint = digest("openvino", self.fingerprint, *scheme)
         import torch
 
         openvino: Any = import_module("openvino")
@@ -68,7 +69,7 @@ class OpenVinoEncoder(SentenceTransformerEncoder):
         hints: dict[str, Any] = {"INFERENCE_NUM_THREADS": torch.get_num_threads()}
         hints["INFERENCE_PRECISION_HINT"] = "bf16" if self.precision == "bf16" else "f32"
         if self.precision == "int8":
-            _quantize(converted)
+            quantize(converted)
             hints["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = _GROUP
         self._network: Any = openvino.compile_model(converted, "CPU", hints)
         self._padding = int(network.config.pad_token_id or 0)
@@ -88,7 +89,7 @@ class OpenVinoEncoder(SentenceTransformerEncoder):
         return packed.after_pooling(self.model, pooled)
 
 
-def _quantize(network: Any) -> None:
+def quantize(network: Any) -> None:
     """Replace the weights of a converted model's linear layers by 8-bit integers and a scale per output channel.
 
     The largest weight of a channel becomes ±127. Values of attention stay as they are: their twelfth of the products
