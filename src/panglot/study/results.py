@@ -308,10 +308,8 @@ def spread(gap: SeedFigures) -> tuple[float, float]:
     """
     over_groups = gap.draws.mean(axis=0)
     known, seeds = over_groups[np.isfinite(over_groups)], len(gap.values)
-    parts = [
-        float(known.var(ddof=1)) if len(known) > 1 else 0.0,
-        float(gap.values.var(ddof=1)) / seeds if seeds > 1 else 0.0,
-    ]
+    parts = [float(values.var(ddof=1)) if len(values) > 1 else 0.0 for values in (known, gap.values)]
+    parts[1] /= seeds
     whole = sum(parts)
     if whole < 1e-24:
         return 0.0, 1.0
