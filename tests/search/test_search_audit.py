@@ -34,7 +34,7 @@ from panglot.search.queries import read_queries, sample_queries
 def index(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Index:
     use_memory(monkeypatch)
     found = Index.build(documents(), tmp_path / "index", model=Biased())
-    monkeypatch.setattr(module, "open_encoder", lambda model: (Biased(), Biased(), model))
+    monkeypatch.setattr(module, "open_encoder", lambda model, **_: (Biased(), Biased(), model))
     head = json.loads((tmp_path / "index" / "index.json").read_text("utf-8"))
     (tmp_path / "index" / "index.json").write_text(json.dumps({**head, "model": "bundled"}))
     return found

@@ -344,7 +344,7 @@ def bundled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the command line's default model be the small biased one."""
     encoder = Biased()
     for name in ("panglot.search.index", "panglot.search.ingest.build"):
-        monkeypatch.setattr(f"{name}.open_encoder", lambda *_: (encoder, encoder, "bundled"))
+        monkeypatch.setattr(f"{name}.open_encoder", lambda *_, **_options: (encoder, encoder, "bundled"))
 
 
 def called(*arguments: object) -> Any:

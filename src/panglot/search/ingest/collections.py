@@ -69,7 +69,7 @@ def index_collection(
     from panglot.search.index import Index
 
     rows, vectors = read_collection(address, columns, progress=progress)
-    base, _, name = open_encoder(model, "torch")
+    base, _, name = open_encoder(model, backend="torch")
     encoder = StoredVectors.of(base, rows, vectors, without_password(address))
     if is_index(folder) and IndexMetadata.open(folder).fingerprint != encoder.fingerprint:
         hint = "remove the folder, or choose another --output"
