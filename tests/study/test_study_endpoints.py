@@ -99,6 +99,20 @@ def test_a_small_difference_may_be_significant_and_equivalent(tmp_path: Path) ->
     assert (again.verdict, again.is_equivalent) == ("better", False)
 
 
+def test_a_difference_that_never_varies_is_equivalent_only_within_the_margin(tmp_path: Path) -> None:
+    for more, equivalent in ((0.5, False), (0.25 / 32, True)):
+        (tmp_path / str(more)).mkdir()
+        study = made(tmp_path / str(more))
+        base = [0.25] * GROUPS
+        values = {"start": base}
+        for seed in range(2):
+            for size in ("4", "all"):
+                values |= {f"mean-{size}-{seed}": base, f"hybrid-{size}-{seed}": [0.25 + more] * GROUPS}
+        put(study, values, KEYS)
+        found = primary(Results(study))[0]
+        assert (found.verdict, found.is_equivalent) == ("better", equivalent)
+
+
 def test_p_values_are_corrected_for_every_primary_endpoint(tmp_path: Path) -> None:
     results = cells(made(tmp_path), {"hybrid-4": 0.01}, 0.004)
     found = primary(results)

@@ -88,7 +88,7 @@ def pieces_of(path: Path, root: Path | None = None) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     small = _SMALL_REGION.fullmatch(stem)
     ends = _REGION_ENDS.fullmatch(stem)
-    # The end of how-to-do is no language.
+    # The end of how-to-do is not a language.
     if ends and is_code(ends[2]) and (ends[2][3:4].isupper() or _base(canonical(ends[2])) not in _WORDS):
         found.append((Path(*folder, ends[1] + dot + ending).as_posix(), ends[2]))
     for mark in (".", "_", "-"):

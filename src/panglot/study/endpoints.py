@@ -77,18 +77,26 @@ def secondary(results: Results) -> list[Finding]:
 
 
 def _finding(results: Results, one: str, other: str, endpoint: Endpoint) -> Finding | None:
-    from scipy.stats import t
-
     found = contrast(results, one, other, endpoint)
     if found is None:
         return None
     (difference, p), margin = t_test(found), results.study.margin
     error, freedom = spread(found)
-    if p is None or not error:
-        return Finding(endpoint, one, other, margin, difference, p, p and float(abs(difference.value) >= margin), None)
+    if p is None:
+        return Finding(endpoint, one, other, margin, difference, None, None, None)
+    if not error:
+        return Finding(endpoint, one, other, margin, difference, p, float(abs(difference.value) >= margin), None)
+    from scipy.stats import t
+
     outside = float(max(t.sf((margin + sign * difference.value) / error, freedom) for sign in (1, -1)))
-    reach = float(t.ppf(1 - SIGNIFICANCE / 2, freedom)) + float(t.ppf(POWER, freedom))
-    return Finding(endpoint, one, other, margin, difference, p, outside, reach * error)
+    return Finding(endpoint, one, other, margin, difference, p, outside, error * reach(freedom, SIGNIFICANCE))
+
+
+def reach(freedom: float, significance: float) -> float:
+    """Return how many standard errors a difference must be to be found with probability :data:`POWER`."""
+    from scipy.stats import t
+
+    return float(t.ppf(1 - significance / 2, freedom)) + float(t.ppf(POWER, freedom))
 
 
 def contrast(results: Results, one: str, other: str, endpoint: Endpoint) -> SeedFigures | None:

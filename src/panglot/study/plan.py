@@ -10,13 +10,23 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot.study.design import START, Study
-from panglot.study.endpoints import POWER
-from panglot.study.results import FIXED, SIGNIFICANCE, Results, SeedFigures, combined, gap, is_distance, size_key
+from panglot.study.endpoints import reach
+from panglot.study.results import (
+    FIXED,
+    SIGNIFICANCE,
+    Results,
+    SeedFigures,
+    combined,
+    gap,
+    is_distance,
+    size_key,
+    spread,
+)
 
 
 @dataclass(frozen=True)
 class Detectable:
-    """The smallest difference of focus and rival that the study finds with probability :data:`POWER`.
+    """The smallest difference of focus and rival that the study finds with a probability of 80 %.
 
     Both are shares of the start's value: ``alone`` for one test at 5 %, ``corrected`` for the first step of Holm's
     correction over all comparisons of the study. ``contrast`` is a number of languages, ``mean`` over all of them, or
@@ -94,7 +104,7 @@ def detectable(study: Study, pilot: Results) -> list[Detectable]:
 
 
 def smallest_difference(pilot: SeedFigures, seeds: int, groups: float, significance: float) -> float | None:
-    """Return the smallest mean difference that a t-test finds with :data:`POWER`, or None if nothing varies.
+    """Return the smallest mean difference that a t-test finds with a probability of 80 %, or None if nothing varies.
 
     The variance of the mean is that of the pilot over question groups, scaled to ``groups``, plus that over its seeds,
     divided by ``seeds``, with the degrees of freedom of Welch and Satterthwaite, as in
@@ -105,17 +115,8 @@ def smallest_difference(pilot: SeedFigures, seeds: int, groups: float, significa
     >>> [round(smallest_difference(pilot, seeds, 400, 0.05), 4) for seeds in (3, 10)]
     [0.0062, 0.002]
     """
-    from scipy.stats import t
-
-    over_groups = pilot.draws.mean(axis=0)
-    known = over_groups[np.isfinite(over_groups)]
-    parts = [float(known.var(ddof=1)) * pilot.groups / groups, float(pilot.values.var(ddof=1)) / seeds]
-    whole = sum(parts)
-    if whole < 1e-24:
-        return None
-    freedom = whole**2 / (parts[0] ** 2 / max(1.0, groups - 1) + parts[1] ** 2 / max(1, seeds - 1))
-    reach = float(t.ppf(1 - significance / 2, freedom)) + float(t.ppf(POWER, freedom))
-    return reach * whole**0.5
+    error, freedom = spread(pilot, seeds=seeds, groups=groups)
+    return error * reach(freedom, significance) if error else None
 
 
 def hours(study: Study, pilot: Results) -> float:

@@ -14,7 +14,7 @@ from panglot.report.curves import Series, plot
 from panglot.report.html import page
 from panglot.report.labels import MISSING, format_p
 from panglot.report.markup import Child, Markup, legend, table_to_html, tag
-from panglot.report.tables import Cell, Column, Mark, Row, Table, Track, around, simple_table
+from panglot.report.tables import Cell, Column, Mark, Row, Scale, Table, Track, around, simple_table
 from panglot.report.text import escape_markdown as escaped
 from panglot.report.text import table_to_markdown
 from panglot.study.design import EACH, START, Study
@@ -171,15 +171,19 @@ def _forest(found: Sequence[Finding], heading: str) -> Table:
     scale = around([*ends, *margins, 0.0])
     rows: list[Row] = []
     for each in found:
-        value, interval = each.difference.value, each.difference.interval
-        mark = Mark(0, 100 * value, interval and (100 * interval[0], 100 * interval[1]))
         cells = [Cell(f"{each.one} − {each.other}"), Cell(each.endpoint.contrast), _cell(each.difference, "+.2f", 100),
                  Cell(format_p(each.p)), Cell(format_p(each.p_equivalence)),
                  Cell(f"{100 * each.detectable:.2f}" if each.detectable else MISSING), Cell(each.verdict)]  # fmt: skip
-        rows.append(Row(each.endpoint.name, cells, track=Track(scale, (mark,), notch=0.0, rules=margins)))
+        rows.append(Row(each.endpoint.name, cells, track=_track(scale, each.difference, margins)))
     heads = ["compared", "contrast", heading, "p", "p of equivalence", "detectable", "verdict"]
     columns = [Column(head, left=head in {"compared", "contrast", "verdict"}) for head in heads]
     return Table("Endpoints", columns, rows, corner="endpoint", axis=(scale, "score"))
+
+
+def _track(scale: Scale, found: Estimate, rules: tuple[float, ...] = ()) -> Track:
+    """Return a difference in points as one row of a forest plot."""
+    interval = found.interval and (100 * found.interval[0], 100 * found.interval[1])
+    return Track(scale, (Mark(0, 100 * found.value, interval),), notch=0.0, rules=rules)
 
 
 def _comparisons(results: Results, every: Sequence[Comparison]) -> Table:
@@ -192,13 +196,11 @@ def _comparisons(results: Results, every: Sequence[Comparison]) -> Table:
     rows: list[Row] = []
     for each in every:
         test, part, figure = each.key.split("|")
-        interval = each.gap.interval
-        mark = Mark(0, 100 * each.gap.value, interval and (100 * interval[0], 100 * interval[1]))
         cells = [Cell(FIGURES[figure]), Cell(PARTS[part]), Cell(_languages(each.size)),
                  _cell(results.retention(study.focus, each.size, each.key), ".1f", 100),
                  _cell(each.gap, "+.1f", 100), Cell(format_p(each.corrected)),
                  Cell({1: study.focus, -1: study.rival, 0: MISSING}[each.sign])]  # fmt: skip
-        rows.append(Row(test, cells, track=Track(scale, (mark,), notch=0.0)))
+        rows.append(Row(test, cells, track=_track(scale, each.gap)))
     heads = ["figure", "measured on", "trained on", f"{study.focus} keeps, %", f"more than {study.rival}, points", "p",
              "significantly more"]  # fmt: skip
     columns = [Column(head, left=place in {0, 1, 2, 6}) for place, head in enumerate(heads)]

@@ -301,19 +301,22 @@ def combined(gaps: Sequence[SeedFigures], weights: Sequence[float]) -> SeedFigur
     return SeedFigures(values, draws, min(each.groups for each in gaps))
 
 
-def spread(gap: SeedFigures) -> tuple[float, float]:
+def spread(gap: SeedFigures, *, seeds: int | None = None, groups: float | None = None) -> tuple[float, float]:
     """Return the standard error of a mean difference and its degrees of freedom (Welch and Satterthwaite).
 
     The variance is that over draws of question groups plus that over seeds. With one seed, only the first counts.
+    ``seeds`` and ``groups`` are those of another study that varies as much, by default those of the difference.
     """
     over_groups = gap.draws.mean(axis=0)
-    known, seeds = over_groups[np.isfinite(over_groups)], len(gap.values)
+    known = over_groups[np.isfinite(over_groups)]
+    seeds, groups = seeds or len(gap.values), groups or gap.groups
     parts = [float(values.var(ddof=1)) if len(values) > 1 else 0.0 for values in (known, gap.values)]
+    parts[0] *= gap.groups / groups
     parts[1] /= seeds
     whole = sum(parts)
     if whole < 1e-24:
         return 0.0, 1.0
-    return whole**0.5, whole**2 / (parts[0] ** 2 / max(1, gap.groups - 1) + parts[1] ** 2 / max(1, seeds - 1))
+    return whole**0.5, whole**2 / (parts[0] ** 2 / max(1, groups - 1) + parts[1] ** 2 / max(1, seeds - 1))
 
 
 def t_test(gap: SeedFigures) -> tuple[Estimate, float | None]:
