@@ -14,7 +14,8 @@ from search_made import Biased, documents, use_memory
 
 from panglot._errors import PanglotError
 from panglot.cli.diagnose import diagnose_command
-from panglot.search.ingest.collections import StoredVectors, read_collection
+from panglot.encoders.load import StoredVectors
+from panglot.search.ingest.collections import read_collection
 
 GIVEN = documents()
 FIELDS = ("text", "title", "language", "group")

@@ -21,6 +21,7 @@ from panglot.cli.options import (
     language_option,
     list_option,
     progress_to,
+    refuse,
 )
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def diagnose_command(
     """Say whether a search over DOCUMENTS prefers the language of the query, what helps, and what that costs.
 
     DOCUMENTS are what `panglot index` takes. They are indexed into the output folder. If the command is stopped, the
-    same command resumes it, and later uses the same index. No labels are needed: titles are asked, or your --queries.
+    same command resumes it, and later encodes only what has changed. No labels are needed: titles are asked, or your
+    --queries.
 
     An INDEX of `panglot index` is used as it is. A COLLECTION has vectors already, which are read and not changed:
     qdrant://host:6333/NAME, qdrant:FOLDER/NAME, milvus://host:19530/NAME, milvus:FILE.db/NAME, lancedb:FOLDER/TABLE,
@@ -101,7 +103,6 @@ def _open(
     source: str, folder: Path, model: str | None, progress: Callable[[str], None], options: dict[str, Any]
 ) -> Index:
     """Return an index, which is built if documents are named."""
-    from panglot._errors import PanglotError
     from panglot.encoders.shipped import DEFAULT
     from panglot.search.index import Index
     from panglot.search.ingest.collections import index_collection, is_collection
@@ -109,22 +110,21 @@ def _open(
     from panglot.search.metadata import is_index
 
     if is_index(source):
-        for name, flag in {"columns": "column", "language": "language", "chunk_tokens": "chunk-tokens"}.items():
-            if options[name]:
-                problem, hint = "an index has its documents already", f"leave out --{flag}"
-                raise PanglotError(problem, field=name, hint=hint)
+        refuse(options, "does nothing for an index, which has its documents already", "leave it out")
         return Index.open(source, model=model)
     if is_collection(source):
-        if options["chunk_tokens"]:
-            problem, hint = "documents of a collection have one vector each", "leave out --chunk-tokens"
-            raise PanglotError(problem, field="chunk_tokens", hint=hint)
-        if options["language"]:
-            problem, hint = "languages of a collection are its own", "name their field with --column language=NAME"
-            raise PanglotError(problem, field="language", hint=hint)
+        refuse({"language"}, "does nothing for a collection", "name the field with --column language=NAME")
+        refuse({"chunk_tokens"}, "does nothing for a collection, whose documents have one vector each", "leave it out")
+        refuse({"data_dir"}, "does nothing for a collection", "leave it out")
         columns = options["columns"]
         return index_collection(source, folder / "index", model or DEFAULT, columns, progress=progress)
     documents = find_documents(source, progress=progress, **options)
-    return Index.build(documents, folder / "index", model=model or DEFAULT, progress=progress)
+    if not is_index(folder / "index"):
+        return Index.build(documents, folder / "index", model=model or DEFAULT, progress=progress)
+    index = Index.open(folder / "index", model=model)
+    done = ", ".join(f"{number:,} {what}" for what, number in index.update(documents).items() if number)
+    progress(f"{folder / 'index'} is of an earlier call; {done or 'nothing changed'}")
+    return index
 
 
 def _short_name(source: str) -> str:

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from panglot._errors import PanglotError
 from panglot.cli import options
 from panglot.cli.options import COUNT, PATH, POSITIVE
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from panglot.evaluation.evaluate import Evaluation
     from panglot.report.labels import Kind
@@ -115,8 +114,8 @@ def evaluate_command(
         _evaluate_run(run, options.in_language((model, *datasets), language), to_json, report, misses, **settings)
         return
     if not datasets:
-        _refuse(
-            _others("data_dir", "languages", "seed", "reranker", "rerank_depth", "to_json", "queries"),
+        options.refuse(
+            options.all_but("data_dir", "languages", "seed", "reranker", "rerank_depth", "to_json", "queries"),
             "does nothing for an index, whose bias is measured without judgements",
             "name a data set (`panglot data list`), or leave it out; `panglot diagnose INDEX` writes a report",
         )
@@ -127,6 +126,8 @@ def evaluate_command(
         problem = f"a data set has queries of its own, got {' '.join(datasets)} too"
         raise PanglotError(problem, field="queries", hint="leave --queries out, or name an index and no data set")
     named, progress = options.in_language(datasets, language), options.progress_to(to_json)
+    if settings["trec_run"] is None:
+        options.refuse({"trec_depth"}, "does nothing without --trec-run", "name the file of the run with --trec-run")
     if settings["reranker"] is not None:
         _evaluate_reranked(model, named, to_json, report, misses, progress=progress, **settings)
         return
@@ -137,20 +138,6 @@ def evaluate_command(
     _write_misses(found, misses)
 
 
-def _refuse(names: Collection[str], problem: str, hint: str) -> None:
-    """Refuse options of these names on the command line, rather than ignore them."""
-    context = click.get_current_context()
-    for each in context.command.params:
-        if each.name in names and context.get_parameter_source(each.name) is ParameterSource.COMMANDLINE:
-            raise PanglotError(f"{each.opts[0]} {problem}", field=each.name, hint=hint)
-
-
-def _others(*used: str) -> set[str]:
-    """Return the names of all options but those ``used``."""
-    parameters = click.get_current_context().command.params
-    return {str(each.name) for each in parameters if isinstance(each, click.Option)} - {*used}
-
-
 def _evaluate_reranked(
     model: str, datasets: Sequence[str], to_json: str | None, report: Path | None, misses: Path | None, **settings: Any
 ) -> None:
@@ -158,7 +145,7 @@ def _evaluate_reranked(
     from panglot.evaluation.compare import compare
 
     alone = ("robust", "trec_run", "trec_depth")
-    _refuse(alone, "would be of the model alone", "leave it out, or measure without --reranker")
+    options.refuse(alone, "would be of the model alone", "leave it out, or measure without --reranker")
     for name in alone:
         del settings[name]
     found = compare([model], test=datasets, command=options.command_line(), **settings)
@@ -203,9 +190,9 @@ def _evaluate_run(
     if len(datasets) > 1:
         problem = f"a run is measured on one data set, got {' '.join(datasets)}"
         raise PanglotError(problem, field="run", hint="write `panglot evaluate --run FILE DATASET`, without a MODEL")
-    _refuse(
-        _others("data_dir", "candidates", "context", "language", "languages", "measures", "draws", "seed", "to_json",
-                "report", "misses", "run"),
+    options.refuse(
+        options.all_but("data_dir", "candidates", "context", "language", "languages", "measures", "draws", "seed",
+                        "to_json", "report", "misses", "run"),
         "does nothing for a run, which is measured as it is, without a model",
         "leave it out",
     )  # fmt: skip

@@ -17,6 +17,7 @@ from panglot.cli.options import (
     POSITIVE,
     SectionedCommand,
     add_options,
+    all_but,
     chunk_option,
     column_option,
     data_dir_option,
@@ -24,6 +25,7 @@ from panglot.cli.options import (
     json_option,
     precision_option,
     progress_to,
+    refuse,
     split,
 )
 from panglot.search.filters import Filter
@@ -86,16 +88,16 @@ def index_command(
     from panglot.search.index import Index
     from panglot.search.ingest.sources import find_documents
 
-    if snapshot is not None and documents is None and delete is None:
+    if snapshot is not None:
+        refuse({"documents", *all_but("output", "snapshot", "to_json")}, "does nothing for a snapshot", "leave it out")
         metadata.snapshot(output, snapshot)
         if deliver_json({"folder": str(output), "snapshot": str(snapshot)}, to_json):
             click.echo(f"{snapshot}: a copy of {output}")
         return
-    if snapshot is not None:
-        problem, hint = "a snapshot is made by itself", "leave DOCUMENTS and --delete out"
-        raise PanglotError(problem, field="snapshot", hint=hint)
     if documents is None and delete is None:
         raise PanglotError("DOCUMENTS is required", field="documents", hint="name a file, or ids to --delete")
+    if documents is None:
+        refuse({"add", *source}, "does nothing without DOCUMENTS", "name them, or leave it out")
     if on and processes:
         hint = "leave out --processes or --encoder"
         raise PanglotError("documents are encoded in one place", field="processes", hint=hint)
@@ -107,7 +109,8 @@ def index_command(
         problem, hint = "--update makes an index hold DOCUMENTS and no others", "leave out --add and --delete"
         raise PanglotError(problem, field="update", hint=hint)
     if add or delete is not None or (update and metadata.is_index(output)):
-        if store or on or backend != "auto" or center_strength is not None:
+        moved = store and store != metadata.IndexMetadata.open(output).store
+        if moved or on or backend != "auto" or center_strength is not None:
             hint = "leave --store, --encoder, --processes, --backend and --center-strength out"
             problem = "an existing index keeps its store and strength and is changed in this process"
             raise PanglotError(problem, field="store", hint=hint)
@@ -186,6 +189,8 @@ def search_command(
     """Search an INDEX that `panglot index` wrote for QUERY, in any language."""
     from panglot.search.index import Index
 
+    if not options["preferred_languages"]:
+        refuse({"boost"}, "does nothing without --prefer", "name the languages that get it with --prefer")
     options["mode"] = mode or ("preferred" if options["preferred_languages"] else "plain")
     # What is wrong with the request is said before the model is loaded.
     request = SearchRequest(**options).validate()

@@ -10,11 +10,12 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from panglot._errors import PanglotError
 
@@ -159,6 +160,20 @@ def in_language(names: Sequence[str], code: str | None) -> list[str]:
 def add_options(options: Sequence[Callable[[Any], Any]]) -> Callable[[Any], Any]:
     """Return a decorator that adds options, in their order."""
     return lambda command: functools.reduce(lambda made, option: option(made), reversed(options), command)
+
+
+def refuse(names: Collection[str], problem: str, hint: str) -> None:
+    """Refuse parameters of these names on the command line, rather than ignore them."""
+    context = click.get_current_context()
+    for each in context.command.params:
+        if each.name in names and context.get_parameter_source(each.name) is ParameterSource.COMMANDLINE:
+            raise PanglotError(f"{each.opts[0]} {problem}", field=each.name, hint=hint)
+
+
+def all_but(*used: str) -> set[str]:
+    """Return the names of all options of the current command but those ``used``, `--quiet` and `--verbose`."""
+    parameters = click.get_current_context().command.params
+    return {str(each.name) for each in parameters if isinstance(each, click.Option) and each.expose_value} - {*used}
 
 
 def shorten(text: str, length: int) -> str:

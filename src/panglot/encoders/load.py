@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from panglot._files import digest, known_digest
 from panglot.encoders.protocol import Encoder, Side, Vectors
 
 BACKENDS = ("auto", "torch", "openvino")
+_CHECKED, _ALIKE = 16, 0.8  # Texts that are encoded to check a model, and the least median cosine to stored vectors.
 
 
 def load(model: str | Path, *, backend: str = "torch", **options: Any) -> Encoder:
@@ -157,6 +158,49 @@ class PrecomputedVectors:
             hint = "compute the vectors of every text of the collection"
             raise PanglotError(problem, file=self.path, field="ids", hint=hint)
         return vectors[[rows[key] for key in ids]]
+
+
+class StoredVectors:
+    """Give the stored vectors of documents by their ids, and encode everything else with a model.
+
+    Args:
+        base: The model.
+        rows: The row of ``vectors`` of each id.
+        vectors: Unit rows, shape ``[documents, dimension]``.
+    """
+
+    by_id = True
+
+    def __init__(self, base: Encoder, rows: Mapping[str, int], vectors: Vectors) -> None:
+        self.base, self.rows, self.vectors, self.name = base, rows, vectors, base.name
+        self.fingerprint = digest("stored", base.fingerprint, *rows, vectors.tobytes())
+
+    @classmethod
+    def of(cls, base: Encoder, rows: Sequence[Mapping[str, Any]], vectors: Vectors, address: str) -> StoredVectors:
+        """Return the encoder, after checking on some texts that the vectors are those of the model.
+
+        Raises:
+            PanglotError: The model is another one.
+        """
+        chosen = np.linspace(0, len(rows) - 1, min(_CHECKED, len(rows))).astype(int).tolist()
+        found = base.encode([str(rows[row]["text"]) for row in chosen], "passage")
+        hint = "name the model that encoded the collection with --model"
+        if found.shape[1] != vectors.shape[1]:
+            problem = f"the vectors have {vectors.shape[1]} numbers, and those of {base.name} have {found.shape[1]}"
+            raise PanglotError(problem, file=address, field="model", hint=hint)
+        cosine = float(np.median((found * vectors[chosen]).sum(axis=1)))
+        if cosine < _ALIKE:
+            problem = (
+                f"the vectors are not those of {base.name}: their median cosine on {len(chosen)} texts is {cosine:.2f}"
+            )
+            raise PanglotError(problem, file=address, field="model", hint=hint)
+        return cls(base, {str(row["id"]): place for place, row in enumerate(rows)}, vectors)
+
+    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
+        """Return the stored vectors of documents that are named by ``ids``, or encode the texts."""
+        if side == "passage" and ids is not None and all(name in self.rows for name in ids):
+            return self.vectors[[self.rows[name] for name in ids]]
+        return self.base.encode(texts, side)
 
 
 def _folder_table(folder: Path, side: Side) -> _Table | None:

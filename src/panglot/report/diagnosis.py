@@ -86,7 +86,7 @@ def _helps(found: _Figures) -> list[str]:
     ]
     if after[_FOUND] is not None:
         lines.append(f"{after[_FOUND]:.0%} of the translations are among the first 10, instead of {plain[_FOUND]:.0%}.")
-    if not found["fair"] or (after[_FOUND] or 1) < 0.8:
+    if not found["fair"] or (after[_FOUND] is not None and after[_FOUND] < 0.8):
         lines.append(training)
     return lines
 

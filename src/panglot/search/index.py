@@ -292,8 +292,9 @@ class Index:
                     done["added"] += sum(not before[each.id] for each in new)
             done["deleted"] = self.delete(list(gone)) if gone else 0
             cuts.warn()
-            # By this digest, building from the same documents is known to be done.
-            replace(IndexMetadata.open(self.folder), digest=found).save(self.folder)
+            metadata = IndexMetadata.open(self.folder)
+            if metadata.digest != found:  # By it, building from the same documents is known to be done.
+                replace(metadata, digest=found).save(self.folder)
         shutil.rmtree(work, ignore_errors=True)
         if any(done.values()) and (unknown := sorted(self.counts().keys() - set(self.stats.languages))):
             progress(f"languages that have no mean vector yet, so build the index anew soon: {', '.join(unknown)}")

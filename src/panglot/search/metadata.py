@@ -164,7 +164,7 @@ def open_store(
         check_same("dimension", store.dimension, dimension, folder)
         check_build(store.build, build, folder)
         return store
-    if address.startswith("milvus:"):
+    if address.startswith(("milvus:", "milvus+https:")):
         from panglot.search.storage.milvus import MilvusStore
 
         return MilvusStore(address, vector_fields=vector_fields, dimension=dimension, build=build, create=create)

@@ -151,12 +151,13 @@ def add_search(app: FastAPI, engine: Engine, mode: Mode) -> None:
         return Json({"results": await engine.outcome(work, request)})
 
     @functools.lru_cache(maxsize=1)
-    def examples(_counts: tuple[tuple[str, int], ...]) -> list[tuple[str, str]]:
+    def examples(_build: str, _counts: tuple[tuple[str, int], ...]) -> list[tuple[str, str]]:
         return example_queries(engine.index)
 
     def description() -> dict[str, Any]:
         counts = engine.index.counts()
-        return describe(engine.index.encoder.name, counts, examples(tuple(counts.items())), mode)
+        found = examples(engine.index.store.build, tuple(counts.items()))
+        return describe(engine.index.encoder.name, counts, found, mode)
 
     @app.get("/about", responses=DOCUMENTED, summary="The model, languages, modes and example queries")
     async def about(request: Request) -> Json:
@@ -296,7 +297,15 @@ def create_app(
         first = next(iter(engines.values()))
         return Json({"indexes": await first.outcome(first.ranked(describe_all), request)})
 
-    return Dispatcher(guarded(root, add_page(root, search=False), [*engines.values()]), apps)
+    async def add_slash(request: Request) -> RedirectResponse:
+        # The page finds its files and routes relative to its own address, which therefore ends with a slash.
+        query = f"?{request.url.query}" if request.url.query else ""
+        return RedirectResponse(f"{request.url.path.rpartition('/')[2]}/{query}")
+
+    places = frozenset(f"/indexes/{key}" for key in engines)
+    for place in places:
+        root.add_api_route(place, add_slash, include_in_schema=False)
+    return Dispatcher(guarded(root, add_page(root, search=False) | places, [*engines.values()]), apps)
 
 
 class Dispatcher:
@@ -310,10 +319,7 @@ class Dispatcher:
         _, _, rest = str(scope.get("path", "")).partition("/indexes/")
         name, slash, _ = rest.partition("/")
         app = self._apps.get(name) if str(scope.get("path", "")).startswith("/indexes/") else None
-        if app is None:
+        if app is None or not slash:
             await self._root(scope, receive, send)
-        elif not slash:
-            # The page finds its files and routes relative to its own address.
-            await RedirectResponse(f"{name}/")(scope, receive, send)
         else:
             await app({**scope, "root_path": f"/indexes/{name}"}, receive, send)

@@ -185,9 +185,9 @@ def _decoded(path: Path) -> str:
         raise PanglotError(f"not {charset}: {error}", file=path, hint=hint) from error
 
 
-_FRONT = re.compile(r"\A---\n(.*?)\n---\n", re.DOTALL)
+_FRONT = re.compile(r"\A(---|\+\+\+)\n(.*?)\n\1\n", re.DOTALL)  # YAML, or TOML as Hugo writes it.
 _SETTING = re.compile(
-    r"^(lang|language|title|url|permalink|group|translationKey)\s*:\s*[\"']?(.*?)[\"']?\s*$", re.MULTILINE
+    r"^(lang|language|title|url|permalink|group|translationKey)\s*[:=]\s*[\"']?(.*?)[\"']?\s*$", re.MULTILINE
 )
 # `## Title {#anchor}` of Pandoc and kramdown is not part of CommonMark.
 _ANCHOR = re.compile(r"\s*\{:?\s*#([\w.:-]+)[^}]*\}\s*$")
@@ -201,7 +201,7 @@ def markdown_sections(path: Path, place: Place) -> Iterator[Section]:
     """
     content = read_text(path).replace("\r\n", "\n")
     front = _FRONT.match(content)
-    settings: dict[str, str] = dict(_SETTING.findall(front[1])) if front else {}
+    settings: dict[str, str] = dict(_SETTING.findall(front[2])) if front else {}
     parts = _parts(content[front.end() :] if front else content)
     stated = settings.get("lang") or settings.get("language") or ""
     yield from sections_of(parts, settings | {"lang": stated}, path, place)

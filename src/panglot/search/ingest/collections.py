@@ -15,23 +15,25 @@ import numpy as np
 
 from panglot._environment import require
 from panglot._errors import PanglotError, first_line
-from panglot._files import digest
-from panglot.encoders.protocol import Encoder, Side, Vectors
+from panglot.encoders.load import StoredVectors
 from panglot.search.document import MIXED, kind_of
 from panglot.search.metadata import IndexMetadata, is_index, open_encoder
 
 if TYPE_CHECKING:
+    from panglot.encoders.protocol import Vectors
     from panglot.search.document import Value
     from panglot.search.index import Index
 
-__all__ = ["SCHEMES", "StoredVectors", "index_collection", "is_collection", "read_collection", "without_password"]
+__all__ = ["SCHEMES", "index_collection", "is_collection", "read_collection", "without_password"]
 
-SCHEMES = ("qdrant:", "milvus:", "lancedb:", "postgresql:")
+SCHEMES = ("qdrant:", "qdrant+https:", "milvus:", "milvus+https:", "lancedb:", "postgresql:")
 _TEXTS = ("text", "page_content", "content", "document")  # What panglot, LangChain, Haystack and Chroma call it.
-_NESTED = ("metadata", "meta")  # Where LangChain and Haystack put further fields.
+# Where LangChain, Haystack and LlamaIndex put further fields.
+_NESTED = ("metadata", "cmetadata", "langchain_metadata", "meta", "metadata_")
+_NODE = "_node_content"  # In it, LlamaIndex keeps the text and itself as JSON.
 _OWN = {"id", "text", "title", "language", "group"}  # Fields of which a document has one.
+_MILVUS_KINDS = {"FLOAT_VECTOR", "FLOAT16_VECTOR", "BFLOAT16_VECTOR"}
 _PIECE = 1000
-_CHECKED, _ALIKE = 16, 0.8  # Texts that are encoded to check the model, and the least median cosine to their vectors.
 
 
 class _Row(NamedTuple):
@@ -94,7 +96,9 @@ def read_collection(
     ``postgresql://…/DB?table=TABLE``  a PostgreSQL table with a column of pgvector
     =================================  ============================================================
 
-    With several vectors per row, ``?vector=NAME`` says which. All vectors are held in memory.
+    ``qdrant+https://`` and ``milvus+https://`` are servers behind TLS, such as hosted ones. With several vectors per
+    row, ``?vector=NAME`` says which. In the table ``langchain_pg_embedding``, ``&collection=NAME`` says which of
+    LangChain's collections. All vectors are held in memory.
 
     Args:
         address: From the table.
@@ -106,15 +110,20 @@ def read_collection(
     """
     parts = urlsplit(address)
     address = without_password(address)
-    options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
-    reader = {"qdrant": _qdrant, "milvus": _milvus, "lancedb": _lancedb, "postgresql": _postgresql}[parts.scheme]
+    # The vector without a name has an empty one.
+    options = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
+    kind, _, secure = parts.scheme.partition("+")
+    reader = {"qdrant": _qdrant, "milvus": _milvus, "lancedb": _lancedb, "postgresql": _postgresql}[kind]
+    server = parts.netloc
+    if server and kind in {"qdrant", "milvus"}:
+        server = f"{secure or 'http'}://{server}"
     rows: list[dict[str, Value]] = []
-    vectors: list[Any] = []
+    vectors: list[Vectors] = []
     dropped = Counter[str]()
     try:
-        for each in reader(parts.netloc, parts.path, options):
+        for each in reader(server, parts.path, options):
             rows.append(_fields(each, columns or {}, dropped, address))
-            vectors.append(each.vector)
+            vectors.append(np.asarray(each.vector, np.float32))
     except PanglotError:
         raise
     except Exception as error:  # Each client raises errors of its own kinds.
@@ -133,6 +142,7 @@ def _fields(row: _Row, columns: Mapping[str, str], dropped: Counter[str], addres
     for name in _NESTED:
         if isinstance(inner := flat.get(name), Mapping):
             flat = {**inner, **{key: value for key, value in flat.items() if key != name}}
+    flat = _without_node(flat)
     named = {field: flat.pop(name) for field, name in columns.items() if name in flat}
     text = next((name for name in _TEXTS if flat.get(name)), None)
     if "text" not in named and text is not None:
@@ -151,12 +161,24 @@ def _fields(row: _Row, columns: Mapping[str, str], dropped: Counter[str], addres
     return found
 
 
-def _unit(vectors: Sequence[Any], ids: Sequence[str], address: str) -> Vectors:
-    lengths = Counter(len(each) for each in vectors)
+def _without_node(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return fields with the text of LlamaIndex's node in place of the node.
+
+    >>> _without_node({"_node_content": '{"text": "One."}', "_node_type": "TextNode", "language": "en"})
+    {'text': 'One.', 'language': 'en'}
+    """
+    if not isinstance(node := fields.get(_NODE), str):
+        return fields
+    others = {name: value for name, value in fields.items() if name not in {_NODE, "_node_type"}}
+    return {"text": json.loads(node).get("text"), **others}
+
+
+def _unit(vectors: Sequence[Vectors], ids: Sequence[str], address: str) -> Vectors:
+    lengths = Counter(each.size for each in vectors)
     if len(lengths) > 1:
         problem = f"vectors have different lengths, {', '.join(map(str, sorted(lengths)))}"
         raise PanglotError(problem, file=address, hint="name one kind of vector with `?vector=NAME`")
-    found = np.asarray(vectors, np.float32)
+    found = np.stack(vectors)
     norms = np.linalg.norm(found, axis=1, keepdims=True)
     if len(wrong := np.flatnonzero(~(np.isfinite(norms[:, 0]) & (norms[:, 0] > 0)))):
         problem = f"the vector of the document {ids[wrong[0]]!r} is zero or not finite"
@@ -198,7 +220,7 @@ def _qdrant(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[_Row
 
     where, name = _place(netloc, path, "qdrant")
     if netloc:
-        client = QdrantClient(url=f"http://{where}", api_key=os.environ.get("QDRANT_API_KEY"))
+        client = QdrantClient(url=where, api_key=os.environ.get("QDRANT_API_KEY"))
     else:
         client = QdrantClient(path=str(_existing(where)))
     try:
@@ -208,7 +230,9 @@ def _qdrant(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[_Row
             for each in points:
                 vector: Any = each.vector
                 if isinstance(vector, Mapping):
-                    vector = vector[_chosen(list(vector), options)]
+                    # Sparse vectors are objects, and those of late interaction are lists of lists.
+                    dense = [name for name, each in vector.items() if isinstance(each, list) and np.ndim(each) == 1]
+                    vector = vector[_chosen(dense, options)]
                 if vector is not None:
                     yield _Row(str(each.id), each.payload or {}, vector)
             if offset is None:
@@ -224,22 +248,37 @@ def _milvus(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[_Row
     from pymilvus import DataType, MilvusClient
 
     where, name = _place(netloc, path, "milvus")
-    client: Any = MilvusClient(
-        f"http://{where}" if netloc else str(_existing(where)), token=os.environ.get("MILVUS_TOKEN", "")
-    )
+    client: Any = MilvusClient(where if netloc else str(_existing(where)), token=os.environ.get("MILVUS_TOKEN", ""))
     try:
         fields: list[dict[str, Any]] = client.describe_collection(name)["fields"]
         key = next(each["name"] for each in fields if each.get("is_primary"))
-        kinds = {DataType.FLOAT_VECTOR, DataType.FLOAT16_VECTOR, DataType.BFLOAT16_VECTOR}
-        chosen = _chosen([each["name"] for each in fields if each["type"] in kinds], options)
-        others = {each["name"] for each in fields if "VECTOR" in DataType(each["type"]).name} | {key}
+        kinds = {each["name"]: DataType(each["type"]).name for each in fields}
+        chosen = _chosen([each for each, kind in kinds.items() if kind in _MILVUS_KINDS], options)
+        others = {each for each, kind in kinds.items() if "VECTOR" in kind} | {key}
         client.load_collection(name)
         rows: Any = client.query_iterator(name, batch_size=_PIECE, output_fields=["*"])
         while piece := rows.next():
             for each in piece:
-                yield _Row(str(each[key]), {k: v for k, v in each.items() if k not in others}, each[chosen])
+                vector = _numbers(each[chosen], kinds[chosen])
+                yield _Row(str(each[key]), {k: v for k, v in each.items() if k not in others}, vector)
     finally:
         client.close()
+
+
+def _numbers(value: Any, kind: str) -> Any:
+    """Return a vector of Milvus, which gives those of 16 bits as a list of one text of bytes.
+
+    >>> _numbers([np.array([1, -2], np.float16).tobytes()], "FLOAT16_VECTOR").tolist()
+    [1.0, -2.0]
+    >>> _numbers([bytes([0x80, 0x3F, 0, 0xC0])], "BFLOAT16_VECTOR").tolist()
+    [1.0, -2.0]
+    """
+    if kind == "FLOAT_VECTOR":
+        return value
+    raw = value if isinstance(value, bytes) else b"".join(value)
+    if kind == "FLOAT16_VECTOR":
+        return np.frombuffer(raw, np.float16)
+    return (np.frombuffer(raw, np.uint16).astype(np.uint32) << 16).view(np.float32)
 
 
 def _lancedb(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[_Row]:
@@ -264,7 +303,7 @@ def _postgresql(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[
     from psycopg.rows import dict_row
 
     given = dict(options)
-    name, vector = given.pop("table", ""), given.pop("vector", None)
+    name, vector, collection = given.pop("table", ""), given.pop("vector", None), given.pop("collection", None)
     if not name:
         raise PanglotError("the address names no table", field="documents", hint="write ?table=NAME behind it")
     address = f"postgresql://{netloc}{path}" + (f"?{urlencode(given)}" if given else "")
@@ -285,6 +324,8 @@ def _postgresql(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[
             for each in found
         ]
         query = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(columns), sql.Identifier(*name.split(".")))
+        if collection is not None or any(each["name"] == "collection_id" for each in found):
+            query = sql.SQL("{} WHERE collection_id = {}").format(query, _langchain(connection, collection))
         with connection.cursor(name="panglot") as cursor:
             for row, each in enumerate(cursor.execute(query)):
                 fields = {key: value for key, value in each.items() if key not in {*vectors, "id"}}
@@ -292,44 +333,15 @@ def _postgresql(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[
                     yield _Row(str(each.get("id", row)), fields, json.loads(each[chosen]))
 
 
-class StoredVectors:
-    """Give the stored vectors of documents by their ids, and encode everything else with a model.
+def _langchain(connection: Any, wanted: str | None) -> Any:
+    """Return the id, as SQL, of a collection in LangChain's table of them. If there is only one, it is that."""
+    from psycopg import sql
 
-    Args:
-        base: The model.
-        rows: The row of ``vectors`` of each id.
-        vectors: Unit rows, shape ``[documents, dimension]``.
-    """
-
-    by_id = True
-
-    def __init__(self, base: Encoder, rows: Mapping[str, int], vectors: Vectors) -> None:
-        self.base, self.rows, self.vectors, self.name = base, rows, vectors, base.name
-        self.fingerprint = digest("stored", base.fingerprint, *rows, vectors.tobytes())
-
-    @classmethod
-    def of(cls, base: Encoder, rows: Sequence[Mapping[str, Any]], vectors: Vectors, address: str) -> StoredVectors:
-        """Return the encoder, after checking on some texts that the vectors are those of the model.
-
-        Raises:
-            PanglotError: The model is another one.
-        """
-        chosen = np.linspace(0, len(rows) - 1, min(_CHECKED, len(rows))).astype(int).tolist()
-        found = base.encode([str(rows[row]["text"]) for row in chosen], "passage")
-        hint = "name the model that encoded the collection with --model"
-        if found.shape[1] != vectors.shape[1]:
-            problem = f"the vectors have {vectors.shape[1]} numbers, and those of {base.name} have {found.shape[1]}"
-            raise PanglotError(problem, file=address, field="model", hint=hint)
-        cosine = float(np.median((found * vectors[chosen]).sum(axis=1)))
-        if cosine < _ALIKE:
-            problem = (
-                f"the vectors are not those of {base.name}: their median cosine on {len(chosen)} texts is {cosine:.2f}"
-            )
-            raise PanglotError(problem, file=address, field="model", hint=hint)
-        return cls(base, {str(row["id"]): place for place, row in enumerate(rows)}, vectors)
-
-    def encode(self, texts: Sequence[str], side: Side, *, ids: Sequence[str] | None = None) -> Vectors:
-        """Return the stored vectors of documents that are named by ``ids``, or encode the texts."""
-        if side == "passage" and ids is not None and all(name in self.rows for name in ids):
-            return self.vectors[[self.rows[name] for name in ids]]
-        return self.base.encode(texts, side)
+    rows = connection.execute("SELECT name, uuid FROM langchain_pg_collection")
+    found = {each["name"]: each["uuid"] for each in rows}
+    name = next(iter(found)) if wanted is None and len(found) == 1 else wanted
+    if name not in found:
+        known = ", ".join(sorted(found)) or "none"
+        problem = f"the table has the collections {known}" + (f", and not {name}" if name else "")
+        raise PanglotError(problem, field="documents", hint="name one of them with `&collection=NAME`")
+    return sql.Literal(found[name])

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -50,6 +51,8 @@ class Address:
     def parse(cls, where: str) -> Address:
         """Read ``milvus://host:port/name`` or ``milvus:FILE.db/name``, with ``?index=flat`` for exact search.
 
+        ``milvus+https://`` is a server behind TLS.
+
         In milvus-lite, search is exact unless ``?index=hnsw`` is given, because its graph finds few of the documents
         in a rare language.
 
@@ -59,11 +62,12 @@ class Address:
         Address(uri='data/lite.db', name='help', index='FLAT')
         """
         plain, _, query = where.partition("?")
-        rest = plain.removeprefix("milvus:")
+        scheme, _, rest = plain.partition(":")
         place, _, name = rest.rpartition("/")
         default = "hnsw" if place.startswith("//") else "flat"
         choice = parse_qs(query).get("index", [default])[0].upper()
-        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,99}", name) or rest == plain:
+        secure = scheme == "milvus+https"
+        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]{0,99}", name) or not (secure or scheme == "milvus"):
             raise PanglotError(f"not the address of a store: {where}", field="store", hint=f"write {_FORMS}")
         if choice not in ("HNSW", "FLAT"):
             problem = f"`index` must be hnsw or flat, got {choice.lower()}"
@@ -71,22 +75,22 @@ class Address:
         if place.startswith("//"):
             if not urlsplit(place).hostname:
                 raise PanglotError(f"the address has no host: {where}", field="store", hint=f"write {_FORMS}")
-            return cls(f"http:{place}", name, choice)
-        if not place.endswith(".db"):
+            return cls(f"{'https' if secure else 'http'}:{place}", name, choice)
+        if secure or not place.endswith(".db"):
             problem = f"the file of milvus-lite must end with .db, got {place}"
             raise PanglotError(problem, field="store", hint=f"write {_FORMS}")
         return cls(place, name, choice)
 
 
 def connect(address: Address) -> Any:
-    """Return a client."""
+    """Return a client, which a server knows by ``MILVUS_TOKEN``."""
     packages, extra = (("pymilvus", "milvus_lite"), "milvus-lite") if address.is_lite else (("pymilvus",), "milvus")
     require("the store in Milvus", *packages, extra=extra, field="store")
     from pymilvus import MilvusClient
 
     logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # It logs what it raises, with a traceback.
     with explained(address):
-        return MilvusClient(uri=address.uri, timeout=10)
+        return MilvusClient(uri=address.uri, token=os.environ.get("MILVUS_TOKEN", ""), timeout=10)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ export function card(hit, context) {
   const { language, colour, move } = context;
   const title = element("h3");
   const text = element("p", { class: "text" });
-  const why = reasons(hit, context);
+  const why = own("dl", { class: "why", hidden: true });
   const more = own("button", { type: "button", class: "link more", hidden: true, click: () => {
     open(true, !why.hidden);
     shown.focus();
@@ -50,6 +50,8 @@ export function card(hit, context) {
     const heading = version.title || web;
     title.replaceChildren(web ? element("a", { href: web, rel: "noreferrer" }, heading) : heading ?? "");
     title.hidden = !heading;
+    // Only the version that ranked has a score.
+    why.replaceChildren(...reasons(version.id === hit.id ? hit : version, context));
     write(late && !isOpen());
     offer(isCut());
   }
@@ -75,6 +77,7 @@ export function card(hit, context) {
   return { shown, isCut, offer };
 }
 
+/** Return the rows that say why a document was found, and what is known of it. */
 function reasons(hit, { address }) {
   const meaning = (term) => (knows(`${term}_about`) ? say(`${term}_about`) : null);
   const rows = hit.rank ? [row(say("score"), number(hit.score, { minimumFractionDigits: 3 }), say("score_about"))] : [];
@@ -82,7 +85,7 @@ function reasons(hit, { address }) {
   rows.push(...terms.map(([term, value]) => row(term, number(value, { minimumFractionDigits: 3 }), meaning(term))));
   rows.push(...Object.entries(hit.metadata ?? {}).map(([field, value]) => row(field, String(value))));
   const link = element("a", { href: address(hit.id) }, element("bdi", {}, hit.id));
-  return own("dl", { class: "why", hidden: true }, ...rows, row("id", link));
+  return [...rows, row("id", link)];
 }
 
 function row(term, value, meaning) {
