@@ -57,11 +57,13 @@ def test_a_template_that_links_every_page_to_the_start_pages_ties_these_alone(tm
 def test_front_matter_names_what_versions_share(tmp_path: Path) -> None:
     write(tmp_path / "guide.md", f"---\nlang: en\ngroup: print\n---\n# Print\n\n{EN}\n\n## More\n\n{EN}")
     write(tmp_path / "leitfaden.md", f"---\nlang: de\ntranslationKey: print\n---\n# Drucken\n\n{DE}\n\n## Mehr\n\n{DE}")
+    front = '+++\nlang = "es"\ntranslationKey = "print"\n+++\n'
+    write(tmp_path / "guia.md", f"{front}# Imprimir\n\n{FR}\n\n## Más\n\n{FR}")
     write(tmp_path / "notice.rst", f":lang: fr\n:group: print\n\nImprimer\n========\n\n{FR}\n")
     found = from_docs.sections([tmp_path], lenient=True)
     assert {name: [each.file.name for each in group] for name, group in found.groups.items()} == {
-        "guide.md#@1": ["guide.md", "leitfaden.md"], "guide.md#@2": ["guide.md", "leitfaden.md"],
-        "guide.md#@1.1": ["notice.rst"],
+        "guia.md#@1": ["guia.md", "guide.md", "leitfaden.md"], "guia.md#@2": ["guia.md", "guide.md", "leitfaden.md"],
+        "guia.md#@1.1": ["notice.rst"],
     }  # fmt: skip
 
 

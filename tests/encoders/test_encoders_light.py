@@ -41,29 +41,33 @@ LETTERS = ["a b c", "", "j", "unknown", "a b c d e f g h i j " * 4, "  a   b "]
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """A cache of its own, so that no model is known already. The real model stays in the common one."""
+    monkeypatch.setattr(light, "FEW", 0)  # Texts of the tests are short, also where torch is to take over.
     if "real" not in request.node.name:
         monkeypatch.setenv("PANGLOT_CACHE", str(tmp_path / "cache"))
 
 
-def known(folder: Path) -> LightEncoder:
+def known(folder: Path, precision: str = "fp32") -> LightEncoder:
     """Open a model twice: with torch, and then as what is known of it says."""
-    assert isinstance(load(folder, backend="auto"), SentenceTransformerEncoder)
-    found = load(folder, backend="auto")
+    assert isinstance(load(folder, backend="auto", precision=precision), SentenceTransformerEncoder)
+    found = load(folder, backend="auto", precision=precision)
     assert isinstance(found, LightEncoder)
     return found
 
 
 @pytest.mark.parametrize("name", ["bundled", "panglot-small"])
 def test_vectors_of_the_real_models_are_those_of_torch(name: str) -> None:
-    found, expected = load(name, backend="auto"), load(name, precision="fp32")
+    found, expected = load(name, backend="auto", precision="fp32"), load(name, precision="fp32")
+    fast = load(name, backend="auto")
     assert isinstance(found, LightEncoder)
+    assert isinstance(fast, LightEncoder)
     assert isinstance(expected, SentenceTransformerEncoder)
-    if found.precision == "fp32":
-        assert found.fingerprint == expected.fingerprint
+    assert found.fingerprint == expected.fingerprint
+    assert fast.fingerprint == load(name).fingerprint
     for side in SIDES:
         ours, theirs = (each.encode(REAL, side) for each in (found, expected))
         np.testing.assert_allclose(ours, theirs, atol=2e-6)
         np.testing.assert_allclose(np.linalg.norm(ours, axis=1), 1, atol=1e-6)
+        assert (fast.encode(REAL, side) * theirs).sum(axis=1).min() > 0.999
         assert found.window(REAL, side) == expected.window(REAL, side)
         assert found.count_cut(REAL, side) == expected.count_cut(REAL, side) == 2
     assert found.tokens(REAL) == expected.tokens(REAL)
@@ -82,7 +86,7 @@ def test_a_model_is_known_from_its_first_opening_on(tmp_path: Path, kind: str, p
         np.testing.assert_allclose(found.encode(LETTERS, side), expected.encode(LETTERS, side), atol=2e-6)
     assert found.tokens(LETTERS) == expected.tokens(LETTERS)
     assert (found.name, found.max_length, found.dimension) == (folder.name, 32, 32)
-    assert found.fingerprint == load(folder).fingerprint
+    assert found.fingerprint == expected.fingerprint
 
 
 def test_a_tokenizer_that_a_library_builds_anew_is_kept_as_it_was_built(tmp_path: Path) -> None:
@@ -189,6 +193,30 @@ def test_torch_takes_over_when_there_is_much_to_encode(tmp_path: Path, monkeypat
     CutTexts(found, "passage")
     with warnings.catch_warnings(action="error"):
         successor.encode(["a " * 99], "passage")
+
+
+def test_in_bfloat16_a_few_tokens_stay_with_numpy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = known(make_model(tmp_path))
+    monkeypatch.setattr(light, "LIMIT", 10)
+    monkeypatch.setattr(light, "FEW", 128)
+    monkeypatch.setattr(found, "_bf16", True)
+    for _ in range(9):
+        found.encode(LETTERS[:1], "question")
+    assert found._torch is None
+    monkeypatch.setattr(light, "FEW", 4)
+    found.encode(LETTERS * 3, "question")
+    assert found._torch is not None
+
+
+def test_products_in_bfloat16_are_those_of_torch(tmp_path: Path) -> None:
+    folder = make_model(tmp_path)
+    whole, found = load(folder, precision="fp32").encode(LETTERS, "question"), known(folder)
+    transformer = found._transformer
+    transformer._bf16 = True
+    half = [transformer.embed([found._tokenizer.encode(text).ids], found.pooling)[0] for text in LETTERS]
+    vectors = np.stack([each / np.linalg.norm(each) for each in half])
+    assert (vectors * whole).sum(axis=1).min() > 0.999
+    assert np.abs(vectors - whole).max() > 1e-5  # More than the rounding of float32.
 
 
 def test_a_model_that_changed_meanwhile_does_not_take_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -308,3 +308,6 @@ def test_the_command_measures_a_cross_encoder(tmp_path: Path, cross_encoder: Pat
     for option in (["--robust"], ["--trec-depth", "5"], ["--trec-run", str(tmp_path / "x.run")]):
         with pytest.raises(PanglotError, match="of the model alone"):
             CliRunner().invoke(evaluate_command, arguments + option, catch_exceptions=False)
+    for option, needed in (("--trec-depth", "--trec-run"), ("--rerank-depth", "--reranker")):
+        with pytest.raises(PanglotError, match=f"{option} does nothing without {needed}"):
+            CliRunner().invoke(evaluate_command, ["bundled", "xquad-r", option, "5"], catch_exceptions=False)

@@ -257,3 +257,8 @@ def test_documents_are_added_and_deleted(index: Index, tmp_path: Path) -> None:
     assert json.loads(given.stdout)["deleted"] == 2
     with pytest.raises(PanglotError, match="DOCUMENTS is required"):
         run(index_command, "--output", index.folder)
+    for option in (("--add",), ("--language", "de"), ("--chunk-tokens", "64")):
+        with pytest.raises(PanglotError, match=f"{option[0]} does nothing without DOCUMENTS"):
+            run(index_command, "--output", index.folder, "--delete", "x", *option)
+    with pytest.raises(PanglotError, match="--boost does nothing without --prefer"):
+        run(search_command, index.folder, "topic3", "--boost", "0.2")

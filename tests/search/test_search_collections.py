@@ -92,6 +92,59 @@ def test_a_folder_of_qdrant_is_read(qdrant: str) -> None:
         read_collection(f"{qdrant}/help", {"text": "absent", "title": "text"})
 
 
+def test_a_dense_vector_beside_a_sparse_one_is_read(tmp_path: Path) -> None:
+    client_of = pytest.importorskip("qdrant_client").QdrantClient
+    models = pytest.importorskip("qdrant_client.models")
+    client = client_of(path=str(tmp_path / "qdrant"))
+    shape = models.VectorParams(size=vectors().shape[1], distance=models.Distance.DOT)
+    sparse = {"sparse": models.SparseVectorParams()}
+    client.create_collection("help", vectors_config=shape, sparse_vectors_config=sparse)
+    words = models.SparseVector(indices=[1], values=[1.0])
+    points = [
+        models.PointStruct(id=at, vector={"": vector, "sparse": words}, payload=fields)
+        for at, (vector, fields) in enumerate(zip(vectors().tolist(), payloads(), strict=True))
+    ]
+    client.upsert("help", points)
+    client.close()
+    for more in ("", "?vector="):
+        check(f"qdrant:{tmp_path / 'qdrant'}/help{more}")
+    with pytest.raises(PanglotError, match="and not sparse"):
+        read_collection(f"qdrant:{tmp_path / 'qdrant'}/help?vector=sparse")
+
+
+def test_a_node_of_llamaindex_gives_its_text(tmp_path: Path) -> None:
+    table_of = pytest.importorskip("lancedb").connect(tmp_path / "lance").create_table
+    both = zip(GIVEN, vectors(), payloads(), strict=True)
+    rows = [
+        {
+            "id": each.id, "vector": vector,
+            "metadata": {
+                "title": fields["title"], "language": fields["language"], "group": fields["group"],
+                "_node_content": json.dumps({"text": fields["text"]}), "_node_type": "TextNode",
+            },
+        }
+        for each, vector, fields in both
+    ]  # fmt: skip
+    table_of("help", rows)
+    assert set(check(f"lancedb:{tmp_path / 'lance'}/help")[0]) == {"id", "text", "title", "language", "group"}
+
+
+def test_an_address_says_whether_a_server_is_behind_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[Any] = []
+
+    class Refused:
+        def __init__(self, *places: Any, url: str = "", **_: Any) -> None:
+            called.append(url or places[0])
+            raise ConnectionError("no such server")
+
+    monkeypatch.setattr(pytest.importorskip("qdrant_client"), "QdrantClient", Refused)
+    monkeypatch.setattr(pytest.importorskip("pymilvus"), "MilvusClient", Refused)
+    for kind in ("qdrant", "qdrant+https", "milvus", "milvus+https"):
+        with pytest.raises(PanglotError, match="no such server"):
+            read_collection(f"{kind}://host:1/help")
+    assert called == ["http://host:1", "https://host:1"] * 2
+
+
 def test_a_file_of_milvus_lite_is_read(tmp_path: Path) -> None:
     pytest.importorskip("milvus_lite")
     client = pytest.importorskip("pymilvus").MilvusClient(str(tmp_path / "help.db"))
@@ -145,6 +198,32 @@ def test_a_table_of_postgres_is_read(database: Any) -> None:
         read_collection(f"{uri}{mark}table=help")
     with pytest.raises(PanglotError, match="names no table"):
         read_collection(uri)
+
+
+def test_a_collection_of_langchain_is_read(database: Any) -> None:
+    connect: Any = pytest.importorskip("psycopg").connect
+    with connect(database.get_uri(), autocommit=True) as connection:
+        connection.execute("CREATE EXTENSION vector")
+        connection.execute("CREATE TABLE langchain_pg_collection (uuid uuid PRIMARY KEY, name varchar)")
+        connection.execute(
+            "CREATE TABLE langchain_pg_embedding "
+            "(id varchar, collection_id uuid, embedding vector, document varchar, cmetadata jsonb)"
+        )
+        uuid = "00000000-0000-0000-0000-00000000000"
+        connection.execute(f"INSERT INTO langchain_pg_collection VALUES ('{uuid}1', 'help'), ('{uuid}2', 'law')")
+        insert = "INSERT INTO langchain_pg_embedding VALUES (%s, %s, %s, %s, %s)"
+        with connection.cursor() as cursor:
+            for each, vector, fields in zip(GIVEN, vectors().tolist(), payloads(), strict=True):
+                about = json.dumps({name: value for name, value in fields.items() if name != "text"})
+                cursor.execute(insert, (each.id, f"{uuid}1", str(vector), fields["text"], about))
+            cursor.execute(insert, ("other", f"{uuid}2", "[1, 2]", "A text of another collection.", "{}"))
+    uri = database.get_uri()
+    table = f"{uri}{'&' if '?' in uri else '?'}table=langchain_pg_embedding"
+    row = check(f"{table}&collection=help")[0]
+    assert (row["id"], row["language"], row["tags"]) == (GIVEN[0].id, GIVEN[0].language, ["a"])
+    for more, problem in (("", "the collections help, law"), ("&collection=tax", "help, law, and not tax")):
+        with pytest.raises(PanglotError, match=problem):
+            read_collection(table + more)
 
 
 def test_another_model_is_refused() -> None:

@@ -311,6 +311,19 @@ def test_a_correction_at_indexing_names_the_commands(tmp_path: Path) -> None:
                            for line in each.code.splitlines())  # fmt: skip
 
 
+def test_a_fair_mode_that_finds_no_translation_is_told_to_train(tmp_path: Path) -> None:
+    found = diagnosed(built(tmp_path)).figures
+    after = found["trials"][found["best"]]
+
+    def is_told() -> bool:
+        return any("panglot train" in line for line in findings(found)["helps"])
+
+    found["fair"], after["translation_found@10"] = True, 1.0
+    assert not is_told()
+    after["translation_found@10"] = 0.0
+    assert is_told()
+
+
 @pytest.mark.parametrize("best", ["balanced, half", "leace"])
 @pytest.mark.usefixtures("bundled")
 def test_the_index_that_is_pasted_has_the_documents_as_they_were_read(
@@ -384,8 +397,13 @@ def test_the_command_indexes_once_and_writes_the_report(tmp_path: Path, monkeypa
     direct = json.loads(called(folder / "index", "--output", tmp_path / "other", "--json", "-").stdout)
     assert direct["trials"] == again["trials"]
     assert (tmp_path / "other" / "debiasing.json").is_file()
-    with pytest.raises(PanglotError, match="an index has its documents already"):
-        called(folder / "index", "--language", "de")
-    Path("help.jsonl").write_text('{"id": "1", "text": "another", "language": "en"}', "utf-8")
-    with pytest.raises(PanglotError, match="of other documents"):
-        called("help.jsonl")
+    for option in (("--language", "de"), ("--data-dir", tmp_path)):
+        with pytest.raises(PanglotError, match=f"{option[0]} does nothing for an index, which has its documents"):
+            called(folder / "index", *option)
+    # Documents that have changed since are brought up to date.
+    lines = Path("help.jsonl").read_text("utf-8").splitlines()
+    more = json.dumps({"id": "new", "text": "another", "language": "en"})
+    Path("help.jsonl").write_text("\n".join([*lines[1:], more]), "utf-8")
+    assert f"{Path('help-diagnosis/index')} is of an earlier call; 1 added, 1 deleted" in called("help.jsonl").stderr
+    assert "an earlier call; nothing changed" in called("help.jsonl").stderr
+    assert len(Index.open(folder / "index", model=Biased())) == len(lines)

@@ -145,6 +145,8 @@ def test_where_no_width_finds_enough_there_is_no_graph(tmp_path: Path, monkeypat
         found = store.search("plain", vectors[:5], 1)
         assert [hits[0].id for hits in found] == [f"{row:05}" for row in range(5)]
     assert widths == [2, 0]
+    with pytest.warns(RuntimeWarning, match="the graph over 3,000 vectors in ja finds"):
+        filled(tmp_path / "languages", vectors, ("de", "en", "ja", "ja"))
 
 
 def test_vectors_of_few_large_numbers_are_scaled_by_the_largest() -> None:

@@ -37,7 +37,9 @@ def test_a_snapshot_is_as_the_index_was_and_independent_of_it(tmp_path: Path) ->
     assert len(Index.open(tmp_path / "index", model=Biased())) == 61
     for wrong, message in (
         (command, "there is something already"),
-        ([*command, "--delete", "x"], "a snapshot is made by itself"),
+        ([*command, "--delete", "x"], "--delete does nothing for a snapshot"),
+        ([*command, "docs.jsonl"], "documents does nothing for a snapshot"),
+        ([*command, "--hybrid"], "--hybrid does nothing for a snapshot"),
         (["--output", str(tmp_path / "nothing"), "--snapshot", str(tmp_path / "other")], "no index here"),
     ):
         with pytest.raises(PanglotError, match=message):

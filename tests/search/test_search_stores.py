@@ -225,7 +225,7 @@ def test_a_store_that_is_not_there_is_an_error_with_a_cure(where: str, tmp_path:
 @pytest.mark.parametrize(
     "where",
     ["qdrant://host/name", "milvus:", "milvus://host:1", "milvus://host/bad-name", "milvus:file/name", "milvus:///name",
-     "milvus:a.db/x?index=ivf"],
+     "milvus:a.db/x?index=ivf", "milvus+https:a.db/x"],
 )  # fmt: skip
 def test_an_address_that_names_no_store_is_refused(where: str, tmp_path: Path) -> None:
     with pytest.raises(PanglotError, match="store"):

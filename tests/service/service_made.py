@@ -76,7 +76,7 @@ class Encoder:
 
 
 class _Store:
-    dimension = DIMENSION
+    dimension, build = DIMENSION, "made"
 
     def get(self, ids: Sequence[str]) -> list[Document | None]:
         known = {document.id: document for document in DOCUMENTS}

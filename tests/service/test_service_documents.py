@@ -303,6 +303,27 @@ def test_words_are_those_of_the_documents_after_each_write(client: httpx.Client)
     assert {hit["id"] for hit in client.post("/search", json=asked).json()["hits"]} == {"b", "en-1"}
 
 
+def test_a_search_does_not_wait_for_the_words_of_others(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("bm25s", reason="pip install 'panglot[lexical]'")
+    making, free = threading.Event(), threading.Event()
+
+    def make(_self: object) -> dict[str, Any]:
+        making.set()
+        assert free.wait(60)
+        return {}
+
+    monkeypatch.setattr("panglot.search.ranking.lexical.LexicalIndex.open", make)
+    with serving(index) as url, httpx.Client(base_url=url, timeout=60) as client, ThreadPoolExecutor(9) as pool:
+        wish = {"query": "print the sheet", "hybrid": True}
+        waiting = [pool.submit(httpx.post, f"{url}/search", json=wish, timeout=60) for _ in range(8)]
+        assert making.wait(30)
+        assert client.post("/search", json={**wish, "hybrid": False}).json()["hits"]
+        assert client.get("/ready").status_code == 200
+        assert not any(each.done() for each in waiting)
+        free.set()
+        assert {each.result().status_code for each in waiting} == {200}
+
+
 def test_a_writer_that_stops_finishes_what_waits_and_takes_no_more(index: Index) -> None:
     writer, free = Writer(lambda: index.store), threading.Event()
     waiting: list[Future[Any]] = [writer.submit(lambda: free.wait(30)), *(writer.submit(lambda: 7) for _ in range(3))]

@@ -104,6 +104,25 @@ def test_another_index_in_its_place_is_served_and_no_request_is_lost(tmp_path: P
     again.close()
 
 
+def test_another_index_of_the_same_size_has_examples_of_its_own(tmp_path: Path) -> None:
+    encoder = Encoder(fails=False)
+    places = [tmp_path / "first", tmp_path / "second"]
+    for place, title in zip(places, ("Print the sheet", "Water the garden"), strict=True):
+        Index.build([Document("1", "A text.", title, "en")], place, model=encoder).close()
+    (tmp_path / "served").symlink_to(places[0])
+    index = Index.open(tmp_path / "served", model=encoder)
+    with serving(index, Limits(refresh=0.05)) as url, httpx.Client(base_url=url, timeout=120) as client:
+
+        def example() -> str:
+            return client.get("/about").json()["examples"][0]["query"]
+
+        assert example() == "Print the sheet"
+        (tmp_path / "link").symlink_to(places[1])
+        (tmp_path / "link").replace(tmp_path / "served")
+        until(lambda: example() == "Water the garden")
+    index.close()
+
+
 def test_going_back_to_a_snapshot_is_noticed_too(tmp_path: Path) -> None:
     encoder = Encoder(fails=False)
     first = tmp_path / "first"

@@ -55,6 +55,9 @@ def test_each_index_has_the_routes_of_one(opened: dict[str, Index]) -> None:
                 307,
                 f"{url}/indexes/{name}/",
             )
+            moved = client.get(f"/indexes/{name}?q=print&mode=balanced")
+            assert moved.headers["location"] == f"{name}/?q=print&mode=balanced"
+            assert moved.headers["x-frame-options"] == "DENY"
             described = client.get(f"/indexes/{name}/openapi.json").json()
             assert described["servers"] == [{"url": f"/indexes/{name}"}]
             assert "/search" in described["paths"]

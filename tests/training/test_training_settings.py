@@ -95,3 +95,9 @@ def test_panglots_own_recipes_are_read_by_name() -> None:
         Settings.read("hybird", on=["starter:train"])
     with pytest.raises(PanglotError, match="no such recipe"):
         Settings.read("./hybrid", on=["starter:train"])
+
+
+def test_weights_are_not_trained_as_whole_numbers() -> None:
+    with pytest.raises(PanglotError, match="precision") as caught:
+        Settings.from_dict({"on": ["a"], "precision": "int8"})
+    assert "bf16" in str(caught.value)

@@ -73,6 +73,7 @@ def compare_command(
 
     if not tests and suite is None:
         raise click.MissingParameter(param_hint="'--test' / '--suite'", param_type="option")
+    _refuse_depth(settings["reranker"])
     named, progress = options.in_language(tests, language), options.progress_to(to_json)
     # Without the prefix, the name of a suite could be that of a data set.
     named += [] if suite is None else [suite if is_suite(suite) else f"suite:{suite}"]
@@ -110,6 +111,7 @@ def evaluate_command(
     """
     if model is None:
         raise click.MissingParameter(param_hint="MODEL", param_type="argument")
+    _refuse_depth(settings["reranker"])
     if run is not None:
         _evaluate_run(run, options.in_language((model, *datasets), language), to_json, report, misses, **settings)
         return
@@ -126,16 +128,21 @@ def evaluate_command(
         problem = f"a data set has queries of its own, got {' '.join(datasets)} too"
         raise PanglotError(problem, field="queries", hint="leave --queries out, or name an index and no data set")
     named, progress = options.in_language(datasets, language), options.progress_to(to_json)
-    if settings["trec_run"] is None:
-        options.refuse({"trec_depth"}, "does nothing without --trec-run", "name the file of the run with --trec-run")
     if settings["reranker"] is not None:
         _evaluate_reranked(model, named, to_json, report, misses, progress=progress, **settings)
         return
+    if settings["trec_run"] is None:
+        options.refuse({"trec_depth"}, "does nothing without --trec-run", "name the file of the run with --trec-run")
     from panglot.evaluation.evaluate import evaluate
 
     found = evaluate(model, named, command=options.command_line(), progress=progress, **settings)
     _deliver(found.figures, to_json, report, [model])
     _write_misses(found, misses)
+
+
+def _refuse_depth(reranker: str | None) -> None:
+    if reranker is None:
+        options.refuse({"rerank_depth"}, "does nothing without --reranker", "name a cross-encoder with --reranker")
 
 
 def _evaluate_reranked(

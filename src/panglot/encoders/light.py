@@ -1,4 +1,4 @@
-"""Encode with numpy until there is much to encode, because importing torch takes longer than a few queries."""
+"""Encode with numpy what is little, and until there is much, because importing torch takes longer than a few texts."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ from panglot.encoders.tokenizers import tokens_of
 
 LIMIT = 1 << 15
 """Tokens that numpy encodes before torch takes over. Torch saves as much time on them as its import takes."""
+
+FEW = 128
+"""Tokens of a call that torch never takes over in bfloat16, such as those of a query. It takes twice as long for one,
+and as long for eight."""
 
 _BATCH_TOKENS = 1024
 _SAME = {"fp32": 0.99999, "bf16": 0.999}  # Least cosine to torch's vectors.
@@ -97,7 +101,7 @@ class LightEncoder:
     Vectors are those of :class:`panglot.encoders.sentence_transformer.SentenceTransformerEncoder` up to rounding, and
     so is the fingerprint. Weights are mapped into memory, so that only the rows of the words of a text are read.
 
-    numpy computes in float32. ``precision`` is that of torch when it takes over, so it is part of the fingerprint.
+    ``precision`` is ``bf16`` or ``fp32``, that of torch when it takes over, so it is part of the fingerprint.
     """
 
     def __init__(
@@ -114,7 +118,8 @@ class LightEncoder:
         self.fingerprint = fingerprint_of(self._files, self.precision, self.max_length)
         self._spec = spec
         weights = folder / spec.part / "model.safetensors"
-        self._transformer = NumpyTransformer(weights, spec.heads, spec.first_position, spec.epsilon)
+        self._bf16 = self.precision == "bf16"
+        self._transformer = NumpyTransformer(weights, spec.heads, spec.first_position, spec.epsilon, bf16=self._bf16)
         self.dimension = self._transformer.dimension
         tokenizer: Any = Tokenizer
         found = tokenizer.from_str(spec.tokenizer) if spec.tokenizer else None
@@ -178,6 +183,8 @@ class LightEncoder:
 
     def _successor(self, tokens: int) -> SentenceTransformerEncoder | None:
         """Return the encoder with torch once it is open. A call with much to encode waits for it."""
+        if self._bf16 and tokens <= FEW:
+            return None
         with self._changing:
             self._encoded += tokens
             if self._encoded > LIMIT and self._torch is None:
@@ -224,7 +231,7 @@ def _compared(opened: SentenceTransformerEncoder) -> EncoderSpec | None:
     if spec is None:
         return None
     try:
-        light = LightEncoder(opened.folder, opened.folder, spec)
+        light = LightEncoder(opened.folder, opened.folder, spec, precision="fp32")
         texts = ["", _TRIED, _TRIED * spec.max_length]
         light.told.update(spec.prompts)  # One of these texts is cut on purpose.
         opened.told.update(spec.prompts)

@@ -1,4 +1,4 @@
-"""Run BERT and RoBERTa in numpy, on weights that are mapped into memory."""
+"""Run BERT and RoBERTa in numpy, on weights that are mapped into memory, with numkong's products in bfloat16."""
 
 from __future__ import annotations
 
@@ -29,13 +29,16 @@ class NumpyTransformer:
         heads: Number of attention heads.
         first_position: The number of a text's first position.
         epsilon: What layer normalisation adds to the variance.
+        bf16: Whether linear layers multiply in bfloat16, and add in float32. Everything else is float32.
 
     Raises:
         OSError, ValueError, KeyError: The file cannot be read, or has other weights than such a model.
     """
 
-    def __init__(self, file: Path, heads: int, first_position: int, epsilon: float) -> None:
-        self._heads, self._first, self._epsilon = heads, first_position, epsilon
+    def __init__(
+        self, file: Path, heads: int, first_position: int, epsilon: float, *, bf16: bool = False
+    ) -> None:  # fmt: skip
+        self._heads, self._first, self._epsilon, self._bf16 = heads, first_position, epsilon, bf16
         with file.open("rb") as opened:
             length = int.from_bytes(opened.read(8), "little")
             self._entries: dict[str, Any] = json.loads(opened.read(length))
@@ -43,7 +46,7 @@ class NumpyTransformer:
         # Models for masked words have their encoder under the name of its architecture.
         self._prefix = next(name for name in self._entries if name.endswith(_WORDS)).removesuffix(_WORDS)
         # A matrix of floats stays in its file. Others become float32 once.
-        self._matrix = cache(self._read)
+        self._matrix, self._packed = cache(self._read), cache(self._pack)
         self._words = self._stored(_WORDS)
         self.dimension = int(self._words.shape[1])
         layers = f"{self._prefix}encoder.layer."
@@ -80,7 +83,13 @@ class NumpyTransformer:
         return self._normalised(found, f"{at}output.LayerNorm")
 
     def _linear(self, rows: _Floats, name: str) -> _Floats:
-        found = rows @ self._matrix(f"{name}.weight").T
+        if self._bf16:
+            import numkong
+
+            # For the few tokens of a query, it takes a fifth of the time of numpy, and a third for hundreds.
+            found: _Floats = np.asarray(numkong.dots_packed(_rounded(rows), self._packed(f"{name}.weight")))
+        else:
+            found = rows @ self._matrix(f"{name}.weight").T
         found += self._matrix(f"{name}.bias")
         return found
 
@@ -100,6 +109,19 @@ class NumpyTransformer:
 
     def _read(self, name: str) -> _Floats:
         return _floats(self._stored(name))
+
+    def _pack(self, name: str) -> Any:
+        import numkong
+
+        return numkong.dots_pack(_rounded(self._read(name)))
+
+
+def _rounded(rows: _Floats) -> Any:
+    """Return a matrix in bfloat16, as numkong has it."""
+    import numkong
+
+    rows = np.ascontiguousarray(rows)
+    return numkong.from_pointer(rows.ctypes.data, rows.shape, "float32", owner=rows).astype("bf16")
 
 
 def gelu(rows: _Floats) -> _Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,7 @@ class OpenVinoEncoder(SentenceTransformerEncoder):
             hints["DYNAMIC_QUANTIZATION_GROUP_SIZE"] = _GROUP
         self._network: Any = openvino.compile_model(converted, "CPU", hints)
         self._padding = int(network.config.pad_token_id or 0)
+        self._one = threading.Lock()  # All calls share the memory of one inference, which uses all cores anyway.
 
     def _embed(self, tokens: list[Any]) -> torch.Tensor:
         import torch
@@ -83,7 +85,8 @@ class OpenVinoEncoder(SentenceTransformerEncoder):
         for row, text in enumerate(tokens):
             ids[row, : len(text)] = text
             real[row, : len(text)] = 1
-        hidden = torch.from_numpy(self._network({"input_ids": ids, "attention_mask": real})[0])
+        with self._one:
+            hidden = torch.from_numpy(self._network({"input_ids": ids, "attention_mask": real})[0])
         weight = torch.from_numpy(real)[:, :, None].float()
         pooled = (hidden * weight).sum(1) / weight.sum(1) if self.pooling == "mean" else hidden[:, 0]
         return packed.after_pooling(self.model, pooled)

@@ -56,7 +56,7 @@ class Measure:
         >>> np.round(Measure("mAP").values(np.array([0, 0]), np.array([1, 4]), np.array([1, 1]), 2), 3)
         array([0.75,  nan])
         """
-        order = np.argsort(unit * (rank.max(initial=0) + 1) + rank, kind="stable")
+        order = np.lexsort((rank, unit))
         unit, rank = unit[order], rank[order]
         number = np.bincount(unit, minlength=units)
         position = np.arange(1, len(unit) + 1) - (np.cumsum(number) - number)[unit]

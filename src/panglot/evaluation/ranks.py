@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _TILE = 1 << 15  # passages: 256 MB in doubles at 1,024 dimensions
 _CELLS = 1 << 23  # scores: 64 MB in doubles
+_LEAST = 32  # questions of a thread at once: products of fewer are slow
 _CHUNKS = 128
 #: The rank of a relevant passage that a run does not list. No measure of one ranking counts it as found.
 UNLISTED = 1 << 40
@@ -86,7 +87,8 @@ def rank(
         depth: Number of passages to keep of each pooled ranking.
         tile: Passages per tile.
         cells: Scores in memory at once, over all threads.
-        threads: Number of threads. The default is one per core that this process may use.
+        threads: Largest number of threads. The default is one per core that this process may use. There are fewer if
+            ``cells`` leaves each less than 32 questions at once.
 
     Raises:
         PanglotError: The shapes do not fit the collection, or a number is not finite.
@@ -112,7 +114,7 @@ def rank(
         rank_in_pool=np.ones(len(question), np.int64),
         best=np.full((len(questions), depth), _NONE),
     )
-    workers = threads or cores()
+    workers = max(1, min(threads or cores(), cells // max(1, _LEAST * min(tile, len(passages)))))
     # BLAS gets one thread because each of ours multiplies and counts for questions of its own.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
         for number, part in enumerate(scores.tiles(by_id, tile)):

@@ -59,6 +59,8 @@ class Engine:
         self._given = index
         self._retired: list[tuple[float, Index]] = []  # Indexes that were replaced, and when.
         self._ranker = others[0]._ranker if others else ThreadPoolExecutor(max(2, cores()), "panglot-rank")
+        # A hybrid search after a write waits for the words of all documents, which must not keep out others.
+        self._words = others[0]._words if others else ThreadPoolExecutor(max(2, cores()), "panglot-words")
         self._ranker_seen = time.monotonic()
         if others:
             self.admission = others[0].admission
@@ -169,7 +171,8 @@ class Engine:
                 work = functools.partial(
                     self.index.searcher.search, replace(request, highlight=False, fields=()), vector
                 )
-                results.append(await self.ranked(work, f"searches.{number}." if several else ""))
+                place = f"searches.{number}." if several else ""
+                results.append(await self.ranked(work, place, self._words if request.hybrid else None))
             notes["rank_ms"] = round(1000 * (time.monotonic() - started), 1)
         found: list[dict[str, Any]] = []
         for request, vector, result in zip(requests, encoded.vectors, results, strict=True):
@@ -191,13 +194,15 @@ class Engine:
             vectors = encoded.vectors
         return highlighted(result.hits, sentences, vectors, query, result.language, self.index.debiasing)
 
-    async def ranked(self, work: Callable[[], _Result], place: str = "") -> _Result:
-        """Return what ``work`` returns, run on one of the threads that rank.
+    async def ranked(
+        self, work: Callable[[], _Result], place: str = "", pool: ThreadPoolExecutor | None = None
+    ) -> _Result:
+        """Return what ``work`` returns, run on one of the threads that rank, or of another ``pool``.
 
         ``place`` is put before the name of a field that is wrong.
         """
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._ranker, work)
+            return await asyncio.get_running_loop().run_in_executor(pool or self._ranker, work)
         except PanglotError as error:
             if error.field in _REQUEST_FIELDS:
                 raise of_panglot(error, place) from error
@@ -245,7 +250,8 @@ class Engine:
         """Finish the requests in progress, and end the threads."""
         await asyncio.to_thread(self._batcher.close)
         await asyncio.to_thread(self._writer.close)
-        await asyncio.to_thread(self._ranker.shutdown)
+        for pool in (self._ranker, self._words):
+            await asyncio.to_thread(pool.shutdown)
         self._retired.append((0.0, self.index))
         self._close_retired()
 

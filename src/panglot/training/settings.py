@@ -15,12 +15,12 @@ from panglot._errors import PanglotError, located
 from panglot._files import packaged, read_toml, shareable
 from panglot.augment.codeswitch import CodeSwitch
 from panglot.batching.policy import Batches, CrossKind, LanguageSampling, Policy
-from panglot.encoders.open_model import Precision
 from panglot.training.aggregation import Mixing, require_method
 
 Embeddings = Literal["frozen", "trimmed", "full"]
 OnError = Literal["raise", "skip"]
 Scheduler = Literal["linear", "cosine", "constant"]
+Precision = Literal["auto", "fp32", "bf16"]  # Weights are trained in one that has fractions.
 
 # Settings that may change when a run is continued, because the result does not depend on them.
 _INCIDENTAL = ("data_dir", "output", "checkpoint_every", "tensorboard")

@@ -175,6 +175,7 @@ def test_the_versions_of_a_result_are_links_that_show_them(visit: Visit) -> None
     hit = page.locator(".hit", has_text="Versions").first
     hit.wait_for()
     assert page.locator("h3", has_text="26").count() == 1
+    ranked = hit.locator("[aria-current]").inner_text()
     link = hit.get_by_role("link", name="Hebrew")
     assert link.get_attribute("href") == "?document=26-he&mode=centered&collapse=1"
     link.click()
@@ -184,6 +185,14 @@ def test_the_versions_of_a_result_are_links_that_show_them(visit: Visit) -> None
     assert hit.locator("[aria-current]").inner_text() == "Hebrew"
     assert hit.locator("h3 a").get_attribute("href") == "https://example.org/26-he"
     assert hit.get_attribute("aria-label").split(":")[0].endswith("Hebrew")
+    # What is said of the document is of this version, which has no score of its own.
+    hit.get_by_role("button", name="Why").click()
+    assert hit.locator(".why a").inner_text() == "26-he"
+    assert "score" not in hit.locator(".why").inner_text()
+    hit.get_by_role("link", name=ranked).click()
+    hit.locator(".why", has_text="score").wait_for()
+    link.click()
+    hit.and_(page.locator("[lang=he]")).wait_for()
     alone = visit("?document=26-he")
     alone.locator(".hit.open[lang=he]").wait_for()
     assert alone.locator(".hit").count() == 1

@@ -107,7 +107,7 @@ def build(
     if (folder / NAME).is_file():  # Also one of another program must not be overwritten.
         # A build that was killed after its last write leaves its shards.
         shutil.rmtree(folder / "shards", ignore_errors=True)
-        return _built_before(documents, folder, model, store, center_strength, report)
+        return _built_before(documents, folder, model, precision, store, center_strength, report)
     if backend == "auto" and precision != "int8" and may_have_gpu():  # A GPU is worth the import of torch.
         backend = "torch"
     encoder, base, name = open_encoder(model, backend=backend, precision=precision)
@@ -175,8 +175,8 @@ def _write(
 
 
 def _built_before(
-    documents: Documents, folder: Path, model: str | Path | Encoder, store: str, center_strength: float,
-    report: Callable[[str], None],
+    documents: Documents, folder: Path, model: str | Path | Encoder, precision: Precision, store: str,
+    center_strength: float, report: Callable[[str], None],
 ) -> Encoder:  # fmt: skip
     """Return the encoder of an index that was built from the same documents with the same model, or refuse."""
     metadata = IndexMetadata.open(folder)
@@ -186,11 +186,13 @@ def _built_before(
     )
     if metadata.store != store or not metadata.digest:
         raise PanglotError(problem, file=folder, hint=hint)
-    encoder, base, _ = open_encoder(model)
+    encoder, base, _ = open_encoder(model, precision=precision)
     _, digest = digest_of(read_passages(documents, base))
     if digest != metadata.digest:
         raise PanglotError(f"{problem}, of other documents", file=folder, hint=hint)
     check_model(metadata, base, folder)
+    if precision != "auto" and base.fingerprint != metadata.fingerprint:
+        raise PanglotError(f"{problem}, encoded in another precision", file=folder, field="precision", hint=hint)
     check_debiasing(encoder, folder, exactly=True)
     strength = 1.0 if isinstance(encoder, Debiased) else transform.read(folder)[0].strength
     if center_strength != strength:

@@ -137,7 +137,7 @@ class EmbeddedStore:
         try:
             yield
             with self._writing() as now:
-                new = [each for each in now.segments if each.metadata.name in self._bulk or each.lacks_graphs]
+                new = [each for each in now.segments if each.metadata.name in self._bulk]
                 # A single segment is written again if it is so large that it gets a graph.
                 if len(new) > 1 or sum(segment.live for segment in new) >= graph.MIN_ROWS:
                     self._merge(new)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import mmap
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -102,12 +103,18 @@ def build(vectors: Halves, factor: float, path: Path) -> tuple[int, float]:
 
     options: dict[str, Any] = {"metric": "ip", "dtype": "i8", "connectivity": _LINKS, "expansion_add": _BUILD}
     graph = Index(ndim=vectors.shape[1], enable_key_lookups=False, **options)
-    # Rows are sorted by language, and a graph that sees one language after the other links them badly.
+    # Rows are sorted by language, and a graph that sees one language after the other links them badly. Vectors are read
+    # once and in order, because they are mapped from a file.
+    small = np.empty(vectors.shape, np.int8)
+    for part in pieces(len(vectors), _PIECE):
+        small[part] = codes(vectors[part], factor)
+    _release(vectors)
     order = np.random.default_rng(0).permutation(len(vectors))
     with progress("linking vectors", len(vectors), "vectors") as advance:
         for part in pieces(len(order), _PIECE):
-            graph.add(order[part].astype(np.uint64), codes(vectors[order[part]], factor))
+            graph.add(order[part].astype(np.uint64), small[order[part]])
             advance(part.stop - part.start)
+    del small
     try:
         graph.save(str(path))
     except RuntimeError as error:  # usearch raises this for a full disk, too.
@@ -130,14 +137,14 @@ def width(path: Path, vectors: Halves, factor: float) -> tuple[int, float]:
     probes = vectors[rows] + noise / (2 * np.linalg.norm(noise, axis=1, keepdims=True))
     probes = (probes / np.linalg.norm(probes, axis=1, keepdims=True)).astype(np.float32)
     least = _tenth_scores(vectors, probes)
-    recall = 0.0
+    graph, asked, kept, recall = _view(path), codes(probes, factor), candidates(_NEAREST), 0.0
     for each in WIDTHS:
         if each * VISITS >= len(vectors):
             break
-        graph, found = Graph(path, factor, each), 0
-        for probe, score in zip(probes, least, strict=True):
-            near = graph.near(probe, candidates(_NEAREST))
-            found += int(np.count_nonzero(vectors[near].astype(np.float32) @ probe >= score))
+        near = np.asarray(graph.search(asked, max(each, kept), threads=0).keys)[:, :kept]
+        found = 0
+        for probe, score, rows in zip(probes, least, near.astype(np.int64), strict=True):
+            found += int(np.count_nonzero(vectors[rows].astype(np.float32) @ probe >= score))
         recall = found / (len(probes) * _NEAREST)
         if recall >= RECALL:
             return 2 * each, recall
@@ -150,7 +157,29 @@ def _tenth_scores(vectors: Halves, probes: npt.NDArray[np.float32]) -> npt.NDArr
     for part in pieces(len(vectors), _PIECE):
         both = np.hstack([best, probes @ vectors[part].astype(np.float32).T])
         best = np.partition(both, both.shape[1] - _NEAREST, axis=1)[:, -_NEAREST:]
+    _release(vectors)
     return best.min(axis=1) - 1e-6
+
+
+def _release(vectors: Any) -> None:
+    """Give the pages of vectors that are mapped from a file back to the system, which reads them again when needed."""
+    while vectors is not None and not isinstance(vectors, mmap.mmap):
+        vectors = getattr(vectors, "base", None)
+    if vectors is not None and hasattr(mmap, "MADV_DONTNEED"):
+        vectors.madvise(mmap.MADV_DONTNEED)
+
+
+def _view(path: Path) -> Any:
+    """Return the graph in a file, which is mapped into memory."""
+    from usearch.index import Index
+
+    try:
+        graph: Any = Index.restore(str(path), view=True, enable_key_lookups=False)
+    except RuntimeError:  # usearch raises this if a writer has just removed the file.
+        graph = None
+    if graph is None:
+        raise FileNotFoundError(2, "not a graph, or not there", str(path))
+    return graph
 
 
 class Graph:
@@ -160,15 +189,8 @@ class Graph:
     """
 
     def __init__(self, path: Path, factor: float, ef_search: int, begin: int = 0) -> None:
-        from usearch.index import Index
-
-        try:
-            graph: Any = Index.restore(str(path), view=True, enable_key_lookups=False)
-        except RuntimeError:  # usearch raises this if a writer has just removed the file.
-            graph = None
-        if graph is None:
-            raise FileNotFoundError(2, "not a graph, or not there", str(path))
-        self._path, self._graph, self._factor, self._ef_search, self._begin = path, graph, factor, ef_search, begin
+        self._path, self._graph = path, _view(path)
+        self._factor, self._ef_search, self._begin = factor, ef_search, begin
         self._searches, self._once = 0, threading.Lock()
         self.copying: threading.Thread | None = None
 
