@@ -113,7 +113,8 @@ column_option = click.option(
 )  # fmt: skip
 chunk_option = click.option(
     "--chunk-tokens", type=int, metavar="N",
-    help="Cut documents with more tokens, title included. By default, pages are cut at 256 or the model's limit.",
+    help="Cut documents with more tokens, title included. By default, pages are cut at 256 or "
+    "at the model's limit, whichever is lower.",
 )  # fmt: skip
 precision_option = click.option(
     "--precision", type=click.Choice(["auto", "fp32", "bf16", "int8"]), default="auto",
