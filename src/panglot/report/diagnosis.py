@@ -63,7 +63,7 @@ def _wrong(found: _Figures) -> list[str]:
     if _is_even(plain):
         return [
             f"{times} That is near to 1, so nothing needs to be corrected.",
-            f"The strongest preference is for {name}: {fact}",
+            f"This figure is highest for {name}: {fact}",
         ]
     lines = [f"Queries in {name}: {fact}", times]
     if plain[_FOUND] is not None:
