@@ -214,7 +214,7 @@ def test_it_says_what_it_does_not_show(tmp_path: Path) -> None:
     assert "Give their queries" not in " ".join(findings(asked)["limits"])
     unknown = diagnosed(Index.open(tmp_path / "index", model=Biased()), [AuditQuery("1", "fi", "topic3", {})]).figures
     assert unknown["best"] is None
-    assert "no preference can be measured" in findings(unknown)["wrong"][0]
+    assert "preference cannot be measured" in findings(unknown)["wrong"][0]
 
 
 def pieces(index: Index, tmp_path: Path, best: str) -> dict[str, Snippet]:

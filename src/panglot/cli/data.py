@@ -46,7 +46,7 @@ _ON_ERROR = click.Choice(["raise", "skip"])
 @language_option
 @data_dir_option
 @click.option("--on-error", type=_ON_ERROR, default="raise",
-              help="With skip, rejected rows are written to a file, and the command succeeds.")  # fmt: skip
+              help="Handling of rows that cannot be used. skip writes them to a file and succeeds.")  # fmt: skip
 @click.option("--rejected", "place", type=PATH, help="File for rejected rows.  [default: NAME.rejected.jsonl]")
 @json_option("the findings")
 def check(
@@ -118,7 +118,7 @@ def _where(error: RowError, name: str) -> str:
 @language_option
 @data_dir_option
 @list_option("--languages", metavar="CODES", help="Languages to keep, such as en,de.")
-@click.option("--rows", type=POSITIVE, help="Number of questions to keep at most, drawn in whole groups.")
+@click.option("--rows", type=POSITIVE, help="Maximum number of questions to keep, drawn in whole groups.")
 @click.option("--seed", default=0, help="Seed for drawing the questions.")
 @click.option("--min-characters", type=int, help="Leave out passages with fewer characters.")
 @click.option("--max-characters", type=POSITIVE, help="Leave out passages with more characters.")
@@ -128,10 +128,8 @@ def _where(error: RowError, name: str) -> str:
     "--untie", is_flag=True, help="Give groups of their own to questions that rows cannot hold (jsonl and parquet)."
 )
 @click.option("--on-error", type=_ON_ERROR, default="raise",
-              help="With skip, rows that cannot be used are written to a file instead of stopping.")  # fmt: skip
-@click.option(
-    "--rejected", "place", type=PATH, help="File for the rows that were left out.  [default: OUTPUT.rejected.jsonl]"
-)
+              help="Handling of rows that cannot be used. skip writes them to a file and continues.")  # fmt: skip
+@click.option("--rejected", "place", type=PATH, help="File for rejected rows.  [default: OUTPUT.rejected.jsonl]")
 def convert(
     name: str, output: Path, form: str, language: str | None, data_dir: Path | None, languages: list[str] | None,
     seed: int, on_error: str, place: Path | None, *, on_ray: bool, split: str, untie: bool, **limits: Any,
@@ -184,10 +182,12 @@ def _print_converted(done: converting.Converted, form: str) -> None:
 
 @click.command("from-docs")
 @click.argument("paths", nargs=-1, required=True, type=PATH)
-@click.option("--output", required=True, type=PATH, help="A .jsonl or .parquet file to write.")
-@click.option("--language", metavar="CODE", help="Language of all documents, whatever they and their paths say; a "
-              "`language` column wins. For PO and XLIFF, that of the source.")  # fmt: skip
-@click.option("--ways", default="title,first-sentence", help="How questions are made: question, title, first-sentence.")
+@click.option("--output", required=True, type=PATH, help="File to write, .jsonl or .parquet.")
+@click.option("--language", metavar="CODE", help="Language of all documents. It overrides what they and their paths "
+              "say, but not a `language` column. For PO and XLIFF, the source language.")  # fmt: skip
+@click.option(
+    "--ways", default="title,first-sentence", help="Ways to make questions, from question, title and first-sentence."
+)
 @click.option("--shortest", default=40, type=POSITIVE, help="Minimum length of a passage in characters.")
 @column_option
 def from_docs(paths: tuple[Path, ...], output: Path, ways: str, **options: Any) -> None:

@@ -51,9 +51,11 @@ def _describe(card: DatasetCard, place: str) -> str:
 @click.argument("name")
 @options.language_option
 @options.data_dir_option
-@click.option("--limit", default=3, type=COUNT, help="Number of questions to print, or of entries per language.")
+@click.option(
+    "--limit", default=3, type=COUNT, help="Number of questions to print, or of lexicon entries per language."
+)
 @options.candidates_option
-@click.option("--against", metavar="DATASET", help="For a lexicon: data set whose English words are looked up.")
+@click.option("--against", metavar="DATASET", help="For a lexicon: data set whose English words to look up.")
 @options.list_option("--languages", metavar="CODES", help="For a lexicon: languages to show, such as de,sw.")
 @options.json_option()
 def show(

@@ -37,10 +37,11 @@ _GROUPS = 50  # Documents, with their translations, whose titles are asked.
 @click.argument("source", metavar="DOCUMENTS|INDEX|COLLECTION")
 @click.option("--output", type=PATH, metavar="FOLDER",
               help="Folder of the index and the report. By default NAME-diagnosis in the current folder.")  # fmt: skip
+@click.option("--model", help="Model to encode with, as for `panglot evaluate`. By default `panglot-small`, or the "
+              "model that the index was built with.")  # fmt: skip
 @click.option(
-    "--model", help="As for `panglot evaluate`; by default `panglot-small`, or the model that the index was built with."
+    "--queries", type=PATH, help="Queries to ask, as JSON lines of group, language and text. By default titles."
 )
-@click.option("--queries", type=PATH, help="JSON lines of group, language and text to ask; by default titles.")
 @click.option("--seed", default=0, type=COUNT, help="Seed of the sample of titles and of the intervals.")
 @column_option
 @click.option("--language", metavar="CODE", help="Language of documents that do not name theirs. Detected by default.")
@@ -161,8 +162,8 @@ def _print(found: dict[str, Any], folder: Path) -> None:
 @click.argument("model")
 @click.option(
     "--on", multiple=True, metavar="SET",
-    help="Data set to fit on, as NAME[:PART][@CANDIDATES] or a path. Repeat the option for more. By default "
-    "starter:train, ntrex-128:train@passage and libreoffice-help:train, as far as they are there.",
+    help="Data set to fit on, as NAME[:PART][@CANDIDATES] or a path. Repeat for more. By default those of "
+    "starter:train, ntrex-128:train@passage and libreoffice-help:train that are on this machine.",
 )  # fmt: skip
 @click.option(
     "--method", type=click.Choice(["center", "shift", "lir", "lsar", "leace"]), default="center",
@@ -171,13 +172,13 @@ def _print(found: dict[str, Any], folder: Path) -> None:
 @click.option("--strength", type=float, default=1.0, help="Share of the correction to apply, from 0 to 1.")
 @click.option(
     "--whiten", type=float, metavar="SHRINKAGE",
-    help="Whiten what the method leaves, within groups of translations, with a shrinkage from 0 to 1, such as .8.",
+    help="Whiten the result within groups of translations, with a shrinkage from 0 to 1, such as .8.",
 )  # fmt: skip
 @click.option("--output", type=PATH, required=True, help="Folder to write.")
 @click.option("--rank", type=int, help="Number of directions to remove, for lir (1) and lsar (languages less one).")
 @list_option("--languages", metavar="CODES", help="Languages to fit on, such as en,de,zh. All by default.")
-@click.option("--texts", default=200, help="Most texts per side and language.")
-@click.option("--pivot", metavar="CODE", help="Language whose vectors shift does not change. English by default.")
+@click.option("--texts", default=200, help="Maximum number of texts per side and language.")
+@click.option("--pivot", metavar="CODE", help="Language that `shift` does not change. English by default.")
 @click.option("--seed", type=COUNT, default=0, help="Seed of the sample of texts.")
 @language_option
 @data_dir_option

@@ -27,15 +27,15 @@ _options = options.add_options([
     options.list_option("--languages", metavar="CODES", help="Languages to measure, such as en,de,zh."),
     options.list_option("--measures", metavar="NAMES", help="Measures to compute, such as mAP,R@10,nDCG@10."),
     click.option(
-        "--draws", default=1000, type=COUNT, help="Number of bootstrap draws for the intervals; 0 for no intervals."
+        "--draws", default=1000, type=COUNT, help="Number of bootstrap draws for the intervals. 0 turns them off."
     ),
-    click.option("--seed", default=0, type=COUNT, help="Seed of the draws."),
-    click.option("--reranker", metavar="MODEL", help="Measure too what this cross-encoder makes of the first results."),
-    click.option("--rerank-depth", default=50, type=POSITIVE, help="Passages of each ranking that it reorders."),
+    click.option("--seed", default=0, type=COUNT, help="Seed of the bootstrap draws."),
+    click.option("--reranker", metavar="MODEL", help="Also measure the ranking as reordered by this cross-encoder."),
+    click.option("--rerank-depth", default=50, type=POSITIVE, help="Number of passages that the reranker reorders."),
     options.trust_option,
     options.precision_option,
     options.json_option(),
-    click.option("--report", type=PATH, help="Write a report: .html, or .md for Markdown."),
+    click.option("--report", type=PATH, help="Write a report as .html, or as .md for Markdown."),
 ])  # fmt: skip
 
 _SECTIONS = {
@@ -50,10 +50,10 @@ _SECTIONS = {
 @click.command("compare", cls=options.SectionedCommand,
                sections=_SECTIONS | {"tests": "Data", "permutations": "Measures"})  # fmt: skip
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option("--test", "tests", multiple=True, metavar="DATASET", help="Data set to measure on; repeat for more.")
-@click.option("--suite", metavar="NAME", help="Suite to measure on: `forms`, or a TOML file.")
+@click.option("--test", "tests", multiple=True, metavar="DATASET", help="Data set to measure on. Repeat for more.")
+@click.option("--suite", metavar="NAME", help="Suite to measure on, `forms` or a TOML file.")
 @_options
-@click.option("--permutations", default=10_000, type=POSITIVE, help="Number of random permutations of the test.")
+@click.option("--permutations", default=10_000, type=POSITIVE, help="Number of random permutations of the paired test.")
 def compare_command(
     models: tuple[str, ...],
     tests: tuple[str, ...],
@@ -86,18 +86,18 @@ def compare_command(
 @click.argument("model", required=False, metavar="MODEL")
 @click.argument("datasets", nargs=-1, metavar="[DATASET]...")
 @_options
-@click.option("--robust", is_flag=True, help="Ask again with typos, in other case, cut short and in mixed languages.")
+@click.option("--robust", is_flag=True, help="Ask also with typos, in other case, cut short and in mixed languages.")
 @click.option("--misses", type=PATH, help="Write each question whose first passage is wrong, as JSON lines.")
 @click.option(
     "--queries", type=PATH,
-    help="JSON lines of group, language and text that are asked of an index; by default its own titles.",
+    help="Queries to ask of an index, as JSON lines of group, language and text. By default its titles.",
 )  # fmt: skip
 @click.option(
     "--trec-run", type=PATH,
-    help="Write each ranking as a TREC run, with the judgements beside it; for several data sets, a folder.",
+    help="Write each ranking as a TREC run, with the judgements beside it. Name a folder for several data sets.",
 )  # fmt: skip
-@click.option("--trec-depth", default=100, type=COUNT, help="Number of passages of each ranking in the run; 0 for all.")
-@click.option("--run", "run", type=PATH, help="Measure this run of any system instead of a MODEL: TREC or JSON.")
+@click.option("--trec-depth", default=100, type=COUNT, help="Number of passages per ranking in the run. 0 writes all.")
+@click.option("--run", "run", type=PATH, help="Measure this run of any system, TREC or JSON, instead of a MODEL.")
 def evaluate_command(
     model: str | None, datasets: tuple[str, ...], to_json: str | None, report: Path | None, queries: Path | None,
     run: Path | None, misses: Path | None, language: str | None, **settings: Any,

@@ -47,22 +47,21 @@ _TOP = 5
 })  # fmt: skip
 @click.argument("documents", required=False)
 @click.option("--output", type=PATH, required=True, metavar="INDEX", help="Folder of the index.")
-@click.option(
-    "--model", help="As for `panglot evaluate`; by default `panglot-small`, or the model that the index was built with."
-)
+@click.option("--model", help="Model to encode with, as for `panglot evaluate`. By default `panglot-small`, or the "
+              "model that the index was built with.")  # fmt: skip
 @click.option("--backend", type=click.Choice(["auto", "torch", "openvino"]), default="auto",
-              help="Inference backend used while indexing; auto is numpy for little, else torch.")  # fmt: skip
+              help="Inference backend used while indexing. auto is numpy for few texts, else torch.")  # fmt: skip
 @precision_option
-@click.option("--store", metavar="WHERE", help="Store of documents, milvus://host:port/NAME; by default the folder.")
+@click.option("--store", metavar="WHERE", help="Store of documents, milvus://host:port/NAME. By default the folder.")
 @click.option("--encoder", "on", metavar="WHERE",
-              help="Ray cluster that encodes, ray or ray://host:port; by default this process.")  # fmt: skip
-@click.option("--processes", type=POSITIVE, metavar="N", help="Encode in N processes of this machine.")
+              help="Encode in a Ray cluster, ray or ray://host:port. By default in this process.")  # fmt: skip
+@click.option("--processes", type=POSITIVE, metavar="N", help="Encode in N processes on this machine.")
 @click.option("--center-strength", type=float, metavar="SHARE",
-              help="Share of a language's mean that centered and balanced subtract, 0 to 1; by default 1.")  # fmt: skip
+              help="Share of a language's mean that centered and balanced subtract, 0 to 1. By default 1.")  # fmt: skip
 @click.option("--hybrid", is_flag=True, help="Index words now instead of at the first hybrid search.")
 @click.option("--add", is_flag=True, help="Add DOCUMENTS to an index, in place of those with the same ids.")
 @click.option("--update", is_flag=True, help="Make an index hold DOCUMENTS and no others, and encode what is new.")
-@click.option("--delete", metavar="IDS", help="Delete documents by id, such as 17,18; @FILE has one id per line.")
+@click.option("--delete", metavar="IDS", help="Delete documents by id, such as 17,18. @FILE has one id per line.")
 @click.option("--snapshot", type=PATH, metavar="FOLDER",
               help="Copy the index to a new folder, with hard links where possible.")  # fmt: skip
 @column_option
@@ -180,7 +179,7 @@ def _search_option(option: Option) -> Callable[[Any], Any]:
 @click.argument("index", type=PATH)
 @click.argument("query")
 @add_options([_search_option(option) for option in search_options()[1:]])
-@click.option("--reranker", metavar="MODEL", help="CrossEncoder that orders the first 50 results anew.")
+@click.option("--reranker", metavar="MODEL", help="Cross-encoder that reorders the first 50 results.")
 @click.option("--model", help="Model that the index was built with, if it has moved.")
 @json_option("the results")
 def search_command(
@@ -266,25 +265,27 @@ def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
     "port": "Address", "keys": "Access", "mode": "Ranking", "model": "Models", "queue": "Limits",
 })  # fmt: skip
 @click.argument("indexes", nargs=-1, required=True, metavar="INDEX")
-@click.option("--port", default=8080, type=click.IntRange(0, 65535), help="Port. 0 takes any.")
+@click.option("--port", default=8080, type=click.IntRange(0, 65535), help="Port to listen on. 0 takes any free port.")
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option("--allow-host", "hosts", multiple=True, metavar="NAME",
-              help="Host name of a proxy in front. Repeat the option for more.")  # fmt: skip
+              help="Host name of a proxy in front. Repeat for more.")  # fmt: skip
 @click.option("--keys", type=PATH, help="File of API keys. $PANGLOT_SERVICE_KEYS by default.")
 @click.option("--writable", is_flag=True, help="Let clients add, replace and delete documents.")
 @click.option("--write-keys", type=PATH,
               help="File of API keys that may write. $PANGLOT_SERVICE_WRITE_KEYS by default.")  # fmt: skip
 @click.option("--key-rate", default=0, show_default=False, type=COUNT, metavar="N",
-              help="Most requests per minute of each key. Further ones get status 429.")  # fmt: skip
+              help="Maximum number of requests per minute and key. More get status 429.")  # fmt: skip
 @click.option("--mode", type=click.Choice([name for name, mode in MODES.items() if not mode.requires]),
-              default="plain", help="Ranking mode of searches that name none.")  # fmt: skip
-@click.option("--model", help="Model to encode with. By default the model that the index was built with.")
+              default="plain", help="Ranking mode of searches that do not name one.")  # fmt: skip
+@click.option("--model", help="Model to encode queries with. By default the model that the index was built with.")
 @precision_option
-@click.option("--reranker", metavar="MODEL", help="Cross-encoder that orders the first results again.")
-@click.option("--queue", default=256, type=POSITIVE, help="Most requests in progress. Further ones get status 429.")
-@click.option("--batch-tokens", default=2048, type=POSITIVE, help="Most tokens encoded together.")
+@click.option("--reranker", metavar="MODEL", help="Cross-encoder that reorders the first 50 results.")
+@click.option(
+    "--queue", default=256, type=POSITIVE, help="Maximum number of requests in progress. More get status 429."
+)
+@click.option("--batch-tokens", default=2048, type=POSITIVE, help="Maximum number of tokens encoded together.")
 @click.option("--seconds", default=60.0, type=click.FloatRange(0.1),
-              help="Time limit of a response. A late one gets status 504.")  # fmt: skip
+              help="Time limit of a request in seconds. A late one gets status 504.")  # fmt: skip
 def serve_command(
     indexes: tuple[str, ...], port: int, host: str, hosts: tuple[str, ...], keys: Path | None,
     write_keys: Path | None, key_rate: int, mode: Mode, model: str | None, precision: Precision, reranker: str | None,

@@ -26,8 +26,8 @@ _SAMPLE = 200
 
 @click.command("languages")
 @click.argument("codes", nargs=-1, metavar="[CODE]...")
-@click.option("--model", default="bundled", help="Model whose tokenizer is measured.")
-@click.option("--markdown", type=PATH, help="Write the page of languages to this file.")
+@click.option("--model", default="bundled", help="Model whose tokenizer to measure.")
+@click.option("--markdown", type=PATH, help="File for the page of languages.")
 @options.data_dir_option
 @options.json_option()
 def languages_command(

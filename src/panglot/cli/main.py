@@ -16,7 +16,7 @@ from panglot._errors import PanglotError
 
 #: Where each command is, and its line in the help. Commands are imported when they are called, so that help is fast.
 _COMMANDS = {
-    "diagnose": ("diagnose.diagnose_command", "Find out whether a search favours the query's language, and mend it."),
+    "diagnose": ("diagnose.diagnose_command", "Find out if a search favours the query's language, and what fixes it."),
     "evaluate": ("evaluate.evaluate_command", "Measure a model in three settings, with its language bias."),
     "index": ("index.index_command", "Encode documents into a search index."),
     "search": ("index.search_command", "Search an index with a query in any language."),

@@ -104,8 +104,8 @@ candidates_option = click.option(
 context_option = click.option("--context", is_flag=True, help="Append its paragraph to each sentence.")
 language_option = click.option(
     "--language", metavar="CODE",
-    help="For paths: language of texts that do not name theirs, whatever the names of files say. DATASET?language=CODE "
-    "says the same of one data set.",
+    help="For paths: language of texts that do not name theirs. It overrides file names. Write DATASET?language=CODE "
+    "for one data set.",
 )  # fmt: skip
 column_option = click.option(
     "--column", "columns", multiple=True, metavar="FIELD=NAME", callback=lambda _context, _option, value: _pairs(value),
@@ -113,11 +113,12 @@ column_option = click.option(
 )  # fmt: skip
 chunk_option = click.option(
     "--chunk-tokens", type=int, metavar="N",
-    help="Cut documents with more tokens, title included. By default, pages are cut, at 256 or what the model keeps.",
+    help="Cut documents with more tokens, title included. By default, pages are cut at 256 or "
+    "at the model's limit, whichever is lower.",
 )  # fmt: skip
 precision_option = click.option(
     "--precision", type=click.Choice(["auto", "fp32", "bf16", "int8"]), default="auto",
-    help="Precision of the model's products; auto is bf16 where it is faster, else fp32; int8 needs OpenVINO.",
+    help="Precision of the model's products. auto is bf16 where it is faster, else fp32. int8 needs OpenVINO.",
 )  # fmt: skip
 trust_option = click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with the model.")
 
@@ -140,7 +141,7 @@ def _pairs(texts: Sequence[str]) -> dict[str, str]:
 
 def json_option(content: str = "the figures") -> Callable[[Command], Command]:
     """Return the option ``--json``, for a command that writes ``content`` by :func:`deliver_json`."""
-    return click.option("--json", "to_json", metavar="PATH", help=f"Write {content} as JSON; - is standard output.")
+    return click.option("--json", "to_json", metavar="PATH", help=f"Write {content} as JSON. - is standard output.")
 
 
 def in_language(names: Sequence[str], code: str | None) -> list[str]:

@@ -26,21 +26,25 @@ _EXAMPLES = 3
 })  # fmt: skip
 @click.argument("model")
 @click.argument("dataset")
-@click.option("--language", "languages", multiple=True, metavar="CODE", help="Language to probe; repeat for more.")
-@click.option("--k", default=10, type=POSITIVE, help="A question succeeds if a relevant passage is among the first K.")
+@click.option("--language", "languages", multiple=True, metavar="CODE", help="Language to probe. Repeat for more.")
+@click.option(
+    "--k", default=10, type=POSITIVE, help="Number of first passages among which a question must find a relevant one."
+)
 @click.option("--start", type=click.Choice(["both", "near", "weak", "random"]), default="both",
-              help="Questions to search from: nearest to failing, already weak, both in turn, or random.")  # fmt: skip
-@click.option("--limit", default=20, type=COUNT, help="Number of these questions per language.")
-@click.option("--beam", default=3, type=POSITIVE, help="Changed versions per question that go on.")
-@click.option("--depth", default=2, type=COUNT, help="Number of changes in a row; 0 for no search.")
-@click.option("--budget", default=2000, type=COUNT, help="Largest number of texts to encode.")
-@click.option("--distractors", default=2, type=COUNT, help="Sentences to try with each question.")
-@click.option("--pools", type=click.Choice(["whole", "common"]), help="All passages, or those of common groups.")
+              help="Questions to start from: nearest to failing, already weak, both in turn, or random.")  # fmt: skip
+@click.option("--limit", default=20, type=COUNT, help="Number of start questions per language.")
+@click.option("--beam", default=3, type=POSITIVE, help="Number of changed versions to keep per question.")
+@click.option("--depth", default=2, type=COUNT, help="Number of changes in a row. 0 turns the search off.")
+@click.option("--budget", default=2000, type=COUNT, help="Maximum number of texts to encode.")
+@click.option("--distractors", default=2, type=COUNT, help="Number of added sentences to try per question.")
+@click.option(
+    "--pools", type=click.Choice(["whole", "common"]), help="Passages to search: all, or those of common groups."
+)
 @options.candidates_option
 @options.context_option
-@click.option("--seed", default=0, type=COUNT, help="Seed of distractors and questions.")
+@click.option("--seed", default=0, type=COUNT, help="Seed of the drawn sentences and questions.")
 @options.json_option()
-@click.option("--output", type=PATH, help="Write the weak pairs as JSON lines.")
+@click.option("--output", type=PATH, help="File for the weak pairs, as JSON lines.")
 @options.data_dir_option
 @options.trust_option
 def probe_command(

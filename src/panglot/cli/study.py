@@ -20,9 +20,9 @@ def study() -> None:
 @study.command("run")
 @click.argument("file")
 @data_dir_option
-@click.option("--only", multiple=True, metavar="STRATEGY", help="Name of a strategy to run; repeat for more.")
+@click.option("--only", multiple=True, metavar="STRATEGY", help="Strategy to run. Repeat for more.")
 @click.option("--again", is_flag=True, help="Run failed cells again.")
-@click.option("--output", type=PATH, help="Folder for the report; else the study's output.")
+@click.option("--output", type=PATH, help="Folder for the report. By default the study's output folder.")
 # The workers of a study start each cell in a process of its own by this option.
 @click.option("--cell", hidden=True)
 def run(
@@ -54,7 +54,7 @@ def run(
 
 @study.command("report")
 @click.argument("file")
-@click.option("--output", type=PATH, help="Folder for the report; else the study's output.")
+@click.option("--output", type=PATH, help="Folder for the report. By default the study's output folder.")
 def write_report(file: str, output: Path | None) -> None:
     """Write the report of the study FILE from its finished cells, and print it."""
     from panglot.study import design, report
@@ -65,7 +65,7 @@ def write_report(file: str, output: Path | None) -> None:
 
 @study.command("plan")
 @click.argument("file")
-@click.option("--pilot", metavar="FILE", help="Study whose finished cells say how much seeds and questions differ. "
+@click.option("--pilot", metavar="FILE", help="Study whose finished cells show the spread over seeds and questions. "
               "By default the study itself.")  # fmt: skip
 @json_option("the plan")
 def plan_command(file: str, pilot: str | None, to_json: str | None) -> None:
@@ -101,11 +101,11 @@ def plan_command(file: str, pilot: str | None, to_json: str | None) -> None:
 
 @click.command("reproduce")
 @data_dir_option
-@click.option("--only", multiple=True, metavar="RUN", help="Name of a run to do, with those it needs; repeat for more.")
-@click.option("--minutes", default=30.0, help="Total minutes; runs that would exceed them are skipped.")
+@click.option("--only", multiple=True, metavar="RUN", help="Run to do, with those it needs. Repeat for more.")
+@click.option("--minutes", default=30.0, help="Time limit in minutes. Runs that would exceed it are skipped.")
 @click.option("--output", type=PATH, default=Path("runs/reproduce"), help="Folder for results and trained models.")
 @click.option("--figures", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-              help="Compare with the figures of this file instead.")  # fmt: skip
+              help="File of figures to compare with. By default those of the documentation.")  # fmt: skip
 @json_option("the comparison")
 def reproduce(
     data_dir: Path | None, only: tuple[str, ...], minutes: float, output: Path, figures: Path | None,

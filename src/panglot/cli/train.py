@@ -75,10 +75,10 @@ def _documentation() -> dict[str, str]:
 })  # fmt: skip
 @click.argument("model", required=False)
 @click.option("--on", multiple=True, metavar="SET",
-              help="Training set, NAME[:PART][@CANDIDATES] or a path. Repeat the option for several.")  # fmt: skip
+              help="Training set, NAME[:PART][@CANDIDATES] or a path. Repeat for more.")  # fmt: skip
 @language_option
 @click.option("--recipe", metavar="NAME",
-              help="Settings: `hybrid`, `small`, `own`, or a TOML file. Options override it.")  # fmt: skip
+              help="Recipe of settings: `hybrid`, `small`, `own`, or a TOML file. Options override it.")  # fmt: skip
 @add_options(_options())
 def train(model: str | None, on: tuple[str, ...], recipe: str | None, language: str | None, **options: Any) -> int:
     """Train MODEL (by default the bundled one) and write a sentence-transformers folder.
@@ -108,11 +108,11 @@ def train(model: str | None, on: tuple[str, ...], recipe: str | None, language: 
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option("--output", type=PATH, required=True, help="Folder to write.")
 @list_option(
-    "--weights", metavar="NUMBERS", help="A weight per model, such as .3,.7, which sum to 1. Equal by default."
+    "--weights", metavar="NUMBERS", help="Weight of each model, such as .3,.7. The sum must be 1. Equal by default."
 )
 @click.option(
     "--suite", metavar="NAME",
-    help="Suite to choose the share on: `forms`, or a TOML file. The first model is the start of the others.",
+    help="Suite to choose the share on, `forms` or a TOML file. The first model is the start of the others.",
 )  # fmt: skip
 @list_option("--shares", metavar="NUMBERS", help="Shares to try on the suite. By default .3,.5,.7,.85,1.")
 @data_dir_option
@@ -147,7 +147,7 @@ def _numbers(texts: list[str] | None, field: str) -> list[float] | None:
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=Path("demo"),
               help="Folder for the model and the report.")  # fmt: skip
 @click.option("--pairs", default=2000, type=click.IntRange(32), help="Number of training pairs.")
-@click.option("--seed", default=0, help="Seed of training and intervals.")
+@click.option("--seed", default=0, help="Seed of the training and of the intervals.")
 def demo(output: Path, pairs: int, seed: int) -> None:
     """Measure the bundled model, train it with hybrid batches, and measure it again.
 

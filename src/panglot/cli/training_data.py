@@ -30,28 +30,30 @@ if TYPE_CHECKING:
 @click.command("mine")
 @click.argument("model")
 @click.argument("collection", metavar="SET")
-@click.option("--negatives", default=4, help="Largest number of negatives per question.")
+@click.option("--negatives", default=4, help="Maximum number of negatives per question.")
 @click.option(
     "--language", type=click.Choice(["any", "same", "drawn", "passage"]), default="any",
     help="Language of the negatives: any, the question's, one drawn per question, or that of its relevant passages.",
 )  # fmt: skip
 @click.option(
-    "--relative-margin", default=0.05, help="Share by which a negative's score is below that of the relevant passage."
+    "--relative-margin",
+    default=0.05,
+    help="Minimum share by which a negative's score is below that of the relevant passage.",
 )
-@click.option("--absolute-margin", default=0.0, help="Smallest difference between these two scores.")
+@click.option("--absolute-margin", default=0.0, help="Minimum difference between these two scores.")
 @click.option(
     "--similarity", default=0.9,
-    help="Cosine with the relevant passage from which on a passage counts as its copy; 1 for none.",
+    help="Minimum cosine at which a passage counts as a copy of the relevant passage. 1 turns this off.",
 )  # fmt: skip
 @click.option("--seed", type=COUNT, default=0, help="Seed of the drawn languages.")
-@click.option("--output", type=PATH, help="Folder to write.  [default: SET+mined, beside SET]")
+@click.option("--output", type=PATH, help="Folder to write, by default beside SET.  [default: SET+mined]")
 @data_dir_option
 @trust_option
 @json_option()
 def mine(model: str, collection: str, output: Path | None, to_json: str | None, **settings: Any) -> None:
     """Find wrong passages in SET that MODEL ranks high, and write SET with these judged as irrelevant.
 
-    MODEL may be a run folder whose training goes on. Train on the written folder with --hard-negatives.
+    MODEL may be a run folder that you continue to train. Train on the written folder with --hard-negatives.
     """
     from panglot._errors import PanglotError
     from panglot.mining.mine import MINED, Report
@@ -98,14 +100,14 @@ def _print_mined(name: str, report: Any) -> None:
 @click.option("--output", type=PATH, help="Folder to write the collection to.")
 @click.option(
     "--engine", "engines", multiple=True, metavar="NAME",
-    help="auto (what is installed), apertium, bergamot, ctranslate2=FOLDER, libretranslate=URL, chat=URL#MODEL;"
-    " repeat for more, in order of preference.",
+    help="Engine: auto (what is installed), apertium, bergamot, ctranslate2=FOLDER, libretranslate=URL or"
+    " chat=URL#MODEL. Repeat for more, in order of preference.",
 )  # fmt: skip
 @list_option("--from", "sources", metavar="CODES", help="Translate from these languages only.")
 @click.option("--questions-only", is_flag=True, help="Do not translate passages.")
 @click.option("--limit", type=POSITIVE, help="Number of questions to translate, with their passages.")
 @click.option("--similarity", metavar="MODEL", help="Also drop rows that are far from their source under this model.")
-@click.option("--no-filters", is_flag=True, help="Keep every row that could be translated.")
+@click.option("--no-filters", is_flag=True, help="Keep every row that can be translated.")
 @click.option("--cache", type=PATH, help="File that keeps every translation.")
 @click.option("--dry-run", is_flag=True, help="Show the routes and the number of rows, and stop.")
 @language_option

@@ -21,7 +21,7 @@ from panglot.datasets import registry
 from panglot.datasets.registry import CARDS
 from panglot.datasets.translations import is_mojibake
 
-_NO_QUESTION = RowError(1, "question", "no row with a question can be used", "add a question, or mend the rows")
+_NO_QUESTION = RowError(1, "question", "no row with a question can be used", "add a question, or fix the rows")
 
 
 @dataclass(frozen=True)

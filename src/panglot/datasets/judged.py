@@ -160,8 +160,8 @@ _MIRACL_FROM = "get https://huggingface.co/datasets/miracl/miracl-corpus and put
 def read_miracl(folder: Path, spec: DatasetSpec) -> Collection:
     """Read MIRACL: ``topics.…-XX-dev.tsv``, ``qrels.…-XX-dev.tsv`` and ``miracl-corpus-v1.0-XX/docs-*.jsonl``.
 
-    The files may be in any folders below. Judgements of relevance 0 are kept: a person found that these passages do
-    not answer.
+    The files may be in any subfolders of ``folder``. Judgements of relevance 0 are kept: a person found that
+    these passages do not answer.
     """
     sources: list[Source] = []
     for language, code, topics in _topics(folder, spec, f"**/topics.miracl-v1.0-*-{spec.part}.tsv"):
@@ -211,8 +211,8 @@ _MMARCO_FROM = (
 def read_mmarco(folder: Path, spec: DatasetSpec) -> Collection:
     """Read mMARCO: ``collections/LANGUAGE_collection.tsv``, ``queries/PART/LANGUAGE_queries.*.tsv`` and the ``qrels``.
 
-    The files may be in any folders below. Ids are those of MS MARCO in every language, so each passage answers in all
-    languages that are read. ``dev`` is the small dev part of 6,980 questions (``queries.dev.small``,
+    The files may be in any subfolders of ``folder``. Ids are those of MS MARCO in every language, so each passage
+    answers in all languages that are read. ``dev`` is the small dev part of 6,980 questions (``queries.dev.small``,
     ``qrels.dev.small.tsv``).
     """
     suffix = "dev.small" if spec.part == "dev" else spec.part

@@ -213,7 +213,8 @@ def names(languages: Iterable[str] | None = None) -> tuple[str, ...]:
     """Return the names under which the pairs of Tatoeba are read, ``tatoeba-112:de`` and so on.
 
     :func:`panglot.evaluate` takes them. ``R@1`` in ``crosslingual`` is then the accuracy that LASER and MTEB report,
-    and its ``matrix`` has both directions. Languages that the set does not have are skipped. None means all.
+    and its ``matrix`` has both directions. Languages that the set does not have are skipped. Without ``languages``,
+    the names of all pairs are returned.
 
     >>> names(["de", "en", "no", "fo"])
     ('tatoeba-112:de', 'tatoeba-112:fo')

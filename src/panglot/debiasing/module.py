@@ -56,7 +56,7 @@ class DebiasingModule(Module):
     The language is the argument ``language`` of ``encode``, else it is detected text by text. Texts are questions in
     ``encode_query`` or if they have the question prompt, as an argument or in the text. Otherwise they are passages.
 
-    ``head`` is the content of ``debiasing.json``, of which ``prompts`` are those of the model by side.
+    ``head`` is the content of ``debiasing.json``. Its ``prompts`` are the prompts of the model by side.
     """
 
     def __init__(self, debiasing: Debiasing, head: dict[str, Any]) -> None:

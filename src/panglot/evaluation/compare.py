@@ -34,9 +34,9 @@ _SIGNIFICANT = 0.05
 class Comparison(Result):
     """Several encoders measured on the same collections, with the evaluation of each by its name.
 
-    ``figures`` has ``models``, ``evaluations`` with each model's dictionary of figures, and per data set and
-    ``setting.measure`` the ``values`` of the models, the ``differences`` of all pairs with interval and p, and the
-    ``best`` model or None.
+    ``figures["models"]`` has the names, and ``figures["evaluations"]`` the figures of each model. For each data set
+    and ``setting.measure``, ``figures["datasets"]`` has the ``values`` of the models, the ``differences`` of all pairs
+    with interval and p, and the ``best`` model or None.
     """
 
     evaluations: Mapping[str, Evaluation]

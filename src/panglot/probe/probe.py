@@ -78,7 +78,7 @@ def probe(
         start: Questions from which to search: those nearest to failing (``near``), ``weak`` ones, ``both`` in turn, or
             ``random`` ones among those that succeed in English.
         limit: Largest number of such questions per language.
-        beam: Changed versions per question that go on from level to level.
+        beam: Number of changed versions per question to keep from level to level.
         depth: Largest number of changes in a row. With 0, there is no search.
         budget: Largest number of texts that the search encodes. The number of questions is cut to fit.
         distractors: Number of sentences from other passages that each question is tried with.

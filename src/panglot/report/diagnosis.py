@@ -56,12 +56,15 @@ def _is_even(plain: _Figures) -> bool:
 def _wrong(found: _Figures) -> list[str]:
     plain = found["trials"]["plain"]
     if (code := found["worst"]) is None:
-        return ["No query is in a language of the documents, so that no preference can be measured."]
+        return ["No query is in a language of the documents, so preference cannot be measured."]
     name, share, pool = language_name(code).english, plain[_SHARES][code][code], plain["pool_share"][code]
     fact = f"{share:.0%} of the first 10 results are in {name}, and {pool:.0%} of the documents."
     times = f"Over all languages, the query's own language fills {plain[_PREFERENCE]:.1f} times its share."
     if _is_even(plain):
-        return [f"{times} That is near to 1, so nothing needs to be corrected.", f"The most is in {name}: {fact}"]
+        return [
+            f"{times} That is near to 1, so nothing needs to be corrected.",
+            f"This figure is highest for {name}: {fact}",
+        ]
     lines = [f"Queries in {name}: {fact}", times]
     if plain[_FOUND] is not None:
         lines.append(
@@ -110,7 +113,7 @@ def _costs(found: _Figures) -> list[str]:
     return [
         f"A query finds its own document first, {searched}, {shares}.",
         f"The mean reciprocal rank changes by {change} {format_interval((low, high), sign=True)}, {meaning}.",
-        f"Among all documents, {pooled}, translations left aside.",
+        f"Among all documents except translations, {pooled}.",
     ]
 
 
@@ -184,14 +187,15 @@ def diagnosis_page(found: _Figures, snippets: Sequence[Snippet], command: str) -
 
 _FLOW = (
     "On the left are the languages of the queries, on the right those of their first 10 results. A band to the same "
-    "language stands out. The documents that queries were taken from and their translations are left aside."
+    "language stands out. The documents that queries were taken from and their translations are not counted."
 )
 
 _READING = (
     "Own language: its share of the first 10 divided by its share of the documents; 1 means no preference. "
     "Same ranking: Kendall's τ between the rankings of one query in two languages. "
     "First in its language: share of queries whose own document, without title and query, comes first among the "
-    "documents of its language. Own in first 10: the same among all documents, translations left aside."
+    "documents of its language. Own in first 10: share of queries whose own document is among the first 10 of all "
+    "documents except its translations."
 )
 
 

@@ -80,7 +80,7 @@ class Index:
         center_strength: float = 1.0,
         progress: Callable[[str], None] | None = None,
     ) -> Self:
-        """Encode documents and write an index. After a kill, the same call goes on with what was encoded.
+        """Encode documents and write an index. After a kill, the same call continues with what was encoded.
 
         If the folder contains an index that was built from the same documents with the same model, it is opened.
 
@@ -257,7 +257,7 @@ class Index:
     def update(self, documents: Documents, *, progress: Callable[[str], None] = lambda _: None) -> dict[str, int]:
         """Make the index hold these documents and no others, and return how many were added, changed and deleted.
 
-        Only new and changed documents are encoded. After a kill, the same call goes on. As for :meth:`add`, the
+        Only new and changed documents are encoded. After a kill, the same call continues. As for :meth:`add`, the
         languages' means remain those of the build.
 
         Raises:

@@ -102,28 +102,28 @@ class SearchRequest:
     query: str = _option("", "Query, in any language.", 1, 10_000)
     k: int = _option(10, "Number of results to return.", 1, 1000)
     offset: int = _option(0, "Number of best results to leave out, which earlier pages showed.", 0, MAX_DEPTH)
-    language: str = _option("", "Language of the query; detected if it is not given.", None, MAX_CODE_LENGTH)
+    language: str = _option("", "Language of the query. Detected by default.", None, MAX_CODE_LENGTH)
     default_language: str = _option(
-        "", "Language of a query that is not given and detected with too little confidence.", None, MAX_CODE_LENGTH
+        "", "Language of the query if it is not given and its detection is doubtful.", None, MAX_CODE_LENGTH
     )
     languages: Sequence[str] = _option((), "Return only documents in these languages.", None, 500)
     where: str | Mapping[str, Any] | Filter | None = _option(  # noqa: RUF009
         None, "Return only documents whose metadata pass this filter, such as: year >= 2024", type=Filter
     )
-    mode: Mode = _option("plain", "How languages are weighed.")  # noqa: RUF009
+    mode: Mode = _option("plain", "Ranking mode, which says how languages are weighed.")  # noqa: RUF009
     preferred_languages: Sequence[str] = _option(
         (), "Languages whose documents get the boost, in any mode. Collapsed results show them first.", None, 500
     )
-    boost: float = _option(0.05, "Added to the cosine of documents in a preferred language.", 0, 2)
+    boost: float = _option(0.05, "Number to add to the cosine of documents in a preferred language.", 0, 2)
     collapse: bool = _option(default=False, text="Return translations of one document as one result.")
     hybrid: bool = _option(default=False, text="Also rank by matching words (BM25) and fuse both rankings.")
-    lexical_weight: float = _option(0.5, "Weight of the ranking by matching words, beside that by vectors.", 0, 1)
-    highlight: bool = _option(default=False, text="Mark the best sentence of the first 50 results, where one matches.")
+    lexical_weight: float = _option(0.5, "Weight of the ranking by words. That by vectors has the rest.", 0, 1)
+    highlight: bool = _option(default=False, text="Mark the best sentence of the first 50 results, if one matches.")
     score_threshold: float | None = _option(
-        None, "Leave out results whose score is lower. What a score is depends on the mode.", -1000, 1000, type=float
+        None, "Leave out results with a lower score. What a score means depends on the mode.", -1000, 1000, type=float
     )
     fields: Sequence[str] = _option(
-        (), "Return only these of text, title and metadata. By default all.", None, 500, item="name"
+        (), "Fields to return, from text, title and metadata. All by default.", None, 500, item="name"
     )
 
     @classmethod

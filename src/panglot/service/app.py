@@ -89,7 +89,7 @@ def _schema(option: Option, mode: Mode) -> tuple[Any, Any]:
 def search_body(mode: Mode) -> type[BaseModel]:
     """Return what a route takes for one search, with a schema made from the options of a search, so that they agree.
 
-    ``mode`` is that of a body that names none.
+    ``mode`` is the ranking mode if a body does not name one.
     """
     config = ConfigDict(extra="forbid", json_schema_extra={"examples": [*_SEARCHES]})
     fields: dict[str, Any] = {option.name: _schema(option, mode) for option in search_options()}
@@ -123,7 +123,7 @@ def _taking(body: Any) -> Callable[[_Route], _Route]:
 
 
 def add_search(app: FastAPI, engine: Engine, mode: Mode) -> None:
-    """Add the routes ``/search``, ``/search/batch`` and ``/about``. ``mode`` is that of requests that name none."""
+    """Add the routes ``/search``, ``/search/batch`` and ``/about``. ``mode`` ranks requests that do not name one."""
     search_type = search_body(mode)
 
     async def respond(body: BaseModel, request: Request) -> Json:
@@ -169,7 +169,7 @@ def describe(
 ) -> dict[str, Any]:
     """Return the response of ``/about``, with the languages with most documents first.
 
-    ``examples`` are queries with their languages. ``mode`` is that of requests that name none.
+    ``examples`` are queries with their languages. ``mode`` ranks requests that do not name one.
     """
     total = sum(counts.values())
     return {
@@ -262,9 +262,9 @@ def create_app(
 ) -> ASGIApp:  # fmt: skip
     """Return the service of an open index, which stays open when the service stops. Any ASGI server can run it.
 
-    Of several indexes by name, each has the routes of one below ``/indexes/NAME``. Without ``access``, everybody may
-    read and nobody may write. ``hosts`` are the names under which the service may be called. If there are none, any
-    name is accepted. ``mode`` is that of searches that name none.
+    If ``index`` has several indexes by name, the routes of each are below ``/indexes/NAME``. Without ``access``,
+    everybody may read and nobody may write. ``hosts`` are the names under which the service may be called. If there
+    are none, any name is accepted. ``mode`` ranks searches that do not name one.
     """
     limits, metrics, access = limits or Limits(), Metrics(), access or Access()
     rates = Rates(access.key_rate) if access.key_rate else None

@@ -43,7 +43,7 @@ def serve(
     A second SIGINT ends the process at once. Clients then find the connection closed. The index is not damaged, and
     what was acknowledged is written. Port 0 takes any free port. Without ``access``, everybody may read and nobody may
     write. ``hosts`` are further host names under which a service may be called that listens on this machine only.
-    ``mode`` is that of searches that name none.
+    ``mode`` ranks searches that do not name one.
     """
     import uvicorn
 

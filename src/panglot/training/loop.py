@@ -1,4 +1,4 @@
-"""``panglot.train``: a recipe in, a model folder out; and the training loop."""
+"""Train a model by a recipe and write its folder, as ``panglot.train`` does, and run the training loop."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _CHECKPOINT_SECONDS = 60.0
 _MEMORY = "mixing/memory"
 
 
-class Interrupted(Exception):  # noqa: N818  (not an error: the run can go on)
+class Interrupted(Exception):  # noqa: N818  (not an error: the run can continue)
     """The run was asked to stop. Its state is saved, and the same command continues it."""
 
 

@@ -59,65 +59,66 @@ class Settings:
         exclude: Test sets whose texts must not be trained on. Training rows that share a text with one of them, or
             nearly so, are left out with all their translations (:func:`panglot.datasets.decontaminate.decontaminate`).
             ``auto`` takes all known test sets in the data folder, ``none`` leaves nothing out.
-        on_error: What to do with a broken line of a JSON lines or Parquet file. ``raise`` stops at the first one.
+        on_error: How to handle a broken line of a JSON lines or Parquet file. ``raise`` stops at the first one.
             ``skip`` leaves broken lines out, counts them and writes them to ``NAME.rejected.jsonl`` in the run folder.
         output: Run folder, which becomes a sentence-transformers folder.
         data_dir: Folder of the known data sets.
-        languages: Languages to train on; empty: all.
-        batches: Which rows meet in a batch, as in :class:`panglot.batching.policy.Policy`. Not used with ``mixing``,
-            which has ``objectives``.
+        languages: Languages to train on. All by default.
+        batches: Kind of batches, as in :class:`panglot.batching.policy.Policy`. Not used with ``mixing``, which has
+            ``objectives``.
         alpha: Share of one-language batches (``hybrid``) or rows (``hybrid-row``).
         cross_kind: Whether the cross batches of ``hybrid`` draw two languages per row (``cross``) or per batch
             (``pair``).
-        mixing: How the gradients of several objectives are combined. ``none``: a step is one batch, as ``batches``
-            says. Otherwise a step has one batch per objective: ``mean``, ``sum`` and ``weighted`` are standard
-            gradient mixing, the others consider conflicts (:class:`panglot.training.aggregation.Aggregator`).
+        mixing: Way to combine the gradients of several objectives. With ``none``, a step is one batch, as ``batches``
+            says. Otherwise a step has one batch per objective. ``mean``, ``sum`` and ``weighted`` are standard gradient
+            mixing, and the others consider conflicts (:class:`panglot.training.aggregation.Aggregator`).
         objectives: Objectives to mix, ``NAME[:WEIGHT]`` each: a kind of batches, ``distill`` (2004.09813), ``language``
             (one objective per language) or ``pair`` (one per language pair), as in
             :func:`panglot.batching.objectives.parse_objectives`.
-        objectives_per_step: Number of objectives that each step draws; 0: all.
-        batch_size: Pairs per step over all processes; with ``mixing``, pairs per step and objective.
+        objectives_per_step: Number of objectives that each step draws. 0 takes all.
+        batch_size: Number of pairs per step over all processes. With ``mixing``, pairs per step and objective.
         pairs: Training budget in pairs. The run ends with the batch that reaches it.
         steps: Training budget in steps, instead of ``pairs``.
         source_temperature: Temperature T for drawing training sets, in proportion to n^(1/T).
         language_temperature: Temperature T for drawing languages, in proportion to n^(1/T).
-        language_sampling: How the language of a one-language batch is chosen: drawn by ``temperature``, or in turn
+        language_sampling: Way to choose the language of a one-language batch: draw it by ``temperature``, or take turns
             (``round-robin``).
-        hard_negatives: Largest number of hard negatives per question, which are passages judged irrelevant.
+        hard_negatives: Maximum number of hard negatives per question, which are passages judged irrelevant.
         code_switch: Replace words of English rows (question and passage both English) by translations (2305.05295).
             ``bilingual`` draws a language per text, ``multilingual`` per word.
         code_switch_share: Probability that a word with a translation is replaced.
-        code_switch_languages: Languages of the translations; empty: all languages of the lexicons.
-        lexicons: Lexicons by name or path, as in :func:`panglot.augment.lexicons.read`; empty: all known lexicons.
+        code_switch_languages: Languages of the translations. By default all languages of the lexicons.
+        lexicons: Lexicons by name or path, as in :func:`panglot.augment.lexicons.read`. By default all known lexicons.
         learning_rate: Peak learning rate of AdamW.
         warmup_ratio: Share of the budget in which the learning rate grows to its peak.
-        lr_scheduler: How the learning rate changes after its peak.
+        lr_scheduler: Course of the learning rate after its peak.
         weight_decay: Weight decay of AdamW, for matrices only.
-        max_grad_norm: Largest norm of the gradient; 0: no limit.
+        max_grad_norm: Maximum norm of the gradient. 0 sets no limit.
         temperature: Temperature τ of the loss, by which similarities are divided.
-        symmetric: Whether passages also choose among questions in the loss.
-        dropout: Whether the model uses dropout. In short training it only adds noise.
-        max_length: Longest text in tokens, with its prompt. The rest is cut.
-        embeddings: Which word embeddings are trained: none (``frozen``), those of tokens in the training text
-            (``trimmed``), or all (``full``). They are four fifths of the parameters of a small multilingual model.
+        symmetric: Let passages also choose among questions in the loss.
+        dropout: Use the model's dropout. In short training it only adds noise.
+        max_length: Maximum length of a text in tokens, with its prompt. The rest is cut.
+        embeddings: Word embeddings to train: none (``frozen``), those of tokens in the training text (``trimmed``), or
+            all (``full``). They are four fifths of the parameters of a small multilingual model.
         frozen_layers: Number of lowest transformer layers that are not trained.
         precision: Precision of training: ``bf16`` autocast, ``fp32``, or ``auto``, which takes bf16 if the device
             multiplies it faster.
-        chunk_tokens: Number of tokens that are encoded at once.
+        chunk_tokens: Number of tokens to encode at once.
         memory_budget: Memory in MiB that a process may use for a step, beside the model. A batch that would need more
-            keeps no activations, and its texts are encoded twice (GradCache, 2101.06983). 0: half of the memory that
-            is available when the run starts. A continued run keeps the budget that it started with.
+            keeps no activations, and its texts are encoded twice (GradCache, 2101.06983). 0 takes half of the memory
+            that is available when the run starts. A continued run keeps the budget that it started with.
         average: Share λ of the trained weights in the saved model, λ · trained + (1 − λ) · start.
         suite: Suite (:mod:`panglot.datasets.suite`) on which ``average`` is chosen at the end: the share with the best
-            score of which no form falls by more than .005 within a language. Rows that ``dev_share`` holds out are one
-            form more. Its texts are left out of training. If no share beats the start, no model is saved.
+            score among those with which no form falls by more than .005 within a language. Rows that ``dev_share``
+            holds out are one more form. The suite's texts are left out of training. If no share beats the start, no
+            model is saved.
         dev: Data set to measure while training. The weights with the best score on it are saved.
         dev_share: Share of the training rows to hold out as a dev set, if ``dev`` is not set.
-        eval_every: Steps between two measurements on the dev set; 0: ten measurements in all.
-        patience: Number of measurements without a new best score after which training stops; 0: never.
+        eval_every: Number of steps between two measurements on the dev set. 0 makes ten measurements in all.
+        patience: Number of measurements without a new best score after which training stops. 0 never stops it.
         seed: Seed of batches, dropout and every other draw.
-        checkpoint_every: Steps between two checkpoints; 0: about every minute.
-        tensorboard: Whether to write TensorBoard events too (needs the extra ``tensorboard``).
+        checkpoint_every: Number of steps between two checkpoints. 0 writes one about every minute.
+        tensorboard: Also write TensorBoard events. This needs the extra ``tensorboard``.
 
     Raises:
         PanglotError: A value is out of range, or settings contradict each other.
