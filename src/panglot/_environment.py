@@ -7,12 +7,10 @@ import os
 import platform
 import sys
 from datetime import UTC, datetime
-from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from panglot import __version__
 from panglot._errors import PanglotError
@@ -37,6 +35,8 @@ def require(purpose: str, *packages: str, extra: str, field: str | None = None, 
 
 def install_command(extra: str) -> str:
     """Return the command that installs an extra from where panglot itself was installed: an index, a folder, a URL."""
+    from importlib import metadata  # Slow, as is urllib.request, and every command reads this module.
+
     return f"pip install '{_requirement(extra, metadata.distribution('panglot').read_text('direct_url.json'))}'"
 
 
@@ -57,12 +57,16 @@ def _requirement(extra: str, origin: str | None) -> str:
     if url.scheme != "file" or "vcs_info" in found:
         vcs = found.get("vcs_info", {}).get("vcs")
         return f"panglot[{extra}] @ {vcs + '+' if vcs else ''}{url.geturl()}"
+    from urllib.request import url2pathname
+
     path = url2pathname(url.path)
     return f".[{extra}]" if Path(path) == Path.cwd() else f"{path}[{extra}]"
 
 
 def versions() -> dict[str, str]:
     """Return the versions of Python and of the packages on which figures depend."""
+    from importlib import metadata
+
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:

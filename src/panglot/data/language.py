@@ -6,7 +6,6 @@ import contextlib
 import json
 from collections.abc import Iterable
 from functools import cache, lru_cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -185,9 +184,10 @@ def identifier() -> Any:
 
     py3langid's module-level identifier is shared, and the user may have restricted it to some languages.
     """
+    from py3langid import __version__
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    folder = cache_folder() / f"py3langid-{version('py3langid')}"
+    folder = cache_folder() / f"py3langid-{__version__}"
     with contextlib.suppress(OSError, ValueError, TypeError):
         return _mapped(folder)
     made = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -220,6 +219,8 @@ def _shipped_spec(folder: Path) -> EncoderSpec:
 
 
 def _spec_file(folder: Path) -> Path:
+    from importlib.metadata import version  # Slow, and models that come with panglot do not need it.
+
     # Other versions of the libraries may read the same folder in another way.
     libraries = (f"{name} {version(name)}" for name in ("transformers", "sentence-transformers", "tokenizers"))
     return cache_folder() / "light" / f"{digest(folder_digest(folder), str(_FORMAT), *libraries)[:32]}.json"

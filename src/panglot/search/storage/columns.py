@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from panglot.search.document import LIST, MIXED, join_kinds, kind_of
 from panglot.search.filters import OWN_FIELDS, Condition, Filter, Group
@@ -24,9 +23,6 @@ NAME = "metadata.arrow"
 
 _BATCH = 1 << 16  # Rows of one record batch. Small ones take time to compute over.
 _MASKS = 32  # Filters whose rows are kept, a bit per row. A mode may search once per language.
-
-# Typing stubs of pyarrow do not know most of its functions.
-_compute: Any = pc
 
 _TYPES = {"text": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_()}
 
@@ -204,13 +200,23 @@ class Columns:
                 part[:] = _present(condition.field, chunk)
             elif pa.types.is_list(chunk.type):
                 # The values of all lists lie behind one another.
-                parents = np.asarray(_compute.list_parent_indices(chunk))
+                parents = np.asarray(computed("list_parent_indices", chunk))
                 part[parents[_compared(chunk.flatten(), condition)]] = True
             else:
                 part[:] = _compared(chunk, condition)
                 if condition.field in OWN_FIELDS:
                     part &= _present(condition.field, chunk)
         return found
+
+
+def computed(function: str, *arguments: Any, **options: Any) -> Any:
+    """Return what a function of ``pyarrow.compute`` returns.
+
+    Importing that module takes a quarter of a second, which a search without a filter does not need.
+    """
+    from pyarrow import compute
+
+    return getattr(compute, function)(*arguments, **options)
 
 
 def _chunks(column: Any) -> Iterator[tuple[int, Any]]:
@@ -222,7 +228,7 @@ def _chunks(column: Any) -> Iterator[tuple[int, Any]]:
 
 def _present(field: str, chunk: Any) -> Bools:
     if field in OWN_FIELDS:
-        return np.asarray(_compute.not_equal(chunk, ""))
+        return np.asarray(computed("not_equal", chunk, ""))
     return np.asarray(chunk.is_valid())
 
 
@@ -236,9 +242,9 @@ def _compared(chunk: Any, condition: Condition) -> Bools:
     kind = _TYPES[kinds.pop()]
     chunk = chunk if chunk.type == kind else chunk.cast(kind, safe=False)
     if isinstance(value, tuple):
-        return np.asarray(_compute.is_in(chunk, value_set=pa.array(value, kind)))
+        return np.asarray(computed("is_in", chunk, value_set=pa.array(value, kind)))
     operators = {"=": "equal", "<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal"}
-    return np.asarray(getattr(_compute, operators[condition.operator])(chunk, pa.scalar(value, kind)).fill_null(False))
+    return np.asarray(computed(operators[condition.operator], chunk, pa.scalar(value, kind)).fill_null(False))
 
 
 def join(several: Iterable[Columns]) -> dict[str, str]:

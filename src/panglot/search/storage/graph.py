@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import mmap
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -103,18 +102,12 @@ def build(vectors: Halves, factor: float, path: Path) -> tuple[int, float]:
 
     options: dict[str, Any] = {"metric": "ip", "dtype": "i8", "connectivity": _LINKS, "expansion_add": _BUILD}
     graph = Index(ndim=vectors.shape[1], enable_key_lookups=False, **options)
-    # Rows are sorted by language, and a graph that sees one language after the other links them badly. Vectors are read
-    # once and in order, because they are mapped from a file.
-    small = np.empty(vectors.shape, np.int8)
-    for part in pieces(len(vectors), _PIECE):
-        small[part] = codes(vectors[part], factor)
-    _release(vectors)
+    # Rows are sorted by language, and a graph that sees one language after the other links them badly.
     order = np.random.default_rng(0).permutation(len(vectors))
     with progress("linking vectors", len(vectors), "vectors") as advance:
         for part in pieces(len(order), _PIECE):
-            graph.add(order[part].astype(np.uint64), small[order[part]])
+            graph.add(order[part].astype(np.uint64), codes(vectors[order[part]], factor))
             advance(part.stop - part.start)
-    del small
     try:
         graph.save(str(path))
     except RuntimeError as error:  # usearch raises this for a full disk, too.
@@ -157,16 +150,7 @@ def _tenth_scores(vectors: Halves, probes: npt.NDArray[np.float32]) -> npt.NDArr
     for part in pieces(len(vectors), _PIECE):
         both = np.hstack([best, probes @ vectors[part].astype(np.float32).T])
         best = np.partition(both, both.shape[1] - _NEAREST, axis=1)[:, -_NEAREST:]
-    _release(vectors)
     return best.min(axis=1) - 1e-6
-
-
-def _release(vectors: Any) -> None:
-    """Give the pages of vectors that are mapped from a file back to the system, which reads them again when needed."""
-    while vectors is not None and not isinstance(vectors, mmap.mmap):
-        vectors = getattr(vectors, "base", None)
-    if vectors is not None and hasattr(mmap, "MADV_DONTNEED"):
-        vectors.madvise(mmap.MADV_DONTNEED)
 
 
 def _view(path: Path) -> Any:

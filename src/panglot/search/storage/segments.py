@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyarrow.compute import SetLookupOptions, call_function
 
 from panglot.search.document import Document, ScoredDocument
 from panglot.search.storage import columns, graph, manifest
@@ -92,7 +91,7 @@ class Texts:
     def in_groups(self, groups: Collection[str]) -> Ints:
         """Return the rows whose group is one of these."""
         known = pa.array(list(groups), pa.string())
-        return np.flatnonzero(call_function("is_in", [self._columns["group"]], SetLookupOptions(known)))
+        return np.flatnonzero(columns.computed("is_in", self._columns["group"], value_set=known))
 
     def batches(self, begin: int, end: int) -> list[pa.RecordBatch]:
         """Return the rows from ``begin`` to ``end`` as slices of record batches."""
