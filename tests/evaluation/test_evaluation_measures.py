@@ -12,7 +12,7 @@ from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
 from panglot.evaluation.bootstrap import values
 from panglot.evaluation.measures import _FORMULAS, Measure, parse
-from panglot.evaluation.ranks import rank
+from panglot.evaluation.ranks import UNLISTED, rank
 
 NAMES = {
     "mAP": "AP",
@@ -102,3 +102,11 @@ def test_graded_relevance_and_precision_by_hand() -> None:
         "mAP": (1 / 1 + 2 / 3) / 2, "mAP@2": (1 / 1) / 2,
         "nDCG": (1 / np.log2(2) + 3 / np.log2(4)) / best, "nDCG@2": 1 / np.log2(2) / best,
     })  # fmt: skip
+
+
+def test_passages_that_a_run_does_not_list_are_counted_in_millions_of_rankings() -> None:
+    last = 8_999_999
+    unit, rank = np.array([last, 0, 0, last]), np.array([UNLISTED, 2, UNLISTED, 1])
+    found = parse("mAP").values(unit, rank, np.ones(4, np.int64), last + 1)
+    assert (found[0], found[last]) == (0.25, 0.5)
+    assert np.isnan(found[1:last]).all()

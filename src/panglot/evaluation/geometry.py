@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from panglot.evaluation.exact_scores import parts
+
 if TYPE_CHECKING:
     from panglot.data.collection import Ints
     from panglot.encoders.protocol import Vectors
@@ -144,7 +146,11 @@ def _relevant(question: Ints, passage: Ints, ranks: Ranks) -> Bools:
 
 
 def _scores(a: Vectors, b: Vectors) -> Doubles:
-    return np.einsum("nd,nd->n", a.astype(np.float64), b.astype(np.float64))
+    # In parts, so that the doubles stay in the processor's cache.
+    found = np.empty(len(a))
+    for at in parts(np.arange(len(a)), 1024):
+        found[at] = np.einsum("nd,nd->n", a[at].astype(np.float64), b[at].astype(np.float64))
+    return found
 
 
 def _mean_cosine(a: Vectors, b: Vectors) -> float:

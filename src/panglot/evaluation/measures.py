@@ -56,7 +56,9 @@ class Measure:
         >>> np.round(Measure("mAP").values(np.array([0, 0]), np.array([1, 4]), np.array([1, 1]), 2), 3)
         array([0.75,  nan])
         """
-        order = np.lexsort((rank, unit))
+        # Sorting one number that combines both is fast if they are nearly sorted. UNLISTED would make it overflow.
+        last = int(np.where(rank < UNLISTED, rank, 0).max(initial=0)) + 1
+        order = np.argsort(unit * (last + 1) + np.minimum(rank, last), kind="stable")
         unit, rank = unit[order], rank[order]
         number = np.bincount(unit, minlength=units)
         position = np.arange(1, len(unit) + 1) - (np.cumsum(number) - number)[unit]
