@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import math
 import threading
+import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -96,8 +97,11 @@ def codes(vectors: npt.NDArray[np.floating], factor: float) -> npt.NDArray[np.in
     return np.clip(np.rint(vectors.astype(np.float32) * factor), -127, 127).astype(np.int8)
 
 
-def build(vectors: Halves, factor: float, path: Path) -> tuple[int, float]:
-    """Write the graph of ``vectors`` to ``path``, if it finds enough, and return what :func:`width` does."""
+def build(vectors: Halves, factor: float, path: Path, which: str = "") -> int:
+    """Write the graph of ``vectors`` to ``path`` and return how many candidates it needs.
+
+    If it does not find enough, return 0 with a warning, in which ``which`` says of what the vectors are.
+    """
     from usearch.index import Index
 
     options: dict[str, Any] = {"metric": "ip", "dtype": "i8", "connectivity": _LINKS, "expansion_add": _BUILD}
@@ -113,10 +117,13 @@ def build(vectors: Halves, factor: float, path: Path) -> tuple[int, float]:
     except RuntimeError as error:  # usearch raises this for a full disk, too.
         raise OSError(str(error)) from error
     del graph  # Only one copy is in memory from here on.
-    found = width(path, vectors, factor)
-    if not found[0]:
+    needed, recall = width(path, vectors, factor)
+    if not needed:
         path.unlink()
-    return found
+        problem = f"the graph over {len(vectors):,} vectors{which} finds {recall:.1%} of the ten nearest, and is not"
+        problem += f" kept because {RECALL:.1%} are wanted. Every search compares all these vectors"
+        warnings.warn(f"{path.parent}: {problem}", RuntimeWarning, stacklevel=5)
+    return needed
 
 
 def width(path: Path, vectors: Halves, factor: float) -> tuple[int, float]:

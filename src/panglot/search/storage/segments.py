@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -146,26 +145,16 @@ def write_segment(
     for name in vector_fields if graphs and rows >= graph.MIN_ROWS else ():
         vectors = _mapped(folder / f"{name}.npy")
         scale = graph.scale(vectors)
-        built[name], own[name] = (scale, _graph(vectors, scale, folder / f"{name}.usearch", "")), {}
+        built[name], own[name] = (scale, graph.build(vectors, scale, folder / f"{name}.usearch")), {}
         for number, span in enumerate(_spans(counts, None)):
             if graph.MIN_ROWS <= span.live <= graph.MOST * rows:
                 part = vectors[span.begin : span.end]
                 file = _own_graph(folder, name, number)
-                own[name][span.language] = _graph(part, scale, file, f" in {span.language}")
+                own[name][span.language] = graph.build(part, scale, file, f" in {span.language}")
     files = {path.name: manifest.describe_file(path) for path in sorted(folder.iterdir())}
     manifest.sync(folder)
     manifest.sync(folder.parent)
     return SegmentMetadata(folder.name, rows, counts, built, files, own_graphs=own)
-
-
-def _graph(vectors: Halves, scale: float, path: Path, which: str) -> int:
-    """Write a graph, and return how many candidates it needs, or 0 with a warning if it finds too little."""
-    needed, recall = graph.build(vectors, scale, path)
-    if not needed:
-        problem = f"the graph over {len(vectors):,} vectors{which} finds {recall:.1%} of the ten nearest, and is not"
-        problem += f" kept because {graph.RECALL:.1%} are wanted. Every search compares all these vectors"
-        warnings.warn(f"{path.parent}: {problem}", RuntimeWarning, stacklevel=5)
-    return needed
 
 
 def write_deleted(folder: Path, metadata: SegmentMetadata, deleted: Bools, version: int) -> SegmentMetadata:
