@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import signal
 import statistics
@@ -26,7 +27,7 @@ import tempfile
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,8 @@ def processor_seconds(process: int) -> float:
 async def fill(
     address: str, process: int, rows: Sequence[dict[str, str]], size: int, clients: int
 ) -> dict[str, Any]:  # fmt: skip
-    """Write all rows, ``size`` per request, and return the figures."""
+    """Write all rows, ``size`` per request, or as one stream of each client if it is 0, and return the figures."""
+    streamed, size = not size, size or -(-len(rows) // clients)
     parts: Iterator[Sequence[dict[str, str]]] = iter([rows[at : at + size] for at in range(0, len(rows), size)])
     problems: Counter[str] = Counter()
     begin, computed = time.perf_counter(), processor_seconds(process)
@@ -99,13 +101,33 @@ async def fill(
 
         async def write() -> None:
             for part in parts:
-                await send(client, "PUT", "/documents", {"documents": part}, problems)
+                if streamed:
+                    await stream(client, part, problems)
+                else:
+                    await send(client, "PUT", "/documents", {"documents": part}, problems)
 
         await asyncio.gather(*(write() for _ in range(clients)))
         seconds, computed = time.perf_counter() - begin, processor_seconds(process) - computed
         count = (await client.get("/about")).json()["documents"]
-    figures = {"documents": len(rows), "per_second": len(rows) / seconds, "per_processor_second": len(rows) / computed}
-    return {**figures, "problems": problems, "missing": len(rows) + 1 - count}
+    written = count - 1  # All but the one that the index began with.
+    figures = {"documents": len(rows), "per_second": written / seconds, "per_processor_second": written / computed}
+    return {**figures, "problems": problems, "missing": len(rows) - written}
+
+
+async def stream(client: httpx.AsyncClient, rows: Sequence[dict[str, str]], problems: Counter[str]) -> None:
+    """Write rows as the lines of one request."""
+
+    async def lines() -> AsyncIterator[bytes]:
+        for row in rows:
+            yield json.dumps(row).encode() + b"\n"
+
+    try:
+        response = await client.post("/documents/stream", content=lines())
+        problem = "" if response.status_code == 200 else str(response.status_code)
+    except httpx.HTTPError as error:
+        problem = type(error).__name__
+    if problem:
+        problems[problem] += 1
 
 
 async def mix(
@@ -255,20 +277,20 @@ def main() -> None:
     rows, figures = documents(options), dict[str, Any]()
     clients = options.clients or (32 if options.mixed else 4)
     for side in ("bundled",) if options.mixed or options.kills else ("bundled", "no model"):
-        for size in (10,) if options.mixed or options.kills else (1, 10, 100):
+        for size in (10,) if options.mixed or options.kills else (1, 10, 100, 0):
             with tempfile.TemporaryDirectory() as folder:
                 index = Path(folder) / "index"
                 start = [{"id": "start", "text": "Begin.", "language": "en"}]
                 Index.build(start, index, model="bundled" if side == "bundled" else NoModel()).close()
                 served = ["-m", "panglot.cli.main", "serve", str(index), "--port", "0", "--writable"]
                 command = served if side == "bundled" else [__file__, "--serve", str(index)]
-                name = f"{side}, {size} per request"
+                name = f"{side}, {size} per request" if size else f"{side}, streams"
                 if options.kills:
                     figures[name] = kill(command, index, options, clients)
                 else:
                     with server(command, options.threads) as (address, process):
                         work = mix(address, process, rows, clients, 60 * options.mixed) if options.mixed else (
-                            fill(address, process, rows[: 100 * size * clients], size, clients))  # fmt: skip
+                            fill(address, process, rows[: 100 * (size or 100) * clients], size, clients))  # fmt: skip
                         figures[name] = asyncio.run(work)
             print(name, figures[name], flush=True)
     record(options.json, options.threads, clients=clients, figures=figures)

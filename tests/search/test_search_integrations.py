@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,50 @@ def test_retrievers_carry_all_versions(index: Index) -> None:
     assert "language: sw" in read
 
 
+def test_fields_of_documents_stay_as_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for package in ("langchain_core", "llama_index.core", "haystack"):
+        pytest.importorskip(package)
+    from panglot.search.integrations import haystack, langchain, llamaindex
+
+    use_memory(monkeypatch)
+    own = {"score": 3, "languages": ["x"], "matched": "m", "versions": "v2"}
+    made = Index.build([Document("1", "<de> topic3", "", "de", "g", own)], tmp_path / "own", model=Biased())
+    (first,) = langchain.PanglotRetriever(made, collapse=True).invoke("<de> topic3")
+    (second,) = llamaindex.PanglotRetriever(made, collapse=True).retrieve("<de> topic3")
+    (third,) = haystack.PanglotRetriever(made, collapse=True).run("<de> topic3")["documents"]
+    for found in (first.metadata, second.node.metadata, third.meta):
+        assert {name: found[name] for name in own} == own
+
+
+def test_llamaindex_does_its_work_beside_the_event_loop(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("llama_index.core", reason="pip install 'panglot[llama-index]'")
+    from panglot.search.integrations.llamaindex import PanglotEmbedding, PanglotRetriever
+
+    threads: set[int] = set()
+    encode = Biased.encode
+
+    def noted(self: Biased, *given: Any, **options: Any) -> Any:
+        threads.add(threading.get_ident())
+        return encode(self, *given, **options)
+
+    monkeypatch.setattr(Biased, "encode", noted)
+    embedding = PanglotEmbedding(Biased())
+
+    async def work() -> tuple[Any, ...]:
+        return await asyncio.gather(
+            embedding.aget_text_embedding("<de> topic3"),
+            embedding.aget_text_embedding_batch(["<de> topic3"]),
+            embedding.aget_query_embedding("<de> topic3"),
+            PanglotRetriever(index, **OPTIONS).aretrieve("<de> topic3"),
+        )
+
+    text, (same,), _, nodes = asyncio.run(work())
+    assert text == same
+    assert {each.node.node_id for each in nodes} == WANTED
+    assert threads
+    assert threading.get_ident() not in threads
+
+
 def test_haystack_finds_documents(index: Index) -> None:
     pytest.importorskip("haystack", reason="pip install 'panglot[haystack]'")
     from panglot.search.integrations.haystack import PanglotRetriever
@@ -279,7 +324,7 @@ def test_embeddings_of_a_few_texts_come_without_torch(module: str, name: str, ca
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     vector, *heavy = json.loads(done.stdout)
     expected = panglot.load("bundled", precision="fp32").encode(["Click Print."], "question")[0]
-    np.testing.assert_allclose(vector, expected, atol=1e-5)
+    assert float(np.dot(vector, expected)) > 0.999  # bfloat16, where the processor has it
     assert heavy == [False, False]
 
 

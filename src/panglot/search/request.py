@@ -261,7 +261,10 @@ class Hit:
 
     @property
     def about_versions(self) -> dict[str, Any]:
-        """What the retrievers add to a document's metadata: ``languages``, and of a collapsed hit its ``versions``."""
+        """What the retrievers add to a document's metadata: ``languages``, and of a collapsed hit its ``versions``.
+
+        Fields of the document with these names stay as they are.
+        """
         listed = {"matched": self.matched, "versions": [each.as_json() for each in self.versions]}
         return {"languages": dict(self.languages), **(listed if self.versions else {})}
 

@@ -164,7 +164,7 @@ class PanglotRetriever:
         return {"documents": [
             Document(
                 id=hit.document.id, content=hit.document.text, score=hit.score,
-                meta={**hit.document.flat_metadata, **hit.about_versions},
+                meta={**hit.about_versions, **hit.document.flat_metadata},
             )
             for hit in result.hits
         ]}  # fmt: skip

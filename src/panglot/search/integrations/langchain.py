@@ -88,7 +88,7 @@ class PanglotRetriever(BaseRetriever):
             Document(
                 page_content=hit.document.text,
                 id=hit.document.id,
-                metadata={**hit.document.flat_metadata, **hit.about_versions, "score": hit.score},
+                metadata={"score": hit.score, **hit.about_versions, **hit.document.flat_metadata},
             )
             for hit in result.hits
         ]

@@ -61,6 +61,13 @@ class PanglotEmbedding(BaseEmbedding):
     def _get_text_embeddings(self, texts: list[str]) -> list[list[float]]:
         return self._encoder.encode(texts, "passage").tolist()
 
+    # The library's own would encode on the event loop.
+    async def _aget_text_embedding(self, text: str) -> list[float]:
+        return await asyncio.to_thread(self._get_text_embedding, text)
+
+    async def _aget_text_embeddings(self, texts: list[str]) -> list[list[float]]:
+        return await asyncio.to_thread(self._get_text_embeddings, texts)
+
 
 class PanglotRetriever(BaseRetriever):
     """Retrieve nodes of an index: ``PanglotRetriever(Index.open("index"), mode="centered").retrieve("…")``.
@@ -96,13 +103,16 @@ class PanglotRetriever(BaseRetriever):
         for hit in result.hits:
             document, versions = hit.document, hit.about_versions
             # Ids and scores of other versions say nothing to a language model, which would read all metadata.
-            hidden = list(versions)
+            hidden = [name for name in versions if name not in document.metadata]
             node = TextNode(
-                id_=document.id, text=document.text, metadata={**document.flat_metadata, **versions},
+                id_=document.id, text=document.text, metadata={**versions, **document.flat_metadata},
                 excluded_llm_metadata_keys=hidden, excluded_embed_metadata_keys=hidden,
             )  # fmt: skip
             nodes.append(NodeWithScore(node=node, score=hit.score))
         return nodes
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return await asyncio.to_thread(self._retrieve, query_bundle)
 
 
 _OPERATORS = {
