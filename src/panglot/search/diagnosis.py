@@ -1,7 +1,7 @@
 """Diagnose an index without labels: its language bias, what reduces it, and what that costs within a language.
 
 Every ranking mode is tried, and so are corrections that are fitted on the documents' own vectors. The queries are those
-of :mod:`panglot.search.queries`. The cost is measured by :mod:`panglot.search.known_items`.
+of :mod:`panglot.search.queries`, which also measures the cost.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from panglot._errors import PanglotError
 from panglot.debiasing.fit import FEWEST, Sample, fit
 from panglot.search.audit import CUT, DEPTH, AuditQuery, Figures, best_of, figures, is_fair, rank_others
 from panglot.search.document import ScoredDocument
-from panglot.search.known_items import Trial, differences, own_ranks, share_within, targets_of, within_language
+from panglot.search.queries import Trial, differences, own_ranks, share_within, targets_of, within_language
 from panglot.search.ranking.modes import MODES, Mode, center, find_candidates
 from panglot.search.request import SearchRequest
 from panglot.search.storage.store import first
