@@ -28,7 +28,7 @@ from panglot.cli.options import (
     refuse,
     split,
 )
-from panglot.search.filters import Filter
+from panglot.search.document import Filter
 from panglot.search.ranking.modes import MODES, Mode
 from panglot.search.request import Hit, Option, SearchRequest, SearchResult, Version, search_options
 

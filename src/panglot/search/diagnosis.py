@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from panglot.debiasing.transform import Debiasing, Method
     from panglot.encoders.protocol import Vectors
-    from panglot.search.filters import Filter
+    from panglot.search.document import Filter
     from panglot.search.index import Index
     from panglot.search.storage.store import Doubles
 

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
     from panglot.encoders.open_model import Precision
     from panglot.encoders.protocol import Encoder, Side, Vectors
-    from panglot.search.document import Document
-    from panglot.search.filters import Filter
+    from panglot.search.document import Document, Filter
     from panglot.search.ingest.documents import Documents
     from panglot.search.ranking.modes import Mode
     from panglot.search.request import SearchResult

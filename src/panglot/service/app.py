@@ -19,7 +19,7 @@ from panglot import __version__
 from panglot._errors import PanglotError
 from panglot.data.language import name, script_of
 from panglot.data.letters import is_right_to_left
-from panglot.search.filters import Filter
+from panglot.search.document import Filter
 from panglot.search.queries import example_queries
 from panglot.search.ranking.modes import MODES, Mode
 from panglot.search.request import MAX_CODE_LENGTH, MAX_DEPTH, MAX_FILTER_LENGTH, Option, SearchRequest, search_options

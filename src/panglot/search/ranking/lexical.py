@@ -26,8 +26,7 @@ from panglot.search.storage.store import documents_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from panglot.search.document import Document, ScoredDocument
-    from panglot.search.filters import Filter
+    from panglot.search.document import Document, Filter, ScoredDocument
     from panglot.search.storage.store import Store
 
 HEAD = "lexical.json"

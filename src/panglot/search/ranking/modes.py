@@ -41,8 +41,7 @@ if TYPE_CHECKING:
     from pyarrow import Table
 
     from panglot.encoders.protocol import Encoder, Side, Vectors
-    from panglot.search.document import ScoredDocument
-    from panglot.search.filters import Filter
+    from panglot.search.document import Filter, ScoredDocument
     from panglot.search.request import SearchRequest
 
 __all__ = [

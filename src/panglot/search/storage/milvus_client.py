@@ -16,14 +16,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from panglot._environment import require
 from panglot._errors import PanglotError
-from panglot.search.document import LIST, kinds_of
-from panglot.search.filters import OWN_FIELDS, Condition, Group
+from panglot.search.document import LIST, OWN_FIELDS, Condition, Group, kinds_of
 from panglot.search.storage.store import COLUMNS, as_row, pieces
 
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Vectors
-    from panglot.search.document import Document
-    from panglot.search.filters import Filter
+    from panglot.search.document import Document, Filter
 
 LONGEST = 65_535  # Bytes of a text that Milvus accepts.
 MOST = 16_384  # Rows that Milvus returns at most.
@@ -219,7 +217,7 @@ def bound_expression(where: Filter, kinds: Mapping[str, str], *, filterable: boo
 def expression(where: Filter, kinds: Mapping[str, str]) -> str:
     """Return a bound filter as an expression of Milvus, given the kinds of the fields.
 
-    >>> from panglot.search.filters import Condition, Group
+    >>> from panglot.search.document import Condition, Group
     >>> expression(Group("not", (Condition("year", ">=", 2024),)), {"year": "int"})
     '(not ((exists metadata["year"]) and (metadata["year"] >= 2024)))'
     """

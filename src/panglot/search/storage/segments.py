@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from panglot.encoders.protocol import Vectors
-    from panglot.search.filters import Filter
+    from panglot.search.document import Filter
 
 Keys = npt.NDArray[np.uint64]
 
