@@ -27,7 +27,7 @@ _COMMANDS = {
     "compare": ("evaluate.compare_command", "Compare models on the same questions."),
     "study": ("train.study", "Compare training strategies over languages and seeds."),
     "reproduce": ("train.reproduce", "Compute the figures of the documentation again."),
-    "probe": ("probe.probe_command", "Find questions that work in English and fail in another language."),
+    "probe": ("diagnose.probe_command", "Find questions that work in English and fail in another language."),
     "serve": ("index.serve_command", "Serve an index: web page, JSON API and embeddings."),
     "translate": ("training_data.translate_command", "Translate a data set into other languages."),
     "languages": ("languages.languages_command", "Show data, tokens, lexicons and translation routes per language."),
