@@ -14,7 +14,7 @@ from panglot._environment import install_command
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
 from panglot.data.language import canonical
-from panglot.translation.engines import Direction, Engine
+from panglot.translation.engines import Chat, Direction, Engine, LibreTranslate
 
 #: What ``--engine`` takes.
 KINDS = ("apertium", "bergamot", "ctranslate2=FOLDER", "libretranslate=URL", "chat=URL#MODEL")
@@ -181,14 +181,14 @@ def open_engines(names: Sequence[str]) -> list[Engine]:
 
 def _open(text: str) -> Engine:
     # Imported here, because planning a translation needs no engine.
-    from panglot.translation import local, remote
+    from panglot.translation import local
 
     name, _, place = text.partition("=")
     if name == "apertium":
         return local.Apertium(place or "apertium")
     if name == "bergamot":
         return local.Bergamot()
-    with_place = {"ctranslate2": local.CTranslate2, "libretranslate": remote.LibreTranslate, "chat": remote.Chat}
+    with_place = {"ctranslate2": local.CTranslate2, "libretranslate": LibreTranslate, "chat": Chat}
     if name not in with_place:
         raise PanglotError(f"unknown engine {text!r}", field="engine", hint=f"choose auto, {', '.join(KINDS)}")
     if not place:

@@ -7,23 +7,39 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, write_json
 from panglot.data.collection import Collection, Text
-from panglot.translation.engines import ORIGINS_FILE, Engine, Origin, Store, write_origins
+from panglot.translation.engines import Engine
 from panglot.translation.quality import Thresholds, filter_reasons
 from panglot.translation.routes import Job, Route, Side, plan
-from panglot.translation.sentences import SentenceCounts, translate_texts
+from panglot.translation.sentences import SentenceCounts, Store, translate_texts
 
+#: The file of origins in the folder of a translated collection.
+ORIGINS_FILE = "provenance.arrow"
 #: Number of texts that are cut, translated and filtered at once.
 CHUNK = 10_000
 #: Marks rows whose translation is far from the source: texts, translations, side → one mark per row.
 SimilarityFilter = Callable[[Sequence[str], Sequence[str], Side], Sequence[bool]]
+
+
+class Origin(NamedTuple):
+    """Where a translated row comes from: engine, version and route, and the source row."""
+
+    side: str
+    id: str
+    language: str
+    engine: str
+    version: str
+    route: str
+    source: str
+    source_language: str
 
 
 @dataclass(frozen=True)
@@ -44,6 +60,15 @@ class Translated:
             with (part / "dropped.jsonl").open("w", encoding="utf-8") as out:
                 out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in self.dropped)
             write_json(part / "report.json", self.metrics)
+
+
+def write_origins(path: Path, origins: Sequence[Origin]) -> None:
+    """Write the origins as an Arrow file. Values that repeat are stored once."""
+    distinct, repeated = pa.string(), pa.dictionary(pa.int32(), pa.string())
+    schema = pa.schema([(name, distinct if name in {"id", "source"} else repeated) for name in Origin._fields])
+    table = pa.Table.from_pylist([origin._asdict() for origin in origins], schema)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
+        out.write_table(table)
 
 
 def check_output(folder: Path) -> None:
