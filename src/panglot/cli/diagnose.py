@@ -115,8 +115,8 @@ def _open(
     """Return an index, which is built if documents are named."""
     from panglot.encoders.shipped import DEFAULT
     from panglot.search.index import Index
+    from panglot.search.ingest.build import find_documents
     from panglot.search.ingest.collections import index_collection, is_collection
-    from panglot.search.ingest.sources import find_documents
     from panglot.search.metadata import is_index
 
     if is_index(source):
