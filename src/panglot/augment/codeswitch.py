@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from panglot.augment.lexicons import Lexicon
-from panglot.augment.words import LONGEST, cased, joined, key, stems, words
+from panglot.augment.lexicons import LONGEST, Lexicon, joined, key, stems, words
 from panglot.batching.draws import uniforms
 from panglot.batching.policy import is_english
 from panglot.data.collection import Collection
+from panglot.data.letters import has_dotted_capital
 
 CodeSwitch = Literal["none", "bilingual", "multilingual"]
 
@@ -104,6 +104,35 @@ def longest_entry(
             if language in targets:
                 return size, candidate, {language: targets[language]}
     return 1, "", {}
+
+
+def cased(target: str, source: str, entry: str, language: str) -> str:
+    """Return a translation with the case of the English text that it replaces.
+
+    A capital at the beginning and capitals throughout are carried over if the script has them. Otherwise the
+    translation keeps its case, as German nouns do, except for a capital that it took over from the entry, which has the
+    English words in the lexicon.
+
+    >>> [cased("ja", text, "and", "fi") for text in ("and", "And", "AND")], cased("Ei", "no", "No", "fi")
+    (['ja', 'Ja', 'JA'], 'ei')
+    >>> cased("iyi", "Good", "good", "tr"), cased("და", "AND", "and", "ka"), cased("minä", "I", "I", "fi")
+    ('İyi', 'და', 'minä')
+    """
+    if source == entry:
+        return target
+    dotted = has_dotted_capital(language)
+    letters = [letter for letter in source if letter.isalpha()]
+    if len(letters) > 1 and all(letter.isupper() for letter in letters):
+        return "".join(_capital(letter, dotted=dotted) for letter in target)
+    if source[0].isupper():
+        return _capital(target[0], dotted=dotted) + target[1:]
+    return target[0].lower() + target[1:] if entry[0].isupper() else target
+
+
+def _capital(letter: str, *, dotted: bool) -> str:
+    # If the two differ, as in Georgian, plain writing has no capitals.
+    upper = "İ" if dotted and letter == "i" else letter.upper()
+    return upper if upper == letter.title() or dotted else letter
 
 
 def _draw(choices: tuple[str, ...], chance: float) -> str:
