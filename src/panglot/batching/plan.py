@@ -242,11 +242,6 @@ class Epoch(NamedTuple):
         """Return the rows of the batch that is taken after ``turn`` others."""
         return self.order[self.batches[turn] :: len(self.batches)].astype(np.int64)
 
-    @property
-    def bytes(self) -> int:
-        """The size of the epoch in memory."""
-        return self.order.nbytes + self.batches.nbytes
-
 
 def batches_needed(conflict_group: Ints | Ints32, questions: int, batch_size: int) -> int:
     """Return the number of batches per epoch: enough for ``batch_size``.
