@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Time grows with the texts, and a large data set has far more than a classifier needs.
 _PER_LANGUAGE = 400
+_PAIRS = 20_000
 # λ as a share of the mean eigenvalue of XᵀDX.
 _RIDGE = 1e-3
 
@@ -165,9 +166,7 @@ def mean_distances(vectors: Vectors, language: Ints, languages: int) -> Doubles:
     return np.sqrt(np.square(means[:, None] - means[None]).sum(axis=2))
 
 
-def language_classifier(
-    vectors: Vectors, language: Ints, group: Ints, *, seed: int, per_language: int = _PER_LANGUAGE
-) -> tuple[float, float] | None:
+def language_classifier(vectors: Vectors, language: Ints, group: Ints, *, seed: int) -> tuple[float, float] | None:
     """Return the accuracy of a linear classifier of languages on held-out vectors, and chance.
 
     An accuracy at chance means that no linear classifier can read the language from a vector. The classifier is ridge
@@ -181,7 +180,7 @@ def language_classifier(
     held[generator.permutation(len(held))[: len(held) // 2]] = True
     parts: tuple[list[Ints], list[Ints]] = ([], [])
     for each in np.unique(language):
-        rows = generator.permutation(np.flatnonzero(language == each))[:per_language]
+        rows = generator.permutation(np.flatnonzero(language == each))[:_PER_LANGUAGE]
         test = held[group[rows]]
         if test.any() and not test.all():
             parts[0].append(rows[~test])
@@ -206,13 +205,11 @@ def language_classifier(
     return float(right.mean()), 1 / classes
 
 
-def translation_cosines(
-    vectors: Vectors, language: Ints, group: Ints, *, seed: int, pairs: int = 20_000
-) -> tuple[float, float] | None:
+def translation_cosines(vectors: Vectors, language: Ints, group: Ints, *, seed: int) -> tuple[float, float] | None:
     """Return the mean cosine of translations, and that of random texts in the same pairs of languages.
 
     A pair consists of versions of one group in two languages that are neighbours in a random order of the group. At
-    most ``pairs`` of them are used. None is returned if no group has versions in two languages.
+    most 20,000 of them are used. None is returned if no group has versions in two languages.
     """
     generator = np.random.default_rng(seed)
     order = np.lexsort((generator.random(len(group)), group))
@@ -221,7 +218,7 @@ def translation_cosines(
     a, b = a[keep], b[keep]
     if not len(a):
         return None
-    chosen = generator.permutation(len(a))[:pairs]
+    chosen = generator.permutation(len(a))[:_PAIRS]
     a, b = a[chosen], b[chosen]
     # The partner comes from another pair of the same two languages, so that only the meaning is random.
     pair = language[a] * (int(language.max()) + 1) + language[b]
@@ -239,19 +236,17 @@ def translation_cosines(
     return _mean_cosine(vectors[a], vectors[b]), _mean_cosine(vectors[a[mixed]], vectors[other[mixed]])
 
 
-def separation(
-    questions: Vectors, passages: Vectors, ranks: Ranks, *, seed: int, pairs: int = 20_000
-) -> tuple[float | None, float | None]:
+def separation(questions: Vectors, passages: Vectors, ranks: Ranks, *, seed: int) -> tuple[float | None, float | None]:
     """Return how often a relevant passage is nearer to its question than a random passage is, in two ways.
 
     This is the area under the ROC curve of relevant against random pairs, question by question: P(s(q, p) > s(q, r)),
     with ties as half. For the first value, the random passage r is in the language of the relevant passage p. For the
     second, p is in another language than the question and r in the question's own, which is what *strong alignment*
-    asks for (2004.05484). Random passages of p's group or relevant to q are left out. At most ``pairs`` relevant pairs
+    asks for (2004.05484). Random passages of p's group or relevant to q are left out. At most 20,000 relevant pairs
     are used. Each is the mean over pairs of a question's and a passage's language, or None if there is no such pair.
     """
     generator = np.random.default_rng(seed)
-    chosen = generator.permutation(len(ranks.question))[:pairs]
+    chosen = generator.permutation(len(ranks.question))[:_PAIRS]
     q, p = ranks.question[chosen], ranks.passage[chosen]
     asked, answered = ranks.question_language[q], ranks.passage_language[p]
     by_language = np.argsort(ranks.passage_language, kind="stable")
