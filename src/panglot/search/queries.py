@@ -47,6 +47,7 @@ __all__ = [
 ]
 
 _DRAWS = 1000
+_EXAMPLES = 6
 _PART = re.compile(r"#\d+/\d+$")  # What `cut_documents` adds to the group of a section for each of its passages.
 
 
@@ -98,15 +99,15 @@ def sample_queries(documents: Iterable[Sequence[Document]], number: int = 50, se
     return queries
 
 
-def example_queries(index: Index, number: int = 6) -> list[tuple[str, str]]:
-    """Return queries that an index can answer, with their languages: one in each of its largest languages.
+def example_queries(index: Index) -> list[tuple[str, str]]:
+    """Return queries that an index can answer, with their languages: one in each of its six largest languages.
 
     They are titles or first sentences of documents near the mean of their language, each of another group if possible.
     """
     shortest, longest, near = 12, 90, 20
     found: list[tuple[str, str]] = []
     used: set[str] = set()
-    for code in list(index.counts())[:number]:
+    for code in list(index.counts())[:_EXAMPLES]:
         known = index.stats.languages.index(code) if code in index.stats.languages else -1
         mean = index.stats.means[known][None]
         query = (mean / max(float(np.linalg.norm(mean)), 1e-9)).astype(np.float32)
