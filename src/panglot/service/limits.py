@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from panglot._errors import PanglotError
 from panglot.service.errors import RequestError
 
+_MOST_TOKENS = 512  # Of one text. Most models read no more.
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -47,17 +49,17 @@ class Limits:
                 raise PanglotError(problem, field=field.name, hint="give a positive number")
 
 
-def estimate_tokens(text: str, most: int = 512) -> int:
+def estimate_tokens(text: str) -> int:
     """Estimate the tokens of a text without a tokenizer, as a quarter of its bytes in UTF-8 and a prompt.
 
-    For a subword vocabulary, the estimate is right to a factor of about 2 in any script.
+    For a subword vocabulary, the estimate is right to a factor of about 2 in any script. It is 512 at most.
 
     >>> estimate_tokens("Wie drucke ich nur einen Teil?"), estimate_tokens("表の一部だけを印刷するには?")
     (11, 14)
     >>> estimate_tokens("a" * 10_000)
     512
     """
-    return min(most, len(text.encode("utf-8", "replace")) // 4 + 4)
+    return min(_MOST_TOKENS, len(text.encode("utf-8", "replace")) // 4 + 4)
 
 
 def retry_after(waiting: int, rate: float) -> int:
