@@ -13,8 +13,6 @@ from itertools import pairwise
 from panglot.data.language import canonical_or_none, identifier, mistaken_for, script_of
 from panglot.data.letters import letters_in, members, script_of_letter, unspaced_letters
 
-#: The reasons that :func:`filter_reasons` gives, and those of :func:`panglot.translation.translate.translate`.
-REASONS = ("not translated", "language", "script", "length", "copied", "numbers", "names", "repeated", "similarity")
 # Lengths are more variable below this many letters.
 _SHORT = 30
 
@@ -54,7 +52,7 @@ NO_LIMITS = Thresholds(
 def filter_reasons(
     source: str, translation: str, source_language: str, target: str, thresholds: Thresholds
 ) -> list[str]:
-    """Return why a translation should be left out, as some of :data:`REASONS`. Empty means keep it.
+    """Return why a translation should be left out. Empty means keep it.
 
     >>> filter_reasons("Who wrote the book in 1999?", "¿Quién escribió el libro en 1989?", "en", "es", Thresholds())
     ['numbers']
