@@ -71,15 +71,6 @@ def ascii_digits(text: str) -> str:
     return "".join(str(unicodedata.digit(mark)) if mark.isdecimal() else mark for mark in text)
 
 
-def numbers(text: str) -> list[str]:
-    """Return the numbers of a text, in order, in the digits 0 to 9.
-
-    >>> numbers("In 1,200 or ๑๒ ways")
-    ['1,200', '12']
-    """
-    return _NUMBER.findall(ascii_digits(text))
-
-
 def names(english: str) -> list[str]:
     """Return the capitalised phrases of an English question without its first words: nearly always names.
 
