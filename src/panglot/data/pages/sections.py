@@ -51,7 +51,6 @@ class Place:
     """Page and language as a path names them, and notes on what was guessed."""
 
     page: str  # the path without the piece that is a language
-    path_language: str  # the code of that piece, or ""
     whole: str  # the path with that piece
     given: str  # the language that the user gave, or ""
     pieces: tuple[tuple[str, str], ...] = ()  # as `names.pieces_of` returns them
@@ -135,13 +134,13 @@ def sections_of(parts: Sequence[TextPart], about: Mapping[str, str], path: Path,
 def place_of(path: Path, given: str | None = None, root: Path | None = None) -> Place:
     """Find the language in a path: the part of the file's name or the last folder that is a code.
 
-    >>> place_of(Path("help/de/page.html")).page, place_of(Path("help/page.pt-BR.md")).path_language
-    ('help/page.html', 'pt-BR')
+    >>> place_of(Path("help/de/page.html")).page, place_of(Path("help/page.pt-BR.md")).pieces
+    ('help/page.html', (('help/page.md', 'pt-BR'),))
     """
     whole = path.as_posix().removesuffix(".gz").removeprefix("./")
     pieces = names.pieces_of(path, root)
-    page, code = pieces[0] if pieces else (whole, "")
-    return Place(page, code, whole, given or "", tuple(pieces), root)
+    page = pieces[0][0] if pieces else whole
+    return Place(page, whole, given or "", tuple(pieces), root)
 
 
 def positions(versions: Mapping[str, Sequence[Section]]) -> dict[str, list[Section]]:
