@@ -56,7 +56,7 @@ def switch(text: str, lexicon: Lexicon, *, mode: CodeSwitch, share: float, name:
     done = place = covered = 0
     replaced: Counter[str] = Counter()
     while place < len(spans):
-        length, entry, targets = longest_entry(text, spans, place, lexicon, language)
+        length, entry, targets = _longest_entry(text, spans, place, lexicon, language)
         covered += length if targets else 0
         if targets and chance[1 + 2 * place] < share:
             chosen = _draw(tuple(targets), chance[2 + 2 * place])
@@ -81,7 +81,7 @@ def reachable(texts: Iterable[str], lexicon: Lexicon) -> list[str]:
     return sorted(found)
 
 
-def longest_entry(
+def _longest_entry(
     text: str, spans: list[tuple[int, int]], place: int, lexicon: Lexicon, language: str | None
 ) -> tuple[int, str, Mapping[str, str]]:
     """Return the number of words of the longest entry that begins with word ``place``, the entry, and its translations.
@@ -187,7 +187,7 @@ def english_texts(collection: Collection, most: int = 1000) -> list[str]:
 def _covered(text: str, spans: list[tuple[int, int]], lexicon: Lexicon, language: str | None) -> int:
     place = found = 0
     while place < len(spans):
-        length, _, targets = longest_entry(text, spans, place, lexicon, language)
+        length, _, targets = _longest_entry(text, spans, place, lexicon, language)
         found += length if targets else 0
         place += length
     return found

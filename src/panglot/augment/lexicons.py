@@ -250,7 +250,7 @@ def read(names: Sequence[str] = (), languages: Sequence[str] = (), data_dir: str
     wanted = {canonical(language) for language in languages}
     merged: dict[str, dict[str, str | None]] = {}
     for name in chosen:
-        for language, cells in _cells(path_of(name, data_dir), wanted).items():
+        for language, cells in _cells(_path_of(name, data_dir), wanted).items():
             there = merged.setdefault(language, {})
             for english, target in cells.items():
                 there.setdefault(english, target)
@@ -268,7 +268,7 @@ def translations(
     name: str, languages: Iterable[str] = (), data_dir: str | Path | None = None
 ) -> dict[str, dict[str, str]]:
     """Return language → English → translation of one lexicon, as :func:`read` would use it. It may be empty."""
-    return _without_same(_cells(path_of(name, data_dir), {canonical(language) for language in languages}))
+    return _without_same(_cells(_path_of(name, data_dir), {canonical(language) for language in languages}))
 
 
 def _without_same(cells: Mapping[str, Mapping[str, str | None]]) -> dict[str, dict[str, str]]:
@@ -300,7 +300,7 @@ def _in_script(cells: dict[str, str | None]) -> dict[str, str | None]:
     return {word: target for word, target in cells.items() if word not in latin or (target or "").isupper()}
 
 
-def path_of(name: str, data_dir: str | Path | None = None) -> Path:
+def _path_of(name: str, data_dir: str | Path | None = None) -> Path:
     """Return the file or folder of a lexicon, by its known name or its path."""
     if name in KNOWN:
         path = find(name, data_dir)
