@@ -71,7 +71,7 @@ def _open_cached(folder: Path) -> Rows:
 
 
 _LARGE_GROUP = 0.1
-Codes = npt.NDArray[np.int16]
+_Codes = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def _conflicts(
 
 
 def _first_passages(
-    collection: Collection, group: Ints32, question_in: Codes, passage_in: Codes, groups: int
+    collection: Collection, group: Ints32, question_in: _Codes, passage_in: _Codes, groups: int
 ) -> tuple[Ints32, tuple[Ints32, Ints32], bool]:
     """Return the first passage of each group and language, the passages of each group, and whether any is mono."""
     best = np.full((groups, len(collection.languages)), np.iinfo(np.int32).max, np.int32)
@@ -227,7 +227,7 @@ def _first_passages(
     return best, (linked_group, linked.astype(np.int32)), mono
 
 
-def _languages(table: pa.Table, languages: tuple[str, ...]) -> Codes:
+def _languages(table: pa.Table, languages: tuple[str, ...]) -> _Codes:
     """Return the language of each text as an index."""
     known = pa.array(languages, pa.string())
     found = [pc.index_in(batch.column(0), known).to_numpy().astype(np.int16) for batch in walk(table, ["language"])]
