@@ -234,7 +234,7 @@ def _read_pdf(path: Path, place: Place) -> tuple[str, str, list[str]]:
         hint = "save it without one" if locked else "save or fetch it again"
         raise PanglotError(problem, file=path, hint=hint) from error
     pages = [_page_text(each, place) for each in raw_pages]
-    if problem := visual_order("\n".join(pages)):
+    if problem := _visual_order("\n".join(pages)):
         hint = "extract the text with another program, such as pdftotext, or index what the PDF was made from"
         place.notes.append((path, f"{problem}. To mend it, {hint}"))
     return "" if _FILE_NAME.search(title) else title, stated, [unwrapped(each, printed=True) for each in pages]
@@ -246,13 +246,13 @@ def _page_text(raw: str, place: Place) -> str:
     return _FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), found)
 
 
-def visual_order(text: str) -> str:
+def _visual_order(text: str) -> str:
     """Return what a text in Hebrew or Arabic letters seems to have in the order in which it is seen, or "".
 
     PDF files draw glyphs at places and do not say in which order they are read. Letters are in reverse order if words
     begin with letters that only end words, or end with the Arabic article. Words may be if full stops begin lines.
 
-    >>> [visual_order(text) for text in ("בוחרים תאים ועמודים.", "םירחוב םיאתו םידומע .")]
+    >>> [_visual_order(text) for text in ("בוחרים תאים ועמודים.", "םירחוב םיאתו םידומע .")]
     ['', 'the letters of its words are in reverse order']
     """
     plain = "".join(letter for letter in text if unicodedata.category(letter) != "Mn")
