@@ -44,7 +44,7 @@ SHIPPED = (BUNDLED, *TRAINED)
 DIFFERENCE = "difference.safetensors"
 MANIFEST = "panglot-bundled.json"
 SOURCE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
-LAYOUT = 1
+_LAYOUT = 1
 """Raise this when the files written below change, so that folders of older versions are made again."""
 
 _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")  # In the order of their ids.
@@ -67,7 +67,7 @@ def shipped_folder(name: str) -> Path:
     """
     packed, source = TRAINED.get(name), source_digest(name)
     stem = name if packed else "multilingual-e5-small"
-    folder = cache_folder() / "models" / f"{stem}-{source[:8]}-{LAYOUT}"
+    folder = cache_folder() / "models" / f"{stem}-{source[:8]}-{_LAYOUT}"
     if _is_complete(folder, source, packed):
         return folder
     # Processes that come later find the folder complete when they get the lock.
