@@ -39,9 +39,9 @@ ZERO = {
     "pa": 0x0A66, "ps": 0x06F0, "sa": 0x0966, "ta": 0x0BE6, "te": 0x0C66, "th": 0x0E50, "ur": 0x06F0,
 }  # fmt: skip
 
-#: Question marks. In other languages, those of OWN_MARKS mean something else.
-MARKS = "?\uff1f\u061f\u2047\u203d"
-OWN_MARKS = {"el": ";\u037e", "hy": "\u055e"}
+#: Question marks. In other languages, those of _OWN_MARKS mean something else.
+_MARKS = "?\uff1f\u061f\u2047\u203d"
+_OWN_MARKS = {"el": ";\u037e", "hy": "\u055e"}
 
 
 def blank(language: str) -> str:
@@ -113,7 +113,7 @@ class Material:
 
 
 #: Largest number of code-switched versions of one question per level.
-WORDS = 2
+_WORDS = 2
 
 Apply = Callable[[Versions, Material], Iterable[Versions]]
 
@@ -144,7 +144,7 @@ def _mark(now: Versions, _: Material) -> Iterable[Versions]:
 
 
 def _bare(text: str, language: str) -> str:
-    ends = MARKS + OWN_MARKS.get(language, "")
+    ends = _MARKS + _OWN_MARKS.get(language, "")
     bare = text.rstrip()
     if bare.rstrip(ends) == bare:
         return text
@@ -215,7 +215,7 @@ def _word(now: Versions, material: Material) -> Iterable[Versions]:
         if target.lower() != word.lower() and target in material.original.other
     ]
     entries.sort(key=lambda entry: (-len(entry[0]), entry))
-    return _respelled(now, *(_replaced(now.other, target, word) for target, word in entries))[:WORDS]
+    return _respelled(now, *(_replaced(now.other, target, word) for target, word in entries))[:_WORDS]
 
 
 def _replaced(text: str, target: str, word: str) -> str:
