@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from panglot.search.index import Index
     from panglot.search.storage.store import Doubles
 
-__all__ = ["HALF", "Diagnosis", "best_trial", "diagnose"]
+__all__ = ["Diagnosis", "best_trial", "diagnose"]
 
-HALF = 0.5  # The strength of centering that is tried besides the index's own.
+_HALF = 0.5  # The strength of centering that is tried besides the index's own.
 _LINEAR: tuple[Method, ...] = ("lsar", "leace")  # Corrections that need no language of a text.
 _MOST = 1 << 28  # Numbers of all vectors up to which corrections are tried. They are held in memory, 4 bytes each.
 _SHOWN, _LANGUAGES, _CHARACTERS = 10, 12, 240  # Results of an example, examples at most, characters of a text.
@@ -134,7 +134,7 @@ def _trials(index: Index, progress: Callable[[str], None]) -> tuple[dict[str, Tr
     progress("fitting corrections on the vectors of the documents")
     documents, vectors = _all(index)
     not_tried: list[dict[str, str]] = []
-    half = replace(index.debiasing, offset=index.debiasing.offset * HALF, strength=index.debiasing.strength * HALF)
+    half = replace(index.debiasing, offset=index.debiasing.offset * _HALF, strength=index.debiasing.strength * _HALF)
     corrections: dict[str, tuple[Mode, Debiasing]] = {
         f"{mode}, half": (mode, half) for mode in ("centered", "balanced")
     }

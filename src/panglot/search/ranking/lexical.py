@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from panglot.search.storage.store import Store
 
 HEAD = "lexical.json"
-RRF_CONSTANT = 60  # Of reciprocal rank fusion. The greater it is, the less the first ranks differ.
+_RRF_CONSTANT = 60  # Of reciprocal rank fusion. The greater it is, the less the first ranks differ.
 
 _Parts = dict[str, tuple[Any, list[str]]]  # The BM25 model of each language, and its ids.
 
@@ -224,8 +224,8 @@ def fused(ranked: Sequence[ScoredDocument], matches: Sequence[str], weight: floa
     word_rank = {name: rank for rank, name in enumerate(matches, 1)}
     found: list[ScoredDocument] = []
     for rank, each in enumerate(ranked, 1):
-        dense = 2 * (1 - weight) / (RRF_CONSTANT + rank)
-        lexical = 2 * weight / (RRF_CONSTANT + word_rank[each.id]) if each.id in word_rank else 0.0
+        dense = 2 * (1 - weight) / (_RRF_CONSTANT + rank)
+        lexical = 2 * weight / (_RRF_CONSTANT + word_rank[each.id]) if each.id in word_rank else 0.0
         explanation = {**each.explanation, "dense": dense, "lexical": lexical}
         found.append(each._replace(score=dense + lexical, explanation=explanation))
     # Equal sums are in the order by vectors.

@@ -34,7 +34,7 @@ Keys = npt.NDArray[np.uint64]
 
 SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
 
-BATCH = 4096  # Rows of one record batch.
+_BATCH = 4096  # Rows of one record batch.
 
 
 def as_batch(documents: Sequence[Document]) -> pa.RecordBatch:
@@ -105,7 +105,7 @@ Piece = tuple[pa.RecordBatch, Mapping[str, Halves]]  # Some documents, and their
 def as_pieces(documents: Sequence[Document], vectors: Mapping[str, Halves]) -> Iterator[Piece]:
     """Yield documents and their vectors, sorted by language."""
     order = sorted(range(len(documents)), key=lambda at: documents[at].language)
-    for part in pieces(len(order), BATCH):
+    for part in pieces(len(order), _BATCH):
         rows = order[part]
         yield as_batch([documents[at] for at in rows]), {name: table[rows] for name, table in vectors.items()}
 
@@ -177,11 +177,11 @@ def write_deleted(folder: Path, metadata: SegmentMetadata, deleted: Bools, versi
 
 
 def _full_batches(contents: Iterable[Piece]) -> Iterator[Piece]:
-    """Join small pieces until they have at least :data:`BATCH` rows. The last may be smaller."""
+    """Join small pieces until they have at least :data:`_BATCH` rows. The last may be smaller."""
     waiting: list[Piece] = []
     for piece in contents:
         waiting.append(piece)
-        if sum(batch.num_rows for batch, _ in waiting) >= BATCH:
+        if sum(batch.num_rows for batch, _ in waiting) >= _BATCH:
             yield _joined(waiting)
             waiting = []
     if waiting:
