@@ -51,7 +51,7 @@ class EmbeddingsRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    # pydantic would report an error for each of thousands of items. `texts_of` reports the first.
+    # pydantic would report an error for each of thousands of items. `_texts_of` reports the first.
     input: Annotated[Any, WithJsonSchema(TEXTS)]
     model: str = Field(max_length=1_000, description="NAME, NAME:query or NAME:document, as in /v1/models")
     encoding_format: Literal["float", "base64"] | None = None
@@ -74,9 +74,9 @@ def add_embeddings(app: FastAPI, engine: Engine) -> None:
 
     @app.post(EMBEDDINGS, responses=DOCUMENTED, summary="Vectors of texts")
     async def embeddings(body: EmbeddingsRequest, request: Request) -> Json:
-        side = side_of(body.model, name, body.input_type)
-        texts = texts_of(body.input, engine.limits)
-        check_dimensions(body.dimensions, engine.index.encoder, dimension)
+        side = _side_of(body.model, name, body.input_type)
+        texts = _texts_of(body.input, engine.limits)
+        _check_dimensions(body.dimensions, engine.index.encoder, dimension)
         work = engine.embed(texts, side, request.scope[NOTES])
         vectors, usage = await engine.outcome(work, request)
         vectors = shortened(vectors, body.dimensions)
@@ -89,7 +89,7 @@ def add_embeddings(app: FastAPI, engine: Engine) -> None:
 
     @app.get("/v1/models/{model:path}", responses=DOCUMENTED, summary="One name of the model")
     async def model(model: str) -> Json:
-        side_of(model, name, None)
+        _side_of(model, name, None)
         return Json(_card(model))
 
     def describe() -> dict[str, Any]:
@@ -121,7 +121,7 @@ def shorter_dimensions(encoder: object, dimension: int) -> Sequence[int]:
     return [each for each in listed if each < dimension]
 
 
-def check_dimensions(asked: int | None, encoder: object, dimension: int) -> None:
+def _check_dimensions(asked: int | None, encoder: object, dimension: int) -> None:
     """Refuse dimensions that a model does not declare with status 400."""
     shorter = shorter_dimensions(encoder, dimension)
     if asked in (None, dimension) or asked in shorter:
@@ -141,12 +141,12 @@ def shortened(vectors: Vectors, dimensions: int | None) -> Vectors:
     return (first / np.maximum(np.linalg.norm(first, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
-def side_of(requested: str, model: str, input_type: str | None) -> Side:
+def _side_of(requested: str, model: str, input_type: str | None) -> Side:
     """Return the side to encode, by ``input_type`` or by the suffix of the model's name. The default is passages.
 
     Status 404 refuses an unknown model, and 400 a suffix that contradicts ``input_type``.
 
-    >>> side_of("e5", "e5", None), side_of("e5:query", "e5", None), side_of("e5", "e5", "query")
+    >>> _side_of("e5", "e5", None), _side_of("e5:query", "e5", None), _side_of("e5", "e5", "query")
     ('passage', 'question', 'question')
     """
     suffix = requested.removeprefix(model)
@@ -162,7 +162,7 @@ def side_of(requested: str, model: str, input_type: str | None) -> Side:
     return side
 
 
-def texts_of(value: object, limits: Limits, field: str = "input") -> list[str]:
+def _texts_of(value: object, limits: Limits, field: str = "input") -> list[str]:
     """Return the texts in a field of a request, or refuse it with status 400."""
     items = cast("list[object]", value) if isinstance(value, list) else [value]
     texts = [text for text in items if isinstance(text, str)]
@@ -244,13 +244,13 @@ class RerankRequest(BaseModel):
 
 def add_tei(app: FastAPI, engine: Engine) -> None:
     """Add the routes."""
-    model = ranker_name(engine)
+    model = _ranker_name(engine)
 
     @app.post(EMBED, responses=DOCUMENTED, summary="Vectors of texts, as TEI returns them")
     async def embed(body: EmbedRequest, request: Request) -> Json:
-        texts = texts_of(body.inputs, engine.limits, "inputs")
+        texts = _texts_of(body.inputs, engine.limits, "inputs")
         dimension = engine.index.store.dimension
-        check_dimensions(body.dimensions, engine.index.encoder, dimension)
+        _check_dimensions(body.dimensions, engine.index.encoder, dimension)
         side = INPUT_TYPES[body.prompt_name or "document"]
         vectors, usage = await engine.outcome(engine.embed(texts, side, request.scope[NOTES]), request)
         if body.truncate is False and usage.get("cut_texts"):
@@ -290,7 +290,7 @@ def add_tei(app: FastAPI, engine: Engine) -> None:
         return Json({"id": str(uuid.uuid4()), "results": results, "meta": {"api_version": {"version": "2"}}})
 
 
-def ranker_name(engine: Engine) -> str:
+def _ranker_name(engine: Engine) -> str:
     """Return the name of what orders texts: the cross-encoder, or else the encoder."""
     reranker = engine.index.searcher.reranker
     return engine.index.encoder.name if reranker is None else reranker.name
@@ -330,7 +330,7 @@ def _texts(body: RerankRequest, limits: Limits) -> list[str]:
         problem = "truncate: texts are cut where the model cuts them"
         raise RequestError(400, problem, hint="leave truncate out", field="truncate", code="invalid")
     if body.documents is None:
-        return texts_of(body.texts, limits, "texts")
+        return _texts_of(body.texts, limits, "texts")
     rows = cast("list[object]", body.documents if isinstance(body.documents, list) else [body.documents])
     texts = [cast("dict[str, object]", row).get("text") if isinstance(row, dict) else row for row in rows]
-    return texts_of(texts, limits, "documents")
+    return _texts_of(texts, limits, "documents")

@@ -64,7 +64,7 @@ def serve(
     from panglot.service.app import create_app
 
     access = access or Access()
-    local = is_loopback(host)
+    local = _is_loopback(host)
     shown = f"[{host}]" if ":" in host else host
     with _listen(host, port) as listening:
         if not local and not access.keys:
@@ -73,7 +73,7 @@ def serve(
             progress(f"warning: anybody who reaches {host} may write and delete. Set keys with --write-keys")
         names = (*_LOOPBACK, shown, *hosts) if local else hosts
         app = create_app(index, limits, access=access, hosts=names, mode=mode)
-        start_logging()
+        _start_logging()
         # uvicorn raises the signal again after it has stopped, when SIGTERM has been dealt with.
         signal.signal(signal.SIGTERM, lambda _number, _frame: None)
         progress(f"panglot serves at http://{shown}:{listening.getsockname()[1]}/")
@@ -176,7 +176,7 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=True)
 
 
-def start_logging() -> None:
+def _start_logging() -> None:
     """Write the log of the service and of uvicorn to standard output as JSON lines."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
@@ -187,10 +187,10 @@ def start_logging() -> None:
         logger.setLevel(logging.INFO if name == "panglot.service" else logging.WARNING)
 
 
-def is_loopback(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     """Whether only this machine reaches an address.
 
-    >>> [is_loopback(host) for host in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "example.org")]
+    >>> [_is_loopback(host) for host in ("127.0.0.1", "localhost", "::1", "0.0.0.0", "example.org")]
     [True, True, True, False, False]
     """
     try:
