@@ -31,7 +31,7 @@ from panglot.study.results import (
 )
 
 #: Probability of finding a difference that is called detectable.
-POWER = 0.8
+_POWER = 0.8
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Finding:
     ``p`` is of the test that there is no difference. ``p_equivalence`` is of two one-sided tests (TOST, Schuirmann
     1987) that it is outside the ``margin``, the larger of the two. With primary endpoints, both are corrected after
     Holm. They are None if there is only one seed. ``detectable`` is the smallest difference that a study with this
-    spread finds with probability :data:`POWER`.
+    spread finds with probability :data:`_POWER`.
     """
 
     endpoint: Endpoint
@@ -114,10 +114,10 @@ def _finding(results: Results, one: str, other: str, endpoint: Endpoint) -> Find
 
 
 def reach(freedom: float, significance: float) -> float:
-    """Return how many standard errors a difference must be to be found with probability :data:`POWER`."""
+    """Return how many standard errors a difference must be to be found with probability :data:`_POWER`."""
     from scipy.stats import t
 
-    return float(t.ppf(1 - significance / 2, freedom)) + float(t.ppf(POWER, freedom))
+    return float(t.ppf(1 - significance / 2, freedom)) + float(t.ppf(_POWER, freedom))
 
 
 def contrast(results: Results, one: str, other: str, endpoint: Endpoint) -> SeedFigures | None:
