@@ -263,9 +263,9 @@ def repetition(text: str) -> int:
 
 
 #: Batches with fewer letters are not checked for their language.
-BATCH_LETTERS = 200
+_BATCH_LETTERS = 200
 #: A text is in another language only if its own is less probable than this.
-UNLIKELY = 0.02
+_UNLIKELY = 0.02
 
 
 def wrong_script(text: str, target: str, share: float) -> bool:
@@ -295,7 +295,7 @@ def wrong_language(text: str, target: str, *, letters: int, sure: float) -> str 
         return None
     best, share = ranked[0]
     near = sum(part for code, part in ranked if code in wanted)
-    return best if best not in wanted and share >= sure and near < UNLIKELY else None
+    return best if best not in wanted and share >= sure and near < _UNLIKELY else None
 
 
 def language_of_answers(found: Sequence[str], sentences: Sequence[str], source: str, target: str) -> str | None:
@@ -304,6 +304,6 @@ def language_of_answers(found: Sequence[str], sentences: Sequence[str], source: 
     Returns None for few letters, or if the sentences, taken together, do not look like their language either.
     """
     whole = " ".join(found)
-    if weight(whole) < BATCH_LETTERS or wrong_language(" ".join(sentences), source, letters=0, sure=0.5):
+    if weight(whole) < _BATCH_LETTERS or wrong_language(" ".join(sentences), source, letters=0, sure=0.5):
         return None
     return wrong_language(whole, target, letters=0, sure=0.9)

@@ -21,13 +21,13 @@ from panglot.translation.quality import language_of_answers
 from panglot.translation.routes import Route, Step
 
 #: Maximum length of a sentence in characters. Engines cut off the rest of longer ones, or take minutes for it.
-MAX_SENTENCE = 600
+_MAX_SENTENCE = 600
 #: Maximum length of a batch in characters, if it has more than one sentence.
-MAX_BATCH = 40_000
+_MAX_BATCH = 40_000
 #: Number of sentences in a row that may fail before the run stops.
 MAX_FAILURES = 5
 #: Number of batches in a row that may come back in another language before the run stops.
-MAX_WRONG_BATCHES = 2
+_MAX_WRONG_BATCHES = 2
 # Far below the number of variables that any build of SQLite takes.
 _CHUNK = 500
 _BREAKS = re.compile(r"[\s,;:،؛，、；：।]")
@@ -46,7 +46,7 @@ class Pieces(NamedTuple):
 def cut(text: str, language: str) -> Pieces:
     r"""Cut a text into sentences as its script requires. A line break always ends one.
 
-    Sentences longer than :data:`MAX_SENTENCE` are cut at the last blank or comma before, or right there.
+    Sentences longer than :data:`_MAX_SENTENCE` are cut at the last blank or comma before, or right there.
 
     >>> cut("Who?  Me.\n", "en")
     Pieces(sentences=('Who?', 'Me.'), between=('', '  ', '\n'))
@@ -93,9 +93,9 @@ def _sentence_spans(text: str, language: str) -> list[tuple[int, int]]:
 
 
 def _shorten(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    while end - start > MAX_SENTENCE:
-        places = [found.end() for found in _BREAKS.finditer(text, start + MAX_SENTENCE // 2, start + MAX_SENTENCE)]
-        stop = places[-1] if places else start + MAX_SENTENCE
+    while end - start > _MAX_SENTENCE:
+        places = [found.end() for found in _BREAKS.finditer(text, start + _MAX_SENTENCE // 2, start + _MAX_SENTENCE)]
+        stop = places[-1] if places else start + _MAX_SENTENCE
         piece = text[start:stop]
         yield start, start + len(piece.rstrip())
         start = stop + len(text[stop:end]) - len(text[stop:end].lstrip())
@@ -156,7 +156,7 @@ def translate_texts(
 
 
 def batches(sentences: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Yield the sentences by length, at most ``size`` and :data:`MAX_BATCH` characters at once.
+    """Yield the sentences by length, at most ``size`` and :data:`_MAX_BATCH` characters at once.
 
     >>> list(batches(["ccc", "a", "bb"], 2))
     [['a', 'bb'], ['ccc']]
@@ -164,7 +164,7 @@ def batches(sentences: Iterable[str], size: int) -> Iterator[list[str]]:
     batch: list[str] = []
     length = 0
     for sentence in sorted(sentences, key=lambda text: (len(text), text)):
-        if batch and (len(batch) == size or length + len(sentence) > MAX_BATCH):
+        if batch and (len(batch) == size or length + len(sentence) > _MAX_BATCH):
             yield batch
             batch, length = [], 0
         batch.append(sentence)
@@ -216,7 +216,7 @@ def _translate_batch(run: _Run, batch: list[str], attempts: int) -> dict[str, st
             new |= _translate_batch(run, half, attempts=2 if len(half) == 1 else 1)
         return new
     run.failures += 1
-    limit = MAX_WRONG_BATCHES if wrong else MAX_FAILURES
+    limit = _MAX_WRONG_BATCHES if wrong else MAX_FAILURES
     if run.failures >= limit:
         hint = "fix the engine or choose another, then run the same command again to continue"
         problem = f"{step.source} → {step.target}: {reason.problem}, {limit} times in a row."
