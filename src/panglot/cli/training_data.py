@@ -57,7 +57,7 @@ def mine(model: str, collection: str, output: Path | None, to_json: str | None, 
     from panglot.mining.mine import MINED, Report
     from panglot.mining.mine import mine as run
 
-    folder = output or default_output(collection)
+    folder = output or _default_output(collection)
     # Checked before the work. Nothing but a collection is ever replaced.
     if folder.exists() and not (folder / "collection.json").is_file():
         raise PanglotError("exists and is not a collection", file=folder, hint="choose another --output")
@@ -68,10 +68,10 @@ def mine(model: str, collection: str, output: Path | None, to_json: str | None, 
         click.echo(f"Wrote {folder}. Next: panglot train {model} --on {folder} --hard-negatives 2")
 
 
-def default_output(collection: str) -> Path:
+def _default_output(collection: str) -> Path:
     """Return the folder beside a path, or in the current folder for a name.
 
-    >>> default_output("mlqa:test@paragraph").name, default_output("data/mine.jsonl.gz").as_posix()
+    >>> _default_output("mlqa:test@paragraph").name, _default_output("data/mine.jsonl.gz").as_posix()
     ('mlqa-test-paragraph+mined', 'data/mine+mined')
     """
     path = Path(collection)
