@@ -236,7 +236,7 @@ def _read_pdf(path: Path, place: Place) -> tuple[str, str, list[str]]:
     pages = [_page_text(each, place) for each in raw_pages]
     if problem := _visual_order("\n".join(pages)):
         hint = "extract the text with another program, such as pdftotext, or index what the PDF was made from"
-        place.notes.append((path, f"{problem}. To mend it, {hint}"))
+        place.notes.append((path, f"{problem}. Fix: {hint}"))
     return "" if _FILE_NAME.search(title) else title, stated, [unwrapped(each, printed=True) for each in pages]
 
 
