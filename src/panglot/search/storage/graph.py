@@ -41,7 +41,7 @@ VISITS = 40
 
 Measured were 25 to 65, over 60,000 and 125,000 rows."""
 
-WIDTHS = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
+EF_SEARCH = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
 """Numbers of candidates that a search for ten may look at."""
 
 RECALL = 0.993
@@ -97,7 +97,7 @@ def codes(vectors: npt.NDArray[np.floating], factor: float) -> npt.NDArray[np.in
 
 
 def build(vectors: Halves, factor: float, path: Path) -> tuple[int, float]:
-    """Write the graph of ``vectors`` to ``path``, if it finds enough, and return what :func:`width` does."""
+    """Write the graph of ``vectors`` to ``path``, if it finds enough, and return what :func:`_least_ef_search` does."""
     from usearch.index import Index
 
     options: dict[str, Any] = {"metric": "ip", "dtype": "i8", "connectivity": _LINKS, "expansion_add": _BUILD}
@@ -113,16 +113,16 @@ def build(vectors: Halves, factor: float, path: Path) -> tuple[int, float]:
     except RuntimeError as error:  # usearch raises this for a full disk, too.
         raise OSError(str(error)) from error
     del graph  # Only one copy is in memory from here on.
-    found = width(path, vectors, factor)
+    found = _least_ef_search(path, vectors, factor)
     if not found[0]:
         path.unlink()
     return found
 
 
-def width(path: Path, vectors: Halves, factor: float) -> tuple[int, float]:
-    """Return twice the least of :data:`WIDTHS` that finds enough in a graph, or 0 if none does so faster than a scan.
+def _least_ef_search(path: Path, vectors: Halves, factor: float) -> tuple[int, float]:
+    """Return twice the least of :data:`EF_SEARCH` that finds enough in a graph, and the recall that was reached.
 
-    Twice, because queries are farther from documents than the probes. With it comes the recall that was reached.
+    It is 0 if none does so faster than a scan. Twice, because queries are farther from documents than the probes.
     """
     generator = np.random.default_rng(1)
     rows = np.sort(generator.choice(len(vectors), min(_PROBES, len(vectors)), replace=False))
@@ -131,7 +131,7 @@ def width(path: Path, vectors: Halves, factor: float) -> tuple[int, float]:
     probes = (probes / np.linalg.norm(probes, axis=1, keepdims=True)).astype(np.float32)
     least = _tenth_scores(vectors, probes)
     recall = 0.0
-    for each in WIDTHS:
+    for each in EF_SEARCH:
         if each * VISITS >= len(vectors):
             break
         graph, found = Graph(path, factor, each), 0

@@ -147,9 +147,9 @@ def write_segment(
     for name in vector_fields if graphs and rows >= graph.MIN_ROWS else ():
         vectors = _mapped(folder / f"{name}.npy")
         scale = graph.scale(vectors)
-        width, recall = graph.build(vectors, scale, folder / f"{name}.usearch")
-        built[name], own[name] = (scale, width), {}
-        if not width:
+        ef_search, recall = graph.build(vectors, scale, folder / f"{name}.usearch")
+        built[name], own[name] = (scale, ef_search), {}
+        if not ef_search:
             problem = f"the graph over {rows:,} vectors finds {recall:.1%} of the ten nearest, and is not kept because"
             problem += f" {graph.RECALL:.1%} are wanted. Every search compares all vectors"
             warnings.warn(f"{folder}: {problem}", RuntimeWarning, stacklevel=4)
@@ -313,11 +313,11 @@ def _own_graph(folder: Path, name: str, number: int) -> Path:
 
 def _own_graphs(folder: Path, name: str, metadata: SegmentMetadata, spans: Sequence[Span]) -> dict[str, Graph]:
     """Open the graphs of single languages for one vector field."""
-    widths = metadata.own_graphs.get(name, {})
+    known = metadata.own_graphs.get(name, {})
     return {
-        span.language: Graph(_own_graph(folder, name, number), metadata.graphs[name][0], width, span.begin)
+        span.language: Graph(_own_graph(folder, name, number), metadata.graphs[name][0], ef_search, span.begin)
         for number, span in enumerate(spans)
-        if (width := widths.get(span.language))
+        if (ef_search := known.get(span.language))
     }
 
 
