@@ -320,7 +320,7 @@ def cached(key: str, build: Callable[[], Collection], write: Callable[[Path], Co
             return Collection.open(place)
         except (PanglotError, KeyError, TypeError) as error:
             _log.warning("building %s again: %s", place.name[:12], error)
-    if write is not None and writable(place.parent):
+    if write is not None and _writable(place.parent):
         return write(place)
     collection = build()
     try:
@@ -351,7 +351,7 @@ def cached_subset(collection: Collection, questions: Bools, passages: Bools) -> 
     return replace(found, name=collection.name, about=collection.about)
 
 
-def writable(place: Path) -> bool:
+def _writable(place: Path) -> bool:
     """Return whether a folder can be written, and make it if it is not there."""
     with contextlib.suppress(OSError):
         place.mkdir(parents=True, exist_ok=True)
