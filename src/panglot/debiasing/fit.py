@@ -87,7 +87,7 @@ def fit(
     elif method == "shift":
         reference = pivot_of(counts, pivot)
         passages = enough["passage"]
-        offset[1] = [relative(passages[code], passages[reference], code, reference) for code in languages]
+        offset[1] = [_relative(passages[code], passages[reference], code, reference) for code in languages]
     elif method == "lir":
         if rank >= dimension:
             raise _too_large(rank, dimension - 1, f"vectors of {dimension} numbers")
@@ -179,7 +179,7 @@ def pivot_of(counts: Counts, pivot: str | None = None) -> str:
     return pivot
 
 
-def relative(target: Sample, pivot: Sample, code: str, reference: str) -> Doubles:
+def _relative(target: Sample, pivot: Sample, code: str, reference: str) -> Doubles:
     """Return the mean difference between texts and their translations, shape ``[dimension]``."""
     left, right = (_by_group(each.vectors, each.groups) for each in (target, pivot))
     shared = [group for group in left if group in right]
