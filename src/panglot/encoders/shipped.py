@@ -167,7 +167,7 @@ def write_model(e5: E5File, weights: Mapping[str, Floats], folder: Path) -> None
     save_file(dict(weights), file, metadata={"format": "pt"})
     # safetensors writes files that only their owner may read.
     file.chmod((folder / "config.json").stat().st_mode)
-    write_text(folder / "tokenizer.json", json.dumps(tokenizer(e5), ensure_ascii=False))
+    write_text(folder / "tokenizer.json", json.dumps(_tokenizer(e5), ensure_ascii=False))
     special = {
         "bos_token": "<s>", "eos_token": "</s>", "cls_token": "<s>", "sep_token": "</s>",
         "pad_token": "<pad>", "unk_token": "<unk>", "mask_token": "<mask>",
@@ -196,7 +196,7 @@ def write_model(e5: E5File, weights: Mapping[str, Floats], folder: Path) -> None
     write_json(folder / "config_sentence_transformers.json", library)
 
 
-def tokenizer(e5: E5File) -> dict[str, object]:
+def _tokenizer(e5: E5File) -> dict[str, object]:
     """Return the content of ``tokenizer.json``: a Unigram model between XLM-R's normalizer and template."""
     added = [*enumerate(_SPECIAL), (len(e5.pieces) - 1, "<mask>")]
     ends = {name: {"id": name, "ids": [_SPECIAL.index(name)], "tokens": [name]} for name in ("<s>", "</s>")}
