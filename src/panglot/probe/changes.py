@@ -44,7 +44,7 @@ _MARKS = "?\uff1f\u061f\u2047\u203d"
 _OWN_MARKS = {"el": ";\u037e", "hy": "\u055e"}
 
 
-def blank(language: str) -> str:
+def _blank(language: str) -> str:
     """Return the separator between two sentences."""
     return "" if joins_sentences(language) else " "
 
@@ -82,7 +82,7 @@ def names(english: str) -> list[str]:
     return [name for name in dict.fromkeys(found) if len(name) > 1]
 
 
-def shared(english: str, other: str) -> list[str]:
+def _shared(english: str, other: str) -> list[str]:
     """Return the numbers and then the names that both versions write alike, longer names first."""
     folded = other.casefold()
     both = [name for name in names(english) if name.casefold() in folded]
@@ -174,11 +174,11 @@ def _thanks(now: Versions, _: Material) -> Iterable[Versions]:
 
 def _behind(now: Versions, english: str, other: str) -> list[Versions]:
     """Return the versions with a sentence or a bracket behind each."""
-    return [replace(now, english=f"{now.english} {english}", other=now.other + blank(now.language) + other)]
+    return [replace(now, english=f"{now.english} {english}", other=now.other + _blank(now.language) + other)]
 
 
 def _topic(now: Versions, material: Material) -> Iterable[Versions]:
-    both = shared(material.original.english, material.original.other)
+    both = _shared(material.original.english, material.original.other)
     colon = "：" if joins_sentences(now.language) else ": "
     return [replace(now, english=f"{first}: {now.english}", other=first + colon + now.other) for first in both[:1]]
 
@@ -230,7 +230,7 @@ def _replaced(text: str, target: str, word: str) -> str:
 
 
 def _distractor(now: Versions, material: Material) -> Iterable[Versions]:
-    space = blank(now.language)
+    space = _blank(now.language)
     return [
         replace(now, english=f"{english} {now.english}", other=other + space + now.other)
         for english, other in material.distractors

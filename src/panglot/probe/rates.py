@@ -110,10 +110,10 @@ _QUESTION_WORDS = _WHO | {word: word for word in ("what", "when", "where", "whic
 
 
 @lru_cache(maxsize=1024)
-def script(language: str) -> str:
+def _script(language: str) -> str:
     """Return the English name of the likely script of a language.
 
-    >>> script("th"), script("sr"), script("sr-Latn"), script("zh-Hant")
+    >>> _script("th"), _script("sr"), _script("sr-Latn"), _script("zh-Hant")
     ('Thai', 'Cyrillic', 'Latin', 'Han')
     """
     found = langcodes.Language.get(language).maximize().script or "Zyyy"
@@ -124,10 +124,10 @@ def script(language: str) -> str:
         return found
 
 
-def length(english: str) -> str:
+def _length(english: str) -> str:
     """Return the bucket of the English version's length in characters, which all translations share.
 
-    >>> length("Who?"), length("x" * 41), length("x" * 99)
+    >>> _length("Who?"), _length("x" * 41), _length("x" * 99)
     ('40 or fewer', '41 to 60', 'above 80')
     """
     return _LENGTHS[bisect_left(LENGTHS, len(english))]
@@ -197,8 +197,8 @@ def by_slice(
     labels = {
         "all": ["all" for _ in weak],
         "language": languages,
-        "script": [script(language) for language in languages],
-        "length": [length(text) for text in english],
+        "script": [_script(language) for language in languages],
+        "length": [_length(text) for text in english],
         "question word": [_question_word(text) for text in english],
     }
     if tokens is not None:
