@@ -42,7 +42,7 @@ def colour(letter: str, share: float) -> Colour:
     return red, green, blue
 
 
-def css(colour: Colour) -> str:
+def _css(colour: Colour) -> str:
     """Return a colour as ``#rrggbb``."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
@@ -53,7 +53,7 @@ def _ink(colour: Colour) -> str:
     One of the two has a contrast of at least 4.58 on every colour; WCAG's level AA requires 4.5.
     """
     black, white = (0, 0, 0), (255, 255, 255)
-    return css(black if contrast(black, colour) >= contrast(white, colour) else white)
+    return _css(black if contrast(black, colour) >= contrast(white, colour) else white)
 
 
 def contrast(one: Colour, other: Colour) -> float:
@@ -72,7 +72,7 @@ def parse(text: str) -> Colour:
     return int(text[:2], 16), int(text[2:4], 16), int(text[4:6], 16)
 
 
-def step(share: float) -> int:
+def _step(share: float) -> int:
     """Return the number of the scale's CSS class for ``share``, clipped to 0 and 1."""
     return round(min(1.0, max(0.0, share)) * (STEPS - 1))
 
@@ -81,7 +81,7 @@ def step(share: float) -> int:
 def color_classes() -> str:
     """Return the classes ``s0`` to ``s40`` (sequential) and ``d0`` to ``d40`` (diverging): ground and ink."""
     colours = {f"{letter}{n}": colour(letter, n / (STEPS - 1)) for letter in _SCALES for n in range(STEPS)}
-    return "".join(f".{name}{{background:{css(each)};color:{_ink(each)}}}" for name, each in colours.items())
+    return "".join(f".{name}{{background:{_css(each)};color:{_ink(each)}}}" for name, each in colours.items())
 
 
 def _luminance(colour: Colour) -> float:
@@ -119,7 +119,7 @@ def _heatmap(
             return tag("td", class_="empty")
         # The outlined cells are those of one language.
         own = " own" if x == y else ""
-        return tag("td", look.write(value), class_=f"{look.letter}{step(look.share(x, y, value))}{own}")
+        return tag("td", look.write(value), class_=f"{look.letter}{_step(look.share(x, y, value))}{own}")
 
     head = tag(
         "tr",
@@ -146,7 +146,7 @@ def _heatmap(
 
 def _scale_legend(letter: str, low: str, high: str, middle: str | None = None) -> Markup:
     """Return a colour scale with labels for its ends and its middle."""
-    gradient = ",".join(css(colour(letter, place / 10)) for place in range(11))
+    gradient = ",".join(_css(colour(letter, place / 10)) for place in range(11))
     bar = tag("span", class_="bar", style=f"background:linear-gradient(90deg,{gradient})")
     note = tag("span", f"({middle})", class_="note") if middle else None
     return tag("div", tag("span", low), bar, tag("span", high), note, class_="scale")
