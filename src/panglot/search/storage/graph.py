@@ -78,7 +78,7 @@ def scale(vectors: Halves) -> float:
     exact = _first(sample[rows] @ sample.T, _NEAREST)
     found: list[tuple[int, float]] = []
     for size in most:
-        small = codes(sample, 127 / size).astype(np.float32)
+        small = _codes(sample, 127 / size).astype(np.float32)
         near = _first(small[rows] @ small.T, candidates(_NEAREST))
         found.append((sum(len(np.intersect1d(a, b)) for a, b in zip(exact, near, strict=True)), 127 / size))
     # With equal recall, the first, which is finer.
@@ -91,7 +91,7 @@ def _first(score: npt.NDArray[np.float32], count: int) -> Ints:
     return np.argpartition(score, score.shape[1] - kept, axis=1)[:, score.shape[1] - kept :]
 
 
-def codes(vectors: npt.NDArray[np.floating], factor: float) -> npt.NDArray[np.int8]:
+def _codes(vectors: npt.NDArray[np.floating], factor: float) -> npt.NDArray[np.int8]:
     """Return vectors as 8-bit numbers."""
     return np.clip(np.rint(vectors.astype(np.float32) * factor), -127, 127).astype(np.int8)
 
@@ -106,7 +106,7 @@ def build(vectors: Halves, factor: float, path: Path) -> tuple[int, float]:
     order = np.random.default_rng(0).permutation(len(vectors))
     with progress("linking vectors", len(vectors), "vectors") as advance:
         for part in pieces(len(order), _PIECE):
-            graph.add(order[part].astype(np.uint64), codes(vectors[order[part]], factor))
+            graph.add(order[part].astype(np.uint64), _codes(vectors[order[part]], factor))
             advance(part.stop - part.start)
     try:
         graph.save(str(path))
@@ -185,7 +185,7 @@ class Graph:
         if self._searches >= OFTEN and self._once.acquire(blocking=False):
             self.copying = threading.Thread(target=self._copy, daemon=True)
             self.copying.start()
-        found = self._graph.search(codes(query, self._factor), self.ef_search(count), threads=1)
+        found = self._graph.search(_codes(query, self._factor), self.ef_search(count), threads=1)
         return np.asarray(found.keys)[:count].astype(np.int64) + self._begin
 
     def _copy(self) -> None:
