@@ -157,14 +157,14 @@ def _add_search(app: FastAPI, engine: Engine, mode: Mode) -> None:
     def description() -> dict[str, Any]:
         counts = engine.index.counts()
         found = examples(engine.index.store.build, tuple(counts.items()))
-        return describe(engine.index.encoder.name, counts, found, mode)
+        return _describe(engine.index.encoder.name, counts, found, mode)
 
     @app.get("/about", responses=DOCUMENTED, summary="The model, languages, modes and example queries")
     async def about(request: Request) -> Json:
         return Json(await engine.outcome(engine.ranked(description), request))
 
 
-def describe(
+def _describe(
     model: str, counts: dict[str, int], examples: Sequence[tuple[str, str]], mode: Mode = "plain"
 ) -> dict[str, Any]:
     """Return the response of ``/about``, with the languages with most documents first.

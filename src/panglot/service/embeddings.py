@@ -38,7 +38,7 @@ TEXTS = {"description": "One text or several", "anyOf": [_TEXT, {"type": "array"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def known_type(value: object) -> object:
+def _known_type(value: object) -> object:
     """Return the name of a kind of text in small letters, for pydantic, or refuse it."""
     kind = value.lower() if isinstance(value, str) else value
     if kind is not None and (not isinstance(kind, str) or kind not in INPUT_TYPES):
@@ -58,7 +58,7 @@ class EmbeddingsRequest(BaseModel):
     dimensions: Annotated[int, Field(ge=1)] | None = Field(
         None, description="The model's own dimension, or one to which it declares that its vectors may be cut"
     )
-    input_type: Annotated[str | None, BeforeValidator(known_type)] = Field(
+    input_type: Annotated[str | None, BeforeValidator(_known_type)] = Field(
         None,
         validation_alias=AliasChoices("input_type", "task", "task_type", "prompt_name"),
         description="The kind of text, instead of a suffix of the model's name. Also task, task_type or prompt_name",
@@ -79,7 +79,7 @@ def add_embeddings(app: FastAPI, engine: Engine) -> None:
         _check_dimensions(body.dimensions, engine.index.encoder, dimension)
         work = engine.embed(texts, side, request.scope[NOTES])
         vectors, usage = await engine.outcome(work, request)
-        vectors = shortened(vectors, body.dimensions)
+        vectors = _shortened(vectors, body.dimensions)
         data = await asyncio.to_thread(rows, vectors, body.encoding_format or "float")
         return Json({"object": "list", "data": data, "model": body.model, "usage": usage})
 
@@ -133,7 +133,7 @@ def _check_dimensions(asked: int | None, encoder: object, dimension: int) -> Non
     raise RequestError(400, problem, hint=hint, field="dimensions", code="invalid")
 
 
-def shortened(vectors: Vectors, dimensions: int | None) -> Vectors:
+def _shortened(vectors: Vectors, dimensions: int | None) -> Vectors:
     """Return the first numbers of vectors, again of unit length."""
     if dimensions in (None, vectors.shape[1]):
         return vectors
@@ -216,7 +216,7 @@ class EmbedRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EMBED]})
 
     inputs: Annotated[Any, WithJsonSchema(TEXTS)]
-    prompt_name: Annotated[str | None, BeforeValidator(known_type)] = Field(
+    prompt_name: Annotated[str | None, BeforeValidator(_known_type)] = Field(
         None, description="The kind of text, by default document", json_schema_extra={"enum": [*INPUT_TYPES, None]}
     )
     truncate: bool | None = Field(None, description="false: refuse texts that the model cuts, instead of cutting them")
@@ -256,7 +256,7 @@ def add_tei(app: FastAPI, engine: Engine) -> None:
         if body.truncate is False and usage.get("cut_texts"):
             problem = f"inputs: the model cuts {usage['cut_texts']:,} of {len(texts):,} texts"
             raise RequestError(413, problem, hint="shorten them, or leave truncate out", field="inputs", code="size")
-        return Json(await asyncio.to_thread(encoded_rows, shortened(vectors, body.dimensions)))
+        return Json(await asyncio.to_thread(encoded_rows, _shortened(vectors, body.dimensions)))
 
     @app.get("/info", responses=DOCUMENTED, summary="The model and the limits, as TEI describes them")
     async def info() -> Json:

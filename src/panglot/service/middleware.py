@@ -89,7 +89,7 @@ class Metrics:
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
         if status >= 400:
-            self._rejected.labels(why or reason(status)).inc()
+            self._rejected.labels(why or _reason(status)).inc()
 
     def batch(self, texts: int, seconds: float) -> None:
         """Count a batch."""
@@ -97,10 +97,10 @@ class Metrics:
         self._batch_seconds.observe(seconds)
 
 
-def reason(status: int) -> str:
+def _reason(status: int) -> str:
     """Return why a request failed.
 
-    >>> reason(429), reason(400), reason(500)
+    >>> _reason(429), _reason(400), _reason(500)
     ('queue_full', 'invalid', 'fault')
     """
     return _REASONS.get(status, "invalid" if status < 500 else "fault")
