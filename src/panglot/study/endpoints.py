@@ -110,10 +110,10 @@ def _finding(results: Results, one: str, other: str, endpoint: Endpoint) -> Find
     from scipy.stats import t
 
     outside = float(max(t.sf((margin + sign * difference.value) / error, freedom) for sign in (1, -1)))
-    return Finding(endpoint, one, other, margin, difference, p, outside, error * reach(freedom, SIGNIFICANCE))
+    return Finding(endpoint, one, other, margin, difference, p, outside, error * _reach(freedom, SIGNIFICANCE))
 
 
-def reach(freedom: float, significance: float) -> float:
+def _reach(freedom: float, significance: float) -> float:
     """Return how many standard errors a difference must be to be found with probability :data:`_POWER`."""
     from scipy.stats import t
 
@@ -188,7 +188,7 @@ def plan(study: Study, pilot: Results) -> dict[str, Any]:
     freedom = len(_paired(pilot)[1]) - 1
     known = {test.on for test in pilot.study.tests}
     return {
-        "cells": len(study.cells()) - 1, "trials": len(study.trials()), "hours": hours(study, pilot),
+        "cells": len(study.cells()) - 1, "trials": len(study.trials()), "hours": _hours(study, pilot),
         "pilot": str(pilot.study.file), "not_in_pilot": [test.on for test in study.tests if test.on not in known],
         "spread_factor": float(np.sqrt(freedom / chi2.ppf(0.1, freedom))),
         "detectable": [asdict(each) for each in found],
@@ -237,10 +237,10 @@ def smallest_difference(pilot: SeedFigures, seeds: int, groups: float, significa
     [0.0062, 0.002]
     """
     error, freedom = spread(pilot, seeds=seeds, groups=groups)
-    return error * reach(freedom, significance) if error else None
+    return error * _reach(freedom, significance) if error else None
 
 
-def hours(study: Study, pilot: Results) -> float:
+def _hours(study: Study, pilot: Results) -> float:
     """Return the hours of one worker for all trials and cells, from the seconds of the pilot's cells."""
     speeds: dict[str, list[float]] = {}  # seconds per pair
     for cell, about in pilot.about.items():
