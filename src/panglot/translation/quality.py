@@ -82,10 +82,10 @@ _WEIGHTS = {"Hani": 3.0, "Hang": 2.0, "Kana": 1.5, "Hira": 1.5, "Ethi": 1.7}
 _OPTIONAL_MARKS = {"", "Arab", "Hebr"}
 
 
-def words(text: str) -> list[str]:
+def _words(text: str) -> list[str]:
     """Return the words in lower case. In scripts without blanks, each letter with its marks is a word.
 
-    >>> words("Who, me? 谁")
+    >>> _words("Who, me? 谁")
     ['who', 'me', '谁']
     """
     found: list[str] = []
@@ -141,7 +141,7 @@ def copied_share(source: str, translation: str) -> float:
     >>> copied_share("Who wrote this book?", "Who wrote this book?"), copied_share("Who is it?", "¿Quién es él?")
     (1.0, 0.0)
     """
-    first, second = words(source), words(translation)
+    first, second = _words(source), _words(translation)
     if len(second) < _RUN:
         return float(first == second)
     runs = [tuple(second[place : place + _RUN]) for place in range(len(second) - _RUN + 1)]

@@ -155,10 +155,10 @@ def translate_texts(
     return done
 
 
-def batches(sentences: Iterable[str], size: int) -> Iterator[list[str]]:
+def _batches(sentences: Iterable[str], size: int) -> Iterator[list[str]]:
     """Yield the sentences by length, at most ``size`` and :data:`_MAX_BATCH` characters at once.
 
-    >>> list(batches(["ccc", "a", "bb"], 2))
+    >>> list(_batches(["ccc", "a", "bb"], 2))
     [['a', 'bb'], ['ccc']]
     """
     batch: list[str] = []
@@ -180,7 +180,7 @@ def _translate_step(
     counts.sentences += len(sentences)
     counts.reused += len(found)
     progress(len(found))
-    for batch in batches((text for text in sentences if text not in found), run.step.engine.batch_size):
+    for batch in _batches((text for text in sentences if text not in found), run.step.engine.batch_size):
         start = time.perf_counter()
         new = _translate_batch(run, batch, attempts=2)
         counts.seconds += time.perf_counter() - start
