@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from panglot.augment.codeswitch import CodeSwitch, reachable, switch
-from panglot.augment.lexicons import Lexicon
-from panglot.augment.words import cased, is_entry, stems, words
+from panglot.augment.codeswitch import CodeSwitch, cased, reachable, switch
+from panglot.augment.lexicons import Lexicon, is_entry, stems, words
 
 # Translations are marked by their language, so that each word of a result shows its lexicon.
 ENGLISH = ("lake", "river", "of", "course", "of course", "I", "forty-two", "as well as", "north")

@@ -46,7 +46,7 @@ def test_runs_read_back_bit_for_bit_and_others_read_them(tmp_path: Path) -> None
     run = {"q1": {"b": 0.1 + 0.7, "a": 0.3, "c": 0.3}, "q2": {"a": -1e-300}}
     path = tmp_path / "run.txt"
     trec.write_run(path, run)
-    assert trec.read_run(path) == run
+    assert trec.read_ranked(path)[0] == run
     assert [line.split()[2:4] for line in path.read_text().splitlines()] == [
         ["b", "1"], ["a", "2"], ["c", "3"], ["a", "1"],
     ]  # fmt: skip
@@ -61,7 +61,7 @@ def test_runs_read_back_bit_for_bit_and_others_read_them(tmp_path: Path) -> None
 def test_a_gzipped_run(tmp_path: Path) -> None:
     path = tmp_path / "run.gz"
     path.write_bytes(gzip.compress(b"q Q0 p 1 0.5 x\n"))
-    assert trec.read_run(path) == {"q": {"p": 0.5}}
+    assert trec.read_ranked(path)[0] == {"q": {"p": 0.5}}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_broken_runs(tmp_path: Path) -> None:
     for score in ("x", "nan", "inf"):
         path.write_text(f"q Q0 p 1 {score} name\n")
         with pytest.raises(PanglotError, match='line 1, field "score": expected a finite number'):
-            trec.read_run(path)
+            trec.read_ranked(path)
     with pytest.raises(PanglotError, match="holds a blank"):
         trec.write_run(path, {"q 1": {"p": 1.0}})
 

@@ -171,7 +171,8 @@ def test_an_unclosed_quotation_mark_is_an_error_with_its_line(tmp_path: Path, na
 )
 def test_the_languages_piece_of_a_path(path: str, page: str, code: str) -> None:
     place = place_of(Path(path))
-    assert (place.page, place.path_language) == (page, code)
+    assert place.page == page
+    assert place.pieces[:1] == (((page, code),) if code else ())
 
 
 def test_unknown_language_and_kind(tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ def test_a_pdf_in_reverse_order_is_noted(tmp_path: Path, text: str) -> None:
     pytest.importorskip("pypdf", reason="pip install 'panglot[pdf]'")
     # pypdf takes it that letters are drawn from left to right, and turns those of this file around.
     (note,) = _order_notes(pdf(tmp_path / "a.pdf", [text]))
-    assert note.startswith("a.pdf: the letters of its words are in reverse order. To fix it, ")
+    assert note.startswith("a.pdf: the letters of its words are in reverse order. Fix: ")
     assert _order_notes(pdf(tmp_path / "b.pdf", [text[::-1].lstrip(".۔")])) == []
     # The full stop of Urdu is a letter from right to left too, so it stays at the end.
     notes = _order_notes(pdf(tmp_path / "c.pdf", [text[::-1]] * 3))

@@ -9,9 +9,15 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from panglot.data.collection import Collection, Text
-from panglot.evaluation import bias, geometry
+from panglot.evaluation import bias
 from panglot.evaluation.bias import BIAS_MEASURES, kendall, rank_correlation
-from panglot.evaluation.measures import Measure
+from panglot.evaluation.measures import (
+    Measure,
+    language_classifier,
+    mean_distances,
+    separation,
+    translation_cosines,
+)
 from panglot.evaluation.ranks import Ranks, rank
 from panglot.report.labels import bias_measures
 
@@ -97,10 +103,10 @@ def test_separation_is_the_share_of_random_passages_that_are_farther() -> None:
             if found is cells[0] or x != y:
                 found.setdefault((x, y), []).append(float((scores[q, p] > others).mean()))
     expected = [np.mean([np.mean(values) for values in found.values()]) for found in cells]
-    drawn = np.array([geometry.separation(questions, passages, ranks, seed=seed) for seed in range(40)], float)
+    drawn = np.array([separation(questions, passages, ranks, seed=seed) for seed in range(40)], float)
     np.testing.assert_allclose(drawn.mean(axis=0), expected, atol=0.01)
     assert expected[1] < expected[0] - 0.05
-    assert tuple(drawn[1]) == geometry.separation(questions, passages, ranks, seed=1)
+    assert tuple(drawn[1]) == separation(questions, passages, ranks, seed=1)
 
 
 def test_separation_needs_relevant_passages_in_another_language() -> None:
@@ -108,7 +114,7 @@ def test_separation_needs_relevant_passages_in_another_language() -> None:
     collection = Collection.build("own", [Text("q", "en", "q", "?")], texts, [("q", "a", 1), ("q", "d", 1)])
     vectors = np.array([[1, 0], [0, 1], [0, 1], [1, 0]], np.float32)
     ranks = rank(vectors[:1], vectors, collection)
-    found = {geometry.separation(vectors[:1], vectors, ranks, seed=seed) for seed in range(9)}
+    found = {separation(vectors[:1], vectors, ranks, seed=seed) for seed in range(9)}
     # Of the three English passages, two are relevant, and as near as each other.
     assert found == {(1.0, None), (None, None)}
 
@@ -213,22 +219,22 @@ def test_geometry_sees_a_shift_of_languages_and_not_its_absence() -> None:
     alike = unit(np.tile(generator.standard_normal((300, 16)), (3, 1)) + 0.1 * generator.standard_normal((900, 16)))
     language = collection.passage_language
     group = np.tile(np.arange(300), 3)
-    told = geometry.language_classifier(shifted, language, group, seed=0)
-    blind = geometry.language_classifier(alike, language, group, seed=0)
+    told = language_classifier(shifted, language, group, seed=0)
+    blind = language_classifier(alike, language, group, seed=0)
     assert told is not None
     assert blind is not None
     assert told[0] > 0.95
     assert told[1] == pytest.approx(1 / 3)
     assert blind[0] < 0.45
-    cosines = geometry.translation_cosines(alike, language, group, seed=0)
+    cosines = translation_cosines(alike, language, group, seed=0)
     assert cosines is not None
     assert cosines[0] > 0.95
     assert abs(cosines[1]) < 0.1
-    distances = geometry.mean_distances(shifted, language, 4)
+    distances = mean_distances(shifted, language, 4)
     assert np.isnan(distances[3]).all()
     expected = shifted[:300].mean(axis=0) - shifted[300:600].mean(axis=0)
     assert distances[0, 1] == pytest.approx(np.linalg.norm(expected), rel=1e-5)
-    assert geometry.translation_cosines(alike, language, np.arange(900), seed=0) is None
+    assert translation_cosines(alike, language, np.arange(900), seed=0) is None
 
 
 def test_reports_know_every_measure_of_bias_and_which_values_are_better() -> None:

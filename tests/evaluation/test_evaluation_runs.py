@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from panglot._errors import PanglotError
 from panglot.cli.evaluate import evaluate_command
 from panglot.data.collection import Collection, Text
-from panglot.data.formats.trec import read_qrels, read_run, write_qrels, write_run
+from panglot.data.formats.trec import read_qrels, read_ranked, write_qrels, write_run
 from panglot.encoders.open_model import Reranker
 from panglot.evaluation.compare import compare
 from panglot.evaluation.evaluate import evaluate, evaluate_run
@@ -80,7 +80,7 @@ def test_other_tools_get_the_figures_of_tied_rankings(tmp_path: Path, seed: int,
         _theirs(tmp_path / f"x.cross.{code}.run", tmp_path / f"x.cross.{code}.qrels") for code in ["de", "en", "zh"]
     ]
     assert all(0 < each["nDCG"] < 1 for each in cross)
-    run, judged = read_run(tmp_path / "x.run"), read_qrels(tmp_path / "x.qrels")
+    run, judged = read_ranked(tmp_path / "x.run")[0], read_qrels(tmp_path / "x.qrels")
     assert not set(judged) & set(collection.passages["id"].to_pylist())
     theirs = pytrec_eval.RelevanceEvaluator(judged, {"map", "ndcg_cut_10"}).evaluate(run)
     languages = dict(zip(run, collection.questions["language"].to_pylist(), strict=True))

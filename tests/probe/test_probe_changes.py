@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot.probe import changes as phrases
-from panglot.probe.changes import CHANGES, Material, Versions, names, numbers
+from panglot.probe.changes import CHANGES, Material, Versions, ascii_digits, names
 from panglot.probe.probe import read_lexicons
 
 QUESTIONS = {
@@ -48,6 +49,10 @@ def material(language: str, other: str, english: str = ENGLISH) -> Material:
     return Material(
         Versions(language, english, other), (("Lions sleep.", "XYZ 77"), ("It rains.", "ABC")), WORDS.get(language, {})
     )
+
+
+def numbers(text: str) -> list[str]:
+    return re.findall(r"\d+(?:[.,]\d+)*", ascii_digits(text))
 
 
 def check(change: str, language: str, english: str, other: str) -> int:

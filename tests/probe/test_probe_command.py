@@ -12,7 +12,7 @@ from click.testing import CliRunner
 import panglot
 from panglot._errors import PanglotError
 from panglot.batching import TrainingTable
-from panglot.cli.probe import probe_command
+from panglot.cli.diagnose import probe_command
 from panglot.probe import probe
 
 from .made import Hashed, crossed, save_vectors

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pytest
 
     from panglot.encoders.protocol import Encoder, Side, Vectors
-    from panglot.search.filters import Filter
+    from panglot.search.document import Filter
 
 LANGUAGES = ("de", "en", "ja", "sw")
 TOPICS = tuple(f"topic{number}" for number in range(30))

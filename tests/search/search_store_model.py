@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from panglot.encoders.protocol import Vectors
-from panglot.search.document import Document, ScoredDocument
-from panglot.search.filters import OWN_FIELDS, Condition, Filter, Group
+from panglot.search.document import OWN_FIELDS, Condition, Document, Filter, Group, ScoredDocument
 from panglot.search.storage.embedded import EmbeddedStore
 from panglot.search.storage.store import Store
 

@@ -17,9 +17,8 @@ from search_store_model import holds, unit
 
 from panglot._errors import PanglotError
 from panglot.cli.index import index_command
-from panglot.search.document import MIXED, Document, kinds_of
+from panglot.search.document import MIXED, OWN_FIELDS, Condition, Document, Filter, Group, kinds_of
 from panglot.search.filter_syntax import parse_filter
-from panglot.search.filters import OWN_FIELDS, Condition, Filter, Group
 from panglot.search.index import Index
 from panglot.search.ranking.modes import MODES
 from panglot.search.storage import columns, graph, milvus

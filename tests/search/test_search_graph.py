@@ -1,4 +1,4 @@
-"""The graphs of the embedded store: recall, widths, scale, and the copy in memory."""
+"""The graphs of the embedded store: recall, ef_search, scale, and the copy in memory."""
 
 from __future__ import annotations
 
@@ -129,22 +129,22 @@ def test_a_segment_without_graphs_of_languages_is_searched_as_it_is(
     assert [hits[0].id for hits in found] == [hits[0].id for hits in store.search("plain", vectors[:9], 1)]
 
 
-def test_where_no_width_finds_enough_there_is_no_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_ef_search_finds_enough_there_is_no_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(graph, "MIN_ROWS", 2000)
     vectors = clusters(6000)
-    widths: list[int] = []
+    measured: list[int] = []
     for number, enough in enumerate((0.0, 1.1)):
         monkeypatch.setattr(graph, "RECALL", enough)
-        monkeypatch.setattr(graph, "WIDTHS", (1, 8, 64, 256))
+        monkeypatch.setattr(graph, "EF_SEARCH", (1, 8, 64, 256))
         expected = pytest.warns(RuntimeWarning, match="and is not kept") if enough > 1 else contextlib.nullcontext()
         with expected:
             store = filled(tmp_path / str(number), vectors)
         (segment,) = store._current().manifest.segments
-        widths.append(segment.graphs["plain"][1])
-        assert ("plain.usearch" in segment.files) == (widths[-1] > 0)
+        measured.append(segment.graphs["plain"][1])
+        assert ("plain.usearch" in segment.files) == (measured[-1] > 0)
         found = store.search("plain", vectors[:5], 1)
         assert [hits[0].id for hits in found] == [f"{row:05}" for row in range(5)]
-    assert widths == [2, 0]
+    assert measured == [2, 0]
     with pytest.warns(RuntimeWarning, match="the graph over 3,000 vectors in ja finds"):
         filled(tmp_path / "languages", vectors, ("de", "en", "ja", "ja"))
 

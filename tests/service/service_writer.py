@@ -9,13 +9,13 @@ from service_made import Encoder
 
 from panglot.search.index import Index
 from panglot.search.storage import graph, segments
-from panglot.service import app, connections
+from panglot.service import app
 from panglot.service.limits import Limits
 from panglot.service.middleware import Access
 from panglot.service.serve import serve
 
 if __name__ == "__main__":
-    assert app, connections  # Imports take longer than all else, so that services are forked from one process.
+    assert app  # Imports take longer than all else, so that services are forked from one process.
     segments.MERGED, graph.MIN_ROWS, graph.VISITS = 3, 40, 0
     for _ in sys.stdin:
         if not (child := os.fork()):

@@ -10,6 +10,7 @@ import signal
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,10 +19,10 @@ from translation_parts import collection, made_apertium, seen
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
 from panglot.translation import routes
-from panglot.translation.engines import Direction, Store, read_origins
+from panglot.translation.engines import Direction
 from panglot.translation.quality import NO_LIMITS
 from panglot.translation.routes import head, plan
-from panglot.translation.sentences import MAX_FAILURES, cut, join
+from panglot.translation.sentences import MAX_FAILURES, Store, cut, join
 from panglot.translation.translate import Translated, translate
 
 #: The slow test of the command has more.
@@ -80,11 +81,11 @@ def test_groups_judgements_and_origins_are_kept(tmp_path: Path) -> None:
     assert texts["ca:p0"] == "cat spa Sentence 0 of the first kind. cat spa And number 0 of another!"
     assert out.select(["en"]).digest == given_rows.digest
     done.save(tmp_path / "out")
-    origins = read_origins(tmp_path / "out")
+    origins = pa.ipc.open_file(tmp_path / "out" / "provenance.arrow").read_all().to_pylist()
     assert len(origins) == 12
-    assert {(o.engine, o.source_language) for o in origins} == {("apertium", "en")}
-    assert {o.route for o in origins if o.language == "ca"} == {"en → es (apertium) → ca (apertium)"}
-    assert all("3.8.3+" in o.version for o in origins)
+    assert {(o["engine"], o["source_language"]) for o in origins} == {("apertium", "en")}
+    assert {o["route"] for o in origins if o["language"] == "ca"} == {"en → es (apertium) → ca (apertium)"}
+    assert all("3.8.3+" in o["version"] for o in origins)
     assert Collection.open(tmp_path / "out").digest == out.digest
     assert json.loads((tmp_path / "out" / "report.json").read_text())["to"]["es"][0]["kept"] == {
         "question": 3,

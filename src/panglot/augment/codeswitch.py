@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from panglot.augment.lexicons import Lexicon
-from panglot.augment.words import LONGEST, cased, joined, key, stems, words
+from panglot.augment.lexicons import LONGEST, Lexicon, joined, key, stems, words
 from panglot.batching.draws import uniforms
 from panglot.batching.policy import is_english
 from panglot.data.collection import Collection
+from panglot.data.letters import has_dotted_capital
 
 CodeSwitch = Literal["none", "bilingual", "multilingual"]
 
@@ -56,7 +56,7 @@ def switch(text: str, lexicon: Lexicon, *, mode: CodeSwitch, share: float, name:
     done = place = covered = 0
     replaced: Counter[str] = Counter()
     while place < len(spans):
-        length, entry, targets = longest_entry(text, spans, place, lexicon, language)
+        length, entry, targets = _longest_entry(text, spans, place, lexicon, language)
         covered += length if targets else 0
         if targets and chance[1 + 2 * place] < share:
             chosen = _draw(tuple(targets), chance[2 + 2 * place])
@@ -81,7 +81,7 @@ def reachable(texts: Iterable[str], lexicon: Lexicon) -> list[str]:
     return sorted(found)
 
 
-def longest_entry(
+def _longest_entry(
     text: str, spans: list[tuple[int, int]], place: int, lexicon: Lexicon, language: str | None
 ) -> tuple[int, str, Mapping[str, str]]:
     """Return the number of words of the longest entry that begins with word ``place``, the entry, and its translations.
@@ -104,6 +104,35 @@ def longest_entry(
             if language in targets:
                 return size, candidate, {language: targets[language]}
     return 1, "", {}
+
+
+def cased(target: str, source: str, entry: str, language: str) -> str:
+    """Return a translation with the case of the English text that it replaces.
+
+    A capital at the beginning and capitals throughout are carried over if the script has them. Otherwise the
+    translation keeps its case, as German nouns do, except for a capital that it took over from the entry, which has the
+    English words in the lexicon.
+
+    >>> [cased("ja", text, "and", "fi") for text in ("and", "And", "AND")], cased("Ei", "no", "No", "fi")
+    (['ja', 'Ja', 'JA'], 'ei')
+    >>> cased("iyi", "Good", "good", "tr"), cased("და", "AND", "and", "ka"), cased("minä", "I", "I", "fi")
+    ('İyi', 'და', 'minä')
+    """
+    if source == entry:
+        return target
+    dotted = has_dotted_capital(language)
+    letters = [letter for letter in source if letter.isalpha()]
+    if len(letters) > 1 and all(letter.isupper() for letter in letters):
+        return "".join(_capital(letter, dotted=dotted) for letter in target)
+    if source[0].isupper():
+        return _capital(target[0], dotted=dotted) + target[1:]
+    return target[0].lower() + target[1:] if entry[0].isupper() else target
+
+
+def _capital(letter: str, *, dotted: bool) -> str:
+    # If the two differ, as in Georgian, plain writing has no capitals.
+    upper = "İ" if dotted and letter == "i" else letter.upper()
+    return upper if upper == letter.title() or dotted else letter
 
 
 def _draw(choices: tuple[str, ...], chance: float) -> str:
@@ -158,7 +187,7 @@ def english_texts(collection: Collection, most: int = 1000) -> list[str]:
 def _covered(text: str, spans: list[tuple[int, int]], lexicon: Lexicon, language: str | None) -> int:
     place = found = 0
     while place < len(spans):
-        length, _, targets = longest_entry(text, spans, place, lexicon, language)
+        length, _, targets = _longest_entry(text, spans, place, lexicon, language)
         found += length if targets else 0
         place += length
     return found

@@ -31,7 +31,7 @@ _PANLEX_FILES = ("langvar.csv", "expr.csv", "denotation.csv")
 _PANLEX_CODE = re.compile(r"([a-z]{3})-\d{3}")
 _CODE_HINT = "write a code such as sw"
 
-Row = tuple[int, Sequence[str]]
+_Row = tuple[int, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,10 @@ def _ending(path: Path) -> str:
     return path.name.removesuffix(".gz").rpartition(".")[2].lower()
 
 
-def code_of(written: str) -> str | None:
+def _code_of(written: str) -> str | None:
     """Return the canonical code of a language, also in PanLex's style, or None.
 
-    >>> code_of("swh"), code_of("swh-000"), code_of("words")
+    >>> _code_of("swh"), _code_of("swh-000"), _code_of("words")
     ('sw', 'sw', None)
     """
     plain = written.strip()
@@ -84,15 +84,15 @@ def code_of(written: str) -> str | None:
     return canonical_or_none(uid[1] if uid else plain)
 
 
-def pair_of(path: Path) -> tuple[str, bool] | None:
+def _pair_of(path: Path) -> tuple[str, bool] | None:
     """Return the language that a file's name pairs with English, and whether English comes first, or None.
 
-    >>> pair_of(Path("en-fr.0-5000.txt")), pair_of(Path("deu-eng.tei")), pair_of(Path("en-zh-Hant.tsv"))
+    >>> _pair_of(Path("en-fr.0-5000.txt")), _pair_of(Path("deu-eng.tei")), _pair_of(Path("en-zh-Hant.tsv"))
     (('fr', True), ('de', False), ('zh-Hant', True))
     """
     pieces = re.split("[-_]", path.name.split(".", 1)[0])
     for english, others, first in ((pieces[0], pieces[1:], True), (pieces[-1], pieces[:-1], False)):
-        if others and code_of(english) == "en" and (language := code_of("-".join(others))) not in (None, "en"):
+        if others and _code_of(english) == "en" and (language := _code_of("-".join(others))) not in (None, "en"):
             return language, first
     return None
 
@@ -129,13 +129,13 @@ def _table_entries(path: Path, _: Collection[str]) -> Iterator[Entry]:
     names = [cell.strip().lower() for cell in head[1]]
     if set(_COLUMNS) <= set(names):
         yield from _long_entries(path, rows, [names.index(name) for name in _COLUMNS])
-    elif pair := pair_of(path):
+    elif pair := _pair_of(path):
         yield from _pair_entries(path, chain([head], rows), *pair)
     else:
         yield from _wide_entries(path, rows, head)
 
 
-def _pair_entries(path: Path, rows: Iterable[Row], language: str, english_first: bool) -> Iterator[Entry]:
+def _pair_entries(path: Path, rows: Iterable[_Row], language: str, english_first: bool) -> Iterator[Entry]:
     order = (0, 1) if english_first else (1, 0)
     for line, cells in rows:
         if len(cells) < 2:
@@ -144,21 +144,21 @@ def _pair_entries(path: Path, rows: Iterable[Row], language: str, english_first:
             hint = "write a word and its translation, with a tab or a blank between them"
             raise PanglotError(f"expected two columns, got one: {shown!r}", file=path, line=line, hint=hint)
         # Some lists begin with the names of their columns.
-        if line == 1 and code_of(cells[order[0]]) == "en" and code_of(cells[order[1]]) == language:
+        if line == 1 and _code_of(cells[order[0]]) == "en" and _code_of(cells[order[1]]) == language:
             continue
         english, target = (cells[place].strip() for place in order)
         if english and target:
             yield Entry(language, english, target, line)
 
 
-def _long_entries(path: Path, rows: Iterable[Row], places: Sequence[int]) -> Iterator[Entry]:
+def _long_entries(path: Path, rows: Iterable[_Row], places: Sequence[int]) -> Iterator[Entry]:
     codes: dict[str, str | None] = {}
     for line, cells in rows:
         if len(cells) <= max(places):
             problem = f"expected {max(places) + 1} columns, got {len(cells)}"
             raise PanglotError(problem, file=path, line=line, hint="fill the line")
         written, english, target = (cells[place].strip() for place in places)
-        code = codes[written] if written in codes else codes.setdefault(written, code_of(written))
+        code = codes[written] if written in codes else codes.setdefault(written, _code_of(written))
         if code is None:
             problem = f"unknown language code {written!r}"
             raise PanglotError(problem, file=path, line=line, field="lang", hint=_CODE_HINT)
@@ -166,8 +166,8 @@ def _long_entries(path: Path, rows: Iterable[Row], places: Sequence[int]) -> Ite
             yield Entry(code, english, target, line)
 
 
-def _wide_entries(path: Path, rows: Iterable[Row], head: Row) -> Iterator[Entry]:
-    codes = [code_of(cell) for cell in head[1]]
+def _wide_entries(path: Path, rows: Iterable[_Row], head: _Row) -> Iterator[Entry]:
+    codes = [_code_of(cell) for cell in head[1]]
     if "en" not in codes or len(codes) < 2:
         raise _no_pair(path)
     for cell, code in zip(head[1], codes, strict=True):
@@ -185,7 +185,7 @@ def _wide_entries(path: Path, rows: Iterable[Row], head: Row) -> Iterator[Entry]
                 yield Entry(str(code), english, cell.strip(), line)
 
 
-def _rows(path: Path) -> Iterator[Row]:
+def _rows(path: Path) -> Iterator[_Row]:
     for line, text in numbered_lines(path):
         if _ending(path) != "csv":
             yield line, text.split("\t") if "\t" in text else text.split(maxsplit=1)
@@ -203,7 +203,7 @@ def _tei_entries(path: Path, wanted: Collection[str]) -> Iterator[Entry]:
     ``entry`` has ``form/orth`` and translations in ``cit type="trans"`` (``quote``), in P4 ``trans`` (``tr``).
     Translations of examples are left out. The file's name has the languages (``eng-swh.tei``, ``deu-eng.tei``).
     """
-    pair = pair_of(path)
+    pair = _pair_of(path)
     if pair is None:
         raise _no_pair(path)
     language, english_first = pair
@@ -250,7 +250,7 @@ def _panlex_entries(folder: Path, wanted: Collection[str]) -> Iterator[Entry]:
     columns = {"id": pa.int64(), "lang_code": pa.string(), "var_code": pa.int64()}
     for batch in _batches(folder / _PANLEX_FILES[0], columns):
         for number, written, variety in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            code = code_of(written) if variety == 0 else None
+            code = _code_of(written) if variety == 0 else None
             if code is not None and (code == "en" or not wanted or code in wanted):
                 languages[number] = code
     texts: dict[int, tuple[str, str]] = {}

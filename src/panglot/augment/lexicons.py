@@ -1,4 +1,4 @@
-"""Lexicons: translations of English words, cleaned and merged."""
+"""Lexicons: English words and what they may be forms of, and their translations, cleaned and merged."""
 
 from __future__ import annotations
 
@@ -6,18 +6,26 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 from panglot._errors import PanglotError
 from panglot._files import digest
 from panglot.augment.lexicon_files import KINDS, entries
-from panglot.augment.words import is_entry, key, stems, words
 from panglot.data.language import canonical
 from panglot.data.letters import script_of_letter
 
+#: Maximum number of words in an entry.
+LONGEST = 3
+
+_LETTER = r"(?:[^\W\d_]|[\u0300-\u036f])"
+# A run of letters, with apostrophes inside. A run next to a digit or an underscore is part of a code.
+_WORD = re.compile(rf"(?<!\w){_LETTER}+(?:['’]{_LETTER}+)*(?!\w)")
+# Shorter stems match too much: "as" is not the plural of "a".
+_SHORTEST_STEM = 3
 _BRACKETS = re.compile(r"\s*[(\[（][^)\]）]*[)\]）]\s*")
 _ALTERNATIVES = re.compile(r"\s+or\s+|[,،、，/;؛]")
 _ENDS = ' \t.?!¿¡:"“”„«»。？！'
@@ -28,6 +36,64 @@ _VOCALISED = re.compile("[\u064b-\u0652\u0670\u0591-\u05bd\u05bf\u05c1\u05c2\u05
 _UNVOCALISED = {"aeb", "apc", "apd", "ar", "arz", "ayl", "fa", "he", "ur"}
 # A translation with more words than that is an explanation.
 _MORE_WORDS = 3
+
+
+def words(text: str) -> list[tuple[int, int]]:
+    """Return the start and end of each word.
+
+    >>> [text[a:b] for text in ["It's the 3rd well-known B2B_x, isn’t it?"] for a, b in words(text)]
+    ["It's", 'the', 'well', 'known', 'isn’t', 'it']
+    """
+    return [match.span() for match in _WORD.finditer(text)]
+
+
+def key(text: str) -> str:
+    """Return words with one spelling of apostrophes and composed letters.
+
+    >>> key("isn’t")
+    "isn't"
+    """
+    return unicodedata.normalize("NFC", text).replace("’", "'")
+
+
+def is_entry(english: str) -> bool:
+    """Return whether text of a lexicon is up to three words, with one blank or hyphen between two.
+
+    >>> [is_entry(text) for text in ("of course", "forty-two", "Ga", "Are you still there?", "as much as possible")]
+    [True, True, True, False, False]
+    """
+    spans = words(english)
+    return (
+        0 < len(spans) <= LONGEST
+        and (spans[0][0], spans[-1][1]) == (0, len(english))
+        and all(joined(english, a, b) for a, b in pairwise(spans))
+    )
+
+
+def joined(text: str, first: tuple[int, int], second: tuple[int, int]) -> bool:
+    """Return whether neighbouring words can be part of one entry: only a blank or a hyphen is between them."""
+    return text[first[1] : second[0]] in {" ", "-"}
+
+
+def stems(word: str) -> Iterator[str]:
+    """Yield the words whose genitive, plural or verb form a lower-case word may be, the likeliest first.
+
+    >>> [list(stems(word)) for word in ("city's", "cities", "used", "stopped", "making", "this")]
+    [['city'], ['city', 'citie', 'citi'], ['use'], ['stoppe', 'stopp', 'stop'], ['make', 'mak'], ['thi']]
+    """
+    found: tuple[str, ...] = ()
+    if word.endswith("'s"):
+        found = (word[:-2],)
+    elif word.endswith("s") and not word.endswith("ss"):
+        found = (*([word[:-3] + "y"] if word.endswith("ies") else []), word[:-1])
+        found += (word[:-2],) if word.endswith("es") else ()
+    elif word.endswith("ied"):
+        found = (word[:-3] + "y",)
+    elif word.endswith(("ed", "ing")):
+        root = word[: -2 if word.endswith("ed") else -3]
+        # With the e first, because rating is more often from rate than rat, and used from use than us.
+        found = (root + "e", root, *([root[:-1]] if root[-1:] == root[-2:-1] else []))
+    yield from (stem for stem in found if len(stem) >= _SHORTEST_STEM)
 
 
 def cleaned(english: str, target: str, language: str) -> str | None:
@@ -91,7 +157,7 @@ class Lexicon:
     """Translations of English words, those of several lexicons merged.
 
     Attributes:
-        entries: English words (as :func:`panglot.augment.words.key` spells them) → language → translation.
+        entries: English words (as :func:`key` spells them) → language → translation.
         languages: Canonical codes of the languages with entries, sorted.
         names: The lexicons that were merged. If two have a word in a language, the first wins.
         missing: Requested languages without an entry.
@@ -184,7 +250,7 @@ def read(names: Sequence[str] = (), languages: Sequence[str] = (), data_dir: str
     wanted = {canonical(language) for language in languages}
     merged: dict[str, dict[str, str | None]] = {}
     for name in chosen:
-        for language, cells in _cells(path_of(name, data_dir), wanted).items():
+        for language, cells in _cells(_path_of(name, data_dir), wanted).items():
             there = merged.setdefault(language, {})
             for english, target in cells.items():
                 there.setdefault(english, target)
@@ -202,7 +268,7 @@ def translations(
     name: str, languages: Iterable[str] = (), data_dir: str | Path | None = None
 ) -> dict[str, dict[str, str]]:
     """Return language → English → translation of one lexicon, as :func:`read` would use it. It may be empty."""
-    return _without_same(_cells(path_of(name, data_dir), {canonical(language) for language in languages}))
+    return _without_same(_cells(_path_of(name, data_dir), {canonical(language) for language in languages}))
 
 
 def _without_same(cells: Mapping[str, Mapping[str, str | None]]) -> dict[str, dict[str, str]]:
@@ -234,7 +300,7 @@ def _in_script(cells: dict[str, str | None]) -> dict[str, str | None]:
     return {word: target for word, target in cells.items() if word not in latin or (target or "").isupper()}
 
 
-def path_of(name: str, data_dir: str | Path | None = None) -> Path:
+def _path_of(name: str, data_dir: str | Path | None = None) -> Path:
     """Return the file or folder of a lexicon, by its known name or its path."""
     if name in KNOWN:
         path = find(name, data_dir)

@@ -16,7 +16,7 @@ from panglot.batching.policy import DISTILL, Batch, Batches, Objective, Policy, 
 from panglot.batching.table import TrainingTable
 from panglot.data.collection import Ints
 
-FAMILIES = ("language", "pair")
+_FAMILIES = ("language", "pair")
 # Objectives whose batches are looked at for warnings, of the thousands that there may be.
 _LOOKED_AT = 64
 _BLOCK = 256
@@ -38,12 +38,12 @@ def parse_objectives(
     found: list[Objective] = []
     for spec in specs:
         name, _, weight = spec.partition(":")
-        known = (*(kind for kind in get_args(Batches) if kind != "hybrid"), "distill", *FAMILIES)
+        known = (*(kind for kind in get_args(Batches) if kind != "hybrid"), "distill", *_FAMILIES)
         if name not in known:
             hint = f"choose from {', '.join(known)}"
             raise PanglotError(f"unknown objective {name!r}", field="objectives", hint=hint)
         total = _weight(spec, weight)
-        if name in FAMILIES:
+        if name in _FAMILIES:
             found.extend(_family(name, sources, temperature, total))
         else:
             kinds = _distilled(sources) if name == "distill" else (name,)

@@ -137,11 +137,11 @@ class Plan:
             group = self._conflict_groups[stream.source][rows]
             whole = stream.kind == "whole-group"
             questions = int((source.question[rows] >= 0).sum()) if whole else len(rows)
-            batches = self._batches[index] = batches_needed(group, questions, self.policy.batch_size)
+            batches = self._batches[index] = _batches_needed(group, questions, self.policy.batch_size)
             if int(np.bincount(group).max()) > batches:
-                stays = carry_over(group, batches, number, self.policy.seed, source.name, stream.name(source))
+                stays = _carry_over(group, batches, number, self.policy.seed, source.name, stream.name(source))
                 rows, group = rows[stays], group[stays]
-            self._epochs[key] = shuffle_epoch(rows, group, batches, *self._name(stream, number))
+            self._epochs[key] = _shuffle_epoch(rows, group, batches, *self._name(stream, number))
             while (
                 len(self._epochs) > 1
                 and sum(array.nbytes for epoch in self._epochs.values() for array in epoch) > _EPOCH_BYTES
@@ -156,7 +156,7 @@ class Plan:
         rows = stream.rows(source)
         group = self._conflict_groups[stream.source][rows]
         questions = int((source.question[rows] >= 0).sum()) if stream.kind == "whole-group" else len(rows)
-        batches = batches_needed(group, questions, self.policy.batch_size)
+        batches = _batches_needed(group, questions, self.policy.batch_size)
         met = int(np.minimum(np.bincount(group), batches).sum())
         return questions * met / len(rows) / batches, len(rows) - met
 
@@ -198,14 +198,14 @@ class Plan:
         if stream.kind in DISTILL:
             others, english = (q if stream.kind == DISTILL[0] else p), english_of(source)
             others[:, english] = False
-            return same_language(others, others, chance[0]), np.full(len(rows), english)
+            return _same_language(others, others, chance[0]), np.full(len(rows), english)
         if stream.kind == "mixed-mono":
-            return (x := same_language(q, p, chance[0])), x
-        x, y = two_languages(q, p, chance[0])
+            return (x := _same_language(q, p, chance[0])), x
+        x, y = _two_languages(q, p, chance[0])
         if stream.kind == "hybrid-row":
             mono, pairs = (q & p).sum(1), q.sum(1) * p.sum(1)
             alone = (mono > 0) & ((chance[1] < self.policy.alpha) | (pairs == mono)) & source.mono
-            own = same_language(q, p, chance[0])
+            own = _same_language(q, p, chance[0])
             x, y = np.where(alone, own, x), np.where(alone, own, y)
         return x, y
 
@@ -242,24 +242,19 @@ class Epoch(NamedTuple):
         """Return the rows of the batch that is taken after ``turn`` others."""
         return self.order[self.batches[turn] :: len(self.batches)].astype(np.int64)
 
-    @property
-    def bytes(self) -> int:
-        """The size of the epoch in memory."""
-        return self.order.nbytes + self.batches.nbytes
 
-
-def batches_needed(conflict_group: Ints | Ints32, questions: int, batch_size: int) -> int:
+def _batches_needed(conflict_group: Ints | Ints32, questions: int, batch_size: int) -> int:
     """Return the number of batches per epoch: enough for ``batch_size``.
 
     Rows of one conflict group never share a batch. Of a group with more rows than there are batches, an epoch holds as
-    many rows as batches, and :func:`carry_over` leaves the others to the next epochs. Splitting an epoch into as many
+    many rows as batches, and :func:`_carry_over` leaves the others to the next epochs. Splitting an epoch into as many
     batches as the group has rows would make all of its batches small.
 
     ``conflict_group`` is numbered from 0. ``questions`` are those in its rows.
 
-    >>> batches_needed(np.array([0, 1, 2, 3, 4]), 5, 2), batches_needed(np.array([0, 0, 0, 0, 1]), 5, 2)
+    >>> _batches_needed(np.array([0, 1, 2, 3, 4]), 5, 2), _batches_needed(np.array([0, 0, 0, 0, 1]), 5, 2)
     (3, 2)
-    >>> batches_needed(np.array([0, 1, 2, 3]), 40, 5)
+    >>> _batches_needed(np.array([0, 1, 2, 3]), 40, 5)
     2
     """
     sizes = np.bincount(conflict_group)
@@ -275,13 +270,13 @@ def batches_needed(conflict_group: Ints | Ints32, questions: int, batch_size: in
         rows = int(np.minimum(sizes, batches).sum())
 
 
-def carry_over(conflict_group: Ints | Ints32, batches: int, epoch: int, *name: str | int) -> Bools:
+def _carry_over(conflict_group: Ints | Ints32, batches: int, epoch: int, *name: str | int) -> Bools:
     """Mark the rows of an epoch: all of most conflict groups, and ``batches`` rows of each larger one.
 
     A larger group is dealt in one order for all epochs, and each epoch goes on where the one before it ended.
 
     >>> group = np.array([0, 0, 0, 1])
-    >>> sum(carry_over(group, 2, epoch, "an example") for epoch in range(3)).tolist()
+    >>> sum(_carry_over(group, 2, epoch, "an example") for epoch in range(3)).tolist()
     [2, 2, 2, 3]
     """
     sizes = np.bincount(conflict_group)
@@ -292,7 +287,7 @@ def carry_over(conflict_group: Ints | Ints32, batches: int, epoch: int, *name: s
     return (size <= batches) | ((place - epoch * batches) % size < batches)
 
 
-def shuffle_epoch(rows: Ints, conflict_group: Ints | Ints32, batches: int, *name: str | int) -> Epoch:
+def _shuffle_epoch(rows: Ints, conflict_group: Ints | Ints32, batches: int, *name: str | int) -> Epoch:
     """Shuffle rows into the batches of the epoch called ``name``.
 
     Conflict groups, numbered from 0, are put in random order, and so are the rows within each group. Rows are then
@@ -300,7 +295,7 @@ def shuffle_epoch(rows: Ints, conflict_group: Ints | Ints32, batches: int, *name
     different ones. Every row occurs once, and the sizes of batches differ by at most one.
 
     >>> group = np.array([0, 0, 0, 1, 1, 2])
-    >>> epoch = shuffle_epoch(np.arange(6), group, 3, "an example")
+    >>> epoch = _shuffle_epoch(np.arange(6), group, 3, "an example")
     >>> sorted(sorted(group[epoch.batch(turn)].tolist()) for turn in range(3))
     [[0, 1], [0, 1], [0, 2]]
     """
@@ -317,7 +312,7 @@ def shuffle_epoch(rows: Ints, conflict_group: Ints | Ints32, batches: int, *name
     return Epoch(order, permutation(batches, *name, "hands"))
 
 
-def same_language(q: Bools, p: Bools, chance: Floats) -> Ints:
+def _same_language(q: Bools, p: Bools, chance: Floats) -> Ints:
     """Return for each row a language that both sides have, all equally likely. It is arbitrary if they share none.
 
     ``q`` and ``p`` mark the languages of questions and passages, shape ``[rows, languages]``. ``chance`` is a random
@@ -327,11 +322,11 @@ def same_language(q: Bools, p: Bools, chance: Floats) -> Ints:
     return _column_of((chance * both.sum(1)).astype(np.int64), both.astype(np.int64))[0]
 
 
-def two_languages(q: Bools, p: Bools, chance: Floats) -> tuple[Ints, Ints]:
-    """Return for each row a question's and a passage's language, x ≠ y, as :func:`same_language` returns one.
+def _two_languages(q: Bools, p: Bools, chance: Floats) -> tuple[Ints, Ints]:
+    """Return for each row a question's and a passage's language, x ≠ y, as :func:`_same_language` returns one.
 
     >>> q, p = np.array([[True, False, True]]), np.array([[False, True, True]])
-    >>> [tuple(int(side[0]) for side in two_languages(q, p, np.array([u]))) for u in (0.1, 0.5, 0.9)]
+    >>> [tuple(int(side[0]) for side in _two_languages(q, p, np.array([u]))) for u in (0.1, 0.5, 0.9)]
     [(0, 1), (0, 2), (2, 1)]
     """
     # A question in x has one pair for each passage but the one in x.

@@ -80,7 +80,7 @@ Batches = Literal["english", "mono", "mixed-mono", "cross", "cross-pair", "hybri
 CrossKind = Literal["cross", "pair"]
 LanguageSampling = Literal["temperature", "round-robin"]
 Floats = npt.NDArray[np.float64]
-ONE_LANGUAGE = ("english", "mono")
+_ONE_LANGUAGE = ("english", "mono")
 DISTILL = ("distill-questions", "distill-passages")
 _CHUNK = 65536
 
@@ -274,7 +274,7 @@ def pair_counts(source: TrainingTable) -> Ints:
 
 def _count(source: TrainingTable, kind: str) -> tuple[list[tuple[int, int, int]], int]:
     """Return (x, y, rows) for each stream of a kind in a source, and how many rows any of them can use."""
-    if kind not in {*ONE_LANGUAGE, "cross-pair"}:
+    if kind not in {*_ONE_LANGUAGE, "cross-pair"}:
         rows = int(eligible_rows(kind, source).sum())
         return [(-1, -1, rows)], rows
     entries = [(x, y, int(number)) for (x, y), number in np.ndenumerate(pair_counts(source))]

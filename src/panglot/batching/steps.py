@@ -179,7 +179,7 @@ class PlannedBatches:
                 problem = f"the planned data set has {int(self.ends[-1]):,} pairs, got one with {len(dataset):,}"
                 hint = "give the trainer the data set as `make_batch_sampler` returned it"
                 raise PanglotError(problem, field="train_dataset", hint=hint)
-            return StepSampler(self.ends)
+            return _StepSampler(self.ends)
         from sentence_transformers.base.sampler import DefaultBatchSampler
         from torch.utils.data import RandomSampler
 
@@ -188,7 +188,7 @@ class PlannedBatches:
 
 
 @dataclass
-class StepSampler:
+class _StepSampler:
     """A batch sampler that yields a plan's steps in order.
 
     With W processes it yields W parts of each step in turn, and ``accelerate`` gives every W-th part to each process.

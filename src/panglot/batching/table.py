@@ -29,7 +29,7 @@ _ARRAYS = ("question", "passage", "conflict_group")
 _log = logging.getLogger(__name__)
 
 
-class Rows(NamedTuple):
+class _Rows(NamedTuple):
     """The rows of a collection, with the attributes of :class:`panglot.batching.TrainingTable`."""
 
     question: Ints32
@@ -38,7 +38,7 @@ class Rows(NamedTuple):
     mono: bool
 
 
-def _rows(collection: Collection) -> Rows:
+def _rows(collection: Collection) -> _Rows:
     """Return the rows of a collection from the cache, or find them, and cache those of a large collection."""
     home = collection.folder
     if home is None or collection.questions.num_rows < LARGE:
@@ -64,14 +64,14 @@ def _rows(collection: Collection) -> Rows:
     return _open_cached(folder)
 
 
-def _open_cached(folder: Path) -> Rows:
+def _open_cached(folder: Path) -> _Rows:
     mono = json.loads((folder / "rows.json").read_text("utf-8"))["mono"]
     question, passage, conflict_group = (open_array(folder / f"{name}.npy") for name in _ARRAYS)
-    return Rows(question, passage, conflict_group, bool(mono))
+    return _Rows(question, passage, conflict_group, bool(mono))
 
 
 _LARGE_GROUP = 0.1
-Codes = npt.NDArray[np.int16]
+_Codes = npt.NDArray[np.int16]
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ def cache_rows(collection: Collection) -> None:
             TrainingTable.from_collection(collection)
 
 
-def _find_rows(collection: Collection) -> Rows:
+def _find_rows(collection: Collection) -> _Rows:
     languages = len(collection.languages)
     group = number_values(collection.questions["group"])
     question_in, passage_in = (
@@ -186,7 +186,7 @@ def _find_rows(collection: Collection) -> Rows:
     passage = best if alike else best[group_of_row]
     del best
     conflicts = connect(len(answered), _conflicts(collection, group, asked, *links))
-    return Rows(question, passage, _renumber(conflicts[group_of_row]), mono)
+    return _Rows(question, passage, _renumber(conflicts[group_of_row]), mono)
 
 
 def _conflicts(
@@ -205,7 +205,7 @@ def _conflicts(
 
 
 def _first_passages(
-    collection: Collection, group: Ints32, question_in: Codes, passage_in: Codes, groups: int
+    collection: Collection, group: Ints32, question_in: _Codes, passage_in: _Codes, groups: int
 ) -> tuple[Ints32, tuple[Ints32, Ints32], bool]:
     """Return the first passage of each group and language, the passages of each group, and whether any is mono."""
     best = np.full((groups, len(collection.languages)), np.iinfo(np.int32).max, np.int32)
@@ -227,7 +227,7 @@ def _first_passages(
     return best, (linked_group, linked.astype(np.int32)), mono
 
 
-def _languages(table: pa.Table, languages: tuple[str, ...]) -> Codes:
+def _languages(table: pa.Table, languages: tuple[str, ...]) -> _Codes:
     """Return the language of each text as an index."""
     known = pa.array(languages, pa.string())
     found = [pc.index_in(batch.column(0), known).to_numpy().astype(np.int16) for batch in walk(table, ["language"])]

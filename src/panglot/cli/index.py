@@ -28,7 +28,7 @@ from panglot.cli.options import (
     refuse,
     split,
 )
-from panglot.search.filters import Filter
+from panglot.search.document import Filter
 from panglot.search.ranking.modes import MODES, Mode
 from panglot.search.request import Hit, Option, SearchRequest, SearchResult, Version, search_options
 
@@ -85,7 +85,7 @@ def index_command(
     from panglot.encoders.shipped import DEFAULT
     from panglot.search import metadata
     from panglot.search.index import Index
-    from panglot.search.ingest.sources import find_documents
+    from panglot.search.ingest.build import find_documents
 
     if snapshot is not None:
         refuse({"documents", *all_but("output", "snapshot", "to_json")}, "does nothing for a snapshot", "leave it out")

@@ -224,12 +224,12 @@ def _listed(names: Iterable[str]) -> str:
 @json_option("the findings")
 def doctor(data_dir: Path | None, to_json: str | None) -> None:
     """Show versions, devices, data sets, cache sizes and the folders of the models that come with panglot."""
-    found = examine(data_dir)
+    found = _examine(data_dir)
     if deliver_json(found, to_json):
         click.echo(_findings_as_text(found))
 
 
-def examine(data_dir: Path | None = None) -> dict[str, Any]:
+def _examine(data_dir: Path | None = None) -> dict[str, Any]:
     """Return what ``panglot doctor --json`` writes.
 
     ``models`` has the ``path`` of the folder of each model that comes with panglot. The folder is made if needed. The

@@ -59,7 +59,7 @@ def mine(model: str, collection: str, output: Path | None, to_json: str | None, 
     from panglot.mining.mine import MINED, Report
     from panglot.mining.mine import mine as run
 
-    folder = output or default_output(collection)
+    folder = output or _default_output(collection)
     # Checked before the work. Nothing but a collection is ever replaced.
     if folder.exists() and not (folder / "collection.json").is_file():
         raise PanglotError("exists and is not a collection", file=folder, hint="choose another --output")
@@ -70,10 +70,10 @@ def mine(model: str, collection: str, output: Path | None, to_json: str | None, 
         click.echo(f"Wrote {folder}. Next: panglot train {model} --on {folder} --hard-negatives 2")
 
 
-def default_output(collection: str) -> Path:
+def _default_output(collection: str) -> Path:
     """Return the folder beside a path, or in the current folder for a name.
 
-    >>> default_output("mlqa:test@paragraph").name, default_output("data/mine.jsonl.gz").as_posix()
+    >>> _default_output("mlqa:test@paragraph").name, _default_output("data/mine.jsonl.gz").as_posix()
     ('mlqa-test-paragraph+mined', 'data/mine+mined')
     """
     path = Path(collection)
@@ -125,9 +125,9 @@ def translate_command(
     interruption.
     """
     from panglot.datasets import registry
-    from panglot.translation.engines import Store
     from panglot.translation.quality import NO_LIMITS, Thresholds
     from panglot.translation.routes import head, open_engines, plan
+    from panglot.translation.sentences import Store
     from panglot.translation.translate import check_output, similarity_filter, translate
 
     # Click could only require it for a dry run too.

@@ -28,7 +28,7 @@ _PARTS = ("questions", "passages", "relevance")
 _LARGE = 100_000
 MANY = 1_000_000
 # Raise it whenever a reader gives other rows for the same files.
-READERS = 5
+_READERS = 5
 
 _log = logging.getLogger(__name__)
 
@@ -301,7 +301,7 @@ def _framed(column: pa.Array) -> bytes:
 
 def source_key(files: Iterable[Path], **options: object) -> str:
     """Return a digest of the files' names, sizes and times, of the options and of the readers' version."""
-    parts = [str(READERS), *(f"{key}={options[key]!r}" for key in sorted(options))]
+    parts = [str(_READERS), *(f"{key}={options[key]!r}" for key in sorted(options))]
     for path in sorted(files):
         state = path.stat()
         parts.append(f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}")
@@ -320,7 +320,7 @@ def cached(key: str, build: Callable[[], Collection], write: Callable[[Path], Co
             return Collection.open(place)
         except (PanglotError, KeyError, TypeError) as error:
             _log.warning("building %s again: %s", place.name[:12], error)
-    if write is not None and writable(place.parent):
+    if write is not None and _writable(place.parent):
         return write(place)
     collection = build()
     try:
@@ -351,7 +351,7 @@ def cached_subset(collection: Collection, questions: Bools, passages: Bools) -> 
     return replace(found, name=collection.name, about=collection.about)
 
 
-def writable(place: Path) -> bool:
+def _writable(place: Path) -> bool:
     """Return whether a folder can be written, and make it if it is not there."""
     with contextlib.suppress(OSError):
         place.mkdir(parents=True, exist_ok=True)

@@ -42,7 +42,7 @@ _origins: dict[int, Path] = {}
 _taken = Counter[str]()
 
 
-def mapped(path: Path) -> mmap.mmap:
+def _mapped(path: Path) -> mmap.mmap:
     """Return a file as read-only memory, whose pages :func:`release` gives back. An empty one is a ValueError."""
     with path.open("rb") as file:
         found = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
@@ -52,7 +52,7 @@ def mapped(path: Path) -> mmap.mmap:
 
 def open_table(path: Path) -> pa.Table:
     """Return the table in an Arrow file, memory-mapped; else raise an OSError, ValueError or ArrowException."""
-    table = pa.ipc.open_file(pa.py_buffer(mapped(path))).read_all()
+    table = pa.ipc.open_file(pa.py_buffer(_mapped(path))).read_all()
     _origins[id(table)] = path.resolve()
     weakref.finalize(table, _origins.pop, id(table), None)
     return table
@@ -78,7 +78,7 @@ def open_array(path: Path) -> npt.NDArray[Any]:
     # An empty part of a file cannot be mapped.
     if not np.prod(shape):
         return np.empty(shape, dtype)
-    flat = np.frombuffer(mapped(path), dtype, int(np.prod(shape)), start)
+    flat = np.frombuffer(_mapped(path), dtype, int(np.prod(shape)), start)
     return flat.reshape(shape, order="F" if fortran else "C")
 
 

@@ -35,7 +35,7 @@ class Line(NamedTuple):
         return json.dumps(values, ensure_ascii=False)
 
 
-def lines(collection: Collection, *, untie: bool) -> tuple[list[Line], dict[str, int]]:
+def _lines(collection: Collection, *, untie: bool) -> tuple[list[Line], dict[str, int]]:
     """Return a collection as rows, and counts of what rows cannot hold.
 
     With ``untie``, questions that do not fit get groups of their own, one for each passage. Otherwise they are an
@@ -191,7 +191,7 @@ def write(
         if trec.export_ids(collection)[0] != collection.questions["id"].to_pylist():
             lost["questions that got an id of their own, since a passage has theirs"] = number - unjudged
         return Converted(path, number - unjudged, collection.passages.num_rows, collection.relevance.num_rows, lost)
-    rows, lost = lines(collection, untie=untie)
+    rows, lost = _lines(collection, untie=untie)
     _TABLES[to](rows, path)
     questions = collection.questions.num_rows - lost.get("questions without a relevant passage", 0)
     return Converted(path, questions, collection.passages.num_rows - lost.get("equal passages joined", 0),

@@ -15,7 +15,7 @@ from langcodes.data_dicts import LIKELY_SUBTAGS
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, cache_folder, write_json
-from panglot.data.letters import NO_SENTENCE_BLANKS, NO_SENTENCE_ENDS, NO_WORD_BLANKS, members, scripts_of
+from panglot.data.letters import NO_SENTENCE_BLANKS, NO_SENTENCE_ENDS, members, scripts_of
 
 # Codes that langcodes cannot read, or would misread.
 _SPECIAL = {
@@ -146,15 +146,6 @@ def script_of(code: str) -> str:
     except ValueError:
         return ""
     return tag.script or _likely_script(tag.language, tag.territory)
-
-
-def joins_words(code: str) -> bool:
-    """Return whether a language is written without blanks between words.
-
-    >>> [joins_words(code) for code in ("th", "zh-Hant", "bo", "ko", "vi")]
-    [True, True, True, False, False]
-    """
-    return members(script_of(code))[0] in NO_WORD_BLANKS
 
 
 def joins_sentences(code: str) -> bool:

@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 # Hiragana uses it too, so that Unicode calls its script "Common".
-LONG_VOWEL = "ー"
+_LONG_VOWEL = "ー"
 _DOTTED = frozenset({"az", "crh", "kk-Latn", "tr", "tt-Latn"})
 # Scripts by ISO 15924 code. Nowhere else in panglot is there another list of these properties (a test checks it).
 _RIGHT_TO_LEFT = frozenset({
@@ -69,7 +69,7 @@ def script_of_letter(letter: str) -> str:
     >>> [script_of_letter(letter) for letter in "éя谁3"]
     ['Latn', 'Cyrl', 'Hani', '']
     """
-    if letter == LONG_VOWEL:
+    if letter == _LONG_VOWEL:
         return "Kana"
     found = _letter_pattern().match(letter)
     return found.lastgroup if found else ""
@@ -168,4 +168,4 @@ def unspaced_letters() -> Any:
     import regex
 
     scripts = "".join(rf"\p{{Script={script}}}" for script in sorted(NO_WORD_BLANKS))
-    return regex.compile(rf"[{scripts}{LONG_VOWEL}]")
+    return regex.compile(rf"[{scripts}{_LONG_VOWEL}]")

@@ -29,7 +29,7 @@ from panglot.data.language import (
 from panglot.data.letters import commonest_script, letters_in, members
 
 #: The smallest probability with which a text decides on its language.
-SURE = 0.9
+_SURE = 0.9
 # Letters of a text that are looked at, and the least number that can decide. A Chinese character counts as three.
 LOOKED_AT, _FEWEST = 2000, 24
 # Three letters in a path name a language only with a script or region, because `man`, `bin` and `doc` are folders.
@@ -42,7 +42,7 @@ _WORDS = frozenset({
     "am", "as", "be", "bi", "cv", "he", "ho", "id", "ie", "io", "is", "it", "km", "la", "ml", "my", "no", "oc", "or",
     "os", "pa", "pi", "ps", "so", "to",
 })  # fmt: skip
-HINT = "name it with `--language en`, or in the path, as in en/page.html or page.en.html"
+_HINT = "name it with `--language en`, or in the path, as in en/page.html or page.en.html"
 
 
 class Choice(NamedTuple):
@@ -138,7 +138,7 @@ def choose(
             # Templates state one language for the pages of all. If path and text agree, they are right.
             looks = f"it states {language}, but the text looks like {name(found.language)}"
             agreed = next((canonical(code) for _, code in pieces if _base(code) == _base(found.language)), "")
-            is_agreed = bool(agreed) and found.confidence >= SURE
+            is_agreed = bool(agreed) and found.confidence >= _SURE
             language, note = (agreed, f"{looks}, as its path says") if is_agreed else (language, looks)
         # If the file is in another language than a piece of its path, that piece is part of a name: de/import_ms.html.
         page = _without(whole, pieces, language, root)
@@ -152,14 +152,14 @@ def choose(
     doubted = {code for _, code in possible if contradicts(text, code, found)}
     explicit = {canonical(code) for _, code in pieces if not _may_be_word(path, code)}
     left = [(page, code) for page, code in possible if code not in doubted or code in explicit]
-    if found is None or found.confidence < SURE:
+    if found is None or found.confidence < _SURE:
         left = [(page, code) for page, code in left if not (code in _WORDS and _ends_name(path, code))]
     codes = {_base(code) for _, code in left}
     if len(codes) > 1 and found and _base(found.language) in codes:
         left = [(page, code) for page, code in left if _base(code) == _base(found.language)]
     elif len(codes) > 1:
         problem = f"the path names several languages ({', '.join(dict.fromkeys(code for _, code in left))})"
-        raise PanglotError(problem, file=path, field="language", hint=HINT)
+        raise PanglotError(problem, file=path, field="language", hint=_HINT)
     if left:
         language = left[0][1]
         ignored = [code for _, code in possible if _base(code) != _base(language)]
@@ -168,13 +168,13 @@ def choose(
             note = f"{language} by its name, but {_said(found)}"
         return Choice(language, _without(whole, pieces, language, root), note)
     denied = f", since {_said(found)}" if found else ""
-    if found and found.confidence >= SURE:
+    if found and found.confidence >= _SURE:
         note = f"the language was detected: {_said(found)}"
         if possible:
             note = f"{possible[0][1]!r} in the path is not taken for a language{denied}"
         return Choice(found.language, whole, note, found.confidence)
     looks = f" ({_said(found)})" if found else ""
-    raise PanglotError(f"the language of this file is unknown{looks}", file=path, field="language", hint=HINT)
+    raise PanglotError(f"the language of this file is unknown{looks}", file=path, field="language", hint=_HINT)
 
 
 def _without(page: str, pieces: Sequence[tuple[str, str]], language: str, root: Path | None) -> str:
@@ -207,7 +207,7 @@ def contradicts(text: str, code: str, found: Detection | None = None) -> bool:
     if script and commonest_script([text]) and not letters_in(text, members(script)):
         return True
     likely = _base(found.language)
-    if found.confidence < SURE or likely in mistaken_for(code):
+    if found.confidence < _SURE or likely in mistaken_for(code):
         return False
     return detectable(code) or likely == "en"
 

@@ -19,8 +19,8 @@ from panglot.data.columns import Bools, Ints, Ints32, Keys, concatenated, first_
 from panglot.data.letters import unspaced_letters
 
 THRESHOLD = 0.5  # the smallest share of n-grams that counts, by default
-WORDS, LETTERS = 8, 24
-SHORTEST = 4  # letters
+_WORDS, _LETTERS = 8, 24
+_SHORTEST = 4  # letters
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -77,11 +77,11 @@ def _grams(texts: list[str]) -> Grams:
 
     found: list[tuple[Hashes, Ints]] = []
     apart = without_blanks[owner]
-    found.append(_windows(mixed[apart], owner[apart], LETTERS))
+    found.append(_windows(mixed[apart], owner[apart], _LETTERS))
     first = np.flatnonzero(begins)
     words = _spans(mixed, first, np.r_[first[1:], len(mixed)])
     spaced = ~without_blanks[owner[first]]
-    found.append(_windows(words[spaced], owner[first][spaced], WORDS))
+    found.append(_windows(words[spaced], owner[first][spaced], _WORDS))
     gram, text = (np.concatenate(parts) for parts in zip(*found, strict=True))
     order = np.lexsort((gram, text))
     gram, text = gram[order], text[order]
@@ -90,7 +90,7 @@ def _grams(texts: list[str]) -> Grams:
 
     ends = np.cumsum(count)
     whole = _spans(mixed, ends - count, ends)
-    whole[count < SHORTEST] = 0
+    whole[count < _SHORTEST] = 0
     return Grams(gram, text, np.bincount(text, minlength=len(texts)), whole)
 
 

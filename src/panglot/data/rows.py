@@ -84,7 +84,7 @@ def read_pieces(path: Path, language: str | None = None) -> Iterator[Piece]:
         line = 1
         needed = ("passage",) if language else ("language", "passage")
         for batch in parquet_batches(path, needed, ("language", "group", "question", "id", "test_only")):
-            yield check_table(batch, line, path, language)
+            yield _check_table(batch, line, path, language)
             line += batch.num_rows
         return
     if ending_of(path) in ("csv", "tsv"):
@@ -127,7 +127,7 @@ def check_lines(data: bytes, line: int, path: Path, language: str | None = None)
     return Piece(sound) if sound is not None else _check_each(data.split(b"\n"), line, path, language)
 
 
-def check_table(batch: pa.RecordBatch, line: int, path: Path, language: str | None = None) -> Piece:
+def _check_table(batch: pa.RecordBatch, line: int, path: Path, language: str | None = None) -> Piece:
     """Return rows of a Parquet file as checked rows; ``line`` is the number of the first one."""
     names = batch.schema.names
     columns = {name: batch[name] if name in names else pa.nulls(batch.num_rows, pa.string()) for name in _PARSED.names}
@@ -160,7 +160,7 @@ def check_row(values: Mapping[str, object], path: Path, line: int, default: str 
     """Return the row that the fields of one line make, in the ``default`` language if it names none, or raise."""
     with located(file=path, line=line):
         texts = {name: as_text(values.get(name), name) for name in TEXT_FIELDS}
-        test_only = as_truth(values.get("test_only"), "test_only")
+        test_only = _as_truth(values.get("test_only"), "test_only")
         language = texts["language"] or default
         if language is None:
             hint = "add it, e.g. en, or read the file with `--language en`"
@@ -273,13 +273,13 @@ def as_text(value: object, field: str) -> str | None:
     return value
 
 
-def as_truth(value: object, field: str) -> bool:
+def _as_truth(value: object, field: str) -> bool:
     """Return whether a field says yes: true, 1 or "yes". Nothing means no.
 
     Raises:
         PanglotError: The value is another one.
 
-    >>> [as_truth(value, "test_only") for value in (True, "yes", 1, None, "no", False)]
+    >>> [_as_truth(value, "test_only") for value in (True, "yes", 1, None, "no", False)]
     [True, True, True, False, False, False]
     """
     if value is None or isinstance(value, bool):

@@ -33,7 +33,7 @@ from panglot.datasets import registry
 from panglot.datasets.registry import CARDS
 from panglot.datasets.suite import Form, is_suite, read_suite
 
-AUTO = "auto"
+_AUTO = "auto"
 # Raise it whenever the same texts would be found to share something else.
 _VERSION = 3
 
@@ -95,12 +95,12 @@ def decontaminate(
     Raises:
         PanglotError: A set that was named cannot be read, or nothing is left.
     """
-    tests = list(available_tests(training.languages, data_dir=data_dir)) if AUTO in exclude else []
+    tests = list(available_tests(training.languages, data_dir=data_dir)) if _AUTO in exclude else []
     tests = [test for test in tests if only is None or test.name in only]
     for name in exclude:
         if is_suite(name):
             tests += [TestSet(form.name, form=form) for form in read_suite(name).forms]
-        elif name != AUTO:
+        elif name != _AUTO:
             tests.append(TestSet(name))
     found: list[Shared | None] = []
     keys: list[str | None] = []

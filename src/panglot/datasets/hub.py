@@ -54,7 +54,7 @@ def fetch(card: DatasetCard) -> Path | None:
     except Exception as error:  # noqa: BLE001  (each cause has its own class)
         _reasons[card.name] = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         return None
-    convert(card, Path(snapshot), kept)
+    _convert(card, Path(snapshot), kept)
     return kept
 
 
@@ -66,7 +66,7 @@ def why_not(card: DatasetCard) -> str:
     return f"; {card.hub} on {where}: {_reasons.get(card.name, 'not tried')}"
 
 
-def convert(card: DatasetCard, snapshot: Path, folder: Path) -> None:
+def _convert(card: DatasetCard, snapshot: Path, folder: Path) -> None:
     """Write the hub's Parquet files below ``snapshot`` to ``folder`` as the publisher's SQuAD-like files."""
     pattern = re.compile(card.hub_pattern)
     rows: dict[str, list[Mapping[str, Any]]] = {}

@@ -32,7 +32,7 @@ class Source(NamedTuple):
     corpus_from: str
 
 
-def collect(spec: DatasetSpec, sources: Iterable[Source], entries: Entries, *, parallel: bool = False) -> Collection:
+def _collect(spec: DatasetSpec, sources: Iterable[Source], entries: Entries, *, parallel: bool = False) -> Collection:
     """Return questions, passages and judgements of the languages. Passages stream into Arrow tables.
 
     Candidates are ``passage`` (the whole corpus), ``judged`` (only passages that a judgement names) or ``topics``
@@ -68,7 +68,7 @@ def collect(spec: DatasetSpec, sources: Iterable[Source], entries: Entries, *, p
     return Collection(name, asked, passages, _relevance(asked, judged, wanted, used if parallel else ()), about)
 
 
-def json_entries(path: Path) -> Iterator[tuple[str, str]]:
+def _json_entries(path: Path) -> Iterator[tuple[str, str]]:
     """Yield ``(id, text)`` of lines ``{"docid", "title", "text"}`` or ``{"id", "contents"}``, titles first."""
     for line, entry in objects(path):
         identity = str(entry.get("docid") or entry.get("id") or entry.get("_id") or "")
@@ -79,7 +79,7 @@ def json_entries(path: Path) -> Iterator[tuple[str, str]]:
         yield identity, f"{title}\n{text}" if title and text else title or text
 
 
-def table_entries(path: Path) -> Iterator[tuple[str, str]]:
+def _table_entries(path: Path) -> Iterator[tuple[str, str]]:
     """Yield ``(id, text)`` of lines ``id<TAB>text``."""
     for line, raw in numbered_lines(path):
         identity, tab, text = raw.partition("\t")
@@ -95,7 +95,7 @@ def _questions(
     judged: list[tuple[str, str, int]] = []
     for source in sources:
         language = source.language
-        topics = {identity: text for identity, text in table_entries(source.topics) if text}
+        topics = {identity: text for identity, text in _table_entries(source.topics) if text}
         found = trec.read_qrels(source.qrels) if judged_only else {}
         for identity, text in topics.items():
             if not judged_only or identity in found:
@@ -168,7 +168,7 @@ def read_miracl(folder: Path, spec: DatasetSpec) -> Collection:
         qrels = files(folder, f"**/qrels.miracl-v1.0-{code}-{spec.part}.tsv")[0]
         corpus = sorted(folder.glob(f"**/miracl-corpus-v1.0-{code}/docs-*.jsonl*"), key=_number)
         sources.append(Source(language, topics, qrels, tuple(corpus), _MIRACL_FROM.replace("XX", code)))
-    return collect(spec, sources, json_entries)
+    return _collect(spec, sources, _json_entries)
 
 
 def _number(path: Path) -> int:
@@ -195,7 +195,7 @@ def read_mrtydi(folder: Path, spec: DatasetSpec) -> Collection:
         home = f"**/mrtydi-v1.1-{name}"
         corpus = sorted({*folder.glob(f"{home}/corpus.jsonl*"), *folder.glob(f"{home}/collection/docs.jsonl*")})
         sources.append(Source(language, topics, qrels, tuple(corpus[-1:]), _MRTYDI_FROM.replace("LANGUAGE", name)))
-    return collect(spec, sources, json_entries)
+    return _collect(spec, sources, _json_entries)
 
 
 _MMARCO_NAMES = {
@@ -222,4 +222,4 @@ def read_mmarco(folder: Path, spec: DatasetSpec) -> Collection:
     for language, name, topics in _topics(folder, spec, pattern, _MMARCO_NAMES):
         corpus = sorted(folder.glob(f"**/collections/{name}_collection.tsv*"))[:1]
         sources.append(Source(language, topics, qrels, tuple(corpus), _MMARCO_FROM.replace("LANGUAGE", name)))
-    return collect(spec, sources, table_entries, parallel=True)
+    return _collect(spec, sources, _table_entries, parallel=True)

@@ -17,7 +17,7 @@ from panglot.data.language import canonical
 from panglot.data.sentences import sentence_at, spans
 from panglot.datasets.registry import DatasetSpec
 
-Key = tuple[str, int, int, int]  # language, article, paragraph, sentence (0 if the paragraph is the candidate)
+_Key = tuple[str, int, int, int]  # language, article, paragraph, sentence (0 if the paragraph is the candidate)
 
 
 def read_lareqa(folder: Path, spec: DatasetSpec) -> Collection:
@@ -31,9 +31,9 @@ def read_lareqa(folder: Path, spec: DatasetSpec) -> Collection:
     a paragraph with equally many sentences in all of them. If a translation splits a sentence, the group holds both
     halves.
     """
-    texts: dict[Key, tuple[str, str]] = {}
+    texts: dict[_Key, tuple[str, str]] = {}
     questions: list[Text] = []
-    answers: dict[str, list[Key]] = {}
+    answers: dict[str, list[_Key]] = {}
     counts: dict[tuple[int, int], dict[str, int]] = {}
     for path in files(folder, "*.json"):
         language = canonical(plain_name(path).rsplit("-", 1)[-1])
@@ -76,12 +76,12 @@ def _start(question: Question, path: Path, paragraph: Paragraph) -> int:
 
 
 def _groups(
-    texts: Mapping[Key, tuple[str, str]],
-    answers: Mapping[str, Sequence[Key]],
+    texts: Mapping[_Key, tuple[str, str]],
+    answers: Mapping[str, Sequence[_Key]],
     counts: Mapping[tuple[int, int], Mapping[str, int]],
-) -> dict[Key, str]:
+) -> dict[_Key, str]:
     number = len({key[0] for key in texts})
-    ties = DisjointSets[Key]()
+    ties = DisjointSets[_Key]()
     for key in sorted(texts, key=lambda key: (key[1:], key[0])):
         by_language = counts[key[1], key[2]]
         if len(by_language) == number and len(set(by_language.values())) == 1:
@@ -249,19 +249,19 @@ def read_natural_questions(folder: Path, spec: DatasetSpec) -> Collection:
     An answer begins at the first of its ``char_spans``. Marks of HTML are removed from the passages.
     """
     paths = [(path, "en") for path in files(folder, f"{spec.part}/*.jsonl")]
-    return _collect(spec, paths, clean=without_marks, opener=mrqa_paragraphs)
+    return _collect(spec, paths, clean=_without_marks, opener=_mrqa_paragraphs)
 
 
-def without_marks(text: str) -> str:
+def _without_marks(text: str) -> str:
     """Return the text without MRQA's marks.
 
-    >>> without_marks("<P> The band left . </P> [PAR] It came back .")
+    >>> _without_marks("<P> The band left . </P> [PAR] It came back .")
     'The band left . It came back .'
     """
     return _MARKS.sub(" ", text).strip()
 
 
-def mrqa_paragraphs(path: Path) -> Iterator[Paragraph]:
+def _mrqa_paragraphs(path: Path) -> Iterator[Paragraph]:
     """Yield the contexts of a file in MRQA's form."""
     for line, entry in objects(path):
         if "header" in entry and "context" not in entry:

@@ -46,7 +46,7 @@ def read_sib200(folder: Path, spec: DatasetSpec) -> Collection:
     codes: dict[str, str] = {}
 
     def wanted(raw: str) -> bool:
-        return spec.wants(codes.get(raw) or codes.setdefault(raw, code_of(raw)))
+        return spec.wants(codes.get(raw) or codes.setdefault(raw, _code_of(raw)))
 
     for path in files(folder, "*.parquet"):
         for row in parquet_records(path, ("lang", "index_id", "split", "text"), only=("lang", wanted)):
@@ -62,7 +62,7 @@ def read_sib200(folder: Path, spec: DatasetSpec) -> Collection:
     return translations(spec.name, texts, {**spec.about, "left out, wrongly decoded": str(broken)})
 
 
-def code_of(raw: str) -> str:
+def _code_of(raw: str) -> str:
     """Return the canonical code of a language as FLORES writes it."""
     return _FLORES_SEPARATE.get(raw) or canonical(raw)
 
@@ -84,7 +84,7 @@ def read_flores(folder: Path, spec: DatasetSpec) -> Collection:
     texts: list[Text] = []
     lines = 0
     for path in files(folder, f"**/{spec.part}/*.{spec.part}"):
-        code = code_of(path.name.removesuffix(".gz").partition(".")[0])
+        code = _code_of(path.name.removesuffix(".gz").partition(".")[0])
         if not spec.wants(code):
             continue
         found = read_text(path).removesuffix("\n").split("\n")
@@ -322,7 +322,7 @@ def _by_sentence(path: Path) -> Iterator[tuple[str, Sentences]]:
             by_language.setdefault(code, {})[row] = text
     english = by_language.get("eng_Latn", {})
     for code, texts in by_language.items():
-        yield code_of(code), [(text, english[row]) for row, text in texts.items() if row in english]
+        yield _code_of(code), [(text, english[row]) for row, text in texts.items() if row in english]
 
 
 def _by_pair(path: Path) -> Iterator[tuple[str, Sentences]]:

@@ -96,7 +96,7 @@ def debias(
         total = sum(n for found in counts.values() for n in found.values())
         codes = {code for found in counts.values() for code in found}
         progress(f"{encoder.name}: {total:,} texts in {len(codes)} languages")
-    samples = encode(cached(encoder), drawn)
+    samples = _encode(cached(encoder), drawn)
     debiasing = fit(samples, method, rank=rank, pivot=pivot, strength=strength, whiten=whiten)
     metadata: dict[str, Any] = {
         "panglot": __version__, "model": {"name": encoder.name},
@@ -105,9 +105,9 @@ def debias(
                 "source": each.about.get("source", "")}
                for each in collections],
         "texts": counts, "pivot": pivot, "seed": seed,
-        "distance_between_languages": {"before": spread(samples), "after": spread(samples, debiasing)},
+        "distance_between_languages": {"before": _spread(samples), "after": _spread(samples, debiasing)},
         "on_other_text": {
-            name: {"before": spread(other), "after": spread(other, debiasing)}
+            name: {"before": _spread(other), "after": _spread(other, debiasing)}
             for name, other in _other_text(cached(encoder), collections, debiasing.languages, data_dir)
         },
     }  # fmt: skip
@@ -196,7 +196,7 @@ def _draw(rows: Sequence[_Row], order: dict[str, int], most: int) -> Texts:
     return Texts(tuple(drawn)[:most], tuple(drawn.values())[:most])
 
 
-def encode(encoder: Encoder, drawn: Mapping[Side, Mapping[str, Texts]]) -> dict[Side, dict[str, Sample]]:
+def _encode(encoder: Encoder, drawn: Mapping[Side, Mapping[str, Texts]]) -> dict[Side, dict[str, Sample]]:
     """Return the vectors of texts by side and language."""
     samples: dict[Side, dict[str, Sample]] = {}
     for side, by_language in drawn.items():
@@ -222,10 +222,10 @@ def _other_text(
         if known or len(codes) < 2 or find(card, data_dir) is None:
             continue
         drawn = sample(open_sets([name], data_dir=data_dir, languages=codes), _FEW_TEXTS, 0)
-        yield name, encode(encoder, drawn)
+        yield name, _encode(encoder, drawn)
 
 
-def spread(samples: Mapping[Side, Mapping[str, Sample]], debiasing: Debiasing | None = None) -> dict[str, float]:
+def _spread(samples: Mapping[Side, Mapping[str, Sample]], debiasing: Debiasing | None = None) -> dict[str, float]:
     """Return the mean distance between the mean vectors of two languages by side, corrected by ``debiasing``."""
     distances: dict[str, float] = {}
     for side, by_language in samples.items():

@@ -87,11 +87,13 @@ def fit(
     elif method == "shift":
         reference = pivot_of(counts, pivot)
         passages = enough["passage"]
-        offset[1] = [relative(passages[code], passages[reference], code, reference) for code in languages]
+        offset[1] = [_relative(passages[code], passages[reference], code, reference) for code in languages]
     elif method == "lir":
         if rank >= dimension:
             raise _too_large(rank, dimension - 1, f"vectors of {dimension} numbers")
-        directions = np.stack([[leading_directions(vectors[side][code], rank) for code in languages] for side in SIDES])
+        directions = np.stack(
+            [[_leading_directions(vectors[side][code], rank) for code in languages] for side in SIDES]
+        )
     else:
         sides = [side for side in SIDES if len(enough[side]) == len(languages)]
         if not sides:
@@ -102,12 +104,12 @@ def fit(
             means = np.mean([[vectors[side][code].mean(axis=0) for code in languages] for side in sides], axis=0)
             subspace = differing_subspace(means, rank)
         else:
-            matrix, bias = concept_erasure([[vectors[side][code] for side in sides] for code in languages], strength)
+            matrix, bias = _concept_erasure([[vectors[side][code] for side in sides] for code in languages], strength)
     parts = (offset * strength, directions * np.sqrt(strength), subspace * np.sqrt(strength), matrix, bias)
     debiasing = _debiasing(method, languages, *parts, strength=strength, whiten=whiten)
     if whiten is None:
         return debiasing
-    white = whitening(within_groups(samples, debiasing), whiten)
+    white = whitening(_within_groups(samples, debiasing), whiten)
     matrix = white if matrix is None else white @ matrix
     bias = None if bias is None else white @ bias
     return _debiasing(method, languages, *parts[:3], matrix, bias, strength=strength, whiten=whiten)
@@ -177,7 +179,7 @@ def pivot_of(counts: Counts, pivot: str | None = None) -> str:
     return pivot
 
 
-def relative(target: Sample, pivot: Sample, code: str, reference: str) -> Doubles:
+def _relative(target: Sample, pivot: Sample, code: str, reference: str) -> Doubles:
     """Return the mean difference between texts and their translations, shape ``[dimension]``."""
     left, right = (_by_group(each.vectors, each.groups) for each in (target, pivot))
     shared = [group for group in left if group in right]
@@ -188,7 +190,7 @@ def relative(target: Sample, pivot: Sample, code: str, reference: str) -> Double
     return np.mean([left[group] - right[group] for group in shared], axis=0)
 
 
-def leading_directions(vectors: Doubles, rank: int) -> Doubles:
+def _leading_directions(vectors: Doubles, rank: int) -> Doubles:
     """Return the first right singular vectors of the rows, which are not centered, shape ``[rank, dimension]``."""
     return np.linalg.svd(vectors, full_matrices=False)[2][:rank]
 
@@ -208,7 +210,7 @@ def differing_subspace(means: Doubles, rank: int) -> Doubles:
     return np.linalg.svd(near - shared, full_matrices=False)[2][:rank]
 
 
-def concept_erasure(by_language: Sequence[Sequence[Doubles]], strength: float = 1.0) -> tuple[Doubles, Doubles]:
+def _concept_erasure(by_language: Sequence[Sequence[Doubles]], strength: float = 1.0) -> tuple[Doubles, Doubles]:
     """Return matrix and bias of LEACE, which makes the means of all languages equal and changes vectors least.
 
     r(x) = x − s W⁺ U Uᵀ W (x − μ), where μ and Σ are mean and covariance of the vectors, W = (Σ^½)⁺ whitens them, U is
@@ -251,7 +253,7 @@ def whitening(scatter: Doubles, shrinkage: float) -> Doubles:
     return (vectors / np.sqrt(values)) @ vectors.T
 
 
-def within_groups(samples: Samples, debiasing: Debiasing) -> Doubles:
+def _within_groups(samples: Samples, debiasing: Debiasing) -> Doubles:
     """Return the scatter of corrected translations around the mean of their group over languages, shape ``[d, d]``.
 
     Groups count by their number of languages less one, on each side. A language's texts of one group count as one.

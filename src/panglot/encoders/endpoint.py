@@ -187,7 +187,7 @@ def send(
     import httpx
 
     for attempt in range(retries + 1):
-        wait = backoff(attempt)
+        wait = _backoff(attempt)
         try:
             response = client.request(method, url, json=body)
         except (httpx.TransportError, httpx.DecodingError) as error:
@@ -197,24 +197,24 @@ def send(
         else:
             if response.status_code not in RETRIED or attempt == retries:
                 return response
-            wait = retry_after(response.headers.get("retry-after"), time.time()) or wait
+            wait = _retry_after(response.headers.get("retry-after"), time.time()) or wait
         pause(wait)
     raise AssertionError
 
 
-def backoff(attempt: int) -> float:
+def _backoff(attempt: int) -> float:
     """Return the seconds to wait after a number of failures: half a second, doubled each time, at most a minute.
 
-    >>> [backoff(attempt) for attempt in range(4)]
+    >>> [_backoff(attempt) for attempt in range(4)]
     [0.5, 1.0, 2.0, 4.0]
     """
     return min(_LONGEST_PAUSE, 0.5 * 2**attempt)
 
 
-def retry_after(header: str | None, now: float) -> float | None:
+def _retry_after(header: str | None, now: float) -> float | None:
     """Return the seconds that a ``Retry-After`` header asks for, at most a minute. None if it is not usable.
 
-    >>> retry_after("3", 0), retry_after("Thu, 01 Jan 1970 00:00:10 GMT", 4), retry_after("soon", 0)
+    >>> _retry_after("3", 0), _retry_after("Thu, 01 Jan 1970 00:00:10 GMT", 4), _retry_after("soon", 0)
     (3.0, 6.0, None)
     """
     if not header:

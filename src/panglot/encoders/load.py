@@ -16,7 +16,7 @@ from panglot._errors import PanglotError, first_line
 from panglot._files import digest, known_digest
 from panglot.encoders.protocol import Encoder, Side, Vectors
 
-BACKENDS = ("auto", "torch", "openvino")
+_BACKENDS = ("auto", "torch", "openvino")
 _CHECKED, _ALIKE = 16, 0.8  # Texts that are encoded to check a model, and the least median cosine to stored vectors.
 
 
@@ -48,8 +48,8 @@ def load(model: str | Path, *, backend: str = "torch", **options: Any) -> Encode
     text = str(model)
     if not text:
         raise PanglotError("no model was named", field="model", hint="name a folder, or bundled")
-    if backend not in BACKENDS:
-        raise PanglotError(f"unknown backend {backend!r}", field="backend", hint=f"use one of {', '.join(BACKENDS)}")
+    if backend not in _BACKENDS:
+        raise PanglotError(f"unknown backend {backend!r}", field="backend", hint=f"use one of {', '.join(_BACKENDS)}")
     if backend == "openvino" and text.startswith(("vectors:", "http://", "https://")):
         raise PanglotError(f"{text} does not run on this machine", field="backend", hint="leave the backend out")
     if text.startswith("vectors:"):

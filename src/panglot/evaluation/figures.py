@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from panglot._files import write_json
-from panglot.evaluation import bias, geometry
+from panglot.evaluation import bias
 from panglot.evaluation.bootstrap import PerQuestion, draw, interval, language_means
-from panglot.evaluation.measures import DEFAULT, Measure
+from panglot.evaluation.measures import (
+    DEFAULT,
+    Measure,
+    language_classifier,
+    mean_distances,
+    separation,
+    translation_cosines,
+)
 from panglot.evaluation.ranks import Ranks, rank
 
 if TYPE_CHECKING:
@@ -274,9 +281,9 @@ def _geometry(questions: Vectors, passages: Vectors, ranks: Ranks, seed: int) ->
     languages, missing = ranks.languages, list[Figures]()
     if (ranks.pool > 0).sum() < 2:
         return None, [{"what": "geometry", "why": "the passages are in one language"}]
-    distances = geometry.mean_distances(passages, ranks.passage_language, len(languages))
+    distances = mean_distances(passages, ranks.passage_language, len(languages))
     figures: Figures = {"mean_distance": table(distances, languages)}
-    found = geometry.language_classifier(passages, ranks.passage_language, ranks.passage_group, seed=seed)
+    found = language_classifier(passages, ranks.passage_language, ranks.passage_group, seed=seed)
     figures["language_classifier"], figures["chance"] = found or (None, None)
     if found is None:
         missing.append({"what": "language_classifier", "why": "there are too few passages to hold any out"})
@@ -287,14 +294,14 @@ def _geometry(questions: Vectors, passages: Vectors, ranks: Ranks, seed: int) ->
     figures |= dict.fromkeys(("translation_cosine", "random_cosine", "translations_of"))
     # Questions are translations of each other more often than passages, so they come first.
     for side, parts in sides.items():
-        if cosines := geometry.translation_cosines(*parts, seed=seed):
+        if cosines := translation_cosines(*parts, seed=seed):
             figures["translation_cosine"], figures["random_cosine"] = cosines
             figures["translations_of"] = side
             break
     else:
         missing.append({"what": "translation_cosine", "why": "no group has versions in two languages"})
     names = ("separation", "separation_across_languages")
-    figures |= dict(zip(names, geometry.separation(questions, passages, ranks, seed=seed), strict=True))
+    figures |= dict(zip(names, separation(questions, passages, ranks, seed=seed), strict=True))
     return figures, missing
 
 

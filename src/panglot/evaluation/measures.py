@@ -1,6 +1,7 @@
-"""Measures of one ranking, as values: ``parse("nDCG@10")`` equals itself and can be a key.
+"""Measures of one ranking, as values, and of vectors before any ranking.
 
-To add a measure, write its formula as an entry of ``_FORMULAS``.
+``parse("nDCG@10")`` equals itself and can be a key. To add a measure of a ranking, write its formula as an entry of
+``_FORMULAS``. The measures of vectors say how much they reveal their language.
 """
 
 from __future__ import annotations
@@ -13,11 +14,19 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot.evaluation.ranks import UNLISTED
+from panglot.evaluation.exact_scores import parts
+from panglot.evaluation.ranks import UNLISTED, Ranks
 
 if TYPE_CHECKING:
     from panglot.data.collection import Ints
+    from panglot.encoders.protocol import Vectors
     from panglot.evaluation.exact_scores import Bools, Doubles
+
+# Time grows with the texts, and a large data set has far more than a classifier needs.
+_PER_LANGUAGE = 400
+_PAIRS = 20_000
+# λ as a share of the mean eigenvalue of XᵀDX.
+_RIDGE = 1e-3
 
 
 @dataclass(frozen=True, order=True)
@@ -144,3 +153,135 @@ def parse(name: str | Measure) -> Measure:
 
 DEFAULT = tuple(parse(name) for name in ("mAP", "MRR", "R@1", "R@10", "R@100", "nDCG@10"))
 """Measures that are reported by default."""
+
+
+def mean_distances(vectors: Vectors, language: Ints, languages: int) -> Doubles:
+    """Return the Euclidean distances ‖μ_x − μ_y‖ of the languages' mean vectors, shape ``[languages, languages]``.
+
+    A distance of 0 means a common centre. Rows and columns of languages without vectors are NaN.
+    """
+    number = np.bincount(language, minlength=languages)
+    sums = np.zeros((languages, vectors.shape[1]))
+    for each in np.flatnonzero(number):
+        sums[each] = vectors[language == each].sum(axis=0, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        means = sums / number[:, None]
+    return np.sqrt(np.square(means[:, None] - means[None]).sum(axis=2))
+
+
+def language_classifier(vectors: Vectors, language: Ints, group: Ints, *, seed: int) -> tuple[float, float] | None:
+    """Return the accuracy of a linear classifier of languages on held-out vectors, and chance.
+
+    An accuracy at chance means that no linear classifier can read the language from a vector. The classifier is ridge
+    regression in closed form, W = (Xᵀ D X + λI)⁻¹ Xᵀ D Y, with weights D that make languages count equally. Half of
+    the groups are held out, with all versions of a text on one side. The accuracy is the mean over languages, chance is
+    1 / languages. None is returned if fewer than two languages have enough texts.
+    """
+    generator = np.random.default_rng(seed)
+    # Whole groups are held out, or the classifier would know the meaning of a held-out text.
+    held = np.zeros(int(group.max(initial=-1)) + 1, bool)
+    held[generator.permutation(len(held))[: len(held) // 2]] = True
+    parts: tuple[list[Ints], list[Ints]] = ([], [])
+    for each in np.unique(language):
+        rows = generator.permutation(np.flatnonzero(language == each))[:_PER_LANGUAGE]
+        test = held[group[rows]]
+        if test.any() and not test.all():
+            parts[0].append(rows[~test])
+            parts[1].append(rows[test])
+    classes = len(parts[0])
+    if classes < 2:
+        return None
+    train, test = np.concatenate(parts[0]), np.concatenate(parts[1])
+    truth = [np.repeat(np.arange(classes), [len(rows) for rows in side]) for side in parts]
+    x = vectors[train].astype(np.float64)
+    centre = x.mean(axis=0)
+    x -= centre
+    # Languages count equally, whatever their numbers of texts.
+    weight = (1 / np.bincount(truth[0]))[truth[0]]
+    target = np.eye(classes)[truth[0]] - 1 / classes
+    gram = (x * weight[:, None]).T @ x
+    # The ridge grows with the scale of the vectors, so that scaling them changes nothing.
+    gram += np.eye(len(gram)) * max(_RIDGE * np.trace(gram) / len(gram), 1e-12)
+    coefficients = np.linalg.solve(gram, (x * weight[:, None]).T @ target)
+    guess = ((vectors[test].astype(np.float64) - centre) @ coefficients).argmax(axis=1)
+    right = np.bincount(truth[1], guess == truth[1]) / np.bincount(truth[1])
+    return float(right.mean()), 1 / classes
+
+
+def translation_cosines(vectors: Vectors, language: Ints, group: Ints, *, seed: int) -> tuple[float, float] | None:
+    """Return the mean cosine of translations, and that of random texts in the same pairs of languages.
+
+    A pair consists of versions of one group in two languages that are neighbours in a random order of the group. At
+    most 20,000 of them are used. None is returned if no group has versions in two languages.
+    """
+    generator = np.random.default_rng(seed)
+    order = np.lexsort((generator.random(len(group)), group))
+    a, b = order[:-1], order[1:]
+    keep = (group[a] == group[b]) & (language[a] != language[b])
+    a, b = a[keep], b[keep]
+    if not len(a):
+        return None
+    chosen = generator.permutation(len(a))[:_PAIRS]
+    a, b = a[chosen], b[chosen]
+    # The partner comes from another pair of the same two languages, so that only the meaning is random.
+    pair = language[a] * (int(language.max()) + 1) + language[b]
+    by_pair = np.lexsort((generator.random(len(a)), pair))
+    begins = np.flatnonzero(np.diff(pair[by_pair], prepend=-1))
+    lengths = np.diff(np.append(begins, len(a)))
+    following = np.arange(1, len(a) + 1)
+    following[begins + lengths - 1] = begins
+    other = np.empty(len(a), np.int64)
+    other[by_pair] = b[by_pair][following]
+    # A cyclic neighbour can have the same meaning if few groups are left; such pairs are not random.
+    mixed = group[other] != group[a]
+    if not mixed.any():
+        return None
+    return _mean_cosine(vectors[a], vectors[b]), _mean_cosine(vectors[a[mixed]], vectors[other[mixed]])
+
+
+def separation(questions: Vectors, passages: Vectors, ranks: Ranks, *, seed: int) -> tuple[float | None, float | None]:
+    """Return how often a relevant passage is nearer to its question than a random passage is, in two ways.
+
+    This is the area under the ROC curve of relevant against random pairs, question by question: P(s(q, p) > s(q, r)),
+    with ties as half. For the first value, the random passage r is in the language of the relevant passage p. For the
+    second, p is in another language than the question and r in the question's own, which is what *strong alignment*
+    asks for (2004.05484). Random passages of p's group or relevant to q are left out. At most 20,000 relevant pairs
+    are used. Each is the mean over pairs of a question's and a passage's language, or None if there is no such pair.
+    """
+    generator = np.random.default_rng(seed)
+    chosen = generator.permutation(len(ranks.question))[:_PAIRS]
+    q, p = ranks.question[chosen], ranks.passage[chosen]
+    asked, answered = ranks.question_language[q], ranks.passage_language[p]
+    by_language = np.argsort(ranks.passage_language, kind="stable")
+    starts = np.cumsum(ranks.pool) - ranks.pool
+    true = _scores(questions[q], passages[p])
+    found: list[float | None] = []
+    for language, usable in ((answered, True), (asked, (asked != answered) & (ranks.pool[asked] > 0))):
+        drawn = (generator.random(len(q)) * ranks.pool[language]).astype(np.int64)
+        # A language without passages has no place of its own. Its pairs are not used.
+        r = by_language[np.minimum(starts[language] + drawn, len(by_language) - 1)]
+        wrong = (ranks.passage_group[r] != ranks.passage_group[p]) & ~_is_relevant(q, r, ranks)
+        rows = np.flatnonzero(usable & wrong)
+        random = _scores(questions[q[rows]], passages[r[rows]])
+        above = (true[rows] > random) + (true[rows] == random) / 2
+        cell = np.unique(asked[rows] * len(ranks.languages) + answered[rows], return_inverse=True)[1]
+        found.append(float(np.mean(np.bincount(cell, above) / np.bincount(cell))) if len(rows) else None)
+    return found[0], found[1]
+
+
+def _is_relevant(question: Ints, passage: Ints, ranks: Ranks) -> Bools:
+    size = len(ranks.passage_language)
+    return np.isin(question * size + passage, ranks.question * size + ranks.passage)
+
+
+def _scores(a: Vectors, b: Vectors) -> Doubles:
+    # In parts, so that the doubles stay in the processor's cache.
+    found = np.empty(len(a))
+    for at in parts(np.arange(len(a)), 1024):
+        found[at] = np.einsum("nd,nd->n", a[at].astype(np.float64), b[at].astype(np.float64))
+    return found
+
+
+def _mean_cosine(a: Vectors, b: Vectors) -> float:
+    cosines = np.einsum("nd,nd->n", a, b) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
+    return float(cosines.mean(dtype=np.float64))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from panglot.evaluation.measures import Measure
 
 #: Returns the changed question, given its text, its language and the seed.
-Change = Callable[[str, str, int], str]
+_Change = Callable[[str, str, int], str]
 
 _WORD = regex.compile(r"[\p{L}\p{M}]{3,}")
 _LETTER = regex.compile(r"\X")
@@ -115,7 +115,7 @@ def robustness(
         problem = f"{encoder.name} has vectors of the data set's own questions, and none of changed ones"
         raise PanglotError(problem, field="robust", hint="leave it out, or name a model")
     texts, codes = (collection.questions[name].to_pylist() for name in ("text", "language"))
-    changes: dict[str, Change] = {
+    changes: dict[str, _Change] = {
         "lower": lambda text, language, _: lower(text, language),
         "capitals": lambda text, language, _: upper(text, language),
         "typos": typos,

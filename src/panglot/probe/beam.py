@@ -64,7 +64,7 @@ class Found:
 Measure = Callable[[Sequence[tuple[int, Versions]]], Sequence[tuple[Place, Place]]]
 
 
-def successors(state: State, material: Material, changes: Iterable[Change]) -> list[tuple[str, Versions]]:
+def _successors(state: State, material: Material, changes: Iterable[Change]) -> list[tuple[str, Versions]]:
     """Return the name and the texts of each further change, without families that the state has used already."""
     used = {CHANGES[name].family for name in state.path}
     found: dict[Versions, str] = {}
@@ -148,7 +148,7 @@ def search_changes(
     ]  # fmt: skip
     # An upper bound of the texts per question: both versions, all changes, then every state of the beam again.
     bounds = [
-        2 * len(successors(state, material, CHANGES.values())) * (1 + (depth - 1) * beam)
+        2 * len(_successors(state, material, CHANGES.values())) * (1 + (depth - 1) * beam)
         for state, material in zip(states, materials, strict=True)
     ]
     affordable = int((np.cumsum(bounds) <= budget).sum())
@@ -174,7 +174,7 @@ def _distinct(number: int, states: Sequence[State], material: Material) -> list[
     """Return the successors of a beam. Of two ways to one text by the same changes, the first counts."""
     found: dict[tuple[Versions, frozenset[str]], tuple[int, State, str, Versions]] = {}
     for state in states:
-        for name, after in successors(state, material, CHANGES.values()):
+        for name, after in _successors(state, material, CHANGES.values()):
             found.setdefault((after, frozenset((*state.path, name))), (number, state, name, after))
     return list(found.values())
 

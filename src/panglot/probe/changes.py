@@ -39,12 +39,12 @@ ZERO = {
     "pa": 0x0A66, "ps": 0x06F0, "sa": 0x0966, "ta": 0x0BE6, "te": 0x0C66, "th": 0x0E50, "ur": 0x06F0,
 }  # fmt: skip
 
-#: Question marks. In other languages, those of OWN_MARKS mean something else.
-MARKS = "?\uff1f\u061f\u2047\u203d"
-OWN_MARKS = {"el": ";\u037e", "hy": "\u055e"}
+#: Question marks. In other languages, those of _OWN_MARKS mean something else.
+_MARKS = "?\uff1f\u061f\u2047\u203d"
+_OWN_MARKS = {"el": ";\u037e", "hy": "\u055e"}
 
 
-def blank(language: str) -> str:
+def _blank(language: str) -> str:
     """Return the separator between two sentences."""
     return "" if joins_sentences(language) else " "
 
@@ -71,15 +71,6 @@ def ascii_digits(text: str) -> str:
     return "".join(str(unicodedata.digit(mark)) if mark.isdecimal() else mark for mark in text)
 
 
-def numbers(text: str) -> list[str]:
-    """Return the numbers of a text, in order, in the digits 0 to 9.
-
-    >>> numbers("In 1,200 or ๑๒ ways")
-    ['1,200', '12']
-    """
-    return _NUMBER.findall(ascii_digits(text))
-
-
 def names(english: str) -> list[str]:
     """Return the capitalised phrases of an English question without its first words: nearly always names.
 
@@ -91,7 +82,7 @@ def names(english: str) -> list[str]:
     return [name for name in dict.fromkeys(found) if len(name) > 1]
 
 
-def shared(english: str, other: str) -> list[str]:
+def _shared(english: str, other: str) -> list[str]:
     """Return the numbers and then the names that both versions write alike, longer names first."""
     folded = other.casefold()
     both = [name for name in names(english) if name.casefold() in folded]
@@ -122,7 +113,7 @@ class Material:
 
 
 #: Largest number of code-switched versions of one question per level.
-WORDS = 2
+_WORDS = 2
 
 Apply = Callable[[Versions, Material], Iterable[Versions]]
 
@@ -153,7 +144,7 @@ def _mark(now: Versions, _: Material) -> Iterable[Versions]:
 
 
 def _bare(text: str, language: str) -> str:
-    ends = MARKS + OWN_MARKS.get(language, "")
+    ends = _MARKS + _OWN_MARKS.get(language, "")
     bare = text.rstrip()
     if bare.rstrip(ends) == bare:
         return text
@@ -183,11 +174,11 @@ def _thanks(now: Versions, _: Material) -> Iterable[Versions]:
 
 def _behind(now: Versions, english: str, other: str) -> list[Versions]:
     """Return the versions with a sentence or a bracket behind each."""
-    return [replace(now, english=f"{now.english} {english}", other=now.other + blank(now.language) + other)]
+    return [replace(now, english=f"{now.english} {english}", other=now.other + _blank(now.language) + other)]
 
 
 def _topic(now: Versions, material: Material) -> Iterable[Versions]:
-    both = shared(material.original.english, material.original.other)
+    both = _shared(material.original.english, material.original.other)
     colon = "：" if joins_sentences(now.language) else ": "
     return [replace(now, english=f"{first}: {now.english}", other=first + colon + now.other) for first in both[:1]]
 
@@ -224,7 +215,7 @@ def _word(now: Versions, material: Material) -> Iterable[Versions]:
         if target.lower() != word.lower() and target in material.original.other
     ]
     entries.sort(key=lambda entry: (-len(entry[0]), entry))
-    return _respelled(now, *(_replaced(now.other, target, word) for target, word in entries))[:WORDS]
+    return _respelled(now, *(_replaced(now.other, target, word) for target, word in entries))[:_WORDS]
 
 
 def _replaced(text: str, target: str, word: str) -> str:
@@ -239,7 +230,7 @@ def _replaced(text: str, target: str, word: str) -> str:
 
 
 def _distractor(now: Versions, material: Material) -> Iterable[Versions]:
-    space = blank(now.language)
+    space = _blank(now.language)
     return [
         replace(now, english=f"{english} {now.english}", other=other + space + now.other)
         for english, other in material.distractors

@@ -20,7 +20,7 @@ Pools = Literal["whole", "common"]
 #: 0 is English, 1 the other language.
 Half = Literal[0, 1]
 #: Pools whose sizes differ by more than this factor are cut down to the passage groups that both languages have.
-LARGEST_RATIO = 1.5
+_LARGEST_RATIO = 1.5
 #: Characters of a distractor in English. Longer passages are not sentences, and would outweigh the question.
 MIN_LENGTH, MAX_LENGTH = 20, 240
 _CELLS = 1 << 22
@@ -52,14 +52,14 @@ class ParallelQuestions:
         """Return the questions with a version and an answer in both languages, or None if there are none.
 
         Of several versions in one language, the first counts. By default, pools are whole if their sizes differ by at
-        most :data:`LARGEST_RATIO`. Otherwise they are cut down to the passage groups that both languages have, so that
+        most :data:`_LARGEST_RATIO`. Otherwise they are cut down to the passage groups that both languages have, so that
         ranks can be compared.
         """
         codes = [collection.languages.index(code) for code in (english, language)]
         group = np.array(collection.passages["group"].to_pylist(), object)
         rows = [np.flatnonzero(collection.passage_language == code) for code in codes]
         sizes = sorted(len(each) for each in rows)
-        kind: Pools = pools or ("whole" if sizes[1] <= LARGEST_RATIO * sizes[0] else "common")
+        kind: Pools = pools or ("whole" if sizes[1] <= _LARGEST_RATIO * sizes[0] else "common")
         if kind == "common":
             common = set(group[rows[0]]) & set(group[rows[1]])
             rows = [each[[name in common for name in group[each]]] for each in rows]

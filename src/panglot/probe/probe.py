@@ -157,7 +157,7 @@ def probe(
         "languages": {outcome.language: outcome.counts() for outcome in outcomes},
         "by": slices, "search": searched, "weak": weak, "not_measured": missing,
     }  # fmt: skip
-    return Probe(figures, tuple(pair_lines(weak, made, english, facts)))
+    return Probe(figures, tuple(_pair_lines(weak, made, english, facts)))
 
 
 def read_lexicons(data_dir: str | Path | None, languages: Sequence[str]) -> Lexicons:
@@ -195,7 +195,7 @@ def _usable(english: str, target: str) -> bool:
     return english not in _FUNCTION_WORD_SET and len(english) > 2 and english.isalpha() and len(target) > 1 and one_word
 
 
-def pair_lines(
+def _pair_lines(
     weak: Iterable[Mapping[str, Any]], changed: Iterable[Mapping[str, Any]], english: str, facts: Mapping[str, str]
 ) -> list[dict[str, Any]]:
     """Return the JSON lines of weak pairs, one bilingual group after the other.

@@ -20,7 +20,7 @@ from panglot.probe.pools import Outcome
 
 _Z = 1.959963984540054
 #: With fewer questions on either side no difference is reported, because its normal interval would mean nothing.
-MIN_QUESTIONS = 10
+_MIN_QUESTIONS = 10
 
 
 def share(hit: Bools, group: Ints) -> tuple[float, float, float]:
@@ -54,7 +54,7 @@ def against_rest(hit: Bools, group: Ints, inside: Bools) -> dict[str, Any]:
     are the sums of deviations of group g on each side. A group may have questions on both sides.
 
     All arrays have the shape ``[questions]``. The difference and its interval are None if either side has fewer than
-    :data:`MIN_QUESTIONS` questions, and without ``rest`` if all questions are in a bucket.
+    :data:`_MIN_QUESTIONS` questions, and without ``rest`` if all questions are in a bucket.
     """
     rate, low, high = share(hit[inside], group[inside])
     figures: dict[str, Any] = {"weak": int(hit[inside].sum()), "questions": int(inside.sum()), "rate": rate,
@@ -63,7 +63,7 @@ def against_rest(hit: Bools, group: Ints, inside: Bools) -> dict[str, Any]:
     if inside.all():
         return figures
     figures["rest"] = rest = float(hit[~inside].mean())
-    if min(inside.sum(), (~inside).sum()) >= MIN_QUESTIONS:
+    if min(inside.sum(), (~inside).sum()) >= _MIN_QUESTIONS:
         groups = int(group.max()) + 1
         deviation = _deviations(hit[inside], group[inside], groups) - _deviations(hit[~inside], group[~inside], groups)
         half = _Z * math.sqrt(float((deviation**2).sum()) * _small_sample(group))
@@ -110,10 +110,10 @@ _QUESTION_WORDS = _WHO | {word: word for word in ("what", "when", "where", "whic
 
 
 @lru_cache(maxsize=1024)
-def script(language: str) -> str:
+def _script(language: str) -> str:
     """Return the English name of the likely script of a language.
 
-    >>> script("th"), script("sr"), script("sr-Latn"), script("zh-Hant")
+    >>> _script("th"), _script("sr"), _script("sr-Latn"), _script("zh-Hant")
     ('Thai', 'Cyrillic', 'Latin', 'Han')
     """
     found = langcodes.Language.get(language).maximize().script or "Zyyy"
@@ -124,19 +124,19 @@ def script(language: str) -> str:
         return found
 
 
-def length(english: str) -> str:
+def _length(english: str) -> str:
     """Return the bucket of the English version's length in characters, which all translations share.
 
-    >>> length("Who?"), length("x" * 41), length("x" * 99)
+    >>> _length("Who?"), _length("x" * 41), _length("x" * 99)
     ('40 or fewer', '41 to 60', 'above 80')
     """
     return _LENGTHS[bisect_left(LENGTHS, len(english))]
 
 
-def question_word(english: str) -> str:
+def _question_word(english: str) -> str:
     """Return the first question word anywhere in the English version. ``how many`` counts as one.
 
-    >>> question_word("In which year?"), question_word("Of how much use is it?"), question_word("Name one.")
+    >>> _question_word("In which year?"), _question_word("Of how much use is it?"), _question_word("Name one.")
     ('which', 'how many', 'none')
     """
     words = re.findall(r"[a-z]+", english.lower())
@@ -147,18 +147,18 @@ def question_word(english: str) -> str:
     return "none"
 
 
-def fertility(tokens: int, english: str) -> str:
+def _fertility(tokens: int, english: str) -> str:
     """Return the bucket of a version's number of tokens per word of the English version.
 
     Words are counted in English because Thai, Chinese and Japanese do not separate theirs.
 
-    >>> fertility(5, "How many are there?"), fertility(30, "How many are there?")
+    >>> _fertility(5, "How many are there?"), _fertility(30, "How many are there?")
     ('1.25 to 1.5', '2 or more')
     """
     return _FERTILITIES[bisect_right(FERTILITIES, tokens / max(1, len(english.split())))]
 
 
-def count_tokens(encoder: Encoder, texts: Sequence[str]) -> list[int] | None:
+def _count_tokens(encoder: Encoder, texts: Sequence[str]) -> list[int] | None:
     """Return the number of tokens of each text without prompt and special tokens, or None without a tokenizer."""
     # A cache of vectors wraps the encoder.
     inner: Any = getattr(encoder, "encoder", encoder)
@@ -191,18 +191,18 @@ def by_slice(
     if not weak:
         return {}, [{"what": "weak shares", "why": "no question is answered in English"}]
     missing: list[dict[str, str]] = []
-    tokens = count_tokens(encoder, other)
+    tokens = _count_tokens(encoder, other)
     if tokens is None:
         missing.append({"what": "tokens per word", "why": "the model has no tokenizer"})
     labels = {
         "all": ["all" for _ in weak],
         "language": languages,
-        "script": [script(language) for language in languages],
-        "length": [length(text) for text in english],
-        "question word": [question_word(text) for text in english],
+        "script": [_script(language) for language in languages],
+        "length": [_length(text) for text in english],
+        "question word": [_question_word(text) for text in english],
     }
     if tokens is not None:
-        labels["tokens per word"] = [fertility(n, text) for n, text in zip(tokens, english, strict=True)]
+        labels["tokens per word"] = [_fertility(n, text) for n, text in zip(tokens, english, strict=True)]
     group = np.unique(np.array(groups), return_inverse=True)[1].astype(np.int64)
     hit = np.array(weak, np.bool_)
     # Slices are in these orders, and otherwise the largest comes first.

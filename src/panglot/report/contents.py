@@ -29,7 +29,7 @@ def contents(dataset: Dataset, *, compared: bool) -> Iterator[Table | list[str]]
     """
     if sentence := preference(dataset):
         yield [sentence]
-    yield headline(dataset)
+    yield _headline(dataset)
     if sentence := summary(dataset):
         yield [sentence]
     if compared:
@@ -188,7 +188,7 @@ def missing(dataset: Dataset, known: Collection[str] = ()) -> list[str]:
     return found
 
 
-def headline(dataset: Dataset) -> Table:
+def _headline(dataset: Dataset) -> Table:
     """Return the three settings and rank distance, one row per model."""
     columns = [Column(c.heading, short=c.heading.replace(" ", "\n", 1)) for c in dataset.headline]
     rows = [

@@ -39,13 +39,13 @@ class Series:
 
 
 def plot(
-    title: str, series: Sequence[Series], *, label: str, x_label: str = "step", names: Sequence[tuple[float, str]] = (),
+    title: str, series: Sequence[Series], *, label: str, names: Sequence[tuple[float, str]] = (),
     top: float | None = None,
 ) -> Markup:  # fmt: skip
     """Return a line plot as wide as its container, with text that keeps its size. Its upright axis begins at 0.
 
-    ``label`` says to screen readers what the plot shows, ``x_label`` what x counts. ``names`` are labels (x, text)
-    below the plot instead of numbers. The axis reaches ``top`` at least, which makes plots comparable.
+    ``label`` says to screen readers what the plot shows. ``names`` are labels (x, text) below the plot instead of
+    numbers of steps. The axis reaches ``top`` at least, which makes plots comparable.
     """
     every = [point for one in series for point in one.points]
     heights = [y for _, y in every] + [y for one in series for _, y in one.behind or ()]
@@ -87,7 +87,7 @@ def plot(
     labels = [tag("span", text, class_="y", style=f"bottom:{place}") for place, text in y_labels]
     x_labels = [(x_scale.percent(x), name) for x, name in names or x_ticks]
     labels += [tag("span", name, class_="x", style=f"left:{place}") for place, name in x_labels]
-    unit = None if names else tag("span", x_label, class_="x unit")
+    unit = None if names else tag("span", "step", class_="x unit")
     area = tag("div", picture, dots, tag("div", labels, unit, aria_hidden="true"), class_="area")
     return tag("figure", tag("figcaption", title), area, class_="plot")
 

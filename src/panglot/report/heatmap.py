@@ -42,18 +42,18 @@ def colour(letter: str, share: float) -> Colour:
     return red, green, blue
 
 
-def css(colour: Colour) -> str:
+def _css(colour: Colour) -> str:
     """Return a colour as ``#rrggbb``."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
-def ink(colour: Colour) -> str:
+def _ink(colour: Colour) -> str:
     """Return the colour of text on ``colour``: black or white, whichever stands out more.
 
     One of the two has a contrast of at least 4.58 on every colour; WCAG's level AA requires 4.5.
     """
     black, white = (0, 0, 0), (255, 255, 255)
-    return css(black if contrast(black, colour) >= contrast(white, colour) else white)
+    return _css(black if contrast(black, colour) >= contrast(white, colour) else white)
 
 
 def contrast(one: Colour, other: Colour) -> float:
@@ -72,7 +72,7 @@ def parse(text: str) -> Colour:
     return int(text[:2], 16), int(text[2:4], 16), int(text[4:6], 16)
 
 
-def step(share: float) -> int:
+def _step(share: float) -> int:
     """Return the number of the scale's CSS class for ``share``, clipped to 0 and 1."""
     return round(min(1.0, max(0.0, share)) * (STEPS - 1))
 
@@ -81,7 +81,7 @@ def step(share: float) -> int:
 def color_classes() -> str:
     """Return the classes ``s0`` to ``s40`` (sequential) and ``d0`` to ``d40`` (diverging): ground and ink."""
     colours = {f"{letter}{n}": colour(letter, n / (STEPS - 1)) for letter in _SCALES for n in range(STEPS)}
-    return "".join(f".{name}{{background:{css(each)};color:{ink(each)}}}" for name, each in colours.items())
+    return "".join(f".{name}{{background:{_css(each)};color:{_ink(each)}}}" for name, each in colours.items())
 
 
 def _luminance(colour: Colour) -> float:
@@ -101,7 +101,7 @@ class Look:
     write: Callable[[float], str]
 
 
-def heatmap(
+def _heatmap(
     cells: Matrix, codes: Sequence[str], look: Look, *, caption: Child, corner: tuple[str, str],
     column: tuple[str, Mapping[str, float]] | None = None, row: tuple[str, Mapping[str, float]] | None = None,
 ) -> Markup:  # fmt: skip
@@ -119,7 +119,7 @@ def heatmap(
             return tag("td", class_="empty")
         # The outlined cells are those of one language.
         own = " own" if x == y else ""
-        return tag("td", look.write(value), class_=f"{look.letter}{step(look.share(x, y, value))}{own}")
+        return tag("td", look.write(value), class_=f"{look.letter}{_step(look.share(x, y, value))}{own}")
 
     head = tag(
         "tr",
@@ -144,9 +144,9 @@ def heatmap(
     return scroll(tag("table", title, tag("thead", head), tag("tbody", body), foot, class_=look_))
 
 
-def scale_legend(letter: str, low: str, high: str, middle: str | None = None) -> Markup:
+def _scale_legend(letter: str, low: str, high: str, middle: str | None = None) -> Markup:
     """Return a colour scale with labels for its ends and its middle."""
-    gradient = ",".join(css(colour(letter, place / 10)) for place in range(11))
+    gradient = ",".join(_css(colour(letter, place / 10)) for place in range(11))
     bar = tag("span", class_="bar", style=f"background:linear-gradient(90deg,{gradient})")
     note = tag("span", f"({middle})", class_="note") if middle else None
     return tag("div", tag("span", low), bar, tag("span", high), note, class_="scale")
@@ -160,7 +160,7 @@ def matrices(dataset: Dataset) -> Markup:
         return Markup("")
     look, legend = shared
     tables = [
-        heatmap(cells, dataset.languages, look, corner=("asked in", "answered in"),
+        _heatmap(cells, dataset.languages, look, corner=("asked in", "answered in"),
                 caption=_caption(dataset, model, f"{key} by language of question and passage"),
                 column=("mean", by_language.mean_by_question(cells)), row=("mean", by_language.mean_by_passage(cells)))
         for model, cells in found.items()
@@ -179,7 +179,7 @@ def _shared_scale(found: Mapping[str, Matrix], *, scores: bool = True) -> tuple[
         return None
     scale = Scale(0, 1 if scores else around([0.0, *values]).high)
     write = partial(format_number, digits=2)
-    return Look("s", lambda _x, _y, value: scale.share(value), write), scale_legend("s", *map(write, scale.ends))
+    return Look("s", lambda _x, _y, value: scale.share(value), write), _scale_legend("s", *map(write, scale.ends))
 
 
 def _caption(dataset: Dataset, model: str, text: str) -> Child:
@@ -207,7 +207,7 @@ def language_shares(dataset: Dataset) -> Markup:
     look = Look("d", place, lambda value: f"{100 * value:.0f}")
     text = f"Percentage of the first {k} passages in each language"
     tables = [
-        heatmap(cells, dataset.languages, look, caption=_caption(dataset, model, text),
+        _heatmap(cells, dataset.languages, look, caption=_caption(dataset, model, text),
                 corner=("asked in", "found in"), row=("pool", pool))
         for model, cells in by_language.shares(dataset, key).items()
     ]  # fmt: skip
@@ -215,7 +215,7 @@ def language_shares(dataset: Dataset) -> Markup:
         f"How many of the first {k} passages are in the question's own language. The upright line is that language's "
         "share of the pool. A mark on the line means that language makes no difference."
     )
-    whole = [beside(*tables), scale_legend("d", "⅛ of its share", "8×", "white: its share of the pool")]
+    whole = [beside(*tables), _scale_legend("d", "⅛ of its share", "8×", "white: its share of the pool")]
     return section("Which languages come first", explanation,
                    table_to_html(by_language.own_share(dataset, key), "dots"),
                    _fold(dataset, "Shares of all languages", whole) if tables else None)  # fmt: skip
@@ -234,7 +234,7 @@ def distance_maps(dataset: Dataset) -> Child:
     look, legend = shared
     text = "Distance between the mean embeddings of two languages"
     tables = [
-        heatmap(cells, dataset.languages, look, caption=_caption(dataset, model, text), corner=("from", "to"))
+        _heatmap(cells, dataset.languages, look, caption=_caption(dataset, model, text), corner=("from", "to"))
         for model, cells in found.items()
     ]
     return _fold(dataset, "Distances between the means of languages", [beside(*tables), legend])

@@ -102,10 +102,10 @@ def swatch(series: int) -> Markup:
     return tag("svg", marker(series), class_="swatch", width=14, height=14, aria_hidden="true")
 
 
-def legend(names: Sequence[tuple[int, str]], note: Child = None) -> Markup:
+def legend(names: Sequence[tuple[int, str]]) -> Markup:
     """Return a legend of (number of the series, name)."""
     items = [tag("li", swatch(number), tag("bdi", name)) for number, name in names]
-    return tag("ul", items, tag("li", note, class_="note") if note else None, class_="legend")
+    return tag("ul", items, class_="legend")
 
 
 def draw_track(track: Track, height: int = 20) -> Markup:

@@ -57,7 +57,7 @@ def _hit(hit: Mapping[str, Any], asked: str, *, whole: bool) -> Markup:
     return tag("li", badge, mark, tag("bdi", text[:120], lang=named.tag, dir="auto"))
 
 
-def flow(title: Child, shares: Matrix, codes: Sequence[str], note: str = "") -> Markup:
+def flow(title: Child, shares: Matrix, codes: Sequence[str]) -> Markup:
     """Return a figure of two columns of languages with bands between them, in the same order on both sides.
 
     A band from x to y is as thick as the mean share of y among the first results of queries in x. Bands from a language
@@ -67,7 +67,6 @@ def flow(title: Child, shares: Matrix, codes: Sequence[str], note: str = "") -> 
         title: What it shows.
         shares: Language of the query → language of the result → share.
         codes: All languages, in order. Those after the first twelve are drawn as one.
-        note: A sentence below the title.
     """
     asked = [code for code in codes if code in shares]
     names = list(codes) if len(codes) <= _MOST else [*codes[: _MOST - 1], _OTHER]
@@ -94,8 +93,7 @@ def flow(title: Child, shares: Matrix, codes: Sequence[str], note: str = "") -> 
     picture = tag("svg", parts, viewBox="0 0 100 100", preserveAspectRatio="none", role="img", aria_label=label)
     sides = [_labels(left, "from"), picture, _labels(right, "to", shares=True)]
     area = tag("div", sides, class_="bands", style=f"height:{max(8, 1.5 * len(names)):g}rem")
-    caption = tag("figcaption", title, tag("span", f"{own:.0%} in the same language", class_="quiet"),
-                  tag("span", note, class_="quiet") if note else None)  # fmt: skip
+    caption = tag("figcaption", title, tag("span", f"{own:.0%} in the same language", class_="quiet"))
     return tag("figure", caption, area, class_="flow")
 
 

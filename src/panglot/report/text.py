@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-__all__ = ["escape_markdown", "markdown_list", "print_report", "print_table", "table_to_markdown", "to_markdown"]
+__all__ = ["escape_markdown", "print_report", "print_table", "table_to_markdown", "to_markdown"]
 
 
 def to_markdown(figures_or_comparison: Figures) -> str:
@@ -34,12 +34,12 @@ def to_markdown(figures_or_comparison: Figures) -> str:
         blocks += [f"## {escape_markdown(title)}"]
         for table in board.split():
             blocks += [f"### {escape_markdown(table.title)}", table_to_markdown(table)]
-        blocks.append(markdown_list(lines))
+        blocks.append(_markdown_list(lines))
     for dataset in results.datasets:
         blocks += [f"## {escape_markdown(dataset.name)}", escape_markdown(description(dataset))]
         for part in contents(dataset, compared=results.compared):
             if isinstance(part, list):
-                blocks.append(markdown_list(part))
+                blocks.append(_markdown_list(part))
                 continue
             for table in part.split():
                 blocks += [f"### {escape_markdown(table.title)}"] if table.title else []
@@ -69,7 +69,7 @@ def table_to_markdown(table: Table) -> str:
     return "\n".join(lines)
 
 
-def markdown_list(lines: Sequence[str]) -> str:
+def _markdown_list(lines: Sequence[str]) -> str:
     """Return sentences as a list; one alone is a paragraph."""
     texts = list(map(escape_markdown, lines))
     return texts[0] if len(texts) == 1 else "\n".join(f"- {text}" for text in texts)

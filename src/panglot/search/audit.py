@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from panglot.search.index import Index
 
 __all__ = [
-    "CUT", "DEPTH", "ENOUGH", "FAIR", "AuditQuery", "Figures", "Ranking", "advice", "audit_bias", "best_of",
+    "CUT", "DEPTH", "AuditQuery", "Figures", "Ranking", "advice", "audit_bias", "best_of",
     "figures", "is_fair", "rank_others",
 ]  # fmt: skip
 
 DEPTH = 100  # Ranks that are looked at.
 CUT = 10  # Hits of which shares are taken.
-FAIR = 1.25  # A self-preference between the inverse of this and this counts as fair.
-ENOUGH = 0.8  # If a mode is fair and finds this share of the translations, training is not recommended.
+_FAIR = 1.25  # A self-preference between the inverse of this and this counts as fair.
+_ENOUGH = 0.8  # If a mode is fair and finds this share of the translations, training is not recommended.
 
 Figures = dict[str, Any]
 
@@ -230,7 +230,7 @@ def advice(modes: Mapping[str, Figures]) -> list[str]:
             gain = f", and finds {shares}"
         verb = "reduces" if after[preference] < plain[preference] else "raises"
         lines.append(f"The mode {best} {verb} this to {after[preference]:.1f} times{gain}.")
-        if is_fair(after) and (after[found] is None or after[found] >= ENOUGH):
+        if is_fair(after) and (after[found] is None or after[found] >= _ENOUGH):
             return lines
     lines.append(
         "Training on parallel text with hybrid batches goes further: panglot train MODEL --batches hybrid-row."
@@ -252,8 +252,8 @@ def best_of(modes: Mapping[str, Figures]) -> str | None:
 
 
 def is_fair(found: Figures) -> bool:
-    """Return whether the query's own language is neither preferred nor avoided by more than :data:`FAIR`."""
-    return _unfairness(found) <= float(np.log(FAIR))
+    """Return whether the query's own language is neither preferred nor avoided by more than :data:`_FAIR`."""
+    return _unfairness(found) <= float(np.log(_FAIR))
 
 
 def _unfairness(found: Figures) -> float:

@@ -1,7 +1,7 @@
 """Diagnose an index without labels: its language bias, what reduces it, and what that costs within a language.
 
 Every ranking mode is tried, and so are corrections that are fitted on the documents' own vectors. The queries are those
-of :mod:`panglot.search.queries`. The cost is measured by :mod:`panglot.search.known_items`.
+of :mod:`panglot.search.queries`, which also measures the cost.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from panglot._errors import PanglotError
 from panglot.debiasing.fit import FEWEST, Sample, fit
 from panglot.search.audit import CUT, DEPTH, AuditQuery, Figures, best_of, figures, is_fair, rank_others
 from panglot.search.document import ScoredDocument
-from panglot.search.known_items import Trial, differences, own_ranks, share_within, targets_of, within_language
+from panglot.search.queries import Trial, differences, own_ranks, share_within, targets_of, within_language
 from panglot.search.ranking.modes import MODES, Mode, center, find_candidates
 from panglot.search.request import SearchRequest
 from panglot.search.storage.store import first
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
     from panglot.debiasing.transform import Debiasing, Method
     from panglot.encoders.protocol import Vectors
-    from panglot.search.filters import Filter
+    from panglot.search.document import Filter
     from panglot.search.index import Index
     from panglot.search.storage.store import Doubles
 
-__all__ = ["HALF", "Diagnosis", "best_trial", "diagnose"]
+__all__ = ["Diagnosis", "best_trial", "diagnose"]
 
-HALF = 0.5  # The strength of centering that is tried besides the index's own.
+_HALF = 0.5  # The strength of centering that is tried besides the index's own.
 _LINEAR: tuple[Method, ...] = ("lsar", "leace")  # Corrections that need no language of a text.
 _MOST = 1 << 28  # Numbers of all vectors up to which corrections are tried. They are held in memory, 4 bytes each.
 _SHOWN, _LANGUAGES, _CHARACTERS = 10, 12, 240  # Results of an example, examples at most, characters of a text.
@@ -134,7 +134,7 @@ def _trials(index: Index, progress: Callable[[str], None]) -> tuple[dict[str, Tr
     progress("fitting corrections on the vectors of the documents")
     documents, vectors = _all(index)
     not_tried: list[dict[str, str]] = []
-    half = replace(index.debiasing, offset=index.debiasing.offset * HALF, strength=index.debiasing.strength * HALF)
+    half = replace(index.debiasing, offset=index.debiasing.offset * _HALF, strength=index.debiasing.strength * _HALF)
     corrections: dict[str, tuple[Mode, Debiasing]] = {
         f"{mode}, half": (mode, half) for mode in ("centered", "balanced")
     }

@@ -25,8 +25,19 @@ from typing import Any, Literal, NamedTuple, NoReturn, cast
 from unicodedata import east_asian_width
 
 from panglot._errors import PanglotError
-from panglot.search.document import MIXED, Scalar, kind_of
-from panglot.search.filters import FIELD, KEYWORDS, NUMBER, ORDERED, WORD, Condition, Filter, Group
+from panglot.search.document import (
+    FIELD,
+    KEYWORDS,
+    MIXED,
+    NUMBER,
+    ORDERED,
+    WORD,
+    Condition,
+    Filter,
+    Group,
+    Scalar,
+    kind_of,
+)
 
 __all__ = ["parse_filter"]
 

@@ -32,8 +32,8 @@ NAME, FORMAT = "index.json", 1
 OF_DOCUMENTS = "the documents"
 """What ``debiasing.json`` says that centering was fitted on, unless the model brought its own debiasing."""
 
-PROBE = "In which language is the answer?"
-ALIKE = 0.99  # Cosine of the probe's vectors above which two models are one. bf16 and fp32 give .9999, int8 .9997.
+_PROBE = "In which language is the answer?"
+_ALIKE = 0.99  # Cosine of the probe's vectors above which two models are one. bf16 and fp32 give .9999, int8 .9997.
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class IndexMetadata:
     model: str  # What panglot.load opens. Empty for an encoder that was given as an object.
     name: str  # Of the encoder.
     fingerprint: str  # Of the encoder of plain vectors.
-    probe: tuple[float, ...]  # Its vector of PROBE as a query.
+    probe: tuple[float, ...]  # Its vector of _PROBE as a query.
     dimension: int
     vector_fields: tuple[str, ...]
     store: str  # Address of the store. Empty if it is in the folder.
@@ -173,8 +173,8 @@ def open_store(
 
 
 def probed(base: Encoder) -> tuple[float, ...]:
-    """Return an encoder's vector of :data:`PROBE`."""
-    found = check_encoded(base.encode([PROBE], "question"), [PROBE], base, "question")
+    """Return an encoder's vector of :data:`_PROBE`."""
+    found = check_encoded(base.encode([_PROBE], "question"), [_PROBE], base, "question")
     return tuple(round(float(number), 6) for number in found[0])
 
 
@@ -183,8 +183,8 @@ def check_model(metadata: IndexMetadata, base: Encoder, folder: Path) -> None:
     if base.fingerprint == metadata.fingerprint:
         return
     # The precision is part of a fingerprint, so that the same model on another machine may have another one.
-    vector: Vectors = base.encode([PROBE], "question")[0]
-    if len(vector) != metadata.dimension or float(vector @ np.asarray(metadata.probe)) < ALIKE:
+    vector: Vectors = base.encode([_PROBE], "question")[0]
+    if len(vector) != metadata.dimension or float(vector @ np.asarray(metadata.probe)) < _ALIKE:
         problem = f"the index was built with {metadata.name}, and {base.name} is not a copy of it"
         hint = f"open it with {metadata.model or 'that encoder'}"
         raise PanglotError(problem, file=folder, field="model", hint=hint)

@@ -13,9 +13,8 @@ from typing import Any, cast
 
 from panglot._errors import PanglotError, located
 from panglot.data.language import canonical
-from panglot.search.document import Document
+from panglot.search.document import Document, Filter
 from panglot.search.filter_syntax import parse_filter
-from panglot.search.filters import Filter
 from panglot.search.query_language import Source
 from panglot.search.ranking.modes import MODES, Mode
 

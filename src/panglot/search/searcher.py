@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from panglot.search.request import SearchRequest
     from panglot.search.storage.store import Store
 
-__all__ = ["Searcher", "collapsed", "highlighted", "sentences_of", "with_fields", "with_versions"]
+__all__ = ["Searcher", "collapsed", "highlighted", "sentences_of", "with_fields"]
 
 _MAX_HIGHLIGHTS = 50  # Each costs the encoding of all sentences of a hit.
 
@@ -73,7 +73,7 @@ class Searcher:
         if request.collapse:
             read = (*request.preferred_languages, *(forms(language, counts) if language else ()))
             versions = self._versions(ranked, candidates, request, vector, language)
-            hits = tuple(with_versions(hit, versions.get(hit.document.group, ()), read) for hit in hits)
+            hits = tuple(_with_versions(hit, versions.get(hit.document.group, ()), read) for hit in hits)
         if request.highlight:
             sentences = sentences_of(hits, self.encoder)
             vectors = self.encoder.encode(sentences.texts, "passage") if sentences.texts else vector[None][:0]
@@ -236,7 +236,7 @@ def collapsed(ranked: Sequence[ScoredDocument]) -> list[ScoredDocument]:
     return list(best.values())
 
 
-def with_versions(hit: Hit, versions: Sequence[Version], read: Sequence[str]) -> Hit:
+def _with_versions(hit: Hit, versions: Sequence[Version], read: Sequence[str]) -> Hit:
     """Return a hit that shows its version in the first of the languages ``read`` that it has, and lists them all.
 
     Rank, score and explanation remain those of the version that was found.

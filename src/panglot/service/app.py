@@ -19,7 +19,7 @@ from panglot import __version__
 from panglot._errors import PanglotError
 from panglot.data.language import name, script_of
 from panglot.data.letters import is_right_to_left
-from panglot.search.filters import Filter
+from panglot.search.document import Filter
 from panglot.search.queries import example_queries
 from panglot.search.ranking.modes import MODES, Mode
 from panglot.search.request import MAX_CODE_LENGTH, MAX_DEPTH, MAX_FILTER_LENGTH, Option, SearchRequest, search_options
@@ -86,7 +86,7 @@ def _schema(option: Option, mode: Mode) -> tuple[Any, Any]:
     return kind, Field(default, description=option.help, examples=examples, min_length=shortest, max_length=longest)
 
 
-def search_body(mode: Mode) -> type[BaseModel]:
+def _search_body(mode: Mode) -> type[BaseModel]:
     """Return what a route takes for one search, with a schema made from the options of a search, so that they agree.
 
     ``mode`` is the ranking mode if a body does not name one.
@@ -96,7 +96,7 @@ def search_body(mode: Mode) -> type[BaseModel]:
     return create_model("SearchBody", __config__=config, **fields)
 
 
-def batch_body(search: type[BaseModel]) -> type[BaseModel]:
+def _batch_body(search: type[BaseModel]) -> type[BaseModel]:
     """Return what a route takes for several searches."""
     config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"searches": [*_SEARCHES]}]})
     searches: Any = (list[search], Field(min_length=1, max_length=_MAX_SEARCHES))
@@ -104,7 +104,7 @@ def batch_body(search: type[BaseModel]) -> type[BaseModel]:
     return create_model("BatchBody", __config__=config, __doc__=about, searches=searches)
 
 
-def request_of(body: BaseModel, place: str = "") -> SearchRequest:
+def _request_of(body: BaseModel, place: str = "") -> SearchRequest:
     """Return what a body asks for, or refuse it with status 400. ``place`` comes before the name of the wrong field."""
     try:
         return SearchRequest(**body.model_dump()).validate()
@@ -122,12 +122,12 @@ def _taking(body: Any) -> Callable[[_Route], _Route]:
     return decorate
 
 
-def add_search(app: FastAPI, engine: Engine, mode: Mode) -> None:
+def _add_search(app: FastAPI, engine: Engine, mode: Mode) -> None:
     """Add the routes ``/search``, ``/search/batch`` and ``/about``. ``mode`` ranks requests that do not name one."""
-    search_type = search_body(mode)
+    search_type = _search_body(mode)
 
     async def respond(body: BaseModel, request: Request) -> Json:
-        work = engine.search([request_of(body)], request.scope[NOTES])
+        work = engine.search([_request_of(body)], request.scope[NOTES])
         return Json((await engine.outcome(work, request))[0])
 
     @app.post("/search", responses=DOCUMENTED, summary="Search the index")
@@ -141,9 +141,9 @@ def add_search(app: FastAPI, engine: Engine, mode: Mode) -> None:
         return await respond(body, request)
 
     @app.post("/search/batch", responses=DOCUMENTED, summary="Search the index for several queries at once")
-    @_taking(batch_body(search_type))
+    @_taking(_batch_body(search_type))
     async def search_batch(body: Any, request: Request) -> Json:
-        searches = [request_of(each, f"searches.{number}.") for number, each in enumerate(body.searches)]
+        searches = [_request_of(each, f"searches.{number}.") for number, each in enumerate(body.searches)]
         if (depth := sum(each.k for each in searches)) > MAX_DEPTH:
             problem = f"searches: `k` must be at most {MAX_DEPTH:,} in total, got {depth:,}"
             raise RequestError(400, problem, hint="ask for fewer results", field="searches", code="invalid")
@@ -157,14 +157,14 @@ def add_search(app: FastAPI, engine: Engine, mode: Mode) -> None:
     def description() -> dict[str, Any]:
         counts = engine.index.counts()
         found = examples(engine.index.store.build, tuple(counts.items()))
-        return describe(engine.index.encoder.name, counts, found, mode)
+        return _describe(engine.index.encoder.name, counts, found, mode)
 
     @app.get("/about", responses=DOCUMENTED, summary="The model, languages, modes and example queries")
     async def about(request: Request) -> Json:
         return Json(await engine.outcome(engine.ranked(description), request))
 
 
-def describe(
+def _describe(
     model: str, counts: dict[str, int], examples: Sequence[tuple[str, str]], mode: Mode = "plain"
 ) -> dict[str, Any]:
     """Return the response of ``/about``, with the languages with most documents first.
@@ -213,7 +213,7 @@ def _serve(content: bytes, media_type: str) -> Callable[[], Coroutine[None, None
     return serve
 
 
-def add_health(app: FastAPI, engines: Sequence[Engine], metrics: Metrics) -> frozenset[str]:
+def _add_health(app: FastAPI, engines: Sequence[Engine], metrics: Metrics) -> frozenset[str]:
     """Add the routes that say whether the service is well, and return those that need no key."""
 
     @app.get("/health", responses=DOCUMENTED, summary="The same as /live, where many tools look")
@@ -274,12 +274,12 @@ def create_app(
 
     def guarded(app: FastAPI, open_routes: frozenset[str], watched: Sequence[Engine]) -> Guard:
         # Outside of FastAPI, which would read a body before it looks at keys.
-        return Guard(app, limits, metrics, open_routes | add_health(app, watched, metrics), access, hosts, rates)
+        return Guard(app, limits, metrics, open_routes | _add_health(app, watched, metrics), access, hosts, rates)
 
     apps: dict[str, Guard] = {}
     for key, engine in engines.items():
         app = _application([] if key else [engine])
-        add_search(app, engine, mode)
+        _add_search(app, engine, mode)
         add_documents(app, engine)
         add_embeddings(app, engine)
         add_tei(app, engine)
@@ -305,10 +305,10 @@ def create_app(
     places = frozenset(f"/indexes/{key}" for key in engines)
     for place in places:
         root.add_api_route(place, add_slash, include_in_schema=False)
-    return Dispatcher(guarded(root, add_page(root, search=False) | places, [*engines.values()]), apps)
+    return _Dispatcher(guarded(root, add_page(root, search=False) | places, [*engines.values()]), apps)
 
 
-class Dispatcher:
+class _Dispatcher:
     """Give a request below ``/indexes/NAME/`` to the application of that index, and others to ``root``."""
 
     def __init__(self, root: ASGIApp, apps: Mapping[str, ASGIApp]) -> None:

@@ -47,7 +47,7 @@ class DocumentsRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"documents": _EXAMPLES}]})
 
-    # pydantic would report an error for each of hundreds of rows. `documents_of` reports the first.
+    # pydantic would report an error for each of hundreds of rows. `_documents_of` reports the first.
     documents: Annotated[Any, WithJsonSchema(_ROWS)]
 
 
@@ -67,13 +67,13 @@ def add_documents(app: FastAPI, engine: Engine) -> None:
     @app.post(DOCUMENTS, responses=DOCUMENTED, summary="The same as PUT")
     @app.put(DOCUMENTS, responses=DOCUMENTED, summary="Add documents, in place of those with the same ids")
     async def upsert(body: DocumentsRequest, request: Request) -> Json:
-        rows = rows_of(body.documents, engine.limits)
-        work = engine.upsert(rows, lambda: documents_of(rows, engine.limits), request.scope[NOTES])
+        rows = _rows_of(body.documents, engine.limits)
+        work = engine.upsert(rows, lambda: _documents_of(rows, engine.limits), request.scope[NOTES])
         return Json(await engine.outcome(work, request))
 
     @app.post(STREAM, responses=DOCUMENTED, openapi_extra=_LINES, summary="Add any number of documents, one per line")
     async def stream(request: Request) -> Json:
-        return Json(await write_lines(request, engine))
+        return Json(await _write_lines(request, engine))
 
     @app.post(f"{DOCUMENTS}/delete", responses=DOCUMENTED, summary="Delete documents by a list of ids")
     async def delete_many(body: IdsRequest, request: Request) -> Json:
@@ -92,7 +92,7 @@ def add_documents(app: FastAPI, engine: Engine) -> None:
         return Json({"id": found.id, "text": found.text, **found.flat_metadata})
 
 
-def rows_of(value: object, limits: Limits) -> list[dict[str, Any]]:
+def _rows_of(value: object, limits: Limits) -> list[dict[str, Any]]:
     """Return the rows of a request to write, or refuse it with status 400."""
     rows = cast("list[object]", value) if isinstance(value, list) else []
     problem = hint = ""
@@ -105,7 +105,7 @@ def rows_of(value: object, limits: Limits) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", rows)
 
 
-def documents_of(rows: list[dict[str, Any]], limits: Limits) -> tuple[list[Document], list[str]]:
+def _documents_of(rows: list[dict[str, Any]], limits: Limits) -> tuple[list[Document], list[str]]:
     """Return documents with their languages, and notes on what was detected, or refuse them with status 400."""
     notes: list[str] = []
     try:
@@ -123,7 +123,7 @@ def documents_of(rows: list[dict[str, Any]], limits: Limits) -> tuple[list[Docum
     return documents, notes
 
 
-async def write_lines(request: Request, engine: Engine) -> dict[str, Any]:
+async def _write_lines(request: Request, engine: Engine) -> dict[str, Any]:
     """Write the documents in the lines of a body of any size, and return how many.
 
     A piece is read when the one before it is written, so memory is bounded and a fast client is slowed down. If too
@@ -134,7 +134,7 @@ async def write_lines(request: Request, engine: Engine) -> dict[str, Any]:
     async for first, rows in _pieces(request, limits):
 
         def read(rows: list[dict[str, Any]] = rows) -> tuple[list[Document], list[str]]:
-            documents, said = documents_of(rows, limits)
+            documents, said = _documents_of(rows, limits)
             languages = [each.language for row, each in zip(rows, documents, strict=True) if not row.get("language")]
             detected.update(languages)
             # The last note has the languages of the piece.

@@ -38,7 +38,7 @@ TEXTS = {"description": "One text or several", "anyOf": [_TEXT, {"type": "array"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def known_type(value: object) -> object:
+def _known_type(value: object) -> object:
     """Return the name of a kind of text in small letters, for pydantic, or refuse it."""
     kind = value.lower() if isinstance(value, str) else value
     if kind is not None and (not isinstance(kind, str) or kind not in INPUT_TYPES):
@@ -51,14 +51,14 @@ class EmbeddingsRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    # pydantic would report an error for each of thousands of items. `texts_of` reports the first.
+    # pydantic would report an error for each of thousands of items. `_texts_of` reports the first.
     input: Annotated[Any, WithJsonSchema(TEXTS)]
     model: str = Field(max_length=1_000, description="NAME, NAME:query or NAME:document, as in /v1/models")
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Field(ge=1)] | None = Field(
         None, description="The model's own dimension, or one to which it declares that its vectors may be cut"
     )
-    input_type: Annotated[str | None, BeforeValidator(known_type)] = Field(
+    input_type: Annotated[str | None, BeforeValidator(_known_type)] = Field(
         None,
         validation_alias=AliasChoices("input_type", "task", "task_type", "prompt_name"),
         description="The kind of text, instead of a suffix of the model's name. Also task, task_type or prompt_name",
@@ -74,12 +74,12 @@ def add_embeddings(app: FastAPI, engine: Engine) -> None:
 
     @app.post(EMBEDDINGS, responses=DOCUMENTED, summary="Vectors of texts")
     async def embeddings(body: EmbeddingsRequest, request: Request) -> Json:
-        side = side_of(body.model, name, body.input_type)
-        texts = texts_of(body.input, engine.limits)
-        check_dimensions(body.dimensions, engine.index.encoder, dimension)
+        side = _side_of(body.model, name, body.input_type)
+        texts = _texts_of(body.input, engine.limits)
+        _check_dimensions(body.dimensions, engine.index.encoder, dimension)
         work = engine.embed(texts, side, request.scope[NOTES])
         vectors, usage = await engine.outcome(work, request)
-        vectors = shortened(vectors, body.dimensions)
+        vectors = _shortened(vectors, body.dimensions)
         data = await asyncio.to_thread(rows, vectors, body.encoding_format or "float")
         return Json({"object": "list", "data": data, "model": body.model, "usage": usage})
 
@@ -89,7 +89,7 @@ def add_embeddings(app: FastAPI, engine: Engine) -> None:
 
     @app.get("/v1/models/{model:path}", responses=DOCUMENTED, summary="One name of the model")
     async def model(model: str) -> Json:
-        side_of(model, name, None)
+        _side_of(model, name, None)
         return Json(_card(model))
 
     def describe() -> dict[str, Any]:
@@ -121,7 +121,7 @@ def shorter_dimensions(encoder: object, dimension: int) -> Sequence[int]:
     return [each for each in listed if each < dimension]
 
 
-def check_dimensions(asked: int | None, encoder: object, dimension: int) -> None:
+def _check_dimensions(asked: int | None, encoder: object, dimension: int) -> None:
     """Refuse dimensions that a model does not declare with status 400."""
     shorter = shorter_dimensions(encoder, dimension)
     if asked in (None, dimension) or asked in shorter:
@@ -133,7 +133,7 @@ def check_dimensions(asked: int | None, encoder: object, dimension: int) -> None
     raise RequestError(400, problem, hint=hint, field="dimensions", code="invalid")
 
 
-def shortened(vectors: Vectors, dimensions: int | None) -> Vectors:
+def _shortened(vectors: Vectors, dimensions: int | None) -> Vectors:
     """Return the first numbers of vectors, again of unit length."""
     if dimensions in (None, vectors.shape[1]):
         return vectors
@@ -141,12 +141,12 @@ def shortened(vectors: Vectors, dimensions: int | None) -> Vectors:
     return (first / np.maximum(np.linalg.norm(first, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
-def side_of(requested: str, model: str, input_type: str | None) -> Side:
+def _side_of(requested: str, model: str, input_type: str | None) -> Side:
     """Return the side to encode, by ``input_type`` or by the suffix of the model's name. The default is passages.
 
     Status 404 refuses an unknown model, and 400 a suffix that contradicts ``input_type``.
 
-    >>> side_of("e5", "e5", None), side_of("e5:query", "e5", None), side_of("e5", "e5", "query")
+    >>> _side_of("e5", "e5", None), _side_of("e5:query", "e5", None), _side_of("e5", "e5", "query")
     ('passage', 'question', 'question')
     """
     suffix = requested.removeprefix(model)
@@ -162,7 +162,7 @@ def side_of(requested: str, model: str, input_type: str | None) -> Side:
     return side
 
 
-def texts_of(value: object, limits: Limits, field: str = "input") -> list[str]:
+def _texts_of(value: object, limits: Limits, field: str = "input") -> list[str]:
     """Return the texts in a field of a request, or refuse it with status 400."""
     items = cast("list[object]", value) if isinstance(value, list) else [value]
     texts = [text for text in items if isinstance(text, str)]
@@ -216,7 +216,7 @@ class EmbedRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [_EMBED]})
 
     inputs: Annotated[Any, WithJsonSchema(TEXTS)]
-    prompt_name: Annotated[str | None, BeforeValidator(known_type)] = Field(
+    prompt_name: Annotated[str | None, BeforeValidator(_known_type)] = Field(
         None, description="The kind of text, by default document", json_schema_extra={"enum": [*INPUT_TYPES, None]}
     )
     truncate: bool | None = Field(None, description="false: refuse texts that the model cuts, instead of cutting them")
@@ -244,19 +244,19 @@ class RerankRequest(BaseModel):
 
 def add_tei(app: FastAPI, engine: Engine) -> None:
     """Add the routes."""
-    model = ranker_name(engine)
+    model = _ranker_name(engine)
 
     @app.post(EMBED, responses=DOCUMENTED, summary="Vectors of texts, as TEI returns them")
     async def embed(body: EmbedRequest, request: Request) -> Json:
-        texts = texts_of(body.inputs, engine.limits, "inputs")
+        texts = _texts_of(body.inputs, engine.limits, "inputs")
         dimension = engine.index.store.dimension
-        check_dimensions(body.dimensions, engine.index.encoder, dimension)
+        _check_dimensions(body.dimensions, engine.index.encoder, dimension)
         side = INPUT_TYPES[body.prompt_name or "document"]
         vectors, usage = await engine.outcome(engine.embed(texts, side, request.scope[NOTES]), request)
         if body.truncate is False and usage.get("cut_texts"):
             problem = f"inputs: the model cuts {usage['cut_texts']:,} of {len(texts):,} texts"
             raise RequestError(413, problem, hint="shorten them, or leave truncate out", field="inputs", code="size")
-        return Json(await asyncio.to_thread(encoded_rows, shortened(vectors, body.dimensions)))
+        return Json(await asyncio.to_thread(encoded_rows, _shortened(vectors, body.dimensions)))
 
     @app.get("/info", responses=DOCUMENTED, summary="The model and the limits, as TEI describes them")
     async def info() -> Json:
@@ -290,7 +290,7 @@ def add_tei(app: FastAPI, engine: Engine) -> None:
         return Json({"id": str(uuid.uuid4()), "results": results, "meta": {"api_version": {"version": "2"}}})
 
 
-def ranker_name(engine: Engine) -> str:
+def _ranker_name(engine: Engine) -> str:
     """Return the name of what orders texts: the cross-encoder, or else the encoder."""
     reranker = engine.index.searcher.reranker
     return engine.index.encoder.name if reranker is None else reranker.name
@@ -330,7 +330,7 @@ def _texts(body: RerankRequest, limits: Limits) -> list[str]:
         problem = "truncate: texts are cut where the model cuts them"
         raise RequestError(400, problem, hint="leave truncate out", field="truncate", code="invalid")
     if body.documents is None:
-        return texts_of(body.texts, limits, "texts")
+        return _texts_of(body.texts, limits, "texts")
     rows = cast("list[object]", body.documents if isinstance(body.documents, list) else [body.documents])
     texts = [cast("dict[str, object]", row).get("text") if isinstance(row, dict) else row for row in rows]
-    return texts_of(texts, limits, "documents")
+    return _texts_of(texts, limits, "documents")

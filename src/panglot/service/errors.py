@@ -121,10 +121,10 @@ def of_panglot(error: PanglotError, place: str = "") -> RequestError:
     return RequestError(400, message, hint=error.hint, field=field, code="invalid")
 
 
-def of_validation(errors: Sequence[Mapping[str, Any]]) -> RequestError:
+def _of_validation(errors: Sequence[Mapping[str, Any]]) -> RequestError:
     """Return pydantic's errors as one error that names every wrong field, those that are not known first.
 
-    >>> error = of_validation([
+    >>> error = _of_validation([
     ...     {"type": "missing", "loc": ("body", "query"), "msg": "Field required"},
     ...     {"type": "extra_forbidden", "loc": ("body", "question"), "msg": "Extra inputs are not permitted"},
     ... ])
@@ -155,7 +155,7 @@ async def _respond(_request: Request, error: Exception) -> Response:
         case RequestError():
             found = error
         case RequestValidationError():
-            found = of_validation(error.errors())
+            found = _of_validation(error.errors())
         case HTTPException(status_code=400):
             # FastAPI says so when Python cannot read a body: bytes that are not UTF-8, or nested too deeply.
             hint = "send one JSON object in UTF-8, without deep nesting or numbers of thousands of digits"

@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from panglot._errors import PanglotError
 from panglot.service.errors import RequestError
 
+_MOST_TOKENS = 512  # Of one text. Most models read no more.
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -47,38 +49,38 @@ class Limits:
                 raise PanglotError(problem, field=field.name, hint="give a positive number")
 
 
-def estimate_tokens(text: str, most: int = 512) -> int:
+def estimate_tokens(text: str) -> int:
     """Estimate the tokens of a text without a tokenizer, as a quarter of its bytes in UTF-8 and a prompt.
 
-    For a subword vocabulary, the estimate is right to a factor of about 2 in any script.
+    For a subword vocabulary, the estimate is right to a factor of about 2 in any script. It is 512 at most.
 
     >>> estimate_tokens("Wie drucke ich nur einen Teil?"), estimate_tokens("表の一部だけを印刷するには?")
     (11, 14)
     >>> estimate_tokens("a" * 10_000)
     512
     """
-    return min(most, len(text.encode("utf-8", "replace")) // 4 + 4)
+    return min(_MOST_TOKENS, len(text.encode("utf-8", "replace")) // 4 + 4)
 
 
-def retry_after(waiting: int, rate: float) -> int:
+def _retry_after(waiting: int, rate: float) -> int:
     """Return the seconds after which a refused client may try again, for the waiting tokens and tokens per second.
 
-    >>> retry_after(9_000, 3_000.0), retry_after(10, 3_000.0), retry_after(9_000, 0), retry_after(10**9, 1)
+    >>> _retry_after(9_000, 3_000.0), _retry_after(10, 3_000.0), _retry_after(9_000, 0), _retry_after(10**9, 1)
     (3, 1, 1, 60)
     """
     return min(60, max(1, round(waiting / rate))) if rate > 0 else 1
 
 
-def has_room(requests: int, large: int, more: int, limits: Limits) -> bool:
+def _has_room(requests: int, large: int, more: int, limits: Limits) -> bool:
     """Return whether a request may join the ``requests`` in progress, of which the large ones have ``large`` tokens.
 
     Requests that fit into one batch have ``more = 0`` and are limited in number only, so that a large one never keeps
     them out. If no other request is large, the new one may have any number of tokens.
 
     >>> limits = Limits(queue=2, queue_tokens=100)
-    >>> [has_room(1, *tokens, limits) for tokens in ((0, 500), (50, 50), (50, 51), (90, 0))]
+    >>> [_has_room(1, *tokens, limits) for tokens in ((0, 500), (50, 50), (50, 51), (90, 0))]
     [True, True, False, True]
-    >>> has_room(2, 0, 0, limits)
+    >>> _has_room(2, 0, 0, limits)
     False
     """
     return requests < limits.queue and (not large or not more or large + more <= limits.queue_tokens)
@@ -95,9 +97,9 @@ class Admission:
     def enter(self, tokens: int) -> Generator[None]:
         """Count a request as in progress until the block ends, or refuse it with status 429 and the seconds to wait."""
         large = tokens if tokens > self._limits.batch_tokens else 0
-        if not has_room(self.requests, self._large, large, self._limits):
+        if not _has_room(self.requests, self._large, large, self._limits):
             problem, hint = "too many requests are waiting", "try again later"
-            headers = {"Retry-After": str(retry_after(self.tokens, self._rate()))}
+            headers = {"Retry-After": str(_retry_after(self.tokens, self._rate()))}
             raise RequestError(429, problem, hint=hint, code="queue_full", headers=headers)
         self._add(1, tokens, large)
         try:

@@ -89,7 +89,7 @@ class Metrics:
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
         if status >= 400:
-            self._rejected.labels(why or reason(status)).inc()
+            self._rejected.labels(why or _reason(status)).inc()
 
     def batch(self, texts: int, seconds: float) -> None:
         """Count a batch."""
@@ -97,10 +97,10 @@ class Metrics:
         self._batch_seconds.observe(seconds)
 
 
-def reason(status: int) -> str:
+def _reason(status: int) -> str:
     """Return why a request failed.
 
-    >>> reason(429), reason(400), reason(500)
+    >>> _reason(429), _reason(400), _reason(500)
     ('queue_full', 'invalid', 'fault')
     """
     return _REASONS.get(status, "invalid" if status < 500 else "fault")
@@ -155,7 +155,7 @@ class Access:
         return key if may_write or may_read else ""
 
 
-def path_of(scope: Scope) -> str:
+def _path_of(scope: Scope) -> str:
     """Return the path of a request below the index that it is for, as the routes have it."""
     return str(scope["path"]).removeprefix(scope.get("root_path", ""))
 
@@ -174,7 +174,7 @@ class Guard:
     ) -> None:  # fmt: skip
         self._rates = rates
         self._app, self._limits, self._metrics = app, limits, metrics
-        self._open, self._access, self._hosts = open_routes, access, frozenset(host_name(host) for host in hosts)
+        self._open, self._access, self._hosts = open_routes, access, frozenset(_host_name(host) for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Respond to one request."""
@@ -220,8 +220,8 @@ class Guard:
 
     def _check(self, scope: Scope) -> None:
         """Refuse a wrong host, a missing key and a declared size that is too large, before the body is read."""
-        headers, path = Headers(scope=scope), path_of(scope)
-        if self._hosts and host_name(headers.get("host", "")) not in self._hosts:
+        headers, path = Headers(scope=scope), _path_of(scope)
+        if self._hosts and _host_name(headers.get("host", "")) not in self._hosts:
             hint = "start the service with panglot serve --allow-host NAME"
             raise RequestError(421, "this host name is not served", hint=hint, code="host")
         if headers.get("sec-fetch-site") == "cross-site" and path not in self._open:
@@ -239,7 +239,7 @@ class Guard:
 
     async def _read_body(self, scope: Scope, receive: Receive) -> Receive:
         """Read the body within the limits and return a channel that yields it, then what comes after it."""
-        if path_of(scope) == STREAM and scope["method"] == "POST":
+        if _path_of(scope) == STREAM and scope["method"] == "POST":
             return receive
         body = bytearray()
         try:
@@ -267,7 +267,7 @@ class Guard:
         return channel
 
     def _max_bytes(self, scope: Scope) -> int:
-        return self._limits.body if path_of(scope) in _LARGE else min(_OTHER_BODY, self._limits.body)
+        return self._limits.body if _path_of(scope) in _LARGE else min(_OTHER_BODY, self._limits.body)
 
     def _too_large(self, scope: Scope) -> RequestError:
         problem = f"a request to {scope['path']} may have at most {self._max_bytes(scope):,} bytes"
@@ -281,10 +281,10 @@ class Guard:
         _logger.info("request", extra={"fields": line})
 
 
-def host_name(header: str) -> str:
+def _host_name(header: str) -> str:
     """Return the name in a ``Host`` header, without the port.
 
-    >>> host_name("LOCALHOST:8080"), host_name("[::1]:8080"), host_name("[::1]")
+    >>> _host_name("LOCALHOST:8080"), _host_name("[::1]:8080"), _host_name("[::1]")
     ('localhost', '[::1]', '[::1]')
     """
     name, _, port = header.strip().lower().rpartition(":")

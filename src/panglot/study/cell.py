@@ -23,7 +23,7 @@ from panglot.study.design import START, Cell, Study
 from panglot.training.settings import RENAMED
 
 #: The figures whose sums over question groups are kept.
-KEPT = (
+_KEPT = (
     "monolingual.mAP", "crosslingual.mAP", "multilingual.mAP", "multilingual.rank_distance",
     "monolingual.R@1", "crosslingual.R@1", "multilingual.R@10", "multilingual.self_preference@10",
 )  # fmt: skip
@@ -176,15 +176,15 @@ def _sums(study: Study, cell: Cell, data: StudyData, found: Evaluation) -> dict[
     sums: dict[str, Any] = {}
     for name, collection in data.tests.items():
         asked_in = next(test.asked_in for test in study.tests if test.on == name)
-        parts = {part: (codes, codes) for part, codes in slices(data, cell, collection).items()}
+        parts = {part: (codes, codes) for part, codes in _slices(data, cell, collection).items()}
         parts |= {part: (codes, collection.languages) for part, codes in asked_in.items()}
         for part, (asked, answered) in parts.items():
-            for figure, both in compact(found.per_question[name], asked, answered).items():
+            for figure, both in _compact(found.per_question[name], asked, answered).items():
                 sums |= {f"{name}|{part}|{figure}|{kind}": values for kind, values in both.items()}
     return sums
 
 
-def slices(data: StudyData, cell: Cell, collection: Collection) -> dict[str, tuple[str, ...]]:
+def _slices(data: StudyData, cell: Cell, collection: Collection) -> dict[str, tuple[str, ...]]:
     """Return the languages of a test set over which figures are computed, by slice.
 
     ``all``, those in which the cell saw training text (``seen``) or did not (``unseen``), and those in which no cell of
@@ -200,14 +200,14 @@ def slices(data: StudyData, cell: Cell, collection: Collection) -> dict[str, tup
     return {name: languages for name, languages in found.items() if languages}
 
 
-def compact(
+def _compact(
     questions: PerQuestion, asked_in: tuple[str, ...], answered_in: tuple[str, ...]
 ) -> dict[str, dict[str, np.ndarray[Any, Any]]]:
     """Return sums over question groups, of questions and passages in some languages."""
     asked, chosen = (np.asarray([code in some for code in questions.languages]) for some in (asked_in, answered_in))
     asked = asked[questions.language]
     found: dict[str, dict[str, np.ndarray[Any, Any]]] = {}
-    for name in (name for name in KEPT if name in questions.values):
+    for name in (name for name in _KEPT if name in questions.values):
         values = questions.values[name]
         # Values without an answering language have one column; the others, one per language of the passages.
         inside = asked if values.ndim == 1 else asked[:, None] & chosen

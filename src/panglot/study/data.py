@@ -17,15 +17,12 @@ from panglot.data.transform import concatenate, exclude, hold_out, sample
 from panglot.datasets import registry
 from panglot.study.design import EACH, Study
 
-# Two languages of XQuAD-R and two of TyDi QA come last, so that these test sets have unseen languages at every size
-# except the largest.
-HELD_BACK = ("el", "sw", "te", "th")
 SIZES: tuple[int | None, ...] = (1, 2, 4, 8, 16, 32, 64, None)
 # The order is written down so that a nested set stays the same when a data set is added. It follows a rule, applied to
 # mlqa, xor-questions, libreoffice-help, ntrex-128 and sib-200. English is first. The other languages are sorted by the
 # number of these sets that have them, the largest first. Among equals, the scripts take turns in the order of their
-# ISO 15924 codes, each with its languages by code. Variants of a listed language follow, by code. Languages that are
-# held back are last.
+# ISO 15924 codes, each with its languages by code. Variants of a listed language follow, by code. Two languages of
+# XQuAD-R and two of TyDi QA come last, so that these test sets have unseen languages at every size except the largest.
 _NAMES = (
     "en ar ru zh ja ko de es fi vi bn hi km ca dz cs da et eu fr gl hu id it nl om pl pt sl sv tr ckb hy ba mr am "
     "ka gu pa yue he kn lo af ml my si ta bo fa be ne ti az sd bg bem ug kk bs ur ky cy mk ee mn fil sr fj tg fo "
@@ -64,18 +61,16 @@ class LanguageSet:
         return seen, tuple(code for code in every if code not in seen)
 
 
-def nested(
-    languages: Iterable[str], sizes: Sequence[int | None] = SIZES, order: Sequence[str] = ORDER
-) -> tuple[LanguageSet, ...]:
+def nested(languages: Iterable[str], sizes: Sequence[int | None] = SIZES) -> tuple[LanguageSet, ...]:
     """Return one set of languages per distinct size, in ascending order, each a subset of the next.
 
-    Languages join in ``order``, and those that it does not list join last, by code. None means all languages, and
+    Languages join in :data:`ORDER`, and those that it does not list join last, by code. None means all languages, and
     sizes beyond their number are ignored.
 
     >>> [each.languages for each in nested(["de", "fi", "en", "th", "qaa"], (1, 2, 64, None))]
     [('en',), ('en', 'de'), ('en', 'de', 'fi', 'th', 'qaa')]
     """
-    place = {code: number for number, code in enumerate(order)}
+    place = {code: number for number, code in enumerate(ORDER)}
     joining = sorted(set(languages), key=lambda code: (place.get(code, len(place)), code))
     # None is not a size below 1, but without any language it means 0.
     wanted = {len(joining) if size is None else size for size in sizes}
@@ -94,7 +89,7 @@ class StudyData:
     """What the cells of a study are trained and measured on. ``key`` is the digest of what the data were made from.
 
     ``dev`` is the folder of the rows that are held out of the training sets, in the languages of the trials, to choose
-    learning rates by. ``removed`` is training set → test set → number of groups that are excluded because of it.
+    learning rates by.
     """
 
     key: str
@@ -102,7 +97,6 @@ class StudyData:
     dev: Path
     tests: dict[str, Collection]
     languages: dict[int, LanguageSet]
-    removed: dict[str, dict[str, int]]
 
 
 def prepare(study: Study, data_dir: Path | None) -> StudyData:
@@ -120,7 +114,7 @@ def prepare(study: Study, data_dir: Path | None) -> StudyData:
     made: dict[str, Any] = json.loads(about.read_text("utf-8"))
     training = tuple(folder / name for name in made["training"])
     tests = {name: replace(Collection.open(folder / place), name=name) for name, place in made["tests"].items()}
-    return StudyData(key, training, folder / "dev", tests, _languages(study, made["languages"]), made["removed"])
+    return StudyData(key, training, folder / "dev", tests, _languages(study, made["languages"]))
 
 
 def _make(study: Study, data_dir: Path | None, folder: Path, about: Path) -> None:

@@ -43,7 +43,7 @@ def write(study: Study, folder: Path) -> str:
     results, status = Results(study), status_of(study)
     text = to_markdown(results, status)
     write_text(folder / "report.md", text)
-    write_text(folder / "report.html", to_html(results, status))
+    write_text(folder / "report.html", _to_html(results, status))
     write_json(
         folder / "report.json",
         {
@@ -66,14 +66,14 @@ def to_markdown(results: Results, status: Status) -> str:
     for test, parts in _measured(results):
         blocks += [f"## {escaped(test)}", _about(results, test)]
         for part, figures in parts:
-            values, kept = _values(results, test, part, figures), retention(results, test, part, figures)
+            values, kept = _values(results, test, part, figures), _retention(results, test, part, figures)
             blocks += [f"### {PARTS[part].capitalize()}", table_to_markdown(values)]
             blocks += [_legend(part), table_to_markdown(kept)]
     blocks += ["## Cost", table_to_markdown(_cost(results)), _foot(results, status)]
     return "\n\n".join(blocks) + "\n"
 
 
-def to_html(results: Results, status: Status) -> str:
+def _to_html(results: Results, status: Status) -> str:
     """Return the report as one self-contained page, with curves in place of the tables of values."""
     sections: list[Child] = [
         *([tag("h2", heading), tag("p", text), table_to_html(table) if table else None]
@@ -86,7 +86,7 @@ def to_html(results: Results, status: Status) -> str:
         for part, figures in parts:
             plots = [_plot(results, test, part, figure) for figure in figures]
             blocks += [tag("h3", PARTS[part].capitalize(), style="margin-top: 2rem"), tag("div", plots, class_="plots")]
-            blocks += [tag("p", _legend(part)), table_to_html(retention(results, test, part, figures))]
+            blocks += [tag("p", _legend(part)), table_to_html(_retention(results, test, part, figures))]
         sections.append(blocks)
     sections.append([tag("p", _head(results, status)), tag("p", _foot(results, status))])
     return page(f"Study {results.study.file.stem}", [tag("section", each, class_="plain") for each in sections])
@@ -233,7 +233,7 @@ def _legend(part: str) -> str:
     return f"Retention of mAP: percentage of the start's value{own}, with 95 % intervals."
 
 
-def retention(results: Results, test: str, part: str, figures: Sequence[str]) -> Table:
+def _retention(results: Results, test: str, part: str, figures: Sequence[str]) -> Table:
     """Return the table of retention, in per cent.
 
     Each figure is divided by the start's. If the slice has the same languages at every size, it is also divided by the

@@ -19,7 +19,7 @@ from panglot.study.data import prepare
 from panglot.study.design import EACH, START, Cell, Study
 
 #: Exit status of a cell that another worker runs.
-TAKEN = 75
+_TAKEN = 75
 _REFUSED = 2
 _INTERRUPTED = (130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP)
 
@@ -78,7 +78,7 @@ def work(
                 continue
             progress(f"{chosen.index(cell) + 1} of {len(chosen)}: {cell.name}")
             status, output = _start(study, cell, data_dir)
-            if status == TAKEN:
+            if status == _TAKEN:
                 continue
             tried.add(cell)
             if status not in (0, _REFUSED):  # a cell that refuses its settings or data has recorded that itself
@@ -107,7 +107,7 @@ def run_named(study: Study, name: str, data_dir: Path | None, progress: Callable
         raise PanglotError(f"there is no cell {name!r}", file=study.file, hint=f"choose among {', '.join(by_name)}")
     cell, data = by_name[name], prepare(study, data_dir)
     ran = run_cell(study, cell, data, _rate(study, cell), data_dir=data_dir, progress=progress)
-    return 0 if ran else TAKEN
+    return 0 if ran else _TAKEN
 
 
 def _start(study: Study, cell: Cell, data_dir: Path | None) -> tuple[int, str]:

@@ -261,7 +261,7 @@ def aggregate(
     # Solvers treat NaN each in its own way, or not at all. The loop stops the run when it sees NaN weights' gradient.
     finite = bool(np.isfinite(gramian).all())
     weights = broadcast(aggregator.weights(gramian, drawn, k) if finite else np.full(len(drawn), np.nan))
-    set_gradient(parameters, combination(held, weights).to(device))
+    set_gradient(parameters, _combination(held, weights).to(device))
     return Aggregation(found, weights, diagnose(gramian), aggregator.fallback if finite else "")
 
 
@@ -275,7 +275,7 @@ def gramian_of(held: Tensor) -> Array:
     return total.numpy()
 
 
-def combination(held: Tensor, weights: Array) -> Tensor:
+def _combination(held: Tensor, weights: Array) -> Tensor:
     """Return the weighted sum of the rows, shape ``[n]``."""
     import torch
 

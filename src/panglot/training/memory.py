@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _MIB = 2**20
 #: The default budget is this share of the memory that is available when the run starts.
-SHARE = 0.5
+_SHARE = 0.5
 # The longest text whose activations are counted, in tokens. Those of longer ones follow from the numbers found.
 _PROBED = 256
 # What the allocator and temporary results add to the activations, measured by benchmarks/training_memory.py.
@@ -54,7 +54,7 @@ class MemoryPlan:
     @classmethod
     def measured(cls, settings: Settings, encoder: TrainableEncoder, objectives: int) -> MemoryPlan:
         """Return the plan of a new run. ``objectives`` is the number of batches per step."""
-        budget = settings.memory_budget or SHARE * available_memory(encoder.device) / _MIB
+        budget = settings.memory_budget or _SHARE * available_memory(encoder.device) / _MIB
         size = sum(parameter.numel() for parameter in encoder.trained.values())
         # Gradients and two moments of AdamW, in float32.
         fixed = 12.0 * size + held_bytes(settings.mixing, objectives, size)

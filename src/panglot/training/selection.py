@@ -283,8 +283,7 @@ class DevEvaluator:
         """
         from panglot.evaluation.evaluate import encode
         from panglot.evaluation.figures import SETTINGS, headline
-        from panglot.evaluation.geometry import language_classifier, translation_cosines
-        from panglot.evaluation.measures import parse
+        from panglot.evaluation.measures import language_classifier, parse, translation_cosines
         from panglot.evaluation.ranks import group_numbers
 
         questions, passages = encode(self._encoder, self._collection)

@@ -205,7 +205,7 @@ class Settings:
         if any(":" in spec for spec in self.objectives) and self.mixing != "weighted":
             hint = "remove them, or set mixing to weighted"
             raise PanglotError(f"{self.mixing} does not use weights", field="objectives", hint=hint)
-        for name in unused(self.mixing, self.objectives):
+        for name in _unused(self.mixing, self.objectives):
             if (value := getattr(self, name)) != getattr(type(self), name):
                 problem = f"got {value!r}, but mixing {self.mixing} takes a batch of each objective instead"
                 hint = f"remove {name} and list what is mixed in objectives, or set mixing to none"
@@ -264,7 +264,7 @@ class Settings:
         if isinstance(found.get("on_error"), bool):
             found["on_error"] = "skip" if found["on_error"] else "raise"
         whole: dict[str, Any] = {**plain, "exclude": [], **found}
-        return {**whole, **{name: plain[name] for name in unused(whole["mixing"], whole["objectives"])}}
+        return {**whole, **{name: plain[name] for name in _unused(whole["mixing"], whole["objectives"])}}
 
     def to_toml(self, *, share: bool = False) -> str:
         """Return the recipe as TOML, without settings that are not set.
@@ -307,10 +307,10 @@ class Settings:
         return cls.from_dict({**read_toml(file, "recipe"), **changes}, file)
 
 
-def unused(mixing: Mixing, objectives: Sequence[str]) -> tuple[str, ...]:
+def _unused(mixing: Mixing, objectives: Sequence[str]) -> tuple[str, ...]:
     """Return the settings of batches that a way of mixing does not use.
 
-    >>> unused("mean", ("mono", "hybrid-row")), unused("none", ())
+    >>> _unused("mean", ("mono", "hybrid-row")), _unused("none", ())
     (('batches', 'cross_kind'), ())
     """
     if mixing == "none":

@@ -53,7 +53,7 @@ class Apertium(Engine):
         """Name of the mode of each direction."""
         found: dict[tuple[str, str], str] = {}
         for mode in sorted(self._run(["-l"]).stdout.decode("utf-8", "replace").split(), key=len):
-            if pair := direction(mode):
+            if pair := _direction(mode):
                 found.setdefault(pair, mode)
         return found
 
@@ -94,10 +94,10 @@ class Apertium(Engine):
 
 
 @lru_cache(maxsize=64)
-def direction(mode: str) -> tuple[str, str] | None:
+def _direction(mode: str) -> tuple[str, str] | None:
     """Return the languages in a mode's name, None for variants that have no language code of their own.
 
-    >>> direction("eng-cat_valencia"), direction("es-pt_BR"), direction("spa-cat_iec2017")
+    >>> _direction("eng-cat_valencia"), _direction("es-pt_BR"), _direction("spa-cat_iec2017")
     (('en', 'ca-valencia'), ('es', 'pt-BR'), None)
     """
     source, dash, target = mode.partition("-")

@@ -13,8 +13,6 @@ from itertools import pairwise
 from panglot.data.language import canonical_or_none, identifier, mistaken_for, script_of
 from panglot.data.letters import letters_in, members, script_of_letter, unspaced_letters
 
-#: The reasons that :func:`filter_reasons` gives, and those of :func:`panglot.translation.translate.translate`.
-REASONS = ("not translated", "language", "script", "length", "copied", "numbers", "names", "repeated", "similarity")
 # Lengths are more variable below this many letters.
 _SHORT = 30
 
@@ -54,7 +52,7 @@ NO_LIMITS = Thresholds(
 def filter_reasons(
     source: str, translation: str, source_language: str, target: str, thresholds: Thresholds
 ) -> list[str]:
-    """Return why a translation should be left out, as some of :data:`REASONS`. Empty means keep it.
+    """Return why a translation should be left out. Empty means keep it.
 
     >>> filter_reasons("Who wrote the book in 1999?", "¿Quién escribió el libro en 1989?", "en", "es", Thresholds())
     ['numbers']
@@ -84,10 +82,10 @@ _WEIGHTS = {"Hani": 3.0, "Hang": 2.0, "Kana": 1.5, "Hira": 1.5, "Ethi": 1.7}
 _OPTIONAL_MARKS = {"", "Arab", "Hebr"}
 
 
-def words(text: str) -> list[str]:
+def _words(text: str) -> list[str]:
     """Return the words in lower case. In scripts without blanks, each letter with its marks is a word.
 
-    >>> words("Who, me? 谁")
+    >>> _words("Who, me? 谁")
     ['who', 'me', '谁']
     """
     found: list[str] = []
@@ -143,7 +141,7 @@ def copied_share(source: str, translation: str) -> float:
     >>> copied_share("Who wrote this book?", "Who wrote this book?"), copied_share("Who is it?", "¿Quién es él?")
     (1.0, 0.0)
     """
-    first, second = words(source), words(translation)
+    first, second = _words(source), _words(translation)
     if len(second) < _RUN:
         return float(first == second)
     runs = [tuple(second[place : place + _RUN]) for place in range(len(second) - _RUN + 1)]
@@ -265,9 +263,9 @@ def repetition(text: str) -> int:
 
 
 #: Batches with fewer letters are not checked for their language.
-BATCH_LETTERS = 200
+_BATCH_LETTERS = 200
 #: A text is in another language only if its own is less probable than this.
-UNLIKELY = 0.02
+_UNLIKELY = 0.02
 
 
 def wrong_script(text: str, target: str, share: float) -> bool:
@@ -297,7 +295,7 @@ def wrong_language(text: str, target: str, *, letters: int, sure: float) -> str 
         return None
     best, share = ranked[0]
     near = sum(part for code, part in ranked if code in wanted)
-    return best if best not in wanted and share >= sure and near < UNLIKELY else None
+    return best if best not in wanted and share >= sure and near < _UNLIKELY else None
 
 
 def language_of_answers(found: Sequence[str], sentences: Sequence[str], source: str, target: str) -> str | None:
@@ -306,6 +304,6 @@ def language_of_answers(found: Sequence[str], sentences: Sequence[str], source: 
     Returns None for few letters, or if the sentences, taken together, do not look like their language either.
     """
     whole = " ".join(found)
-    if weight(whole) < BATCH_LETTERS or wrong_language(" ".join(sentences), source, letters=0, sure=0.5):
+    if weight(whole) < _BATCH_LETTERS or wrong_language(" ".join(sentences), source, letters=0, sure=0.5):
         return None
     return wrong_language(whole, target, letters=0, sure=0.9)

@@ -14,12 +14,12 @@ from panglot._environment import install_command
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
 from panglot.data.language import canonical
-from panglot.translation.engines import Direction, Engine
+from panglot.translation.engines import Chat, Direction, Engine, LibreTranslate
 
 #: What ``--engine`` takes.
-KINDS = ("apertium", "bergamot", "ctranslate2=FOLDER", "libretranslate=URL", "chat=URL#MODEL")
+_KINDS = ("apertium", "bergamot", "ctranslate2=FOLDER", "libretranslate=URL", "chat=URL#MODEL")
 #: Languages tried in the middle, beside those that an engine lists.
-PIVOTS = ("en", "es", "fr", "pt", "de", "ru", "ca")
+_PIVOTS = ("en", "es", "fr", "pt", "de", "ru", "ca")
 _SHOWN = 30
 
 Side = Literal["question", "passage"]
@@ -65,7 +65,7 @@ def find_route(engines: Sequence[Engine], source: str, target: str) -> Route | N
     ways: list[tuple[tuple[int, int, int], Route]] = []
     for code in codes:
         listed = sorted({to for engine in engines for to in engine.targets(code) or ()})
-        for place, pivot in enumerate(dict.fromkeys((*PIVOTS, *listed))):
+        for place, pivot in enumerate(dict.fromkeys((*_PIVOTS, *listed))):
             if pivot in (source, code, target):
                 continue
             first, second = _step(engines, code, pivot), _step(engines, pivot, target)
@@ -75,7 +75,7 @@ def find_route(engines: Sequence[Engine], source: str, target: str) -> Route | N
     return min(ways, key=lambda way: way[0])[1] if ways else None
 
 
-def shortest_route(engines: Sequence[Engine], sources: Iterable[str], target: str) -> Route | None:
+def _shortest_route(engines: Sequence[Engine], sources: Iterable[str], target: str) -> Route | None:
     """Return the shortest route from one of several languages. English, then the order given, breaks ties."""
     ordered = sorted(dict.fromkeys(sources), key=lambda code: code.split("-", 1)[0] != "en")
     routes = [route for code in ordered if (route := find_route(engines, code, target))]
@@ -139,7 +139,7 @@ def plan(
                 if target in versions[group] or not usable:
                     continue
                 if usable not in routes:
-                    routes[usable] = shortest_route(engines, usable, target)
+                    routes[usable] = _shortest_route(engines, usable, target)
                 route = routes[usable]
                 if route is None:
                     raise _no_route(engines, usable, target)
@@ -174,24 +174,24 @@ def open_engines(names: Sequence[str]) -> list[Engine]:
                 engines.append(_open(installed))
     if not engines:
         ways = f"`apt-get install apertium apertium-eng-spa`, `{install_command('bergamot')}`"
-        hint = f"install one ({ways}), or name one: {', '.join(KINDS)}"
+        hint = f"install one ({ways}), or name one: {', '.join(_KINDS)}"
         raise PanglotError("no translation engine is installed", field="engine", hint=hint)
     return engines
 
 
 def _open(text: str) -> Engine:
     # Imported here, because planning a translation needs no engine.
-    from panglot.translation import local, remote
+    from panglot.translation import local
 
     name, _, place = text.partition("=")
     if name == "apertium":
         return local.Apertium(place or "apertium")
     if name == "bergamot":
         return local.Bergamot()
-    with_place = {"ctranslate2": local.CTranslate2, "libretranslate": remote.LibreTranslate, "chat": remote.Chat}
+    with_place = {"ctranslate2": local.CTranslate2, "libretranslate": LibreTranslate, "chat": Chat}
     if name not in with_place:
-        raise PanglotError(f"unknown engine {text!r}", field="engine", hint=f"choose auto, {', '.join(KINDS)}")
+        raise PanglotError(f"unknown engine {text!r}", field="engine", hint=f"choose auto, {', '.join(_KINDS)}")
     if not place:
-        kind = next(kind for kind in KINDS if kind.startswith(name))
+        kind = next(kind for kind in _KINDS if kind.startswith(name))
         raise PanglotError(f"the engine {name} needs a place, got none", field="engine", hint=f"write {kind}")
     return with_place[name](place)

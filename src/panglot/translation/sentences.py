@@ -1,29 +1,35 @@
-"""Translate texts sentence by sentence: cut them, send batches to an engine, keep each batch, join the results."""
+"""Translate texts sentence by sentence: cut them, send batches to an engine, store each batch, join the results."""
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sqlite3
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, Self
 
 from panglot._errors import PanglotError
+from panglot._files import cache_folder, digest, explain_write
 from panglot.data.language import joins_sentences
 from panglot.data.sentences import spans
-from panglot.translation.engines import Direction, EngineError, Store, check_answer
+from panglot.translation.engines import Direction, EngineError, check_answer
 from panglot.translation.quality import language_of_answers
 from panglot.translation.routes import Route, Step
 
 #: Maximum length of a sentence in characters. Engines cut off the rest of longer ones, or take minutes for it.
-MAX_SENTENCE = 600
+_MAX_SENTENCE = 600
 #: Maximum length of a batch in characters, if it has more than one sentence.
-MAX_BATCH = 40_000
+_MAX_BATCH = 40_000
 #: Number of sentences in a row that may fail before the run stops.
 MAX_FAILURES = 5
 #: Number of batches in a row that may come back in another language before the run stops.
-MAX_WRONG_BATCHES = 2
+_MAX_WRONG_BATCHES = 2
+# Far below the number of variables that any build of SQLite takes.
+_CHUNK = 500
 _BREAKS = re.compile(r"[\s,;:،؛，、；：।]")
 
 
@@ -40,7 +46,7 @@ class Pieces(NamedTuple):
 def cut(text: str, language: str) -> Pieces:
     r"""Cut a text into sentences as its script requires. A line break always ends one.
 
-    Sentences longer than :data:`MAX_SENTENCE` are cut at the last blank or comma before, or right there.
+    Sentences longer than :data:`_MAX_SENTENCE` are cut at the last blank or comma before, or right there.
 
     >>> cut("Who?  Me.\n", "en")
     Pieces(sentences=('Who?', 'Me.'), between=('', '  ', '\n'))
@@ -87,9 +93,9 @@ def _sentence_spans(text: str, language: str) -> list[tuple[int, int]]:
 
 
 def _shorten(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    while end - start > MAX_SENTENCE:
-        places = [found.end() for found in _BREAKS.finditer(text, start + MAX_SENTENCE // 2, start + MAX_SENTENCE)]
-        stop = places[-1] if places else start + MAX_SENTENCE
+    while end - start > _MAX_SENTENCE:
+        places = [found.end() for found in _BREAKS.finditer(text, start + _MAX_SENTENCE // 2, start + _MAX_SENTENCE)]
+        stop = places[-1] if places else start + _MAX_SENTENCE
         piece = text[start:stop]
         yield start, start + len(piece.rstrip())
         start = stop + len(text[stop:end]) - len(text[stop:end].lstrip())
@@ -149,16 +155,16 @@ def translate_texts(
     return done
 
 
-def batches(sentences: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Yield the sentences by length, at most ``size`` and :data:`MAX_BATCH` characters at once.
+def _batches(sentences: Iterable[str], size: int) -> Iterator[list[str]]:
+    """Yield the sentences by length, at most ``size`` and :data:`_MAX_BATCH` characters at once.
 
-    >>> list(batches(["ccc", "a", "bb"], 2))
+    >>> list(_batches(["ccc", "a", "bb"], 2))
     [['a', 'bb'], ['ccc']]
     """
     batch: list[str] = []
     length = 0
     for sentence in sorted(sentences, key=lambda text: (len(text), text)):
-        if batch and (len(batch) == size or length + len(sentence) > MAX_BATCH):
+        if batch and (len(batch) == size or length + len(sentence) > _MAX_BATCH):
             yield batch
             batch, length = [], 0
         batch.append(sentence)
@@ -174,7 +180,7 @@ def _translate_step(
     counts.sentences += len(sentences)
     counts.reused += len(found)
     progress(len(found))
-    for batch in batches((text for text in sentences if text not in found), run.step.engine.batch_size):
+    for batch in _batches((text for text in sentences if text not in found), run.step.engine.batch_size):
         start = time.perf_counter()
         new = _translate_batch(run, batch, attempts=2)
         counts.seconds += time.perf_counter() - start
@@ -210,10 +216,74 @@ def _translate_batch(run: _Run, batch: list[str], attempts: int) -> dict[str, st
             new |= _translate_batch(run, half, attempts=2 if len(half) == 1 else 1)
         return new
     run.failures += 1
-    limit = MAX_WRONG_BATCHES if wrong else MAX_FAILURES
+    limit = _MAX_WRONG_BATCHES if wrong else MAX_FAILURES
     if run.failures >= limit:
         hint = "fix the engine or choose another, then run the same command again to continue"
         problem = f"{step.source} → {step.target}: {reason.problem}, {limit} times in a row."
         problem += f" {run.kept:,} sentences of this run are kept in {run.store.path}"
         raise PanglotError(problem, field="engine", hint=hint) from reason
     return {}
+
+
+class Store:
+    """Translations by engine, version, direction and text, in a SQLite file with a write-ahead log.
+
+    When :meth:`put` returns, its translations are on disk. A process that is killed loses at most the batch that it was
+    waiting for. Several processes may use one file, by default ``translations.sqlite`` in the cache folder.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.path = path or cache_folder() / "translations.sqlite"
+        with explain_write(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self._explained():
+            # A write takes the lock at its beginning, so that it waits for other processes instead of failing.
+            self._base = sqlite3.connect(self.path, timeout=60.0, isolation_level="IMMEDIATE")
+            self._base.execute("PRAGMA journal_mode = WAL")
+            self._base.execute("PRAGMA synchronous = NORMAL")
+            self._base.execute(
+                "CREATE TABLE IF NOT EXISTS translations (key BLOB PRIMARY KEY, engine TEXT, version TEXT,"
+                " source TEXT, target TEXT, text TEXT, translation TEXT) WITHOUT ROWID"
+            )
+
+    def get(self, direction: Direction, texts: Iterable[str]) -> dict[str, str]:
+        """Return the known translations, by text."""
+        texts_by_key = {_key(direction, text): text for text in texts}
+        found: dict[str, str] = {}
+        keys = list(texts_by_key)
+        with self._explained():
+            for begin in range(0, len(keys), _CHUNK):
+                part = keys[begin : begin + _CHUNK]
+                marks = ",".join("?" * len(part))
+                query = f"SELECT key, translation FROM translations WHERE key IN ({marks})"  # noqa: S608
+                found.update((texts_by_key[key], text) for key, text in self._base.execute(query, part))
+        return found
+
+    def put(self, direction: Direction, translations: Mapping[str, str]) -> None:
+        """Keep translations, by text. The first translation of a text is never replaced."""
+        rows = [(_key(direction, text), *direction, text, found) for text, found in translations.items()]
+        # The connection's block commits at its end, or rolls back after an error.
+        with self._explained(), self._base:
+            self._base.executemany("INSERT OR IGNORE INTO translations VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._base.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _explained(self) -> Generator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            hint = "free some space, name another file with --cache, or remove it to translate everything again"
+            raise PanglotError(f"the store of translations failed: {error}", file=self.path, hint=hint) from error
+
+
+def _key(direction: Direction, text: str) -> bytes:
+    return bytes.fromhex(digest(*direction, text))[:20]

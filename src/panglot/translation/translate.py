@@ -7,23 +7,39 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, write_json
 from panglot.data.collection import Collection, Text
-from panglot.translation.engines import ORIGINS_FILE, Engine, Origin, Store, write_origins
+from panglot.translation.engines import Engine
 from panglot.translation.quality import Thresholds, filter_reasons
 from panglot.translation.routes import Job, Route, Side, plan
-from panglot.translation.sentences import SentenceCounts, translate_texts
+from panglot.translation.sentences import SentenceCounts, Store, translate_texts
 
+#: The file of origins in the folder of a translated collection.
+_ORIGINS_FILE = "provenance.arrow"
 #: Number of texts that are cut, translated and filtered at once.
-CHUNK = 10_000
+_CHUNK = 10_000
 #: Marks rows whose translation is far from the source: texts, translations, side → one mark per row.
 SimilarityFilter = Callable[[Sequence[str], Sequence[str], Side], Sequence[bool]]
+
+
+class Origin(NamedTuple):
+    """Where a translated row comes from: engine, version and route, and the source row."""
+
+    side: str
+    id: str
+    language: str
+    engine: str
+    version: str
+    route: str
+    source: str
+    source_language: str
 
 
 @dataclass(frozen=True)
@@ -40,10 +56,19 @@ class Translated:
         check_output(folder)
         with atomic_folder(folder) as part:
             self.collection.save(part)
-            write_origins(part / ORIGINS_FILE, self.origins)
+            _write_origins(part / _ORIGINS_FILE, self.origins)
             with (part / "dropped.jsonl").open("w", encoding="utf-8") as out:
                 out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in self.dropped)
             write_json(part / "report.json", self.metrics)
+
+
+def _write_origins(path: Path, origins: Sequence[Origin]) -> None:
+    """Write the origins as an Arrow file. Values that repeat are stored once."""
+    distinct, repeated = pa.string(), pa.dictionary(pa.int32(), pa.string())
+    schema = pa.schema([(name, distinct if name in {"id", "source"} else repeated) for name in Origin._fields])
+    table = pa.Table.from_pylist([origin._asdict() for origin in origins], schema)
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as out:
+        out.write_table(table)
 
 
 def check_output(folder: Path) -> None:
@@ -148,7 +173,7 @@ def _parts(jobs: Iterable[Job]) -> list[list[Job]]:
     by: dict[tuple[str, str], list[Job]] = defaultdict(list)
     for job in jobs:
         by[str(job.route), job.side].append(job)
-    return [part[begin : begin + CHUNK] for part in by.values() for begin in range(0, len(part), CHUNK)]
+    return [part[begin : begin + _CHUNK] for part in by.values() for begin in range(0, len(part), _CHUNK)]
 
 
 def _made_by(route: Route) -> dict[str, str]:
@@ -189,7 +214,7 @@ def _extend(collection: Collection, new: dict[str, list[tuple[int, Text]]], abou
 
 
 #: A row's own cosine must reach this quantile of the cosines of sources with other rows' translations.
-QUANTILE = 0.95
+_QUANTILE = 0.95
 _FEWEST_ROWS = 20
 
 
@@ -204,7 +229,7 @@ def distant(sources: npt.NDArray[np.float32], translations: npt.NDArray[np.float
         return np.zeros(len(sources), np.bool_)
     own = np.einsum("rd,rd->r", sources, translations)
     others = np.einsum("rd,rd->r", sources, np.roll(translations, 1, axis=0))
-    return own < np.quantile(others, QUANTILE)
+    return own < np.quantile(others, _QUANTILE)
 
 
 def similarity_filter(encoder: Any) -> SimilarityFilter:

@@ -48,11 +48,11 @@ def read(
     """
     found = read_usable(folder, name=name, split=split, language=language, about=about)
     if found.rejected:
-        raise first_of_many(found.rejected)
+        raise _first_of_many(found.rejected)
     return found.collection
 
 
-def first_of_many(rejected: Sequence[RowError]) -> PanglotError:
+def _first_of_many(rejected: Sequence[RowError]) -> PanglotError:
     """Return the error for the first of some rejected rows, which says how many more there are."""
     first, more = rejected[0], len(rejected) - 1
     if not more:

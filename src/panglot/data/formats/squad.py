@@ -164,7 +164,7 @@ def collect(
     for path, language in files:
         for paragraph in opener(path):
             found = _candidates(paragraph.context, language, candidates, context, clean)
-            usable = {span: text for span, text in found.items() if context or not says_nothing(text)} or found
+            usable = {span: text for span, text in found.items() if context or not _says_nothing(text)} or found
             left_out[_NO_WORDS] += len(found) - len(usable)
             pool = {
                 span: passages.setdefault((language, text), f"{language}-{len(passages):06d}")
@@ -198,10 +198,10 @@ def collect(
     return Collection.build(name, questions, distinct, relevance, facts)
 
 
-def says_nothing(text: str) -> bool:
+def _says_nothing(text: str) -> bool:
     """Return whether a text is too short to answer anything: fewer than four letters or digits, or two characters.
 
-    >>> [says_nothing(text) for text in ("II.", "16.", "Evet.", "不是。")]
+    >>> [_says_nothing(text) for text in ("II.", "16.", "Evet.", "不是。")]
     [True, True, False, False]
     """
     weight = sum(2 if letter >= _FIRST_CHARACTER else 1 for letter in text if letter.isalnum())

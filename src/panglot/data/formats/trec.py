@@ -78,21 +78,18 @@ def write_qrels(path: Path, qrels: Qrels) -> None:
     _write_lines(path, ((q, "0", p, str(grade)) for q, judged in qrels.items() for p, grade in judged.items()))
 
 
-def read_run(path: Path) -> dict[str, dict[str, float]]:
-    """Read lines ``question Q0 passage rank score name``: the score of each passage by question.
+def read_ranked(
+    path: Path,
+) -> tuple[dict[str, dict[str, float]], dict[tuple[str, str], int], dict[tuple[str, str], float], set[str]]:
+    """Read lines ``question Q0 passage rank score name``.
 
-    Like trec_eval, this ignores the ranks.
+    Returns:
+        The score of each passage by question, which does not depend on the ranks, as in trec_eval. The line and the
+        rank of each pair. The names of the run.
 
     Raises:
         PanglotError: A line has another shape, a score is not a finite number, or a passage comes twice.
     """
-    return read_ranked(path)[0]
-
-
-def read_ranked(
-    path: Path,
-) -> tuple[dict[str, dict[str, float]], dict[tuple[str, str], int], dict[tuple[str, str], float], set[str]]:
-    """Read a run as :func:`read_run` does, with the line and the rank of each pair, and the names of the run."""
     found: dict[str, dict[str, float]] = {}
     lines: dict[tuple[str, str], int] = {}
     ranks: dict[tuple[str, str], float] = {}

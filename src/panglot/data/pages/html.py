@@ -56,7 +56,7 @@ def html_sections(path: Path, place: Place) -> Iterator[Section]:
     page headers and hidden parts are left out, and so is what is outside of ``<main>``. Text is decoded as the page
     declares, by default as UTF-8.
     """
-    page = Page()
+    page = _Page()
     stated = page.read(_decoded(path))
     name, language = place.settle(path, stated, " ".join(f"{part.title} {part.text}" for part in page.parts))
     top = next((_line(part.title) for part in page.parts if part.level == 1), page.title)
@@ -64,14 +64,14 @@ def html_sections(path: Path, place: Place) -> Iterator[Section]:
     for part in page.parts:
         heading = _line(part.title)
         around = outline.around(part.level, heading)
-        if text := lines_of(part.text):
+        if text := _lines_of(part.text):
             title = heading or ("" if part.level else page.title)
             yield Section(name, language, part.anchor, part.level, title, text, top, headings=around, url=page.url,
                           alternates=page.alternates)  # fmt: skip
 
 
 @dataclass
-class Page:
+class _Page:
     """Collect the parts of a page from its tree."""
 
     title: str = ""
@@ -169,7 +169,7 @@ def _line(text: str) -> str:
     return " ".join(text.replace("¶", " ").split())
 
 
-def lines_of(text: str) -> str:
+def _lines_of(text: str) -> str:
     """Return the text of a part with one line per block."""
     return "\n".join(line for line in (" ".join(piece.split()) for piece in text.split(_BREAK)) if line)
 
@@ -235,11 +235,11 @@ def _parts(text: str) -> list[TextPart]:
 
 def _add_html(part: TextPart, content: str) -> list[TextPart]:
     """Add the text of a block of HTML to a part, and return the parts that its headings begin."""
-    page = Page()
+    page = _Page()
     page.read(content)
     found = [TextPart(each.level, each.anchor, " ".join(each.title.split())) for each in page.parts]
     for one, each in zip(found, page.parts, strict=True):
-        one.lines += lines_of(each.text).splitlines()
+        one.lines += _lines_of(each.text).splitlines()
     part.lines += found[0].lines
     return found[1:]
 

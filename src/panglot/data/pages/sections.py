@@ -51,7 +51,6 @@ class Place:
     """Page and language as a path names them, and notes on what was guessed."""
 
     page: str  # the path without the piece that is a language
-    path_language: str  # the code of that piece, or ""
     whole: str  # the path with that piece
     given: str  # the language that the user gave, or ""
     pieces: tuple[tuple[str, str], ...] = ()  # as `names.pieces_of` returns them
@@ -135,13 +134,13 @@ def sections_of(parts: Sequence[TextPart], about: Mapping[str, str], path: Path,
 def place_of(path: Path, given: str | None = None, root: Path | None = None) -> Place:
     """Find the language in a path: the part of the file's name or the last folder that is a code.
 
-    >>> place_of(Path("help/de/page.html")).page, place_of(Path("help/page.pt-BR.md")).path_language
-    ('help/page.html', 'pt-BR')
+    >>> place_of(Path("help/de/page.html")).page, place_of(Path("help/page.pt-BR.md")).pieces
+    ('help/page.html', (('help/page.md', 'pt-BR'),))
     """
     whole = path.as_posix().removesuffix(".gz").removeprefix("./")
     pieces = names.pieces_of(path, root)
-    page, code = pieces[0] if pieces else (whole, "")
-    return Place(page, code, whole, given or "", tuple(pieces), root)
+    page = pieces[0][0] if pieces else whole
+    return Place(page, whole, given or "", tuple(pieces), root)
 
 
 def positions(versions: Mapping[str, Sequence[Section]]) -> dict[str, list[Section]]:
@@ -235,9 +234,9 @@ def _read_pdf(path: Path, place: Place) -> tuple[str, str, list[str]]:
         hint = "save it without one" if locked else "save or fetch it again"
         raise PanglotError(problem, file=path, hint=hint) from error
     pages = [_page_text(each, place) for each in raw_pages]
-    if problem := visual_order("\n".join(pages)):
+    if problem := _visual_order("\n".join(pages)):
         hint = "extract the text with another program, such as pdftotext, or index what the PDF was made from"
-        place.notes.append((path, f"{problem}. To fix it, {hint}"))
+        place.notes.append((path, f"{problem}. Fix: {hint}"))
     return "" if _FILE_NAME.search(title) else title, stated, [unwrapped(each, printed=True) for each in pages]
 
 
@@ -247,13 +246,13 @@ def _page_text(raw: str, place: Place) -> str:
     return _FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), found)
 
 
-def visual_order(text: str) -> str:
+def _visual_order(text: str) -> str:
     """Return what a text in Hebrew or Arabic letters seems to have in the order in which it is seen, or "".
 
     PDF files draw glyphs at places and do not say in which order they are read. Letters are in reverse order if words
     begin with letters that only end words, or end with the Arabic article. Words may be if full stops begin lines.
 
-    >>> [visual_order(text) for text in ("בוחרים תאים ועמודים.", "םירחוב םיאתו םידומע .")]
+    >>> [_visual_order(text) for text in ("בוחרים תאים ועמודים.", "םירחוב םיאתו םידומע .")]
     ['', 'the letters of its words are in reverse order']
     """
     plain = "".join(letter for letter in text if unicodedata.category(letter) != "Mn")

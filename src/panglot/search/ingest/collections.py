@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from panglot.search.document import Value
     from panglot.search.index import Index
 
-__all__ = ["SCHEMES", "index_collection", "is_collection", "read_collection", "without_password"]
+__all__ = ["index_collection", "is_collection", "read_collection", "without_password"]
 
-SCHEMES = ("qdrant:", "qdrant+https:", "milvus:", "milvus+https:", "lancedb:", "postgresql:")
+_SCHEMES = ("qdrant:", "qdrant+https:", "milvus:", "milvus+https:", "lancedb:", "postgresql:")
 _TEXTS = ("text", "page_content", "content", "document")  # What panglot, LangChain, Haystack and Chroma call it.
 # Where LangChain, Haystack and LlamaIndex put further fields.
 _NESTED = ("metadata", "cmetadata", "langchain_metadata", "meta", "metadata_")
@@ -48,7 +48,7 @@ def is_collection(name: str) -> bool:
     >>> is_collection("qdrant://localhost:6333/help"), is_collection("docs.jsonl")
     (True, False)
     """
-    return name.startswith(SCHEMES)
+    return name.startswith(_SCHEMES)
 
 
 def without_password(text: str) -> str:

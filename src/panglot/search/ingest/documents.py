@@ -42,11 +42,11 @@ class LongDocuments:
 Documents = str | Path | DocumentFile | LongDocuments | Iterable[Document | Mapping[str, Any]]
 """What ``panglot index`` takes, or documents, or mappings with the fields of a file's row."""
 
-NAMED = DOCUMENT_FIELDS  # Fields of a row that are not metadata.
+_NAMED = DOCUMENT_FIELDS  # Fields of a row that are not metadata.
 
 PIECE = 1000  # Documents that are read at a time.
 
-DETECTED = 500  # Characters of a document from which its language is detected.
+_DETECTED = 500  # Characters of a document from which its language is detected.
 _DOUBTFUL = 0.5
 
 _SIGNED_64 = 1 << 63
@@ -55,12 +55,12 @@ _SIGNED_64 = 1 << 63
 def document(values: Mapping[str, object], file: Path | str, line: int | None) -> Document:
     """Return the document of a row, whose place is for errors. Its language is empty if the row does not name it."""
     with located(file=file, line=line):
-        texts = {name: as_text(values.get(name), name) or "" for name in NAMED}
+        texts = {name: as_text(values.get(name), name) or "" for name in _NAMED}
         for name in ("id", "text"):
             if not texts[name]:
                 problem = f"`{name}` is missing or empty (fields: {', '.join(map(str, values)) or 'none'})"
                 raise PanglotError(problem, field=name, hint="add it, or leave the row out")
-        metadata = {str(name): _value(value, str(name)) for name, value in values.items() if name not in NAMED}
+        metadata = {str(name): _value(value, str(name)) for name, value in values.items() if name not in _NAMED}
         texts["language"] = _row_language(texts["language"])
     return Document(**texts, metadata={name: value for name, value in metadata.items() if value is not None})
 
@@ -72,9 +72,9 @@ def _fields(made: object, place: str) -> dict[str, object]:
     if not isinstance(made, Document):
         hint = 'give a mapping such as {"id": "1", "text": "…"}, or a panglot.search.document.Document'
         raise PanglotError(f"not a document but {type(made).__name__}", file=place, hint=hint)
-    if taken := [name for name in NAMED if name in made.metadata]:
+    if taken := [name for name in _NAMED if name in made.metadata]:
         raise PanglotError("metadata must not have the name of a field", file=place, field=taken[0], hint="rename it")
-    return {**{name: getattr(made, name) for name in NAMED}, **made.metadata}
+    return {**{name: getattr(made, name) for name in _NAMED}, **made.metadata}
 
 
 def _value(value: object, name: str) -> Value:
@@ -232,7 +232,7 @@ def _pieces(placed: Iterator[_Placed], progress: Callable[[str], None]) -> Itera
         documents = [each.document for each in piece]
         for place, found in enumerate(documents):
             if not found.language:
-                guess = identify(found.full_text[:DETECTED])
+                guess = identify(found.full_text[:_DETECTED])
                 documents[place] = replace(found, language=guess.language)
                 detected[guess.language] += 1
                 doubtful += guess.confidence < _DOUBTFUL

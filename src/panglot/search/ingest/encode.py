@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 SHARD = 1024
 """Documents of a shard: some ten seconds of a CPU, which is the most that a kill loses."""
 
-AHEAD = 2  # Shards per process that are being made or wait to be yielded.
-WAVE = 8  # Shards per processor that are sent to Ray at a time.
+_AHEAD = 2  # Shards per process that are being made or wait to be yielded.
+_WAVE = 8  # Shards per processor that are sent to Ray at a time.
 
 _DONE = pa.schema([("key", pa.string()), ("data", pa.binary()), ("error", pa.string())])
 
@@ -120,7 +120,7 @@ def _in_processes(encoder: Encoder, cache: ShardCache, count: int, shards: Itera
             if found is None:
                 found = _cached(pool.submit(work, packed, shard.task, threads), cache, shard)
             waiting.append((shard, found))
-            while len(waiting) >= AHEAD * count:
+            while len(waiting) >= _AHEAD * count:
                 yield _done(*waiting.popleft())
         while waiting:
             yield _done(*waiting.popleft())
@@ -190,7 +190,7 @@ def _made_by_ray(ray: Any, encoder: Encoder, cache: ShardCache, shards: Iterator
     there = ray.cluster_resources()
     need = "GPU" if there.get("GPU", 0) >= 1 else "CPU"
     driver = ray.remote(num_cpus=0)(_Driver).remote(pack(encoder), {f"num_{need.lower()}s": 1})
-    while wave := list(islice(shards, WAVE * max(1, int(there.get(need, 1))))):
+    while wave := list(islice(shards, _WAVE * max(1, int(there.get(need, 1))))):
         found = {shard.key: cache.get(shard) for shard in wave}
         missing = {shard.key: shard for shard in wave if found[shard.key] is None}
         coming = _rows(ray, driver, list(missing.values()))

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Encoder, Vectors
     from panglot.search.document import Document
 
-LAYOUT = "1"
+_LAYOUT = "1"
 """Part of each shard's name. Raise it when the content of the files changes."""
 
-CHECKSUM = 32
+_CHECKSUM = 32
 """Bytes of the SHA-256 at the end of a shard."""
 
 
@@ -53,7 +53,7 @@ class Shard:
     @cached_property
     def key(self) -> str:
         """The digest of the encoder and of all that it sees of the documents."""
-        return digest(LAYOUT, self.fingerprint, *chain.from_iterable(columns(self.documents)))
+        return digest(_LAYOUT, self.fingerprint, *chain.from_iterable(columns(self.documents)))
 
     @property
     def task(self) -> tuple[str, list[str], list[str], list[str]]:
@@ -151,7 +151,7 @@ def advanced(shard: Shard, vectors: Vectors) -> tuple[Shard, Vectors]:
 
 
 def _vectors(shard: Shard, data: bytes) -> Vectors | None:
-    vectors, checksum = data[:-CHECKSUM], data[-CHECKSUM:]
+    vectors, checksum = data[:-_CHECKSUM], data[-_CHECKSUM:]
     if _checksum(shard.key, vectors) != checksum:
         return None
     return np.load(io.BytesIO(vectors), allow_pickle=False)

@@ -26,12 +26,11 @@ from panglot.search.storage.store import documents_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from panglot.search.document import Document, ScoredDocument
-    from panglot.search.filters import Filter
+    from panglot.search.document import Document, Filter, ScoredDocument
     from panglot.search.storage.store import Store
 
-HEAD = "lexical.json"
-RRF_CONSTANT = 60  # Of reciprocal rank fusion. The greater it is, the less the first ranks differ.
+_HEAD = "lexical.json"
+_RRF_CONSTANT = 60  # Of reciprocal rank fusion. The greater it is, the less the first ranks differ.
 
 _Parts = dict[str, tuple[Any, list[str]]]  # The BM25 model of each language, and its ids.
 
@@ -145,7 +144,7 @@ def _read(folder: Path, version: int | None) -> _Parts | None:
 
     parts: _Parts = {}
     try:
-        head: dict[str, Any] = json.loads((folder / HEAD).read_text("utf-8"))
+        head: dict[str, Any] = json.loads((folder / _HEAD).read_text("utf-8"))
         # Folders of the first version have no checksums.
         if head.get("version") != version or "files" not in head:
             return None
@@ -169,7 +168,7 @@ def _damaged(folder: Path, reason: str) -> None:
 
 def _checksums(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of each file of the words but the first."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != HEAD)
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != _HEAD)
     return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
 
 
@@ -213,7 +212,7 @@ def write(folder: Path, documents: Iterable[Sequence[Document]], version: int | 
                 model.save(part / str(place), allow_pickle=False, show_progress=False)
                 (part / str(place) / "ids.json").write_text(json.dumps(ids, ensure_ascii=False), "utf-8")
                 places[code] = place
-        write_json(part / HEAD, {"version": version, "languages": places, "files": _checksums(part)})
+        write_json(part / _HEAD, {"version": version, "languages": places, "files": _checksums(part)})
 
 
 def fused(ranked: Sequence[ScoredDocument], matches: Sequence[str], weight: float = 0.5) -> list[ScoredDocument]:
@@ -225,8 +224,8 @@ def fused(ranked: Sequence[ScoredDocument], matches: Sequence[str], weight: floa
     word_rank = {name: rank for rank, name in enumerate(matches, 1)}
     found: list[ScoredDocument] = []
     for rank, each in enumerate(ranked, 1):
-        dense = 2 * (1 - weight) / (RRF_CONSTANT + rank)
-        lexical = 2 * weight / (RRF_CONSTANT + word_rank[each.id]) if each.id in word_rank else 0.0
+        dense = 2 * (1 - weight) / (_RRF_CONSTANT + rank)
+        lexical = 2 * weight / (_RRF_CONSTANT + word_rank[each.id]) if each.id in word_rank else 0.0
         explanation = {**each.explanation, "dense": dense, "lexical": lexical}
         found.append(each._replace(score=dense + lexical, explanation=explanation))
     # Equal sums are in the order by vectors.

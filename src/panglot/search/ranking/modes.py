@@ -41,12 +41,11 @@ if TYPE_CHECKING:
     from pyarrow import Table
 
     from panglot.encoders.protocol import Encoder, Side, Vectors
-    from panglot.search.document import ScoredDocument
-    from panglot.search.filters import Filter
+    from panglot.search.document import Filter, ScoredDocument
     from panglot.search.request import SearchRequest
 
 __all__ = [
-    "EVERY", "FACTS", "FEW", "HEAD", "MODES", "SHARE", "VECTOR_FIELDS", "Doubles", "LanguageStats", "Mode",
+    "EVERY", "FEW", "HEAD", "MODES", "SHARE", "VECTOR_FIELDS", "Doubles", "LanguageStats", "Mode",
     "RankingMode", "Searchable", "adjusted", "center", "find_candidates", "head_mean", "query_offset",
 ]  # fmt: skip
 
@@ -196,7 +195,7 @@ FEW = 10
 
 The mean of a few documents is little else than these documents, and subtracting it would leave nothing of them."""
 
-FACTS = 20
+_FACTS = 20
 """Facts of the starter collection that are encoded, each as question and as passage."""
 
 _TURNS = 3
@@ -305,7 +304,7 @@ def query_offset(encoder: Encoder) -> Doubles:
     from panglot.datasets.registry import read
 
     facts = read("starter:train")
-    groups = sorted(set(facts.passages["group"].to_pylist()))[:FACTS]
+    groups = sorted(set(facts.passages["group"].to_pylist()))[:_FACTS]
     languages = sorted(set(facts.passages["language"].to_pylist()))
     chosen = {
         (group, language)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from panglot.search.document import LIST, MIXED, join_kinds, kind_of
-from panglot.search.filters import OWN_FIELDS, Condition, Filter, Group
+from panglot.search.document import LIST, MIXED, OWN_FIELDS, Condition, Filter, Group, join_kinds, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

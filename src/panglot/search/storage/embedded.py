@@ -43,8 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 
     from panglot.encoders.protocol import Vectors
-    from panglot.search.document import Document, ScoredDocument
-    from panglot.search.filters import Filter
+    from panglot.search.document import Document, Filter, ScoredDocument
 
 RESERVE = "reserve"
 

@@ -42,7 +42,7 @@ VISITS = 40
 
 Measured were 25 to 65, over 60,000 and 125,000 rows."""
 
-WIDTHS = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
+EF_SEARCH = (64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
 """Numbers of candidates that a search for ten may look at."""
 
 RECALL = 0.993
@@ -79,7 +79,7 @@ def scale(vectors: Halves) -> float:
     exact = _first(sample[rows] @ sample.T, _NEAREST)
     found: list[tuple[int, float]] = []
     for size in most:
-        small = codes(sample, 127 / size).astype(np.float32)
+        small = _codes(sample, 127 / size).astype(np.float32)
         near = _first(small[rows] @ small.T, candidates(_NEAREST))
         found.append((sum(len(np.intersect1d(a, b)) for a, b in zip(exact, near, strict=True)), 127 / size))
     # With equal recall, the first, which is finer.
@@ -92,7 +92,7 @@ def _first(score: npt.NDArray[np.float32], count: int) -> Ints:
     return np.argpartition(score, score.shape[1] - kept, axis=1)[:, score.shape[1] - kept :]
 
 
-def codes(vectors: npt.NDArray[np.floating], factor: float) -> npt.NDArray[np.int8]:
+def _codes(vectors: npt.NDArray[np.floating], factor: float) -> npt.NDArray[np.int8]:
     """Return vectors as 8-bit numbers."""
     return np.clip(np.rint(vectors.astype(np.float32) * factor), -127, 127).astype(np.int8)
 
@@ -110,14 +110,14 @@ def build(vectors: Halves, factor: float, path: Path, which: str = "") -> int:
     order = np.random.default_rng(0).permutation(len(vectors))
     with progress("linking vectors", len(vectors), "vectors") as advance:
         for part in pieces(len(order), _PIECE):
-            graph.add(order[part].astype(np.uint64), codes(vectors[order[part]], factor))
+            graph.add(order[part].astype(np.uint64), _codes(vectors[order[part]], factor))
             advance(part.stop - part.start)
     try:
         graph.save(str(path))
     except RuntimeError as error:  # usearch raises this for a full disk, too.
         raise OSError(str(error)) from error
     del graph  # Only one copy is in memory from here on.
-    needed, recall = width(path, vectors, factor)
+    needed, recall = _least_ef_search(path, vectors, factor)
     if not needed:
         path.unlink()
         problem = f"the graph over {len(vectors):,} vectors{which} finds {recall:.1%} of the ten nearest, and is not"
@@ -126,10 +126,10 @@ def build(vectors: Halves, factor: float, path: Path, which: str = "") -> int:
     return needed
 
 
-def width(path: Path, vectors: Halves, factor: float) -> tuple[int, float]:
-    """Return twice the least of :data:`WIDTHS` that finds enough in a graph, or 0 if none does so faster than a scan.
+def _least_ef_search(path: Path, vectors: Halves, factor: float) -> tuple[int, float]:
+    """Return twice the least of :data:`EF_SEARCH` that finds enough in a graph, and the recall that was reached.
 
-    Twice, because queries are farther from documents than the probes. With it comes the recall that was reached.
+    It is 0 if none does so faster than a scan. Twice, because queries are farther from documents than the probes.
     """
     generator = np.random.default_rng(1)
     rows = np.sort(generator.choice(len(vectors), min(_PROBES, len(vectors)), replace=False))
@@ -137,8 +137,8 @@ def width(path: Path, vectors: Halves, factor: float) -> tuple[int, float]:
     probes = vectors[rows] + noise / (2 * np.linalg.norm(noise, axis=1, keepdims=True))
     probes = (probes / np.linalg.norm(probes, axis=1, keepdims=True)).astype(np.float32)
     least = _tenth_scores(vectors, probes)
-    graph, asked, kept, recall = _view(path), codes(probes, factor), candidates(_NEAREST), 0.0
-    for each in WIDTHS:
+    graph, asked, kept, recall = _view(path), _codes(probes, factor), candidates(_NEAREST), 0.0
+    for each in EF_SEARCH:
         if each * VISITS >= len(vectors):
             break
         near = np.asarray(graph.search(asked, max(each, kept), threads=0).keys)[:, :kept]
@@ -198,7 +198,7 @@ class Graph:
         if self._searches >= OFTEN and self._once.acquire(blocking=False):
             self.copying = threading.Thread(target=self._copy, daemon=True)
             self.copying.start()
-        found = self._graph.search(codes(query, self._factor), self.ef_search(count), threads=1)
+        found = self._graph.search(_codes(query, self._factor), self.ef_search(count), threads=1)
         return np.asarray(found.keys)[:count].astype(np.int64) + self._begin
 
     def _copy(self) -> None:

@@ -164,8 +164,8 @@ def sweep(folder: Path, manifest: Manifest) -> None:
 def _segment(values: dict[str, Any]) -> SegmentMetadata:
     files = {name: (size, sha) for name, (size, sha) in values["files"].items()}
     languages = tuple((language, rows) for language, rows in values["languages"])
-    graphs = {name: (scale, width) for name, (scale, width) in values["graphs"].items()}
-    own: dict[str, dict[str, int]] = {name: dict(widths) for name, widths in values.get("own_graphs", {}).items()}
+    graphs = {name: (scale, ef_search) for name, (scale, ef_search) in values["graphs"].items()}
+    own: dict[str, dict[str, int]] = {name: dict(found) for name, found in values.get("own_graphs", {}).items()}
     return SegmentMetadata(values["name"], values["rows"], languages, graphs, files, values["deleted"], own)
 
 

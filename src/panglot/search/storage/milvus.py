@@ -35,8 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 
     from panglot.encoders.protocol import Vectors
-    from panglot.search.document import Document
-    from panglot.search.filters import Filter
+    from panglot.search.document import Document, Filter
 
 _FORMAT = 2  # The first has no metadata by which documents could be filtered.
 _SLACK = 1e-5  # Milvus adds in single precision.

@@ -16,16 +16,14 @@ from urllib.parse import parse_qs, urlsplit
 
 from panglot._environment import require
 from panglot._errors import PanglotError
-from panglot.search.document import LIST, kinds_of
-from panglot.search.filters import OWN_FIELDS, Condition, Group
+from panglot.search.document import LIST, OWN_FIELDS, Condition, Group, kinds_of
 from panglot.search.storage.store import COLUMNS, as_row, pieces
 
 if TYPE_CHECKING:
     from panglot.encoders.protocol import Vectors
-    from panglot.search.document import Document
-    from panglot.search.filters import Filter
+    from panglot.search.document import Document, Filter
 
-LONGEST = 65_535  # Bytes of a text that Milvus accepts.
+_LONGEST = 65_535  # Bytes of a text that Milvus accepts.
 MOST = 16_384  # Rows that Milvus returns at most.
 FRESH = 5.0  # Seconds for which counts and kinds are kept, because they take requests of their own.
 
@@ -132,8 +130,8 @@ def create(
 
 def create_store(client: Any, address: Address, collections: Iterable[str], dimension: int) -> None:
     """Make the collections of a store: what describes it, and one per vector field, the documents in the first."""
-    create(client, f"{address.name}_about", {"value": LONGEST}, 2, "FLAT")
-    shown = {**dict.fromkeys(COLUMNS, LONGEST), "code": 128, "stamp": 64}
+    create(client, f"{address.name}_about", {"value": _LONGEST}, 2, "FLAT")
+    shown = {**dict.fromkeys(COLUMNS, _LONGEST), "code": 128, "stamp": 64}
     for place, name in enumerate(collections):
         texts = {"document": 64, "code": 128} if place else shown
         create(client, name, texts, dimension, address.index, metadata=True)
@@ -197,7 +195,7 @@ class Pool(NamedTuple):
         return " and ".join(part for part in (within, self.where) if part)
 
 
-def fields_of(document: Document) -> dict[str, Any]:
+def _fields_of(document: Document) -> dict[str, Any]:
     """Return by name in expressions what a document can be filtered by."""
     own = {name: value for name in OWN_FIELDS if (value := getattr(document, name))}
     return {_safe(name): value for name, value in {**document.metadata, **own}.items() if value is not None}
@@ -219,7 +217,7 @@ def bound_expression(where: Filter, kinds: Mapping[str, str], *, filterable: boo
 def expression(where: Filter, kinds: Mapping[str, str]) -> str:
     """Return a bound filter as an expression of Milvus, given the kinds of the fields.
 
-    >>> from panglot.search.filters import Condition, Group
+    >>> from panglot.search.document import Condition, Group
     >>> expression(Group("not", (Condition("year", ">=", 2024),)), {"year": "int"})
     '(not ((exists metadata["year"]) and (metadata["year"] >= 2024)))'
     """
@@ -299,10 +297,10 @@ def ranges(count: int) -> Iterator[str]:
 def row(document: Document, stamp: str, *, metadata: bool) -> dict[str, Any]:
     """Return a document as a row of the main collection, without its vector."""
     found = as_row(document)
-    fields = fields_of(document) if metadata else {}
+    fields = _fields_of(document) if metadata else {}
     for name, value in {**found, "metadata": json.dumps(fields, ensure_ascii=False)}.items():
-        if len(value.encode()) > LONGEST:
-            problem = f"{document.id[:100]!r} is too long for Milvus: more than {LONGEST} bytes"
+        if len(value.encode()) > _LONGEST:
+            problem = f"{document.id[:100]!r} is too long for Milvus: more than {_LONGEST} bytes"
             raise PanglotError(problem, field=name, hint="cut it into passages, or use the embedded store")
     more = {"metadata": fields} if metadata else {}
     return {**found, **more, "key": key(document.id), "code": code(document.language), "stamp": stamp}

@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from panglot.encoders.protocol import Vectors
-    from panglot.search.filters import Filter
+    from panglot.search.document import Filter
 
 Keys = npt.NDArray[np.uint64]
 
 SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
 
-BATCH = 4096  # Rows of one record batch.
+_BATCH = 4096  # Rows of one record batch.
 
 
 def as_batch(documents: Sequence[Document]) -> pa.RecordBatch:
@@ -103,7 +103,7 @@ Piece = tuple[pa.RecordBatch, Mapping[str, Halves]]  # Some documents, and their
 def as_pieces(documents: Sequence[Document], vectors: Mapping[str, Halves]) -> Iterator[Piece]:
     """Yield documents and their vectors, sorted by language."""
     order = sorted(range(len(documents)), key=lambda at: documents[at].language)
-    for part in pieces(len(order), BATCH):
+    for part in pieces(len(order), _BATCH):
         rows = order[part]
         yield as_batch([documents[at] for at in rows]), {name: table[rows] for name, table in vectors.items()}
 
@@ -171,11 +171,11 @@ def write_deleted(folder: Path, metadata: SegmentMetadata, deleted: Bools, versi
 
 
 def _full_batches(contents: Iterable[Piece]) -> Iterator[Piece]:
-    """Join small pieces until they have at least :data:`BATCH` rows. The last may be smaller."""
+    """Join small pieces until they have at least :data:`_BATCH` rows. The last may be smaller."""
     waiting: list[Piece] = []
     for piece in contents:
         waiting.append(piece)
-        if sum(batch.num_rows for batch, _ in waiting) >= BATCH:
+        if sum(batch.num_rows for batch, _ in waiting) >= _BATCH:
             yield _joined(waiting)
             waiting = []
     if waiting:
@@ -307,11 +307,11 @@ def _own_graph(folder: Path, name: str, number: int) -> Path:
 
 def _own_graphs(folder: Path, name: str, metadata: SegmentMetadata, spans: Sequence[Span]) -> dict[str, Graph]:
     """Open the graphs of single languages for one vector field."""
-    widths = metadata.own_graphs.get(name, {})
+    known = metadata.own_graphs.get(name, {})
     return {
-        span.language: Graph(_own_graph(folder, name, number), metadata.graphs[name][0], width, span.begin)
+        span.language: Graph(_own_graph(folder, name, number), metadata.graphs[name][0], ef_search, span.begin)
         for number, span in enumerate(spans)
-        if (width := widths.get(span.language))
+        if (ef_search := known.get(span.language))
     }
 
 

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from panglot.encoders.protocol import Encoder, Vectors
-    from panglot.search.document import ScoredDocument
-    from panglot.search.filters import Filter
+    from panglot.search.document import Filter, ScoredDocument
 
 Halves = npt.NDArray[np.float16]
 Bools = npt.NDArray[np.bool_]
