@@ -33,6 +33,7 @@ SENTENCES = {
     "de": ("Wo lebt das Tier {}?", "Das Tier {} lebt im Wald."),
     "es": ("¿Dónde vive el {}?", "El {} vive en el bosque."),
 }
+_PROSE = ("docs", "benchmarks", "examples")
 ANIMALS = ("wolf", "bear", "fox", "owl", "lynx", "deer", "boar", "hare")
 
 
@@ -123,7 +124,7 @@ def entered_by_search(folder: Path) -> list[str]:
 def prose(root: Path) -> dict[str, tuple[int, int]]:
     """Return the numbers of semicolons and words of each document, without code."""
     found: dict[str, tuple[int, int]] = {}
-    for path in (root / "README.md", *sorted((root / "docs").rglob("*.md"))):
+    for path in (*sorted(root.glob("*.md")), *sorted(each for name in _PROSE for each in (root / name).rglob("*.md"))):
         text = re.sub(r"^(```|~~~).*?^\1", " ", path.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
         text = re.sub(r"`[^`]*`|&#?\w+;|\]\([^)]*\)|<[^>]*>", " ", text)
         found[str(path.relative_to(root))] = text.count(";"), len(re.findall(r"\w[\w'’.,-]*", text))

@@ -55,7 +55,7 @@ def test_large_files_are_read_in_pieces_and_kept(big: Path, monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr(detect, "ingest", None)
         assert read(big).digest == whole.digest
-    monkeypatch.setattr(collection, "writable", lambda _: False)
+    monkeypatch.setattr(collection, "_writable", lambda _: False)
     paths[0].touch()
     assert read(paths[0]).digest == single.digest
 

@@ -184,7 +184,7 @@ def test_a_large_file_keeps_its_rejected_rows_in_the_cache(tmp_path: Path, found
 def test_without_a_cache_a_large_file_is_read_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_text('{"language": "en", "question": "q", "passage": "p"}\n{\n')
-    monkeypatch.setattr(collection, "writable", lambda _: False)
+    monkeypatch.setattr(collection, "_writable", lambda _: False)
     monkeypatch.setenv("PANGLOT_CACHE", str(path / "no folder"))
     found, rejected = read_usable(path)
     assert found is not None

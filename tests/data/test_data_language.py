@@ -42,6 +42,8 @@ from panglot.data.language import Detector, canonical, identifier, identify, nam
         ("pes", "fa"),
         ("prs", "fa-AF"),
         ("swh", "sw"),
+        ("ar-arz-EG", "arz-EG"),  # an extended language is one by itself
+        ("ms-zsm", "ms"),
         ("tl", "fil"),
         ("iw", "he"),
         ("twi", "ak"),
@@ -124,7 +126,7 @@ def test_names() -> None:
     assert name("not a code") == "not a code"
 
 
-@pytest.mark.parametrize("code", ["x-klingon", "X_klingon", "en-", "-", "@latin", "root", "a" * 50])
+@pytest.mark.parametrize("code", ["pt-all", "x-klingon", "X_klingon", "en-", "-", "@latin", "root", "a" * 50])
 def test_what_is_no_language_is_one_error(code: str) -> None:
     with pytest.raises(PanglotError, match="unknown language code"):
         canonical(code)

@@ -61,6 +61,18 @@ def test_a_beir_folder_gives_its_corpus(tmp_path: Path) -> None:
     assert found(tmp_path, language="en") == [Document("d1", "x y", "T", "en")]
 
 
+def test_rows_beside_pages_keep_their_ids_and_fields(tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text("# Print\n\nClick Print.")
+    rows = ({"id": f"q{row}", "text": f"Answer {row}.", "language": "en", "year": row} for row in (1, 2))
+    (tmp_path / "faq.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "old.csv").write_text("id,text,path\n1,Save it.,a\n1,Open it.,b\n")
+    documents = {each.id: each for each in found(tmp_path)}
+    assert set(documents) == {"page.md#1", "faq.jsonl#q1", "faq.jsonl#q2", "old.csv#1", "old.csv#2"}
+    assert documents["faq.jsonl#q2"].metadata == {"path": "faq.jsonl", "year": 2}
+    # Two rows have one id, so it names neither. What a row calls a path stays.
+    assert documents["old.csv#2"].metadata == {"path": "b"}
+
+
 def test_an_index_gives_its_documents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_memory(monkeypatch)
     given = [Document("1", "x y", "T", "sw", "g", {"n": 1, "tags": ["a"]}), Document("2", "One two.", "", "en")]

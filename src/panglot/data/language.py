@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import langcodes
 import numpy as np
-from langcodes.data_dicts import LIKELY_SUBTAGS
+from langcodes.data_dicts import LIKELY_SUBTAGS, MACROLANGUAGES
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, cache_folder, write_json
@@ -72,6 +72,11 @@ def canonical(code: str) -> str:
         tag = None
     # A private code such as x-klingon has no name, script or family that a later stage could ask for.
     private = plain.lower().startswith("x-")
+    if tag and tag.extlangs:
+        # ar-arz is another way to write arz. In pt-all, `all` is another language and no form of Portuguese.
+        if tag.language == "sgn" or MACROLANGUAGES.get(tag.extlangs[0]) == tag.language:
+            return canonical(plain.partition("-")[2])
+        tag = None
     if tag is None or private or not tag.is_valid() or not tag.language or tag.language in NO_LANGUAGE:
         hint = "write a BCP 47 or ISO 639 code, such as en, zh-Hant or swh, or one of qaa to qtz for private use"
         raise PanglotError(f"unknown language code {code!r}", hint=hint)

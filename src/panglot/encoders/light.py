@@ -43,6 +43,7 @@ FEW = 128
 and as long for eight."""
 
 _BATCH_TOKENS = 1024
+_SHOWN = 32
 _SAME = {"fp32": 0.99999, "bf16": 0.999}  # Least cosine to torch's vectors.
 _TRIED = "In which language is the answer? Die Antwort steht auf Seite 17. 答えは何語ですか。"
 _FORMAT = 1
@@ -138,7 +139,10 @@ class LightEncoder:
             cuts.add(texts)
             cuts.warn()
         vectors = np.empty((len(texts), self.dimension), np.float32)
-        with progress(f"{self.name}: {side}s", len(texts)) as advance:
+        # A bar would not appear in the time that a few texts take.
+        few = len(texts) <= _SHOWN
+        shown = contextlib.nullcontext(lambda _done: None) if few else progress(f"{self.name}: {side}s", len(texts))
+        with shown as advance:
             for begin in range(0, len(texts), CHUNK):
                 chunk, rows = texts[begin : begin + CHUNK], vectors[begin : begin + CHUNK]
                 whole = [self._spec.prompts[side] + text for text in chunk]

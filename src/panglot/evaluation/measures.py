@@ -104,26 +104,47 @@ def _ndcg(found: _Relevant, cut: int | None) -> Doubles:
 
 
 class _Formula(NamedTuple):
-    """A formula of the passages and the cut, other names in lower case, and whether the measure needs a cut."""
+    """A formula of the passages and the cut, other names in lower case, and whether the measure needs a cut.
+
+    ``{k}`` in the meaning, which reports show, is the cut.
+    """
 
     values: Callable[[_Relevant, int | None], Doubles]
+    meaning: str
     aliases: tuple[str, ...] = ()
     needs_cut: bool = False
 
 
 _FORMULAS: dict[str, _Formula] = {
     # Σ precision at the rank of each relevant passage / number of relevant passages, as `map` of trec_eval.
-    "mAP": _Formula(lambda found, _: found.sums(found.position / found.rank) / found.number, ("ap",)),
+    "mAP": _Formula(
+        lambda found, _: found.sums(found.position / found.rank) / found.number,
+        "Mean average precision: how early all relevant passages come. 1 is perfect.", ("ap",),
+    ),
     # 1 / rank of the first relevant passage.
-    "MRR": _Formula(lambda found, _: found.sums(np.where(found.position == 1, 1 / found.rank, 0.0)), ("rr",)),
+    "MRR": _Formula(
+        lambda found, _: found.sums(np.where(found.position == 1, 1 / found.rank, 0.0)),
+        "Mean of 1 / rank of the first relevant passage.", ("rr",),
+    ),
     # Share of the relevant passages within the cut.
-    "R": _Formula(lambda found, _: found.sums(1.0) / found.number, ("recall",), needs_cut=True),
+    "R": _Formula(
+        lambda found, _: found.sums(1.0) / found.number,
+        "Share of the relevant passages found in the first {k}.", ("recall",), needs_cut=True,
+    ),
     # Share of relevant passages among the first `cut`.
-    "P": _Formula(lambda found, cut: found.sums(1.0) / (cut or 1), ("precision",), needs_cut=True),
+    "P": _Formula(
+        lambda found, cut: found.sums(1.0) / (cut or 1),
+        "Share of the first {k} that is relevant.", ("precision",), needs_cut=True,
+    ),
     # 1 if a relevant passage is within the cut, else 0.
-    "Success": _Formula(lambda found, _: found.sums(np.where(found.position == 1, 1.0, 0.0)), needs_cut=True),
-    "nDCG": _Formula(_ndcg),
-}
+    "Success": _Formula(
+        lambda found, _: found.sums(np.where(found.position == 1, 1.0, 0.0)),
+        "Share of questions with a relevant passage in the first {k}.", needs_cut=True,
+    ),
+    "nDCG": _Formula(_ndcg, "Gain of the relevant passages in the first {k}, discounted by rank."),
+}  # fmt: skip
+MEANINGS = {name: formula.meaning for name, formula in _FORMULAS.items()}
+"""What each measure says, in a sentence with ``{k}`` for the cut."""
 _NAMES = {name: kind for kind, formula in _FORMULAS.items() for name in (kind.lower(), *formula.aliases)}
 
 

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Literal
 
 from panglot.evaluation.bias import BIAS_MEASURES
+from panglot.evaluation.measures import MEANINGS
 
 
 @dataclass(frozen=True)
@@ -159,14 +160,6 @@ class Measure:
 # By the name without the cut-off, as figures may have other cut-offs than those that are computed today.
 _BIAS = {each.name.partition("@")[0]: each for each in BIAS_MEASURES}
 
-_RETRIEVAL = {
-    "mAP": "Mean average precision: how early all relevant passages come. 1 is perfect.",
-    "MRR": "Mean of 1 / rank of the first relevant passage.",
-    "R": "Share of the relevant passages found in the first {k}.",
-    "P": "Share of the first {k} that is relevant.",
-    "nDCG": "Gain of the relevant passages in the first {k}, discounted by rank.",
-}
-
 # Parts of a report that can be missing and are not measures.
 _PARTS = {
     "interval": "Intervals",
@@ -191,7 +184,7 @@ def measure(key: str) -> Measure:
     if base in _BIAS:
         found = _BIAS[base]
         return Measure(key, found.label.format(k=k), found.kind, found.better == "lower", found.meaning.format(k=k))
-    return Measure(key, key, "score", False, _RETRIEVAL.get(base, "").format(k=k or "n"))
+    return Measure(key, key, "score", False, MEANINGS.get(base, "").format(k=k or "n"))
 
 
 def bias_measures(keys: list[str]) -> list[Measure]:

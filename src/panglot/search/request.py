@@ -171,7 +171,16 @@ class SearchRequest:
             raise PanglotError("`highlight` requires `text` in `fields`", field="fields", hint="add text")
         lists = {name: _codes(getattr(self, name), name) for name in ("languages", "preferred_languages")}
         single = {name: _code(getattr(self, name), name) for name in ("language", "default_language")}
-        return replace(self, **lists, **single, fields=names, where=parse_filter(self.where))
+        return replace(self, **lists, **single, fields=names, where=self.filter)
+
+    @property
+    def filter(self) -> Filter | None:
+        """What ``where`` says, read.
+
+        Raises:
+            PanglotError: It cannot be read.
+        """
+        return None if self.where is None else parse_filter(self.where)
 
 
 @cache
@@ -197,6 +206,8 @@ def _parts(texts: str | Sequence[str]) -> tuple[str, ...]:
 
 def _codes(codes: str | Sequence[str], field: str) -> tuple[str, ...]:
     """Return canonical codes, each once, of a text with commas or a sequence of such texts."""
+    if not codes:
+        return ()
     with located(field=field):
         return tuple(dict.fromkeys(canonical(code) for code in _parts(codes)))
 

@@ -7,7 +7,6 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from panglot.search.document import ScoredDocument
-from panglot.search.filter_syntax import parse_filter
 from panglot.search.query_language import forms, query_language
 from panglot.search.ranking.lexical import fused
 from panglot.search.ranking.modes import MODES, adjusted, center, find_candidates
@@ -137,7 +136,7 @@ class Searcher:
             for each in self.store.in_groups({each.group for each in ranked if each.group})
             if not request.languages or each.language in request.languages
         }
-        if where := parse_filter(request.where):
+        if where := request.filter:
             allowed = self.store.matching(list(members), where)
             members = {name: each for name, each in members.items() if name in allowed}
         query = self.query_vectors(vector[None], [language], request)[0]
@@ -162,7 +161,7 @@ class Searcher:
         self, request: SearchRequest, vector: Vectors, language: str, found: Sequence[ScoredDocument], depth: int
     ) -> list[ScoredDocument]:
         """Return the first ``depth`` candidates and the documents that share words with the query, fused."""
-        where = parse_filter(request.where)
+        where = request.filter
         matches = self.lexical.search(request.query, language, DEPTH, request.languages, where)
         known = {each.id for each in found}
         missing = [name for name in matches if name not in known]

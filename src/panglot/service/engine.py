@@ -19,6 +19,7 @@ from panglot._environment import cores
 from panglot._errors import PanglotError
 from panglot.encoders.protocol import Side, Vectors, Windowed
 from panglot.search.document import Document
+from panglot.search.query_language import query_language
 from panglot.search.request import Hit, SearchRequest, SearchResult
 from panglot.search.searcher import highlighted, sentences_of, with_fields
 from panglot.search.storage.store import Doubles, pieces
@@ -62,6 +63,8 @@ class Engine:
         # A hybrid search after a write waits for the words of all documents, which must not keep out others.
         self._words = others[0]._words if others else ThreadPoolExecutor(max(2, cores()), "panglot-words")
         self._ranker_seen = time.monotonic()
+        # The detection of languages takes a moment to open, for which the first search would wait.
+        self._ranker.submit(query_language, "", tuple(index.counts()))
         if others:
             self.admission = others[0].admission
             return

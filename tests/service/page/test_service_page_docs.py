@@ -133,7 +133,8 @@ def test_the_indexes_are_linked_from_their_root(visit: Visit, address: str) -> N
     page.wait_for_url(f"{address}indexes/help/docs")
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
+@pytest.mark.parametrize("width", [360, 768, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_of_the_routes_keeps_to_wcag_aa_and_fits(
     visit: Visit, faults: Callable[[Any], list[str]], width: int, scheme: str
 ) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from panglot import service as service_page
 
 if TYPE_CHECKING:
     from page_server import Search
@@ -65,6 +68,14 @@ def test_the_page_fits_every_width(visit: Visit, query: str) -> None:
     for width in (320, 360, 768, 1024, 1600):
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width, width
+
+
+def test_the_words_of_every_interface_fit_a_phone(visit: Visit) -> None:
+    for path in sorted(Path(service_page.__file__).parent.glob("page/texts-*.json")):
+        code = path.stem.removeprefix("texts-")
+        page = visit(f"?q={QUESTION}&mode=plain&beside=balanced&collapse=1&ui={code}", width=360)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, code
+        page.close()
 
 
 def test_many_languages_are_folded_away_on_a_phone(visit: Visit) -> None:
@@ -152,7 +163,8 @@ def test_the_legend_of_keys_shows_where_there_is_a_keyboard(visit: Visit) -> Non
     assert page.locator(".foot").is_visible()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(360, "dark"), (1280, "light")])
+@pytest.mark.parametrize("width", [360, 768, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(
     "query",
     [

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from panglot._environment import require
 from panglot._errors import PanglotError, located
@@ -261,23 +261,28 @@ def _sections(path: Path, place: Place, columns: Mapping[str, str]) -> Iterator[
 
 def _rows(path: Path, place: Place, columns: Mapping[str, str]) -> Iterator[Section]:
     """Yield a section per row of a file of documents. Its anchor is the field ``group``."""
-    rows: list[tuple[int, dict[str, str]]] = []
+    rows: list[tuple[int, dict[str, str], dict[str, Any]]] = []
     for line, row in document_rows(path, ("text",), columns, lambda note: place.notes.append((path, note))):
         with located(file=path, line=line):
             values = {name: (as_text(row.get(name), name) or "").strip() for name in DOCUMENT_FIELDS}
         if values["text"]:
-            rows.append((line, values))
+            rows.append((line, values, {name: value for name, value in row.items() if name not in DOCUMENT_FIELDS}))
         else:
             place.left_out["rows without a text"] += 1
     # What a row states is about this row alone. The others are in the language of the table.
-    sample = " ".join(f"{each['title']} {each['text']}" for _, each in rows[:_SAMPLE] if not each["language"])
-    page, language = place.settle(path, "", sample) if any(not each["language"] for _, each in rows) else ("", "")
-    for line, values in rows:
+    sample = " ".join(f"{each['title']} {each['text']}" for _, each, _ in rows[:_SAMPLE] if not each["language"])
+    page, language = place.settle(path, "", sample) if any(not each["language"] for _, each, _ in rows) else ("", "")
+    ids = {each["id"] for _, each, _ in rows}
+    have_ids = len(ids) == len(rows) and "" not in ids
+    for line, values, fields in rows:
         code = values["language"]
         with located(file=path, line=line, field=columns.get("language", "language")):
             stated = canonical(code) if code else language
         # If one table holds all languages, its rows are tied whatever the table is called.
-        yield Section(place.whole if code else page, stated, values["group"], 2, values["title"], values["text"], "")
+        yield Section(
+            place.whole if code else page, stated, values["group"], 2, values["title"], values["text"], "",
+            name=values["id"] if have_ids else "", fields=fields,
+        )  # fmt: skip
 
 
 def _once(found: Sequence[Section]) -> list[Section]:

@@ -44,6 +44,8 @@ class Section:
     url: str = ""  # address that the page states
     group: str = ""  # what the page says that its versions share
     alternates: tuple[str, ...] = ()  # links of the page to its versions
+    name: str = ""  # the id of a row of a table, if every row has one of its own
+    fields: Mapping[str, Any] = field(default_factory=dict[str, Any], compare=False)  # further fields of the row
 
 
 @dataclass(frozen=True)

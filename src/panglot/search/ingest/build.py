@@ -179,9 +179,11 @@ def _sections(path: Path, language: str | None, progress: Callable[[str], None])
             around = [each.page_title, *each.headings] if each.headings[:1] != (each.page_title,) else each.headings
             title = each.title or each.page_title
             yield {
-                "id": f"{name}#{each.number}", "text": each.text, "title": title, "language": each.language,
-                "group": group, "path": name, "url": each.url or None, "page": each.leaf or None,
+                "path": name, "url": each.url or None, "page": each.leaf or None,
                 "headings": " › ".join(heading for heading in around if heading and heading != title) or None,
+                **each.fields,
+                "id": f"{name}#{each.name or each.number}", "text": each.text, "title": title,
+                "language": each.language, "group": group,
             }  # fmt: skip
 
 

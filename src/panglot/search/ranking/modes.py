@@ -31,7 +31,6 @@ import numpy.typing as npt
 from panglot._errors import PanglotError
 from panglot._files import atomic_file, file_digest, write_json
 from panglot.debiasing.transform import Debiasing
-from panglot.search.filter_syntax import parse_filter
 from panglot.search.storage.store import by_score, check_encoded
 
 if TYPE_CHECKING:
@@ -164,7 +163,7 @@ def find_candidates(
     found: list[dict[str, ScoredDocument]] = [{} for _ in vectors]
     for pool in mode.pools(request, languages):
         field, count = vector_field or mode.vector_field, max(depth, HEAD)
-        lists = store.search(field, vectors, count, languages=pool, where=parse_filter(request.where))
+        lists = store.search(field, vectors, count, languages=pool, where=request.filter)
         for known, row in zip(found, lists, strict=True):
             known.update((each.id, each) for each in row)
     return [adjusted(list(known.values()), request) for known in found]
