@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from panglot.encoders.sentence_transformer import (
 )
 from panglot.encoders.shipped import SHIPPED, shipped_folder
 from panglot.encoders.soundness import refuse_unusable
-from panglot.encoders.tokenizers import tokens_of
+from panglot.encoders.tokenizers import Pieces, tokens_of
 
 LIMIT = 1 << 15
 """Tokens that numpy encodes before torch takes over. Torch saves as much time on them as its import takes."""
@@ -44,6 +44,7 @@ and as long for eight."""
 
 _BATCH_TOKENS = 1024
 _SHOWN = 32
+_FEW_TEXTS, _FIRST_CALLS = 4, 8  # Texts and calls that do without the whole vocabulary. The next one reads it.
 _SAME = {"fp32": 0.99999, "bf16": 0.999}  # Least cosine to torch's vectors.
 _TRIED = "In which language is the answer? Die Antwort steht auf Seite 17. 答えは何語ですか。"
 _FORMAT = 1
@@ -108,8 +109,6 @@ class LightEncoder:
         self, path_or_name: str | Path, folder: Path, spec: EncoderSpec, *, name: str | None = None,
         precision: Literal["auto", "fp32"] = "auto",
     ) -> None:  # fmt: skip
-        from tokenizers import Tokenizer
-
         self.folder, self.max_length, self.pooling = folder, spec.max_length, spec.pooling
         self._asked: Literal["auto", "fp32"] = precision
         self.precision = cpu_precision() if precision == "auto" else precision
@@ -121,11 +120,8 @@ class LightEncoder:
         self._bf16 = self.precision == "bf16"
         self._transformer = NumpyTransformer(weights, spec.heads, spec.first_position, spec.epsilon, bf16=self._bf16)
         self.dimension = self._transformer.dimension
-        tokenizer: Any = Tokenizer
-        found = tokenizer.from_str(spec.tokenizer) if spec.tokenizer else None
-        self._tokenizer = found or tokenizer.from_file(str(folder / spec.part / "tokenizer.json"))
-        self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(spec.max_length, direction=spec.truncation_side)
+        self._pieces_place = cache_folder() / "pieces" / digest(self._files, spec.tokenizer)[:32]
+        self._pieces, self._calls = Pieces.open(self._pieces_place), 0
         #: As in the encoder with torch.
         self.told: set[Side] = set()
         self._changing = threading.Lock()
@@ -146,7 +142,7 @@ class LightEncoder:
             for begin in range(0, len(texts), CHUNK):
                 chunk, rows = texts[begin : begin + CHUNK], vectors[begin : begin + CHUNK]
                 whole = [self._spec.prompts[side] + text for text in chunk]
-                tokens = [found.ids for found in self._tokenizer.encode_batch_fast(whole)]
+                tokens = self._token_ids(whole)
                 if heavy := self._successor(sum(map(len, tokens))):
                     rows[:] = heavy.encode(chunk, side)
                     continue
@@ -161,7 +157,7 @@ class LightEncoder:
         whole = [self._spec.prompts[side] + text for text in texts]
         # A token is at least a byte, but for a few that begin and end a text. Most texts need no tokenizer.
         long = [text for text in whole if len(text.encode("utf-8", "replace")) > self.max_length - 8]
-        return sum(bool(found.overflowing) for found in self._tokenizer.encode_batch(long))
+        return sum(bool(found.overflowing) for found in self._tokenizer.encode_batch(long)) if long else 0
 
     def window(self, texts: Sequence[str], side: Side) -> list[tuple[int, int]]:
         """Return begin and end of what the model sees of each text, in characters."""
@@ -171,6 +167,30 @@ class LightEncoder:
         """Return the tokens of passages, however many they are."""
         prompt = self._spec.prompts["passage"]
         return tokens_of(self._whole, [prompt + text for text in texts], len(prompt))
+
+    def _token_ids(self, texts: list[str]) -> list[list[int]]:
+        """Return the tokens of texts, with their prompt."""
+        if self._pieces and len(texts) <= _FEW_TEXTS and self._calls < _FIRST_CALLS:
+            self._calls += 1
+            spec = self._spec
+            if (found := self._pieces.encode(texts, spec.max_length, spec.truncation_side)) is not None:
+                return found
+        self._calls = _FIRST_CALLS
+        return [found.ids for found in self._tokenizer.encode_batch_fast(texts)]
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        from tokenizers import Tokenizer
+
+        file, made = self.folder / self._spec.part / "tokenizer.json", cast("Any", Tokenizer)
+        found = made.from_str(self._spec.tokenizer) if self._spec.tokenizer else made.from_file(str(file))
+        found.no_padding()
+        found.enable_truncation(self._spec.max_length, direction=self._spec.truncation_side)
+        if not self._pieces and not self._pieces_place.exists():
+            # Without a cache, the first call of the next process reads the vocabulary too.
+            with contextlib.suppress(PanglotError, OSError, ValueError, KeyError, TypeError):
+                Pieces.save(self._spec.tokenizer or file.read_text("utf-8"), self._pieces_place)
+        return found
 
     @cached_property
     def _whole(self) -> Any:

@@ -1,7 +1,9 @@
-"""Measure how a model's tokenizer treats a language: its price in tokens, and the share that is unknown."""
+"""Measure what a language costs in tokens, and tokenize a few texts before a vocabulary is read."""
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import re
 from collections.abc import Sequence
@@ -9,7 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from panglot._errors import PanglotError
+from panglot._files import atomic_folder, write_json
 from panglot.data.letters import unspaced_letters
 from panglot.encoders.open_model import fetch, refuse_unsafe
 from panglot.encoders.protocol import Tokens
@@ -86,6 +92,109 @@ def tokens_of(tokenizer: Any, texts: Sequence[str], prompt: int = 0) -> list[Tok
         ]
         found.append(Tokens(len(each.ids), starts))
     return found
+
+
+class Pieces:
+    """Tokenize a few texts with those pieces of a Unigram vocabulary that occur in them.
+
+    Reading a vocabulary of 250,000 pieces takes a second, which is longer than the rest of a search. Of these, only the
+    substrings of a text can be its tokens. They are looked up in arrays that are mapped into memory, and a tokenizer of
+    them alone gives the same tokens.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        head = json.loads((folder / "head.json").read_text("utf-8"))
+        self._json: dict[str, Any] = head["tokenizer"]
+        self._longest: int = head["longest"]
+        self._special: list[tuple[int, str, float]] = [
+            (number, piece, score) for number, piece, score in head["special"]
+        ]
+        self._keys, self._ids, self._scores = (
+            np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("keys", "ids", "scores")
+        )
+        self._front = self._made([])
+
+    @classmethod
+    def open(cls, folder: Path) -> Pieces | None:
+        """Return those that :meth:`save` wrote, or None if they are not there."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            return cls(folder)
+        return None
+
+    @staticmethod
+    def save(content: str, folder: Path) -> None:
+        """Write the pieces of a ``tokenizer.json``, if it is of a kind for which they are enough.
+
+        Raises:
+            PanglotError: The folder cannot be written.
+        """
+        found = json.loads(content)
+        model, added = found["model"], sorted(found["added_tokens"], key=lambda each: each["id"])
+        split = (found["pre_tokenizer"] or {}).get("type") == "Metaspace" and found["pre_tokenizer"].get("split")
+        # The ids of special tokens in a template stay as they are.
+        used = [number for each in _template(found) for number in each["ids"]]
+        in_place = all(number < len(added) and added[number]["id"] == number for number in used)
+        plain = model["type"] == "Unigram" and not model.get("byte_fallback") and found["normalizer"]
+        if not (plain and split and in_place):
+            return
+        vocabulary: list[tuple[str, float]] = model.pop("vocab")
+        lowest = min(range(len(vocabulary)), key=lambda number: vocabulary[number][1])
+        # An unknown letter costs as much as the lowest score of all, and some more.
+        numbers = [*(each["id"] for each in added), lowest]
+        special = [(number, *vocabulary[number]) for number in numbers]
+        keys = _keys([piece for piece, _ in vocabulary])
+        order = np.argsort(keys)
+        with atomic_folder(folder) as part:
+            np.save(part / "keys.npy", keys[order])
+            np.save(part / "ids.npy", order.astype(np.int32))
+            np.save(part / "scores.npy", np.array([score for _, score in vocabulary])[order])
+            longest = max(len(piece) for piece, _ in vocabulary)
+            write_json(part / "head.json", {"tokenizer": found, "longest": longest, "special": special})
+
+    def encode(self, texts: Sequence[str], length: int, side: str) -> list[list[int]] | None:
+        """Return the tokens of texts, cut to ``length`` on a ``side``, or None if a text holds a special token."""
+        if any(piece in text for text in texts for _, piece, _ in self._special[:-1]):
+            return None
+        pieces: set[str] = set()
+        for text in texts:
+            for word, _ in self._front.pre_tokenizer.pre_tokenize_str(self._front.normalizer.normalize_str(text)):
+                ends = range(1, self._longest + 1)
+                pieces.update(word[begin : begin + size] for begin in range(len(word)) for size in ends)
+        known = sorted(pieces - {piece for _, piece, _ in self._special})
+        at = np.minimum(np.searchsorted(self._keys, keys := _keys(known)), len(self._keys) - 1)
+        rows = [
+            (int(self._ids[place]), piece, float(self._scores[place]))
+            for place, piece, key in zip(at, known, keys, strict=True)
+            if self._keys[place] == key
+        ]
+        small, numbers = self._made(rows), [number for number, *_ in (*self._special, *rows)]
+        small.enable_truncation(length, direction=side)
+        return [[numbers[each] for each in found.ids] for found in small.encode_batch(list(texts))]
+
+    def _made(self, rows: Sequence[tuple[int, str, float]]) -> Any:
+        """Return a tokenizer that knows the special pieces and some others."""
+        from tokenizers import Tokenizer
+
+        numbers = {number: place for place, (number, *_) in enumerate(self._special)}
+        model = self._json["model"]
+        added = [{**each, "id": numbers[each["id"]]} for each in self._json["added_tokens"]]
+        unknown = None if model["unk_id"] is None else numbers[model["unk_id"]]
+        vocabulary = [(piece, score) for _, piece, score in (*self._special, *rows)]
+        whole = {**self._json, "added_tokens": added, "model": {**model, "unk_id": unknown, "vocab": vocabulary}}
+        made: Any = Tokenizer
+        return made.from_str(json.dumps(whole))
+
+
+def _template(tokenizer: dict[str, Any]) -> list[dict[str, Any]]:
+    return list(((tokenizer.get("post_processor") or {}).get("special_tokens") or {}).values())
+
+
+def _keys(pieces: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """Return a number for each piece. Of 250,000, two have the same with a probability of 10⁻⁹."""
+    found = b"".join(
+        hashlib.blake2b(piece.encode("utf-8", "surrogatepass"), digest_size=8).digest() for piece in pieces
+    )
+    return np.frombuffer(found, "<u8")
 
 
 def open_counter(model: str | Path) -> Counter:
