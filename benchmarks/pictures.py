@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from _common import make_parser
 
 
 @contextmanager
-def opened(width: int, height: int) -> Iterator[Any]:
+def opened(width: int, height: int) -> Generator[Any]:
     """Open a tab of a browser window of a size."""
     from playwright.sync_api import sync_playwright
 
