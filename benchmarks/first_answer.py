@@ -29,7 +29,7 @@ from _common import environment, figures_table, in_turn, make_parser, record
 from panglot.datasets.registry import read
 from panglot.encoders.shipped import DEFAULT, shipped_folder
 
-CLI = "from panglot.cli.main import main; main()"
+CLI = (sys.executable, "-c", "from panglot.cli.main import main; main()")
 RIVAL = """
 import sys
 import numpy as np
@@ -44,16 +44,14 @@ QUERY = "Wie viele Knochen hat ein Erwachsener?"
 Seconds = dict[str, float]
 
 
-def run(command: Sequence[str], variables: Mapping[str, str], *, serves: bool = False) -> Seconds:
+def run(
+    command: Sequence[str], variables: Mapping[str, str], *, serves: bool = False, folder: Path | None = None
+) -> Seconds:  # fmt: skip
     """Run a command, or a service until its first answer, and return its wall-clock and processor seconds."""
     start = time.perf_counter()
     # The service says its address on standard error. Notes go there too, and are not read.
     process = subprocess.Popen(
-        [sys.executable, "-c", *command],
-        env=dict(variables),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+        command, env=dict(variables), cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
     answered = 0.0
@@ -81,7 +79,7 @@ def main() -> None:
         rows = [{key: row[key] for key in ("id", "text", "language", "group")} for row in passages]
         (folder / "docs.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
         own = variables | {"PANGLOT_CACHE": str(folder / "cache")}
-        build = [CLI, "index", str(folder / "docs.jsonl"), "--output"]
+        build = [*CLI, "index", str(folder / "docs.jsonl"), "--output"]
         figures = {
             "panglot index, empty cache": run([*build, str(folder / "first")], own),
             "panglot index": run([*build, str(folder / "index")], own),
@@ -90,9 +88,9 @@ def main() -> None:
         model, vectors = str(shipped_folder(DEFAULT)), str(folder / "vectors.npy")
         save_vectors([row["text"] for row in rows], vectors)
         sides = {
-            "panglot search": [CLI, "search", str(folder / "index"), QUERY],
-            "panglot serve": [CLI, "serve", str(folder / "index"), "--port", "0"],
-            "sentence-transformers": [RIVAL, model, vectors, QUERY],
+            "panglot search": [*CLI, "search", str(folder / "index"), QUERY],
+            "panglot serve": [*CLI, "serve", str(folder / "index"), "--port", "0"],
+            "sentence-transformers": [sys.executable, "-c", RIVAL, model, vectors, QUERY],
         }
         times: defaultdict[str, list[Seconds]] = defaultdict(list)
         for repeat in range(-1, options.repeats):  # The first reads the files into memory and does not count.

@@ -71,7 +71,8 @@ def starter_study(folder: Path) -> Path:
     text = (ROOT / "studies" / "starter.toml").read_text("utf-8")
     path = folder / "starter.toml"
     path.write_text(
-        re.sub(r'^output = ".*"$', f"output = {json.dumps(str(folder / 'study'))}", text, flags=re.MULTILINE)
+        re.sub(r'^output = ".*"$', f"output = {json.dumps(str(folder / 'study'))}", text, flags=re.MULTILINE),
+        "utf-8",
     )
     return path
 

@@ -12,16 +12,9 @@ from __future__ import annotations
 import html
 import json
 import os
-import re
-import resource
 import shlex
-import signal
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.parse
-import urllib.request
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -29,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from _common import ROOT, figures_table, make_parser, record
+from first_answer import QUERY, run
 from panglot.datasets.registry import read
 
 LANGUAGES = ("de", "en", "es", "ja", "ru", "vi")
-QUERY = "Wie drucke ich nur einen Teil der Tabelle?"
 
 
 def write_pages(folder: Path, pages: int, data_dir: Path) -> int:
@@ -60,30 +53,6 @@ def write_pages(folder: Path, pages: int, data_dir: Path) -> int:
     return sum(path.is_file() for path in folder.rglob("*"))
 
 
-def timed(command: list[str], folder: Path, variables: dict[str, str], *, serves: bool = False) -> dict[str, Any]:
-    """Run a command, or a service until its first answer, and return its seconds."""
-    print("$", shlex.join(command), flush=True)
-    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    process = subprocess.Popen(
-        command, cwd=folder, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    seconds = 0.0
-    if serves:
-        found = next(filter(None, (re.search(r"serves at (\S+)", line) for line in process.stderr)))
-        with urllib.request.urlopen(f"{found[1]}search?query={urllib.parse.quote(QUERY)}") as response:
-            hits = json.load(response)["hits"]
-        seconds = time.monotonic() - begin
-        print("languages of the first ten:", *(hit["language"] for hit in hits))
-        process.send_signal(signal.SIGTERM)
-    errors = process.stderr.read()
-    if process.wait():
-        raise SystemExit(errors)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"seconds": seconds or time.monotonic() - begin, "processor_seconds": used}
-
-
 def main() -> None:
     """Run the commands, and print and write the figures."""
     parser = make_parser(__doc__, data_dir=True, results="newcomer.json")
@@ -103,7 +72,10 @@ def main() -> None:
             "panglot search": [str(panglot), "search", "docs-diagnosis/index", QUERY, "--mode", "balanced"],
             "panglot serve": [str(panglot), "serve", "docs-diagnosis/index", "--mode", "balanced", "--port", "0"],
         }
-        figures = {key: timed(each, folder, variables, serves=key == "panglot serve") for key, each in commands.items()}
+        figures: dict[str, Any] = {}
+        for key, command in commands.items():
+            print("$", shlex.join(command), flush=True)
+            figures[key] = run(command, variables, serves=key == "panglot serve", folder=folder)
         passages = json.loads((folder / "docs-diagnosis" / "index" / "index.json").read_text("utf-8"))["documents"]
     print(figures_table("command", {"s": "{seconds:.1f}", "processor s": "{processor_seconds:.1f}"}, figures))
     record(options.json, None, files=files, passages=passages, commands=figures)

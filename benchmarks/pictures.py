@@ -15,19 +15,14 @@ from __future__ import annotations
 
 import re
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import httpx
-
 from _common import make_parser
+from search_service import server
 
 
 @contextmanager
@@ -54,26 +49,11 @@ def study(page: Path, folder: Path) -> None:
 
 def search(index: Path, query: str, file: Path) -> None:
     """Write the picture of the search page with the answers to a query."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "panglot.cli.main", "serve", str(index), "--port", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        with httpx.Client(transport=httpx.HTTPTransport(retries=9)) as client:
-            for _ in range(100):
-                try:
-                    client.get(f"{address}/ready").raise_for_status()
-                    break
-                except httpx.HTTPError:
-                    time.sleep(0.5)
-        with opened(1280, 860) as tab:
-            tab.goto(f"{address}/?q={quote(query)}&mode=plain&beside=balanced")
-            tab.locator("body:not(.busy) .hit").first.wait_for()
-            tab.screenshot(path=file)
-    finally:
-        server.terminate()
-        server.wait()
+    command = ["-m", "panglot.cli.main", "serve", str(index.resolve()), "--port", "0"]
+    with server(command, None) as (address, _), opened(1280, 860) as tab:
+        tab.goto(f"{address}/?q={quote(query)}&mode=plain&beside=balanced")
+        tab.locator("body:not(.busy) .hit").first.wait_for()
+        tab.screenshot(path=file)
 
 
 if __name__ == "__main__":

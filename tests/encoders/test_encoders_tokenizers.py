@@ -54,12 +54,14 @@ def test_other_tokenizers_are_read_whole(tmp_path: Path) -> None:
     words = (make_model(tmp_path) / "tokenizer.json").read_text("utf-8")
     unigram = json.loads((shipped_folder("bundled") / "tokenizer.json").read_text("utf-8"))
     unigram["model"]["byte_fallback"] = True
-    for content in (words, json.dumps(unigram)):
-        Pieces.save(content, tmp_path / "pieces")
-        assert Pieces.open(tmp_path / "pieces") is None
-    (tmp_path / "pieces").mkdir()
-    (tmp_path / "pieces" / "head.json").write_text("{", "utf-8")
-    assert Pieces.open(tmp_path / "pieces") is None
+    for number, content in enumerate((words, json.dumps(unigram))):
+        folder = tmp_path / f"pieces-{number}"
+        assert Pieces.open(folder) is None
+        Pieces.save(content, folder)
+        assert folder.is_dir()
+        assert Pieces.open(folder) is None
+    (folder / "head.json").write_text("{", "utf-8")
+    assert Pieces.open(folder) is None
 
 
 def test_an_encoder_reads_the_vocabulary_after_some_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -217,7 +217,10 @@ def test_a_collection_of_langchain_is_read(database: Any) -> None:
                 about = json.dumps({name: value for name, value in fields.items() if name != "text"})
                 cursor.execute(insert, (each.id, f"{uuid}1", str(vector), fields["text"], about))
             cursor.execute(insert, ("other", f"{uuid}2", "[1, 2]", "A text of another collection.", "{}"))
+        # A table of one's own may have a column of this name.
+        connection.execute("CREATE TABLE own AS SELECT * FROM langchain_pg_embedding WHERE id != 'other'")
     uri = database.get_uri()
+    check(f"{uri}{'&' if '?' in uri else '?'}table=own")
     table = f"{uri}{'&' if '?' in uri else '?'}table=langchain_pg_embedding"
     row = check(f"{table}&collection=help")[0]
     assert (row["id"], row["language"], row["tags"]) == (GIVEN[0].id, GIVEN[0].language, ["a"])

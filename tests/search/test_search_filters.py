@@ -9,14 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from search_made import Biased, documents
 from search_store_model import holds, unit
 
 from panglot._errors import PanglotError
-from panglot.cli.index import index_command
 from panglot.search.document import MIXED, OWN_FIELDS, Condition, Document, Filter, Group, kinds_of
 from panglot.search.filter_syntax import parse_filter
 from panglot.search.index import Index
@@ -408,26 +406,3 @@ def test_documents_of_another_kind_are_refused_and_a_field_of_several_kinds_is_s
     assert found("tags = 'x'") == {"1", "3"}
     assert found("new is null") == {"1", "2"}
     index.close()
-
-
-def test_a_store_that_an_index_has_already_may_be_named_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("pymilvus")
-    pytest.importorskip("milvus_lite")
-    encoder = Biased()
-    for name in ("panglot.search.index", "panglot.search.ingest.build"):
-        monkeypatch.setattr(f"{name}.open_encoder", lambda *_, **_options: (encoder, encoder, "bundled"))
-    where = f"milvus:{tmp_path}/lite.db/help"
-    Index.build(documents()[:8], tmp_path / "lite", store=where).close()
-    Index.build(documents()[:8], tmp_path / "folder").close()
-    path = tmp_path / "more.jsonl"
-    path.write_text('{"id": "new", "text": "<de> topic3 neu", "language": "de"}\n', "utf-8")
-
-    def add(folder: str, store: str) -> str:
-        command = ["--store", store, "--output", str(tmp_path / folder), str(path), "--add"]
-        return CliRunner().invoke(index_command, command, catch_exceptions=False).stdout
-
-    # As the container of deploy/compose.yaml does.
-    assert "9 documents" in add("lite", where)
-    for folder, store in (("lite", f"{where}2"), ("folder", where)):
-        with pytest.raises(PanglotError, match="an existing index keeps its store"):
-            add(folder, store)

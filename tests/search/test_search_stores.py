@@ -10,11 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import search_made
+from click.testing import CliRunner
 from search_store_model import DIMENSION, VECTOR_FIELDS, Dice, Model, agree, play, unit
 
 from panglot import PanglotError
+from panglot.cli.index import index_command
 from panglot.encoders.protocol import Vectors
 from panglot.search.document import Document
+from panglot.search.index import Index
 from panglot.search.metadata import open_store
 from panglot.search.storage import segments
 from panglot.search.storage.store import Store
@@ -257,3 +261,26 @@ def test_a_write_that_breaks_off_between_the_collections_of_milvus_shows_nothing
     model.upsert(documents, vectors)
     agree(store, model, dice, searches=12)
     store.close()
+
+
+def test_a_store_that_an_index_has_already_may_be_named_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pymilvus")
+    pytest.importorskip("milvus_lite")
+    encoder = search_made.Biased()
+    for name in ("panglot.search.index", "panglot.search.ingest.build"):
+        monkeypatch.setattr(f"{name}.open_encoder", lambda *_, **_options: (encoder, encoder, "bundled"))
+    where = f"milvus:{tmp_path}/lite.db/help"
+    Index.build(search_made.documents()[:8], tmp_path / "lite", store=where).close()
+    Index.build(search_made.documents()[:8], tmp_path / "folder").close()
+    path = tmp_path / "more.jsonl"
+    path.write_text('{"id": "new", "text": "<de> topic3 neu", "language": "de"}\n', "utf-8")
+
+    def add(folder: str, store: str) -> str:
+        command = ["--store", store, "--output", str(tmp_path / folder), str(path), "--add"]
+        return CliRunner().invoke(index_command, command, catch_exceptions=False).stdout
+
+    # As the container of deploy/compose.yaml does.
+    assert "9 documents" in add("lite", where)
+    for folder, store in (("lite", f"{where}2"), ("folder", where)):
+        with pytest.raises(PanglotError, match="an existing index keeps its store"):
+            add(folder, store)

@@ -39,8 +39,8 @@ LIMIT = 1 << 15
 """Tokens that numpy encodes before torch takes over. Torch saves as much time on them as its import takes."""
 
 FEW = 128
-"""Tokens of a call that torch never takes over in bfloat16, such as those of a query. It takes twice as long for one,
-and as long for eight."""
+"""Tokens of a call that torch never takes over in bfloat16, such as those of a query. For one query, torch takes more
+than twice as long, and for eight as long."""
 
 _BATCH_TOKENS = 1024
 _SHOWN = 32

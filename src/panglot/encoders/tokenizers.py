@@ -136,6 +136,9 @@ class Pieces:
         in_place = all(number < len(added) and added[number]["id"] == number for number in used)
         plain = model["type"] == "Unigram" and not model.get("byte_fallback") and found["normalizer"]
         if not (plain and split and in_place):
+            # So that no other process looks into the file again.
+            with atomic_folder(folder) as part:
+                write_json(part / "head.json", {})
             return
         vocabulary: list[tuple[str, float]] = model.pop("vocab")
         lowest = min(range(len(vocabulary)), key=lambda number: vocabulary[number][1])

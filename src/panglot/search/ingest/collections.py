@@ -231,7 +231,7 @@ def _qdrant(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[_Row
                 vector: Any = each.vector
                 if isinstance(vector, Mapping):
                     # Sparse vectors are objects, and those of late interaction are lists of lists.
-                    dense = [name for name, each in vector.items() if isinstance(each, list) and np.ndim(each) == 1]
+                    dense = [key for key, one in vector.items() if isinstance(one, list) and np.ndim(one) == 1]
                     vector = vector[_chosen(dense, options)]
                 if vector is not None:
                     yield _Row(str(each.id), each.payload or {}, vector)
@@ -324,7 +324,8 @@ def _postgresql(netloc: str, path: str, options: Mapping[str, str]) -> Iterator[
             for each in found
         ]
         query = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join(columns), sql.Identifier(*name.split(".")))
-        if collection is not None or any(each["name"] == "collection_id" for each in found):
+        # Other tables may have a column `collection_id` too.
+        if collection is not None or name.rpartition(".")[2] == "langchain_pg_embedding":
             query = sql.SQL("{} WHERE collection_id = {}").format(query, _langchain(connection, collection))
         with connection.cursor(name="panglot") as cursor:
             for row, each in enumerate(cursor.execute(query)):
