@@ -60,8 +60,9 @@ def test_other_tokenizers_are_read_whole(tmp_path: Path) -> None:
         Pieces.save(content, folder)
         assert folder.is_dir()
         assert Pieces.open(folder) is None
-    (folder / "head.json").write_text("{", "utf-8")
-    assert Pieces.open(folder) is None
+    kept = tmp_path / "pieces-1"
+    (kept / "head.json").write_text("{", "utf-8")
+    assert Pieces.open(kept) is None
 
 
 def test_an_encoder_reads_the_vocabulary_after_some_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
