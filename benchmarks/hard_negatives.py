@@ -27,7 +27,7 @@ def main(data_dir: Path, runs: Path, pairs: int, seed: int, to: Path) -> None:
         folder = data / f"mined-{language}"
         if not folder.exists():
             panglot.mine("bundled", data / "mlqa-train", language=language).save(folder)
-        counts[language] = panglot.Collection.open(folder).about["mined"]
+        counts[language] = panglot.Collection.open(folder).metadata["mined"]
         train[f"mined, {language}"] = folder, 2
     models = ["bundled"]
     for name, (folder, negatives) in train.items():

@@ -12,7 +12,7 @@ sys.path.insert(0, str(HERE / "_ext"))
 project = "panglot"
 author = "panglot's contributors"
 project_copyright = f"{author}, Apache-2.0"
-release = re.findall(r'(?m)^__version__ = "(.+)"', (HERE.parent / "src/panglot/__init__.py").read_text("utf-8"))[0]
+release = re.findall(r'(?m)^__version__ = "(.+)"', (HERE.parent / "src/panglot/_environment.py").read_text("utf-8"))[0]
 repository_url = "https://github.com/panglot/panglot"
 
 extensions = ["myst_parser", "api_reference", "repository_links"]

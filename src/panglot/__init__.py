@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from panglot._errors import PanglotError
 
 if TYPE_CHECKING:
+    from panglot._environment import __version__ as __version__
     from panglot.data.collection import Collection
     from panglot.datasets.registry import read
     from panglot.debiasing.debias import debias
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from panglot.training.loop import train
     from panglot.training.selection import average
     from panglot.training.settings import Settings
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Collection",
@@ -47,6 +46,7 @@ _HOMES = {
     "Evaluation": "evaluation.evaluate",
     "Index": "search.index",
     "Settings": "training.settings",
+    "__version__": "_environment",
     "average": "training.selection",
     "compare": "evaluation.compare",
     "debias": "debiasing.debias",

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from panglot import __version__
 from panglot._errors import PanglotError
+
+__version__ = "0.1.0"
 
 _PACKAGES = ("panglot", "numpy", "pyarrow", "torch", "transformers", "sentence-transformers", "accelerate")
 

@@ -171,5 +171,5 @@ def build(name: str, rows: list[Row], *, test_only: bool) -> Collection:
     order = list(ids.values())
     first = {label: min(members, key=order.index) for members in tied for label in members}
     passages = [Text(label, language, origin[first[label]], text) for (language, text), label in ids.items()]
-    about = {"candidates": "passage"} | ({"test_only": "yes"} if test_only else {})
-    return Collection.build(name, questions, passages, qrels, about)
+    metadata = {"candidates": "passage"} | ({"test_only": "yes"} if test_only else {})
+    return Collection.build(name, questions, passages, qrels, metadata)

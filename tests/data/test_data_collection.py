@@ -20,11 +20,11 @@ values = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 
 @given(st.lists(st.tuples(values, values, values), max_size=6), st.integers(1, 4), st.integers(0, 9))
 @settings(deadline=None)
-def test_the_digest_is_that_of_all_values(rows: list[tuple[str, str, str]], size: int, grade: int) -> None:
+def test_the_digest_is_that_of_all_values(rows: list[tuple[str, str, str]], size: int, relevance: int) -> None:
     made = [Text(f"{i}{a}", b, c, a) for i, (a, b, c) in enumerate(rows)]
-    whole = Collection.build("x", made, made, [(text.id, text.id, grade) for text in made])
+    whole = Collection.build("x", made, made, [(text.id, text.id, relevance) for text in made])
     tables = [pa.concat_tables(table.slice(start, size) for start in range(0, max(1, table.num_rows), size))
-              for table in (whole.questions, whole.passages, whole.relevance)]  # fmt: skip
+              for table in (whole.questions, whole.passages, whole.qrels)]  # fmt: skip
     columns = [column.to_pylist() for table in tables for column in table.itercolumns()]
     assert Collection("x", *tables).digest == digest(*(str(value) for column in columns for value in column))
 

@@ -53,23 +53,23 @@ def grouped(draw: st.DrawFn) -> Collection:
     """A collection that rows can represent: one question and passage per language and group, all texts distinct."""
     questions: list[Text] = []
     passages: list[Text] = []
-    relevance: list[tuple[str, str, int]] = []
+    qrels: list[tuple[str, str, int]] = []
     for number in range(draw(st.integers(1, 4))):
         spoken = [draw(st.lists(st.sampled_from(LANGUAGES), min_size=1, unique=True)) for _ in range(2)]
         mine = [Text(f"{x}:g{number}", x, f"g{number}", f"{draw(BODIES)}q{number}") for x in spoken[0]]
         theirs = [Text(f"{x}:g{number}", x, f"g{number}", f"{draw(BODIES)}p{number}") for x in spoken[1]]
         questions += mine
         passages += theirs
-        relevance += [(q.id, p.id, 1) for q in mine for p in theirs]
-    return Collection.build("rows", questions, passages, relevance, {"candidates": "passage"})
+        qrels += [(q.id, p.id, 1) for q in mine for p in theirs]
+    return Collection.build("rows", questions, passages, qrels, {"candidates": "passage"})
 
 
 def contents(collection: Collection) -> tuple[object, ...]:
     """The content of a collection, independent of the order of its rows."""
     sides = [table.to_pylist() for table in (collection.questions, collection.passages)]
     judged = {
-        (sides[0][row["question"]]["id"], sides[1][row["passage"]]["id"], row["grade"])
-        for row in collection.relevance.to_pylist()
+        (sides[0][row["question"]]["id"], sides[1][row["passage"]]["id"], row["relevance"])
+        for row in collection.qrels.to_pylist()
     }
     return *({tuple(row.values()) for row in side} for side in sides), judged
 
@@ -108,8 +108,8 @@ def test_the_beir_package_gets_the_figures_of_rows(tmp_path: Path) -> None:
     lines = [json.loads(line) for line in (tmp_path / "beir" / "queries.jsonl").read_text().splitlines()]
     judged: dict[str, dict[str, int]] = {}
     for line in (tmp_path / "beir" / "qrels" / "test.tsv").read_text().splitlines()[1:]:
-        question, passage, grade = line.split("\t")
-        judged.setdefault(question, {})[passage] = int(grade)
+        question, passage, relevance = line.split("\t")
+        judged.setdefault(question, {})[passage] = int(relevance)
     answers = {line["_id"]: {next(iter(judged[line["_id"]])): 1.0} for line in lines}
     # As EvaluateRetrieval.evaluate(…, ignore_identical_ids=True) of beir 2.2 does before it measures.
     kept = {q: {p: score for p, score in hits.items() if p != q} for q, hits in answers.items()}
@@ -219,7 +219,7 @@ def test_clef_collections(tmp_path: Path) -> None:
         "warnt.",
     ]
     assert found.passages["language"].to_pylist() == ["de", "de"]
-    assert found.relevance["grade"].to_pylist() == [1, 1, 0, 0]
+    assert found.qrels["relevance"].to_pylist() == [1, 1, 0, 0]
     longer = trec.read(tmp_path, fields=("title", "desc"))
     assert longer.questions["text"][1].as_py() == "Pestizide in Babynahrung Berichte über Pestizide."
     (tmp_path / "qrels.txt").write_text("C041 0 SDA-9 1\n")

@@ -45,7 +45,7 @@ def test_large_files_are_read_in_pieces_and_kept(big: Path, monkeypatch: pytest.
     paths = sorted(big.iterdir())
     whole = ingest(paths, name="parts").collection
     found = read(big)
-    assert (found.name, found.digest, found.about) == ("parts", whole.digest, whole.about)
+    assert (found.name, found.digest, found.metadata) == ("parts", whole.digest, whole.metadata)
     assert found.folder is not None
     single = read(paths[0])
     assert (single.name, single.digest) == ("a", ingest(paths[0]).collection.digest)

@@ -68,7 +68,7 @@ def test_a_gzipped_run(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("q 0 p 1\nq 0 p\n", "line 2: expected 4 columns, got 3"),
-        ("q 0 p x\n", 'line 1, field "grade": expected a whole number'),
+        ("q 0 p x\n", 'line 1, field "relevance": expected a whole number'),
         ("q 0 p 1\nq 0 p 0\n", "line 2: q and p come twice: judged 1 in line 1, and 0 here"),
         ("", "empty"),
     ],
@@ -94,7 +94,7 @@ def test_beir_reads_back(tmp_path: Path, collection: Collection) -> None:
     beir.write(collection, tmp_path / "out", split="dev")
     again = beir.read(tmp_path / "out", name="small")
     assert again.digest == collection.digest
-    assert again.about["part"] == "dev"
+    assert again.metadata["part"] == "dev"
     assert read(tmp_path / "out").digest == collection.digest
     assert read(tmp_path / "out", languages=["eng"]).languages == ("en",)
 
@@ -131,7 +131,7 @@ def test_a_pair_with_two_grades_is_refused_in_memory_too() -> None:
     texts = [Text("q", "en", "q", "who?")], [Text("p", "en", "p", "she")]
     with pytest.raises(PanglotError, match="'q' and the passage 'p' are judged 1 and 0"):
         Collection.build("x", *texts, [("q", "p", 1), ("q", "p", 0)])
-    assert Collection.build("x", *texts, [("q", "p", 1), ("q", "p", 1)]).relevance.num_rows == 1
+    assert Collection.build("x", *texts, [("q", "p", 1), ("q", "p", 1)]).qrels.num_rows == 1
 
 
 def test_a_genuine_beir_folder_is_read_in_the_language_that_is_given(tmp_path: Path) -> None:
@@ -146,11 +146,11 @@ def test_a_genuine_beir_folder_is_read_in_the_language_that_is_given(tmp_path: P
     assert read(tmp_path / "out").languages == ("en",)
 
 
-@pytest.mark.parametrize("head", ["{}", "[]", '{"name": "x"}', '{"name": 1, "about": {}}'])
+@pytest.mark.parametrize("head", ["{}", "[]", '{"name": "x"}', '{"name": 1, "metadata": {}}'])
 def test_a_folder_that_is_no_collection_is_one_error(tmp_path: Path, collection: Collection, head: str) -> None:
     collection.save(tmp_path / "saved")
     (tmp_path / "saved" / "collection.json").write_text(head)
-    with pytest.raises(PanglotError, match=r"collection.json: expected `name` and `about`"):
+    with pytest.raises(PanglotError, match=r"collection.json: expected `name` and `metadata`"):
         read(tmp_path / "saved")
 
 
@@ -204,7 +204,7 @@ def test_saved_collections_read_back(tmp_path: Path, collection: Collection) -> 
     collection.save(tmp_path / "saved")
     again = read(tmp_path / "saved")
     assert again.digest == collection.digest
-    assert again.about == collection.about
+    assert again.metadata == collection.metadata
     (tmp_path / "saved" / "passages.arrow").write_bytes(b"broken")
     with pytest.raises(PanglotError, match="not a collection"):
         read(tmp_path / "saved")

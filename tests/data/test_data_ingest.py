@@ -78,8 +78,8 @@ def outcome(make: Callable[[], Ingested]) -> tuple[object, ...]:
         found, rejected = make()
     except PanglotError as error:
         return "error", str(error)
-    tables = [each.to_pylist() for each in (found.questions, found.passages, found.relevance)]
-    return found.name, dict(found.about), found.digest, *tables, list(rejected)
+    tables = [each.to_pylist() for each in (found.questions, found.passages, found.qrels)]
+    return found.name, dict(found.metadata), found.digest, *tables, list(rejected)
 
 
 def agrees(paths: list[Path] | Path, folder: Path, on_error: OnError) -> tuple[object, ...]:
@@ -176,7 +176,7 @@ def test_a_large_file_keeps_its_rejected_rows_in_the_cache(tmp_path: Path, found
         assert list(others) == rejected or (not rejected and usable is None)
         assert (usable is None) == (not expected.questions.num_rows)
         if usable is not None:
-            assert (usable.digest, usable.name, usable.about) == (expected.digest, expected.name, expected.about)
+            assert (usable.digest, usable.name, usable.metadata) == (expected.digest, expected.name, expected.metadata)
             assert usable.folder is not None
 
 

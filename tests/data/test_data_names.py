@@ -109,7 +109,7 @@ def test_a_squad_file_says_what_it_guesses(tmp_path: Path) -> None:
     with pytest.warns(RuntimeWarning, match="looks like English with a probability of 0.9"):
         found = read(path)
     assert found.languages == ("en",)
-    assert "looks like English" in found.about["language"]
+    assert "looks like English" in found.metadata["language"]
     assert read(path, language="sw").languages == ("sw",)
 
 

@@ -86,9 +86,9 @@ def _made() -> Collection:
     ]
     passages[1] = passages[1]._replace(text=long)
     both = ("de", "en")
-    relevance = [(f"{x}{q}", f"{y}{p}", 1) for q, p in ((1, 0), (2, 1), (3, 2)) for x in both for y in both]
-    relevance.append(("en0", "de0", 1))  # its German has no judgement
-    return Collection.build("made", questions, passages, relevance)
+    qrels = [(f"{x}{q}", f"{y}{p}", 1) for q, p in ((1, 0), (2, 1), (3, 2)) for x in both for y in both]
+    qrels.append(("en0", "de0", 1))  # its German has no judgement
+    return Collection.build("made", questions, passages, qrels)
 
 
 def test_a_text_goes_with_its_group_and_the_questions_that_it_answers() -> None:
@@ -101,7 +101,7 @@ def test_a_text_goes_with_its_group_and_the_questions_that_it_answers() -> None:
     left, (found,) = exclude(_made(), [test])
     assert left.questions["id"].to_pylist() == ["de2", "en2"]
     assert left.passages["id"].to_pylist() == ["de1", "en1", "de2", "en2"]
-    assert left.relevance.num_rows == 4
+    assert left.qrels.num_rows == 4
     assert (found.training, found.test, found.equal, found.near, found.groups) == ("made", "test", 1, 1, 2)
     again, _ = exclude(_made(), [hash_texts(test)])
     assert again.digest == left.digest

@@ -41,7 +41,7 @@ def agrees(paths: list[Path], folder: Path, read: Reader) -> None:
     """Check that this way of reading makes the same files, and reports the first of two mistakes."""
     ingest(paths, folder / "plain")
     ingest(paths, folder / "ray", read=read)
-    for name in ("questions.arrow", "passages.arrow", "relevance.arrow", "collection.json"):
+    for name in ("questions.arrow", "passages.arrow", "qrels.arrow", "collection.json"):
         assert (folder / "plain" / name).read_bytes() == (folder / "ray" / name).read_bytes(), name
     paths[0].write_text(text(ROWS[:700]) + "{oops\n" + text(ROWS[700:900]) + '{"language": 5}\n')
     with pytest.raises(PanglotError, match=r"a.jsonl, line 701: not JSON") as found:

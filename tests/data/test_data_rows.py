@@ -215,7 +215,7 @@ def test_values_are_values(tmp_path: Path, name: str) -> None:
     found = read(path)
     assert found.questions["group"].to_pylist() == ["0", "0"]
     assert found.passages["text"].to_pylist() == ["1984", "1984"]
-    assert found.about["test_only"] == "yes"
+    assert found.metadata["test_only"] == "yes"
 
 
 def test_a_json_array_is_read_like_lines(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def test_answerable_questions_of_version_2(tmp_path: Path) -> None:
     paragraphs = squad.collect("x", [(path, "en")])
     assert paragraphs.questions["id"].to_pylist() == ["en-a", "en-b"]
     assert paragraphs.passages.num_rows == 1
-    assert paragraphs.about["left out, unanswerable"] == "2"
+    assert paragraphs.metadata["left out, unanswerable"] == "2"
     sentences = squad.collect("x", [(path, "en")], candidates="sentence")
     left, right = sentences.pairs
     asked, texts = sentences.questions["text"].to_pylist(), sentences.passages["text"].to_pylist()
@@ -41,7 +41,7 @@ def test_answerable_questions_of_version_2(tmp_path: Path) -> None:
         "one?": "𝒳 is one.",
         "two?": "Two came later.",
     }
-    judged = {(asked[j["question"]], texts[j["passage"]]): j["grade"] for j in sentences.relevance.to_pylist()}
+    judged = {(asked[j["question"]], texts[j["passage"]]): j["relevance"] for j in sentences.qrels.to_pylist()}
     assert judged == {(q, p): int(q[:3] == p.lower()[:3] or (q, p[0]) == ("one?", "𝒳")) for q in asked for p in texts}
     context = squad.collect("x", [(path, "en")], candidates="sentence", context=True)
     assert context.passages["text"][0].as_py() == "𝒳 is one.\n𝒳 is one. Two came later."
@@ -70,9 +70,9 @@ def test_turkish_ids_repeat_and_offsets_are_wrong(data_dir: Path) -> None:
     ids = collection.questions["id"].to_pylist()
     assert len(set(ids)) == len(ids)
     reasons = ("misplaced", "unanswerable", "questions answered by a sentence without words")
-    left_out = sum(int(collection.about.get(f"left out, {why}", 0)) for why in reasons)
+    left_out = sum(int(collection.metadata.get(f"left out, {why}", 0)) for why in reasons)
     assert not {"II.", "III.", "16."} & set(collection.passages["text"].to_pylist())
-    assert collection.about["left out, sentences without words"] != "0"
+    assert collection.metadata["left out, sentences without words"] != "0"
     # Three names of sultans, cut off at their numbers, made one block of 318 rows.
     assert TrainingTable.from_collection(collection).largest_conflict_group < 60
     assert len(ids) + left_out == published.total()

@@ -71,7 +71,7 @@ def test_nothing_leaks(c: Collection, share: float, seed: int) -> None:
         return
     assert train.questions.num_rows + dev.questions.num_rows == c.questions.num_rows
     assert train.passages.num_rows + dev.passages.num_rows == c.passages.num_rows
-    assert train.relevance.num_rows + dev.relevance.num_rows == c.relevance.num_rows
+    assert train.qrels.num_rows + dev.qrels.num_rows == c.qrels.num_rows
     assert 0 < dev.questions.num_rows <= round(share * c.questions.num_rows)
     for mine, theirs in ((train.questions, dev.questions), (train.passages, dev.passages)):
         assert not {*mine["group"].to_pylist()} & {*theirs["group"].to_pylist()}
@@ -120,7 +120,7 @@ def test_whole_groups_are_drawn_with_their_passages(facts: Collection) -> None:
     groups = kept.questions["group"].to_pylist()
     assert kept.questions.num_rows == 9, "three groups of three languages, and no part of a fourth"
     assert all(groups.count(group) == 3 for group in groups)
-    judged = {(row["question"], row["passage"]) for row in facts.relevance.to_pylist() if questions[row["question"]]}
+    judged = {(row["question"], row["passage"]) for row in facts.qrels.to_pylist() if questions[row["question"]]}
     assert set(np.flatnonzero(passages).tolist()) == {passage for _, passage in judged}
     assert (select_rows(facts, rows=10, seed=3)[0] == questions).all()
     assert (select_rows(facts, rows=10, seed=4)[0] != questions).any()

@@ -140,4 +140,4 @@ def test_all_faults_of_squad_and_trec_are_found_and_the_rest_is_used(tmp_path: P
     report = check(tmp_path / "clef")
     assert len(report.rejected) == 5
     assert report.collection is not None
-    assert report.collection.relevance.num_rows == 1
+    assert report.collection.qrels.num_rows == 1

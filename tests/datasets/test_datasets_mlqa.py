@@ -89,7 +89,7 @@ def write(folder: Path, name: str, context: str, question: str, start: int = 0) 
 def test_files_that_disagree(tmp_path: Path) -> None:
     write(tmp_path, "dev-context-en-question-de.json", "A. B.", "wer?")
     write(tmp_path, "dev-context-en-question-en.json", "A. B.", "who?")
-    assert CARDS["mlqa"].read(tmp_path).relevance.num_rows == 2
+    assert CARDS["mlqa"].read(tmp_path).qrels.num_rows == 2
     write(tmp_path, "dev-context-de-question-de.json", "C.", "was?")
     with pytest.raises(PanglotError, match="another file has other text for 'f00'"):
         CARDS["mlqa"].read(tmp_path)
@@ -102,6 +102,6 @@ def test_both_plain_and_gzipped_is_one_file(tmp_path: Path) -> None:
     collection = CARDS["mlqa"].read(tmp_path, context=True)
     assert sorted(collection.passages["text"].to_pylist()) == ["Aa.\nAa. Bb.", "Bb.\nAa. Bb."]
     judged = {
-        collection.passages["text"][row["passage"]].as_py(): row["grade"] for row in collection.relevance.to_pylist()
+        collection.passages["text"][row["passage"]].as_py(): row["relevance"] for row in collection.qrels.to_pylist()
     }
     assert judged == {"Bb.\nAa. Bb.": 1, "Aa.\nAa. Bb.": 0}

@@ -58,8 +58,8 @@ def test_pairs_of_languages_become_one_parallel_collection(swapped: bool) -> Non
         groups = {row["group"]: {each["language"] for each in rows if each["group"] == row["group"]} for row in rows}
         assert list(groups.values()) == [{"de", "en"}] * 2
         assert all(groups)
-    assert sorted(found.relevance["grade"].to_pylist()) == [1, 1, 1, 1, 2, 2, 2, 2]
-    assert (found.about["licence"], found.about["test_only"]) == ("cc0-1.0", "yes")
+    assert sorted(found.qrels["relevance"].to_pylist()) == [1, 1, 1, 1, 2, 2, 2, 2]
+    assert (found.metadata["licence"], found.metadata["test_only"]) == ("cc0-1.0", "yes")
 
 
 def test_equal_ids_of_languages_without_pairs_mean_nothing() -> None:

@@ -29,11 +29,11 @@ def test_squad_en_fi(data_dir: Path) -> None:
 
 def test_xor_questions(data_dir: Path) -> None:
     collection = CARDS["xor-questions"].read(data_dir / "xor-tydi")
-    about = collection.about
-    assert about["left out, in dev"] == "48"  # 19 Bengali and 21 Korean questions, some in several lines
-    assert about["left out, empty"] == "1"
+    metadata = collection.metadata
+    assert metadata["left out, in dev"] == "48"  # 19 Bengali and 21 Korean questions, some in several lines
+    assert metadata["left out, empty"] == "1"
     kept = collection.questions.num_rows // 2
-    assert kept + sum(int(value) for key, value in about.items() if key.startswith("left out")) == 32_877
+    assert kept + sum(int(value) for key, value in metadata.items() if key.startswith("left out")) == 32_877
     assert collection.languages == CARDS["xor-questions"].languages
     left, right = collection.pairs
     assert (collection.question_language[left] != collection.passage_language[right]).all()
@@ -95,8 +95,8 @@ def test_ntrex_documents_are_in_one_part_and_sentences_find_their_translations(d
     documents = [{group.rpartition("-")[0] for group in c.questions["group"].to_pylist()} for c in (train, test)]
     assert not documents[0] & documents[1]
     assert len(documents[0] | documents[1]) == 123
-    assert test.about["test_only"] == "yes"
-    assert train.about["test_only"] == "no"
+    assert test.metadata["test_only"] == "yes"
+    assert train.metadata["test_only"] == "no"
     left, right = train.pairs
     assert len(left) == train.questions.num_rows * 3
     assert (train.question_language[left] != train.passage_language[right]).all()

@@ -76,7 +76,7 @@ def test_xor_languages_and_answers(data_dir: Path) -> None:
 def test_enelpi_ids_and_offsets(data_dir: Path) -> None:
     found = read("enelpi-tr@sentence", data_dir=data_dir)
     assert any("~" in identity for identity in found.questions["id"].to_pylist())
-    assert found.about["left out, misplaced"] == "22"
+    assert found.metadata["left out, misplaced"] == "22"
 
 
 def test_tydi_train_is_in_miracl_dev(data_dir: Path) -> None:
@@ -107,7 +107,7 @@ def test_miracl_without_and_with_passages(data_dir: Path, tmp_path: Path) -> Non
     assert found.questions.num_rows == 482
     assert found.passages.num_rows == len(docs)
     assert found.passages["id"][150].as_py() == f"sw:{docs[150]['docid']}"
-    assert {0, 1} == set(found.relevance["grade"].to_pylist())
+    assert {0, 1} == set(found.qrels["relevance"].to_pylist())
     assert all(text.startswith("T\ntext ") for texts in answers(found).values() for text in texts)
     assert CARDS["miracl"].read(tmp_path, candidates="judged").passages.num_rows == len(judged)
 
@@ -121,7 +121,7 @@ def test_mrtydi_in_both_releases(tmp_path: Path) -> None:
     put(home / "collection" / "docs.jsonl.gz", {"id": "9#1", "contents": "A\n\nB"}, {"id": "9#2", "contents": "C"})
     found = CARDS["mrtydi"].read(tmp_path)
     assert answers(found) == {"fi:7": {"A\n\nB"}}
-    assert found.about["left out, no passages at hand"] == "sw"
+    assert found.metadata["left out, no passages at hand"] == "sw"
     put(home / "corpus.jsonl", {"docid": "9#1", "title": "A", "text": "B"})
     assert answers(CARDS["mrtydi"].read(tmp_path, languages=["fi"])) == {"fi:7": {"A\nB"}}
     with pytest.raises(PanglotError, match=r"mrtydi-v1\.1-swahili"):
@@ -190,7 +190,7 @@ def test_tydiqa_primary_counts_bytes(tmp_path: Path) -> None:
     found = CARDS["tydiqa-primary"].read(tmp_path)
     assert answers(found) == {"fi:-3": {"Öö ei."}, "fi:-3~2": {"Ää on."}}
     assert found.passages.num_rows == 2
-    assert found.about["left out, unanswerable"] == "1"
+    assert found.metadata["left out, unanswerable"] == "1"
     put(tmp_path / "tydiqa-v1.0-dev.jsonl.gz", line(7))
     with pytest.raises(PanglotError, match="line 1: a candidate or an annotation"):
         CARDS["tydiqa-primary"].read(tmp_path)
@@ -206,7 +206,7 @@ def test_natural_questions_in_mrqas_form(tmp_path: Path) -> None:
     put(tmp_path / "dev" / "NaturalQuestionsShort.jsonl.gz", header, {"context": context, "qas": qas})
     found = CARDS["natural-questions"].read(tmp_path, part="dev")
     assert answers(found) == {"en-a": {"Rome fell . It was late ."}}
-    assert found.about["left out, unanswerable"] == "1"
+    assert found.metadata["left out, unanswerable"] == "1"
     put(tmp_path / "dev" / "NaturalQuestionsShort.jsonl.gz", header, {"context": context})
     with pytest.raises(PanglotError, match='line 2, field "qas": not in MRQA\'s form'):
         CARDS["natural-questions"].read(tmp_path, part="dev")

@@ -45,7 +45,7 @@ def test_found_under_the_folder_or_the_environment(fake: Path, monkeypatch: pyte
     assert registry.read("mlqa", data_dir=tmp_path / "elsewhere").digest == given.digest
     assert sorted(given.passages["text"].to_pylist()) == ["Ade.", "Aen.", "Bde.", "Ben."]
     assert {given.passages["text"][int(row)].as_py() for row in given.pairs[1]} == {"Bde.", "Ben."}
-    assert given.about["test_only"] == "no"
+    assert given.metadata["test_only"] == "no"
 
 
 def test_options(fake: Path) -> None:
@@ -174,7 +174,7 @@ def test_cards_tell_the_truth(name: str, data_dir: Path) -> None:
     assert collection.languages == CARDS[name].languages
     assert collection.name.partition(":")[0] == name
     never = name in ("xquad-r", "sib-200", "miracl", "mrtydi", "mkqa", "xor-tydi") or name.startswith("tydiqa-goldp")
-    assert collection.about["test_only"] == ("yes" if never else "no")
+    assert collection.metadata["test_only"] == ("yes" if never else "no")
 
 
 def test_hub_files_become_the_publishers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +214,7 @@ def test_a_new_set_is_one_entry_and_at_most_one_reader(tmp_path: Path, monkeypat
         "    rows = [row for row in rows if spec.wants(row[0])]\n"
         "    asked = [Text(f'{x}:{n}', x, n, question) for x, n, question, _ in rows]\n"
         "    pool = [Text(f'{x}:{n}', x, n, passage) for x, n, _, passage in rows]\n"
-        "    return versions(spec.name, asked, pool, spec.about)\n"
+        "    return versions(spec.name, asked, pool, spec.metadata)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     common = 'task = "t"\nparallel = "no"\nsize = "2"\nlicence = "MIT"\nsource = "here"\n'
@@ -246,10 +246,10 @@ candidates = ["paragraph", "sentence"]
         (tmp_path / "mine").mkdir(exist_ok=True)
         (tmp_path / "mine" / f"{part}.txt").write_text(f"en|1|who?|{part} she\nde|1|wer?|{part} sie\n")
     test = registry.read("mine", data_dir=tmp_path)
-    assert (test.languages, test.relevance.num_rows, test.about["test_only"]) == (("de", "en"), 4, "yes")
+    assert (test.languages, test.qrels.num_rows, test.metadata["test_only"]) == (("de", "en"), 4, "yes")
     train = registry.read("mine:train", data_dir=tmp_path, languages=["deu"])
     assert (train.name, train.passages["text"].to_pylist()) == ("mine:train", ["train sie"])
-    assert train.about["licence"] == "MIT"
+    assert train.metadata["licence"] == "MIT"
     with pytest.raises(PanglotError, match=r"no part 'dev'.*choose one of test, train"):
         registry.read("mine:dev", data_dir=tmp_path)
     line = {"context": "One. Two.", "qas": [

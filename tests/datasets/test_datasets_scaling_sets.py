@@ -42,8 +42,8 @@ def test_sib(data_dir: Path) -> None:
         assert Counter(collection.passages["language"].to_pylist()) == {
             code: size - broken[part].get(code, 0) for code in wanted
         }
-        assert collection.about["left out, wrongly decoded"] == str(sum(broken[part].values()))
-        assert collection.about["test_only"] == ("yes" if part == "test" else "no")
+        assert collection.metadata["left out, wrongly decoded"] == str(sum(broken[part].values()))
+        assert collection.metadata["test_only"] == ("yes" if part == "test" else "no")
         _tells_translations(collection)
         assert not TrainingTable.from_collection(collection).mono
         sentences.append(set(collection.questions["group"].to_pylist()))
@@ -82,7 +82,7 @@ def test_tatoeba(data_dir: Path) -> None:
     for code, size in sizes.items():
         collection = read(f"tatoeba-112:{code}", data_dir=data_dir)
         assert collection.name == f"tatoeba-112:{code}"
-        assert collection.about["test_only"] == "yes"
+        assert collection.metadata["test_only"] == "yes"
         counts = Counter(collection.passages["language"].to_pylist())
         assert counts == Counter(collection.questions["language"].to_pylist()) == {code: size, "en": size}
         assert len(set(collection.passages["text"].to_pylist())) >= 2 * size - 1
@@ -142,7 +142,7 @@ def test_ntrex_passages(data_dir: Path) -> None:
     wanted = ["en", "de", "zh", "th"]
     parts = [read(f"ntrex-128{part}@passage", data_dir=data_dir, languages=wanted) for part in ("", ":test")]
     assert [part.name for part in parts] == ["ntrex-128@passage", "ntrex-128:test@passage"]
-    assert [part.about["test_only"] for part in parts] == ["no", "yes"]
+    assert [part.metadata["test_only"] for part in parts] == ["no", "yes"]
     assert [len(part.questions["group"].unique()) for part in parts] == [360, 156]
     documents = [{group.rpartition("-")[0] for group in part.questions["group"].to_pylist()} for part in parts]
     assert not documents[0] & documents[1]
@@ -185,15 +185,15 @@ def test_the_dzongkha_of_ntrex_repeats_other_rows(data_dir: Path) -> None:
 
 def test_large_pools_of_tydiqa(data_dir: Path) -> None:
     large, dev = read("tydiqa-goldp-large", data_dir=data_dir), read("tydiqa-goldp", data_dir=data_dir)
-    assert large.about["test_only"] == "yes"
+    assert large.metadata["test_only"] == "yes"
     assert large.questions.equals(dev.questions)
-    assert large.relevance.equals(dev.relevance)
+    assert large.qrels.equals(dev.qrels)
     assert large.passages.slice(0, dev.passages.num_rows).equals(dev.passages)
     assert Counter(large.passages["language"].to_pylist()) == {
         "ar": 1202, "bn": 465, "en": 8588, "fi": 5364, "id": 869, "ko": 1848, "ru": 1138, "sw": 2338, "te": 961,
     }  # fmt: skip
-    assert large.about["left out, repeated"] == "4"
-    assert large.about["left out, like a gold passage"] == "75"
+    assert large.metadata["left out, repeated"] == "4"
+    assert large.metadata["left out, like a gold passage"] == "75"
     ids = large.passages["id"].to_pylist()
     assert len(set(ids)) == len(ids)
     assert Counter(identity.split("-")[1] for identity in ids[dev.passages.num_rows :]).keys() == {

@@ -28,7 +28,7 @@ def test_parts(tmp_path: Path) -> None:
     assert sizes == {"train": 2, "dev": 2, "test": 4, "all": 8}
     test = CARDS["starter"].read(tmp_path)
     assert test.languages == ("en", "fi")
-    assert test.relevance.num_rows == 2 * 2 * 2
+    assert test.qrels.num_rows == 2 * 2 * 2
 
 
 def test_broken_lines(tmp_path: Path) -> None:

@@ -33,9 +33,9 @@ def test_every_question_has_its_translations(data_dir: Path) -> None:
 
 
 def test_it_says_that_machines_translated_it(data_dir: Path) -> None:
-    about = registry.read("tydiqa-goldp-mt@sentence", data_dir=data_dir).about
-    assert (about["test_only"], about["candidates"]) == ("yes", "sentence")
-    made_by = about["machine-translated"]
+    metadata = registry.read("tydiqa-goldp-mt@sentence", data_dir=data_dir).metadata
+    assert (metadata["test_only"], metadata["candidates"]) == ("yes", "sentence")
+    made_by = metadata["machine-translated"]
     assert "es: apertium 3.8.3+eng-spa." in made_by
     assert "ca: apertium 3.8.3+eng-cat." in made_by
     assert "pt: bergamot 0.2.0" in made_by

@@ -90,7 +90,7 @@ def test_each_distinct_text_is_encoded_once() -> None:
     questions, passages, collection = parallel()
     texts = ["same"] * 10 + collection.passages["text"].to_pylist()[10:]
     table = collection.passages.set_column(3, "text", [texts])
-    collection = Collection("made", collection.questions, table, collection.relevance)
+    collection = Collection("made", collection.questions, table, collection.qrels)
     encoder = Table("table", questions, passages, collection)
     evaluate(encoder, collection, draws=10)
     assert encoder.asked == [36, 51]

@@ -32,12 +32,12 @@ def test_the_command_writes_a_set_that_training_reads(
                   "--output", folder, "--json", tmp_path / "mined.json")  # fmt: skip
     assert f"Wrote {folder}" in output
     written = Collection.open(folder)
-    about = json.loads(written.about["mined"])
-    assert about["fingerprint"] == panglot.load(small_model).fingerprint
-    assert sum(about["found"]["questions"].values()) == written.questions.num_rows
-    assert json.loads((tmp_path / "mined.json").read_text("utf-8"))["found"] == about["found"]
+    metadata = json.loads(written.metadata["mined"])
+    assert metadata["fingerprint"] == panglot.load(small_model).fingerprint
+    assert sum(metadata["found"]["questions"].values()) == written.questions.num_rows
+    assert json.loads((tmp_path / "mined.json").read_text("utf-8"))["found"] == metadata["found"]
     groups = [table["group"].to_pylist() for table in (written.questions, written.passages)]
-    negatives = [r for r in written.relevance.to_pylist() if r["grade"] == 0]
+    negatives = [r for r in written.qrels.to_pylist() if r["relevance"] == 0]
     assert negatives
     assert all(groups[0][r["question"]] != groups[1][r["passage"]] for r in negatives)
     ((asked, _),) = (data._negatives(c) for c in data.load(Settings(on=(str(folder),), exclude=())).collections)
@@ -58,14 +58,14 @@ def test_the_bundled_model_mines_what_is_near_and_wrong() -> None:
     encoder = panglot.load("bundled")
     questions = encoder.encode(found.questions["text"].to_pylist(), "question")
     passages = encoder.encode(found.passages["text"].to_pylist(), "passage")
-    rows = found.relevance.to_pylist()
+    rows = found.qrels.to_pylist()
     scores = {(r["question"], r["passage"]): float(questions[r["question"]] @ passages[r["passage"]]) for r in rows}
-    negatives = [r for r in rows if r["grade"] == 0]
+    negatives = [r for r in rows if r["relevance"] == 0]
     mean = float(np.mean(questions @ passages.T))
     assert np.mean([scores[r["question"], r["passage"]] for r in negatives]) > mean
     for r in negatives:
         assert found.question_language[r["question"]] == found.passage_language[r["passage"]]
-        own = [scores[q["question"], q["passage"]] for q in rows if q["grade"] and q["question"] == r["question"]
+        own = [scores[q["question"], q["passage"]] for q in rows if q["relevance"] and q["question"] == r["question"]
                and found.passage_language[q["passage"]] == found.passage_language[r["passage"]]]  # fmt: skip
         assert scores[r["question"], r["passage"]] <= 0.95 * max(own) + 1e-6
     again = panglot.mine("bundled", train, negatives=2, language="same")

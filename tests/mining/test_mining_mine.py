@@ -84,7 +84,7 @@ def plainly(
 ) -> tuple[list[list[int]], dict[str, int]]:
     """The same by loops over pairs."""
     questions, passages = collection.questions.to_pylist(), collection.passages.to_pylist()
-    judged = {(r["question"], r["passage"]): r["grade"] for r in collection.relevance.to_pylist()}
+    judged = {(r["question"], r["passage"]): r["relevance"] for r in collection.qrels.to_pylist()}
     scores = vectors[0].astype(np.float64) @ vectors[1].astype(np.float64).T
     alike = vectors[1].astype(np.float64) @ vectors[1].astype(np.float64).T
     allowed = allowed_languages(collection, language, seed)
@@ -152,13 +152,13 @@ def test_negatives_are_those_of_plain_loops(
                  absolute_margin=margin.absolute, similarity=margin.similarity, seed=seed)  # fmt: skip
     wanted, excluded = plainly(collection, (asked, given), language, number, margin, seed)
     mined: list[list[int]] = [[] for _ in wanted]
-    for row in found.relevance.to_pylist():
-        if row["grade"] == 0:
+    for row in found.qrels.to_pylist():
+        if row["relevance"] == 0:
             mined[row["question"]].append(row["passage"])
     assert mined == wanted
     assert Report.of(found).excluded == excluded
-    relevant = [r for r in collection.relevance.to_pylist() if r["grade"] > 0]
-    assert [r for r in found.relevance.to_pylist() if r["grade"] > 0] == relevant
+    relevant = [r for r in collection.qrels.to_pylist() if r["relevance"] > 0]
+    assert [r for r in found.qrels.to_pylist() if r["relevance"] > 0] == relevant
     allowed = allowed_languages(collection, language, seed)
     small = mine_hard_negatives(
         asked, given, collection, Exclusions.of(collection), allowed, number, margin, block=2, tile=3
@@ -210,7 +210,7 @@ def test_what_is_judged_irrelevant_needs_no_margin() -> None:
 
     def negatives(*judged: tuple[str, str, int]) -> list[int]:
         found = mine(Told(), Collection.build("one", question, texts, [("q0", "p0", 1), *judged]), similarity=1)
-        return [row["passage"] for row in found.relevance.to_pylist() if not row["grade"]]
+        return [row["passage"] for row in found.qrels.to_pylist() if not row["relevance"]]
 
     assert negatives() == [2]
     assert negatives(("q0", "p1", 0)) == [1, 2]
@@ -239,8 +239,8 @@ def test_test_sets_are_not_mined() -> None:
 
 def test_reports_of_sets_mined_by_version_0_1_are_read(facts: Collection) -> None:
     mined = mine(Thrown(0, 1), facts, relative_margin=0.0)
-    about = json.loads(mined.about["mined"])
-    about["found"]["left_out"] = about["found"].pop("excluded")
-    old = replace(mined, about={**mined.about, "mined": json.dumps(about)})
+    metadata = json.loads(mined.metadata["mined"])
+    metadata["found"]["left_out"] = metadata["found"].pop("excluded")
+    old = replace(mined, metadata={**mined.metadata, "mined": json.dumps(metadata)})
     assert Report.of(old) == Report.of(mined)
     assert sum(Report.of(mined).excluded.values()) > 0

@@ -84,9 +84,7 @@ def test_no_weak_pair_is_said_and_leaves_an_empty_file(places: tuple[str, str], 
 
 def test_a_test_set_says_so(places: tuple[str, str], tmp_path: Path) -> None:
     questions, passages, collection = crossed(weak=WEAK)
-    held = panglot.Collection(
-        "held", collection.questions, collection.passages, collection.relevance, {"test_only": "yes"}
-    )
+    held = panglot.Collection("held", collection.questions, collection.passages, collection.qrels, {"test_only": "yes"})
     held.save(tmp_path / "held")
     del questions, passages
     done = run(places[0], tmp_path / "held", "--k", 1, "--output", tmp_path / "pairs.jsonl")

@@ -181,7 +181,7 @@ def test_long_and_short_passages_are_none() -> None:
         passages = collection.passages
         texts = pa.array([f"{row:0{length}}" for row in range(passages.num_rows)])
         passages = passages.set_column(passages.schema.get_field_index("text"), "text", texts)
-        changed = Collection("long", collection.questions, passages, collection.relevance)
+        changed = Collection("long", collection.questions, passages, collection.qrels)
         found = ParallelQuestions.of(changed, "en", "de")
         assert found
         assert len(Distractors(found, changed, 0).of(0, 9)) == number

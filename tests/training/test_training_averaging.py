@@ -121,12 +121,12 @@ def test_the_command_chooses_the_share_on_a_suite(
 ) -> None:
     run = fit(replace(recipe, exclude=(str(suite_file),), steps=40), progress=False)
     succeeds("average", recipe.model, run, "--suite", suite_file, "--shares", "0.5,1", "--output", tmp_path / "best")
-    about = json.loads((tmp_path / "best" / "average.json").read_text())
-    scores = {name: each["score"] for name, each in about["scoreboard"]["scores"].items()}
-    assert about["share"] == float(max(scores, key=lambda name: scores[name]))
+    metadata = json.loads((tmp_path / "best" / "average.json").read_text())
+    scores = {name: each["score"] for name, each in metadata["scoreboard"]["scores"].items()}
+    assert metadata["share"] == float(max(scores, key=lambda name: scores[name]))
     start, trained, best = map(weights, (Path(recipe.model), run, tmp_path / "best"))
     for name, tensor in best.items():
-        torch.testing.assert_close(tensor, (1 - about["share"]) * start[name] + about["share"] * trained[name])
+        torch.testing.assert_close(tensor, (1 - metadata["share"]) * start[name] + metadata["share"] * trained[name])
     # The start beside itself is no better than itself.
     problem = fails("average", recipe.model, recipe.model, "--suite", suite_file, "--output", tmp_path / "none")
     assert "no share of the trained weights has a better score" in problem

@@ -136,7 +136,7 @@ def test_hard_negatives_in_other_languages_stay(recipe: Settings, tmp_path: Path
     topics = ("lake", "river", "north", "tower")
     passages = [Text(f"{x}-{t}", x, f"{x}-{t}", f"{t} lies in the north.") for x in ("de", "en") for t in topics]
     questions = [Text(f"q-{t}", "en", t, f"where is {t}?") for t in topics]
-    judged = [(f"q-{t}", f"{x}-{t}", grade) for t in topics for x, grade in (("en", 1), ("de", 0))]
+    judged = [(f"q-{t}", f"{x}-{t}", relevance) for t in topics for x, relevance in (("en", 1), ("de", 0))]
     Collection.build("mixed", questions, passages, judged).save(tmp_path / "mixed")
     settings = replace(recipe, on=(str(tmp_path / "mixed"),), hard_negatives=1, code_switch_share=1.0)
     _, plan, met, encoder = collator(settings)

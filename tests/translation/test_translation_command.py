@@ -52,7 +52,7 @@ def test_questions_alone(rows: Path, apertium: str, tmp_path: Path, succeeds: Ru
     out = Collection.open(tmp_path / "out")
     assert set(out.questions["language"].to_pylist()) == {"en", "es"}
     assert set(out.passages["language"].to_pylist()) == {"en"}
-    assert out.relevance.num_rows == 8
+    assert out.qrels.num_rows == 8
     assert not any("Sentence" in line for line in seen(tmp_path))
 
 
@@ -139,7 +139,7 @@ def test_killed_at_twenty_moments(tmp_path: Path) -> None:
         before = kept(cache)
     assert killed >= KILLS - 2
     subprocess.run(command("broken"), env=quiet, check=True, capture_output=True)
-    names = ("collection.json", "questions.arrow", "passages.arrow", "relevance.arrow", "provenance.arrow",
+    names = ("collection.json", "questions.arrow", "passages.arrow", "qrels.arrow", "provenance.arrow",
              "dropped.jsonl")  # fmt: skip
     for name in names:
         assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name

@@ -70,12 +70,12 @@ def test_groups_judgements_and_origins_are_kept(tmp_path: Path) -> None:
     done = run(tmp_path, given_rows, ("es", "ca"))
     out = done.collection
     assert out.languages == ("ca", "en", "es")
-    assert out.relevance.num_rows == 3 * 3 * 3
+    assert out.qrels.num_rows == 3 * 3 * 3
     questions, passages = out.questions.to_pylist(), out.passages.to_pylist()
-    for row in out.relevance.to_pylist():
+    for row in out.qrels.to_pylist():
         q, p = questions[row["question"]], passages[row["passage"]]
         assert q["group"][1:] == p["group"][1:]
-        assert row["grade"] == 1 + int(q["group"][1:]) % 2
+        assert row["relevance"] == 1 + int(q["group"][1:]) % 2
     texts = {row["id"]: row["text"] for row in passages}
     assert texts["es:p0"] == "spa Sentence 0 of the first kind. spa And number 0 of another!"
     assert texts["ca:p0"] == "cat spa Sentence 0 of the first kind. cat spa And number 0 of another!"
@@ -102,7 +102,7 @@ def test_versions_that_are_there_are_not_made_again(tmp_path: Path) -> None:
     assert [(job.side, job.row) for job in jobs] == [("question", 1), ("passage", 0), ("passage", 1)]
     out = run(tmp_path, rows).collection
     ids = [out.questions["id"].to_pylist(), out.passages["id"].to_pylist()]
-    judged = {(ids[0][r["question"]], ids[1][r["passage"]], r["grade"]) for r in out.relevance.to_pylist()}
+    judged = {(ids[0][r["question"]], ids[1][r["passage"]], r["relevance"]) for r in out.qrels.to_pylist()}
     assert judged == {("en:q0", "en:p0", 1), ("en:q0", "es:p0", 1), ("es-q0", "en:p0", 2), ("es-q0", "es:p0", 2)}
 
 
@@ -141,7 +141,7 @@ def test_killed_and_resumed(tmp_path: Path) -> None:
         process.join()
     killed = len(seen(broken))
     work()
-    for name in ("collection.json", "questions.arrow", "passages.arrow", "relevance.arrow", "provenance.arrow"):
+    for name in ("collection.json", "questions.arrow", "passages.arrow", "qrels.arrow", "provenance.arrow"):
         assert (broken / "out" / name).read_bytes() == (whole / "out" / name).read_bytes()
     asked = seen(broken)
     assert killed > 0
@@ -204,4 +204,4 @@ def test_what_is_no_collection_is_not_replaced(tmp_path: Path) -> None:
 
 def test_head_keeps_what_answers() -> None:
     small = head(collection(9), 2)
-    assert (small.questions.num_rows, small.passages.num_rows, small.relevance.num_rows) == (2, 2, 2)
+    assert (small.questions.num_rows, small.passages.num_rows, small.qrels.num_rows) == (2, 2, 2)

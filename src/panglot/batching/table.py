@@ -43,7 +43,7 @@ def _rows(collection: Collection) -> _Rows:
     home = collection.folder
     if home is None or collection.questions.num_rows < LARGE:
         return _find_rows(collection)
-    key = source_key([home / f"{part}.arrow" for part in ("questions", "passages", "relevance")], rows=_VERSION)
+    key = source_key([home / f"{part}.arrow" for part in ("questions", "passages", "qrels")], rows=_VERSION)
     folder = cache_folder() / "sources" / key
     try:
         return _open_cached(folder)

@@ -86,9 +86,9 @@ def show(
 def _collection_figures(collection: Collection, limit: int) -> dict[str, Any]:
     questions, passages = _by_language(collection.questions), _by_language(collection.passages)
     return {
-        "name": collection.name, "about": dict(collection.about), "digest": collection.digest,
+        "name": collection.name, "metadata": dict(collection.metadata), "digest": collection.digest,
         "questions": collection.questions.num_rows, "passages": collection.passages.num_rows,
-        "judgements": collection.relevance.num_rows,
+        "judgements": collection.qrels.num_rows,
         "groups": len(collection.questions["group"].unique()),
         "by_language": {code: {"questions": questions[code], "passages": passages[code]}
                         for code in collection.languages},
@@ -97,7 +97,7 @@ def _collection_figures(collection: Collection, limit: int) -> dict[str, Any]:
 
 
 def _print_collection(figures: dict[str, Any]) -> None:
-    for key, value in figures["about"].items():
+    for key, value in figures["metadata"].items():
         if value:
             click.echo(f"  {key}: {value}")
     rows = [

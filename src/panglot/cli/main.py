@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from panglot import __version__
+from panglot._environment import __version__
 from panglot._errors import PanglotError
 
 #: Where each command is, and its line in the help. Commands are imported when they are called, so that help is fast.

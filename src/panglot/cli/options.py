@@ -33,8 +33,8 @@ class SectionedCommand(click.Command):
         sections: Names of parameters, and the heading that begins with each. One heading can begin several times.
     """
 
-    def __init__(self, *arguments: Any, sections: Mapping[str, str] | None = None, **about: Any) -> None:
-        super().__init__(*arguments, **about)
+    def __init__(self, *arguments: Any, sections: Mapping[str, str] | None = None, **attrs: Any) -> None:
+        super().__init__(*arguments, **attrs)
         self.sections = dict(sections or {})
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -91,9 +91,9 @@ def split(names: str | None) -> list[str] | None:
     return found or None
 
 
-def list_option(*names: str, **about: Any) -> Callable[[Command], Command]:
+def list_option(*names: str, **attrs: Any) -> Callable[[Command], Command]:
     """Return an option whose value is a comma-separated list, or None."""
-    return click.option(*names, callback=lambda _context, _option, value: split(value), **about)
+    return click.option(*names, callback=lambda _context, _option, value: split(value), **attrs)
 
 
 data_dir_option = click.option("--data-dir", type=click.Path(path_type=Path, file_okay=False),

@@ -50,16 +50,16 @@ def _options() -> list[Callable[[Any], Any]]:
         shown = ",".join(field.default) if isinstance(field.default, tuple) else field.default
         default = "" if shown in {None, ""} else f"  [default: {shown}]"
         # None means that the option was not given, so that it does not override the recipe.
-        about: dict[str, Any] = {"help": texts[field.name] + default, "default": None}
+        attrs: dict[str, Any] = {"help": texts[field.name] + default, "default": None}
         if kind is bool:
-            options.append(click.option(f"{name}/--no-{name[2:]}", **about))
+            options.append(click.option(f"{name}/--no-{name[2:]}", **attrs))
         elif get_args(kind) and all(isinstance(choice, str) for choice in get_args(kind)):
-            options.append(click.option(name, type=click.Choice(get_args(kind)), **about))
+            options.append(click.option(name, type=click.Choice(get_args(kind)), **attrs))
         else:
             # Of `int | None` and the like, the number's type is what the option takes.
             plain = next((t for t in (float, int) if kind is t or t in get_args(kind)), str)
             metavar = _METAVARS[field.name] if plain is str else "N" if plain is int else "NUMBER"
-            options.append(click.option(name, type=plain, metavar=metavar, **about))
+            options.append(click.option(name, type=plain, metavar=metavar, **attrs))
     return options
 
 

@@ -65,7 +65,7 @@ def mine(model: str, collection: str, output: Path | None, to_json: str | None, 
         raise PanglotError("exists and is not a collection", file=folder, hint="choose another --output")
     mined = run(model, collection, progress=progress_to(to_json), **settings)
     mined.save(folder)
-    if deliver_json({"folder": str(folder), **json.loads(mined.about[MINED])}, to_json):
+    if deliver_json({"folder": str(folder), **json.loads(mined.metadata[MINED])}, to_json):
         _print_mined(mined.name, Report.of(mined))
         click.echo(f"Wrote {folder}. Next: panglot train {model} --on {folder} --hard-negatives 2")
 

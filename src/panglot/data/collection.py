@@ -21,14 +21,14 @@ from panglot._files import atomic_folder, cache_folder, digest, digest_once
 from panglot.data.columns import Bools, Ints, Ints32, open_table, origin, pc, store, walk
 
 TEXTS = pa.schema([("id", pa.string()), ("language", pa.string()), ("group", pa.string()), ("text", pa.string())])
-RELEVANCE = pa.schema([("question", pa.int32()), ("passage", pa.int32()), ("grade", pa.int16())])
+QRELS = pa.schema([("question", pa.int32()), ("passage", pa.int32()), ("relevance", pa.int16())])
 
-_PARTS = ("questions", "passages", "relevance")
+_PARTS = ("questions", "passages", "qrels")
 # The digest of so many texts is remembered, and so are parts of collections with so MANY, which memory may not hold.
 _LARGE = 100_000
 MANY = 1_000_000
 # Raise it whenever a reader gives other rows for the same files.
-_READERS = 5
+_READERS = 6
 
 _log = logging.getLogger(__name__)
 
@@ -52,15 +52,15 @@ class Collection:
         name: What tables and reports call it.
         questions: Columns ``id, language, group, text`` (:data:`TEXTS`); languages are canonical BCP 47.
         passages: The same columns.
-        relevance: Columns ``question, passage`` (row numbers in the tables above) and ``grade`` (above 0 is relevant).
-        about: Where the data come from and how they were read: ``candidates``, ``licence``, ``source``, ….
+        qrels: Columns ``question, passage`` (row numbers in the tables above), ``relevance`` (above 0 is relevant).
+        metadata: Where the data come from and how they were read: ``candidates``, ``licence``, ``source``, ….
     """
 
     name: str
     questions: pa.Table
     passages: pa.Table
-    relevance: pa.Table
-    about: Mapping[str, str] = field(default_factory=dict)
+    qrels: pa.Table
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def build(
@@ -68,13 +68,13 @@ class Collection:
         name: str,
         questions: Iterable[Text],
         passages: Iterable[Text],
-        relevance: Iterable[tuple[str, str, int]],
-        about: Mapping[str, str] | None = None,
+        qrels: Iterable[tuple[str, str, int]],
+        metadata: Mapping[str, str] | None = None,
     ) -> Collection:
-        """Make a collection from texts and ``(question id, passage id, grade)``.
+        """Make a collection from texts and ``(question id, passage id, relevance)``.
 
         Raises:
-            PanglotError: An id occurs twice, a judgement names an id that is not there, or a pair has two grades.
+            PanglotError: An id occurs twice, a judgement names an id that is not there, or a pair is judged twice.
         """
         tables: list[pa.Table] = []
         rows: list[dict[str, int]] = []
@@ -87,18 +87,18 @@ class Collection:
                     raise PanglotError(problem, field="id", hint="give each its own id")
             rows.append(ids)
         pairs: dict[tuple[int, int], int] = {}
-        for question, passage, grade in relevance:
+        for question, passage, relevance in qrels:
             if question not in rows[0] or passage not in rows[1]:
                 missing, side = (question, "question") if question not in rows[0] else (passage, "passage")
                 problem = f"a judgement names the {side} {missing!r}, which is not there"
                 raise PanglotError(problem, hint=f"add the {side} or remove the judgement")
-            if pairs.setdefault((rows[0][question], rows[1][passage]), grade) != grade:
-                grades = f"{pairs[rows[0][question], rows[1][passage]]} and {grade}"
-                problem = f"the question {question!r} and the passage {passage!r} are judged {grades}"
+            if pairs.setdefault((rows[0][question], rows[1][passage]), relevance) != relevance:
+                both = f"{pairs[rows[0][question], rows[1][passage]]} and {relevance}"
+                problem = f"the question {question!r} and the passage {passage!r} are judged {both}"
                 raise PanglotError(problem, hint="keep one of the two judgements")
         columns = [q for q, _ in pairs], [p for _, p in pairs], pairs.values()
-        judged = pa.table([*map(pa.array, columns, RELEVANCE.types)], RELEVANCE)
-        return cls(name, tables[0], tables[1], judged, dict(about or {}))
+        tables.append(pa.table([*map(pa.array, columns, QRELS.types)], QRELS))
+        return cls(name, *tables, dict(metadata or {}))
 
     @classmethod
     def open(cls, folder: str | Path) -> Collection:
@@ -112,9 +112,10 @@ class Collection:
             head = json.loads((folder / "collection.json").read_text("utf-8"))
             tables = [open_table(folder / f"{part}.arrow") for part in _PARTS]
         except (OSError, ValueError, pa.ArrowException) as error:
-            raise PanglotError(f"not a collection: {error}", file=folder, hint="write it again") from error
+            hint = "convert the data again" if (folder / "relevance.arrow").is_file() else "write it again"
+            raise PanglotError(f"not a collection: {error}", file=folder, hint=hint) from error
         _check_form(head, tables, folder)
-        return cls(head["name"], tables[0], tables[1], tables[2], head["about"])
+        return cls(head["name"], *tables, head["metadata"])
 
     def save(self, folder: str | Path) -> None:
         """Write the collection to ``folder``, atomically."""
@@ -125,21 +126,20 @@ class Collection:
         with atomic_folder(folder) as part:
             for name, made in parts.items():
                 store(*made, part / f"{name}.arrow")
-            write_metadata(part, self.name, self.about)
+            write_metadata(part, self.name, self.metadata)
 
     @property
     def folder(self) -> Path | None:
         """The folder that the tables are memory-mapped from, or None if one of them was made or changed since."""
-        places = [origin(table) for table in (self.questions, self.passages, self.relevance)]
-        homes = {place and place.parent for place in places}
+        homes = {(at := origin(table)) and at.parent for table in (self.questions, self.passages, self.qrels)}
         return homes.pop() if len(homes) == 1 else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # So another process opens the folder instead of getting all texts through a pipe.
         place = self.folder
         if place is None:
-            return Collection, (self.name, self.questions, self.passages, self.relevance, dict(self.about))
-        return _reopened, (place, self.name, dict(self.about))
+            return Collection, (self.name, self.questions, self.passages, self.qrels, dict(self.metadata))
+        return _reopened, (place, self.name, dict(self.metadata))
 
     @cached_property
     def languages(self) -> tuple[str, ...]:
@@ -162,19 +162,19 @@ class Collection:
 
     @cached_property
     def pairs(self) -> tuple[Ints, Ints]:
-        """Row numbers of the relevant ``(questions, passages)``, whose grade is above 0, with 16 bytes per pair."""
-        relevant = self.relevance.filter(pc.greater(self.relevance["grade"], 0))
+        """Row numbers of the relevant ``(questions, passages)``, whose relevance is above 0, with 16 bytes per pair."""
+        relevant = self.qrels.filter(pc.greater(self.qrels["relevance"], 0))
         return relevant["question"].to_numpy().astype(np.int64), relevant["passage"].to_numpy().astype(np.int64)
 
     def walk_pairs(self) -> Iterator[tuple[Ints32, Ints32]]:
         """Yield :attr:`pairs` a piece at a time, so that a large collection's are never all in memory."""
-        for batch in walk(self.relevance):
-            relevant = batch["grade"].to_numpy() > 0
+        for batch in walk(self.qrels):
+            relevant = batch["relevance"].to_numpy() > 0
             yield batch["question"].to_numpy()[relevant], batch["passage"].to_numpy()[relevant]
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of all ids, languages, groups, texts and grades, in order, each after its length in 8 bytes.
+        """SHA-256 of all ids, languages, groups, texts and judgements, in order, each after its length in 8 bytes.
 
         The digest of a large saved collection is remembered as long as its files do not change.
         """
@@ -185,7 +185,7 @@ class Collection:
 
     def _digest(self) -> str:
         whole = hashlib.sha256()
-        for table in (self.questions, self.passages, self.relevance):
+        for table in (self.questions, self.passages, self.qrels):
             for name in table.column_names:
                 for batch in walk(table, [name]):
                     whole.update(_framed(batch.column(0)))
@@ -216,7 +216,7 @@ class Collection:
         parts = {
             "questions": (_kept(self.questions, questions), TEXTS),
             "passages": (_kept(self.passages, passages), TEXTS),
-            "relevance": (_kept_judgements(self.relevance, questions, passages), RELEVANCE),
+            "qrels": (_kept_judgements(self.qrels, questions, passages), QRELS),
         }
         if folder is None:
             return replace(self, **{name: store(*made) for name, made in parts.items()})
@@ -226,28 +226,28 @@ class Collection:
     def __repr__(self) -> str:
         return (
             f"Collection({self.name!r}: {self.questions.num_rows:,} questions, {self.passages.num_rows:,} passages,"
-            f" {self.relevance.num_rows:,} judgements, {len(self.languages)} languages)"
+            f" {self.qrels.num_rows:,} judgements, {len(self.languages)} languages)"
         )
 
 
 def _check_form(head: object, tables: Sequence[pa.Table], folder: Path) -> None:
     known = cast("dict[object, object]", head) if isinstance(head, dict) else {}
     problem = "the tables have other columns"
-    if not isinstance(known.get("name"), str) or not isinstance(known.get("about"), dict):
-        problem = f"expected `name` and `about`, got {', '.join(map(str, known)) or 'neither'}"
-    elif [table.schema for table in tables] == [TEXTS, TEXTS, RELEVANCE]:
+    if not isinstance(known.get("name"), str) or not isinstance(known.get("metadata"), dict):
+        problem = f"expected `name` and `metadata`, got {', '.join(map(str, known)) or 'neither'}"
+    elif [table.schema for table in tables] == [TEXTS, TEXTS, QRELS]:
         return
     raise PanglotError(problem, file=folder / "collection.json", hint="convert the data again")
 
 
-def write_metadata(folder: Path, name: str, about: Mapping[str, str]) -> None:
+def write_metadata(folder: Path, name: str, metadata: Mapping[str, str]) -> None:
     """Write what :meth:`Collection.open` needs beside the tables."""
-    text = json.dumps({"name": name, "about": dict(about)}, ensure_ascii=False, indent=2)
+    text = json.dumps({"name": name, "metadata": dict(metadata)}, ensure_ascii=False, indent=2)
     (folder / "collection.json").write_text(text, "utf-8")
 
 
-def _reopened(folder: Path, name: str, about: Mapping[str, str]) -> Collection:
-    return replace(Collection.open(folder), name=name, about=about)
+def _reopened(folder: Path, name: str, metadata: Mapping[str, str]) -> Collection:
+    return replace(Collection.open(folder), name=name, metadata=metadata)
 
 
 def text_table(texts: Iterable[Text]) -> pa.Table:
@@ -264,15 +264,15 @@ def _kept(table: pa.Table, marks: Bools) -> Iterator[pa.RecordBatch]:
             yield batch.filter(pa.array(marks[start:end]))
 
 
-def _kept_judgements(relevance: pa.Table, questions: Bools, passages: Bools) -> Iterator[pa.RecordBatch]:
+def _kept_judgements(qrels: pa.Table, questions: Bools, passages: Bools) -> Iterator[pa.RecordBatch]:
     place = [np.cumsum(side, dtype=np.int32) - np.int32(1) for side in (questions, passages)]
-    for batch in walk(relevance):
+    for batch in walk(qrels):
         q, p = (batch[side].to_numpy() for side in ("question", "passage"))
         both = questions[q] & passages[p]
         if both.any():
-            grade = batch["grade"].filter(pa.array(both)).cast(pa.int16())
-            columns = [pa.array(place[0][q[both]]), pa.array(place[1][p[both]]), grade]
-            yield pa.record_batch(columns, schema=RELEVANCE)
+            relevance = batch["relevance"].filter(pa.array(both)).cast(pa.int16())
+            columns = [pa.array(place[0][q[both]]), pa.array(place[1][p[both]]), relevance]
+            yield pa.record_batch(columns, schema=QRELS)
 
 
 def in_languages(table: pa.Table, languages: pa.Array) -> Bools:
@@ -348,7 +348,7 @@ def cached_subset(collection: Collection, questions: Bools, passages: Bools) -> 
         lambda: collection.keep(questions, passages),
         lambda folder: collection.keep(questions, passages, folder),
     )
-    return replace(found, name=collection.name, about=collection.about)
+    return replace(found, name=collection.name, metadata=collection.metadata)
 
 
 def _writable(place: Path) -> bool:

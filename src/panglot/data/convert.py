@@ -51,7 +51,7 @@ def _lines(collection: Collection, *, untie: bool) -> tuple[list[Line], dict[str
     _refuse_blank(questions, "question")
     _refuse_blank(passages, "passage")
     lost = Counter[str]()
-    lost["judgements of grade 0 or less"] = collection.relevance.num_rows - sum(map(len, answers.values()))
+    lost["judgements of relevance 0 or less"] = collection.qrels.num_rows - sum(map(len, answers.values()))
     lost["equal passages joined"] = len(passages) - len(first)
     groups: dict[str, list[int]] = defaultdict(list)
     for row, question in enumerate(questions):
@@ -152,10 +152,10 @@ def write(
 
     Arrow (:meth:`Collection.save`) holds everything, is opened without parsing, and is written piece by piece. BEIR and
     TREC hold everything except questions without judgements, and give back the same ids, texts, languages, groups and
-    grades. If a question has the id of a passage, questions get other ids there. JSON lines and Parquet hold groups: a
-    question in several languages, answered by one passage per language. Grades are lost, and equal passages become one.
-    If a group does not fit (two passages of one language, translations with other answers), it is an error or is
-    untied.
+    judgements. If a question has the id of a passage, questions get other ids there. JSON lines and Parquet hold
+    groups: a question in several languages, answered by one passage per language. Levels of relevance are lost, and
+    equal passages become one. If a group does not fit (two passages of one language, translations with other answers),
+    it is an error or is untied.
 
     Args:
         collection: What to write.
@@ -186,16 +186,16 @@ def write(
         else:
             trec.write(collection, path)
         number = collection.questions.num_rows
-        unjudged = number - len(set(collection.relevance["question"].to_pylist()))
+        unjudged = number - len(set(collection.qrels["question"].to_pylist()))
         lost = {"questions that nobody judged": unjudged} if unjudged else {}
         if trec.export_ids(collection)[0] != collection.questions["id"].to_pylist():
             lost["questions that got an id of their own, since a passage has theirs"] = number - unjudged
-        return Converted(path, number - unjudged, collection.passages.num_rows, collection.relevance.num_rows, lost)
+        return Converted(path, number - unjudged, collection.passages.num_rows, collection.qrels.num_rows, lost)
     rows, lost = _lines(collection, untie=untie)
     _TABLES[to](rows, path)
     questions = collection.questions.num_rows - lost.get("questions without a relevant passage", 0)
     return Converted(path, questions, collection.passages.num_rows - lost.get("equal passages joined", 0),
-                     collection.relevance.num_rows - lost.get("judgements of grade 0 or less", 0), lost)  # fmt: skip
+                     collection.qrels.num_rows - lost.get("judgements of relevance 0 or less", 0), lost)  # fmt: skip
 
 
 def convert_rows(paths: Sequence[Path], output: Path, progress: Callable[[int], None], *, on_ray: bool) -> Converted:
@@ -225,7 +225,7 @@ def check_place(to: str, path: Path) -> None:
 
 
 def _all_of(collection: Collection, path: Path) -> Converted:
-    tables = (collection.questions, collection.passages, collection.relevance)
+    tables = (collection.questions, collection.passages, collection.qrels)
     return Converted(path, *(table.num_rows for table in tables))
 
 

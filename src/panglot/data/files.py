@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import codecs
 import contextlib
-import csv
 import gzip
 import itertools
 import json
 import zlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast, overload
@@ -96,6 +95,15 @@ def parse_json(text: str, path: Path, line: int | None = None) -> object:
         raise PanglotError("JSON nested too deeply", file=path, line=line, hint="flatten it") from error
 
 
+def ending_of(path: Path) -> str:
+    """Return the ending of a file's name in small letters, without ``.gz``.
+
+    >>> ending_of(Path("docs/a.JSONL.gz"))
+    'jsonl'
+    """
+    return path.name.lower().removesuffix(".gz").rpartition(".")[2]
+
+
 def opened(path: Path) -> IO[bytes]:
     """Open a file, plain or gzipped, whatever its name."""
     try:
@@ -144,20 +152,6 @@ def cut_short(path: Path, line: int) -> PanglotError:
 def empty_file(path: Path) -> PanglotError:
     """Return the error for a file without any content."""
     return PanglotError("the file is empty", file=path, hint="fetch or write it again")
-
-
-def cell_delimiter(header: str, usual: str, needed: Collection[str]) -> str:
-    """Return what separates the cells of a table: the character that gives most of the needed columns, or else most.
-
-    >>> cell_delimiter("id;text;a,b", ",", {"id", "text"}), cell_delimiter("id,text", ",", {"body"})
-    (';', ',')
-    """
-
-    def fit(delimiter: str) -> tuple[int, int]:
-        names = next(csv.reader([header.rstrip("\r\n")], delimiter=delimiter), [])
-        return len(set(needed).intersection(names)), len(names)
-
-    return max((usual, *",;\t|".replace(usual, "")), key=fit)
 
 
 def array_rows(path: Path) -> list[Any] | None:

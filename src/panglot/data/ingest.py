@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder
-from panglot.data.collection import RELEVANCE, TEXTS, Collection, write_metadata
+from panglot.data.collection import QRELS, TEXTS, Collection, write_metadata
 from panglot.data.columns import (
     BATCH,
     Bools,
@@ -66,7 +66,7 @@ def ingest(
     folder: Path | None = None,
     *,
     name: str = "",
-    about: Mapping[str, str] | None = None,
+    metadata: Mapping[str, str] | None = None,
     on_error: OnError = "raise",
     progress: Callable[[int], None] | None = None,
     read: Reader = read_pieces,
@@ -85,7 +85,7 @@ def ingest(
         folder: Where to write the collection, which is opened memory-mapped. A folder that is there is replaced.
             Without it the collection is held in memory.
         name: What tables call it. By default it is called after the first file.
-        about: What else is known about it.
+        metadata: What else is known about it.
         on_error: ``raise`` stops at the first row that cannot be used. ``skip`` leaves out such rows: those that cannot
             be read, those that disagree with an earlier row (an id that was used before, another question or passage
             of the same group and language), and questions that no row answers.
@@ -99,23 +99,23 @@ def ingest(
     name = name or (paths[0].stem if is_parquet(paths[0]) else paths[0].name.split(".", 1)[0])
     pieces = ((path, piece) for path in paths for piece in read(path))
     if folder is None:
-        return _ingest(pieces, None, name, about, on_error, progress)
+        return _ingest(pieces, None, name, metadata, on_error, progress)
     with atomic_folder(folder) as part:
-        _ingest(pieces, part, name, about, on_error, progress)
+        _ingest(pieces, part, name, metadata, on_error, progress)
     return Ingested.open(Collection.open(folder))
 
 
-def collect(name: str, rows: Iterable[tuple[Path, Row]], about: Mapping[str, str] | None = None) -> Collection:
+def collect(name: str, rows: Iterable[tuple[Path, Row]], metadata: Mapping[str, str] | None = None) -> Collection:
     """Make a collection of rows that were checked one by one, each with its file, as :func:`ingest` does."""
     runs = ((path, Piece(to_batch([row for _, row in run]))) for path, run in groupby(rows, lambda pair: pair[0]))
-    return _ingest(runs, None, name, about, "raise", None).collection
+    return _ingest(runs, None, name, metadata, "raise", None).collection
 
 
 def _ingest(
     pieces: Iterable[tuple[Path, Piece]],
     part: Path | None,
     name: str,
-    about: Mapping[str, str] | None,
+    metadata: Mapping[str, str] | None,
     on_error: OnError,
     progress: Callable[[int], None] | None,
 ) -> Ingested:
@@ -147,15 +147,15 @@ def _ingest(
     parts = {
         "questions": (writer.texts("question", plan.questions, plan.questions), TEXTS),
         "passages": (writer.texts("passage", plan.passages, plan.origin), TEXTS),
-        "relevance": (_judgements(plan), RELEVANCE),
+        "qrels": (_judgements(plan), QRELS),
     }
     tables = {kind: store(*made, part and part / f"{kind}.arrow") for kind, made in parts.items()}
-    facts = {"candidates": "passage", **(about or {}), **({"test_only": "yes"} if source.index.test_only else {})}
+    facts = {"candidates": "passage", **(metadata or {}), **({"test_only": "yes"} if source.index.test_only else {})}
     if part is not None:
         write_metadata(part, name, facts)
         del table, writer
         (part / "rows.arrow").unlink()
-    return Ingested(Collection(name, **tables, about=facts), rejected)
+    return Ingested(Collection(name, **tables, metadata=facts), rejected)
 
 
 @dataclass
@@ -283,8 +283,8 @@ def _judgements(plan: _Layout) -> Iterator[pa.RecordBatch]:
         question = np.repeat(np.arange(start, start + len(group), dtype=np.int32), counts)
         before = np.cumsum(counts) - counts
         passage = plan.answers[np.repeat(first - before, counts) + np.arange(len(question))]
-        grade = np.ones(len(question), np.int16)
-        yield pa.record_batch([pa.array(each) for each in (question, passage, grade)], schema=RELEVANCE)
+        relevance = np.ones(len(question), np.int16)
+        yield pa.record_batch([pa.array(each) for each in (question, passage, relevance)], schema=QRELS)
 
 
 @dataclass

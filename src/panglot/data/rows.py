@@ -29,6 +29,7 @@ from panglot.data.files import (
     cut_short,
     decode,
     empty_file,
+    ending_of,
     is_parquet,
     line_text,
     opened,
@@ -36,7 +37,7 @@ from panglot.data.files import (
     parse_object,
 )
 from panglot.data.language import canonical
-from panglot.data.tables import ending_of, table_rows
+from panglot.data.tables import table_rows
 
 FIELDS = ("group", "language", "question", "passage")
 TEXT_FIELDS = (*FIELDS, "id")

@@ -8,7 +8,7 @@ from itertools import chain
 from pathlib import Path
 
 from panglot._errors import PanglotError
-from panglot.data.files import array_rows, as_object, cell_delimiter, objects, parquet_batches, whole_lines
+from panglot.data.files import array_rows, as_object, ending_of, objects, parquet_batches, whole_lines
 
 DOCUMENT_FIELDS = ("id", "text", "title", "language", "group")
 """What columns of documents can be. All other columns are metadata."""
@@ -20,15 +20,6 @@ TABLES = ("csv", "tsv", "jsonl", "ndjson", "parquet")
 _LONGEST_CELL = 1 << 30
 
 Rows = Iterator[tuple[int, dict[str, object]]]
-
-
-def ending_of(path: Path) -> str:
-    """Return the ending of a file's name in small letters, without ``.gz``.
-
-    >>> ending_of(Path("docs/a.JSONL.gz"))
-    'jsonl'
-    """
-    return path.name.lower().removesuffix(".gz").rpartition(".")[2]
 
 
 def document_rows(
@@ -125,7 +116,7 @@ def table_rows(path: Path, needed: Mapping[str, str], note: Callable[[str], None
     usual = "\t" if ending_of(path) == "tsv" else ","
     lines = (text for _, text in whole_lines(path))
     first = next(lines, "")
-    delimiter = cell_delimiter(first, usual, {*needed.values(), *DOCUMENT_FIELDS})
+    delimiter = _cell_delimiter(first, usual, {*needed.values(), *DOCUMENT_FIELDS})
     if delimiter != usual:
         note(f"cells are separated by {delimiter!r}")
     # Without `strict`, a quotation mark that is never closed makes the rest of the file one cell.
@@ -154,3 +145,17 @@ def table_rows(path: Path, needed: Mapping[str, str], note: Callable[[str], None
         ) from None
     if not names:
         raise PanglotError("the file is empty", file=path, hint="fetch or write it again")
+
+
+def _cell_delimiter(header: str, usual: str, needed: Collection[str]) -> str:
+    """Return what separates the cells of a table: the character that gives most of the needed columns, or else most.
+
+    >>> _cell_delimiter("id;text;a,b", ",", {"id", "text"}), _cell_delimiter("id,text", ",", {"body"})
+    (';', ',')
+    """
+
+    def fit(delimiter: str) -> tuple[int, int]:
+        names = next(csv.reader([header.rstrip("\r\n")], delimiter=delimiter), [])
+        return len(set(needed).intersection(names)), len(names)
+
+    return max((usual, *",;\t|".replace(usual, "")), key=fit)

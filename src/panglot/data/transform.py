@@ -37,7 +37,7 @@ def blocks(collection: Collection, together: str = "") -> tuple[Ints32, Ints32]:
     block = connect(questions + passages, _ties(collection, together))
     count = int(block.max(initial=-1)) + 1
     judged = [np.empty(0, np.int64)]
-    for batch in walk(collection.relevance):
+    for batch in walk(collection.qrels):
         asked, said = block[batch["question"].to_numpy()], block[batch["passage"].to_numpy() + np.int32(questions)]
         # The versions of a question mostly follow each other, in one block, and so do those of its passages.
         judged.append(np.unique(asked.astype(np.int64) * count + said))
@@ -82,7 +82,7 @@ def concatenate(parts: Sequence[Collection]) -> Collection | None:
     if len(parts) < 2:
         return parts[0] if parts else None
     names = " + ".join(part.name for part in parts)
-    questions, passages, relevance = [], [], []
+    questions, passages, qrels = [], [], []
     for number, part in enumerate(parts):
         ids: list[list[str]] = []
         for table, rows in ((part.questions, questions), (part.passages, passages)):
@@ -90,12 +90,12 @@ def concatenate(parts: Sequence[Collection]) -> Collection | None:
             groups = [f"{number}:{g}" for g in table["group"].to_pylist()]
             rows.extend(zip(marked, table["language"].to_pylist(), groups, table["text"].to_pylist(), strict=True))
             ids.append(marked)
-        judged = part.relevance.to_pydict()
-        relevance.extend(
+        judged = part.qrels.to_pydict()
+        qrels.extend(
             (ids[0][q], ids[1][p], g)
-            for q, p, g in zip(judged["question"], judged["passage"], judged["grade"], strict=True)
+            for q, p, g in zip(judged["question"], judged["passage"], judged["relevance"], strict=True)
         )
-    return Collection.build(names, questions, passages, relevance, {"source": "held out from training"})
+    return Collection.build(names, questions, passages, qrels, {"source": "held out from training"})
 
 
 def _draw_blocks(name: str, question_block: Ints32, passage_block: Ints32, share: float, seed: int) -> Bools:
@@ -190,7 +190,7 @@ def draw_groups(
     stays[order[fits]] = True
     kept = questions & stays[group]
     judged, answering = np.zeros(len(passages), bool), np.zeros(len(passages), bool)
-    for batch in walk(collection.relevance, ["question", "passage"]):
+    for batch in walk(collection.qrels, ["question", "passage"]):
         question, passage = (batch.column(side).to_numpy() for side in (0, 1))
         judged[passage] = True
         answering[passage[kept[question]]] = True
@@ -211,8 +211,8 @@ def _of_length(table: pa.Table, least: int, most: int | None) -> Bools:
 def _without_relevant(collection: Collection, passages: Bools) -> Bools:
     """Mark the questions that had relevant passages, and of these passages none stays."""
     had, has = (np.zeros(collection.questions.num_rows, bool) for _ in range(2))
-    for batch in walk(collection.relevance):
-        relevant = batch["grade"].to_numpy() > 0
+    for batch in walk(collection.qrels):
+        relevant = batch["relevance"].to_numpy() > 0
         question, passage = batch["question"].to_numpy()[relevant], batch["passage"].to_numpy()[relevant]
         had[question] = True
         has[question[passages[passage]]] = True

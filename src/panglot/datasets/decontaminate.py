@@ -98,7 +98,7 @@ def decontaminate(
     tests = list(available_tests(training.languages, data_dir=data_dir)) if _AUTO in exclude else []
     tests = [test for test in tests if only is None or test.name in only]
     for name in exclude:
-        if is_suite(name):
+        if name != _AUTO and is_suite(name):
             tests += [TestSet(form.name, form=form) for form in read_suite(name).forms]
         elif name != _AUTO:
             tests.append(TestSet(name))

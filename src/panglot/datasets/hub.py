@@ -131,8 +131,8 @@ def read(
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         hint = "check name, config, split and network"
         raise PanglotError(f"{repository} cannot be read: {reason}", hint=hint) from error
-    about = {"candidates": "passage", "source": f"hub:{repository}", "part": split}
-    return collect(name or repository.rpartition("/")[2], rows, about)
+    metadata = {"candidates": "passage", "source": f"hub:{repository}", "part": split}
+    return collect(name or repository.rpartition("/")[2], rows, metadata)
 
 
 def read_name(text: str) -> Collection:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot.data.collection import RELEVANCE, TEXTS, Collection
+from panglot.data.collection import QRELS, TEXTS, Collection
 from panglot.data.files import files, numbered_lines, objects
 from panglot.data.formats import trec
 from panglot.data.language import canonical
@@ -37,7 +37,7 @@ def _collect(spec: DatasetSpec, sources: Iterable[Source], entries: Entries, *, 
 
     Candidates are ``passage`` (the whole corpus), ``judged`` (only passages that a judgement names) or ``topics``
     (the questions alone, to compare training text with). If the user named languages, each must have its corpus.
-    Otherwise, languages without one are left out and named in ``about``.
+    Otherwise, languages without one are left out and named in ``metadata``.
 
     ``entries`` yields ``(id, text)`` of a corpus file. ``parallel`` says that ids are the same in all languages, so
     that an answer counts in every language.
@@ -53,11 +53,11 @@ def _collect(spec: DatasetSpec, sources: Iterable[Source], entries: Entries, *, 
         raise PanglotError(problem, file=without[0].topics.parent, hint=hint)
     used = [source for source in sources if source not in without]
     asked, judged = _questions(used, judged_only=spec.candidates != "topics", parallel=parallel)
-    about = spec.about
+    metadata = spec.metadata
     if without:
-        about["left out, no passages at hand"] = " ".join(source.language for source in without)
+        metadata["left out, no passages at hand"] = " ".join(source.language for source in without)
     if spec.candidates == "topics":
-        return Collection(name, asked, TEXTS.empty_table(), RELEVANCE.empty_table(), about)
+        return Collection(name, asked, TEXTS.empty_table(), QRELS.empty_table(), metadata)
     wanted = {passage: -1 for _, passage, _ in judged}
     if parallel:
         wanted = dict.fromkeys((f"{source.language}:{p.partition(':')[2]}" for source in used for p in wanted), -1)
@@ -65,7 +65,7 @@ def _collect(spec: DatasetSpec, sources: Iterable[Source], entries: Entries, *, 
     if missing := [label for label, row in wanted.items() if row < 0]:
         problem = f"the corpus lacks {len(missing)} passages that judgements name, such as {missing[0]!r}"
         raise PanglotError(problem, file=used[0].corpus[0].parent, hint="download all of its files again")
-    return Collection(name, asked, passages, _relevance(asked, judged, wanted, used if parallel else ()), about)
+    return Collection(name, asked, passages, _relevance(asked, judged, wanted, used if parallel else ()), metadata)
 
 
 def _json_entries(path: Path) -> Iterator[tuple[str, str]]:
@@ -101,7 +101,7 @@ def _questions(
             if not judged_only or identity in found:
                 label = f"{language}:{identity}"
                 rows.append((label, language, identity if parallel else label, text))
-                judged += [(label, f"{language}:{p}", grade) for p, grade in found.get(identity, {}).items()]
+                judged += [(label, f"{language}:{p}", relevance) for p, relevance in found.get(identity, {}).items()]
     columns = tuple(zip(*rows, strict=True)) or ((), (), (), ())
     return pa.table([pa.array(column, pa.string()) for column in columns], schema=TEXTS), judged
 
@@ -134,12 +134,12 @@ def _relevance(
 ) -> pa.Table:
     rows = {label: row for row, label in enumerate(asked["id"].to_pylist())}
     found = [
-        (rows[question], wanted[label], grade)
-        for question, passage, grade in judged
+        (rows[question], wanted[label], relevance)
+        for question, passage, relevance in judged
         for label in ([f"{v.language}:{passage.partition(':')[2]}" for v in versions] or [passage])
     ]
     columns = tuple(zip(*found, strict=True)) or ((), (), ())
-    return pa.table([pa.array(c, f.type) for c, f in zip(columns, RELEVANCE, strict=True)], schema=RELEVANCE)
+    return pa.table([pa.array(c, f.type) for c, f in zip(columns, QRELS, strict=True)], schema=QRELS)
 
 
 def _topics(

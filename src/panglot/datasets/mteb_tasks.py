@@ -27,7 +27,7 @@ class _Subset(NamedTuple):
     languages: tuple[str, ...]
     questions: Mapping[str, str]  # text by id
     passages: Mapping[str, str]
-    relevance: Mapping[str, Mapping[str, int]]
+    qrels: Mapping[str, Mapping[str, int]]
 
 
 @dataclass
@@ -99,36 +99,36 @@ def read_task(task: Any, *, split: str | None = None, languages: Sequence[str] |
     sides = _sides(subsets, metadata.name)
     plain = len(subsets) == 1
     asked, answering = _Texts(), _Texts()
-    relevance: dict[tuple[str, str], int] = {}
+    qrels: dict[tuple[str, str], int] = {}
     same_id: dict[str, dict[str, None]] = {}
     missing = 0
     for subset in subsets:
         first, second = sides(subset.languages)
         questions = asked.add(subset.questions, first, subset.name, plain=plain)
         passages = answering.add(subset.passages, second, subset.name, plain=plain)
-        for question, judged in subset.relevance.items():
+        for question, judged in subset.qrels.items():
             same_id.setdefault(question, {})[questions[question]] = None
-            for passage, grade in judged.items():
+            for passage, relevance in judged.items():
                 if passage not in passages:
                     missing += 1
                     continue
                 pair = questions[question], passages[passage]
-                relevance[pair] = max(int(grade), relevance.get(pair, 0))
+                qrels[pair] = max(int(relevance), qrels.get(pair, 0))
     if missing:
         note = f"{missing:,} judgements name a passage that is not in the corpus, and do not count"
         warnings.warn(f"mteb:{metadata.name}: {note}", RuntimeWarning, stacklevel=2)
-    groups = _groups(asked, answering, relevance, same_id)
+    groups = _groups(asked, answering, qrels, same_id)
     texts = [
         [Text(name, language, group.get(name, ""), text) for (language, text, _), name in side.ids.items()]
         for side, group in zip((asked, answering), groups, strict=True)
     ]
     chosen = split or _default_split(metadata.eval_splits)
-    about = {"title": metadata.description, "licence": metadata.license or "", "source": metadata.reference or "",
+    facts = {"title": metadata.description, "licence": metadata.license or "", "source": metadata.reference or "",
              "part": chosen, "candidates": "passage", "test_only": "no" if chosen == "train" else "yes"}  # fmt: skip
     if task.ignore_identical_ids and (equal := asked.taken & answering.taken):
-        about["equal_ids"] = str(len(equal))
-    judged = ((question, passage, grade) for (question, passage), grade in relevance.items())
-    return Collection.build(f"mteb:{metadata.name}", texts[0], texts[1], judged, about)
+        facts["equal_ids"] = str(len(equal))
+    judged = ((question, passage, relevance) for (question, passage), relevance in qrels.items())
+    return Collection.build(f"mteb:{metadata.name}", texts[0], texts[1], judged, facts)
 
 
 def _default_split(splits: Sequence[str]) -> str:
@@ -179,7 +179,7 @@ def _subset(name: str, languages: tuple[str, ...], data: Mapping[str, Any], wher
     if data.get("top_ranked"):
         problem = f"{where} ranks a few given passages per question, not a pool"
         raise PanglotError(problem, field="datasets", hint="measure it with mteb, by `panglot.mteb_model`")
-    relevance = {question: judged for question, judged in data["relevant_docs"].items() if judged}
+    qrels = {question: judged for question, judged in data["relevant_docs"].items() if judged}
     questions, passages = data["queries"], data["corpus"]
     if any(not isinstance(text, str) for text in islice(questions["text"], 1)):
         raise PanglotError(f"{where} asks in conversations", field="datasets", hint="name a task of single questions")
@@ -187,14 +187,14 @@ def _subset(name: str, languages: tuple[str, ...], data: Mapping[str, Any], wher
     asked = {
         identity: text if instruction is None else f"{text} {instruction}"
         for identity, text, instruction in zip(questions["id"], questions["text"], more, strict=True)
-        if identity in relevance
+        if identity in qrels
     }
     titles = passages["title"] if "title" in passages.column_names else [""] * len(passages)
     held = {
         identity: f"{title or ''} {text}".strip()
         for identity, title, text in zip(passages["id"], titles, passages["text"], strict=True)
     }
-    return _Subset(name, languages, asked, held, {key: relevance[key] for key in asked})
+    return _Subset(name, languages, asked, held, {key: qrels[key] for key in asked})
 
 
 class _Sides(NamedTuple):
@@ -235,14 +235,14 @@ def _sides(subsets: Sequence[_Subset], name: str) -> _Sides:
 def _groups(
     asked: _Texts,
     answering: _Texts,
-    relevance: Mapping[tuple[str, str], int],
+    qrels: Mapping[tuple[str, str], int],
     same_id: Mapping[str, Mapping[str, None]],
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return the group of each question and passage that has versions in other languages."""
     languages = [{name: language for (language, _, _), name in side.ids.items()} for side in (asked, answering)]
     answers: dict[str, set[str]] = {}
-    for (question, passage), grade in relevance.items():
-        if grade > 0:
+    for (question, passage), relevance in qrels.items():
+        if relevance > 0:
             answers.setdefault(question, set()).add(passage)
     versions, held = DisjointSets[str](), DisjointSets[str]()
     for names in same_id.values():

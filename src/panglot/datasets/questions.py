@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot.data.collection import RELEVANCE, Collection, Ints, Text, text_table
+from panglot.data.collection import QRELS, Collection, Ints, Text, text_table
 from panglot.data.files import files, objects, read_text
 from panglot.data.language import canonical
 from panglot.datasets.registry import DatasetSpec
 
 
-def translations(name: str, texts: Sequence[Text], about: Mapping[str, str]) -> Collection:
+def translations(name: str, texts: Sequence[Text], metadata: Mapping[str, str]) -> Collection:
     """Return the collection in which each text finds its translations.
 
     The texts are questions and passages at once. A passage in the question's own language is never relevant, for it
@@ -29,11 +29,11 @@ def translations(name: str, texts: Sequence[Text], about: Mapping[str, str]) -> 
     Raises:
         PanglotError: There is no text.
     """
-    return versions(name, texts, texts, about, own=False)
+    return versions(name, texts, texts, metadata, own=False)
 
 
 def versions(
-    name: str, questions: Sequence[Text], passages: Sequence[Text], about: Mapping[str, str], *, own: bool = True
+    name: str, questions: Sequence[Text], passages: Sequence[Text], metadata: Mapping[str, str], *, own: bool = True
 ) -> Collection:
     """Return the collection in which every passage of a group answers every question of that group.
 
@@ -56,9 +56,9 @@ def versions(
         left, right = np.nonzero(fits)
         pairs.append(np.stack([mine[left], theirs[right]]))
     question, passage = np.concatenate(pairs, axis=1)
-    grade = np.ones(len(question), np.int16)
-    judged = pa.table([pa.array(question, pa.int32()), pa.array(passage, pa.int32()), pa.array(grade)], RELEVANCE)
-    return Collection(name, text_table(questions), text_table(passages), judged, dict(about))
+    relevance = np.ones(len(question), np.int16)
+    judged = pa.table([pa.array(question, pa.int32()), pa.array(passage, pa.int32()), pa.array(relevance)], QRELS)
+    return Collection(name, text_table(questions), text_table(passages), judged, dict(metadata))
 
 
 def _members(texts: Sequence[Text]) -> dict[str, Ints]:
@@ -89,12 +89,12 @@ def read_mkqa(folder: Path, spec: DatasetSpec) -> Collection:
                     label = answers.setdefault((language, answer), f"{language}:answer-{len(answers)}")
                     by_number[number].append(label)
     if spec.candidates == "question":
-        return translations(spec.name, questions, spec.about)
+        return translations(spec.name, questions, spec.metadata)
     asked = [question for question in questions if by_number[question.group]]
     passages = [Text(label, language, label, text) for (language, text), label in answers.items()]
-    relevance = ((question.id, label, 1) for question in asked for label in by_number[question.group])
-    about = {**spec.about, "left out, no answer": str(len(questions) - len(asked))}
-    return Collection.build(spec.name, asked, passages, relevance, about)
+    qrels = ((question.id, label, 1) for question in asked for label in by_number[question.group])
+    metadata = {**spec.metadata, "left out, no answer": str(len(questions) - len(asked))}
+    return Collection.build(spec.name, asked, passages, qrels, metadata)
 
 
 def read_xor_tydi(folder: Path, spec: DatasetSpec) -> Collection:
@@ -102,11 +102,11 @@ def read_xor_tydi(folder: Path, spec: DatasetSpec) -> Collection:
 
     The files have no passages, so the distinct answers form the pool. The languages are not parallel. ``yes`` and
     ``no`` answer many questions and identify none. Questions without another answer are left out and counted in
-    ``about``.
+    ``metadata``.
     """
     questions: list[Text] = []
     answers: dict[str, str] = {}
-    relevance: list[tuple[str, str, int]] = []
+    qrels: list[tuple[str, str, int]] = []
     times = Counter[str]()
     left_out = 0
     for path in files(folder, f"xor_{spec.part}_retrieve_eng_span*.jsonl"):
@@ -119,10 +119,10 @@ def read_xor_tydi(folder: Path, spec: DatasetSpec) -> Collection:
                 continue
             label = unique(f"{language}:{entry['id']}", times)
             questions.append(Text(label, language, label, str(entry["question"]).strip()))
-            relevance += [(label, answers.setdefault(text, f"en:answer-{len(answers)}"), 1) for text in found]
+            qrels += [(label, answers.setdefault(text, f"en:answer-{len(answers)}"), 1) for text in found]
     passages = [Text(label, "en", label, text) for text, label in answers.items()]
-    about = {**spec.about, "left out, yes or no": str(left_out)}
-    return Collection.build(spec.name, questions, passages, relevance, about)
+    metadata = {**spec.metadata, "left out, yes or no": str(left_out)}
+    return Collection.build(spec.name, questions, passages, qrels, metadata)
 
 
 def unique(label: str, times: Counter[str]) -> str:
@@ -141,12 +141,12 @@ def read_xor_questions(folder: Path, spec: DatasetSpec) -> Collection:
 
     A line is a group with a question and a passage in both languages. Only the passage in the other language is
     relevant, because the one in the same language is the question itself. Lines with an empty side, repeated pairs
-    and, if its file is there, the questions of XOR-TyDi's dev part are left out and counted in ``about``.
+    and, if its file is there, the questions of XOR-TyDi's dev part are left out and counted in ``metadata``.
     """
     dev = set(_dev_questions(folder))
     questions: list[Text] = []
     passages: list[Text] = []
-    relevance: list[tuple[str, str, int]] = []
+    qrels: list[tuple[str, str, int]] = []
     left_out = {"empty": 0, "repeated": 0, "in dev": 0}
     for path in files(folder / "question-translation", "*-en/en.txt"):
         code = path.parent.name.removesuffix("-en")
@@ -173,9 +173,9 @@ def read_xor_questions(folder: Path, spec: DatasetSpec) -> Collection:
                 texts = [Text(f"{code}:{group}", code, group, text) for code, text in versions]
                 questions += texts
                 passages += texts
-                relevance += [(texts[0].id, texts[1].id, 1), (texts[1].id, texts[0].id, 1)]
-    about = {**spec.about, **{f"left out, {reason}": str(number) for reason, number in left_out.items()}}
-    return Collection.build(spec.name, questions, passages, relevance, about)
+                qrels += [(texts[0].id, texts[1].id, 1), (texts[1].id, texts[0].id, 1)]
+    metadata = {**spec.metadata, **{f"left out, {reason}": str(number) for reason, number in left_out.items()}}
+    return Collection.build(spec.name, questions, passages, qrels, metadata)
 
 
 def _dev_questions(folder: Path) -> Iterator[tuple[str, str]]:
@@ -196,7 +196,7 @@ def read_afriqa(folder: Path, spec: DatasetSpec) -> Collection:
     """
     questions: list[Text] = []
     passages: dict[tuple[str, str], str] = {}
-    relevance: list[tuple[str, str, int]] = []
+    qrels: list[tuple[str, str, int]] = []
     times = Counter[str]()
     for path in files(folder, f"**/gold_span_passages.afriqa.*.{spec.part}.json"):
         match = _FILE.fullmatch(path.name)
@@ -211,6 +211,6 @@ def read_afriqa(folder: Path, spec: DatasetSpec) -> Collection:
             for code, key in ((language, "question_lang"), (pivot, "question_translated")):
                 if asked := str(entry[key] or "").strip():
                     questions.append(Text(f"{code}:{group}", code, group, asked))
-                    relevance.append((f"{code}:{group}", passage, 1))
+                    qrels.append((f"{code}:{group}", passage, 1))
     pool = [Text(label, language, label, text) for (language, text), label in passages.items()]
-    return Collection.build(spec.name, questions, pool, relevance, spec.about)
+    return Collection.build(spec.name, questions, pool, qrels, spec.metadata)

@@ -139,7 +139,7 @@ class DatasetSpec:
         return self.card.name if self.part in ("", *self.card.parts[:1]) else f"{self.card.name}:{self.part}"
 
     @property
-    def about(self) -> dict[str, str]:
+    def metadata(self) -> dict[str, str]:
         """What to keep with the collection: facts of the card, part and candidates."""
         card = self.card
         test_only = "yes" if card.is_test_only(self.part) else "no"
@@ -196,8 +196,8 @@ def read(
     :meth:`Collection.save` wrote, a BEIR or TREC folder, JSON lines, a JSON array, Parquet, or a SQuAD-like JSON file.
     ``PATH?language=en`` is the same as the argument ``language``, wherever a data set is named.
 
-    Known sets and large files are parsed once, then memory-mapped from the cache. ``about["test_only"]`` is ``"yes"``
-    for sets that must not be trained on.
+    Known sets and large files are parsed once, then memory-mapped from the cache. ``metadata["test_only"]`` is
+    ``"yes"`` for sets that must not be trained on.
 
     Args:
         name_or_path: ``NAME[:PART][@CANDIDATES]`` or a path. Write ``./xquad-r`` for a folder of that name. The part
@@ -232,11 +232,11 @@ def read(
             raise PanglotError(f"{text} has no parts, got part {part!r}", field="part", hint="leave it out")
         code = language or stated
         found = read_path(path, candidates=candidates, context=context, languages=languages, language=code)
-        if guessed := found.about.get("language"):
+        if guessed := found.metadata.get("language"):
             warnings.warn(f"{path.name}: {guessed}. Overrule it with `--language`", RuntimeWarning, stacklevel=2)
         return found
     # A reader of topics has already selected languages, and `select` needs passages.
-    if not languages or collection.about.get("candidates") == "topics":
+    if not languages or collection.metadata.get("candidates") == "topics":
         return collection
     return collection.select([canonical(code) for code in languages])
 
@@ -303,7 +303,7 @@ def _read_known(spec: DatasetSpec, data_dir: str | Path | None) -> Collection:
     spec, folder = _locate(spec, data_dir)
     if spec.card.shipped:
         return spec.read(folder)
-    options = {"name": spec.name, "candidates": spec.candidates, "context": spec.context, "about": spec.about,
+    options = {"name": spec.name, "candidates": spec.candidates, "context": spec.context, "metadata": spec.metadata,
                "languages": spec.languages}  # fmt: skip
     return cached(source_key(_sources(spec, folder), **options), lambda: spec.read(folder))
 
@@ -345,7 +345,7 @@ def read_starter(folder: Path, spec: DatasetSpec) -> Collection:
 
     Lines are ``{"group", "subject", "split", "question", "passage"}``.
     """
-    return ingest.collect(spec.name, _starter_rows(folder, spec.part), spec.about)
+    return ingest.collect(spec.name, _starter_rows(folder, spec.part), spec.metadata)
 
 
 def _starter_rows(folder: Path, part: str) -> Iterator[tuple[Path, Row]]:

@@ -58,14 +58,14 @@ def read_lareqa(folder: Path, spec: DatasetSpec) -> Collection:
                 questions.append(Text(f"{language}-{question.id}", language, question.id, question.text))
     group = _groups(texts, answers, counts)
     passages = [Text(label, key[0], group[key], text) for key, (label, text) in texts.items()]
-    relevance = [
+    qrels = [
         (question.id, texts[key][0], 1) for question in questions for key in dict.fromkeys(answers[question.group])
     ]
-    return Collection.build(spec.name, questions, passages, relevance, _about(spec))
+    return Collection.build(spec.name, questions, passages, qrels, _metadata(spec))
 
 
-def _about(spec: DatasetSpec) -> dict[str, str]:
-    return {**spec.about, "context": "yes" if spec.context else "no"}
+def _metadata(spec: DatasetSpec) -> dict[str, str]:
+    return {**spec.metadata, "context": "yes" if spec.context else "no"}
 
 
 def _start(question: Question, path: Path, paragraph: Paragraph) -> int:
@@ -159,17 +159,17 @@ def _collect_mlqa(
         for language, text in sorted(asked[identity].items())
     ]
     passages = [Text(label, language, ties.first(label), text) for (language, text), label in sorted(ids.items())]
-    relevance = [
+    qrels = [
         (question.id, ids[version], 1) for question in questions for version in sorted(answered[question.group].items())
     ]
-    relevance += [
+    qrels += [
         (question.id, ids[language, text], 0)
         for question in questions
         for language, others in sorted(beside.get(question.group, {}).items())
         for text in others
         if text != answered[question.group][language]
     ]
-    return Collection.build(spec.name, questions, passages, relevance, _about(spec))
+    return Collection.build(spec.name, questions, passages, qrels, _metadata(spec))
 
 
 def read_squad_en_fi(folder: Path, spec: DatasetSpec) -> Collection:
@@ -193,9 +193,9 @@ def read_squad_en_fi(folder: Path, spec: DatasetSpec) -> Collection:
                 identity = f"{language}-{question.id}"
                 questions.append(Text(identity, language, question.id, question.text))
                 asked.append((identity, group))
-    relevance = ((identity, passage.id, 1) for identity, group in asked for passage in passages[group].values())
+    qrels = ((identity, passage.id, 1) for identity, group in asked for passage in passages[group].values())
     pool = [passage for versions in passages.values() for passage in versions.values()]
-    return Collection.build(spec.name, questions, pool, relevance, spec.about)
+    return Collection.build(spec.name, questions, pool, qrels, spec.metadata)
 
 
 def _collect(
@@ -207,8 +207,9 @@ def _collect(
 ) -> Collection:
     """Read files with their languages as :func:`panglot.data.formats.squad.collect` does, by a spec."""
     return squad.collect(
-        spec.name, paths, candidates=spec.candidates, context=spec.context, clean=clean, opener=opener, about=spec.about
-    )
+        spec.name, paths, candidates=spec.candidates, context=spec.context, clean=clean, opener=opener,
+        metadata=spec.metadata,
+    )  # fmt: skip
 
 
 def read_enelpi(folder: Path, spec: DatasetSpec) -> Collection:

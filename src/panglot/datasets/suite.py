@@ -74,7 +74,7 @@ class Suite:
         with located(file=self.file):
             found = {form.name: form.read(data_dir) for form in self.forms}
         suite = {"suite": self.file.stem}
-        return {name: replace(each, about={**each.about, **suite}) for name, each in found.items()}
+        return {name: replace(each, metadata={**each.metadata, **suite}) for name, each in found.items()}
 
 
 def is_suite(name: str | Path) -> bool:

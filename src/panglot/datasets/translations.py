@@ -37,7 +37,7 @@ def read_sib200(folder: Path, spec: DatasetSpec) -> Collection:
 
     The columns are ``lang``, ``index_id``, ``split`` and ``text``. The translations of a sentence into all other
     languages are relevant. The passage in its own language is not, because it is the question itself. Wrongly decoded
-    sentences (UTF-8 as Latin-1) are left out in their language, and ``about`` counts them.
+    sentences (UTF-8 as Latin-1) are left out in their language, and ``metadata`` counts them.
 
     Half of Belebele's passages consist of sentences of this set. A model trained on it must not be tested on those.
     """
@@ -59,7 +59,7 @@ def read_sib200(folder: Path, spec: DatasetSpec) -> Collection:
             label = str(row["index_id"])
             texts.append(Text(f"{code}:{label}", code, label, text))
     texts.sort(key=lambda text: (text.language, int(text.group)))
-    return translations(spec.name, texts, {**spec.about, "left out, wrongly decoded": str(broken)})
+    return translations(spec.name, texts, {**spec.metadata, "left out, wrongly decoded": str(broken)})
 
 
 def _code_of(raw: str) -> str:
@@ -95,7 +95,7 @@ def read_flores(folder: Path, spec: DatasetSpec) -> Collection:
         lines_of = enumerate(map(str.strip, found), 1)
         texts += [Text(f"{code}:{number}", code, str(number), line) for number, line in lines_of if line]
     texts.sort(key=lambda text: (text.language, int(text.group)))
-    return translations(spec.name, texts, spec.about)
+    return translations(spec.name, texts, spec.metadata)
 
 
 def read_belebele(folder: Path, spec: DatasetSpec) -> Collection:
@@ -122,7 +122,7 @@ def read_belebele(folder: Path, spec: DatasetSpec) -> Collection:
     # `versions` answers a question with the passages of its group, so questions borrow their passage's group there.
     grouped = [text._replace(group=ties.first(text.group)) for text in questions]
     pool = [Text(f"{language}:{key}", language, ties.first(key), text) for (language, text), key in passages.items()]
-    collection = versions(spec.name, grouped, pool, spec.about)
+    collection = versions(spec.name, grouped, pool, spec.metadata)
     # They get their own groups back, since two questions about one passage are two.
     groups = pa.array([text.group for text in questions], pa.string())
     place = collection.questions.schema.get_field_index("group")
@@ -165,8 +165,8 @@ def read_ntrex(folder: Path, spec: DatasetSpec) -> Collection:
                 questions.append(Text(f"{code}:{label}", code, label, texts[0]))
                 passages.append(Text(f"{code}:{label}", code, label, between.join(texts[1:])))
     if sentences:
-        return translations(spec.name, questions, spec.about)
-    return versions(spec.name, questions, passages, spec.about)
+        return translations(spec.name, questions, spec.metadata)
+    return versions(spec.name, questions, passages, spec.metadata)
 
 
 def stretches(documents: Sequence[str], rows: Sequence[int]) -> Iterator[tuple[int, ...]]:
@@ -246,7 +246,7 @@ def read_tatoeba(folder: Path, spec: DatasetSpec) -> Collection:
                 texts.append(Text(f"{code}:{label}", code, label, str(row[side] or "").strip()))
     if not texts:
         raise PanglotError(f"Tatoeba-112 has no {language}", field="languages", hint="see `panglot data list`")
-    return translations(spec.name, texts, spec.about)
+    return translations(spec.name, texts, spec.metadata)
 
 
 def read_libreoffice(folder: Path, spec: DatasetSpec) -> Collection:
@@ -270,8 +270,8 @@ def read_libreoffice(folder: Path, spec: DatasetSpec) -> Collection:
             questions.setdefault((language, section), Text(label, language, section, str(row["title"])))
             passages.append(Text(f"{language}:{group}", language, group, str(row["text"])))
             by_section.setdefault(section, []).append(passages[-1].id)
-    relevance = ((question.id, passage, 1) for question in questions.values() for passage in by_section[question.group])
-    return Collection.build(spec.name, questions.values(), passages, relevance, spec.about)
+    qrels = ((question.id, passage, 1) for question in questions.values() for passage in by_section[question.group])
+    return Collection.build(spec.name, questions.values(), passages, qrels, spec.metadata)
 
 
 def section_of(group: str) -> str:

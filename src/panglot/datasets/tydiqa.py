@@ -55,7 +55,7 @@ def read_tydiqa(folder: Path, spec: DatasetSpec) -> Collection:
         candidates=spec.candidates,
         context=spec.context,
         clean=lambda text: text.replace("<b>", "").replace("</b>", ""),
-        about=spec.about,
+        metadata=spec.metadata,
     )
 
 
@@ -68,7 +68,7 @@ def read_tydiqa_large(folder: Path, spec: DatasetSpec) -> Collection:
 
     They are, in this order: the passages of TyDi QA's train part (en, ko, sw), the paragraphs of a quarter of the
     articles of ``squad2-en-fi``, and the test parts of ``ntrex-128`` (as passages) and ``sib-200``,
-    which must not be trained on anyway. Distractors are left out, and counted in ``about``, if they equal a gold
+    which must not be trained on anyway. Distractors are left out, and counted in ``metadata``, if they equal a gold
     passage of their language or an earlier distractor, or share half of their n-grams with a gold passage. Nobody
     judged the distractors: one may answer a question by chance.
     """
@@ -97,13 +97,13 @@ def read_tydiqa_large(folder: Path, spec: DatasetSpec) -> Collection:
     passages = pa.concat_tables(
         [dev.passages, pa.table([pa.array(column, pa.string()) for column in zip(*pool, strict=True)], schema=TEXTS)]
     )
-    about = {
-        **dev.about,
-        **spec.about,
+    metadata = {
+        **dev.metadata,
+        **spec.metadata,
         "distractors": ", ".join(f"{code} {added[code]:,}" for code in dev.languages),
         **{f"left out, {reason}": str(number) for reason, number in left_out.items()},
     }
-    return Collection(spec.name, dev.questions, passages, dev.relevance, about)
+    return Collection(spec.name, dev.questions, passages, dev.qrels, metadata)
 
 
 def _distractors(folder: Path, spec: DatasetSpec, languages: tuple[str, ...]) -> Iterator[tuple[str, Text]]:
@@ -136,7 +136,7 @@ def read_tydiqa_mt(folder: Path, spec: DatasetSpec) -> Collection:
     """Read the English questions of TyDi QA's dev part, their gold passages, and translations of the questions.
 
     A translation has its question's group and its question's answers. No translation was left out for its quality.
-    ``about["machine-translated"]`` names the languages with engine and version.
+    ``metadata["machine-translated"]`` names the languages with engine and version.
     """
     place = shipped()
     options = {"part": "dev", "candidates": spec.candidates, "context": spec.context}
@@ -145,8 +145,8 @@ def read_tydiqa_mt(folder: Path, spec: DatasetSpec) -> Collection:
     passages = [Text(**row) for row in english.passages.to_pylist()]
     found = _translations(place / "questions.jsonl")
     answers: dict[int, list[tuple[str, int]]] = {}
-    for row in english.relevance.to_pylist():
-        answers.setdefault(row["question"], []).append((passages[row["passage"]].id, row["grade"]))
+    for row in english.qrels.to_pylist():
+        answers.setdefault(row["question"], []).append((passages[row["passage"]].id, row["relevance"]))
     rows = list(questions)
     judged = [(question.id, *answer) for row, question in enumerate(questions) for answer in answers.get(row, [])]
     for row, question in enumerate(questions):
@@ -159,8 +159,9 @@ def read_tydiqa_mt(folder: Path, spec: DatasetSpec) -> Collection:
             label = f"{code}{question.id.removeprefix('en')}"
             rows.append(Text(label, code, question.group, versions[code]))
             judged += [(label, *answer) for answer in answers.get(row, [])]
-    about = {**english.about, **spec.about, "part": "dev", "machine-translated": _made_by(place / "engines.json")}
-    return Collection.build(spec.name, rows, passages, judged, about)
+    made = {"part": "dev", "machine-translated": _made_by(place / "engines.json")}
+    metadata = {**english.metadata, **spec.metadata, **made}
+    return Collection.build(spec.name, rows, passages, judged, metadata)
 
 
 def _translations(path: Path) -> dict[str, dict[str, str]]:
@@ -186,7 +187,7 @@ def read_tydiqa_primary(folder: Path, spec: DatasetSpec) -> Collection:
     """
     questions: list[Text] = []
     passages: dict[tuple[str, str], str] = {}
-    relevance: list[tuple[str, str, int]] = []
+    qrels: list[tuple[str, str, int]] = []
     times = Counter[str]()
     left_out = 0
     needed = ("language", "document_plaintext", "question_text", "passage_answer_candidates")
@@ -211,10 +212,10 @@ def read_tydiqa_primary(folder: Path, spec: DatasetSpec) -> Collection:
                 continue
             label = unique(f"{language}:{entry.get('example_id', line)}", times)
             questions.append(Text(label, language, label, str(entry["question_text"]).strip()))
-            relevance += [(label, passage, 1) for passage in dict.fromkeys(relevant)]
+            qrels += [(label, passage, 1) for passage in dict.fromkeys(relevant)]
     pool = [Text(label, language, label, text) for (language, text), label in passages.items()]
-    about = {**spec.about, "left out, unanswerable": str(left_out)}
-    return Collection.build(spec.name, questions, pool, relevance, about)
+    metadata = {**spec.metadata, "left out, unanswerable": str(left_out)}
+    return Collection.build(spec.name, questions, pool, qrels, metadata)
 
 
 def _candidates(entry: dict[str, Any]) -> list[str]:

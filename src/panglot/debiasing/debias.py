@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from panglot import __version__
+from panglot._environment import __version__
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection
 from panglot.data.language import canonical
@@ -101,8 +101,8 @@ def debias(
     metadata: dict[str, Any] = {
         "panglot": __version__, "model": {"name": encoder.name},
         "prompts": {side: prompt_of(encoder.model, side) for side in SIDES},
-        "on": [{"name": each.name, "digest": each.digest, "licence": each.about.get("licence", ""),
-                "source": each.about.get("source", "")}
+        "on": [{"name": each.name, "digest": each.digest, "licence": each.metadata.get("licence", ""),
+                "source": each.metadata.get("source", "")}
                for each in collections],
         "texts": counts, "pivot": pivot, "seed": seed,
         "distance_between_languages": {"before": _spread(samples), "after": _spread(samples, debiasing)},
@@ -136,7 +136,7 @@ def open_sets(
         else:
             text, _, candidates = (str(name), "", "") if is_known(str(name)) else str(name).partition("@")
             collection = read(text, data_dir=data_dir, candidates=candidates or None, languages=wanted or None)
-        if collection.about.get("test_only") == "yes":
+        if collection.metadata.get("test_only") == "yes":
             problem = f"{collection.name} is a test set, and fitting on it would make its figures meaningless"
             hint = "fit on another data set, such as mlqa, libreoffice-help or starter:train"
             raise PanglotError(problem, field="on", hint=hint)

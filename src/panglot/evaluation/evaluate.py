@@ -132,7 +132,7 @@ def evaluate(
         questions, passages = encode(model, collection)
         encoded = time.perf_counter()
         found = measure(questions, passages, collection, measures=chosen, draws=draws, seed=seed)
-        if equal := collection.about.get("equal_ids"):
+        if equal := collection.metadata.get("equal_ids"):
             found.figures["equal_ids"] = int(equal)
         if robust:
             found.figures["robustness"], absent = robustness(
@@ -157,7 +157,7 @@ def evaluate(
             )
             reordered[name].figures["reranked"] = {"depth": rerank_depth, "pairs": pairs}
             reordered[name].figures["seconds"] = {"rerank": round(time.perf_counter() - start, 3)}
-    about = {"name": model.name, "fingerprint": model.fingerprint, "dimension": dimension}
+    metadata = {"name": model.name, "fingerprint": model.fingerprint, "dimension": dimension}
     settings = {"candidates": candidates, "context": context, "languages": list(languages) if languages else None}
     settings |= {"precision": precision, "draws": draws, "seed": seed, "measures": [str(each) for each in chosen]}
     again = None
@@ -166,7 +166,7 @@ def evaluate(
         name = f"{model.name} + {scorer.name}"
         both = {"name": name, "fingerprint": digest(model.fingerprint, scorer.fingerprint), "dimension": None}
         again = _evaluation(reordered, both, dict(settings), command, begin)
-    return replace(_evaluation(measured, about, settings, command, begin), reranked=again)
+    return replace(_evaluation(measured, metadata, settings, command, begin), reranked=again)
 
 
 def evaluate_run(
@@ -209,8 +209,8 @@ def evaluate_run(
     found.figures["run"] = {"file": system.path.name, "notes": notes}
     settings = {"candidates": candidates, "context": context, "languages": list(languages) if languages else None}
     settings |= {"draws": draws, "seed": seed, "measures": [str(each) for each in chosen]}
-    about = {"name": system.name, "fingerprint": system.digest, "dimension": None}
-    return _evaluation({name: found}, about, settings, command, begin)
+    metadata = {"name": system.name, "fingerprint": system.digest, "dimension": None}
+    return _evaluation({name: found}, metadata, settings, command, begin)
 
 
 def _chosen(measures: Sequence[str | Measure] | None, draws: int) -> tuple[Measure, ...]:
@@ -242,7 +242,7 @@ def _evaluation(
 
 def _equal_ids(collection: Collection) -> str:
     """Return a note if a data set that states its ids gives a question and a passage the same one."""
-    number = collection.about.get("equal_ids")
+    number = collection.metadata.get("equal_ids")
     if not number:
         return ""
     theirs = "the beir package leaves it out of their hits"

@@ -125,8 +125,8 @@ def measure_ranks(
         "questions": collection.questions.num_rows,
         "passages": collection.passages.num_rows,
         "groups": _groups(ranks),
-        "candidates": collection.about.get("candidates", "passage"),
-        "context": collection.about.get("context", "no") == "yes",
+        "candidates": collection.metadata.get("candidates", "passage"),
+        "context": collection.metadata.get("context", "no") == "yes",
         "digest": collection.digest,
         "pool": dict(zip(collection.languages, ranks.pool.tolist(), strict=True)),
     }

@@ -168,7 +168,7 @@ def trec_qrels(collection: Collection, *, question_ids: Sequence[str] | None = N
     questions: list[str] = list(question_ids or collection.questions["id"].to_pylist())
     passages: list[str] = collection.passages["id"].to_pylist()
     judged: dict[str, dict[str, int]] = {}
-    columns = (collection.relevance[name].to_pylist() for name in ("question", "passage", "grade"))
+    columns = (collection.qrels[name].to_pylist() for name in ("question", "passage", "relevance"))
     for question, passage, relevance in zip(*columns, strict=True):
         judged.setdefault(questions[question], {})[passages[passage]] = relevance
     return judged
@@ -204,8 +204,8 @@ def _check(questions: Vectors, passages: Vectors, collection: Collection) -> Non
 
 def relevant_pairs(collection: Collection) -> tuple[Ints, Ints, Ints]:
     """Return question, passage and relevance of the relevant pairs, sorted. The highest of two judgements counts."""
-    table = collection.relevance
-    q, p, relevance = (table[name].to_numpy().astype(np.int64) for name in ("question", "passage", "grade"))
+    table = collection.qrels
+    q, p, relevance = (table[name].to_numpy().astype(np.int64) for name in ("question", "passage", "relevance"))
     q, p, relevance = q[relevance > 0], p[relevance > 0], relevance[relevance > 0]
     key = q * max(1, collection.passages.num_rows) + p
     order = np.argsort(key, kind="stable")

@@ -96,7 +96,7 @@ def suites(evaluations: Mapping[str, Evaluation], settings: Figures) -> Figures:
     """Return ``{"suites": {file: scoreboard}}`` of the suites that models were measured on, or nothing without one."""
     forms: dict[str, list[str]] = {}
     for name, found in next(iter(evaluations.values())).measured.items():
-        if suite := found.collection.about.get("suite"):
+        if suite := found.collection.metadata.get("suite"):
             forms.setdefault(suite, []).append(name)
     names = settings["measures"]
     measure = "mAP" if "mAP" in names else names[0]

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from panglot._errors import PanglotError
-from panglot.data.collection import RELEVANCE, Collection, Ints
+from panglot.data.collection import QRELS, Collection, Ints
 from panglot.evaluation.evaluate import encode, open_encoder, open_sets
 from panglot.mining.hard_negatives import Exclusions, HardNegatives, Margin, mine_hard_negatives
 
@@ -39,8 +39,8 @@ class Report:
 
     @classmethod
     def of(cls, collection: Collection) -> Report:
-        """Read the report that :func:`mine` wrote into a collection's ``about``."""
-        found: dict[str, Any] = json.loads(collection.about[MINED])["found"]
+        """Read the report that :func:`mine` wrote into a collection's ``metadata``."""
+        found: dict[str, Any] = json.loads(collection.metadata[MINED])["found"]
         questions = {int(number): count for number, count in found["questions"].items()}
         # Sets mined by version 0.1 call it "left_out".
         excluded = found["excluded"] if "excluded" in found else found["left_out"]
@@ -61,10 +61,10 @@ def mine(
     trust_remote_code: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> Collection:
-    """Return a training set in which the best-ranked wrong passages of each question are judged with grade 0.
+    """Return a training set in which the best-ranked wrong passages of each question are judged with relevance 0.
 
     ``panglot.mine("runs/first", "mlqa").save("mlqa+mined")`` writes a set that training reads with the setting
-    ``hard_negatives``. The mined passages replace earlier judgements of grade 0, unless the model ranks those among
+    ``hard_negatives``. The mined passages replace earlier judgements of relevance 0, unless the model ranks those among
     the first itself.
 
     These passages are never a negative of a question:
@@ -96,10 +96,10 @@ def mine(
     margin = _checked(negatives, language, relative_margin, absolute_margin, similarity)
     # Settings are checked first: a mistake should not cost the time of reading a set.
     ((name, source),) = open_sets(collection, data_dir=data_dir).items()
-    if source.about.get("test_only") == "yes":
+    if source.metadata.get("test_only") == "yes":
         raise PanglotError(f"{name} is a test set", field="collection", hint="mine in a training set")
     if not len(source.pairs[0]):
-        hint = "add judgements with a grade above 0"
+        hint = "add judgements with a relevance above 0"
         raise PanglotError(f"{name} has no relevant passage", field="collection", hint=hint)
     encoder = open_encoder(model, trust_remote_code=trust_remote_code)
     progress = progress or (lambda _: None)
@@ -113,10 +113,11 @@ def mine(
     found = mine_hard_negatives(*vectors, source, exclusions, allowed, negatives, margin)
     settings = {"negatives": negatives, "language": language, "relative_margin": relative_margin,
                 "absolute_margin": absolute_margin, "similarity": similarity, "seed": seed}  # fmt: skip
-    about = {"model": encoder.name, "fingerprint": encoder.fingerprint, "settings": settings,
-            "found": _report(source, found)}  # fmt: skip
+    report = {"model": encoder.name, "fingerprint": encoder.fingerprint, "settings": settings,
+              "found": _report(source, found)}  # fmt: skip
     judged = _judged(source, found.passage)
-    return replace(source, name=f"{name}+{MINED}", relevance=judged, about={**source.about, MINED: json.dumps(about)})
+    metadata = {**source.metadata, MINED: json.dumps(report)}
+    return replace(source, name=f"{name}+{MINED}", qrels=judged, metadata=metadata)
 
 
 def allowed_languages(collection: Collection, language: Languages, seed: int) -> Bools:
@@ -150,13 +151,13 @@ def _checked(negatives: int, language: str, relative: float, absolute: float, si
 
 
 def _judged(collection: Collection, passage: Ints) -> pa.Table:
-    """Return the judgements: the relevant pairs, then the negatives with grade 0."""
-    grade = collection.relevance["grade"].to_numpy()
-    relevant = collection.relevance.filter(pa.array(grade > 0))
+    """Return the judgements: the relevant pairs, then the negatives with relevance 0."""
+    relevance = collection.qrels["relevance"].to_numpy()
+    relevant = collection.qrels.filter(pa.array(relevance > 0))
     question, place = np.nonzero(passage >= 0)
     mined = [pa.array(question, pa.int32()), pa.array(passage[question, place], pa.int32()),
              pa.array(np.zeros(len(question)), pa.int16())]  # fmt: skip
-    return pa.concat_tables([relevant.cast(RELEVANCE), pa.table(mined, schema=RELEVANCE)])
+    return pa.concat_tables([relevant.cast(QRELS), pa.table(mined, schema=QRELS)])
 
 
 def _report(collection: Collection, found: HardNegatives) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def probe(
         searched = search_changes(outcomes, asked, model, lexicons, start=start, limit=limit, beam=beam, depth=depth,
                                   budget=budget, distractors=distractors, seed=seed, progress=progress)  # fmt: skip
     weak = [record for outcome in outcomes for record in outcome.records(asked)]
-    test_only = whole.about.get("test_only") == "yes"
+    test_only = whole.metadata.get("test_only") == "yes"
     # The field goes with every pair, so that training can refuse them.
     facts = {"source": whole.name} | ({"test_only": "yes"} if test_only else {})
     made = [pair for pair in (searched or {}).get("found", []) if pair["weak"] and pair["changes"]]
@@ -152,7 +152,8 @@ def probe(
         },
         "dataset": {
             "name": whole.name, "digest": asked.digest, "english": english,
-            "candidates": asked.about.get("candidates"), "context": asked.about.get("context"), "test_only": test_only,
+            "candidates": asked.metadata.get("candidates"), "context": asked.metadata.get("context"),
+            "test_only": test_only,
         },
         "languages": {outcome.language: outcome.counts() for outcome in outcomes},
         "by": slices, "search": searched, "weak": weak, "not_measured": missing,

@@ -49,7 +49,7 @@ def contents(dataset: Dataset, *, compared: bool) -> Iterator[Table | list[str]]
 
 def scoreboards(results: Results) -> Iterator[tuple[str, Table, list[str]]]:
     """Yield the title and the table of each suite that was measured, and a sentence about the score of each model."""
-    for suite, board in (dig(results.about, "suites") or {}).items():
+    for suite, board in (dig(results.metadata, "suites") or {}).items():
         rows = [
             Row(form, [figure(number(by_setting, setting, model)) for setting in SETTINGS for model in results.models])
             for form, by_setting in board["forms"].items()

@@ -293,7 +293,7 @@ def _how_to_read(results: Results) -> Markup:
 def _provenance(results: Results) -> Markup:
     """Return settings, versions, machine and command, with which the figures can be computed again."""
     each = {model: _facts(results.evaluations.get(model) or {}) for model in results.models}
-    if results.compared and (whole := _facts(results.about)):
+    if results.compared and (whole := _facts(results.metadata)):
         each = {model: found | whole for model, found in each.items()}
     keys = list(dict.fromkeys(key for found in each.values() for key in found))
     # What all models share is written once.

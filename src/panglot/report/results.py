@@ -151,14 +151,14 @@ class Dataset:
 class Results:
     """The contents of a report: the evaluation of one model, or a comparison of several.
 
-    ``about`` is the dictionary that was read, for its date, command and settings.
+    ``metadata`` is the dictionary that was read, for its date, command and settings.
     """
 
     models: tuple[str, ...]
     evaluations: Mapping[str, Figures]
     datasets: tuple[Dataset, ...]
     compared: bool
-    about: Figures
+    metadata: Figures
 
 
 def read_results(figures_or_comparison: Figures) -> Results:
@@ -176,7 +176,7 @@ def read_results(figures_or_comparison: Figures) -> Results:
     names = dict.fromkeys([*map(str, given["datasets"]), *each])
     tests = given["datasets"] if compared else {}
     datasets = tuple(_dataset(name, models, evaluations, tests.get(name) or {}) for name in names)
-    return Results(models, evaluations, datasets, compared, about=given)
+    return Results(models, evaluations, datasets, compared, metadata=given)
 
 
 def dig(value: object, *path: str) -> Any:

@@ -120,7 +120,7 @@ def print_report(figures_or_comparison: Figures, console: Console) -> None:
         console.print(Text(title, style="bold"))
         print_table(board, console)
         console.print(Text("\n".join(lines), style="italic"))
-    forms = {form for suite in (dig(results.about, "suites") or {}).values() for form in suite["forms"]}
+    forms = {form for suite in (dig(results.metadata, "suites") or {}).values() for form in suite["forms"]}
     for dataset in results.datasets:
         if dataset.name in forms:  # The scoreboard has their figures. Reports and JSON have all of them.
             continue

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from panglot import __version__
+from panglot._environment import __version__
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, write_json
 from panglot.debiasing import transform

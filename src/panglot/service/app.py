@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from panglot import __version__
+from panglot._environment import __version__
 from panglot._errors import PanglotError
 from panglot.data.language import name, script_of
 from panglot.data.letters import is_right_to_left

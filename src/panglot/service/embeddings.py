@@ -16,8 +16,7 @@ import numpy as np
 from fastapi import FastAPI, Request
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from panglot import __version__
-from panglot._environment import cores
+from panglot._environment import __version__, cores
 from panglot.encoders.protocol import Side, Vectors
 from panglot.service.engine import Engine
 from panglot.service.errors import DOCUMENTED, Json, RequestError, encoded_rows

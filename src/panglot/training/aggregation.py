@@ -284,9 +284,7 @@ def _combination(held: Tensor, weights: Array) -> Tensor:
 
 
 def held_bytes(method: Mixing, objectives: int, size: int) -> int:
-    """Return the memory that a step needs for gradients of ``size`` numbers, beside those in ``.grad``."""
-    if method == "none":
-        return 0
+    """Return the memory that mixing needs for gradients of ``size`` numbers, beside those in ``.grad``."""
     rows = 0 if (method in FIXED and objectives > _DIAGNOSED) or objectives * size * 4 > _HELD_BYTES else objectives
     # Beside the rows there are the sum and one more gradient as a flat copy.
     return (rows + 2) * size * 4

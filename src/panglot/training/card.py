@@ -21,7 +21,7 @@ def model_card(base: Path, settings: Settings, data: TrainingData, progress: Pro
     ``base`` is the folder of the model that the run started from.
     """
     sets = "".join(
-        f"| {c.name} | {c.about.get('licence', 'not stated')} | {rows.rows:,} | {', '.join(rows.languages)} |\n"
+        f"| {c.name} | {c.metadata.get('licence', 'not stated')} | {rows.rows:,} | {', '.join(rows.languages)} |\n"
         for c, rows in zip(data.collections, data.sources, strict=True)
     )
     batches = f"`{settings.batches}` batches"
@@ -37,7 +37,8 @@ def model_card(base: Path, settings: Settings, data: TrainingData, progress: Pro
     origin = origin_of(settings.model, base)
     results = [] if settings.average < 1 else _dev_results(settings.output / "log.jsonl", data, progress)
     languages = sorted({language for collection in data.collections for language in collection.languages})
-    header = metadata(settings.output.name, origin, languages, [(c.name, c.about) for c in data.collections], results)
+    sources = [(each.name, each.metadata) for each in data.collections]
+    header = metadata(settings.output.name, origin, languages, sources, results)
     start = shareable(settings.model)
     return f"""---
 {header}

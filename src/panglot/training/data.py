@@ -134,7 +134,7 @@ def load(settings: Settings, compared: AbstractSet[str] | None = None) -> Traini
         else:
             languages, pool = settings.languages or None, candidates or None
             collection = registry.read(name, data_dir=settings.data_dir, candidates=pool, languages=languages)
-        if collection.about.get("test_only") == "yes":
+        if collection.metadata.get("test_only") == "yes":
             problem = f"{name} is a test set, and training on it would make its figures worthless"
             raise PanglotError(problem, field="on", hint="train on another set, such as mlqa or starter:train")
         # The name seeds the permutations: that of a saved collection is the same wherever it lies.
@@ -294,8 +294,8 @@ def _side(collection: Collection, side: Side) -> tuple[pa.Table, Ints]:
 def _negatives(collection: Collection) -> tuple[Ints32, Ints32]:
     """Return sorted questions and, for each, a passage that was judged irrelevant to it."""
     asked, wrong = [np.empty(0, np.int32)], [np.empty(0, np.int32)]
-    for batch in walk(collection.relevance):
-        judged = batch["grade"].to_numpy() <= 0
+    for batch in walk(collection.qrels):
+        judged = batch["relevance"].to_numpy() <= 0
         asked.append(batch["question"].to_numpy()[judged])
         wrong.append(batch["passage"].to_numpy()[judged])
     question, passage = np.concatenate(asked), np.concatenate(wrong)

@@ -57,7 +57,8 @@ class MemoryPlan:
         budget = settings.memory_budget or _SHARE * available_memory(encoder.device) / _MIB
         size = sum(parameter.numel() for parameter in encoder.trained.values())
         # Gradients and two moments of AdamW, in float32.
-        fixed = 12.0 * size + held_bytes(settings.mixing, objectives, size)
+        mixed = held_bytes(settings.mixing, objectives, size) if settings.mixing != "none" else 0
+        fixed = 12.0 * size + mixed
         return cls(round(budget), fixed, *_activations(encoder), padded=not encoder.is_packed)
 
     @classmethod

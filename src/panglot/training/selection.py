@@ -130,17 +130,17 @@ def average(
     opened = [_Opened(model) for model in models]
     for other in opened[1:]:
         other.check_fits(opened[0])
-    about: dict[str, Any] = {"models": [shareable(model) for model in models]}
+    summary: dict[str, Any] = {"models": [shareable(model) for model in models]}
     if suite is None:
         used = list(weights or [1 / len(models)] * len(models))
     else:
         choice = _choose_on(suite, opened, shares, data_dir, progress)
-        about |= {"suite": shareable(suite), "share": choice.share, "scoreboard": choice.board}
+        summary |= {"suite": shareable(suite), "share": choice.share, "scoreboard": choice.board}
         if not choice.share:
             raise refusal(suite)
         used = [1 - choice.share, *[choice.share / (len(models) - 1)] * (len(models) - 1)]
-    about |= {"weights": used, "fingerprints": [each.digest for each in opened], "versions": versions()}
-    _write(output, opened, used, about)
+    summary |= {"weights": used, "fingerprints": [each.digest for each in opened], "versions": versions()}
+    _write(output, opened, used, summary)
     return output
 
 
@@ -220,25 +220,25 @@ def measure_forms(encoder: Encoder, forms: Mapping[str, Collection]) -> dict[str
     return found
 
 
-def _write(output: Path, opened: Sequence[_Opened], weights: Sequence[float], about: Mapping[str, Any]) -> None:
+def _write(output: Path, opened: Sequence[_Opened], weights: Sequence[float], summary: Mapping[str, Any]) -> None:
     last = opened[-1]
     last.model.load_state_dict(mix([each.state for each in opened], weights))
     last.model.similarity_fn_name = "cosine"
     with atomic_folder(output) as part:
         last.model.save_pretrained(str(part), create_model_card=False)
         make_portable(part)
-        write_json(part / "average.json", about)
+        write_json(part / "average.json", summary)
         if (last.folder / "recipe.toml").is_file():
             shutil.copyfile(last.folder / "recipe.toml", part / "recipe.toml")
-        write_text(part / "README.md", _card(output, opened, weights, about))
+        write_text(part / "README.md", _card(output, opened, weights, summary))
 
 
-def _card(output: Path, opened: Sequence[_Opened], weights: Sequence[float], about: Mapping[str, Any]) -> str:
+def _card(output: Path, opened: Sequence[_Opened], weights: Sequence[float], summary: Mapping[str, Any]) -> str:
     rows = "\n".join(f"| {shareable(each.name)} | {weight:.3f} |" for each, weight in zip(opened, weights, strict=True))
     chosen = ""
-    if "suite" in about:
-        score = about["scoreboard"]["differences"][_name(about["share"])]["score"]
-        chosen = f"\nThe weights were chosen on the suite `{about['suite']}`: score {score:+.3f} to the start.\n"
+    if "suite" in summary:
+        score = summary["scoreboard"]["differences"][_name(summary["share"])]["score"]
+        chosen = f"\nThe weights were chosen on the suite `{summary['suite']}`: score {score:+.3f} to the start.\n"
     return f"""---
 {metadata(output.name, origin_of(opened[0].name, opened[0].folder), [], [])}
 ---

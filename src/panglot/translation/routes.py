@@ -157,7 +157,7 @@ def head(collection: Collection, questions: int) -> Collection:
     chosen = set(list(dict.fromkeys(groups))[:questions])
     kept = np.array([group in chosen for group in groups], np.bool_)
     passages = np.zeros(collection.passages.num_rows, np.bool_)
-    judged = collection.relevance
+    judged = collection.qrels
     passages[judged["passage"].to_numpy()[kept[judged["question"].to_numpy()]]] = True
     return collection.keep(kept, passages)
 

@@ -121,9 +121,9 @@ def translate(
             origins.append(Origin(side, label, route.target, **made_by, source=row["id"], source_language=route.source))
     origins.sort(key=lambda origin: origin.side != "question")
     report = {target: [counts.metrics(name) for name, counts in by.items()] for target, by in counted.items()}
-    about = {**collection.about, "translated": "; ".join(sorted({f"{o.route}, {o.version}" for o in origins}))}
+    metadata = {**collection.metadata, "translated": "; ".join(sorted({f"{o.route}, {o.version}" for o in origins}))}
     metrics = {"collection": collection.name, "to": report}
-    return Translated(_extend(collection, new, about), origins, dropped, metrics)
+    return Translated(_extend(collection, new, metadata), origins, dropped, metrics)
 
 
 @dataclass
@@ -191,7 +191,7 @@ def _label(source: str, route: Route, used: set[str]) -> str:
     return label
 
 
-def _extend(collection: Collection, new: dict[str, list[tuple[int, Text]]], about: dict[str, str]) -> Collection:
+def _extend(collection: Collection, new: dict[str, list[tuple[int, Text]]], metadata: dict[str, str]) -> Collection:
     """Return the collection with new rows, which are judged as their sources are."""
     sides: list[list[Text]] = []
     versions: list[dict[int, list[str]]] = []
@@ -202,15 +202,15 @@ def _extend(collection: Collection, new: dict[str, list[tuple[int, Text]]], abou
             ids[row].append(text.id)
         sides.append(old + [text for _, text in new[side]])
         versions.append(ids)
-    judged = collection.relevance
+    judged = collection.qrels
     # Judgements that were there come first, so that they win over those made here.
     pairs: dict[tuple[str, str], int] = {}
-    for question, passage, grade in zip(*(judged[name].to_pylist() for name in judged.column_names), strict=True):
+    for question, passage, relevance in zip(*(judged[name].to_pylist() for name in judged.column_names), strict=True):
         for q in versions[0][question]:
             for p in versions[1][passage]:
-                pairs.setdefault((q, p), grade)
-    relevance = ((q, p, grade) for (q, p), grade in pairs.items())
-    return Collection.build(collection.name, sides[0], sides[1], relevance, about)
+                pairs.setdefault((q, p), relevance)
+    qrels = ((q, p, relevance) for (q, p), relevance in pairs.items())
+    return Collection.build(collection.name, sides[0], sides[1], qrels, metadata)
 
 
 #: A row's own cosine must reach this quantile of the cosines of sources with other rows' translations.

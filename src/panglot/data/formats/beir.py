@@ -27,7 +27,7 @@ def read(
     name: str = "",
     split: str | None = None,
     language: str | None = None,
-    about: Mapping[str, str] | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> Collection:
     """Read a BEIR folder, plain or gzipped.
 
@@ -40,13 +40,13 @@ def read(
         name: What tables call it. By default it is the folder's name.
         split: Which ``qrels/SPLIT.tsv``. By default it is test, else the only one.
         language: The language of lines without one.
-        about: What else is known about it.
+        metadata: What else is known about it.
 
     Raises:
         PanglotError: A file is broken or missing, a judgement names a text that is not there, or a pair is judged
-            twice with different grades.
+            twice with different scores.
     """
-    found = read_usable(folder, name=name, split=split, language=language, about=about)
+    found = read_usable(folder, name=name, split=split, language=language, metadata=metadata)
     if found.rejected:
         raise _first_of_many(found.rejected)
     return found.collection
@@ -69,11 +69,11 @@ def read_usable(
     name: str = "",
     split: str | None = None,
     language: str | None = None,
-    about: Mapping[str, str] | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> Ingested:
     """Read a BEIR folder as :func:`read` does, without the lines that cannot be used, and return these too.
 
-    Of a pair that is judged twice with different grades, neither line is used.
+    Of a pair that is judged twice with different scores, neither line is used.
 
     Raises:
         PanglotError: A file is missing or not UTF-8, or no line of it has a language.
@@ -86,10 +86,10 @@ def read_usable(
     judgements = _judgements(judged_in, known, rejected)
     asked = {question for question, _ in judgements}
     questions = [text for text in asking if text.id in asked]
-    facts = {"candidates": "passage", "part": judged_in.name.split(".")[0], **(about or {})}
+    facts = {"candidates": "passage", "part": judged_in.name.split(".")[0], **(metadata or {})}
     if equal := len(asked & known[1]):
         facts["equal_ids"] = str(equal)
-    rows = ((question, passage, grade) for (question, passage), grade in judgements.items())
+    rows = ((question, passage, relevance) for (question, passage), relevance in judgements.items())
     made = Collection.build(name or folder.resolve().name, questions, passages, rows, facts)
     return Ingested(made, rejected)
 
@@ -109,8 +109,8 @@ def write(collection: Collection, folder: Path, *, split: str = "test") -> None:
         (part / "qrels").mkdir()
         with (part / "qrels" / f"{split}.tsv").open("w", encoding="utf-8") as out:
             out.write("query-id\tcorpus-id\tscore\n")
-            for row in collection.relevance.to_pylist():
-                out.write(f"{ids[0][row['question']]}\t{ids[1][row['passage']]}\t{row['grade']}\n")
+            for row in collection.qrels.to_pylist():
+                out.write(f"{ids[0][row['question']]}\t{ids[1][row['passage']]}\t{row['relevance']}\n")
 
 
 def _lines(table: pa.Table, ids: Sequence[str], **more: str) -> Iterator[str]:
@@ -136,7 +136,7 @@ def _qrels_file(folder: Path, split: str | None) -> Path:
 def _judgements(
     path: Path, known: tuple[Container[str], Container[str]], rejected: list[RowError]
 ) -> dict[tuple[str, str], int]:
-    """Return the grades of pairs of known texts."""
+    """Return the relevance of pairs of known texts."""
     found: dict[tuple[str, str], tuple[int, int]] = {}
     wrong: set[tuple[str, str]] = set()
     for line, text in numbered_lines(path):
@@ -145,14 +145,14 @@ def _judgements(
             continue
         try:
             with located(file=path, line=line):
-                question, passage, grade = _judgement(parts, known)
-                first, before = found.setdefault((question, passage), (line, grade))
-                if before != grade:
+                question, passage, relevance = _judgement(parts, known)
+                first, before = found.setdefault((question, passage), (line, relevance))
+                if before != relevance:
                     wrong.add((question, passage))
-                    raise judged_twice(question, passage, (first, before), grade)
+                    raise judged_twice(question, passage, (first, before), relevance)
         except PanglotError as error:
             rejected.append(RowError.of(error, text))
-    return {pair: grade for pair, (_, grade) in found.items() if pair not in wrong}
+    return {pair: relevance for pair, (_, relevance) in found.items() if pair not in wrong}
 
 
 def _judgement(parts: Sequence[str], known: tuple[Container[str], Container[str]]) -> tuple[str, str, int]:
@@ -160,11 +160,11 @@ def _judgement(parts: Sequence[str], known: tuple[Container[str], Container[str]
         problem = f"expected `query-id<TAB>corpus-id<TAB>score`, got {len(parts)} columns"
         raise PanglotError(problem, hint="write three columns, the last one a whole number")
     question, passage, score = parts
-    grade = whole_number(score, "score")
+    relevance = whole_number(score, "score")
     for field, identity, ids in (("query-id", question, known[0]), ("corpus-id", passage, known[1])):
         if identity not in ids:
             raise PanglotError(f"no text has the id {identity!r}", field=field, hint="add the text, or remove the line")
-    return question, passage, grade
+    return question, passage, relevance
 
 
 def _texts(path: Path, language: str | None, rejected: list[RowError]) -> Iterator[Text]:

@@ -12,12 +12,12 @@ from pathlib import Path
 from panglot._errors import PanglotError
 from panglot.data import names
 from panglot.data.collection import Collection, cached, source_key
-from panglot.data.files import BOM, CUT_SHORT, RowError, opened, plain_name
+from panglot.data.files import BOM, CUT_SHORT, RowError, ending_of, opened, plain_name
 from panglot.data.formats import beir, squad, trec
 from panglot.data.ingest import Ingested, OnError, ingest
 from panglot.data.language import canonical, canonical_or_none
 from panglot.data.rows import read_pieces
-from panglot.data.tables import TABLES, ending_of
+from panglot.data.tables import TABLES
 
 # Files from this size on are parsed once and cached.
 LARGE = 4_000_000
@@ -37,9 +37,9 @@ def read_path(
 ) -> Collection:
     """Read a file or folder in one of the layouts that panglot knows.
 
-    ``language`` is that of texts that do not name theirs, whatever the names of files say. ``about["language"]`` of the
-    collection says what was guessed. With a list ``rejected``, parts of SQuAD and TREC files that cannot be used are
-    left out and added to it.
+    ``language`` is that of texts that do not name theirs, whatever the names of files say. The collection's
+    ``metadata["language"]`` says what was guessed. With a list ``rejected``, parts of SQuAD and TREC files
+    that cannot be used are left out and added to it.
 
     Raises:
         PanglotError: The layout is not known, an option does not go with it, or the file is broken.
@@ -55,7 +55,7 @@ def read_path(
         def build() -> Collection:
             name, files = plain_name(path), [(path, choice.language)]
             opener = partial(squad.paragraphs, rejected=rejected)
-            return squad.collect(name, files, candidates=chosen, context=context, opener=opener, about=facts)
+            return squad.collect(name, files, candidates=chosen, context=context, opener=opener, metadata=facts)
 
         if path.stat().st_size < LARGE or rejected is not None:
             return build()

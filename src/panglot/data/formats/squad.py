@@ -141,24 +141,24 @@ def collect(
     context: bool = False,
     clean: Callable[[str], str] = str,
     opener: Callable[[Path], Iterable[Paragraph]] = paragraphs,
-    about: Mapping[str, str] | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> Collection:
     """Read SQuAD-like ``files``, each with its language: answerable questions and distinct passages.
 
     Passages are the paragraphs, or their sentences (with ``context``: a sentence, a line end, its paragraph). Of the
-    sentences, the one that holds the answer's first character is relevant; the others of its paragraph are judged
-    with grade 0, so that they can serve as hard negatives. Paragraphs without an answered question stay in the pool.
+    sentences, the one that holds the answer's first character is relevant. The others of its paragraph are judged
+    with relevance 0, so that they can be hard negatives. Paragraphs without an answered question stay in the pool.
     Every question is a group of its own, and repeated ids get a number. If an answer's offset is wrong, its nearest
     occurrence counts. If its words are not in the paragraph, the question is left out. So are sentences without words,
-    such as the "II." before a name, and the questions that they answer. ``about`` counts what was left out. ``opener``
-    reads files of another layout.
+    such as the "II." before a name, and the questions that they answer. ``metadata`` counts what is left out.
+    ``opener`` reads files of another layout.
 
     Raises:
         PanglotError: A file is broken, or there is no answerable question.
     """
     questions: list[Text] = []
     passages: dict[tuple[str, str], str] = {}
-    relevance: list[tuple[str, str, int]] = []
+    qrels: list[tuple[str, str, int]] = []
     times: Counter[str] = Counter()
     left_out = Counter[str]()
     for path, language in files:
@@ -188,14 +188,14 @@ def collect(
                 again = f"~{times[question.id]}" if times[question.id] > 1 else ""
                 identity = f"{language}-{question.id}{again}"
                 questions.append(Text(identity, language, identity, question.text))
-                relevance.append((identity, pool[answer], 1))
-                relevance += [(identity, other, 0) for other in sorted({*pool.values()} - {pool[answer]})]
+                qrels.append((identity, pool[answer], 1))
+                qrels += [(identity, other, 0) for other in sorted({*pool.values()} - {pool[answer]})]
     if not questions:
         raise PanglotError("no answerable question", field="answers", hint="give a file with answers")
-    facts = {**(about or {}), "candidates": candidates, "context": "yes" if context else "no"}
+    facts = {**(metadata or {}), "candidates": candidates, "context": "yes" if context else "no"}
     facts |= {f"left out, {why}": str(number) for why, number in left_out.items() if number}
     distinct = [Text(identity, language, identity, text) for (language, text), identity in passages.items()]
-    return Collection.build(name, questions, distinct, relevance, facts)
+    return Collection.build(name, questions, distinct, qrels, facts)
 
 
 def _says_nothing(text: str) -> bool:

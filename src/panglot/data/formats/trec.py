@@ -33,25 +33,25 @@ _TEXTS = ("HEADLINE", "TITLE", "HEAD", "LEAD", "LD", "SUMMARY", "TEXT", "BODY", 
 
 
 def read_qrels(path: Path) -> dict[str, dict[str, int]]:
-    """Read lines ``question 0 passage grade``: the grade of each judged passage by question.
+    """Read lines ``question 0 passage relevance``: the relevance of each judged passage by question.
 
     Raises:
         PanglotError: A line has another shape, or two lines judge a pair differently.
     """
     found: dict[str, dict[str, tuple[int, int]]] = {}
-    for line, (question, _, passage, grade) in _fields(path, 4, "question 0 passage grade"):
+    for line, (question, _, passage, relevance) in _fields(path, 4, "question 0 passage relevance"):
         with located(file=path, line=line):
-            value = whole_number(grade, "grade")
+            value = whole_number(relevance, "relevance")
             first, before = found.setdefault(question, {}).setdefault(passage, (line, value))
             if before != value:
                 raise judged_twice(question, passage, (first, before), value)
-    return {question: {passage: grade for passage, (_, grade) in row.items()} for question, row in found.items()}
+    return {question: {passage: value for passage, (_, value) in judged.items()} for question, judged in found.items()}
 
 
 def whole_number(text: str, field: str) -> int:
-    """Return a grade, which may have zeros behind a point.
+    """Return a whole number, which may have zeros behind a point.
 
-    >>> whole_number("2", "grade"), whole_number("1.0", "grade")
+    >>> whole_number("2", "relevance"), whole_number("1.0", "relevance")
     (2, 1)
     """
     try:
@@ -63,9 +63,9 @@ def whole_number(text: str, field: str) -> int:
     return int(value)
 
 
-def judged_twice(question: str, passage: str, first: tuple[int, int], grade: int) -> PanglotError:
-    """Return the error for a pair that an earlier line, ``(line, grade)``, judges otherwise."""
-    problem = f"{question} and {passage} come twice: judged {first[1]} in line {first[0]}, and {grade} here"
+def judged_twice(question: str, passage: str, first: tuple[int, int], relevance: int) -> PanglotError:
+    """Return the error for a pair that an earlier line, ``(line, relevance)``, judges otherwise."""
+    problem = f"{question} and {passage} come twice: judged {first[1]} in line {first[0]}, and {relevance} here"
     return PanglotError(problem, hint="remove one of the two lines")
 
 
@@ -75,7 +75,7 @@ def write_qrels(path: Path, qrels: Qrels) -> None:
     Raises:
         PanglotError: An id holds a blank, or the place cannot be written.
     """
-    _write_lines(path, ((q, "0", p, str(grade)) for q, judged in qrels.items() for p, grade in judged.items()))
+    _write_lines(path, ((q, "0", p, str(relevance)) for q, judged in qrels.items() for p, relevance in judged.items()))
 
 
 def read_ranked(
@@ -165,7 +165,7 @@ def read(
     *,
     name: str = "",
     fields: tuple[str, ...] = ("title",),
-    about: Mapping[str, str] | None = None,
+    metadata: Mapping[str, str] | None = None,
     language: str | None = None,
     rejected: list[RowError] | None = None,
 ) -> Collection:
@@ -184,7 +184,7 @@ def read(
         folder: The folder that holds them.
         name: What tables call it. By default it is the folder's name.
         fields: Which parts of a topic make the question: ``title``, ``desc``, ``narr``.
-        about: What else is known about it.
+        metadata: What else is known about it.
         language: The language of documents and topics that name none, whatever folders and files are called.
         rejected: A list to which documents, topics and judgements are added that cannot be used, instead of an error.
 
@@ -200,24 +200,24 @@ def read(
     for number, text in topics:
         identity = number if times[number] == 1 else f"{text.language}:{number}"
         versions.setdefault(number, []).append(text._replace(id=identity))
-    relevance: list[tuple[str, str, int]] = []
+    qrels: list[tuple[str, str, int]] = []
     judged: set[str] = set()
     known = {text.id for text in passages}
     for path in sorted(folder.glob("qrels*")):
-        for number, grades in read_qrels(path).items():
-            for document, grade in grades.items():
+        for number, relevances in read_qrels(path).items():
+            for document, relevance in relevances.items():
                 if number not in versions or document not in known:
                     what = f"the topic {number!r}" if number not in versions else f"the document {document!r}"
                     hint = "add it, or remove the judgement"
                     set_aside(PanglotError(f"{what} is not there", file=path, hint=hint), rejected)
                     continue
-                relevance += [(text.id, document, grade) for text in versions[number]]
+                qrels += [(text.id, document, relevance) for text in versions[number]]
             judged.add(number)
     if not judged:
-        raise PanglotError("no judgements", file=folder, hint="add qrels.txt with lines `topic 0 document grade`")
+        raise PanglotError("no judgements", file=folder, hint="add qrels.txt with lines `topic 0 document relevance`")
     questions = [text for number, found in versions.items() if number in judged for text in found]
-    return Collection.build(name or folder.resolve().name, questions, passages, relevance,
-                            {"candidates": "passage", **(about or {})})  # fmt: skip
+    return Collection.build(name or folder.resolve().name, questions, passages, qrels,
+                            {"candidates": "passage", **(metadata or {})})  # fmt: skip
 
 
 def write(collection: Collection, folder: Path) -> None:
@@ -230,8 +230,8 @@ def write(collection: Collection, folder: Path) -> None:
     """
     ids = export_ids(collection)
     qrels: dict[str, dict[str, int]] = {}
-    for row in collection.relevance.to_pylist():
-        qrels.setdefault(ids[0][row["question"]], {})[ids[1][row["passage"]]] = row["grade"]
+    for row in collection.qrels.to_pylist():
+        qrels.setdefault(ids[0][row["question"]], {})[ids[1][row["passage"]]] = row["relevance"]
     with atomic_folder(folder) as part:
         (part / "documents").mkdir()
         (part / "topics").mkdir()

@@ -47,8 +47,8 @@ def sections(path: Path, place: Place) -> Iterator[Section]:
         raise PanglotError(problem, file=path, hint="check it with `docutils`") from error
     docinfo = next(iter(tree.findall(nodes.docinfo)), None)
     fields = docinfo.findall(nodes.field) if docinfo is not None else ()
-    about = {each[0].astext().lower(): each[1].astext().strip() for each in fields}
-    yield from sections_of(parts, {"lang": about.get("language", "")} | about | {"title": ""}, path, place)
+    metadata = {each[0].astext().lower(): each[1].astext().strip() for each in fields}
+    yield from sections_of(parts, {"lang": metadata.get("language", "")} | metadata | {"title": ""}, path, place)
 
 
 def _parsed(text: str) -> Any:

@@ -113,20 +113,20 @@ class TextPart:
     lines: list[str] = field(default_factory=list[str])
 
 
-def sections_of(parts: Sequence[TextPart], about: Mapping[str, str], path: Path, place: Place) -> Iterator[Section]:
-    """Yield the parts that have text, given what the file says ``about`` itself.
+def sections_of(parts: Sequence[TextPart], metadata: Mapping[str, str], path: Path, place: Place) -> Iterator[Section]:
+    """Yield the parts that have text, given the ``metadata`` of the file.
 
     That is ``lang``, ``title``, ``url``, and ``group``, which Hugo calls ``translationKey``.
     """
     whole = " ".join(line for each in parts for line in (each.title, *each.lines))
-    page, language = place.settle(path, about.get("lang", ""), whole)
-    top = about.get("title") or next((part.title for part in parts if part.level == 1), "")
-    outline, url = Outline(), about.get("url") or about.get("permalink") or ""
-    group = about.get("group") or about.get("translationKey") or about.get("translationkey") or ""
+    page, language = place.settle(path, metadata.get("lang", ""), whole)
+    top = metadata.get("title") or next((part.title for part in parts if part.level == 1), "")
+    outline, url = Outline(), metadata.get("url") or metadata.get("permalink") or ""
+    group = metadata.get("group") or metadata.get("translationKey") or metadata.get("translationkey") or ""
     for part in parts:
         around = outline.around(part.level, part.title)
         if part.lines:
-            title = part.title or ("" if part.level else about.get("title", ""))
+            title = part.title or ("" if part.level else metadata.get("title", ""))
             text = "\n".join(part.lines)
             yield Section(
                 page, language, part.anchor, part.level, title, text, top, headings=around, url=url, group=group
@@ -226,8 +226,8 @@ def _read_pdf(path: Path, place: Place) -> tuple[str, str, list[str]]:
     try:
         reader = pypdf.PdfReader(io.BytesIO(content))
         locked = reader.is_encrypted and not reader.decrypt("")
-        about: Any = reader.metadata
-        title = " ".join(str((about and about.title) or "").split())
+        metadata: Any = reader.metadata
+        title = " ".join(str((metadata and metadata.title) or "").split())
         catalog: Any = reader.trailer["/Root"]
         stated = canonical_or_none(str(catalog.get("/Lang") or "")) or ""
         raw_pages = [each.extract_text() or "" for each in reader.pages]

@@ -22,11 +22,11 @@ import pyarrow as pa
 from panglot._errors import PanglotError
 from panglot._files import explain_write, lock, write_text
 from panglot._progress import progress as progress_bar
-from panglot.data.files import array_rows
+from panglot.data.files import array_rows, ending_of
 from panglot.data.formats.detect import is_trec, row_files
 from panglot.data.language import canonical
 from panglot.data.pages import from_docs
-from panglot.data.tables import TABLES, document_rows, ending_of
+from panglot.data.tables import TABLES, document_rows
 from panglot.datasets import registry
 from panglot.debiasing import transform
 from panglot.debiasing.transform import Debiased, Languages
