@@ -15,8 +15,9 @@ from panglot.study import design
 from panglot.study.cell import cell_folder
 from panglot.study.data import prepare
 from panglot.study.design import Study
+from panglot.study.report import to_markdown
 from panglot.study.results import Results, difference
-from panglot.study.worker import best_rate, choose_rate
+from panglot.study.worker import best_rate, choose_rate, status_of
 
 TEXT = """
 output = "{folder}/out"
@@ -111,3 +112,18 @@ def test_a_difference_is_tested_by_its_variance_over_seeds(tmp_path: Path) -> No
     reach = 4.302653 * 0.1 / 3**0.5
     assert gap.interval == pytest.approx((0.2 - reach, 0.2 + reach), rel=1e-5)
     assert p == pytest.approx(0.0742, abs=1e-4)
+
+
+def test_the_report_counts_the_languages_that_batches_met(tmp_path: Path) -> None:
+    study = made(tmp_path)
+    names = ("start", "hybrid-all-0", "hybrid-all-1", "mean-all-0")
+    put(study, {name: [0.5, 1.0, 0.0] for name in names})
+    for seed, mono in ((0, 90), (1, 94)):
+        file = study.output / "cells" / f"hybrid-all-{seed}" / "cell.json"
+        about = json.loads(file.read_text("utf-8"))
+        about["training"]["languages_met"] = {"mono": mono, "cross": 124}
+        write_json(file, about)
+    text = to_markdown(Results(study), status_of(study))
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| all")]
+    assert ["all languages", "hybrid", "1", "1", "–", "–", "cross 124, mono 90 to 94"] in rows
+    assert ["all languages", "mean", "1", "1", "–", "–", "–"] in rows

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import groupby, product
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 from panglot._errors import PanglotError
 from panglot._files import write_json, write_text
@@ -298,18 +299,31 @@ def _about(results: Results, test: str) -> str:
 
 
 def _cost(results: Results) -> Table:
-    """Return a table of steps, seconds and conflicts per strategy."""
+    """Return a table of steps, seconds, conflicts and languages met per number of languages and strategy."""
     rows: list[list[str | Cell]] = []
-    for name in results.study.names[1:]:
-        trained = [about["training"] for cell, about in results.about.items() if cell.strategy == name]
+    for size, name in product(results.study.sizes, results.study.names[1:]):
+        trained = [about["training"] for cell, about in results.about.items()
+                   if (cell.size, cell.strategy) == (size, name)]  # fmt: skip
         if not trained:
             continue
         steps, seconds = (f"{mean(each[key] for each in trained):.0f}" for key in ("steps", "seconds"))
         mixed = [each for each in trained if "cosine" in each]
         cosine = f"{mean(each['cosine'] for each in mixed):.2f}" if mixed else MISSING
         conflict = f"{100 * mean(each['conflicts'] for each in mixed):.0f} %" if mixed else MISSING
-        rows.append([name, steps, seconds, cosine, conflict])
-    return simple_table(["strategy", "steps", "seconds", "cosine of gradients", "gradients in conflict"], rows)
+        rows.append([_languages(size), name, steps, seconds, cosine, conflict, _met(trained)])
+    heads = ["training languages", "strategy", "steps", "seconds", "cosine of gradients", "gradients in conflict",
+             "languages met"]  # fmt: skip
+    return simple_table(heads, rows, left=[1, 6])
+
+
+def _met(trained: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many languages each kind of batch had in a run, from the fewest to the most of all runs."""
+    runs = [each.get("languages_met", {}) for each in trained]
+    found: list[str] = []
+    for kind in sorted({kind for run in runs for kind in run}):
+        counts = [run[kind] for run in runs if kind in run]
+        found.append(f"{kind} {' to '.join(map(str, dict.fromkeys((min(counts), max(counts)))))}")
+    return ", ".join(found) or MISSING
 
 
 def _rates(study: Study) -> dict[str, float | None]:
