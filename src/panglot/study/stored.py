@@ -100,7 +100,8 @@ class Sources:
             from panglot.study.results import Results
 
             study = design.read(self.root / pattern)
-            return report.to_dict(Results(replace(study, output=study.file.with_suffix(""))))
+            results = Results(replace(study, output=study.file.with_suffix("")))
+            return json.loads(json.dumps(report.to_dict(results)))  # tuples become lists, as in a file
         if "*" not in pattern:
             return json.loads((self.root / pattern).read_text("utf-8"))
         before, after = pattern.split("*")
