@@ -17,13 +17,14 @@ from panglot.study.stored import Source, Sources
 
 #: The folder of a checkout that says where the figures of pages come from.
 FOLDER = Path("benchmarks/figures")
-#: What a figure may be that has no stored result.
+#: What a figure may be that has neither, and how it is counted.
 DECLARED = {
+    "command": "measured once by the command beside them, with no stored result",
     "setting": "settings, versions and goals",
     "size": "sizes of sets",
     "published": "figures of others",
-    "command": "measured once by a command, its result not stored",
 }
+KINDS = {"computed": "computed by runs", "stored": "read from stored results", **DECLARED}
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
@@ -58,14 +59,15 @@ class Rule:
 class CheckedStatement:
     """A figure of a page and what it comes from: ``computed``, ``stored``, or a kind of ``DECLARED``.
 
-    ``why`` says what is wrong, if anything. A claim whose figures are not on the page has no ``stated`` figure.
+    ``sources`` are the stored results and runs of its expression. ``why`` says what is wrong, if anything. A claim
+    whose figures are not on the page has no ``stated`` figure.
     """
 
     page: str
     line: int
     stated: PageFigure | None
     kind: str = ""
-    source: str = ""
+    sources: tuple[str, ...] = ()
     expression: str = ""
     found: float | None = None
     why: str = ""
@@ -87,7 +89,7 @@ class Checkout:
 
     @classmethod
     def read(cls, root: Path) -> Checkout:
-        """Read ``sources.toml`` and a file for each page from ``benchmarks/figures``."""
+        """Read ``sources.toml`` and the files of claims, each for a page, from ``benchmarks/figures``."""
         runs = {run.name: {each.path: each.value for each in run.figures} for run in documented_runs()}
         common = read_toml(root / FOLDER / "sources.toml", "sources")
         with located(file=root / FOLDER / "sources.toml"):
@@ -107,6 +109,11 @@ class Checkout:
         for name, claims in self.pages.items():
             page = Page((self.sources.root / name).read_text("utf-8"))
             yield from sorted(self._check(name, page, claims), key=lambda each: each.line)
+        for run, figures in self.sources.runs.items():
+            for figure in figures:
+                if (run, figure) not in self.sources.used:
+                    yield CheckedStatement("figures.toml", 0, None, "computed", (run,), figure,
+                                           why=f"no page states {figure} of the run {run}")  # fmt: skip
         for rule in self.rules:
             if not self.used[rule.match]:
                 yield CheckedStatement(str(FOLDER / "sources.toml"), 0, None, rule.kind,
@@ -119,18 +126,20 @@ class Checkout:
             if section is None:
                 yield CheckedStatement(name, 0, None, why=f"there is no section {claim.section!r}")
                 continue
-            for line, stated, told in (_in_table if claim.columns else _in_text)(page, section, claim):
+            for line, stated, template in (_in_table if claim.columns else _in_text)(page, section, claim):
                 if isinstance(stated, str):
-                    yield CheckedStatement(name, line, None, expression=told, why=stated)
+                    yield CheckedStatement(name, line, None, expression=template, why=stated)
                     continue
-                found = list(self._judged(name, page, claim, line, stated, told))
+                found = list(self._judged(name, page, claim, line, stated, template))
                 claimed.update(each.stated for each in found if each.stated)
                 yield from found
         ruled = {figure: rule for rule in reversed(self.rules) for figure in _ruled(page, rule)}
         for figure in page.figures:
             times, rule = claimed[figure], ruled.get(figure)
             if times > 1:
-                yield CheckedStatement(name, figure.line, figure, why=f"{times} claims take it: …{page.context(figure)}…")
+                yield CheckedStatement(
+                    name, figure.line, figure, why=f"{times} claims take it: …{page.context(figure)}…"
+                )
             elif not times and rule:
                 self.used[rule.match] += 1
                 yield CheckedStatement(name, figure.line, figure, rule.kind)
@@ -142,28 +151,29 @@ class Checkout:
     ) -> Iterator[CheckedStatement]:  # fmt: skip
         """Compare the figures of a cell or a piece of text with the expressions of its template, in order."""
         rest = list(stated)
-        for expression in _PLACEHOLDER.findall(template):
-            kind = expression or claim.kind
-            try:
-                values = [None] if kind in DECLARED else self.sources.values(kind, claim.source)
-            except PanglotError as error:
-                yield CheckedStatement(name, line, rest.pop(0) if rest else None, expression=kind, why=str(error))
+        for written in _PLACEHOLDER.findall(template):
+            expression = written or claim.kind
+            if expression in DECLARED and rest:
+                yield CheckedStatement(name, line, rest.pop(0), expression)
                 continue
-            if kind not in DECLARED:
-                expression, source = kind, claim.source
-                kind = "computed" if self.sources.is_computed(expression, source) else "stored"
-            for value in values:
-                if not rest:
-                    yield CheckedStatement(name, line, None, kind, claim.source, expression, value,
-                                           f"the page no longer states it: {template}")  # fmt: skip
-                    continue
-                figure = rest.pop(0)
-                off = value is not None and not figure.agrees(value)
-                why = f"the stored value is {value:.6g}: …{page.context(figure)}…" if off else ""
-                yield CheckedStatement(name, line, figure, kind, claim.source, expression, value, why)
+            names = tuple(self.sources.names(expression, claim.source))
+            kind = "computed" if names and all(each in self.sources.runs for each in names) else "stored"
+            try:
+                values = [] if expression in DECLARED else self.sources.values(expression, claim.source)
+            except PanglotError as error:
+                figure = rest.pop(0) if rest else None
+                yield CheckedStatement(name, line, figure, kind, names, expression, why=str(error))
+                continue
+            for value in values or [None]:
+                figure = rest.pop(0) if rest else None
+                if figure is None or value is None:
+                    why = f"the page no longer states it: {template}"
+                else:
+                    off = f"the stored value is {value:.6g}: …{page.context(figure)}…"
+                    why = "" if figure.agrees(value) else off
+                yield CheckedStatement(name, line, figure, kind, names, expression, value, why)
         for figure in rest:
-            why = f"the claim has no expression for it: {template}"
-            yield CheckedStatement(name, line, figure, expression=template, why=why)
+            yield CheckedStatement(name, line, figure, why=f"the claim has no expression for it: {template}")
 
 
 #: A line, its figures or what is wrong, and the template that claims them.
@@ -179,8 +189,8 @@ def _in_table(page: Page, section: Section, claim: Claim) -> _Taken:
     for line, row in zip(lines, claim.rows or [()] * len(lines), strict=False):
         for figures, column in zip(page.cells(line), claim.columns, strict=False):
             template = column.removeprefix("?")
-            for number, part in enumerate(row, 1):
-                template = template.replace(f"${number}" if len(row) > 1 else "$", part)
+            for place, part in enumerate(row, 1):
+                template = template.replace(f"${place}" if len(row) > 1 else "$", part)
             if template in DECLARED:
                 yield line, figures, len(figures) * f"{{{template}}}"
             elif column and (figures or not column.startswith("?")):

@@ -29,7 +29,8 @@ _FUNCTIONS: dict[str, Callable[[Sequence[float]], float]] = {
 class Source:
     """A stored result: a JSON file, all files of a pattern with one ``*``, by what the star stands for, or a study.
 
-    The values of a study, a TOML file, are computed from the cells in the folder of its name. ``command`` made it, in about ``minutes`` on two cores. Without one, the file names its command.
+    The values of a study, a TOML file, are computed from the cells in the folder of its name. ``command`` made it, in
+    about ``minutes`` on two cores. Without one, the file names its command.
     """
 
     name: str
@@ -42,11 +43,13 @@ class Sources:
     """The stored results of a checkout at ``root``, and the figures of documented runs by the name of the run.
 
     A figure of a run, such as ``datasets.xquad-r.monolingual.mAP``, has the expression that it would have in a file.
+    ``used`` has the runs and figures that were asked for.
     """
 
     def __init__(self, root: Path, sources: Mapping[str, Source], runs: Mapping[str, Mapping[str, float]]) -> None:
         self.root, self.sources, self.runs = root, sources, runs
         self.read = functools.cache(self._read)
+        self.used: set[tuple[str, str]] = set()
 
     def command(self, name: str) -> str:
         """Return the command that made a source."""
@@ -56,9 +59,10 @@ class Sources:
     def values(self, expression: str, source: str = "") -> list[float]:
         """Return the numbers that an expression stands for, which are two for an interval.
 
-        An expression is a number, a pointer (:func:`follow`) into ``source``, which may have the first part of the
-        pointer after its name (``recipe/datasets``), ``NAME:`` and a pointer into another one, a function of these (``min``, ``max``, ``mean``, ``median``, ``sum``, ``count``), or several with operators,
-        which have blanks around them and apply from left to right.
+        An expression is a number, a pointer (:func:`follow`) into ``source``, ``NAME:`` and a pointer into another one,
+        a function of these (``min``, ``max``, ``mean``, ``median``, ``sum``, ``count``), or several with operators,
+        which have blanks around them and apply from left to right. ``source`` may have the first part of pointers
+        after its name, such as ``recipe/datasets``.
         """
         text = expression.strip()
         if len(parts := _split(text, r" ([-+*/]) ")) > 1:
@@ -71,20 +75,21 @@ class Sources:
             return [float(_FUNCTIONS[call[1]](inner))] if call[1] else inner
         if re.fullmatch(r"[\d.]+", text):
             return [float(text)]
-        name, pointer = re.match(r"(?:([\w-]+):)?(.*)", text, re.DOTALL).groups()  # type: ignore[union-attr]
+        name, pointer = _named(text)
         name, _, base = (name or source).partition("/")
         return self._at(name, f"/{base}{pointer}" if base else pointer)
 
-    def is_computed(self, expression: str, source: str = "") -> bool:
-        """Return whether an expression is a figure that a documented run computes."""
-        name, colon, _ = expression.strip().partition(":/")
-        return (name if colon else source).partition("/")[0] in self.runs
+    def names(self, expression: str, source: str = "") -> list[str]:
+        """Return the names of the sources that an expression reads, each once."""
+        own = [source.partition("/")[0]] if re.search(r"(?:^|[ (])/(?! )", expression) else []
+        return list(dict.fromkeys([*own, *re.findall(r"([\w-]+):/", expression)]))
 
     def _at(self, name: str, pointer: str) -> list[float]:
         if (run := self.runs.get(name)) is not None:
             figure = pointer.strip("/").replace("/", ".")
             if figure not in run:
                 raise PanglotError(f"the run {name} has no figure {figure}", hint="add it to figures.toml")
+            self.used.add((name, figure))
             return [run[figure]]
         if name not in self.sources:
             raise PanglotError(f"there is no stored result {name!r}", hint="name it in benchmarks/figures/sources.toml")
@@ -115,9 +120,10 @@ class Sources:
 def follow(value: Any, pointer: str) -> Iterator[float]:
     """Yield the numbers at a JSON pointer (RFC 6901): keys after slashes, in which ``~1`` stands for a slash.
 
-    A key with ``*`` or ``[012]`` takes all that fit, and ``de,en`` takes both. In a list of objects, ``a=1,b=x`` takes those with these values. Of differences
-    between ``a`` and ``b``, ``hybrid−mono`` takes the one of these two, in this direction. An estimate (an object with
-    ``value`` or ``difference``) stands for its number and its interval. NaN and null are left out.
+    A key with ``*`` or ``[012]`` takes all that fit, and ``de,en`` takes both. In a list of objects, ``a=1,b=x`` takes
+    those with these values. Of differences between ``a`` and ``b``, ``hybrid−mono`` takes the one of these two, in this
+    direction. An estimate (an object with ``value`` or ``difference``) stands for its number and its interval. NaN and
+    null are left out.
 
     >>> found = {"values": {"x": 1.0, "y": 2.0}, "differences": [{"a": "x", "b": "y", "interval": [-2.0, -0.5]}]}
     >>> list(follow(found, "/values/*")), list(follow(found, "/differences/y−x/interval"))
@@ -155,6 +161,12 @@ def _step(value: Any, key: str) -> Iterator[Any]:
             elif (each["a"], each["b"]) == (other, one):
                 yield {name: _negative(held) if name in {"difference", "interval"} else held
                        for name, held in each.items()}  # fmt: skip
+
+
+def _named(text: str) -> tuple[str, str]:
+    """Split ``NAME:/pointer`` into the name, which may be missing, and the pointer."""
+    name, colon, rest = text.partition(":/")
+    return (name, f"/{rest}") if colon and "/" not in name else ("", text)
 
 
 def _negative(value: Any) -> Any:
