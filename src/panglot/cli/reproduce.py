@@ -82,9 +82,8 @@ def _report(
         progress(f"{name} is stored in {source.file}. This command makes it from nothing, in about {source.minutes:g}"
                  f" minutes on two cores: {checkout.sources.command(name)}")  # fmt: skip
     kinds = Counter(each.kind for each in stated if each.stated)
-    pages = len({each.page for each in stated if each.stated})
     said = [f"{kinds[kind]:,} {meaning}" for kind, meaning in KINDS.items() if kinds[kind]]
-    progress(f"{kinds.total():,} figures on {pages} pages: {', '.join(said)}.")
+    progress(f"{kinds.total():,} figures: {', '.join(said)}.")
 
 
 def _statement(each: CheckedStatement) -> dict[str, Any]:

@@ -108,7 +108,7 @@ class Checkout:
         """Yield every figure of every page with its verdict, then what claims and rules do not find."""
         for name, claims in self.pages.items():
             page = Page((self.sources.root / name).read_text("utf-8"))
-            yield from sorted(self._check(name, page, claims), key=lambda each: each.line)
+            yield from sorted(self._check(name, page, claims), key=_place)
         for run, figures in self.sources.runs.items():
             for figure in figures:
                 if (run, figure) not in self.sources.used:
@@ -174,6 +174,10 @@ class Checkout:
                 yield CheckedStatement(name, line, figure, kind, names, expression, value, why)
         for figure in rest:
             yield CheckedStatement(name, line, figure, why=f"the claim has no expression for it: {template}")
+
+
+def _place(each: CheckedStatement) -> tuple[int, int]:
+    return each.line, each.stated.start if each.stated else 0
 
 
 #: A line, its figures or what is wrong, and the template that claims them.
