@@ -196,6 +196,8 @@ def test_what_is_wrong_is_told(old: str, new: str, why: str, made: Callable[...,
 def test_a_claim_with_an_unknown_name_is_an_error(made: Callable[..., list[CheckedStatement]]) -> None:
     with pytest.raises(PanglotError, match="'page' is unknown"):
         made(('kind = "command"', "page = 1"))
+    with pytest.raises(PanglotError, match="not a file of claims: 'page'"):
+        made(('page = "page.md"', ""))
 
 
 def test_reproduce_compares_and_says_how_to_start_from_nothing(
@@ -204,7 +206,8 @@ def test_reproduce_compares_and_says_how_to_start_from_nothing(
     def call(*words: str) -> tuple[object, str, str]:
         with pytest.raises(SystemExit) as caught:
             main(["reproduce", "--minutes", "0", *words])
-        return (caught.value.code, *capsys.readouterr())
+        printed = capsys.readouterr()
+        return caught.value.code, printed.out, printed.err
 
     made()
     code, _, told = call("--only", "speed")

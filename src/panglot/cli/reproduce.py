@@ -37,7 +37,7 @@ def reproduce_command(
     The comparison needs a checkout and takes seconds. With --minutes 0, nothing is computed. You may stop the command
     at any moment. The same command continues from there.
     """
-    from panglot.study.claims import FOLDER, Checkout
+    from panglot.study.claims import DECLARED, FOLDER, Checkout
     from panglot.study.reproduce import documented_runs, reproduce
 
     progress, runs = progress_to(None), documented_runs(figures)
@@ -48,25 +48,24 @@ def reproduce_command(
     if odd := [name for name in only if name not in {*names, *stored}]:
         raise unknown(f"there is no run {odd[0]!r}", [*names, *stored], "only")
     stated = [each for each in checkout.check() if not only or set(only) & set(each.sources)] if checkout else []
+    compared = [each for each in stated if each.why or each.kind not in DECLARED]
+    if to_json is None and (wrong := [each for each in compared if each.why]):
+        rows = [(f"{each.page}:{each.line}", each.stated.printed if each.stated else "–", each.why) for each in wrong]
+        print_table(("place", "stated", "what is wrong"), rows)
     wanted = [name for name in only if name in names]
     checked: list[CheckedFigure] = []
     if wanted or not only:
         checked = list(reproduce(runs, output, data_dir=data_dir, minutes=minutes, only=wanted, progress=progress))
-    if deliver_json([*map(_statement, stated), *map(_figure, checked)], to_json):
-        if wrong := [each for each in stated if each.why]:
-            print_table(("place", "stated", "what is wrong"), [
-                (f"{each.page}:{each.line}", each.stated.printed if each.stated else "–", each.why) for each in wrong
-            ])  # fmt: skip
-        if checked:
-            rows = [
-                (each.run, each.figure.path, f"{each.figure.value:g}",
-                 "–" if each.found is None else f"{each.found:.6g}", f"{each.verdict}: {each.why}".removesuffix(": "))
-                for each in checked
-            ]  # fmt: skip
-            print_table(("run", "figure", "stated", "found", "verdict"), rows, right=(2, 3))
+    if deliver_json([*map(_statement, compared), *map(_figure, checked)], to_json) and checked:
+        rows = [
+            (each.run, each.figure.path, f"{each.figure.value:g}", "–" if each.found is None else f"{each.found:.6g}",
+             f"{each.verdict}: {each.why}".removesuffix(": "))
+            for each in checked
+        ]  # fmt: skip
+        print_table(("run", "figure", "stated", "found", "verdict"), rows, right=(2, 3))
     if checkout:
         _report(checkout, stated, [name for name in only if name in stored], progress)
-    counts = Counter(each.verdict for each in (*stated, *checked))
+    counts = Counter(each.verdict for each in (*compared, *checked))
     progress(", ".join(f"{counts[verdict]} {verdict}" for verdict in _VERDICTS if counts[verdict]))
     return 1 if counts["fail"] or counts["drift"] else 0
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -91,15 +92,16 @@ class Checkout:
     def read(cls, root: Path) -> Checkout:
         """Read ``sources.toml`` and the files of claims, each for a page, from ``benchmarks/figures``."""
         runs = {run.name: {each.path: each.value for each in run.figures} for run in documented_runs()}
-        common = read_toml(root / FOLDER / "sources.toml", "sources")
-        with located(file=root / FOLDER / "sources.toml"):
+        file = root / FOLDER / "sources.toml"
+        common = read_toml(file, "sources")
+        with _complete(file):
             sources = {name: _source(name, values) for name, values in common["sources"].items()}
             rules = tuple(Rule(values["kind"], values["match"]) for values in common["rules"])
         pages: dict[str, tuple[Claim, ...]] = {}
         for file in sorted(root.joinpath(FOLDER).glob("*.toml")):
-            whole = read_toml(file, "claims")
             if file.name != "sources.toml":
-                with located(file=file):
+                whole = read_toml(file, "claims")
+                with _complete(file):
                     claims = tuple(map(_claim, whole["claims"]))
                     pages[whole["page"]] = (*pages.get(whole["page"], ()), *claims)
         return cls(Sources(root, sources, runs), rules, pages)
@@ -223,6 +225,17 @@ def _ruled(page: Page, rule: Rule) -> Iterator[PageFigure]:
             yield from page.between(line, *match.span())
 
 
+@contextmanager
+def _complete(file: Path) -> Generator[None]:
+    """Name the file in errors about its content."""
+    try:
+        with located(file=file):
+            yield
+    except (KeyError, TypeError) as error:
+        raise PanglotError(f"this is not a file of claims: {error}", file=file,
+                           hint="see the other files of the folder") from error  # fmt: skip
+
+
 def _source(name: str, values: Mapping[str, Any]) -> Source:
     place = f"sources.{name}"
     check_names(values, {"file", "minutes", "command"}, place)
@@ -233,4 +246,5 @@ def _claim(values: Mapping[str, Any]) -> Claim:
     check_names(values, set(Claim.__dataclass_fields__), "claims")
     rows = tuple((row,) if isinstance(row, str) else strings(row, "rows") for row in values.get("rows", []))
     text, columns = strings(values.get("text", []), "text"), strings(values.get("columns", []), "columns")
-    return Claim(**{**values, "rows": rows, "text": text, "columns": columns})
+    found: dict[str, Any] = {**values, "rows": rows, "text": text, "columns": columns}
+    return Claim(**found)
