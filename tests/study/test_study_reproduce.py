@@ -12,18 +12,7 @@ from panglot._errors import PanglotError
 from panglot.cli.main import main
 from panglot.study import reproduce as bases
 from panglot.study import reproduce as reproducing
-from panglot.study.reproduce import CheckedFigure, DocumentedRun, StatedFigure, documented_runs, input_digest, reproduce
-
-ROOT = Path(__file__).parents[2]
-
-
-def test_the_packaged_figures_stand_in_the_results() -> None:
-    text = (ROOT / "docs" / "results.md").read_text("utf-8").replace(",", "")
-    for run in documented_runs():
-        for figure in run.figures:
-            shown = f"{figure.value:.4f}".lstrip("0") if figure.path.endswith("mAP") else f"{figure.value:g}"
-            shown = shown.removeprefix("0")
-            assert shown in text, f"{run.name}: {figure.path} {shown}"
+from panglot.study.reproduce import CheckedFigure, DocumentedRun, StatedFigure, input_digest, reproduce
 
 
 def test_a_figure_is_verified_by_its_tolerance() -> None:

@@ -26,7 +26,7 @@ _COMMANDS = {
     "debias": ("diagnose.debias_command", "Reduce a model's language bias without training."),
     "compare": ("evaluate.compare_command", "Compare models on the same questions."),
     "study": ("train.study", "Compare training strategies over languages and seeds."),
-    "reproduce": ("train.reproduce", "Compute the figures of the documentation again."),
+    "reproduce": ("reproduce.reproduce_command", "Check the figures of the documentation, and compute them again."),
     "probe": ("diagnose.probe_command", "Find questions that work in English and fail in another language."),
     "serve": ("index.serve_command", "Serve an index: web page, JSON API and embeddings."),
     "translate": ("training_data.translate_command", "Translate a data set into other languages."),

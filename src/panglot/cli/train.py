@@ -1,4 +1,4 @@
-"""Commands that train: ``train`` with all settings of a recipe, ``average``, ``demo``, ``study``, ``reproduce``."""
+"""Commands that train: ``train`` with all settings of a recipe, ``average``, ``demo``, ``study``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import dataclasses
 import inspect
 import re
 import time
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -34,7 +33,6 @@ _METAVARS = {
     "exclude": "SETS", "output": "FOLDER", "data_dir": "FOLDER", "languages": "CODES", "objectives": "NAMES",
     "code_switch_languages": "CODES", "lexicons": "NAMES", "suite": "NAME", "dev": "SET",
 }  # fmt: skip
-_VERDICTS = ("ok", "drift", "fail", "skipped")
 
 
 def _options() -> list[Callable[[Any], Any]]:
@@ -271,41 +269,3 @@ def plan_command(file: str, pilot: str | None, to_json: str | None) -> None:
     )
     if unknown := found["not_in_pilot"]:
         click.echo(f"Nothing is known of {', '.join(unknown)}, which the pilot does not have.")
-
-
-@click.command("reproduce")
-@data_dir_option
-@click.option("--only", multiple=True, metavar="RUN", help="Run to do, with those it needs. Repeat for more.")
-@click.option("--minutes", default=30.0, help="Time limit in minutes. Runs that would exceed it are skipped.")
-@click.option("--output", type=PATH, default=Path("runs/reproduce"), help="Folder for results and trained models.")
-@click.option("--figures", type=click.Path(path_type=Path, exists=True, dir_okay=False),
-              help="File of figures to compare with. By default those of the documentation.")  # fmt: skip
-@json_option("the comparison")
-def reproduce(
-    data_dir: Path | None, only: tuple[str, ...], minutes: float, output: Path, figures: Path | None,
-    to_json: str | None,
-) -> int:  # fmt: skip
-    """Compute the figures of the documentation again, and print for each whether it is ok, drifts or fails.
-
-    You may stop it at any moment. The same command continues from there.
-    """
-    from panglot.study.reproduce import documented_runs
-    from panglot.study.reproduce import reproduce as compute
-
-    progress, runs = progress_to(None), documented_runs(figures)
-    checked = list(compute(runs, output, data_dir=data_dir, minutes=minutes, only=only, progress=progress))
-    compared = [
-        {"run": each.run, "figure": each.figure.path, "stated": each.figure.value, "found": each.found,
-         "tolerance": each.figure.tolerance, "verdict": each.verdict, "why": each.why}
-        for each in checked
-    ]  # fmt: skip
-    if deliver_json(compared, to_json):
-        rows = [
-            (each.run, each.figure.path, f"{each.figure.value:g}", "–" if each.found is None else f"{each.found:.6g}",
-             each.verdict + (f": {each.why}" if each.why else ""))
-            for each in checked
-        ]  # fmt: skip
-        print_table(("run", "figure", "stated", "found", "verdict"), rows, right=(2, 3))
-    counts = Counter(each.verdict for each in checked)
-    progress(", ".join(f"{counts[verdict]} {verdict}" for verdict in _VERDICTS if counts[verdict]))
-    return 1 if counts["fail"] or counts["drift"] else 0

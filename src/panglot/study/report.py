@@ -45,18 +45,15 @@ def write(study: Study, folder: Path) -> str:
     text = to_markdown(results, status)
     write_text(folder / "report.md", text)
     write_text(folder / "report.html", _to_html(results, status))
-    write_json(
-        folder / "report.json",
-        {
-            "status": str(status),
-            "rates": _rates(study),
-            **as_dict(results),
-            "endpoints": [
-                {**asdict(each), "verdict": each.verdict} for each in (*primary(results), *secondary(results))
-            ],
-        },
-    )
+    write_json(folder / "report.json", {"status": str(status), **to_dict(results)})
     return text
+
+
+def to_dict(results: Results) -> dict[str, Any]:
+    """Return the learning rates, values, comparisons and endpoints of a study, ready for JSON."""
+    found = (*primary(results), *secondary(results))
+    endpoints = [{**asdict(each), "verdict": each.verdict} for each in found]
+    return {"rates": _rates(results.study), **as_dict(results), "endpoints": endpoints}
 
 
 def to_markdown(results: Results, status: Status) -> str:
