@@ -349,11 +349,11 @@ def _group_lists(groups: Ints, depth: int) -> Ints:
     """Return the first ``depth`` distinct groups of each row, in order, −1 after the end, as in ``groups``."""
     rows, width = groups.shape
     # Sorted by group, then column, so that the first of each run is where the group comes first.
-    keys = np.sort((groups + 1) * width + np.arange(width), axis=1)
-    known, column = np.divmod(keys, max(1, width))
-    row, run = np.nonzero(np.diff(known, axis=1, prepend=0) != 0)
+    bits = width.bit_length()
+    keys = np.sort(groups + 1 << bits | np.arange(width), axis=1)
+    row, run = np.nonzero(np.diff(keys >> bits, axis=1, prepend=0))
     fresh = np.zeros((rows, width), bool)
-    fresh[row, column[row, run]] = True
+    fresh[row, keys[row, run] & (1 << bits) - 1] = True
     place = np.cumsum(fresh, axis=1) - 1
     row, column = np.nonzero(fresh & (place < depth))
     lists = np.full((rows, depth), -1, np.int64)
