@@ -24,6 +24,7 @@ from panglot.search.document import Document
 from panglot.search.storage import embedded, graph, manifest, segments
 from panglot.search.storage.embedded import EmbeddedStore
 from panglot.search.storage.manifest import Manifest
+from panglot.search.storage.version import Version
 
 
 def made(folder: Path, seed: int = 0, calls: int = 6) -> tuple[EmbeddedStore, Model]:
@@ -178,7 +179,7 @@ def test_a_reader_keeps_its_version_until_it_asks_for_the_newest(
 
 def test_a_refresh_that_began_before_a_write_does_not_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=DIMENSION)
-    open_version, entered, free = embedded._open, threading.Event(), threading.Event()
+    open_version, entered, free = Version.open, threading.Event(), threading.Event()
 
     def slow(*given: Any) -> Any:
         found = open_version(*given)
@@ -187,7 +188,7 @@ def test_a_refresh_that_began_before_a_write_does_not_hide_it(tmp_path: Path, mo
             assert free.wait(30)
         return found
 
-    monkeypatch.setattr(embedded, "_open", slow)
+    monkeypatch.setattr(Version, "open", slow)
     reader = threading.Thread(target=store.refresh, name="reader")
     one = unit(np.ones((1, DIMENSION)))
     writer = threading.Thread(target=store.upsert, args=([Document("new", "x")], {"plain": one}))

@@ -293,7 +293,7 @@ def test_a_write_is_answered_before_segments_are_merged_and_graphs_wait_for_a_pa
 
 
 def test_words_are_those_of_the_documents_after_each_write(client: httpx.Client) -> None:
-    pytest.importorskip("bm25s", reason="pip install 'panglot[lexical]'")
+    pytest.importorskip("icu4py", reason="pip install 'panglot[lexical]'")
     asked = {"query": "x1047", "language": "en", "hybrid": True}
     for name in ("a", "b"):
         put(client, row(name, f"Error x1047 in part {name}.", language="en"))
@@ -304,7 +304,7 @@ def test_words_are_those_of_the_documents_after_each_write(client: httpx.Client)
 
 
 def test_a_search_does_not_wait_for_the_words_of_others(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("bm25s", reason="pip install 'panglot[lexical]'")
+    pytest.importorskip("icu4py", reason="pip install 'panglot[lexical]'")
     making, free = threading.Event(), threading.Event()
 
     def make(_self: object) -> dict[str, Any]:

@@ -8,8 +8,7 @@ import shutil
 import threading
 import uuid
 import warnings
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +16,8 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import explain_write, lock
-from panglot.search.storage import columns, graph, manifest
-from panglot.search.storage.manifest import HINT, NAME, SEGMENTS, Manifest, SegmentMetadata
+from panglot.search.storage import graph, manifest
+from panglot.search.storage.manifest import NAME, SEGMENTS, Manifest, SegmentMetadata
 from panglot.search.storage.segments import (
     Piece,
     Segment,
@@ -30,7 +29,6 @@ from panglot.search.storage.segments import (
     write_segment,
 )
 from panglot.search.storage.store import (
-    REPLACED,
     by_score,
     by_size,
     check_documents,
@@ -38,12 +36,14 @@ from panglot.search.storage.store import (
     check_shape,
     check_vector_field,
 )
+from panglot.search.storage.version import Version
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 
     from panglot.encoders.protocol import Vectors
     from panglot.search.document import Document, Filter, ScoredDocument
+    from panglot.search.storage.store import Part
 
 RESERVE = "reserve"
 
@@ -66,7 +66,7 @@ class EmbeddedStore:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._now: _Version | None = _open(self.folder, None)
+        self._now: Version | None = Version.open(self.folder)
         self._bulk: set[str] | None = None
         # Without it, a thread that read the manifest before a write could put the older version in its place.
         self._opening = threading.Lock()
@@ -156,7 +156,7 @@ class EmbeddedStore:
         """Open the newest version and return whether it is newer than the one that was open."""
         with self._opening:
             before = self._current()
-            self._now = _open(self.folder, before)
+            self._now = Version.open(self.folder, before)
             return self._now is not before
 
     def search(
@@ -172,13 +172,13 @@ class EmbeddedStore:
 
     def get(self, ids: Sequence[str]) -> list[Document | None]:
         """See :meth:`~panglot.search.storage.store.Store.get`."""
-        return [segment.texts.document(row) if segment else None for segment, row in self._places(ids)]
+        return [segment.texts.document(row) if segment else None for segment, row in self._current().places(ids)]
 
     def vectors(self, vector_field: str, ids: Sequence[str]) -> Vectors:
         """See :meth:`~panglot.search.storage.store.Store.vectors`."""
         check_vector_field(vector_field, self.vector_fields)
         found = np.zeros((len(ids), self.dimension), np.float32)
-        for at, (segment, row) in enumerate(self._places(ids)):
+        for at, (segment, row) in enumerate(self._current().places(ids)):
             if segment:
                 found[at] = segment.tables[vector_field].vectors[row]
         return found
@@ -199,7 +199,7 @@ class EmbeddedStore:
     def matching(self, ids: Sequence[str], where: Filter) -> set[str]:
         """See :meth:`~panglot.search.storage.store.Store.matching`."""
         bound = where.bound(self._current().kinds)
-        found = zip(ids, self._places(ids), strict=True)
+        found = zip(ids, self._current().places(ids), strict=True)
         return {name for name, (segment, row) in found if segment and segment.texts.metadata.allows(bound, row)}
 
     def ids(self) -> Iterator[list[str]]:
@@ -207,6 +207,10 @@ class EmbeddedStore:
         for segment in self._current().segments:
             for pieces in segment.live_pieces().values():
                 yield from (batch.column("id").to_pylist() for batch, _ in pieces)
+
+    def parts(self) -> list[Part]:
+        """Return the segments as parts that never change. See :func:`~panglot.search.storage.store.parts_of`."""
+        return [each.part for each in self._current().segments]
 
     @property
     def version(self) -> int:
@@ -217,22 +221,13 @@ class EmbeddedStore:
         """See :meth:`~panglot.search.storage.store.Store.close`."""
         self._now = None
 
-    def _current(self) -> _Version:
+    def _current(self) -> Version:
         if self._now is None:
             raise PanglotError("the store is closed", file=self.folder, hint="open it again")
         return self._now
 
-    def _places(self, ids: Sequence[str]) -> list[tuple[Segment | None, int]]:
-        keys = keys_of(ids)
-        found: list[tuple[Segment | None, int]] = [(None, -1)] * len(ids)
-        for segment in self._current().segments:
-            rows = segment.rows(ids, keys)
-            for at in np.flatnonzero(rows >= 0):
-                found[at] = segment, int(rows[at])
-        return found
-
     @contextlib.contextmanager
-    def _writing(self) -> Generator[_Version]:
+    def _writing(self) -> Generator[Version]:
         """Hold the lock and yield the newest version."""
         self._current()
         with lock(self.folder / "lock"), explain_write(self.folder):
@@ -241,7 +236,7 @@ class EmbeddedStore:
             manifest.sweep(self.folder, self._current().manifest)
             yield self._current()
 
-    def _without(self, now: _Version, ids: Sequence[str]) -> tuple[list[SegmentMetadata], int]:
+    def _without(self, now: Version, ids: Sequence[str]) -> tuple[list[SegmentMetadata], int]:
         """Return the segments with these ids marked as deleted, and how many documents that deletes."""
         keys = keys_of(ids)
         segments: list[SegmentMetadata] = []
@@ -269,7 +264,7 @@ class EmbeddedStore:
             shutil.rmtree(place, ignore_errors=True)
             raise
 
-    def _commit(self, now: _Version, segments: Sequence[SegmentMetadata]) -> None:
+    def _commit(self, now: Version, segments: Sequence[SegmentMetadata]) -> None:
         new = replace(now.manifest, version=now.manifest.version + 1, segments=tuple(segments))
         new.write(self.folder)
         self.refresh()
@@ -314,45 +309,3 @@ class EmbeddedStore:
 def _size(segment: Segment) -> tuple[int, int]:
     """Return the number of live and of deleted rows."""
     return segment.live, segment.metadata.rows - segment.live
-
-
-@dataclass(frozen=True)
-class _Version:
-    """A version with its segments open."""
-
-    manifest: Manifest
-    segments: tuple[Segment, ...]
-
-    @cached_property
-    def kinds(self) -> dict[str, str]:
-        """The kind of each field of metadata."""
-        return columns.join(segment.texts.metadata for segment in self.segments)
-
-
-def _open(folder: Path, known: _Version | None) -> _Version:
-    """Return the newest version, or ``known`` if that is it."""
-    manifest = _read(folder, known)
-    open_segments = {segment.metadata.name: segment for segment in known.segments} if known else {}
-    while True:
-        if known and manifest == known.manifest:
-            return known
-        try:
-            segments = (
-                Segment.open(folder / SEGMENTS, each, manifest.vector_fields, open_segments.get(each.name))
-                for each in manifest.segments
-            )
-            return _Version(manifest, tuple(segments))
-        except FileNotFoundError as error:
-            # A writer removes files only after it has written a newer version.
-            newer = _read(folder, known)
-            if newer == manifest:
-                raise PanglotError("a file of the index is missing", file=error.filename, hint=HINT) from error
-            manifest = newer
-
-
-def _read(folder: Path, known: _Version | None) -> Manifest:
-    """Return the current version, or refuse it if it is not a later one of the store that ``known`` is of."""
-    found = Manifest.read(folder)
-    if known and (found.build != known.manifest.build or found.version < known.manifest.version):
-        raise PanglotError(REPLACED, file=folder, hint="open the index again")
-    return found
