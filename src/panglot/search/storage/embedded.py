@@ -39,7 +39,7 @@ from panglot.search.storage.store import (
 from panglot.search.storage.version import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 
     from panglot.encoders.protocol import Vectors
     from panglot.search.document import Document, Filter, ScoredDocument
@@ -94,14 +94,13 @@ class EmbeddedStore:
         if not documents:
             return
         with self._writing() as now:
-            segments, _ = self._without(now, [document.id for document in documents])
-            new = self._write(as_pieces(documents, checked), len(documents), graphs=self._bulk is None)
+            segments, _ = self._without(now.segments, [document.id for document in documents])
+            # Graphs take long, so that they are made without the lock, when segments are merged.
+            new = self._write(uuid.uuid4().hex, as_pieces(documents, checked), len(documents), graphs=False)
             self._commit(now, [*segments, new])
-            if self._bulk is None:
-                self._merge_due()
-            else:
-                self._bulk.add(new.name)
-                self._merge_bulk()
+        if self._bulk is not None:
+            self._bulk.add(new.name)
+        self._merge_due()
 
     def delete(self, ids: Collection[str]) -> int:
         """See :meth:`~panglot.search.storage.store.Store.delete`. It works on a full disk, too."""
@@ -119,11 +118,11 @@ class EmbeddedStore:
 
     def _delete(self, ids: Collection[str]) -> int:
         with self._writing() as now:
-            segments, count = self._without(now, list(dict.fromkeys(ids)))
+            segments, count = self._without(now.segments, list(dict.fromkeys(ids)))
             if count:
                 self._commit(now, segments)
-                if self._bulk is None:
-                    self._merge_due()
+        if count and self._bulk is None:
+            self._merge_due()
         return count
 
     @contextlib.contextmanager
@@ -132,17 +131,18 @@ class EmbeddedStore:
 
         Each call is as safe as without it. What a block that breaks off leaves gets its graphs at the next write.
         """
-        self._bulk = set()
+        added = self._bulk = set[str]()
         try:
             yield
-            with self._writing() as now:
-                new = [each for each in now.segments if each.metadata.name in self._bulk]
-                # A single segment is written again if it is so large that it gets a graph.
-                if len(new) > 1 or sum(segment.live for segment in new) >= graph.MIN_ROWS:
-                    self._merge(new)
-                self._merge_due()
         finally:
             self._bulk = None
+        with lock(self.folder / manifest.MERGING):
+            self.refresh()
+            new = [each for each in self._current().segments if each.metadata.name in added]
+            # A single segment is written again if it is so large that it gets a graph.
+            if len(new) > 1 or sum(segment.live for segment in new) >= graph.MIN_ROWS:
+                self._merge(new)
+        self._merge_due()
 
     def check(self) -> None:
         """Read all files of the version that is open. Opening a store reads at most 256 MiB of each segment.
@@ -209,8 +209,8 @@ class EmbeddedStore:
                 yield from (batch.column("id").to_pylist() for batch, _ in pieces)
 
     def parts(self) -> list[Part]:
-        """Return the segments as parts that never change. See :func:`~panglot.search.storage.store.parts_of`."""
-        return [each.part for each in self._current().segments]
+        """See :meth:`~panglot.search.storage.version.Version.parts`."""
+        return self._current().parts()
 
     @property
     def version(self) -> int:
@@ -236,12 +236,12 @@ class EmbeddedStore:
             manifest.sweep(self.folder, self._current().manifest)
             yield self._current()
 
-    def _without(self, now: Version, ids: Sequence[str]) -> tuple[list[SegmentMetadata], int]:
-        """Return the segments with these ids marked as deleted, and how many documents that deletes."""
+    def _without(self, opened: Iterable[Segment], ids: Sequence[str]) -> tuple[list[SegmentMetadata], int]:
+        """Return segments with these ids marked as deleted, and how many documents that deletes."""
         keys = keys_of(ids)
         segments: list[SegmentMetadata] = []
         count = 0
-        for segment in now.segments:
+        for segment in opened:
             rows = segment.rows(ids, keys)
             rows = rows[rows >= 0]
             count += len(rows)
@@ -251,12 +251,12 @@ class EmbeddedStore:
             if len(rows):
                 deleted = np.zeros(metadata.rows, np.bool_) if segment.deleted is None else segment.deleted.copy()
                 deleted[rows] = True
-                metadata = write_deleted(self.folder / SEGMENTS, metadata, deleted, now.manifest.version + 1)
+                metadata = write_deleted(self.folder / SEGMENTS, metadata, deleted, self.version + 1)
             segments.append(metadata)
         return segments, count
 
-    def _write(self, pieces: Iterator[Piece], rows: int, *, graphs: bool) -> SegmentMetadata:
-        place = self.folder / SEGMENTS / uuid.uuid4().hex
+    def _write(self, name: str, pieces: Iterator[Piece], rows: int, *, graphs: bool) -> SegmentMetadata:
+        place = self.folder / SEGMENTS / name
         try:
             return write_segment(place, pieces, rows, self.vector_fields, self.dimension, graphs=graphs)
         except BaseException:
@@ -270,40 +270,61 @@ class EmbeddedStore:
         self.refresh()
         manifest.sweep(self.folder, new)
 
-    def _merge(self, segments: Sequence[Segment], *, graphs: bool = True) -> set[str]:
-        """Write segments as one, and return its name, or none if no row is left."""
-        now = self._current()
-        rows = sum(segment.live for segment in segments)
-        merged = {segment.metadata.name for segment in segments}
-        new = [self._write(contents(segments), rows, graphs=graphs)] if rows else []
-        self._commit(now, [*(each for each in now.manifest.segments if each.name not in merged), *new])
-        return {each.name for each in new}
-
-    def _merge_bulk(self) -> None:
-        """Merge what the block has added, without graphs. Many segments would make each write slower than the last."""
-        assert self._bulk is not None
-        with contextlib.suppress(OSError, PanglotError):
-            while True:
-                added = [each for each in self._current().segments if each.metadata.name in self._bulk]
-                if not (chosen := due([_size(each) for each in added])):
-                    break
-                self._bulk |= self._merge([added[at] for at in chosen], graphs=False)
-
     def _merge_due(self) -> None:
+        """Merge what is due, unless somebody else does. Others write meanwhile: only the exchange holds their lock."""
         # The write itself is done, so a failure here does not matter: the next write tries again.
         with contextlib.suppress(OSError, PanglotError):
-            while True:
-                segments = self._current().segments
-                chosen = [segments[at] for at in due([_size(each) for each in segments])]
-                if not (chosen := chosen or [each for each in segments if each.lacks_graphs]):
-                    break
-                try:
-                    manifest.check_segments(self.folder, [each.metadata for each in chosen])
-                except PanglotError as error:
-                    problem = f"{error.file}: {error.problem}. Its segment is not merged"
-                    warnings.warn(problem, RuntimeWarning, stacklevel=4)
-                    break
-                self._merge(chosen)
+            while self._due():
+                with lock(self.folder / manifest.MERGING, wait=False) as alone:
+                    # Perhaps somebody else has merged these while this one waited.
+                    self.refresh()
+                    if not alone:
+                        break
+                    if not (chosen := self._due()):
+                        continue
+                    try:
+                        manifest.check_segments(self.folder, [each.metadata for each in chosen])
+                    except PanglotError as error:
+                        problem = f"{error.file}: {error.problem}. Its segment is not merged"
+                        warnings.warn(problem, RuntimeWarning, stacklevel=4)
+                        break
+                    self._merge(chosen)
+
+    def _due(self) -> list[Segment]:
+        """Return which segments should be written as one now: within a bulk load, only those that it added."""
+        segments, bulk = self._current().segments, self._bulk
+        if bulk is not None:
+            segments = [each for each in segments if each.metadata.name in bulk]
+        chosen = [segments[at] for at in due([_size(each) for each in segments])]
+        return chosen or [each for each in segments if each.lacks_graphs and bulk is None]
+
+    def _merge(self, chosen: Sequence[Segment]) -> None:
+        """Write segments as one, with graphs unless this is within a bulk load. The caller holds the lock of merges."""
+        bulk, rows = self._bulk, sum(segment.live for segment in chosen)
+        before = {segment.metadata.name: segment for segment in chosen}
+        name = f"{manifest.MERGING}-{uuid.uuid4().hex}"
+        new = [self._write(name, contents(chosen), rows, graphs=bulk is None)] if rows else []
+        with self._writing() as now:
+            known = [each for each in now.segments if each.metadata.name in before]
+            # A segment is gone if every row of it was deleted meanwhile. The rest is merged at the next try.
+            if len(known) < len(before):
+                shutil.rmtree(self.folder / SEGMENTS / name, ignore_errors=True)
+                return
+            gone = [each for segment in known for each in _deleted_since(before[segment.metadata.name], segment)]
+            if gone and new:
+                new, _ = self._without([Segment.open(self.folder / SEGMENTS, new[0], self.vector_fields)], gone)
+            others = (each.metadata for each in now.segments if each.metadata.name not in before)
+            self._commit(now, [*others, *new])
+        if bulk is not None:
+            bulk.update(each.name for each in new)
+
+
+def _deleted_since(before: Segment, now: Segment) -> list[str]:
+    """Return the ids of rows of a segment that were deleted between two versions."""
+    if now.deleted is None:
+        return []
+    rows = np.flatnonzero(now.deleted if before.deleted is None else now.deleted & ~before.deleted)
+    return [now.texts.value(row, "id") for row in rows.tolist()]
 
 
 def _size(segment: Segment) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from panglot.search.storage import columns, graph, manifest
 from panglot.search.storage.columns import Selection, Span
 from panglot.search.storage.graph import Graph, Table, nearest
 from panglot.search.storage.manifest import SegmentMetadata
-from panglot.search.storage.store import COLUMNS, Bools, Halves, Ints, Part, as_document, as_row, first, pieces
+from panglot.search.storage.store import COLUMNS, Bools, Halves, Ints, as_document, as_row, first, pieces
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,10 +91,6 @@ class Texts:
         """Return the rows whose group is one of these."""
         known = pa.array(list(groups), pa.string())
         return np.flatnonzero(columns.computed("is_in", self._columns["group"], value_set=known))
-
-    def documents(self) -> Iterator[list[Document]]:
-        """Yield all documents, deleted ones too, in pieces."""
-        yield from ([as_document(row) for row in batch.to_pylist()] for batch in self._table.to_batches())
 
     def batches(self, begin: int, end: int) -> list[pa.RecordBatch]:
         """Return the rows from ``begin`` to ``end`` as slices of record batches."""
@@ -241,11 +237,6 @@ class Segment:
     def lacks_graphs(self) -> bool:
         """Whether graphs were put off, to the end of a bulk load that has not come to it."""
         return self.metadata.rows >= graph.MIN_ROWS and not self.metadata.graphs
-
-    @property
-    def part(self) -> Part:
-        """The documents, for what is derived from them."""
-        return Part(self.metadata.name, None if self.deleted is None else ~self.deleted, self.texts.documents)
 
     def counts(self) -> dict[str, int]:
         """Return how many live rows each language has."""

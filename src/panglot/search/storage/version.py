@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -12,11 +12,14 @@ from panglot._errors import PanglotError
 from panglot.search.storage import columns
 from panglot.search.storage.manifest import HINT, SEGMENTS, Manifest
 from panglot.search.storage.segments import Segment, keys_of
-from panglot.search.storage.store import REPLACED
+from panglot.search.storage.store import REPLACED, Part, as_document
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from panglot.search.document import Document
+    from panglot.search.storage.segments import Texts
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,13 @@ class Version:
         """The kind of each field of metadata."""
         return columns.join(segment.texts.metadata for segment in self.segments)
 
+    def parts(self) -> list[Part]:
+        """Return the segments as parts that never change. See :func:`~panglot.search.storage.store.parts_of`."""
+        return [
+            Part(each.metadata.name, None if each.deleted is None else ~each.deleted, partial(_documents, each.texts))
+            for each in self.segments
+        ]
+
     def places(self, ids: Sequence[str]) -> list[tuple[Segment | None, int]]:
         """Return the segment and the row of the live document with each id, None and -1 if there is none."""
         keys = keys_of(ids)
@@ -65,6 +75,11 @@ class Version:
             for at in np.flatnonzero(rows >= 0):
                 found[at] = segment, int(rows[at])
         return found
+
+
+def _documents(texts: Texts) -> Iterator[list[Document]]:
+    for batch in texts.batches(0, len(texts)):
+        yield [as_document(row) for row in batch.to_pylist()]
 
 
 def _read(folder: Path, known: Version | None) -> Manifest:
