@@ -287,9 +287,12 @@ def test_a_write_is_answered_before_segments_are_merged_and_graphs_wait_for_a_pa
         put(client, *(row(f"b{number}", f"text number {number}", language="en") for number in range(50)))
         assert merging.wait(30)
         assert first(client, "text number 17")["id"] in ("17", "b17")
+        # Nor does a later write wait for it.
+        put(client, row("later", "text number 999", language="en"))
+        assert first(client, "text number 999")["id"] == "later"
         free.set()
         until(lambda: any(each.tables["plain"].graph for each in index.store._current().segments))  # type: ignore[attr-defined]
-        assert client.get("/about").json()["documents"] == 101
+        assert client.get("/about").json()["documents"] == 102
 
 
 def test_words_are_those_of_the_documents_after_each_write(client: httpx.Client) -> None:

@@ -98,9 +98,9 @@ class EmbeddedStore:
             # Graphs take long, so that they are made without the lock, when segments are merged.
             new = self._write(uuid.uuid4().hex, as_pieces(documents, checked), len(documents), graphs=False)
             self._commit(now, [*segments, new])
-        if self._bulk is not None:
-            self._bulk.add(new.name)
-        self._merge_due()
+        if (bulk := self._bulk) is not None:
+            bulk.add(new.name)
+        self._merge_due(bulk)
 
     def delete(self, ids: Collection[str]) -> int:
         """See :meth:`~panglot.search.storage.store.Store.delete`. It works on a full disk, too."""
@@ -122,7 +122,7 @@ class EmbeddedStore:
             if count:
                 self._commit(now, segments)
         if count and self._bulk is None:
-            self._merge_due()
+            self._merge_due(None)
         return count
 
     @contextlib.contextmanager
@@ -135,14 +135,16 @@ class EmbeddedStore:
         try:
             yield
         finally:
-            self._bulk = None
+            # Another block may have begun, because this one is left in another thread.
+            if self._bulk is added:
+                self._bulk = None
         with lock(self.folder / manifest.MERGING):
             self.refresh()
             new = [each for each in self._current().segments if each.metadata.name in added]
             # A single segment is written again if it is so large that it gets a graph.
             if len(new) > 1 or sum(segment.live for segment in new) >= graph.MIN_ROWS:
-                self._merge(new)
-        self._merge_due()
+                self._merge(new, None)
+        self._merge_due(None)
 
     def check(self) -> None:
         """Read all files of the version that is open. Opening a store reads at most 256 MiB of each segment.
@@ -270,17 +272,20 @@ class EmbeddedStore:
         self.refresh()
         manifest.sweep(self.folder, new)
 
-    def _merge_due(self) -> None:
-        """Merge what is due, unless somebody else does. Others write meanwhile: only the exchange holds their lock."""
+    def _merge_due(self, bulk: set[str] | None) -> None:
+        """Merge what is due, of what a bulk load has added or of all, unless somebody else does.
+
+        Others write meanwhile, because only the exchange holds their lock.
+        """
         # The write itself is done, so a failure here does not matter: the next write tries again.
         with contextlib.suppress(OSError, PanglotError):
-            while self._due():
+            while self._due(bulk):
                 with lock(self.folder / manifest.MERGING, wait=False) as alone:
                     # Perhaps somebody else has merged these while this one waited.
                     self.refresh()
                     if not alone:
                         break
-                    if not (chosen := self._due()):
+                    if not (chosen := self._due(bulk)):
                         continue
                     try:
                         manifest.check_segments(self.folder, [each.metadata for each in chosen])
@@ -288,19 +293,19 @@ class EmbeddedStore:
                         problem = f"{error.file}: {error.problem}. Its segment is not merged"
                         warnings.warn(problem, RuntimeWarning, stacklevel=4)
                         break
-                    self._merge(chosen)
+                    self._merge(chosen, bulk)
 
-    def _due(self) -> list[Segment]:
-        """Return which segments should be written as one now: within a bulk load, only those that it added."""
-        segments, bulk = self._current().segments, self._bulk
+    def _due(self, bulk: set[str] | None) -> list[Segment]:
+        """Return which segments should be written as one now."""
+        segments = self._current().segments
         if bulk is not None:
             segments = [each for each in segments if each.metadata.name in bulk]
         chosen = [segments[at] for at in due([_size(each) for each in segments])]
         return chosen or [each for each in segments if each.lacks_graphs and bulk is None]
 
-    def _merge(self, chosen: Sequence[Segment]) -> None:
+    def _merge(self, chosen: Sequence[Segment], bulk: set[str] | None) -> None:
         """Write segments as one, with graphs unless this is within a bulk load. The caller holds the lock of merges."""
-        bulk, rows = self._bulk, sum(segment.live for segment in chosen)
+        rows = sum(segment.live for segment in chosen)
         before = {segment.metadata.name: segment for segment in chosen}
         name = f"{manifest.MERGING}-{uuid.uuid4().hex}"
         new = [self._write(name, contents(chosen), rows, graphs=bulk is None)] if rows else []
