@@ -199,7 +199,7 @@ def rank_correlation(ranks: Ranks, depth: int = 20) -> Doubles:
     member = np.full((group.max(initial=-1) + 1, languages), -1, np.int64)
     member[group, language] = first
     lists = np.full((questions, depth), -1, np.int64)
-    # Lists are made only for groups asked in two languages, because they take the most time.
+    # Lists are made only for groups asked in two languages.
     asked = first[np.isin(group, np.flatnonzero(np.bincount(group) > 1))]
     groups = np.where(ranks.top[asked] >= 0, ranks.passage_group[ranks.top[asked]], -1)
     lists[asked] = _group_lists(groups, depth)
@@ -211,9 +211,9 @@ def rank_correlation(ranks: Ranks, depth: int = 20) -> Doubles:
             a, b = member[block[:, 0], x], member[block[:, 0], x + 1 + block[:, 1]]
             tau = kendall(lists[a], lists[b])
             known = np.isfinite(tau)
-            for side in (a, b):
-                np.add.at(total, side[known], tau[known])
-                np.add.at(number, side[known], 1)
+            for side in (a[known], b[known]):
+                np.add.at(total, side, tau[known])
+                np.add.at(number, side, 1)
     with np.errstate(invalid="ignore"):
         return (total / number)[first][inverse]
 
@@ -241,18 +241,15 @@ def kendall(a: Ints, b: Ints) -> Doubles:
         same = b == a[i]
         in_a |= same
         place[i] = (same * behind).sum(axis=0, dtype=np.int16) + depth
-    in_b = place < depth
-    common = in_b.sum(axis=0)
-    # The places after the end of a count as absent from b, which is corrected here: no common item precedes them.
+    common = (place < depth).sum(axis=0)
+    # Places after the end of a shorter list would count as items that only a has.
     balance = -common * (depth - size_a)
     for i in range(depth - 1):
         later = place[i + 1 :]
         balance += (later > place[i]).sum(axis=0, dtype=np.int16)
         balance -= (later < place[i]).sum(axis=0, dtype=np.int16)
     # A common item and one of b alone agree if b puts the common one first.
-    alone = ~in_a & (b >= 0)
-    commons_before = np.cumsum(in_a, axis=0)
-    balance += np.where(alone, 2 * commons_before - common, 0).sum(axis=0)
+    balance += np.where(~in_a & (b >= 0), 2 * np.cumsum(in_a, axis=0) - common, 0).sum(axis=0)
     only_a, only_b = size_a - common, size_b - common
     balance -= only_a * only_b
     items = size_a + only_b
@@ -349,10 +346,9 @@ def _group_lists(groups: Ints, depth: int) -> Ints:
     """Return the first ``depth`` distinct groups of each row, in order, −1 after the end, as in ``groups``."""
     rows, width = groups.shape
     # Sorted by group, then column, so that the first of each run is where the group comes first.
-    bits = width.bit_length()
+    bits, fresh = width.bit_length(), np.zeros((rows, width), bool)
     keys = np.sort(groups + 1 << bits | np.arange(width), axis=1)
     row, run = np.nonzero(np.diff(keys >> bits, axis=1, prepend=0))
-    fresh = np.zeros((rows, width), bool)
     fresh[row, keys[row, run] & (1 << bits) - 1] = True
     place = np.cumsum(fresh, axis=1) - 1
     row, column = np.nonzero(fresh & (place < depth))
