@@ -273,7 +273,7 @@ def matching(parts: Sequence[LivePart], query: str, languages: Iterable[str], k:
             least = np.partition(scores, len(scores) - k)[-k] if len(scores) > k else 0.0
             rows = np.flatnonzero((scores >= least) & (scores > 0))
             rows = rows[np.argsort(-scores[rows], kind="stable")[:k]]
-            found += [(part.words.ids[row], float(scores[row])) for row in rows.tolist()]
+            found += [(part.words.ids[int(row)], float(scores[row])) for row in rows]
     return sorted(found, key=lambda each: -each[1])[:k]
 
 
@@ -285,7 +285,7 @@ def write(folder: Path, documents: Iterable[Sequence[Document]]) -> None:
         numbers: dict[str, dict[str, int]] = {}
         ids: list[str] = []
         language, lengths = list[int](), list[int]()
-        pieces: list[Ints] = []
+        pieces: list[Any] = []
         for each in (each for piece in documents for each in piece):
             known = numbers.setdefault(each.language, defaultdict(number.__next__))
             found = [known[word] for word in words(each.full_text, each.language)]
