@@ -125,14 +125,17 @@ def lock(path: Path, *, wait: bool = True) -> Generator[bool]:
         held.release()
 
 
-def is_locked(path: Path) -> bool:
-    """Return whether a process holds :func:`lock` on ``path``. Asking does not keep anybody from a free lock."""
+def is_locked(path: Path, *, seconds: float = 0.1) -> bool:
+    """Return whether a process holds :func:`lock` on ``path``. Asking does not keep anybody from a free lock.
+
+    Whoever asks at the same moment may look like a holder, unless ``seconds`` leaves time to ask again.
+    """
     from filelock import FileLock, Timeout
 
     if not path.exists():
         return False
     try:
-        with FileLock(path, timeout=0.1, poll_interval=0.01, thread_local=False):
+        with FileLock(path, timeout=seconds, poll_interval=0.01, thread_local=False):
             return False
     except Timeout:
         return True

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
+from panglot.evaluation import ranks
 from panglot.evaluation.ranks import Ranks, rank
 
 from .made import parallel
@@ -66,6 +67,14 @@ def test_ranks_are_those_of_sorting_everything(seed: int, tile: int, cells: int,
 def test_bits_do_not_depend_on_blocks(tile: int, cells: int) -> None:
     questions, passages, collection = parallel(passages=150, groups=30, dimension=384, noise=3.0)
     same(rank(questions, passages, collection), rank(questions, passages, collection, tile=tile, cells=cells))
+
+
+def test_bits_do_not_depend_on_how_many_scores_are_counted_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    questions, passages, collection = parallel(passages=150, groups=30, dimension=384, noise=3.0)
+    whole = rank(questions, passages, collection, tile=170)
+    for counted in (1, 500, 2_000):
+        monkeypatch.setattr(ranks, "_COUNTED", counted)
+        same(whole, rank(questions, passages, collection, tile=170))
 
 
 @pytest.mark.parametrize("threads", [1, 3])

@@ -100,7 +100,7 @@ def test_pages_lose_no_group_and_repeat_none(index: Index, options: dict[str, An
 
 
 def test_with_matching_words_all_versions_are_listed_too(index: Index) -> None:
-    pytest.importorskip("bm25s", reason="pip install 'panglot[lexical]'")
+    pytest.importorskip("icu4py", reason="pip install 'panglot[lexical]'")
     asked: dict[str, Any] = {"k": 1000, "language": "de", "mode": "balanced"}
     plain = {hit.document.id: hit.score for hit in index.search("topic3 said-sw", **asked).hits}
     hits = index.search("topic3 said-sw", **asked, collapse=True, hybrid=True).hits

@@ -20,10 +20,12 @@ from search_store_model import DIMENSION, VECTOR_FIELDS, Dice, Model, agree, clu
 from search_store_writer import operations
 
 from panglot import PanglotError
+from panglot._files import lock
 from panglot.search.document import Document
 from panglot.search.storage import embedded, graph, manifest, segments
 from panglot.search.storage.embedded import EmbeddedStore
 from panglot.search.storage.manifest import Manifest
+from panglot.search.storage.version import Version
 
 
 def made(folder: Path, seed: int = 0, calls: int = 6) -> tuple[EmbeddedStore, Model]:
@@ -178,7 +180,7 @@ def test_a_reader_keeps_its_version_until_it_asks_for_the_newest(
 
 def test_a_refresh_that_began_before_a_write_does_not_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=DIMENSION)
-    open_version, entered, free = embedded._open, threading.Event(), threading.Event()
+    open_version, entered, free = Version.open, threading.Event(), threading.Event()
 
     def slow(*given: Any) -> Any:
         found = open_version(*given)
@@ -187,7 +189,7 @@ def test_a_refresh_that_began_before_a_write_does_not_hide_it(tmp_path: Path, mo
             assert free.wait(30)
         return found
 
-    monkeypatch.setattr(embedded, "_open", slow)
+    monkeypatch.setattr(Version, "open", slow)
     reader = threading.Thread(target=store.refresh, name="reader")
     one = unit(np.ones((1, DIMENSION)))
     writer = threading.Thread(target=store.upsert, args=([Document("new", "x")], {"plain": one}))
@@ -214,6 +216,111 @@ def test_two_writers_take_turns(tmp_path: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
         list(pool.map(write, "abc"))
     assert EmbeddedStore(tmp_path).counts() == {"": 24}
+
+
+class Merging:
+    """A store whose merge has begun in another thread and waits, before its result takes the place of the segments."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(segments, "MERGED", 2)
+        monkeypatch.setattr(graph, "MIN_ROWS", 21)
+        monkeypatch.setattr(graph, "VISITS", 0)
+        self.model, written, self._free = Model(), threading.Event(), threading.Event()
+        merging = EmbeddedStore.create(folder, vector_fields=VECTOR_FIELDS, dimension=DIMENSION)
+        write = merging._write
+
+        def slow(name: str, *given: Any, **more: Any) -> Any:
+            found = write(name, *given, **more)
+            if name.startswith(manifest.MERGING):
+                written.set()
+                assert self._free.wait(60)
+            return found
+
+        monkeypatch.setattr(merging, "_write", slow)
+        self.other = EmbeddedStore(folder)
+        self.write(merging, "a", 0)
+        self._thread = threading.Thread(target=self.write, args=(merging, "b", 1))
+        self._thread.start()
+        assert written.wait(60)
+
+    def write(self, store: EmbeddedStore, name: str, seed: int, rows: int = 20) -> None:
+        documents = [Document(f"{name}{row}", f"{seed}", "", ("de", "en")[row % 2]) for row in range(rows)]
+        vectors = {field: Dice(seed).vectors(rows) for field in VECTOR_FIELDS}
+        self.model.upsert(documents, vectors)
+        store.upsert(documents, vectors)
+
+    def delete(self, *ids: str) -> None:
+        assert self.other.delete(ids) == self.model.delete(ids) == len(ids)
+
+    def finish(self) -> None:
+        self._free.set()
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+
+def test_others_write_while_segments_are_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    merging = Merging(tmp_path, monkeypatch)
+    merging.delete("a3", "b4")
+    merging.write(merging.other, "a", 2, rows=2)  # They replace two.
+    merging.write(merging.other, "c", 3, rows=3)
+    agree(merging.other, merging.model, Dice(4))
+    merging.finish()
+    for store in (merging.other, EmbeddedStore(tmp_path)):
+        store.refresh()
+        store.check()
+        agree(store, merging.model, Dice(5))
+    (merged,) = (each for each in store._current().segments if each.tables["plain"].graph)
+    assert merged.live == 36
+    assert {path.name for path in (tmp_path / "segments").iterdir()} == {
+        each.name for each in store._current().manifest.segments
+    }
+
+
+def test_a_merge_is_given_up_if_a_segment_of_it_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    merging = Merging(tmp_path, monkeypatch)
+    merging.delete(*(f"a{row}" for row in range(20)))
+    merging.finish()
+    store = EmbeddedStore(tmp_path)
+    agree(store, merging.model, Dice(5))
+    assert [each.live for each in store._current().segments] == [20]
+    merging.other.refresh()
+    merging.delete("b0")
+    assert len(list((tmp_path / "segments").iterdir())) == 1
+
+
+def test_what_a_killed_merge_leaves_is_removed_by_the_next_write(tmp_path: Path) -> None:
+    store, _ = made(tmp_path, calls=1)
+    left = tmp_path / "segments" / f"{manifest.MERGING}-dead"
+    left.mkdir(parents=True)
+    with lock(tmp_path / manifest.MERGING):
+        store.upsert(*Dice(7).documents(6))
+        assert left.exists()
+    store.upsert(*Dice(8).documents(6))
+    assert not left.exists()
+
+
+def test_many_writers_lose_nothing_while_all_merge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "MERGED", 2)
+    EmbeddedStore.create(tmp_path, vector_fields=("plain",), dimension=DIMENSION)
+    one = unit(np.ones((1, DIMENSION)))
+
+    def write(name: str) -> set[str]:
+        store, dice, left = EmbeddedStore(tmp_path), np.random.default_rng(ord(name)), set[str]()
+        for _ in range(15):
+            if dice.random() < 0.3 and left:
+                left.remove(gone := min(left))
+                assert store.delete([gone]) == 1
+            else:
+                left.add(new := f"{name}{dice.integers(8)}")
+                store.upsert([Document(new, "x")], {"plain": one})
+        return left
+
+    with ThreadPoolExecutor(3) as pool:
+        left = set().union(*pool.map(write, "abc"))
+    store = EmbeddedStore(tmp_path)
+    store.check()
+    assert {name for names in store.ids() for name in names} == left
+    assert len(store._current().segments) < 8
 
 
 def test_many_threads_search_while_one_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,7 +423,7 @@ def test_damage_is_an_error_that_names_the_file(tmp_path: Path, monkeypatch: pyt
     store.delete(["3"])
     store.close()
     names = {path.name for path in (tmp_path / "store").rglob("*.*")}
-    assert {"current.json", "documents.arrow", "keys.npy", "plain.npy", "plain.usearch", "deleted-3.npy"} <= names
+    assert {"current.json", "documents.arrow", "keys.npy", "plain.npy", "plain.usearch", "deleted-4.npy"} <= names
     for path in sorted((tmp_path / "store").rglob("*.*")):
         whole = path.read_bytes()
         for damaged in (

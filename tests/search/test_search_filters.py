@@ -305,7 +305,7 @@ def test_a_filtered_search_is_a_search_without_the_others(indexes: Callable[[str
 
 
 def test_matching_words_are_filtered_before_they_are_cut(indexes: Callable[[str], Index]) -> None:
-    pytest.importorskip("bm25s", reason="pip install 'panglot[lexical]'")
+    pytest.importorskip("icu4py", reason="pip install 'panglot[lexical]'")
     pytest.importorskip("icu4py", reason="pip install 'panglot[lexical]'")
     index = indexes("words")
     common = [Document(f"w{row:03}", "printer " * (1 + row % 7), language="en", metadata={"number": row + 1000})

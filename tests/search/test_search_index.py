@@ -377,7 +377,7 @@ def test_the_best_sentence_is_marked(index: Index) -> None:
 )
 def test_a_page_is_a_part_of_the_longer_result(index: Index, options: dict[str, Any]) -> None:
     if options.get("hybrid"):
-        pytest.importorskip("bm25s", reason="pip install 'panglot[lexical]'")
+        pytest.importorskip("icu4py", reason="pip install 'panglot[lexical]'")
     options = {"language": "de", "preferred_languages": ("ja",), **options}
     whole = index.search("<de> topic3", k=60, **options).hits
     assert index.search("<de> topic3", k=55, offset=5, **options).hits == whole[5:]

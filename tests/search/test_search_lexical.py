@@ -7,7 +7,7 @@ import os
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -19,10 +19,14 @@ from panglot.encoders.open_model import Reranker
 from panglot.search.document import Document, ScoredDocument
 from panglot.search.index import Index
 from panglot.search.ranking import lexical
-from panglot.search.ranking.lexical import LexicalIndex, fused, words, write
+from panglot.search.ranking.lexical import LexicalIndex, fused, matching, words, write
 from panglot.search.ranking.reranking import reranked
+from panglot.search.storage.embedded import EmbeddedStore
+from panglot.search.storage.store import documents_of
 
-pytest.importorskip("bm25s", reason="pip install 'panglot[lexical]'")
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 pytest.importorskip("icu4py", reason="pip install 'panglot[lexical]'")
 
 
@@ -51,7 +55,7 @@ def test_words_find_documents_of_the_questions_language(tmp_path: Path) -> None:
         Document("4", "O erro E1047 ao imprimir", "", "pt-BR"),
         Document("5", "…", "", "ja"),
     ]
-    write(tmp_path / "words", [given[:2], given[2:]])
+    write(tmp_path / "words" / "all", [given[:2], given[2:]])
     found = LexicalIndex(tmp_path / "words", MemoryStore((), 1))
     assert found.search("Fehler E1047", "de", 10) == ["1", "2"]
     assert found.search("Fehler E1047", "de", 1) == ["1"]
@@ -83,14 +87,14 @@ def test_words_are_made_again_if_a_write_came_between(index: Index, monkeypatch:
 
 
 @pytest.mark.parametrize("damage", [b"", b"[1", b'["2"]', None])
-@pytest.mark.parametrize("name", ["lexical.json", "0/ids.json", "0/data.csc.index.npy"])
+@pytest.mark.parametrize("name", ["part.json", "ids.json", "rows.npy"])
 def test_damaged_words_are_made_again(index: Index, name: str, damage: bytes | None) -> None:
     found = index.lexical.search("x1047", "de", 5)
-    path = index.folder / "lexical" / name
+    path = index.folder / "lexical" / "all" / name
     path.unlink() if damage is None else path.write_bytes(damage)
     index.lexical.reload()
     # A missing head means that there are no words yet.
-    said = contextlib.nullcontext() if damage is None and name == "lexical.json" else pytest.warns(match="made again")
+    said = contextlib.nullcontext() if damage is None and name == "part.json" else pytest.warns(match="made again")
     with said:
         assert index.lexical.search("x1047", "de", 5) == found == ["code"]
     index.lexical.reload()
@@ -114,7 +118,7 @@ def test_a_folder_that_cannot_be_written_is_searched_and_says_why_it_cannot_chan
     monkeypatch.setattr(tempfile, "mkdtemp", refuse)
     with pytest.warns(RuntimeWarning, match="indexed for this process alone: cannot write: Read-only"):
         assert index.search("Fehler", language="de", hybrid=True).hits[0].document.id == "1"
-    assert not (tmp_path / "index" / "lexical").exists()
+    assert not [path for path in (tmp_path / "index").rglob("*") if "lexical" in path.parts and path.is_file()]
     index.close()
 
 
@@ -151,7 +155,7 @@ def test_words_that_another_process_made_stale_are_made_again(tmp_path: Path) ->
     Index.build(given, tmp_path / "index", model=Biased()).close()
     reader, writer = (Index.open(tmp_path / "index", model=Biased()) for _ in range(2))
     writer.add([Document("3", "Xylophon", "", "de")])
-    # The reader has not looked yet, so it writes the words of its own version after the writer removed them.
+    # The reader has not looked yet, so it searches the words of its own version.
     assert reader.lexical.search("Xylophon", "de", 5) == []
     assert reader.refresh()
     assert reader.lexical.search("Xylophon", "de", 5) == ["3"]
@@ -159,9 +163,72 @@ def test_words_that_another_process_made_stale_are_made_again(tmp_path: Path) ->
     writer.close()
 
 
+def rounds(store: EmbeddedStore, seed: int, most: int) -> Iterator[None]:
+    """Write a few documents and delete a few, over and over: segments come, are merged and rewritten."""
+    dice = np.random.default_rng(seed)
+    vocabulary = [f"w{number}" for number in range(30)]
+    for _ in range(most):
+        ids = dice.permutation(40)[: dice.integers(1, 9)].tolist()
+        given = [
+            Document(
+                f"{name}", " ".join(dice.choice(vocabulary, dice.integers(0, 12))), "", ("de", "en", "th")[name % 3]
+            )
+            for name in ids
+        ]
+        vectors = np.tile(np.eye(1, 4, dtype=np.float32), (len(given), 1))
+        store.upsert(given, {"plain": vectors})
+        store.delete([f"{name}" for name in dice.integers(0, 40, dice.integers(0, 6)).tolist()])
+        yield
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_words_by_parts_score_as_those_of_all_documents(tmp_path: Path, seed: int) -> None:
+    """After every write, kept parts give what words made from nothing give, and what bm25s gives."""
+    bm25s = pytest.importorskip("bm25s")
+    store = EmbeddedStore.create(tmp_path / "store", vector_fields=("plain",), dimension=4)
+    kept = LexicalIndex(tmp_path / "kept", store)
+    for number, _ in enumerate(rounds(store, seed, 9)):
+        fresh = LexicalIndex(tmp_path / f"fresh{number}", store)
+        live = [each for piece in documents_of(store) for each in piece]
+        for code in ("de", "th", ""):
+            asked = f"w{number} w3 w3 w17"
+            found = matching(kept.open(), asked, [code] if code else ["de", "en", "th"], 99)
+            assert found == matching(fresh.open(), asked, [code] if code else ["de", "en", "th"], 99)
+            assert kept.search(asked, code, 5) == fresh.search(asked, code, 5)
+            texts = [(each.id, each.text.split()) for each in live if each.language == code]
+            if any(text for _, text in texts):
+                model = bm25s.BM25()
+                model.index([text for _, text in texts], show_progress=False)
+                known = [word for word in asked.split() if word in model.vocab_dict]
+                scores = model.get_scores(known) if known else np.zeros(len(texts))
+                theirs = {name: score for (name, _), score in zip(texts, scores.tolist(), strict=True) if score > 0}
+                assert dict(found) == pytest.approx(theirs, rel=1e-5)
+        names = {part.name for part in store.parts()}
+        assert {path.name for path in (tmp_path / "kept").iterdir()} == names
+
+
+def test_a_write_makes_only_the_words_of_what_it_adds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = [Document(f"{number}", f"Der Fehler x{number}", "", "de") for number in range(20)]
+    index = Index.build(given, tmp_path / "index", model=Biased())
+    index.lexical.open()
+    split: list[str] = []
+    monkeypatch.setattr(lexical, "words", lambda text, code: [split.append(text), *words(text, code)][1:])
+    index.add([Document("new", "Der Fehler x99", "", "de")])
+    index.delete(["7"])
+    assert index.lexical.search("x99", "de", 5) == ["new"]
+    assert index.lexical.search("x7", "de", 5) == []
+    assert set(split) == {"Der Fehler x99", "x99", "x7"}
+    index.close()
+    again = Index.open(tmp_path / "index", model=Biased())
+    split.clear()
+    assert again.lexical.search("x99", "de", 5) == ["new"]
+    assert split == ["x99"]
+    again.close()
+
+
 def test_missing_packages_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_environment, "find_spec", lambda _: None)
-    with pytest.raises(PanglotError, match=r"needs bm25s and icu4py.*pip install '.*\[lexical\]"):
+    with pytest.raises(PanglotError, match=r"needs icu4py.*pip install '.*\[lexical\]"):
         write(Path("never"), [])
 
 

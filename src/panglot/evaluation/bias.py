@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -200,21 +199,21 @@ def rank_correlation(ranks: Ranks, depth: int = 20) -> Doubles:
     member = np.full((group.max(initial=-1) + 1, languages), -1, np.int64)
     member[group, language] = first
     lists = np.full((questions, depth), -1, np.int64)
-    # Ints are made only for groups asked in two languages, because they take the most time.
+    # Lists are made only for groups asked in two languages.
     asked = first[np.isin(group, np.flatnonzero(np.bincount(group) > 1))]
     groups = np.where(ranks.top[asked] >= 0, ranks.passage_group[ranks.top[asked]], -1)
     lists[asked] = _group_lists(groups, depth)
     total, number = np.zeros(questions), np.zeros(questions)
-    for x, y in combinations(range(languages), 2):
-        both = np.flatnonzero((member[:, x] >= 0) & (member[:, y] >= 0))
-        # Blocks bound the memory of the depth × depth comparison of items.
-        for block in parts(both, 1 << 12):
-            a, b = member[block][:, [x, y]].T
+    for x in range(languages - 1):
+        both = np.stack(np.nonzero((member[:, x, None] >= 0) & (member[:, x + 1 :] >= 0)), axis=1)
+        # Blocks bound the memory of the comparison of items.
+        for block in parts(both, 1 << 14):
+            a, b = member[block[:, 0], x], member[block[:, 0], x + 1 + block[:, 1]]
             tau = kendall(lists[a], lists[b])
             known = np.isfinite(tau)
-            for side in (a, b):
-                total[side[known]] += tau[known]
-                number[side[known]] += 1
+            for side in (a[known], b[known]):
+                np.add.at(total, side, tau[known])
+                np.add.at(number, side, 1)
     with np.errstate(invalid="ignore"):
         return (total / number)[first][inverse]
 
@@ -231,22 +230,26 @@ def kendall(a: Ints, b: Ints) -> Doubles:
     array([0.333])
     """
     depth = a.shape[1]
-    same = (a[:, :, None] == b[:, None, :]) & (a >= 0)[:, :, None]
-    in_b, in_a = same.any(axis=2), same.any(axis=1)
+    size_a, size_b = (a >= 0).sum(axis=1), (b >= 0).sum(axis=1)
+    # With the places first, every step below runs over long rows of small numbers.
+    a, b = np.ascontiguousarray(a.T), np.ascontiguousarray(np.where(b < 0, -2, b).T)
     # Place in b of each item of a. Items that b lacks share the place after its end.
-    # Small numbers, because they are compared two by two.
-    place = np.where(in_b, same.argmax(axis=2), depth).astype(np.int16)
-    known = a >= 0
-    size_a, size_b, common = (a >= 0).sum(axis=1), (b >= 0).sum(axis=1), in_b.sum(axis=1)
-    balance = np.zeros(len(a), np.int64)
+    place = np.empty(a.shape, np.int16)
+    in_a = np.zeros(b.shape, bool)
+    behind = np.arange(-depth, 0, dtype=np.int16)[:, None]
+    for i in range(depth):
+        same = b == a[i]
+        in_a |= same
+        place[i] = (same * behind).sum(axis=0, dtype=np.int16) + depth
+    common = (place < depth).sum(axis=0)
+    # Places after the end of a shorter list would count as items that only a has.
+    balance = -common * (depth - size_a)
     for i in range(depth - 1):
-        later = place[:, i + 1 :]
-        steps = np.sign(later - place[:, i, None])
-        balance += (steps * (known[:, i, None] & known[:, i + 1 :])).sum(axis=1)
+        later = place[i + 1 :]
+        balance += (later > place[i]).sum(axis=0, dtype=np.int16)
+        balance -= (later < place[i]).sum(axis=0, dtype=np.int16)
     # A common item and one of b alone agree if b puts the common one first.
-    alone = ~in_a & (b >= 0)
-    commons_before = np.cumsum(in_a, axis=1)
-    balance += (np.where(alone, 2 * commons_before - common[:, None], 0)).sum(axis=1)
+    balance += np.where(~in_a & (b >= 0), 2 * np.cumsum(in_a, axis=0) - common, 0).sum(axis=0)
     only_a, only_b = size_a - common, size_b - common
     balance -= only_a * only_b
     items = size_a + only_b
@@ -342,11 +345,11 @@ NEITHER_IS_BETTER = frozenset(each.name for each in BIAS_MEASURES if each.better
 def _group_lists(groups: Ints, depth: int) -> Ints:
     """Return the first ``depth`` distinct groups of each row, in order, −1 after the end, as in ``groups``."""
     rows, width = groups.shape
-    flat = groups + 1 + np.arange(rows)[:, None] * (groups.max(initial=0) + 2)
-    _, first = np.unique(flat, return_index=True)
-    fresh = np.zeros((rows, width), bool)
-    fresh.flat[first] = True
-    fresh &= groups >= 0
+    # Sorted by group, then column, so that the first of each run is where the group comes first.
+    bits, fresh = width.bit_length(), np.zeros((rows, width), bool)
+    keys = np.sort(groups + 1 << bits | np.arange(width), axis=1)
+    row, run = np.nonzero(np.diff(keys >> bits, axis=1, prepend=0))
+    fresh[row, keys[row, run] & (1 << bits) - 1] = True
     place = np.cumsum(fresh, axis=1) - 1
     row, column = np.nonzero(fresh & (place < depth))
     lists = np.full((rows, depth), -1, np.int64)

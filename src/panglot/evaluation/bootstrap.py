@@ -6,11 +6,13 @@ Groups keep translations together, because the values of a question and of its t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from panglot._environment import cores
 from panglot.evaluation import bias
 
 if TYPE_CHECKING:
@@ -79,15 +81,19 @@ class PerQuestion:
     def of(cls, ranks: Ranks, measures: Sequence[Measure]) -> PerQuestion:
         """Measure every question in the three settings, with the bias in the pool of all languages."""
         own = np.arange(len(ranks.question_language)), ranks.question_language
-        measured = values(ranks, measures)
+        spans = bias.spans(ranks)
+        with ThreadPoolExecutor(cores()) as pool:
+            biased = [pool.submit(each.values, ranks, spans) for each in bias.BIAS_MEASURES]
+            measured = values(ranks, measures)
         found = {f"monolingual.{each}": by_pool[own] for each, (by_pool, _) in measured.items()}
         for each, (by_pool, _) in measured.items():
             cross = by_pool.copy()
             cross[own] = np.nan
             found[f"crosslingual.{each}"] = cross
         found |= {f"multilingual.{each}": pooled for each, (_, pooled) in measured.items()}
-        spans = bias.spans(ranks)
-        found |= {f"multilingual.{each.name}": each.values(ranks, spans) for each in bias.BIAS_MEASURES}
+        found |= {
+            f"multilingual.{each.name}": value.result() for each, value in zip(bias.BIAS_MEASURES, biased, strict=True)
+        }
         return cls(ranks.question_group, ranks.question_language, ranks.languages, found)
 
     def sums(self) -> dict[str, Sums]:

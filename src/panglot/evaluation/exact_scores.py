@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 Bools = npt.NDArray[np.bool_]
 Doubles = npt.NDArray[np.float64]
 _BITS = 26
-# Pairs at once: 4,096 pairs of vectors of 1,024 doubles are 64 MB.
-_PAIRS = 1 << 12
+# Pairs at once: 64 pairs of vectors of 1,024 doubles are 1 MB, which a processor's cache holds.
+_PAIRS = 1 << 6
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,7 @@ class ExactScores:
 
     def pairs(self, queries: Ints, documents: Ints) -> Doubles:
         """Return the products of pairs, given by the rows of both sides, shape ``[pairs]``."""
-        found = np.empty(len(queries))
-        for at in parts(np.arange(len(queries)), _PAIRS):
-            sides = self.queries[queries[at]].astype(np.float64), self.documents[documents[at]].astype(np.float64)
-            found[at] = np.einsum("rd,rd->r", *sides)
-        return found
+        return pair_scores(self.queries, queries, self.documents, documents)
 
 
 class Tile:
@@ -80,6 +76,16 @@ class Tile:
     def products_of_documents(self, documents: Ints) -> Doubles:
         """Return the products of other documents with those of the tile, shape ``[documents, tile]``."""
         return self._scores.documents[documents].astype(np.float64) @ self._columns
+
+
+def pair_scores(left: Vectors, a: Ints, right: Vectors, b: Ints) -> Doubles:
+    """Return the dot products in doubles of the rows ``a`` of one side with the rows ``b`` of the other."""
+    found = np.empty(len(a))
+    for at in range(0, len(a), _PAIRS):
+        part = slice(at, at + _PAIRS)
+        sides = left.take(a[part], axis=0).astype(np.float64), right.take(b[part], axis=0).astype(np.float64)
+        found[part] = np.einsum("rd,rd->r", *sides)
+    return found
 
 
 def parts(rows: Ints, size: int) -> Iterator[Ints]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -105,8 +106,12 @@ def measure(
     Raises:
         PanglotError: The vectors do not fit the collection.
     """
-    found = measure_ranks(rank(questions, passages, collection), collection, measures=measures, draws=draws, seed=seed)
-    found.figures["geometry"], absent = _geometry(questions, passages, found.ranks, seed)
+    ranks = rank(questions, passages, collection)
+    # Both take as long, and most of that is numpy's, which threads share.
+    with ThreadPoolExecutor(1) as pool:
+        geometry = pool.submit(_geometry, questions, passages, ranks, seed)
+        found = measure_ranks(ranks, collection, measures=measures, draws=draws, seed=seed)
+    found.figures["geometry"], absent = geometry.result()
     found.figures["not_measured"] += absent
     return found
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot.evaluation.exact_scores import parts
+from panglot.evaluation.exact_scores import pair_scores
 from panglot.evaluation.ranks import UNLISTED, Ranks
 
 if TYPE_CHECKING:
@@ -275,7 +275,7 @@ def separation(questions: Vectors, passages: Vectors, ranks: Ranks, *, seed: int
     asked, answered = ranks.question_language[q], ranks.passage_language[p]
     by_language = np.argsort(ranks.passage_language, kind="stable")
     starts = np.cumsum(ranks.pool) - ranks.pool
-    true = _scores(questions[q], passages[p])
+    true = pair_scores(questions, q, passages, p)
     found: list[float | None] = []
     for language, usable in ((answered, True), (asked, (asked != answered) & (ranks.pool[asked] > 0))):
         drawn = (generator.random(len(q)) * ranks.pool[language]).astype(np.int64)
@@ -283,7 +283,7 @@ def separation(questions: Vectors, passages: Vectors, ranks: Ranks, *, seed: int
         r = by_language[np.minimum(starts[language] + drawn, len(by_language) - 1)]
         wrong = (ranks.passage_group[r] != ranks.passage_group[p]) & ~_is_relevant(q, r, ranks)
         rows = np.flatnonzero(usable & wrong)
-        random = _scores(questions[q[rows]], passages[r[rows]])
+        random = pair_scores(questions, q[rows], passages, r[rows])
         above = (true[rows] > random) + (true[rows] == random) / 2
         cell = np.unique(asked[rows] * len(ranks.languages) + answered[rows], return_inverse=True)[1]
         found.append(float(np.mean(np.bincount(cell, above) / np.bincount(cell))) if len(rows) else None)
@@ -292,15 +292,9 @@ def separation(questions: Vectors, passages: Vectors, ranks: Ranks, *, seed: int
 
 def _is_relevant(question: Ints, passage: Ints, ranks: Ranks) -> Bools:
     size = len(ranks.passage_language)
-    return np.isin(question * size + passage, ranks.question * size + ranks.passage)
-
-
-def _scores(a: Vectors, b: Vectors) -> Doubles:
-    # In parts, so that the doubles stay in the processor's cache.
-    found = np.empty(len(a))
-    for at in parts(np.arange(len(a)), 1024):
-        found[at] = np.einsum("nd,nd->n", a[at].astype(np.float64), b[at].astype(np.float64))
-    return found
+    asked, known = question * size + passage, ranks.question * size + ranks.passage
+    # The pairs of ranks are sorted, so that looking them up is far faster than a set of both.
+    return known.take(known.searchsorted(asked), mode="clip") == asked
 
 
 def _mean_cosine(a: Vectors, b: Vectors) -> float:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from panglot.encoders.protocol import Vectors
     from panglot.evaluation.exact_scores import Tile
 
-_TILE = 1 << 15  # passages: 256 MB in doubles at 1,024 dimensions
+_PLACE_BITS, _SCORE_BITS, _ROWS = 15, 32, 1 << 16
+_TILE = 1 << _PLACE_BITS  # passages: 256 MB in doubles at 1,024 dimensions
 _CELLS = 1 << 23  # scores: 64 MB in doubles
 _LEAST = 32  # questions of a thread at once: products of fewer are slow
 _CHUNKS = 128
@@ -85,7 +86,7 @@ def rank(
         passages: One row per passage, shape ``[passages, dimension]``.
         collection: Languages, groups, ids and relevance.
         depth: Number of passages to keep of each pooled ranking.
-        tile: Passages per tile.
+        tile: Passages per tile, at most 32,768.
         cells: Scores in memory at once, over all threads.
         threads: Largest number of threads. The default is one per core that this process may use. There are fewer if
             ``cells`` leaves each less than 32 questions at once.
@@ -102,6 +103,7 @@ def rank(
     by_id = np.array(sorted(range(len(names)), key=names.__getitem__), np.int64)
     place = np.empty_like(by_id)
     place[by_id] = np.arange(len(by_id))
+    tile = min(tile, _TILE)
     depth, one_tile = min(depth, len(passages)), len(passages) <= tile
     counter = _RankCounter(
         starts=np.searchsorted(question, np.arange(len(questions) + 1)),
@@ -214,18 +216,21 @@ def relevant_pairs(collection: Collection) -> tuple[Ints, Ints, Ints]:
     return q[order][first], p[order][first], relevance
 
 
-# A score and a passage as one whole number, smaller for what ranks first: the score in the upper 32 bits, then the
-# place of the passage's id. One sort then orders by falling score and rising id.
+# A score and a passage as one whole number, smaller for what ranks first: the score in the upper 32 bits, with a sign,
+# then the place of the passage's id. One sort then orders by falling score and rising id.
 _PLACE = (1 << 32) - 1
 _NONE = np.iinfo(np.int64).max
 _INFINITY = np.float32(np.inf)
+# Within a block, the same with the question above the score: 16 bits, 32 and 15. One sort then ranks a whole block.
+_COUNTED = 1 << 20  # scores of a block: 8 MB in doubles, and as much again for each sort if all of them count
 
 
-def _keys(scores: Vectors, places: Ints) -> Ints:
+def _falling_bits(scores: Vectors) -> Ints:
+    """Return whole numbers of 32 bits, without sign, that fall as scores rise."""
     # Read as whole numbers, floats are in order once the lower bits of negative ones are inverted. Adding 0 makes −0
     # equal to 0.
     bits = (scores + np.float32(0)).view(np.int32)
-    return (~(bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64) << 32) | places
+    return (1 << 31) + ~(bits ^ ((bits >> 31) & 0x7FFFFFFF)).astype(np.int64)
 
 
 def _key_scores(keys: Ints) -> Vectors:
@@ -238,6 +243,7 @@ class _RankCounter:
     """The relevant pairs, sorted by question, and what the tiles have added so far.
 
     Scores are the whole numbers of :class:`ExactScores`, rounded to float32. Places are those in the order of ids.
+    Everything is computed for a block of questions at once: numpy holds no lock meanwhile, and threads run beside it.
     """
 
     starts: Ints  # the pairs of question i are between starts[i] and starts[i + 1]
@@ -250,58 +256,91 @@ class _RankCounter:
 
     def read_scores(self, products: Doubles, first: int) -> None:
         """Take the scores of the pairs of the questions from ``first`` on out of a tile of all passages."""
-        begin, end = self.starts[first], self.starts[first + len(products)]
-        row = np.repeat(np.arange(len(products)), np.diff(self.starts[first : first + len(products) + 1]))
-        self.score[begin:end] = products[row, self.place[begin:end]]
+        pairs, row = self._pairs(first, len(products))
+        self.score[pairs] = products[row, self.place[pairs]]
 
     def add(self, products: Doubles, first: int, begin: int) -> None:
         """Count a tile's passages, from place ``begin`` on, for the questions from ``first`` on."""
-        depth, starts = self.best.shape[1], self.starts[first : first + len(products) + 1].tolist()
-        block = slice(starts[0], starts[-1])
-        wanted, spoken = _keys(self.score[block], self.place[block]), self.language[self.place[block]]
-        for question, row in enumerate(products, first):
-            pairs = slice(*starts[question - first : question - first + 2])
-            own = slice(pairs.start - block.start, pairs.stop - block.start)
-            # Scores below both the last one kept and the weakest relevant one change nothing.
-            near = _from(row, self.score[pairs].min(initial=_INFINITY))
-            if len(near) < depth:
-                near = _from(row, self.score[pairs].min(initial=self._least(row, question)))
-            keys = np.sort(_keys(row[near].astype(np.float32), near + begin))
-            ahead = keys.searchsorted(wanted[own])
-            self.rank_in_pool[pairs] += ahead
-            # Sorted by language, then rank, those of a language that are ahead follow each other.
-            size = len(keys) + 1
-            by_language = np.sort(self.language[keys & _PLACE] * size + np.arange(len(keys)))
-            ends = by_language.searchsorted([spoken[own] * size, spoken[own] * size + ahead])
-            self.rank_in_language[pairs] += ends[1] - ends[0]
-            if depth:
-                self._keep_best(keys[:depth], question)
+        size = min(_ROWS, max(1, _COUNTED // products.shape[1]))
+        for at in range(0, len(products), size):
+            self._add(products[at : at + size], first + at, begin)
 
-    def _least(self, scores: Doubles, question: int) -> np.float32:
-        """Return a score below which no passage is among the best."""
-        last = self.best[question, -1:]
-        known = _key_scores(last)[0] if last[0] < _NONE else -_INFINITY
-        return max(np.float32(_lower_bound(scores, self.best.shape[1])), known)
+    def _pairs(self, first: int, questions: int) -> tuple[slice, Ints]:
+        """Return which pairs belong to the questions from ``first`` on, and the row of each among these."""
+        starts = self.starts[first : first + questions + 1]
+        return slice(int(starts[0]), int(starts[-1])), np.repeat(np.arange(questions), np.diff(starts))
 
-    def _keep_best(self, keys: Ints, question: int) -> None:
+    def _add(self, products: Doubles, first: int, begin: int) -> None:
+        pairs, asked = self._pairs(first, len(products))
+        least = np.full(len(products), _INFINITY)
+        np.minimum.at(least, asked, self.score[pairs])
+        near = self._near(products, least, self.best[first : first + len(products)])
+        width, rows = products.shape[1], np.arange(len(products))
+        begins = near.searchsorted(rows * width)
+        counts = np.diff(begins, append=len(near))
+        falling = _falling_bits(products.take(near).astype(np.float32, copy=False))
+        keys = np.repeat((rows << _SCORE_BITS + _PLACE_BITS) - rows * width, counts)
+        keys += near
+        keys += falling << _PLACE_BITS
+        keys.sort()
+        # A pair may be of another tile: then all equal scores are ahead of it, or none.
+        place = np.clip(self.place[pairs] - begin, 0, 1 << _PLACE_BITS)
+        end = keys.searchsorted(((asked << _SCORE_BITS | _falling_bits(self.score[pairs])) << _PLACE_BITS) + place)
+        self.rank_in_pool[pairs] += end - begins[asked]
+        # Sorted by question, language and rank, those of a language that are ahead of a pair follow each other.
+        number, size = int(self.language.max(initial=0)) + 1, len(keys) + 1
+        by_language = self.language[begin : begin + width].take(keys & (1 << _PLACE_BITS) - 1)
+        by_language += np.repeat(rows * number, counts)
+        by_language *= size
+        by_language += np.arange(len(keys))
+        by_language.sort()
+        own = (asked * number + self.language[self.place[pairs]]) * size
+        self.rank_in_language[pairs] += by_language.searchsorted(own + end) - by_language.searchsorted(own)
+        self._keep_best(keys, begins, counts, slice(first, first + len(products)), begin)
+
+    def _near(self, products: Doubles, least: Vectors, best: Ints) -> Ints:
+        """Return where, in the flat products, scores may change a rank or the best passages of a question.
+
+        These are those from the weakest relevant passage on, or more if they are too few for the best ones.
+        """
+        near = np.flatnonzero(products > _below(least)[:, None])
+        depth = best.shape[1]
+        ends = near.searchsorted(np.arange(len(products) + 1) * products.shape[1])
+        few = np.flatnonzero(np.diff(ends) < depth)
+        if not len(few):
+            return near
+        known = np.where(best[few, -1] < _NONE, _key_scores(best[few, -1]), -_INFINITY)
+        bound = np.maximum(_lower_bounds(products[few], depth).astype(np.float32), known)
+        least[few] = np.minimum(least[few], bound)
+        return np.flatnonzero(products > _below(least)[:, None])
+
+    def _keep_best(self, keys: Ints, begins: Ints, counts: Ints, questions: slice, begin: int) -> None:
+        depth = np.arange(self.best.shape[1])
+        if not len(keys) or not len(depth):
+            return
+        head = keys[np.minimum(begins[:, None] + depth, len(keys) - 1)]
+        place = (head & (1 << _PLACE_BITS) - 1) + begin
+        head = (head >> _PLACE_BITS & (1 << _SCORE_BITS) - 1) - (1 << 31) << 32 | place
+        head = np.where(depth < counts[:, None], head, _NONE)
         # Passages of earlier tiles compete with those of this one.
-        if self.best[question, 0] < _NONE:
-            keys = np.sort(np.concatenate([keys, self.best[question]]))[: self.best.shape[1]]
-        self.best[question, : len(keys)] = keys
+        if begin:
+            head = np.sort(np.concatenate([self.best[questions], head], axis=1), axis=1)[:, : len(depth)]
+        self.best[questions] = head
 
 
-def _from(scores: Doubles, least: np.float32) -> Ints:
-    """Return where scores are at least ``least`` as float32, and perhaps where they are less by one rounding."""
-    return np.flatnonzero(scores > np.nextafter(least, -_INFINITY))
+def _below(least: Vectors) -> Vectors:
+    """Return bounds that all scores exceed that are at least ``least`` as float32."""
+    return np.nextafter(least, -_INFINITY)
 
 
-def _lower_bound(row: Doubles, depth: int) -> float:
-    """Return a score that at least ``depth`` passages reach: the weakest of the best of interleaved chunks.
+def _lower_bounds(scores: Doubles, depth: int) -> Doubles:
+    """Return for each row a score that at least ``depth`` passages reach: the weakest of the best of chunks.
 
-    This is far cheaper than selecting among the whole row, and leaves only about 2 ``depth`` passages to sort.
+    This is far cheaper than selecting among whole rows, and leaves only about 2 ``depth`` passages to sort.
     """
     chunks = max(_CHUNKS, depth + depth // 4)
-    if len(row) < 4 * chunks:
-        return -np.inf
-    best = row[: len(row) // chunks * chunks].reshape(-1, chunks).max(axis=0)
-    return float(np.partition(best, chunks - depth)[chunks - depth])
+    rows, passages = scores.shape
+    if passages < 4 * chunks:
+        return np.full(rows, -np.inf)
+    best = scores[:, : passages // chunks * chunks].reshape(rows, -1, chunks).max(axis=1)
+    return np.partition(best, chunks - depth, axis=1)[:, chunks - depth]

@@ -316,7 +316,7 @@ class Index:
         centered = center(self.debiasing, vectors, languages, "passage")
         IndexMetadata.forget_documents(self._place, self.store.build)
         self.store.upsert(documents, {"plain": vectors, "centered": centered})
-        self.lexical.remove()
+        self.lexical.changed()
         if self.debiased:
             # Languages that were not fitted are said once.
             self._languages.of([], sorted({*languages}))
@@ -325,10 +325,10 @@ class Index:
         """Remove documents by id, or one by its id, and return how many were there."""
         names = [ids] if isinstance(ids, str) else list(ids)
         if any(self.store.get(names)):
-            # On a full disk, the words may take the space that the deletion needs.
-            self.lexical.remove()
             IndexMetadata.forget_documents(self._place, self.store.build)
-        return self.store.delete(names)
+        count = self.store.delete(names)
+        self.lexical.changed()
+        return count
 
     def refresh(self) -> bool:
         """Take in what other processes have written since, and return whether there was anything."""

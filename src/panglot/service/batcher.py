@@ -203,13 +203,14 @@ class Writer:
     """Carry out submitted writes in their order.
 
     A write is answered when it is safe. The store merges what many writes have left, and makes graphs of it, when no
-    more writes wait, so that no client waits for that.
+    more writes wait. Another thread does that, so that no client waits for it.
     """
 
     def __init__(self, store: Callable[[], Store]) -> None:
         self._store = store
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._tidying: threading.Thread | None = None
         self._stopping = False
 
     def submit(self, work: Callable[[], _Result]) -> Future[_Result]:
@@ -237,17 +238,25 @@ class Writer:
         if self._thread is not None:
             self._jobs.put(None)
             self._thread.join()
+        if self._tidying is not None:
+            self._tidying.join()
 
     def _run(self) -> None:
         while job := self._jobs.get():
             try:
-                with self._store().bulk():
+                with contextlib.ExitStack() as stack:
+                    stack.enter_context(self._store().bulk())
                     self._write_until_idle(job)
+                    block = stack.pop_all()
             except StoppedError:
                 return
             except Exception:
-                # All writes have been answered. The next one tries this again.
-                _logger.exception("the documents that were written could not be merged")
+                _logger.exception("the documents could not be written")
+                continue
+            self._tidying = threading.Thread(
+                target=_tidy, args=(block, self._tidying), name="panglot-tidy", daemon=True
+            )
+            self._tidying.start()
 
     def _write_until_idle(self, job: Callable[[], None]) -> None:
         job()
@@ -258,3 +267,14 @@ class Writer:
                     # Merging many documents takes longer than a stop may take.
                     raise StoppedError
                 following()
+
+
+def _tidy(bulk: contextlib.ExitStack, before: threading.Thread | None) -> None:
+    """Leave a block of writes, after the one before it."""
+    if before is not None:
+        before.join()
+    try:
+        bulk.close()
+    except Exception:
+        # All writes have been answered. The next one tries this again.
+        _logger.exception("the documents that were written could not be merged")

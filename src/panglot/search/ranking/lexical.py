@@ -1,7 +1,8 @@
 """Rank by matching words: BM25 within a language, and its fusion with a ranking by vectors.
 
 Texts are split into words by Unicode's rules and ICU's dictionaries, because Thai, Chinese, Japanese, Khmer, Lao and
-Burmese put no blanks between words.
+Burmese put no blanks between words. Words are kept for each part of a store, so that a write costs only the words of
+what it adds. What depends on all documents is counted when a query comes.
 """
 
 from __future__ import annotations
@@ -12,8 +13,12 @@ import tempfile
 import threading
 import unicodedata
 import warnings
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -21,18 +26,18 @@ from panglot._environment import require
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, file_digest, write_json
 from panglot.search.query_language import forms
-from panglot.search.storage.store import documents_of
+from panglot.search.storage.store import parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from panglot.search.document import Document, Filter, ScoredDocument
-    from panglot.search.storage.store import Store
+    from panglot.search.storage.store import Bools, Ints, Store
 
-_HEAD = "lexical.json"
+_HEAD = "part.json"
+_WHOLE = "all"  # The folder of a part without a name.
 _RRF_CONSTANT = 60  # Of reciprocal rank fusion. The greater it is, the less the first ranks differ.
-
-_Parts = dict[str, tuple[Any, list[str]]]  # The BM25 model of each language, and its ids.
+_K1, _B = 1.5, 0.75  # Of BM25: how soon repeating a word stops to help, and how much the length counts.
 
 
 def words(text: str, language: str) -> list[str]:
@@ -47,15 +52,88 @@ def words(text: str, language: str) -> list[str]:
     return [word for word in WordBreaker(plain, language or "en") if any(letter.isalnum() for letter in word)]
 
 
+class Posting(NamedTuple):
+    """The documents of a part that have a word, by row, and how often."""
+
+    rows: Ints
+    counts: Ints
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of the documents of one part, deleted ones too, from files that never change.
+
+    The postings of word ``number`` are those from ``starts[number]`` to ``starts[number + 1]`` of ``rows`` and
+    ``counts``. The other arrays have one entry per document.
+    """
+
+    ids: Sequence[str]
+    numbers: Mapping[str, Mapping[str, int]]  # Of each word, by language.
+    languages: Sequence[str]
+    starts: Ints
+    rows: Ints
+    counts: Ints
+    lengths: Ints  # Words of each document.
+    language: Ints  # The number of its language in ``languages``.
+
+    @classmethod
+    def read(cls, folder: Path) -> Words | None:
+        """Return the words in a folder, or None if there are none or damaged ones."""
+        try:
+            if json.loads((folder / _HEAD).read_text("utf-8"))["files"] != _checksums(folder):
+                return _damaged(folder, "a checksum differs")
+            values = [json.loads((folder / f"{name}.json").read_text("utf-8")) for name in _LISTS]
+            return cls(*values, *(np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in _ARRAYS))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            return _damaged(folder, str(error))
+
+
+_LISTS = ("ids", "numbers", "languages")
+_ARRAYS = ("starts", "rows", "counts", "lengths", "language")
+
+
+@dataclass(frozen=True)
+class LivePart:
+    """The words of one part, and which of its documents are still there: all if ``live`` is None."""
+
+    words: Words
+    live: Bools | None
+
+    @cached_property
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """The number of live documents of each language, and of their words."""
+        language, lengths = self.words.language, self.words.lengths
+        if self.live is not None:
+            language, lengths = language[self.live], lengths[self.live]
+        codes = len(self.words.languages)
+        numbers = np.bincount(language, minlength=codes).tolist()
+        # Sums of whole numbers are exact in doubles.
+        totals = np.bincount(language, lengths, codes).astype(np.int64).tolist()
+        return dict(zip(self.words.languages, zip(numbers, totals, strict=True), strict=True))
+
+    def posting(self, language: str, word: str) -> Posting:
+        """Return the live documents in a language that have a word."""
+        number = self.words.numbers.get(language, {}).get(word, -1)
+        begin, end = self.words.starts[number : number + 2].tolist() if number >= 0 else (0, 0)
+        rows, counts = self.words.rows[begin:end], self.words.counts[begin:end]
+        if self.live is None:
+            return Posting(rows, counts)
+        kept = self.live[rows]
+        return Posting(rows[kept], counts[kept])
+
+
 class LexicalIndex:
     """The words of a store's documents by language, in a folder, written and opened when they are first needed.
 
-    Several threads may search.
+    Each part of the store has a folder of its own, which stays as long as the part. Several threads may search.
     """
 
     def __init__(self, folder: Path, store: Store) -> None:
         self.folder, self._store = folder, store
-        self._parts: _Parts | None = None
+        self._parts: list[LivePart] | None = None
+        self._words: dict[str, Words] = {}  # Of the parts with a name that are open.
         self._changes, self._stale = 0, False
         self._known: tuple[int | None, int] = (None, 0)  # The store's version and the changes that the words are of.
         self._opening = threading.Lock()
@@ -72,53 +150,64 @@ class LexicalIndex:
         the documents.
         """
         parts = self.open()
+        known = sorted({code for part in parts for code, (_, total) in part.sizes.items() if total})
 
-        def matching(codes: Iterable[str], count: int = k) -> list[str]:
-            found = _matching(parts, query, codes, count)
+        def allowed(codes: Iterable[str], count: int = k) -> list[str]:
+            found = [name for name, _ in matching(parts, query, codes, count)]
             if where is None or not found:
                 return found
-            allowed = self._store.matching(found, where)
-            kept = [name for name in found if name in allowed]
+            passed = self._store.matching(found, where)
+            kept = [name for name in found if name in passed]
             # The filter comes before the cut, so that more are looked at until enough are allowed.
-            return kept[:k] if len(kept) >= k or len(found) < count else matching(codes, 4 * count)
+            return kept[:k] if len(kept) >= k or len(found) < count else allowed(codes, 4 * count)
 
         if languages:
-            return matching([code for code in parts if code in languages])
-        own = matching(forms(language, parts)) if language else []
-        return own or matching(list(parts))
+            return allowed([code for code in known if code in languages])
+        own = allowed(forms(language, known)) if language else []
+        return own or allowed(known)
 
-    def open(self) -> _Parts:
-        """Return for each language its BM25 model and ids. Both are made now if they are missing, stale or damaged."""
+    def open(self) -> list[LivePart]:
+        """Return the words of each part of the store. They are made now if they are missing or damaged."""
         _require_packages()
         with self._opening:
             self._remove_stale()
-            parts, known = self._parts, (self._store.version, self._changes)
-            if parts is None or known != self._known:
-                # The folder may hold the words of a version that another process has replaced.
-                parts = _read(self.folder, known[0]) or self._make(known[0])
-                self._parts, self._known = parts, known
-        return parts
+            found, known = self._parts, (self._store.version, self._changes)
+            if found is None or known != self._known:
+                parts = parts_of(self._store)
+                self._words = {
+                    part.name: self._words.get(part.name) or self._of(part.name, part.documents) for part in parts
+                }
+                found = [LivePart(self._words[part.name], part.live) for part in parts]
+                self._words.pop("", None)
+                self._sweep({part.name or _WHOLE for part in parts})
+                self._parts, self._known = found, known
+        return found
 
-    def _make(self, version: int | None) -> _Parts:
-        """Write the words and open them. If the folder cannot be written, they are kept until the index is closed."""
-        folder = self.folder
+    def _of(self, name: str, documents: Callable[[], Iterable[Sequence[Document]]]) -> Words:
+        """Read the words of a part or make them. If they cannot be written, they are kept until the index is closed."""
+        name = name or _WHOLE
+        if words := Words.read(self.folder / name):
+            return words
         try:
-            write(folder, documents_of(self._store), version)
+            write(self.folder / name, documents())
+            folder = self.folder
         except PanglotError as error:
             problem = f"the words are indexed for this process alone: {error.problem}"
-            warnings.warn(f"{folder}: {problem}", RuntimeWarning, stacklevel=4)
-            self._temporary = tempfile.TemporaryDirectory(prefix="panglot-words-")
-            folder = Path(self._temporary.name) / "lexical"
-            write(folder, documents_of(self._store), version)
-        return _read(folder, version) or {}
+            warnings.warn(f"{self.folder}: {problem}", RuntimeWarning, stacklevel=5)
+            self._temporary = self._temporary or tempfile.TemporaryDirectory(prefix="panglot-words-")
+            folder = Path(self._temporary.name)
+            write(folder / name, documents())
+        if not (words := Words.read(folder / name)):
+            raise PanglotError("the words vanished while they were read", file=folder, hint="search again")
+        return words
 
     def reload(self) -> None:
         """Look for words of a newer version of the store at the next search."""
         self._changes += 1
-        self._parts = self._temporary = None
+        self._parts = None
 
-    def remove(self) -> None:
-        """Remove the words, because documents were added or deleted. The next search makes them anew."""
+    def changed(self) -> None:
+        """Take in at the next search that documents were added or deleted."""
         self._stale = True
         self.reload()
         # Whoever makes words now keeps them for one search. The next search removes them.
@@ -129,36 +218,21 @@ class LexicalIndex:
                 self._opening.release()
 
     def _remove_stale(self) -> None:
+        # A part with a name never changes.
         if self._stale:
             self._stale = False
-            shutil.rmtree(self.folder, ignore_errors=True)
+            shutil.rmtree(self.folder / _WHOLE, ignore_errors=True)
+
+    def _sweep(self, needed: Collection[str]) -> None:
+        """Remove the words of parts that the store no longer has, and those of older formats."""
+        for place in self.folder.iterdir() if self.folder.is_dir() else ():
+            # Names of folders that another process is writing begin with a dot.
+            if place.name not in needed and not place.name.startswith("."):
+                shutil.rmtree(place, ignore_errors=True) if place.is_dir() else place.unlink(missing_ok=True)
 
 
 def _require_packages() -> None:
-    require("hybrid search", "bm25s", "icu4py", extra="lexical", field="hybrid")
-
-
-def _read(folder: Path, version: int | None) -> _Parts | None:
-    """Return the words of this version of the documents, or None if the folder has others, none or damaged ones."""
-    from bm25s import BM25
-
-    parts: _Parts = {}
-    try:
-        head: dict[str, Any] = json.loads((folder / _HEAD).read_text("utf-8"))
-        # Folders of the first version have no checksums.
-        if head.get("version") != version or "files" not in head:
-            return None
-        if head["files"] != _checksums(folder):
-            return _damaged(folder, "a checksum differs")
-        for code, place in head["languages"].items():
-            part = folder / str(int(place))
-            ids: list[str] = json.loads((part / "ids.json").read_text("utf-8"))
-            parts[code] = (BM25.load(part, mmap=True, allow_pickle=False, show_progress=False), ids)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return _damaged(folder, str(error))
-    return parts
+    require("hybrid search", "icu4py", extra="lexical", field="hybrid")
 
 
 def _damaged(folder: Path, reason: str) -> None:
@@ -168,51 +242,68 @@ def _damaged(folder: Path, reason: str) -> None:
 
 def _checksums(folder: Path) -> dict[str, str]:
     """Return the SHA-256 of each file of the words but the first."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != _HEAD)
-    return {path.relative_to(folder).as_posix(): file_digest(path) for path in files}
+    return {path.name: file_digest(path) for path in folder.iterdir() if path.name != _HEAD}
 
 
-def _matching(parts: _Parts, query: str, languages: Iterable[str], k: int) -> list[str]:
+def matching(parts: Sequence[LivePart], query: str, languages: Iterable[str], k: int) -> list[tuple[str, float]]:
+    """Return at most ``k`` ids and BM25 scores of documents that share a word with the query, best first.
+
+    With N documents in a language, n of which have a word tf times, the score is the sum over the words of the query:
+
+        ln(1 + (N − n + ½) / (n + ½)) · tf / (tf + k1 · (1 − b + b · length / mean length))
+
+    This is Robertson's formula (1994) as in Lucene, without the constant factor k1 + 1.
+    """
     found: list[tuple[str, float]] = []
     for code in languages:
-        model, ids = parts[code]
-        known = [word for word in words(query, code) if word in model.vocab_dict]
-        if known:
-            scores = np.asarray(model.get_scores(known), np.float64)
+        sizes = [part.sizes.get(code, (0, 0)) for part in parts]
+        documents, total = sum(each[0] for each in sizes), sum(each[1] for each in sizes)
+        if not total:
+            continue
+        asked = words(query, code)
+        postings = [[part.posting(code, word) for word in asked] for part in parts]
+        holding = [sum(len(each.rows) for each in of_word) for of_word in zip(*postings, strict=True)]
+        weights = [float(np.log1p((documents - number + 0.5) / (number + 0.5))) for number in holding]
+        for part, own in zip(parts, postings, strict=True):
+            scores = np.zeros(len(part.words.ids))
+            for (rows, counts), weight in zip(own, weights, strict=True):
+                lengths = part.words.lengths[rows] / (total / documents)
+                scores[rows] += weight * counts / (counts + _K1 * (1 - _B + _B * lengths))
             # Most documents share no word with the query. Only those are sorted that may be among the first.
             least = np.partition(scores, len(scores) - k)[-k] if len(scores) > k else 0.0
             rows = np.flatnonzero((scores >= least) & (scores > 0))
             rows = rows[np.argsort(-scores[rows], kind="stable")[:k]]
-            found += [(ids[row], float(scores[row])) for row in rows.tolist()]
-    return [name for name, _ in sorted(found, key=lambda each: -each[1])[:k]]
+            found += [(part.words.ids[int(row)], float(scores[row])) for row in rows]
+    return sorted(found, key=lambda each: -each[1])[:k]
 
 
-def write(folder: Path, documents: Iterable[Sequence[Document]], version: int | None = None) -> None:
-    """Write the words of all documents of a version of a store into a folder, atomically, in place of what is there."""
+def write(folder: Path, documents: Iterable[Sequence[Document]]) -> None:
+    """Write the words of documents into a folder, atomically, in place of what is there."""
     _require_packages()
-    from bm25s import BM25
-
     with atomic_folder(folder) as part:
+        number = count()
         numbers: dict[str, dict[str, int]] = {}
-        texts: dict[str, tuple[list[str], list[Any]]] = {}
-        for piece in documents:
-            for each in piece:
-                known = numbers.setdefault(each.language, {})
-                ids, rows = texts.setdefault(each.language, ([], []))
-                ids.append(each.id)
-                numbered = [known.setdefault(word, len(known)) for word in words(each.full_text, each.language)]
-                rows.append(np.array(numbered, np.int32))
-        places: dict[str, int] = {}
-        for place, (code, (ids, rows)) in enumerate(sorted(texts.items())):
-            # BM25 divides by the mean number of words.
-            if numbers[code]:
-                model = BM25()
-                model.index((rows, numbers[code]), create_empty_token=False, show_progress=False)
-                (part / str(place)).mkdir()
-                model.save(part / str(place), allow_pickle=False, show_progress=False)
-                (part / str(place) / "ids.json").write_text(json.dumps(ids, ensure_ascii=False), "utf-8")
-                places[code] = place
-        write_json(part / _HEAD, {"version": version, "languages": places, "files": _checksums(part)})
+        ids: list[str] = []
+        language, lengths = list[int](), list[int]()
+        pieces: list[Any] = []
+        for each in (each for piece in documents for each in piece):
+            known = numbers.setdefault(each.language, defaultdict(number.__next__))
+            found = [known[word] for word in words(each.full_text, each.language)]
+            counted = Counter(found)
+            pieces.append(np.array([[*counted], [len(ids)] * len(counted), [*counted.values()]], np.int32))
+            ids.append(each.id)
+            language.append(list(numbers).index(each.language))
+            lengths.append(len(found))
+        word, row, times = np.concatenate([np.zeros((3, 0), np.int32), *pieces], axis=1)
+        order = np.argsort(word, kind="stable")
+        starts = np.concatenate([[0], np.cumsum(np.bincount(word, minlength=next(number)))])
+        values: dict[str, Any] = {"ids": ids, "numbers": numbers, "languages": list(numbers)}
+        for name, value in values.items():
+            (part / f"{name}.json").write_text(json.dumps(value, ensure_ascii=False), "utf-8")
+        arrays = starts, row[order], times[order], np.array(lengths, np.int32), np.array(language, np.int16)
+        for name, array in zip(_ARRAYS, arrays, strict=True):
+            np.save(part / f"{name}.npy", array)
+        write_json(part / _HEAD, {"files": _checksums(part)})
 
 
 def fused(ranked: Sequence[ScoredDocument], matches: Sequence[str], weight: float = 0.5) -> list[ScoredDocument]:

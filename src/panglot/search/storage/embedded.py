@@ -8,8 +8,7 @@ import shutil
 import threading
 import uuid
 import warnings
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +16,8 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import explain_write, lock
-from panglot.search.storage import columns, graph, manifest
-from panglot.search.storage.manifest import HINT, NAME, SEGMENTS, Manifest, SegmentMetadata
+from panglot.search.storage import graph, manifest
+from panglot.search.storage.manifest import NAME, SEGMENTS, Manifest, SegmentMetadata
 from panglot.search.storage.segments import (
     Piece,
     Segment,
@@ -30,7 +29,6 @@ from panglot.search.storage.segments import (
     write_segment,
 )
 from panglot.search.storage.store import (
-    REPLACED,
     by_score,
     by_size,
     check_documents,
@@ -38,12 +36,14 @@ from panglot.search.storage.store import (
     check_shape,
     check_vector_field,
 )
+from panglot.search.storage.version import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 
     from panglot.encoders.protocol import Vectors
     from panglot.search.document import Document, Filter, ScoredDocument
+    from panglot.search.storage.store import Part
 
 RESERVE = "reserve"
 
@@ -66,7 +66,7 @@ class EmbeddedStore:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._now: _Version | None = _open(self.folder, None)
+        self._now: Version | None = Version.open(self.folder)
         self._bulk: set[str] | None = None
         # Without it, a thread that read the manifest before a write could put the older version in its place.
         self._opening = threading.Lock()
@@ -94,14 +94,13 @@ class EmbeddedStore:
         if not documents:
             return
         with self._writing() as now:
-            segments, _ = self._without(now, [document.id for document in documents])
-            new = self._write(as_pieces(documents, checked), len(documents), graphs=self._bulk is None)
+            segments, _ = self._without(now.segments, [document.id for document in documents])
+            # Graphs take long, so that they are made without the lock, when segments are merged.
+            new = self._write(uuid.uuid4().hex, as_pieces(documents, checked), len(documents), graphs=False)
             self._commit(now, [*segments, new])
-            if self._bulk is None:
-                self._merge_due()
-            else:
-                self._bulk.add(new.name)
-                self._merge_bulk()
+        if (bulk := self._bulk) is not None:
+            bulk.add(new.name)
+        self._merge_due(bulk)
 
     def delete(self, ids: Collection[str]) -> int:
         """See :meth:`~panglot.search.storage.store.Store.delete`. It works on a full disk, too."""
@@ -119,11 +118,11 @@ class EmbeddedStore:
 
     def _delete(self, ids: Collection[str]) -> int:
         with self._writing() as now:
-            segments, count = self._without(now, list(dict.fromkeys(ids)))
+            segments, count = self._without(now.segments, list(dict.fromkeys(ids)))
             if count:
                 self._commit(now, segments)
-                if self._bulk is None:
-                    self._merge_due()
+        if count and self._bulk is None:
+            self._merge_due(None)
         return count
 
     @contextlib.contextmanager
@@ -132,17 +131,20 @@ class EmbeddedStore:
 
         Each call is as safe as without it. What a block that breaks off leaves gets its graphs at the next write.
         """
-        self._bulk = set()
+        added = self._bulk = set[str]()
         try:
             yield
-            with self._writing() as now:
-                new = [each for each in now.segments if each.metadata.name in self._bulk]
-                # A single segment is written again if it is so large that it gets a graph.
-                if len(new) > 1 or sum(segment.live for segment in new) >= graph.MIN_ROWS:
-                    self._merge(new)
-                self._merge_due()
         finally:
-            self._bulk = None
+            # Another block may have begun, because this one is left in another thread.
+            if self._bulk is added:
+                self._bulk = None
+        with lock(self.folder / manifest.MERGING):
+            self.refresh()
+            new = [each for each in self._current().segments if each.metadata.name in added]
+            # A single segment is written again if it is so large that it gets a graph.
+            if len(new) > 1 or sum(segment.live for segment in new) >= graph.MIN_ROWS:
+                self._merge(new, None)
+        self._merge_due(None)
 
     def check(self) -> None:
         """Read all files of the version that is open. Opening a store reads at most 256 MiB of each segment.
@@ -156,7 +158,7 @@ class EmbeddedStore:
         """Open the newest version and return whether it is newer than the one that was open."""
         with self._opening:
             before = self._current()
-            self._now = _open(self.folder, before)
+            self._now = Version.open(self.folder, before)
             return self._now is not before
 
     def search(
@@ -172,13 +174,13 @@ class EmbeddedStore:
 
     def get(self, ids: Sequence[str]) -> list[Document | None]:
         """See :meth:`~panglot.search.storage.store.Store.get`."""
-        return [segment.texts.document(row) if segment else None for segment, row in self._places(ids)]
+        return [segment.texts.document(row) if segment else None for segment, row in self._current().places(ids)]
 
     def vectors(self, vector_field: str, ids: Sequence[str]) -> Vectors:
         """See :meth:`~panglot.search.storage.store.Store.vectors`."""
         check_vector_field(vector_field, self.vector_fields)
         found = np.zeros((len(ids), self.dimension), np.float32)
-        for at, (segment, row) in enumerate(self._places(ids)):
+        for at, (segment, row) in enumerate(self._current().places(ids)):
             if segment:
                 found[at] = segment.tables[vector_field].vectors[row]
         return found
@@ -199,7 +201,7 @@ class EmbeddedStore:
     def matching(self, ids: Sequence[str], where: Filter) -> set[str]:
         """See :meth:`~panglot.search.storage.store.Store.matching`."""
         bound = where.bound(self._current().kinds)
-        found = zip(ids, self._places(ids), strict=True)
+        found = zip(ids, self._current().places(ids), strict=True)
         return {name for name, (segment, row) in found if segment and segment.texts.metadata.allows(bound, row)}
 
     def ids(self) -> Iterator[list[str]]:
@@ -207,6 +209,10 @@ class EmbeddedStore:
         for segment in self._current().segments:
             for pieces in segment.live_pieces().values():
                 yield from (batch.column("id").to_pylist() for batch, _ in pieces)
+
+    def parts(self) -> list[Part]:
+        """See :meth:`~panglot.search.storage.version.Version.parts`."""
+        return self._current().parts()
 
     @property
     def version(self) -> int:
@@ -217,22 +223,13 @@ class EmbeddedStore:
         """See :meth:`~panglot.search.storage.store.Store.close`."""
         self._now = None
 
-    def _current(self) -> _Version:
+    def _current(self) -> Version:
         if self._now is None:
             raise PanglotError("the store is closed", file=self.folder, hint="open it again")
         return self._now
 
-    def _places(self, ids: Sequence[str]) -> list[tuple[Segment | None, int]]:
-        keys = keys_of(ids)
-        found: list[tuple[Segment | None, int]] = [(None, -1)] * len(ids)
-        for segment in self._current().segments:
-            rows = segment.rows(ids, keys)
-            for at in np.flatnonzero(rows >= 0):
-                found[at] = segment, int(rows[at])
-        return found
-
     @contextlib.contextmanager
-    def _writing(self) -> Generator[_Version]:
+    def _writing(self) -> Generator[Version]:
         """Hold the lock and yield the newest version."""
         self._current()
         with lock(self.folder / "lock"), explain_write(self.folder):
@@ -241,12 +238,12 @@ class EmbeddedStore:
             manifest.sweep(self.folder, self._current().manifest)
             yield self._current()
 
-    def _without(self, now: _Version, ids: Sequence[str]) -> tuple[list[SegmentMetadata], int]:
-        """Return the segments with these ids marked as deleted, and how many documents that deletes."""
+    def _without(self, opened: Iterable[Segment], ids: Sequence[str]) -> tuple[list[SegmentMetadata], int]:
+        """Return segments with these ids marked as deleted, and how many documents that deletes."""
         keys = keys_of(ids)
         segments: list[SegmentMetadata] = []
         count = 0
-        for segment in now.segments:
+        for segment in opened:
             rows = segment.rows(ids, keys)
             rows = rows[rows >= 0]
             count += len(rows)
@@ -256,12 +253,12 @@ class EmbeddedStore:
             if len(rows):
                 deleted = np.zeros(metadata.rows, np.bool_) if segment.deleted is None else segment.deleted.copy()
                 deleted[rows] = True
-                metadata = write_deleted(self.folder / SEGMENTS, metadata, deleted, now.manifest.version + 1)
+                metadata = write_deleted(self.folder / SEGMENTS, metadata, deleted, self.version + 1)
             segments.append(metadata)
         return segments, count
 
-    def _write(self, pieces: Iterator[Piece], rows: int, *, graphs: bool) -> SegmentMetadata:
-        place = self.folder / SEGMENTS / uuid.uuid4().hex
+    def _write(self, name: str, pieces: Iterator[Piece], rows: int, *, graphs: bool) -> SegmentMetadata:
+        place = self.folder / SEGMENTS / name
         try:
             return write_segment(place, pieces, rows, self.vector_fields, self.dimension, graphs=graphs)
         except BaseException:
@@ -269,90 +266,72 @@ class EmbeddedStore:
             shutil.rmtree(place, ignore_errors=True)
             raise
 
-    def _commit(self, now: _Version, segments: Sequence[SegmentMetadata]) -> None:
+    def _commit(self, now: Version, segments: Sequence[SegmentMetadata]) -> None:
         new = replace(now.manifest, version=now.manifest.version + 1, segments=tuple(segments))
         new.write(self.folder)
         self.refresh()
         manifest.sweep(self.folder, new)
 
-    def _merge(self, segments: Sequence[Segment], *, graphs: bool = True) -> set[str]:
-        """Write segments as one, and return its name, or none if no row is left."""
-        now = self._current()
-        rows = sum(segment.live for segment in segments)
-        merged = {segment.metadata.name for segment in segments}
-        new = [self._write(contents(segments), rows, graphs=graphs)] if rows else []
-        self._commit(now, [*(each for each in now.manifest.segments if each.name not in merged), *new])
-        return {each.name for each in new}
+    def _merge_due(self, bulk: set[str] | None) -> None:
+        """Merge what is due, of what a bulk load has added or of all, unless somebody else does.
 
-    def _merge_bulk(self) -> None:
-        """Merge what the block has added, without graphs. Many segments would make each write slower than the last."""
-        assert self._bulk is not None
-        with contextlib.suppress(OSError, PanglotError):
-            while True:
-                added = [each for each in self._current().segments if each.metadata.name in self._bulk]
-                if not (chosen := due([_size(each) for each in added])):
-                    break
-                self._bulk |= self._merge([added[at] for at in chosen], graphs=False)
-
-    def _merge_due(self) -> None:
+        Others write meanwhile, because only the exchange holds their lock.
+        """
         # The write itself is done, so a failure here does not matter: the next write tries again.
         with contextlib.suppress(OSError, PanglotError):
-            while True:
-                segments = self._current().segments
-                chosen = [segments[at] for at in due([_size(each) for each in segments])]
-                if not (chosen := chosen or [each for each in segments if each.lacks_graphs]):
-                    break
-                try:
-                    manifest.check_segments(self.folder, [each.metadata for each in chosen])
-                except PanglotError as error:
-                    problem = f"{error.file}: {error.problem}. Its segment is not merged"
-                    warnings.warn(problem, RuntimeWarning, stacklevel=4)
-                    break
-                self._merge(chosen)
+            while self._due(bulk):
+                with lock(self.folder / manifest.MERGING, wait=False) as alone:
+                    # Perhaps somebody else has merged these while this one waited.
+                    self.refresh()
+                    if not alone:
+                        break
+                    if not (chosen := self._due(bulk)):
+                        continue
+                    try:
+                        manifest.check_segments(self.folder, [each.metadata for each in chosen])
+                    except PanglotError as error:
+                        problem = f"{error.file}: {error.problem}. Its segment is not merged"
+                        warnings.warn(problem, RuntimeWarning, stacklevel=4)
+                        break
+                    self._merge(chosen, bulk)
+
+    def _due(self, bulk: set[str] | None) -> list[Segment]:
+        """Return which segments should be written as one now."""
+        segments = self._current().segments
+        if bulk is not None:
+            segments = [each for each in segments if each.metadata.name in bulk]
+        chosen = [segments[at] for at in due([_size(each) for each in segments])]
+        return chosen or [each for each in segments if each.lacks_graphs and bulk is None]
+
+    def _merge(self, chosen: Sequence[Segment], bulk: set[str] | None) -> None:
+        """Write segments as one, with graphs unless this is within a bulk load. The caller holds the lock of merges."""
+        rows = sum(segment.live for segment in chosen)
+        before = {segment.metadata.name: segment for segment in chosen}
+        name = f"{manifest.MERGING}-{uuid.uuid4().hex}"
+        new = [self._write(name, contents(chosen), rows, graphs=bulk is None)] if rows else []
+        with self._writing() as now:
+            known = [each for each in now.segments if each.metadata.name in before]
+            # A segment is gone if every row of it was deleted meanwhile. The rest is merged at the next try.
+            if len(known) < len(before):
+                shutil.rmtree(self.folder / SEGMENTS / name, ignore_errors=True)
+                return
+            gone = [each for segment in known for each in _deleted_since(before[segment.metadata.name], segment)]
+            if gone and new:
+                new, _ = self._without([Segment.open(self.folder / SEGMENTS, new[0], self.vector_fields)], gone)
+            others = (each.metadata for each in now.segments if each.metadata.name not in before)
+            self._commit(now, [*others, *new])
+        if bulk is not None:
+            bulk.update(each.name for each in new)
+
+
+def _deleted_since(before: Segment, now: Segment) -> list[str]:
+    """Return the ids of rows of a segment that were deleted between two versions."""
+    if now.deleted is None:
+        return []
+    rows = np.flatnonzero(now.deleted if before.deleted is None else now.deleted & ~before.deleted)
+    return [now.texts.value(row, "id") for row in rows.tolist()]
 
 
 def _size(segment: Segment) -> tuple[int, int]:
     """Return the number of live and of deleted rows."""
     return segment.live, segment.metadata.rows - segment.live
-
-
-@dataclass(frozen=True)
-class _Version:
-    """A version with its segments open."""
-
-    manifest: Manifest
-    segments: tuple[Segment, ...]
-
-    @cached_property
-    def kinds(self) -> dict[str, str]:
-        """The kind of each field of metadata."""
-        return columns.join(segment.texts.metadata for segment in self.segments)
-
-
-def _open(folder: Path, known: _Version | None) -> _Version:
-    """Return the newest version, or ``known`` if that is it."""
-    manifest = _read(folder, known)
-    open_segments = {segment.metadata.name: segment for segment in known.segments} if known else {}
-    while True:
-        if known and manifest == known.manifest:
-            return known
-        try:
-            segments = (
-                Segment.open(folder / SEGMENTS, each, manifest.vector_fields, open_segments.get(each.name))
-                for each in manifest.segments
-            )
-            return _Version(manifest, tuple(segments))
-        except FileNotFoundError as error:
-            # A writer removes files only after it has written a newer version.
-            newer = _read(folder, known)
-            if newer == manifest:
-                raise PanglotError("a file of the index is missing", file=error.filename, hint=HINT) from error
-            manifest = newer
-
-
-def _read(folder: Path, known: _Version | None) -> Manifest:
-    """Return the current version, or refuse it if it is not a later one of the store that ``known`` is of."""
-    found = Manifest.read(folder)
-    if known and (found.build != known.manifest.build or found.version < known.manifest.version):
-        raise PanglotError(REPLACED, file=folder, hint="open the index again")
-    return found

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from panglot._errors import PanglotError
-from panglot._files import digest, file_digest, lock, write_json
+from panglot._files import digest, file_digest, is_locked, lock, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 FORMAT = 1
 NAME = "current.json"
 SEGMENTS = "segments"
+MERGING = "merging"
+"""File that is locked while segments are merged, and how the names of those begin that come from it."""
 _RESERVED = 1 << 18
 READ = 1 << 28
 """Bytes of a segment that are read to check it when it is opened. A store of any size thus opens in a few seconds."""
@@ -152,7 +154,9 @@ def sweep(folder: Path, manifest: Manifest) -> None:
     needed = {segment.name: segment.files for segment in manifest.segments}
     for place in (folder / SEGMENTS).iterdir() if (folder / SEGMENTS).exists() else ():
         if place.name not in needed:
-            shutil.rmtree(place, ignore_errors=True)
+            # Somebody may be writing it at this moment, without the lock of writers.
+            if not place.name.startswith(MERGING) or not is_locked(folder / MERGING, seconds=0):
+                shutil.rmtree(place, ignore_errors=True)
             continue
         # Windows keeps files that a reader has open. A later sweep removes them.
         with contextlib.suppress(OSError):

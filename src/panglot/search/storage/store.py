@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,7 @@ from panglot._errors import PanglotError
 from panglot.search.document import Document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -125,6 +127,20 @@ class Store(Protocol):
     def close(self) -> None:
         """Let go of files and connections; the store is not used again."""
         ...
+
+
+class Part(NamedTuple):
+    """Documents of a store that never change, though some may be deleted. What is derived from them can be kept."""
+
+    name: str  # Always of the same documents. Empty if the store cannot name any that never change.
+    live: Bools | None  # Whether each is still there, shape ``[documents]``. None if all are.
+    documents: Callable[[], Iterator[list[Document]]]  # All of them in pieces, deleted ones too.
+
+
+def parts_of(store: Store) -> list[Part]:
+    """Return the parts of a store in the order of its documents. A store that has none is a part without a name."""
+    parts: Callable[[], list[Part]] | None = getattr(store, "parts", None)
+    return parts() if parts else [Part("", None, partial(documents_of, store))]
 
 
 def documents_of(store: Store) -> Iterator[list[Document]]:

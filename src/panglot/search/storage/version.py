@@ -1,0 +1,90 @@
+"""A version of an embedded store: what ``current.json`` names, with its segments open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from panglot._errors import PanglotError
+from panglot.search.storage import columns
+from panglot.search.storage.manifest import HINT, SEGMENTS, Manifest
+from panglot.search.storage.segments import Segment, keys_of
+from panglot.search.storage.store import REPLACED, Part, as_document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from panglot.search.document import Document
+    from panglot.search.storage.segments import Texts
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version with its segments open. It never changes, and its files stay as long as a process has it open."""
+
+    manifest: Manifest
+    segments: tuple[Segment, ...]
+
+    @classmethod
+    def open(cls, folder: Path, known: Self | None = None) -> Self:
+        """Return the newest version of the store in a folder, or ``known`` if that is it.
+
+        Raises:
+            PanglotError: There is no store, it is damaged, or it is another one than that of ``known``.
+        """
+        manifest = _read(folder, known)
+        open_segments = {segment.metadata.name: segment for segment in known.segments} if known else {}
+        while True:
+            if known and manifest == known.manifest:
+                return known
+            try:
+                segments = (
+                    Segment.open(folder / SEGMENTS, each, manifest.vector_fields, open_segments.get(each.name))
+                    for each in manifest.segments
+                )
+                return cls(manifest, tuple(segments))
+            except FileNotFoundError as error:
+                # A writer removes files only after it has written a newer version.
+                newer = _read(folder, known)
+                if newer == manifest:
+                    raise PanglotError("a file of the index is missing", file=error.filename, hint=HINT) from error
+                manifest = newer
+
+    @cached_property
+    def kinds(self) -> dict[str, str]:
+        """The kind of each field of metadata."""
+        return columns.join(segment.texts.metadata for segment in self.segments)
+
+    def parts(self) -> list[Part]:
+        """Return the segments as parts that never change. See :func:`~panglot.search.storage.store.parts_of`."""
+        return [
+            Part(each.metadata.name, None if each.deleted is None else ~each.deleted, partial(_documents, each.texts))
+            for each in self.segments
+        ]
+
+    def places(self, ids: Sequence[str]) -> list[tuple[Segment | None, int]]:
+        """Return the segment and the row of the live document with each id, None and -1 if there is none."""
+        keys = keys_of(ids)
+        found: list[tuple[Segment | None, int]] = [(None, -1)] * len(ids)
+        for segment in self.segments:
+            rows = segment.rows(ids, keys)
+            for at in np.flatnonzero(rows >= 0):
+                found[at] = segment, int(rows[at])
+        return found
+
+
+def _documents(texts: Texts) -> Iterator[list[Document]]:
+    for batch in texts.batches(0, len(texts)):
+        yield [as_document(row) for row in batch.to_pylist()]
+
+
+def _read(folder: Path, known: Version | None) -> Manifest:
+    """Return the current version, or refuse it if it is not a later one of the store that ``known`` is of."""
+    found = Manifest.read(folder)
+    if known and (found.build != known.manifest.build or found.version < known.manifest.version):
+        raise PanglotError(REPLACED, file=folder, hint="open the index again")
+    return found
