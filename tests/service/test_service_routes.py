@@ -190,6 +190,8 @@ def test_about_tells_model_languages_and_modes(client: httpx.Client) -> None:
     assert [languages[code]["direction"] for code in ("ar", "de")] == ["rtl", "ltr"]
     assert sum(each["share"] for each in languages.values()) == 1
     assert [mode["name"] for mode in found["modes"]] == ["plain", "centered", "balanced", "preferred"]
+    assert found["options"]["k"] == {"default": 10, "minimum": 1, "maximum": 1000}
+    assert found["options"]["score_threshold"]["default"] is None
     # One in each language, of another group than the others, so that there is none in English.
     assert found["examples"] == [
         {"query": "انقر فوق حفظ لحفظ الملف.", "language": "ar"},

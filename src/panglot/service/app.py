@@ -160,7 +160,7 @@ def _add_search(app: FastAPI, engine: Engine, mode: Mode) -> None:
         found = examples(engine.index.store.build, tuple(counts.items()))
         return _describe(engine.index.encoder.name, counts, found, mode)
 
-    @app.get("/about", responses=DOCUMENTED, summary="The model, languages, modes and example queries")
+    @app.get("/about", responses=DOCUMENTED, summary="The model, languages, modes, options and example queries")
     async def about(request: Request) -> Json:
         return Json(await engine.outcome(engine.ranked(description), request))
 
@@ -183,6 +183,11 @@ def _describe(
         ],
         "modes": [{"name": key, "about": each.summary} for key, each in MODES.items()],
         "default_mode": mode,
+        "options": {
+            each.name: {"default": each.default, "minimum": each.minimum, "maximum": each.maximum}
+            for each in search_options()
+            if each.type in (int, float)
+        },
         "examples": [{"query": query, "language": code} for query, code in examples],
     }
 
