@@ -78,7 +78,7 @@ def diagnose_command(
     from panglot.debiasing import transform
     from panglot.report.diagnosis import diagnosis_page
     from panglot.search.diagnosis import diagnose
-    from panglot.search.ingest.collections import without_password
+    from panglot.search.ingest.collections import describe_collection, is_collection, without_password
     from panglot.search.integrations.snippets import snippets
     from panglot.search.metadata import IndexMetadata, is_index
     from panglot.search.queries import read_queries, sample_queries
@@ -102,6 +102,7 @@ def diagnose_command(
         code = snippets(
             best, index.folder, folder, model=moved or named, moved=moved, output=folder / "corrected",
             strength=found.debiasing.strength if found.debiasing else 1.0,
+            layout=describe_collection(source, options["columns"]) if is_collection(source) else None,
         )  # fmt: skip
     figures["code"] = [each._asdict() for each in code]
     write_text(folder / "report.html", diagnosis_page(figures, code, command))
