@@ -49,9 +49,10 @@ def store_snippets(layout: Layout, index: Path, folder: Path, *, model: str, bal
     key = layout.key or layout.id[0]
     copy = f"{layout.name}_debiased"
     own_id = f"str({store.row}{_path(layout.id)})" if layout.id else store.id
+    opened = store.server if "://" in layout.where else store.local
     # The parts of the code have names in them too.
     parts = {
-        "OPEN": store.server if "://" in layout.where else store.local, "ID": own_id,
+        "OPEN": opened, "OS": "import os\n" if "os." in opened else "", "ID": own_id,
         "FILTER": store.filter if balanced else "", "LANGUAGE": ", language" if balanced else "",
         "KEPT": f', "panglot_language": languages[{own_id}]' if balanced else "",
         "GIVEN": ', "language": language' if balanced else "",
@@ -99,7 +100,7 @@ def _text_of(layout: Layout) -> str:
     return f'__import__("json").loads({found})["text"]' if layout.text[-1] == "_node_content" else found
 
 
-_CORRECT = """from pathlib import Path
+_CORRECT = """${OS}from pathlib import Path
 
 import panglot
 from panglot.debiasing.transform import read
@@ -114,7 +115,7 @@ for ids in index.store.ids():
 
 """
 
-_QUERY = """from pathlib import Path
+_QUERY = """${OS}from pathlib import Path
 
 import panglot
 from panglot.debiasing.transform import read
@@ -167,9 +168,7 @@ _QDRANT = _Store(
     "each.payload", "str(each.id)",
     ", query_filter=models.Filter(must=[\n        "
     'models.FieldCondition(key="panglot_language", match=models.MatchValue(value=language))\n    ])',
-    """import os
-
-from qdrant_client import QdrantClient, models
+    """from qdrant_client import QdrantClient, models
 
 client = $OPEN
 shape = models.VectorParams(size=correction.dimension, distance=models.Distance.COSINE)
@@ -186,9 +185,7 @@ while True:
         break
 client.close()
 """,
-    """import os
-
-from qdrant_client import QdrantClient, models
+    """from qdrant_client import QdrantClient, models
 
 client = $OPEN
 
@@ -202,9 +199,7 @@ def near(vector, k$LANGUAGE):
 _MILVUS = _Store(
     "Milvus", "MilvusClient($WHERE)", 'MilvusClient($WHERE, token=os.environ.get("MILVUS_TOKEN", ""))',
     "each", "str(each[$KEY])", """, filter=f'panglot_language == "{language}"'""",
-    """import os
-
-from pymilvus import MilvusClient
+    """from pymilvus import MilvusClient
 
 client = $OPEN
 client.create_collection(
@@ -218,9 +213,7 @@ while rows := pieces.next():
     ])
 client.close()
 """,
-    """import os
-
-from pymilvus import MilvusClient
+    """from pymilvus import MilvusClient
 
 client = $OPEN
 client.load_collection($COPY)
