@@ -43,7 +43,9 @@ _GROUPS = 50  # Documents, with their translations, whose titles are asked.
 _EXAMPLES = 3  # Weak pairs that are printed.
 
 
-@click.command("diagnose")
+@click.command("diagnose", cls=SectionedCommand, sections={
+    "output": "Output", "model": "Model", "queries": "Queries", "columns": "Documents", "to_json": "Output",
+})  # fmt: skip
 @click.argument("source", metavar="DOCUMENTS|INDEX|COLLECTION")
 @click.option("--output", type=PATH, metavar="FOLDER",
               help="Folder of the index and the report. By default NAME-diagnosis in the current folder.")  # fmt: skip
@@ -169,7 +171,10 @@ def _print_diagnosis(found: dict[str, Any], folder: Path) -> None:
     click.echo(f"Rankings before and after{more}: {folder / 'report.html'}")
 
 
-@click.command("debias")
+@click.command("debias", cls=SectionedCommand, sections={
+    "on": "Data", "method": "Correction", "output": "Output", "rank": "Correction", "languages": "Data",
+    "pivot": "Correction", "seed": "Data", "to_json": "Output",
+})  # fmt: skip
 @click.argument("model")
 @click.option(
     "--on", multiple=True, metavar="SET",
