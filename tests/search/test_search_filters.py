@@ -308,10 +308,10 @@ def test_filtered_hits_are_those_of_exact_products_of_the_stored_vectors(indexes
     """The truth has its own filter, products in doubles, and formulas of the modes. It asks the code for no ranking."""
     index = indexes("exact")
     rows = [with_fields(number, each) for number, each in enumerate(documents())]
+    fields: list[dict[str, Any]] = [dict(each.metadata) for each in rows]
     allowed = [
-        each for each in rows
-        if "odd" in each.metadata["tags"] and each.language != "sw"
-        and (each.metadata["number"] >= 30.5 or each.metadata.get("product") == "calc")
+        each for each, one in zip(rows, fields, strict=True)
+        if "odd" in one["tags"] and each.language != "sw" and (one["number"] >= 30.5 or one.get("product") == "calc")
     ]  # fmt: skip
     ids = [each.id for each in allowed]
     codes = np.array([each.language for each in allowed])
