@@ -41,7 +41,9 @@ def test_a_command_that_is_misspelt_has_a_suggestion(capsys: pytest.CaptureFixtu
     assert "Did you mean one of: 'search', 'serve'?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["train", "index", "search", "serve", "evaluate", "compare", "probe"])
+@pytest.mark.parametrize(
+    "name", ["train", "index", "search", "serve", "evaluate", "compare", "probe", "diagnose", "debias"]
+)
 def test_the_help_lists_options_under_headings(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     command = cli.get_command(click.Context(cli), name)
     assert isinstance(command, SectionedCommand)

@@ -304,6 +304,60 @@ def test_a_filtered_search_is_a_search_without_the_others(indexes: Callable[[str
     assert full.search("<de> topic7", where=form).hits == full.search("<de> topic7", where=where).hits
 
 
+def test_filtered_hits_are_those_of_exact_products_of_the_stored_vectors(indexes: Callable[[str], Index]) -> None:
+    """The truth has its own filter, products in doubles, and formulas of the modes. It asks the code for no ranking."""
+    index = indexes("exact")
+    rows = [with_fields(number, each) for number, each in enumerate(documents())]
+    fields: list[dict[str, Any]] = [dict(each.metadata) for each in rows]
+    allowed = [
+        each for each, one in zip(rows, fields, strict=True)
+        if "odd" in one["tags"] and each.language != "sw" and (one["number"] >= 30.5 or one.get("product") == "calc")
+    ]  # fmt: skip
+    ids = [each.id for each in allowed]
+    codes = np.array([each.language for each in allowed])
+    question = "<de> topic7"
+    plain = Biased().encode([question], "question")
+    queries = {"plain": plain[0], "centered": index.debiasing.apply(plain, ["de"], "question")[0]}
+    halves = {
+        "plain": Biased().encode([each.full_text for each in allowed], "passage").astype(np.float16),
+        "centered": index.store.vectors("centered", ids).astype(np.float16),
+    }
+    # The store keeps what the encoder gave, in half precision, and centered vectors are differences of unit length.
+    assert np.array_equal(index.store.vectors("plain", ids), halves["plain"].astype(np.float32))
+    moved = halves["plain"] - index.debiasing.offset[1][[index.debiasing.languages.index(code) for code in codes]]
+    moved = moved.astype(np.float64) / np.linalg.norm(moved.astype(np.float64), axis=1, keepdims=True)
+    assert halves["centered"] == pytest.approx(moved, abs=2e-3)
+
+    def truth(mode: str, kept: Any, boost: float) -> list[tuple[float, str]]:
+        field = "plain" if mode in {"plain", "preferred"} else "centered"
+        score = halves[field].astype(np.float64) @ queries[field].astype(np.float64)
+        if mode == "balanced":
+            score -= [np.sort(score[codes == code])[-5:].mean() / 2 for code in codes]
+        score += boost * (codes == "ja")
+        return sorted(((float(score[at]), ids[at]) for at in np.flatnonzero(kept)), key=lambda one: (-one[0], one[1]))
+
+    where = 'tags contains "odd" and (number >= 30.5 or product = "calc") and not language = "sw"'
+    for mode in MODES:
+        for options, begin, end, kept in (
+            ({}, 0, 10, codes != ""),
+            ({"k": 100}, 0, 100, codes != ""),
+            ({"languages": "de,ja", "k": 7}, 0, 7, np.isin(codes, ["de", "ja"])),
+            ({"offset": 5}, 5, 15, codes != ""),
+            ({"languages": "sw"}, 0, 10, codes == "sw"),
+        ):
+            asked: dict[str, Any] = {
+                "language": "de",
+                "mode": mode,
+                "preferred_languages": "ja",
+                "boost": 0.3,
+                **options,
+            }
+            hits = index.search(question, where=where, **asked).hits
+            expected = truth(mode, kept, 0.3)[begin:end]
+            assert [hit.document.id for hit in hits] == [name for _, name in expected]
+            assert [hit.score for hit in hits] == pytest.approx([score for score, _ in expected], abs=1e-7)
+
+
 def test_matching_words_are_filtered_before_they_are_cut(indexes: Callable[[str], Index]) -> None:
     pytest.importorskip("icu4py", reason="pip install 'panglot[lexical]'")
     pytest.importorskip("icu4py", reason="pip install 'panglot[lexical]'")

@@ -27,8 +27,8 @@ from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.search.storage import graph
 from panglot.service.batcher import StoppedError, Writer
+from panglot.service.keys import Access, Key
 from panglot.service.limits import Limits
-from panglot.service.middleware import Access
 
 READ, WRITE = "a-key-of-24-characters-1", "b-key-of-24-characters-2"
 
@@ -205,7 +205,7 @@ def test_a_key_to_search_is_no_key_to_write(index: Index) -> None:
         client.headers["Authorization"] = f"Bearer {key}".strip()
         return client.get("/documents/en-1").status_code, put(client, row("2", "x")).status_code
 
-    access = Access((READ,), writable=True, write_keys=(WRITE,))
+    access = Access((Key(READ),), writable=True, write_keys=(Key(WRITE),))
     with serving(index, access=access) as url, httpx.Client(base_url=url, timeout=60) as client:
         assert [status(client, key) for key in ("", "wrong", READ, WRITE)] == [
             (401, 401),
@@ -213,11 +213,14 @@ def test_a_key_to_search_is_no_key_to_write(index: Index) -> None:
             (200, 403),
             (200, 200),
         ]
-    with serving(index, access=Access(writable=True, write_keys=(WRITE,))) as url, httpx.Client(base_url=url) as client:
+    with (
+        serving(index, access=Access(writable=True, write_keys=(Key(WRITE),))) as url,
+        httpx.Client(base_url=url) as client,
+    ):
         assert [status(client, key) for key in ("", WRITE)] == [(200, 401), (200, 200)]
 
 
-@pytest.mark.parametrize("access", [{"write_keys": (WRITE,)}, {"keys": (READ,), "writable": True}])
+@pytest.mark.parametrize("access", [{"write_keys": (Key(WRITE),)}, {"keys": (Key(READ),), "writable": True}])
 def test_keys_that_would_not_protect_are_refused(access: dict[str, Any]) -> None:
     with pytest.raises(PanglotError) as caught:
         Access(**access)

@@ -14,13 +14,13 @@ from service_made import Encoder, lines, serving
 from panglot._errors import PanglotError
 from panglot.search.document import Document
 from panglot.search.index import Index
+from panglot.service.keys import Access, Key
 from panglot.service.limits import Limits
-from panglot.service.middleware import Access
 from panglot.service.serve import open_indexes
 
 HELP = [Document("h1", "Click Print to print the sheet.", language="en"), Document("h2", "Speichern.", language="de")]
 LAW = [Document("l1", "Everyone has the right to life.", language="en")]
-ACCESS = Access(("a key of a reader",), writable=True, write_keys=("a key of a writer",))
+ACCESS = Access((Key("a key of a reader"),), writable=True, write_keys=(Key("a key of a writer"),))
 KEY = {"Authorization": "Bearer a key of a reader"}
 WRITE = {"Authorization": "Bearer a key of a writer"}
 

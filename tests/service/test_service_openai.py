@@ -21,15 +21,17 @@ from panglot.encoders.endpoint import EndpointEncoder
 from panglot.encoders.protocol import Side
 from panglot.service import errors
 from panglot.service.embeddings import shorter_dimensions
+from panglot.service.keys import Access, Key
 from panglot.service.limits import Limits
-from panglot.service.middleware import Access
 
 NAME = "small/letters"
 
 
 @pytest.fixture(scope="module")
 def url() -> Generator[str]:
-    with serving(Index(), Limits(texts=20, characters=1_000), access=Access(("a-key-of-24-characters-1",))) as found:
+    with serving(
+        Index(), Limits(texts=20, characters=1_000), access=Access((Key("a-key-of-24-characters-1"),))
+    ) as found:
         yield found
 
 

@@ -18,8 +18,8 @@ from service_made import Index, lines, serving, until
 from panglot.search.document import Document
 from panglot.search.ranking.reranking import MATCH, MAX_SENTENCES, Sentences
 from panglot.service.app import add_page
+from panglot.service.keys import Access, Key
 from panglot.service.limits import Limits
-from panglot.service.middleware import Access
 from panglot.service.serve import JsonLines
 
 KEYS = ("a-key-of-24-characters-1", "a-key-of-24-characters-2")
@@ -190,6 +190,8 @@ def test_about_tells_model_languages_and_modes(client: httpx.Client) -> None:
     assert [languages[code]["direction"] for code in ("ar", "de")] == ["rtl", "ltr"]
     assert sum(each["share"] for each in languages.values()) == 1
     assert [mode["name"] for mode in found["modes"]] == ["plain", "centered", "balanced", "preferred"]
+    assert found["options"]["k"] == {"default": 10, "minimum": 1, "maximum": 1000}
+    assert found["options"]["score_threshold"]["default"] is None
     # One in each language, of another group than the others, so that there is none in English.
     assert found["examples"] == [
         {"query": "انقر فوق حفظ لحفظ الملف.", "language": "ar"},
@@ -440,7 +442,10 @@ def test_sentences_of_highlights_are_limited_in_number() -> None:
 
 
 def test_without_a_key_only_health_and_the_page_answer() -> None:
-    with serving(Index(), access=Access(KEYS)) as url, httpx.Client(base_url=url, timeout=60) as client:
+    with (
+        serving(Index(), access=Access(tuple(map(Key, KEYS)))) as url,
+        httpx.Client(base_url=url, timeout=60) as client,
+    ):
         for path in ("/health", "/live", "/ready", "/", "/docs", "/docs.js"):
             assert client.get(path).status_code == 200
         for path in ("/about", "/metrics", "/openapi.json", "/v1/models", "/search?query=a"):

@@ -16,8 +16,8 @@ from service_made import Encoder, serving, until
 from panglot.encoders.protocol import Side, Vectors
 from panglot.search.document import Document
 from panglot.search.index import Index
+from panglot.service.keys import Access, Key
 from panglot.service.limits import Limits
-from panglot.service.middleware import Access
 
 PLACE = "/documents/stream"
 
@@ -148,7 +148,7 @@ def test_a_stream_waits_where_other_requests_are_refused(index: Index) -> None:
 
 
 def test_only_who_may_write_may_stream(index: Index) -> None:
-    access = Access(("a key of a reader",), writable=True, write_keys=("a key of a writer",))
+    access = Access((Key("a key of a reader"),), writable=True, write_keys=(Key("a key of a writer"),))
     with serving(index, access=access) as url, httpx.Client(base_url=url, timeout=60) as client:
         for key, status in (("", 401), ("a key of a reader", 403), ("a key of a writer", 200)):
             done = client.post(PLACE, content=b"".join(rows(0, 2)), headers={"Authorization": f"Bearer {key}".strip()})

@@ -43,7 +43,9 @@ _GROUPS = 50  # Documents, with their translations, whose titles are asked.
 _EXAMPLES = 3  # Weak pairs that are printed.
 
 
-@click.command("diagnose")
+@click.command("diagnose", cls=SectionedCommand, sections={
+    "output": "Output", "model": "Model", "queries": "Queries", "columns": "Documents", "to_json": "Output",
+})  # fmt: skip
 @click.argument("source", metavar="DOCUMENTS|INDEX|COLLECTION")
 @click.option("--output", type=PATH, metavar="FOLDER",
               help="Folder of the index and the report. By default NAME-diagnosis in the current folder.")  # fmt: skip
@@ -78,7 +80,7 @@ def diagnose_command(
     from panglot.debiasing import transform
     from panglot.report.diagnosis import diagnosis_page
     from panglot.search.diagnosis import diagnose
-    from panglot.search.ingest.collections import without_password
+    from panglot.search.ingest.collections import describe_collection, is_collection, without_password
     from panglot.search.integrations.snippets import snippets
     from panglot.search.metadata import IndexMetadata, is_index
     from panglot.search.queries import read_queries, sample_queries
@@ -102,6 +104,7 @@ def diagnose_command(
         code = snippets(
             best, index.folder, folder, model=moved or named, moved=moved, output=folder / "corrected",
             strength=found.debiasing.strength if found.debiasing else 1.0,
+            layout=describe_collection(source, options["columns"]) if is_collection(source) else None,
         )  # fmt: skip
     figures["code"] = [each._asdict() for each in code]
     write_text(folder / "report.html", diagnosis_page(figures, code, command))
@@ -168,7 +171,10 @@ def _print_diagnosis(found: dict[str, Any], folder: Path) -> None:
     click.echo(f"Rankings before and after{more}: {folder / 'report.html'}")
 
 
-@click.command("debias")
+@click.command("debias", cls=SectionedCommand, sections={
+    "on": "Data", "method": "Correction", "output": "Output", "rank": "Correction", "languages": "Data",
+    "pivot": "Correction", "seed": "Data", "to_json": "Output",
+})  # fmt: skip
 @click.argument("model")
 @click.option(
     "--on", multiple=True, metavar="SET",

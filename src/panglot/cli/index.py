@@ -269,12 +269,13 @@ def _text(hit: Hit, mark: str, longest: int = 300) -> Any:
 @click.option("--host", default="127.0.0.1", help="Address to listen on.")
 @click.option("--allow-host", "hosts", multiple=True, metavar="NAME",
               help="Host name of a proxy in front. Repeat for more.")  # fmt: skip
-@click.option("--keys", type=PATH, help="File of API keys. $PANGLOT_SERVICE_KEYS by default.")
+@click.option("--keys", type=PATH, help="File of API keys, each with `name=` and `rate=` after it if you like. "
+              "$PANGLOT_SERVICE_KEYS by default.")  # fmt: skip
 @click.option("--writable", is_flag=True, help="Let clients add, replace and delete documents.")
 @click.option("--write-keys", type=PATH,
               help="File of API keys that may write. $PANGLOT_SERVICE_WRITE_KEYS by default.")  # fmt: skip
 @click.option("--key-rate", default=0, show_default=False, type=COUNT, metavar="N",
-              help="Maximum number of requests per minute and key. More get status 429.")  # fmt: skip
+              help="Maximum number of requests per minute of a key without a `rate`. More get status 429.")  # fmt: skip
 @click.option("--mode", type=click.Choice([name for name, mode in MODES.items() if not mode.requires]),
               default="plain", help="Ranking mode of searches that do not name one.")  # fmt: skip
 @click.option("--model", help="Model to encode queries with. By default the model that the index was built with.")
@@ -299,9 +300,9 @@ def serve_command(
     """
     require("the service", "fastapi", "orjson", "prometheus_client", "uvicorn", extra="serve", field="serve")
     from panglot.search.index import Index
+    from panglot.service.keys import Access, read_keys
     from panglot.service.limits import Limits
-    from panglot.service.middleware import Access
-    from panglot.service.serve import open_indexes, read_keys, serve
+    from panglot.service.serve import open_indexes, serve
 
     # Wrong settings are refused before the seconds that a model takes to open.
     access = Access(read_keys(keys), writable, read_keys(write_keys, "PANGLOT_SERVICE_WRITE_KEYS"), key_rate)

@@ -27,8 +27,9 @@ from panglot.service.documents import add_documents
 from panglot.service.embeddings import add_embeddings, add_tei
 from panglot.service.engine import Engine
 from panglot.service.errors import DOCUMENTED, HANDLERS, Json, RequestError, of_panglot
-from panglot.service.limits import Limits, Rates
-from panglot.service.middleware import NOTES, Access, Guard, Metrics
+from panglot.service.keys import Access, Rates
+from panglot.service.limits import Limits
+from panglot.service.middleware import NOTES, Guard, Metrics
 
 if TYPE_CHECKING:
     from panglot.search.index import Index
@@ -159,7 +160,7 @@ def _add_search(app: FastAPI, engine: Engine, mode: Mode) -> None:
         found = examples(engine.index.store.build, tuple(counts.items()))
         return _describe(engine.index.encoder.name, counts, found, mode)
 
-    @app.get("/about", responses=DOCUMENTED, summary="The model, languages, modes and example queries")
+    @app.get("/about", responses=DOCUMENTED, summary="The model, languages, modes, options and example queries")
     async def about(request: Request) -> Json:
         return Json(await engine.outcome(engine.ranked(description), request))
 
@@ -182,6 +183,11 @@ def _describe(
         ],
         "modes": [{"name": key, "about": each.summary} for key, each in MODES.items()],
         "default_mode": mode,
+        "options": {
+            each.name: {"default": each.default, "minimum": each.minimum, "maximum": each.maximum}
+            for each in search_options()
+            if each.type in (int, float)
+        },
         "examples": [{"query": query, "language": code} for query, code in examples],
     }
 
@@ -266,15 +272,14 @@ def create_app(
     everybody may read and nobody may write. ``hosts`` are the names under which the service may be called. If there
     are none, any name is accepted. ``mode`` ranks searches that do not name one.
     """
-    limits, metrics, access = limits or Limits(), Metrics(), access or Access()
-    rates = Rates(access.key_rate) if access.key_rate else None
+    limits, metrics, access, rates = limits or Limits(), Metrics(), access or Access(), Rates()
     engines: dict[str, Engine] = {}
     for key, each in index.items() if isinstance(index, Mapping) else [("", index)]:
         engines[key] = Engine(each, limits, metrics, list(engines.values()))
 
     def guarded(app: FastAPI, open_routes: frozenset[str], watched: Sequence[Engine]) -> Guard:
         # Outside of FastAPI, which would read a body before it looks at keys.
-        return Guard(app, limits, metrics, open_routes | _add_health(app, watched, metrics), access, hosts, rates)
+        return Guard(app, limits, metrics, open_routes | _add_health(app, watched, metrics), access, rates, hosts)
 
     apps: dict[str, Guard] = {}
     for key, engine in engines.items():

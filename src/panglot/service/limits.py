@@ -111,31 +111,3 @@ class Admission:
         self.requests += requests
         self.tokens += tokens
         self._large += large
-
-
-class Rates:
-    """Bound the requests per minute of each key, all of which may come at once. Only the event loop uses it.
-
-    >>> rates = Rates(2)
-    >>> [rates.take("key", now) for now in (0.0, 0.0)], rates.take("other", 0.0), rates.take("key", 30.0)
-    ([None, None], None, None)
-    >>> rates.take("key", 45.0)
-    Traceback (most recent call last):
-    panglot.service.errors.RequestError: ...
-    """
-
-    def __init__(self, per_minute: int) -> None:
-        self._most = per_minute
-        self._left: dict[str, tuple[float, float]] = {}  # By key, how many were left, and when.
-
-    def take(self, key: str, now: float) -> None:
-        """Count a request of a known key at a time in seconds, or refuse it with status 429."""
-        left, before = self._left.get(key, (float(self._most), now))
-        left = min(self._most, left + (now - before) * self._most / 60)
-        # Sums of parts of a minute are not exact, and whoever waited as long as told must not be refused.
-        allowed = left > 1 - 1e-6
-        self._left[key] = max(0.0, left - allowed), now
-        if not allowed:
-            wait = {"Retry-After": str(math.ceil((1 - left) * 60 / self._most))}
-            problem = f"this key may send {self._most:,} requests per minute"
-            raise RequestError(429, problem, hint="send fewer, or wait", code="key_rate", headers=wait)

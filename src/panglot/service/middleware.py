@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import hashlib
-import hmac
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from panglot._errors import PanglotError
 from panglot.service.errors import CLIENT_GONE, RequestError
-from panglot.service.limits import Limits, Rates
+from panglot.service.keys import Access, Rates
+from panglot.service.limits import Limits
 
 _logger = logging.getLogger(__name__)
 
@@ -52,18 +49,6 @@ _HEADERS = {
 }
 
 
-def is_allowed(key: str, keys: tuple[str, ...]) -> bool:
-    """Whether a key is one of ``keys``. The time that this takes does not reveal which, or how much of it was right.
-
-    >>> is_allowed("b", ("a", "b")), is_allowed("", ("a", "b"))
-    (True, False)
-    """
-    # Digests have one length, so that the time of a comparison does not reveal the length of a key.
-    asked, *known = (hashlib.sha256(each.encode("utf-8", "replace")).digest() for each in (key, *keys))
-    # Not any(), so that every key is compared.
-    return sum(hmac.compare_digest(asked, each) for each in known) > 0
-
-
 class Metrics:
     """Hold the figures of one service."""
 
@@ -73,6 +58,7 @@ class Metrics:
         self._requests = Counter("panglot_requests", "Requests", ["route", "status"], registry=self.registry)
         timer = functools.partial(Histogram, buckets=_SECONDS, registry=self.registry)
         self._seconds = timer("panglot_request_seconds", "Seconds per request", ["route"])
+        self._key_requests = Counter("panglot_key_requests", "Requests", ["key", "status"], registry=self.registry)
         self._rejected = Counter("panglot_rejected", "Requests that failed", ["reason"], registry=self.registry)
         self._batch_texts = Histogram("panglot_batch_texts", "Texts per batch", buckets=_TEXTS, registry=self.registry)
         self._batch_seconds = timer("panglot_batch_seconds", "Seconds per batch")
@@ -81,11 +67,13 @@ class Metrics:
         """Show a value that is computed whenever the figures are read."""
         Gauge(f"panglot_{name}", help_text, registry=self.registry).set_function(value)
 
-    def request(self, route: str, status: int, seconds: float, why: str = "") -> None:
-        """Count a request, and why it failed if its status does not say that.
+    def request(self, route: str, status: int, seconds: float, why: str = "", key: str = "") -> None:
+        """Count a request, also for the label of its ``key``, and why it failed if its status does not say that.
 
         ``route`` is a route of the service, never text of a client, to bound the labels.
         """
+        if key:
+            self._key_requests.labels(key, str(status)).inc()
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
         if status >= 400:
@@ -106,55 +94,6 @@ def _reason(status: int) -> str:
     return _REASONS.get(status, "invalid" if status < 500 else "fault")
 
 
-@dataclass(frozen=True)
-class Access:
-    """Who may read and write.
-
-    Attributes:
-        keys: Those with which one may read. If there are none, everybody may.
-        writable: Whether anybody may write.
-        write_keys: Those with which one may write, and read too. If there are none, everybody may write.
-        key_rate: Requests per minute of each key. 0: any number.
-    """
-
-    keys: tuple[str, ...] = ()
-    writable: bool = False
-    write_keys: tuple[str, ...] = ()
-    key_rate: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse keys that would not protect what they seem to."""
-        if self.write_keys and not self.writable:
-            hint = "add --writable, or leave the write keys out"
-            raise PanglotError("there are write keys, but nobody may write", field="write-keys", hint=hint)
-        if self.key_rate and not (self.keys or self.write_keys):
-            problem = "requests are counted per key, but there are no keys"
-            raise PanglotError(problem, field="key-rate", hint="name a file of keys with --keys")
-        if self.writable and self.keys and not self.write_keys:
-            problem = "a service that needs keys to search needs write keys to write"
-            raise PanglotError(problem, field="write-keys", hint="name a file of such keys with --write-keys")
-
-    def check(self, authorization: str, *, writes: bool) -> str:
-        """Refuse a request whose ``Authorization`` header does not allow it to read or write.
-
-        Return its key, or nothing if it has none that is known.
-        """
-        if writes and not self.writable:
-            hint = "start the service with panglot serve --writable"
-            raise RequestError(403, "documents can only be read here", hint=hint, code="read_only")
-        scheme, _, key = authorization.strip().partition(" ")
-        key = key.strip() if scheme.lower() == "bearer" else ""
-        may_write, may_read = is_allowed(key, self.write_keys), is_allowed(key, self.keys)
-        if (self.write_keys if writes else self.keys) and not (may_write or (may_read and not writes)):
-            if may_read:
-                hint = "send one of the write keys"
-                raise RequestError(403, "this key does not allow writing", hint=hint, code="write_key")
-            hint = "send a key as Authorization: Bearer KEY"
-            challenge = {"WWW-Authenticate": 'Bearer realm="panglot"'}
-            raise RequestError(401, "a key is required", hint=hint, code="invalid_api_key", headers=challenge)
-        return key if may_write or may_read else ""
-
-
 def _path_of(scope: Scope) -> str:
     """Return the path of a request below the index that it is for, as the routes have it."""
     return str(scope["path"]).removeprefix(scope.get("root_path", ""))
@@ -170,7 +109,7 @@ class Guard:
 
     def __init__(
         self, app: ASGIApp, limits: Limits, metrics: Metrics, open_routes: frozenset[str], access: Access,
-        hosts: tuple[str, ...] = (), rates: Rates | None = None,
+        rates: Rates, hosts: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         self._rates = rates
         self._app, self._limits, self._metrics = app, limits, metrics
@@ -231,8 +170,9 @@ class Guard:
         if path not in self._open:
             writes = scope["method"] != "GET" and f"{path}/".startswith(f"{DOCUMENTS}/")
             key = self._access.check(headers.get("authorization", ""), writes=writes)
-            if key and self._rates:
-                self._rates.take(key, time.monotonic())
+            if key:
+                scope[NOTES]["key"] = key.label
+                self._rates.take(key.text, self._access.rate(key), time.monotonic())
         length = headers.get("content-length", "")
         if path != STREAM and length.isdecimal() and int(length) > self._max_bytes(scope):
             raise self._too_large(scope)
@@ -276,7 +216,7 @@ class Guard:
     def _record(self, scope: Scope, status: int, seconds: float, notes: dict[str, Any], why: str) -> None:
         # Unknown paths count as one route, because a client could make up any number of them.
         route = scope.get("root_path", "") + getattr(scope.get("route"), "path", "other")
-        self._metrics.request(route, status, seconds, why)
+        self._metrics.request(route, status, seconds, why, notes.get("key", ""))
         line = {"route": route, "status": status, "ms": round(1000 * seconds, 1), **notes}
         _logger.info("request", extra={"fields": line})
 

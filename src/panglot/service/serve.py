@@ -29,8 +29,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from panglot._errors import PanglotError
 from panglot.service.errors import RequestError
+from panglot.service.keys import Access
 from panglot.service.limits import Limits
-from panglot.service.middleware import Access
 
 if TYPE_CHECKING:
     from panglot.encoders.open_model import Precision
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _NAME = r"[A-Za-z0-9_-]{1,64}="
-_SHORTEST_KEY = 16
-"""Fewest characters of a key."""
 _HEAD_SECONDS = 10.0
 """Time for the head of a request to arrive. Browsers and libraries send it in one packet."""
 _GRACE = 5.0
@@ -129,30 +127,6 @@ def open_indexes(
         first = next(iter(opened.values())).searcher.reranker
         opened[name].searcher = replace(opened[name].searcher, reranker=first)
     return opened
-
-
-def read_keys(file: str | Path | None = None, variable: str = "PANGLOT_SERVICE_KEYS") -> tuple[str, ...]:
-    """Return the keys in a file, one per line, or in a variable of the environment, separated by commas.
-
-    A line that begins with ``#`` is a comment.
-    """
-    if file is None:
-        keys = [key for key in os.environ.get(variable, "").split(",") if key.strip()]
-    else:
-        try:
-            keys = Path(file).read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            hint = "name a text file with one key per line"
-            raise PanglotError("the keys cannot be read", file=file, hint=hint) from error
-    lines = [(row, key.strip()) for row, key in enumerate(keys, 1)]
-    lines = [(row, key) for row, key in lines if key and not (file and key.startswith("#"))]
-    if file and not lines:
-        raise PanglotError("the file has no key", file=file, hint="write one key per line")
-    for row, key in lines:
-        if len(key) < _SHORTEST_KEY or not key.isascii() or not key.isprintable() or " " in key:
-            hint = f"use {_SHORTEST_KEY} or more ASCII letters and digits, such as from `openssl rand -hex 24`"
-            raise PanglotError("this is not a key", file=file or variable, line=row, hint=hint)
-    return tuple(key for _, key in lines)
 
 
 class JsonLines(logging.Formatter):

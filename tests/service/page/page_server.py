@@ -66,6 +66,11 @@ class Search:
             ],
             "modes": [{"name": name, "about": about} for name, about in MODES.items()],
             "default_mode": self.mode,
+            # Other bounds than those of the service, so that the page cannot know them.
+            "options": {
+                "k": {"default": 10, "minimum": 1, "maximum": 300},
+                "boost": {"default": 0.06, "minimum": 0, "maximum": 1.5},
+            },
             "examples": [
                 {"query": d["title"], "language": d["language"]} for d in self.documents if d["group"] == "26"
             ][:6],

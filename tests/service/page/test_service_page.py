@@ -223,6 +223,18 @@ def test_the_reader_is_asked_for_only_where_a_column_ranks_for_one(visit: Visit,
     page.locator("body:not(.busy) .hit").first.and_(page.locator("[lang=fi]")).wait_for()
 
 
+def test_bounds_and_defaults_are_those_of_the_service(visit: Visit, service: Search) -> None:
+    page = visit(f"?q={QUESTION}&mode=preferred&preferred=ar&boost=9&k=-3")
+    assert (service.asked[-1]["boost"], service.asked[-1]["k"]) == (1.5, 1)
+    assert page.locator("#boost").input_value() == "1.5"
+    page.locator("#boost").fill("0.06")
+    page.locator("#k").select_option("10")
+    _until(page, lambda: service.asked[-1]["k"] == 10)
+    # What is the default is not in the address.
+    assert "boost" not in page.url
+    assert "k=" not in page.url
+
+
 def test_the_address_carries_question_and_options(visit: Visit, service: Search) -> None:
     page = visit(
         f"?q={QUESTION}&mode=centered&beside=preferred&languages=de,ar&preferred=ar&boost=0.1&collapse=1&k=5&language=de"

@@ -23,7 +23,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     from panglot.search.document import Document
     from panglot.search.index import Index
     from panglot.service.app import create_app
-    from panglot.service.middleware import Access
+    from panglot.service.keys import Access, Key
 
     folder = tmp_path_factory.mktemp("docs") / "index"
     documents = [
@@ -32,7 +32,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ]
     Index.build(documents, folder, model="bundled").close()
     index = Index.open(folder)
-    access = Access((KEY,), writable=True, write_keys=(f"{KEY}-w",))
+    access = Access((Key(KEY),), writable=True, write_keys=(Key(f"{KEY}-w"),))
     with serving(create_app({"help": index}, access=access)) as found:
         yield found
     index.close()

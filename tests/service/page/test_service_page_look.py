@@ -23,7 +23,7 @@ ELSEWHERE = "all => all.filter(e => !/^[?]|^https:/.test(e.getAttribute('href'))
 def test_an_address_that_means_harm_asks_for_nothing_odd(visit: Visit, service: Search) -> None:
     page = visit("?q=<img src=x onerror=window.hit=1>&mode=__proto__&beside=nothing&languages=xx,../&k=1e9&weight=NaN")
     wish = service.asked[-1]
-    assert (wish["mode"], wish["languages"], wish["k"], wish["boost"]) == ("plain", [], 1000, 0.05)
+    assert (wish["mode"], wish["languages"], wish["k"], wish["boost"]) == ("plain", [], 300, 0.06)
     assert page.locator(".column:visible").count() == 1
 
 

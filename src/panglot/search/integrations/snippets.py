@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING
 
 from panglot.encoders.shipped import DEFAULT
+from panglot.search.integrations.own_store import Snippet, quote, store_snippets
 from panglot.search.ranking.modes import HEAD, MODES
+
+if TYPE_CHECKING:
+    from panglot.search.ingest.collections import Layout
 
 __all__ = ["Snippet", "snippets"]
 
 
-class Snippet(NamedTuple):
-    """A piece of code, with a title and a sentence about it."""
-
-    title: str
-    language: str  # sh or python
-    code: str
-    note: str = ""
-
-
 def snippets(
-    best: str, index: Path, folder: Path, *, model: str, strength: float, output: Path, moved: str = ""
-) -> list[Snippet]:
+    best: str, index: Path, folder: Path, *, model: str, strength: float, output: Path, moved: str = "",
+    layout: Layout | None = None,
+) -> list[Snippet]:  # fmt: skip
     """Return code that ranks as the trial ``best`` of :func:`panglot.search.diagnosis.diagnose` does.
 
     Args:
@@ -37,6 +32,7 @@ def snippets(
         strength: Of that trial, if it is a centering.
         output: Where another index would be. It is built from the documents of the first, as they were read and cut.
         moved: The model with which the index opens, if it no longer opens with the one that it names.
+        layout: Of the collection that the index has its vectors from. The code then changes and searches that.
     """
     name, _, half = best.partition(", ")
     mode = name if name in MODES else "plain"
@@ -45,9 +41,9 @@ def snippets(
     search = f"panglot search {_quoted(target)} 'your query' --mode {mode}{with_model}\n"
     served = "" if mode == "plain" else f" --mode {mode}"
     search += f"panglot serve {_quoted(target)}{served}{with_model}   # a web page, and POST /search\n"
-    opened = f"panglot.Index.open({_text(target)}{f', model={_text(moved)}' if with_model else ''})"
+    opened = f"panglot.Index.open({quote(target)}{f', model={quote(moved)}' if with_model else ''})"
     if name not in MODES:
-        values = {"MODEL": _text(model), "FOLDER": _text(folder), "INDEX": _text(index), "OUTPUT": _text(target)}
+        values = {"MODEL": quote(model), "FOLDER": quote(folder), "INDEX": quote(index), "OUTPUT": quote(target)}
         first, opened = Snippet("panglot", "python", _filled(_DEBIASED, values), _NEW_INDEX), "index"
     elif half:
         chosen = "" if model == DEFAULT else f" --model {shlex.quote(model)}"
@@ -55,8 +51,10 @@ def snippets(
         first = Snippet("panglot", "sh", build + search, _NEW_INDEX)
     else:
         first = Snippet("panglot", "sh", search)
+    if layout and (own := store_snippets(layout, index, folder, model=model, balanced=name == "balanced")):
+        return [first, *own]
     frameworks = {"LangChain": _LANGCHAIN, "LlamaIndex": _LLAMA_INDEX, "Haystack": _HAYSTACK}
-    filled = {title: _filled(code, {"OPENED": opened, "MODE": _text(mode)}) for title, code in frameworks.items()}
+    filled = {title: _filled(code, {"OPENED": opened, "MODE": quote(mode)}) for title, code in frameworks.items()}
     return [first, *_own_store(name, folder), *(Snippet(title, "python", code) for title, code in filled.items())]
 
 
@@ -70,17 +68,12 @@ def _filled(template: str, values: Mapping[str, str]) -> str:
     return re.sub("|".join(rf"\b{name}\b" for name in values), lambda match: values[match[0]], template)
 
 
-def _text(value: object) -> str:
-    """Return a text as Python writes it, in double quotes."""
-    return json.dumps(str(value), ensure_ascii=False)
-
-
 def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
 def _own_store(name: str, folder: Path) -> list[Snippet]:
-    head = f'{_IMPORTS}folder = Path({_text(folder)})\narrays = load_file(folder / "debiasing.safetensors")\n'
+    head = f'{_IMPORTS}folder = Path({quote(folder)})\narrays = load_file(folder / "debiasing.safetensors")\n'
     title = "Your own vector store"
     if name in _LINEAR:
         note = "Change every vector once, and the vector of each query. The language of a text is not needed."

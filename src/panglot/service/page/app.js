@@ -183,6 +183,8 @@ function render() {
   tabs.name();
   renderExamples();
   $("preferred").hidden = !isPreferred(options);
+  // A boost above the end of the slider comes from the address.
+  $("boost").max = Math.max($("boost").max, options.boost);
   $("boost").value = options.boost;
   $("boost-shown").textContent = options.boost.toFixed(2);
   $("read").replaceChildren(...options.preferred.map((code) => element("li", {}, element("button", {

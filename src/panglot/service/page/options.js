@@ -2,11 +2,6 @@
 
 import { INTERFACES } from "./words.js";
 
-export const DEFAULTS = Object.freeze({
-  question: "", document: "", language: "", languages: [], mode: "", beside: "", preferred: [], boost: 0.05,
-  collapse: false, k: 10, ui: "", unknown: [],
-});
-
 /** Return the rankings of an address that names none: that of the service, or else balanced, beside plain. */
 export function usual({ modes, languages, default_mode: own }) {
   if (languages.length < 2) return { mode: own, beside: "" };
@@ -31,9 +26,10 @@ export function read(query, about) {
   };
   const list = (name) => (given.get(name) ?? "").split(",").filter((code) => taken(code, known.has(code)));
   const mode = (name) => taken(given.get(name), modes.includes(given.get(name)));
-  const number = (name, low, high) => {
+  const number = (name) => {
     const value = Number.parseFloat(given.get(name));
-    return Number.isFinite(value) ? Math.min(high, Math.max(low, value)) : DEFAULTS[name];
+    const { default: usual, minimum, maximum } = about.options[name];
+    return Number.isFinite(value) ? Math.min(maximum, Math.max(minimum, value)) : usual;
   };
   const languages = list("languages");
   const named = given.has("mode") || given.has("beside");
@@ -46,9 +42,9 @@ export function read(query, about) {
     language: given.get("language") ?? "",
     languages,
     preferred: list("preferred"),
-    boost: number("boost", 0, 0.3),
+    boost: number("boost"),
     collapse: given.get("collapse") === "1",
-    k: Math.round(number("k", 1, 1000)),
+    k: Math.round(number("k")),
     ui: interfaceOf(query),
     unknown,
   };
@@ -69,10 +65,10 @@ export function write(options, about) {
   put("language", options.language, "");
   if (isPreferred(options)) {
     put("preferred", options.preferred, "");
-    put("boost", options.boost, DEFAULTS.boost);
+    put("boost", options.boost, about.options.boost.default);
   }
   put("collapse", options.collapse ? 1 : 0, 0);
-  put("k", options.k, DEFAULTS.k);
+  put("k", options.k, about.options.k.default);
   put("ui", options.ui, "");
   return wanted.toString();
 }
