@@ -74,7 +74,7 @@ def test_belebele_is_measured_by_its_name(small_model: Any) -> None:
     assert read_again.questions.num_rows == 6
     # Every question is answered in both languages.
     assert len(read_again.pairs[0]) == 12
-    assert read_again.about["test_only"] == "yes"
+    assert read_again.metadata["test_only"] == "yes"
 
 
 def test_mlqa_is_read_from_the_layout_of_most_tasks() -> None:
@@ -91,7 +91,7 @@ def test_mlqa_is_read_from_the_layout_of_most_tasks() -> None:
     with pytest.warns(RuntimeWarning, match="mteb does not say which side is in which language"):
         found = read("mteb:MLQARetrieval:validation", languages=["de", "en"])
     assert (found.questions.num_rows, found.passages.num_rows, len(found.pairs[0])) == (6, 4, 12)
-    assert found.about["part"] == "validation"
+    assert found.metadata["part"] == "validation"
     groups = found.passages["group"].to_pylist()
     assert len(set(groups)) == 2
     assert all(groups)
