@@ -42,7 +42,7 @@ from panglot.encoders.shipped import (
     write_model,
 )
 from panglot.encoders.weight_files import add, read_difference, subtract, write_difference
-from panglot.report.results import Comparison, read_results
+from panglot.report.evaluations import Comparison, read_results
 from start import wheel_bytes
 
 #: The least cosine of a packed model's vectors to those of its run, below which something else than rounding differs.

@@ -11,8 +11,8 @@ from debiasing_made import LANGUAGES, Hashed, biased
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
 from panglot.data.language import Detector
+from panglot.debiasing.correction import Debiased
 from panglot.debiasing.fit import fit
-from panglot.debiasing.transform import Debiased
 from panglot.encoders.cache import Cached, cached
 from panglot.encoders.protocol import Encoder, LanguageAware
 from panglot.evaluation.evaluate import encode

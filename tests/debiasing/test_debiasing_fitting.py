@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panglot._errors import PanglotError
+from panglot.debiasing.correction import METHODS, SIDES, Method
 from panglot.debiasing.fit import Sample, Samples, differing_subspace, fit
-from panglot.debiasing.transform import METHODS, SIDES, Method
 
 EVERY = [("center", None), ("shift", None), ("lir", 2), ("lsar", None), ("leace", None)]
 

@@ -18,10 +18,10 @@ from sentence_transformers import SentenceTransformer
 import panglot
 from panglot._errors import PanglotError
 from panglot._files import file_digest
-from panglot.debiasing import transform
+from panglot.debiasing import correction
+from panglot.debiasing.correction import METHODS, Debiased
 from panglot.debiasing.debias import BROAD, debias, open_sets, sample
 from panglot.debiasing.fit import fit
-from panglot.debiasing.transform import METHODS, Debiased
 from panglot.encoders.publish import make_portable
 from panglot.encoders.sentence_transformer import SentenceTransformerEncoder
 
@@ -257,8 +257,8 @@ def test_vectors_on_disk_are_no_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", KINDS.values(), ids=list(KINDS))
 def test_save_and_read_is_the_same(tmp_path: Path, options: dict[str, Any]) -> None:
     debiasing = fit(biased(), **options)
-    transform.save(debiasing, tmp_path, {"seed": 3})
-    found, head = transform.read(tmp_path)
+    correction.save(debiasing, tmp_path, {"seed": 3})
+    found, head = correction.read(tmp_path)
     assert (found.method, found.languages, head["seed"]) == (options["method"], LANGUAGES, 3)
     expected = (options.get("strength", 1), options.get("whiten"))
     assert (found.strength, found.whiten) == (head["strength"], head["whiten"]) == expected
@@ -270,7 +270,7 @@ def test_save_and_read_is_the_same(tmp_path: Path, options: dict[str, Any]) -> N
 def test_a_folder_written_before_is_opened(folders: dict[str, Path], tmp_path: Path) -> None:
     old = tmp_path / "center"
     shutil.copytree(folders["center"], old)
-    for name in (transform.HEAD, transform.ARRAYS):
+    for name in (correction.HEAD, correction.ARRAYS):
         (old / name).rename(old / name.replace("debiasing", "remedy"))
     head = json.loads((old / "remedy.json").read_text("utf-8"))
     del head["strength"], head["whiten"]
@@ -290,26 +290,26 @@ def test_a_folder_written_before_is_opened(folders: dict[str, Path], tmp_path: P
 
 
 def _flip(folder: Path) -> None:
-    raw = bytearray((folder / transform.ARRAYS).read_bytes())
+    raw = bytearray((folder / correction.ARRAYS).read_bytes())
     raw[-9] ^= 1
-    (folder / transform.ARRAYS).write_bytes(raw)
+    (folder / correction.ARRAYS).write_bytes(raw)
 
 
 def _cut(folder: Path) -> None:
-    (folder / transform.ARRAYS).write_bytes((folder / transform.ARRAYS).read_bytes()[:40])
+    (folder / correction.ARRAYS).write_bytes((folder / correction.ARRAYS).read_bytes()[:40])
 
 
 def _other_shape(folder: Path) -> None:
-    arrays: dict[str, Any] = load_file(folder / transform.ARRAYS)
-    save_file({**arrays, "offset": arrays["offset"][:, :2]}, folder / transform.ARRAYS)
-    head = json.loads((folder / transform.HEAD).read_text("utf-8"))
-    head["sha256"] = file_digest(folder / transform.ARRAYS)
-    (folder / transform.HEAD).write_text(json.dumps(head))
+    arrays: dict[str, Any] = load_file(folder / correction.ARRAYS)
+    save_file({**arrays, "offset": arrays["offset"][:, :2]}, folder / correction.ARRAYS)
+    head = json.loads((folder / correction.HEAD).read_text("utf-8"))
+    head["sha256"] = file_digest(folder / correction.ARRAYS)
+    (folder / correction.HEAD).write_text(json.dumps(head))
 
 
 def _without_its_matrix(folder: Path) -> None:
-    head = json.loads((folder / transform.HEAD).read_text("utf-8"))
-    (folder / transform.HEAD).write_text(json.dumps({**head, "whiten": 0.8}))
+    head = json.loads((folder / correction.HEAD).read_text("utf-8"))
+    (folder / correction.HEAD).write_text(json.dumps({**head, "whiten": 0.8}))
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
@@ -317,13 +317,13 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "cut short": _cut,
     "other shape": _other_shape,
     "whitening without its matrix": _without_its_matrix,
-    "numbers gone": lambda folder: (folder / transform.ARRAYS).unlink(),
-    "no JSON": lambda folder: (folder / transform.HEAD).write_text("{"),
-    "strength as text": lambda folder: (folder / transform.HEAD).write_text(
-        (folder / transform.HEAD).read_text().replace('"strength": 1.0', '"strength": "all"')
+    "numbers gone": lambda folder: (folder / correction.ARRAYS).unlink(),
+    "no JSON": lambda folder: (folder / correction.HEAD).write_text("{"),
+    "strength as text": lambda folder: (folder / correction.HEAD).write_text(
+        (folder / correction.HEAD).read_text().replace('"strength": 1.0', '"strength": "all"')
     ),
-    "another JSON": lambda folder: (folder / transform.HEAD).write_text("[]"),
-    "without languages": lambda folder: (folder / transform.HEAD).write_text('{"method": "center"}'),
+    "another JSON": lambda folder: (folder / correction.HEAD).write_text("[]"),
+    "without languages": lambda folder: (folder / correction.HEAD).write_text('{"method": "center"}'),
 }
 
 

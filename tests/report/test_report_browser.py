@@ -10,7 +10,7 @@ import pytest
 import sample_figures
 
 from panglot.report import write_html
-from panglot.report.diagnosis import diagnosis_page
+from panglot.report.diagnosis_page import diagnosis_page
 from panglot.search.integrations.snippets import snippets
 
 sync_api = pytest.importorskip("playwright.sync_api")

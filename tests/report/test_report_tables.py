@@ -12,8 +12,8 @@ from rich.console import Console
 
 from panglot.report import print_table
 from panglot.report.contents import contents
+from panglot.report.evaluations import read_results
 from panglot.report.markup import table_to_html
-from panglot.report.results import read_results
 from panglot.report.tables import Cell, Column, Row, Table, simple_table
 from panglot.report.text import table_to_markdown
 

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from panglot.report import print_report, print_table, to_markdown
-from panglot.report.diagnosis import trials_table
+from panglot.report.diagnosis_page import trials_table
 
 NASTY = "[bold]a|b[/bold] <script>x</script>\x1b[31m*c*_d_`e`"
 

@@ -17,8 +17,8 @@ from search_made import LANGUAGES, TOPICS, Biased, use_memory
 from panglot._errors import PanglotError
 from panglot.cli.diagnose import diagnose_command
 from panglot.cli.index import index_command
-from panglot.debiasing import transform
-from panglot.report.diagnosis import diagnosis_page, findings, headline
+from panglot.debiasing import correction
+from panglot.report.diagnosis_page import diagnosis_page, findings, headline
 from panglot.search.audit import AuditQuery, audit_bias
 from panglot.search.diagnosis import Diagnosis, best_trial, diagnose
 from panglot.search.document import Document
@@ -218,7 +218,7 @@ def test_it_says_what_it_does_not_show(tmp_path: Path) -> None:
 
 
 def pieces(index: Index, tmp_path: Path, best: str) -> dict[str, Snippet]:
-    transform.save(index.debiasing, tmp_path, {})
+    correction.save(index.debiasing, tmp_path, {})
     made = snippets(best, index.folder, tmp_path, model="bundled", strength=1.0, output=tmp_path / "corrected")
     return {each.title: each for each in made}
 
@@ -255,7 +255,7 @@ def test_the_code_of_a_linear_correction_is_the_correction(tmp_path: Path, metho
         for code in LANGUAGES
     }
     debiasing = fit({"passage": by_language}, method)
-    transform.save(debiasing, tmp_path, {})
+    correction.save(debiasing, tmp_path, {})
     made = snippets(method, index.folder, tmp_path, model="bundled", strength=1.0, output=tmp_path / "x")
     debias = run(next(each for each in made if each.title == "Your own vector store"))["debias"]
     vector = index.encode(["<de> topic3"])

@@ -16,7 +16,7 @@ from search_made import DIMENSION, LANGUAGES, Biased, MemoryStore, documents, us
 from panglot._errors import PanglotError
 from panglot._files import lock
 from panglot.cli.index import index_command
-from panglot.debiasing.transform import Debiased, Debiasing
+from panglot.debiasing.correction import Debiased, Debiasing
 from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.search.metadata import NAME, is_index

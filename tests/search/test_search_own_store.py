@@ -11,7 +11,7 @@ import pytest
 from search_made import LANGUAGES, Biased, documents, use_memory
 
 import panglot
-from panglot.debiasing import transform
+from panglot.debiasing import correction
 from panglot.debiasing.fit import Sample, fit
 from panglot.search import query_language
 from panglot.search.ingest.collections import Layout, describe_collection, index_collection
@@ -51,7 +51,7 @@ def pasted(
             if (ids := [each.id for piece in index.documents() for each in piece if each.language == code])
         }
         debiasing = fit({"passage": samples}, "leace")
-    transform.save(debiasing, tmp_path, {})
+    correction.save(debiasing, tmp_path, {})
     monkeypatch.setattr(panglot.Index, "open", lambda folder: {str(index.folder): index}[folder])
     layout = describe_collection(address, columns or {})
     made = snippets(mode, index.folder, tmp_path, model="bundled", strength=1, output=tmp_path / "x", layout=layout)

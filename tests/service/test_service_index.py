@@ -19,7 +19,7 @@ import pytest
 from service_made import Encoder, serving, until
 
 from panglot._errors import PanglotError
-from panglot.debiasing.transform import Debiased, Debiasing
+from panglot.debiasing.correction import Debiased, Debiasing
 from panglot.encoders.open_model import cpu_precision
 from panglot.search.document import Document
 from panglot.search.index import Index

@@ -14,7 +14,7 @@ from panglot.evaluation.bootstrap import holm
 from panglot.study import design, report
 from panglot.study.design import Study
 from panglot.study.endpoints import contrast, primary, secondary
-from panglot.study.results import Results, t_test
+from panglot.study.estimates import Results, t_test
 from panglot.study.worker import status_of
 
 TEXT = """

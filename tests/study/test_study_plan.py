@@ -10,7 +10,7 @@ import pytest
 from panglot._errors import PanglotError
 from panglot.study import design
 from panglot.study.endpoints import plan, smallest_difference
-from panglot.study.results import Results, SeedFigures, t_test
+from panglot.study.estimates import Results, SeedFigures, t_test
 
 STUDIES = Path(__file__).parents[2] / "studies"
 

@@ -25,7 +25,7 @@ from panglot.evaluation.bootstrap import holm
 from panglot.study import design, report
 from panglot.study.cell import CellFolder, cell_folder, cell_key, recipe_of, run_cell
 from panglot.study.data import LanguageSet, StudyData, prepare
-from panglot.study.results import Results, comparisons, difference
+from panglot.study.estimates import Results, comparisons, difference
 from panglot.study.worker import status_of
 
 TEXT = """

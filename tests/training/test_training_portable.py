@@ -19,8 +19,8 @@ import pytest
 
 import panglot
 from panglot._errors import PanglotError
+from panglot.debiasing.correction import Method
 from panglot.debiasing.debias import debias
-from panglot.debiasing.transform import Method
 from panglot.encoders.publish import make_portable
 from panglot.training.loop import fit
 from panglot.training.settings import Settings

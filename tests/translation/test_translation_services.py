@@ -9,9 +9,9 @@ import pytest
 from translation_parts import Served, collection, service
 
 from panglot._errors import PanglotError
+from panglot.translation.by_sentence import Store
 from panglot.translation.engines import Chat, Engine, LibreTranslate
 from panglot.translation.quality import NO_LIMITS
-from panglot.translation.sentences import Store
 from panglot.translation.translate import Translated, translate
 
 

@@ -19,10 +19,10 @@ from translation_parts import collection, made_apertium, seen
 from panglot._errors import PanglotError
 from panglot.data.collection import Collection, Text
 from panglot.translation import routes
+from panglot.translation.by_sentence import MAX_FAILURES, Store, cut, join
 from panglot.translation.engines import Direction
 from panglot.translation.quality import NO_LIMITS
 from panglot.translation.routes import head, plan
-from panglot.translation.sentences import MAX_FAILURES, Store, cut, join
 from panglot.translation.translate import Translated, translate
 
 #: The slow test of the command has more.

@@ -77,8 +77,8 @@ def diagnose_command(
     The report, report.html, has rankings before and after, and code to paste.
     """
     from panglot._files import write_text
-    from panglot.debiasing import transform
-    from panglot.report.diagnosis import diagnosis_page
+    from panglot.debiasing import correction
+    from panglot.report.diagnosis_page import diagnosis_page
     from panglot.search.diagnosis import diagnose
     from panglot.search.ingest.collections import describe_collection, is_collection, without_password
     from panglot.search.integrations.snippets import snippets
@@ -100,7 +100,7 @@ def diagnose_command(
     if best := figures["best"]:
         if found.debiasing is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            transform.save(found.debiasing, folder, {"fitted_on": "the documents", "trial": best})
+            correction.save(found.debiasing, folder, {"fitted_on": "the documents", "trial": best})
         code = snippets(
             best, index.folder, folder, model=moved or named, moved=moved, output=folder / "corrected",
             strength=found.debiasing.strength if found.debiasing else 1.0,
@@ -155,7 +155,7 @@ def _print_diagnosis(found: dict[str, Any], folder: Path) -> None:
     from rich.console import Console
 
     from panglot.report import print_table
-    from panglot.report.diagnosis import HEADINGS, findings, headline, trials_table
+    from panglot.report.diagnosis_page import HEADINGS, findings, headline, trials_table
 
     click.echo(f"{headline(found)}.\n")
     print_table(trials_table(found, intervals=False), Console())
@@ -209,8 +209,8 @@ def debias_command(model: str, on: tuple[str, ...], to_json: str | None, languag
     """
     import json
 
+    from panglot.debiasing.correction import HEAD
     from panglot.debiasing.debias import debias
-    from panglot.debiasing.transform import HEAD
 
     folder = debias(model, in_language(on, language) or None, progress=progress_to(to_json), **options)
     head: dict[str, Any] = {"folder": str(folder), **json.loads((folder / HEAD).read_text("utf-8"))}

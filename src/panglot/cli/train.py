@@ -249,7 +249,7 @@ def plan_command(file: str, pilot: str | None, to_json: str | None) -> None:
     from panglot.report.labels import MISSING
     from panglot.study import design
     from panglot.study.endpoints import plan
-    from panglot.study.results import FIGURES, PARTS, Results
+    from panglot.study.estimates import FIGURES, PARTS, Results
 
     found = plan(design.read(file), Results(design.read(pilot or file)))
     if not deliver_json(found, to_json):

@@ -125,9 +125,9 @@ def translate_command(
     interruption.
     """
     from panglot.datasets import registry
+    from panglot.translation.by_sentence import Store
     from panglot.translation.quality import NO_LIMITS, Thresholds
     from panglot.translation.routes import head, open_engines, plan
-    from panglot.translation.sentences import Store
     from panglot.translation.translate import check_output, similarity_filter, translate
 
     # Click could only require it for a dry run too.

@@ -20,6 +20,7 @@ import pyarrow.json as pj
 
 from panglot._errors import PanglotError, located
 from panglot.data.columns import pc
+from panglot.data.document_rows import table_rows
 from panglot.data.files import (
     BOM,
     CUT_SHORT,
@@ -37,7 +38,6 @@ from panglot.data.files import (
     parse_object,
 )
 from panglot.data.language import canonical
-from panglot.data.tables import table_rows
 
 FIELDS = ("group", "language", "question", "passage")
 TEXT_FIELDS = (*FIELDS, "id")

@@ -16,8 +16,8 @@ from panglot.data.collection import Collection
 from panglot.data.language import canonical
 from panglot.datasets.registry import CARDS, find, is_known, read, set_name
 from panglot.debiasing import folder
+from panglot.debiasing.correction import BY_LANGUAGE, SIDES, Debiasing, Method
 from panglot.debiasing.fit import Counts, Sample, check, check_translations, fit, pivot_of
-from panglot.debiasing.transform import BY_LANGUAGE, SIDES, Debiasing, Method
 from panglot.encoders.cache import cached
 from panglot.encoders.load import load
 from panglot.encoders.open_model import prompt_of
@@ -246,6 +246,6 @@ def _open(model: str | Path) -> SentenceTransformerEncoder:
     encoder = load(model)
     if not isinstance(encoder, SentenceTransformerEncoder):
         problem = f"{encoder.name} has no files to copy into a debiased model's folder"
-        hint = "name a folder or a hub model. In Python, panglot.debiasing.transform.Debiased wraps any encoder"
+        hint = "name a folder or a hub model. In Python, panglot.debiasing.correction.Debiased wraps any encoder"
         raise PanglotError(problem, field="model", hint=hint)
     return encoder

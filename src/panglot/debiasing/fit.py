@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from panglot._errors import PanglotError
-from panglot.debiasing.transform import METHODS, SIDES, Debiasing, Method
+from panglot.debiasing.correction import METHODS, SIDES, Debiasing, Method
 from panglot.encoders.protocol import Side, Vectors
 
 Doubles = npt.NDArray[np.float64]

@@ -13,8 +13,8 @@ import numpy as np
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, shareable, write_json, write_text
-from panglot.debiasing import transform
-from panglot.debiasing.transform import Debiasing
+from panglot.debiasing import correction
+from panglot.debiasing.correction import Debiasing
 from panglot.encoders.open_model import folder_digest, model_files
 from panglot.encoders.publish import make_portable, origin_of
 from panglot.encoders.publish import metadata as card_metadata
@@ -30,7 +30,7 @@ _NORMALIZE = f"{_THEIRS}.Normalize"
 
 def is_debiased(folder: Path) -> bool:
     """Whether ``folder`` holds a debiased model."""
-    return transform.files_in(folder)[0].is_file()
+    return correction.files_in(folder)[0].is_file()
 
 
 def write(output: Path, base: Path, debiasing: Debiasing, metadata: Mapping[str, Any]) -> None:
@@ -54,7 +54,7 @@ def write(output: Path, base: Path, debiasing: Debiasing, metadata: Mapping[str,
             _write_dense(part / _DENSE, debiasing)
         model = {**metadata["model"], "digest": folder_digest(part / MODEL)}
         # The digest of the model shows later whether somebody has replaced it under its debiasing.
-        transform.save(debiasing, part, {**metadata, "model": model})
+        correction.save(debiasing, part, {**metadata, "model": model})
         metadata = {**metadata, "model": {**metadata["model"], "name": shareable(metadata["model"]["name"])}}
         settings = base / "config_sentence_transformers.json"
         if settings.is_file():
@@ -65,7 +65,7 @@ def write(output: Path, base: Path, debiasing: Debiasing, metadata: Mapping[str,
 
 def open_debiasing(folder: Path) -> Debiasing:
     """Return the debiasing of a folder, or refuse it if the model is not the one that it was fitted on."""
-    debiasing, head = transform.read(folder)
+    debiasing, head = correction.read(folder)
     model = head.get("model")
     if not isinstance(model, dict) or model.get("digest") != folder_digest(folder / MODEL):
         hint = "restore the files of the model, or run `panglot debias` again"
@@ -151,7 +151,7 @@ def _card(output: Path, base: Path, debiasing: Debiasing, metadata: Mapping[str,
 # {output.name}
 
 `{metadata["model"]["name"]}` with its language bias reduced by {method}, without training, fitted by
-[panglot](https://github.com/panglot/panglot) on {sets or "unlabelled text"}. `{transform.HEAD}` has the settings.
+[panglot](https://github.com/panglot/panglot) on {sets or "unlabelled text"}. `{correction.HEAD}` has the settings.
 
 ```python
 from sentence_transformers import SentenceTransformer

@@ -14,8 +14,8 @@ import torch
 from sentence_transformers.base.modules.module import Module
 from sentence_transformers.sentence_transformer.modules import Transformer
 
-from panglot.debiasing import transform
-from panglot.debiasing.transform import Debiasing, Languages
+from panglot.debiasing import correction
+from panglot.debiasing.correction import Debiasing, Languages
 from panglot.encoders.protocol import Side
 
 # The feature under which TextTransformer passes the texts on.
@@ -85,7 +85,7 @@ class DebiasingModule(Module):
     def save(self, output_path: str, *_: Any, **__: Any) -> None:
         """Write the files of the debiasing."""
         Path(output_path).mkdir(parents=True, exist_ok=True)
-        transform.save(self.debiasing, Path(output_path), self._head)
+        correction.save(self.debiasing, Path(output_path), self._head)
 
     @classmethod
     def load(
@@ -96,9 +96,9 @@ class DebiasingModule(Module):
         """Return the debiasing in a model's folder."""
         found = [
             cls.load_file_path(model_name_or_path, name, subfolder, token, cache_folder, revision, local_files_only)
-            for name in (transform.HEAD, transform.ARRAYS)
+            for name in (correction.HEAD, correction.ARRAYS)
         ]
-        return cls(*transform.read(Path(found[0]).parent if found[0] else Path(model_name_or_path) / subfolder))
+        return cls(*correction.read(Path(found[0]).parent if found[0] else Path(model_name_or_path) / subfolder))
 
     def _side(self, text: str, inputs: _Inputs) -> Side:
         prompt = self._prompts.get("question", "")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from statistics import fmean
 
+from panglot.report.evaluations import Dataset, dig, number
 from panglot.report.labels import Kind, format_number, short_names
-from panglot.report.results import Dataset, dig, number
 from panglot.report.tables import Column, Mark, Row, Scale, Table, Track, around, figure, ticks
 
 Matrix = Mapping[str, Mapping[str, float]]

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 from panglot.evaluation.figures import SETTINGS
 from panglot.evaluation.robustness import LABELS
 from panglot.report.by_language import by_language, model_columns, share_key
+from panglot.report.evaluations import Comparison, Dataset, Estimate, Figures, Results, dig, interval, number
 from panglot.report.labels import (
     SETTING_LABELS,
     Kind,
@@ -18,7 +19,6 @@ from panglot.report.labels import (
     sanitize,
     short_names,
 )
-from panglot.report.results import Comparison, Dataset, Estimate, Figures, Results, dig, interval, number
 from panglot.report.tables import Cell, Column, Mark, Row, Scale, Table, Track, around, figure, ticks
 
 

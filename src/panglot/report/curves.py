@@ -12,9 +12,9 @@ from typing import Any
 
 from panglot._errors import PanglotError
 from panglot.evaluation.figures import SETTINGS
+from panglot.report.evaluations import number
 from panglot.report.labels import SETTING_LABELS, format_number
 from panglot.report.markup import COLOURS, Child, Markup, legend, marker, section, tag
-from panglot.report.results import number
 from panglot.report.tables import Scale, around, decimals, ticks
 
 Points = list[tuple[float, float]]

@@ -9,9 +9,9 @@ from functools import lru_cache, partial
 
 from panglot.report import by_language
 from panglot.report.by_language import Matrix
+from panglot.report.evaluations import Dataset, number
 from panglot.report.labels import format_number, language_name
 from panglot.report.markup import Child, Markup, beside, language_heading, scroll, section, swatch, table_to_html, tag
-from panglot.report.results import Dataset, number
 from panglot.report.tables import Scale, around
 
 Colour = tuple[int, int, int]

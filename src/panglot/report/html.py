@@ -14,11 +14,11 @@ from panglot.report import by_language as by_language_figures
 from panglot.report import contents
 from panglot.report.by_language import by_language, distance_by_language, language_figures
 from panglot.report.curves import Lines, training_section
+from panglot.report.evaluations import Comparison, Dataset, Figures, Results, dig, read_results
 from panglot.report.heatmap import color_classes, distance_maps, language_shares, matrices
 from panglot.report.labels import MISSING, format_interval, format_number, language_name, sanitize
 from panglot.report.markup import Child, Markup, beside, draw_track, join, legend, section, table_to_html, tag
 from panglot.report.rankings import example, flow
-from panglot.report.results import Comparison, Dataset, Figures, Results, dig, read_results
 from panglot.report.tables import Mark, Scale, Track
 
 __all__ = ["page", "to_html", "write_html"]

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from panglot.report.evaluations import Estimate
 from panglot.report.labels import MISSING, Kind, format_interval, format_number
-from panglot.report.results import Estimate
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from panglot.report.contents import contents, description, scoreboards
+from panglot.report.evaluations import Figures, dig, read_results
 from panglot.report.labels import MISSING, language_name, sanitize
-from panglot.report.results import Figures, dig, read_results
 from panglot.report.tables import Cell, Row, Table
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from panglot.search.storage.store import first
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from panglot.debiasing.transform import Debiasing, Method
+    from panglot.debiasing.correction import Debiasing, Method
     from panglot.encoders.protocol import Vectors
     from panglot.search.document import Filter
     from panglot.search.index import Index

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from panglot._errors import PanglotError
 from panglot._files import lock
-from panglot.debiasing import transform
-from panglot.debiasing.transform import Languages
+from panglot.debiasing import correction
+from panglot.debiasing.correction import Languages
 from panglot.encoders.open_model import Reranker
 from panglot.encoders.protocol import CutTexts
 from panglot.encoders.shipped import DEFAULT
@@ -56,7 +56,7 @@ class Index:
     def __init__(self, folder: Path, encoder: Encoder, store: Store, reranker: Reranker | None = None) -> None:
         self.folder, self.encoder, self.store = folder, encoder, store
         self.stats = LanguageStats.open(folder)
-        self.debiasing, head = transform.read(folder, hint="build the index again")
+        self.debiasing, head = correction.read(folder, hint="build the index again")
         self.debiased = head.get("fitted_on", OF_DOCUMENTS) != OF_DOCUMENTS
         self._built_with = IndexMetadata.open(folder).fingerprint  # The encoder's, or that of another precision.
         self._languages = Languages(self.debiasing, encoder.name)

@@ -14,8 +14,8 @@ import numpy as np
 from panglot._environment import __version__
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, write_json
-from panglot.debiasing import transform
-from panglot.debiasing.transform import Debiased
+from panglot.debiasing import correction
+from panglot.debiasing.correction import Debiased
 from panglot.encoders.load import load
 from panglot.encoders.protocol import LanguageAware
 from panglot.search.storage import manifest
@@ -99,7 +99,7 @@ def is_index(folder: str | Path) -> bool:
     Other programs write an index.json too, such as Hugo for the search of a site.
     """
     folder = Path(folder)
-    return (folder / NAME).is_file() and any((folder / name).exists() for name in ("store", transform.HEAD))
+    return (folder / NAME).is_file() and any((folder / name).exists() for name in ("store", correction.HEAD))
 
 
 def snapshot(folder: str | Path, target: str | Path) -> None:
@@ -195,7 +195,7 @@ def check_debiasing(encoder: Encoder, folder: Path, *, exactly: bool = False) ->
 
     With ``exactly``, refuse an encoder without debiasing too if the index was built with a debiased one.
     """
-    debiasing, head = transform.read(folder, hint="build the index again")
+    debiasing, head = correction.read(folder, hint="build the index again")
     own = head.get("fitted_on", OF_DOCUMENTS)
     if isinstance(encoder, Debiased):
         same = own != OF_DOCUMENTS and Debiased(encoder.base, debiasing).fingerprint == encoder.fingerprint

@@ -28,7 +28,7 @@ from panglot.search.ranking.modes import Mode, Searchable, center
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from panglot.debiasing.transform import Debiasing
+    from panglot.debiasing.correction import Debiasing
     from panglot.encoders.protocol import Side, Vectors
     from panglot.search.document import Document, ScoredDocument
     from panglot.search.index import Index

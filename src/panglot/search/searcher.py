@@ -17,7 +17,7 @@ from panglot.search.storage.store import by_score, scores
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from panglot.debiasing.transform import Debiasing
+    from panglot.debiasing.correction import Debiasing
     from panglot.encoders.open_model import Reranker
     from panglot.encoders.protocol import Encoder, Vectors
     from panglot.search.ranking.lexical import LexicalIndex

@@ -16,7 +16,7 @@ import numpy as np
 from panglot._errors import PanglotError
 from panglot.evaluation.bootstrap import holm
 from panglot.study.design import START, Endpoint, Study
-from panglot.study.results import (
+from panglot.study.estimates import (
     FIXED,
     SIGNIFICANCE,
     Estimate,
@@ -229,7 +229,7 @@ def smallest_difference(pilot: SeedFigures, seeds: int, groups: float, significa
 
     The variance of the mean is that of the pilot over question groups, scaled to ``groups``, plus that over its seeds,
     divided by ``seeds``, with the degrees of freedom of Welch and Satterthwaite, as in
-    :func:`panglot.study.results.t_test`.
+    :func:`panglot.study.estimates.t_test`.
 
     >>> values = np.array([0.010, 0.012, 0.008])
     >>> pilot = SeedFigures(values, values[:, None] + np.zeros((3, 10)), 400)

@@ -20,7 +20,7 @@ from panglot.report.text import escape_markdown as escaped
 from panglot.report.text import table_to_markdown
 from panglot.study.design import EACH, START, Study
 from panglot.study.endpoints import Finding, primary, secondary
-from panglot.study.results import (
+from panglot.study.estimates import (
     DRAWS,
     FIGURES,
     FIXED,

@@ -22,7 +22,7 @@ from panglot._errors import PanglotError
 from panglot._files import digest, explain_write, file_digest, known_digest, write_json
 from panglot.datasets.registry import CARDS, find
 from panglot.encoders.shipped import SOURCE_SHA256
-from panglot.report.results import dig
+from panglot.report.evaluations import dig
 
 #: Options whose value is a place to write to, which does not affect figures.
 _TARGETS = ("--output", "--json", "--report")

@@ -102,7 +102,7 @@ class Sources:
         pattern = self.sources[name].file
         if pattern.endswith(".toml"):
             from panglot.study import design, report  # heavy, and seldom needed
-            from panglot.study.results import Results
+            from panglot.study.estimates import Results
 
             study = design.read(self.root / pattern)
             results = Results(replace(study, output=study.file.with_suffix("")))

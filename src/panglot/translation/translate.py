@@ -16,10 +16,10 @@ import pyarrow as pa
 from panglot._errors import PanglotError
 from panglot._files import atomic_folder, write_json
 from panglot.data.collection import Collection, Text
+from panglot.translation.by_sentence import SentenceCounts, Store, translate_texts
 from panglot.translation.engines import Engine
 from panglot.translation.quality import Thresholds, filter_reasons
 from panglot.translation.routes import Job, Route, Side, plan
-from panglot.translation.sentences import SentenceCounts, Store, translate_texts
 
 #: The file of origins in the folder of a translated collection.
 _ORIGINS_FILE = "provenance.arrow"

@@ -12,12 +12,12 @@ from pathlib import Path
 from panglot._errors import PanglotError
 from panglot.data import names
 from panglot.data.collection import Collection, cached, source_key
+from panglot.data.document_rows import TABLES
 from panglot.data.files import BOM, CUT_SHORT, RowError, ending_of, opened, plain_name
 from panglot.data.formats import beir, squad, trec
 from panglot.data.ingest import Ingested, OnError, ingest
 from panglot.data.language import canonical, canonical_or_none
 from panglot.data.rows import read_pieces
-from panglot.data.tables import TABLES
 
 # Files from this size on are parsed once and cached.
 LARGE = 4_000_000

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from panglot._environment import require
 from panglot._errors import PanglotError, located
 from panglot.data.convert import Line
+from panglot.data.document_rows import DOCUMENT_FIELDS, TABLES, document_rows
 from panglot.data.files import ending_of
 from panglot.data.language import canonical
 from panglot.data.names import summary
@@ -21,7 +22,6 @@ from panglot.data.pages.sections import DOUBTFUL, Place, Section, pdf_sections, 
 from panglot.data.pages.versions import join_declared
 from panglot.data.rows import as_text
 from panglot.data.sentences import sentence_at
-from panglot.data.tables import DOCUMENT_FIELDS, TABLES, document_rows
 
 #: How a section can become a question and a passage.
 WAYS = ("question", "title", "first-sentence")

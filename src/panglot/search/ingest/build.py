@@ -22,14 +22,14 @@ import pyarrow as pa
 from panglot._errors import PanglotError
 from panglot._files import explain_write, lock, write_text
 from panglot._progress import progress as progress_bar
+from panglot.data.document_rows import TABLES, document_rows
 from panglot.data.files import array_rows, ending_of
 from panglot.data.formats.detect import is_trec, row_files
 from panglot.data.language import canonical
 from panglot.data.pages import from_docs
-from panglot.data.tables import TABLES, document_rows
 from panglot.datasets import registry
-from panglot.debiasing import transform
-from panglot.debiasing.transform import Debiased, Languages
+from panglot.debiasing import correction
+from panglot.debiasing.correction import Debiased, Languages
 from panglot.encoders.cache import cached
 from panglot.encoders.open_model import may_have_gpu
 from panglot.encoders.protocol import CutTexts
@@ -69,9 +69,9 @@ def find_documents(
     """Return the documents of a path, or the passages of a data set, for :meth:`panglot.search.index.Index.build`.
 
     Args:
-        name: A file of documents, as :func:`panglot.data.tables.document_rows` reads them; a page or a folder of pages
-            (HTML, Markdown, text, PDF, PO, XLIFF), each section of which becomes one or more documents; an index; a
-            BEIR folder or its corpus; or another data set that :func:`panglot.read` reads, by path or by name.
+        name: A file of documents, as :func:`panglot.data.document_rows.document_rows` reads them; a page or a folder of
+            pages (HTML, Markdown, text, PDF, PO, XLIFF), each section of which becomes one or more documents; an index;
+            a BEIR folder or its corpus; or another data set that :func:`panglot.read` reads, by path or by name.
         data_dir: Folder that holds the known data sets.
         language: Language of texts that do not name theirs, whatever the names of files say.
         columns: For a file of documents: the names of its columns by field.
@@ -292,7 +292,7 @@ def _write(
     else:
         # The texts are the same for every index of a model. Of an encoder object, the fingerprint may say too little.
         debiasing = stats.centering(query_offset(cached(base) if name else base), strength)
-    transform.save(debiasing, folder, {"fitted_on": OF_DOCUMENTS if encoder is base else encoder.name})
+    correction.save(debiasing, folder, {"fitted_on": OF_DOCUMENTS if encoder is base else encoder.name})
     if isinstance(encoder, Debiased):  # It warns of languages that it was not fitted on.
         Languages(debiasing, encoder.name).of([], stats.languages[:-1])
     stats.save(folder)
@@ -333,7 +333,7 @@ def _built_before(
     if precision != "auto" and base.fingerprint != metadata.fingerprint:
         raise PanglotError(f"{problem}, encoded in another precision", file=folder, field="precision", hint=hint)
     check_debiasing(encoder, folder, exactly=True)
-    strength = 1.0 if isinstance(encoder, Debiased) else transform.read(folder)[0].strength
+    strength = 1.0 if isinstance(encoder, Debiased) else correction.read(folder)[0].strength
     if center_strength != strength:
         raise PanglotError(f"{problem}, with `center_strength` {strength:g}", file=folder, hint=hint)
     report(f"{folder} was built from these documents already")

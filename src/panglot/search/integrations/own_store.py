@@ -84,7 +84,7 @@ def store_snippets(layout: Layout, index: Path, folder: Path, *, model: str, bal
         if not balanced and layout.kind in names:
             note += f" If {title} made the collection, `{names[layout.kind]}` can stay. Give it the name `{copy}`, and "
             note += f"encode queries with `{embedder}(Debiased(model, correction))`. `Debiased` is in "
-            note += "`panglot.debiasing.transform`."
+            note += "`panglot.debiasing.correction`."
         made.append(Snippet(title, "python", code(template), note))
     return made
 
@@ -103,7 +103,7 @@ def _text_of(layout: Layout) -> str:
 _CORRECT = """${OS}from pathlib import Path
 
 import panglot
-from panglot.debiasing.transform import read
+from panglot.debiasing.correction import read
 
 index = panglot.Index.open($INDEX)
 correction = read(Path($FOLDER))[0]
@@ -118,7 +118,7 @@ for ids in index.store.ids():
 _QUERY = """${OS}from pathlib import Path
 
 import panglot
-from panglot.debiasing.transform import read
+from panglot.debiasing.correction import read
 from panglot.search.query_language import query_language
 
 model = panglot.load($MODEL)

@@ -89,7 +89,7 @@ def _own_store(name: str, folder: Path) -> list[Snippet]:
 _DEBIASED = """from pathlib import Path
 
 import panglot
-from panglot.debiasing.transform import Debiased, read
+from panglot.debiasing.correction import Debiased, read
 
 model = Debiased(panglot.load(MODEL), read(Path(FOLDER))[0])
 index = panglot.Index.build(INDEX, OUTPUT, model=model)

@@ -30,7 +30,7 @@ import numpy.typing as npt
 
 from panglot._errors import PanglotError
 from panglot._files import atomic_file, file_digest, write_json
-from panglot.debiasing.transform import Debiasing
+from panglot.debiasing.correction import Debiasing
 from panglot.search.storage.store import by_score, check_encoded
 
 if TYPE_CHECKING:

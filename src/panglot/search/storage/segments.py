@@ -16,10 +16,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from panglot.search.document import Document, ScoredDocument
-from panglot.search.storage import columns, graph, manifest
-from panglot.search.storage.columns import Selection, Span
+from panglot.search.storage import graph, manifest, metadata_columns
 from panglot.search.storage.graph import Graph, Table, nearest
 from panglot.search.storage.manifest import SegmentMetadata
+from panglot.search.storage.metadata_columns import Selection, Span
 from panglot.search.storage.store import COLUMNS, Bools, Halves, Ints, as_document, as_row, first, pieces
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Texts:
         # Looking a column up takes longer than reading a cell of it.
         self._columns = {name: self._table[name] for name in COLUMNS}
         self._keys = keys
-        self.metadata = columns.Columns(path.with_name(columns.NAME), self._columns, len(self))
+        self.metadata = metadata_columns.Columns(path.with_name(metadata_columns.NAME), self._columns, len(self))
 
     def __len__(self) -> int:
         return self._table.num_rows
@@ -90,7 +90,7 @@ class Texts:
     def in_groups(self, groups: Collection[str]) -> Ints:
         """Return the rows whose group is one of these."""
         known = pa.array(list(groups), pa.string())
-        return np.flatnonzero(columns.computed("is_in", self._columns["group"], value_set=known))
+        return np.flatnonzero(metadata_columns.computed("is_in", self._columns["group"], value_set=known))
 
     def batches(self, begin: int, end: int) -> list[pa.RecordBatch]:
         """Return the rows from ``begin`` to ``end`` as slices of record batches."""
@@ -119,7 +119,7 @@ def write_segment(
     folder.mkdir(parents=True)
     keys: list[Keys] = []
     languages = Counter[str]()
-    metadata = columns.ColumnBuilder()
+    metadata = metadata_columns.ColumnBuilder()
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(pa.OSFile(str(folder / "documents.arrow"), "wb"))
         writer = stack.enter_context(pa.ipc.new_file(file, SCHEMA))
@@ -138,7 +138,7 @@ def write_segment(
     key = np.concatenate(keys)
     order = np.argsort(key, kind="stable")
     np.save(folder / "keys.npy", np.stack([key[order], order.astype(np.uint64)]))
-    metadata.write(folder / columns.NAME)
+    metadata.write(folder / metadata_columns.NAME)
     counts = tuple(sorted(languages.items()))
     built: dict[str, tuple[float, int]] = {}
     own: dict[str, dict[str, int]] = {}

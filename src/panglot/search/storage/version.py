@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from panglot._errors import PanglotError
-from panglot.search.storage import columns
+from panglot.search.storage import metadata_columns
 from panglot.search.storage.manifest import HINT, SEGMENTS, Manifest
 from panglot.search.storage.segments import Segment, keys_of
 from panglot.search.storage.store import REPLACED, Part, as_document
@@ -57,7 +57,7 @@ class Version:
     @cached_property
     def kinds(self) -> dict[str, str]:
         """The kind of each field of metadata."""
-        return columns.join(segment.texts.metadata for segment in self.segments)
+        return metadata_columns.join(segment.texts.metadata for segment in self.segments)
 
     def parts(self) -> list[Part]:
         """Return the segments as parts that never change. See :func:`~panglot.search.storage.store.parts_of`."""

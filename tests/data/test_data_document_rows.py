@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from panglot._errors import PanglotError
+from panglot.data.document_rows import document_rows
 from panglot.data.formats.detect import read_path
-from panglot.data.tables import document_rows
 
 ROWS = [{"nr": "1", "body": "a text", "page": "7"}, {"nr": "2", "body": "another", "page": "8"}]
 COLUMNS = {"id": "nr", "text": "body"}

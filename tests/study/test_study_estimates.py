@@ -15,8 +15,8 @@ from panglot.study import design
 from panglot.study.cell import cell_folder
 from panglot.study.data import prepare
 from panglot.study.design import Study
+from panglot.study.estimates import Results, difference
 from panglot.study.report import to_markdown
-from panglot.study.results import Results, difference
 from panglot.study.worker import best_rate, choose_rate, status_of
 
 TEXT = """

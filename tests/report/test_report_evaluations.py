@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from panglot._errors import PanglotError
 from panglot.report.by_language import matrix, mean_by_passage, mean_by_question
 from panglot.report.contents import missing, verdicts
+from panglot.report.evaluations import Dataset, Results, read_results
 from panglot.report.labels import bias_measures, format_number, retrieval_measures
-from panglot.report.results import Dataset, Results, read_results
 from panglot.report.tables import around, ticks
 
 
