@@ -97,8 +97,8 @@ class Collection:
                 problem = f"the question {question!r} and the passage {passage!r} are judged {both}"
                 raise PanglotError(problem, hint="keep one of the two judgements")
         columns = [q for q, _ in pairs], [p for _, p in pairs], pairs.values()
-        tables.append(pa.table([*map(pa.array, columns, QRELS.types)], QRELS))
-        return cls(name, *tables, dict(metadata or {}))
+        judged = pa.table([*map(pa.array, columns, QRELS.types)], QRELS)
+        return cls(name, tables[0], tables[1], judged, dict(metadata or {}))
 
     @classmethod
     def open(cls, folder: str | Path) -> Collection:
@@ -115,7 +115,7 @@ class Collection:
             hint = "convert the data again" if (folder / "relevance.arrow").is_file() else "write it again"
             raise PanglotError(f"not a collection: {error}", file=folder, hint=hint) from error
         _check_form(head, tables, folder)
-        return cls(head["name"], *tables, head["metadata"])
+        return cls(head["name"], tables[0], tables[1], tables[2], head["metadata"])
 
     def save(self, folder: str | Path) -> None:
         """Write the collection to ``folder``, atomically."""
