@@ -299,8 +299,7 @@ def main() -> None:
 
 def serve_without_model(folder: Path) -> None:
     """Serve an index with random vectors."""
-    from panglot.service.keys import Access
-    from panglot.service.limits import Limits
+    from panglot.service.limits import Access, Limits
     from panglot.service.serve import serve
 
     index = Index.open(folder, model=NoModel())

@@ -10,8 +10,7 @@ from service_made import Encoder
 from panglot.search.index import Index
 from panglot.search.storage import graph, segments
 from panglot.service import app
-from panglot.service.keys import Access
-from panglot.service.limits import Limits
+from panglot.service.limits import Access, Limits
 from panglot.service.serve import serve
 
 if __name__ == "__main__":

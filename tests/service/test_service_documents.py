@@ -27,8 +27,7 @@ from panglot.search.document import Document
 from panglot.search.index import Index
 from panglot.search.storage import graph
 from panglot.service.batcher import StoppedError, Writer
-from panglot.service.keys import Access, Key
-from panglot.service.limits import Limits
+from panglot.service.limits import Access, Key, Limits
 
 READ, WRITE = "a-key-of-24-characters-1", "b-key-of-24-characters-2"
 

@@ -26,8 +26,7 @@ from panglot.search.index import Index
 from panglot.search.metadata import snapshot
 from panglot.search.ranking.modes import LanguageStats
 from panglot.service.engine import Engine
-from panglot.service.keys import Access
-from panglot.service.limits import Limits
+from panglot.service.limits import Access, Limits
 from panglot.service.middleware import Metrics
 
 TEXTS = {

@@ -14,8 +14,7 @@ from service_made import Encoder, lines, serving
 from panglot._errors import PanglotError
 from panglot.search.document import Document
 from panglot.search.index import Index
-from panglot.service.keys import Access, Key
-from panglot.service.limits import Limits
+from panglot.service.limits import Access, Key, Limits
 from panglot.service.serve import open_indexes
 
 HELP = [Document("h1", "Click Print to print the sheet.", language="en"), Document("h2", "Speichern.", language="de")]

@@ -13,7 +13,7 @@ from service_made import Index, serving, until
 
 from panglot._errors import PanglotError
 from panglot.service.errors import RequestError
-from panglot.service.keys import Access, Key, Rates, find_key, read_keys
+from panglot.service.limits import Access, Key, Rates, find_key, read_keys
 
 KEY = "0123456789abcdef"
 

@@ -21,8 +21,7 @@ from panglot.encoders.endpoint import EndpointEncoder
 from panglot.encoders.protocol import Side
 from panglot.service import errors
 from panglot.service.embeddings import shorter_dimensions
-from panglot.service.keys import Access, Key
-from panglot.service.limits import Limits
+from panglot.service.limits import Access, Key, Limits
 
 NAME = "small/letters"
 

@@ -16,8 +16,7 @@ from service_made import Encoder, serving, until
 from panglot.encoders.protocol import Side, Vectors
 from panglot.search.document import Document
 from panglot.search.index import Index
-from panglot.service.keys import Access, Key
-from panglot.service.limits import Limits
+from panglot.service.limits import Access, Key, Limits
 
 PLACE = "/documents/stream"
 

@@ -300,8 +300,7 @@ def serve_command(
     """
     require("the service", "fastapi", "orjson", "prometheus_client", "uvicorn", extra="serve", field="serve")
     from panglot.search.index import Index
-    from panglot.service.keys import Access, read_keys
-    from panglot.service.limits import Limits
+    from panglot.service.limits import Access, Limits, read_keys
     from panglot.service.serve import open_indexes, serve
 
     # Wrong settings are refused before the seconds that a model takes to open.

@@ -27,8 +27,7 @@ from panglot.service.document_routes import add_documents
 from panglot.service.embeddings import add_embeddings, add_tei
 from panglot.service.engine import Engine
 from panglot.service.errors import DOCUMENTED, HANDLERS, Json, RequestError, of_panglot
-from panglot.service.keys import Access, Rates
-from panglot.service.limits import Limits
+from panglot.service.limits import Access, Limits, Rates
 from panglot.service.middleware import NOTES, Guard, Metrics
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from panglot.service.errors import CLIENT_GONE, RequestError
-from panglot.service.keys import Access, Rates
-from panglot.service.limits import Limits
+from panglot.service.limits import Access, Limits, Rates
 
 _logger = logging.getLogger(__name__)
 

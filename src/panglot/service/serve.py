@@ -29,8 +29,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from panglot._errors import PanglotError
 from panglot.service.errors import RequestError
-from panglot.service.keys import Access
-from panglot.service.limits import Limits
+from panglot.service.limits import Access, Limits
 
 if TYPE_CHECKING:
     from panglot.encoders.open_model import Precision
