@@ -14,7 +14,9 @@ import panglot
 from panglot.debiasing import correction
 from panglot.debiasing.fit import Sample, fit
 from panglot.search import query_language
+from panglot.search.ingest import collections
 from panglot.search.ingest.collections import Layout, describe_collection, index_collection
+from panglot.search.ingest.vector_stores import Row
 from panglot.search.integrations.own_store import store_snippets
 from panglot.search.integrations.snippets import Snippet, snippets
 
@@ -184,3 +186,10 @@ def test_a_password_is_not_pasted(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (layout.where, layout.name) == ("postgresql://me@host/db?sslmode=require", "help")
     code = store_snippets(layout, tmp_path, tmp_path, model="m", balanced=False)[2].code
     assert 'loads(fields["metadata"]["_node_content"])["text"]' in code
+
+
+def test_a_text_below_the_second_of_two_nested_fields_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = Row("1", {"metadata": {"language": "de"}, "meta": {"text": "Ein Satz.", "language": "en"}}, [1.0])
+    monkeypatch.setattr(collections, "read_rows", lambda _: iter([row]))
+    layout = describe_collection("qdrant:folder/help", {})
+    assert (layout.text, layout.metadata) == (("meta", "text"), "metadata")

@@ -205,9 +205,9 @@ class Access:
     """Who may read and write.
 
     Attributes:
-        keys: Those with which one may read. If there are none, everybody may.
+        keys: Keys that allow reading. Without any, everybody may read.
         writable: Whether anybody may write.
-        write_keys: Those with which one may write, and read too. If there are none, everybody may write.
+        write_keys: Keys that allow writing, and reading too. Without any, everybody may write.
         key_rate: Requests per minute of each key that has no rate of its own. 0: any number.
     """
 

@@ -30,6 +30,7 @@ _TEXTS = ("text", "page_content", "content", "document")  # What panglot, LangCh
 # Where LangChain, Haystack and LlamaIndex put further fields.
 _NESTED = ("metadata", "cmetadata", "langchain_metadata", "meta", "metadata_")
 _NODE = "_node_content"  # In it, LlamaIndex keeps the text and itself as JSON.
+_PASSWORD = re.compile(r"(://[^:/@\s]*):[^@\s]*@")
 _OWN = {"id", "text", "title", "language", "group"}  # Fields of which a document has one.
 
 
@@ -48,7 +49,7 @@ def without_password(text: str) -> str:
     >>> without_password("postgresql://me:secret@host/db?table=help")
     'postgresql://me:…@host/db?table=help'
     """
-    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:…@", text)
+    return _PASSWORD.sub(r"\1:…@", text)
 
 
 def index_collection(
@@ -145,18 +146,20 @@ class Layout(NamedTuple):
 def describe_collection(address: str, columns: Mapping[str, str]) -> Layout:
     """Return where a collection that :func:`read_collection` has read keeps its fields, judging by its first row."""
     row = next(iter(read_rows(address)))
-    nested = next((name for name in _NESTED if isinstance(row.fields.get(name), Mapping)), "")
-    paths = {name: (nested, name) for name in row.fields.get(nested) or {}} | {name: (name,) for name in row.fields}
+    nested = [name for name in _NESTED if isinstance(row.fields.get(name), Mapping)]
+    # As in _fields, of equal names the outer one counts, then the first.
+    paths = {name: (outer, name) for outer in reversed(nested) for name in row.fields[outer]}
+    paths |= {name: (name,) for name in row.fields}
     known = [columns.get("text", ""), _NODE, *(name for name in _TEXTS if _at(row.fields, paths.get(name)))]
     text = next(paths[name] for name in known if name in paths)
     kind = urlsplit(address).scheme.partition("+")[0]
     if kind == "postgresql":
-        where, own = database_address(re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1@", address))
+        where, own = database_address(_PASSWORD.sub(r"\1@", address))
         name = own["table"]
     else:
         where, name = collection_place(address)
     key = columns.get("id", "id")
-    return Layout(kind, where, name, text, paths.get(key, ()), nested, row.vector_name, row.key)
+    return Layout(kind, where, name, text, paths.get(key, ()), nested[0] if nested else "", row.vector_name, row.key)
 
 
 def _at(fields: Mapping[str, Any], path: Sequence[str] | None) -> Any:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from panglot.search.ingest.collections import Layout
 
-__all__ = ["Snippet", "quote", "store_snippets"]
+__all__ = ["BALANCED", "Snippet", "quote", "store_snippets"]
 
 
 class Snippet(NamedTuple):
@@ -111,7 +111,7 @@ vectors, languages = {}, {}
 for ids in index.store.ids():
     languages |= {each.id: each.language for each in index.store.get(ids)}
     found = correction.apply(index.store.vectors("plain", ids), [languages[name] for name in ids], "passage")
-    vectors |= dict(zip(ids, found.tolist()))
+    vectors |= dict(zip(ids, found))
 
 """
 
@@ -138,15 +138,22 @@ def search(query, k=10):
     return near(encode(query), k)
 """
 
+BALANCED = f"""def balanced(search, vector, languages, k=10):
+    \"\"\"search(vector, language, k) returns (score, id, …) of the best k documents in one language.\"\"\"
+    found = []
+    for language in languages:
+        hits = search(vector, language, max(k, {HEAD}))
+        usual = sum(hit[0] for hit in hits[:{HEAD}]) / max(len(hits[:{HEAD}]), 1)
+        found += [(score - usual / 2, *others) for score, *others in hits]
+    return sorted(found, key=lambda hit: hit[0], reverse=True)[:k]
+"""
+
 _BALANCED = f"""
 
+{BALANCED}
+
 def search(query, k=10):
-    vector, found = encode(query), []
-    for language in correction.languages:
-        hits = near(vector, max(k, {HEAD}), language)
-        usual = sum(score for score, _, _ in hits[:{HEAD}]) / max(len(hits[:{HEAD}]), 1)
-        found += [(score - usual / 2, name, fields) for score, name, fields in hits]
-    return sorted(found, key=lambda hit: hit[0], reverse=True)[:k]
+    return balanced(near, encode(query), correction.languages, k)
 """
 
 
@@ -177,7 +184,7 @@ start = None
 while True:
     rows, start = client.scroll($NAME, limit=1000, offset=start)
     points = [
-        models.PointStruct(id=each.id, vector=vectors[$ID], payload={**each.payload$KEPT})
+        models.PointStruct(id=each.id, vector=vectors[$ID].tolist(), payload={**each.payload$KEPT})
         for each in rows if $ID in vectors
     ]
     client.upsert($COPY, points)
@@ -190,7 +197,7 @@ client.close()
 client = $OPEN
 
 
-def near(vector, k$LANGUAGE):
+def near(vector$LANGUAGE, k):
     points = client.query_points($COPY, query=vector, limit=k$FILTER).points
     return [(each.score, $ID, each.payload) for each in points]
 """,
@@ -209,7 +216,7 @@ client.create_collection(
 pieces = client.query_iterator($NAME, batch_size=1000, output_fields=["*"])
 while rows := pieces.next():
     client.insert($COPY, [
-        {**each, $KEY: str(each[$KEY]), $VECTOR: vectors[$ID]$KEPT} for each in rows if $ID in vectors
+        {**each, $KEY: str(each[$KEY]), $VECTOR: vectors[$ID].tolist()$KEPT} for each in rows if $ID in vectors
     ])
 client.close()
 """,
@@ -219,7 +226,7 @@ client = $OPEN
 client.load_collection($COPY)
 
 
-def near(vector, k$LANGUAGE):
+def near(vector$LANGUAGE, k):
     hits = client.search($COPY, data=[vector], limit=k, output_fields=["*"]$FILTER)[0]
     found = [(hit["distance"], hit["entity"]) for hit in hits]
     return [(score, $ID, {name: each[name] for name in each if name != $VECTOR}) for score, each in found]
@@ -234,7 +241,7 @@ _LANCEDB = _Store(
 database = $OPEN
 rows = enumerate(database.open_table($NAME).to_arrow().to_pylist())
 database.create_table($COPY, [
-    {**each, "id": $ID, $VECTOR: vectors[$ID]$KEPT} for row, each in rows if $ID in vectors
+    {**each, "id": $ID, $VECTOR: vectors[$ID].tolist()$KEPT} for row, each in rows if $ID in vectors
 ])
 """,
     """import lancedb
@@ -242,7 +249,7 @@ database.create_table($COPY, [
 table = $OPEN.open_table($COPY)
 
 
-def near(vector, k$LANGUAGE):
+def near(vector$LANGUAGE, k):
     rows = table.search(vector, vector_column_name=$VECTOR).distance_type("cosine").limit(k)$FILTER.to_list()
     hidden = {$VECTOR, "_distance"}
     return [
@@ -260,7 +267,7 @@ from psycopg.rows import dict_row
 with $OPEN as connection, connection.cursor() as cursor:
     cursor.execute('''ALTER TABLE $TABLE ADD COLUMN panglot_language text, ADD COLUMN debiased vector''')
     rows = [each for each in cursor.execute('''SELECT * FROM $TABLE''') if $ID in vectors]
-    new = [(str(vectors[$ID]), languages[$ID], each[$KEY]) for each in rows]
+    new = [(str(vectors[$ID].tolist()), languages[$ID], each[$KEY]) for each in rows]
     cursor.executemany('''UPDATE $TABLE SET debiased = %s, panglot_language = %s WHERE "$COLUMN" = %s''', new)
     shape = f"vector({correction.dimension})"
     cursor.execute('''ALTER TABLE $TABLE ALTER COLUMN debiased TYPE ''' + shape)
@@ -273,7 +280,7 @@ query = '''SELECT *, -(debiased <#> %(vector)s::vector) AS score FROM $TABLE WHE
     ORDER BY debiased <#> %(vector)s::vector LIMIT %(k)s'''
 
 
-def near(vector, k$LANGUAGE):
+def near(vector$LANGUAGE, k):
     with $OPEN as connection:
         rows = connection.execute(query, {"vector": str(vector), "k": k$GIVEN}).fetchall()
     hidden = {"debiased", "score", $VECTOR}

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from panglot.encoders.shipped import DEFAULT
-from panglot.search.integrations.own_store import Snippet, quote, store_snippets
-from panglot.search.ranking.modes import HEAD, MODES
+from panglot.search.integrations.own_store import BALANCED, Snippet, quote, store_snippets
+from panglot.search.ranking.modes import MODES
 
 if TYPE_CHECKING:
     from panglot.search.ingest.collections import Layout
@@ -82,7 +82,7 @@ def _own_store(name: str, folder: Path) -> list[Snippet]:
     found = [Snippet(title, "python", head + _CENTER, note)]
     if name == "balanced":
         about = "Then search each language by itself, with a filter of your store, and merge."
-        found.append(Snippet(f"{title}: balanced", "python", _BALANCED, about))
+        found.append(Snippet(f"{title}: balanced", "python", BALANCED, about))
     return found
 
 
@@ -133,16 +133,6 @@ def debias(vector):
     return moved / np.linalg.norm(moved)
 """,
 }
-
-_BALANCED = f"""def balanced(search, vector, languages, k=10):
-    \"\"\"search(vector, language, k) returns (score, id) of the best k documents in one language.\"\"\"
-    found = []
-    for language in languages:
-        hits = search(vector, language, max(k, {HEAD}))
-        usual = sum(score for score, _ in hits[:{HEAD}]) / max(len(hits[:{HEAD}]), 1)
-        found += [(score - usual / 2, name) for score, name in hits]
-    return sorted(found, reverse=True)[:k]
-"""
 
 _LANGCHAIN = """import panglot
 from panglot.search.integrations.langchain import PanglotRetriever

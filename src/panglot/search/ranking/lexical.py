@@ -78,7 +78,7 @@ class Words:
 
     @classmethod
     def read(cls, folder: Path) -> Words | None:
-        """Return the words in a folder, or None if there are none or damaged ones."""
+        """Return the words in a folder, or None if they are missing or damaged."""
         try:
             if json.loads((folder / _HEAD).read_text("utf-8"))["files"] != _checksums(folder):
                 return _damaged(folder, "a checksum differs")

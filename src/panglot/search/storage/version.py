@@ -34,7 +34,7 @@ class Version:
         """Return the newest version of the store in a folder, or ``known`` if that is it.
 
         Raises:
-            PanglotError: There is no store, it is damaged, or it is another one than that of ``known``.
+            PanglotError: The store is missing or damaged, or ``known`` is of another store.
         """
         manifest = _read(folder, known)
         open_segments = {segment.metadata.name: segment for segment in known.segments} if known else {}
