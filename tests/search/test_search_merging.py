@@ -185,4 +185,6 @@ def test_segments_stay_few(tmp_path: Path) -> None:
     for number in range(40):
         store.upsert([Document(str(number % 30), "x")], {"plain": one})
         assert len(store._current().segments) < 2 * segments.MERGED
+        # What was merged again, too, is off the disk.
+        assert len(list((tmp_path / "segments").iterdir())) == len(store._current().segments)
     assert store.counts() == {"": 30}

@@ -266,11 +266,11 @@ class EmbeddedStore:
             shutil.rmtree(place, ignore_errors=True)
             raise
 
-    def _commit(self, now: Version, segments: Sequence[SegmentMetadata]) -> None:
+    def _commit(self, now: Version, segments: Sequence[SegmentMetadata], *, merged: bool = False) -> None:
         new = replace(now.manifest, version=now.manifest.version + 1, segments=tuple(segments))
         new.write(self.folder)
         self.refresh()
-        manifest.sweep(self.folder, new)
+        manifest.sweep(self.folder, new, merged=merged)
 
     def _merge_due(self, bulk: set[str] | None) -> None:
         """Merge what is due, of what a bulk load has added or of all, unless somebody else does.
@@ -319,7 +319,7 @@ class EmbeddedStore:
             if gone and new:
                 new, _ = self._without([Segment.open(self.folder / SEGMENTS, new[0], self.vector_fields)], gone)
             others = (each.metadata for each in now.segments if each.metadata.name not in before)
-            self._commit(now, [*others, *new])
+            self._commit(now, [*others, *new], merged=True)
         if bulk is not None:
             bulk.update(each.name for each in new)
 

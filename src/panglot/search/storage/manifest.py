@@ -147,15 +147,18 @@ def snapshot(folder: Path, target: Path) -> None:
         manifest.write(target)
 
 
-def sweep(folder: Path, manifest: Manifest) -> None:
-    """Remove what this version does not need: merged segments, and what killed writers left."""
+def sweep(folder: Path, manifest: Manifest, *, merged: bool = False) -> None:
+    """Remove what this version does not need: merged segments, and what killed writers left.
+
+    ``merged`` says that the caller holds the lock of merges, and that what it merged is in this version.
+    """
     for unfinished in folder.glob(f".{NAME}.*"):
         unfinished.unlink(missing_ok=True)
     needed = {segment.name: segment.files for segment in manifest.segments}
     for place in (folder / SEGMENTS).iterdir() if (folder / SEGMENTS).exists() else ():
         if place.name not in needed:
             # Somebody may be writing it at this moment, without the lock of writers.
-            if not place.name.startswith(MERGING) or not is_locked(folder / MERGING, seconds=0):
+            if merged or not place.name.startswith(MERGING) or not is_locked(folder / MERGING, seconds=0):
                 shutil.rmtree(place, ignore_errors=True)
             continue
         # Windows keeps files that a reader has open. A later sweep removes them.
